@@ -1,0 +1,50 @@
+"""Train families of networks under pruning, predict their error, choose the smallest that is good enough.
+
+The names below are loaded when first used, so ``import prunescope`` costs next to nothing and never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prunescope.errors import ConflictError as ConflictError
+    from prunescope.errors import DamageError as DamageError
+    from prunescope.errors import Fault as Fault
+    from prunescope.errors import InputError as InputError
+    from prunescope.errors import PrunescopeError as PrunescopeError
+    from prunescope.spec import Ladder as Ladder
+    from prunescope.spec import Study as Study
+    from prunescope.spec import read_study as read_study
+    from prunescope.table import Store as Store
+    from prunescope.table import Table as Table
+    from prunescope.table import read_table as read_table
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConflictError": "prunescope.errors",
+    "DamageError": "prunescope.errors",
+    "Fault": "prunescope.errors",
+    "InputError": "prunescope.errors",
+    "PrunescopeError": "prunescope.errors",
+    "Ladder": "prunescope.spec",
+    "Study": "prunescope.spec",
+    "read_study": "prunescope.spec",
+    "Store": "prunescope.table",
+    "Table": "prunescope.table",
+    "read_table": "prunescope.table",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'prunescope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

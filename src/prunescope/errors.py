@@ -1,0 +1,106 @@
+"""What can go wrong, in words that a user can act on.
+
+Every error that prunescope raises on purpose is a :class:`PrunescopeError`. Bad input is an :class:`InputError`: it
+gathers all faults of one source, so that a user repairs a file once and not fault by fault. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+MOST_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in somebody's input.
+
+    Attributes
+    ----------
+    place
+        Where it stands: ``recipe.epochs (line 12)``, ``column 'density', line 7``.
+    must
+        What has to hold there, as a sentence without its subject: ``must be in (0, 1]``.
+    found
+        What stands there now; empty where nothing does.
+    hint
+        What would mend it, such as the nearest valid name; empty where nothing is known.
+    """
+
+    place: str
+    must: str
+    found: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.must}"
+        if self.found:
+            text += f"; found {self.found}"
+        if self.hint:
+            text += f". {self.hint}"
+        return text
+
+
+class PrunescopeError(Exception):
+    """Anything prunescope raises on purpose; its text is written for the user."""
+
+    exit_code = 1
+
+
+class InputError(PrunescopeError):
+    """A study, table, store or option that cannot be used as it is, with all its faults."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
+        self.source = source
+        self.faults = tuple(faults)
+        super().__init__(self._words())
+
+    def _words(self) -> str:
+        count = len(self.faults)
+        lines = [f"{self.source}: {count} {'fault' if count == 1 else 'faults'}"]
+        lines += [f"  {fault}" for fault in self.faults[:MOST_SHOWN]]
+        if count > MOST_SHOWN:
+            lines.append(f"  ... and {count - MOST_SHOWN} more")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, tuple[Fault, ...]]]:
+        return type(self), (self.source, self.faults)
+
+
+class ConflictError(PrunescopeError):
+    """Two different results claim to be the same rung."""
+
+
+class DamageError(PrunescopeError):
+    """A file of a store is not what was written: truncated, altered, or not ours."""
+
+
+class MissingPackageError(PrunescopeError):
+    """An optional package is needed for what was asked."""
+
+    exit_code = 2
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for the name closest to ``word``, or "" where none is close."""
+    by_lowered = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), by_lowered, n=1, cutoff=0.6)
+    return f"Did you mean {by_lowered[close[0]]!r}?" if close else ""
+
+
+def listed(items: Iterable[object], most: int = 8) -> str:
+    """Write ``a, b, c and 4 more``."""
+    words = [str(item) for item in items]
+    if len(words) > most + 1:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return ", ".join(words)
+
+
+def clipped(value: object, most: int = 60) -> str:
+    """Write a value found in somebody's file, quoted and never longer than a line should be."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,0 +1,195 @@
+"""What must hold between the parts of a study, each rule a generator of faults.
+
+`parts` has checked types and ranges of single keys before these run; a rule runs only when the parts it reads are
+sound, so that one mistake is told once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from prunescope.errors import Fault, clipped, listed, nearest
+from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
+from prunescope.spec.parts import DEFAULTS, KIND_KEYS, Axes, Recipe, Treatment
+
+MOST_LADDERS = 1_000_000
+SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
+
+# From the path of a key, such as ("axes", 0, "depth"), to words with its line.
+Locate = Callable[..., str]
+
+
+def held_out(dataset: str, validation: float) -> int:
+    """Return how many training examples are held out for validation."""
+    return round(DATASETS[dataset].train * validation)
+
+
+def resolve_examples(asked: int | str, dataset: str, validation: float) -> int | None:
+    """Return the number of training examples that a study asks for, or None where the words mean nothing."""
+    if isinstance(asked, int):
+        return asked
+    available = DATASETS[dataset].train - held_out(dataset, validation)
+    if asked == "all":
+        return available
+    share = SHARE.fullmatch(asked)
+    return available // int(share[1]) if share else None
+
+
+def study_faults(
+    axes: Mapping[int, Axes],
+    recipe: Recipe | None,
+    treatments: Mapping[int, Treatment],
+    replicates: int,
+    locate: Locate,
+) -> Iterator[Fault]:
+    """Every rule between parts, over the parts that are sound: keyed by their position in the file."""
+    if recipe:
+        yield from recipe_faults(recipe, locate)
+    yield from axes_faults(axes, locate)
+    yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
+    yield from treatment_faults(treatments, locate)
+    yield from size_faults(axes.values(), len(treatments), replicates, locate)
+
+
+def recipe_faults(recipe: Recipe, locate: Locate) -> Iterator[Fault]:
+    """Rules within the recipe."""
+
+    def at(key: str) -> str:
+        return locate("recipe", key)
+
+    if recipe.nesterov and recipe.momentum == 0:
+        yield Fault(at("nesterov"), "needs momentum above 0", "momentum 0")
+    if recipe.optimizer == "adam" and (recipe.momentum or recipe.nesterov):
+        yield Fault(
+            at("momentum"),
+            "belongs to sgd; leave momentum and nesterov out with adam",
+            f"{recipe.momentum:g}",
+        )
+    if recipe.schedule == "constant" and recipe.milestones:
+        yield Fault(at("milestones"), 'need schedule = "steps"', 'schedule = "constant"')
+    if recipe.schedule == "steps" and not recipe.milestones:
+        yield Fault(at("milestones"), "must be given with a schedule of steps", hint="For example [80, 120].")
+    if list(recipe.milestones) != sorted(set(recipe.milestones)):
+        yield Fault(at("milestones"), "must grow from one to the next", clipped(list(recipe.milestones)))
+    late = [epoch for epoch in recipe.milestones if epoch >= recipe.epochs]
+    if late:
+        yield Fault(at("milestones"), f"must lie before the last of {recipe.epochs} epochs", listed(late))
+    for key in ("warmup", "rewind_epoch"):
+        value = getattr(recipe, key)
+        if value > recipe.epochs:
+            yield Fault(at(key), f"must be at most the {recipe.epochs} epochs of a training", str(value))
+
+
+def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
+    """Rules within the axes: known names, depths that the families have, no value twice."""
+    for index, axes in all_axes.items():
+        for key in type(axes).model_fields:
+            values = getattr(axes, key)
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice:
+                yield Fault(locate("axes", index, key), "must name each value once", f"{listed(twice)} more than once")
+        for name in axes.dataset:
+            if name not in DATASETS:
+                must = f"must be one of {', '.join(DATASETS)}"
+                yield Fault(locate("axes", index, "dataset"), must, clipped(name), nearest(name, DATASETS))
+        for name in axes.family:
+            if name in FAMILIES:
+                yield from _depth_faults(name, axes.depth, locate("axes", index, "depth"))
+            elif not is_import_path(name):
+                must = f"must be one of {', '.join(FAMILIES)}, or package.module:function"
+                yield Fault(locate("axes", index, "family"), must, clipped(name), nearest(name, FAMILIES))
+
+
+def _depth_faults(family: str, depths: Sequence[int], place: str) -> Iterator[Fault]:
+    rule = FAMILIES[family]
+    for depth in depths:
+        if not rule.allows(depth):
+            hint = f"The nearest is {rule.nearest(depth)}."
+            yield Fault(place, f"of family {family!r} must be {rule}", str(depth), hint)
+
+
+def example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Locate) -> Iterator[Fault]:
+    """Rules between axes and recipe: enough examples for training and validation."""
+    for index, axes in all_axes.items():
+        place = locate("axes", index, "examples")
+        for asked in axes.examples:
+            if isinstance(asked, str) and asked != "all" and not SHARE.fullmatch(asked):
+                yield Fault(place, 'must be a number, "all" or a share such as "1/4"', clipped(asked))
+                continue
+            for dataset in axes.dataset:
+                if dataset not in DATASETS:
+                    continue
+                held = held_out(dataset, validation)
+                available = DATASETS[dataset].train - held
+                resolved = resolve_examples(asked, dataset, validation)
+                if resolved is None or not 1 <= resolved <= available:
+                    apart = f" ({held:,} are held out for validation)" if held else ""
+                    must = f"must be 1 to {available:,} for {dataset}{apart}"
+                    yield Fault(place, must, f"{asked} = {resolved}" if isinstance(asked, str) else str(asked))
+
+
+def treatment_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Iterator[Fault]:
+    """Rules within and between treatments: keys that fit the kind, known scores, distinct names, no cycle."""
+    labels = [treatment.label for treatment in treatments.values()]
+    seen: set[str] = set()
+    for index, treatment in treatments.items():
+
+        def at(key: str, index: int = index) -> str:
+            return locate("treatments", index, key)
+
+        if treatment.label in seen:
+            must = "must be the name of one treatment only"
+            yield Fault(at("name"), must, clipped(treatment.label), "Give this one a `name` of its own.")
+        seen.add(treatment.label)
+        own = DEFAULTS[treatment.kind]
+        for key in KIND_KEYS:
+            if getattr(treatment, key) is not None and key not in own:
+                kinds = [kind for kind, keys in DEFAULTS.items() if key in keys]
+                yield Fault(at(key), f"belongs to {' and '.join(kinds)}, not to {treatment.kind}")
+        score = treatment.score
+        if score is not None and score not in SCORES and not is_import_path(score):
+            must = f"must be one of {', '.join(SCORES)}, or package.module:function"
+            yield Fault(at("score"), must, clipped(score), nearest(score, SCORES))
+        if treatment.kind == "leave-out":
+            if treatment.leave == "misclassified" and treatment.share is not None:
+                yield Fault(
+                    at("share"),
+                    "belongs to leave = improved and random; misclassified leaves out all of them",
+                )
+            if treatment.learns_from is None:
+                must = "must name the treatment to learn from"
+                yield Fault(at("learns_from"), must, hint=f"This study has {listed(map(repr, labels))}.")
+            elif treatment.learns_from not in labels:
+                must = "must name a treatment of this study"
+                hint = nearest(treatment.learns_from, labels) or f"It has {listed(map(repr, labels))}."
+                yield Fault(at("learns_from"), must, clipped(treatment.learns_from), hint)
+    yield from _lesson_faults(treatments, locate)
+
+
+def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Iterator[Fault]:
+    """Leave-out learns from a ladder of pruned networks: never from itself, round a circle, or from one network."""
+    teachers = {treatment.label: treatment.learns_from for treatment in treatments.values()}
+    kinds = {treatment.label: treatment.kind for treatment in treatments.values()}
+    for index, treatment in treatments.items():
+        path = [treatment.label]
+        teacher = treatment.learns_from
+        while teacher is not None and teacher in teachers and teacher not in path:
+            path.append(teacher)
+            teacher = teachers[teacher]
+        place = locate("treatments", index, "learns_from")
+        if teacher == treatment.label:
+            yield Fault(place, "must not lead back to itself", " -> ".join([*path, treatment.label]))
+        elif treatment.learns_from in kinds and kinds[treatment.learns_from] not in ("imp", "one-shot"):
+            kind = kinds[treatment.learns_from]
+            must = "must be a treatment that prunes (imp, one-shot)"
+            yield Fault(place, must, f"{treatment.learns_from!r}, which is {kind}")
+
+
+def size_faults(all_axes: Iterable[Axes], treatments: int, replicates: int, locate: Locate) -> Iterator[Fault]:
+    """Refuse a study too large to be meant."""
+    cells = sum(math.prod(len(getattr(axes, key)) for key in type(axes).model_fields) for axes in all_axes)
+    ladders = cells * treatments * replicates
+    if ladders > MOST_LADDERS:
+        yield Fault(locate("axes"), f"must make at most {MOST_LADDERS:,} ladders", f"{ladders:,}")

@@ -1,0 +1,55 @@
+"""How much training a study asks for, counted exactly; seconds are the lab's to estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prunescope.spec.study import Ladder
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Amount of training.
+
+    Attributes
+    ----------
+    networks
+        Trained networks: rungs, each one row of the table.
+    epochs
+        Passes over a network's own training examples.
+    steps
+        Gradient steps.
+    examples
+        Examples seen, that is one forward and one backward pass each.
+    """
+
+    networks: int
+    epochs: int
+    steps: int
+    examples: int
+
+
+def epochs_of(ladder: Ladder, rung: int) -> int:
+    """Return the epochs that one rung trains: from the start for rung 0, from the rewind point after it."""
+    recipe = ladder.recipe
+    if rung == 0 or ladder.treatment.kind == "narrow" or ladder.treatment.rewind == "reinitialise":
+        return recipe.epochs
+    return recipe.epochs - recipe.rewind_epoch
+
+
+def effort(ladders: Iterable[Ladder]) -> Effort:
+    """Add up what the ladders train."""
+    networks = epochs = steps = examples = 0
+    for ladder in ladders:
+        first = epochs_of(ladder, 0)
+        further = epochs_of(ladder, 1) * (ladder.rungs - 1)
+        used = ladder.cell.examples
+        if ladder.treatment.kind == "leave-out" and ladder.treatment.share:
+            used -= round(used * ladder.treatment.share)
+        networks += ladder.rungs
+        epochs += first + further
+        steps += (first + further) * math.ceil(used / ladder.recipe.batch)
+        examples += (first + further) * used
+    return Effort(networks, epochs, steps, examples)

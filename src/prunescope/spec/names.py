@@ -1,0 +1,76 @@
+"""What a study may name: datasets, families and scores, with the facts needed to check a study without loading them.
+
+The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. A
+user's own family or score is named by import path, ``package.module:function``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Size of a dataset, as its makers publish it."""
+
+    train: int
+    test: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class DepthRule:
+    """Which depths a family has: ``first``, ``first + step``, ... up to ``last`` (None: no end)."""
+
+    first: int
+    step: int = 1
+    last: int | None = None
+
+    def allows(self, depth: int) -> bool:
+        """Whether the family has a member of this depth."""
+        within = depth >= self.first and (self.last is None or depth <= self.last)
+        return within and (depth - self.first) % self.step == 0
+
+    def nearest(self, depth: int) -> int:
+        """Return the allowed depth closest to ``depth``."""
+        steps = max(0, round((depth - self.first) / self.step))
+        found = self.first + steps * self.step
+        return found if self.last is None else min(found, self.last)
+
+    def __str__(self) -> str:
+        if self.last == self.first:
+            return str(self.first)
+        if self.step == 1:
+            return f"{self.first} or more"
+        return f"{self.first}, {self.first + self.step}, {self.first + 2 * self.step}, ..."
+
+
+# The digits are the 1,797 test pictures of UCI's optical digits; their first 1,297 train and the last 500 test.
+DATASETS = {
+    "digits": DatasetFacts(1_297, 500, 10),
+    "mnist": DatasetFacts(60_000, 10_000, 10),
+    "fashion-mnist": DatasetFacts(60_000, 10_000, 10),
+    "cifar10": DatasetFacts(50_000, 10_000, 10),
+    "cifar100": DatasetFacts(50_000, 10_000, 100),
+    "svhn": DatasetFacts(73_257, 26_032, 10),
+    "imagenet": DatasetFacts(1_281_167, 50_000, 1_000),
+}
+
+# Depth counts layers with weights, shortcuts aside: LeNet-300-100 has 3; a CIFAR ResNet has 6D+2.
+FAMILIES = {
+    "lenet": DepthRule(2),
+    "cifar-resnet": DepthRule(8, 6),
+    "vgg": DepthRule(16, last=16),
+    "imagenet-resnet": DepthRule(50, last=50),
+}
+
+# Gradient is SNIP's score, gradient-flow GraSP's, synaptic-flow SynFlow's.
+SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")
+
+
+def is_import_path(name: str) -> bool:
+    """Whether ``name`` points to a user's own function, as in ``package.module:function``."""
+    return IMPORT_PATH.fullmatch(name) is not None

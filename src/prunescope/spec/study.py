@@ -1,0 +1,184 @@
+"""A study: what varies, how everything is trained, what is done to it; and the ladders that it expands to.
+
+A study is data. It knows nothing of stores, devices or networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from prunescope.errors import Fault, InputError, clipped
+from prunescope.spec import checks
+from prunescope.spec.parts import Axes, Recipe, Treatment, completed
+
+# Part of every identity. It grows when the same words of a study come to mean another training.
+FORMAT = 1
+
+
+def digest(content: object, length: int = 32) -> str:
+    """Hash plain content (mappings, lists, text, numbers) the same way on every machine and Python version."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration: a member of a family on a share of a dataset."""
+
+    family: str
+    dataset: str
+    depth: int
+    width: float
+    examples: int
+    label_noise: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One cell, one treatment, one replicate: rung 0 is dense, each further rung is sparser.
+
+    Attributes
+    ----------
+    teacher
+        Identity of the ladder that a leave-out treatment learns from; empty otherwise.
+    """
+
+    cell: Cell
+    recipe: Recipe
+    treatment: Treatment
+    replicate: int
+    seed: int
+    teacher: str = ""
+
+    @cached_property
+    def identity(self) -> str:
+        """32 hexadecimal digits that stand for everything that decides this ladder's numbers.
+
+        The number of levels is not among it: it says how far to climb and changes no rung, so a study may be given more
+        levels later and keeps what it has.
+        """
+        treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
+        return digest(
+            {
+                "format": FORMAT,
+                "cell": vars(self.cell),
+                "recipe": _numbers_of(self.recipe),
+                "treatment": treatment,
+                "teacher": self.teacher,
+                "replicate": self.replicate,
+                "seed": self.seed,
+            }
+        )
+
+    @property
+    def recipe_identity(self) -> str:
+        """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
+        return digest({"format": FORMAT, "recipe": _numbers_of(self.recipe)}, 12)
+
+    @property
+    def rungs(self) -> int:
+        """How many networks the ladder trains."""
+        return 1 if self.treatment.kind in ("dense", "leave-out") else self.recipe.levels + 1
+
+
+def _numbers_of(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(mode="json", exclude={"levels"})
+
+
+def _dotted(*path: object) -> str:
+    return ".".join(str(step) for step in path)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Axes, recipe and treatments under a name.
+
+    Build one from a file with `read_study`, or here; either way every fault is told at once.
+    """
+
+    name: str
+    axes: tuple[Axes, ...]
+    recipe: Recipe
+    treatments: tuple[Treatment, ...] = field(default=(Treatment(kind="imp"),))
+    replicates: int = 3
+    seed: int = 0
+    purpose: str = ""
+    expected: str = ""
+    cost: str = ""
+
+    def __post_init__(self) -> None:
+        axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
+        faults = list(checks.study_faults(axes, self.recipe, treatments, self.replicates, _dotted))
+        if not self.axes or not self.treatments:
+            faults.append(Fault("axes and treatments", "must hold one entry or more"))
+        if self.replicates < 1:
+            faults.append(Fault("replicates", "must be 1 or more", str(self.replicates)))
+        if not self.name.isprintable() or self.name != self.name.strip() or not self.name:
+            faults.append(Fault("name", "must be printable text without white space around it", clipped(self.name)))
+        if faults:
+            raise InputError(f"study {clipped(self.name)}", faults)
+        object.__setattr__(self, "treatments", tuple(completed(treatment) for treatment in self.treatments))
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every combination of the axes, in their order, each once."""
+        found: dict[Cell, None] = {}
+        for axes in self.axes:
+            for family, dataset, depth, width, examples, noise in itertools.product(
+                axes.family, axes.dataset, axes.depth, axes.width, axes.examples, axes.label_noise
+            ):
+                number = checks.resolve_examples(examples, dataset, self.recipe.validation)
+                if number is not None:
+                    found.setdefault(Cell(family, dataset, depth, width, number, noise))
+        return tuple(found)
+
+    @cached_property
+    def ladders(self) -> tuple[Ladder, ...]:
+        """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
+        order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
+        found = []
+        for cell in self.cells:
+            for replicate in range(self.replicates):
+                known: dict[str, Ladder] = {}
+                for treatment in order:
+                    teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
+                    ladder = Ladder(cell, self.recipe, treatment, replicate, self.seed, teacher)
+                    known[treatment.label] = ladder
+                    found.append(ladder)
+        return tuple(found)
+
+    @cached_property
+    def identity(self) -> str:
+        """32 hexadecimal digits for the whole study, words included."""
+        return digest(self.to_mapping())
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder may be called: lower-case letters, digits and dashes."""
+        spelled = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in self.name.lower())
+        return "-".join(part for part in spelled.split("-") if part)[:60] or f"study-{self.identity[:8]}"
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the study as plain content, every default written out."""
+        words = {"purpose": self.purpose, "expected": self.expected, "cost": self.cost}
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            **{key: text for key, text in words.items() if text},
+            "replicates": self.replicates,
+            "seed": self.seed,
+            "axes": [axes.model_dump(mode="json") for axes in self.axes],
+            "recipe": self.recipe.model_dump(mode="json"),
+            "treatments": [treatment.model_dump(mode="json", exclude_none=True) for treatment in self.treatments],
+        }
+
+    def to_toml(self) -> str:
+        """Return the study as the file that `read_study` reads."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_mapping())

@@ -1,0 +1,20 @@
+"""Measurements: the schema, people's files and stores read into one typed table, and the store itself."""
+
+from prunescope.table.arrays import Keep as Keep
+from prunescope.table.merge import merge as merge
+from prunescope.table.read import read_table as read_table
+from prunescope.table.schema import BY_NAME as BY_NAME
+from prunescope.table.schema import COLUMNS as COLUMNS
+from prunescope.table.schema import STORED as STORED
+from prunescope.table.schema import Column as Column
+from prunescope.table.schema import Kind as Kind
+from prunescope.table.status import Progress as Progress
+from prunescope.table.status import Status as Status
+from prunescope.table.status import status as status
+from prunescope.table.store import Failure as Failure
+from prunescope.table.store import Store as Store
+from prunescope.table.store import is_store as is_store
+from prunescope.table.table import Table as Table
+from prunescope.table.table import shown as shown
+from prunescope.table.write import json_text as json_text
+from prunescope.table.write import write_table as write_table

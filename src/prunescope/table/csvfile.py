@@ -1,0 +1,156 @@
+"""CSV files, whoever wrote them: texts by column with the line that each row stands on; and back.
+
+Structural faults (delimiter, header, quotes, rows of another length, encoding) are found here; what the values must
+be is `columns`' business.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from prunescope.errors import clipped, listed
+from prunescope.table.columns import Findings, parsed
+from prunescope.table.schema import BY_NAME, canonical
+from prunescope.table.table import Array, Table
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_CHUNK = 50_000
+
+
+def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
+    """Return a CSV file's columns as texts; what is wrong with its structure goes to ``findings``."""
+    findings.unit = "line"
+    head = path.open("rb").read(4)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        findings.add("the file", "must be UTF-8 text", "UTF-16", "Save it as CSV in UTF-8.")
+    elif head[:4] == b"PK\x03\x04":
+        findings.add("the file", "must be CSV or Parquet", "a spreadsheet or archive", "Save the sheet as CSV.")
+    if findings.faults:
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return _read(stream, path.suffix.lower() == ".tsv", findings)
+    except UnicodeDecodeError as trouble:
+        hint = "Save it as CSV in UTF-8."
+        findings.add("the file", "must be UTF-8 text", f"byte {trouble.object[trouble.start]:#04x}", hint)
+    except csv.Error as trouble:
+        findings.add("the file", "must be CSV", str(trouble), "Look for a quote that is not closed.")
+    return {}
+
+
+def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]]:
+    first = stream.readline(1_000_000)
+    if not first.strip("\r\n \ufeff"):
+        findings.add(
+            "the file",
+            "must have a first line that names its columns",
+            "an empty line" if first else "an empty file",
+        )
+        return {}
+    stream.seek(0)
+    expected = "\t" if tabs else ","
+    delimiter = _delimiter(first, expected)
+    if delimiter != expected:
+        hint = "Save it with commas." if expected == "," else "Save it with tabs, or call it .csv."
+        found = _DELIMITERS.get(delimiter, "white space")
+        findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", found, hint)
+        if delimiter == " ":
+            return {}
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    header = next(reader)
+    if all(parsed(name) is not None for name in header):
+        found = clipped(delimiter.join(header))
+        findings.add("line 1", "must name the columns", found, "For example: density,error")
+        return {}
+    while header and not header[-1].strip():
+        header.pop()  # a delimiter at the end of every line
+    columns: list[list[str]] = [[] for _ in header]
+    lines: list[int] = []
+    short: list[tuple[int, int]] = []
+    while chunk := list(islice(_numbered_rows(reader, len(header), lines, short), _CHUNK)):
+        for name, column, values in zip(header, columns, zip(*chunk, strict=True), strict=True):
+            column.extend(values if _is_number(name) else map(sys.intern, values))
+    numbers = np.array(lines, np.int64)
+    findings.numbers = lambda rows: numbers[rows].tolist()
+    if short:
+        where = listed((line for line, _ in short), 4)
+        found = listed(dict.fromkeys(count for _, count in short), 3)
+        many = "" if len(short) == 1 else "s"
+        findings.add(f"line{many} {where}", f"must have {len(header)} values, as the header has", found)
+    return _by_name(header, columns, findings)
+
+
+def _numbered_rows(
+    reader: Iterable[list[str]], width: int, lines: list[int], short: list[tuple[int, int]]
+) -> Iterable[list[str]]:
+    """Give the rows that hold anything, padded or cut to the header's width, and note their lines."""
+    for row in reader:
+        if not row or (len(row) == 1 and not row[0].strip()):
+            continue
+        line: int = reader.line_num  # type: ignore[attr-defined]
+        if len(row) != width:
+            if any(row[width:]) or len(row) < width:
+                short.append((line, len(row)))
+            row = (row + [""] * width)[:width]  # noqa: PLW2901
+        lines.append(line)
+        yield row
+
+
+def _by_name(header: list[str], columns: list[list[str]], findings: Findings) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for position, (name, values) in enumerate(zip(header, columns, strict=True), 1):
+        if not name.strip():
+            if position == 1 and [parsed(value) for value in values] == list(range(len(values))):
+                continue  # the row numbers that pandas writes unasked
+            findings.add(f"column {position}", "must have a name in line 1", "none")
+        elif name in found:
+            findings.add(f"column {name!r}", "must be there once", "twice")
+        else:
+            found[name] = values
+    return found
+
+
+def _is_number(name: str) -> bool:
+    column = BY_NAME.get(canonical(name))
+    return column is not None and column.kind in ("integer", "number")
+
+
+def _delimiter(line: str, expected: str) -> str:
+    """Return what separates the names of the header, as far as one line can tell."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    if expected in bare:
+        return expected
+    counts = {delimiter: bare.count(delimiter) for delimiter in _DELIMITERS}
+    most = max(counts, key=lambda delimiter: counts[delimiter])
+    if counts[most]:
+        return most
+    names = {canonical(word) for word in bare.split()}
+    return " " if len(names & BY_NAME.keys()) >= 2 else expected
+
+
+def csv_text(table: Table) -> str:
+    """Return a table as CSV: numbers in their shortest exact form, nothing where a value is missing."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    writer.writerow(table.names)
+    # A carriage return inside a text must be quoted, and the writer quotes only what its own line end holds.
+    columns = [_written(values) for values in table.columns.values()]
+    writer.writerows(zip(*columns, strict=True))
+    return stream.getvalue()
+
+
+def _written(values: Array) -> list[object]:
+    if values.dtype.kind == "f":
+        return ["" if value != value else repr(value) for value in values.tolist()]
+    if values.dtype.kind == "b":
+        return ["true" if value else "false" for value in values.tolist()]
+    return ["" if value is None else value for value in values.tolist()]

@@ -1,0 +1,120 @@
+"""Stores joined into one: contradictions are found before the first file is copied; a merge cut short is run again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
+from prunescope.table.arrays import IDENTITY, Keep
+from prunescope.table.durable import new_draft, publish, verified
+from prunescope.table.engine import connection, quoted
+from prunescope.table.schema import RESULTS
+from prunescope.table.shards import contradiction
+from prunescope.table.store import Store
+
+_TRIES = 10
+_KEPT = re.compile(r"[0-9a-z]+(\.packed)?\.[0-9a-f]{40}\.(parquet|toml|json|safetensors)")
+
+
+def merge(into: Store, others: Sequence[Store]) -> int:
+    """Copy everything of other stores into one; return how many rungs it gained.
+
+    Raises
+    ------
+    ConflictError
+        Where two stores hold different results or arrays for one rung; then nothing was copied.
+    """
+    same = [other for other in others if other.path.samefile(into.path)]
+    if same:
+        raise InputError(str(into.path), [Fault("the stores", "must differ from the one they are merged into")])
+    every = [into, *others]
+    before = _refuse_contradictions(every)
+    _refuse_other_arrays([store.path for store in every])
+    for other in others:
+        # Where another process packs or writes there meanwhile, a listing may miss rows that a look afterwards shows.
+        for _ in range(_TRIES):
+            _copy(other, into)
+            if _holds(into, other):
+                break
+        else:
+            raise PrunescopeError(f"{other.path} changes all the time; merge it again when it is at rest")
+    return sum(map(len, into.done().values())) - before
+
+
+def _copy(other: Store, into: Store) -> None:
+    for relative in _files(other.path):
+        if (into.path / relative).exists():
+            continue
+        draft = new_draft(into.path, relative.suffix)
+        try:
+            draft.write_bytes(verified(other.path / relative))
+            publish(draft, into.path / relative)
+        except FileNotFoundError:
+            continue  # packed away since it was listed
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _holds(into: Store, other: Store) -> bool:
+    ours = into.done()
+    return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in other.done().items())
+
+
+def _refuse_contradictions(stores: Sequence[Store]) -> int:
+    """Raise where two stores contradict each other; return how many rungs the first one has."""
+    names = ("ladder", "rung", *RESULTS)
+    picked = ", ".join(quoted(name) for name in names)
+    with connection() as opened:
+        for position, store in enumerate(stores):
+            store.shards.load(opened, names)
+            verb = "insert into merged" if position else "create temp table merged as"
+            opened.execute(f"{verb} select {picked}, {position}::bigint as store from rungs")
+        found = opened.execute(
+            f"select ladder, rung from (select distinct {picked} from merged) "
+            "group by ladder, rung having count(*) > 1 order by ladder, rung"
+        ).fetchall()
+        if found:
+            told = opened.execute(
+                "select distinct store from merged where ladder = ? and rung = ? order by store",
+                list(found[0]),
+            ).fetchall()
+            source = " and ".join(str(stores[position].path) for (position,) in told)
+            raise ConflictError(contradiction(f"the merge of {source}", found) + " Nothing was merged.")
+        (count,) = opened.execute("select count(*) from merged where store = 0").fetchone() or (0,)
+    return int(count)
+
+
+def _files(root: Path) -> list[Path]:
+    """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed."""
+    found = []
+    folders = [root / name for name in ("studies", "failures", "rungs")]
+    for keep in Keep:
+        folder = root / keep
+        if folder.is_dir() and not folder.is_symlink():
+            ladders = [entry for entry in folder.iterdir() if IDENTITY.fullmatch(entry.name)]
+            folders += [entry for entry in ladders if entry.is_dir() and not entry.is_symlink()]
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
+            if _KEPT.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                found.append(path.relative_to(root))
+    return found
+
+
+def _refuse_other_arrays(roots: Sequence[Path]) -> None:
+    """Raise where two stores hold different arrays for one rung."""
+    seen: dict[tuple[str, str], tuple[Path, Path]] = {}
+    for root in roots:
+        for relative in _files(root):
+            if relative.suffix != ".safetensors":
+                continue
+            key = (str(relative.parent), relative.name.split(".")[0])
+            known_root, known = seen.setdefault(key, (root, relative))
+            if known.name != relative.name:
+                raise ConflictError(
+                    f"{known_root / known} and {root / relative} hold different arrays for one rung. "
+                    "Nothing was merged."
+                )

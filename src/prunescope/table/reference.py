@@ -1,0 +1,77 @@
+"""The page `docs/table.md`, generated from the schema.
+
+python -m prunescope.table.reference docs/table.md           write it
+python -m prunescope.table.reference --check docs/table.md   fail where it is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from prunescope.table.schema import COLUMNS, NEEDED, Column, Group, Kind
+
+_HEAD = """\
+# The table
+
+One row is one rung: one trained network. Every command that takes a TABLE reads a CSV file, a Parquet file or a
+store, checks each row against the columns below, and tells every fault at once; a table with a fault is not read at
+all.
+
+This page is generated from `src/prunescope/table/schema.py` by `make docs`.
+
+## Your own file
+
+Two columns are enough: `density` and `error`. Use the names below for whatever else you know; capital letters,
+spaces and dashes in them do not matter. Columns with other names are kept and can be used to group and to filter.
+
+- `error` and `test_error` are the same column. Errors and densities are fractions, never percent.
+- Where `unpruned_error` is missing it is the mean error at density 1 over the rows that share the configuration
+  columns, whatever their treatment. Left out of that mean: rungs above 0 of `treatment` `extended` (trained longer) and
+  `leave-out` (trained on fewer examples).
+- Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the
+  order of the file, and a row that repeats another in everything, results included, is taken for a mistake.
+- A number that may be missing is left empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags are never
+  missing: leave the column out where they are not known.
+- CSV has no types: a column of your own that holds nothing but numbers is read as numbers. Parquet keeps what it was.
+
+## Columns
+
+"May be empty" speaks of single values. A store has every column but the derived ones; of your own file only {needed}
+are needed.
+"""
+
+
+def reference() -> str:
+    """Return the page's text."""
+    needed = " and ".join(f"`{name}`" for name in NEEDED)
+    parts = [_HEAD.format(needed=needed)]
+    for group in Group:
+        parts.append(f"\n### {group.capitalize()}\n")
+        parts.append("| column | type | unit | range | may be empty | meaning |")
+        parts.append("|---|---|---|---|---|---|")
+        parts += [_line(column) for column in COLUMNS if column.group is group]
+    return "\n".join(parts) + "\n"
+
+
+def _line(column: Column) -> str:
+    numeric = column.kind in (Kind.INTEGER, Kind.NUMBER)
+    bounds = str(column.range) if numeric else ""
+    empty = "yes" if column.optional else "no"
+    return f"| `{column.name}` | {column.kind} | {column.unit} | {bounds} | {empty} | {column.meaning} |"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or say whether it is stale."""
+    check, path = "--check" in arguments, Path(arguments[-1])
+    if not check:
+        path.write_text(reference(), encoding="utf-8")
+        return 0
+    stale = not path.exists() or path.read_text(encoding="utf-8") != reference()
+    if stale:
+        sys.stderr.write(f"{path} is stale: run `make docs`\n")
+    return int(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

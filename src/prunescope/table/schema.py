@@ -1,0 +1,223 @@
+"""The table's contract as code: every column that prunescope knows, with type, unit, range and meaning.
+
+One row is one rung: one trained network. `docs/table.md` is generated from here (``python -m
+prunescope.table.reference``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a column's values are, and the numpy type that holds them."""
+
+    TEXT = "text"  # object array of str, None where missing
+    INTEGER = "integer"  # int64, never missing
+    NUMBER = "number"  # float64, NaN where missing
+    FLAG = "flag"  # bool, never missing
+
+
+class Group(StrEnum):
+    """What a column is for."""
+
+    IDENTITY = "identity"
+    CONFIGURATION = "configuration"
+    TREATMENT = "treatment"
+    SIZE = "size"
+    OUTCOME = "outcome"
+    DERIVED = "derived"
+    COST = "cost and provenance"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number; None is no bound, ``open`` excludes the bound itself."""
+
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f"in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
+        if self.low is not None:
+            return f"above {self.low:g}" if self.low_open else f"{self.low:g} or more"
+        return "any"
+
+
+SHARE = Range(0, 1)
+NOT_NEGATIVE = Range(0)
+POSITIVE = Range(0, low_open=True)
+ONE_OR_MORE = Range(1)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes
+    ----------
+    optional
+        Whether single values may be missing in a column that is there.
+    """
+
+    name: str
+    kind: Kind
+    group: Group
+    meaning: str
+    unit: str = ""
+    range: Range = Range()
+    optional: bool = False
+
+
+_I, _C, _T, _S, _O = Group.IDENTITY, Group.CONFIGURATION, Group.TREATMENT, Group.SIZE, Group.OUTCOME
+_TEXT, _INTEGER, _NUMBER, _FLAG = Kind.TEXT, Kind.INTEGER, Kind.NUMBER, Kind.FLAG
+
+COLUMNS = (
+    Column("study", _TEXT, _I, "name of the study that trained the network", optional=True),
+    Column("ladder", _TEXT, _I, "identity of the ladder: a hash of everything that decides its numbers"),
+    Column("replicate", _INTEGER, _I, "which repetition with a seed of its own", range=NOT_NEGATIVE),
+    Column(
+        "rung",
+        _INTEGER,
+        _I,
+        "place on the ladder: 0 is dense, each further rung is sparser",
+        range=NOT_NEGATIVE,
+    ),
+    Column("family", _TEXT, _C, "networks of one design that vary by depth and width", optional=True),
+    Column("dataset", _TEXT, _C, "what the network was trained on", optional=True),
+    Column("depth", _INTEGER, _C, "layers with weights, shortcuts aside", "layers", ONE_OR_MORE),
+    Column("width", _NUMBER, _C, "width factor; 1 is the family's own width", range=POSITIVE),
+    Column("examples", _INTEGER, _C, "training examples", "examples", ONE_OR_MORE),
+    Column(
+        "label_noise",
+        _NUMBER,
+        _C,
+        "share of training labels changed to another class",
+        range=Range(0, 1, high_open=True),
+    ),
+    Column("recipe", _TEXT, _C, "identity of the recipe: rows that share it were trained alike", optional=True),
+    Column("treatment", _TEXT, _T, "imp, one-shot, extended, narrow, dense or leave-out", optional=True),
+    Column("rewind", _TEXT, _T, "how training went on after pruning", optional=True),
+    Column("score", _TEXT, _T, "what ranked the weights", optional=True),
+    Column("scope", _TEXT, _T, "ranks over the whole network (global) or layer by layer (layer)", optional=True),
+    Column("leave", _TEXT, _T, "which examples a leave-out ladder did without", optional=True),
+    Column("density", _NUMBER, _S, "kept / prunable", range=Range(0, 1, low_open=True)),
+    Column("kept", _INTEGER, _S, "prunable weights that survive, counted", "weights", NOT_NEGATIVE),
+    Column("prunable", _INTEGER, _S, "weights that pruning may remove", "weights", ONE_OR_MORE),
+    Column(
+        "parameters",
+        _INTEGER,
+        _S,
+        "all parameters that survive: kept weights and what is never pruned",
+        "parameters",
+        NOT_NEGATIVE,
+    ),
+    Column("connected", _FLAG, _S, "whether a path of surviving weights leads from input to output"),
+    Column(
+        "test_error",
+        _NUMBER,
+        _O,
+        "share of test examples misclassified, last epoch; `error` is the same column",
+        range=SHARE,
+    ),
+    Column("test_loss", _NUMBER, _O, "mean cross-entropy on the test set, last epoch", "nats", NOT_NEGATIVE, True),
+    Column(
+        "validation_error",
+        _NUMBER,
+        _O,
+        "share of held-out examples misclassified, last epoch",
+        "",
+        SHARE,
+        True,
+    ),
+    Column(
+        "validation_loss",
+        _NUMBER,
+        _O,
+        "mean cross-entropy on held-out examples, last epoch",
+        "nats",
+        NOT_NEGATIVE,
+        True,
+    ),
+    Column(
+        "train_error",
+        _NUMBER,
+        _O,
+        "share of training examples misclassified, by the labels trained on",
+        "",
+        SHARE,
+        True,
+    ),
+    Column(
+        "train_loss",
+        _NUMBER,
+        _O,
+        "mean cross-entropy on the training examples, by the labels trained on",
+        "nats",
+        NOT_NEGATIVE,
+        True,
+    ),
+    Column(
+        "train_loss_original",
+        _NUMBER,
+        _O,
+        "`train_loss` over the examples whose label was left as it was",
+        "nats",
+        NOT_NEGATIVE,
+        True,
+    ),
+    Column(
+        "train_loss_noisy",
+        _NUMBER,
+        _O,
+        "`train_loss` over the examples whose label was changed",
+        "nats",
+        NOT_NEGATIVE,
+        True,
+    ),
+    Column(
+        "unpruned_error",
+        _NUMBER,
+        Group.DERIVED,
+        "error of the unpruned network; where missing, the mean test error at density 1 over the rows that "
+        "share the configuration",
+        range=SHARE,
+        optional=True,
+    ),
+    Column("epochs", _INTEGER, Group.COST, "epochs that this rung trained", "epochs", NOT_NEGATIVE),
+    Column(
+        "seconds",
+        _NUMBER,
+        Group.COST,
+        "this network's share of the time that its cohort took",
+        "s",
+        NOT_NEGATIVE,
+        True,
+    ),
+    Column("device", _TEXT, Group.COST, "what it was trained on", optional=True),
+    Column("version", _TEXT, Group.COST, "version of the code that trained it", optional=True),
+    Column("started", _TEXT, Group.COST, "when training of the rung began, UTC, ISO 8601", optional=True),
+)
+
+BY_NAME = {column.name: column for column in COLUMNS}
+ALIASES = {"error": "test_error"}
+
+# What the laws need of anybody's file. A store's rows have every stored column.
+NEEDED = ("density", "test_error")
+STORED = tuple(column for column in COLUMNS if column.group is not Group.DERIVED)
+CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is Group.CONFIGURATION)
+
+# What training answered; two rows for one rung that differ here contradict each other.
+RESULTS = tuple(column.name for column in COLUMNS if column.group in (Group.SIZE, Group.OUTCOME))
+
+
+def canonical(name: str) -> str:
+    """Return the schema's name for a column as somebody spelled it, or the spelling without outer white space."""
+    spelled = name.strip()
+    folded = spelled.lower().replace(" ", "_").replace("-", "_")
+    folded = ALIASES.get(folded, folded)
+    return folded if folded in BY_NAME else spelled

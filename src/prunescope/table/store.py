@@ -1,0 +1,271 @@
+"""A store: one folder with everything that studies have measured so far. Safe to kill, copy and merge.
+
+    store.json       marks the folder as a store
+    rungs/           one row per rung, in Parquet shards (`shards`)
+    studies/         every version of a study that was begun here, as TOML
+    examples/        per-example outcomes, by ladder and rung (`arrays`)
+    checkpoints/     weights and masks, by ladder and rung (`arrays`)
+    failures/        what went wrong with which ladder
+    claims/          who works on what now (`claims`)
+    drafts/          files being written
+
+Every file is whole or absent and carries its content's hash (`durable`). There is no server, no index, no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
+from prunescope.spec import Study, parse_study
+from prunescope.table import arrays
+from prunescope.table.arrays import IDENTITY, Keep
+from prunescope.table.claims import claimed, claims
+from prunescope.table.columns import Findings, conform
+from prunescope.table.durable import publish_bytes, verified
+from prunescope.table.engine import connection, fetch, lock_away, query_fault, quoted
+from prunescope.table.schema import CONFIGURATION, STORED
+from prunescope.table.shards import PACK_AT, Shards
+from prunescope.table.table import Array, Table
+
+FORMAT = 1
+_MARK = "store.json"
+_FOLDERS = ("rungs", "studies", "examples", "checkpoints", "failures", "claims", "drafts")
+_STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
+_FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
+_LOOK_EVERY = 32
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong with a ladder, and at which rung."""
+
+    ladder: str
+    rung: int
+    words: str
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a store."""
+    return (path / _MARK).is_file()
+
+
+class Store:
+    """Everything measured so far, in one folder.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    create
+        Make the store where there is none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+        self.path = Path(path)
+        self._written = 0
+        if create and not is_store(self.path):
+            self._create()
+        if not is_store(self.path):
+            found = (
+                "a folder without store.json"
+                if self.path.is_dir()
+                else "nothing"
+                if not self.path.exists()
+                else "a file"
+            )
+            raise InputError(str(path), [Fault("the store", "must be a folder that prunescope made", found)])
+        self._check_format()
+        for name in _FOLDERS:
+            if (self.path / name).is_symlink():
+                raise InputError(
+                    str(path),
+                    [Fault(f"its folder {name!r}", "must be a folder", "a link that leads elsewhere")],
+                )
+
+    def _create(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if any(entry.name != "drafts" and entry.name not in _FOLDERS for entry in self.path.iterdir()):
+                raise InputError(
+                    str(self.path),
+                    [Fault("a new store", "must be an empty or a new folder", "a folder with other files")],
+                )
+            for name in _FOLDERS:
+                (self.path / name).mkdir(exist_ok=True)
+            draft = self.path / "drafts" / f"{os.getpid()}-{_MARK}"
+            draft.write_text(json.dumps({"prunescope store": FORMAT}) + "\n")
+            draft.replace(self.path / _MARK)
+        except OSError as trouble:
+            raise PrunescopeError(f"{self.path} cannot be made a store: {trouble.strerror}") from None
+
+    def _check_format(self) -> None:
+        try:
+            found = json.loads((self.path / _MARK).read_text())["prunescope store"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise DamageError(
+                f'{self.path / _MARK} is damaged; it must read {{"prunescope store": {FORMAT}}}'
+            ) from None
+        if found != FORMAT:
+            raise PrunescopeError(
+                f"{self.path} is a store of format {clipped(found)}; this version reads format {FORMAT}"
+            )
+
+    @cached_property
+    def shards(self) -> Shards:
+        """The rows as files."""
+        return Shards(self.path)
+
+    def write(self, rungs: Iterable[Mapping[str, Any]]) -> int:
+        """Add finished rungs; when this returns they are on the disk, all of them.
+
+        Parameters
+        ----------
+        rungs
+            One mapping for each rung, with every stored column of the schema and no other.
+
+        Raises
+        ------
+        InputError
+            With every fault of the rows; then nothing was written.
+        """
+        rows = list(rungs)
+        if not rows:
+            return 0
+        findings = Findings(f"rungs for {self.path}")
+        known = [column.name for column in STORED]
+        for name in sorted({name for row in rows for name in row} - set(known)):
+            findings.add(f"column {name!r}", "must be a stored column of the schema", hint=nearest(name, known))
+        for name in known:
+            missing = [position for position, row in enumerate(rows) if name not in row]
+            if missing:
+                findings.add(f"column {name!r}", "must be in every row (None where it may be missing)")
+        findings.raise_if_any()
+        columns = {name: [row[name] for row in rows] for name in known}
+        for position, ladder in enumerate(columns["ladder"]):
+            if not isinstance(ladder, str) or not IDENTITY.fullmatch(ladder):
+                findings.add(f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladder))
+        table = conform(columns, findings, known)
+        self.shards.write(table.columns)
+        self._written += 1
+        if self._written % _LOOK_EVERY == 0 and len(self.shards.listing().small) >= PACK_AT:
+            self.pack()
+        return len(rows)
+
+    def pack(self) -> int:
+        """Put many small shards into one, unless another process is at it; return how many were replaced."""
+        with claimed(self.path, "pack") as free:
+            return self.shards.pack() if free else 0
+
+    def table(self, where: str = "") -> Table:
+        """Return the rungs as a checked table, in one order whatever order they were written in.
+
+        Parameters
+        ----------
+        where
+            Condition in SQL, such as ``"depth = 20 and density < 0.5"``; unpruned errors are taken before it applies.
+        """
+        names = [column.name for column in STORED]
+        order = ", ".join(quoted(name) for name in (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
+        with connection() as opened:
+            self.shards.load(opened, names)
+            columns = fetch(opened, f"select {', '.join(map(quoted, names))} from rungs order by {order}")
+        if not len(columns["ladder"]):
+            hint = "Nothing was finished here yet."
+            raise InputError(str(self.path), [Fault("the store", "must hold one rung or more", "none", hint)])
+        table = conform(columns, Findings(str(self.path)), names)
+        return table.where(where) if where.strip() else table
+
+    def query(self, sql: str) -> dict[str, Array]:
+        """Answer a query over the table ``rungs``, reading only the columns that it mentions.
+
+        ``Store("runs/digits").query("select width, min(test_error) as best from rungs group by width")``
+        """
+        lowered = sql.lower()
+        everything = "*" in lowered.replace("count(*)", "")
+        stored = [column.name for column in STORED]
+        names = [name for name in stored if everything or name in lowered]
+        with connection() as opened:
+            self.shards.load(opened, names)
+            lock_away(opened)
+            try:
+                return fetch(opened, sql)
+            except duckdb.Error as trouble:
+                raise InputError(str(self.path), [query_fault(trouble, sql, stored)]) from None
+
+    def done(self) -> dict[str, frozenset[int]]:
+        """Return which rungs of which ladders are finished."""
+        with connection() as opened:
+            self.shards.load(opened, ("ladder", "rung"))
+            rows = opened.execute("select ladder, list(rung) from rungs group by ladder").fetchall()
+        return {ladder: frozenset(rungs) for ladder, rungs in rows}
+
+    def begin(self, study: Study) -> None:
+        """Note that a study, in this version, is trained here."""
+        publish_bytes(self.path, self.path / "studies", study.identity, ".toml", study.to_toml().encode())
+
+    def studies(self) -> tuple[Study, ...]:
+        """Return every version of every study that was begun here."""
+        found = {}
+        for path in sorted((self.path / "studies").glob("*.toml")):
+            if _STUDY_FILE.fullmatch(path.name):
+                study = parse_study(verified(path).decode(), str(path))
+                found[study.identity] = study
+        return tuple(sorted(found.values(), key=lambda study: (study.name, study.identity)))
+
+    def write_arrays(self, keep: Keep | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
+        """Keep arrays of a rung, such as losses per training example; see `arrays`."""
+        return arrays.write_arrays(self.path, Keep(keep), ladder, rung, values)
+
+    def read_arrays(self, keep: Keep | str, ladder: str, rung: int) -> dict[str, Array]:
+        """Return arrays that were kept of a rung."""
+        return arrays.read_arrays(self.path, Keep(keep), ladder, rung)
+
+    def has_arrays(self, keep: Keep | str, ladder: str, rung: int) -> bool:
+        """Whether arrays were kept of a rung."""
+        return arrays.find_arrays(self.path, Keep(keep), ladder, rung) is not None
+
+    def claim(self, ladder: str) -> AbstractContextManager[bool]:
+        """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
+        if not IDENTITY.fullmatch(ladder):
+            raise InputError(
+                str(self.path),
+                [Fault("the identity of a ladder", "must be 32 hexadecimal digits", clipped(ladder))],
+            )
+        return claimed(self.path, ladder)
+
+    def running(self) -> frozenset[str]:
+        """Return the ladders that living processes of this machine work on."""
+        return frozenset(name for name in claims(self.path) if IDENTITY.fullmatch(name))
+
+    def fail(self, ladder: str, rung: int, words: str) -> None:
+        """Note that a ladder failed."""
+        if not IDENTITY.fullmatch(ladder):
+            raise InputError(
+                str(self.path),
+                [Fault("the identity of a ladder", "must be 32 hexadecimal digits", clipped(ladder))],
+            )
+        content = json.dumps({"ladder": ladder, "rung": rung, "words": words}).encode()
+        publish_bytes(self.path, self.path / "failures", ladder, ".json", content)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return what went wrong, whether or not it was made good since."""
+        found = []
+        for path in sorted((self.path / "failures").glob("*.json")):
+            if _FAILURE_FILE.fullmatch(path.name):
+                content = json.loads(verified(path))
+                found.append(Failure(str(content["ladder"]), int(content["rung"]), str(content["words"])))
+        return tuple(found)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"

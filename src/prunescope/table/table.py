@@ -1,0 +1,166 @@
+"""A table: typed columns of equal length, one row per trained network.
+
+Plain numpy arrays under names, frozen. Whatever builds a `Table` goes through `columns.conform`, so a table that
+exists is valid. It reads no files (see `read`) and knows nothing of laws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest
+from prunescope.table.schema import BY_NAME, Kind, canonical
+
+if TYPE_CHECKING:
+    import pandas
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of typed columns.
+
+    Attributes
+    ----------
+    columns
+        Arrays of equal length by name: float64 (NaN where missing), int64, bool, or object arrays of text (None where
+        missing). They cannot be written to.
+    source
+        What the rows were read from, for messages.
+    notes
+        What was decided while reading that the user may want to know.
+    """
+
+    columns: Mapping[str, Array]
+    source: str = "table"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        frozen = {}
+        for name, values in self.columns.items():
+            view = values.view()
+            view.flags.writeable = False
+            frozen[name] = view
+        object.__setattr__(self, "columns", MappingProxyType(frozen))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns in their order."""
+        return tuple(self.columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and canonical(name) in self.columns
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a column; ``error`` is ``test_error``."""
+        known = canonical(name)
+        if known not in self.columns:
+            raise InputError(self.source, [Fault("the columns", "must include it", clipped(name), self._nearest(name))])
+        return self.columns[known]
+
+    def _nearest(self, name: str) -> str:
+        return nearest(name, self.columns) or f"There are {listed(self.columns, 40)}."
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same columns hold the same values; sources and notes do not count."""
+        if not isinstance(other, Table):
+            return NotImplemented
+        return self.names == other.names and all(_same(self[name], other[name]) for name in self.names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, rows: Array) -> Table:
+        """Return the rows picked by a boolean mask or by positions."""
+        return Table({name: values[rows] for name, values in self.columns.items()}, self.source, self.notes)
+
+    def select(self, names: Sequence[str]) -> Table:
+        """Return some columns, in the order asked."""
+        return Table({canonical(name): self[name] for name in names}, self.source, self.notes)
+
+    def where(self, condition: str) -> Table:
+        """Return the rows that fulfil a condition in SQL, such as ``"depth = 20 and density < 0.5"``."""
+        from prunescope.table.engine import matching
+
+        return self.take(matching(self.columns, condition, self.source))
+
+    def query(self, sql: str) -> dict[str, Array]:
+        """Answer a query over the table ``rungs``: ``"select depth, avg(test_error) from rungs group by depth"``."""
+        from prunescope.table.engine import answer
+
+        return answer(self.columns, sql, self.source)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Iterate over rows as mappings to plain Python values; None where a value is missing."""
+        lists = [_plain(values) for values in self.columns.values()]
+        for values in zip(*lists, strict=True):
+            yield dict(zip(self.names, values, strict=True))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a pandas DataFrame; needs pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise MissingPackageError("to_pandas needs pandas: pip install pandas") from None
+        return pandas.DataFrame({name: values.copy() for name, values in self.columns.items()})
+
+    def write(self, path: object) -> None:
+        """Write the rows to a file, whole or not at all: ``.csv``, ``.parquet`` or ``.json``."""
+        from prunescope.table.write import write_table
+
+        write_table(self, path)
+
+    def __repr__(self) -> str:
+        return f"<Table of {len(self):,} rows from {self.source}: {listed(self.names, 12)}>"
+
+    def _repr_html_(self) -> str:
+        """Show the first rows in a notebook, whatever the file says escaped."""
+        from html import escape
+
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.names)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(shown(value))}</td>" for value in row.values()) + "</tr>"
+            for row in self.take(np.arange(min(10, len(self)))).rows()
+        )
+        caption = f"{len(self):,} rows from {escape(self.source)}"
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def shown(value: object) -> str:
+    """Write a value for a person: short numbers, nothing where missing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def kind_of(values: Array) -> Kind:
+    """Return the kind of values that a table's array holds."""
+    return {"f": Kind.NUMBER, "i": Kind.INTEGER, "b": Kind.FLAG}.get(values.dtype.kind, Kind.TEXT)
+
+
+def by_schema(names: Sequence[str]) -> list[str]:
+    """Order names as the schema does, with a file's own columns after them in their order."""
+    return [*(name for name in BY_NAME if name in names), *(name for name in names if name not in BY_NAME)]
+
+
+def _plain(values: Array) -> list[Any]:
+    if values.dtype.kind == "f":
+        return [None if value != value else value for value in values.tolist()]
+    return list(values.tolist())
+
+
+def _same(ours: Array, theirs: Array) -> bool:
+    if ours.dtype.kind != theirs.dtype.kind or ours.shape != theirs.shape:
+        return False
+    return bool(np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f"))
