@@ -217,7 +217,8 @@ def _faults_of(
             if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
         )
         place = (*path, *steps)
-        if place in found:
+        unsound_items = error["type"] == "too_short" and bool(error["input"])  # told item by item
+        if place in found or unsound_items:
             continue
         words = locate(*place)
         if error["type"] == "extra_forbidden":

@@ -6,6 +6,7 @@ the connection was locked away from files and settings.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,16 +23,44 @@ from prunescope.table.table import Array
 _ROW = "__row"
 
 
+def _opened() -> duckdb.DuckDBPyConnection:
+    never: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    return duckdb.connect(":memory:", config=never)
+
+
 @contextmanager
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an empty database in memory that never asks a network for anything."""
-    opened = duckdb.connect(
-        ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    )
+    opened = _opened()
     try:
         yield opened
     finally:
         opened.close()
+
+
+class ParquetWriter:
+    """Writes columns to new Parquet files; keeps its connection, which takes longer to open than a shard to write."""
+
+    def __init__(self) -> None:
+        self._opened: duckdb.DuckDBPyConnection | None = None
+        self._process = 0
+
+    def write(self, columns: Mapping[str, Array], path: Path) -> None:
+        """Write columns to a Parquet file; safe from several threads, and after a fork."""
+        if self._opened is None or self._process != os.getpid():
+            self._opened, self._process = _opened(), os.getpid()
+        cursor = self._opened.cursor()
+        try:
+            cursor.register("columns", dict(columns))
+            kinds = {"f": "double", "i": "bigint", "b": "boolean"}
+            picked = ", ".join(
+                f"{quoted(name)}::{kinds.get(values.dtype.kind, 'varchar')} as {quoted(name)}"
+                for name, values in columns.items()
+            )
+            written = literal(str(path))
+            cursor.execute(f"copy (select {picked} from columns) to {written} (format parquet, compression zstd)")
+        finally:
+            cursor.close()
 
 
 def quoted(name: str) -> str:
@@ -80,18 +109,6 @@ def _cast(name: str, kind: str) -> str:
     if kind in ("UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
         return f"{column}::double as {column}"
     return f"{column}::varchar as {column}"
-
-
-def write_parquet(columns: Mapping[str, Array], path: Path) -> None:
-    """Write columns to a new Parquet file."""
-    with connection() as opened:
-        opened.register("rungs", dict(columns))
-        kinds = {"f": "double", "i": "bigint", "b": "boolean"}
-        picked = ", ".join(
-            f"{quoted(name)}::{kinds.get(values.dtype.kind, 'varchar')} as {quoted(name)}"
-            for name, values in columns.items()
-        )
-        opened.execute(f"copy (select {picked} from rungs) to {literal(str(path))} (format parquet, compression zstd)")
 
 
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:

@@ -22,7 +22,7 @@ import duckdb
 
 from prunescope.errors import ConflictError, DamageError, PrunescopeError
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
-from prunescope.table.engine import connection, literal, plain_path, quoted, write_parquet
+from prunescope.table.engine import ParquetWriter, connection, literal, plain_path, quoted
 from prunescope.table.schema import RESULTS, STORED, Kind
 from prunescope.table.table import Array
 
@@ -60,6 +60,7 @@ class Shards:
 
     store: Path
     checked: set[str] = field(default_factory=set)
+    writer: ParquetWriter = field(default_factory=ParquetWriter)
 
     @property
     def folder(self) -> Path:
@@ -86,7 +87,7 @@ class Shards:
         """Write rows as one new shard and return its path; when this returns, the rows are on the disk."""
         draft = new_draft(self.store, ".parquet")
         try:
-            write_parquet({column.name: columns[column.name] for column in STORED}, draft)
+            self.writer.write({column.name: columns[column.name] for column in STORED}, draft)
             target = self.folder / f"{FORMAT}.{content_hash(draft.read_bytes())}.parquet"
             publish(draft, target)
         finally:

@@ -267,5 +267,8 @@ class Store:
                 found.append(Failure(str(content["ladder"]), int(content["rung"]), str(content["words"])))
         return tuple(found)
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return Store, (self.path,)
+
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prunescope.errors import Fault, InputError, PrunescopeError
 from prunescope.table.csvfile import csv_text
-from prunescope.table.engine import write_parquet
+from prunescope.table.engine import ParquetWriter
 from prunescope.table.table import Table
 
 SUFFIXES = (".csv", ".parquet", ".json")
@@ -46,7 +46,7 @@ def write_table(table: Table, path: object) -> None:
             elif suffix == ".json":
                 stream.write(json_text(table) + "\n")
         if suffix == ".parquet":
-            write_parquet(table.columns, draft)
+            ParquetWriter().write(table.columns, draft)
         mask = os.umask(0)
         os.umask(mask)
         draft.chmod(0o666 & ~mask)

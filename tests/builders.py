@@ -1,0 +1,60 @@
+"""Rows and stores for tests, made from a formula so that a test can tell what each rung must hold."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+PRUNABLE = 10_000
+
+
+def ladder_identity(number: int) -> str:
+    """Return a ladder's identity: 32 hexadecimal digits that depend on the number alone."""
+    return hashlib.sha256(str(number).encode()).hexdigest()[:32]
+
+
+def rung(ladder: int = 0, number: int = 0, **changes: Any) -> dict[str, Any]:
+    """Return a complete row; its outcomes are functions of ladder and rung."""
+    kept = round(PRUNABLE * 0.8**number)
+    row: dict[str, Any] = {
+        "study": "a study",
+        "ladder": ladder_identity(ladder),
+        "replicate": ladder % 3,
+        "rung": number,
+        "family": "lenet",
+        "dataset": "digits",
+        "depth": 3,
+        "width": 0.1 * (1 + ladder % 5),
+        "examples": 1297,
+        "label_noise": 0.0,
+        "recipe": "0123456789ab",
+        "treatment": "imp",
+        "rewind": "weights",
+        "score": "magnitude",
+        "scope": "global",
+        "leave": None,
+        "density": kept / PRUNABLE,
+        "kept": kept,
+        "prunable": PRUNABLE,
+        "parameters": kept + 100,
+        "connected": True,
+        "test_error": expected_error(ladder, number),
+        "test_loss": 0.5,
+        "validation_error": None,
+        "validation_loss": None,
+        "train_error": 0.01,
+        "train_loss": 0.02,
+        "train_loss_original": None,
+        "train_loss_noisy": None,
+        "epochs": 30,
+        "seconds": 1.5,
+        "device": "cpu",
+        "version": "0.1.0",
+        "started": f"2026-01-01T00:{number:02d}:00Z",
+    }
+    return row | changes
+
+
+def expected_error(ladder: int, number: int) -> float:
+    """Return the test error that `rung` gives."""
+    return min(0.9, 0.05 + 0.001 * (ladder % 7) + 0.02 * number)

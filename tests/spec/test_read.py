@@ -1,0 +1,220 @@
+"""Studies from files: what is right is read, and whatever is wrong is told at once, with place and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prunescope.errors import Fault, InputError
+from prunescope.spec import parse_study, read_study
+
+SOUND = """\
+name = "mine"
+
+[axes]
+dataset = "mnist"
+family = "lenet"
+depth = [3, 4]
+width = [0.5, 1]
+
+[recipe]
+epochs = 40
+batch = 128
+learning_rate = 0.1
+levels = 5
+
+[[treatments]]
+kind = "imp"
+"""
+
+
+def faults(text: str) -> dict[str, Fault]:
+    with pytest.raises(InputError) as told:
+        parse_study(text)
+    return {fault.place: fault for fault in told.value.faults}
+
+
+def only_fault(text: str) -> Fault:
+    found = faults(text)
+    assert len(found) == 1, found
+    return next(iter(found.values()))
+
+
+def changed(line: str, instead: str) -> str:
+    assert line in SOUND
+    return SOUND.replace(line, instead)
+
+
+def test_a_study_expands_to_every_combination() -> None:
+    study = parse_study(SOUND)
+    assert {(cell.depth, cell.width) for cell in study.cells} == {(3, 0.5), (3, 1.0), (4, 0.5), (4, 1.0)}
+    assert {cell.examples for cell in study.cells} == {60_000}
+    assert len(study.ladders) == 4 * 3
+    assert {ladder.rungs for ladder in study.ladders} == {6}
+
+
+def test_several_tables_of_axes_are_joined_and_shared_cells_trained_once() -> None:
+    both = SOUND.replace("[axes]", "[[axes]]").replace(
+        "[recipe]", '[[axes]]\ndataset = "mnist"\nfamily = "lenet"\ndepth = [4, 5]\nwidth = 1.0\n[recipe]'
+    )
+    assert [(cell.depth, cell.width) for cell in parse_study(both).cells] == [
+        (3, 0.5), (3, 1.0), (4, 0.5), (4, 1.0), (5, 1.0),
+    ]  # fmt: skip
+
+
+def test_examples_are_counted_from_what_validation_leaves() -> None:
+    text = SOUND.replace('family = "lenet"', 'family = "lenet"\nexamples = ["all", "1/4", 100]')
+    text = text.replace("epochs = 40", "epochs = 40\nvalidation = 0.1")
+    assert sorted({cell.examples for cell in parse_study(text).cells}) == [100, 13_500, 54_000]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    found = faults("""\
+name = "x"
+purose = 3
+replicates = 0
+[axes]
+dataset = ["mnits", "digits"]
+family = "cifar-resnet"
+depth = [20, 21]
+width = ["a", 1, -1]
+exampels = 4
+examples = ["1/0", 5, "none"]
+[recipe]
+epochs = 10.5
+batch = "x"
+optimizer = "sdg"
+schedule = "steps"
+levels = 300
+[[treatments]]
+kind = "imp"
+score = "magnitud"
+[[treatments]]
+kind = "leave-out"
+learns_from = "im"
+[[treatments]]
+knid = "imp"
+""")
+    assert set(found) == {
+        "replicates (line 3)",
+        "purose (line 2)",
+        "axes 1: dataset (line 5)",
+        "axes 1: depth (line 7)",
+        "axes 1: width, value 1 (line 8)",
+        "axes 1: width, value 3 (line 8)",
+        "axes 1: exampels (line 9)",
+        "axes 1: examples (line 10)",
+        "recipe.epochs (line 12)",
+        "recipe.batch (line 13)",
+        "recipe.learning_rate",
+        "recipe.optimizer (line 14)",
+        "recipe.levels (line 16)",
+        "treatments 1: score (line 19)",
+        "treatments 2: learns_from (line 22)",
+        "treatments 3: kind",
+        "treatments 3: knid (line 24)",
+    }
+    assert found["purose (line 2)"].hint == "Did you mean 'purpose'?"
+    assert found["axes 1: dataset (line 5)"].hint == "Did you mean 'mnist'?"
+    assert found["axes 1: depth (line 7)"].hint == "The nearest is 20."
+    assert found["recipe.optimizer (line 14)"].hint == "Did you mean 'sgd'?"
+    assert found["treatments 1: score (line 19)"].hint == "Did you mean 'magnitude'?"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "place", "must"),
+    [
+        ("depth = [3, 4]", "depth = 1", "axes 1: depth (line 6)", "of family 'lenet' must be 2 or more"),
+        ("depth = [3, 4]", "depth = [3, 3]", "axes 1: depth (line 6)", "must name each value once"),
+        ("depth = [3, 4]", "depth = 3.0", "axes 1: depth, value 1 (line 6)", "must be a whole number"),
+        ("width = [0.5, 1]", "width = []", "axes 1: width (line 7)", "must hold one value or more"),
+        ("width = [0.5, 1]", "width = nan", "axes 1: width, value 1 (line 7)", "must be a finite number"),
+        ("epochs = 40", "epochs = 40\nnesterov = true", "recipe.nesterov (line 11)", "needs momentum above 0"),
+        (
+            "epochs = 40",
+            'epochs = 40\nschedule = "steps"\nmilestones = [20, 40]',
+            "recipe.milestones (line 12)",
+            "must lie before the last of 40 epochs",
+        ),
+        ("levels = 5", "levels = 5\nrewind_epoch = 41", "recipe.rewind_epoch (line 14)", "must be at most"),
+        ('kind = "imp"', 'kind = "extended"\nscore = "random"', "treatments 1: score (line 17)", "belongs to imp and"),
+        ('name = "mine"', 'name = "mine\\u0007"', "name", "must be printable text"),
+        ('name = "mine"', 'name = "mine"\nformat = 99', "format (line 2)", "must be 1 or less"),
+        ('name = "mine"', 'name = "mine"\nseed = -1', "seed (line 2)", "must be 0 or more"),
+        ('family = "lenet"', 'family = "lenet"\nexamples = 60001', "axes 1: examples (line 6)", "must be 1 to 60,000"),
+    ],
+)
+def test_a_rule_that_does_not_hold_is_told_with_its_place(line: str, instead: str, place: str, must: str) -> None:
+    fault = only_fault(changed(line, instead))
+    assert fault.place == place
+    assert fault.must.startswith(must)
+
+
+def test_lessons_that_go_round_in_a_circle_are_refused() -> None:
+    found = faults(
+        SOUND
+        + """
+[[treatments]]
+kind = "leave-out"
+name = "a"
+learns_from = "b"
+[[treatments]]
+kind = "leave-out"
+name = "b"
+learns_from = "a"
+"""
+    )
+    assert all("back to itself" in fault.must for fault in found.values())
+    assert len(found) == 2
+
+
+def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
+    text = SOUND.replace(
+        "[[treatments]]", '[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\n\n[[treatments]]', 1
+    )
+    study = parse_study(text)
+    order = [ladder.identity for ladder in study.ladders]
+    pupils = [ladder for ladder in study.ladders if ladder.teacher]
+    assert len(pupils) == len(order) / 2
+    assert all(order.index(ladder.teacher) < order.index(ladder.identity) for ladder in pupils)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "name: must be given"),
+        ("name = ", "must be TOML"),
+        ("a = 1\na = 2", "must be TOML"),
+        ("x = " + "[" * 5_000 + "]" * 5_000, "must"),
+        (SOUND.replace("[recipe]", "[[recipe]]"), "recipe"),
+        (SOUND.replace("[axes]", "[axes.deeper]"), "axes"),
+        (SOUND.replace('[[treatments]]\nkind = "imp"', "treatments = 3"), "must"),
+        (SOUND.replace('[[treatments]]\nkind = "imp"', ""), "[[treatments]]: must be given"),
+        (SOUND.replace("[3, 4]", str(list(range(2, 9_000)))).replace("[0.5, 1]", str(list(range(1, 900)))), "at most"),
+        (SOUND.replace("levels = 5", "levels = 5\npruning_fraction = inf"), "finite"),
+        (SOUND.replace("128", "99999999999999999999999999"), "recipe.batch"),
+        (SOUND.replace('"mnist"', '"../../etc/passwd"'), "must be one of digits"),
+    ],
+)
+def test_hostile_text_is_told_what_is_wrong(text: str, words: str) -> None:
+    with pytest.raises(InputError) as told:
+        parse_study(text)
+    assert words in str(told.value)
+
+
+def test_a_path_that_is_no_study_names_the_nearest_preset(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'lenet-mnist'"):
+        read_study("lenet-mnits")
+    with pytest.raises(InputError, match="a folder"):
+        read_study(tmp_path)
+    with pytest.raises(InputError, match="neither"):
+        read_study("a\0b")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+    with pytest.raises(InputError, match="UTF-8"):
+        read_study(tmp_path / "latin.toml")
+
+
+def test_a_family_of_ones_own_is_named_by_import_path() -> None:
+    text = SOUND.replace('"lenet"', '"my_package.nets:make"').replace("[3, 4]", "[1, 77]")
+    assert {cell.family for cell in parse_study(text).cells} == {"my_package.nets:make"}
