@@ -13,7 +13,7 @@ def ladder_identity(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()[:32]
 
 
-def rung(ladder: int = 0, number: int = 0, **changes: Any) -> dict[str, Any]:
+def rung(ladder: int = 0, number: int = 0, /, **changes: Any) -> dict[str, Any]:
     """Return a complete row; its outcomes are functions of ladder and rung."""
     kept = round(PRUNABLE * 0.8**number)
     row: dict[str, Any] = {

@@ -21,14 +21,16 @@ COLUMNS = ("family", "dataset", "depth", "width", "examples", "replicate", "dens
 
 def unpruned_error(depth: int, width: float, examples: int) -> float:
     """Return a dense member's error: falling with size and data, as Rosenfeld et al. (2020) find it."""
-    return 0.045 + 9.0 * examples**-0.5 + 0.045 * (depth * width**2 / 8) ** -0.35
+    found: float = 0.045 + 9.0 * examples**-0.5 + 0.045 * (depth * width**2 / 8) ** -0.35
+    return found
 
 
 def pruned_error(unpruned: float, density: float, depth: int, width: float) -> float:
     """Eq. 2."""
-    invariant = depth**PHI * width**PSI * density
-    high = P * (PLATEAU / unpruned) ** (1 / GAMMA)
-    return float(unpruned * ((invariant**2 + high**2) / (invariant**2 + P**2)) ** (GAMMA / 2))
+    invariant: float = depth**PHI * width**PSI * density
+    high: float = P * (PLATEAU / unpruned) ** (1 / GAMMA)
+    found: float = unpruned * ((invariant**2 + high**2) / (invariant**2 + P**2)) ** (GAMMA / 2)
+    return found
 
 
 def sample() -> str:

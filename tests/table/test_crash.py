@@ -33,7 +33,7 @@ def processes() -> ForkServerContext:
 
 
 @contextmanager
-def running(context: ForkServerContext, target: Any, *arguments: object) -> Iterator[ForkServerProcess]:  # noqa: ANN401
+def running(context: ForkServerContext, target: Any, *arguments: object) -> Iterator[ForkServerProcess]:
     process = context.Process(target=target, args=arguments)
     process.start()
     try:
@@ -82,7 +82,7 @@ def test_a_writer_killed_at_200_random_moments_loses_no_rung_that_it_reported(
     assert len(told) > 200, "the kills came too early to show anything"
     assert len(found) == len(set(found))
     assert set(told) <= set(found)
-    # A kill between the disk and the report leaves at most one rung a writer that is there and was not reported: the next.
+    # A kill between the disk and the report leaves at most one rung that was not reported: the writer's next.
     started: dict[int, int] = {}
     for position in told:
         started[position // LADDER] = position % LADDER + 1

@@ -160,7 +160,7 @@ def _typed(column: Column, values: Any, findings: Findings) -> Array:  # noqa: A
     if not column.optional:
         hint = "Leave the column out where nothing is known." if column.name not in NEEDED else ""
         rows = np.setdiff1d(np.flatnonzero(missing), wrong)
-        findings.at_rows(column.name, rows, "must have a value in every row", ["nothing"], hint)
+        findings.at_rows(column.name, rows, "must have a value in every row", [], hint)
     if column.kind is Kind.INTEGER:
         fractional = np.flatnonzero(~missing & (np.floor(numbers) != numbers))
         findings.at_rows(column.name, fractional, "must be a whole number", numbers[fractional].tolist())
@@ -203,8 +203,6 @@ def parsed(value: object) -> float | None:
         return math.nan
     if isinstance(value, str) and value.strip().lower() in MISSING:
         return math.nan
-    if isinstance(value, str) and "_" in value:
-        return None
     try:
         return float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, OverflowError):
@@ -244,11 +242,12 @@ def _like_percent(numbers: NDArray[np.float64]) -> bool:
 
 def _texts(column: Column, values: Any, findings: Findings) -> Array:  # noqa: ANN401
     texts = text_array(values)
-    broken = np.array([row for row, text in enumerate(texts) if text is not None and not _encodable(text)], int)
+    unwritable = {text for text in set(texts.tolist()) if text is not None and not _encodable(text)}
+    broken = np.array([row for row, text in enumerate(texts) if text in unwritable] if unwritable else [], int)
     findings.at_rows(column.name, broken, "must be Unicode text", texts[broken].tolist())
     if not column.optional:
-        empty = np.array([row for row, text in enumerate(texts) if text is None], int)
-        findings.at_rows(column.name, empty, "must have a value in every row", ["nothing"])
+        empty = np.flatnonzero([text is None for text in texts.tolist()])
+        findings.at_rows(column.name, empty, "must have a value in every row", [])
     return texts
 
 
@@ -256,7 +255,11 @@ def text_array(values: Any) -> Array:  # noqa: ANN401
     """Return values as an object array of text, None where there is none."""
     plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
     texts = np.empty(len(plain), object)
-    texts[:] = [_text(value) for value in plain]
+    if set(map(type, plain)) <= {str, type(None)}:
+        same = {text: text or None for text in dict.fromkeys(plain)}
+        texts[:] = list(map(same.__getitem__, plain))
+    else:
+        texts[:] = [_text(value) for value in plain]
     return texts
 
 
@@ -381,9 +384,23 @@ def group_codes(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[n
 
 def _codes(values: Array) -> NDArray[np.int64]:
     if values.dtype.kind == "O":
-        seen: dict[object, int] = {}
-        return np.fromiter((seen.setdefault(value, len(seen)) for value in values.tolist()), np.int64, len(values))
+        plain = values.tolist()
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(plain))}
+        return np.fromiter(map(numbers.__getitem__, plain), np.int64, len(plain))
     return _compact(values)
+
+
+def sorted_rows(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the order of rows by the named columns, the first one first; missing text comes last."""
+    keys = []
+    for name in names:
+        values = columns[name]
+        if values.dtype.kind == "O":
+            plain = values.tolist()
+            ranks = {text: rank for rank, text in enumerate(sorted(set(plain), key=lambda text: (text is None, text)))}
+            values = np.fromiter(map(ranks.__getitem__, plain), np.int64, len(plain))
+        keys.append(values)
+    return np.lexsort(keys[::-1])
 
 
 def _compact(values: Array) -> NDArray[np.int64]:

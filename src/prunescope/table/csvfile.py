@@ -29,7 +29,8 @@ _CHUNK = 50_000
 def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
     """Return a CSV file's columns as texts; what is wrong with its structure goes to ``findings``."""
     findings.unit = "line"
-    head = path.open("rb").read(4)
+    with path.open("rb") as opened:
+        head = opened.read(4)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         findings.add("the file", "must be UTF-8 text", "UTF-16", "Save it as CSV in UTF-8.")
     elif head[:4] == b"PK\x03\x04":

@@ -64,7 +64,7 @@ def publish_bytes(store: Path, folder: Path, stem: str, suffix: str, content: by
 def verified(path: Path) -> bytes:
     """Return a file's content after checking it against the hash in its name."""
     content = path.read_bytes()
-    if path.suffixes[-2:-1] != [f".{content_hash(content)}"]:
+    if path.name.split(".")[-2] != content_hash(content):
         raise DamageError(
             f"{path} is damaged: its content is not what was written. Restore it from a copy or delete it."
         )

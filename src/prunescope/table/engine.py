@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,15 @@ from prunescope.table.table import Array
 _ROW = "__row"
 
 
-def _opened() -> duckdb.DuckDBPyConnection:
-    never: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    return duckdb.connect(":memory:", config=never)
+def _opened(threads: int = 0) -> duckdb.DuckDBPyConnection:
+    config: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    return duckdb.connect(":memory:", config=config | ({"threads": threads} if threads else {}))
 
 
 @contextmanager
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty database in memory that never asks a network for anything."""
-    opened = _opened()
+def connection(threads: int = 0) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty database in memory that never asks a network for anything; 0 threads are all cores."""
+    opened = _opened(threads)
     try:
         yield opened
     finally:
@@ -45,20 +45,15 @@ class ParquetWriter:
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._process = 0
 
-    def write(self, columns: Mapping[str, Array], path: Path) -> None:
+    def write(self, columns: Mapping[str, Array], path: Path, compression: str = "zstd") -> None:
         """Write columns to a Parquet file; safe from several threads, and after a fork."""
         if self._opened is None or self._process != os.getpid():
             self._opened, self._process = _opened(), os.getpid()
         cursor = self._opened.cursor()
         try:
-            cursor.register("columns", dict(columns))
-            kinds = {"f": "double", "i": "bigint", "b": "boolean"}
-            picked = ", ".join(
-                f"{quoted(name)}::{kinds.get(values.dtype.kind, 'varchar')} as {quoted(name)}"
-                for name, values in columns.items()
-            )
-            written = literal(str(path))
-            cursor.execute(f"copy (select {picked} from columns) to {written} (format parquet, compression zstd)")
+            register(cursor, "columns", columns)
+            written = f"(format parquet, compression {compression})"
+            cursor.execute(f"copy (select * from columns) to {literal(str(path))} {written}")
         finally:
             cursor.close()
 
@@ -113,70 +108,76 @@ def _cast(name: str, kind: str) -> str:
 
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:
     """Return which rows fulfil a condition, in SQL over the columns; ``error`` is ``test_error``."""
-    used = _mentioned(columns, condition)
-    rows = {**used, _ROW: np.arange(len(next(iter(columns.values()))))}
-    with connection() as opened:
-        _load(opened, rows)
-        found = _ask(opened, f"select {_ROW} from rungs where ({condition}\n)", condition, columns, source)
-    mask = np.zeros(len(rows[_ROW]), bool)
-    mask[np.asarray(found[_ROW], dtype=np.int64)] = True
+    count = len(next(iter(columns.values())))
+    rows = {name: columns[name] for name in mentioned(columns, condition)} | {_ROW: np.arange(count)}
+    found = answer(rows, f"select {_ROW} from rungs where ({condition}\n)", source, condition, list(columns))
+    mask = np.zeros(count, bool)
+    mask[found[_ROW].astype(np.int64)] = True
     return mask
 
 
-def answer(columns: Mapping[str, Array], sql: str, source: str) -> dict[str, Array]:
-    """Return what a query over ``rungs`` answers."""
-    with connection() as opened:
-        _load(opened, _mentioned(columns, sql))
-        return _ask(opened, sql, sql, columns, source)
-
-
-def _load(opened: duckdb.DuckDBPyConnection, columns: Mapping[str, Array]) -> None:
-    opened.register("__arrays", dict(columns))
-    picked = [f"{_sql(name, values)} as {quoted(name)}" for name, values in columns.items()]
-    if "test_error" in columns and "error" not in columns:
-        picked.append(f"{_sql('test_error', columns['test_error'])} as error")
-    opened.execute(f"create table rungs as select {', '.join(picked)} from __arrays")
-    opened.unregister("__arrays")
-
-
-def _sql(name: str, values: Array) -> str:
-    """Name a registered array in SQL, missing numbers as null."""
-    if values.dtype.kind == "f":
-        return f"nullif({quoted(name)}, 'nan'::double)"
-    return f"{quoted(name)}::varchar" if values.dtype.kind == "O" else quoted(name)
-
-
-def lock_away(opened: duckdb.DuckDBPyConnection) -> None:
-    """Take files, network and settings away from a connection before a user's query runs on it."""
-    opened.execute("set enable_external_access = false")
-    opened.execute("set lock_configuration = true")
-
-
-def _ask(
-    opened: duckdb.DuckDBPyConnection, sql: str, written: str, columns: Mapping[str, Array], source: str
+def answer(
+    columns: Mapping[str, Array], sql: str, source: str, written: str = "", known: Sequence[str] = ()
 ) -> dict[str, Array]:
-    lock_away(opened)
-    try:
-        return fetch(opened, sql)
-    except duckdb.Error as trouble:
-        raise InputError(source, [query_fault(trouble, written, columns)]) from None
+    """Return what a query over ``rungs`` answers.
+
+    Parameters
+    ----------
+    columns
+        What the table holds.
+    written
+        The part of the query that the user wrote, for messages.
+    known
+        Names that the user may use, for messages.
+    """
+    with connection() as opened:
+        _load(opened, columns, sql)
+        # From here on the connection reaches no file, no network and no setting.
+        opened.execute("set enable_external_access = false")
+        opened.execute("set lock_configuration = true")
+        try:
+            return fetch(opened, sql)
+        except duckdb.Error as trouble:
+            raise InputError(source, [_query_fault(trouble, written or sql, known or list(columns))]) from None
 
 
-def query_fault(trouble: duckdb.Error, written: str, columns: Mapping[str, Array] | Sequence[str]) -> Fault:
+def register(opened: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, Array]) -> None:
+    """Show columns to a connection as a view with the types that arrays have; missing numbers stay NaN."""
+    kinds = {"f": "double", "i": "bigint", "b": "boolean"}
+    picked = ", ".join(
+        f"{quoted(column)}::{kinds.get(values.dtype.kind, 'varchar')} as {quoted(column)}"
+        for column, values in columns.items()
+    )
+    opened.register(f"__{name}", dict(columns))
+    opened.execute(f"create or replace temp view {name} as select {picked} from __{name}")
+
+
+def _load(opened: duckdb.DuckDBPyConnection, columns: Mapping[str, Array], sql: str) -> None:
+    """Create the table ``rungs`` that a query asks about: missing numbers are null, ``error`` is ``test_error``."""
+    register(opened, "arrays", columns)
+    picked = [
+        f"nullif({quoted(name)}, 'nan'::double) as {quoted(name)}" if values.dtype.kind == "f" else quoted(name)
+        for name, values in columns.items()
+    ]
+    if "test_error" in columns and re.search(r"(?<!\w)error(?!\w)", sql, re.IGNORECASE):
+        picked.append("test_error as error")
+    opened.execute(f"create table rungs as select {', '.join(picked)} from arrays")
+
+
+def _query_fault(trouble: duckdb.Error, written: str, known: Sequence[str]) -> Fault:
     """Say what is wrong with a user's SQL, with the nearest column where one is unknown."""
     words = str(trouble).split("\n")[0].strip()
-    unknown = re.search(r'(?:Referenced column|column) "([^"]+)" not found', words)
+    unknown = re.search(r'column "([^"]+)" not found', words)
     if unknown:
-        hint = nearest(unknown[1], columns) or f"There are {listed(columns, 40)}."
+        hint = nearest(unknown[1], known) or f"There are {listed(known, 40)}."
         return Fault(f"condition {written!r}", "must use columns that are there", repr(unknown[1]), hint)
     return Fault(f"condition {written!r}", "must be SQL over the columns", words)
 
 
-def _mentioned(columns: Mapping[str, Array], sql: str) -> dict[str, Array]:
+def mentioned(names: Iterable[str], sql: str) -> list[str]:
     """Return the columns that a query can need: those whose names occur in it, all where it asks for ``*``."""
-    lowered = sql.lower()
+    lowered, every = sql.lower(), list(names)
     if "*" in lowered.replace("count(*)", ""):
-        return dict(columns)
-    aliased = {"test_error"} if "error" in lowered else set()
-    found = {name: values for name, values in columns.items() if name.lower() in lowered or name in aliased}
-    return found or dict([next(iter(columns.items()))])
+        return every
+    found = [name for name in every if name.lower() in lowered or (name == "test_error" and "error" in lowered)]
+    return found or every[:1]

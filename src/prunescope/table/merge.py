@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
 from prunescope.table.arrays import IDENTITY, Keep
 from prunescope.table.durable import new_draft, publish, verified
-from prunescope.table.engine import connection, quoted
+from prunescope.table.engine import connection, register
 from prunescope.table.schema import RESULTS
-from prunescope.table.shards import contradiction
+from prunescope.table.shards import refuse_contradictions
 from prunescope.table.store import Store
 
 _TRIES = 10
@@ -64,26 +66,14 @@ def _holds(into: Store, other: Store) -> bool:
 
 def _refuse_contradictions(stores: Sequence[Store]) -> int:
     """Raise where two stores contradict each other; return how many rungs the first one has."""
-    names = ("ladder", "rung", *RESULTS)
-    picked = ", ".join(quoted(name) for name in names)
-    with connection() as opened:
-        for position, store in enumerate(stores):
-            store.shards.load(opened, names)
-            verb = "insert into merged" if position else "create temp table merged as"
-            opened.execute(f"{verb} select {picked}, {position}::bigint as store from rungs")
-        found = opened.execute(
-            f"select ladder, rung from (select distinct {picked} from merged) "
-            "group by ladder, rung having count(*) > 1 order by ladder, rung"
-        ).fetchall()
-        if found:
-            told = opened.execute(
-                "select distinct store from merged where ladder = ? and rung = ? order by store",
-                list(found[0]),
-            ).fetchall()
-            source = " and ".join(str(stores[position].path) for (position,) in told)
-            raise ConflictError(contradiction(f"the merge of {source}", found) + " Nothing was merged.")
-        (count,) = opened.execute("select count(*) from merged where store = 0").fetchone() or (0,)
-    return int(count)
+    loaded = [store.shards.load(("ladder", "rung", *RESULTS)) for store in stores]
+    held = [columns for columns in loaded if len(columns["rung"])]
+    if held:
+        with connection() as opened:
+            register(opened, "merged", {name: np.concatenate([columns[name] for columns in held]) for name in held[0]})
+            source = f"the merge of {' and '.join(str(store.path) for store in stores)}"
+            refuse_contradictions(opened, "merged", source, " Nothing was merged.")
+    return len(loaded[0]["rung"])
 
 
 def _files(root: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.table.columns import Findings, conform
+from prunescope.table.csvbulk import LARGE, read_large_csv
 from prunescope.table.csvfile import read_csv
 from prunescope.table.engine import read_parquet
 from prunescope.table.table import Table
@@ -48,7 +49,7 @@ def _read(source: Any) -> Table:  # noqa: ANN401
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
         return conform({name: _series(source[name]) for name in source.columns}, Findings("DataFrame"))
     path = Path(source)
-    name = clipped(str(source))[1:-1]
+    name = clipped(str(source), 300)[1:-1]
     try:
         if path.is_dir():
             if is_store(path):
@@ -61,11 +62,7 @@ def _read(source: Any) -> Table:  # noqa: ANN401
             size = stream.tell()
         if magic == b"PAR1" or path.suffix.lower() in (".parquet", ".pq"):
             return _parquet(path, name, size)
-        findings = Findings(name)
-        raw = read_csv(path, findings)
-        if not raw:
-            findings.raise_if_any()
-        return conform(raw, findings)
+        return _csv(path, name, size)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         hint = nearest(path.name, _neighbours(path))
         raise InputError(name, [Fault("the table", "must be a file or a store", "nothing there", hint)]) from None
@@ -83,6 +80,19 @@ def _neighbours(path: Path) -> list[str]:
         return [entry.name for entry in path.parent.iterdir()]
     except (OSError, ValueError):
         return []
+
+
+def _csv(path: Path, name: str, size: int) -> Table:
+    if size >= LARGE and (bulk := read_large_csv(path)) is not None:
+        try:
+            return conform(bulk, Findings(name))
+        except InputError:
+            pass  # the reader below tells the lines
+    findings = Findings(name)
+    raw = read_csv(path, findings)
+    if not raw:
+        findings.raise_if_any()
+    return conform(raw, findings)
 
 
 def _parquet(path: Path, name: str, size: int) -> Table:

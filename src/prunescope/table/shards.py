@@ -1,7 +1,7 @@
 """The rows of a store: Parquet shards, written once, read together, packed now and then.
 
-``rungs/1.<hash>.parquet`` is what one writer finished at one time; ``rungs/1.packed.<hash>.parquet`` replaces many
-of them. 1 is the format of the rows. There is no index and no lock that correctness needs:
+``rungs/1.<hash>.parquet`` is what one writer finished at one time; ``rungs/1.packed.<hash>.parquet`` replaces many of
+them. 1 is the format of the rows. There is no index and no lock that correctness needs:
 
 - Packing publishes the packed shard first and deletes its sources after. In between, rows stand twice; readers drop the
   second copy, so no query's answer ever changes.
@@ -15,14 +15,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
 from prunescope.errors import ConflictError, DamageError, PrunescopeError
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
-from prunescope.table.engine import ParquetWriter, connection, literal, plain_path, quoted
+from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
 from prunescope.table.schema import RESULTS, STORED, Kind
 from prunescope.table.table import Array
 
@@ -33,6 +35,9 @@ _TRIES = 50
 _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _KEY = ("ladder", "rung")
+# Which of two copies is kept, so that every reader keeps the same.
+_ORDER = ("started", "seconds", "device", "version", "study")
+_ALL = tuple(column.name for column in STORED)
 
 
 @dataclass(frozen=True)
@@ -83,72 +88,88 @@ class Shards:
                 (packed if match[2] else small).add(entry.name)
         return Listing(frozenset(small), frozenset(packed))
 
-    def write(self, columns: Mapping[str, Array]) -> Path:
-        """Write rows as one new shard and return its path; when this returns, the rows are on the disk."""
+    def write(self, columns: Mapping[str, Array]) -> str:
+        """Write rows as one new shard and return its name; when this returns, the rows are on the disk."""
+        return self._publish({name: columns[name] for name in _ALL}, "")
+
+    def _publish(self, columns: Mapping[str, Array], kind: str) -> str:
         draft = new_draft(self.store, ".parquet")
         try:
-            self.writer.write({column.name: columns[column.name] for column in STORED}, draft)
-            target = self.folder / f"{FORMAT}.{content_hash(draft.read_bytes())}.parquet"
-            publish(draft, target)
+            # Compressing a shard of a few rows saves nothing and costs every reader a fifth of its time.
+            self.writer.write(columns, draft, compression="zstd" if kind else "uncompressed")
+            name = f"{FORMAT}.{kind}{content_hash(draft.read_bytes())}.parquet"
+            publish(draft, self.folder / name)
         finally:
             draft.unlink(missing_ok=True)
-        return target
+        return name
 
-    def load(self, opened: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
-        """Create the table ``rungs`` with the columns asked for, each rung once."""
-        picked = [column for column in STORED if column.name in names or column.name in _KEY]
+    def load(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return the columns asked for, each rung once, in no particular order."""
         for _ in range(_TRIES):
             before = self.listing()
             try:
-                self._verify(before.all)
-                select = self._select(before.all, [column.name for column in picked])
-                opened.execute(f"create or replace temp table rungs as {select}")
-                self._drop_copies(opened, before.all)
+                columns = self._read(before.all, names)
             except (FileNotFoundError, duckdb.IOException):
                 if set(before.all) <= set(self.listing().all):
                     raise
                 continue
-            except duckdb.Error as trouble:
-                words = str(trouble).split("\n")[0]
-                raise DamageError(f"{self.folder} holds a shard that is no table of rungs: {words}") from None
             after = self.listing()
             if set(before.all) <= set(after.all) and after.packed <= before.packed:
-                return
+                return columns
         raise PrunescopeError(f"{self.store} is being packed all the time; try again")
 
-    def _verify(self, names: Sequence[str]) -> None:
-        for name in names:
+    def _read(self, shards: Sequence[str], names: Sequence[str]) -> dict[str, Array]:
+        columns = self._rows(shards, names, keyed=True)
+        # Two 64-bit hashes meet by chance once in 10^9 stores of 100,000 rungs; then this only takes the longer way.
+        keys = columns.pop("__key")
+        if len(np.unique(keys)) == len(keys):
+            return columns
+        return {name: values for name, values in self._once(shards).items() if name in columns}
+
+    def _rows(self, shards: Sequence[str], names: Sequence[str], keyed: bool) -> dict[str, Array]:
+        """Return columns of some shards, after checking their content, on all cores."""
+        picked = [column for column in STORED if column.name in names]
+        selected = [f"{quoted(column.name)}::{_SQL[column.kind]} as {quoted(column.name)}" for column in picked]
+        if keyed:
+            selected.append("hash(ladder, rung)::ubigint as __key")
+        if not shards:
+            nothing: dict[str, Array] = {column.name: np.empty(0, object) for column in picked}
+            return nothing | ({"__key": np.empty(0, np.int64)} if keyed else {})
+        # One engine reading thousands of small files keeps one core busy; one engine for each core does better.
+        workers = min(os.cpu_count() or 1, len(shards))
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        parts = [shards[position::workers] for position in range(workers)]
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(lambda part: self._part(part, ", ".join(selected), threads), parts))
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+    def _part(self, shards: Sequence[str], selected: str, threads: int) -> dict[str, Array]:
+        for name in shards:
             if name not in self.checked:
                 verified(self.folder / name)
                 self.checked.add(name)
+        folder = plain_path(self.folder)
+        paths = [f"{folder}/{name}" for name in shards]
+        try:
+            with connection(threads) as opened:
+                return fetch(opened, f"select {selected} from read_parquet(?)", [paths])
+        except duckdb.IOException:
+            raise
+        except duckdb.Error as trouble:
+            words = str(trouble).split("\n")[0]
+            raise DamageError(f"{self.folder} holds a shard that is no table of rungs: {words}") from None
 
-    def _select(self, shards: Sequence[str], names: Sequence[str], also: str = "") -> str:
-        columns = [column for column in STORED if column.name in names]
-        picked = ", ".join(f"{quoted(c.name)}::{_SQL[c.kind]} as {quoted(c.name)}" for c in columns)
-        if not shards:
-            nothing = ", ".join(f"null::{_SQL[c.kind]} as {quoted(c.name)}" for c in columns)
-            return f"select {nothing} where false"
-        paths = ", ".join(literal(plain_path(self.folder / name)) for name in shards)
-        return f"select {picked} from read_parquet([{paths}]) {also}"
-
-    def _drop_copies(self, opened: duckdb.DuckDBPyConnection, shards: Sequence[str]) -> None:
-        total, distinct = opened.execute("select count(*), count(distinct (ladder, rung)) from rungs").fetchone() or (
-            0,
-            0,
-        )
-        if total == distinct:
-            return
-        opened.execute(f"create or replace temp table doubted as {self._select(shards, [*_KEY, *RESULTS, *_ORDER])}")
-        found = opened.execute(
-            f"select ladder, rung from (select distinct {_columns((*_KEY, *RESULTS))} from doubted) "
-            "group by ladder, rung having count(*) > 1 order by ladder, rung"
-        ).fetchall()
-        opened.execute("drop table doubted")
-        if found:
-            raise ConflictError(contradiction(str(self.store), found))
-        names = [row[0] for row in opened.execute("describe rungs").fetchall()]
-        every = self._select(shards, list(dict.fromkeys([*names, *_ORDER, *_KEY])))
-        opened.execute(f"create or replace temp table rungs as {_once(every, names, _KEY)}")
+    def _once(self, shards: Sequence[str], key: Sequence[str] = _KEY) -> dict[str, Array]:
+        """Return all rows, one for each key; refuse contradictions where the key is the rung alone."""
+        with connection() as opened:
+            register(opened, "copies", self._rows(shards, _ALL, keyed=False))
+            if key == _KEY:
+                refuse_contradictions(opened, "copies", str(self.store))
+            return fetch(
+                opened,
+                f"select {listing_of(_ALL)} from copies "
+                f"qualify row_number() over (partition by {listing_of(key)} order by {listing_of(_ORDER)}) = 1",
+            )
 
     def pack(self) -> int:
         """Put many small shards into one; return how many were replaced. Safe at any moment, beside anybody."""
@@ -157,60 +178,37 @@ class Shards:
         if len(sources) < 2:
             return 0
         try:
-            self._verify(sources)
-            draft = new_draft(self.store, ".parquet")
-            try:
-                target = self._packed(sources, draft)
-            finally:
-                draft.unlink(missing_ok=True)
+            # Only rows that agree in every result are copies of each other.
+            rows = self._once(sources, (*_KEY, *RESULTS))
         except (FileNotFoundError, duckdb.IOException):
             if set(sources) <= set(self.listing().all):
                 raise
             return 0  # another process packed them first
+        packed = self._publish(rows, "packed.")
+        if len(self._rows([packed], ("rung",), keyed=False)["rung"]) != len(rows["rung"]):
+            raise PrunescopeError(f"packing {self.store} would lose rows; its sources were left")
         for name in sources:
-            if name != target:
+            if name != packed:
                 (self.folder / name).unlink(missing_ok=True)
         sweep(self.store)
         return len(sources)
 
-    def _packed(self, sources: Sequence[str], draft: Path) -> str:
-        names = [column.name for column in STORED]
-        with connection() as opened:
-            # Only rows that agree in every result are copies of each other.
-            rows = _once(self._select(sources, names), names, (*_KEY, *RESULTS))
-            opened.execute(f"create temp table packed as {rows} order by {_columns((*_KEY, *_ORDER))}")
-            opened.execute(f"copy packed to {literal(str(draft))} (format parquet, compression zstd)")
-            kept = f"select count(*), count(distinct (ladder, rung)) from read_parquet({literal(plain_path(draft))})"
-            wanted = f"select count(distinct (ladder, rung)) from ({self._select(sources, _KEY)})"
-            rows_kept, rungs_kept = opened.execute(kept).fetchone() or (0, 0)
-            (rungs_wanted,) = opened.execute(wanted).fetchone() or (-1,)
-            if rungs_kept != rungs_wanted or rows_kept < rungs_kept:
-                raise PrunescopeError(f"packing {self.store} would lose rows; nothing was changed")
-        name = f"{FORMAT}.packed.{content_hash(draft.read_bytes())}.parquet"
-        publish(draft, self.folder / name)
-        return name
 
-
-# Which of two copies is kept, so that every reader keeps the same.
-_ORDER = ("started", "seconds", "device", "version", "study")
-
-
-def _columns(names: Sequence[str]) -> str:
+def listing_of(names: Sequence[str]) -> str:
+    """Write names as a list of SQL identifiers."""
     return ", ".join(quoted(name) for name in names)
 
 
-def _once(select: str, names: Sequence[str], key: Sequence[str]) -> str:
-    """Return SQL for the rows of a selection, one for each key."""
-    return (
-        f"select {_columns(names)} from ({select}) "
-        f"qualify row_number() over (partition by {_columns(key)} order by {_columns(_ORDER)}) = 1"
-    )
-
-
-def contradiction(source: str, rungs: Sequence[tuple[str, int]]) -> str:
-    """Say that rungs have more than one result."""
-    lines = [f"{source} holds different results for {len(rungs)} rung{'' if len(rungs) == 1 else 's'}:"]
-    lines += [f"  ladder {ladder}, rung {rung}" for ladder, rung in rungs[:10]]
-    lines += [f"  ... and {len(rungs) - 10} more"] if len(rungs) > 10 else []
-    lines.append("One of them was not trained as its identity says. Keep the store that you trust.")
-    return "\n".join(lines)
+def refuse_contradictions(opened: duckdb.DuckDBPyConnection, table: str, source: str, ending: str = "") -> None:
+    """Raise where a table of DuckDB's holds rows of one rung that differ in a result."""
+    found = opened.execute(
+        f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from {table}) "
+        "group by ladder, rung having count(*) > 1 order by ladder, rung"
+    ).fetchall()
+    if not found:
+        return
+    lines = [f"{source} holds different results for {len(found)} rung{'' if len(found) == 1 else 's'}:"]
+    lines += [f"  ladder {ladder}, rung {rung}" for ladder, rung in found[:10]]
+    lines += [f"  ... and {len(found) - 10} more"] if len(found) > 10 else []
+    lines.append(f"One of them was not trained as its identity says. Keep the store that you trust.{ending}")
+    raise ConflictError("\n".join(lines))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from prunescope.spec import Study
 from prunescope.table.store import Failure, Store
+
+if TYPE_CHECKING:
+    from prunescope.spec import Study
 
 
 @dataclass(frozen=True)

@@ -22,21 +22,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
-from prunescope.spec import Study, parse_study
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Keep
 from prunescope.table.claims import claimed, claims
-from prunescope.table.columns import Findings, conform
+from prunescope.table.columns import Findings, conform, sorted_rows
 from prunescope.table.durable import publish_bytes, verified
-from prunescope.table.engine import connection, fetch, lock_away, query_fault, quoted
+from prunescope.table.engine import answer, mentioned
 from prunescope.table.schema import CONFIGURATION, STORED
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.table import Array, Table
+
+if TYPE_CHECKING:
+    from prunescope.spec import Study
 
 FORMAT = 1
 _MARK = "store.json"
@@ -158,7 +158,7 @@ class Store:
         table = conform(columns, findings, known)
         self.shards.write(table.columns)
         self._written += 1
-        if self._written % _LOOK_EVERY == 0 and len(self.shards.listing().small) >= PACK_AT:
+        if self._written % _LOOK_EVERY == 1 and len(self.shards.listing().small) >= PACK_AT:
             self.pack()
         return len(rows)
 
@@ -176,39 +176,30 @@ class Store:
             Condition in SQL, such as ``"depth = 20 and density < 0.5"``; unpruned errors are taken before it applies.
         """
         names = [column.name for column in STORED]
-        order = ", ".join(quoted(name) for name in (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
-        with connection() as opened:
-            self.shards.load(opened, names)
-            columns = fetch(opened, f"select {', '.join(map(quoted, names))} from rungs order by {order}")
+        columns = self.shards.load(names)
         if not len(columns["ladder"]):
             hint = "Nothing was finished here yet."
             raise InputError(str(self.path), [Fault("the store", "must hold one rung or more", "none", hint)])
-        table = conform(columns, Findings(str(self.path)), names)
+        order = sorted_rows(columns, (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
+        ordered = {name: values[order] for name, values in columns.items()}
+        table = conform(ordered, Findings(str(self.path)), names)
         return table.where(where) if where.strip() else table
 
     def query(self, sql: str) -> dict[str, Array]:
         """Answer a query over the table ``rungs``, reading only the columns that it mentions.
 
-        ``Store("runs/digits").query("select width, min(test_error) as best from rungs group by width")``
+        ``Store("runs/digits").query("select width, min(error) as best from rungs group by width")``
         """
-        lowered = sql.lower()
-        everything = "*" in lowered.replace("count(*)", "")
         stored = [column.name for column in STORED]
-        names = [name for name in stored if everything or name in lowered]
-        with connection() as opened:
-            self.shards.load(opened, names)
-            lock_away(opened)
-            try:
-                return fetch(opened, sql)
-            except duckdb.Error as trouble:
-                raise InputError(str(self.path), [query_fault(trouble, sql, stored)]) from None
+        return answer(self.shards.load(mentioned(stored, sql)), sql, str(self.path), known=stored)
 
     def done(self) -> dict[str, frozenset[int]]:
         """Return which rungs of which ladders are finished."""
-        with connection() as opened:
-            self.shards.load(opened, ("ladder", "rung"))
-            rows = opened.execute("select ladder, list(rung) from rungs group by ladder").fetchall()
-        return {ladder: frozenset(rungs) for ladder, rungs in rows}
+        columns = self.shards.load(("ladder", "rung"))
+        found: dict[str, set[int]] = {}
+        for ladder, rung in zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True):
+            found.setdefault(ladder, set()).add(rung)
+        return {ladder: frozenset(rungs) for ladder, rungs in found.items()}
 
     def begin(self, study: Study) -> None:
         """Note that a study, in this version, is trained here."""
@@ -216,6 +207,8 @@ class Store:
 
     def studies(self) -> tuple[Study, ...]:
         """Return every version of every study that was begun here."""
+        from prunescope.spec import parse_study
+
         found = {}
         for path in sorted((self.path / "studies").glob("*.toml")):
             if _STUDY_FILE.fullmatch(path.name):

@@ -95,9 +95,10 @@ class Table:
 
     def query(self, sql: str) -> dict[str, Array]:
         """Answer a query over the table ``rungs``: ``"select depth, avg(test_error) from rungs group by depth"``."""
-        from prunescope.table.engine import answer
+        from prunescope.table.engine import answer, mentioned
 
-        return answer(self.columns, sql, self.source)
+        used = {name: self.columns[name] for name in mentioned(self.columns, sql)}
+        return answer(used, sql, self.source, known=self.names)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Iterate over rows as mappings to plain Python values; None where a value is missing."""

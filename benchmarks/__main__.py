@@ -1,0 +1,32 @@
+"""Run every benchmark and print a table: figure, minimum, median and maximum over the runs.
+
+python -m benchmarks            all
+python -m benchmarks store      those whose name holds the word
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+
+from benchmarks import startup, store, table
+
+BENCHMARKS = {"startup": startup.measure, "table": table.measure, "store": store.measure}
+
+
+def main(words: list[str]) -> None:
+    """Run the benchmarks asked for."""
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print(f"{'figure':68}{'min':>9}{'median':>9}{'max':>9}  unit (runs)")
+    for name, measure in BENCHMARKS.items():
+        if words and not any(word in name for word in words):
+            continue
+        for figure, unit, values in measure():
+            low, middle, high = min(values), statistics.median(values), max(values)
+            print(f"{figure:68}{low:9.3f}{middle:9.3f}{high:9.3f}  {unit} ({len(values)})", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

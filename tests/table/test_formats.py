@@ -1,0 +1,258 @@
+"""Tables to files and back: CSV, Parquet, JSON; and Parquet files that are damaged."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.table import BY_NAME, Kind, Table, read_table, write_table
+from tests.builders import rung
+
+letters = st.characters(exclude_categories=["Cs"])
+texts = st.text(letters, min_size=1, max_size=8)
+shares = st.floats(min_value=0, max_value=1)
+
+
+def values_of(name: str) -> st.SearchStrategy[Any]:
+    column = BY_NAME[name]
+    if column.kind is Kind.TEXT:
+        return st.none() | texts if column.optional else texts
+    if column.kind is Kind.FLAG:
+        return st.booleans()
+    if column.kind is Kind.INTEGER:
+        return st.integers(int(column.range.low or 0), 2**53)
+    bounds = column.range
+    numbers = st.floats(
+        bounds.low, bounds.high, exclude_min=bounds.low_open, exclude_max=bounds.high_open, allow_nan=False,
+        allow_infinity=None if column.unit == "nats" else False,
+    )  # fmt: skip
+    return st.none() | numbers if column.optional else numbers
+
+
+LONE = sorted(set(BY_NAME) - {"ladder", "kept", "parameters", "replicate", "density", "test_error"})
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    count = draw(st.integers(1, 6))
+    columns: dict[str, list[Any]] = {
+        "replicate": list(range(count)),
+        "density": draw(st.lists(values_of("density"), min_size=count, max_size=count)),
+        "error": draw(st.lists(shares, min_size=count, max_size=count)),
+    }
+    for name in draw(st.lists(st.sampled_from(LONE), max_size=6, unique=True)):
+        columns[name] = draw(st.lists(values_of(name), min_size=count, max_size=count))
+    if draw(st.booleans()):
+        # A text column of one's own; one that holds only numbers could not be told from numbers in CSV.
+        columns["my own"] = ["not a number", *draw(st.lists(st.none() | texts, min_size=count - 1, max_size=count - 1))]
+    if draw(st.booleans()):
+        columns["rate"] = draw(st.lists(st.floats(allow_nan=False), min_size=count, max_size=count))
+    return read_table(columns)
+
+
+@given(tables(), st.sampled_from([".csv", ".parquet"]))
+def test_any_table_survives_files(tmp_path_factory: pytest.TempPathFactory, table: Table, suffix: str) -> None:
+    path = tmp_path_factory.mktemp("formats") / f"table{suffix}"
+    table.write(path)
+    assert read_table(path) == table
+
+
+@given(tables())
+def test_any_table_is_json(table: Table) -> None:
+    from prunescope.table import json_text
+
+    rows = json.loads(json_text(table))
+    assert len(rows) == len(table)
+    assert [row["replicate"] for row in rows] == table["replicate"].tolist()
+
+
+def small() -> Table:
+    return read_table({"density": [1.0, 0.5], "error": [0.1, 0.2], "method": ["a", None]})
+
+
+def test_the_ending_of_a_file_says_its_format(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must end in .csv, .parquet, .json; found '.xls'"):
+        write_table(small(), tmp_path / "table.xls")
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(InputError, match="must not be a folder"):
+        write_table(small(), tmp_path / "x.csv")
+    with pytest.raises(PrunescopeError, match="cannot be written: No such file or directory"):
+        write_table(small(), tmp_path / "nowhere" / "x.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    small().write(path)
+    before = path.read_text()
+
+    def fail(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("prunescope.table.write.csv_text", fail)
+    with pytest.raises(PrunescopeError, match="No space left"):
+        small().write(path)
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parquet_of_others_is_read_whatever_its_types(tmp_path: Path) -> None:
+    import duckdb
+
+    path = tmp_path / "it's [odd] *.parquet"
+    duckdb.sql(
+        "copy (select 1.0::decimal(4, 2) as density, 0.25::float as error, 3::utinyint as depth, 5::hugeint as big, "
+        "date '2026-01-01' as day, [1, 2] as list, null::varchar as nothing, '007' as code, true as flag) "
+        f"to '{tmp_path}/plain.parquet' (format parquet)"
+    )
+    (tmp_path / "plain.parquet").rename(path)
+    found = read_table(path)
+    assert found["depth"].tolist() == [3]
+    assert found["error"].tolist() == [0.25]
+    assert found["code"].tolist() == ["007"]
+    assert found["day"].tolist() == ["2026-01-01"]
+    assert found["list"].tolist() == ["[1, 2]"]
+    assert found["flag"].tolist() == [True]
+    assert found["nothing"].tolist() == [None]
+
+
+FUZZ = """
+import sys
+from pathlib import Path
+from prunescope.errors import PrunescopeError
+from prunescope.table import read_table
+folder = Path(sys.argv[1])
+for path in sorted(folder.iterdir()):
+    try:
+        read_table(path)
+        print(path.name, "read")
+    except PrunescopeError as trouble:
+        print(path.name, "refused", str(trouble).count("\\n"))
+"""
+
+
+@pytest.mark.stress
+def test_truncated_and_flipped_parquet_is_refused_or_read_and_never_a_traceback(tmp_path: Path) -> None:
+    rows = [rung(0, number) for number in range(20)]
+    read_table({name: [row[name] for row in rows] for name in rows[0]}).write(tmp_path / "whole.parquet")
+    whole, chance = (tmp_path / "whole.parquet").read_bytes(), random.Random(5)
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for number in range(150):
+        broken = bytearray(whole)
+        if number % 3 == 0:
+            del broken[chance.randrange(len(whole)) :]
+        else:
+            for _ in range(chance.choice([1, 1, 4, 64])):
+                # The last third of a small file is its footer, where flips hurt most.
+                low = 0 if number % 3 == 1 else len(whole) * 2 // 3
+                broken[chance.randrange(low, len(whole))] ^= 1 << chance.randrange(8)
+        (folder / f"{number:03d}.parquet").write_bytes(bytes(broken))
+    found = subprocess.run([sys.executable, "-c", FUZZ, str(folder)], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-300:] + found.stderr[-3000:]
+    told = found.stdout.splitlines()
+    assert len(told) == 150
+    assert sum("refused" in line for line in told) > 50
+
+
+def test_conditions_and_queries_are_sql_over_the_columns() -> None:
+    table = read_table({"density": [1.0, 0.5, 0.25], "error": [0.1, 0.2, 0.3], "Method of mine": ["a", None, "b"]})
+    assert table.where("error > 0.15 and density < 0.5")["error"].tolist() == [0.3]
+    assert table.where('"Method of mine" is null')["density"].tolist() == [0.5]
+    assert len(table.where("1 = 0")) == 0
+    found = table.query("select count(*) as n, max(error) as worst from rungs where density < 1")
+    assert (found["n"].tolist(), found["worst"].tolist()) == ([2], [0.3])
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("desnity < 1", "Did you mean 'density'"),
+        ("density <", "must be SQL"),
+        ("density < 1; drop table rungs", "must be SQL"),
+        ("density < (select max(column0) from read_csv('/etc/passwd'))", "disabled by configuration"),
+        ("error = 'x'", "must be SQL"),
+        ("(select 1 from (copy (select 1) to 'evil.csv'))", "must be SQL"),
+    ],
+)
+def test_a_condition_that_cannot_be_is_told_and_reaches_no_file(condition: str, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        small().where(condition)
+    assert told in str(raised.value)
+    assert not Path("evil.csv").exists()
+
+
+def test_missing_numbers_are_null_in_conditions() -> None:
+    table = read_table({"density": [1.0, 0.5], "error": [0.1, 0.2], "train_loss": [None, 0.5]})
+    assert table.where("train_loss is null")["density"].tolist() == [1.0]
+    assert table.where("train_loss > 0")["density"].tolist() == [0.5]
+
+
+def test_a_table_shows_itself_in_a_notebook_with_strangers_text_escaped() -> None:
+    page = read_table({"density": [1.0], "error": [0.1], "method": ["<script>alert(1)</script>"]})._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_rows_are_plain_values() -> None:
+    row = next(small().rows())
+    assert row == {"replicate": 0, "density": 1.0, "test_error": 0.1, "unpruned_error": 0.1, "method": "a"}
+    assert np.isnan(read_table({"density": [0.5], "error": [0.1]})["unpruned_error"][0])
+
+
+@given(tables())
+def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.TempPathFactory, table: Table) -> None:
+    from prunescope.table import csvbulk
+    from prunescope.table.columns import Findings, conform
+
+    path = tmp_path_factory.mktemp("bulk") / "table.csv"
+    table.write(path)
+    bulk = csvbulk.read_large_csv(path)
+    if bulk is not None:
+        assert conform(bulk, Findings("bulk")) == table
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "density,error\n1,0.1\n\n0.5,0.2\n",
+        'density,error,note\r\n1,0.1,"a,\r\nb"\r\n0.5,0.2,"say ""x"""\r\n',
+        "Density,Test Error,n\n1,0.1,007\n0.5,1e-1,8\n",
+        "density,error,train_loss\n1,.1,\n0.5,0.2,1.5\n",
+    ],
+)
+def test_large_csv_files_take_the_short_way_where_they_are_sound(tmp_path: Path, text: str) -> None:
+    from prunescope.table import csvbulk
+    from prunescope.table.columns import Findings, conform
+
+    path = tmp_path / "table.csv"
+    path.write_text(text, newline="")
+    bulk = csvbulk.read_large_csv(path)
+    assert bulk is not None
+    assert conform(bulk, Findings("bulk")) == read_table(path)
+
+
+@pytest.mark.parametrize("broken", ["1,x,3", "1,2", "1,2,3,4", '1,"2,3', "1,1_0,3", "1,,3"])
+def test_a_fault_in_a_large_csv_file_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("density,error,n\n" + "1,0.1,2\n" * 1 + "0.5,0.1,2\n" + broken + "\n")
+    messages = []
+    for large in (0, 10**9):
+        monkeypatch.setattr("prunescope.table.read.LARGE", large)
+        with pytest.raises(InputError) as told:
+            read_table(path)
+        messages.append(str(told.value))
+    assert messages[0] == messages[1]
+    assert "line 4" in messages[0] or "quote" in messages[0]

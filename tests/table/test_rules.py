@@ -1,0 +1,255 @@
+"""People's own tables: what the columns mean, and every fault of a file told at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.errors import Fault, InputError
+from prunescope.table import Table, read_table
+from tests.builders import rung
+
+
+def table(text: str, tmp_path: Path, name: str = "file.csv") -> Table:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return read_table(path)
+
+
+def faults(text: str, tmp_path: Path, name: str = "file.csv") -> list[Fault]:
+    with pytest.raises(InputError) as told:
+        table(text, tmp_path, name)
+    return list(told.value.faults)
+
+
+def words(text: str, tmp_path: Path, name: str = "file.csv") -> str:
+    return "\n".join(map(str, faults(text, tmp_path, name)))
+
+
+def test_two_columns_are_enough(tmp_path: Path) -> None:
+    found = table("density,error\n1,0.1\n0.5,0.2\n", tmp_path)
+    assert found["error"].tolist() == found["test_error"].tolist() == [0.1, 0.2]
+    assert found["density"].tolist() == [1.0, 0.5]
+    assert found["unpruned_error"].tolist() == [0.1, 0.1]
+
+
+def test_names_of_columns_may_be_spelled_with_capitals_spaces_and_dashes(tmp_path: Path) -> None:
+    found = table("\ufeff Density ,Test Error,Label-Noise\n1,0.1,0\n", tmp_path)
+    assert found.names[1:4] == ("label_noise", "density", "test_error")
+
+
+def test_the_unpruned_error_is_the_mean_at_density_1_of_the_configuration_whatever_the_treatment(
+    tmp_path: Path,
+) -> None:
+    found = table(
+        "depth,retraining,replicate,density,error\n"
+        "20,none,0,1,0.10\n20,other,1,1,0.20\n20,none,0,0.5,0.3\n26,none,0,1,0.07\n26,none,0,0.5,0.2\n50,none,0,0.5,0.4\n",
+        tmp_path,
+    )
+    unpruned = found["unpruned_error"]
+    assert unpruned[:5].tolist() == pytest.approx([0.15, 0.15, 0.15, 0.07, 0.07])
+    assert np.isnan(unpruned[5])
+
+
+def test_an_unpruned_error_that_is_given_stays(tmp_path: Path) -> None:
+    found = table("density,error,unpruned_error\n1,0.1,0.11\n0.5,0.2,\n", tmp_path)
+    assert found["unpruned_error"].tolist() == [0.11, 0.1]
+
+
+def test_training_longer_or_on_fewer_examples_is_no_unpruned_network() -> None:
+    rows = [
+        rung(0, 0, test_error=0.1),
+        rung(1, 0, treatment="extended", test_error=0.2, density=1.0, width=0.1, replicate=1),
+        rung(1, 1, treatment="extended", test_error=0.9, density=1.0, kept=10_000, parameters=10_100, width=0.1),
+        rung(2, 0, treatment="leave-out", test_error=0.9, width=0.1, replicate=2),
+        rung(0, 1, test_error=0.3),
+    ]
+    found = read_table({name: [row[name] for row in rows] for name in rows[0]})
+    assert found["unpruned_error"].tolist() == pytest.approx([0.15] * 5)
+
+
+def test_repetitions_are_numbered_where_the_file_does_not(tmp_path: Path) -> None:
+    found = table("density,error\n1,0.1\n0.5,0.2\n1,0.12\n0.5,0.22\n1,0.11\n", tmp_path)
+    assert found["replicate"].tolist() == [0, 0, 1, 1, 2]
+    assert "3 rows" in found.notes[0]
+
+
+def test_other_columns_are_kept_and_typed(tmp_path: Path) -> None:
+    found = table("density,error,method,epochs_more,rate,on\n1,0.1,a,10,0.5,true\n0.5,0.1,,20,,false\n", tmp_path)
+    assert found["method"].tolist() == ["a", None]
+    assert found["epochs_more"].dtype == np.int64
+    assert np.isnan(found["rate"][1])
+    assert found["on"].tolist() == [True, False]
+
+
+def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    found = faults(
+        "depth,density,eror,width,examples\n"
+        "20,1.0,0.1,1,50000\n"
+        "20.5,0.0,0.2,-1,50000\n"
+        "20,1.5,0.2,1,\n"
+        "twenty,0.5,0.2,1,50000\n"
+        "20,0.5,0.2\n",
+        tmp_path,
+    )
+    assert [str(fault) for fault in found] == [
+        "line 6: must have 5 values, as the header has; found 3",
+        "column 'error': must be there. Did you mean 'eror'?",
+        "column 'depth', line 5: must be a number; found 'twenty'",
+        "column 'depth', line 3: must be a whole number; found 20.5",
+        "column 'width', line 6: must have a value in every row. Leave the column out where nothing is known.",
+        "column 'width', line 3: must be above 0; found -1.0",
+        "column 'examples', lines 4, 6: must have a value in every row. Leave the column out where nothing is known.",
+        "column 'density', lines 3, 4: must be in (0, 1]; found 0.0, 1.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "an empty file"),
+        ("\n\n", "an empty line"),
+        ("density,error\n", "the rows: must be one or more"),
+        ("1,0.1\n0.5,0.2\n", "line 1: must name the columns; found '1,0.1'"),
+        ("density;error\n1;0.1\n", "must separate columns by commas; found semicolons"),
+        ("density\terror\n1\t0.1\n", "must separate columns by commas; found tabs"),
+        ("density error\n1 0.1\n", "must separate columns by commas; found white space"),
+        ("density;error\n0,8;0,1\n", "Write decimals with a point, not a comma."),
+        ("density,error\n1,8.7\n0.5,12.1\n", "must be a fraction in [0, 1]; found 8.7 to 12.1. It looks like percent"),
+        ("density,error\n100,0.1\n80,0.1\n0.5,0.9\n", "column 'density': must be a fraction in (0, 1]"),
+        ("density,error\n1,8.7%\n", "Write 0.5 for 50 %."),
+        ("density,error\n1,\n", "column 'test_error', line 2: must have a value in every row"),
+        ("density,error\n1,1.2\n0.5,0.1\n", "column 'test_error', line 2: must be in [0, 1]; found 1.2"),
+        ("density,error\n1,nan\n", "must have a value in every row"),
+        ("density,error\n1,inf\n", "must be in [0, 1]"),
+        ("density,accuracy\n1,0.9\n", "There is 'accuracy': error is 1 - accuracy"),
+        ("density,error,error\n1,0.1,0.1\n", "column 'error': must be there once; found twice"),
+        ("density,error,test_error\n1,0.1,0.1\n", "`error` and `test_error` are one column"),
+        ("density,error,\n1,0.1,x\n", ""),
+        ("density,error,,b\n1,0.1,x,y\n", "column 3: must have a name in line 1"),
+        ("density,error,A,a\n1,0.1,x,y\n", "by more than capital letters"),
+        ('density,error\n1,"0.1\n', "Look for a quote that is not closed"),
+        ("replicate,density,error\n0,0.5,0.2\n1,0.5,0.3\n0,0.5,0.4\n", "line 4: must not repeat a rung"),
+        ("density,error\n0.5,0.2\n0.5,0.2\n", "If both were measured, add a column `replicate`"),
+        ("depth,density,error\n99999999999999999999,1,0.1\n", "must be at most 2^53"),
+        ("kept,prunable,density,error\n5,10,0.6,0.1\n", "must be kept / prunable"),
+        ("kept,parameters,density,error\n5,3,0.6,0.1\n", "must be at least `kept`"),
+        ("connected,density,error\nmaybe,0.6,0.1\n", "must be true or false; found 'maybe'"),
+    ],
+)
+def test_a_fault_is_told_in_words_that_mend_it(text: str, told: str, tmp_path: Path) -> None:
+    if told:
+        assert told in words(text, tmp_path)
+    else:
+        assert words(text, tmp_path)
+
+
+def test_files_in_other_encodings_and_formats_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    for content, told in [
+        ("density,error\n1,0.1\n".encode("utf-16"), "UTF-16"),
+        ("density,error,name\n1,0.1,é\n".encode("latin-1"), "must be UTF-8 text; found byte 0xe9"),
+        (b"PK\x03\x04rest", "a spreadsheet"),
+        (b"PAR1" + b"\0" * 50, "must be whole Parquet"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(InputError) as raised:
+            read_table(path)
+        assert told in str(raised.value)
+
+
+def test_tabs_are_right_in_a_tsv_file(tmp_path: Path) -> None:
+    assert len(table("density\terror\n1\t0.1\n", tmp_path, "file.tsv")) == 1
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    text = 'density,error,note\r\n1,0.1,"two\r\nlines"\r\n\r\n0.5,x,none\r\n'
+    assert words(text, tmp_path).startswith("column 'test_error', line 5: must be a number; found 'x'")
+
+
+def test_row_numbers_that_pandas_adds_are_no_column(tmp_path: Path) -> None:
+    assert table(",density,error\n0,1,0.1\n1,0.5,0.2\n", tmp_path).names == (
+        "replicate", "density", "test_error", "unpruned_error",
+    )  # fmt: skip
+
+
+def test_a_path_that_is_no_table_names_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("density,error\n1,0.1\n")
+    with pytest.raises(InputError, match=r"Did you mean 'results.csv'"):
+        read_table(tmp_path / "result.csv")
+    with pytest.raises(InputError, match="a folder that is no store"):
+        read_table(tmp_path)
+    with pytest.raises(InputError, match="nothing there"):
+        read_table("a\0b")
+
+
+def test_a_loss_may_be_infinite_and_an_error_may_not() -> None:
+    found = read_table({"density": [1.0], "error": [0.9], "train_loss": [float("inf")], "test_loss": [None]})
+    assert found["train_loss"].tolist() == [float("inf")]
+    assert np.isnan(found["test_loss"][0])
+
+
+def test_dataframes_are_tables_too() -> None:
+    import pandas
+
+    frame = pandas.DataFrame(
+        {
+            "density": [1.0, 0.5],
+            "error": [0.1, 0.2],
+            "depth": pandas.array([20, 20], dtype="Int64"),
+            "method": pandas.Categorical(["a", None]),
+        }
+    )
+    found = read_table(frame)
+    assert found["depth"].dtype == np.int64
+    assert found["method"].tolist() == ["a", None]
+    again = found.to_pandas()
+    assert read_table(again) == found
+    frame.loc[1, "depth"] = pandas.NA
+    with pytest.raises(InputError, match="column 'depth', row 2: must have a value"):
+        read_table(frame)
+
+
+def test_columns_cannot_be_written_to(tmp_path: Path) -> None:
+    found = table("density,error\n1,0.1\n", tmp_path)
+    with pytest.raises(ValueError, match="read-only"):
+        found["error"][0] = 0.5
+    with pytest.raises(TypeError):
+        found.columns["x"] = found["error"]  # type: ignore[index]
+
+
+def test_an_unknown_column_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'density'"):
+        table("density,error\n1,0.1\n", tmp_path)["desnity"]
+
+
+def test_a_million_rows_are_read_right(tmp_path: Path) -> None:
+    count = 1_000_000
+    lines = "\n".join(f"{1 + row % 90},{row // 4},{0.8 ** (row % 4):.6f},0.{row % 997:03d}" for row in range(count))
+    found = table(f"depth,replicate,density,error\n{lines}\n", tmp_path)
+    assert len(found) == count
+    assert found["replicate"][-1] == (count - 1) // 4
+    assert found["error"].sum() == pytest.approx(sum(row % 997 for row in range(count)) / 1000)
+
+
+def test_two_hundred_columns_are_read(tmp_path: Path) -> None:
+    names = ["density", "error", *(f"column {number}" for number in range(198))]
+    found = table(",".join(names) + "\n" + ",".join(["1"] * 200) + "\n", tmp_path)
+    assert set(names) - {"error"} <= set(found.names)
+
+
+@pytest.mark.external
+def test_published_measurements_are_read_as_they_are() -> None:
+    """Renda et al. (2020): ResNet-20 on CIFAR-10 and ResNet-50 on ImageNet, three replicates, several retrainings."""
+    root = os.environ.get("PRUNESCOPE_EXTERNAL")
+    if root is None:
+        pytest.skip("PRUNESCOPE_EXTERNAL names no folder with measurements/renda2020.csv")
+    found = read_table(Path(root) / "measurements" / "renda2020.csv")
+    assert len(found) == 2_526
+    assert not np.isnan(found["unpruned_error"]).any()
+    cifar = found.where("dataset = 'cifar10'")
+    dense = cifar["error"][cifar["density"] == 1]
+    assert cifar["unpruned_error"] == pytest.approx(np.full(len(cifar), dense.mean()))

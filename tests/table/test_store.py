@@ -1,0 +1,431 @@
+"""The store: rows and arrays written once, read checked, merged, claimed; and what hostile folders get."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.errors import ConflictError, DamageError, InputError, PrunescopeError
+from prunescope.spec import Study, parse_study, preset_text
+from prunescope.table import STORED, Keep, Store, merge, read_table, status
+from prunescope.table.shards import PACK_AT, Listing, Shards
+from tests.builders import ladder_identity, rung
+
+LADDER = ladder_identity(0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+def filled(path: Path, ladders: int = 3, rungs: int = 4, **changes: Any) -> Store:
+    made = Store(path, create=True)
+    for ladder in range(ladders):
+        for number in range(rungs):
+            made.write([rung(ladder, number, **changes)])
+    return made
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+# -------------------------------------------------------------------------------------------- rows
+
+
+def test_rows_come_back_as_they_were_written_in_one_order(tmp_path: Path) -> None:
+    rows = [rung(ladder, number) for ladder in range(3) for number in range(4)]
+    one, other = Store(tmp_path / "one", create=True), Store(tmp_path / "other", create=True)
+    one.write(rows)
+    for row in reversed(rows):
+        other.write([row])
+    assert one.table() == other.table()
+    by_key = {(row["ladder"], row["rung"]): row for row in rows}
+    for found in one.table().rows():
+        wanted = by_key[found["ladder"], found["rung"]]
+        assert {name: found[name] for name in wanted} == wanted
+    assert read_table(tmp_path / "one") == one.table()
+
+
+def test_a_condition_applies_after_unpruned_errors_were_taken(tmp_path: Path) -> None:
+    table = filled(tmp_path / "store").table("density < 0.6")
+    assert set(table["rung"].tolist()) == {3}
+    assert not np.isnan(table["unpruned_error"]).any()
+
+
+def test_queries_read_the_columns_that_they_mention(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    found = store.query("select rung, count(*) as n from rungs group by rung order by rung")
+    assert (found["rung"].tolist(), found["n"].tolist()) == ([0, 1, 2, 3], [3, 3, 3, 3])
+    assert len(store.query("select * from rungs")) == len(STORED)
+    with pytest.raises(InputError, match="Did you mean 'density'"):
+        store.query("select desnity from rungs")
+    with pytest.raises(InputError, match="disabled by configuration"):
+        store.query("select count(*) from rungs, read_csv('/etc/passwd')")
+
+
+def test_bad_rows_are_refused_whole(store: Store) -> None:
+    with pytest.raises(InputError) as told:
+        store.write([rung(0, 0), rung(0, 1, test_error=1.5, density=0.0), rung(0, 2, ladder="../../etc")])
+    assert "must be in (0, 1]" in str(told.value)
+    assert "must be in [0, 1]; found 1.5" in str(told.value)
+    assert "must be 32 hexadecimal digits; found '../../etc'" in str(told.value)
+    with pytest.raises(InputError, match=r"column 'errorr'.*Did you mean 'test_error'"):
+        store.write([rung(0, 0) | {"errorr": 1}])
+    short = rung(0, 0)
+    del short["seconds"]
+    with pytest.raises(InputError, match="column 'seconds': must be in every row"):
+        store.write([short])
+    with pytest.raises(InputError, match="must hold one rung or more"):
+        store.table()
+    assert files(store.path) == {"store.json"}
+
+
+def test_a_rung_written_twice_with_one_result_stands_once(store: Store) -> None:
+    store.write([rung(0, 0, seconds=2.0, started="2026-01-01T10:00:00Z")])
+    store.write([rung(0, 0, seconds=1.0, started="2026-01-01T09:00:00Z", device="cuda")])
+    assert store.table()["seconds"].tolist() == [1.0]
+    assert store.query("select count(*) as n from rungs")["n"].tolist() == [1]
+    assert store.pack() == 2
+    assert store.table()["seconds"].tolist() == [1.0]
+
+
+def test_a_rung_with_two_results_is_refused_by_every_reader_and_not_hidden_by_packing(store: Store) -> None:
+    store.write([rung(0, 0), rung(1, 0)])
+    store.write([rung(0, 0, test_loss=0.51)])
+    for _ in range(2):
+        with pytest.raises(ConflictError, match=f"ladder {LADDER}, rung 0"):
+            store.table()
+        with pytest.raises(ConflictError):
+            store.query("select avg(width) from rungs")
+        with pytest.raises(ConflictError):
+            store.done()
+        store.pack()
+
+
+def test_packing_leaves_one_shard_and_the_same_rows(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    before = store.table()
+    assert store.pack() == 12
+    assert len(store.shards.listing().all) == 1
+    assert store.pack() == 0
+    assert store.table() == before
+    store.write([rung(9, 0)])
+    store.write([rung(9, 1)])
+    assert store.pack() == 2
+    assert len(store.table()) == 14
+
+
+def test_many_small_shards_pack_themselves(store: Store) -> None:
+    for position in range(PACK_AT + 8):
+        store.write([rung(position, 0)])
+    assert len(store.shards.listing().all) < 40
+    assert len(store.table()) == PACK_AT + 8
+
+
+def test_packing_killed_between_its_steps_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path / "store")
+    before = store.table()
+    unlink, left = Path.unlink, [5]
+
+    def dies(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == "rungs":
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", dies)
+    with pytest.raises(KeyboardInterrupt):
+        store.pack()
+    monkeypatch.undo()
+    assert len(store.shards.listing().all) == 12 - 5 + 1
+    assert store.table() == before
+    assert store.query("select count(*) as n from rungs")["n"].tolist() == [12]
+    store.pack()
+    assert store.table() == before
+
+
+def test_a_listing_that_falls_between_packing_and_deleting_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing saw neither the packed shard, which came too late, nor its sources, which went too early."""
+    store = filled(tmp_path / "store")
+    before = store.table()
+    real, calls = Shards.listing, []
+
+    def raced(self: Shards) -> Listing:
+        found = real(self)
+        calls.append(found)
+        return Listing(frozenset(sorted(found.small)[:3]), frozenset()) if len(calls) == 1 else found
+
+    store.pack()
+    store.write([rung(0, 0)])
+    monkeypatch.setattr(Shards, "listing", raced)
+    assert store.table() == before
+    assert len(calls) > 2
+
+
+def test_a_shard_that_vanishes_under_a_reader_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path / "store")
+    before = store.table()
+    fresh, real = Store(store.path), Shards._read
+
+    def packed_meanwhile(self: Shards, shards: list[str], names: list[str]) -> dict[str, Any]:
+        monkeypatch.setattr(Shards, "_read", real)
+        Store(store.path).pack()
+        return real(self, shards, names)
+
+    monkeypatch.setattr(Shards, "_read", packed_meanwhile)
+    assert fresh.table() == before
+
+
+def test_damage_is_noticed_and_never_packed(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    path = store.path / "rungs" / store.shards.listing().all[3]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(bytes(content))
+    for act in (Store(store.path).table, Store(store.path).pack, Store(store.path).done):
+        with pytest.raises(DamageError, match=path.name):
+            act()
+    path.write_bytes(bytes(content[:100]))
+    with pytest.raises(DamageError, match="is damaged"):
+        Store(store.path).table()
+
+
+def test_a_strangers_shard_with_the_right_name_and_wrong_content_is_refused(store: Store) -> None:
+    from prunescope.table.durable import publish_bytes
+
+    publish_bytes(store.path, store.path / "rungs", "1", ".parquet", b"PAR1 no table at all PAR1")
+    with pytest.raises(DamageError, match="no table of rungs"):
+        store.table()
+
+
+def test_files_that_are_no_shards_are_no_part_of_a_store(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    before = store.table()
+    (store.path / "rungs" / "notes.txt").write_text("mine")
+    (store.path / "rungs" / ".1.x.parquet.swp").write_text("editor")
+    (store.path / "rungs" / f"1.{'0' * 40}.parquet").symlink_to("/etc/passwd")
+    assert store.table() == before
+
+
+def test_rows_of_a_newer_format_are_not_guessed_at(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    name = store.shards.listing().all[0]
+    (store.path / "rungs" / name).rename(store.path / "rungs" / f"2{name[1:]}")
+    with pytest.raises(PrunescopeError, match="another version of prunescope"):
+        store.table()
+
+
+# -------------------------------------------------------------------------------------------- folders
+
+
+def test_a_folder_with_other_files_is_not_made_a_store(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="a folder with other files"):
+        Store(tmp_path, create=True)
+    with pytest.raises(InputError, match="nothing"):
+        Store(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"without store\.json"):
+        Store(tmp_path)
+
+
+def test_a_store_of_another_format_or_a_damaged_mark_is_told(store: Store) -> None:
+    (store.path / "store.json").write_text(json.dumps({"prunescope store": 7}))
+    with pytest.raises(PrunescopeError, match="format 7"):
+        Store(store.path)
+    (store.path / "store.json").write_text("{")
+    with pytest.raises(DamageError, match=r"store.json is damaged"):
+        Store(store.path)
+
+
+def test_a_store_whose_folders_lead_elsewhere_is_refused(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.rmtree(store.path / "rungs")
+    (store.path / "rungs").symlink_to(elsewhere)
+    with pytest.raises(InputError, match="a link that leads elsewhere"):
+        Store(store.path)
+
+
+def test_a_store_travels_to_another_process_by_its_path(store: Store) -> None:
+    assert pickle.loads(pickle.dumps(store)).path == store.path
+
+
+def test_a_folder_with_odd_letters_holds_a_store(tmp_path: Path) -> None:
+    store = filled(tmp_path / "it's a [store] *?{a,b}")
+    assert len(store.table()) == 12
+    assert store.pack() == 12
+    assert len(store.table()) == 12
+
+
+# -------------------------------------------------------------------------------------------- arrays
+
+
+def test_arrays_come_back_bit_for_bit(store: Store) -> None:
+    arrays = {
+        "loss": np.arange(5, dtype=np.float32),
+        "correct": np.array([True, False]),
+        "mask": np.packbits(np.arange(64) % 3 == 0),
+        "one": np.zeros((2, 0, 3)),
+    }
+    store.write_arrays("examples", LADDER, 7, arrays)
+    found = store.read_arrays(Keep.EXAMPLES, LADDER, 7)
+    assert found.keys() == arrays.keys()
+    for name, values in arrays.items():
+        assert found[name].dtype == values.dtype
+        assert np.array_equal(found[name], values)
+    assert store.has_arrays("examples", LADDER, 7)
+    assert not store.has_arrays("checkpoints", LADDER, 7)
+
+
+def test_arrays_are_never_overwritten(store: Store) -> None:
+    store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    with pytest.raises(ConflictError, match="never overwritten"):
+        store.write_arrays("examples", LADDER, 0, {"loss": np.ones(3)})
+    assert store.read_arrays("examples", LADDER, 0)["loss"].tolist() == [0, 0, 0]
+
+
+def test_damaged_arrays_are_noticed(store: Store) -> None:
+    path = store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(DamageError, match="is damaged"):
+        store.read_arrays("examples", LADDER, 0)
+
+
+@pytest.mark.parametrize("name", ["../../../tmp/evil", "", "a" * 32 + "/..", "A" * 32, ".."])
+def test_no_identity_leads_out_of_the_store(store: Store, name: str) -> None:
+    before = files(store.path.parent)
+    for act in (
+        lambda: store.write_arrays("examples", name, 0, {"loss": np.zeros(3)}),
+        lambda: store.read_arrays("examples", name, 0),
+        lambda: store.fail(name, 0, "words"),
+        lambda: store.claim(name),
+    ):
+        with pytest.raises(InputError, match="32 hexadecimal digits"):
+            act()
+    assert files(store.path.parent) == before
+
+
+# -------------------------------------------------------------------------------------------- merge
+
+
+def test_stores_are_joined(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 4)
+    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    other.write_arrays("checkpoints", ladder_identity(3), 1, {"mask": np.ones(3)})
+    other.begin(parse_study(preset_text("digits")))
+    other.fail(ladder_identity(3), 2, "ran out of memory")
+    into = Store(tmp_path / "into", create=True)
+    assert merge(into, [one, other]) == 16
+    assert into.table() == other.table()
+    assert into.has_arrays("examples", LADDER, 0)
+    assert into.has_arrays("checkpoints", ladder_identity(3), 1)
+    assert [study.name for study in into.studies()] == ["digits"]
+    assert into.failures()[0].words == "ran out of memory"
+    assert merge(into, [one, other]) == 0
+
+
+def test_stores_that_contradict_each_other_are_not_joined(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 2, test_loss=0.6)
+    into = Store(tmp_path / "into", create=True)
+    with pytest.raises(ConflictError, match="different results for 8 rungs") as told:
+        merge(into, [one, other])
+    assert "Nothing was merged" in str(told.value)
+    assert files(into.path) == {"store.json"}
+
+
+def test_stores_whose_arrays_differ_are_not_joined(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
+    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    other.write_arrays("examples", LADDER, 0, {"loss": np.ones(3)})
+    before = files(one.path)
+    with pytest.raises(ConflictError, match="different arrays"):
+        merge(one, [other])
+    assert files(one.path) == before
+
+
+def test_a_merge_copies_nothing_but_a_stores_own_files(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 2)
+    secret = tmp_path / "secret"
+    secret.write_text("not for the store")
+    (other.path / "rungs" / "evil.sh").write_text("rm -rf")
+    (other.path / "examples" / LADDER).symlink_to(tmp_path)
+    (other.path / "studies" / f"{'0' * 32}.{'0' * 40}.toml").symlink_to(secret)
+    assert merge(one, [other]) == 4
+    assert not any("evil" in name or "secret" in name or "toml" in name for name in files(one.path))
+
+
+def test_a_store_is_not_merged_with_itself(tmp_path: Path) -> None:
+    store = filled(tmp_path / "one", 1)
+    with pytest.raises(InputError, match="must differ"):
+        merge(store, [Store(tmp_path / "one" / ".." / "one")])
+
+
+# -------------------------------------------------------------------------------------------- status and claims
+
+
+def small_study(levels: int = 2) -> Study:
+    text = (
+        preset_text("digits").replace("replicates = 8", "replicates = 2").replace("levels = 20", f"levels = {levels}")
+    )
+    return parse_study(text.replace("[0.1, 0.2, 0.4]", "0.1").replace('["all", "1/2", "1/4"]', '["all", "1/2"]'))
+
+
+def test_status_is_derived_from_the_files(store: Store) -> None:
+    study = small_study()
+    store.begin(study)
+    first, second, third, fourth = (ladder.identity for ladder in study.ladders)
+    store.write([rung(0, number, ladder=first) for number in range(3)])
+    store.write([rung(0, 0, ladder=second), rung(7, 0)])
+    store.fail(second, 1, "diverged")
+    store.fail(first, 2, "made good since")
+    with store.claim(third) as free:
+        assert free
+        found = status(store)
+    progress = found.studies[0]
+    assert (progress.done, progress.running, progress.failed, progress.left) == (1, 1, 1, 1)
+    assert (progress.rungs_done, progress.rungs) == (4, 12)
+    assert [failure.words for failure in progress.failures] == ["diverged"]
+    assert (found.rungs, found.strays) == (5, 1)
+    assert fourth not in store.done()
+
+
+def test_a_claim_ends_with_its_holder(store: Store) -> None:
+    with store.claim(LADDER) as free:
+        assert free
+        assert store.running() == {LADDER}
+        with store.claim(LADDER) as again:
+            assert not again
+    assert store.running() == frozenset()
+    program = (
+        "import os, sys; from prunescope.table import Store\n"
+        "with Store(sys.argv[1]).claim(sys.argv[2]) as free: assert free; os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(store.path), LADDER], check=False)
+    assert killed.returncode == -9
+    with store.claim(LADDER) as free:
+        assert free
+
+
+def test_studies_come_back_in_every_version(store: Store) -> None:
+    store.begin(small_study(2))
+    store.begin(small_study(5))
+    store.begin(small_study(5))
+    assert [study.recipe.levels for study in store.studies()] in ([2, 5], [5, 2])

@@ -1,0 +1,191 @@
+"""The command line as a user meets it: output, exit codes, words for mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prunescope.spec import parse_study, preset_text, presets
+from prunescope.table import Store
+from tests.builders import rung
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prunescope.cli", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
+def fails(code: int, *arguments: object, cwd: Path | None = None) -> str:
+    """Run a command that must fail with this code, in words and not in a traceback; return the words."""
+    done = run(*arguments, cwd=cwd)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.csv"
+    path.write_text("depth,density,error\n20,1,0.1\n20,0.5,0.2\n26,1,0.08\n26,0.5,0.15\n")
+    return path
+
+
+def store(path: Path, **changes: object) -> Path:
+    Store(path, create=True).write([rung(0, number, **changes) for number in range(3)])
+    return path
+
+
+def test_help_names_every_command() -> None:
+    shown = run("--help").stdout
+    for command in ("plan", "table", "status", "merge", "compact", "demo"):
+        assert f"\n  {command} " in shown
+        assert run(command, "--help").returncode == 0
+
+
+def test_a_mistyped_command_option_or_value_is_wrong_usage(csv: Path) -> None:
+    assert "Did you mean 'table'?" in fails(2, "tabel", csv)
+    assert "--were" in fails(2, "table", csv, "--were", "x")
+    assert "Missing argument" in fails(2, "table")
+    assert "0 is not in the range" in fails(2, "table", csv, "--limit", "0")
+
+
+def test_plan_lists_the_presets() -> None:
+    shown = run("plan").stdout
+    assert all(f"  {name}\n" in shown for name in presets())
+    assert [entry["name"] for entry in json.loads(run("plan", "--json").stdout)] == list(presets())
+
+
+@pytest.mark.parametrize("name", presets())
+def test_plan_shows_a_preset(name: str) -> None:
+    shown = run("plan", name).stdout
+    for word in ("purpose", "expected", "cost", "axes", "recipe", "pruning", "treatments", "ladders", "rungs"):
+        assert word in shown
+
+
+def test_plan_as_json_holds_the_ladders() -> None:
+    content = json.loads(run("plan", "digits", "--ladders", "--json").stdout)
+    study = parse_study(preset_text("digits"))
+    assert [entry["ladder"] for entry in content["ladder_list"]] == [ladder.identity for ladder in study.ladders]
+    assert (content["cells"], content["ladders"], content["rungs"]) == (9, 72, 1512)
+
+
+def test_plan_saves_a_preset_to_edit_and_never_over_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    assert run("plan", "digits", "--save", path).returncode == 0
+    assert path.read_text() == preset_text("digits")
+    assert run("plan", path).returncode == 0
+    assert "exists already" in fails(1, "plan", "digits", "--save", path)
+
+
+def test_plan_says_what_differs_from_a_store_begun_with_another_version(tmp_path: Path) -> None:
+    before = parse_study(preset_text("digits"))
+    opened = Store(tmp_path / "runs" / "digits", create=True)
+    opened.begin(before)
+    first = before.ladders[0]
+    opened.write([rung(0, number, ladder=first.identity) for number in range(5)])
+    assert "5 of 1,512 rungs are done" in run("plan", "digits", cwd=tmp_path).stdout
+    changed = tmp_path / "digits.toml"
+    changed.write_text(
+        preset_text("digits").replace("levels = 20", "levels = 25").replace("[0.1, 0.2, 0.4]", "[0.1, 0.3]")
+    )
+    shown = run("plan", changed, cwd=tmp_path).stdout
+    assert "recipe.levels: 20 -> 25" in shown
+    assert "axes 1.width: [0.1, 0.2, 0.4] -> [0.1, 0.3]" in shown
+    assert "24 ladders are the same and keep their rungs, 24 are new, 48 of the store are not asked for" in shown
+    content = json.loads(run("plan", changed, "--json", cwd=tmp_path).stdout)
+    assert content["store"]["rungs_done"] == 5
+    assert len(content["store"]["differences"][0]) == 2
+
+
+def test_plan_tells_the_faults_of_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(preset_text("digits").replace("epochs = 30", "epoch = 30"))
+    told = fails(2, "plan", path)
+    assert "recipe.epochs: must be given" in told
+    assert "recipe.epoch (line 16): is no key of [recipe]. Did you mean 'epochs'?" in told
+
+
+def test_table_shows_what_varies_and_says_what_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("family,density,error\nvgg,1,0.1\nvgg,0.5,0.2\n")
+    shown = run("table", path).stdout
+    assert "in every row: replicate 0, family vgg, unpruned_error 0.1\n" in shown
+    assert "      1         0.1\n" in shown
+    assert "    0.5         0.2\n" in shown
+
+
+def test_table_filters_selects_and_writes(csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    done = run(
+        "table", csv, "--where", "depth = 20", "--where", "density < 1", "--columns", "depth,error", "--out", out
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert out.read_text() == "depth,test_error\n20,0.2\n"
+    rows = json.loads(run("table", csv, "--json").stdout)
+    assert [row["unpruned_error"] for row in rows] == [0.1, 0.1, 0.08, 0.08]
+
+
+def test_table_tells_all_faults_and_exits_with_2(tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("density,error\n1.5,x\n")
+    told = fails(2, "table", path)
+    assert "2 faults" in told
+    assert "nothing there" in fails(2, "table", tmp_path / "none.csv")
+    assert "must end in" in fails(2, "table", store(tmp_path / "s"), "--out", tmp_path / "x.xlsx")
+    assert "Did you mean 'density'" in fails(2, "table", tmp_path / "s", "--where", "desnity > 1")
+
+
+def test_text_from_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("method,density,error\n\x1b[31mred,1,0.1\nb\tc,0.5,0.2\n")
+    assert "\x1b" not in run("table", path).stdout
+    assert "\t" not in run("table", path).stdout
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("density,replicate,error\n" + "".join(f"1,{row},0.1\n" for row in range(20_000)))
+    command = f"{sys.executable} -m prunescope.cli table {path} --json | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout == "[\n"
+    assert done.stderr == ""
+
+
+def test_status_merge_and_compact(tmp_path: Path) -> None:
+    one, other = store(tmp_path / "one"), store(tmp_path / "other", ladder="f" * 32)
+    assert "3 rungs in 1 shards" in run("status", one).stdout
+    assert "gained 3 rungs from 1 store" in run("merge", one, other).stdout
+    assert "gained 6 rungs from 2 stores" in run("merge", one, other, "--into", tmp_path / "both").stdout
+    assert "packed 2 shards" in run("compact", one).stdout
+    assert "nothing to pack" in run("compact", one).stdout
+    content = json.loads(run("status", tmp_path / "both", "--json").stdout)
+    assert (content["rungs"], content["strays"], content["studies"]) == (6, 6, [])
+    assert "needs two stores" in fails(2, "merge", one)
+    assert "nothing" in fails(2, "status", tmp_path / "none")
+
+
+def test_stores_that_contradict_each_other_fail_with_1(tmp_path: Path) -> None:
+    told = fails(1, "merge", store(tmp_path / "one"), store(tmp_path / "other", test_error=0.5))
+    assert "different results for 3 rungs" in told
+
+
+def test_the_demo_walks_through_and_keeps_its_files(tmp_path: Path) -> None:
+    done = run("demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1,350 rows" in done.stdout
+    assert "read back: the same table" in done.stdout
+    assert "Did you mean 'eror'?" in done.stdout
+    assert run("table", "demo/family.parquet", cwd=tmp_path).returncode == 0
+    assert run("demo", cwd=tmp_path).returncode == 0
+
+
+def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path: Path) -> None:
+    assert "cannot be written" in fails(1, "table", csv, "--out", "/proc/nowhere.csv")
+    assert "cannot be made a store" in fails(1, "merge", store(tmp_path / "one"), "--into", "/proc/nowhere")
