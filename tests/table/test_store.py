@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,15 +181,18 @@ def test_a_shard_that_vanishes_under_a_reader_is_looked_for_again(
 ) -> None:
     store = filled(tmp_path / "store")
     before = store.table()
-    fresh, real = Store(store.path), Shards._read
+    fresh, real, calls = Store(store.path), Shards._rows, []
 
-    def packed_meanwhile(self: Shards, shards: list[str], names: list[str]) -> dict[str, Any]:
-        monkeypatch.setattr(Shards, "_read", real)
-        Store(store.path).pack()
-        return real(self, shards, names)
+    def packed_meanwhile(self: Shards, shards: Sequence[str], names: Sequence[str], keyed: bool) -> dict[str, Any]:
+        calls.append(len(shards))
+        if len(calls) == 1:
+            Store(store.path).pack()
+        return real(self, shards, names, keyed)
 
-    monkeypatch.setattr(Shards, "_read", packed_meanwhile)
+    monkeypatch.setattr(Shards, "_rows", packed_meanwhile)
     assert fresh.table() == before
+    assert calls[0] == 12
+    assert calls[-1] == 1
 
 
 def test_damage_is_noticed_and_never_packed(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ them. 1 is the format of the rows. There is no index and no lock that correctnes
 
 - Packing publishes the packed shard first and deletes its sources after. In between, rows stand twice; readers drop the
   second copy, so no query's answer ever changes.
-- A reader lists the shards, reads them, and lists again. Where a shard vanished or a packed one appeared meanwhile,
-  what it read may be short of rows, so it reads again.
+- A reader lists the shards, reads them, and lists again. Where a shard vanished or a packed one appeared meanwhile, it
+  reads what is new as well: what it read before stays true, and copies are dropped at the end.
 - Rows of one rung that contradict each other are kept, both, and every reader refuses to choose.
 """
 
@@ -105,26 +105,34 @@ class Shards:
 
     def load(self, names: Sequence[str]) -> dict[str, Array]:
         """Return the columns asked for, each rung once, in no particular order."""
-        for _ in range(_TRIES):
-            before = self.listing()
-            try:
-                columns = self._read(before.all, names)
-            except (FileNotFoundError, duckdb.IOException):
-                if set(before.all) <= set(self.listing().all):
-                    raise
-                continue
-            after = self.listing()
-            if set(before.all) <= set(after.all) and after.packed <= before.packed:
-                return columns
-        raise PrunescopeError(f"{self.store} is being packed all the time; try again")
-
-    def _read(self, shards: Sequence[str], names: Sequence[str]) -> dict[str, Array]:
-        columns = self._rows(shards, names, keyed=True)
+        columns = self._gathered(names)
         # Two 64-bit hashes meet by chance once in 10^9 stores of 100,000 rungs; then this only takes the longer way.
         keys = columns.pop("__key")
         if len(np.unique(keys)) == len(keys):
             return columns
-        return {name: values for name, values in self._once(shards).items() if name in columns}
+        every = self._gathered(_ALL)
+        return {name: values for name, values in _once(every, str(self.store)).items() if name in columns}
+
+    def _gathered(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of all shards, copies of rows included, with a hash of each row's rung as ``__key``."""
+        parts: list[dict[str, Array]] = []
+        seen: set[str] = set()
+        for _ in range(_TRIES):
+            now = self.listing().all
+            fresh = [name for name in now if name not in seen]
+            try:
+                if fresh or not parts:
+                    parts.append(self._rows(fresh, names, keyed=True))
+            except (FileNotFoundError, duckdb.IOException):
+                if set(fresh) <= set(self.listing().all):
+                    raise
+                continue
+            seen.update(fresh)
+            later = self.listing()
+            if later.packed <= seen and set(now) <= set(later.all):
+                filled = [part for part in parts if len(part["__key"])] or parts[:1]
+                return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+        raise PrunescopeError(f"{self.store} is being packed all the time; try again")
 
     def _rows(self, shards: Sequence[str], names: Sequence[str], keyed: bool) -> dict[str, Array]:
         """Return columns of some shards, after checking their content, on all cores."""
@@ -159,18 +167,6 @@ class Shards:
             words = str(trouble).split("\n")[0]
             raise DamageError(f"{self.folder} holds a shard that is no table of rungs: {words}") from None
 
-    def _once(self, shards: Sequence[str], key: Sequence[str] = _KEY) -> dict[str, Array]:
-        """Return all rows, one for each key; refuse contradictions where the key is the rung alone."""
-        with connection() as opened:
-            register(opened, "copies", self._rows(shards, _ALL, keyed=False))
-            if key == _KEY:
-                refuse_contradictions(opened, "copies", str(self.store))
-            return fetch(
-                opened,
-                f"select {listing_of(_ALL)} from copies "
-                f"qualify row_number() over (partition by {listing_of(key)} order by {listing_of(_ORDER)}) = 1",
-            )
-
     def pack(self) -> int:
         """Put many small shards into one; return how many were replaced. Safe at any moment, beside anybody."""
         now = self.listing()
@@ -178,12 +174,12 @@ class Shards:
         if len(sources) < 2:
             return 0
         try:
-            # Only rows that agree in every result are copies of each other.
-            rows = self._once(sources, (*_KEY, *RESULTS))
+            rows = self._rows(sources, _ALL, keyed=False)
         except (FileNotFoundError, duckdb.IOException):
             if set(sources) <= set(self.listing().all):
                 raise
             return 0  # another process packed them first
+        rows = _once(rows)
         packed = self._publish(rows, "packed.")
         if len(self._rows([packed], ("rung",), keyed=False)["rung"]) != len(rows["rung"]):
             raise PrunescopeError(f"packing {self.store} would lose rows; its sources were left")
@@ -192,6 +188,24 @@ class Shards:
                 (self.folder / name).unlink(missing_ok=True)
         sweep(self.store)
         return len(sources)
+
+
+def _once(rows: Mapping[str, Array], refuse_for: str = "") -> dict[str, Array]:
+    """Return rows without copies.
+
+    Rows of one rung that agree in every result are copies. Where a store is named, rows of one rung that differ in a
+    result are refused on its behalf; else they stay, all of them.
+    """
+    with connection() as opened:
+        register(opened, "copies", rows)
+        if refuse_for:
+            refuse_contradictions(opened, "copies", refuse_for)
+        key = listing_of((*_KEY, *RESULTS))
+        return fetch(
+            opened,
+            f"select {listing_of(_ALL)} from copies "
+            f"qualify row_number() over (partition by {key} order by {listing_of(_ORDER)}) = 1 order by ladder, rung",
+        )
 
 
 def listing_of(names: Sequence[str]) -> str:
