@@ -15,7 +15,8 @@ import duckdb
 
 from benchmarks.clock import Figure, seconds
 from prunescope.table import STORED, Store
-from prunescope.table.columns import Findings, conform
+from prunescope.table.columns import conform
+from prunescope.table.findings import Findings
 
 SHARDS, RUNGS = 5_000, 20
 QUERY = (

@@ -213,7 +213,8 @@ def test_rows_are_plain_values() -> None:
 @given(tables())
 def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.TempPathFactory, table: Table) -> None:
     from prunescope.table import csvbulk
-    from prunescope.table.columns import Findings, conform
+    from prunescope.table.columns import conform
+    from prunescope.table.findings import Findings
 
     path = tmp_path_factory.mktemp("bulk") / "table.csv"
     table.write(path)
@@ -233,7 +234,8 @@ def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.Tem
 )
 def test_large_csv_files_take_the_short_way_where_they_are_sound(tmp_path: Path, text: str) -> None:
     from prunescope.table import csvbulk
-    from prunescope.table.columns import Findings, conform
+    from prunescope.table.columns import conform
+    from prunescope.table.findings import Findings
 
     path = tmp_path / "table.csv"
     path.write_text(text, newline="")

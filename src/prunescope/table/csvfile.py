@@ -18,9 +18,10 @@ from typing import TextIO
 import numpy as np
 
 from prunescope.errors import clipped, listed
-from prunescope.table.columns import Findings, parsed
+from prunescope.table.findings import Findings
 from prunescope.table.schema import BY_NAME, canonical
 from prunescope.table.table import Array, Table
+from prunescope.table.values import parsed
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _CHUNK = 50_000

@@ -17,8 +17,8 @@ import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, listed, nearest
-from prunescope.table.columns import gaps_filled, widened
 from prunescope.table.table import Array
+from prunescope.table.values import gaps_filled, widened
 
 _ROW = "__row"
 

@@ -10,10 +10,11 @@ import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, nearest
-from prunescope.table.columns import Findings, conform
+from prunescope.table.columns import conform
 from prunescope.table.csvbulk import LARGE, read_large_csv
 from prunescope.table.csvfile import read_csv
 from prunescope.table.engine import read_parquet
+from prunescope.table.findings import Findings
 from prunescope.table.table import Table
 
 

@@ -28,9 +28,11 @@ from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, c
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Keep
 from prunescope.table.claims import claimed, claims
-from prunescope.table.columns import Findings, conform, sorted_rows
+from prunescope.table.columns import conform
 from prunescope.table.durable import publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
+from prunescope.table.findings import Findings
+from prunescope.table.groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.table import Array, Table

@@ -1,0 +1,1 @@
+"""The command line: the one place that wires rooms together; each command loads what it needs, when it runs."""

@@ -1,0 +1,89 @@
+"""The commands, and what happens to errors.
+
+Results go to standard output, everything else to standard error. Exit code 0: done; 1: failed; 2: wrong usage or bad
+input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from prunescope import __version__
+from prunescope.cli.plan import plan
+from prunescope.cli.stores import compact, merge, status
+from prunescope.cli.table import table
+from prunescope.errors import PrunescopeError, nearest
+
+
+class Commands(click.Group):
+    """The commands in the order of the work, and the nearest one for a word that is none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands as they were defined."""
+        del ctx
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; name the nearest one where there is none."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = nearest(args[0], self.commands) or f"There are {', '.join(self.commands)}."
+            raise click.UsageError(f"no command {args[0]!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", message="prunescope %(version)s")
+def cli() -> None:
+    """Measure how networks survive pruning, and keep every measurement in one table.
+
+    A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file or a store.
+    """
+
+
+def main() -> None:
+    """Run the command line; every error that a user can cause is told in words."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        shown.show()
+        _leave(2)
+    except click.ClickException as trouble:
+        trouble.show()
+        _leave(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        _leave(130)
+    except BrokenPipeError:
+        # The reader of our output has enough, as `head` does: no reason to complain, nor at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(0)
+    except PrunescopeError as trouble:
+        click.echo(f"prunescope: {trouble}", err=True)
+        _leave(trouble.exit_code)
+    except OSError as trouble:
+        where = f"{trouble.filename}: " if trouble.filename else ""
+        click.echo(f"prunescope: {where}{trouble.strerror or trouble}", err=True)
+        _leave(1)
+
+
+def _leave(code: int) -> None:
+    sys.exit(code)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
+def demo(out: Path) -> None:
+    """Walk through what prunescope does, on a small table that ships with it."""
+    from prunescope.demo import walk
+
+    walk(out, click.echo)
+
+
+for command in (plan, table, status, merge, compact, demo):
+    cli.add_command(command)

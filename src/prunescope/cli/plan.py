@@ -1,0 +1,177 @@
+"""``prunescope plan``: what a study would train, and what differs from a store begun with another version of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.show import print_json, safe, tell
+from prunescope.errors import PrunescopeError, listed
+
+if TYPE_CHECKING:
+    from prunescope.spec import Study
+    from prunescope.table import Store
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
+@click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the study file here, to edit it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path | None, as_json: bool) -> None:
+    """Show what a STUDY would train; without one, list the presets."""
+    from prunescope.spec import preset_text, presets, read_study
+
+    if study is None:
+        studies = {name: read_study(name) for name in presets()}
+        if as_json:
+            print_json([{"name": name, "purpose": each.purpose, "cost": each.cost} for name, each in studies.items()])
+            return
+        click.echo("Presets; `prunescope plan NAME` shows one, `prunescope plan NAME --save FILE` writes it to edit:\n")
+        for name, each in studies.items():
+            click.echo(click.style(f"  {name}", bold=True))
+            tell("", f"{each.purpose} {each.cost}")
+        return
+    read = read_study(study)
+    if save is not None:
+        if save.exists():
+            raise PrunescopeError(f"{save} exists already; name a new file")
+        save.write_text(preset_text(study) if study in presets() else Path(study).read_text(), encoding="utf-8")
+        click.echo(f"wrote {save}", err=True)
+    store = _store_beside(read, store_path)
+    if as_json:
+        print_json(_plan_content(read, store, ladders))
+    else:
+        _print_plan(read, store, ladders)
+
+
+def _store_beside(study: Study, path: Path | None) -> Store | None:
+    from prunescope.table import Store, is_store
+
+    if path is not None:
+        return Store(path)
+    usual = Path("runs") / study.slug
+    return Store(usual) if is_store(usual) else None
+
+
+def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
+    from prunescope.spec import effort
+
+    total = effort(study.ladders)
+    content: dict[str, Any] = {
+        "study": study.to_mapping(),
+        "identity": study.identity,
+        "cells": len(study.cells),
+        "ladders": len(study.ladders),
+        "rungs": total.networks,
+        "epochs": total.epochs,
+        "steps": total.steps,
+        "examples": total.examples,
+    }
+    if store is not None:
+        done = store.done()
+        finished = sum(len(done.get(each.identity, frozenset()) & set(range(each.rungs))) for each in study.ladders)
+        content["store"] = {
+            "path": str(store.path),
+            "rungs_done": finished,
+            "differences": [[str(difference) for difference in found] for found in _differences(study, store)],
+        }
+    if ladders:
+        content["ladder_list"] = [
+            {
+                "ladder": each.identity,
+                **vars(each.cell),
+                "recipe": each.recipe_identity,
+                "treatment": each.treatment.label,
+                "replicate": each.replicate,
+                "rungs": each.rungs,
+            }
+            for each in study.ladders
+        ]
+    return content
+
+
+def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
+    """Compare with the versions of the study that a store holds, nearest first; none where this one is among them."""
+    from prunescope.spec import differences
+
+    others = [other for other in store.studies() if other.name == study.name]
+    if any(other.identity == study.identity for other in others):
+        return []
+    return sorted((differences(other, study) for other in others), key=len)
+
+
+def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
+    content = _plan_content(study, store, ladders)
+    recipe = study.recipe
+    click.echo(click.style(safe(study.name), bold=True))
+    for title, words in (("purpose", study.purpose), ("expected", study.expected), ("cost", study.cost)):
+        if words:
+            tell(title, safe(words))
+    click.echo()
+    for position, axes in enumerate(study.axes):
+        varied = "; ".join(f"{key} {listed(value, 12)}" for key, value in axes)
+        tell("and" if position else "axes", varied)
+    schedule: str = recipe.schedule
+    if recipe.milestones:
+        schedule = f"x{recipe.factor:g} at epochs {listed(recipe.milestones)}"
+    tell(
+        "recipe",
+        f"{recipe.epochs} epochs, batch {recipe.batch}, {recipe.optimizer} {recipe.learning_rate:g}, "
+        f"momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}, {schedule}, {recipe.precision}",
+    )
+    tell(
+        "pruning",
+        f"{recipe.pruning_fraction:.0%} a rung, {recipe.levels} times, down to a density of "
+        f"{(1 - recipe.pruning_fraction) ** recipe.levels:.3g}; back to epoch {recipe.rewind_epoch}; "
+        f"prunable: {recipe.prunable}",
+    )
+    named = [f"{each.label}{_details(each.model_dump(exclude_none=True))}" for each in study.treatments]
+    tell("treatments", "; ".join(named))
+    tell(
+        "size",
+        f"{content['cells']:,} cells x {len(study.treatments)} treatments x {study.replicates} replicates "
+        f"= {content['ladders']:,} ladders = {content['rungs']:,} rungs",
+    )
+    tell(
+        "training",
+        f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
+    )
+    if store is None:
+        tell("store", f"none yet (runs/{study.slug})")
+    else:
+        _print_store(study, store, content)
+    if ladders:
+        click.echo()
+        for each in content["ladder_list"]:
+            cell = f"{each['family']} {each['dataset']} l={each['depth']} w={each['width']:g} n={each['examples']}"
+            noise = f" noise {each['label_noise']:g}" if each["label_noise"] else ""
+            click.echo(
+                f"  {each['ladder']}  {cell}{noise}  {each['treatment']}  #{each['replicate']}  {each['rungs']} rungs"
+            )
+
+
+def _details(treatment: dict[str, Any]) -> str:
+    words = [str(value) for key, value in treatment.items() if key not in ("kind", "name")]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
+    found = content["store"]
+    versions = [other for other in store.studies() if other.name == study.name]
+    tell("store", f"{found['path']}: {found['rungs_done']:,} of {content['rungs']:,} rungs are done")
+    if not versions:
+        tell("", "this study was not begun there")
+    elif found["differences"]:
+        click.echo("\n  The store was begun with another version of this study. What differs, store -> now:")
+        for difference in found["differences"][0]:
+            click.echo(f"    {difference}")
+        kept = {ladder.identity for version in versions for ladder in version.ladders}
+        now = {ladder.identity for ladder in study.ladders}
+        click.echo(
+            f"  {len(now & kept):,} ladders are the same and keep their rungs, {len(now - kept):,} are new, "
+            f"{len(kept - now):,} of the store are not asked for any more (they stay)."
+        )

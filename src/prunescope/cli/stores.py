@@ -1,0 +1,95 @@
+"""``prunescope status``, ``merge`` and ``compact``: what one does with stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.show import print_json, safe
+
+if TYPE_CHECKING:
+    from prunescope.table import Status
+
+
+@click.command()
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(store_path: Path, as_json: bool) -> None:
+    """Tell how far a STORE is: done, running, failed, left."""
+    from prunescope.table import Store
+    from prunescope.table import status as derive
+
+    found = derive(Store(store_path))
+    if as_json:
+        print_json(_status_content(store_path, found))
+        return
+    click.echo(f"{store_path}: {found.rungs:,} rungs in {found.shards:,} shards")
+    for each in found.studies:
+        click.echo(f"\n{click.style(each.study.name, bold=True)}  {each.rungs_done:,} of {each.rungs:,} rungs")
+        click.echo(
+            f"  ladders: {each.done:,} done, {each.running:,} running, {each.failed:,} failed, {each.left:,} left"
+        )
+        for failure in each.failures[:10]:
+            click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {safe(failure.words)}")
+    if found.strays:
+        click.echo(f"\n{found.strays:,} rungs belong to no study that was begun in this store")
+
+
+def _status_content(path: Path, found: Status) -> dict[str, Any]:
+    return {
+        "store": str(path),
+        "rungs": found.rungs,
+        "strays": found.strays,
+        "shards": found.shards,
+        "studies": [
+            {
+                "name": each.study.name,
+                "identity": each.study.identity,
+                "ladders": each.ladders,
+                "rungs": each.rungs,
+                "rungs_done": each.rungs_done,
+                "done": each.done,
+                "running": each.running,
+                "failed": each.failed,
+                "left": each.left,
+                "failures": [vars(failure) for failure in each.failures],
+            }
+            for each in found.studies
+        ],
+    }
+
+
+@click.command()
+@click.argument("stores", metavar="STORE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--into", type=click.Path(path_type=Path), help="Store to gather in, made if new [the first STORE].")
+def merge(stores: Sequence[Path], into: Path | None) -> None:
+    """Join stores into one.
+
+    Without --into the first STORE takes up the others. Refused, with nothing changed, where two stores hold different
+    results for one rung.
+    """
+    from prunescope.table import Store
+    from prunescope.table import merge as join
+
+    if into is None and len(stores) < 2:
+        raise click.UsageError("merge needs two stores, or --into DIR")
+    sources = [Store(path) for path in stores]
+    target = Store(into, create=True) if into is not None else sources.pop(0)
+    gained = join(target, sources)
+    click.echo(f"{target.path} gained {gained:,} rungs from {len(sources)} store{'' if len(sources) == 1 else 's'}")
+
+
+@click.command()
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+def compact(store_path: Path) -> None:
+    """Pack a STORE's many small files into few.
+
+    Running studies do this by themselves; it is safe at any time, also while they run.
+    """
+    from prunescope.table import Store
+
+    packed = Store(store_path).pack()
+    click.echo(f"packed {packed:,} shards into one" if packed else "nothing to pack")

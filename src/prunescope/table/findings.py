@@ -1,0 +1,40 @@
+"""Faults of one source as they are found, with rows named as the source counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from prunescope.errors import Fault, InputError, clipped, listed
+from prunescope.table.table import Array
+
+
+@dataclass
+class Findings:
+    """Faults of one source as they are found, rows named as the source counts them."""
+
+    source: str
+    unit: str = "row"
+    numbers: Callable[[Array], Iterable[int]] = field(default=lambda rows: (rows + 1).tolist())
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, place: str, must: str, found: str = "", hint: str = "") -> None:
+        """Add one fault."""
+        self.faults.append(Fault(place, must, found, hint))
+
+    def at_rows(self, name: str, rows: Array, must: str, values: Sequence[object], hint: str = "") -> None:
+        """Add one fault for all the rows that share it."""
+        if len(rows):
+            place = f"column {name!r}, {self.lines(rows)}"
+            found = listed(dict.fromkeys(clipped(value) for value in values[:6]), 3)
+            self.add(place, must, found, hint)
+
+    def lines(self, rows: Array) -> str:
+        """Write ``line 7`` or ``lines 7, 9 and 30 more``."""
+        shown = listed(self.numbers(rows), 4)
+        return f"{self.unit}{'' if len(rows) == 1 else 's'} {shown}"
+
+    def raise_if_any(self) -> None:
+        """Tell everything at once."""
+        if self.faults:
+            raise InputError(self.source, self.faults)

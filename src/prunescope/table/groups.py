@@ -1,0 +1,78 @@
+"""Rows that belong together: groups, repetitions, order, and the unpruned error of a group's network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.table.schema import CONFIGURATION
+from prunescope.table.table import Array
+
+
+def group_codes(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return one integer per row: equal exactly where all the named columns are equal."""
+    length = len(next(iter(columns.values())))
+    codes = np.zeros(length, np.int64)
+    for name in names:
+        own = _codes(columns[name])
+        codes = _compact(codes * (int(own.max(initial=0)) + 1) + own)
+    return codes
+
+
+def _codes(values: Array) -> NDArray[np.int64]:
+    if values.dtype.kind == "O":
+        plain = values.tolist()
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(plain))}
+        return np.fromiter(map(numbers.__getitem__, plain), np.int64, len(plain))
+    return _compact(values)
+
+
+def sorted_rows(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the order of rows by the named columns, the first one first; missing text comes last."""
+    keys = []
+    for name in names:
+        values = columns[name]
+        if values.dtype.kind == "O":
+            plain = values.tolist()
+            ranks = {text: rank for rank, text in enumerate(sorted(set(plain), key=lambda text: (text is None, text)))}
+            values = np.fromiter(map(ranks.__getitem__, plain), np.int64, len(plain))
+        keys.append(values)
+    return np.lexsort(keys[::-1])
+
+
+def _compact(values: Array) -> NDArray[np.int64]:
+    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def occurrence(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many earlier rows have the same code: 0 for the first, 1 for the second, ..."""
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    counts = np.diff(np.r_[starts, len(codes)])
+    found = np.empty(len(codes), np.int64)
+    found[order] = np.arange(len(codes)) - np.repeat(starts, counts)
+    return found
+
+
+def unpruned_error(columns: Mapping[str, Array]) -> NDArray[np.float64]:
+    """Return each row's unpruned error: as given, else the mean test error at density 1 of its configuration.
+
+    Whatever the treatment, as long as the network is an ordinary dense one: further rungs of a ladder that removes
+    nothing were trained longer, and leave-out ladders on other examples, so neither counts.
+    """
+    length = len(columns["test_error"])
+    given = columns.get("unpruned_error", np.full(length, np.nan))
+    dense = columns["density"] == 1
+    if "treatment" in columns:
+        dense = dense & (columns["treatment"] != "leave-out")
+        if "rung" in columns:
+            dense = dense & ((columns["treatment"] != "extended") | (columns["rung"] == 0))
+    codes = group_codes(columns, [name for name in CONFIGURATION if name in columns])
+    size = int(codes.max()) + 1
+    counts = np.bincount(codes[dense], minlength=size)
+    sums = np.bincount(codes[dense], columns["test_error"][dense], minlength=size)
+    means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
+    return np.where(np.isnan(given), means[codes], given)
