@@ -71,6 +71,6 @@ def _print_table(rows: Table, limit: int) -> None:
         click.echo(f"... and {len(rows) - limit:,} more; --limit N shows more, --out FILE writes all")
 
 
-def _constant(values: Any) -> bool:  # noqa: ANN401
+def _constant(values: Any) -> bool:
     first = values[0]
     return bool(all(value != value for value in values) if first != first else (values == first).all())

@@ -26,7 +26,7 @@ def differences(before: Study, after: Study) -> tuple[Difference, ...]:
     return tuple(_walk("", before.to_mapping(), after.to_mapping()))
 
 
-def _walk(place: str, before: Any, after: Any) -> Iterator[Difference]:  # noqa: ANN401
+def _walk(place: str, before: Any, after: Any) -> Iterator[Difference]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             yield from _walk(f"{place}.{key}" if place else key, before.get(key), after.get(key))

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Kind = Literal["dense", "imp", "one-shot", "extended", "narrow", "leave-out"]
 
 
-def _as_list(value: Any) -> Any:  # noqa: ANN401
+def _as_list(value: Any) -> Any:
     """Let an axis with one value be written without brackets."""
     return value if isinstance(value, list | tuple) else [value]
 
@@ -33,7 +33,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def _axis(meaning: str, **rules: Any) -> Any:  # noqa: ANN401
+def _axis(meaning: str, **rules: Any) -> Any:
     return Field(description=meaning, min_length=1, strict=False, **rules)
 
 

@@ -80,7 +80,7 @@ def fetch(opened: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[obje
     return {name: _unmasked(values) for name, values in result.items()}
 
 
-def _unmasked(values: Any) -> Array:  # noqa: ANN401
+def _unmasked(values: Any) -> Array:
     if np.ma.is_masked(values):
         return gaps_filled(values)
     return widened(np.asarray(values))

@@ -18,7 +18,7 @@ from prunescope.table.findings import Findings
 from prunescope.table.table import Table
 
 
-def read_table(source: Any, where: str = "") -> Table:  # noqa: ANN401
+def read_table(source: Any, where: str = "") -> Table:
     """Read measurements, check every row, and fill in the unpruned error.
 
     Parameters
@@ -38,7 +38,7 @@ def read_table(source: Any, where: str = "") -> Table:  # noqa: ANN401
     return table.where(where) if where.strip() else table
 
 
-def _read(source: Any) -> Table:  # noqa: ANN401
+def _read(source: Any) -> Table:
     from prunescope.table.store import Store, is_store
 
     if isinstance(source, Table):
@@ -71,7 +71,7 @@ def _read(source: Any) -> Table:  # noqa: ANN401
         raise InputError(name, [Fault("the file", "must be readable", trouble.strerror or "")]) from None
 
 
-def _series(series: Any) -> Any:  # noqa: ANN401
+def _series(series: Any) -> Any:
     """Return a pandas column as an array; pandas' own types of missing values as None."""
     return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.to_numpy(dtype=object, na_value=None)
 

@@ -21,7 +21,7 @@ LARGEST_INTEGER = 2**53
 # Shares that people like to write in percent, and the word for what else they may hold.
 
 
-def typed(column: Column, values: Any, findings: Findings) -> Array:  # noqa: ANN401
+def typed(column: Column, values: Any, findings: Findings) -> Array:
     """Return a column of the schema as its type, faults told."""
     if column.kind is Kind.TEXT:
         return _texts(column, values, findings)
@@ -45,7 +45,7 @@ def typed(column: Column, values: Any, findings: Findings) -> Array:  # noqa: AN
     return numbers + 0.0  # -0.0 and 0.0 are one value
 
 
-def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:  # noqa: ANN401
+def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return values as float64, NaN where missing, and the rows told because they hold no number."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64), np.empty(0, np.int64)
@@ -112,7 +112,7 @@ def _like_percent(numbers: NDArray[np.float64]) -> bool:
     return bool(told.min() >= 0 and 2 < told.max() <= 100 and np.mean(told > 1) >= 0.5)
 
 
-def _texts(column: Column, values: Any, findings: Findings) -> Array:  # noqa: ANN401
+def _texts(column: Column, values: Any, findings: Findings) -> Array:
     texts = text_array(values)
     unwritable = {text for text in set(texts.tolist()) if text is not None and not encodable(text)}
     broken = np.array([row for row, text in enumerate(texts) if text in unwritable] if unwritable else [], int)
@@ -123,7 +123,7 @@ def _texts(column: Column, values: Any, findings: Findings) -> Array:  # noqa: A
     return texts
 
 
-def text_array(values: Any) -> Array:  # noqa: ANN401
+def text_array(values: Any) -> Array:
     """Return values as an object array of text, None where there is none."""
     plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
     texts = np.empty(len(plain), object)
@@ -155,7 +155,7 @@ _FLAGS = {
 }
 
 
-def _flags(column: Column, values: Any, findings: Findings) -> Array:  # noqa: ANN401
+def _flags(column: Column, values: Any, findings: Findings) -> Array:
     plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
     found = [_FLAGS.get(str(value).strip().lower()) for value in plain]
     wrong = np.array([row for row, flag in enumerate(found) if flag is None], int)
@@ -163,7 +163,7 @@ def _flags(column: Column, values: Any, findings: Findings) -> Array:  # noqa: A
     return np.array([bool(flag) for flag in found], bool)
 
 
-def untyped(values: Any) -> Array:  # noqa: ANN401
+def untyped(values: Any) -> Array:
     """Return a column that the schema does not know: integers, numbers or flags where all values are, else text."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         if values.dtype.kind == "b":
@@ -199,7 +199,7 @@ def encodable(text: str) -> bool:
     return True
 
 
-def gaps_filled(values: Any) -> Array:  # noqa: ANN401
+def gaps_filled(values: Any) -> Array:
     """Return a masked array as floats with NaN, or as objects with None."""
     if values.dtype.kind in "fiu":
         return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values).astype(np.float64))
