@@ -60,7 +60,7 @@ class Ladder:
         """32 hexadecimal digits that stand for everything that decides this ladder's numbers.
 
         The number of levels is not among it: it says how far to climb and changes no rung, so a study may be given more
-        levels later and keeps what it has.
+        levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs, so they depend on it.
         """
         treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
         return digest(
@@ -69,7 +69,7 @@ class Ladder:
                 "cell": vars(self.cell),
                 "recipe": _numbers_of(self.recipe),
                 "treatment": treatment,
-                "teacher": self.teacher,
+                "teacher": [self.teacher, self.recipe.levels] if self.teacher else None,
                 "replicate": self.replicate,
                 "seed": self.seed,
             }
