@@ -38,9 +38,9 @@ def walk(folder: Path, say: Callable[[str], None]) -> None:
         "count(*) as networks "
         "from rungs group by depth, width order by depth, width"
     )
-    say("   " + "".join(f"{name:>10}" for name in answer))
-    for values in zip(*(column.tolist() for column in answer.values()), strict=True):
-        say("   " + "".join(f"{value:>10g}" for value in values))
+    say("   " + "".join(f"{name:>10}" for name in answer.names))
+    for row in answer.rows():
+        say("   " + "".join(f"{value:>10g}" for value in row.values()))
 
     written = folder / "family.parquet"
     write_table(table, written)

@@ -61,7 +61,7 @@ class InputError(PrunescopeError):
 
     def _words(self) -> str:
         count = len(self.faults)
-        lines = [f"{self.source}: {count} {'fault' if count == 1 else 'faults'}"]
+        lines = [f"{self.source}: {counted(count, 'fault')}"]
         lines += [f"  {fault}" for fault in self.faults[:MOST_SHOWN]]
         if count > MOST_SHOWN:
             lines.append(f"  ... and {count - MOST_SHOWN} more")
@@ -85,11 +85,20 @@ class MissingPackageError(PrunescopeError):
     exit_code = 2
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
+def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """Return "Did you mean 'x'?" for the name closest to ``word``, or "" where none is close."""
     by_lowered = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), by_lowered, n=1, cutoff=0.6)
+    lowered = word.lower()
+    close = difflib.get_close_matches(lowered, by_lowered, n=1, cutoff=max(cutoff, 0.8))
+    # A word that is part of a name is closer to it than one that shares some letters: resnet, cifar-resnet.
+    close = close or [name for name in by_lowered if len(lowered) > 3 and lowered in name]
+    close = close or difflib.get_close_matches(lowered, by_lowered, n=1, cutoff=cutoff)
     return f"Did you mean {by_lowered[close[0]]!r}?" if close else ""
+
+
+def counted(count: int, word: str) -> str:
+    """Write ``1 rung`` and ``3 rungs``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def listed(items: Iterable[object], most: int = 8) -> str:

@@ -160,7 +160,9 @@ def test_readers_see_every_rung_while_others_write_and_pack(tmp_path: Path, proc
             told = set(reported(report))
             found = [
                 (ladder, int(number))
-                for ladder, number in zip(*Store(store).query("select ladder, rung from rungs").values(), strict=True)
+                for ladder, number in zip(
+                    *Store(store).query("select ladder, rung from rungs").columns.values(), strict=True
+                )
             ]
             assert len(found) == len(set(found))
             expected = {(ladder_identity(position // LADDER), position % LADDER) for position in told}

@@ -38,11 +38,12 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, "--version", message="prunescope %(version)s")
+@click.version_option(__version__, "-V", "--version", message="prunescope %(version)s")
 def cli() -> None:
     """Measure how networks survive pruning, and keep every measurement in one table.
 
-    A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file or a store.
+    A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file, a store, or - for
+    standard input. Exit code 0: done; 1: failed; 2: wrong usage or bad input; 130: stopped by Ctrl-C.
     """
 
 
@@ -57,8 +58,11 @@ def main() -> None:
         trouble.show()
         _leave(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped", err=True)
-        _leave(130)
+        _stopped()
+    except RuntimeError as trouble:
+        if "interrupted" not in str(trouble).lower():  # as DuckDB says that it was Ctrl-C
+            raise
+        _stopped()
     except BrokenPipeError:
         # The reader of our output has enough, as `head` does: no reason to complain, nor at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,6 +74,11 @@ def main() -> None:
         where = f"{trouble.filename}: " if trouble.filename else ""
         click.echo(f"prunescope: {where}{trouble.strerror or trouble}", err=True)
         _leave(1)
+
+
+def _stopped() -> None:
+    click.echo("stopped", err=True)
+    _leave(130)
 
 
 def _leave(code: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from prunescope.cli.show import print_json, safe, tell
-from prunescope.errors import PrunescopeError, listed
+from prunescope.errors import PrunescopeError, counted, listed
 
 if TYPE_CHECKING:
     from prunescope.spec import Study
@@ -39,13 +40,20 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
     if save is not None:
         if save.exists():
             raise PrunescopeError(f"{save} exists already; name a new file")
-        save.write_text(preset_text(study) if study in presets() else Path(study).read_text(), encoding="utf-8")
+        text = preset_text(study) if study in presets() else Path(study).read_text(encoding="utf-8")
+        save.write_text(_renamed(text, save.stem), encoding="utf-8")
         click.echo(f"wrote {save}", err=True)
     store = _store_beside(read, store_path)
     if as_json:
         print_json(_plan_content(read, store, ladders))
     else:
         _print_plan(read, store, ladders)
+
+
+def _renamed(text: str, name: str) -> str:
+    """Give a copy of a study file a name of its own, so that it gets a store of its own, and no stated cost."""
+    lines = [line for line in text.splitlines() if not line.startswith("cost = ")]
+    return "\n".join(f"name = {json.dumps(name)}" if line.startswith("name = ") else line for line in lines) + "\n"
 
 
 def _store_beside(study: Study, path: Path | None) -> Store | None:
@@ -133,8 +141,9 @@ def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
     tell("treatments", "; ".join(named))
     tell(
         "size",
-        f"{content['cells']:,} cells x {len(study.treatments)} treatments x {study.replicates} replicates "
-        f"= {content['ladders']:,} ladders = {content['rungs']:,} rungs",
+        f"{counted(content['cells'], 'cell')} x {counted(len(study.treatments), 'treatment')} x "
+        f"{counted(study.replicates, 'replicate')} = {counted(content['ladders'], 'ladder')} = "
+        f"{counted(content['rungs'], 'rung')}",
     )
     tell(
         "training",

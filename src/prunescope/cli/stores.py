@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.show import print_json, safe
+from prunescope.errors import counted
 
 if TYPE_CHECKING:
     from prunescope.table import Status
@@ -26,16 +27,19 @@ def status(store_path: Path, as_json: bool) -> None:
     if as_json:
         print_json(_status_content(store_path, found))
         return
-    click.echo(f"{store_path}: {found.rungs:,} rungs in {found.shards:,} shards")
+    click.echo(f"{store_path}: {counted(found.rungs, 'rung')} in {counted(found.shards, 'shard')}")
+    names = [each.study.name for each in found.studies]
     for each in found.studies:
-        click.echo(f"\n{click.style(each.study.name, bold=True)}  {each.rungs_done:,} of {each.rungs:,} rungs")
+        version = f" (version {each.study.identity[:8]})" if names.count(each.study.name) > 1 else ""
+        title = click.style(safe(each.study.name) + version, bold=True)
+        click.echo(f"\n{title}  {each.rungs_done:,} of {each.rungs:,} rungs")
         click.echo(
             f"  ladders: {each.done:,} done, {each.running:,} running, {each.failed:,} failed, {each.left:,} left"
         )
         for failure in each.failures[:10]:
             click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {safe(failure.words)}")
     if found.strays:
-        click.echo(f"\n{found.strays:,} rungs belong to no study that was begun in this store")
+        click.echo(f"\n{counted(found.strays, 'rung')} of no study that was begun in this store")
 
 
 def _status_content(path: Path, found: Status) -> dict[str, Any]:
@@ -71,15 +75,16 @@ def merge(stores: Sequence[Path], into: Path | None) -> None:
     Without --into the first STORE takes up the others. Refused, with nothing changed, where two stores hold different
     results for one rung.
     """
-    from prunescope.table import Store
+    from prunescope.table import Store, refuse_unlike
     from prunescope.table import merge as join
 
     if into is None and len(stores) < 2:
         raise click.UsageError("merge needs two stores, or --into DIR")
     sources = [Store(path) for path in stores]
+    refuse_unlike(sources)  # before a new store is made
     target = Store(into, create=True) if into is not None else sources.pop(0)
     gained = join(target, sources)
-    click.echo(f"{target.path} gained {gained:,} rungs from {len(sources)} store{'' if len(sources) == 1 else 's'}")
+    click.echo(f"{target.path} gained {counted(gained, 'rung')} from {counted(len(sources), 'store')}")
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.show import print_columns, safe
+from prunescope.errors import counted
 
 if TYPE_CHECKING:
     from prunescope.table import Table
@@ -17,43 +18,79 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="TABLE")
 @click.option(
-    "--where",
-    multiple=True,
-    help="Condition in SQL, such as 'depth = 20 and density < 0.5'. May be repeated.",
+    "--where", multiple=True, help="Condition in SQL, such as 'depth = 20 and density < 0.5'. May be repeated."
 )
-@click.option("--columns", help="Columns to show or write, such as depth,density,error.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write all rows to FILE: .csv, .parquet or .json.")
+@click.option(
+    "--query", help="SELECT over the table rungs, such as 'select depth, avg(error) from rungs group by depth'."
+)
+@click.option("--columns", multiple=True, help="Columns to show or write, such as depth,density,error.")
+@click.option("--out", help="Write all rows to FILE: .csv, .parquet or .json; - is CSV on standard output.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Rows to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print all rows as JSON.")
-def table(source: str, where: Sequence[str], columns: str | None, out: Path | None, limit: int, as_json: bool) -> None:
-    """Check a TABLE and show or write its rows."""
-    from prunescope.table import json_text, read_table, write_table
+def table(
+    source: str,
+    where: Sequence[str],
+    query: str | None,
+    columns: Sequence[str],
+    out: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Check a TABLE and show or write its rows.
 
+    Conditions apply first, then the query, then the choice of columns. Text in SQL stands in single quotes.
+    """
+    from prunescope.table import csv_text, json_text, read_table, write_table
+
+    if out is not None and out != "-" and Path(out).exists() and Path(out).resolve() == Path(source).resolve():
+        raise click.UsageError("--out names the table that is read; name another file")
     rows = read_table(source)
     for note in rows.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {safe(note)}", err=True)
     for condition in where:
         rows = rows.where(condition)
-    if columns:
-        rows = rows.select([name.strip() for name in columns.split(",") if name.strip()])
-    if out is not None:
+    if where and not len(rows):
+        click.echo("note: no row fulfils the condition", err=True)
+    summary = _summary(rows)
+    if query is not None:
+        rows, summary = rows.query(query), ""
+    chosen = [name.strip() for names in columns for name in names.split(",") if name.strip()]
+    if chosen:
+        rows = rows.select(chosen)
+    if out == "-":
+        click.echo(csv_text(rows), nl=False)
+    elif out is not None:
         write_table(rows, out)
-        click.echo(f"wrote {len(rows):,} rows to {out}", err=True)
+        click.echo(f"wrote {counted(len(rows), 'row')} to {out}", err=True)
     elif as_json:
         click.echo(json_text(rows))
     else:
-        _print_table(rows, limit)
+        _print_table(rows, summary, limit, shorten=not chosen and query is None)
 
 
-def _print_table(rows: Table, limit: int) -> None:
+def _summary(rows: Table) -> str:
+    """Say in a line what the rows are about."""
+    from prunescope.table import configuration_codes
+
+    if not len(rows):
+        return ""
+    configurations = int(configuration_codes(rows.columns).max()) + 1
+    replicates, density = len(set(rows["replicate"].tolist())), rows["density"]
+    return (
+        f"{counted(configurations, 'configuration')}, {counted(replicates, 'replicate')}, "
+        f"densities {density.max():g} to {density.min():.3g}"
+    )
+
+
+def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
     import numpy as np
 
     from prunescope.table import shown
 
-    click.echo(f"{len(rows):,} rows from {safe(rows.source)}")
+    click.echo(f"{counted(len(rows), 'row')} from {safe(rows.source)}{f': {summary}' if summary else ''}")
     if not len(rows):
         return
-    constant = [name for name in rows.names if len(rows) > 1 and _constant(rows[name])]
+    constant = [name for name in rows.names if shorten and len(rows) > 1 and _constant(rows[name])]
     told = [
         f"{name} {shown(value)}"
         for name in constant

@@ -60,7 +60,7 @@ class Ladder:
         """32 hexadecimal digits that stand for everything that decides this ladder's numbers.
 
         The number of levels is not among it: it says how far to climb and changes no rung, so a study may be given more
-        levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs, so they depend on it.
+        levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs and depend on it.
         """
         treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
         return digest(

@@ -1,7 +1,10 @@
 """Measurements: the schema, people's files and stores read into one typed table, and the store itself."""
 
 from prunescope.table.arrays import Keep as Keep
+from prunescope.table.csvfile import csv_text as csv_text
+from prunescope.table.groups import configuration_codes as configuration_codes
 from prunescope.table.merge import merge as merge
+from prunescope.table.merge import refuse_unlike as refuse_unlike
 from prunescope.table.read import read_table as read_table
 from prunescope.table.schema import BY_NAME as BY_NAME
 from prunescope.table.schema import COLUMNS as COLUMNS

@@ -14,12 +14,18 @@ import numpy as np
 from prunescope.errors import clipped, listed, nearest
 from prunescope.table.findings import Findings
 from prunescope.table.groups import group_codes, occurrence, unpruned_error
+from prunescope.table.notes import notes_on
 from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, Group, canonical
 from prunescope.table.table import Array, Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, typed, untyped
 
-# Columns that people have where `error` should be.
-ACCURACIES = ("accuracy", "acc", "test_acc", "test_accuracy", "top1", "top1_accuracy", "acc1", "val_acc")
+# What people measure where a needed column should be, and what to make of it.
+_ACCURACY = "error is 1 - accuracy, as a fraction"
+_CONVERSIONS = {
+    **dict.fromkeys(("accuracy", "acc", "test_acc", "test_accuracy", "top1", "top_1", "acc1", "val_acc"), _ACCURACY),
+    **dict.fromkeys(("sparsity", "pruned", "pruning_ratio"), "density is 1 - sparsity, as a fraction"),
+    **dict.fromkeys(("compression", "compression_ratio"), "density is 1 / compression"),
+}
 
 
 def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED) -> Table:
@@ -50,19 +56,20 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
         findings.add("the rows", "must be one or more", "none")
     if len(length) != 1 or length == {0}:
         findings.raise_if_any()
-    notes: list[str] = []
-    if not unsound & {name for name in columns if name in BY_NAME}:
+    if not unsound & BY_NAME.keys() and set(needed) <= columns.keys():
         _check_sizes(columns, findings)
-        columns = _numbered(columns, findings, notes)
+        _check_rungs(columns, findings)
     findings.raise_if_any()
-    columns["unpruned_error"] = unpruned_error(columns)
-    ordered = {name: columns[name] for name in by_schema(list(columns))}
-    return Table(ordered, findings.source, tuple(notes))
+    filled = {**columns, "unpruned_error": unpruned_error(columns)}
+    if "replicate" not in columns:
+        filled["replicate"] = occurrence(group_codes(columns, _rung_key(columns)))
+    ordered = {name: filled[name] for name in by_schema(list(filled))}
+    return Table(ordered, findings.source, tuple(notes_on(ordered, columns)))
 
 
 def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) -> dict[str, Any]:
     named: dict[str, Any] = {}
-    spelled: dict[str, str] = {}
+    spelled = findings.spelled
     folded: dict[str, str] = {}
     for written, values in raw.items():
         name = canonical(str(written))
@@ -80,6 +87,9 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
         if not encodable(name):
             findings.add(f"column {clipped(name)}", "must have a name in Unicode text")
             continue
+        if isinstance(values, str) or not hasattr(values, "__len__"):
+            findings.add(f"column {str(written)!r}", "must be a list of values", clipped(values))
+            continue
         named[name] = gaps_filled(values) if isinstance(values, np.ma.MaskedArray) else values
         spelled[name], folded[name.lower()] = str(written), name
     for name in needed:
@@ -90,12 +100,13 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
 
 
 def _missing_hint(name: str, spelled: Sequence[str]) -> str:
-    if name == "error":
-        for column in spelled:
-            if column.strip().lower().replace(" ", "_").replace("-", "_") in ACCURACIES:
-                return f"There is {column!r}: error is 1 - accuracy, as a fraction."
+    for column in spelled:
+        conversion = _CONVERSIONS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
+        if conversion and conversion.startswith(f"{name} is"):
+            return f"There is {column!r}: {conversion}."
     others = [column for column in spelled if canonical(column) not in BY_NAME]
-    return nearest(name, others) or (f"The file has {listed(spelled, 12)}." if spelled else "")
+    hint = nearest(name, others) or nearest(ALIASES.get(name, name), others)
+    return hint or (f"The columns are {listed(spelled, 12)}." if spelled else "")
 
 
 def _check_sizes(columns: Mapping[str, Array], findings: Findings) -> None:
@@ -113,29 +124,20 @@ def _check_sizes(columns: Mapping[str, Array], findings: Findings) -> None:
 _ANSWERS = (Group.OUTCOME, Group.DERIVED, Group.COST)
 
 
-def _numbered(columns: dict[str, Array], findings: Findings, notes: list[str]) -> dict[str, Array]:
-    """Tell rungs that stand twice; where there is no `replicate` column, number the repetitions."""
+def _rung_key(columns: Mapping[str, Array]) -> list[str]:
+    """Return the columns that tell rungs apart: all but what training answered and cost."""
+    return [name for name in columns if name not in BY_NAME or BY_NAME[name].group not in _ANSWERS]
+
+
+def _check_rungs(columns: Mapping[str, Array], findings: Findings) -> None:
+    """Tell rungs that stand twice. Without a `replicate` column only rows that are equal in everything are mistakes."""
     if {"ladder", "rung"} <= columns.keys():
         _tell_twice(columns, ("ladder", "rung"), findings)
-        return columns
-    key = [name for name in columns if name not in BY_NAME or BY_NAME[name].group not in _ANSWERS]
-    codes = group_codes(columns, key)
-    if "replicate" in columns:
-        _tell_twice(columns, key, findings)
-        return columns
-    _tell_twice(
-        columns,
-        [*key, *(name for name in columns if name not in key)],
-        findings,
-        "If both were measured, add a column `replicate`.",
-    )
-    replicate = occurrence(codes)
-    if replicate.any():
-        notes.append(
-            f"no column `replicate`: {int(np.count_nonzero(replicate)):,} rows that repeat a configuration and density "
-            "were taken as further replicates, in the order of the file"
-        )
-    return {**columns, "replicate": replicate}
+    elif "replicate" in columns:
+        hint = "If they differ in something, add a column that says in what."
+        _tell_twice(columns, _rung_key(columns), findings, hint)
+    else:
+        _tell_twice(columns, list(columns), findings, "If both were measured, add a column `replicate`.")
 
 
 def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Findings, hint: str = "") -> None:

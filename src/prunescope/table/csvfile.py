@@ -17,7 +17,7 @@ from typing import TextIO
 
 import numpy as np
 
-from prunescope.errors import clipped, listed
+from prunescope.errors import clipped, counted, listed
 from prunescope.table.findings import Findings
 from prunescope.table.schema import BY_NAME, canonical
 from prunescope.table.table import Array, Table
@@ -30,14 +30,6 @@ _CHUNK = 50_000
 def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
     """Return a CSV file's columns as texts; what is wrong with its structure goes to ``findings``."""
     findings.unit = "line"
-    with path.open("rb") as opened:
-        head = opened.read(4)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        findings.add("the file", "must be UTF-8 text", "UTF-16", "Save it as CSV in UTF-8.")
-    elif head[:4] == b"PK\x03\x04":
-        findings.add("the file", "must be CSV or Parquet", "a spreadsheet or archive", "Save the sheet as CSV.")
-    if findings.faults:
-        return {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return _read(stream, path.suffix.lower() == ".tsv", findings)
@@ -58,11 +50,16 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
             "an empty line" if first else "an empty file",
         )
         return {}
+    if first.startswith("#"):
+        findings.add("line 1", "must name the columns", "a comment", "Delete the lines that begin with #.")
+        return {}
     stream.seek(0)
     expected = "\t" if tabs else ","
     delimiter = _delimiter(first, expected)
     if delimiter != expected:
-        hint = "Save it with commas." if expected == "," else "Save it with tabs, or call it .csv."
+        hint = "Save it with tabs, or call it .csv." if tabs else "Save it with commas."
+        if delimiter == "\t":
+            hint = "Save it with commas, or call it .tsv."
         found = _DELIMITERS.get(delimiter, "white space")
         findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", found, hint)
         if delimiter == " ":
@@ -87,7 +84,7 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
         where = listed((line for line, _ in short), 4)
         found = listed(dict.fromkeys(count for _, count in short), 3)
         many = "" if len(short) == 1 else "s"
-        findings.add(f"line{many} {where}", f"must have {len(header)} values, as the header has", found)
+        findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", found)
     return _by_name(header, columns, findings)
 
 

@@ -109,27 +109,39 @@ def _cast(name: str, kind: str) -> str:
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:
     """Return which rows fulfil a condition, in SQL over the columns; ``error`` is ``test_error``."""
     count = len(next(iter(columns.values())))
+    if not condition.strip():
+        raise InputError(source, [Fault("the condition", "must not be empty", hint="For example: depth = 20")])
+    # Text that is a condition stays one with brackets round it and without.
+    asked = f"select {_ROW} from rungs where ({condition}\n)"
+    for sql in (f"select {_ROW} from rungs where {condition}", asked):
+        _check_statement(sql, f"condition {condition!r}", source, 'must be SQL such as "depth = 20 and density < 0.5"')
     rows = {name: columns[name] for name in mentioned(columns, condition)} | {_ROW: np.arange(count)}
-    found = answer(rows, f"select {_ROW} from rungs where ({condition}\n)", source, condition, list(columns))
+    found = _answered(rows, asked, f"condition {condition!r}", source, list(columns))
     mask = np.zeros(count, bool)
     mask[found[_ROW].astype(np.int64)] = True
     return mask
 
 
-def answer(
-    columns: Mapping[str, Array], sql: str, source: str, written: str = "", known: Sequence[str] = ()
-) -> dict[str, Array]:
+def answer(columns: Mapping[str, Array], sql: str, source: str, known: Sequence[str]) -> dict[str, Array]:
     """Return what a query over ``rungs`` answers.
 
     Parameters
     ----------
     columns
-        What the table holds.
-    written
-        The part of the query that the user wrote, for messages.
+        What the query can need.
     known
-        Names that the user may use, for messages.
+        Names of all columns, for messages.
     """
+    place = f"query {sql!r}"
+    _check_statement(
+        sql, place, source, 'must be one SELECT, such as "select depth, avg(error) from rungs group by depth"'
+    )
+    return _answered(columns, sql, place, source, known)
+
+
+def _answered(
+    columns: Mapping[str, Array], sql: str, place: str, source: str, known: Sequence[str]
+) -> dict[str, Array]:
     with connection() as opened:
         _load(opened, columns, sql)
         # From here on the connection reaches no file, no network and no setting.
@@ -138,7 +150,22 @@ def answer(
         try:
             return fetch(opened, sql)
         except duckdb.Error as trouble:
-            raise InputError(source, [_query_fault(trouble, written or sql, known or list(columns))]) from None
+            raise InputError(source, [_query_fault(trouble, place, known)]) from None
+
+
+def _check_statement(sql: str, place: str, source: str, must: str) -> None:
+    """Refuse what is not exactly one SELECT."""
+    try:
+        with connection() as opened:
+            kinds = [statement.type for statement in opened.extract_statements(sql)]
+    except duckdb.Error as trouble:
+        words = str(trouble).split("\n")[0].removeprefix("Parser Error: ")
+        # Words about the bracket that was put round a condition would puzzle its author.
+        raise InputError(
+            source, [Fault(place, must, "" if '")"' in words or "end of input" in words else words)]
+        ) from None
+    if kinds != [duckdb.StatementType.SELECT]:
+        raise InputError(source, [Fault(place, must)])
 
 
 def register(opened: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, Array]) -> None:
@@ -164,14 +191,16 @@ def _load(opened: duckdb.DuckDBPyConnection, columns: Mapping[str, Array], sql: 
     opened.execute(f"create table rungs as select {', '.join(picked)} from arrays")
 
 
-def _query_fault(trouble: duckdb.Error, written: str, known: Sequence[str]) -> Fault:
+def _query_fault(trouble: duckdb.Error, place: str, known: Sequence[str]) -> Fault:
     """Say what is wrong with a user's SQL, with the nearest column where one is unknown."""
     words = str(trouble).split("\n")[0].strip()
     unknown = re.search(r'column "([^"]+)" not found', words)
     if unknown:
-        hint = nearest(unknown[1], known) or f"There are {listed(known, 40)}."
-        return Fault(f"condition {written!r}", "must use columns that are there", repr(unknown[1]), hint)
-    return Fault(f"condition {written!r}", "must be SQL over the columns", words)
+        hint = nearest(unknown[1], [*known, "error"]) or f"There are {listed(known, 40)}."
+        return Fault(
+            place, "must use columns that are there", repr(unknown[1]), f"{hint} Text stands in single quotes."
+        )
+    return Fault(place, "must be SQL over the columns", words)
 
 
 def mentioned(names: Iterable[str], sql: str) -> list[str]:

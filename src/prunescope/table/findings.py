@@ -11,12 +11,13 @@ from prunescope.table.table import Array
 
 @dataclass
 class Findings:
-    """Faults of one source as they are found, rows named as the source counts them."""
+    """Faults of one source as they are found, rows and columns named as the source names them."""
 
     source: str
     unit: str = "row"
     numbers: Callable[[Array], Iterable[int]] = field(default=lambda rows: (rows + 1).tolist())
     faults: list[Fault] = field(default_factory=list)
+    spelled: dict[str, str] = field(default_factory=dict)
 
     def add(self, place: str, must: str, found: str = "", hint: str = "") -> None:
         """Add one fault."""
@@ -25,7 +26,7 @@ class Findings:
     def at_rows(self, name: str, rows: Array, must: str, values: Sequence[object], hint: str = "") -> None:
         """Add one fault for all the rows that share it."""
         if len(rows):
-            place = f"column {name!r}, {self.lines(rows)}"
+            place = f"column {self.spelled.get(name, name)!r}, {self.lines(rows)}"
             found = listed(dict.fromkeys(clipped(value) for value in values[:6]), 3)
             self.add(place, must, found, hint)
 

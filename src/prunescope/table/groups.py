@@ -63,16 +63,26 @@ def unpruned_error(columns: Mapping[str, Array]) -> NDArray[np.float64]:
     Whatever the treatment, as long as the network is an ordinary dense one: further rungs of a ladder that removes
     nothing were trained longer, and leave-out ladders on other examples, so neither counts.
     """
-    length = len(columns["test_error"])
-    given = columns.get("unpruned_error", np.full(length, np.nan))
-    dense = columns["density"] == 1
-    if "treatment" in columns:
-        dense = dense & (columns["treatment"] != "leave-out")
-        if "rung" in columns:
-            dense = dense & ((columns["treatment"] != "extended") | (columns["rung"] == 0))
-    codes = group_codes(columns, [name for name in CONFIGURATION if name in columns])
+    given = columns.get("unpruned_error", np.full(len(columns["test_error"]), np.nan))
+    dense = unpruned(columns)
+    codes = configuration_codes(columns)
     size = int(codes.max()) + 1
     counts = np.bincount(codes[dense], minlength=size)
     sums = np.bincount(codes[dense], columns["test_error"][dense], minlength=size)
     means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
     return np.where(np.isnan(given), means[codes], given)
+
+
+def configuration_codes(columns: Mapping[str, Array]) -> NDArray[np.int64]:
+    """Return one integer per row: equal exactly where the configuration is."""
+    return group_codes(columns, [name for name in CONFIGURATION if name in columns])
+
+
+def unpruned(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Return which rows are ordinary unpruned networks."""
+    dense: NDArray[np.bool_] = columns["density"] == 1
+    if "treatment" in columns:
+        dense = dense & (columns["treatment"] != "leave-out")
+        if "rung" in columns:
+            dense = dense & ((columns["treatment"] != "extended") | (columns["rung"] == 0))
+    return dense

@@ -11,7 +11,6 @@ import numpy as np
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
 from prunescope.table.arrays import IDENTITY, Keep
 from prunescope.table.durable import new_draft, publish, verified
-from prunescope.table.engine import connection, register
 from prunescope.table.schema import RESULTS
 from prunescope.table.shards import refuse_contradictions
 from prunescope.table.store import Store
@@ -31,9 +30,8 @@ def merge(into: Store, others: Sequence[Store]) -> int:
     same = [other for other in others if other.path.samefile(into.path)]
     if same:
         raise InputError(str(into.path), [Fault("the stores", "must differ from the one they are merged into")])
-    every = [into, *others]
-    before = _refuse_contradictions(every)
-    _refuse_other_arrays([store.path for store in every])
+    before = sum(map(len, into.done().values()))
+    refuse_unlike([into, *others])
     for other in others:
         # Where another process packs or writes there meanwhile, a listing may miss rows that a look afterwards shows.
         for _ in range(_TRIES):
@@ -64,16 +62,17 @@ def _holds(into: Store, other: Store) -> bool:
     return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in other.done().items())
 
 
-def _refuse_contradictions(stores: Sequence[Store]) -> int:
-    """Raise where two stores contradict each other; return how many rungs the first one has."""
-    loaded = [store.shards.load(("ladder", "rung", *RESULTS)) for store in stores]
-    held = [columns for columns in loaded if len(columns["rung"])]
-    if held:
-        with connection() as opened:
-            register(opened, "merged", {name: np.concatenate([columns[name] for columns in held]) for name in held[0]})
-            source = f"the merge of {' and '.join(str(store.path) for store in stores)}"
-            refuse_contradictions(opened, "merged", source, " Nothing was merged.")
-    return len(loaded[0]["rung"])
+def refuse_unlike(stores: Sequence[Store]) -> None:
+    """Raise where stores hold different results or arrays for one rung."""
+    loaded = []
+    for store in stores:
+        columns = store.shards.load(("ladder", "rung", *RESULTS))
+        if len(columns["rung"]):
+            loaded.append(columns | {"__source": np.full(len(columns["rung"]), str(store.path), object)})
+    if loaded:
+        together = {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}
+        refuse_contradictions(together, "The stores hold", "Keep the store that you trust. Nothing was merged.")
+    _refuse_other_arrays([store.path for store in stores])
 
 
 def _files(root: Path) -> list[Path]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 import numpy as np
 
-from prunescope.errors import Fault, InputError, clipped, nearest
+from prunescope.errors import Fault, InputError, clipped, listed, nearest
 from prunescope.table.columns import conform
 from prunescope.table.csvbulk import LARGE, read_large_csv
 from prunescope.table.csvfile import read_csv
 from prunescope.table.engine import read_parquet
 from prunescope.table.findings import Findings
+from prunescope.table.schema import BY_NAME, canonical
 from prunescope.table.table import Table
 
 
@@ -24,8 +29,8 @@ def read_table(source: Any, where: str = "") -> Table:
     Parameters
     ----------
     source
-        Path of a CSV file, a Parquet file or a store; a `Store`; a `Table`; a pandas DataFrame; or a mapping of column
-        names to values.
+        Path of a CSV file, a Parquet file or a store, ``-`` for standard input; a `Store`; a `Table`; a pandas
+        DataFrame; or a mapping of column names to values.
     where
         Condition in SQL that rows must fulfil, such as ``"depth = 20"``. Unpruned errors are taken before it applies.
 
@@ -48,27 +53,76 @@ def _read(source: Any) -> Table:
     if isinstance(source, Mapping):
         return conform(source, Findings("table"))
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
-        return conform({name: _series(source[name]) for name in source.columns}, Findings("DataFrame"))
-    path = Path(source)
+        return _frame(source)
+    if not isinstance(source, str | os.PathLike):
+        must = "must be a path, a store, a DataFrame, or a mapping of names to columns"
+        raise InputError("table", [Fault("the source", must, type(source).__name__)])
     name = clipped(str(source), 300)[1:-1]
+    if str(source) == "-":
+        return _stream(sys.stdin.buffer, "standard input")
+    path = Path(source)
     try:
         if path.is_dir():
             if is_store(path):
                 return Store(path).table()
             must = "must be a CSV file, a Parquet file or a store"
             raise InputError(name, [Fault("the table", must, "a folder that is no store")])
-        with path.open("rb") as stream:
-            magic = stream.read(4)
-            stream.seek(0, 2)
-            size = stream.tell()
-        if magic == b"PAR1" or path.suffix.lower() in (".parquet", ".pq"):
-            return _parquet(path, name, size)
-        return _csv(path, name, size)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        hint = nearest(path.name, _neighbours(path))
-        raise InputError(name, [Fault("the table", "must be a file or a store", "nothing there", hint)]) from None
+        if path.exists() and not path.is_file():
+            with path.open("rb") as stream:
+                return _stream(stream, name)
+        return _file(path, name)
+    except (FileNotFoundError, NotADirectoryError) as trouble:
+        hint = nearest(path.name, _neighbours(path), cutoff=0.75)
+        raise InputError(name, [Fault("the table", "must be a file or a store", "nothing there", hint)]) from trouble
     except OSError as trouble:
         raise InputError(name, [Fault("the file", "must be readable", trouble.strerror or "")]) from None
+
+
+def _stream(stream: BinaryIO, name: str) -> Table:
+    """Read a pipe, which can be read only once, by way of a file."""
+    with tempfile.NamedTemporaryFile(prefix="prunescope-") as spool:
+        shutil.copyfileobj(stream, spool)
+        spool.flush()
+        return _file(Path(spool.name), name)
+
+
+# How files of other kinds begin, what they are, and what to do with them.
+_OTHERS = {
+    b"\x1f\x8b": ("gzip", "Unpack it first."),
+    b"PK\x03\x04": ("a spreadsheet or archive", "Save the sheet as CSV."),
+    b"\xff\xfe": ("UTF-16", "Save it as CSV in UTF-8."),
+    b"\xfe\xff": ("UTF-16", "Save it as CSV in UTF-8."),
+    b"[": ("JSON", "Write the table as CSV or Parquet."),
+    b"{": ("JSON", "Write the table as CSV or Parquet."),
+}
+
+
+def _file(path: Path, name: str) -> Table:
+    if "\0" in str(path):
+        raise FileNotFoundError
+    with path.open("rb") as stream:
+        head = stream.read(4)
+        size = stream.seek(0, 2)
+    if head == b"PAR1":
+        return _parquet(path, name)
+    for start, (kind, hint) in _OTHERS.items():
+        if head.startswith(start):
+            raise InputError(name, [Fault("the file", "must be CSV or Parquet", kind, hint)])
+    if path.suffix.lower() in (".parquet", ".pq"):
+        found = "something else" if size else "an empty file"
+        hint = "If it is CSV, call it .csv." if size else ""
+        raise InputError(name, [Fault("the file", "must be Parquet, as its name says", found, hint)])
+    return _csv(path, name, size)
+
+
+def _frame(frame: Any) -> Table:
+    columns = {name: _series(frame[name]) for name in frame.columns}
+    hidden = [name for name in frame.index.names if name is not None and canonical(str(name)) in BY_NAME]
+    if hidden:
+        found = f"{listed(hidden)} in its index"
+        fault = Fault("the DataFrame", "must have its columns as columns", found, "Call reset_index() first.")
+        raise InputError("DataFrame", [fault])
+    return conform(columns, Findings("DataFrame"))
 
 
 def _series(series: Any) -> Any:
@@ -96,9 +150,7 @@ def _csv(path: Path, name: str, size: int) -> Table:
     return conform(raw, findings)
 
 
-def _parquet(path: Path, name: str, size: int) -> Table:
-    if size == 0:
-        raise InputError(name, [Fault("the file", "must be Parquet", "an empty file")])
+def _parquet(path: Path, name: str) -> Table:
     try:
         raw = read_parquet(path)
     except (duckdb.Error, UnicodeDecodeError, MemoryError, OverflowError) as trouble:

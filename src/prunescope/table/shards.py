@@ -7,7 +7,7 @@ them. 1 is the format of the rows. There is no index and no lock that correctnes
   second copy, so no query's answer ever changes.
 - A reader lists the shards, reads them, and lists again. Where a shard vanished or a packed one appeared meanwhile, it
   reads what is new as well: what it read before stays true, and copies are dropped at the end.
-- Rows of one rung that contradict each other are kept, both, and every reader refuses to choose.
+- Rows of one rung that contradict each other stay where they are, both; readers and packers refuse to choose.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from prunescope.errors import ConflictError, DamageError, PrunescopeError
+from prunescope.errors import ConflictError, DamageError, PrunescopeError, counted
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
 from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
 from prunescope.table.schema import RESULTS, STORED, Kind
@@ -34,6 +34,7 @@ _MOST_PACKED = 8
 _TRIES = 50
 _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
+_NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
 _KEY = ("ladder", "rung")
 # Which of two copies is kept, so that every reader keeps the same.
 _ORDER = ("started", "seconds", "device", "version", "study")
@@ -110,10 +111,11 @@ class Shards:
         keys = columns.pop("__key")
         if len(np.unique(keys)) == len(keys):
             return columns
-        every = self._gathered(_ALL)
-        return {name: values for name, values in _once(every, str(self.store)).items() if name in columns}
+        every = self._gathered(_ALL, sources=True)
+        refuse_contradictions(every, f"{self.store} holds", "Delete the file that holds the wrong one.")
+        return {name: values for name, values in _once(every).items() if name in columns}
 
-    def _gathered(self, names: Sequence[str]) -> dict[str, Array]:
+    def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array]:
         """Return columns of all shards, copies of rows included, with a hash of each row's rung as ``__key``."""
         parts: list[dict[str, Array]] = []
         seen: set[str] = set()
@@ -122,7 +124,7 @@ class Shards:
             fresh = [name for name in now if name not in seen]
             try:
                 if fresh or not parts:
-                    parts.append(self._rows(fresh, names, keyed=True))
+                    parts.append(self._rows(fresh, names, sources))
             except (FileNotFoundError, duckdb.IOException):
                 if set(fresh) <= set(self.listing().all):
                     raise
@@ -134,15 +136,19 @@ class Shards:
                 return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
         raise PrunescopeError(f"{self.store} is being packed all the time; try again")
 
-    def _rows(self, shards: Sequence[str], names: Sequence[str], keyed: bool) -> dict[str, Array]:
-        """Return columns of some shards, after checking their content, on all cores."""
+    def _rows(self, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Array]:
+        """Return columns of some shards, after checking their content, on all cores.
+
+        ``__key`` is a hash of each row's rung; where sources are asked for, ``__source`` is the path of its shard.
+        """
         picked = [column for column in STORED if column.name in names]
         selected = [f"{quoted(column.name)}::{_SQL[column.kind]} as {quoted(column.name)}" for column in picked]
-        if keyed:
-            selected.append("hash(ladder, rung)::ubigint as __key")
+        selected.append("hash(ladder, rung)::ubigint as __key")
+        if sources:
+            selected.append("filename as __source")
         if not shards:
-            nothing: dict[str, Array] = {column.name: np.empty(0, object) for column in picked}
-            return nothing | ({"__key": np.empty(0, np.int64)} if keyed else {})
+            nothing: dict[str, Array] = {column.name: np.empty(0, _NUMPY[column.kind]) for column in picked}
+            return nothing | {"__key": np.empty(0, np.int64)} | ({"__source": np.empty(0, object)} if sources else {})
         # One engine reading thousands of small files keeps one core busy; one engine for each core does better.
         workers = min(os.cpu_count() or 1, len(shards))
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -151,16 +157,20 @@ class Shards:
             found = list(pool.map(lambda part: self._part(part, ", ".join(selected), threads), parts))
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
-    def _part(self, shards: Sequence[str], selected: str, threads: int) -> dict[str, Array]:
+    def _verify(self, shards: Sequence[str]) -> None:
         for name in shards:
             if name not in self.checked:
                 verified(self.folder / name)
                 self.checked.add(name)
+
+    def _part(self, shards: Sequence[str], selected: str, threads: int) -> dict[str, Array]:
+        self._verify(shards)
         folder = plain_path(self.folder)
         paths = [f"{folder}/{name}" for name in shards]
         try:
             with connection(threads) as opened:
-                return fetch(opened, f"select {selected} from read_parquet(?)", [paths])
+                named = ", filename = true" if "filename" in selected else ""
+                return fetch(opened, f"select {selected} from read_parquet(?{named})", [paths])
         except duckdb.IOException:
             raise
         except duckdb.Error as trouble:
@@ -171,17 +181,20 @@ class Shards:
         """Put many small shards into one; return how many were replaced. Safe at any moment, beside anybody."""
         now = self.listing()
         sources = sorted(now.small | (now.packed if len(now.packed) >= _MOST_PACKED else frozenset()))
-        if len(sources) < 2:
-            return 0
         try:
-            rows = self._rows(sources, _ALL, keyed=False)
+            self._verify(now.all)
+            if len(sources) < 2:
+                return 0
+            rows = self._rows(sources, _ALL, sources=True)
         except (FileNotFoundError, duckdb.IOException):
             if set(sources) <= set(self.listing().all):
                 raise
             return 0  # another process packed them first
+        # Packed together, contradicting rows could not be told apart by their files any more.
+        refuse_contradictions(rows, f"{self.store} holds", "Delete the file that holds the wrong one.")
         rows = _once(rows)
         packed = self._publish(rows, "packed.")
-        if len(self._rows([packed], ("rung",), keyed=False)["rung"]) != len(rows["rung"]):
+        if len(self._rows([packed], ("rung",))["rung"]) != len(rows["rung"]):
             raise PrunescopeError(f"packing {self.store} would lose rows; its sources were left")
         for name in sources:
             if name != packed:
@@ -190,21 +203,15 @@ class Shards:
         return len(sources)
 
 
-def _once(rows: Mapping[str, Array], refuse_for: str = "") -> dict[str, Array]:
-    """Return rows without copies.
-
-    Rows of one rung that agree in every result are copies. Where a store is named, rows of one rung that differ in a
-    result are refused on its behalf; else they stay, all of them.
-    """
+def _once(rows: Mapping[str, Array]) -> dict[str, Array]:
+    """Return rows without copies: of those for one rung, the one that started first."""
     with connection() as opened:
-        register(opened, "copies", rows)
-        if refuse_for:
-            refuse_contradictions(opened, "copies", refuse_for)
-        key = listing_of((*_KEY, *RESULTS))
+        register(opened, "copies", {name: rows[name] for name in _ALL})
         return fetch(
             opened,
             f"select {listing_of(_ALL)} from copies "
-            f"qualify row_number() over (partition by {key} order by {listing_of(_ORDER)}) = 1 order by ladder, rung",
+            f"qualify row_number() over (partition by {listing_of(_KEY)} order by {listing_of(_ORDER)}) = 1 "
+            "order by ladder, rung",
         )
 
 
@@ -213,16 +220,28 @@ def listing_of(names: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def refuse_contradictions(opened: duckdb.DuckDBPyConnection, table: str, source: str, ending: str = "") -> None:
-    """Raise where a table of DuckDB's holds rows of one rung that differ in a result."""
-    found = opened.execute(
-        f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from {table}) "
-        "group by ladder, rung having count(*) > 1 order by ladder, rung"
-    ).fetchall()
-    if not found:
-        return
-    lines = [f"{source} holds different results for {len(found)} rung{'' if len(found) == 1 else 's'}:"]
-    lines += [f"  ladder {ladder}, rung {rung}" for ladder, rung in found[:10]]
-    lines += [f"  ... and {len(found) - 10} more"] if len(found) > 10 else []
-    lines.append(f"One of them was not trained as its identity says. Keep the store that you trust.{ending}")
+def refuse_contradictions(rows: Mapping[str, Array], subject: str, remedy: str) -> None:
+    """Raise where rows of one rung differ in a result, and say in which, and where each is from (``__source``)."""
+    with connection() as opened:
+        register(opened, "rows", {name: rows[name] for name in (*_KEY, *RESULTS, "__source")})
+        found = opened.execute(
+            f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from rows) "
+            "group by ladder, rung having count(*) > 1 order by ladder, rung"
+        ).fetchall()
+        if not found:
+            return
+        lines = [f"{subject} different results for {counted(len(found), 'rung')}:"]
+        for ladder, rung in found[:5]:
+            lines.append(f"  ladder {ladder}, rung {rung}:")
+            told = opened.execute(
+                f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? order by 1",
+                [ladder, rung],
+            ).fetchall()
+            # One missing value equals another here; in Python it would not.
+            values = [[None if value != value else value for value in row[1:]] for row in told]
+            differ = [at for at, column in enumerate(zip(*values, strict=True)) if len(set(column)) > 1]
+            for row, value in zip(told, values, strict=True):
+                lines.append(f"    {', '.join(f'{RESULTS[at]} {value[at]}' for at in differ[:4])} in {row[0]}")
+    lines += [f"  ... and {len(found) - 5} more"] if len(found) > 5 else []
+    lines.append(f"One of them was not trained as its identity says. {remedy}")
     raise ConflictError("\n".join(lines))

@@ -18,13 +18,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
+from prunescope.errors import ConflictError, DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Keep
 from prunescope.table.claims import claimed, claims
@@ -134,7 +134,8 @@ class Store:
         Parameters
         ----------
         rungs
-            One mapping for each rung, with every stored column of the schema and no other.
+            One mapping for each rung, with the stored columns of the schema and no other. Those that may be empty may
+            be left out.
 
         Raises
         ------
@@ -148,12 +149,11 @@ class Store:
         known = [column.name for column in STORED]
         for name in sorted({name for row in rows for name in row} - set(known)):
             findings.add(f"column {name!r}", "must be a stored column of the schema", hint=nearest(name, known))
-        for name in known:
-            missing = [position for position, row in enumerate(rows) if name not in row]
-            if missing:
-                findings.add(f"column {name!r}", "must be in every row (None where it may be missing)")
+        for column in STORED:
+            if not column.optional and any(column.name not in row for row in rows):
+                findings.add(f"column {column.name!r}", "must be in every row")
         findings.raise_if_any()
-        columns = {name: [row[name] for row in rows] for name in known}
+        columns = {name: [row.get(name) for row in rows] for name in known}
         for position, ladder in enumerate(columns["ladder"]):
             if not isinstance(ladder, str) or not IDENTITY.fullmatch(ladder):
                 findings.add(f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladder))
@@ -161,7 +161,9 @@ class Store:
         self.shards.write(table.columns)
         self._written += 1
         if self._written % _LOOK_EVERY == 1 and len(self.shards.listing().small) >= PACK_AT:
-            self.pack()
+            # What was written is safe; what keeps the store from being packed is for its readers to hear.
+            with suppress(ConflictError, DamageError):
+                self.pack()
         return len(rows)
 
     def pack(self) -> int:
@@ -187,13 +189,14 @@ class Store:
         table = conform(ordered, Findings(str(self.path)), names)
         return table.where(where) if where.strip() else table
 
-    def query(self, sql: str) -> dict[str, Array]:
+    def query(self, sql: str) -> Table:
         """Answer a query over the table ``rungs``, reading only the columns that it mentions.
 
         ``Store("runs/digits").query("select width, min(error) as best from rungs group by width")``
         """
         stored = [column.name for column in STORED]
-        return answer(self.shards.load(mentioned(stored, sql)), sql, str(self.path), known=stored)
+        columns = self.shards.load(mentioned(stored, sql))
+        return Table(answer(columns, sql, str(self.path), stored), str(self.path))
 
     def done(self) -> dict[str, frozenset[int]]:
         """Return which rungs of which ladders are finished."""

@@ -6,7 +6,7 @@ exists is valid. It reads no files (see `read`) and knows nothing of laws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -61,15 +61,24 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical(name) in self.columns
 
-    def __getitem__(self, name: str) -> Array:
-        """Return a column; ``error`` is ``test_error``."""
-        known = canonical(name)
-        if known not in self.columns:
-            raise InputError(self.source, [Fault("the columns", "must include it", clipped(name), self._nearest(name))])
-        return self.columns[known]
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
 
-    def _nearest(self, name: str) -> str:
-        return nearest(name, self.columns) or f"There are {listed(self.columns, 40)}."
+    def keys(self) -> Iterable[str]:
+        """Return the names of the columns, so that ``dict(table)`` works."""
+        return self.columns.keys()
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a column; ``error`` is ``test_error``, and capital letters do not matter."""
+        if not isinstance(name, str):
+            raise TypeError(
+                "a table is asked for one column by name; select([...]) gives several, take(...) gives rows"
+            )
+        for known in (name, canonical(name), *(each for each in self.columns if each.lower() == name.lower())):
+            if known in self.columns:
+                return self.columns[known]
+        hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
+        raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
 
     def __eq__(self, other: object) -> bool:
         """Whether the same columns hold the same values; sources and notes do not count."""
@@ -85,20 +94,29 @@ class Table:
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
-        return Table({canonical(name): self[name] for name in names}, self.source, self.notes)
+        return Table({self._known(name): self[name] for name in names}, self.source, self.notes)
 
-    def where(self, condition: str) -> Table:
-        """Return the rows that fulfil a condition in SQL, such as ``"depth = 20 and density < 0.5"``."""
+    def _known(self, name: str) -> str:
+        column = self[name]
+        return next(known for known, values in self.columns.items() if values is column)
+
+    def where(self, condition: str | Array) -> Table:
+        """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""
         from prunescope.table.engine import matching
 
+        if not isinstance(condition, str):
+            return self.take(np.asarray(condition))
         return self.take(matching(self.columns, condition, self.source))
 
-    def query(self, sql: str) -> dict[str, Array]:
-        """Answer a query over the table ``rungs``: ``"select depth, avg(test_error) from rungs group by depth"``."""
+    def query(self, sql: str) -> Table:
+        """Answer a query over the table ``rungs``: ``"select depth, avg(error) from rungs group by depth"``.
+
+        What comes back has the columns that the query names; it is a table to show and write, not one of rungs.
+        """
         from prunescope.table.engine import answer, mentioned
 
         used = {name: self.columns[name] for name in mentioned(self.columns, sql)}
-        return answer(used, sql, self.source, known=self.names)
+        return Table(answer(used, sql, self.source, self.names), self.source)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Iterate over rows as mappings to plain Python values; None where a value is missing."""

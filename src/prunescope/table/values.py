@@ -18,7 +18,6 @@ from prunescope.table.table import Array
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 LARGEST_INTEGER = 2**53
-# Shares that people like to write in percent, and the word for what else they may hold.
 
 
 def typed(column: Column, values: Any, findings: Findings) -> Array:
