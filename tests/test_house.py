@@ -65,11 +65,10 @@ def test_the_page_of_the_table_is_not_stale() -> None:
 
 
 def test_the_page_of_the_study_names_every_key() -> None:
-    from prunescope.spec.parts import Axes, Recipe, Treatment
-    from prunescope.spec.read import _Head
+    from prunescope.spec.parts import Axes, Head, Recipe, Treatment
 
     page = (ROOT / "docs" / "study.md").read_text()
-    for part in (_Head, Axes, Recipe, Treatment):
+    for part in (Head, Axes, Recipe, Treatment):
         for key in part.model_fields:
             assert f"| `{key}` |" in page, key
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from prunescope.errors import InputError
+from prunescope.errors import InputError, PrunescopeError
 from prunescope.spec import effort, read_study
 from prunescope.table import read_table, write_table
 
@@ -16,9 +16,17 @@ def sample_path() -> Path:
     return Path(str(resources.files("prunescope") / "samples" / "family.csv"))
 
 
+def _refuse_to_replace(folder: Path) -> None:
+    """Leave alone a file of the user's that happens to have the name of one of the demo's."""
+    table = folder / "family.csv"
+    if table.exists() and table.read_bytes() != sample_path().read_bytes():
+        raise PrunescopeError(f"{table} is there already and is not the demo's; name another folder with --out")
+
+
 def walk(folder: Path, say: Callable[[str], None]) -> None:
     """Plan a study, check and query a table, write it in two formats, and show what a faulty file is told."""
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_to_replace(folder)
     study = read_study("digits")
     total = effort(study.ladders)
     say("1. A study says what to train: prunescope plan digits")

@@ -111,5 +111,8 @@ def listed(items: Iterable[object], most: int = 8) -> str:
 
 def clipped(value: object, most: int = 60) -> str:
     """Write a value found in somebody's file, quoted and never longer than a line should be."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return "something too large to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."

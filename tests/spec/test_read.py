@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,7 @@ knid = "imp"
         "recipe.learning_rate",
         "recipe.optimizer (line 14)",
         "recipe.levels (line 16)",
+        "recipe.milestones",
         "treatments 1: score (line 19)",
         "treatments 2: learns_from (line 22)",
         "treatments 3: kind",
@@ -137,7 +139,7 @@ knid = "imp"
             "recipe.milestones (line 12)",
             "must lie before the last of 40 epochs",
         ),
-        ("levels = 5", "levels = 5\nrewind_epoch = 41", "recipe.rewind_epoch (line 14)", "must be at most"),
+        ("levels = 5", "levels = 5\nrewind_epoch = 41", "recipe.rewind_epoch (line 14)", "must be below the 40"),
         ('kind = "imp"', 'kind = "extended"\nscore = "random"', "treatments 1: score (line 17)", "belongs to imp and"),
         ('name = "mine"', 'name = "mine\\u0007"', "name", "must be printable text"),
         ('name = "mine"', 'name = "mine"\nformat = 99', "format (line 2)", "must be 1 or less"),
@@ -194,6 +196,13 @@ def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
         (SOUND.replace("[3, 4]", str(list(range(2, 9_000)))).replace("[0.5, 1]", str(list(range(1, 900)))), "at most"),
         (SOUND.replace("levels = 5", "levels = 5\npruning_fraction = inf"), "finite"),
         (SOUND.replace("128", "99999999999999999999999999"), "recipe.batch"),
+        (SOUND.replace("epochs = 40", "epochs = " + "1" * 5_000), "must be TOML"),
+        (SOUND.replace("epochs = 40", "epochs = 0x" + "f" * 5_000), "too large to show"),
+        (SOUND.replace("epochs = 40", "epochs" + ".a" * 2_000 + " = 4"), "recipe.epochs"),
+        (
+            SOUND.replace('kind = "imp"', 'kind = "imp"\n[[treatments]]\nname = "again"\nkind = "imp"'),
+            "the same as 'imp'",
+        ),
         (SOUND.replace('"mnist"', '"../../etc/passwd"'), "must be one of digits"),
     ],
 )
@@ -218,3 +227,42 @@ def test_a_path_that_is_no_study_names_the_nearest_preset(tmp_path: Path) -> Non
 def test_a_family_of_ones_own_is_named_by_import_path() -> None:
     text = SOUND.replace('"lenet"', '"my_package.nets:make"').replace("[3, 4]", "[1, 77]")
     assert {cell.family for cell in parse_study(text).cells} == {"my_package.nets:make"}
+
+
+def test_rules_between_sound_keys_are_told_beside_unsound_ones() -> None:
+    found = faults(SOUND.replace("epochs = 40", 'epochs = "x"\nschedule = "steps"\nnesterov = true\nrewind_epoch = 9'))
+    assert set(found) == {"recipe.epochs (line 10)", "recipe.nesterov (line 12)", "recipe.milestones"}
+
+
+def test_lines_are_counted_by_newlines_and_not_inside_long_texts() -> None:
+    text = SOUND.replace('name = "mine"', 'name = "mine"\npurpose = """\u2028\n[recipe]\nepochs = 1\n"""')
+    assert list(faults(text.replace("batch = 128", "batch = 0"))) == ["recipe.batch (line 15)"]
+
+
+def test_faults_are_told_in_the_order_of_the_file() -> None:
+    text = (
+        SOUND.replace("levels = 5", "levels = -1")
+        .replace("depth = [3, 4]", "depth = 1")
+        .replace("[[tr", "zz = 1\n[[tr")
+    )
+    lines = [int(place.split("line ")[1].rstrip(")")) for place in faults(text)]
+    assert lines == sorted(lines)
+
+
+def test_a_study_made_in_python_is_checked_like_a_file() -> None:
+    sound = parse_study(SOUND)
+    for changes in (
+        {"seed": -5},
+        {"seed": 1.5},
+        {"name": "x" * 101},
+        {"replicates": "3"},
+        {"axes": sound.axes[0]},
+        {"recipe": None},
+    ):
+        with pytest.raises(InputError):
+            dataclasses.replace(sound, **changes)
+
+
+def test_a_list_of_many_values_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="must make at most 1,000,000 ladders"):
+        parse_study(SOUND.replace("width = [0.5, 1]", f"width = {[1 + n / 1e6 for n in range(200_000)]}"))

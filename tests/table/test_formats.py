@@ -178,7 +178,10 @@ def test_conditions_and_queries_are_sql_over_the_columns() -> None:
     ("condition", "told"),
     [
         ("desnity < 1", "Did you mean 'density'"),
-        ("density <", "must be SQL"),
+        ("density <", 'must be SQL such as "depth = 20'),
+        ("", "must not be empty"),
+        ("density < 0.1 or true) and (1 = 1", "must be SQL"),
+        ("density > 0 order by density", "must be SQL"),
         ("density < 1; drop table rungs", "must be SQL"),
         ("density < (select max(column0) from read_csv('/etc/passwd'))", "disabled by configuration"),
         ("error = 'x'", "must be SQL"),
@@ -227,7 +230,7 @@ def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.Tem
     "text",
     [
         "density,error\n1,0.1\n\n0.5,0.2\n",
-        'density,error,note\r\n1,0.1,"a,\r\nb"\r\n0.5,0.2,"say ""x"""\r\n',
+        "density,error,note\r\n1,0.1,a b\r\n0.5,0.2,c\r\n",
         "Density,Test Error,n\n1,0.1,007\n0.5,1e-1,8\n",
         "density,error,train_loss\n1,.1,\n0.5,0.2,1.5\n",
     ],
@@ -258,3 +261,53 @@ def test_a_fault_in_a_large_csv_file_is_told_with_its_line(
         messages.append(str(told.value))
     assert messages[0] == messages[1]
     assert "line 4" in messages[0] or "quote" in messages[0]
+
+
+@pytest.mark.parametrize("sql", ["", "drop table rungs", "update rungs set density = 3", "select 1; select 2", "selec"])
+def test_a_query_is_one_select(sql: str) -> None:
+    with pytest.raises(InputError, match="must be one SELECT"):
+        small().query(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "from rungs",
+        "describe rungs",
+        "select rungs from rungs",
+        "select r.* from rungs r",
+        "select columns('.*') from rungs",
+    ],
+)
+def test_a_query_that_names_no_columns_sees_all_of_them(sql: str) -> None:
+    found = small().query(sql)
+    assert "method" in str(found.columns)
+
+
+def test_what_a_query_answers_is_a_table_to_write(tmp_path: Path) -> None:
+    found = small().query("select density as d, error as error from rungs order by density")
+    assert found["error"].tolist() == [0.2, 0.1]
+    found.write(tmp_path / "answer.csv")
+    assert (tmp_path / "answer.csv").read_text() == "d,error\n0.5,0.2\n1.0,0.1\n"
+
+
+@pytest.mark.parametrize("text", ["a\rc", "\n", 'say "x"', ",", " x ", "\r", "a\r\nb"])
+def test_any_text_survives_csv(tmp_path: Path, text: str) -> None:
+    table = read_table({"density": [1.0, 0.5], "error": [0.1, 0.2], "mine": [text, "b"], f"column {text}!": ["c", "d"]})
+    table.write(tmp_path / "table.csv")
+    assert read_table(tmp_path / "table.csv") == table
+
+
+def test_a_table_travels_between_processes() -> None:
+    import pickle
+
+    assert pickle.loads(pickle.dumps(small())) == small()
+
+
+def test_a_table_is_a_mapping_of_its_columns_and_says_how_to_get_rows() -> None:
+    table = small()
+    assert list(table) == list(dict(table)) == list(table.names)
+    assert table.where(table["density"] < 1)["density"].tolist() == [0.5]
+    assert table.select(["ERROR", "density"]).names == ("test_error", "density")
+    with pytest.raises(TypeError, match="take"):
+        table[0]  # type: ignore[index]

@@ -121,8 +121,8 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("density,error\n1,8.7\n0.5,12.1\n", "must be a fraction in [0, 1]; found 8.7 to 12.1. It looks like percent"),
         ("density,error\n100,0.1\n80,0.1\n0.5,0.9\n", "column 'density': must be a fraction in (0, 1]"),
         ("density,error\n1,8.7%\n", "Write 0.5 for 50 %."),
-        ("density,error\n1,\n", "column 'test_error', line 2: must have a value in every row"),
-        ("density,error\n1,1.2\n0.5,0.1\n", "column 'test_error', line 2: must be in [0, 1]; found 1.2"),
+        ("density,error\n1,\n", "column 'error', line 2: must have a value in every row"),
+        ("density,error\n1,1.2\n0.5,0.1\n", "column 'error', line 2: must be in [0, 1]; found 1.2"),
         ("density,error\n1,nan\n", "must have a value in every row"),
         ("density,error\n1,inf\n", "must be in [0, 1]"),
         ("density,accuracy\n1,0.9\n", "There is 'accuracy': error is 1 - accuracy"),
@@ -167,7 +167,7 @@ def test_tabs_are_right_in_a_tsv_file(tmp_path: Path) -> None:
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
     text = 'density,error,note\r\n1,0.1,"two\r\nlines"\r\n\r\n0.5,x,none\r\n'
-    assert words(text, tmp_path).startswith("column 'test_error', line 5: must be a number; found 'x'")
+    assert words(text, tmp_path).startswith("column 'error', line 5: must be a number; found 'x'")
 
 
 def test_row_numbers_that_pandas_adds_are_no_column(tmp_path: Path) -> None:
@@ -253,3 +253,76 @@ def test_published_measurements_are_read_as_they_are() -> None:
     cifar = found.where("dataset = 'cifar10'")
     dense = cifar["error"][cifar["density"] == 1]
     assert cifar["unpruned_error"] == pytest.approx(np.full(len(cifar), dense.mean()))
+
+
+def notes(**columns: list[object]) -> str:
+    return "\n".join(read_table(columns).notes)
+
+
+def test_unpruned_errors_of_different_networks_are_not_averaged_in_silence() -> None:
+    mixed = notes(model=["a", "a", "b", "b"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.06, 0.065])
+    assert "different 'model' ('a', 'b')" in mixed
+    assert not notes(model=["a", "a"], density=[1, 0.5], error=[0.08, 0.09])
+    assert not notes(method=["none", "x", "y"], density=[1, 0.5, 0.5], error=[0.08, 0.09, 0.1])
+    given = {"density": [1, 1], "error": [0.1, 0.2], "model": ["a", "b"], "unpruned_error": [0.1, 0.2]}
+    assert not read_table(given).notes
+
+
+def test_what_a_table_may_not_mean_is_told() -> None:
+    assert "rename it to `replicate`" in notes(seed=[1, 2], density=[1, 1], error=[0.1, 0.2])
+    assert "1 rows have no unpruned network" in notes(depth=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
+    assert "if they are accuracies" in notes(density=[1, 0.5, 0.1], error=[0.93, 0.9, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (None, "must be a path, a store"),
+        (5, "must be a path, a store"),
+        ([{"density": 1}], "must be a path, a store"),
+        ({"density": 1.0, "error": 0.1}, "column 'density': must be a list of values; found 1.0"),
+        ({"density": np.ones((2, 2)), "error": [0.1, 0.2]}, "must be a list of values"),
+        ({"density": [10**400, 0.5], "error": [0.1, 0.2]}, "must be a number"),
+        ({"density": [1, 0.5], "error": [0.1]}, "must have one length; found 1, 2"),
+        ({"density": [1], "error": [0.1], "__row": [1]}, "does not begin with __"),
+        ({"density": [1], "error": [0.1], "mine": ["\ud800"]}, "must be Unicode text"),
+        ({"density": [1j], "error": [0.1]}, "must be a number"),
+    ],
+)
+def test_a_source_that_is_no_table_is_told_in_words(source: object, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read_table(source)
+    assert told in str(raised.value)
+
+
+def test_a_dataframe_with_its_columns_in_the_index_is_told_what_to_call() -> None:
+    import pandas
+
+    frame = pandas.DataFrame({"density": [1.0, 0.5], "error": [0.1, 0.2]}).set_index("density")
+    with pytest.raises(InputError, match=r"reset_index\(\)"):
+        read_table(frame)
+
+
+def test_files_of_other_kinds_are_called_by_their_name(tmp_path: Path) -> None:
+    for name, content, told in [
+        ("a.csv", b"\x1f\x8b....", "found gzip"),
+        ("a.csv", b'[{"density": 1}]', "found JSON"),
+        ("a.parquet", b"density,error\n1,0.1\n", "If it is CSV, call it .csv."),
+        ("a.csv", b"# my results\ndensity,error\n1,0.1\n", "found a comment"),
+        ("a.csv", b"sparsity,error\n0,0.1\n", "density is 1 - sparsity"),
+        ("a.csv", b"density,test_err\n1,0.1\n", "Did you mean 'test_err'?"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError) as raised:
+            read_table(tmp_path / name)
+        assert told in str(raised.value)
+
+
+def test_a_row_of_several_lines_is_told_by_its_first(tmp_path: Path) -> None:
+    text = 'density,error,note\n1,0.1,a\n0.5,x,"two\nlines"\n'
+    assert "line 3: must be a number" in words(text, tmp_path)
+
+
+def test_densities_written_with_few_digits_fit_their_counts() -> None:
+    found = read_table({"density": [0.107], "error": [0.1], "kept": [1074], "prunable": [10_000]})
+    assert found["density"].tolist() == [0.107]

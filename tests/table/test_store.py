@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,15 +104,102 @@ def test_a_rung_written_twice_with_one_result_stands_once(store: Store) -> None:
 
 def test_a_rung_with_two_results_is_refused_by_every_reader_and_not_hidden_by_packing(store: Store) -> None:
     store.write([rung(0, 0), rung(1, 0)])
+    (first,) = store.shards.listing().all
     store.write([rung(0, 0, test_loss=0.51)])
+    (second,) = set(store.shards.listing().all) - {first}
     for _ in range(2):
-        with pytest.raises(ConflictError, match=f"ladder {LADDER}, rung 0"):
+        with pytest.raises(ConflictError) as told:
             store.table()
-        with pytest.raises(ConflictError):
-            store.query("select avg(width) from rungs")
-        with pytest.raises(ConflictError):
-            store.done()
-        store.pack()
+        assert f"ladder {LADDER}, rung 0:" in str(told.value)
+        for loss, name in ((0.5, first), (0.51, second)):
+            assert f"test_loss {loss} in {store.path}/rungs/{name}\n" in str(told.value)
+        for act in (store.done, store.pack, lambda: store.query("select avg(width) from rungs")):
+            with pytest.raises(ConflictError):
+                act()
+    (store.path / "rungs" / second).unlink()
+    assert store.table()["test_loss"].tolist() == [0.5, 0.5]
+
+
+def test_rows_of_one_rung_that_differ_in_configuration_contradict_each_other(store: Store) -> None:
+    store.write([rung(0, 0)])
+    store.write([rung(0, 0, depth=99)])
+    with pytest.raises(ConflictError, match=r"depth 3 in .*\n.*depth 99 in"):
+        store.table()
+
+
+def test_names_of_folders_are_no_columns(tmp_path: Path) -> None:
+    """DuckDB takes folders called ``key=value`` for columns unless told not to."""
+    store = filled(tmp_path / "rung=5" / "depth=7" / "mine=1")
+    before = store.table()
+    assert set(before["rung"].tolist()) == {0, 1, 2, 3}
+    store.pack()
+    assert Store(store.path).table() == before
+    before.write(tmp_path / "rung=5" / "table.parquet")
+    assert read_table(tmp_path / "rung=5" / "table.parquet") == before
+
+
+def test_columns_that_may_be_empty_may_be_left_out(store: Store) -> None:
+    row = {name: value for name, value in rung(0, 0).items() if value is not None and name != "device"}
+    store.write([row])
+    assert store.table()["device"].tolist() == [None]
+
+
+def test_writing_onto_a_damaged_copy_is_not_reported_as_done(store: Store) -> None:
+    store.write([rung(0, 0)])
+    (path,) = (store.path / "rungs").iterdir()
+    path.write_bytes(b"junk")
+    with pytest.raises(DamageError):
+        Store(store.path).write([rung(0, 0)])
+
+
+def test_what_keeps_a_store_from_being_packed_does_not_fail_a_write(store: Store) -> None:
+    for position in range(PACK_AT):
+        store.write([rung(position, 0)])
+    path = store.path / "rungs" / store.shards.listing().all[0]
+    path.write_bytes(b"junk")
+    assert Store(store.path).write([rung(999, 0)]) == 1
+
+
+def test_anybody_may_read_what_a_store_holds(store: Store) -> None:
+    store.write([rung(0, 0)])
+    store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    store.begin(small_study())
+    store.fail(LADDER, 0, "words")
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in store.path.rglob("*"):
+        if path.is_file():
+            assert path.stat().st_mode & 0o777 == 0o666 & ~mask, path
+
+
+FORKED = """
+import os, sys
+from prunescope.table import Store
+from tests.builders import rung
+store = Store(sys.argv[1])
+store.write([rung(0, 0)])
+child = os.fork()
+if child == 0:
+    store.write([rung(0, 1)])
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+store.write([rung(0, 2)])
+"""
+
+
+def test_a_forked_writer_writes_on(store: Store) -> None:
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", FORKED, str(store.path)], cwd=root, timeout=60, check=False)
+    assert done.returncode == 0
+    assert store.table()["rung"].tolist() == [0, 1, 2]
+
+
+def test_many_processes_make_one_store(tmp_path: Path) -> None:
+    program = (
+        "import sys; from prunescope.table import Store; [Store(f'{sys.argv[1]}/{n}', create=True) for n in range(40)]"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) for _ in range(4)]
+    assert [process.wait() for process in started] == [0, 0, 0, 0]
 
 
 def test_packing_leaves_one_shard_and_the_same_rows(tmp_path: Path) -> None:
@@ -183,11 +272,13 @@ def test_a_shard_that_vanishes_under_a_reader_is_looked_for_again(
     before = store.table()
     fresh, real, calls = Store(store.path), Shards._rows, []
 
-    def packed_meanwhile(self: Shards, shards: Sequence[str], names: Sequence[str], keyed: bool) -> dict[str, Any]:
+    def packed_meanwhile(
+        self: Shards, shards: Sequence[str], names: Sequence[str], sources: bool = False
+    ) -> dict[str, Any]:
         calls.append(len(shards))
         if len(calls) == 1:
             Store(store.path).pack()
-        return real(self, shards, names, keyed)
+        return real(self, shards, names, sources)
 
     monkeypatch.setattr(Shards, "_rows", packed_meanwhile)
     assert fresh.table() == before
@@ -376,6 +467,18 @@ def test_a_merge_copies_nothing_but_a_stores_own_files(tmp_path: Path) -> None:
     assert not any("evil" in name or "secret" in name or "toml" in name for name in files(one.path))
 
 
+def test_rows_that_no_reader_accepts_are_not_merged(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
+    table = other.table().where("rung = 0")
+    for name, value in (("rung", np.full(1, -1)), ("ladder", np.full(1, "../../x", object))):
+        for path in (other.path / "rungs").iterdir():
+            path.unlink()
+        other.shards.write({column.name: table[column.name] for column in STORED} | {name: value})
+        with pytest.raises(InputError):
+            merge(one, [Store(other.path)])
+    assert len(one.table()) == 4
+
+
 def test_a_store_is_not_merged_with_itself(tmp_path: Path) -> None:
     store = filled(tmp_path / "one", 1)
     with pytest.raises(InputError, match="must differ"):
@@ -409,6 +512,73 @@ def test_status_is_derived_from_the_files(store: Store) -> None:
     assert [failure.words for failure in progress.failures] == ["diverged"]
     assert (found.rungs, found.strays) == (5, 1)
     assert fourth not in store.done()
+
+
+def test_looking_who_works_takes_no_claim_away(store: Store) -> None:
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            store.running()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(300):
+            with store.claim(LADDER) as free:
+                assert free
+    finally:
+        stop.set()
+        looker.join()
+
+
+def test_a_claim_does_not_live_on_in_a_forked_child(store: Store) -> None:
+    program = (
+        "import os, sys, time; from prunescope.table import Store\n"
+        "with Store(sys.argv[1]).claim(sys.argv[2]) as free:\n"
+        "    child = os.fork()\n"
+        "    if child == 0: sys.stdin.read(); os._exit(0)\n"
+        "    print('held', flush=True); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", program, str(store.path), LADDER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        holder.wait()
+        with store.claim(LADDER) as free:
+            assert free
+
+
+def test_the_latest_failure_of_a_ladder_is_told(store: Store) -> None:
+    study = small_study()
+    store.begin(study)
+    for number in range(6):
+        store.fail(study.ladders[0].identity, 0, f"trouble {number}")
+    assert [failure.words for failure in status(store).studies[0].failures] == ["trouble 5"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"{}", b"junk", b"\xff", b"[" * 100_000, b'{"ladder": 1e999, "rung": "x", "words": 1, "when": 1}'],
+)
+def test_a_strangers_notes_of_failure_are_refused_in_words(store: Store, content: bytes) -> None:
+    from prunescope.table.durable import publish_bytes
+
+    publish_bytes(store.path, store.path / "failures", LADDER, ".json", content)
+    with pytest.raises(PrunescopeError):
+        store.failures()
+
+
+def test_links_inside_a_store_are_not_followed(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (store.path / "examples" / LADDER).symlink_to(elsewhere)
+    with pytest.raises(InputError, match="a link"):
+        store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    (store.path / "claims" / f"{LADDER}.lock").symlink_to(elsewhere / "lock")
+    with pytest.raises(OSError, match="symbolic"), store.claim(LADDER):
+        pass
+    assert not list(elsewhere.iterdir())
 
 
 def test_a_claim_ends_with_its_holder(store: Store) -> None:

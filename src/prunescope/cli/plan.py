@@ -27,6 +27,8 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
     from prunescope.spec import preset_text, presets, read_study
 
     if study is None:
+        if store_path or ladders or save:
+            raise click.UsageError("--store, --ladders and --save need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
             print_json([{"name": name, "purpose": each.purpose, "cost": each.cost} for name, each in studies.items()])
@@ -118,7 +120,7 @@ def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
     click.echo(click.style(safe(study.name), bold=True))
     for title, words in (("purpose", study.purpose), ("expected", study.expected), ("cost", study.cost)):
         if words:
-            tell(title, safe(words))
+            tell(title, words)
     click.echo()
     for position, axes in enumerate(study.axes):
         varied = "; ".join(f"{key} {listed(value, 12)}" for key, value in axes)
@@ -159,7 +161,8 @@ def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
             cell = f"{each['family']} {each['dataset']} l={each['depth']} w={each['width']:g} n={each['examples']}"
             noise = f" noise {each['label_noise']:g}" if each["label_noise"] else ""
             click.echo(
-                f"  {each['ladder']}  {cell}{noise}  {each['treatment']}  #{each['replicate']}  {each['rungs']} rungs"
+                f"  {each['ladder']}  {cell}{noise}  {safe(each['treatment'])}  #{each['replicate']}  "
+                f"{counted(each['rungs'], 'rung')}"
             )
 
 
@@ -177,7 +180,7 @@ def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
     elif found["differences"]:
         click.echo("\n  The store was begun with another version of this study. What differs, store -> now:")
         for difference in found["differences"][0]:
-            click.echo(f"    {difference}")
+            click.echo(f"    {safe(difference)}")
         kept = {ladder.identity for version in versions for ladder in version.ladders}
         now = {ladder.identity for ladder in study.ladders}
         click.echo(

@@ -25,7 +25,7 @@ def print_columns(names: Sequence[str], lines: Sequence[Sequence[str]], right: S
 def tell(title: str, words: str) -> None:
     """Print a line with a title before it, wrapped to the terminal."""
     width = min(120, shutil.get_terminal_size().columns)
-    click.echo(textwrap.fill(words, width, initial_indent=f"  {title:12}", subsequent_indent=" " * 14))
+    click.echo(textwrap.fill(safe(words), width, initial_indent=f"  {title:12}", subsequent_indent=" " * 14))
 
 
 def print_json(content: object) -> None:

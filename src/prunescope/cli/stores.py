@@ -97,4 +97,4 @@ def compact(store_path: Path) -> None:
     from prunescope.table import Store
 
     packed = Store(store_path).pack()
-    click.echo(f"packed {packed:,} shards into one" if packed else "nothing to pack")
+    click.echo(f"packed {packed:,} shards into one" if packed else "nothing to pack, or another process is at it")

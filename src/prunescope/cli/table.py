@@ -55,6 +55,8 @@ def table(
     if query is not None:
         rows, summary = rows.query(query), ""
     chosen = [name.strip() for names in columns for name in names.split(",") if name.strip()]
+    if columns and not chosen:
+        raise click.UsageError("--columns must name one column or more")
     if chosen:
         rows = rows.select(chosen)
     if out == "-":

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
-from prunescope.spec.parts import DEFAULTS, KIND_KEYS, Axes, Recipe, Treatment
+from prunescope.spec.parts import DEFAULTS, KIND_KEYS, PRUNING, Axes, Recipe, Treatment, completed
 
 MOST_LADDERS = 1_000_000
 SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
@@ -43,43 +44,53 @@ def study_faults(
     treatments: Mapping[int, Treatment],
     replicates: int,
     locate: Locate,
+    unsound: Set[str] = frozenset(),
 ) -> Iterator[Fault]:
-    """Every rule between parts, over the parts that are sound: keyed by their position in the file."""
+    """Every rule between parts, over the parts that are sound: keyed by their position in the file.
+
+    ``unsound`` names keys of the recipe whose value is only a stand-in.
+    """
+    too_many = list(size_faults(axes.values(), len(treatments), replicates, locate))
+    if too_many:
+        yield from too_many
+        return
     if recipe:
-        yield from recipe_faults(recipe, locate)
+        yield from (fault for keys, fault in _recipe_rules(recipe, locate) if not unsound & keys)
     yield from axes_faults(axes, locate)
     yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
     yield from treatment_faults(treatments, locate)
-    yield from size_faults(axes.values(), len(treatments), replicates, locate)
 
 
-def recipe_faults(recipe: Recipe, locate: Locate) -> Iterator[Fault]:
-    """Rules within the recipe."""
+def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fault]]:
+    """Rules within the recipe that do not hold, each with the keys that it reads."""
 
     def at(key: str) -> str:
         return locate("recipe", key)
 
+    epochs, milestones = recipe.epochs, recipe.milestones
     if recipe.nesterov and recipe.momentum == 0:
-        yield Fault(at("nesterov"), "needs momentum above 0", "momentum 0")
+        yield {"nesterov", "momentum"}, Fault(at("nesterov"), "needs momentum above 0", "momentum 0")
     if recipe.optimizer == "adam" and (recipe.momentum or recipe.nesterov):
-        yield Fault(
-            at("momentum"),
-            "belongs to sgd; leave momentum and nesterov out with adam",
-            f"{recipe.momentum:g}",
-        )
-    if recipe.schedule == "constant" and recipe.milestones:
-        yield Fault(at("milestones"), 'need schedule = "steps"', 'schedule = "constant"')
-    if recipe.schedule == "steps" and not recipe.milestones:
-        yield Fault(at("milestones"), "must be given with a schedule of steps", hint="For example [80, 120].")
-    if list(recipe.milestones) != sorted(set(recipe.milestones)):
-        yield Fault(at("milestones"), "must grow from one to the next", clipped(list(recipe.milestones)))
-    late = [epoch for epoch in recipe.milestones if epoch >= recipe.epochs]
+        must = "belongs to sgd; leave momentum and nesterov out with adam"
+        yield {"optimizer", "momentum", "nesterov"}, Fault(at("momentum"), must, f"{recipe.momentum:g}")
+    if recipe.schedule == "constant" and milestones:
+        fault = Fault(at("milestones"), 'need schedule = "steps"', 'schedule = "constant"')
+        yield {"schedule", "milestones"}, fault
+    if recipe.schedule == "steps" and not milestones:
+        fault = Fault(at("milestones"), "must be given with a schedule of steps", hint="For example [80, 120].")
+        yield {"schedule", "milestones"}, fault
+    if list(milestones) != sorted(set(milestones)):
+        yield {"milestones"}, Fault(at("milestones"), "must grow from one to the next", clipped(list(milestones)))
+    late = [epoch for epoch in milestones if epoch >= epochs]
     if late:
-        yield Fault(at("milestones"), f"must lie before the last of {recipe.epochs} epochs", listed(late))
-    for key in ("warmup", "rewind_epoch"):
-        value = getattr(recipe, key)
-        if value > recipe.epochs:
-            yield Fault(at(key), f"must be at most the {recipe.epochs} epochs of a training", str(value))
+        fault = Fault(at("milestones"), f"must lie before the last of {epochs} epochs", listed(late))
+        yield {"milestones", "epochs"}, fault
+    if recipe.warmup > epochs:
+        fault = Fault(at("warmup"), f"must be at most the {epochs} epochs of a training", str(recipe.warmup))
+        yield {"warmup", "epochs"}, fault
+    if recipe.rewind_epoch >= epochs:
+        must = f"must be below the {epochs} epochs of a training"
+        yield {"rewind_epoch", "epochs"}, Fault(at("rewind_epoch"), must, str(recipe.rewind_epoch))
 
 
 def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
@@ -87,7 +98,7 @@ def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]
     for index, axes in all_axes.items():
         for key in type(axes).model_fields:
             values = getattr(axes, key)
-            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 yield Fault(locate("axes", index, key), "must name each value once", f"{listed(twice)} more than once")
         for name in axes.dataset:
@@ -134,6 +145,7 @@ def treatment_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Ite
     """Rules within and between treatments: keys that fit the kind, known scores, distinct names, no cycle."""
     labels = [treatment.label for treatment in treatments.values()]
     seen: set[str] = set()
+    alike: dict[Treatment, str] = {}
     for index, treatment in treatments.items():
 
         def at(key: str, index: int = index) -> str:
@@ -143,6 +155,11 @@ def treatment_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Ite
             must = "must be the name of one treatment only"
             yield Fault(at("name"), must, clipped(treatment.label), "Give this one a `name` of its own.")
         seen.add(treatment.label)
+        done = completed(treatment).model_copy(update={"name": None})
+        if done in alike:
+            must = "must differ from the others in more than its name"
+            yield Fault(at("kind"), must, f"the same as {alike[done]!r}")
+        alike.setdefault(done, treatment.label)
         own = DEFAULTS[treatment.kind]
         for key in KIND_KEYS:
             if getattr(treatment, key) is not None and key not in own:
@@ -173,17 +190,17 @@ def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Itera
     teachers = {treatment.label: treatment.learns_from for treatment in treatments.values()}
     kinds = {treatment.label: treatment.kind for treatment in treatments.values()}
     for index, treatment in treatments.items():
-        path = [treatment.label]
+        path = {treatment.label: None}
         teacher = treatment.learns_from
         while teacher is not None and teacher in teachers and teacher not in path:
-            path.append(teacher)
+            path[teacher] = None
             teacher = teachers[teacher]
         place = locate("treatments", index, "learns_from")
         if teacher == treatment.label:
             yield Fault(place, "must not lead back to itself", " -> ".join([*path, treatment.label]))
-        elif treatment.learns_from in kinds and kinds[treatment.learns_from] not in ("imp", "one-shot"):
+        elif treatment.learns_from in kinds and kinds[treatment.learns_from] not in PRUNING:
             kind = kinds[treatment.learns_from]
-            must = "must be a treatment that prunes (imp, one-shot)"
+            must = f"must be a treatment that prunes ({', '.join(PRUNING)})"
             yield Fault(place, must, f"{treatment.learns_from!r}, which is {kind}")
 
 

@@ -52,4 +52,4 @@ def _words(value: object) -> str:
         return _words(value[0])
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(value)

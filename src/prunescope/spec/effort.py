@@ -40,7 +40,7 @@ def epochs_of(ladder: Ladder, rung: int) -> int:
 
 
 def effort(ladders: Iterable[Ladder]) -> Effort:
-    """Add up what the ladders train."""
+    """Add up what the ladders train; what a model will misclassify is not known before, so it counts as trained on."""
     networks = epochs = steps = examples = 0
     for ladder in ladders:
         first = epochs_of(ladder, 0)

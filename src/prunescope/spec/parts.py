@@ -37,6 +37,18 @@ def _axis(meaning: str, **rules: Any) -> Any:
     return Field(description=meaning, min_length=1, strict=False, **rules)
 
 
+class Head(Part):
+    """The keys of a study outside its sections."""
+
+    name: str = Field(min_length=1, max_length=100, description="any printable text")
+    format: int = Field(1, ge=1, le=1, description="version of these rules")
+    purpose: str = Field("", max_length=5_000, description="why")
+    expected: str = Field("", max_length=5_000, description="what should come out")
+    cost: str = Field("", max_length=5_000, description="what it takes, in words")
+    replicates: int = Field(3, ge=1, le=100_000, description="repetitions, each with seeds of its own")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="what all randomness of the study starts from")
+
+
 class Axes(Part):
     """What varies: every combination of these values is one cell. One value needs no brackets."""
 

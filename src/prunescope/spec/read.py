@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.spec import checks
-from prunescope.spec.parts import Axes, Part, Recipe, Treatment
-from prunescope.spec.study import FORMAT, Study
+from prunescope.spec.parts import Axes, Head, Part, Recipe, Treatment
+from prunescope.spec.study import Study
+from prunescope.spec.words import SECTIONS, faults_of
 
 MOST_BYTES = 4_000_000
 _P = TypeVar("_P", bound=Part)
-
-
-class _Head(Part):
-    """The keys of a study file that stand outside its sections."""
-
-    name: str = Field(min_length=1, max_length=100)
-    format: int = Field(FORMAT, ge=1, le=FORMAT)
-    purpose: str = Field("", max_length=5_000)
-    expected: str = Field("", max_length=5_000)
-    cost: str = Field("", max_length=5_000)
-    replicates: int = Field(3, ge=1, le=100_000)
-    seed: int = Field(0, ge=0, le=2**63 - 1)
-
-
-SECTIONS = ("axes", "recipe", "treatments")
 
 
 def presets() -> tuple[str, ...]:
@@ -60,8 +46,9 @@ def read_study(source: str | Path) -> Study:
         return parse_study(preset_text(str(source)), f"preset {source}")
     path = Path(source)
     try:
-        if path.is_dir():
-            raise InputError(str(source), [Fault("the path", "must be a TOML file", "a folder")])
+        if path.exists() and not path.is_file():
+            found = "a folder" if path.is_dir() else "a pipe or device"
+            raise InputError(str(source), [Fault("the path", "must be a TOML file", found)])
         if path.stat().st_size > MOST_BYTES:
             found = f"{path.stat().st_size:,} bytes"
             raise InputError(str(source), [Fault("the file", f"must be at most {MOST_BYTES:,} bytes", found)])
@@ -85,8 +72,11 @@ def parse_study(text: str, source: str = "study") -> Study:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as trouble:
         raise InputError(source, [Fault("the file", "must be TOML", _lowered(str(trouble)))]) from None
-    except RecursionError:
-        raise InputError(source, [Fault("the file", "must not nest lists and tables this deep")]) from None
+    except (RecursionError, ValueError) as trouble:
+        found = (
+            "lists and tables nested too deep" if isinstance(trouble, RecursionError) else "a number too long to be one"
+        )
+        raise InputError(source, [Fault("the file", "must be TOML", found)]) from None
     return study_from(content, source, _lines(text))
 
 
@@ -100,14 +90,18 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         return f"{words} (line {line})" if line else words
 
     head_content = {key: value for key, value in content.items() if key not in SECTIONS}
-    head = _part(_Head, head_content, (), locate, faults)
+    head = _part(Head, head_content, (), locate, faults)
     axes = _many(Axes, content, "axes", locate, faults)
     recipe = _one(Recipe, content, "recipe", locate, faults)
+    unsound: set[str] = set()
+    stand_in = recipe
+    if recipe is None and isinstance(content.get("recipe"), Mapping):
+        stand_in, unsound = _sound_recipe(content["recipe"])
     treatments = _many(Treatment, content, "treatments", locate, faults)
     replicates = head.replicates if head else 1
-    faults += checks.study_faults(axes, recipe, treatments, replicates, locate)
+    faults += checks.study_faults(axes, stand_in, treatments, replicates, locate, unsound)
     if head is None or recipe is None or faults:
-        raise InputError(source, faults)
+        raise InputError(source, sorted(faults, key=_line))
     return Study(
         axes=tuple(axes.values()),
         recipe=recipe,
@@ -123,7 +117,7 @@ def _part(
     try:
         return model.model_validate(content)
     except ValidationError as trouble:
-        faults += _faults_of(trouble.errors(include_url=False), model, path, locate)
+        faults += faults_of(trouble.errors(include_url=False), model, path, locate)
         return None
 
 
@@ -165,6 +159,19 @@ _NEUTRAL = {
 }
 
 
+def _sound_recipe(content: Mapping[str, Any]) -> tuple[Recipe, set[str]]:
+    """Return a recipe of the keys that are sound, and the names of those that are not and got a stand-in."""
+    neutral: dict[str, Any] = {"epochs": 1, "batch": 1, "learning_rate": 1.0, "levels": 1}
+    values = {name: field.get_default() for name, field in Recipe.model_fields.items()} | neutral
+    unsound = {name for name in neutral if name not in content}
+    for name in content.keys() & Recipe.model_fields.keys():
+        try:
+            values[name] = getattr(Recipe.model_validate({**neutral, name: content[name]}), name)
+        except ValidationError:
+            unsound.add(name)
+    return Recipe.model_construct(**values), unsound
+
+
 def _sound_keys(model: type[_P], content: Mapping[str, Any]) -> _P | None:
     """Return axes reduced to the keys that are sound, the others empty; None for other parts."""
     if model is not Axes:
@@ -178,68 +185,6 @@ def _sound_keys(model: type[_P], content: Mapping[str, Any]) -> _P | None:
         if key in content:
             sound[key] = getattr(part, key)
     return cast(_P, model.model_construct(**{**dict.fromkeys(_NEUTRAL, ()), **sound}))
-
-
-# What pydantic finds wrong, in the words of a study's author. `limit` stands for the bound it names.
-_MUST = {
-    "missing": "must be given",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "int_parsing_size": "must be a smaller number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "string_type": "must be text",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list",
-    "model_type": "must be a table of keys and values",
-    "model_attributes_type": "must be a table of keys and values",
-    "too_short": "must hold one value or more",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must be at most {max_length} letters",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be {le} or less",
-    "literal_error": "must be {expected}",
-}
-
-
-def _faults_of(
-    errors: Sequence[ErrorDetails], model: type[Part], path: tuple[object, ...], locate: checks.Locate
-) -> list[Fault]:
-    found: dict[tuple[object, ...], Fault] = {}
-    fields = [name for name in model.model_fields if name not in SECTIONS]
-    for error in errors:
-        # A union's branches each report; the key and the position within its list are the same for all.
-        steps = tuple(
-            step
-            for step in error["loc"]
-            if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
-        )
-        place = (*path, *steps)
-        unsound_items = error["type"] == "too_short" and bool(error["input"])  # told item by item
-        if place in found or unsound_items:
-            continue
-        words = locate(*place)
-        if error["type"] == "extra_forbidden":
-            here = f"[{path[0]}]" if path else "the top of a study"
-            unknown = str(error["loc"][-1])
-            valid = [*fields, *(SECTIONS if not path else ())]
-            hint = nearest(unknown, valid) or f"It has {', '.join(valid)}."
-            found[place] = Fault(words, f"is no key of {here}", hint=hint)
-            continue
-        must = _MUST.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
-        value = "" if error["type"] == "missing" else clipped(error["input"])
-        hint = ""
-        if error["type"] == "literal_error" and isinstance(error["input"], str):
-            hint = nearest(error["input"], re.findall("'([^']+)'", must))
-        if error["type"] == "missing":
-            meaning = model.model_fields[str(steps[-1])].description
-            must += f" ({meaning})" if meaning else ""
-        if steps[:1] == ("examples",):
-            must = 'must be a whole number above 0, "all" or a share such as "1/4"'
-        found[place] = Fault(words, must, value, hint)
-    return list(found.values())
 
 
 def _place(path: tuple[object, ...]) -> str:
@@ -263,15 +208,21 @@ def _key(path: tuple[object, ...]) -> str:
     return "/".join(str(step) for step in steps)
 
 
-_HEADER = re.compile(r"\s*\[(\[?)\s*([\w-]+)\s*\]")
+_HEADER = re.compile(r"""\s*\[(\[?)\s*["']?([\w-]+)["']?\s*\]""")
 _ASSIGNED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 
 
 def _lines(text: str) -> dict[str, int]:
     """Tell on which line each key of a study file stands, as far as that can be seen line by line."""
     lines: dict[str, int] = {}
-    section, counts = "", dict.fromkeys(SECTIONS, 0)
-    for number, line in enumerate(text.splitlines(), 1):
+    section, counts, inside = "", dict.fromkeys(SECTIONS, 0), ""
+    for number, line in enumerate(text.split("\n"), 1):
+        # Lines within a text of several lines are no keys.
+        starts_inside = inside
+        for mark in re.findall(r'"""|\'\'\'', line):
+            inside = mark if not inside else "" if mark == inside else inside
+        if starts_inside:
+            continue
         header = _HEADER.match(line)
         if header:
             name = header[2]
@@ -285,6 +236,12 @@ def _lines(text: str) -> dict[str, int]:
         if assigned:
             lines.setdefault(section + assigned[1], number)
     return lines
+
+
+def _line(fault: Fault) -> float:
+    """Sort key: faults in the order of the file, those about what is not there last."""
+    found = re.search(r"\(line ([0-9]+)\)", fault.place)
+    return int(found[1]) if found else math.inf
 
 
 def _lowered(text: str) -> str:

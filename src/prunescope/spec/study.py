@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.spec import checks
-from prunescope.spec.parts import Axes, Recipe, Treatment, completed
+from prunescope.spec.parts import Axes, Head, Recipe, Treatment, completed
+from prunescope.spec.words import faults_of
 
 # Part of every identity. It grows when the same words of a study come to mean another training.
 FORMAT = 1
@@ -63,13 +66,14 @@ class Ladder:
         levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs and depend on it.
         """
         treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
+        learns = self.teacher and self.treatment.leave != "random"
         return digest(
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": _numbers_of(self.recipe),
+                "recipe": _decisive(self.recipe, self.treatment),
                 "treatment": treatment,
-                "teacher": [self.teacher, self.recipe.levels] if self.teacher else None,
+                "teacher": [self.teacher, self.recipe.levels] if learns else None,
                 "replicate": self.replicate,
                 "seed": self.seed,
             }
@@ -78,7 +82,7 @@ class Ladder:
     @property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
-        return digest({"format": FORMAT, "recipe": _numbers_of(self.recipe)}, 12)
+        return digest({"format": FORMAT, "recipe": _decisive(self.recipe)}, 12)
 
     @property
     def rungs(self) -> int:
@@ -86,8 +90,23 @@ class Ladder:
         return 1 if self.treatment.kind in ("dense", "leave-out") else self.recipe.levels + 1
 
 
-def _numbers_of(recipe: Recipe) -> dict[str, Any]:
-    return recipe.model_dump(mode="json", exclude={"levels"})
+# Keys of the recipe that decide nothing about a ladder of these kinds.
+_IDLE = {
+    "dense": {"prunable", "pruning_fraction", "rewind_epoch"},
+    "leave-out": {"prunable", "pruning_fraction", "rewind_epoch"},
+    "narrow": {"prunable", "rewind_epoch"},
+    "extended": {"prunable", "pruning_fraction"},
+}
+
+
+def _decisive(recipe: Recipe, treatment: Treatment | None = None) -> dict[str, Any]:
+    """Return the keys of a recipe that decide numbers, so that one training has one identity however it is spelled."""
+    idle = {"levels"} | (_IDLE.get(treatment.kind, set()) if treatment else set())
+    if treatment and treatment.rewind == "reinitialise":
+        idle.add("rewind_epoch")
+    if recipe.schedule == "constant":
+        idle.add("factor")
+    return recipe.model_dump(mode="json", exclude=idle)
 
 
 def _dotted(*path: object) -> str:
@@ -112,14 +131,27 @@ class Study:
     cost: str = ""
 
     def __post_init__(self) -> None:
-        axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
-        faults = list(checks.study_faults(axes, self.recipe, treatments, self.replicates, _dotted))
-        if not self.axes or not self.treatments:
-            faults.append(Fault("axes and treatments", "must hold one entry or more"))
-        if self.replicates < 1:
-            faults.append(Fault("replicates", "must be 1 or more", str(self.replicates)))
-        if not self.name.isprintable() or self.name != self.name.strip() or not self.name:
-            faults.append(Fault("name", "must be printable text without white space around it", clipped(self.name)))
+        faults: list[Fault] = []
+        head = {name: getattr(self, name) for name in Head.model_fields if name != "format"}
+        try:
+            Head.model_validate(head)
+        except ValidationError as trouble:
+            faults += faults_of(trouble.errors(include_url=False), Head, (), _dotted)
+        shapes: tuple[tuple[str, type, object], ...] = (
+            ("axes", Axes, self.axes),
+            ("treatments", Treatment, self.treatments),
+            ("recipe", Recipe, (self.recipe,)),
+        )
+        for name, kind, parts in shapes:
+            if not isinstance(parts, tuple) or not parts or not all(isinstance(part, kind) for part in parts):
+                must = f"must be {'a' if name == 'recipe' else 'a tuple of'} {kind.__name__}"
+                faults.append(Fault(name, must, clipped(getattr(self, name))))
+        if not faults:
+            if not self.name.isprintable() or self.name != self.name.strip():
+                must = "must be printable text without white space around it"
+                faults.append(Fault("name", must, clipped(self.name)))
+            axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
+            faults += checks.study_faults(axes, self.recipe, treatments, self.replicates, _dotted)
         if faults:
             raise InputError(f"study {clipped(self.name)}", faults)
         object.__setattr__(self, "treatments", tuple(completed(treatment) for treatment in self.treatments))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import ConflictError, DamageError, Fault, InputError, clipped
-from prunescope.table.durable import publish_bytes, verified
+from prunescope.table.durable import is_own, publish_bytes, published_name, verified
 from prunescope.table.table import Array
 
 IDENTITY = re.compile(r"[0-9a-f]{32}")
@@ -33,19 +33,24 @@ def write_arrays(store: Path, keep: Keep, ladder: str, rung: int, arrays: Mappin
     from safetensors.numpy import save
 
     folder = _folder(store, keep, ladder, rung)
-    content = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+    prepared = {name: np.asarray(values, order="C") for name, values in arrays.items()}
+    wrong = [name for name, values in prepared.items() if values.dtype.kind not in "biuf"]
+    if wrong:
+        fault = Fault(f"array {wrong[0]!r}", "must hold numbers or flags", str(prepared[wrong[0]].dtype))
+        raise InputError(str(store), [fault])
+    content = save(prepared)
     present = find_arrays(store, keep, ladder, rung)
-    path = publish_bytes(store, folder, f"{rung:04d}", ".safetensors", content)
-    if present is not None and present != path:
-        path.unlink()
+    if present is not None and present.name != published_name(f"{rung:04d}", ".safetensors", content):
         raise ConflictError(f"{present} stands already and holds other arrays; a finished rung is never overwritten")
-    return path
+    return publish_bytes(store, folder, f"{rung:04d}", ".safetensors", content)
 
 
 def find_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> Path | None:
     """Return the file with a rung's arrays, None where there is none."""
     folder = _folder(store, keep, ladder, rung)
-    found = sorted(path for path in folder.glob(f"{rung:04d}.*.safetensors") if _NAME.fullmatch(path.name))
+    found = sorted(
+        path for path in folder.glob(f"{rung:04d}.*.safetensors") if _NAME.fullmatch(path.name) and is_own(path)
+    )
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ConflictError(f"{folder} holds different arrays for rung {rung}: {names}. Keep the one that you trust.")
@@ -66,11 +71,19 @@ def read_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> dict[str, Ar
         raise DamageError(f"{path} holds no arrays: {trouble}") from None
 
 
+def check_identity(source: Path, ladder: object) -> str:
+    """Return a ladder's identity; refuse what is none, and so every name that could lead elsewhere."""
+    if isinstance(ladder, str) and IDENTITY.fullmatch(ladder):
+        return ladder
+    must = "must be 32 hexadecimal digits"
+    raise InputError(str(source), [Fault("the identity of a ladder", must, clipped(ladder))])
+
+
 def _folder(store: Path, keep: Keep, ladder: str, rung: int) -> Path:
-    """Return where a rung's arrays are; names that could lead elsewhere are refused."""
-    if not IDENTITY.fullmatch(ladder):
-        must = "must be 32 hexadecimal digits"
-        raise InputError(str(store), [Fault("the identity of a ladder", must, clipped(ladder))])
+    """Return where a rung's arrays are."""
+    folder = store / keep / check_identity(store, ladder)
     if rung < 0:
         raise InputError(str(store), [Fault("the number of a rung", "must be 0 or more", str(rung))])
-    return store / keep / ladder
+    if folder.is_symlink():
+        raise InputError(str(store), [Fault(f"its folder {keep}/{ladder}", "must be a folder", "a link")])
+    return folder

@@ -46,7 +46,7 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
     for name in by_schema(list(named)):
         before = len(findings.faults)
         column = BY_NAME.get(name)
-        columns[name] = typed(column, named[name], findings) if column else untyped(named[name])
+        columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)
     length = {len(values) for values in columns.values()}
@@ -84,10 +84,10 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
             twin = folded[name.lower()]
             findings.add(f"column {name!r}", f"must differ from column {twin!r} by more than capital letters")
             continue
-        if not encodable(name):
-            findings.add(f"column {clipped(name)}", "must have a name in Unicode text")
+        if not encodable(name) or name.startswith("__"):
+            findings.add(f"column {clipped(name)}", "must have a name in Unicode text that does not begin with __")
             continue
-        if isinstance(values, str) or not hasattr(values, "__len__"):
+        if isinstance(values, str) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) != 1:
             findings.add(f"column {str(written)!r}", "must be a list of values", clipped(values))
             continue
         named[name] = gaps_filled(values) if isinstance(values, np.ma.MaskedArray) else values
@@ -113,7 +113,8 @@ def _check_sizes(columns: Mapping[str, Array], findings: Findings) -> None:
     """Tell where counts that stand side by side disagree."""
     if {"kept", "prunable", "density"} <= columns.keys():
         ratio = columns["kept"] / columns["prunable"]
-        rows = np.flatnonzero(np.abs(ratio - columns["density"]) > 1e-6)
+        # Densities are often written with two or three digits.
+        rows = np.flatnonzero(np.abs(ratio - columns["density"]) > 0.02 * columns["density"])
         findings.at_rows("density", rows, "must be kept / prunable", columns["density"][rows].tolist())
     if {"kept", "parameters"} <= columns.keys():
         rows = np.flatnonzero(columns["parameters"] < columns["kept"])

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from prunescope.table.engine import connection, fetch, literal, plain_path, quoted
-from prunescope.table.schema import BY_NAME, Kind, canonical
+from prunescope.table.schema import is_number
 
 # Below this, starting DuckDB costs more than it saves.
 LARGE = 4_000_000
@@ -24,6 +24,9 @@ def read_large_csv(path: Path) -> dict[str, Any] | None:
     """Return a sound CSV file's columns: numbers of the schema as float64, all else as texts; None where in doubt."""
     with path.open("rb") as opened:
         first = opened.readline(100_000)
+        # Quotes are where readers of CSV part ways.
+        if b'"' in first or any(b'"' in chunk for chunk in iter(lambda: opened.read(1 << 24), b"")):
+            return None
     try:
         header = [name.strip() for name in first.decode("utf-8-sig").rstrip("\r\n").split(",")]
     except UnicodeDecodeError:
@@ -31,7 +34,7 @@ def read_large_csv(path: Path) -> dict[str, Any] | None:
     plain = all(name and not name.startswith("#") and not set('";\t|\0') & set(name) for name in header)
     if len(header) < 2 or len(set(map(str.lower, header))) < len(header) or not plain:
         return None
-    numeric = [name for name in header if _is_number(name)]
+    numeric = [name for name in header if is_number(name)]
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     source = (
         f"read_csv({literal(plain_path(path))}, columns = {{{columns}}}, auto_detect = false, header = true, "
@@ -49,8 +52,3 @@ def read_large_csv(path: Path) -> dict[str, Any] | None:
         return None
     # As a list, a column is one whose type is still to be guessed; as an array of text it would be text.
     return {name: found[name] if name in numeric else found[name].tolist() for name in header}
-
-
-def _is_number(name: str) -> bool:
-    column = BY_NAME.get(canonical(name))
-    return column is not None and column.kind in (Kind.INTEGER, Kind.NUMBER)

@@ -7,7 +7,6 @@ be is `columns`' business.
 from __future__ import annotations
 
 import csv
-import io
 import re
 import sys
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ import numpy as np
 
 from prunescope.errors import clipped, counted, listed
 from prunescope.table.findings import Findings
-from prunescope.table.schema import BY_NAME, canonical
+from prunescope.table.schema import BY_NAME, canonical, is_number
 from prunescope.table.table import Array, Table
 from prunescope.table.values import parsed
 
@@ -75,9 +74,10 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
     columns: list[list[str]] = [[] for _ in header]
     lines: list[int] = []
     short: list[tuple[int, int]] = []
-    while chunk := list(islice(_numbered_rows(reader, len(header), lines, short), _CHUNK)):
+    rows = iter(_numbered_rows(reader, len(header), lines, short))
+    while chunk := list(islice(rows, _CHUNK)):
         for name, column, values in zip(header, columns, zip(*chunk, strict=True), strict=True):
-            column.extend(values if _is_number(name) else map(sys.intern, values))
+            column.extend(values if is_number(name) else map(sys.intern, values))
     numbers = np.array(lines, np.int64)
     findings.numbers = lambda rows: numbers[rows].tolist()
     if short:
@@ -92,10 +92,11 @@ def _numbered_rows(
     reader: Iterable[list[str]], width: int, lines: list[int], short: list[tuple[int, int]]
 ) -> Iterable[list[str]]:
     """Give the rows that hold anything, padded or cut to the header's width, and note their lines."""
+    last: int = reader.line_num  # type: ignore[attr-defined]
     for row in reader:
+        line, last = last + 1, reader.line_num  # type: ignore[attr-defined]
         if not row or (len(row) == 1 and not row[0].strip()):
             continue
-        line: int = reader.line_num  # type: ignore[attr-defined]
         if len(row) != width:
             if any(row[width:]) or len(row) < width:
                 short.append((line, len(row)))
@@ -108,8 +109,8 @@ def _by_name(header: list[str], columns: list[list[str]], findings: Findings) ->
     found: dict[str, list[str]] = {}
     for position, (name, values) in enumerate(zip(header, columns, strict=True), 1):
         if not name.strip():
-            if position == 1 and [parsed(value) for value in values] == list(range(len(values))):
-                continue  # the row numbers that pandas writes unasked
+            if position == 1 and [parsed(value) for value in values] in _row_numbers(len(values)):
+                continue  # the row numbers that pandas and R write unasked
             findings.add(f"column {position}", "must have a name in line 1", "none")
         elif name in found:
             findings.add(f"column {name!r}", "must be there once", "twice")
@@ -118,9 +119,8 @@ def _by_name(header: list[str], columns: list[list[str]], findings: Findings) ->
     return found
 
 
-def _is_number(name: str) -> bool:
-    column = BY_NAME.get(canonical(name))
-    return column is not None and column.kind in ("integer", "number")
+def _row_numbers(count: int) -> tuple[list[int], list[int]]:
+    return list(range(count)), list(range(1, count + 1))
 
 
 def _delimiter(line: str, expected: str) -> str:
@@ -138,18 +138,23 @@ def _delimiter(line: str, expected: str) -> str:
 
 def csv_text(table: Table) -> str:
     """Return a table as CSV: numbers in their shortest exact form, nothing where a value is missing."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    writer.writerow(table.names)
-    # A carriage return inside a text must be quoted, and the writer quotes only what its own line end holds.
-    columns = [_written(values) for values in table.columns.values()]
-    writer.writerows(zip(*columns, strict=True))
-    return stream.getvalue()
+    columns = [[_quoted(name), *_written(values)] for name, values in table.columns.items()]
+    if len(columns) == 1:
+        columns = [[value or '""' for value in columns[0]]]  # an empty line would be no row
+    return "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
 
 
-def _written(values: Array) -> list[object]:
+def _written(values: Array) -> list[str]:
+    plain = values.tolist()
     if values.dtype.kind == "f":
-        return ["" if value != value else repr(value) for value in values.tolist()]
+        return ["" if value != value else repr(value) for value in plain]
     if values.dtype.kind == "b":
-        return ["true" if value else "false" for value in values.tolist()]
-    return ["" if value is None else value for value in values.tolist()]
+        return ["true" if value else "false" for value in plain]
+    if values.dtype.kind == "i":
+        return list(map(str, plain))
+    return ["" if value is None else _quoted(str(value)) for value in plain]
+
+
+def _quoted(text: str) -> str:
+    """Quote a text as CSV asks; the csv module of Python 3.11 leaves a lone carriage return bare."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text

@@ -34,18 +34,24 @@ def new_draft(store: Path, suffix: str) -> Path:
 
 
 def publish(draft: Path, target: Path) -> bool:
-    """Flush a draft and give it its place; return False where that place was taken already. The draft is gone after."""
-    _flush(draft)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Flush a draft and give it its place; return False where its like stood there already. The draft is gone after."""
     try:
-        os.link(draft, target)
-    except FileExistsError:
-        return False
-    except OSError:
-        # A file system without hard links: names hold the content's hash, so replacing puts the same bytes there.
-        if target.exists():
+        open_to_all(draft)
+        _flush(draft)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _flush(target.parent.parent)
+        try:
+            os.link(draft, target)
+        except FileExistsError:
+            verified(target)  # names hold hashes, so what stands there is the same, unless it was damaged
             return False
-        draft.replace(target)
+        except OSError:
+            # A file system without hard links: replacing puts the same bytes there.
+            if target.exists():
+                verified(target)
+                return False
+            draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
     _flush(target.parent)
@@ -54,11 +60,26 @@ def publish(draft: Path, target: Path) -> bool:
 
 def publish_bytes(store: Path, folder: Path, stem: str, suffix: str, content: bytes) -> Path:
     """Write content to ``folder/stem.<hash>suffix``; return that path."""
+    target = folder / published_name(stem, suffix, content)
     draft = new_draft(store, suffix)
-    draft.write_bytes(content)
-    target = folder / f"{stem}.{content_hash(content)}{suffix}"
-    publish(draft, target)
+    try:
+        draft.write_bytes(content)
+        publish(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
     return target
+
+
+def published_name(stem: str, suffix: str, content: bytes) -> str:
+    """Return the name that content is published under."""
+    return f"{stem}.{content_hash(content)}{suffix}"
+
+
+def open_to_all(path: Path) -> None:
+    """Give a temporary file, which only its owner may read, the permissions of an ordinary new one."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def verified(path: Path) -> bytes:
@@ -69,6 +90,11 @@ def verified(path: Path) -> bytes:
             f"{path} is damaged: its content is not what was written. Restore it from a copy or delete it."
         )
     return content
+
+
+def is_own(path: Path) -> bool:
+    """Whether a path is an ordinary file, which links, pipes and folders are not."""
+    return path.is_file() and not path.is_symlink()
 
 
 def sweep(store: Path) -> None:

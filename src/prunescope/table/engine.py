@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from prunescope.errors import Fault, InputError, listed, nearest
+from prunescope.errors import Fault, InputError, PrunescopeError, listed, nearest
 from prunescope.table.table import Array
 from prunescope.table.values import gaps_filled, widened
 
@@ -38,6 +38,10 @@ def connection(threads: int = 0) -> Iterator[duckdb.DuckDBPyConnection]:
         opened.close()
 
 
+# A forked child must neither use its parent's engine nor end it: the threads that would have to agree are not there.
+_inherited: list[duckdb.DuckDBPyConnection] = []
+
+
 class ParquetWriter:
     """Writes columns to new Parquet files; keeps its connection, which takes longer to open than a shard to write."""
 
@@ -47,13 +51,18 @@ class ParquetWriter:
 
     def write(self, columns: Mapping[str, Array], path: Path, compression: str = "zstd") -> None:
         """Write columns to a Parquet file; safe from several threads, and after a fork."""
-        if self._opened is None or self._process != os.getpid():
+        if self._opened is not None and self._process != os.getpid():
+            _inherited.append(self._opened)
+            self._opened = None
+        if self._opened is None:
             self._opened, self._process = _opened(), os.getpid()
         cursor = self._opened.cursor()
         try:
             register(cursor, "columns", columns)
             written = f"(format parquet, compression {compression})"
             cursor.execute(f"copy (select * from columns) to {literal(str(path))} {written}")
+        except duckdb.IOException as trouble:
+            raise PrunescopeError(f"{path.parent} cannot be written to: {_first_line(trouble)}") from None
         finally:
             cursor.close()
 
@@ -71,6 +80,11 @@ def literal(text: str) -> str:
 def plain_path(path: str | Path) -> str:
     """Write a path so that DuckDB takes ``*``, ``?`` and ``[`` in it for themselves."""
     absolute = str(Path(path).absolute())
+    try:
+        absolute.encode()
+    except UnicodeEncodeError:
+        fault = Fault("the path", "must be UTF-8 where Parquet is read", repr(os.fsencode(absolute)))
+        raise InputError("path", [fault]) from None
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in absolute)
 
 
@@ -89,7 +103,7 @@ def _unmasked(values: Any) -> Array:
 def read_parquet(path: Path) -> dict[str, Array]:
     """Return the columns of a Parquet file, each as float64, int64, bool or text."""
     with connection() as opened:
-        source = f"read_parquet({literal(plain_path(path))})"
+        source = f"read_parquet({literal(plain_path(path))}, hive_partitioning = false)"
         described = opened.execute(f"describe select * from {source}").fetchall()
         picked = ", ".join(_cast(name, kind) for name, kind, *_ in described)
         return fetch(opened, f"select {picked} from {source}")
@@ -159,7 +173,7 @@ def _check_statement(sql: str, place: str, source: str, must: str) -> None:
         with connection() as opened:
             kinds = [statement.type for statement in opened.extract_statements(sql)]
     except duckdb.Error as trouble:
-        words = str(trouble).split("\n")[0].removeprefix("Parser Error: ")
+        words = _first_line(trouble).removeprefix("Parser Error: ")
         # Words about the bracket that was put round a condition would puzzle its author.
         raise InputError(
             source, [Fault(place, must, "" if '")"' in words or "end of input" in words else words)]
@@ -193,7 +207,7 @@ def _load(opened: duckdb.DuckDBPyConnection, columns: Mapping[str, Array], sql: 
 
 def _query_fault(trouble: duckdb.Error, place: str, known: Sequence[str]) -> Fault:
     """Say what is wrong with a user's SQL, with the nearest column where one is unknown."""
-    words = str(trouble).split("\n")[0].strip()
+    words = _first_line(trouble)
     unknown = re.search(r'column "([^"]+)" not found', words)
     if unknown:
         hint = nearest(unknown[1], [*known, "error"]) or f"There are {listed(known, 40)}."
@@ -203,10 +217,16 @@ def _query_fault(trouble: duckdb.Error, place: str, known: Sequence[str]) -> Fau
     return Fault(place, "must be SQL over the columns", words)
 
 
+def _first_line(trouble: duckdb.Error) -> str:
+    return str(trouble).split("\n")[0].strip()
+
+
 def mentioned(names: Iterable[str], sql: str) -> list[str]:
-    """Return the columns that a query can need: those whose names occur in it, all where it asks for ``*``."""
+    """Return the columns that a query can need: all, unless it plainly picks some by name."""
     lowered, every = sql.lower(), list(names)
-    if "*" in lowered.replace("count(*)", ""):
-        return every
     found = [name for name in every if name.lower() in lowered or (name == "test_error" and "error" in lowered)]
-    return found or every[:1]
+    plain = not re.search(r"^\s*(from|describe|summarize|show|pivot|unpivot)|columns\s*\(|\bnatural\b", lowered)
+    # The table's own name used as a value is a row with every column.
+    rows_only = len(re.findall(r"\brungs\b", lowered)) == len(re.findall(r"\b(?:from|join)\s+rungs\b", lowered))
+    star = "*" in lowered.replace("count(*)", "")
+    return found if found and plain and rows_only and not star else every

@@ -10,7 +10,7 @@ import numpy as np
 
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
 from prunescope.table.arrays import IDENTITY, Keep
-from prunescope.table.durable import new_draft, publish, verified
+from prunescope.table.durable import is_own, new_draft, publish, verified
 from prunescope.table.schema import RESULTS
 from prunescope.table.shards import refuse_contradictions
 from prunescope.table.store import Store
@@ -66,9 +66,10 @@ def refuse_unlike(stores: Sequence[Store]) -> None:
     """Raise where stores hold different results or arrays for one rung."""
     loaded = []
     for store in stores:
-        columns = store.shards.load(("ladder", "rung", *RESULTS))
-        if len(columns["rung"]):
-            loaded.append(columns | {"__source": np.full(len(columns["rung"]), str(store.path), object)})
+        if store.shards.listing().all:
+            table = store.table()  # what no reader would accept is not spread
+            columns = {name: table[name] for name in ("ladder", "rung", *RESULTS)}
+            loaded.append(columns | {"__source": np.full(len(table), str(store.path), object)})
     if loaded:
         together = {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}
         refuse_contradictions(together, "The stores hold", "Keep the store that you trust. Nothing was merged.")
@@ -88,7 +89,7 @@ def _files(root: Path) -> list[Path]:
         if not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
-            if _KEPT.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            if _KEPT.fullmatch(path.name) and is_own(path):
                 found.append(path.relative_to(root))
     return found
 

@@ -138,7 +138,7 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _csv(path: Path, name: str, size: int) -> Table:
-    if size >= LARGE and (bulk := read_large_csv(path)) is not None:
+    if size >= LARGE and path.suffix.lower() != ".tsv" and (bulk := read_large_csv(path)) is not None:
         try:
             return conform(bulk, Findings(name))
         except InputError:

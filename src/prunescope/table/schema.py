@@ -90,7 +90,7 @@ COLUMNS = (
     Column("family", _TEXT, _C, "networks of one design that vary by depth and width", optional=True),
     Column("dataset", _TEXT, _C, "what the network was trained on", optional=True),
     Column("depth", _INTEGER, _C, "layers with weights, shortcuts aside", "layers", ONE_OR_MORE),
-    Column("width", _NUMBER, _C, "width factor; 1 is the family's own width", range=POSITIVE),
+    Column("width", _NUMBER, _C, "width factor of this very network; 1 is the family's own width", range=POSITIVE),
     Column("examples", _INTEGER, _C, "training examples", "examples", ONE_OR_MORE),
     Column(
         "label_noise",
@@ -211,8 +211,9 @@ NEEDED = ("density", "test_error")
 STORED = tuple(column for column in COLUMNS if column.group is not Group.DERIVED)
 CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is Group.CONFIGURATION)
 
-# What training answered; two rows for one rung that differ here contradict each other.
-RESULTS = tuple(column.name for column in COLUMNS if column.group in (Group.SIZE, Group.OUTCOME))
+# When, where and for whom a rung was trained. Two rows for one rung may differ here; elsewhere they contradict.
+CIRCUMSTANCES = ("started", "seconds", "device", "version", "study")
+RESULTS = tuple(column.name for column in STORED if column.name not in (*CIRCUMSTANCES, "ladder", "rung"))
 
 
 def canonical(name: str) -> str:
@@ -221,3 +222,9 @@ def canonical(name: str) -> str:
     folded = spelled.lower().replace(" ", "_").replace("-", "_")
     folded = ALIASES.get(folded, folded)
     return folded if folded in BY_NAME else spelled
+
+
+def is_number(name: str) -> bool:
+    """Whether a column, as somebody spelled it, is one of the schema's that hold numbers."""
+    column = BY_NAME.get(canonical(name))
+    return column is not None and column.kind in (Kind.INTEGER, Kind.NUMBER)

@@ -25,7 +25,7 @@ import numpy as np
 from prunescope.errors import ConflictError, DamageError, PrunescopeError, counted
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
 from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
-from prunescope.table.schema import RESULTS, STORED, Kind
+from prunescope.table.schema import CIRCUMSTANCES, RESULTS, STORED, Kind
 from prunescope.table.table import Array
 
 FORMAT = 1
@@ -36,8 +36,6 @@ _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
 _KEY = ("ladder", "rung")
-# Which of two copies is kept, so that every reader keeps the same.
-_ORDER = ("started", "seconds", "device", "version", "study")
 _ALL = tuple(column.name for column in STORED)
 
 
@@ -125,7 +123,7 @@ class Shards:
             try:
                 if fresh or not parts:
                     parts.append(self._rows(fresh, names, sources))
-            except (FileNotFoundError, duckdb.IOException):
+            except FileNotFoundError:
                 if set(fresh) <= set(self.listing().all):
                     raise
                 continue
@@ -170,10 +168,12 @@ class Shards:
         try:
             with connection(threads) as opened:
                 named = ", filename = true" if "filename" in selected else ""
-                return fetch(opened, f"select {selected} from read_parquet(?{named})", [paths])
-        except duckdb.IOException:
-            raise
+                read = f"read_parquet(?, hive_partitioning = false{named})"
+                return fetch(opened, f"select {selected} from {read}", [paths])
         except duckdb.Error as trouble:
+            gone = next((name for name in shards if not (self.folder / name).exists()), None)
+            if gone is not None:
+                raise FileNotFoundError(gone) from None
             words = str(trouble).split("\n")[0]
             raise DamageError(f"{self.folder} holds a shard that is no table of rungs: {words}") from None
 
@@ -186,7 +186,7 @@ class Shards:
             if len(sources) < 2:
                 return 0
             rows = self._rows(sources, _ALL, sources=True)
-        except (FileNotFoundError, duckdb.IOException):
+        except FileNotFoundError:
             if set(sources) <= set(self.listing().all):
                 raise
             return 0  # another process packed them first
@@ -210,7 +210,7 @@ def _once(rows: Mapping[str, Array]) -> dict[str, Array]:
         return fetch(
             opened,
             f"select {listing_of(_ALL)} from copies "
-            f"qualify row_number() over (partition by {listing_of(_KEY)} order by {listing_of(_ORDER)}) = 1 "
+            f"qualify row_number() over (partition by {listing_of(_KEY)} order by {listing_of(CIRCUMSTANCES)}) = 1 "
             "order by ladder, rung",
         )
 

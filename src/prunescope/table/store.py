@@ -20,16 +20,17 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import ConflictError, DamageError, Fault, InputError, PrunescopeError, clipped, nearest
+from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.table import arrays
-from prunescope.table.arrays import IDENTITY, Keep
+from prunescope.table.arrays import IDENTITY, Keep, check_identity
 from prunescope.table.claims import claimed, claims
 from prunescope.table.columns import conform
-from prunescope.table.durable import publish_bytes, verified
+from prunescope.table.durable import is_own, new_draft, open_to_all, publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
 from prunescope.table.findings import Findings
 from prunescope.table.groups import sorted_rows
@@ -50,11 +51,27 @@ _LOOK_EVERY = 32
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong with a ladder, and at which rung."""
+    """What went wrong with a ladder, at which rung, and when (UTC, ISO 8601)."""
 
     ladder: str
     rung: int
     words: str
+    when: str
+
+
+def _keep(name: Keep | str) -> Keep:
+    if name in set(Keep):
+        return Keep(name)
+    must = f"must be one of {', '.join(Keep)}"
+    raise InputError("arrays", [Fault("what is kept", must, clipped(name), nearest(name, Keep))])
+
+
+def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
+    """Return rows of a store as a table: the schema's rules, and identities that are identities."""
+    for position, ladder in enumerate(columns["ladder"]):
+        if not isinstance(ladder, str) or not IDENTITY.fullmatch(ladder):
+            findings.add(f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladder))
+    return conform(columns, findings, [column.name for column in STORED])
 
 
 def is_store(path: Path) -> bool:
@@ -76,37 +93,34 @@ class Store:
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         self.path = Path(path)
         self._written = 0
+        self._refuse_links()
         if create and not is_store(self.path):
             self._create()
         if not is_store(self.path):
             found = (
-                "a folder without store.json"
-                if self.path.is_dir()
-                else "nothing"
-                if not self.path.exists()
-                else "a file"
+                "a folder without store.json" if self.path.is_dir() else "a file" if self.path.exists() else "nothing"
             )
             raise InputError(str(path), [Fault("the store", "must be a folder that prunescope made", found)])
         self._check_format()
-        for name in _FOLDERS:
+
+    def _refuse_links(self) -> None:
+        for name in (*_FOLDERS, _MARK):
             if (self.path / name).is_symlink():
-                raise InputError(
-                    str(path),
-                    [Fault(f"its folder {name!r}", "must be a folder", "a link that leads elsewhere")],
-                )
+                fault = Fault(f"its part {name!r}", "must be the store's own", "a link that leads elsewhere")
+                raise InputError(str(self.path), [fault])
 
     def _create(self) -> None:
+        """Make the store; several processes may do so at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name != "drafts" and entry.name not in _FOLDERS for entry in self.path.iterdir()):
-                raise InputError(
-                    str(self.path),
-                    [Fault("a new store", "must be an empty or a new folder", "a folder with other files")],
-                )
+            if any(entry.name not in (*_FOLDERS, _MARK) for entry in self.path.iterdir()):
+                fault = Fault("a new store", "must be an empty or a new folder", "a folder with other files")
+                raise InputError(str(self.path), [fault])
             for name in _FOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
-            draft = self.path / "drafts" / f"{os.getpid()}-{_MARK}"
+            draft = new_draft(self.path, f"-{_MARK}")
             draft.write_text(json.dumps({"prunescope store": FORMAT}) + "\n")
+            open_to_all(draft)
             draft.replace(self.path / _MARK)
         except OSError as trouble:
             raise PrunescopeError(f"{self.path} cannot be made a store: {trouble.strerror}") from None
@@ -114,14 +128,12 @@ class Store:
     def _check_format(self) -> None:
         try:
             found = json.loads((self.path / _MARK).read_text())["prunescope store"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise DamageError(
-                f'{self.path / _MARK} is damaged; it must read {{"prunescope store": {FORMAT}}}'
-            ) from None
-        if found != FORMAT:
-            raise PrunescopeError(
-                f"{self.path} is a store of format {clipped(found)}; this version reads format {FORMAT}"
-            )
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            must = f'it must read {{"prunescope store": {FORMAT}}}'
+            raise DamageError(f"{self.path / _MARK} is damaged; {must}") from None
+        if found is True or found != FORMAT:
+            words = f"{self.path} is a store of format {clipped(found)}; this version reads format {FORMAT}"
+            raise PrunescopeError(words)
 
     @cached_property
     def shards(self) -> Shards:
@@ -154,15 +166,12 @@ class Store:
                 findings.add(f"column {column.name!r}", "must be in every row")
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in known}
-        for position, ladder in enumerate(columns["ladder"]):
-            if not isinstance(ladder, str) or not IDENTITY.fullmatch(ladder):
-                findings.add(f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladder))
-        table = conform(columns, findings, known)
+        table = _conform(columns, findings)
         self.shards.write(table.columns)
         self._written += 1
         if self._written % _LOOK_EVERY == 1 and len(self.shards.listing().small) >= PACK_AT:
             # What was written is safe; what keeps the store from being packed is for its readers to hear.
-            with suppress(ConflictError, DamageError):
+            with suppress(PrunescopeError, OSError):
                 self.pack()
         return len(rows)
 
@@ -186,7 +195,7 @@ class Store:
             raise InputError(str(self.path), [Fault("the store", "must hold one rung or more", "none", hint)])
         order = sorted_rows(columns, (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
         ordered = {name: values[order] for name, values in columns.items()}
-        table = conform(ordered, Findings(str(self.path)), names)
+        table = _conform(ordered, Findings(str(self.path)))
         return table.where(where) if where.strip() else table
 
     def query(self, sql: str) -> Table:
@@ -214,32 +223,30 @@ class Store:
         """Return every version of every study that was begun here."""
         from prunescope.spec import parse_study
 
-        found = {}
-        for path in sorted((self.path / "studies").glob("*.toml")):
-            if _STUDY_FILE.fullmatch(path.name):
+        found: dict[str, Study] = {}
+        for path in self._files("studies", _STUDY_FILE):
+            try:
                 study = parse_study(verified(path).decode(), str(path))
-                found[study.identity] = study
+            except UnicodeDecodeError:
+                raise DamageError(f"{path} is no study; delete it") from None
+            found[study.identity] = study
         return tuple(sorted(found.values(), key=lambda study: (study.name, study.identity)))
 
     def write_arrays(self, keep: Keep | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
         """Keep arrays of a rung, such as losses per training example; see `arrays`."""
-        return arrays.write_arrays(self.path, Keep(keep), ladder, rung, values)
+        return arrays.write_arrays(self.path, _keep(keep), ladder, rung, values)
 
     def read_arrays(self, keep: Keep | str, ladder: str, rung: int) -> dict[str, Array]:
         """Return arrays that were kept of a rung."""
-        return arrays.read_arrays(self.path, Keep(keep), ladder, rung)
+        return arrays.read_arrays(self.path, _keep(keep), ladder, rung)
 
     def has_arrays(self, keep: Keep | str, ladder: str, rung: int) -> bool:
         """Whether arrays were kept of a rung."""
-        return arrays.find_arrays(self.path, Keep(keep), ladder, rung) is not None
+        return arrays.find_arrays(self.path, _keep(keep), ladder, rung) is not None
 
     def claim(self, ladder: str) -> AbstractContextManager[bool]:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
-        if not IDENTITY.fullmatch(ladder):
-            raise InputError(
-                str(self.path),
-                [Fault("the identity of a ladder", "must be 32 hexadecimal digits", clipped(ladder))],
-            )
+        check_identity(self.path, ladder)
         return claimed(self.path, ladder)
 
     def running(self) -> frozenset[str]:
@@ -248,22 +255,27 @@ class Store:
 
     def fail(self, ladder: str, rung: int, words: str) -> None:
         """Note that a ladder failed."""
-        if not IDENTITY.fullmatch(ladder):
-            raise InputError(
-                str(self.path),
-                [Fault("the identity of a ladder", "must be 32 hexadecimal digits", clipped(ladder))],
-            )
-        content = json.dumps({"ladder": ladder, "rung": rung, "words": words}).encode()
+        check_identity(self.path, ladder)
+        when = datetime.now(UTC).isoformat(timespec="microseconds")
+        content = json.dumps({"ladder": ladder, "rung": rung, "words": words, "when": when}).encode()
         publish_bytes(self.path, self.path / "failures", ladder, ".json", content)
 
     def failures(self) -> tuple[Failure, ...]:
-        """Return what went wrong, whether or not it was made good since."""
+        """Return what went wrong, the latest last, whether or not it was made good since."""
         found = []
-        for path in sorted((self.path / "failures").glob("*.json")):
-            if _FAILURE_FILE.fullmatch(path.name):
+        for path in self._files("failures", _FAILURE_FILE):
+            try:
                 content = json.loads(verified(path))
-                found.append(Failure(str(content["ladder"]), int(content["rung"]), str(content["words"])))
-        return tuple(found)
+                words, when = str(content["words"]), str(content["when"])
+                found.append(Failure(check_identity(path, content["ladder"]), int(content["rung"]), words, when))
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+                raise DamageError(f"{path} is no note of a failure; delete it") from None
+        return tuple(sorted(found, key=lambda failure: (failure.when, failure.ladder)))
+
+    def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
+        """List the store's own files in one of its folders."""
+        found = (self.path / folder).iterdir() if (self.path / folder).is_dir() else ()
+        return sorted(path for path in found if name.fullmatch(path.name) and is_own(path))
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
         return Store, (self.path,)

@@ -61,6 +61,9 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical(name) in self.columns
 
+    def __reduce__(self) -> tuple[type[Table], tuple[dict[str, Array], str, tuple[str, ...]]]:
+        return Table, (dict(self.columns), self.source, self.notes)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
 

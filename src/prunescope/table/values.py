@@ -50,7 +50,7 @@ def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.flo
         return values.astype(np.float64), np.empty(0, np.int64)
     try:
         return np.array([float(value) for value in values], np.float64), np.empty(0, np.int64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
     numbers = np.full(len(values), np.nan)
     wrong = []
@@ -88,7 +88,7 @@ def _check_range(column: Column, numbers: NDArray[np.float64], findings: Finding
             outside |= numbers <= bounds.low if bounds.low_open else numbers < bounds.low
         if bounds.high is not None:
             outside |= numbers >= bounds.high if bounds.high_open else numbers > bounds.high
-        elif column.unit != "nats":
+        elif column.unit != "nats" and column.kind is Kind.NUMBER:
             outside |= np.isinf(numbers)  # a diverged network may have infinite loss, and nothing else
     if not outside.any():
         return
@@ -113,13 +113,18 @@ def _like_percent(numbers: NDArray[np.float64]) -> bool:
 
 def _texts(column: Column, values: Any, findings: Findings) -> Array:
     texts = text_array(values)
-    unwritable = {text for text in set(texts.tolist()) if text is not None and not encodable(text)}
-    broken = np.array([row for row, text in enumerate(texts) if text in unwritable] if unwritable else [], int)
-    findings.at_rows(column.name, broken, "must be Unicode text", texts[broken].tolist())
+    _refuse_unwritable(column.name, texts, findings)
     if not column.optional:
         empty = np.flatnonzero([text is None for text in texts.tolist()])
         findings.at_rows(column.name, empty, "must have a value in every row", [])
     return texts
+
+
+def _refuse_unwritable(name: str, texts: Array, findings: Findings) -> None:
+    unwritable = {text for text in set(texts.tolist()) if text is not None and not encodable(text)}
+    if unwritable:
+        rows = np.flatnonzero([text in unwritable for text in texts.tolist()])
+        findings.at_rows(name, rows, "must be Unicode text", texts[rows].tolist())
 
 
 def text_array(values: Any) -> Array:
@@ -162,8 +167,15 @@ def _flags(column: Column, values: Any, findings: Findings) -> Array:
     return np.array([bool(flag) for flag in found], bool)
 
 
-def untyped(values: Any) -> Array:
+def untyped(name: str, values: Any, findings: Findings) -> Array:
     """Return a column that the schema does not know: integers, numbers or flags where all values are, else text."""
+    found = _untyped(values)
+    if found.dtype.kind == "O":
+        _refuse_unwritable(name, found, findings)
+    return found
+
+
+def _untyped(values: Any) -> Array:
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         if values.dtype.kind == "b":
             return values.astype(bool)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prunescope.errors import Fault, InputError, PrunescopeError
 from prunescope.table.csvfile import csv_text
+from prunescope.table.durable import open_to_all
 from prunescope.table.engine import ParquetWriter
 from prunescope.table.table import Table
 
@@ -32,6 +33,8 @@ def write_table(table: Table, path: object) -> None:
     if suffix not in SUFFIXES:
         found = repr(suffix) if suffix else "no ending"
         raise InputError(str(target), [Fault("the file", f"must end in {', '.join(SUFFIXES)}", found)])
+    if not table.names:
+        raise InputError(str(target), [Fault("the table", "must have a column")])
     if target.is_dir():
         raise InputError(str(target), [Fault("the file", "must not be a folder")])
     try:
@@ -47,9 +50,7 @@ def write_table(table: Table, path: object) -> None:
                 stream.write(json_text(table) + "\n")
         if suffix == ".parquet":
             ParquetWriter().write(table.columns, draft)
-        mask = os.umask(0)
-        os.umask(mask)
-        draft.chmod(0o666 & ~mask)
+        open_to_all(draft)
         draft.replace(target)
     except OSError as trouble:
         raise PrunescopeError(f"{target} cannot be written: {trouble.strerror}") from None
