@@ -109,6 +109,11 @@ def listed(items: Iterable[object], most: int = 8) -> str:
     return ", ".join(words)
 
 
+def printable(text: str) -> str:
+    """Keep a stranger's text from steering the terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def clipped(value: object, most: int = 60) -> str:
     """Write a value found in somebody's file, quoted and never longer than a line should be."""
     try:

@@ -14,10 +14,9 @@ import click
 
 from prunescope import __version__
 from prunescope.cli.plan import plan
-from prunescope.cli.show import safe
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
-from prunescope.errors import PrunescopeError, nearest
+from prunescope.errors import PrunescopeError, nearest, printable
 
 
 class Commands(click.Group):
@@ -69,7 +68,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(0)
     except PrunescopeError as trouble:
-        click.echo("\n".join(map(safe, f"prunescope: {trouble}".split("\n"))), err=True)
+        click.echo("\n".join(map(printable, f"prunescope: {trouble}".split("\n"))), err=True)
         _leave(trouble.exit_code)
     except OSError as trouble:
         where = f"{trouble.filename}: " if trouble.filename else ""

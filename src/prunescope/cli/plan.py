@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import print_json, safe, tell
-from prunescope.errors import PrunescopeError, counted, listed
+from prunescope.cli.show import print_json, tell
+from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
     from prunescope.spec import Study
@@ -117,7 +117,7 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
 def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
     content = _plan_content(study, store, ladders)
     recipe = study.recipe
-    click.echo(click.style(safe(study.name), bold=True))
+    click.echo(click.style(printable(study.name), bold=True))
     for title, words in (("purpose", study.purpose), ("expected", study.expected), ("cost", study.cost)):
         if words:
             tell(title, words)
@@ -161,7 +161,7 @@ def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
             cell = f"{each['family']} {each['dataset']} l={each['depth']} w={each['width']:g} n={each['examples']}"
             noise = f" noise {each['label_noise']:g}" if each["label_noise"] else ""
             click.echo(
-                f"  {each['ladder']}  {cell}{noise}  {safe(each['treatment'])}  #{each['replicate']}  "
+                f"  {each['ladder']}  {cell}{noise}  {printable(each['treatment'])}  #{each['replicate']}  "
                 f"{counted(each['rungs'], 'rung')}"
             )
 
@@ -180,7 +180,7 @@ def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
     elif found["differences"]:
         click.echo("\n  The store was begun with another version of this study. What differs, store -> now:")
         for difference in found["differences"][0]:
-            click.echo(f"    {safe(difference)}")
+            click.echo(f"    {printable(difference)}")
         kept = {ladder.identity for version in versions for ladder in version.ladders}
         now = {ladder.identity for ladder in study.ladders}
         click.echo(

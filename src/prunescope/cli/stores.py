@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import print_json, safe
-from prunescope.errors import counted
+from prunescope.cli.show import print_json
+from prunescope.errors import counted, printable
 
 if TYPE_CHECKING:
     from prunescope.table import Status
@@ -31,13 +31,13 @@ def status(store_path: Path, as_json: bool) -> None:
     names = [each.study.name for each in found.studies]
     for each in found.studies:
         version = f" (version {each.study.identity[:8]})" if names.count(each.study.name) > 1 else ""
-        title = click.style(safe(each.study.name) + version, bold=True)
+        title = click.style(printable(each.study.name) + version, bold=True)
         click.echo(f"\n{title}  {each.rungs_done:,} of {each.rungs:,} rungs")
         click.echo(
             f"  ladders: {each.done:,} done, {each.running:,} running, {each.failed:,} failed, {each.left:,} left"
         )
         for failure in each.failures[:10]:
-            click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {safe(failure.words)}")
+            click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {printable(failure.words)}")
     if found.strays:
         click.echo(f"\n{counted(found.strays, 'rung')} of no study that was begun in this store")
 

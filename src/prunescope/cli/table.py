@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import print_columns, safe
-from prunescope.errors import counted
+from prunescope.errors import counted, printable
 
 if TYPE_CHECKING:
     from prunescope.table import Table
@@ -46,7 +45,7 @@ def table(
         raise click.UsageError("--out names the table that is read; name another file")
     rows = read_table(source)
     for note in rows.notes:
-        click.echo(f"note: {safe(note)}", err=True)
+        click.echo(f"note: {printable(note)}", err=True)
     for condition in where:
         rows = rows.where(condition)
     if where and not len(rows):
@@ -87,9 +86,9 @@ def _summary(rows: Table) -> str:
 def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
     import numpy as np
 
-    from prunescope.table import shown
+    from prunescope.table import aligned, shown
 
-    click.echo(f"{counted(len(rows), 'row')} from {safe(rows.source)}{f': {summary}' if summary else ''}")
+    click.echo(f"{counted(len(rows), 'row')} from {printable(rows.source)}{f': {summary}' if summary else ''}")
     if not len(rows):
         return
     constant = [name for name in rows.names if shorten and len(rows) > 1 and _constant(rows[name])]
@@ -99,13 +98,10 @@ def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
         if (value := rows[name].tolist()[0]) is not None and value == value
     ]
     if told:
-        click.echo(f"in every row: {safe(', '.join(told))}")
+        click.echo(f"in every row: {printable(', '.join(told))}")
     varied = [name for name in rows.names if name not in constant] or list(rows.names)
-    first = rows.select(varied).take(np.arange(min(limit, len(rows))))
-    lines = [[shown(value) for value in row.values()] for row in first.rows()]
-    right = [first[name].dtype.kind in "fi" for name in first.names]
     click.echo()
-    print_columns(first.names, lines, right)
+    click.echo("\n".join(aligned(rows.select(varied).take(np.arange(min(limit, len(rows)))))))
     if len(rows) > limit:
         click.echo(f"... and {len(rows) - limit:,} more; --limit N shows more, --out FILE writes all")
 

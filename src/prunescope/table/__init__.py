@@ -18,6 +18,7 @@ from prunescope.table.store import Failure as Failure
 from prunescope.table.store import Store as Store
 from prunescope.table.store import is_store as is_store
 from prunescope.table.table import Table as Table
+from prunescope.table.table import aligned as aligned
 from prunescope.table.table import shown as shown
 from prunescope.table.write import json_text as json_text
 from prunescope.table.write import write_table as write_table

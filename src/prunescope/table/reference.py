@@ -25,10 +25,17 @@ This page is generated from `src/prunescope/table/schema.py` by `make docs`.
 Two columns are enough: `density` and `error`. Use the names below for whatever else you know; capital letters,
 spaces and dashes in them do not matter. Columns with other names are kept and can be used to group and to filter.
 
-- `error` and `test_error` are the same column. Errors and densities are fractions, never percent.
+- Commas separate columns; a file called `.tsv` has tabs. `-` is standard input. Numbers have a decimal point.
+- `error` and `test_error` are the same column, written as `test_error`. Errors and densities are fractions, never
+  percent.
 - Where `unpruned_error` is missing it is the mean error at density 1 over the rows that share the configuration
   columns, whatever their treatment. Left out of that mean: rungs above 0 of `treatment` `extended` (trained longer) and
   `leave-out` (trained on fewer examples).
+- Columns of your own tell rungs apart, but not unpruned networks: rows at density 1 that share the configuration
+  columns are averaged whatever your own columns say, and a note tells you so. If `model` stands for different
+  networks, call it `family`.
+- A table that is written holds the unpruned errors that were filled in, since rows at density 1 may have been filtered
+  away; read again, they count as given.
 - Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the
   order of the file, and a row that repeats another in everything, results included, is taken for a mistake.
 - A number that may be missing is left empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags are never

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest
+from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
 from prunescope.table.schema import BY_NAME, Kind, canonical
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ class Table:
 
         write_table(self, path)
 
+    def __str__(self) -> str:
+        rest = [f"... and {len(self) - 20:,} more"] if len(self) > 20 else []
+        return "\n".join([*aligned(self.take(np.arange(min(20, len(self))))), *rest])
+
     def __repr__(self) -> str:
         return f"<Table of {len(self):,} rows from {self.source}: {listed(self.names, 12)}>"
 
@@ -155,6 +159,21 @@ class Table:
         )
         caption = f"{len(self):,} rows from {escape(self.source)}"
         return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def aligned(table: Table) -> list[str]:
+    """Write a table as lines of text under its names, numbers to the right, no cell wider than 32 letters."""
+    lines = [list(table.names), *([shown(value) for value in row.values()] for row in table.rows())]
+    cut = [[printable(cell if len(cell) <= 32 else f"{cell[:31]}…") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
+    right = [values.dtype.kind in "fi" for values in table.columns.values()]
+    return [
+        "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in cut
+    ]
 
 
 def shown(value: object) -> str:
