@@ -1,7 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both set up what they need in .venv, once.
-# PYTHON names the interpreter (3.11 or newer) where `python3` is not it: make test PYTHON=python3.12
+# The first Python of 3.11 or newer on the path is taken; PYTHON names another: make test PYTHON=/opt/bin/python3
 
-PYTHON ?= python3
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$each && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -35,7 +36,7 @@ lock: $(VENV)/bin/python
 	@$(PYTHON) tools/lock.py requirements.lock
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("prunescope needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
+	@test -n "$(PYTHON)" || { echo "prunescope needs Python 3.11 or newer; there is none on the path"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment could be made: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }
 
 # requirements.lock holds every version, for all extras; an install takes from it what its extras need.

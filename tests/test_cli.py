@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,53 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "[\n"
     assert done.stderr == ""
+
+
+def test_ctrl_c_stops_a_command_in_one_word(tmp_path: Path) -> None:
+    pipe = tmp_path / "rows.csv"
+    os.mkfifo(pipe)
+    # What runs the tests may have told its children to ignore Ctrl-C.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program += "from prunescope.cli import start; start()"
+    command = [sys.executable, "-c", program, "table", str(pipe)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        pipe.open("w"),  # opens when the command does, which then waits for rows
+    ):
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.strip()) == (130, "", "stopped")
+
+
+def test_a_table_comes_through_a_pipe_and_goes_out_by_one(csv: Path) -> None:
+    command = f"{sys.executable} -m prunescope.cli table - --columns depth,error --out - < {csv}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout == "depth,test_error\n20,0.1\n20,0.2\n26,0.08\n26,0.15\n"
+
+
+def test_a_query_groups_and_columns_asked_for_are_shown(csv: Path) -> None:
+    shown = run("table", csv, "--query", "select depth, avg(error) as mean from rungs group by depth order by 1").stdout
+    assert shown.splitlines()[-3:] == ["depth   mean", "   20   0.15", "   26  0.115"]
+    assert "unpruned_error\n" in run("table", csv, "--where", "depth = 20", "--columns", "error,unpruned_error").stdout
+    assert "2 configurations, 1 replicate, densities 1 to 0.5" in run("table", csv).stdout
+    assert "must be one SELECT" in fails(2, "table", csv, "--query", "drop table rungs")
+    assert "must name one column" in fails(2, "table", csv, "--columns", ",")
+
+
+def test_a_table_is_not_written_over_itself(csv: Path) -> None:
+    before = csv.read_text()
+    assert "name another file" in fails(2, "table", csv, "--where", "depth = 20", "--out", csv)
+    assert csv.read_text() == before
+
+
+def test_a_refused_merge_makes_no_store(tmp_path: Path) -> None:
+    fails(1, "merge", store(tmp_path / "a"), store(tmp_path / "b", test_error=0.5), "--into", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_demo_leaves_other_peoples_files_alone(csv: Path) -> None:
+    mine = csv.rename(csv.with_name("family.csv"))
+    assert "is not the demo's" in fails(1, "demo", "--out", mine.parent)
 
 
 def test_status_merge_and_compact(tmp_path: Path) -> None:

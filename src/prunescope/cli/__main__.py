@@ -1,5 +1,5 @@
 """``python -m prunescope.cli`` is ``prunescope``."""
 
-from prunescope.cli.main import main
+from prunescope.cli import start
 
-main()
+start()
