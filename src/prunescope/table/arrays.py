@@ -15,7 +15,7 @@ import numpy as np
 
 from prunescope.errors import ConflictError, DamageError, Fault, InputError, clipped
 from prunescope.table.durable import is_own, publish_bytes, published_name, verified
-from prunescope.table.table import Array
+from prunescope.table.findings import Array
 
 IDENTITY = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"([0-9]{4,})\.[0-9a-f]{40}\.safetensors")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from prunescope.errors import clipped, listed, nearest
-from prunescope.table.findings import Findings
+from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import group_codes, occurrence, unpruned_error
 from prunescope.table.notes import notes_on
 from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, Group, canonical
-from prunescope.table.table import Array, Table, by_schema
+from prunescope.table.table import Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, typed, untyped
 
 # What people measure where a needed column should be, and what to make of it.

@@ -12,15 +12,17 @@ import sys
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from prunescope.errors import clipped, counted, listed
-from prunescope.table.findings import Findings
+from prunescope.table.findings import Array, Findings
 from prunescope.table.schema import BY_NAME, canonical, is_number
-from prunescope.table.table import Array, Table
 from prunescope.table.values import parsed
+
+if TYPE_CHECKING:
+    from prunescope.table.table import Table
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _CHUNK = 50_000

@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, PrunescopeError, listed, nearest
-from prunescope.table.table import Array
+from prunescope.table.findings import Array
 from prunescope.table.values import gaps_filled, widened
 
 _ROW = "__row"

@@ -1,12 +1,17 @@
-"""Faults of one source as they are found, with rows named as the source counts them."""
+"""Raw columns and their faults as they are found, with rows named as the source counts them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, clipped, listed
-from prunescope.table.table import Array
+
+# A column, of whatever type its values have.
+Array = NDArray[Any]
 
 
 @dataclass

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.table.findings import Array
 from prunescope.table.schema import CONFIGURATION
-from prunescope.table.table import Array
 
 
 def group_codes(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:

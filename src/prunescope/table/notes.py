@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from prunescope.errors import clipped, listed
+from prunescope.table.findings import Array
 from prunescope.table.groups import configuration_codes, group_codes, unpruned
 from prunescope.table.schema import BY_NAME
-from prunescope.table.table import Array
 
 _REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 

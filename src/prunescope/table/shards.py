@@ -25,8 +25,8 @@ import numpy as np
 from prunescope.errors import ConflictError, DamageError, PrunescopeError, counted
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
 from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
+from prunescope.table.findings import Array
 from prunescope.table.schema import CIRCUMSTANCES, RESULTS, STORED, Kind
-from prunescope.table.table import Array
 
 FORMAT = 1
 PACK_AT = 256

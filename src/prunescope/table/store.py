@@ -32,11 +32,11 @@ from prunescope.table.claims import claimed, claims
 from prunescope.table.columns import conform
 from prunescope.table.durable import is_own, new_draft, open_to_all, publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
-from prunescope.table.findings import Findings
+from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED
 from prunescope.table.shards import PACK_AT, Shards
-from prunescope.table.table import Array, Table
+from prunescope.table.table import Table
 
 if TYPE_CHECKING:
     from prunescope.spec import Study

@@ -12,15 +12,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
-from prunescope.table.schema import BY_NAME, Kind, canonical
+from prunescope.table.engine import answer, matching, mentioned
+from prunescope.table.findings import Array
+from prunescope.table.schema import BY_NAME, canonical
+from prunescope.table.write import write_table
 
 if TYPE_CHECKING:
     import pandas
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +105,6 @@ class Table:
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""
-        from prunescope.table.engine import matching
-
         if not isinstance(condition, str):
             return self.take(np.asarray(condition))
         return self.take(matching(self.columns, condition, self.source))
@@ -116,8 +114,6 @@ class Table:
 
         What comes back has the columns that the query names; it is a table to show and write, not one of rungs.
         """
-        from prunescope.table.engine import answer, mentioned
-
         used = {name: self.columns[name] for name in mentioned(self.columns, sql)}
         return Table(answer(used, sql, self.source, self.names), self.source)
 
@@ -137,8 +133,6 @@ class Table:
 
     def write(self, path: object) -> None:
         """Write the rows to a file, whole or not at all: ``.csv``, ``.parquet`` or ``.json``."""
-        from prunescope.table.write import write_table
-
         write_table(self, path)
 
     def __str__(self) -> str:
@@ -183,11 +177,6 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def kind_of(values: Array) -> Kind:
-    """Return the kind of values that a table's array holds."""
-    return {"f": Kind.NUMBER, "i": Kind.INTEGER, "b": Kind.FLAG}.get(values.dtype.kind, Kind.TEXT)
 
 
 def by_schema(names: Sequence[str]) -> list[str]:

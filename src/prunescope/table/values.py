@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.table.findings import Findings
+from prunescope.table.findings import Array, Findings
 from prunescope.table.schema import NEEDED, Column, Kind, Range
-from prunescope.table.table import Array
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 LARGEST_INTEGER = 2**53

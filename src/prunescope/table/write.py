@@ -7,12 +7,15 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunescope.errors import Fault, InputError, PrunescopeError
 from prunescope.table.csvfile import csv_text
 from prunescope.table.durable import open_to_all
 from prunescope.table.engine import ParquetWriter
-from prunescope.table.table import Table
+
+if TYPE_CHECKING:
+    from prunescope.table.table import Table
 
 SUFFIXES = (".csv", ".parquet", ".json")
 
