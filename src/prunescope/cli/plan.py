@@ -49,26 +49,27 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
     if as_json:
         print_json(_plan_content(read, store, ladders))
     else:
-        _print_plan(read, store, ladders)
+        _print_plan(read, store, store_path or Path("runs") / read.slug, ladders)
 
 
 def _renamed(text: str, name: str) -> str:
     """Give a copy of a study file a name of its own, so that it gets a store of its own, and no stated cost."""
-    lines = [line for line in text.splitlines() if not line.startswith("cost = ")]
-    return "\n".join(f"name = {json.dumps(name)}" if line.startswith("name = ") else line for line in lines) + "\n"
+    lines = [line for line in text.split("\n") if not line.startswith("cost = ")]
+    return "\n".join(f"name = {json.dumps(name)}" if line.startswith("name = ") else line for line in lines)
 
 
 def _store_beside(study: Study, path: Path | None) -> Store | None:
     from prunescope.table import Store, is_store
 
     if path is not None:
-        return Store(path)
+        return Store(path) if path.exists() else None
     usual = Path("runs") / study.slug
     return Store(usual) if is_store(usual) else None
 
 
 def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
     from prunescope.spec import effort
+    from prunescope.table import finished
 
     total = effort(study.ladders)
     content: dict[str, Any] = {
@@ -83,10 +84,9 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
     }
     if store is not None:
         done = store.done()
-        finished = sum(len(done.get(each.identity, frozenset()) & set(range(each.rungs))) for each in study.ladders)
         content["store"] = {
             "path": str(store.path),
-            "rungs_done": finished,
+            "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in found] for found in _differences(study, store)],
         }
     if ladders:
@@ -114,7 +114,7 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
     return sorted((differences(other, study) for other in others), key=len)
 
 
-def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
+def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) -> None:
     content = _plan_content(study, store, ladders)
     recipe = study.recipe
     click.echo(click.style(printable(study.name), bold=True))
@@ -152,7 +152,7 @@ def _print_plan(study: Study, store: Store | None, ladders: bool) -> None:
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
     if store is None:
-        tell("store", f"none yet (runs/{study.slug})")
+        tell("store", f"none yet ({path})")
     else:
         _print_store(study, store, content)
     if ladders:

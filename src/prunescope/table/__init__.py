@@ -13,6 +13,7 @@ from prunescope.table.schema import Column as Column
 from prunescope.table.schema import Kind as Kind
 from prunescope.table.status import Progress as Progress
 from prunescope.table.status import Status as Status
+from prunescope.table.status import finished as finished
 from prunescope.table.status import status as status
 from prunescope.table.store import Failure as Failure
 from prunescope.table.store import Store as Store

@@ -32,6 +32,7 @@ FORMAT = 1
 PACK_AT = 256
 _MOST_PACKED = 8
 _TRIES = 50
+_MOST_ENGINES = 8
 _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
@@ -148,7 +149,7 @@ class Shards:
             nothing: dict[str, Array] = {column.name: np.empty(0, _NUMPY[column.kind]) for column in picked}
             return nothing | {"__key": np.empty(0, np.int64)} | ({"__source": np.empty(0, object)} if sources else {})
         # One engine reading thousands of small files keeps one core busy; one engine for each core does better.
-        workers = min(os.cpu_count() or 1, len(shards))
+        workers = min(os.cpu_count() or 1, len(shards), _MOST_ENGINES)
         threads = max(1, (os.cpu_count() or 1) // workers)
         parts = [shards[position::workers] for position in range(workers)]
         with ThreadPoolExecutor(workers) as pool:

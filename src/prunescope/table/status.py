@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prunescope.table.store import Failure, Store
 
 if TYPE_CHECKING:
-    from prunescope.spec import Study
+    from prunescope.spec import Ladder, Study
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def status(store: Store) -> Status:
     return Status(progress, sum(map(len, done.values())), strays, len(store.shards.listing().all))
 
 
+def finished(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:
+    """Return how many rungs of a ladder are done, given what `Store.done` tells; rungs beyond its top do not count."""
+    return len(done.get(ladder.identity, frozenset()) & frozenset(range(ladder.rungs)))
+
+
 def _progress(
     study: Study, done: Mapping[str, frozenset[int]], running: frozenset[str], failures: Mapping[str, Failure]
 ) -> Progress:
@@ -75,9 +80,9 @@ def _progress(
     rungs_done = 0
     failed = []
     for ladder in study.ladders:
-        finished = len(done.get(ladder.identity, frozenset()) & frozenset(range(ladder.rungs)))
-        rungs_done += finished
-        if finished == ladder.rungs:
+        count = finished(ladder, done)
+        rungs_done += count
+        if count == ladder.rungs:
             counts["done"] += 1
         elif ladder.identity in running:
             counts["running"] += 1
