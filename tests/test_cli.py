@@ -88,6 +88,21 @@ def test_plan_saves_a_preset_to_edit_and_never_over_a_file(tmp_path: Path) -> No
     assert "exists already" in fails(1, "plan", "digits", "--save", path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('name = "digits"', 'name="x"'),
+        ('kind = "imp"', 'kind = "imp"\nname = "a"'),
+        ("cost = ", 'cost = """\na\n"""\n#'),
+    ],
+)
+def test_a_copy_of_a_study_is_that_study_under_another_name(tmp_path: Path, change: tuple[str, str]) -> None:
+    (tmp_path / "one.toml").write_text(preset_text("digits").replace(*change))
+    assert run("plan", tmp_path / "one.toml", "--save", tmp_path / "two.toml").returncode == 0
+    one, two = (parse_study((tmp_path / name).read_text()) for name in ("one.toml", "two.toml"))
+    assert (two.name, two.cost, two.ladders) == ("two", "", one.ladders)
+
+
 def test_plan_says_what_differs_from_a_store_begun_with_another_version(tmp_path: Path) -> None:
     before = parse_study(preset_text("digits"))
     opened = Store(tmp_path / "runs" / "digits", create=True)

@@ -266,3 +266,9 @@ def test_a_study_made_in_python_is_checked_like_a_file() -> None:
 def test_a_list_of_many_values_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="must make at most 1,000,000 ladders"):
         parse_study(SOUND.replace("width = [0.5, 1]", f"width = {[1 + n / 1e6 for n in range(200_000)]}"))
+
+
+@pytest.mark.parametrize("comment", ['# say """', "# don'''t", "# [recipe]"])
+def test_marks_in_comments_and_short_texts_do_not_hide_lines(comment: str) -> None:
+    text = SOUND.replace('"mine"', '"a ' + "'" * 3 + f' b" {comment}').replace("batch = 128", "batch = 0")
+    assert list(faults(text)) == ["recipe.batch (line 11)"]

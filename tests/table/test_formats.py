@@ -277,6 +277,10 @@ def test_a_query_is_one_select(sql: str) -> None:
         "select rungs from rungs",
         "select r.* from rungs r",
         "select columns('.*') from rungs",
+        "select r from rungs r where density > 0",
+        "with x as (from rungs where density > 0) from x",
+        "(from rungs where density > 0)",
+        "-- words\nfrom rungs where density > 0",
     ],
 )
 def test_a_query_that_names_no_columns_sees_all_of_them(sql: str) -> None:
@@ -311,3 +315,28 @@ def test_a_table_is_a_mapping_of_its_columns_and_says_how_to_get_rows() -> None:
     assert table.select(["ERROR", "density"]).names == ("test_error", "density")
     with pytest.raises(TypeError, match="take"):
         table[0]  # type: ignore[index]
+
+
+def test_what_is_left_out_of_a_query_changes_no_answer() -> None:
+    table = read_table({"density": [1, 0.5, 0.5], "error": [0.1, 0.2, 0.3]})
+    found = table.query("select count(distinct r) as n from rungs r where density > 0")
+    assert found["n"].tolist() == [3]
+    nested = table.query(
+        "select max(e) as e from (select avg(error) as e from rungs where density < 1 group by density)"
+    )
+    assert nested["e"].tolist() == [0.25]
+
+
+def test_all_columns_of_an_answer_can_be_read_again(tmp_path: Path) -> None:
+    found = small().query("select * from rungs where error < 0.5")
+    found.write(tmp_path / "again.csv")
+    assert read_table(tmp_path / "again.csv") == small()
+
+
+def test_values_of_any_sql_type_are_shown_and_written(tmp_path: Path) -> None:
+    found = small().query("select date '2020-01-01' as day, list(density) as all, true as yes from rungs")
+    found.write(tmp_path / "odd.json")
+    (row,) = json.loads((tmp_path / "odd.json").read_text())
+    assert row["day"].startswith("2020-01-01")
+    assert row["yes"] is True
+    assert "2020-01-01" in str(found)

@@ -326,3 +326,40 @@ def test_a_row_of_several_lines_is_told_by_its_first(tmp_path: Path) -> None:
 def test_densities_written_with_few_digits_fit_their_counts() -> None:
     found = read_table({"density": [0.107], "error": [0.1], "kept": [1074], "prunable": [10_000]})
     assert found["density"].tolist() == [0.107]
+
+
+def test_names_written_in_digits_stay_apart(tmp_path: Path) -> None:
+    rows = [("1_1", "12345678901234567890", "1e400"), ("11", "12345678901234567891", "2e500")]
+    lines = [f"1,0.{number},{','.join(row)}" for number, row in enumerate(rows, 1)]
+    found = table("density,error,variant,run id,commit\n" + "\n".join(lines) + "\n", tmp_path)
+    for position, name in enumerate(("variant", "run id", "commit")):
+        assert found[name].tolist() == [row[position] for row in rows]
+
+
+def test_columns_of_pandas_are_taken_whatever_their_index_and_missing_values() -> None:
+    import pandas
+
+    missing = pandas.Series(["x", pandas.NA], dtype=object)
+    found = read_table({"density": pandas.Series(["1", "0.5"], index=[5, 6]), "error": [0.1, 0.2], "family": missing})
+    assert found["density"].tolist() == [1.0, 0.5]
+    assert found["family"].tolist() == ["x", None]
+    frame = pandas.DataFrame([[1.0, 0.1, 3, 3]], columns=["density", "error", "depth", "depth"])
+    with pytest.raises(InputError, match="column 'depth': must be there once; found twice"):
+        read_table(frame)
+
+
+def test_other_measurements_and_seeds_do_not_tell_networks_apart() -> None:
+    assert not notes(replicate=[0, 1], density=[1, 1], error=[0.1, 0.2], top5=[0.01, 0.02])
+    assert "different" not in notes(seed=[0, 1], density=[1, 1], error=[0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#,density,error\n1,1,0.1\n2,0.5,0.2\n",
+        ",density,error\n0,1,0.1\n7,0.5,0.2\n",
+        "density,error\n1,0.1\n0.5,0.2\n,\n,\n",
+    ],
+)
+def test_what_spreadsheets_and_pandas_leave_in_a_file_is_no_fault(text: str, tmp_path: Path) -> None:
+    assert table(text, tmp_path)["error"].tolist() == [0.1, 0.2]

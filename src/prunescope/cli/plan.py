@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,8 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
     if save is not None:
         if save.exists():
             raise PrunescopeError(f"{save} exists already; name a new file")
-        text = preset_text(study) if study in presets() else Path(study).read_text(encoding="utf-8")
-        save.write_text(_renamed(text, save.stem), encoding="utf-8")
+        text = preset_text(study) if study in presets() else Path(study).read_text(encoding="utf-8-sig")
+        save.write_text(_copied(read, text, save.stem), encoding="utf-8")
         click.echo(f"wrote {save}", err=True)
     store = _store_beside(read, store_path)
     if as_json:
@@ -52,10 +53,22 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
         _print_plan(read, store, store_path or Path("runs") / read.slug, ladders)
 
 
-def _renamed(text: str, name: str) -> str:
-    """Give a copy of a study file a name of its own, so that it gets a store of its own, and no stated cost."""
-    lines = [line for line in text.split("\n") if not line.startswith("cost = ")]
-    return "\n".join(f"name = {json.dumps(name)}" if line.startswith("name = ") else line for line in lines)
+def _copied(study: Study, text: str, name: str) -> str:
+    """Return a study file under a name of its own, so that it gets a store of its own, and without its stated cost.
+
+    Comments stay where the lines can be told; where not, the study is written anew.
+    """
+    from prunescope.spec import parse_study
+
+    wanted = dataclasses.replace(study, name=name, cost="")
+    top, bracket, rest = text.partition("\n[")
+    lines = [line for line in top.split("\n") if not line.startswith("cost = ")]
+    lines = [f"name = {json.dumps(name)}" if line.startswith("name = ") else line for line in lines]
+    copy = "\n".join(lines) + bracket + rest
+    try:
+        return copy if parse_study(copy) == wanted else wanted.to_toml()
+    except PrunescopeError:
+        return wanted.to_toml()
 
 
 def _store_beside(study: Study, path: Path | None) -> Store | None:

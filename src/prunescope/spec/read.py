@@ -208,6 +208,9 @@ def _key(path: tuple[object, ...]) -> str:
     return "/".join(str(step) for step in steps)
 
 
+# Marks of texts of several lines; texts of one line and comments may hold anything.
+_LONG = ('"""', "'''")
+_MARKS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*')
 _HEADER = re.compile(r"""\s*\[(\[?)\s*["']?([\w-]+)["']?\s*\]""")
 _ASSIGNED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 
@@ -219,8 +222,11 @@ def _lines(text: str) -> dict[str, int]:
     for number, line in enumerate(text.split("\n"), 1):
         # Lines within a text of several lines are no keys.
         starts_inside = inside
-        for mark in re.findall(r'"""|\'\'\'', line):
-            inside = mark if not inside else "" if mark == inside else inside
+        for mark in _MARKS.findall(line) if not inside else re.findall(inside, line):
+            if mark == inside:
+                inside = ""
+            elif not inside and mark in _LONG:
+                inside = mark
         if starts_inside:
             continue
         header = _HEADER.match(line)

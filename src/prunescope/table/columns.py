@@ -17,7 +17,7 @@ from prunescope.table.groups import group_codes, occurrence, unpruned_error
 from prunescope.table.notes import notes_on
 from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, Group, canonical
 from prunescope.table.table import Table, by_schema
-from prunescope.table.values import encodable, gaps_filled, typed, untyped
+from prunescope.table.values import encodable, gaps_filled, plain_column, typed, untyped
 
 # What people measure where a needed column should be, and what to make of it.
 _ACCURACY = "error is 1 - accuracy, as a fraction"
@@ -71,8 +71,8 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
     named: dict[str, Any] = {}
     spelled = findings.spelled
     folded: dict[str, str] = {}
-    for written, values in raw.items():
-        name = canonical(str(written))
+    for written, given in raw.items():
+        name, values = canonical(str(written)), plain_column(given)
         if not name:
             findings.add("a column", "must have a name", "none")
             continue

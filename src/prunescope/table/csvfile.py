@@ -51,7 +51,7 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
             "an empty line" if first else "an empty file",
         )
         return {}
-    if first.startswith("#"):
+    if first.startswith("#") and first[1:2] not in (*_DELIMITERS, ""):
         findings.add("line 1", "must name the columns", "a comment", "Delete the lines that begin with #.")
         return {}
     stream.seek(0)
@@ -97,7 +97,7 @@ def _numbered_rows(
     last: int = reader.line_num  # type: ignore[attr-defined]
     for row in reader:
         line, last = last + 1, reader.line_num  # type: ignore[attr-defined]
-        if not row or (len(row) == 1 and not row[0].strip()):
+        if not any(map(str.strip, row)):
             continue
         if len(row) != width:
             if any(row[width:]) or len(row) < width:
@@ -111,8 +111,8 @@ def _by_name(header: list[str], columns: list[list[str]], findings: Findings) ->
     found: dict[str, list[str]] = {}
     for position, (name, values) in enumerate(zip(header, columns, strict=True), 1):
         if not name.strip():
-            if position == 1 and [parsed(value) for value in values] in _row_numbers(len(values)):
-                continue  # the row numbers that pandas and R write unasked
+            if position == 1 and _are_row_numbers(values):
+                continue  # which pandas and R write unasked
             findings.add(f"column {position}", "must have a name in line 1", "none")
         elif name in found:
             findings.add(f"column {name!r}", "must be there once", "twice")
@@ -121,8 +121,8 @@ def _by_name(header: list[str], columns: list[list[str]], findings: Findings) ->
     return found
 
 
-def _row_numbers(count: int) -> tuple[list[int], list[int]]:
-    return list(range(count)), list(range(1, count + 1))
+def _are_row_numbers(values: list[str]) -> bool:
+    return len(set(values)) == len(values) and all(value.strip('"').isdigit() for value in values)
 
 
 def _delimiter(line: str, expected: str) -> str:

@@ -57,12 +57,14 @@ def _mixtures(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Itera
     rows = {name: values[dense] for name, values in columns.items()}
     configurations = configuration_codes(rows)
     for name in columns:
-        if name in BY_NAME:
+        values = rows[name]
+        measured = values.dtype.kind == "f" and len(np.unique(values)) == len(values)  # as another error would be
+        if name in BY_NAME or name.lower() in _REPETITIONS or measured:
             continue
         both = group_codes({"configuration": configurations, name: rows[name]}, ("configuration", name))
         if both.max() > configurations.max():
-            values = listed(map(clipped, dict.fromkeys(rows[name].tolist())), 3)
+            told = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
             yield (
-                f"unpruned errors are means over networks with different {name!r} ({values}): if these are different "
+                f"unpruned errors are means over networks with different {name!r} ({told}): if these are different "
                 "networks, rename the column to `family` or `dataset`, or give `unpruned_error` yourself"
             )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import duckdb
-import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
 from prunescope.table.columns import conform
@@ -116,18 +115,18 @@ def _file(path: Path, name: str) -> Table:
 
 
 def _frame(frame: Any) -> Table:
-    columns = {name: _series(frame[name]) for name in frame.columns}
-    hidden = [name for name in frame.index.names if name is not None and canonical(str(name)) in BY_NAME]
+    names = [str(name) for name in frame.columns]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError("DataFrame", [Fault(f"column {twice[0]!r}", "must be there once", "twice")])
+    columns = {name: frame[name] for name in frame.columns}
+    index = getattr(getattr(frame, "index", None), "names", ())
+    hidden = [name for name in index if name is not None and canonical(str(name)) in BY_NAME]
     if hidden:
         found = f"{listed(hidden)} in its index"
         fault = Fault("the DataFrame", "must have its columns as columns", found, "Call reset_index() first.")
         raise InputError("DataFrame", [fault])
     return conform(columns, Findings("DataFrame"))
-
-
-def _series(series: Any) -> Any:
-    """Return a pandas column as an array; pandas' own types of missing values as None."""
-    return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.to_numpy(dtype=object, na_value=None)
 
 
 def _neighbours(path: Path) -> list[str]:

@@ -32,6 +32,10 @@ FORMAT = 1
 PACK_AT = 256
 _MOST_PACKED = 8
 _TRIES = 50
+_REMEDY = (
+    "If the wrong one stands in a small file of its own, delete that file; a packed one holds other rungs too: "
+    "there, write the good rows to a new store."
+)
 _MOST_ENGINES = 8
 _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
@@ -111,7 +115,7 @@ class Shards:
         if len(np.unique(keys)) == len(keys):
             return columns
         every = self._gathered(_ALL, sources=True)
-        refuse_contradictions(every, f"{self.store} holds", "Delete the file that holds the wrong one.")
+        refuse_contradictions(every, f"{self.store} holds", _REMEDY)
         return {name: values for name, values in _once(every).items() if name in columns}
 
     def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array]:
@@ -192,7 +196,7 @@ class Shards:
                 raise
             return 0  # another process packed them first
         # Packed together, contradicting rows could not be told apart by their files any more.
-        refuse_contradictions(rows, f"{self.store} holds", "Delete the file that holds the wrong one.")
+        refuse_contradictions(rows, f"{self.store} holds", _REMEDY)
         rows = _once(rows)
         packed = self._publish(rows, "packed.")
         if len(self._rows([packed], ("rung",))["rung"]) != len(rows["rung"]):

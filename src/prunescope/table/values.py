@@ -48,7 +48,8 @@ def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.flo
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64), np.empty(0, np.int64)
     try:
-        return np.array([float(value) for value in values], np.float64), np.empty(0, np.int64)
+        if not any(isinstance(value, str) and "_" in value for value in values):  # float() would read 1_1 as 11
+            return np.array([float(value) for value in values], np.float64), np.empty(0, np.int64)
     except (ValueError, TypeError, OverflowError):
         pass
     numbers = np.full(len(values), np.nan)
@@ -69,14 +70,32 @@ def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.flo
 
 def parsed(value: object) -> float | None:
     """Return a number as written, NaN where nothing is written, None where it is no number."""
-    if value is None:
+    if value is None or _is_na(value):
         return math.nan
     if isinstance(value, str) and value.strip().lower() in MISSING:
         return math.nan
+    if isinstance(value, str) and "_" in value:
+        return None
     try:
         return float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _is_na(value: object) -> bool:
+    """Whether a value is pandas' own missing one, which can be compared with nothing."""
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def plain_column(values: Any) -> Any:
+    """Return a column of pandas, polars or Arrow as an array or a list, None where they say that a value is missing."""
+    if hasattr(values, "dtype") and hasattr(values, "to_numpy") and hasattr(values, "index"):
+        plain = isinstance(values.dtype, np.dtype)
+        return values.to_numpy() if plain else values.to_numpy(dtype=object, na_value=None)
+    for name in ("to_list", "to_pylist"):
+        if hasattr(values, name) and not isinstance(values, np.ndarray):
+            return getattr(values, name)()
+    return values
 
 
 def _check_range(column: Column, numbers: NDArray[np.float64], findings: Findings) -> None:
@@ -139,7 +158,7 @@ def text_array(values: Any) -> Array:
 
 
 def _text(value: object) -> str | None:
-    if value is None or value == "" or value != value:
+    if value is None or _is_na(value) or value == "" or value != value:
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_INTEGER:
         return str(int(value))
@@ -194,6 +213,13 @@ def _guessed(values: list[Any]) -> Array:
             return np.array([str(value).strip().lower() == "true" for value in values], bool)
         return text_array(values)
     array = np.array(numbers, np.float64) + 0.0
+    texts = [value.strip().lower().lstrip("+-") for value in values if isinstance(value, str)]
+    long = any(len(text) > 15 and text.isdigit() and int(text) > LARGEST_INTEGER for text in texts)
+    too_large = any(text not in ("inf", "infinity") for text in texts) and bool(
+        np.isinf(array).sum() > sum(text in ("inf", "infinity") for text in texts)
+    )
+    if texts and (long or too_large):
+        return text_array(values)  # names written in digits: as numbers, different ones would become one
     whole = np.isfinite(array).all() and (np.floor(array) == array).all() and np.abs(array).max() <= LARGEST_INTEGER
     if whole and not any("." in str(value) or "e" in str(value).lower() for value in values):
         return array.astype(np.int64)
@@ -219,7 +245,12 @@ def gaps_filled(values: Any) -> Array:
 
 
 def widened(values: Array) -> Array:
-    """Return integers as int64 and floats as float64."""
+    """Return integers as int64, floats as float64, and what is neither text, number nor flag as text."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
-    return values.astype(np.float64) if values.dtype.kind == "f" else values
+    if values.dtype.kind in "fb":
+        return values.astype(np.float64) if values.dtype.kind == "f" else values
+    plain = values.tolist() if values.dtype.kind == "O" else values.astype(str).tolist()
+    texts = np.empty(len(plain), object)
+    texts[:] = [value if value is None or isinstance(value, str) else str(value) for value in plain]
+    return texts
