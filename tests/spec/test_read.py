@@ -272,3 +272,10 @@ def test_a_list_of_many_values_is_refused_at_once() -> None:
 def test_marks_in_comments_and_short_texts_do_not_hide_lines(comment: str) -> None:
     text = SOUND.replace('"mine"', '"a ' + "'" * 3 + f' b" {comment}').replace("batch = 128", "batch = 0")
     assert list(faults(text)) == ["recipe.batch (line 11)"]
+
+
+def test_learning_from_a_treatment_with_a_fault_of_its_own_is_no_fault() -> None:
+    text = SOUND.replace(
+        'kind = "imp"', 'kind = "imp"\nscope = "globl"\n[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"'
+    )
+    assert only_fault(text).hint == "Did you mean 'global'?"

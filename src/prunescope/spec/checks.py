@@ -45,10 +45,12 @@ def study_faults(
     replicates: int,
     locate: Locate,
     unsound: Set[str] = frozenset(),
+    unsound_treatments: Set[str] = frozenset(),
 ) -> Iterator[Fault]:
     """Every rule between parts, over the parts that are sound: keyed by their position in the file.
 
-    ``unsound`` names keys of the recipe whose value is only a stand-in.
+    ``unsound`` names keys of the recipe whose value is only a stand-in, ``unsound_treatments`` treatments that the
+    study has but that could not be read.
     """
     too_many = list(size_faults(axes.values(), len(treatments), replicates, locate))
     if too_many:
@@ -58,7 +60,7 @@ def study_faults(
         yield from (fault for keys, fault in _recipe_rules(recipe, locate) if not unsound & keys)
     yield from axes_faults(axes, locate)
     yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
-    yield from treatment_faults(treatments, locate)
+    yield from treatment_faults(treatments, locate, unsound_treatments)
 
 
 def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fault]]:
@@ -141,7 +143,9 @@ def example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Loca
                     yield Fault(place, must, f"{asked} = {resolved}" if isinstance(asked, str) else str(asked))
 
 
-def treatment_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Iterator[Fault]:
+def treatment_faults(
+    treatments: Mapping[int, Treatment], locate: Locate, elsewhere: Set[str] = frozenset()
+) -> Iterator[Fault]:
     """Rules within and between treatments: keys that fit the kind, known scores, distinct names, no cycle."""
     labels = [treatment.label for treatment in treatments.values()]
     seen: set[str] = set()
@@ -178,7 +182,7 @@ def treatment_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Ite
             if treatment.learns_from is None:
                 must = "must name the treatment to learn from"
                 yield Fault(at("learns_from"), must, hint=f"This study has {listed(map(repr, labels))}.")
-            elif treatment.learns_from not in labels:
+            elif treatment.learns_from not in labels and treatment.learns_from not in elsewhere:
                 must = "must name a treatment of this study"
                 hint = nearest(treatment.learns_from, labels) or f"It has {listed(map(repr, labels))}."
                 yield Fault(at("learns_from"), must, clipped(treatment.learns_from), hint)

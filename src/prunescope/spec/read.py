@@ -99,7 +99,9 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         stand_in, unsound = _sound_recipe(content["recipe"])
     treatments = _many(Treatment, content, "treatments", locate, faults)
     replicates = head.replicates if head else 1
-    faults += checks.study_faults(axes, stand_in, treatments, replicates, locate, unsound)
+    faults += checks.study_faults(
+        axes, stand_in, treatments, replicates, locate, unsound, _named(content) if faults else set()
+    )
     if head is None or recipe is None or faults:
         raise InputError(source, sorted(faults, key=_line))
     return Study(
@@ -108,6 +110,13 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         treatments=tuple(treatments.values()),
         **head.model_dump(exclude={"format"}),
     )
+
+
+def _named(content: Mapping[str, Any]) -> set[str]:
+    """Return what the treatments of a study are called, sound or not."""
+    entries = content.get("treatments")
+    tables = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+    return {str(entry.get("name") or entry.get("kind")) for entry in tables}
 
 
 def _part(
