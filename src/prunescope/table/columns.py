@@ -146,10 +146,5 @@ def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Find
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rows = np.flatnonzero(first[inverse] != np.arange(len(codes)))
     if len(rows):
-        originals = listed(findings.numbers(first[inverse][rows]), 4)
-        findings.add(
-            f"{findings.unit}{'' if len(rows) == 1 else 's'} {listed(findings.numbers(rows), 4)}",
-            "must not repeat a rung that stands there already",
-            f"the same {listed(key, 6)} as in {findings.unit}{'' if len(rows) == 1 else 's'} {originals}",
-            hint,
-        )
+        found = f"the same {listed(key, 6)} as in {findings.lines(first[inverse][rows])}"
+        findings.add(findings.lines(rows), "must not repeat a rung that stands there already", found, hint)

@@ -209,6 +209,7 @@ ALIASES = {"error": "test_error"}
 # What the laws need of anybody's file. A store's rows have every stored column.
 NEEDED = ("density", "test_error")
 STORED = tuple(column for column in COLUMNS if column.group is not Group.DERIVED)
+STORED_NAMES = tuple(column.name for column in STORED)
 CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is Group.CONFIGURATION)
 
 # When, where and for whom a rung was trained. Two rows for one rung may differ here; elsewhere they contradict.

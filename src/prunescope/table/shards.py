@@ -26,7 +26,7 @@ from prunescope.errors import ConflictError, DamageError, PrunescopeError, count
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
 from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
 from prunescope.table.findings import Array
-from prunescope.table.schema import CIRCUMSTANCES, RESULTS, STORED, Kind
+from prunescope.table.schema import CIRCUMSTANCES, RESULTS, STORED, STORED_NAMES, Kind
 
 FORMAT = 1
 PACK_AT = 256
@@ -41,7 +41,6 @@ _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
 _KEY = ("ladder", "rung")
-_ALL = tuple(column.name for column in STORED)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Shards:
 
     def write(self, columns: Mapping[str, Array]) -> str:
         """Write rows as one new shard and return its name; when this returns, the rows are on the disk."""
-        return self._publish({name: columns[name] for name in _ALL}, "")
+        return self._publish({name: columns[name] for name in STORED_NAMES}, "")
 
     def _publish(self, columns: Mapping[str, Array], kind: str) -> str:
         draft = new_draft(self.store, ".parquet")
@@ -114,7 +113,7 @@ class Shards:
         keys = columns.pop("__key")
         if len(np.unique(keys)) == len(keys):
             return columns
-        every = self._gathered(_ALL, sources=True)
+        every = self._gathered(STORED_NAMES, sources=True)
         refuse_contradictions(every, f"{self.store} holds", _REMEDY)
         return {name: values for name, values in _once(every).items() if name in columns}
 
@@ -190,7 +189,7 @@ class Shards:
             self._verify(now.all)
             if len(sources) < 2:
                 return 0
-            rows = self._rows(sources, _ALL, sources=True)
+            rows = self._rows(sources, STORED_NAMES, sources=True)
         except FileNotFoundError:
             if set(sources) <= set(self.listing().all):
                 raise
@@ -211,10 +210,10 @@ class Shards:
 def _once(rows: Mapping[str, Array]) -> dict[str, Array]:
     """Return rows without copies: of those for one rung, the one that started first."""
     with connection() as opened:
-        register(opened, "copies", {name: rows[name] for name in _ALL})
+        register(opened, "copies", {name: rows[name] for name in STORED_NAMES})
         return fetch(
             opened,
-            f"select {listing_of(_ALL)} from copies "
+            f"select {listing_of(STORED_NAMES)} from copies "
             f"qualify row_number() over (partition by {listing_of(_KEY)} order by {listing_of(CIRCUMSTANCES)}) = 1 "
             "order by ladder, rung",
         )

@@ -34,7 +34,7 @@ from prunescope.table.durable import is_own, new_draft, open_to_all, publish_byt
 from prunescope.table.engine import answer, mentioned
 from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import sorted_rows
-from prunescope.table.schema import CONFIGURATION, STORED
+from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.table import Table
 
@@ -71,7 +71,7 @@ def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
     for position, ladder in enumerate(columns["ladder"]):
         if not isinstance(ladder, str) or not IDENTITY.fullmatch(ladder):
             findings.add(f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladder))
-    return conform(columns, findings, [column.name for column in STORED])
+    return conform(columns, findings, STORED_NAMES)
 
 
 def is_store(path: Path) -> bool:
@@ -158,14 +158,14 @@ class Store:
         if not rows:
             return 0
         findings = Findings(f"rungs for {self.path}")
-        known = [column.name for column in STORED]
-        for name in sorted({name for row in rows for name in row} - set(known)):
-            findings.add(f"column {name!r}", "must be a stored column of the schema", hint=nearest(name, known))
+        for name in sorted({name for row in rows for name in row} - set(STORED_NAMES)):
+            hint = nearest(name, STORED_NAMES)
+            findings.add(f"column {name!r}", "must be a stored column of the schema", hint=hint)
         for column in STORED:
             if not column.optional and any(column.name not in row for row in rows):
                 findings.add(f"column {column.name!r}", "must be in every row")
         findings.raise_if_any()
-        columns = {name: [row.get(name) for row in rows] for name in known}
+        columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
         table = _conform(columns, findings)
         self.shards.write(table.columns)
         self._written += 1
@@ -188,8 +188,7 @@ class Store:
         where
             Condition in SQL, such as ``"depth = 20 and density < 0.5"``; unpruned errors are taken before it applies.
         """
-        names = [column.name for column in STORED]
-        columns = self.shards.load(names)
+        columns = self.shards.load(STORED_NAMES)
         if not len(columns["ladder"]):
             hint = "Nothing was finished here yet."
             raise InputError(str(self.path), [Fault("the store", "must hold one rung or more", "none", hint)])
@@ -203,9 +202,8 @@ class Store:
 
         ``Store("runs/digits").query("select width, min(error) as best from rungs group by width")``
         """
-        stored = [column.name for column in STORED]
-        columns = self.shards.load(mentioned(stored, sql))
-        return Table(answer(columns, sql, str(self.path), stored), str(self.path))
+        columns = self.shards.load(mentioned(STORED_NAMES, sql))
+        return Table(answer(columns, sql, str(self.path), STORED_NAMES), str(self.path))
 
     def done(self) -> dict[str, frozenset[int]]:
         """Return which rungs of which ladders are finished."""
