@@ -114,7 +114,8 @@ def _check_range(column: Column, numbers: NDArray[np.float64], findings: Finding
         told = numbers[~np.isnan(numbers)]
         found = f"{told.min():g} to {told.max():g}"
         must = f"must be a fraction {bounds}"
-        findings.add(f"column {column.name!r}", must, found, "It looks like percent: divide the column by 100.")
+        shown = findings.spelled.get(column.name, column.name)
+        findings.add(f"column {shown!r}", must, found, "It looks like percent: divide the column by 100.")
         return
     rows = np.flatnonzero(outside)
     findings.at_rows(column.name, rows, f"must be {_words(bounds)}", numbers[rows].tolist())
