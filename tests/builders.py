@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
+
+from prunescope.spec import Study, parse_study, preset_text
+from prunescope.table import Store
 
 PRUNABLE = 10_000
 
@@ -58,3 +62,25 @@ def rung(ladder: int = 0, number: int = 0, /, **changes: Any) -> dict[str, Any]:
 def expected_error(ladder: int, number: int) -> float:
     """Return the test error that `rung` gives."""
     return min(0.9, 0.05 + 0.001 * (ladder % 7) + 0.02 * number)
+
+
+def filled(path: Path, ladders: int = 3, rungs: int = 4, **changes: Any) -> Store:
+    """Return a store with some ladders, written rung by rung."""
+    made = Store(path, create=True)
+    for ladder in range(ladders):
+        for number in range(rungs):
+            made.write([rung(ladder, number, **changes)])
+    return made
+
+
+def files(root: Path) -> set[str]:
+    """Return the paths of all files below a folder."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def small_study(levels: int = 2) -> Study:
+    """Return a study of four ladders."""
+    text = (
+        preset_text("digits").replace("replicates = 8", "replicates = 2").replace("levels = 20", f"levels = {levels}")
+    )
+    return parse_study(text.replace("[0.1, 0.2, 0.4]", "0.1").replace('["all", "1/2", "1/4"]', '["all", "1/2"]'))

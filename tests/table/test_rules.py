@@ -118,7 +118,10 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("density\terror\n1\t0.1\n", "must separate columns by commas; found tabs"),
         ("density error\n1 0.1\n", "must separate columns by commas; found white space"),
         ("density;error\n0,8;0,1\n", "Write decimals with a point, not a comma."),
-        ("density,error\n1,8.7\n0.5,12.1\n", "column 'error': must be a fraction in [0, 1]; found 8.7 to 12.1. It looks like percent"),
+        (
+            "density,error\n1,8.7\n0.5,12.1\n",
+            "column 'error': must be a fraction in [0, 1]; found 8.7 to 12.1. It looks like percent",
+        ),
         ("density,error\n100,0.1\n80,0.1\n0.5,0.9\n", "column 'density': must be a fraction in (0, 1]"),
         ("density,error\n1,8.7%\n", "Write 0.5 for 50 %."),
         ("density,error\n1,\n", "column 'error', line 2: must have a value in every row"),

@@ -1,4 +1,4 @@
-"""The store: rows and arrays written once, read checked, merged, claimed; and what hostile folders get."""
+"""The store: rows and arrays written once and read checked; and what hostile folders get."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,32 +16,11 @@ import numpy as np
 import pytest
 
 from prunescope.errors import ConflictError, DamageError, InputError, PrunescopeError
-from prunescope.spec import Study, parse_study, preset_text
-from prunescope.table import STORED, Keep, Store, merge, read_table, status
+from prunescope.table import STORED, Keep, Store, read_table
 from prunescope.table.shards import PACK_AT, Listing, Shards
-from tests.builders import ladder_identity, rung
+from tests.builders import files, filled, ladder_identity, rung, small_study
 
 LADDER = ladder_identity(0)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", create=True)
-
-
-def filled(path: Path, ladders: int = 3, rungs: int = 4, **changes: Any) -> Store:
-    made = Store(path, create=True)
-    for ladder in range(ladders):
-        for number in range(rungs):
-            made.write([rung(ladder, number, **changes)])
-    return made
-
-
-def files(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-
-
-# -------------------------------------------------------------------------------------------- rows
 
 
 def test_rows_come_back_as_they_were_written_in_one_order(tmp_path: Path) -> None:
@@ -325,9 +303,6 @@ def test_rows_of_a_newer_format_are_not_guessed_at(tmp_path: Path) -> None:
         store.table()
 
 
-# -------------------------------------------------------------------------------------------- folders
-
-
 def test_a_folder_with_other_files_is_not_made_a_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="a folder with other files"):
@@ -365,9 +340,6 @@ def test_a_folder_with_odd_letters_holds_a_store(tmp_path: Path) -> None:
     assert len(store.table()) == 12
     assert store.pack() == 12
     assert len(store.table()) == 12
-
-
-# -------------------------------------------------------------------------------------------- arrays
 
 
 def test_arrays_come_back_bit_for_bit(store: Store) -> None:
@@ -416,190 +388,3 @@ def test_no_identity_leads_out_of_the_store(store: Store, name: str) -> None:
         with pytest.raises(InputError, match="32 hexadecimal digits"):
             act()
     assert files(store.path.parent) == before
-
-
-# -------------------------------------------------------------------------------------------- merge
-
-
-def test_stores_are_joined(tmp_path: Path) -> None:
-    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 4)
-    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
-    other.write_arrays("checkpoints", ladder_identity(3), 1, {"mask": np.ones(3)})
-    other.begin(parse_study(preset_text("digits")))
-    other.fail(ladder_identity(3), 2, "ran out of memory")
-    into = Store(tmp_path / "into", create=True)
-    assert merge(into, [one, other]) == 16
-    assert into.table() == other.table()
-    assert into.has_arrays("examples", LADDER, 0)
-    assert into.has_arrays("checkpoints", ladder_identity(3), 1)
-    assert [study.name for study in into.studies()] == ["digits"]
-    assert into.failures()[0].words == "ran out of memory"
-    assert merge(into, [one, other]) == 0
-
-
-def test_stores_that_contradict_each_other_are_not_joined(tmp_path: Path) -> None:
-    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 2, test_loss=0.6)
-    into = Store(tmp_path / "into", create=True)
-    with pytest.raises(ConflictError, match="different results for 8 rungs") as told:
-        merge(into, [one, other])
-    assert "Nothing was merged" in str(told.value)
-    assert files(into.path) == {"store.json"}
-
-
-def test_stores_whose_arrays_differ_are_not_joined(tmp_path: Path) -> None:
-    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
-    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
-    other.write_arrays("examples", LADDER, 0, {"loss": np.ones(3)})
-    before = files(one.path)
-    with pytest.raises(ConflictError, match="different arrays"):
-        merge(one, [other])
-    assert files(one.path) == before
-
-
-def test_a_merge_copies_nothing_but_a_stores_own_files(tmp_path: Path) -> None:
-    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 2)
-    secret = tmp_path / "secret"
-    secret.write_text("not for the store")
-    (other.path / "rungs" / "evil.sh").write_text("rm -rf")
-    (other.path / "examples" / LADDER).symlink_to(tmp_path)
-    (other.path / "studies" / f"{'0' * 32}.{'0' * 40}.toml").symlink_to(secret)
-    assert merge(one, [other]) == 4
-    assert not any("evil" in name or "secret" in name or "toml" in name for name in files(one.path))
-
-
-def test_rows_that_no_reader_accepts_are_not_merged(tmp_path: Path) -> None:
-    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
-    table = other.table().where("rung = 0")
-    for name, value in (("rung", np.full(1, -1)), ("ladder", np.full(1, "../../x", object))):
-        for path in (other.path / "rungs").iterdir():
-            path.unlink()
-        other.shards.write({column.name: table[column.name] for column in STORED} | {name: value})
-        with pytest.raises(InputError):
-            merge(one, [Store(other.path)])
-    assert len(one.table()) == 4
-
-
-def test_a_store_is_not_merged_with_itself(tmp_path: Path) -> None:
-    store = filled(tmp_path / "one", 1)
-    with pytest.raises(InputError, match="must differ"):
-        merge(store, [Store(tmp_path / "one" / ".." / "one")])
-
-
-# -------------------------------------------------------------------------------------------- status and claims
-
-
-def small_study(levels: int = 2) -> Study:
-    text = (
-        preset_text("digits").replace("replicates = 8", "replicates = 2").replace("levels = 20", f"levels = {levels}")
-    )
-    return parse_study(text.replace("[0.1, 0.2, 0.4]", "0.1").replace('["all", "1/2", "1/4"]', '["all", "1/2"]'))
-
-
-def test_status_is_derived_from_the_files(store: Store) -> None:
-    study = small_study()
-    store.begin(study)
-    first, second, third, fourth = (ladder.identity for ladder in study.ladders)
-    store.write([rung(0, number, ladder=first) for number in range(3)])
-    store.write([rung(0, 0, ladder=second), rung(7, 0)])
-    store.fail(second, 1, "diverged")
-    store.fail(first, 2, "made good since")
-    with store.claim(third) as free:
-        assert free
-        found = status(store)
-    progress = found.studies[0]
-    assert (progress.done, progress.running, progress.failed, progress.left) == (1, 1, 1, 1)
-    assert (progress.rungs_done, progress.rungs) == (4, 12)
-    assert [failure.words for failure in progress.failures] == ["diverged"]
-    assert (found.rungs, found.strays) == (5, 1)
-    assert fourth not in store.done()
-
-
-def test_looking_who_works_takes_no_claim_away(store: Store) -> None:
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.is_set():
-            store.running()
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    try:
-        for _ in range(300):
-            with store.claim(LADDER) as free:
-                assert free
-    finally:
-        stop.set()
-        looker.join()
-
-
-def test_a_claim_does_not_live_on_in_a_forked_child(store: Store) -> None:
-    program = (
-        "import os, sys, time; from prunescope.table import Store\n"
-        "with Store(sys.argv[1]).claim(sys.argv[2]) as free:\n"
-        "    child = os.fork()\n"
-        "    if child == 0: sys.stdin.read(); os._exit(0)\n"
-        "    print('held', flush=True); os.kill(os.getpid(), 9)"
-    )
-    command = [sys.executable, "-c", program, str(store.path), LADDER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        holder.wait()
-        with store.claim(LADDER) as free:
-            assert free
-
-
-def test_the_latest_failure_of_a_ladder_is_told(store: Store) -> None:
-    study = small_study()
-    store.begin(study)
-    for number in range(6):
-        store.fail(study.ladders[0].identity, 0, f"trouble {number}")
-    assert [failure.words for failure in status(store).studies[0].failures] == ["trouble 5"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"[]", b"{}", b"junk", b"\xff", b"[" * 100_000, b'{"ladder": 1e999, "rung": "x", "words": 1, "when": 1}'],
-)
-def test_a_strangers_notes_of_failure_are_refused_in_words(store: Store, content: bytes) -> None:
-    from prunescope.table.durable import publish_bytes
-
-    publish_bytes(store.path, store.path / "failures", LADDER, ".json", content)
-    with pytest.raises(PrunescopeError):
-        store.failures()
-
-
-def test_links_inside_a_store_are_not_followed(store: Store, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (store.path / "examples" / LADDER).symlink_to(elsewhere)
-    with pytest.raises(InputError, match="a link"):
-        store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
-    (store.path / "claims" / f"{LADDER}.lock").symlink_to(elsewhere / "lock")
-    with pytest.raises(OSError, match="symbolic"), store.claim(LADDER):
-        pass
-    assert not list(elsewhere.iterdir())
-
-
-def test_a_claim_ends_with_its_holder(store: Store) -> None:
-    with store.claim(LADDER) as free:
-        assert free
-        assert store.running() == {LADDER}
-        with store.claim(LADDER) as again:
-            assert not again
-    assert store.running() == frozenset()
-    program = (
-        "import os, sys; from prunescope.table import Store\n"
-        "with Store(sys.argv[1]).claim(sys.argv[2]) as free: assert free; os.kill(os.getpid(), 9)"
-    )
-    killed = subprocess.run([sys.executable, "-c", program, str(store.path), LADDER], check=False)
-    assert killed.returncode == -9
-    with store.claim(LADDER) as free:
-        assert free
-
-
-def test_studies_come_back_in_every_version(store: Store) -> None:
-    store.begin(small_study(2))
-    store.begin(small_study(5))
-    store.begin(small_study(5))
-    assert [study.recipe.levels for study in store.studies()] in ([2, 5], [5, 2])

@@ -1,0 +1,79 @@
+"""Stores joined: everything of theirs, nothing else, and never a contradiction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.errors import ConflictError, InputError
+from prunescope.spec import parse_study, preset_text
+from prunescope.table import STORED, Store, merge
+from tests.builders import files, filled, ladder_identity
+
+LADDER = ladder_identity(0)
+
+
+def test_stores_are_joined(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 4)
+    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    other.write_arrays("checkpoints", ladder_identity(3), 1, {"mask": np.ones(3)})
+    other.begin(parse_study(preset_text("digits")))
+    other.fail(ladder_identity(3), 2, "ran out of memory")
+    into = Store(tmp_path / "into", create=True)
+    assert merge(into, [one, other]) == 16
+    assert into.table() == other.table()
+    assert into.has_arrays("examples", LADDER, 0)
+    assert into.has_arrays("checkpoints", ladder_identity(3), 1)
+    assert [study.name for study in into.studies()] == ["digits"]
+    assert into.failures()[0].words == "ran out of memory"
+    assert merge(into, [one, other]) == 0
+
+
+def test_stores_that_contradict_each_other_are_not_joined(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 2, test_loss=0.6)
+    into = Store(tmp_path / "into", create=True)
+    with pytest.raises(ConflictError, match="different results for 8 rungs") as told:
+        merge(into, [one, other])
+    assert "Nothing was merged" in str(told.value)
+    assert files(into.path) == {"store.json"}
+
+
+def test_stores_whose_arrays_differ_are_not_joined(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
+    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    other.write_arrays("examples", LADDER, 0, {"loss": np.ones(3)})
+    before = files(one.path)
+    with pytest.raises(ConflictError, match="different arrays"):
+        merge(one, [other])
+    assert files(one.path) == before
+
+
+def test_a_merge_copies_nothing_but_a_stores_own_files(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 2)
+    secret = tmp_path / "secret"
+    secret.write_text("not for the store")
+    (other.path / "rungs" / "evil.sh").write_text("rm -rf")
+    (other.path / "examples" / LADDER).symlink_to(tmp_path)
+    (other.path / "studies" / f"{'0' * 32}.{'0' * 40}.toml").symlink_to(secret)
+    assert merge(one, [other]) == 4
+    assert not any("evil" in name or "secret" in name or "toml" in name for name in files(one.path))
+
+
+def test_rows_that_no_reader_accepts_are_not_merged(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
+    table = other.table().where("rung = 0")
+    for name, value in (("rung", np.full(1, -1)), ("ladder", np.full(1, "../../x", object))):
+        for path in (other.path / "rungs").iterdir():
+            path.unlink()
+        other.shards.write({column.name: table[column.name] for column in STORED} | {name: value})
+        with pytest.raises(InputError):
+            merge(one, [Store(other.path)])
+    assert len(one.table()) == 4
+
+
+def test_a_store_is_not_merged_with_itself(tmp_path: Path) -> None:
+    store = filled(tmp_path / "one", 1)
+    with pytest.raises(InputError, match="must differ"):
+        merge(store, [Store(tmp_path / "one" / ".." / "one")])

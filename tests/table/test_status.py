@@ -1,0 +1,127 @@
+"""How far a store is, who works on what, and what went wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.table import Store, status
+from tests.builders import ladder_identity, rung, small_study
+
+LADDER = ladder_identity(0)
+
+
+def test_status_is_derived_from_the_files(store: Store) -> None:
+    study = small_study()
+    store.begin(study)
+    first, second, third, fourth = (ladder.identity for ladder in study.ladders)
+    store.write([rung(0, number, ladder=first) for number in range(3)])
+    store.write([rung(0, 0, ladder=second), rung(7, 0)])
+    store.fail(second, 1, "diverged")
+    store.fail(first, 2, "made good since")
+    with store.claim(third) as free:
+        assert free
+        found = status(store)
+    progress = found.studies[0]
+    assert (progress.done, progress.running, progress.failed, progress.left) == (1, 1, 1, 1)
+    assert (progress.rungs_done, progress.rungs) == (4, 12)
+    assert [failure.words for failure in progress.failures] == ["diverged"]
+    assert (found.rungs, found.strays) == (5, 1)
+    assert fourth not in store.done()
+
+
+def test_looking_who_works_takes_no_claim_away(store: Store) -> None:
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            store.running()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(300):
+            with store.claim(LADDER) as free:
+                assert free
+    finally:
+        stop.set()
+        looker.join()
+
+
+def test_a_claim_does_not_live_on_in_a_forked_child(store: Store) -> None:
+    program = (
+        "import os, sys, time; from prunescope.table import Store\n"
+        "with Store(sys.argv[1]).claim(sys.argv[2]) as free:\n"
+        "    child = os.fork()\n"
+        "    if child == 0: sys.stdin.read(); os._exit(0)\n"
+        "    print('held', flush=True); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", program, str(store.path), LADDER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        holder.wait()
+        with store.claim(LADDER) as free:
+            assert free
+
+
+def test_the_latest_failure_of_a_ladder_is_told(store: Store) -> None:
+    study = small_study()
+    store.begin(study)
+    for number in range(6):
+        store.fail(study.ladders[0].identity, 0, f"trouble {number}")
+    assert [failure.words for failure in status(store).studies[0].failures] == ["trouble 5"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"{}", b"junk", b"\xff", b"[" * 100_000, b'{"ladder": 1e999, "rung": "x", "words": 1, "when": 1}'],
+)
+def test_a_strangers_notes_of_failure_are_refused_in_words(store: Store, content: bytes) -> None:
+    from prunescope.table.durable import publish_bytes
+
+    publish_bytes(store.path, store.path / "failures", LADDER, ".json", content)
+    with pytest.raises(PrunescopeError):
+        store.failures()
+
+
+def test_links_inside_a_store_are_not_followed(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (store.path / "examples" / LADDER).symlink_to(elsewhere)
+    with pytest.raises(InputError, match="a link"):
+        store.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    (store.path / "claims" / f"{LADDER}.lock").symlink_to(elsewhere / "lock")
+    with pytest.raises(OSError, match="symbolic"), store.claim(LADDER):
+        pass
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_claim_ends_with_its_holder(store: Store) -> None:
+    with store.claim(LADDER) as free:
+        assert free
+        assert store.running() == {LADDER}
+        with store.claim(LADDER) as again:
+            assert not again
+    assert store.running() == frozenset()
+    program = (
+        "import os, sys; from prunescope.table import Store\n"
+        "with Store(sys.argv[1]).claim(sys.argv[2]) as free: assert free; os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(store.path), LADDER], check=False)
+    assert killed.returncode == -9
+    with store.claim(LADDER) as free:
+        assert free
+
+
+def test_studies_come_back_in_every_version(store: Store) -> None:
+    store.begin(small_study(2))
+    store.begin(small_study(5))
+    store.begin(small_study(5))
+    assert [study.recipe.levels for study in store.studies()] in ([2, 5], [5, 2])
