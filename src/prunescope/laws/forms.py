@@ -32,11 +32,17 @@ PARAMETERS = {
     parameter.name: parameter
     for parameter in (
         Parameter("eps_up", "error of the high plateau, where almost everything is pruned", 0.0, 1.0),
-        Parameter("gamma", "slope of the power-law region on log-log axes", 1e-3, 1e3),
-        Parameter("p", "density at which the high plateau turns into the power law", 1e-12, 1e3),
-        Parameter("p_prime", "invariant at which the high plateau turns into the power law", 1e-12, 1e6),
+        Parameter("gamma", "slope of the power-law region on log-log axes", 0.05, 50.0),
+        Parameter("p", "density at which the high plateau turns into the power law", 1e-9, 1e3),
+        Parameter("p_prime", "invariant at which the high plateau turns into the power law", 1e-12, 1e9),
         Parameter("phi", "how depth trades against density: exponent of depth in the invariant", -10.0, 10.0),
         Parameter("psi", "how width trades against density: exponent of width in the invariant", -10.0, 10.0),
+        Parameter("eps_0", "error of guessing", 0.0, 1.0),
+        Parameter("a", "error that comes of few examples: factor of its power law", 1e-12, 1e12),
+        Parameter("alpha", "error that comes of few examples: its exponent", 0.01, 10.0),
+        Parameter("b", "error that comes of small size: factor of its power law", 1e-12, 1e12),
+        Parameter("beta", "error that comes of small size: its exponent", 0.01, 10.0),
+        Parameter("c", "error that neither examples nor size remove", 1e-9, 1.0),
     )
 }
 

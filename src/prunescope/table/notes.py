@@ -11,7 +11,7 @@ from prunescope.table.findings import Array
 from prunescope.table.groups import configuration_codes, group_codes, unpruned
 from prunescope.table.schema import BY_NAME
 
-_REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
+REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
 
 def notes_on(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:
@@ -32,7 +32,7 @@ def notes_on(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterat
                 "further replicates, in the order of the file"
             )
         for name in columns:
-            if name.lower() in _REPETITIONS:
+            if name.lower() in REPETITIONS:
                 yield f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such"
     missing = int(np.count_nonzero(np.isnan(columns["unpruned_error"])))
     if missing:
@@ -59,7 +59,7 @@ def _mixtures(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Itera
     for name in columns:
         values = rows[name]
         measured = values.dtype.kind == "f" and len(np.unique(values)) == len(values)  # as another error would be
-        if name in BY_NAME or name.lower() in _REPETITIONS or measured:
+        if name in BY_NAME or name.lower() in REPETITIONS or measured:
             continue
         both = group_codes({"configuration": configurations, name: rows[name]}, ("configuration", name))
         if both.max() > configurations.max():

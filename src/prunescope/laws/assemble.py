@@ -1,0 +1,204 @@
+"""From a batch of solved fits to results: deviations, regions, the spread of single networks, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.laws.batch import Numbers, Pruned, to_parameters
+from prunescope.laws.intervals import Task, Uncertainty
+from prunescope.laws.kinds import DENSE
+from prunescope.laws.results import Convergence, Fit, Interval, Region
+from prunescope.laws.search import Found
+from prunescope.laws.solve import deviation
+from prunescope.laws.words import GAP, Evidence, bias_words, gap_words, warnings
+
+REGIONS = ("plateau", "power law", "saturation")
+# Rows below which a region's own spread is not trusted.
+ENOUGH_ROWS = 20
+# A bias is worth a sentence beyond this share of the half-width of its interval.
+PULLED = 0.5
+
+
+def region_of(theta: Numbers, log_size: Numbers, log_unpruned: Numbers) -> NDArray[np.int64]:
+    """Return 0 on the low plateau, 1 along the power law, 2 on the high plateau, as Eq. 1 and 2 bend.
+
+    The high plateau reaches from size 0 to ``p``, the low one begins at ``p (eps_up / eps_np)^(1/gamma)``. ``theta``
+    holds one fit a row.
+    """
+    log_up, log_gamma, log_p = (theta[:, [column]] for column in range(3))
+    begins = log_p + np.maximum(log_up - log_unpruned, 0) / np.exp(log_gamma)
+    return np.where(log_size >= begins, 0, np.where(log_size <= log_p, 2, 1))
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Sums over the points of each region of each fit."""
+
+    count: Numbers
+    mean: Numbers
+    std: Numbers
+
+
+def _tally(region: NDArray[np.int64], values: Numbers, present: NDArray[np.bool_]) -> _Tally:
+    fits = len(region)
+    index = (np.arange(fits)[:, None] * 3 + region)[present]
+    chosen = values[present]
+    count, first, second = (
+        np.bincount(index, weights, 3 * fits).reshape(fits, 3) for weights in (None, chosen, chosen**2)
+    )
+    safe = np.maximum(count, 1)
+    return _Tally(count, first / safe, np.sqrt(np.maximum(second / safe - (first / safe) ** 2, 0)))
+
+
+def assembled(task: Task, found: Found, known: Sequence[Uncertainty], chance: float | None) -> list[Fit]:
+    """Return the results of a batch."""
+    law, side_by_side, theta = task.law, task.side_by_side, task.solved.theta
+    points, present, names = side_by_side.points, side_by_side.present, law.parameters
+    residual, _ = deviation(law.form, points, theta)
+    log_size = points.density
+    if law.family:
+        log_size = log_size + theta[:, [3]] * points.depth + theta[:, [4]] * points.width
+    bends = isinstance(law.form, Pruned)
+    region = region_of(theta, log_size, points.unpruned) if bends else np.ones_like(points.error, np.int64)
+    tally = _tally(region, residual, present)
+    total = np.where(present, residual, 0)
+    mean = total.sum(axis=1) / side_by_side.count
+    std = np.sqrt(np.maximum((total**2).sum(axis=1) / side_by_side.count - mean**2, 0))
+    spread = _spread(task, residual, region)
+    parameters = to_parameters(names, theta)
+    free = task.where.low < task.where.high
+    dip = _tally(region, np.expm1(points.unpruned - points.error), present & (points.density < -1e-9))
+    results = []
+    for row, (group, unsure) in enumerate(zip(task.groups, known, strict=True)):
+        named = dict(zip(names, parameters[row].tolist(), strict=True))
+        open_names = [name for name, is_free in zip(names, free[row], strict=True) if is_free]
+        intervals, quick = (
+            _named(names, free[row], told, low, high)
+            for told, low, high in (
+                (unsure.told, unsure.low, unsure.high),
+                (unsure.quick_told, unsure.quick_low, unsure.quick_high),
+            )
+        )
+        bound = {name: int(side) for name, side in zip(names, task.rough.bound[row], strict=True) if side}
+        pruned = group.density < 1 if law is not DENSE else np.ones(len(group), bool)
+        p_name = names[2] if bends else ""
+        evidence = Evidence(
+            parameters=named,
+            free=open_names,
+            bound=bound,
+            untold=[name for name in open_names if intervals[name] is None] if unsure.by != "not asked for" else [],
+            opened=[name for name, each in zip(names, unsure.opened, strict=True) if each],
+            flat=[name for name, each in zip(names, np.abs(task.rough.flat[row]) > 0.3, strict=True) if each],
+            chance=chance,
+            points=int(pruned.sum()),
+            cells=group.cells,
+            sparsest=float(group.density.min()),
+            densest_rise=float((group.error / group.unpruned).max()),
+            saturated=int(tally.count[row, 2]) if bends else 1,
+            turning_density=_turning(group, named, p_name) if bends else 0.0,
+            dip=float(dip.mean[row, 0]) if bends and dip.count[row, 0] else 0.0,
+            above_chance=int((group.error > chance).sum()) if chance is not None else 0,
+            levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")} if law.family else {},
+            starts=found.starts,
+            agreed=int(found.agreed[row]),
+            converged=bool(task.solved.converged[row]),
+        )
+        told = list(warnings(law.name, evidence))
+        told += _afterwards(names, unsure)
+        results.append(
+            Fit(
+                group=group.key,
+                law=law.name,
+                parameters=named,
+                fixed=tuple(name for name in names if name not in open_names),
+                intervals=intervals,
+                quick_intervals=quick,
+                level=task.level,
+                intervals_by=unsure.by,
+                bias=_bias(names, theta[row], unsure),
+                mean_deviation=float(mean[row]),
+                std_deviation=float(std[row]),
+                regions=_regions(tally, row) if bends else (),
+                points=len(group),
+                cells=group.cells,
+                ladders=group.ladders,
+                seed_noise=group.seed_noise,
+                unpruned_gap=unsure.gap,
+                convergence=Convergence(evidence.converged, found.starts, evidence.agreed),
+                warnings=tuple(told),
+                draws=unsure.draws,
+                spread=(float(spread[row, 0]), float(spread[row, 1]), float(spread[row, 2])),
+            )
+        )
+    return results
+
+
+def _named(
+    names: Sequence[str], free: NDArray[np.bool_], told: NDArray[np.bool_], low: Numbers, high: Numbers
+) -> dict[str, Interval | None]:
+    bottom, top = to_parameters(names, low).tolist(), to_parameters(names, high).tolist()
+    return {
+        name: (bottom[place], top[place]) if told[place] else None
+        for place, name in enumerate(names)
+        if free[place]
+    }
+
+
+def _regions(tally: _Tally, row: int) -> tuple[Region, ...]:
+    found = []
+    for place, name in enumerate(REGIONS):
+        count = int(tally.count[row, place])
+        mean, std = float(tally.mean[row, place]), float(tally.std[row, place])
+        found.append(Region(name, count, mean if count else None, std if count else None))
+    return tuple(found)
+
+
+def _turning(group: object, named: dict[str, float], p_name: str) -> float:
+    """Return the density at which the high plateau begins, in the median over points."""
+    shape = group.depth ** named.get("phi", 0.0) * group.width ** named.get("psi", 0.0)  # type: ignore[attr-defined]
+    return float(np.median(named[p_name] / shape))
+
+
+def _spread(task: Task, residual: Numbers, region: NDArray[np.int64]) -> Numbers:
+    """Return the standard deviation of ``log(e / e_hat)`` of single networks, region by region."""
+    fits = len(task.groups)
+    start = np.arange(fits) * residual.shape[1]
+    place = np.concatenate([group.row_point + begin for group, begin in zip(task.groups, start, strict=True)])
+    owner = np.repeat(np.arange(fits), [len(group.row_error) for group in task.groups])
+    log_error = np.concatenate([np.log(group.row_error) for group in task.groups])
+    predicted = (np.log1p(residual) + task.side_by_side.points.error).ravel()[place]
+    squares = (log_error - predicted) ** 2
+    index = owner * 3 + region.ravel()[place]
+    count, total = (np.bincount(index, weights, 3 * fits).reshape(fits, 3) for weights in (None, squares))
+    rows, whole = count.sum(axis=1), total.sum(axis=1)
+    free = (task.where.low < task.where.high).sum(axis=1)
+    pooled = whole / np.maximum(rows - free, 1)
+    grown = rows / np.maximum(rows - free, 1)
+    own = total / np.maximum(count, 1) * grown[:, None]
+    return np.sqrt(np.where(count >= ENOUGH_ROWS, own, pooled[:, None]))
+
+
+def _bias(names: Sequence[str], theta: Numbers, unsure: Uncertainty) -> dict[str, float]:
+    """Return the bias in the parameters themselves."""
+    if unsure.bias is None:
+        return {}
+    without = to_parameters(names, theta - unsure.bias)
+    return dict(zip(names, (to_parameters(names, theta) - without).tolist(), strict=True))
+
+
+def _afterwards(names: Sequence[str], unsure: Uncertainty) -> list[str]:
+    """Tell of what resampling found: a law above its unpruned errors, estimates pulled by noise."""
+    if unsure.bias is None:
+        return []
+    told = [gap_words(unsure.gap)] if unsure.gap is not None and unsure.gap > GAP else []
+    half = np.where(unsure.told, (unsure.high - unsure.low) / 2, np.inf)
+    pulled = np.abs(unsure.bias) > PULLED * half
+    if pulled.any():
+        middle = (unsure.low + unsure.high) / 2 + unsure.bias
+        change = to_parameters(names, middle) - to_parameters(names, middle - unsure.bias)
+        told.append(bias_words({name: float(change[place]) for place, name in enumerate(names) if pulled[place]}))
+    return told

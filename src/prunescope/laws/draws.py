@@ -1,0 +1,61 @@
+"""Coordinates that a group's data are about as happy with as with the best: what predictions are spread over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prunescope.laws.batch import Form, Numbers, Points
+from prunescope.laws.kinds import Box
+from prunescope.laws.solve import normal
+
+PROPOSED, KEPT = 600, 100
+# Standard deviation (of a logarithm, or an exponent) beyond which no proposal goes.
+WIDEST = 1.5
+
+
+def normal_draws(theta: Numbers, covariance: Numbers, where: Box, count: int, seed: int) -> Numbers:
+    """Return ``[fits, count, coordinates]`` from the linear approximation, kept in the box."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.clip(values, 0, WIDEST**2))[:, None, :]
+    random = np.random.default_rng(seed).standard_normal((count, theta.shape[1]))
+    drawn = theta[:, None, :] + np.einsum("fij,dj->fdi", root, random)
+    return np.clip(drawn, where.low[:, None, :], where.high[:, None, :])
+
+
+def plausible_draws(
+    form: Form, points: Points, theta: Numbers, cost: float, variance: float, covariance: Numbers, ends: Numbers, where: Box, seed: int
+) -> Numbers:
+    """Return draws weighted by how well they fit (sampling, importance, resampling), for one fit.
+
+    Parameters
+    ----------
+    variance
+        Residual variance that turns a rise of the cost into a likelihood.
+    ends
+        Ends of the profile: where proposals also begin, so that flat directions are walked along.
+    """
+    random = np.random.default_rng(seed)
+    free = (where.low < where.high)[0]
+    centres = np.concatenate([np.repeat(theta[None], len(ends), axis=0), ends])
+    values, vectors = np.linalg.eigh(covariance + np.diag(np.where(free, 1e-10, 0.0)))
+    root = vectors * np.sqrt(np.clip(values, 0, WIDEST**2))
+    middle = centres[random.integers(len(centres), size=PROPOSED)]
+    along = random.random((PROPOSED, 1))
+    proposed = theta + along * (middle - theta) + random.standard_normal((PROPOSED, len(theta))) @ root.T
+    proposed = np.clip(proposed, where.low[0], where.high[0])
+    with np.errstate(all="ignore"):
+        costs = normal(form, points, proposed)[0]
+        # Proposals lie densest where the fit is best; a flattened density of them is divided by.
+        weight = np.exp(-(costs - cost) / max(variance, 1e-30)) / _density(proposed, centres, root, free)
+    weight = np.nan_to_num(weight, nan=0.0, posinf=0.0)
+    if not weight.sum() > 0:
+        return np.repeat(theta[None], KEPT, axis=0)
+    at = (np.arange(KEPT) + 0.5) / KEPT
+    picked = np.searchsorted(np.cumsum(weight) / weight.sum(), at)
+    return proposed[np.minimum(picked, PROPOSED - 1)]
+
+
+def _density(proposed: Numbers, centres: Numbers, root: Numbers, free: np.ndarray) -> Numbers:
+    inverse = np.linalg.pinv(root[free], rcond=1e-8)
+    apart = (proposed[:, None, free] - centres[None, :, free]) @ inverse.T
+    return np.exp(-0.5 * np.minimum(np.einsum("pci,pci->pc", apart, apart), 1200.0)).mean(axis=1) + 1e-12

@@ -1,0 +1,152 @@
+"""Fits of a law to groups of measurements: search, uncertainty, evidence. Arrays in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from prunescope.errors import counted
+from prunescope.laws.assemble import assembled
+from prunescope.laws.batch import Numbers
+from prunescope.laws.intervals import Task, intervals
+from prunescope.laws.kinds import DENSE, Law, box, starts, unvaried
+from prunescope.laws.measured import Measured, Padded, padded
+from prunescope.laws.quick import quick
+from prunescope.laws.results import Fit, Refused
+from prunescope.laws.search import search
+from prunescope.laws.solve import Solved
+
+# Points times draws beyond which intervals are the quick ones, unless others are asked for.
+TOO_MANY = 15_000_000
+# Points from which on a group is fitted by itself, not side by side with others.
+LARGE = 512
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fit.
+
+    Attributes
+    ----------
+    fixed
+        Parameters that are given.
+    vary
+        Of depth and width, those that the law explains; None is all that vary.
+    chance
+        Error of guessing, which bounds the high plateau; None is not known, and 1 bounds it.
+    level
+        Probability that an interval is meant to hold the truth.
+    intervals
+        ``"auto"`` resamples unless that takes too long, ``"resampled"`` always does, ``"quick"`` never, ``"none"``
+        gives no intervals.
+    draws
+        How many resamples.
+    """
+
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    vary: tuple[str, ...] | None = None
+    chance: float | None = None
+    level: float = 0.9
+    intervals: str = "auto"
+    draws: int = 200
+    starts: int = 16
+    seed: int = 0
+
+
+def fit_groups(
+    law: Law, groups: Sequence[Measured], options: Options, progress: Callable[[int, int], None] | None = None
+) -> list[Fit | Refused]:
+    """Fit a law to each group, or say why not."""
+    found: list[Fit | Refused | None] = []
+    without: list[dict[str, float]] = []
+    for group in groups:
+        fixed = {**unvaried(law, group, options.vary), **options.fixed}
+        refusal = _refusal(law, group, [name for name in law.parameters if name not in fixed])
+        without.append(fixed)
+        found.append(refusal)
+    accepted = [number for number, refusal in enumerate(found) if refusal is None]
+    work = sum(len(groups[number]) for number in accepted) * options.draws
+    manner = options.intervals
+    if manner == "auto":
+        manner = "resampled" if work <= TOO_MANY else "quick"
+    done = 0
+    for batch in _batches(groups, accepted, without):
+        fits = _fit_batch(law, [groups[number] for number in batch], without[batch[0]], options, manner)
+        for number, fit in zip(batch, fits, strict=True):
+            found[number] = fit
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(accepted))
+    return [each for each in found if each is not None]
+
+
+def _refusal(law: Law, group: Measured, free: Sequence[str]) -> Refused | None:
+    if law is DENSE:
+        if len(group) < len(free):
+            why = f"{counted(len(group), 'unpruned network')} for {len(free)} parameters: train more sizes or examples"
+            return Refused(group.key, why)
+        return None
+    pruned = group.density < 1
+    if not pruned.any():
+        return Refused(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
+    densities = len(np.unique(np.round(np.log(group.density[pruned]), 3)))
+    about_density = [name for name in free if name not in ("phi", "psi")]
+    if densities < len(about_density) or int(pruned.sum()) < len(free):
+        here = f"{counted(densities, 'density').replace('densitys', 'densities')} below 1"
+        spare = f", or fix parameters with --fix {about_density[0]}=..." if about_density else ""
+        why = f"{here} for {counted(len(free), 'parameter')}: measure at least {max(3, len(about_density))} densities"
+        return Refused(group.key, f"{why}{spare}")
+    return None
+
+
+def _batches(
+    groups: Sequence[Measured], accepted: Sequence[int], without: Sequence[Mapping[str, float]]
+) -> Iterator[list[int]]:
+    """Put groups of about one size side by side, large ones by themselves."""
+    batch: list[int] = []
+    for number in sorted(accepted, key=lambda each: (sorted(without[each].items()), len(groups[each]))):
+        size = len(groups[number])
+        if batch and (
+            size > LARGE or size > 2 * len(groups[batch[0]]) + 8 or without[number] != without[batch[0]]
+        ):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _fit_batch(
+    law: Law, groups: Sequence[Measured], fixed: Mapping[str, float], options: Options, manner: str
+) -> list[Fit]:
+    side_by_side = padded(groups)
+    where = box(law, side_by_side, fixed, options.chance or 1.0)
+    begin = starts(law, side_by_side, where, options.starts, options.seed)
+    if len(groups) == 1:
+        found = search(law.form, groups[0].points, begin, where.low, where.high, options.seed)
+    else:
+        found = search(law.form, side_by_side.points, begin, where.low, where.high, options.seed)
+    noise = [_noise(group, solved) for group, solved in zip(groups, _sigmas(side_by_side, found.best), strict=True)]
+    by_cell = np.concatenate([_noise_of_unpruned(group, each) for group, each in zip(groups, noise, strict=True)])
+    rough = quick(law.form, side_by_side, found.best, where, by_cell)
+    task = Task(
+        law, groups, side_by_side, where, found.best, rough, noise, options.level, options.draws, options.seed
+    )
+    return assembled(task, found, intervals(task, manner), options.chance)
+
+
+def _sigmas(side_by_side: Padded, solved: Solved) -> Numbers:
+    return np.asarray(np.sqrt(2 * solved.cost / side_by_side.count))
+
+
+def _noise(group: Measured, sigma: float) -> float:
+    """Return the relative standard deviation of one network's error: between replicates, or else about the law."""
+    return group.seed_noise if group.seed_noise is not None else float(sigma)
+
+
+def _noise_of_unpruned(group: Measured, noise: float) -> Numbers:
+    first = np.unique(group.cell, return_index=True)[1]
+    repeats = group.dense_repeats[first]
+    return np.where(repeats > 0, noise / np.sqrt(np.maximum(repeats, 1)), 0.0)

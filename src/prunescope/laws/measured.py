@@ -1,0 +1,143 @@
+"""What a law is fitted to: the measurements of one group as plain arrays. Nothing here knows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.laws.batch import Numbers, Points
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The points of one group, and the rows that they are means of.
+
+    A point is one density of one cell; with replicates kept, one row. A cell is one configuration under one treatment:
+    its points share an unpruned error, and whole cells are what is resampled.
+
+    Attributes
+    ----------
+    key
+        The values of the grouping columns.
+    error, unpruned, density, depth, width, examples
+        One value per point; depth, width and examples are 1 where they are not known.
+    size
+        Weights of the unpruned network, as counted, or ``depth * width^2``, which is proportional to them.
+    cell
+        Which cell a point belongs to, ``0 .. cells - 1``.
+    repeats
+        Rows behind a point.
+    dense_repeats
+        Rows behind a point's unpruned error; 0 where it was given and not averaged here.
+    row_error, row_point, row_replicate
+        The single rows: error, the point that a row belongs to, replicate.
+    """
+
+    key: Mapping[str, Any]
+    error: Numbers
+    unpruned: Numbers
+    density: Numbers
+    depth: Numbers
+    width: Numbers
+    examples: Numbers
+    size: Numbers
+    cell: Integers
+    repeats: Integers
+    dense_repeats: Integers
+    row_error: Numbers
+    row_point: Integers
+    row_replicate: Integers
+
+    def __len__(self) -> int:
+        return len(self.error)
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return int(self.cell.max()) + 1 if len(self.cell) else 0
+
+    @cached_property
+    def ladders(self) -> int:
+        """How many ladders there are: cells times their replicates."""
+        return len(np.unique(self.cell[self.row_point] + 1j * self.row_replicate))
+
+    @cached_property
+    def points(self) -> Points:
+        """The points by their logarithms, as the forms take them."""
+        columns = (self.error, self.unpruned, self.density, self.depth, self.width)
+        return Points(*(np.log(values) for values in columns))
+
+    def pick(self, points: NDArray[np.bool_] | Integers) -> Measured:
+        """Return some of the points with their rows; cells are numbered anew."""
+        chosen = np.flatnonzero(points) if points.dtype == np.bool_ else points
+        place = np.full(len(self), -1)
+        place[chosen] = np.arange(len(chosen))
+        rows = place[self.row_point] >= 0
+        picked = {name: getattr(self, name)[chosen] for name in _BY_POINT}
+        picked["cell"] = np.unique(picked["cell"], return_inverse=True)[1].reshape(-1)
+        return replace(
+            self,
+            **picked,
+            row_error=self.row_error[rows],
+            row_point=place[self.row_point[rows]],
+            row_replicate=self.row_replicate[rows],
+        )
+
+    @cached_property
+    def seed_noise(self) -> float | None:
+        """Relative standard deviation between replicates, pooled over all points that have two or more."""
+        mean = np.bincount(self.row_point, self.row_error, len(self)) / np.bincount(self.row_point, minlength=len(self))
+        counts = np.bincount(self.row_point, minlength=len(self))
+        relative = self.row_error / mean[self.row_point] - 1
+        freedom = int((counts - 1).sum())
+        return float(np.sqrt(np.sum(relative**2) / freedom)) if freedom > 0 else None
+
+
+_BY_POINT = tuple(
+    item.name for item in fields(Measured) if item.name not in ("key", "row_error", "row_point", "row_replicate")
+)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Several groups side by side: points ``[groups, n]`` with weight 0 where a group has fewer.
+
+    Attributes
+    ----------
+    cell
+        ``[groups, n]``, numbered over all groups.
+    owner
+        The group that each cell belongs to.
+    """
+
+    points: Points
+    cell: Integers
+    owner: Integers
+    present: NDArray[np.bool_]
+    count: Integers
+    cells: Integers = field(repr=False)
+
+
+def padded(groups: Sequence[Measured]) -> Padded:
+    """Lay groups side by side. Padding repeats a group's first point, so that it is harmless everywhere."""
+    count = np.array([len(group) for group in groups], np.int64)
+    cells = np.array([group.cells for group in groups], np.int64)
+    first = np.r_[0, np.cumsum(cells)[:-1]]
+    column = np.arange(count.max(initial=1))
+    present = column < count[:, None]
+    place = np.where(present, np.cumsum(np.r_[0, count[:-1]])[:, None] + column, np.cumsum(np.r_[0, count[:-1]])[:, None])
+
+    def side_by_side(name: str) -> Numbers:
+        return np.concatenate([getattr(group, name) for group in groups])[place]
+
+    logs = [np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")]
+    cell = (np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)]))[place]
+    weight = None if bool(present.all()) else present.astype(np.float64)
+    return Padded(Points(*logs, weight), cell, np.repeat(np.arange(len(groups)), cells), present, count, cells)

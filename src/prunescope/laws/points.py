@@ -1,0 +1,212 @@
+"""The door from tables to laws: which rows belong to one fit, and what its points are. Beyond it there are only arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import Fault, InputError, counted, listed, nearest
+from prunescope.laws.measured import Integers, Measured
+from prunescope.table import Table
+from prunescope.table.groups import group_codes
+from prunescope.table.notes import REPETITIONS
+from prunescope.table.schema import BY_NAME, CONFIGURATION, Group, canonical
+
+# What a joint law explains; everything else that tells configurations apart makes groups.
+EXPLAINED = ("depth", "width", "examples")
+TREATMENT = tuple(column.name for column in BY_NAME.values() if column.group is Group.TREATMENT)
+# Treatments whose networks are neither pruned nor ordinarily trained dense ones.
+FOREIGN = ("extended", "leave-out")
+# Densities that agree to this share are one rung, however they were rounded.
+SAME_DENSITY = 1e-3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The groups of a table, and what was decided on the way.
+
+    Attributes
+    ----------
+    groups
+        The measurements of each group, in the order of their keys.
+    by
+        The columns that make the groups.
+    notes
+        Rows left out, columns chosen: what the user may want to know.
+    """
+
+    groups: tuple[Measured, ...]
+    by: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def sample(table: Table, joint: bool, by: Sequence[str] | None = None, keep_replicates: bool = False) -> Sample:
+    """Return the groups of a table, each ready to be fitted.
+
+    Parameters
+    ----------
+    joint
+        Whether depth, width and examples are explained by the law (Eq. 2) or make groups of their own (Eq. 1).
+    by
+        Columns whose values make groups; None takes all that tell ladders apart, but what the law explains.
+    keep_replicates
+        Whether each row is a point; otherwise replicates are averaged, as in the first paper.
+    """
+    notes: list[str] = []
+    rows = _eligible(table, notes)
+    identity, own = identity_columns(rows)
+    if by is None:
+        chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
+        if own and set(own) & set(chosen):
+            notes.append(f"groups also differ in {listed(own)}; --by names other columns to group by")
+    else:
+        chosen = tuple(_known(rows, name) for name in by)
+    return Sample(tuple(_groups(rows, chosen, identity, keep_replicates)), chosen, tuple(notes))
+
+
+def _known(table: Table, name: str) -> str:
+    column = table[name]
+    return next(known for known in table if table[known] is column)
+
+
+def _eligible(table: Table, notes: list[str]) -> Table:
+    """Return the rows that a law can speak of; refuse what no relative deviation can be taken of."""
+    if not len(table):
+        raise InputError(table.source, [Fault("the rows", "must be one or more", "none")])
+    if "treatment" in table:
+        dense = table["rung"] == 0 if "rung" in table else np.zeros(len(table), bool)
+        foreign = np.isin(table["treatment"].astype(str), FOREIGN) & ~(dense & (table["treatment"] == "extended"))
+        if foreign.any():
+            kinds = listed(sorted({str(each) for each in table["treatment"][foreign]}))
+            notes.append(f"{counted(int(foreign.sum()), 'row')} of treatment {kinds} left out: nothing was pruned there")
+            table = table.take(~foreign)
+    faults = []
+    for name, word in (("test_error", "error"), ("unpruned_error", "unpruned_error")):
+        if len(table) and (table[name] == 0).any():
+            zero = np.flatnonzero(table[name] == 0)
+            place = f"column {word!r}, row{'' if len(zero) == 1 else 's'} {listed(zero + 1, 4)}"
+            hint = f'A relative deviation needs errors above 0: leave these rows out (--where "{word} > 0").'
+            faults.append(Fault(place, "must be above 0 for a fit", "0", hint))
+    unknown = np.isnan(table["unpruned_error"]) if len(table) else np.zeros(0, bool)
+    if len(table) and unknown.all():
+        hint = "Add the rows at density 1, or a column `unpruned_error`."
+        faults.append(Fault("column 'unpruned_error'", "must be known for a fit", "no row at density 1", hint))
+    if faults or not len(table):
+        raise InputError(table.source, faults or [Fault("the rows", "must hold pruned networks", "none")])
+    if unknown.any():
+        notes.append(f"{counted(int(unknown.sum()), 'row')} without an unpruned network to compare with left out")
+        table = table.take(~unknown)
+    return table
+
+
+def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that tell cells apart, and which of them are a file's own.
+
+    The schema's configuration and treatment columns always do. A column of the file's own does where it splits
+    ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities.
+    """
+    identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
+    pruned = table["density"] < 1
+    own: list[str] = []
+    if pruned.any():
+        columns = {name: values[pruned] for name, values in table.columns.items()}
+        before = _densities(columns, identity)
+        for name, values in columns.items():
+            if name in BY_NAME or name.lower() in REPETITIONS or not _tells(values):
+                continue
+            if _densities(columns, [*identity, *own, name]) >= max(3.0, before / 2):
+                own.append(name)
+    return (*identity, *own), tuple(own)
+
+
+def _tells(values: NDArray[Any]) -> bool:
+    """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
+    distinct = len(set(values.tolist()))
+    return 1 < distinct and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
+
+
+def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> float:
+    """Return how many densities the group of a row holds, in the median over rows."""
+    codes = group_codes(columns, names)
+    density = np.unique(columns["density"], return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(codes * (int(density.max()) + 1) + density) // (int(density.max()) + 1)
+    return float(np.median(np.bincount(pairs)[codes]))
+
+
+def _groups(
+    table: Table, by: Sequence[str], identity: Sequence[str], keep_replicates: bool
+) -> Iterator[Measured]:
+    columns = table.columns
+    density = table["density"]
+    group = group_codes(columns, by)
+    cell = group_codes({"group": group, **columns}, ["group", *(name for name in identity if name not in by)])
+    level = np.round(np.log(density) / SAME_DENSITY).astype(np.int64)
+    order = np.lexsort((table["replicate"], -level, cell, group))
+    group, cell, level = group[order], cell[order], level[order]
+    new_cell = np.r_[True, cell[1:] != cell[:-1]]
+    fresh = np.ones(len(order), bool) if keep_replicates else new_cell | np.r_[True, level[1:] != level[:-1]]
+    point = np.cumsum(fresh) - 1
+    first = np.flatnonzero(fresh)
+    repeats = np.diff(np.r_[first, len(order)])
+
+    def averaged(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.add.reduceat(values[order].astype(np.float64), first) / repeats
+
+    def taken(name: str) -> NDArray[np.float64]:
+        if name not in columns:
+            return np.ones(len(first))
+        return columns[name][order[first]].astype(np.float64)
+
+    # A member's rows share its unpruned error, unless they were given one for each replicate.
+    unpruned, dense_repeats = averaged(table["unpruned_error"]), _dense_repeats(table)[order[first]]
+    depth, width = taken("depth"), taken("width")
+    size = taken("prunable") if "prunable" in columns else depth * width**2
+    arrays = {
+        "error": averaged(table["test_error"]),
+        "unpruned": unpruned,
+        "density": averaged(density),
+        "depth": depth,
+        "width": width,
+        "examples": taken("examples"),
+        "size": size,
+        "repeats": repeats,
+        "dense_repeats": dense_repeats,
+    }
+    numbers = np.cumsum(new_cell)[first] - 1
+    row_error, row_replicate = table["test_error"][order], table["replicate"][order]
+    begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
+    ends = np.r_[begins[1:], len(first)]
+    row_ends = np.r_[first, len(order)]
+    keys = {name: columns[name][order[first[begins]]].tolist() for name in by}
+    for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        rows = slice(row_ends[begin], row_ends[end])
+        yield Measured(
+            {name: values[number] for name, values in keys.items()},
+            cell=numbers[begin:end] - numbers[begin],
+            row_error=row_error[rows],
+            row_point=point[rows] - begin,
+            row_replicate=row_replicate[rows],
+            **{name: values[begin:end] for name, values in arrays.items()},
+        )
+
+
+def _dense_repeats(table: Table) -> Integers:
+    """Return how many rows each row's unpruned error is a mean of; 0 where no row of the table gave it."""
+    from prunescope.table.groups import configuration_codes, unpruned
+
+    codes, dense = configuration_codes(table.columns), unpruned(table.columns)
+    size = int(codes.max()) + 1
+    counts = np.bincount(codes[dense], minlength=size)
+    sums = np.bincount(codes[dense], table["test_error"][dense], minlength=size)
+    means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
+    derived = np.isclose(means[codes], table["unpruned_error"], rtol=1e-9, atol=0)
+    return np.where(derived, counts[codes], 0)
+
+
+def column_hint(table: Table, name: str) -> str:
+    """Return the nearest column's name, for a message."""
+    return nearest(canonical(name), list(table))

@@ -1,0 +1,224 @@
+"""What a fit found, frozen and typed, in words where words say more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from prunescope.laws.batch import Numbers
+
+Interval = tuple[float, float]
+Intervals = Mapping[str, Interval | None]
+
+
+@dataclass(frozen=True)
+class Region:
+    """How well the law holds over one of its regions.
+
+    Attributes
+    ----------
+    name
+        ``plateau`` (the error is about that of the unpruned network), ``power law``, or ``saturation`` (the high
+        plateau); `words.regions` says where they end.
+    mean, std
+        Of the relative deviation; None where there are no points.
+    """
+
+    name: str
+    points: int
+    mean: float | None
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How the search ended.
+
+    Attributes
+    ----------
+    converged
+        Whether the best end is a minimum.
+    starts, agreed
+        Starts followed to their end, and how many of them ended at the same sum of squares as the best.
+    """
+
+    converged: bool
+    starts: int
+    agreed: int
+
+    def __str__(self) -> str:
+        if not self.converged:
+            return f"not converged; {self.agreed} of {self.starts} starts ended at the best point"
+        return f"{self.agreed} of {self.starts} starts reached the same minimum"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted law of one group.
+
+    Attributes
+    ----------
+    group
+        Values of the grouping columns.
+    law
+        ``single``, ``joint``, ``adapted``, ``adapted-joint`` or ``dense``.
+    parameters
+        The least-squares values, those that were fixed included.
+    fixed
+        Names of parameters that were given and not fitted.
+    intervals
+        Of the free parameters; None where the data do not tell the parameter.
+    quick_intervals
+        The linear ones, from the curvature at the optimum; None where that has no inverse.
+    level
+        Probability that an interval is meant to hold the truth.
+    intervals_by
+        How the intervals were found, in words.
+    bias
+        How far noise in the measurements, above all in the unpruned errors, probably pulls each parameter from the
+        truth; the intervals allow for it. Empty where it was not estimated.
+    mean_deviation, std_deviation
+        mu and sigma of the relative deviation ``(e_hat - e) / e`` over the points, as fractions.
+    regions
+        The same, region by region.
+    points, cells, ladders
+        What was fitted to.
+    seed_noise
+        Relative standard deviation between replicates; None without any.
+    unpruned_gap
+        How far the law lies above the unpruned error at density 1, in the mean over cells, as a fraction.
+    warnings
+        What the data cannot tell, each with what to do about it.
+    draws
+        Coordinates that the data are about as happy with as with the best, for predictions ``[draws, coordinates]``.
+    spread
+        Standard deviation of ``log(e / e_hat)`` of single networks, over plateau, power law and saturation.
+    """
+
+    group: Mapping[str, Any]
+    law: str
+    parameters: Mapping[str, float]
+    fixed: tuple[str, ...]
+    intervals: Intervals
+    quick_intervals: Intervals
+    level: float
+    intervals_by: str
+    bias: Mapping[str, float]
+    mean_deviation: float
+    std_deviation: float
+    regions: tuple[Region, ...]
+    points: int
+    cells: int
+    ladders: int
+    seed_noise: float | None
+    unpruned_gap: float | None
+    convergence: Convergence
+    warnings: tuple[str, ...]
+    draws: Numbers = field(repr=False, compare=False)
+    spread: tuple[float, float, float] = field(repr=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the best end is a minimum."""
+        return self.convergence.converged
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON: the documented contract first, then everything else."""
+        return {
+            "group": dict(self.group),
+            "law": self.law,
+            "parameters": dict(self.parameters),
+            "intervals": _plain(self.intervals),
+            "mean_deviation": self.mean_deviation,
+            "std_deviation": self.std_deviation,
+            "points": self.points,
+            "converged": self.converged,
+            "warnings": list(self.warnings),
+            "level": self.level,
+            "intervals_by": self.intervals_by,
+            "quick_intervals": _plain(self.quick_intervals),
+            "bias": dict(self.bias),
+            "fixed": list(self.fixed),
+            "cells": self.cells,
+            "ladders": self.ladders,
+            "seed_noise": self.seed_noise,
+            "unpruned_gap": self.unpruned_gap,
+            "starts": self.convergence.starts,
+            "agreed": self.convergence.agreed,
+            "regions": [vars(region) for region in self.regions],
+        }
+
+    def saved(self) -> dict[str, Any]:
+        """Return everything, unrounded, so that `restored` gives the same fit back."""
+        return {**self.to_dict(), "draws": self.draws.tolist(), "spread": list(self.spread)}
+
+    @staticmethod
+    def restored(content: Mapping[str, Any]) -> Fit:
+        """Return the fit that `saved` wrote."""
+        rest = dict(content)
+        convergence = Convergence(rest.pop("converged"), rest.pop("starts"), rest.pop("agreed"))
+        return Fit(
+            **rest
+            | {
+                "fixed": tuple(rest["fixed"]),
+                "intervals": _tuples(rest["intervals"]),
+                "quick_intervals": _tuples(rest["quick_intervals"]),
+                "regions": tuple(Region(**region) for region in rest["regions"]),
+                "warnings": tuple(rest["warnings"]),
+                "draws": np.array(rest["draws"], np.float64).reshape(-1, len(rest["draws"][0]) if rest["draws"] else 0),
+                "spread": tuple(rest["spread"]),
+            },
+            convergence=convergence,
+        )
+
+    def __str__(self) -> str:
+        lines = [f"{name} = {number(value)}{self._interval(name)}" for name, value in self.parameters.items()]
+        sizes = f"{self.points} points, {self.ladders} ladders"
+        fit = f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
+        group = ", ".join(f"{name} {value}" for name, value in self.group.items())
+        head = f"{self.law} law{f' of {group}' if group else ''}"
+        return "\n".join([head, *(f"  {line}" for line in [*lines, fit, *self.warnings])])
+
+    def _interval(self, name: str) -> str:
+        if name in self.fixed:
+            return " (given)"
+        if name not in self.intervals:
+            return ""
+        interval = self.intervals[name]
+        return " (not told by the data)" if interval is None else f"  [{number(interval[0])}, {number(interval[1])}]"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A group that cannot be fitted, and why, in a sentence that says what to do."""
+
+    group: Mapping[str, Any]
+    why: str
+    trivial: bool = False
+
+
+def number(value: float) -> str:
+    """Write a number with four digits."""
+    return f"{value:.4g}"
+
+
+def percent(value: float) -> str:
+    """Write a fraction in percent."""
+    return f"{100 * value:.2f} %" if abs(value) < 0.0995 else f"{100 * value:.1f} %"
+
+
+def json_text(content: object) -> str:
+    """Write plain content as JSON, numbers unrounded."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(intervals: Intervals) -> dict[str, list[float] | None]:
+    return {name: None if each is None else list(each) for name, each in intervals.items()}
+
+
+def _tuples(intervals: Mapping[str, Any]) -> dict[str, Interval | None]:
+    return {name: None if each is None else (each[0], each[1]) for name, each in intervals.items()}

@@ -1,0 +1,97 @@
+"""The best of many seeded starts, for one fit or for thousands side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.laws.batch import Form, Numbers, Points
+from prunescope.laws.solve import Solved, normal, solve
+
+# The starts of a large fit run on a sample of its points; the ends that differ are then carried on with all points.
+SAMPLE = 192
+CARRIED_ON = 3
+# Ends whose sums of squares differ by less than this share are one minimum.
+SAME = 1e-3
+# With very many fits only the starts that begin best are followed.
+MANY, FOLLOWED = 400_000, 3
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best end of each fit, how many starts were followed and how many ended there."""
+
+    best: Solved
+    starts: int
+    agreed: NDArray[np.int64]
+
+
+def search(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int = 0) -> Found:
+    """Return the best end of each fit.
+
+    Parameters
+    ----------
+    points
+        ``[n]`` for one fit, ``[fits, n]`` for many.
+    starts
+        ``[fits, starts, coordinates]``.
+    """
+    if points.error.ndim == 1:
+        return _one(form, points, starts[0], low, high, seed)
+    return _many(form, points, starts, low, high)
+
+
+def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
+    sampled = points.count > 2 * SAMPLE
+    ends = solve(form, sample(points, SAMPLE, seed) if sampled else points, starts, low, high, 1e-9)
+    order = np.argsort(ends.cost, kind="stable")
+    distinct = [order[0]]
+    for end in order[1:]:
+        if ends.cost[end] > ends.cost[distinct[-1]] * (1 + SAME) + 1e-30:
+            distinct.append(end)
+    followed = np.array(distinct[: CARRIED_ON if sampled else 1])
+    carried = solve(form, points, ends.theta[followed], low, high)
+    winner = int(np.argmin(carried.cost))
+    reached = ends.cost[followed[winner]]
+    agreed = np.abs(ends.cost - reached) <= SAME * reached + 1e-30
+    rows = slice(winner, winner + 1)
+    best = Solved(carried.theta[rows], carried.cost[rows], carried.converged[rows], carried.hessian[rows])
+    return Found(best, len(starts), np.array([np.count_nonzero(agreed)]))
+
+
+def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers) -> Found:
+    fits, count, _ = starts.shape
+    if fits * points.count > MANY and count > FOLLOWED:
+        begun = np.stack([_cost(form, points, starts[:, start]) for start in range(count)])
+        chosen = np.argsort(begun, axis=0, kind="stable")[:FOLLOWED]
+        starts = starts[np.arange(fits), chosen].transpose(1, 0, 2)
+        count = FOLLOWED
+    costs, best = np.empty((count, fits)), starts[:, 0].copy()
+    for start in range(count):
+        end = solve(form, points, starts[:, start], low, high, 1e-6)
+        costs[start] = end.cost
+        better = costs[start] <= costs[: start + 1].min(axis=0)
+        best[better] = end.theta[better]
+    done = solve(form, points, best, low, high)
+    agreed = np.count_nonzero(costs <= costs.min(axis=0) * (1 + SAME) + 1e-30, axis=0)
+    return Found(done, count, agreed)
+
+
+def _cost(form: Form, points: Points, theta: Numbers) -> Numbers:
+    size = max(1, 64 * 4096 // points.count)
+    with np.errstate(all="ignore"):
+        parts = [
+            normal(form, points.fits(slice(first, first + size)), theta[first : first + size])[0]
+            for first in range(0, len(theta), size)
+        ]
+    return np.concatenate(parts)
+
+
+def sample(points: Points, count: int, seed: int) -> Points:
+    """Return some of one fit's points, spread evenly over their densities."""
+    shuffled = np.random.default_rng(seed).permutation(points.count)
+    ordered = shuffled[np.argsort(points.density[shuffled], kind="stable")]
+    picked = ordered[np.linspace(0, points.count - 1, count).round().astype(np.int64)]
+    return points.part(np.sort(picked))
