@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from prunescope.errors import Fault as Fault
     from prunescope.errors import InputError as InputError
     from prunescope.errors import PrunescopeError as PrunescopeError
+    from prunescope.laws import DenseLaw as DenseLaw
+    from prunescope.laws import JointLaw as JointLaw
+    from prunescope.laws import SingleLaw as SingleLaw
+    from prunescope.laws import load_law as load_law
     from prunescope.spec import Ladder as Ladder
     from prunescope.spec import Study as Study
     from prunescope.spec import read_study as read_study
@@ -29,6 +33,10 @@ _HOMES = {
     "Fault": "prunescope.errors",
     "InputError": "prunescope.errors",
     "PrunescopeError": "prunescope.errors",
+    "DenseLaw": "prunescope.laws",
+    "JointLaw": "prunescope.laws",
+    "SingleLaw": "prunescope.laws",
+    "load_law": "prunescope.laws",
     "Ladder": "prunescope.spec",
     "Study": "prunescope.spec",
     "read_study": "prunescope.spec",

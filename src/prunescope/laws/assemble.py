@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Numbers, Pruned, to_parameters
-from prunescope.laws.intervals import Task, Uncertainty
-from prunescope.laws.kinds import DENSE
+from prunescope.laws.intervals import Task, Uncertainty, linear
+from prunescope.laws.kinds import DENSE, Law
+from prunescope.laws.measured import Measured
 from prunescope.laws.results import Convergence, Fit, Interval, Region
 from prunescope.laws.search import Found
 from prunescope.laws.solve import deviation
@@ -19,8 +20,6 @@ from prunescope.laws.words import GAP, Evidence, bias_words, gap_words, warnings
 REGIONS = ("plateau", "power law", "saturation")
 # Rows below which a region's own spread is not trusted.
 ENOUGH_ROWS = 20
-# A bias is worth a sentence beyond this share of the half-width of its interval.
-PULLED = 0.5
 
 
 def region_of(theta: Numbers, log_size: Numbers, log_unpruned: Numbers) -> NDArray[np.int64]:
@@ -54,7 +53,7 @@ def _tally(region: NDArray[np.int64], values: Numbers, present: NDArray[np.bool_
     return _Tally(count, first / safe, np.sqrt(np.maximum(second / safe - (first / safe) ** 2, 0)))
 
 
-def assembled(task: Task, found: Found, known: Sequence[Uncertainty], chance: float | None) -> list[Fit]:
+def assembled(task: Task, found: Found, known: Sequence[Uncertainty]) -> list[Fit]:
     """Return the results of a batch."""
     law, side_by_side, theta = task.law, task.side_by_side, task.solved.theta
     points, present, names = side_by_side.points, side_by_side.present, law.parameters
@@ -73,14 +72,14 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty], chance: fl
     free = task.where.low < task.where.high
     dip = _tally(region, np.expm1(points.unpruned - points.error), present & (points.density < -1e-9))
     results = []
-    for row, (group, unsure) in enumerate(zip(task.groups, known, strict=True)):
+    for row, (group, unsure, quick_one) in enumerate(zip(task.groups, known, linear(task, 0), strict=True)):
         named = dict(zip(names, parameters[row].tolist(), strict=True))
         open_names = [name for name, is_free in zip(names, free[row], strict=True) if is_free]
         intervals, quick = (
             _named(names, free[row], told, low, high)
             for told, low, high in (
                 (unsure.told, unsure.low, unsure.high),
-                (unsure.quick_told, unsure.quick_low, unsure.quick_high),
+                (quick_one.told, quick_one.low, quick_one.high),
             )
         )
         bound = {name: int(side) for name, side in zip(names, task.rough.bound[row], strict=True) if side}
@@ -91,9 +90,8 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty], chance: fl
             free=open_names,
             bound=bound,
             untold=[name for name in open_names if intervals[name] is None] if unsure.by != "not asked for" else [],
-            opened=[name for name, each in zip(names, unsure.opened, strict=True) if each],
             flat=[name for name, each in zip(names, np.abs(task.rough.flat[row]) > 0.3, strict=True) if each],
-            chance=chance,
+            chance=group.chance,
             points=int(pruned.sum()),
             cells=group.cells,
             sparsest=float(group.density.min()),
@@ -101,14 +99,16 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty], chance: fl
             saturated=int(tally.count[row, 2]) if bends else 1,
             turning_density=_turning(group, named, p_name) if bends else 0.0,
             dip=float(dip.mean[row, 0]) if bends and dip.count[row, 0] else 0.0,
-            above_chance=int((group.error > chance).sum()) if chance is not None else 0,
+            above_chance=int((group.error > group.ceiling).sum()),
             levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")} if law.family else {},
             starts=found.starts,
             agreed=int(found.agreed[row]),
             converged=bool(task.solved.converged[row]),
         )
         told = list(warnings(law.name, evidence))
-        told += _afterwards(names, unsure)
+        gap = _gap(law, group, theta[row]) if bends else None
+        told += [gap_words(gap)] if gap is not None and gap > GAP else []
+        told += _pulled(names, theta[row], unsure)
         results.append(
             Fit(
                 group=group.key,
@@ -127,7 +127,7 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty], chance: fl
                 cells=group.cells,
                 ladders=group.ladders,
                 seed_noise=group.seed_noise,
-                unpruned_gap=unsure.gap,
+                unpruned_gap=gap,
                 convergence=Convergence(evidence.converged, found.starts, evidence.agreed),
                 warnings=tuple(told),
                 draws=unsure.draws,
@@ -182,23 +182,28 @@ def _spread(task: Task, residual: Numbers, region: NDArray[np.int64]) -> Numbers
     return np.sqrt(np.where(count >= ENOUGH_ROWS, own, pooled[:, None]))
 
 
+def _gap(law: Law, group: Measured, theta: Numbers) -> float | None:
+    """Return how far the law lies above the unpruned errors measured, in the mean over cells."""
+    first = np.unique(group.cell, return_index=True)[1]
+    first = first[group.dense_repeats[first] > 0]
+    if not len(first):
+        return None
+    at_one = replace(group.points.part(first), density=np.zeros(len(first)))
+    return float(np.expm1(law.form.evaluate(theta[None], at_one)[0][0] - at_one.unpruned).mean())
+
+
 def _bias(names: Sequence[str], theta: Numbers, unsure: Uncertainty) -> dict[str, float]:
     """Return the bias in the parameters themselves."""
-    if unsure.bias is None:
+    if unsure.freed is None:
         return {}
-    without = to_parameters(names, theta - unsure.bias)
-    return dict(zip(names, (to_parameters(names, theta) - without).tolist(), strict=True))
+    difference = to_parameters(names, theta) - to_parameters(names, unsure.freed)
+    return dict(zip(names, difference.tolist(), strict=True))
 
 
-def _afterwards(names: Sequence[str], unsure: Uncertainty) -> list[str]:
-    """Tell of what resampling found: a law above its unpruned errors, estimates pulled by noise."""
-    if unsure.bias is None:
+def _pulled(names: Sequence[str], theta: Numbers, unsure: Uncertainty) -> list[str]:
+    """Tell of estimates that noise has taken out of their own intervals."""
+    outside = unsure.told & ((theta < unsure.low) | (theta > unsure.high))
+    if unsure.freed is None or not outside.any():
         return []
-    told = [gap_words(unsure.gap)] if unsure.gap is not None and unsure.gap > GAP else []
-    half = np.where(unsure.told, (unsure.high - unsure.low) / 2, np.inf)
-    pulled = np.abs(unsure.bias) > PULLED * half
-    if pulled.any():
-        middle = (unsure.low + unsure.high) / 2 + unsure.bias
-        change = to_parameters(names, middle) - to_parameters(names, middle - unsure.bias)
-        told.append(bias_words({name: float(change[place]) for place, name in enumerate(names) if pulled[place]}))
-    return told
+    bias = _bias(names, theta, unsure)
+    return [bias_words({name: bias[name] for place, name in enumerate(names) if outside[place]})]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
-from prunescope.laws.batch import Form, Numbers, Points
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.laws.batch import Numbers
 from prunescope.laws.kinds import Box
-from prunescope.laws.solve import normal
 
 PROPOSED, KEPT = 600, 100
 # Standard deviation (of a logarithm, or an exponent) beyond which no proposal goes.
@@ -23,12 +25,21 @@ def normal_draws(theta: Numbers, covariance: Numbers, where: Box, count: int, se
 
 
 def plausible_draws(
-    form: Form, points: Points, theta: Numbers, cost: float, variance: float, covariance: Numbers, ends: Numbers, where: Box, seed: int
+    costs_of: Callable[[Numbers], Numbers],
+    theta: Numbers,
+    cost: float,
+    variance: float,
+    covariance: Numbers,
+    ends: Numbers,
+    where: Box,
+    seed: int,
 ) -> Numbers:
     """Return draws weighted by how well they fit (sampling, importance, resampling), for one fit.
 
     Parameters
     ----------
+    costs_of
+        The cost at each of many coordinates.
     variance
         Residual variance that turns a rise of the cost into a likelihood.
     ends
@@ -44,7 +55,7 @@ def plausible_draws(
     proposed = theta + along * (middle - theta) + random.standard_normal((PROPOSED, len(theta))) @ root.T
     proposed = np.clip(proposed, where.low[0], where.high[0])
     with np.errstate(all="ignore"):
-        costs = normal(form, points, proposed)[0]
+        costs = costs_of(proposed)
         # Proposals lie densest where the fit is best; a flattened density of them is divided by.
         weight = np.exp(-(costs - cost) / max(variance, 1e-30)) / _density(proposed, centres, root, free)
     weight = np.nan_to_num(weight, nan=0.0, posinf=0.0)
@@ -55,7 +66,7 @@ def plausible_draws(
     return proposed[np.minimum(picked, PROPOSED - 1)]
 
 
-def _density(proposed: Numbers, centres: Numbers, root: Numbers, free: np.ndarray) -> Numbers:
+def _density(proposed: Numbers, centres: Numbers, root: Numbers, free: NDArray[np.bool_]) -> Numbers:
     inverse = np.linalg.pinv(root[free], rcond=1e-8)
     apart = (proposed[:, None, free] - centres[None, :, free]) @ inverse.T
     return np.exp(-0.5 * np.minimum(np.einsum("pci,pci->pc", apart, apart), 1200.0)).mean(axis=1) + 1e-12

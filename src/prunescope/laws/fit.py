@@ -34,8 +34,6 @@ class Options:
         Parameters that are given.
     vary
         Of depth and width, those that the law explains; None is all that vary.
-    chance
-        Error of guessing, which bounds the high plateau; None is not known, and 1 bounds it.
     level
         Probability that an interval is meant to hold the truth.
     intervals
@@ -47,7 +45,6 @@ class Options:
 
     fixed: Mapping[str, float] = field(default_factory=dict)
     vary: tuple[str, ...] | None = None
-    chance: float | None = None
     level: float = 0.9
     intervals: str = "auto"
     draws: int = 200
@@ -122,7 +119,7 @@ def _fit_batch(
     law: Law, groups: Sequence[Measured], fixed: Mapping[str, float], options: Options, manner: str
 ) -> list[Fit]:
     side_by_side = padded(groups)
-    where = box(law, side_by_side, fixed, options.chance or 1.0)
+    where = box(law, side_by_side, fixed, np.array([group.ceiling for group in groups]))
     begin = starts(law, side_by_side, where, options.starts, options.seed)
     if len(groups) == 1:
         found = search(law.form, groups[0].points, begin, where.low, where.high, options.seed)
@@ -134,7 +131,7 @@ def _fit_batch(
     task = Task(
         law, groups, side_by_side, where, found.best, rough, noise, options.level, options.draws, options.seed
     )
-    return assembled(task, found, intervals(task, manner), options.chance)
+    return assembled(task, found, intervals(task, manner))
 
 
 def _sigmas(side_by_side: Padded, solved: Solved) -> Numbers:

@@ -1,9 +1,11 @@
 """From a batch of fits to intervals, by the means that each group's data allow.
 
-- Eight cells or more: whole cells are resampled, and what noise does to the estimate is allowed for (`resample`).
-- Fewer: the profile of the sum of squares (`profile`), widened for the noise of the unpruned errors.
-- Wherever a parameter is in doubt the profile is asked as well, and whoever finds the wider interval is believed.
+- Eight cells or more: whole cells are drawn again and again (`resample`).
+- Fewer: the profile of the sum of squares (`profile`).
+- Wherever resampling leaves a parameter in doubt the profile is asked as well, and the wider interval is believed.
 - Very much data: the linear ones (`quick`).
+
+All but the quick ones take the cells' low plateaus for unknown (`freed`).
 """
 
 from __future__ import annotations
@@ -16,19 +18,22 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from prunescope.errors import counted
-from prunescope.laws.batch import Numbers
+from prunescope.laws.batch import Numbers, Pruned
 from prunescope.laws.draws import normal_draws, plausible_draws
-from prunescope.laws.kinds import AT_BOUND, DENSE, Box, Law
-from prunescope.laws.measured import Measured, Padded, padded
+from prunescope.laws.freed import Freed, FreedSolved, curvature, free_plateaus, solve_freed
+from prunescope.laws.kinds import AT_BOUND, Box, Law
+from prunescope.laws.measured import Measured, Padded
 from prunescope.laws.profile import Profile, profile
 from prunescope.laws.quick import ENOUGH_CELLS, UNTOLD, Quick
-from prunescope.laws.resample import pull, resampled
+from prunescope.laws.resample import drawn_cells, resampled, resampled_freed
 from prunescope.laws.solve import Solved
 
-# Linear standard deviations beyond which the profile is asked whether the data tell the parameter.
-DOUBTFUL = 0.25
+# Standard deviations (of logarithms, or of an exponent) beyond which the profile is asked too.
+DOUBTFUL = 0.2
+# Drop of the sum of squares, in units of the residual variance, from which on the other reading is taken.
+CLEARLY = 4.0
 # An interval this wide (logarithm of the ratio of its ends, difference of exponents) tells nothing.
-TELLS_NOTHING = np.log(1000.0)
+TELLS_NOTHING = float(np.log(1000.0))
 # Bounds that mean something: an interval may end there.
 MEANINGFUL = ("eps_up", "eps_0")
 
@@ -41,27 +46,20 @@ class Uncertainty:
     ----------
     low, high, told
         Interval of each coordinate, and whether it says anything.
-    quick_low, quick_high, quick_told
-        The linear one.
-    opened
-        Coordinates whose interval runs up to a bound.
     by
         How it was found, in words.
-    bias, gap
-        What `resample.pull` found, None where it was not asked.
+    draws
+        Coordinates about as likely as the best, for predictions.
+    freed
+        The estimate with unknown plateaus; None where it was not made.
     """
 
     low: Numbers
     high: Numbers
     told: NDArray[np.bool_]
-    quick_low: Numbers
-    quick_high: Numbers
-    quick_told: NDArray[np.bool_]
-    opened: NDArray[np.bool_]
     by: str
-    bias: Numbers | None
-    gap: float | None
     draws: Numbers
+    freed: Numbers | None = None
 
 
 @dataclass(frozen=True)
@@ -82,124 +80,184 @@ class Task:
 
 def intervals(task: Task, manner: str) -> list[Uncertainty]:
     """Return the uncertainty of each fit of a batch."""
-    linear = _linear(task, manner)
+    found = dict(enumerate(linear(task, 64 if manner == "quick" else 0, manner)))
     if manner in ("quick", "none"):
-        return linear
-    plenty = task.side_by_side.cells >= ENOUGH_CELLS
-    found: dict[int, Uncertainty] = {}
-    few = np.flatnonzero(~plenty & (task.rough.freedom > 0))
-    if len(few):
-        found |= zip(few.tolist(), _profiled(task, few, linear), strict=True)
-    for number in np.flatnonzero(plenty).tolist():
-        found[number] = _resampled(task, number, linear[number])
-    return [found.get(number, each) for number, each in enumerate(linear)]
+        return list(found.values())
+    cells, sound = task.side_by_side.cells, task.rough.freedom > 0
+    if not isinstance(task.law.form, Pruned):
+        for row in np.flatnonzero(cells >= ENOUGH_CELLS).tolist():
+            found[row] = _resampled(task, row)
+        return list(found.values())
+    lone = np.flatnonzero((cells == 1) & sound).tolist()
+    rest = [[row] for row in np.flatnonzero((cells > 1) & sound).tolist()]
+    for rows in [lone, *rest] if lone else rest:
+        form = task.law.form
+        best = _freed(task, form, rows)
+        if cells[rows[0]] >= ENOUGH_CELLS:
+            found[rows[0]] = _resampled_freed(task, form, rows[0], best)
+        else:
+            found |= zip(rows, _profiled(task, form, rows, best), strict=True)
+    return list(found.values())
 
 
-def _linear(task: Task, manner: str) -> list[Uncertainty]:
+def linear(task: Task, draws: int, manner: str = "quick") -> list[Uncertainty]:
+    """Return the quick intervals of a batch."""
     rough, theta, where = task.rough, task.solved.theta, task.where
-    freedom = np.maximum(rough.freedom, 1)
-    reach = stdtrit(freedom, 0.5 + task.level / 2)[:, None] * np.where(np.isfinite(rough.sd), rough.sd, 0.0)
+    quantile = stdtrit(np.maximum(rough.freedom, 1), 0.5 + task.level / 2)[:, None]
+    reach = quantile * np.where(np.isfinite(rough.sd), rough.sd, 0.0)
     told = (where.low < where.high) & (rough.bound == 0) & (rough.sd <= UNTOLD) & (rough.freedom > 0)[:, None]
     told &= manner != "none"
     low, high = np.maximum(theta - reach, where.low), np.minimum(theta + reach, where.high)
-    count = 64 if manner == "quick" else 0
-    draws = normal_draws(theta, rough.covariance, where, count, task.seed)
-    by = "linear, from the curvature at the optimum" if manner == "quick" else "not asked for"
-    nothing = np.zeros(theta.shape[1], bool)
-    return [
-        Uncertainty(low[each], high[each], told[each], low[each], high[each], told[each], nothing, by, None, None, draws[each])
-        for each in range(len(theta))
-    ]
+    drawn = normal_draws(theta, rough.covariance, where, draws, task.seed)
+    by = "not asked for" if manner == "none" else "linear, from the curvature at the optimum"
+    return [Uncertainty(low[each], high[each], told[each], by, drawn[each]) for each in range(len(theta))]
 
 
-def _rise(task: Task, rows: NDArray[np.int64]) -> tuple[Numbers, Numbers, Numbers]:
-    """Return by how much the cost may rise in each coordinate, how far that is about, and the variance behind it."""
-    rough = task.rough
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor = (rough.sd[rows] / rough.plain[rows]) ** 2
-    known = np.isfinite(factor)
-    most = np.where(known, factor, 1.0).max(axis=1, keepdims=True)
-    factor = np.where(known, np.maximum(factor, 1.0), most)
-    quantile = stdtrit(np.maximum(rough.freedom[rows], 1), 0.5 + task.level / 2)[:, None]
-    variance = np.maximum(rough.variance[rows], 1e-20)[:, None] * factor
-    reach = quantile * np.where(np.isfinite(rough.sd[rows]), rough.sd[rows], 0.3)
-    return variance * quantile**2 / 2, np.where(reach > 0, reach, 0.3), variance
+@dataclass(frozen=True)
+class _Best:
+    """The best with unknown plateaus, of one group or of many of one cell each."""
+
+    problem: Freed
+    solved: FreedSolved
+    variance: Numbers
+    freedom: Numbers
+    covariance: Numbers
 
 
-def _profiles(task: Task, rows: NDArray[np.int64]) -> Profile:
-    rise, reach, _ = _rise(task, rows)
-    whole = task.solved
-    solved = Solved(whole.theta[rows], whole.cost[rows], whole.converged[rows], whole.hessian[rows])
+def _freed(task: Task, form: Pruned, rows: Sequence[int]) -> _Best:
+    """Solve with the unpruned errors read as points of the law, and as low plateaus where that fits clearly better."""
+    groups, noise = [task.groups[row] for row in rows], [task.noise[row] for row in rows]
     where = Box(task.where.low[rows], task.where.high[rows])
-    return profile(task.law.form, padded([task.groups[row] for row in rows]), solved, where, rise, reach)
+    either = []
+    for reads_as_law in (True, False):
+        problem = free_plateaus(groups, noise, reads_as_law)
+        either.append((problem, solve_freed(form, problem, task.solved.theta[rows], where.low, where.high)))
+    (problem, solved), (other, as_plateau) = either
+    roughly = 2 * solved.cost / np.maximum(task.side_by_side.count[rows], 1)
+    plain = 2 * (solved.cost - as_plateau.cost) > CLEARLY * roughly
+    if plain.any():
+        density = np.where(plain[:, None], other.points.density, problem.points.density)
+        density = density if problem.points.error.ndim == 2 else density[0]
+        points = type(problem.points)(**{**vars(problem.points), "density": density})
+        problem = Freed(points, problem.first, problem.cell, problem.measured, problem.prior)
+        solved = FreedSolved(
+            *(
+                np.where(plain.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
+                for mine, theirs in zip(vars(solved).values(), vars(as_plateau).values(), strict=True)
+            )
+        )
+    free = (where.low < where.high).sum(axis=1)
+    fixed = np.array([int((group.dense_repeats[np.unique(group.cell, return_index=True)[1]] == 0).sum()) for group in groups])
+    shown = np.array([len(np.unique(group.cell[group.density >= 1])) for group in groups])
+    cells = np.array([group.cells for group in groups])
+    # A measured unpruned error that is no point of the group is an observation as well, and so a degree of freedom.
+    freedom = np.maximum(task.side_by_side.count[rows] + (cells - shown) - cells - free, 1)
+    freedom = np.where(fixed == cells, np.maximum(task.side_by_side.count[rows] - free, 1), freedom)
+    variance = np.maximum(2 * solved.cost / freedom, 1e-20)
+    bound = task.rough.bound[rows] != 0
+    held = bound | (where.low >= where.high)
+    curve = np.where(held[:, :, None] | held[:, None, :], 0.0, curvature(form, problem, solved))
+    scale = np.sqrt(np.maximum(np.einsum("fii->fi", curve), 1e-12))
+    scaled = curve / (scale[:, :, None] * scale[:, None, :])
+    inverse = np.linalg.pinv(scaled, rcond=1e-8, hermitian=True) / (scale[:, :, None] * scale[:, None, :])
+    return _Best(problem, solved, variance, freedom.astype(np.float64), inverse * variance[:, None, None])
 
 
-def _profiled(task: Task, rows: NDArray[np.int64], linear: Sequence[Uncertainty]) -> list[Uncertainty]:
-    found = _profiles(task, rows)
-    _, _, variance = _rise(task, rows)
+def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers) -> Profile:
+    where = Box(task.where.low[rows], task.where.high[rows])
+    quantile = stdtrit(freedom, 0.5 + task.level / 2)
+    rise = (best.variance * factor * quantile**2 / 2)[:, None] * np.ones(where.low.shape)
+    reach = quantile[:, None] * np.sqrt(np.maximum(np.einsum("fii->fi", best.covariance), 0))
+    reach = np.where(reach > 0, np.minimum(reach, 1.0), 0.3)
+    shared = best.problem.points.error.ndim == 1
+
+    def minimise(
+        fits: NDArray[np.int64], start: Numbers, low: Numbers, high: Numbers
+    ) -> tuple[Numbers, Numbers]:
+        own = best.problem if shared else best.problem.fits(fits)
+        end = solve_freed(form, own, start, low, high, best.solved.plateaus[fits])
+        return end.cost, end.theta
+
+    return profile(best.solved.theta, best.solved.cost, where, rise, reach, minimise)
+
+
+def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> list[Uncertainty]:
+    found = _profile(task, form, rows, best, 1.0, best.freedom)
     done = []
-    for place, row in enumerate(rows.tolist()):
-        low, high = found.low[place], found.high[place]
-        told, opened = _told(task, row, low, high, found.open_low[place], found.open_high[place])
+    for place, row in enumerate(rows):
+        told = _told(task, row, found.low[place], found.high[place], found.open_low[place], found.open_high[place])
+        own = best.problem.fits(slice(place, place + 1))
+        plateaus = best.solved.plateaus[place : place + 1]
+
+        def costs_of(proposed: Numbers, own: Freed = own, plateaus: Numbers = plateaus) -> Numbers:
+            shared = own if own.points.error.ndim == 1 else own.fits(np.zeros(len(proposed), np.int64))
+            return solve_freed(form, shared, proposed, proposed, proposed, plateaus).cost
+
         draws = plausible_draws(
-            task.law.form,
-            task.groups[row].points,
-            task.solved.theta[row],
-            float(task.solved.cost[row]),
-            float(np.median(variance[place])),
-            task.rough.covariance[row],
+            costs_of,
+            best.solved.theta[place],
+            float(best.solved.cost[place]),
+            float(best.variance[place]),
+            best.covariance[place],
             found.ends[place],
             task.where.of(row),
             task.seed,
         )
-        cells = task.groups[row].cells
-        by = f"profile of the sum of squares ({counted(cells, 'configuration')}: too few to resample)"
-        rough = linear[row]
-        done.append(
-            Uncertainty(low, high, told, rough.quick_low, rough.quick_high, rough.quick_told, opened, by, None, None, draws)
-        )
+        by = f"profile of the sum of squares ({counted(task.groups[row].cells, 'configuration')}: too few to resample)"
+        done.append(Uncertainty(found.low[place], found.high[place], told, by, draws, best.solved.theta[place]))
     return done
 
 
-def _resampled(task: Task, row: int, linear: Uncertainty) -> Uncertainty:
-    group, where, theta = task.groups[row], task.where.of(row), task.solved.theta[row]
-    draws = resampled(task.law.form, group, theta, where, task.draws, task.seed)
-    bias, gap = np.zeros(len(theta)), None
-    if task.law is not DENSE:
-        pulled = pull(task.law.form, group, theta, where, task.noise[row], task.seed)
-        bias, gap = pulled.bias, pulled.gap
+def _stretched(task: Task, cells: int, centre: Numbers, draws: Numbers) -> tuple[Numbers, Numbers]:
+    """Return quantiles of draws, widened for few cells: they scatter too little, and by how much is uncertain too."""
     tail = (1 - task.level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    # Few cells scatter too little and their scatter is itself uncertain: Student's t and n / (n - 1).
-    cells = group.cells
     stretch = float(stdtrit(cells - 1, 1 - tail) / ndtri(1 - tail) * np.sqrt(cells / (cells - 1)))
-    low, high = theta + (low - theta) * stretch - bias, theta + (high - theta) * stretch - bias
-    room = np.where(where.low < where.high, where.high - where.low, 1.0)[0]
-    sticking = ((draws - where.low <= AT_BOUND * room) | (where.high - draws <= AT_BOUND * room)).mean(axis=0) > tail / 2
+    return centre + (low - centre) * stretch, centre + (high - centre) * stretch
+
+
+def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncertainty:
+    group, where, theta = task.groups[row], task.where.of(row), best.solved.theta[0]
+    weights = drawn_cells(group.cells, task.draws, task.seed)
+    draws = resampled_freed(form, best.problem, theta, best.solved.plateaus[0], where, weights)
+    low, high = _stretched(task, group.cells, theta, draws)
     free = (where.low < where.high)[0]
-    doubtful = free & (sticking | (task.rough.sd[row] > DOUBTFUL) | (task.rough.bound[row] != 0))
-    opened_low = opened_high = np.zeros(len(theta), bool)
+    room = np.where(free, where.high[0] - where.low[0], 1.0)
+    at_bound = (draws - where.low <= AT_BOUND * room) | (where.high - draws <= AT_BOUND * room)
+    doubtful = free & ((at_bound.mean(axis=0) > (1 - task.level) / 4) | (draws.std(axis=0) > DOUBTFUL))
+    open_low = open_high = np.zeros(len(theta), bool)
     if doubtful.any():
-        found = _profiles(task, np.array([row]))
-        wide_low, wide_high = np.minimum(low, found.low[0] - np.maximum(bias, 0)), np.maximum(high, found.high[0] - np.minimum(bias, 0))
-        low, high = np.where(doubtful, wide_low, low), np.where(doubtful, wide_high, high)
-        opened_low, opened_high = found.open_low[0] & doubtful, found.open_high[0] & doubtful
+        # By how much more cells scatter than their points' scatter explains, over the parameters that are told.
+        plain = np.sqrt(np.maximum(np.diagonal(best.covariance[0]), 1e-300))
+        ratio = (draws.std(axis=0) / plain)[free & ~doubtful]
+        factor = float(np.clip(np.median(ratio) ** 2, 1.0, 10.0)) if len(ratio) else 1.0
+        found = _profile(task, form, [row], best, factor, np.array([group.cells - 1.0]))
+        low = np.where(doubtful, np.minimum(low, found.low[0]), low)
+        high = np.where(doubtful, np.maximum(high, found.high[0]), high)
+        open_low, open_high = found.open_low[0] & doubtful, found.open_high[0] & doubtful
         draws = np.concatenate([draws, found.ends[0]])
     low, high = np.maximum(low, where.low[0]), np.minimum(high, where.high[0])
-    told, opened = _told(task, row, low, high, opened_low, opened_high)
-    by = f"{counted(task.draws, 'resample')} of {counted(cells, 'configuration')}"
-    return Uncertainty(
-        low, high, told, linear.quick_low, linear.quick_high, linear.quick_told, opened, by, bias, gap, draws
-    )
+    told = _told(task, row, low, high, open_low, open_high)
+    by = f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}"
+    return Uncertainty(low, high, told, by, draws, theta)
+
+
+def _resampled(task: Task, row: int) -> Uncertainty:
+    group, where, theta = task.groups[row], task.where.of(row), task.solved.theta[row]
+    draws = resampled(task.law.form, group, theta, where, drawn_cells(group.cells, task.draws, task.seed))
+    low, high = _stretched(task, group.cells, theta, draws)
+    at_low, at_high = (draws <= where.low + AT_BOUND).mean(axis=0), (draws >= where.high - AT_BOUND).mean(axis=0)
+    tail = (1 - task.level) / 2
+    low, high = np.maximum(low, where.low[0]), np.minimum(high, where.high[0])
+    told = _told(task, row, low, high, at_low > tail, at_high > tail)
+    return Uncertainty(low, high, told, f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}", draws)
 
 
 def _told(
     task: Task, row: int, low: Numbers, high: Numbers, open_low: NDArray[np.bool_], open_high: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which coordinates' intervals say something, and which run up to a bound."""
+) -> NDArray[np.bool_]:
+    """Return which coordinates' intervals say something: an end at a bound that means nothing does not."""
     free = task.where.low[row] < task.where.high[row]
     meaningful = np.array([name in MEANINGFUL for name in task.law.parameters])
-    both = open_low & open_high
-    opened = (open_low | open_high) & free
-    told = free & np.where(meaningful, ~both, ~opened) & (high - low <= TELLS_NOTHING) & (high >= low)
-    return told, opened
+    closed = np.where(meaningful, ~(open_low & open_high), ~(open_low | open_high))
+    return free & closed & (high - low <= TELLS_NOTHING) & (high >= low)

@@ -67,7 +67,7 @@ class Box:
         return Box(self.low[[group]], self.high[[group]])
 
 
-def box(law: Law, side_by_side: Padded, fixed: Mapping[str, float], chance: float) -> Box:
+def box(law: Law, side_by_side: Padded, fixed: Mapping[str, float], ceiling: Numbers) -> Box:
     """Return where the parameters of each group may lie.
 
     The high plateau lies between the lowest unpruned error and the error of guessing; everything else where its
@@ -79,7 +79,7 @@ def box(law: Law, side_by_side: Padded, fixed: Mapping[str, float], chance: floa
     low, high = (np.tile(to_coordinates(names, bound), (groups, 1)) for bound in (low, high))
     for column, name in enumerate(names):
         if name in ("eps_up", "eps_0"):
-            high[:, column] = np.log(chance)
+            high[:, column] = np.log(ceiling)
             error = side_by_side.points.unpruned if name == "eps_up" else side_by_side.points.error
             lowest = np.where(side_by_side.present, error, np.inf).min(axis=1)
             low[:, column] = np.minimum(lowest, high[:, column] - 1e-3)

@@ -38,6 +38,8 @@ class Measured:
         Rows behind a point's unpruned error; 0 where it was given and not averaged here.
     row_error, row_point, row_replicate
         The single rows: error, the point that a row belongs to, replicate.
+    chance
+        Error of guessing; None where the number of classes is not known.
     """
 
     key: Mapping[str, Any]
@@ -54,6 +56,7 @@ class Measured:
     row_error: Numbers
     row_point: Integers
     row_replicate: Integers
+    chance: float | None = None
 
     def __len__(self) -> int:
         return len(self.error)
@@ -73,6 +76,11 @@ class Measured:
         """The points by their logarithms, as the forms take them."""
         columns = (self.error, self.unpruned, self.density, self.depth, self.width)
         return Points(*(np.log(values) for values in columns))
+
+    @property
+    def ceiling(self) -> float:
+        """The largest error that a plateau may have: that of guessing, or 1."""
+        return 1.0 if self.chance is None else self.chance
 
     def pick(self, points: NDArray[np.bool_] | Integers) -> Measured:
         """Return some of the points with their rows; cells are numbered anew."""
@@ -101,7 +109,7 @@ class Measured:
 
 
 _BY_POINT = tuple(
-    item.name for item in fields(Measured) if item.name not in ("key", "row_error", "row_point", "row_replicate")
+    item.name for item in fields(Measured) if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
 )
 
 

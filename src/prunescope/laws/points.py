@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, counted, listed, nearest
+from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
 from prunescope.laws.measured import Integers, Measured
-from prunescope.table import Table
-from prunescope.table.groups import group_codes
+from prunescope.spec.names import DATASETS
+from prunescope.table import Table, read_table
+from prunescope.table.groups import configuration_codes, group_codes, occurrence, unpruned
 from prunescope.table.notes import REPETITIONS
 from prunescope.table.schema import BY_NAME, CONFIGURATION, Group, canonical
 
@@ -44,7 +46,15 @@ class Sample:
     notes: tuple[str, ...]
 
 
-def sample(table: Table, joint: bool, by: Sequence[str] | None = None, keep_replicates: bool = False) -> Sample:
+def sample(
+    table: Table,
+    joint: bool,
+    by: Sequence[str] | None = None,
+    *,
+    keep_replicates: bool = False,
+    classes: int | None = None,
+    filters: Sequence[str] = (),
+) -> Sample:
     """Return the groups of a table, each ready to be fitted.
 
     Parameters
@@ -55,17 +65,102 @@ def sample(table: Table, joint: bool, by: Sequence[str] | None = None, keep_repl
         Columns whose values make groups; None takes all that tell ladders apart, but what the law explains.
     keep_replicates
         Whether each row is a point; otherwise replicates are averaged, as in the first paper.
+    classes
+        Number of classes, for the error of guessing; None takes it from the datasets that prunescope knows.
+    filters
+        Names of `filters.FILTERS` to apply.
     """
     notes: list[str] = []
-    rows = _eligible(table, notes)
+    rows = _filtered(_eligible(table, notes), filters, classes, notes)
     identity, own = identity_columns(rows)
     if by is None:
         chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
-        if own and set(own) & set(chosen):
-            notes.append(f"groups also differ in {listed(own)}; --by names other columns to group by")
+        if own:
+            notes.append(f"each {listed(own)} is fitted by itself; --by names other columns to group by")
     else:
         chosen = tuple(_known(rows, name) for name in by)
-    return Sample(tuple(_groups(rows, chosen, identity, keep_replicates)), chosen, tuple(notes))
+    _tell_mixed(rows, identity, notes)
+    return Sample(tuple(_groups(rows, chosen, identity, keep_replicates, classes)), chosen, tuple(notes))
+
+
+def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int | None = None) -> Sample:
+    """Return the unpruned networks of a table, for the dense law: ``depth`` holds the size, ``width`` the examples."""
+    notes: list[str] = []
+    rows = _eligible(table, notes)
+    dense = unpruned(rows.columns)
+    if not dense.any():
+        # Nobody measured them here, but their error is given: one row of each configuration tells it.
+        dense = np.zeros(len(rows), bool)
+        dense[np.unique(configuration_codes(rows.columns), return_index=True)[1]] = True
+    columns = {name: values[dense] for name, values in rows.columns.items()}
+    columns |= {"test_error": columns["unpruned_error"], "density": np.ones(int(dense.sum()))}
+    identity = tuple(name for name in columns if name in CONFIGURATION)
+    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else tuple(by)
+    one = np.unique(group_codes(columns, [*identity, *(name for name in chosen if name not in identity)]), return_index=True)[1]
+    found = Table({name: values[one] for name, values in columns.items()}, rows.source)
+    groups = _groups(found, chosen, identity, False, classes)
+    turned = tuple(replace(group, depth=group.size, width=group.examples) for group in groups)
+    return Sample(turned, chosen, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Members:
+    """Networks whose errors are asked for: columns by name, 1 where depth, width or examples are not known."""
+
+    source: str
+    columns: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["density"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+
+def read_for_laws(source: Any, errors: Any = None) -> Table:
+    """Return a table with errors; scikit-learn hands those over by themselves."""
+    if errors is None:
+        return read_table(source)
+    columns = dict(source.columns) if isinstance(source, Table) else {name: source[name] for name in source}
+    named = {name: values for name, values in columns.items() if canonical(str(name)) != "test_error"}
+    return read_table({**named, "error": np.asarray(errors, np.float64)})
+
+
+def members(source: Any, needed: Sequence[str], fill: Callable[[Members], NDArray[np.float64]] | None = None) -> Members:
+    """Return the networks of a table whose errors are asked for, measured or not.
+
+    Parameters
+    ----------
+    needed
+        Columns that the law needs, beside density.
+    fill
+        Gives the unpruned errors where the table does not know them; None refuses then.
+    """
+    table = read_table(source, needed=("density",))
+    faults = [
+        Fault(f"column {name!r}", "must be there to predict", hint=nearest(name, list(table)))
+        for name in needed
+        if name not in table and name != "unpruned_error"
+    ]
+    if faults:
+        raise InputError(table.source, faults)
+    columns = dict(table.columns)
+    for name in EXPLAINED:
+        columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
+    counted_size = columns["prunable"] if "prunable" in columns else columns["depth"] * columns["width"] ** 2
+    columns["size"] = np.asarray(counted_size, np.float64)
+    found = Members(table.source, columns)
+    given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
+    columns["unpruned_error"] = given
+    unknown = ~(given > 0)
+    if unknown.any() and "unpruned_error" in needed:
+        if fill is None:
+            rows = f"rows {listed(np.flatnonzero(unknown) + 1, 4)}"
+            hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
+            fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
+            raise InputError(table.source, [fault])
+        columns["unpruned_error"] = np.where(unknown, fill(found), given)
+    return found
 
 
 def _known(table: Table, name: str) -> str:
@@ -103,6 +198,70 @@ def _eligible(table: Table, notes: list[str]) -> Table:
     return table
 
 
+def _filtered(table: Table, names: Sequence[str], classes: int | None, notes: list[str]) -> Table:
+    """Apply filters, and say what each left out."""
+    for name in names:
+        if name not in FILTERS:
+            hint = nearest(name, FILTERS) or f"There are {listed(FILTERS)}."
+            raise InputError("--filter", [Fault("the filter", f"must be one of {listed(FILTERS)}", repr(name), hint)])
+        if name == "connected":
+            if "connected" not in table:
+                notes.append("filter connected: the table has no column `connected`, so nothing was left out")
+                continue
+            mask = connected(table["connected"])
+        elif name == "better-than-chance":
+            mask = better_than_chance(table["test_error"], _chances(table, classes, needed=True))
+        else:
+            mask = _not_overly_large(table)
+        left = counted(int((~mask).sum()), "row")
+        notes.append(f"filter {name}: {left} of {len(table):,} left out")
+        if not mask.any():
+            raise InputError(table.source, [Fault("the rows", f"must pass the filter {name}", "none that does")])
+        table = table.take(mask)
+    return table
+
+
+def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray[np.float64]:
+    """Return the error of guessing for each row, NaN where it is not known."""
+    if classes is not None:
+        return np.full(len(table), 1 - 1 / classes)
+    if "dataset" in table:
+        named = table["dataset"].tolist()
+        known = {name: 1 - 1 / DATASETS[name].classes for name in dict.fromkeys(named) if name in DATASETS}
+        found = np.array([known.get(name, np.nan) for name in named])
+    else:
+        found = np.full(len(table), np.nan)
+    if needed and np.isnan(found).any():
+        fault = Fault("the number of classes", "must be known for the error of guessing", hint="Give it with --classes N.")
+        raise InputError(table.source, [fault])
+    return found
+
+
+def _not_overly_large(table: Table) -> NDArray[np.bool_]:
+    columns = table.columns
+    rest = [name for name in columns if name in CONFIGURATION and name not in EXPLAINED]
+    family, codes = group_codes(columns, rest), configuration_codes(columns)
+    first = np.unique(codes, return_index=True)[1]
+    kept = np.zeros(len(first), bool)
+    depth, width, examples = (
+        np.asarray(columns[name][first], np.float64) if name in columns else np.ones(len(first)) for name in EXPLAINED
+    )
+    for each in np.unique(family[first]):
+        own = family[first] == each
+        kept[own] = not_overly_large(depth[own], width[own], examples[own], table["unpruned_error"][first][own])
+    return kept[codes]
+
+
+def _tell_mixed(table: Table, identity: Sequence[str], notes: list[str]) -> None:
+    """Say where rows that count as replicates differ in a column that was not taken to tell ladders apart."""
+    twice = occurrence(group_codes(table.columns, [*identity, "replicate", "density"])) > 0
+    if twice.any():
+        notes.append(
+            f"{counted(int(twice.sum()), 'row')} repeat a configuration, density and replicate and are averaged; if "
+            "they differ in something, say so in a column of text, or with --by"
+        )
+
+
 def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns that tell cells apart, and which of them are a file's own.
 
@@ -138,7 +297,7 @@ def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> flo
 
 
 def _groups(
-    table: Table, by: Sequence[str], identity: Sequence[str], keep_replicates: bool
+    table: Table, by: Sequence[str], identity: Sequence[str], keep_replicates: bool, classes: int | None
 ) -> Iterator[Measured]:
     columns = table.columns
     density = table["density"]
@@ -177,6 +336,7 @@ def _groups(
         "dense_repeats": dense_repeats,
     }
     numbers = np.cumsum(new_cell)[first] - 1
+    chances = _chances(table, classes)[order[first]]
     row_error, row_replicate = table["test_error"][order], table["replicate"][order]
     begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
     ends = np.r_[begins[1:], len(first)]
@@ -190,14 +350,13 @@ def _groups(
             row_error=row_error[rows],
             row_point=point[rows] - begin,
             row_replicate=row_replicate[rows],
+            chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
             **{name: values[begin:end] for name, values in arrays.items()},
         )
 
 
 def _dense_repeats(table: Table) -> Integers:
     """Return how many rows each row's unpruned error is a mean of; 0 where no row of the table gave it."""
-    from prunescope.table.groups import configuration_codes, unpruned
-
     codes, dense = configuration_codes(table.columns), unpruned(table.columns)
     size = int(codes.max()) + 1
     counts = np.bincount(codes[dense], minlength=size)
@@ -205,8 +364,3 @@ def _dense_repeats(table: Table) -> Integers:
     means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
     derived = np.isclose(means[codes], table["unpruned_error"], rtol=1e-9, atol=0)
     return np.where(derived, counts[codes], 0)
-
-
-def column_hint(table: Table, name: str) -> str:
-    """Return the nearest column's name, for a message."""
-    return nearest(canonical(name), list(table))

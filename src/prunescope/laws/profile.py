@@ -6,15 +6,14 @@ linear one would look precise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Form, Numbers
+from prunescope.laws.batch import Numbers
 from prunescope.laws.kinds import Box
-from prunescope.laws.measured import Padded
-from prunescope.laws.solve import Solved, solve
 
 OUTWARD, INWARD = 12, 6
 
@@ -40,23 +39,32 @@ class Profile:
     ends: Numbers
 
 
-def profile(form: Form, side_by_side: Padded, solved: Solved, where: Box, rise: Numbers, reach: Numbers) -> Profile:
+Minimise = Callable[[NDArray[np.int64], Numbers, Numbers, Numbers], tuple[Numbers, Numbers]]
+
+
+def profile(
+    theta: Numbers, cost: Numbers, where: Box, rise: Numbers, reach: Numbers, minimise: Minimise
+) -> Profile:
     """Follow each coordinate outward until the cost has risen enough.
 
     Parameters
     ----------
+    theta, cost
+        The best of each fit.
     rise
-        ``[fits, coordinates]``: by how much the cost (half the sum of squares) may rise.
+        ``[fits, coordinates]``: by how much the cost may rise.
     reach
         ``[fits, coordinates]``: a guess of how far that is.
+    minimise
+        Given which fits, where they start and the box of each: the lowest cost, and where it lies.
     """
-    fits, count = solved.theta.shape
+    fits, count = theta.shape
     coordinate = np.tile(np.repeat(np.arange(count), 2), fits)
     sign = np.tile(np.array([-1.0, 1.0]), fits * count)
     fit = np.repeat(np.arange(fits), 2 * count)
     low, high = where.low[fit], where.high[fit]
     tasks = np.arange(len(fit))
-    best = solved.theta[fit]
+    best = theta[fit]
     centre, limit = best[tasks, coordinate], np.where(sign < 0, low[tasks, coordinate], high[tasks, coordinate])
     allowed = rise[fit, coordinate]
     inside, inside_rise, inside_theta = centre.copy(), np.zeros(len(fit)), best.copy()
@@ -65,51 +73,58 @@ def profile(form: Form, side_by_side: Padded, solved: Solved, where: Box, rise: 
     fixed = low[tasks, coordinate] == high[tasks, coordinate]
     open_end = centre == limit
     live = np.flatnonzero(~open_end & ~fixed)
-    points = side_by_side.points
 
     def raised(rows: NDArray[np.int64], at: Numbers) -> tuple[Numbers, Numbers]:
         bottom, top, start = low[rows].copy(), high[rows].copy(), inside_theta[rows].copy()
         each = np.arange(len(rows))
         for side in (bottom, top, start):
             side[each, coordinate[rows]] = at
-        own = points if points.error.ndim == 1 else points.fits(fit[rows])
-        end = solve(form, own, start, bottom, top, 1e-8)
-        return end.cost - solved.cost[fit[rows]], end.theta
+        found, end = minimise(fit[rows], start, bottom, top)
+        return found - cost[fit[rows]], end
 
     for turn in range(OUTWARD + INWARD):
+        if turn == OUTWARD:
+            live = live[~np.isnan(outside_rise[live])]
         if not len(live):
             break
         bracketed = ~np.isnan(outside_rise[live])
-        if turn >= OUTWARD:
-            live, bracketed = live[bracketed], bracketed[bracketed]
         away = inside[live] + sign[live] * step[live]
         past = sign[live] * (away - limit[live]) >= 0
-        at = np.where(bracketed, _between(live, inside, inside_rise, outside, outside_rise, allowed), np.where(past, limit[live], away))
-        found, theta = raised(live, at)
+        straight = _between(live, inside, inside_rise, outside, outside_rise, allowed)
+        at = np.where(bracketed, straight, np.where(past, limit[live], away))
+        found, ends = raised(live, at)
         below = found < allowed[live]
         rows = live[below]
-        inside[rows], inside_rise[rows], inside_theta[rows] = at[below], np.maximum(found[below], 0), theta[below]
+        inside[rows], inside_rise[rows], inside_theta[rows] = at[below], np.maximum(found[below], 0), ends[below]
         rows = live[~below]
         outside[rows], outside_rise[rows] = at[~below], found[~below]
         step[live[below]] *= 2
         arrived = below & (at == limit[live])
         open_end[live[arrived]] = True
         close = np.abs(found - allowed[live]) <= 0.01 * allowed[live]
-        narrow = ~np.isnan(outside_rise[live]) & (np.abs(outside[live] - inside[live]) < 1e-3 * (1e-3 + np.abs(inside[live] - centre[live])))
+        gap = np.abs(outside[live] - inside[live])
+        narrow = ~np.isnan(outside_rise[live]) & (gap < 1e-3 * (1e-3 + np.abs(inside[live] - centre[live])))
         live = live[~(arrived | close | narrow)]
     # Where the steps ran out before the bound, as far as is known the interval is open.
     open_end |= ~fixed & np.isnan(outside_rise) & (inside_rise < 0.9 * allowed)
-    edge = np.where(open_end, limit, inside)
+    crossing = _between(tasks, inside, inside_rise, outside, outside_rise, allowed)
+    edge = np.where(open_end, limit, np.where(np.isnan(outside_rise), inside, crossing))
     grid = edge.reshape(fits, count, 2)
     opened = open_end.reshape(fits, count, 2)
-    return Profile(grid[..., 0], grid[..., 1], opened[..., 0], opened[..., 1], inside_theta.reshape(fits, 2 * count, count))
+    ends = inside_theta.reshape(fits, 2 * count, count)
+    return Profile(grid[..., 0], grid[..., 1], opened[..., 0], opened[..., 1], ends)
 
 
 def _between(
-    live: NDArray[np.int64], inside: Numbers, inside_rise: Numbers, outside: Numbers, outside_rise: Numbers, allowed: Numbers
+    live: NDArray[np.int64],
+    inside: Numbers,
+    inside_rise: Numbers,
+    outside: Numbers,
+    outside_rise: Numbers,
+    allowed: Numbers,
 ) -> Numbers:
     """Return where the root of the rise, which is nearly straight, would cross what is allowed."""
     start, end = np.sqrt(inside_rise[live]), np.sqrt(np.maximum(outside_rise[live], 1e-300))
     share = (np.sqrt(allowed[live]) - start) / np.maximum(end - start, 1e-300)
-    share = np.clip(np.nan_to_num(share, nan=0.5), 0.05, 0.95)
+    share = np.clip(np.nan_to_num(share, nan=0.5), 0.02, 0.98)
     return np.asarray(inside[live] + share * (outside[live] - inside[live]))

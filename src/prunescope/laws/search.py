@@ -47,15 +47,14 @@ def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Number
     sampled = points.count > 2 * SAMPLE
     ends = solve(form, sample(points, SAMPLE, seed) if sampled else points, starts, low, high, 1e-9)
     order = np.argsort(ends.cost, kind="stable")
-    distinct = [order[0]]
-    for end in order[1:]:
-        if ends.cost[end] > ends.cost[distinct[-1]] * (1 + SAME) + 1e-30:
-            distinct.append(end)
-    followed = np.array(distinct[: CARRIED_ON if sampled else 1])
+    # Ends of about one sum of squares are one minimum; `kind` numbers the minima, the lowest first.
+    steps = np.diff(ends.cost[order]) > SAME * ends.cost[order][:-1] + 1e-30
+    kind = np.r_[0, np.cumsum(steps)]
+    followed = order[np.unique(kind, return_index=True)[1][: CARRIED_ON if sampled else 1]]
     carried = solve(form, points, ends.theta[followed], low, high)
     winner = int(np.argmin(carried.cost))
-    reached = ends.cost[followed[winner]]
-    agreed = np.abs(ends.cost - reached) <= SAME * reached + 1e-30
+    arrived = np.flatnonzero(carried.cost <= carried.cost[winner] * (1 + SAME) + 1e-30)
+    agreed = np.isin(kind, arrived)
     rows = slice(winner, winner + 1)
     best = Solved(carried.theta[rows], carried.cost[rows], carried.converged[rows], carried.hessian[rows])
     return Found(best, len(starts), np.array([np.count_nonzero(agreed)]))

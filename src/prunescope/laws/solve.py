@@ -90,7 +90,7 @@ def _solve(form: Form, points: Points, start: Numbers, low: Numbers, high: Numbe
         if not len(live):
             break
         at, slope, curve = theta[live], gradient[live], hessian[live]
-        step = _step(at, slope, curve, low[live], high[live], damping[live])
+        step = damped_step(at, slope, curve, low[live], high[live], damping[live])
         expected = -np.einsum("fi,fi->f", step, slope) - np.einsum("fi,fij,fj->f", step, curve, step) / 2
         trial = at + step
         with np.errstate(all="ignore"):
@@ -113,7 +113,7 @@ def _solve(form: Form, points: Points, start: Numbers, low: Numbers, high: Numbe
     return Solved(theta, cost, converged, hessian)
 
 
-def _step(at: Numbers, slope: Numbers, curve: Numbers, low: Numbers, high: Numbers, damping: Numbers) -> Numbers:
+def damped_step(at: Numbers, slope: Numbers, curve: Numbers, low: Numbers, high: Numbers, damping: Numbers) -> Numbers:
     """Return a damped step of Gauss and Newton's that stays in the box."""
     held = ((at <= low) & (slope > 0)) | ((at >= high) & (slope < 0)) | (low == high)
     slope = np.where(held, 0.0, slope)

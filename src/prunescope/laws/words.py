@@ -27,8 +27,6 @@ class Evidence:
         Free parameters at a bound: -1 at the lower, 1 at the upper.
     untold
         Free parameters whose interval is None.
-    opened
-        Free parameters whose interval runs up to a bound.
     flat
         Parameters that can make up for each other almost exactly.
     sparsest, densest_rise
@@ -45,7 +43,6 @@ class Evidence:
     free: Sequence[str]
     bound: Mapping[str, int]
     untold: Sequence[str]
-    opened: Sequence[str]
     flat: Sequence[str]
     chance: float | None
     points: int
@@ -141,6 +138,6 @@ def bias_words(pulled: Mapping[str, float]) -> str:
     """Say which estimates noise has probably pulled."""
     told = listed(f"{name} by about {number(value)}" for name, value in pulled.items())
     return (
-        f"noise in the unpruned errors pulls the estimate of {told}: the interval allows for it; more replicates of the "
-        "unpruned networks reduce it"
+        f"noise in the measurements, the unpruned errors above all, pulls the estimate of {told}: the interval allows "
+        "for it; more replicates reduce it"
     )

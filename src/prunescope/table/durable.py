@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from prunescope.errors import DamageError
+from prunescope.files import open_to_all
 
 HASH_LENGTH = 40
 _STALE_SECONDS = 24 * 3600.0
@@ -73,13 +74,6 @@ def publish_bytes(store: Path, folder: Path, stem: str, suffix: str, content: by
 def published_name(stem: str, suffix: str, content: bytes) -> str:
     """Return the name that content is published under."""
     return f"{stem}.{content_hash(content)}{suffix}"
-
-
-def open_to_all(path: Path) -> None:
-    """Give a temporary file, which only its owner may read, the permissions of an ordinary new one."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)
 
 
 def verified(path: Path) -> bytes:

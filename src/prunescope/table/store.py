@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.table import arrays
+from prunescope.files import open_to_all
 from prunescope.table.arrays import IDENTITY, Keep, check_identity
 from prunescope.table.claims import claimed, claims
 from prunescope.table.columns import conform
-from prunescope.table.durable import is_own, new_draft, open_to_all, publish_bytes, verified
+from prunescope.table.durable import is_own, new_draft, publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
 from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import sorted_rows

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prunescope.errors import Fault, InputError, PrunescopeError
+from prunescope.errors import Fault, InputError
+from prunescope.files import replacing
 from prunescope.table.csvfile import csv_text
-from prunescope.table.durable import open_to_all
 from prunescope.table.engine import ParquetWriter
 
 if TYPE_CHECKING:
@@ -38,24 +36,9 @@ def write_table(table: Table, path: object) -> None:
         raise InputError(str(target), [Fault("the file", f"must end in {', '.join(SUFFIXES)}", found)])
     if not table.names:
         raise InputError(str(target), [Fault("the table", "must have a column")])
-    if target.is_dir():
-        raise InputError(str(target), [Fault("the file", "must not be a folder")])
-    try:
-        handle, name = tempfile.mkstemp(prefix=".prunescope-", suffix=suffix, dir=target.parent)
-    except OSError as trouble:
-        raise PrunescopeError(f"{target} cannot be written: {trouble.strerror}") from None
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            if suffix == ".csv":
-                stream.write(csv_text(table))
-            elif suffix == ".json":
-                stream.write(json_text(table) + "\n")
+    with replacing(target) as draft:
         if suffix == ".parquet":
             ParquetWriter().write(table.columns, draft)
-        open_to_all(draft)
-        draft.replace(target)
-    except OSError as trouble:
-        raise PrunescopeError(f"{target} cannot be written: {trouble.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
+        else:
+            text = csv_text(table) if suffix == ".csv" else json_text(table) + "\n"
+            draft.write_text(text, encoding="utf-8", newline="")

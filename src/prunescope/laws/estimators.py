@@ -1,0 +1,484 @@
+"""The laws in scikit-learn's manner: `fit` a table, `predict` a table, what was found under names that end in ``_``.
+
+scikit-learn is not needed; where it is installed, its `clone` and cross-validation take these as they are. Fold by
+configuration (``GroupKFold``), and let the table have its `unpruned_error`, as a fold may lack the unpruned networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from prunescope import __version__
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, counted, listed, nearest
+from prunescope.files import replacing
+from prunescope.laws.batch import Numbers
+from prunescope.laws.fit import Options, fit_groups
+from prunescope.laws.kinds import DENSE, JOINT, SINGLE, Law
+from prunescope.laws.measured import Measured
+from prunescope.laws.points import Sample, dense_sample, members, read_for_laws, sample
+from prunescope.laws.predict import Prediction, predicted
+from prunescope.laws.results import Fit, Intervals, Refused, json_text
+
+FORMAT = 1
+INTERVALS = ("auto", "resampled", "quick", "none")
+
+
+class NotFittedError(PrunescopeError, ValueError, AttributeError):
+    """A law was asked for what only a fit can tell."""
+
+
+class Estimator:
+    """What the laws share."""
+
+    _law: ClassVar[Law]
+
+    fits_: tuple[Fit, ...]
+    refused_: tuple[Refused, ...]
+    notes_: tuple[str, ...]
+    by_: tuple[str, ...]
+    fitted_on_: Mapping[str, Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings, as scikit-learn's `clone` asks for them."""
+        del deep
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings."""
+        known = self.get_params()
+        for name, value in settings.items():
+            if name not in known:
+                hint = nearest(name, known) or f"There are {listed(known, 20)}."
+                raise InputError(type(self).__name__, [Fault(f"setting {name!r}", "must be a setting", hint=hint)])
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        signature = inspect.signature(type(self)).parameters
+        changed = [
+            f"{name}={value!r}" for name, value in self.get_params().items() if value != signature[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn, which alone asks, that this is a regressor whose tables need not be numbers."""
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=False),
+            regressor_tags=RegressorTags(),
+            input_tags=InputTags(string=True, allow_nan=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fits_")
+
+    def fit(self, table: Any, y: Any = None, progress: Callable[[int, int], None] | None = None) -> Self:
+        """Fit the law to each group of a table.
+
+        Parameters
+        ----------
+        table
+            What `read_table` takes: a path, a store, a DataFrame, columns by name.
+        y
+            Errors, where the table has none, as scikit-learn passes them.
+        progress
+            Called with the groups done and the groups there are.
+
+        Raises
+        ------
+        InputError
+            Where settings or table cannot be used, or no group can be fitted; with every fault.
+        """
+        self._check()
+        rows = read_for_laws(table, y)
+        found = self._sample(rows)
+        self._check_groups(found.groups)
+        fits = fit_groups(self._law, found.groups, self._options(), progress)
+        self.fits_ = tuple(each for each in fits if isinstance(each, Fit))
+        self.refused_ = tuple(each for each in fits if isinstance(each, Refused))
+        self.by_ = found.by
+        trivial = sum(each.trivial for each in self.refused_)
+        self.notes_ = found.notes
+        if trivial and len(found.groups) > 1:
+            self.notes_ += (f"{counted(trivial, 'group')} of unpruned networks only: nothing to fit",)
+        if not self.fits_:
+            raise InputError(rows.source, [Fault(_named(each.group), each.why) for each in self.refused_])
+        self.fitted_on_ = {
+            "source": rows.source,
+            "rows": len(rows),
+            "groups": len(found.groups),
+            "points": sum(each.points for each in self.fits_),
+            "digest": _digest(found.groups),
+        }
+        return self
+
+    def predict(self, table: Any, dense: Estimator | None = None) -> Numbers:
+        """Return the error of each row by the law."""
+        return self.predictions(table, dense=dense).error
+
+    def predictions(self, table: Any, level: float = 0.9, dense: Estimator | None = None) -> Prediction:
+        """Return the error of each row with its intervals.
+
+        Parameters
+        ----------
+        table
+            Needs `density`, `unpruned_error` (or rows at density 1 with errors), the grouping columns, and for the
+            joint law `depth` and `width`.
+        dense
+            A fitted `DenseLaw` that gives the unpruned errors where the table has none.
+        """
+        self._fitted()
+        fill = None if dense is None else lambda rows: _predictions(dense, rows, level).error
+        needed = (*self._columns(), *(dense._columns() if dense is not None else ()))
+        return _predictions(self, members(table, tuple(dict.fromkeys(needed)), fill), level)
+
+    def score(self, table: Any, y: Any = None) -> float:
+        """Return minus the root mean square of the relative deviation: 0 is perfect."""
+        rows = read_for_laws(table, y)
+        relative = self.predict(rows) / rows["test_error"] - 1
+        return -float(np.sqrt(np.mean(relative**2)))
+
+    @property
+    def fit_(self) -> Fit:
+        """The fit, where the table was one group."""
+        self._fitted()
+        if len(self.fits_) != 1:
+            raise AttributeError(f"there are {len(self.fits_)} fits, one for each of {listed(self.by_)}: see fits_")
+        return self.fits_[0]
+
+    @property
+    def parameters_(self) -> Mapping[str, float]:
+        """The parameters, where the table was one group."""
+        return self.fit_.parameters
+
+    @property
+    def intervals_(self) -> Intervals:
+        """Their intervals, where the table was one group."""
+        return self.fit_.intervals
+
+    @property
+    def warnings_(self) -> tuple[str, ...]:
+        """What the data cannot tell, over all groups."""
+        self._fitted()
+        return tuple(dict.fromkeys(each for fit in self.fits_ for each in fit.warnings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the documented contract: ``{"fits": [...]}`` and what else there is to tell."""
+        self._fitted()
+        return {
+            "fits": [fit.to_dict() for fit in self.fits_],
+            "refused": [{"group": dict(each.group), "why": each.why} for each in self.refused_],
+            "notes": list(self.notes_),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted law as JSON, numbers unrounded, with what it was fitted on."""
+        self._fitted()
+        content = {
+            "prunescope": __version__,
+            "format": FORMAT,
+            "estimator": type(self).__name__,
+            "settings": self.get_params(),
+            "by": list(self.by_),
+            "fitted_on": dict(self.fitted_on_),
+            "fits": [fit.saved() for fit in self.fits_],
+            "refused": [vars(each) | {"group": dict(each.group)} for each in self.refused_],
+            "notes": list(self.notes_),
+        }
+        with replacing(Path(path)) as draft:
+            draft.write_text(json_text(content) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a law that `save` wrote."""
+        found = load_law(path)
+        if not isinstance(found, cls):
+            fault = Fault("the law", f"must be a {cls.__name__}", type(found).__name__)
+            raise InputError(str(path), [fault])
+        return found
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "fits_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(table) first")
+
+    def _check(self) -> None:
+        faults = list(_setting_faults(self))
+        if faults:
+            raise InputError(type(self).__name__, faults)
+
+    def _check_groups(self, groups: Sequence[Measured]) -> None:
+        """Refuse settings that the table cannot follow."""
+
+    def _columns(self) -> tuple[str, ...]:
+        """Return the columns that a prediction needs, beside density and unpruned error."""
+        return (*self._telling(), "unpruned_error")
+
+    def _telling(self) -> tuple[str, ...]:
+        """Return the grouping columns in which the fits differ."""
+        return tuple(name for name in self.by_ if len({fit.group[name] for fit in self.fits_}) > 1)
+
+    def _sample(self, rows: Any) -> Sample:
+        raise NotImplementedError
+
+    def _options(self) -> Options:
+        settings = self.get_params()
+        return Options(
+            fixed=dict(settings["fix"] or {}),
+            vary=tuple(settings["vary"]) if settings.get("vary") is not None else None,
+            level=settings["level"],
+            intervals=settings["intervals"],
+            draws=settings["draws"],
+            starts=settings["starts"],
+            seed=settings["seed"],
+        )
+
+
+class SingleLaw(Estimator):
+    """Eq. 1, fitted to each configuration by itself.
+
+    Parameters
+    ----------
+    by
+        Columns whose values make groups; None takes all that tell ladders apart.
+    fix
+        Parameters that are given: ``{"eps_up": 0.9}``.
+    classes
+        Number of classes, which bounds ``eps_up`` by the error of guessing; None takes it from the datasets that
+        prunescope knows, else 1 is the bound.
+    filters
+        Filters of Table 1 to apply first: ``connected``, ``better-than-chance``, ``not-overly-large``.
+    replicates
+        ``"mean"`` fits to the mean over replicates, as the first paper does; ``"keep"`` to each.
+    level
+        Probability that an interval is meant to hold the truth.
+    intervals
+        ``"auto"``, ``"resampled"``, ``"quick"`` (linear) or ``"none"``.
+    draws, starts, seed
+        How many resamples, from how many starts, drawn with which seed.
+    """
+
+    _law = SINGLE
+
+    def __init__(
+        self,
+        *,
+        by: Sequence[str] | None = None,
+        fix: Mapping[str, float] | None = None,
+        classes: int | None = None,
+        filters: Sequence[str] = (),
+        replicates: str = "mean",
+        level: float = 0.9,
+        intervals: str = "auto",
+        draws: int = 200,
+        starts: int = 16,
+        seed: int = 0,
+    ) -> None:
+        self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
+        self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
+
+    def _sample(self, rows: Any) -> Sample:
+        keep = self.replicates == "keep"
+        return sample(rows, False, self.by, keep_replicates=keep, classes=self.classes, filters=self.filters)
+
+
+class JointLaw(Estimator):
+    """Eq. 2, fitted to all members of a family at once.
+
+    Parameters
+    ----------
+    vary
+        Of ``depth`` and ``width``, those that the law explains by ``phi`` and ``psi``; None is all that vary. What is
+        left out has exponent 0 (a partial fit).
+    by, fix, classes, filters, replicates, level, intervals, draws, starts, seed
+        As for `SingleLaw`; ``by`` leaves out depth, width and examples.
+    """
+
+    _law = JOINT
+
+    def __init__(
+        self,
+        *,
+        vary: Sequence[str] | None = None,
+        by: Sequence[str] | None = None,
+        fix: Mapping[str, float] | None = None,
+        classes: int | None = None,
+        filters: Sequence[str] = (),
+        replicates: str = "mean",
+        level: float = 0.9,
+        intervals: str = "auto",
+        draws: int = 200,
+        starts: int = 16,
+        seed: int = 0,
+    ) -> None:
+        self.vary = vary
+        self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
+        self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
+
+    def _sample(self, rows: Any) -> Sample:
+        keep = self.replicates == "keep"
+        return sample(rows, True, self.by, keep_replicates=keep, classes=self.classes, filters=self.filters)
+
+    def _check_groups(self, groups: Sequence[Measured]) -> None:
+        faults = []
+        for column in self.vary or ():
+            values = np.unique(np.concatenate([getattr(group, column) for group in groups]))
+            if all(np.ptp(getattr(group, column)) == 0 for group in groups):
+                hint = f"Add networks of another {column}, or leave {column} out of --vary."
+                faults.append(Fault(f"column {column!r}", "must vary to be explained", f"only {values[0]:g}", hint))
+        if faults:
+            raise InputError("--vary", faults)
+
+    def _columns(self) -> tuple[str, ...]:
+        used = {"phi": "depth", "psi": "width"}
+        needed = [column for name, column in used.items() if any(fit.parameters[name] != 0 for fit in self.fits_)]
+        return (*super()._columns(), *(column for column in needed if column not in self.by_))
+
+
+class DenseLaw(Estimator):
+    """Rosenfeld's law of unpruned networks: their error by size and examples, for members never trained.
+
+    The size is the column `prunable` where there is one, else ``depth * width^2``, which is proportional to it.
+
+    Parameters
+    ----------
+    by, fix, classes, level, intervals, draws, starts, seed
+        As for `JointLaw`; the parameters are ``eps_0, a, alpha, b, beta, c``, and with ``classes`` known ``eps_0`` is
+        given: the error of guessing.
+    """
+
+    _law = DENSE
+
+    def __init__(
+        self,
+        *,
+        by: Sequence[str] | None = None,
+        fix: Mapping[str, float] | None = None,
+        classes: int | None = None,
+        level: float = 0.9,
+        intervals: str = "auto",
+        draws: int = 200,
+        starts: int = 16,
+        seed: int = 0,
+    ) -> None:
+        self.by, self.fix, self.classes = by, fix, classes
+        self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
+
+    def _sample(self, rows: Any) -> Sample:
+        return dense_sample(rows, self.by, classes=self.classes)
+
+    def _options(self) -> Options:
+        plain = super()._options()
+        if self.classes is not None and "eps_0" not in plain.fixed:
+            return Options(**vars(plain) | {"fixed": {**plain.fixed, "eps_0": 1 - 1 / self.classes}})
+        return plain
+
+    def _columns(self) -> tuple[str, ...]:
+        return (*self._telling(), *(("examples",) if any(fit.parameters["a"] > 1e-12 for fit in self.fits_) else ()))
+
+
+ESTIMATORS: dict[str, type[Estimator]] = {each.__name__: each for each in (SingleLaw, JointLaw, DenseLaw)}
+
+
+def load_law(path: str | Path) -> Estimator:
+    """Read a law that `save` wrote, of whichever kind it is."""
+    source = clipped(str(path), 300)[1:-1]
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as trouble:
+        found = getattr(trouble, "strerror", None) or "something else"
+        raise InputError(source, [Fault("the law", "must be a JSON file that --save wrote", found)]) from None
+    try:
+        content = json.loads(text)
+        law = ESTIMATORS[content["estimator"]](**content["settings"])
+        if content["format"] != FORMAT:
+            found = f"format {content['format']}"
+            raise InputError(source, [Fault("the law", f"must be of format {FORMAT}", found, "Fit it anew.")])
+        law.fits_ = tuple(Fit.restored(each) for each in content["fits"])
+        law.refused_ = tuple(Refused(**each) for each in content["refused"])
+        law.notes_, law.by_ = tuple(content["notes"]), tuple(content["by"])
+        law.fitted_on_ = content["fitted_on"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        hint = "Make one with: prunescope fit TABLE --law joint --save law.json"
+        raise InputError(source, [Fault("the law", "must be a file that --save wrote", "another file", hint)]) from None
+    return law
+
+
+def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
+    """Predict every row by the fit of its group."""
+    parts = np.full((5, len(rows)), np.nan)
+    # A column that all fits share need not be repeated; where it is, it must agree.
+    by = [name for name in law.by_ if name in rows.columns]
+    keys = list(zip(*(rows[name].tolist() for name in by), strict=True)) if by else [()] * len(rows)
+    where: dict[tuple[Any, ...], list[int]] = {}
+    for row, key in enumerate(keys):
+        where.setdefault(key, []).append(row)
+    fits = {tuple(fit.group[name] for name in by): fit for fit in law.fits_}
+    unknown = [key for key in where if key not in fits]
+    if unknown:
+        shown = _named(dict(zip(by, unknown[0], strict=True)))
+        fault = Fault("a row's group", "must be one that was fitted", shown, f"Fitted: {listed(map(_named, (fit.group for fit in law.fits_)), 3)}.")
+        raise InputError(rows.source, [fault])
+    for key, found in where.items():
+        at = np.array(found)
+        depth, width = rows["depth"][at], rows["width"][at]
+        if law._law is DENSE:
+            depth, width = rows["size"][at], rows["examples"][at]
+        each = predicted(fits[key], rows["unpruned_error"][at], rows["density"][at], depth, width, level)
+        parts[:, at] = each.error, each.low, each.high, each.law_low, each.law_high
+    return Prediction(*parts, level)
+
+
+def _setting_faults(law: Estimator) -> Any:
+    settings = law.get_params()
+    names = law._law.parameters
+    for name, value in dict(settings["fix"] or {}).items():
+        if name not in names:
+            hint = nearest(name, names) or f"There are {listed(names)}."
+            yield Fault(f"fix {name!r}", "must be a parameter of the law", hint=hint)
+        elif not _is_number(value) or (name not in ("phi", "psi") and not value > 0):
+            yield Fault(f"fix {name!r}", "must be a positive number", clipped(value))
+        elif name in ("eps_up", "eps_0") and value > 1:
+            yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")
+    if set(names) <= set(settings["fix"] or {}):
+        yield Fault("fix", "must leave a parameter to be fitted")
+    for column in settings.get("vary") or ():
+        if column not in ("depth", "width"):
+            hint = nearest(column, ("depth", "width"))
+            if column in ("density", "examples"):
+                hint = "The law always explains density, and examples by way of the unpruned error."
+            yield Fault(f"vary {column!r}", "must be depth or width", hint=hint)
+    for name, low in (("draws", 20), ("starts", 1), ("seed", 0), ("classes", 2)):
+        value = settings.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low):
+            yield Fault(name, f"must be a whole number of {low} or more", clipped(value))
+    if not (_is_number(settings["level"]) and 0 < settings["level"] < 1):
+        yield Fault("level", "must be between 0 and 1", clipped(settings["level"]))
+    for name, allowed in (("intervals", INTERVALS), ("replicates", ("mean", "keep"))):
+        if name in settings and settings[name] not in allowed:
+            yield Fault(name, f"must be one of {listed(allowed)}", clipped(settings[name]), nearest(str(settings[name]), allowed))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _named(group: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in group.items()) or "the table"
+
+
+def _digest(groups: Sequence[Measured]) -> str:
+    """Return a hash of the numbers that were fitted to."""
+    found = hashlib.sha256()
+    for group in groups:
+        for values in (group.error, group.unpruned, group.density, group.depth, group.width, group.examples):
+            found.update(np.ascontiguousarray(values).tobytes())
+    return found.hexdigest()[:32]
