@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from prunescope import __version__
+from prunescope.cli.laws import compare, fit, predict, sensitivity
 from prunescope.cli.plan import plan
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
@@ -94,5 +95,5 @@ def demo(out: Path) -> None:
     walk(out, click.echo)
 
 
-for command in (plan, table, status, merge, compact, demo):
+for command in (plan, table, status, merge, compact, fit, predict, compare, sensitivity, demo):
     cli.add_command(command)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 import click
 
@@ -20,3 +24,30 @@ def tell(title: str, words: str) -> None:
 def print_json(content: object) -> None:
     """Print content as JSON."""
     click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def note(words: str) -> None:
+    """Print a remark beside the results."""
+    click.echo(f"note: {printable(words)}", err=True)
+
+
+class Step(Protocol):
+    """Told how much is done, and of how much."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+@contextmanager
+def counting(words: str) -> Iterator[Step]:
+    """Count up on one line of a terminal while work goes on; nothing is written anywhere else."""
+    shown = sys.stderr.isatty()
+
+    def step(done: int, total: int) -> None:
+        if shown and total > 1:
+            click.echo(f"\r{words}: {done:,} of {total:,} ", err=True, nl=False)
+
+    try:
+        yield step
+    finally:
+        if shown:
+            click.echo(f"\r{' ' * 70}\r", err=True, nl=False)

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from prunescope.laws.batch import Numbers, Pruned, to_parameters
 from prunescope.laws.intervals import Task, Uncertainty, linear
-from prunescope.laws.kinds import DENSE, Law
+from prunescope.laws.kinds import DENSE, EXPONENTS, Law
 from prunescope.laws.measured import Measured
 from prunescope.laws.results import Convergence, Fit, Interval, Region
 from prunescope.laws.search import Found
 from prunescope.laws.solve import deviation
-from prunescope.laws.words import GAP, Evidence, bias_words, gap_words, warnings
+from prunescope.laws.words import DIP, GAP, RISES, Evidence, bias_words, gap_words, warnings
 
 REGIONS = ("plateau", "power law", "saturation")
+# Standard errors below the unpruned error that are no accident, at the lowest of some ten densities.
+NOISE_OF_DIP = 3.0
 # Rows below which a region's own spread is not trusted.
 ENOUGH_ROWS = 20
 
@@ -70,15 +72,17 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty]) -> list[Fi
     spread = _spread(task, residual, region)
     parameters = to_parameters(names, theta)
     free = task.where.low < task.where.high
-    dip = _tally(region, np.expm1(points.unpruned - points.error), present & (points.density < -1e-9))
     results = []
     for row, (group, unsure, quick_one) in enumerate(zip(task.groups, known, linear(task, 0), strict=True)):
         named = dict(zip(names, parameters[row].tolist(), strict=True))
         open_names = [name for name, is_free in zip(names, free[row], strict=True) if is_free]
+        rise = float((group.error / group.unpruned).max())
+        telling = unsure.told & (not bends or rise >= RISES or np.array([name in EXPONENTS for name in names]))
         intervals, quick = (
             _named(names, free[row], told, low, high)
             for told, low, high in (
-                (unsure.told, unsure.low, unsure.high),
+                # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
+                (telling, np.minimum(unsure.low, theta[row]), np.maximum(unsure.high, theta[row])),
                 (quick_one.told, quick_one.low, quick_one.high),
             )
         )
@@ -95,10 +99,10 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty]) -> list[Fi
             points=int(pruned.sum()),
             cells=group.cells,
             sparsest=float(group.density.min()),
-            densest_rise=float((group.error / group.unpruned).max()),
+            densest_rise=rise,
             saturated=int(tally.count[row, 2]) if bends else 1,
             turning_density=_turning(group, named, p_name) if bends else 0.0,
-            dip=float(dip.mean[row, 0]) if bends and dip.count[row, 0] else 0.0,
+            dip=_dip(group, task.noise[row]) if bends else 0.0,
             above_chance=int((group.error > group.ceiling).sum()),
             levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")} if law.family else {},
             starts=found.starts,
@@ -161,6 +165,19 @@ def _turning(group: object, named: dict[str, float], p_name: str) -> float:
     """Return the density at which the high plateau begins, in the median over points."""
     shape = group.depth ** named.get("phi", 0.0) * group.width ** named.get("psi", 0.0)  # type: ignore[attr-defined]
     return float(np.median(named[p_name] / shape))
+
+
+def _dip(group: Measured, noise: float) -> float:
+    """Return how far the error falls below the unpruned error at some density, if by more than noise would do."""
+    ratio = group.row_error / group.unpruned[group.row_point] - 1
+    pruned = group.density[group.row_point] < 1
+    if not (ratio[pruned] < -DIP).any():
+        return 0.0
+    level = np.unique(np.round(np.log(group.density), 2), return_inverse=True)[1].reshape(-1)[group.row_point][pruned]
+    count = np.bincount(level)
+    mean = np.bincount(level, ratio[pruned]) / np.maximum(count, 1)
+    clear = mean + NOISE_OF_DIP * noise / np.sqrt(np.maximum(count, 1)) < 0
+    return float(-mean[clear].min(initial=0.0))
 
 
 def _spread(task: Task, residual: Numbers, region: NDArray[np.int64]) -> Numbers:

@@ -134,6 +134,15 @@ def _fit_batch(
     return assembled(task, found, intervals(task, manner))
 
 
+def searched(law: Law, groups: Sequence[Measured], fixed: Mapping[str, float], count: int, seed: int) -> Solved:
+    """Return the best of many starts for each group, without uncertainty."""
+    side_by_side = padded(groups)
+    where = box(law, side_by_side, fixed, np.array([group.ceiling for group in groups]))
+    begin = starts(law, side_by_side, where, count, seed)
+    points = groups[0].points if len(groups) == 1 else side_by_side.points
+    return search(law.form, points, begin, where.low, where.high, seed).best
+
+
 def _sigmas(side_by_side: Padded, solved: Solved) -> Numbers:
     return np.asarray(np.sqrt(2 * solved.cost / side_by_side.count))
 

@@ -17,6 +17,8 @@ CARRIED_ON = 3
 SAME = 1e-3
 # With very many fits only the starts that begin best are followed.
 MANY, FOLLOWED = 400_000, 3
+# Numbers held at a time for starts side by side.
+TOGETHER = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def search(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numb
     """
     if points.error.ndim == 1:
         return _one(form, points, starts[0], low, high, seed)
-    return _many(form, points, starts, low, high)
+    return _many(form, points, starts, low, high, seed)
 
 
 def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
@@ -60,22 +62,41 @@ def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Number
     return Found(best, len(starts), np.array([np.count_nonzero(agreed)]))
 
 
-def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers) -> Found:
+def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
     fits, count, _ = starts.shape
+    low, high = np.broadcast_to(low, starts[:, 0].shape), np.broadcast_to(high, starts[:, 0].shape)
     if fits * points.count > MANY and count > FOLLOWED:
         begun = np.stack([_cost(form, points, starts[:, start]) for start in range(count)])
         chosen = np.argsort(begun, axis=0, kind="stable")[:FOLLOWED]
         starts = starts[np.arange(fits), chosen].transpose(1, 0, 2)
         count = FOLLOWED
-    costs, best = np.empty((count, fits)), starts[:, 0].copy()
-    for start in range(count):
-        end = solve(form, points, starts[:, start], low, high, 1e-6)
-        costs[start] = end.cost
-        better = costs[start] <= costs[: start + 1].min(axis=0)
-        best[better] = end.theta[better]
-    done = solve(form, points, best, low, high)
-    agreed = np.count_nonzero(costs <= costs.min(axis=0) * (1 + SAME) + 1e-30, axis=0)
+    rough = samples(points, SAMPLE, seed) if points.count > 2 * SAMPLE else points
+    # All starts of all fits side by side, as long as that is not too much to hold.
+    together = max(1, min(count, TOGETHER // max(1, fits * rough.count)))
+    ends = []
+    for first in range(0, count, together):
+        part = starts[:, first : first + together].reshape(-1, starts.shape[2])
+        rows = np.repeat(np.arange(fits), len(part) // fits)
+        ends.append(solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-6))
+    costs = np.concatenate([each.cost.reshape(fits, -1) for each in ends], axis=1)
+    thetas = np.concatenate([each.theta.reshape(fits, -1, starts.shape[2]) for each in ends], axis=1)
+    done = solve(form, points, thetas[np.arange(fits), costs.argmin(axis=1)], low, high)
+    agreed = np.count_nonzero(costs <= costs.min(axis=1)[:, None] * (1 + SAME) + 1e-30, axis=1)
     return Found(done, count, agreed)
+
+
+def samples(points: Points, count: int, seed: int) -> Points:
+    """Return some points of each of many fits, at random, none of the padding as long as there are others."""
+    keys = np.random.default_rng(seed).random(points.error.shape)
+    if points.weight is not None:
+        keys = keys + (points.weight == 0)
+    picked = np.sort(np.argpartition(keys, count, axis=1)[:, :count], axis=1)
+
+    def taken(values: Numbers) -> Numbers:
+        return np.take_along_axis(np.broadcast_to(values, points.error.shape), picked, axis=1)
+
+    columns = (points.error, points.unpruned, points.density, points.depth, points.width)
+    return Points(*map(taken, columns), None if points.weight is None else taken(points.weight))
 
 
 def _cost(form: Form, points: Points, theta: Numbers) -> Numbers:

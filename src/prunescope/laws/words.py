@@ -11,6 +11,8 @@ from prunescope.laws.results import number, percent
 
 # Where the law, on the average of a ladder's densest points, misses the error by more than this, it is worth saying.
 DIP, GAP = 0.02, 0.02
+# A rise of the error below this ratio tells nothing of the power law and what lies beyond it.
+RISES = 1.1
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Evidence:
     turning_density
         Density at which the high plateau begins, in the median over cells.
     dip
-        How far errors lie below the unpruned error where the law is flat, in the mean.
+        How far the error falls below the unpruned error at some density.
     """
 
     parameters: Mapping[str, float]
@@ -87,7 +89,7 @@ def warnings(law: str, found: Evidence) -> Iterator[str]:
 
 
 def _pruned(found: Evidence) -> Iterator[str]:
-    if found.densest_rise < 1.1:
+    if found.densest_rise < RISES:
         yield (
             f"the error hardly rises (at most {percent(found.densest_rise - 1)} above the unpruned error): gamma and "
             f"the high plateau cannot be told from this; prune to densities below {number(found.sparsest)}"
@@ -115,8 +117,8 @@ def _pruned(found: Evidence) -> Iterator[str]:
         yield f"{listed(found.flat)} can make up for each other: only together are they told; fix one with --fix"
     if found.dip > DIP:
         yield (
-            f"where the law is flat the error lies {percent(found.dip)} below the unpruned error in the mean: pruning "
-            "helps there first, which the form leaves out (Section 6 of the paper, Appendix H)"
+            f"the error falls {percent(found.dip)} below the unpruned error before it rises: pruning helps at first, "
+            "which the form leaves out, so it lies too high there (Section 6 of the paper, Appendix H)"
         )
 
 
@@ -138,6 +140,6 @@ def bias_words(pulled: Mapping[str, float]) -> str:
     """Say which estimates noise has probably pulled."""
     told = listed(f"{name} by about {number(value)}" for name, value in pulled.items())
     return (
-        f"noise in the measurements, the unpruned errors above all, pulls the estimate of {told}: the interval allows "
-        "for it; more replicates reduce it"
+        f"noise in the measurements, the unpruned errors above all, has probably moved {told}: the interval reaches to "
+        "where the truth is likelier; more replicates help"
     )

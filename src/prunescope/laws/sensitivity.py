@@ -1,0 +1,153 @@
+"""How many measurements a stable fit needs: Experiments 1 and 2 of the first paper's Section 5.
+
+Experiment 1 draws single networks at random, Experiment 2 whole configurations with all their densities. A law is
+fitted to each draw and judged on all points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunescope.laws.batch import Numbers, Points
+from prunescope.laws.fit import searched
+from prunescope.laws.kinds import Law, box, starts
+from prunescope.laws.measured import Integers, Measured, padded
+from prunescope.laws.search import search
+from prunescope.laws.solve import deviation
+
+EXPERIMENTS = {1: "networks at random", 2: "configurations at random, each with all its densities"}
+HOW_MANY = 12
+# Largest share of what there is to draw: more, and all draws are nearly one.
+MOST = 0.75
+
+
+@dataclass(frozen=True)
+class Row:
+    """Fits to draws of one size: mean and standard deviation of mu and sigma over the repeats, as fractions."""
+
+    drawn: int
+    points: float
+    mean_mu: float
+    std_mu: float
+    mean_sigma: float
+    std_sigma: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What both experiments found.
+
+    Attributes
+    ----------
+    group
+        Values of the grouping columns.
+    mu, sigma
+        Of the fit to all points.
+    experiments
+        Rows by experiment, 1 and 2, growing.
+    """
+
+    group: Mapping[str, Any]
+    law: str
+    points: int
+    cells: int
+    repeats: int
+    mu: float
+    sigma: float
+    experiments: Mapping[int, tuple[Row, ...]]
+
+    def enough(self, experiment: int, sigma: float) -> int | None:
+        """Return the smallest draw from which on sigma, with one standard deviation, stays below a bound."""
+        found = None
+        for row in reversed(self.experiments[experiment]):
+            if row.mean_sigma + row.std_sigma > sigma or abs(row.mean_mu) + row.std_mu > sigma:
+                break
+            found = row.drawn
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        rows = {str(number): [vars(row) for row in found] for number, found in self.experiments.items()}
+        return {**vars(self), "group": dict(self.group), "experiments": rows}
+
+
+def default_sizes(least: int, most: int) -> tuple[int, ...]:
+    """Return up to twelve sizes, evenly spaced in their logarithms."""
+    if most <= least:
+        return (least,)
+    return tuple(sorted({int(round(size)) for size in np.geomspace(least, most, HOW_MANY)}))
+
+
+def sensitivity(
+    law: Law,
+    group: Measured,
+    fixed: Mapping[str, float],
+    *,
+    sizes: Mapping[int, Sequence[int]] | None = None,
+    repeats: int = 30,
+    count: int = 8,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sensitivity:
+    """Run both experiments on one group.
+
+    Parameters
+    ----------
+    fixed
+        Parameters that are given, partial fits among them.
+    sizes
+        How many to draw, by experiment; None takes twelve sizes from the fewest that can be fitted to three quarters.
+    repeats, count, seed
+        Draws of each size, starts of each fit, and the seed of both.
+    """
+    free = sum(name not in fixed for name in law.parameters)
+    planned = sizes or {
+        1: default_sizes(min(2 * free, len(group)), int(MOST * len(group))),
+        2: default_sizes(min(2, group.cells), int(MOST * group.cells)),
+    }
+    whole = searched(law, [group], fixed, max(count, 16), seed)
+    residual = deviation(law.form, group.points, whole.theta)[0][0]
+    members = [np.flatnonzero(group.cell == cell) for cell in range(group.cells)]
+    found: dict[int, tuple[Row, ...]] = {}
+    done, total = 0, sum(len(each) for each in planned.values())
+    for number, drawn_sizes in planned.items():
+        rows = []
+        for size in drawn_sizes:
+            random = np.random.default_rng([seed, number, size])
+            draws = [
+                random.permutation(len(group))[:size]
+                if number == 1
+                else np.concatenate([members[cell] for cell in random.permutation(group.cells)[:size]])
+                for _ in range(repeats)
+            ]
+            theta = _fitted(law, group, draws, fixed, count, seed)
+            mu, sigma = _judged(law, group.points, theta)
+            points = float(np.mean([len(draw) for draw in draws]))
+            spreads = (float(each) for values in (mu, sigma) for each in (values.mean(), values.std(ddof=1)))
+            rows.append(Row(size, points, *spreads))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        found[number] = tuple(rows)
+    mu, sigma = float(residual.mean()), float(residual.std())
+    return Sensitivity(group.key, law.name, len(group), group.cells, repeats, mu, sigma, found)
+
+
+def _fitted(
+    law: Law, group: Measured, draws: Sequence[Integers], fixed: Mapping[str, float], count: int, seed: int
+) -> Numbers:
+    parts = [group.pick(np.sort(draw)) for draw in draws]
+    side_by_side = padded(parts)
+    where = box(law, side_by_side, fixed, np.full(len(parts), group.ceiling))
+    begin = starts(law, side_by_side, where, count, seed)
+    return search(law.form, side_by_side.points, begin, where.low, where.high, seed).best.theta
+
+
+def _judged(law: Law, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
+    """Return mu and sigma of each fit over all points."""
+    residuals = [deviation(law.form, points, each[None])[0][0] for each in theta]
+    return np.array([each.mean() for each in residuals]), np.array([each.std() for each in residuals])
