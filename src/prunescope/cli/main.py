@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 
 from prunescope import __version__
-from prunescope.cli.laws import compare, fit, predict, sensitivity
+from prunescope.cli.laws import fit, predict
 from prunescope.cli.plan import plan
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
+from prunescope.cli.trials import compare, sensitivity
 from prunescope.errors import PrunescopeError, nearest, printable
 
 

@@ -34,7 +34,8 @@ def note(words: str) -> None:
 class Step(Protocol):
     """Told how much is done, and of how much."""
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of it."""
 
 
 @contextmanager

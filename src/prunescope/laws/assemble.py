@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def region_of(theta: Numbers, log_size: Numbers, log_unpruned: Numbers) -> NDArr
 class _Tally:
     """Sums over the points of each region of each fit."""
 
-    count: Numbers
+    count: NDArray[Any]
     mean: Numbers
     std: Numbers
 
@@ -104,7 +105,9 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty]) -> list[Fi
             turning_density=_turning(group, named, p_name) if bends else 0.0,
             dip=_dip(group, task.noise[row]) if bends else 0.0,
             above_chance=int((group.error > group.ceiling).sum()),
-            levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")} if law.family else {},
+            levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")}
+            if law.family
+            else {},
             starts=found.starts,
             agreed=int(found.agreed[row]),
             converged=bool(task.solved.converged[row]),
@@ -146,9 +149,7 @@ def _named(
 ) -> dict[str, Interval | None]:
     bottom, top = to_parameters(names, low).tolist(), to_parameters(names, high).tolist()
     return {
-        name: (bottom[place], top[place]) if told[place] else None
-        for place, name in enumerate(names)
-        if free[place]
+        name: (bottom[place], top[place]) if told[place] else None for place, name in enumerate(names) if free[place]
     }
 
 
@@ -196,7 +197,7 @@ def _spread(task: Task, residual: Numbers, region: NDArray[np.int64]) -> Numbers
     pooled = whole / np.maximum(rows - free, 1)
     grown = rows / np.maximum(rows - free, 1)
     own = total / np.maximum(count, 1) * grown[:, None]
-    return np.sqrt(np.where(count >= ENOUGH_ROWS, own, pooled[:, None]))
+    return np.asarray(np.sqrt(np.where(count >= ENOUGH_ROWS, own, pooled[:, None])))
 
 
 def _gap(law: Law, group: Measured, theta: Numbers) -> float | None:

@@ -183,7 +183,7 @@ def _log_size(theta: Numbers, points: Points) -> Numbers:
 
 
 def _by_shape(jacobian: Numbers, by_log_p: int, points: Points) -> None:
-    """Fill in the derivatives by phi and psi from that by ``log p``, which is that by ``log m*`` with its sign turned."""
+    """Fill in the derivatives by phi and psi from that by ``log p``, which is that by ``log m*`` turned round."""
     if len(jacobian) > 3:
         np.multiply(jacobian[by_log_p], -points.depth, out=jacobian[3])
         np.multiply(jacobian[by_log_p], -points.width, out=jacobian[4])

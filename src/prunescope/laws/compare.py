@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,7 +100,7 @@ def compare(
 
         def residual(train: Measured, test: Measured, law: Law = law, fixed: Mapping[str, float] = fixed) -> Numbers:
             theta = searched(law, [train], fixed, count, seed).theta
-            return deviation(law.form, test.points, theta)[0][0]
+            return np.asarray(deviation(law.form, test.points, theta)[0][0])
 
         crossed = _cross_validated(group, joint, folds, free, seed, residual)
         beyond = _extrapolated(group, joint, free, residual)
@@ -171,5 +171,3 @@ def _extrapolated(group: Measured, joint: bool, free: int, residual: Residual) -
 def _enough(group: Measured, train: NDArray[np.bool_], free: int) -> bool:
     """Whether a form can be fitted to some of the points, for what they vary."""
     return int(np.count_nonzero(train & (group.density < 1))) >= free
-
-

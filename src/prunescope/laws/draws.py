@@ -21,7 +21,7 @@ def normal_draws(theta: Numbers, covariance: Numbers, where: Box, count: int, se
     root = vectors * np.sqrt(np.clip(values, 0, WIDEST**2))[:, None, :]
     random = np.random.default_rng(seed).standard_normal((count, theta.shape[1]))
     drawn = theta[:, None, :] + np.einsum("fij,dj->fdi", root, random)
-    return np.clip(drawn, where.low[:, None, :], where.high[:, None, :])
+    return np.asarray(np.clip(drawn, where.low[:, None, :], where.high[:, None, :]))
 
 
 def plausible_draws(
@@ -63,10 +63,11 @@ def plausible_draws(
         return np.repeat(theta[None], KEPT, axis=0)
     at = (np.arange(KEPT) + 0.5) / KEPT
     picked = np.searchsorted(np.cumsum(weight) / weight.sum(), at)
-    return proposed[np.minimum(picked, PROPOSED - 1)]
+    return np.asarray(proposed[np.minimum(picked, PROPOSED - 1)])
 
 
 def _density(proposed: Numbers, centres: Numbers, root: Numbers, free: NDArray[np.bool_]) -> Numbers:
     inverse = np.linalg.pinv(root[free], rcond=1e-8)
     apart = (proposed[:, None, free] - centres[None, :, free]) @ inverse.T
-    return np.exp(-0.5 * np.minimum(np.einsum("pci,pci->pc", apart, apart), 1200.0)).mean(axis=1) + 1e-12
+    squared = np.minimum(np.einsum("pci,pci->pc", apart, apart), 1200.0)
+    return np.asarray(np.exp(-0.5 * squared).mean(axis=1) + 1e-12)

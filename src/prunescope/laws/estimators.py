@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from prunescope import __version__
-from prunescope.errors import Fault, InputError, PrunescopeError, clipped, counted, listed, nearest
-from prunescope.files import replacing
+from prunescope.errors import Fault, InputError, PrunescopeError, counted, listed, nearest
 from prunescope.laws.batch import Numbers
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.kinds import DENSE, JOINT, SINGLE, Law
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import Sample, dense_sample, members, read_for_laws, sample
 from prunescope.laws.predict import Prediction, predicted
-from prunescope.laws.results import Fit, Intervals, Refused, json_text
-
-FORMAT = 1
-INTERVALS = ("auto", "resampled", "quick", "none")
+from prunescope.laws.results import Fit, Intervals, Refused
+from prunescope.laws.settings import setting_faults
 
 
 class NotFittedError(PrunescopeError, ValueError, AttributeError):
@@ -62,9 +57,7 @@ class Estimator:
 
     def __repr__(self) -> str:
         signature = inspect.signature(type(self)).parameters
-        changed = [
-            f"{name}={value!r}" for name, value in self.get_params().items() if value != signature[name].default
-        ]
+        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != signature[name].default]
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
@@ -182,24 +175,16 @@ class Estimator:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted law as JSON, numbers unrounded, with what it was fitted on."""
+        from prunescope.laws.saved import save_law
+
         self._fitted()
-        content = {
-            "prunescope": __version__,
-            "format": FORMAT,
-            "estimator": type(self).__name__,
-            "settings": self.get_params(),
-            "by": list(self.by_),
-            "fitted_on": dict(self.fitted_on_),
-            "fits": [fit.saved() for fit in self.fits_],
-            "refused": [vars(each) | {"group": dict(each.group)} for each in self.refused_],
-            "notes": list(self.notes_),
-        }
-        with replacing(Path(path)) as draft:
-            draft.write_text(json_text(content) + "\n", encoding="utf-8")
+        save_law(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a law that `save` wrote."""
+        from prunescope.laws.saved import load_law
+
         found = load_law(path)
         if not isinstance(found, cls):
             fault = Fault("the law", f"must be a {cls.__name__}", type(found).__name__)
@@ -211,7 +196,7 @@ class Estimator:
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(table) first")
 
     def _check(self) -> None:
-        faults = list(_setting_faults(self))
+        faults = list(setting_faults(self.get_params(), self._law.parameters))
         if faults:
             raise InputError(type(self).__name__, faults)
 
@@ -385,33 +370,6 @@ class DenseLaw(Estimator):
         return (*self._telling(), *(("examples",) if any(fit.parameters["a"] > 1e-12 for fit in self.fits_) else ()))
 
 
-ESTIMATORS: dict[str, type[Estimator]] = {each.__name__: each for each in (SingleLaw, JointLaw, DenseLaw)}
-
-
-def load_law(path: str | Path) -> Estimator:
-    """Read a law that `save` wrote, of whichever kind it is."""
-    source = clipped(str(path), 300)[1:-1]
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as trouble:
-        found = getattr(trouble, "strerror", None) or "something else"
-        raise InputError(source, [Fault("the law", "must be a JSON file that --save wrote", found)]) from None
-    try:
-        content = json.loads(text)
-        law = ESTIMATORS[content["estimator"]](**content["settings"])
-        if content["format"] != FORMAT:
-            found = f"format {content['format']}"
-            raise InputError(source, [Fault("the law", f"must be of format {FORMAT}", found, "Fit it anew.")])
-        law.fits_ = tuple(Fit.restored(each) for each in content["fits"])
-        law.refused_ = tuple(Refused(**each) for each in content["refused"])
-        law.notes_, law.by_ = tuple(content["notes"]), tuple(content["by"])
-        law.fitted_on_ = content["fitted_on"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        hint = "Make one with: prunescope fit TABLE --law joint --save law.json"
-        raise InputError(source, [Fault("the law", "must be a file that --save wrote", "another file", hint)]) from None
-    return law
-
-
 def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
     """Predict every row by the fit of its group."""
     parts = np.full((5, len(rows)), np.nan)
@@ -425,7 +383,12 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
     unknown = [key for key in where if key not in fits]
     if unknown:
         shown = _named(dict(zip(by, unknown[0], strict=True)))
-        fault = Fault("a row's group", "must be one that was fitted", shown, f"Fitted: {listed(map(_named, (fit.group for fit in law.fits_)), 3)}.")
+        fault = Fault(
+            "a row's group",
+            "must be one that was fitted",
+            shown,
+            f"Fitted: {listed(map(_named, (fit.group for fit in law.fits_)), 3)}.",
+        )
         raise InputError(rows.source, [fault])
     for key, found in where.items():
         at = np.array(found)
@@ -434,41 +397,7 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
             depth, width = rows["size"][at], rows["examples"][at]
         each = predicted(fits[key], rows["unpruned_error"][at], rows["density"][at], depth, width, level)
         parts[:, at] = each.error, each.low, each.high, each.law_low, each.law_high
-    return Prediction(*parts, level)
-
-
-def _setting_faults(law: Estimator) -> Any:
-    settings = law.get_params()
-    names = law._law.parameters
-    for name, value in dict(settings["fix"] or {}).items():
-        if name not in names:
-            hint = nearest(name, names) or f"There are {listed(names)}."
-            yield Fault(f"fix {name!r}", "must be a parameter of the law", hint=hint)
-        elif not _is_number(value) or (name not in ("phi", "psi") and not value > 0):
-            yield Fault(f"fix {name!r}", "must be a positive number", clipped(value))
-        elif name in ("eps_up", "eps_0") and value > 1:
-            yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")
-    if set(names) <= set(settings["fix"] or {}):
-        yield Fault("fix", "must leave a parameter to be fitted")
-    for column in settings.get("vary") or ():
-        if column not in ("depth", "width"):
-            hint = nearest(column, ("depth", "width"))
-            if column in ("density", "examples"):
-                hint = "The law always explains density, and examples by way of the unpruned error."
-            yield Fault(f"vary {column!r}", "must be depth or width", hint=hint)
-    for name, low in (("draws", 20), ("starts", 1), ("seed", 0), ("classes", 2)):
-        value = settings.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low):
-            yield Fault(name, f"must be a whole number of {low} or more", clipped(value))
-    if not (_is_number(settings["level"]) and 0 < settings["level"] < 1):
-        yield Fault("level", "must be between 0 and 1", clipped(settings["level"]))
-    for name, allowed in (("intervals", INTERVALS), ("replicates", ("mean", "keep"))):
-        if name in settings and settings[name] not in allowed:
-            yield Fault(name, f"must be one of {listed(allowed)}", clipped(settings[name]), nearest(str(settings[name]), allowed))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return Prediction(parts[0], parts[1], parts[2], parts[3], parts[4], level)
 
 
 def _named(group: Mapping[str, Any]) -> str:

@@ -105,9 +105,7 @@ def _batches(
     batch: list[int] = []
     for number in sorted(accepted, key=lambda each: (sorted(without[each].items()), len(groups[each]))):
         size = len(groups[number])
-        if batch and (
-            size > LARGE or size > 2 * len(groups[batch[0]]) + 8 or without[number] != without[batch[0]]
-        ):
+        if batch and (size > LARGE or size > 2 * len(groups[batch[0]]) + 8 or without[number] != without[batch[0]]):
             yield batch
             batch = []
         batch.append(number)
@@ -128,9 +126,7 @@ def _fit_batch(
     noise = [_noise(group, solved) for group, solved in zip(groups, _sigmas(side_by_side, found.best), strict=True)]
     by_cell = np.concatenate([_noise_of_unpruned(group, each) for group, each in zip(groups, noise, strict=True)])
     rough = quick(law.form, side_by_side, found.best, where, by_cell)
-    task = Task(
-        law, groups, side_by_side, where, found.best, rough, noise, options.level, options.draws, options.seed
-    )
+    task = Task(law, groups, side_by_side, where, found.best, rough, noise, options.level, options.draws, options.seed)
     return assembled(task, found, intervals(task, manner))
 
 

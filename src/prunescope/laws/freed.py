@@ -6,7 +6,7 @@ stop early and the low plateau is most of what they show. Here the plateau of ev
 parameters, the unpruned network being one more point of its curve. As cells share nothing but the parameters, their
 plateaus are eliminated cell by cell, and a step costs little more than without them.
 
-Deviations are taken in logarithms and allow for the noise of averaging, so that dividing by a noisy error pulls nothing.
+Deviations are taken in logarithms and allow for the noise of averaging, so that a noisy divisor pulls nothing.
 Fits that users see minimise what the paper minimises (`solve`); from here come intervals, and how far those fits are
 pulled.
 """
@@ -103,7 +103,9 @@ def _one(group: Measured, noise: float, reads_as_law: bool) -> Freed:
     error = points.error + noise**2 / (2 * group.repeats)
     weight = np.ones(len(group))
     usual = float(np.median(group.repeats))
-    measured = points.unpruned[first] + np.where(derived[first], noise**2 / 2 / np.maximum(group.dense_repeats[first], 1), 0)
+    measured = points.unpruned[first] + np.where(
+        derived[first], noise**2 / 2 / np.maximum(group.dense_repeats[first], 1), 0
+    )
     shown = np.bincount(group.cell[dense], minlength=cells) > 0
     alone = dense & derived & (np.bincount(group.cell[dense], minlength=cells)[group.cell] == 1)
     error = np.where(alone, measured[group.cell], error)
@@ -161,7 +163,9 @@ def solve_freed(
         return one(chunks[0])
     with ThreadPoolExecutor(cores()) as pool:
         done = list(pool.map(one, chunks))
-    return FreedSolved(*(np.concatenate([getattr(each, name) for each in done]) for name in ("theta", "cost", "plateaus")))
+    return FreedSolved(
+        *(np.concatenate([getattr(each, name) for each in done]) for name in ("theta", "cost", "plateaus"))
+    )
 
 
 def curvature(form: Pruned, problem: Freed, found: FreedSolved) -> Numbers:
@@ -235,15 +239,18 @@ def _solve(
             if not len(live):
                 return ends
             theta, plateaus, low, high = theta[rest], plateaus[rest], low[rest], high[rest]
-            damping, growth, now, problem = damping[rest], growth[rest], now.of(rest), problem.fits(np.flatnonzero(rest))
+            damping, growth, now, problem = (
+                damping[rest],
+                growth[rest],
+                now.of(rest),
+                problem.fits(np.flatnonzero(rest)),
+            )
             cell_weight = None if cell_weight is None else cell_weight[rest]
     ends.theta[live], ends.plateaus[live], ends.cost[live] = theta, plateaus, now.cost
     return ends
 
 
-def _normal(
-    form: Pruned, problem: Freed, theta: Numbers, plateaus: Numbers, cell_weight: Numbers | None
-) -> _Normal:
+def _normal(form: Pruned, problem: Freed, theta: Numbers, plateaus: Numbers, cell_weight: Numbers | None) -> _Normal:
     points = problem.points
     log_error, jacobian = form.evaluate(theta, replace(points, unpruned=plateaus[:, problem.cell]))
     residual = log_error - points.error

@@ -147,7 +147,9 @@ def _freed(task: Task, form: Pruned, rows: Sequence[int]) -> _Best:
             )
         )
     free = (where.low < where.high).sum(axis=1)
-    fixed = np.array([int((group.dense_repeats[np.unique(group.cell, return_index=True)[1]] == 0).sum()) for group in groups])
+    fixed = np.array(
+        [int((group.dense_repeats[np.unique(group.cell, return_index=True)[1]] == 0).sum()) for group in groups]
+    )
     shown = np.array([len(np.unique(group.cell[group.density >= 1])) for group in groups])
     cells = np.array([group.cells for group in groups])
     # A measured unpruned error that is no point of the group is an observation as well, and so a degree of freedom.
@@ -171,9 +173,7 @@ def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor:
     reach = np.where(reach > 0, np.minimum(reach, 1.0), 0.3)
     shared = best.problem.points.error.ndim == 1
 
-    def minimise(
-        fits: NDArray[np.int64], start: Numbers, low: Numbers, high: Numbers
-    ) -> tuple[Numbers, Numbers]:
+    def minimise(fits: NDArray[np.int64], start: Numbers, low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
         own = best.problem if shared else best.problem.fits(fits)
         end = solve_freed(form, own, start, low, high, best.solved.plateaus[fits])
         return end.cost, end.theta
@@ -250,7 +250,9 @@ def _resampled(task: Task, row: int) -> Uncertainty:
     tail = (1 - task.level) / 2
     low, high = np.maximum(low, where.low[0]), np.minimum(high, where.high[0])
     told = _told(task, row, low, high, at_low > tail, at_high > tail)
-    return Uncertainty(low, high, told, f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}", draws)
+    return Uncertainty(
+        low, high, told, f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}", draws
+    )
 
 
 def _told(
@@ -260,4 +262,4 @@ def _told(
     free = task.where.low[row] < task.where.high[row]
     meaningful = np.array([name in MEANINGFUL for name in task.law.parameters])
     closed = np.where(meaningful, ~(open_low & open_high), ~(open_low | open_high))
-    return free & closed & (high - low <= TELLS_NOTHING) & (high >= low)
+    return np.asarray(free & closed & (high - low <= TELLS_NOTHING) & (high >= low))

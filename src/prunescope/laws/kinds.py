@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.laws.batch import Adapted, Dense, Form, Numbers, Pruned, to_coordinates
 from prunescope.laws.forms import PARAMETERS
@@ -58,9 +59,9 @@ class Box:
     high: Numbers
 
     @property
-    def free(self) -> Numbers:
+    def free(self) -> NDArray[np.bool_]:
         """Which coordinates are free in all groups."""
-        return (self.low < self.high).any(axis=0)
+        return np.asarray((self.low < self.high).any(axis=0))
 
     def of(self, group: int) -> Box:
         """Return the box of one group."""
@@ -126,8 +127,8 @@ def starts(law: Law, side_by_side: Padded, where: Box, count: int, seed: int) ->
     return np.clip(found, low, high)
 
 
-def _middle(values: Numbers, present: np.ndarray) -> Numbers:
-    return (np.where(present, values, 0).sum(axis=1) / present.sum(axis=1))[:, None]
+def _middle(values: Numbers, present: NDArray[np.bool_]) -> Numbers:
+    return np.asarray((np.where(present, values, 0).sum(axis=1) / present.sum(axis=1))[:, None])
 
 
 def unvaried(law: Law, group: Measured, vary: Sequence[str] | None) -> dict[str, float]:

@@ -109,7 +109,9 @@ class Measured:
 
 
 _BY_POINT = tuple(
-    item.name for item in fields(Measured) if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
+    item.name
+    for item in fields(Measured)
+    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
 )
 
 
@@ -140,12 +142,17 @@ def padded(groups: Sequence[Measured]) -> Padded:
     first = np.r_[0, np.cumsum(cells)[:-1]]
     column = np.arange(count.max(initial=1))
     present = column < count[:, None]
-    place = np.where(present, np.cumsum(np.r_[0, count[:-1]])[:, None] + column, np.cumsum(np.r_[0, count[:-1]])[:, None])
+    place = np.where(
+        present, np.cumsum(np.r_[0, count[:-1]])[:, None] + column, np.cumsum(np.r_[0, count[:-1]])[:, None]
+    )
 
     def side_by_side(name: str) -> Numbers:
         return np.concatenate([getattr(group, name) for group in groups])[place]
 
-    logs = [np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")]
-    cell = (np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)]))[place]
+    error, unpruned, density, depth, width = (
+        np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")
+    )
+    cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[place]
     weight = None if bool(present.all()) else present.astype(np.float64)
-    return Padded(Points(*logs, weight), cell, np.repeat(np.arange(len(groups)), cells), present, count, cells)
+    points = Points(error, unpruned, density, depth, width, weight)
+    return Padded(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, cells)

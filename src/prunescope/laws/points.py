@@ -1,4 +1,4 @@
-"""The door from tables to laws: which rows belong to one fit, and what its points are. Beyond it there are only arrays."""
+"""The door from tables to laws: which rows belong to one fit, and what its points are. Beyond it are arrays alone."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     columns |= {"test_error": columns["unpruned_error"], "density": np.ones(int(dense.sum()))}
     identity = tuple(name for name in columns if name in CONFIGURATION)
     chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else tuple(by)
-    one = np.unique(group_codes(columns, [*identity, *(name for name in chosen if name not in identity)]), return_index=True)[1]
+    one = np.unique(
+        group_codes(columns, [*identity, *(name for name in chosen if name not in identity)]), return_index=True
+    )[1]
     found = Table({name: values[one] for name, values in columns.items()}, rows.source)
     groups = _groups(found, chosen, identity, False, classes)
     turned = tuple(replace(group, depth=group.size, width=group.examples) for group in groups)
@@ -126,7 +128,9 @@ def read_for_laws(source: Any, errors: Any = None) -> Table:
     return read_table({**named, "error": np.asarray(errors, np.float64)})
 
 
-def members(source: Any, needed: Sequence[str], fill: Callable[[Members], NDArray[np.float64]] | None = None) -> Members:
+def members(
+    source: Any, needed: Sequence[str], fill: Callable[[Members], NDArray[np.float64]] | None = None
+) -> Members:
     """Return the networks of a table whose errors are asked for, measured or not.
 
     Parameters
@@ -177,7 +181,9 @@ def _eligible(table: Table, notes: list[str]) -> Table:
         foreign = np.isin(table["treatment"].astype(str), FOREIGN) & ~(dense & (table["treatment"] == "extended"))
         if foreign.any():
             kinds = listed(sorted({str(each) for each in table["treatment"][foreign]}))
-            notes.append(f"{counted(int(foreign.sum()), 'row')} of treatment {kinds} left out: nothing was pruned there")
+            notes.append(
+                f"{counted(int(foreign.sum()), 'row')} of treatment {kinds} left out: nothing was pruned there"
+            )
             table = table.take(~foreign)
     faults = []
     for name, word in (("test_error", "error"), ("unpruned_error", "unpruned_error")):
@@ -232,7 +238,9 @@ def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray
     else:
         found = np.full(len(table), np.nan)
     if needed and np.isnan(found).any():
-        fault = Fault("the number of classes", "must be known for the error of guessing", hint="Give it with --classes N.")
+        fault = Fault(
+            "the number of classes", "must be known for the error of guessing", hint="Give it with --classes N."
+        )
         raise InputError(table.source, [fault])
     return found
 
@@ -285,7 +293,7 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _tells(values: NDArray[Any]) -> bool:
     """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
     distinct = len(set(values.tolist()))
-    return 1 < distinct and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
+    return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
 
 
 def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> float:
@@ -318,7 +326,7 @@ def _groups(
     def taken(name: str) -> NDArray[np.float64]:
         if name not in columns:
             return np.ones(len(first))
-        return columns[name][order[first]].astype(np.float64)
+        return np.asarray(columns[name][order[first]], np.float64)
 
     # A member's rows share its unpruned error, unless they were given one for each replicate.
     unpruned, dense_repeats = averaged(table["unpruned_error"]), _dense_repeats(table)[order[first]]

@@ -60,7 +60,9 @@ def predicted(
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
     scatter = ndtri(1 - tail) * _scatter(fit, best, points)
     below, above = np.hypot(log_error - low, scatter), np.hypot(high - log_error, scatter)
-    return Prediction(*(np.exp(each) for each in (log_error, log_error - below, log_error + above, low, high)), level)
+    return Prediction(
+        np.exp(log_error), np.exp(log_error - below), np.exp(log_error + above), np.exp(low), np.exp(high), level
+    )
 
 
 def _scatter(fit: Fit, theta: Numbers, points: Points) -> Numbers:
@@ -70,4 +72,4 @@ def _scatter(fit: Fit, theta: Numbers, points: Points) -> Numbers:
     size = points.density
     if theta.shape[1] > 3:
         size = size + theta[0, 3] * points.depth + theta[0, 4] * points.width
-    return np.array(fit.spread)[region_of(theta, size[None], points.unpruned[None])[0]]
+    return np.asarray(np.array(fit.spread)[region_of(theta, size[None], points.unpruned[None])[0]])

@@ -42,9 +42,7 @@ class Profile:
 Minimise = Callable[[NDArray[np.int64], Numbers, Numbers, Numbers], tuple[Numbers, Numbers]]
 
 
-def profile(
-    theta: Numbers, cost: Numbers, where: Box, rise: Numbers, reach: Numbers, minimise: Minimise
-) -> Profile:
+def profile(theta: Numbers, cost: Numbers, where: Box, rise: Numbers, reach: Numbers, minimise: Minimise) -> Profile:
     """Follow each coordinate outward until the cost has risen enough.
 
     Parameters

@@ -54,9 +54,7 @@ class Quick:
     flat: Numbers
 
 
-def quick(
-    form: Form, side_by_side: Padded, solved: Solved, where: Box, noise_of_unpruned: Numbers
-) -> Quick:
+def quick(form: Form, side_by_side: Padded, solved: Solved, where: Box, noise_of_unpruned: Numbers) -> Quick:
     """Return the linear uncertainty of each fit.
 
     Parameters
@@ -117,7 +115,7 @@ def _inverse(hessian: Numbers, moving: NDArray[np.bool_]) -> tuple[Numbers, Numb
 
 
 def _meat(scores: Numbers, side_by_side: Padded, factor: Numbers | None = None) -> Numbers:
-    """Return ``sum over cells of s s'`` for each fit, with ``s`` the sum of scores ``[coordinates, fits, n]`` in a cell."""
+    """Return ``sum over cells of s s'`` for each fit, ``s`` being the sum of ``[coordinates, fits, n]`` in a cell."""
     count, cells = len(scores), len(side_by_side.owner)
     index = side_by_side.cell.ravel()
     sums = np.array([np.bincount(index, each.ravel(), cells) for each in scores])

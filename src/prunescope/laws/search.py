@@ -95,8 +95,14 @@ def samples(points: Points, count: int, seed: int) -> Points:
     def taken(values: Numbers) -> Numbers:
         return np.take_along_axis(np.broadcast_to(values, points.error.shape), picked, axis=1)
 
-    columns = (points.error, points.unpruned, points.density, points.depth, points.width)
-    return Points(*map(taken, columns), None if points.weight is None else taken(points.weight))
+    return Points(
+        taken(points.error),
+        taken(points.unpruned),
+        taken(points.density),
+        taken(points.depth),
+        taken(points.width),
+        None if points.weight is None else taken(points.weight),
+    )
 
 
 def _cost(form: Form, points: Points, theta: Numbers) -> Numbers:

@@ -79,7 +79,7 @@ def default_sizes(least: int, most: int) -> tuple[int, ...]:
     """Return up to twelve sizes, evenly spaced in their logarithms."""
     if most <= least:
         return (least,)
-    return tuple(sorted({int(round(size)) for size in np.geomspace(least, most, HOW_MANY)}))
+    return tuple(sorted({round(float(size)) for size in np.geomspace(least, most, HOW_MANY)}))
 
 
 def sensitivity(
@@ -133,8 +133,8 @@ def sensitivity(
             if progress is not None:
                 progress(done, total)
         found[number] = tuple(rows)
-    mu, sigma = float(residual.mean()), float(residual.std())
-    return Sensitivity(group.key, law.name, len(group), group.cells, repeats, mu, sigma, found)
+    overall = float(residual.mean()), float(residual.std())
+    return Sensitivity(group.key, law.name, len(group), group.cells, repeats, *overall, found)
 
 
 def _fitted(

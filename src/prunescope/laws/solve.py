@@ -153,7 +153,7 @@ def _normal(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Number
 
 
 def deviation(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
-    """Return the relative deviation ``(e_hat - e) / e`` as ``[fits, n]`` and its Jacobian ``[coordinates, fits, n]``."""
+    """Return the relative deviation ``(e_hat - e) / e``, ``[fits, n]``, and its Jacobian ``[coordinates, fits, n]``."""
     log_error, jacobian = form.evaluate(theta, points)
     log_error -= points.error
     with np.errstate(over="ignore"):

@@ -74,11 +74,11 @@ def warnings(law: str, found: Evidence) -> Iterator[str]:
         yield from _pruned(found)
     if found.agreed < max(2, found.starts // 4) and found.starts > 2:
         yield (
-            f"only {found.agreed} of {found.starts} starts reached the best minimum: there are others nearly as good, so "
-            "try more starts (--starts) or fix a parameter"
+            f"only {found.agreed} of {found.starts} starts reached the best minimum: there are others nearly as good, "
+            "so try more starts (--starts) or fix a parameter"
         )
     for name in found.free:
-        if name in EXPONENTS and (count := found.levels.get(EXPONENTS[name], 0)) == 2:
+        if name in EXPONENTS and found.levels.get(EXPONENTS[name], 0) == 2:
             column = EXPONENTS[name]
             yield f"{name} rests on two {column}s alone: measure a third {column} to see whether a power law holds"
     if found.above_chance and found.chance is not None:
@@ -106,7 +106,7 @@ def _pruned(found: Evidence) -> Iterator[str]:
             what = "the error of guessing" if found.chance is not None else "1"
             yield f"eps_up is at its upper bound, {what}: the data ask for no lower plateau"
         elif name == "eps_up":
-            yield "eps_up is at its lower bound, the lowest unpruned error: the data show no rise that a law could follow"
+            yield "eps_up is at its lower bound, the lowest unpruned error: the data show no rise to follow"
         else:
             value = number(found.parameters[name])
             yield f"{name} is at its {'upper' if side > 0 else 'lower'} bound {value}: {_remedy(name)}"
@@ -131,7 +131,7 @@ def _remedy(name: str) -> str:
 def gap_words(gap: float) -> str:
     """Say that the law does not start at the unpruned errors."""
     return (
-        f"at density 1 the law lies {percent(gap)} above the unpruned errors in the mean over cells: some networks are so "
+        f"at density 1 the law lies {percent(gap)} above the unpruned errors in the mean: some networks are so "
         "small that they have no low plateau; the intervals allow for it, the estimates do not"
     )
 

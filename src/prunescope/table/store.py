@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
-from prunescope.table import arrays
 from prunescope.files import open_to_all
+from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Keep, check_identity
 from prunescope.table.claims import claimed, claims
 from prunescope.table.columns import conform

@@ -1,0 +1,101 @@
+"""What the commands on laws share: their options, and how these become rows, settings and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.show import note
+
+if TYPE_CHECKING:
+    from prunescope.laws import Estimator
+    from prunescope.table import Table
+
+Command = Callable[..., Any]
+
+
+def options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return one decorator for several options."""
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
+SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
+CHOICE = options(
+    click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated."),
+    click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "
+                 "ladders apart."),
+    click.option("--vary", help="Of depth and width, those that the joint law explains. Default: all that vary."),
+    click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Give a parameter: eps_up=0.9. May be repeated."),
+    click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing."),
+    click.option("--filter", "filters", multiple=True, metavar="NAME",
+                 help="connected, better-than-chance or not-overly-large (Table 1). May be repeated."),
+    click.option("--replicates", type=click.Choice(["mean", "keep"]), default="mean", show_default=True,
+                 help="Fit to the mean over replicates, or to each."),
+)  # fmt: skip
+
+
+def rows_of(source: str, where: Sequence[str]) -> Table:
+    """Read a table, tell its notes, apply conditions."""
+    from prunescope.table import read_table
+
+    rows = read_table(source)
+    for words in rows.notes:
+        note(words)
+    for condition in where:
+        rows = rows.where(condition)
+    return rows
+
+
+def estimator(kind: str, settings: dict[str, Any]) -> Estimator:
+    """Return the estimator that options ask for; options that it does not have are refused if they were given."""
+    from prunescope.laws import DenseLaw, JointLaw, SingleLaw
+
+    chosen = {"single": SingleLaw, "joint": JointLaw, "dense": DenseLaw}[kind]
+    settings = dict(settings)
+    for name in ("by", "vary"):
+        if isinstance(settings.get(name), str):
+            settings[name] = names_in(settings[name])
+    if not isinstance(settings.get("fix"), dict):
+        settings["fix"] = fixed_in(settings.get("fix") or ()) or None
+    known = chosen().get_params()
+    for name, value in list(settings.items()):
+        if name not in known:
+            if value not in (None, (), "mean"):
+                raise click.UsageError(f"--{'filter' if name == 'filters' else name} is not for --law {kind}")
+            del settings[name]
+    found: Estimator = chosen(**settings)
+    return found
+
+
+def names_in(words: str | None) -> tuple[str, ...] | None:
+    """Read names with commas between them."""
+    if words is None:
+        return None
+    return tuple(name.strip() for name in words.split(",") if name.strip())
+
+
+def fixed_in(words: Sequence[str]) -> dict[str, float]:
+    """Read ``name=value`` options."""
+    found = {}
+    for each in words:
+        name, equals, value = each.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise click.UsageError(f"--fix must be NAME=VALUE, such as eps_up=0.9; found {each!r}")
+    return found
+
+
+def group_words(group: Mapping[str, Any]) -> str:
+    """Write what a group has in common."""
+    return ", ".join(f"{name} {value}" for name, value in group.items())

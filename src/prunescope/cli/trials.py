@@ -1,0 +1,166 @@
+"""``prunescope compare`` and ``sensitivity``: which form, and how many measurements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, group_words, names_in, rows_of
+from prunescope.cli.show import counting, note, print_json
+from prunescope.errors import counted, printable
+
+if TYPE_CHECKING:
+    from prunescope.laws.measured import Measured
+
+
+@click.command()
+@click.argument("source", metavar="TABLE")
+@click.option("--law", "kind", type=click.Choice(["single", "joint"]), help="Default: joint where depth or width vary.")
+@CHOICE
+@click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Parts of the cross-validation.")
+@SEED
+@JSON
+def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
+    """Compare forms on a TABLE: fitted, cross-validated over ladders, and extrapolated to the largest members.
+
+    Each figure is mu and sigma of the relative deviation, in percent.
+    """
+    from prunescope.laws.compare import compare as compared
+    from prunescope.laws.seeds import seeds
+
+    if settings.pop("fix"):
+        raise click.UsageError("compare fits every parameter: leave out --fix")
+    if settings.pop("vary") is not None:
+        raise click.UsageError("compare tries every combination of depth and width: leave out --vary")
+    joint, groups = _groups(source, kind, settings)
+    found = []
+    with counting("comparing") as step:
+        for number, group in enumerate(groups):
+            found.append((group, compared(group, joint, folds=folds, seed=seed)))
+            step(number + 1, len(groups))
+    if as_json:
+        rows = [{**each.to_dict(), "seed_noise": seeds(group).std} for group, many in found for each in many]
+        print_json({"compared": rows})
+        return
+    for group, many in found:
+        noise = seeds(group).std
+        beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
+        sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
+        click.echo(printable(f"{group_words(group.key) or 'the table'}: {sizes}{beside}"))
+        wide = max(len(each.form) for each in many)
+        click.echo(f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'extrapolated':>18}")
+        for each in many:
+            trials = [each.fitted, each.cross_validated, each.extrapolated]
+            told = ["-" if one is None else f"{100 * one.mu:.1f}, {100 * one.sigma:.1f} %" for one in trials]
+            click.echo(f"  {each.form:{wide}}{each.free:6}{told[0]:>16}{told[1]:>18}{told[2]:>18}")
+
+
+@click.command()
+@click.argument("source", metavar="TABLE")
+@click.option("--law", "kind", type=click.Choice(["single", "joint"]), default="joint", show_default=True)
+@CHOICE
+@click.option("--repeats", type=click.IntRange(2), default=30, show_default=True, help="Draws of each size.")
+@click.option("--networks", help="Sizes of Experiment 1, such as 20,40,80. Default: 12 sizes.")
+@click.option("--configurations", help="Sizes of Experiment 2, such as 5,10,15. Default: 12 sizes.")
+@click.option(
+    "--sigma", type=float, help="Sigma that is good enough, as a fraction. Default: that of all points + 0.01."
+)
+@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of each fit.")
+@SEED
+@JSON
+def sensitivity(
+    source: str,
+    kind: str,
+    repeats: int,
+    networks: str | None,
+    configurations: str | None,
+    sigma: float | None,
+    starts: int,
+    seed: int,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Find how many networks, or whole ladders, a stable fit needs (Section 5 of the paper).
+
+    Experiment 1 draws single networks, Experiment 2 configurations with all their densities; every fit is judged on
+    all points.
+    """
+    from prunescope.laws.kinds import LAWS, unvaried
+    from prunescope.laws.sensitivity import EXPERIMENTS
+    from prunescope.laws.sensitivity import sensitivity as experiments
+
+    fixed, vary = fixed_in(settings.pop("fix")), names_in(settings.pop("vary"))
+    estimator(kind, {"fix": fixed or None, **({"vary": vary} if vary else {})})._check()
+    _, groups = _groups(source, kind, settings)
+    law = LAWS[kind]
+    found = []
+    for group in groups:
+        given = {**unvaried(law, group, vary), **fixed}
+        sizes = _sizes(group, networks, configurations)
+        with counting("sizes tried") as step:
+            found.append(
+                experiments(law, group, given, sizes=sizes, repeats=repeats, count=starts, seed=seed, progress=step)
+            )
+    if as_json:
+        print_json({"sensitivity": [each.to_dict() for each in found]})
+        return
+    for each in found:
+        goal = sigma if sigma is not None else each.sigma + 0.01
+        click.echo(
+            printable(f"{group_words(each.group) or 'the table'}: {each.points} points, {each.cells} configurations")
+        )
+        click.echo(f"  fitted to all: mu {100 * each.mu:.2f} %, sigma {100 * each.sigma:.2f} %")
+        for number, rows in each.experiments.items():
+            click.echo(f"\n  Experiment {number}: {EXPERIMENTS[number]}; {each.repeats} draws of each size")
+            click.echo(f"  {'drawn':>7}{'points':>9}{'mu, %':>9}{'+-':>7}{'sigma, %':>11}{'+-':>7}")
+            for row in rows:
+                told = (100 * each for each in (row.mean_mu, row.std_mu, row.mean_sigma, row.std_sigma))
+                click.echo("  {:7}{:9.0f}{:9.2f}{:7.2f}{:11.2f}{:7.2f}".format(row.drawn, row.points, *told))
+            enough = each.enough(number, goal)
+            words = f"{enough} are enough" if enough is not None else "no size tried is enough"
+            click.echo(f"  for sigma + one standard deviation <= {100 * goal:.1f} %: {words}")
+
+
+def _sizes(group: Measured, networks: str | None, configurations: str | None) -> dict[int, list[int]] | None:
+    """Return the sizes asked for, by experiment."""
+    if networks is None and configurations is None:
+        return None
+    found = {}
+    for number, words, most in ((1, networks, len(group)), (2, configurations, group.cells)):
+        if words is None:
+            continue
+        try:
+            sizes = sorted({int(each) for each in words.split(",")})
+        except ValueError:
+            raise click.UsageError(f"sizes must be whole numbers, such as 5,10,20; found {words!r}") from None
+        if not sizes or sizes[0] < 1 or sizes[-1] > most:
+            raise click.UsageError(f"sizes must be between 1 and {most}, as many as there are; found {words!r}")
+        found[number] = sizes
+    return found
+
+
+def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[Measured]]:
+    """Return whether the law is joint, and the groups that can be fitted."""
+    from prunescope.errors import Fault, InputError
+    from prunescope.laws.points import sample
+
+    rows = rows_of(source, settings["where"])
+    by = names_in(settings["by"])
+    joint = kind == "joint" or (
+        kind is None and any(name in rows and len(set(rows[name].tolist())) > 1 for name in ("depth", "width"))
+    )
+    keep = settings["replicates"] == "keep"
+    found = sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
+    for words in found.notes:
+        note(words)
+    least = 5 if joint else 3
+    able = [group for group in found.groups if len({*group.density[group.density < 1].tolist()}) >= 3]
+    able = [group for group in able if int((group.density < 1).sum()) >= least]
+    for group in found.groups:
+        if (group.density < 1).any() and not any(group is each for each in able):
+            note(f"left out: {group_words(group.key)}: fewer than {least} pruned points or 3 densities")
+    if not able:
+        must = f"must hold {least} pruned points and 3 densities below 1, or more"
+        raise InputError(rows.source, [Fault("a group", must, "none that does")])
+    return joint, able

@@ -1,0 +1,117 @@
+"""Made-up families with known parameters, measured with noise: what fits are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prunescope.laws import joint_error
+from prunescope.laws.measured import Measured
+from prunescope.laws.points import sample
+from prunescope.table import Table, read_table
+
+DEPTHS, WIDTHS, EXAMPLES = (8, 14, 20, 26, 50, 98), 2.0 ** np.arange(-4, 3), 50_000 // 2 ** np.arange(7)
+MEMBERS = 152  # as many as the first paper's Table 1
+NOISE = 0.034  # between seeds, as there
+
+
+def truth(seed: int) -> dict[str, float]:
+    """Return parameters drawn from a seed."""
+    random = np.random.default_rng(seed)
+    return {
+        "eps_up": random.uniform(0.6, 0.9),
+        "gamma": random.uniform(0.8, 2.0),
+        "p_prime": 10 ** random.uniform(-2.2, -1.0),
+        "phi": random.uniform(0.4, 1.3),
+        "psi": random.uniform(0.6, 1.5),
+    }
+
+
+def low_plateau(depth: Any, width: Any, examples: Any) -> Any:
+    """Return the error of unpruned members: falling with size and examples."""
+    return np.minimum(0.5, 0.045 + 4.5 * examples**-0.5 + 0.045 * (depth * width**2 / 8) ** -0.35)
+
+
+def family(
+    seed: int,
+    *,
+    members: int = MEMBERS,
+    noise: float = NOISE,
+    replicates: int = 3,
+    levels: int = 41,
+    known: bool = False,
+    parameters: Mapping[str, float] | None = None,
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return the columns of a family's table, and its parameters.
+
+    Parameters
+    ----------
+    levels
+        Densities, the first of which is 1; a ladder ends earlier where it nears the high plateau.
+    known
+        Whether the unpruned errors are given, or must be taken from the measurements.
+    """
+    planted = dict(parameters or truth(seed))
+    random = np.random.default_rng([seed, 1])
+    grid = [(depth, width, examples) for depth in DEPTHS for width in WIDTHS for examples in EXAMPLES]
+    fit_for_size = sorted(grid, key=lambda each: each[0] * each[1] ** 2 / each[2])[:MEMBERS]
+    chosen = [fit_for_size[place] for place in sorted(random.permutation(MEMBERS)[:members])]
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("depth", "width", "examples", "replicate", "density", "error", "unpruned_error")
+    }
+    for depth, width, examples in chosen:
+        plateau = float(low_plateau(depth, width, examples))
+        density = 0.8 ** np.arange(levels)
+        error = joint_error(plateau, density, depth, width, **planted)
+        kept = error < 0.985 * planted["eps_up"]
+        kept[0] = True
+        density, error = density[kept][:40], error[kept][:40]
+        for replicate in range(replicates):
+            measured = error * (1 + noise * random.standard_normal(len(error)))
+            row = (depth, width, examples, replicate, density, measured, plateau)
+            for name, values in zip(columns, row, strict=True):
+                columns[name].append(np.broadcast_to(values, density.shape))
+    arrays = {name: np.concatenate(values) for name, values in columns.items()}
+    if not known:
+        del arrays["unpruned_error"]
+    return arrays, planted
+
+
+def family_table(seed: int, **changes: Any) -> tuple[Table, dict[str, float]]:
+    """Return a family as a table, and its parameters."""
+    columns, planted = family(seed, **changes)
+    return read_table(columns), planted
+
+
+def family_group(seed: int, **changes: Any) -> tuple[Measured, dict[str, float]]:
+    """Return a family as one group, and its parameters."""
+    table, planted = family_table(seed, **changes)
+    return sample(table, joint=True).groups[0], planted
+
+
+def curve(
+    unpruned: float = 0.08,
+    eps_up: float = 0.8,
+    gamma: float = 1.5,
+    p: float = 0.02,
+    noise: float = 0.0,
+    levels: int = 30,
+    replicates: int = 1,
+    seed: int = 0,
+    known: bool = True,
+) -> dict[str, Any]:
+    """Return the columns of one network's curve."""
+    from prunescope.laws import single_error
+
+    random = np.random.default_rng(seed)
+    density = 0.8 ** np.arange(levels)
+    error = single_error(unpruned, density, eps_up, gamma, p)
+    rows = [error * (1 + noise * random.standard_normal(levels)) for _ in range(replicates)]
+    columns = {
+        "density": np.tile(density, replicates),
+        "error": np.concatenate(rows),
+        "replicate": np.repeat(np.arange(replicates), levels),
+    }
+    return columns | ({"unpruned_error": np.full(levels * replicates, unpruned)} if known else {})
