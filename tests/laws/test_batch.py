@@ -96,7 +96,9 @@ def test_a_batch_gives_each_fit_what_it_would_get_alone(law: Law) -> None:
     theta = np.array([THETA[law]] * 3) * np.array([[1.0], [0.9], [1.05]])
     theta = to_coordinates(law.parameters, theta)
     together, slopes = form.evaluate(theta, POINTS)
-    own = Points(*(np.tile(each, (3, 1)) for each in (POINTS.error, *[np.log(x) for x in (UNPRUNED, DENSITY, DEPTH, WIDTH)])))
+    own = Points(
+        *(np.tile(each, (3, 1)) for each in (POINTS.error, *[np.log(x) for x in (UNPRUNED, DENSITY, DEPTH, WIDTH)]))
+    )
     apart, slopes_apart = form.evaluate(theta, own)
     assert np.array_equal(together, apart)
     assert np.array_equal(slopes, slopes_apart)

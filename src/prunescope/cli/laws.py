@@ -68,8 +68,8 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any
 @click.command()
 @click.argument("law", metavar="LAW")
 @click.argument("source", metavar="[TABLE]", required=False)
-@click.option("--at", multiple=True, metavar="NAME=VALUE,...", help="A network to predict: density=0.1,depth=26,width=1,"
-              "unpruned_error=0.08. May be repeated.")  # fmt: skip
+@click.option("--at", multiple=True, metavar="NAME=VALUE,...", help="A network to predict: density=0.1,depth=26,"
+              "width=1,unpruned_error=0.08. May be repeated.")  # fmt: skip
 @click.option("--dense", "dense_law", metavar="LAW", help="A dense law that gives unpruned errors the TABLE lacks.")
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the rows with their predictions: .csv, .parquet or .json.")

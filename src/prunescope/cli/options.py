@@ -18,6 +18,7 @@ Command = Callable[..., Any]
 
 def options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return one decorator for several options."""
+
     def add(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)

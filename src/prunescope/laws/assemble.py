@@ -19,8 +19,8 @@ from prunescope.laws.solve import deviation
 from prunescope.laws.words import DIP, GAP, RISES, Evidence, bias_words, gap_words, warnings
 
 REGIONS = ("plateau", "power law", "saturation")
-# Standard errors below the unpruned error that are no accident, at the lowest of some ten densities.
-NOISE_OF_DIP = 3.0
+# Neighbouring densities that are averaged, and standard errors below the unpruned error that are no accident there.
+WINDOW, NOISE_OF_DIP = 3, 3.0
 # Rows below which a region's own spread is not trusted.
 ENOUGH_ROWS = 20
 
@@ -169,15 +169,18 @@ def _turning(group: object, named: dict[str, float], p_name: str) -> float:
 
 
 def _dip(group: Measured, noise: float) -> float:
-    """Return how far the error falls below the unpruned error at some density, if by more than noise would do."""
+    """Return how far the error falls below the unpruned error at some densities, if by more than noise would do."""
     ratio = group.row_error / group.unpruned[group.row_point] - 1
     pruned = group.density[group.row_point] < 1
     if not (ratio[pruned] < -DIP).any():
         return 0.0
-    level = np.unique(np.round(np.log(group.density), 2), return_inverse=True)[1].reshape(-1)[group.row_point][pruned]
-    count = np.bincount(level)
-    mean = np.bincount(level, ratio[pruned]) / np.maximum(count, 1)
-    clear = mean + NOISE_OF_DIP * noise / np.sqrt(np.maximum(count, 1)) < 0
+    densities = np.round(np.log(group.density[group.row_point][pruned]), 2)
+    level = np.unique(densities, return_inverse=True)[1].reshape(-1)
+    count, total = np.bincount(level), np.bincount(level, ratio[pruned])
+    window = np.ones(min(WINDOW, len(count)))
+    counts, totals = np.convolve(count, window, "valid"), np.convolve(total, window, "valid")
+    mean = totals / np.maximum(counts, 1)
+    clear = (mean < -DIP) & (mean + NOISE_OF_DIP * noise / np.sqrt(np.maximum(counts, 1)) < 0)
     return float(-mean[clear].min(initial=0.0))
 
 

@@ -147,14 +147,7 @@ def _freed(task: Task, form: Pruned, rows: Sequence[int]) -> _Best:
             )
         )
     free = (where.low < where.high).sum(axis=1)
-    fixed = np.array(
-        [int((group.dense_repeats[np.unique(group.cell, return_index=True)[1]] == 0).sum()) for group in groups]
-    )
-    shown = np.array([len(np.unique(group.cell[group.density >= 1])) for group in groups])
-    cells = np.array([group.cells for group in groups])
-    # A measured unpruned error that is no point of the group is an observation as well, and so a degree of freedom.
-    freedom = np.maximum(task.side_by_side.count[rows] + (cells - shown) - cells - free, 1)
-    freedom = np.where(fixed == cells, np.maximum(task.side_by_side.count[rows] - free, 1), freedom)
+    freedom = np.maximum(task.side_by_side.telling[rows] - free, 1)
     variance = np.maximum(2 * solved.cost / freedom, 1e-20)
     bound = task.rough.bound[rows] != 0
     held = bound | (where.low >= where.high)

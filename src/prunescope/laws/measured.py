@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -125,6 +125,8 @@ class Padded:
         ``[groups, n]``, numbered over all groups.
     owner
         The group that each cell belongs to.
+    count, telling, cells
+        Of each group: its points; those that do not repeat their own unpruned error; its cells.
     """
 
     points: Points
@@ -132,7 +134,8 @@ class Padded:
     owner: Integers
     present: NDArray[np.bool_]
     count: Integers
-    cells: Integers = field(repr=False)
+    telling: Integers
+    cells: Integers
 
 
 def padded(groups: Sequence[Measured]) -> Padded:
@@ -153,6 +156,7 @@ def padded(groups: Sequence[Measured]) -> Padded:
         np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")
     )
     cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[place]
+    telling = np.array([int(((group.density < 1) | (group.dense_repeats == 0)).sum()) for group in groups], np.int64)
     weight = None if bool(present.all()) else present.astype(np.float64)
     points = Points(error, unpruned, density, depth, width, weight)
-    return Padded(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, cells)
+    return Padded(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, telling, cells)

@@ -101,7 +101,10 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     )[1]
     found = Table({name: values[one] for name, values in columns.items()}, rows.source)
     groups = _groups(found, chosen, identity, False, classes)
-    turned = tuple(replace(group, depth=group.size, width=group.examples) for group in groups)
+    turned = tuple(
+        replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
+        for group in groups
+    )
     return Sample(turned, chosen, tuple(notes))
 
 

@@ -68,7 +68,7 @@ def quick(form: Form, side_by_side: Padded, solved: Solved, where: Box, noise_of
     at_low, at_high = theta - where.low <= AT_BOUND * room, where.high - theta <= AT_BOUND * room
     bound = np.where(free & at_high, 1, np.where(free & at_low, -1, 0)).astype(np.int8)
     moving = free & (bound == 0)
-    freedom = np.maximum(side_by_side.count - free.sum(axis=1), 0)
+    freedom = np.maximum(side_by_side.telling - free.sum(axis=1), 0)
     variance = 2 * solved.cost / np.maximum(freedom, 1)
     inverse, flat = _inverse(solved.hessian, moving)
     naive = variance[:, None, None] * inverse

@@ -38,7 +38,7 @@ class Evidence:
     turning_density
         Density at which the high plateau begins, in the median over cells.
     dip
-        How far the error falls below the unpruned error at some density.
+        How far the error falls below the unpruned error, in the mean over some neighbouring densities.
     """
 
     parameters: Mapping[str, float]
