@@ -45,7 +45,7 @@ def store(path: Path, **changes: object) -> Path:
 
 def test_help_names_every_command() -> None:
     shown = run("--help").stdout
-    for command in ("plan", "table", "status", "merge", "compact", "demo"):
+    for command in ("plan", "table", "status", "merge", "compact", "fit", "predict", "compare", "sensitivity", "demo"):
         assert f"\n  {command} " in shown
         assert run(command, "--help").returncode == 0
 

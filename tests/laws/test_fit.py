@@ -101,11 +101,11 @@ def test_too_few_depths_are_named() -> None:
 
 
 def test_a_dip_below_the_unpruned_error_is_named() -> None:
-    columns = curve(levels=24)
+    columns = curve(levels=24, replicates=3, noise=0.01)
     dipping = columns["error"] * np.where((columns["density"] < 0.9) & (columns["density"] > 0.3), 0.93, 1.0)
     found = SingleLaw().fit({**columns, "error": dipping})
     told = " ".join(found.warnings_)
-    assert re.search(r"falls [67]\.\d+ % below the unpruned error before it rises", told)
+    assert re.search(r"falls [567]\.\d+ % below the unpruned error before it rises", told)
     assert not any("falls" in words for words in SingleLaw().fit(columns).warnings_)
 
 

@@ -1,0 +1,112 @@
+"""Comparing forms, and how many measurements are enough."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from prunescope.laws.compare import compare, contenders
+from prunescope.laws.fit import searched
+from prunescope.laws.kinds import JOINT, box, starts
+from prunescope.laws.measured import padded
+from prunescope.laws.points import sample
+from prunescope.laws.sensitivity import default_sizes, sensitivity
+from prunescope.laws.solve import deviation
+from prunescope.table import read_table
+from tests.laws.families import NOISE, curve, family_group
+
+
+def test_the_form_that_made_the_data_wins_every_trial() -> None:
+    group, _ = family_group(1, members=40)
+    found = compare(group, joint=True)
+    assert [each.form for each in found] == [
+        "Eq. 2",
+        "Eq. 2 without depth (phi = 0)",
+        "Eq. 2 without width (psi = 0)",
+        "Eq. 2 without depth and width",
+        "adapted from Rosenfeld et al. 2020, over the invariant",
+    ]
+    best, *others = found
+    assert best.free == 5
+    for trial in ("fitted", "cross_validated", "extrapolated"):
+        own = getattr(best, trial)
+        assert own.sigma == pytest.approx(NOISE / np.sqrt(3), rel=0.35), trial
+        assert all(getattr(other, trial).sigma > own.sigma for other in others), trial
+    assert best.cross_validated is not None
+    assert best.cross_validated.points == best.fitted.points == len(group)
+
+
+def test_cross_validation_is_done_by_hand_the_same() -> None:
+    group, _ = family_group(2, members=5)
+    found = compare(group, joint=True, folds=5)[0].cross_validated
+    residuals = []
+    for cell in range(5):
+        theta = searched(JOINT, [group.pick(group.cell != cell)], {}, 16, 0).theta
+        residuals.append(deviation(JOINT.form, group.pick(group.cell == cell).points, theta)[0][0])
+    by_hand = np.concatenate(residuals)
+    assert found is not None
+    assert (found.mu, found.sigma) == pytest.approx((by_hand.mean(), by_hand.std()), rel=1e-4, abs=1e-6)
+
+
+def test_single_curves_are_cross_validated_over_replicates() -> None:
+    group = sample(read_table(curve(noise=0.03, replicates=3, seed=1)), joint=False).groups[0]
+    ours, theirs = compare(group, joint=False)
+    assert ours.cross_validated is not None
+    assert ours.cross_validated.points == 90
+    # A replicate's own noise, and that of the mean of two others.
+    assert ours.cross_validated.sigma == pytest.approx(0.03 * np.sqrt(1 + 0.1), rel=0.25)
+    assert theirs.fitted.sigma > ours.fitted.sigma
+    alone = sample(read_table(curve(noise=0.03)), joint=False).groups[0]
+    assert compare(alone, joint=False)[0].cross_validated is None
+
+
+def test_only_what_varies_is_left_out_in_turn() -> None:
+    group, _ = family_group(3, members=30)
+    assert len(list(contenders(group.pick(group.width == 1), True))) == 3
+
+
+def test_sensitivity_falls_to_what_all_points_give() -> None:
+    group, _ = family_group(4, members=40)
+    found = sensitivity(JOINT, group, {}, repeats=12)
+    for number in (1, 2):
+        rows = found.experiments[number]
+        assert [row.drawn for row in rows] == sorted(row.drawn for row in rows)
+        assert rows[-1].mean_sigma == pytest.approx(found.sigma, rel=0.02)
+        assert rows[-1].std_sigma < rows[0].std_sigma
+        assert rows[-1].mean_sigma >= found.sigma * 0.999
+    assert found.experiments[2][0].points > found.experiments[2][0].drawn * 5
+    enough = found.enough(2, found.sigma + 0.01)
+    assert enough is not None
+    assert enough < 30
+    assert found.enough(1, 0.0) is None
+
+
+def test_each_draw_is_fitted_as_scipy_would() -> None:
+    group, _ = family_group(5, members=20)
+    found = sensitivity(JOINT, group, {}, sizes={1: [60]}, repeats=6, count=8).experiments[1][0]
+    where = box(JOINT, padded([group]), {}, np.array([1.0]))
+    begin = starts(JOINT, padded([group]), where, 4, 5)[0]
+    random = np.random.default_rng([0, 1, 60])
+    sigmas = []
+    for _ in range(6):
+        part = group.points.part(np.sort(random.permutation(len(group))[:60]))
+        fits = [
+            least_squares(
+                lambda theta, part=part: deviation(JOINT.form, part, theta[None])[0][0],  # type: ignore[misc]
+                np.clip(start, where.low[0] + 1e-6, where.high[0] - 1e-6),
+                bounds=(where.low[0], where.high[0]),
+            )
+            for start in begin
+        ]
+        best = min(fits, key=lambda each: float(each.cost))
+        sigmas.append(deviation(JOINT.form, group.points, best.x[None])[0][0].std())
+    assert found.mean_sigma == pytest.approx(np.mean(sigmas), rel=1e-3)
+    assert found.std_sigma == pytest.approx(np.std(sigmas, ddof=1), rel=1e-2)
+
+
+def test_sizes_grow_evenly_in_their_logarithms() -> None:
+    sizes = default_sizes(10, 3000)
+    assert len(sizes) == 12
+    assert (sizes[0], sizes[-1]) == (10, 3000)
+    assert default_sizes(4, 3) == (4,)

@@ -1,0 +1,146 @@
+"""``fit``, ``predict``, ``compare`` and ``sensitivity`` as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.demo import sample_path
+from prunescope.laws import JointLaw
+from tests.laws.families import curve, family
+from tests.test_cli import fails, run
+
+SAMPLE = str(sample_path())
+
+
+def works(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that must succeed."""
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def written(path: Path, columns: dict[str, Any]) -> str:
+    """Write columns as CSV, every digit kept."""
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
+    return str(path)
+
+
+def test_the_json_of_fit_is_the_documented_contract() -> None:
+    done = works("fit", SAMPLE, "--law", "joint", "--json")
+    content = json.loads(done.stdout)
+    (fit,) = content["fits"]
+    assert set(fit["parameters"]) == set(fit["intervals"]) == {"eps_up", "gamma", "p_prime", "phi", "psi"}
+    assert fit["group"] == {"family": "made-up", "dataset": "made-up"}
+    assert fit["law"] == "joint"
+    assert fit["points"] == 450
+    assert fit["converged"] is True
+    assert fit["warnings"] == [] or all(isinstance(words, str) for words in fit["warnings"])
+    assert abs(fit["mean_deviation"]) < 0.01
+    assert 0.01 < fit["std_deviation"] < 0.03
+    for name, (low, high) in fit["intervals"].items():
+        assert low <= fit["parameters"][name] <= high
+    assert fit["parameters"] == dict(JointLaw().fit(SAMPLE).parameters_)
+
+
+def test_a_single_fit_for_each_group_is_shown_as_a_table(tmp_path: Path) -> None:
+    columns = curve(levels=11, noise=0.01)
+    many = {name: np.concatenate([values, values]) for name, values in columns.items()}
+    path = written(
+        tmp_path / "two.csv", {**many, "method": ["imp"] * 11 + ["random"] * 11, "dataset": ["cifar10"] * 22}
+    )
+    done = works("fit", path, "--law", "single")
+    assert "in every group: dataset cifar10" in done.stdout
+    assert "2 fits: |mu| at most" in done.stdout
+    assert "1: 2 fits, such as:" in done.stdout
+    assert "each method is fitted by itself" in done.stderr
+    content = json.loads(
+        works("fit", path, "--law", "single", "--by", "method", "--fix", "eps_up=0.8", "--json").stdout
+    )
+    assert [fit["group"] for fit in content["fits"]] == [{"method": "imp"}, {"method": "random"}]
+    assert all(fit["parameters"]["eps_up"] == pytest.approx(0.8) for fit in content["fits"])
+
+
+def test_a_law_saved_predicts(tmp_path: Path) -> None:
+    law, dense = str(tmp_path / "law.json"), str(tmp_path / "dense.json")
+    works("fit", SAMPLE, "--law", "joint", "--save", law)
+    works("fit", SAMPLE, "--law", "dense", "--save", dense)
+    member = "density=0.1,depth=26,width=1"
+    (row,) = json.loads(works("predict", law, "--at", f"{member},unpruned_error=0.08", "--json").stdout)
+    assert row["low"] < row["law_low"] <= row["predicted"] <= row["law_high"] < row["high"]
+    told = JointLaw.load(law).predict({"density": [0.1], "depth": [26], "width": [1.0], "unpruned_error": [0.08]})
+    assert row["predicted"] == told[0]
+    shown = works("predict", law, "--dense", dense, "--at", f"{member},examples=50000").stdout
+    assert "predicted" in shown
+    out = tmp_path / "new.csv"
+    works("predict", law, SAMPLE, "--out", str(out))
+    assert len(out.read_text().splitlines()) == 1351
+
+
+def test_predict_names_what_is_missing(tmp_path: Path) -> None:
+    law = str(tmp_path / "law.json")
+    works("fit", SAMPLE, "--law", "joint", "--save", law)
+    for arguments, words in (
+        ((law,), "give a TABLE of networks, or --at"),
+        ((law, "--at", "density=0.1"), "column 'depth': must be there to predict"),
+        ((law, "--at", "density=0.1,depth=26,width=1"), "--dense"),
+        ((law, "--at", "density"), "--at must be NAME=VALUE"),
+        ((law, "--at", "density=1.5,depth=26,width=1,unpruned_error=0.1"), "must be in (0, 1]"),
+        ((SAMPLE, "--at", "density=0.1"), "must be a file that --save wrote"),
+    ):
+        assert words in fails(2, "predict", *arguments), arguments
+
+
+def test_fit_names_what_is_wrong() -> None:
+    for arguments, words in (
+        (("--law", "joint", "--fix", "gama=1"), "Did you mean 'gamma'?"),
+        (("--law", "joint", "--fix", "gamma"), "--fix must be NAME=VALUE"),
+        (("--law", "joint", "--vary", "depht"), "Did you mean 'depth'?"),
+        (("--law", "single", "--vary", "depth"), "--vary is not for --law single"),
+        (("--law", "joint", "--by", "familly"), "Did you mean 'family'?"),
+        (("--law", "joint", "--filter", "better-than-chance"), "--classes N"),
+        (("--law", "joint", "--filter", "large"), "Did you mean 'not-overly-large'?"),
+        (("--law", "joint", "--level", "90"), "must be between 0 and 1"),
+        (("--law", "joint", "--where", "depth = 8", "--vary", "depth"), "Add networks of another depth"),
+        ((), "Missing option '--law'"),
+    ):
+        assert words in fails(2, "fit", SAMPLE, *arguments), arguments
+
+
+def test_forms_are_compared_side_by_side() -> None:
+    done = works("compare", SAMPLE, "--folds", "6")
+    assert "450 points, 18 configurations; seeds alone scatter by 2.9 %" in done.stdout
+    rows = json.loads(works("compare", SAMPLE, "--json").stdout)["compared"]
+    assert rows[0]["form"] == "Eq. 2"
+    assert rows[0]["cross_validated"]["sigma"] < rows[-1]["cross_validated"]["sigma"]
+    assert rows[0]["seed_noise"] == pytest.approx(0.0288, abs=1e-3)
+    assert "leave out --fix" in fails(2, "compare", SAMPLE, "--fix", "gamma=1")
+
+
+def test_sensitivity_says_how_many_are_enough(tmp_path: Path) -> None:
+    columns, _ = family(1, members=30)
+    path = written(tmp_path / "family.csv", columns)
+    done = works("sensitivity", path, "--repeats", "5", "--networks", "20,40", "--configurations", "4,12")
+    assert "Experiment 1: networks at random; 5 draws of each size" in done.stdout
+    assert "are enough" in done.stdout
+    (found,) = json.loads(works("sensitivity", path, "--repeats", "3", "--networks", "30", "--json").stdout)[
+        "sensitivity"
+    ]
+    assert [row["drawn"] for row in found["experiments"]["1"]] == [30]
+    assert "between 1 and 30" in fails(2, "sensitivity", path, "--configurations", "31")
+    assert "whole numbers" in fails(2, "sensitivity", path, "--networks", "many")
+
+
+def test_a_table_too_small_for_trials_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "small.csv", {"density": [1, 0.5], "error": [0.1, 0.2]})
+    for command in ("compare", "sensitivity"):
+        assert "must hold" in fails(2, command, path)
