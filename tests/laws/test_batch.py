@@ -86,8 +86,8 @@ def test_batches_are_the_public_forms() -> None:
     up, b, beta = THETA[ADAPTED]
     c = up * UNPRUNED / np.sqrt(up**2 - UNPRUNED**2)
     assert batched(ADAPTED) == pytest.approx(adapted_error(DENSITY, up, b, beta, c, up), rel=1e-12)
-    guess, a, alpha, b, beta, c = THETA[DENSE]
-    assert batched(DENSE) == pytest.approx(dense_error(WIDTH, DEPTH, guess, a, alpha, b, beta, c, guess), rel=1e-12)
+    guess, a, alpha, b, beta, least = THETA[DENSE]
+    assert batched(DENSE) == pytest.approx(dense_error(WIDTH, DEPTH, guess, a, alpha, b, beta, least, guess), rel=1e-12)
 
 
 @pytest.mark.parametrize("law", REFERENCE, ids=lambda law: law.name)

@@ -158,8 +158,12 @@ def test_rows_are_predicted_by_the_fit_of_their_group() -> None:
 
 
 def test_an_unfitted_law_says_so() -> None:
-    for ask in (lambda law: law.predict({}), lambda law: law.fit_, lambda law: law.save("x")):
-        with pytest.raises(NotFittedError, match="call fit"):
-            ask(SingleLaw())
+    law = SingleLaw()
+    with pytest.raises(NotFittedError, match="call fit"):
+        law.predict({})
+    with pytest.raises(NotFittedError, match="call fit"):
+        _ = law.fit_
+    with pytest.raises(NotFittedError, match="call fit"):
+        law.save("x")
     with pytest.raises(InputError, match="Did you mean 'seed'"):
         SingleLaw().set_params(sed=1)

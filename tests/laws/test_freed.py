@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from prunescope.table import read_table
 from tests.laws.families import NOISE, curve, family_group
 
 
-def residuals(problem: Freed, unknown: Numbers, cells: int) -> Any:
+def residuals(problem: Freed, cells: int, unknown: Numbers) -> Any:
     """Return all weighted residuals of coordinates and plateaus together, by the definition."""
     theta, plateaus = unknown[:-cells], unknown[-cells:]
     points = replace(problem.points, unpruned=plateaus[problem.cell])
@@ -37,11 +38,12 @@ def test_eliminating_plateaus_finds_what_scipy_finds_over_all_unknowns(reads_as_
     start = to_coordinates(JOINT.parameters, np.array(list(planted.values())))
     ours = solve_freed(JOINT.form, problem, start[None], where.low, where.high)  # type: ignore[arg-type]
     both = np.concatenate([start, problem.measured])
-    theirs = least_squares(lambda each: residuals(problem, each, group.cells), both, xtol=1e-14, ftol=1e-14)
+    theirs = least_squares(partial(residuals, problem, group.cells), both, xtol=1e-14, ftol=1e-14)
     assert float(ours.cost[0]) == pytest.approx(theirs.cost, rel=1e-6)
     assert ours.theta[0] == pytest.approx(theirs.x[:5], abs=1e-3)
     assert ours.plateaus[0] == pytest.approx(theirs.x[5:], abs=1e-3)
-    schur = theirs.jac.T @ theirs.jac
+    jacobian = np.asarray(theirs.jac)
+    schur = jacobian.T @ jacobian
     mixed = schur[:5, 5:]
     wanted = schur[:5, :5] - mixed @ np.linalg.inv(schur[5:, 5:]) @ mixed.T
     assert curvature(JOINT.form, problem, ours)[0] == pytest.approx(wanted, rel=2e-2, abs=1e-2)  # type: ignore[arg-type]
@@ -74,24 +76,12 @@ def test_curves_side_by_side_are_curves_alone() -> None:
 
 def test_a_cell_drawn_twice_counts_as_two() -> None:
     group, planted = family_group(3, members=4)
-    twice = replace(
-        group,
-        **{
-            name: np.concatenate([getattr(group, name), getattr(group, name)[group.cell == 3]])
-            for name in (
-                "error",
-                "unpruned",
-                "density",
-                "depth",
-                "width",
-                "examples",
-                "size",
-                "repeats",
-                "dense_repeats",
-            )
-        },
-        cell=np.concatenate([group.cell, np.full(int((group.cell == 3).sum()), 4)]),
-    )
+    names = ("error", "unpruned", "density", "depth", "width", "examples", "size", "repeats", "dense_repeats")
+    again = group.cell == 3
+    doubled: dict[str, Any] = {
+        name: np.concatenate([getattr(group, name), getattr(group, name)[again]]) for name in names
+    }
+    twice = replace(group, **doubled, cell=np.concatenate([group.cell, np.full(int(again.sum()), 4)]))
     where = box(JOINT, padded([group]), {}, np.array([1.0]))
     start = to_coordinates(JOINT.parameters, np.array(list(planted.values())))[None]
     weights = np.array([[1.0, 1.0, 1.0, 2.0]])

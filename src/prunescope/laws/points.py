@@ -324,7 +324,7 @@ def _groups(
     repeats = np.diff(np.r_[first, len(order)])
 
     def averaged(values: NDArray[Any]) -> NDArray[np.float64]:
-        return np.add.reduceat(values[order].astype(np.float64), first) / repeats
+        return np.asarray(np.add.reduceat(values[order].astype(np.float64), first) / repeats)
 
     def taken(name: str) -> NDArray[np.float64]:
         if name not in columns:
