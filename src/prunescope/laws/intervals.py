@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from prunescope.errors import counted
 from prunescope.laws.batch import Numbers, Pruned
@@ -27,6 +26,8 @@ from prunescope.laws.profile import Profile, profile
 from prunescope.laws.quick import ENOUGH_CELLS, UNTOLD, Quick
 from prunescope.laws.resample import drawn_cells, resampled, resampled_freed
 from prunescope.laws.solve import Solved
+from prunescope.laws.student import normal_reach
+from prunescope.laws.student import reach as student
 
 # Standard deviations (of logarithms, or of an exponent) beyond which the profile is asked too.
 DOUBTFUL = 0.2
@@ -103,7 +104,7 @@ def intervals(task: Task, manner: str) -> list[Uncertainty]:
 def linear(task: Task, draws: int, manner: str = "quick") -> list[Uncertainty]:
     """Return the quick intervals of a batch."""
     rough, theta, where = task.rough, task.solved.theta, task.where
-    quantile = stdtrit(np.maximum(rough.freedom, 1), 0.5 + task.level / 2)[:, None]
+    quantile = student(task.level, rough.freedom)[:, None]
     reach = quantile * np.where(np.isfinite(rough.sd), rough.sd, 0.0)
     told = (where.low < where.high) & (rough.bound == 0) & (rough.sd <= UNTOLD) & (rough.freedom > 0)[:, None]
     told &= manner != "none"
@@ -160,7 +161,7 @@ def _freed(task: Task, form: Pruned, rows: Sequence[int]) -> _Best:
 
 def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers) -> Profile:
     where = Box(task.where.low[rows], task.where.high[rows])
-    quantile = stdtrit(freedom, 0.5 + task.level / 2)
+    quantile = student(task.level, freedom)
     rise = (best.variance * factor * quantile**2 / 2)[:, None] * np.ones(where.low.shape)
     reach = quantile[:, None] * np.sqrt(np.maximum(np.einsum("fii->fi", best.covariance), 0))
     reach = np.where(reach > 0, np.minimum(reach, 1.0), 0.3)
@@ -205,7 +206,8 @@ def _stretched(task: Task, cells: int, centre: Numbers, draws: Numbers) -> tuple
     """Return quantiles of draws, widened for few cells: they scatter too little, and by how much is uncertain too."""
     tail = (1 - task.level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    stretch = float(stdtrit(cells - 1, 1 - tail) / ndtri(1 - tail) * np.sqrt(cells / (cells - 1)))
+    ratio = float(student(task.level, cells - 1)) / normal_reach(task.level)
+    stretch = ratio * np.sqrt(cells / (cells - 1))
     return centre + (low - centre) * stretch, centre + (high - centre) * stretch
 
 

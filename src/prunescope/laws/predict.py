@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from prunescope.laws.assemble import region_of
 from prunescope.laws.batch import Numbers, Points, Pruned, to_coordinates
 from prunescope.laws.kinds import LAWS
 from prunescope.laws.results import Fit
+from prunescope.laws.student import normal_reach
 
 # Predictions worked on at a time, draws included.
 BLOCK = 2_000_000
@@ -58,7 +58,7 @@ def predicted(
             drawn = law.form.evaluate(fit.draws, points.part(part))[0]
             low[part], high[part] = np.quantile(drawn, [tail, 1 - tail], axis=0)
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
-    scatter = ndtri(1 - tail) * _scatter(fit, best, points)
+    scatter = normal_reach(level) * _scatter(fit, best, points)
     below, above = np.hypot(log_error - low, scatter), np.hypot(high - log_error, scatter)
     return Prediction(
         np.exp(log_error), np.exp(log_error - below), np.exp(log_error + above), np.exp(low), np.exp(high), level
