@@ -11,9 +11,9 @@ import platform
 import statistics
 import sys
 
-from benchmarks import startup, store, table
+from benchmarks import laws, startup, store, table
 
-BENCHMARKS = {"startup": startup.measure, "table": table.measure, "store": store.measure}
+BENCHMARKS = {"startup": startup.measure, "table": table.measure, "store": store.measure, "laws": laws.measure}
 
 
 def main(words: list[str]) -> None:

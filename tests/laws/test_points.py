@@ -9,6 +9,7 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.laws import JointLaw, SingleLaw, better_than_chance, not_overly_large
+from prunescope.laws.measured import replicated
 from prunescope.laws.points import sample
 from prunescope.laws.seeds import seeds
 from prunescope.table import read_table
@@ -35,7 +36,7 @@ def test_replicates_are_averaged_or_kept() -> None:
     assert mean.dense_repeats.tolist() == [2, 2]
     kept = sample(table, joint=False, keep_replicates=True).groups[0]
     assert kept.error == pytest.approx([0.1, 0.2, 0.2, 0.3, 0.4])
-    assert mean.ladders == kept.ladders == 3
+    assert replicated([mean, kept]) == ([mean.seed_noise, None], [3, 3])
 
 
 def test_densities_rounded_apart_are_one_rung() -> None:

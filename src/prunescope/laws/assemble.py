@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Numbers, Pruned, to_parameters
-from prunescope.laws.intervals import Task, Uncertainty, linear
-from prunescope.laws.kinds import DENSE, EXPONENTS, Law
+from prunescope.laws.intervals import NOT_ASKED, Known, Task, Uncertainty
+from prunescope.laws.kinds import DENSE, EXPONENTS
 from prunescope.laws.measured import Measured
 from prunescope.laws.results import Convergence, Fit, Interval, Region
 from prunescope.laws.search import Found
@@ -56,66 +57,99 @@ def _tally(region: NDArray[np.int64], values: Numbers, present: NDArray[np.bool_
     return _Tally(count, first / safe, np.sqrt(np.maximum(second / safe - (first / safe) ** 2, 0)))
 
 
-def assembled(task: Task, found: Found, known: Sequence[Uncertainty]) -> list[Fit]:
-    """Return the results of a batch."""
+@dataclass(frozen=True)
+class _Rows:
+    """The single rows of a batch: which fit each belongs to, and where its point stands in the padded layout."""
+
+    owner: NDArray[np.int64]
+    place: NDArray[np.int64]
+    error: Numbers
+
+
+def _rows(task: Task) -> _Rows:
+    lengths = [len(group.row_error) for group in task.groups]
+    owner = np.repeat(np.arange(len(task.groups)), lengths)
+    point = np.concatenate([group.row_point for group in task.groups])
+    error = np.concatenate([group.row_error for group in task.groups])
+    return _Rows(owner, point + owner * task.side_by_side.points.count, error)
+
+
+def assembled(task: Task, found: Found, known: Sequence[Known]) -> list[Fit]:
+    """Return the results of a batch. What can be done for all fits at once is, as there may be tens of thousands."""
     law, side_by_side, theta = task.law, task.side_by_side, task.solved.theta
     points, present, names = side_by_side.points, side_by_side.present, law.parameters
-    residual, _ = deviation(law.form, points, theta)
-    log_size = points.density
-    if law.family:
-        log_size = log_size + theta[:, [3]] * points.depth + theta[:, [4]] * points.width
     bends = isinstance(law.form, Pruned)
-    region = region_of(theta, log_size, points.unpruned) if bends else np.ones_like(points.error, np.int64)
+    residual, _ = deviation(law.form, points, theta)
+    shape = np.zeros((1, 1))
+    if law.family:
+        shape = theta[:, [3]] * points.depth + theta[:, [4]] * points.width
+    region = np.ones_like(points.error, np.int64)
+    if bends:
+        region = region_of(theta, points.density + shape, points.unpruned)
     tally = _tally(region, residual, present)
+    count = side_by_side.count
     total = np.where(present, residual, 0)
-    mean = total.sum(axis=1) / side_by_side.count
-    std = np.sqrt(np.maximum((total**2).sum(axis=1) / side_by_side.count - mean**2, 0))
-    spread = _spread(task, residual, region)
-    parameters = to_parameters(names, theta)
+    mean = total.sum(axis=1) / count
+    std = np.sqrt(np.maximum((total**2).sum(axis=1) / count - mean**2, 0))
+    rows = _rows(task)
+    spread = _spread(task, rows, residual, region).tolist()
     free = task.where.low < task.where.high
+    parameters = to_parameters(names, theta).tolist()
+    usual, quick = _Bounds.of(names, [both.usual for both in known]), _Bounds.of(names, [both.quick for both in known])
+    # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
+    usual = usual.holding(to_parameters(names, theta))
+    rise = np.exp(np.where(present, points.error - points.unpruned, -np.inf).max(axis=1))
+    telling = free & (np.array([name in EXPONENTS for name in names]) | (rise >= RISES)[:, None] | (not bends))
+    pruned = present & (points.density < -1e-12) if law is not DENSE else present
+    sparsest = np.exp(np.where(present, points.density, np.inf).min(axis=1))
+    turning = np.zeros(len(theta))
+    if bends:
+        turning = np.exp(theta[:, 2] - (np.where(present, shape, 0).sum(axis=1) / count))
+    ceiling = np.array([group.ceiling for group in task.groups])
+    above = (present & (points.error > np.log(ceiling)[:, None] + 1e-12)).sum(axis=1)
+    dips = _dips(task) if bends else np.zeros(len(theta))
+    gaps = _gaps(task) if bends else np.full(len(theta), np.nan)
+    told_usual = (telling & np.array([both.usual.told for both in known])).tolist()
+    told_quick = [both.quick.told.tolist() for both in known]
+    flat, bound, is_free = (np.abs(task.rough.flat) > 0.3).tolist(), task.rough.bound.tolist(), free.tolist()
+    means, stds, rises, sparse, turns, dipping, gap_of = (
+        each.tolist() for each in (mean, std, rise, sparsest, turning, dips, gaps)
+    )
+    pruned_points, beyond, cells = (each.tolist() for each in (pruned.sum(axis=1), above, side_by_side.cells))
+    counts, region_means, region_stds = (each.tolist() for each in (tally.count, tally.mean, tally.std))
+    agreed, converged = found.agreed.tolist(), task.solved.converged.tolist()
     results = []
-    for row, (group, unsure, quick_one) in enumerate(zip(task.groups, known, linear(task, 0), strict=True)):
-        named = dict(zip(names, parameters[row].tolist(), strict=True))
-        open_names = [name for name, is_free in zip(names, free[row], strict=True) if is_free]
-        rise = float((group.error / group.unpruned).max())
-        telling = unsure.told & (not bends or rise >= RISES or np.array([name in EXPONENTS for name in names]))
-        intervals, quick = (
-            _named(names, free[row], told, low, high)
-            for told, low, high in (
-                # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
-                (telling, np.minimum(unsure.low, theta[row]), np.maximum(unsure.high, theta[row])),
-                (quick_one.told, quick_one.low, quick_one.high),
-            )
-        )
-        bound = {name: int(side) for name, side in zip(names, task.rough.bound[row], strict=True) if side}
-        pruned = group.density < 1 if law is not DENSE else np.ones(len(group), bool)
-        p_name = names[2] if bends else ""
+    for row, (group, both) in enumerate(zip(task.groups, known, strict=True)):
+        unsure = both.usual
+        named = dict(zip(names, parameters[row], strict=True))
+        open_names = [name for name, each in zip(names, is_free[row], strict=True) if each]
+        intervals = usual.named(row, names, is_free[row], told_usual[row])
         evidence = Evidence(
             parameters=named,
             free=open_names,
-            bound=bound,
-            untold=[name for name in open_names if intervals[name] is None] if unsure.by != "not asked for" else [],
-            flat=[name for name, each in zip(names, np.abs(task.rough.flat[row]) > 0.3, strict=True) if each],
+            bound={name: side for name, side in zip(names, bound[row], strict=True) if side},
+            untold=[name for name in open_names if intervals[name] is None] if unsure.by != NOT_ASKED else [],
+            flat=[name for name, each in zip(names, flat[row], strict=True) if each],
             chance=group.chance,
-            points=int(pruned.sum()),
-            cells=group.cells,
-            sparsest=float(group.density.min()),
-            densest_rise=rise,
-            saturated=int(tally.count[row, 2]) if bends else 1,
-            turning_density=_turning(group, named, p_name) if bends else 0.0,
-            dip=_dip(group, task.noise[row]) if bends else 0.0,
-            above_chance=int((group.error > group.ceiling).sum()),
-            levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")}
-            if law.family
-            else {},
+            points=pruned_points[row],
+            cells=cells[row],
+            sparsest=sparse[row],
+            rise=rises[row],
+            saturated=counts[row][2] if bends else 1,
+            turning_density=turns[row],
+            dip=dipping[row],
+            above_chance=beyond[row],
+            levels=_levels(group) if law.family else {},
             starts=found.starts,
-            agreed=int(found.agreed[row]),
-            converged=bool(task.solved.converged[row]),
+            agreed=agreed[row],
+            converged=converged[row],
         )
         told = list(warnings(law.name, evidence))
-        gap = _gap(law, group, theta[row]) if bends else None
-        told += [gap_words(gap)] if gap is not None and gap > GAP else []
-        told += _pulled(names, theta[row], unsure)
+        gap = None if math.isnan(gap_of[row]) else gap_of[row]
+        if gap is not None and gap > GAP:
+            told.append(gap_words(gap))
+        bias = usual.bias(row, names, parameters[row], unsure)
+        told += usual.pulled(row, intervals, bias)
         results.append(
             Fit(
                 group=group.key,
@@ -123,108 +157,154 @@ def assembled(task: Task, found: Found, known: Sequence[Uncertainty]) -> list[Fi
                 parameters=named,
                 fixed=tuple(name for name in names if name not in open_names),
                 intervals=intervals,
-                quick_intervals=quick,
+                quick_intervals=quick.named(row, names, is_free[row], told_quick[row]),
                 level=task.level,
                 intervals_by=unsure.by,
-                bias=_bias(names, theta[row], unsure),
-                mean_deviation=float(mean[row]),
-                std_deviation=float(std[row]),
-                regions=_regions(tally, row) if bends else (),
+                bias=bias,
+                mean_deviation=means[row],
+                std_deviation=stds[row],
+                regions=_regions(counts[row], region_means[row], region_stds[row]) if bends else (),
                 points=len(group),
-                cells=group.cells,
-                ladders=group.ladders,
-                seed_noise=group.seed_noise,
+                cells=evidence.cells,
+                ladders=task.ladders[row],
+                seed_noise=task.seed_noise[row],
                 unpruned_gap=gap,
                 convergence=Convergence(evidence.converged, found.starts, evidence.agreed),
                 warnings=tuple(told),
                 draws=unsure.draws,
-                spread=(float(spread[row, 0]), float(spread[row, 1]), float(spread[row, 2])),
+                spread=tuple(spread[row]),
             )
         )
     return results
 
 
-def _named(
-    names: Sequence[str], free: NDArray[np.bool_], told: NDArray[np.bool_], low: Numbers, high: Numbers
-) -> dict[str, Interval | None]:
-    bottom, top = to_parameters(names, low).tolist(), to_parameters(names, high).tolist()
-    return {
-        name: (bottom[place], top[place]) if told[place] else None for place, name in enumerate(names) if free[place]
-    }
+@dataclass(frozen=True)
+class _Bounds:
+    """Intervals of a batch as parameters, and the estimates behind them."""
+
+    low: list[list[float]]
+    high: list[list[float]]
+    freed: list[list[float]] | None
+    moved: list[list[bool]]
+
+    @staticmethod
+    def of(names: Sequence[str], each: Sequence[Uncertainty]) -> _Bounds:
+        """Turn coordinates into parameters, for all fits at once."""
+        low, high = (to_parameters(names, np.array([getattr(one, side) for one in each])) for side in ("low", "high"))
+        freed = None
+        if all(one.freed is not None for one in each):
+            freed = to_parameters(names, np.array([one.freed for one in each])).tolist()
+        return _Bounds(low.tolist(), high.tolist(), freed, np.zeros(low.shape, bool).tolist())
+
+    def holding(self, parameters: Numbers) -> _Bounds:
+        """Stretch intervals so that they hold the estimates."""
+        low, high = np.array(self.low), np.array(self.high)
+        moved = (parameters < low) | (parameters > high)
+        return _Bounds(
+            np.minimum(low, parameters).tolist(), np.maximum(high, parameters).tolist(), self.freed, moved.tolist()
+        )
+
+    def named(
+        self, row: int, names: Sequence[str], free: Sequence[bool], told: Sequence[bool]
+    ) -> dict[str, Interval | None]:
+        """Return the intervals of one fit by name."""
+        ends = zip(names, free, told, self.low[row], self.high[row], strict=True)
+        return {name: (low, high) if known else None for name, is_free, known, low, high in ends if is_free}
+
+    def bias(
+        self, row: int, names: Sequence[str], parameters: Sequence[float], unsure: Uncertainty
+    ) -> dict[str, float]:
+        """Return how far noise has probably moved each estimate of one fit."""
+        if self.freed is None or unsure.freed is None:
+            return {}
+        pairs = zip(names, parameters, self.freed[row], strict=True)
+        return {name: estimate - freed for name, estimate, freed in pairs}
+
+    def pulled(self, row: int, intervals: Mapping[str, Interval | None], bias: Mapping[str, float]) -> list[str]:
+        """Tell of estimates that noise has taken out of their own intervals."""
+        if not bias or not any(self.moved[row]):
+            return []
+        moved = dict(zip(bias, self.moved[row], strict=True))
+        outside = {name: bias[name] for name, interval in intervals.items() if interval is not None and moved[name]}
+        return [bias_words(outside)] if outside else []
 
 
-def _regions(tally: _Tally, row: int) -> tuple[Region, ...]:
-    found = []
-    for place, name in enumerate(REGIONS):
-        count = int(tally.count[row, place])
-        mean, std = float(tally.mean[row, place]), float(tally.std[row, place])
-        found.append(Region(name, count, mean if count else None, std if count else None))
-    return tuple(found)
+def _regions(counts: Sequence[int], means: Sequence[float], stds: Sequence[float]) -> tuple[Region, ...]:
+    return tuple(
+        Region(name, int(count), mean, std) if count else Region(name, 0, None, None)
+        for name, count, mean, std in zip(REGIONS, counts, means, stds, strict=True)
+    )
 
 
-def _turning(group: object, named: dict[str, float], p_name: str) -> float:
-    """Return the density at which the high plateau begins, in the median over points."""
-    shape = group.depth ** named.get("phi", 0.0) * group.width ** named.get("psi", 0.0)  # type: ignore[attr-defined]
-    return float(np.median(named[p_name] / shape))
+def _levels(group: Measured) -> dict[str, int]:
+    return {column: len(np.unique(getattr(group, column))) for column in ("depth", "width")}
+
+
+def _dips(task: Task) -> Numbers:
+    """Return how far errors fall below the unpruned error, for each fit."""
+    side_by_side = task.side_by_side
+    points, present = side_by_side.points, side_by_side.present
+    pruned = present & (points.density < -1e-12)
+    ratio = np.where(pruned, np.expm1(points.error - points.unpruned), 0.0)
+    found = np.zeros(len(task.groups))
+    low = (ratio < -DIP).any(axis=1)
+    lone = low & (side_by_side.cells == 1)
+    if lone.any():
+        # Points of one cell stand in the order of their densities, so neighbours are windows along the row.
+        repeats = np.where(pruned[lone], side_by_side.taken(task.groups, "repeats")[lone], 0).astype(np.float64)
+        counts, totals = _windows(repeats), _windows(repeats * ratio[lone])
+        found[lone] = _clear_dip(counts, totals, np.asarray(task.noise)[lone][:, None])
+    for row in np.flatnonzero(low & (side_by_side.cells > 1)).tolist():
+        found[row] = _dip(task.groups[row], task.noise[row])
+    return found
+
+
+def _windows(values: Numbers) -> Numbers:
+    """Return sums over neighbours along the last axis."""
+    size = min(WINDOW, values.shape[-1])
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(values, size, axis=-1).sum(axis=-1))
+
+
+def _clear_dip(counts: Numbers, totals: Numbers, noise: Numbers | float) -> Numbers:
+    mean = totals / np.maximum(counts, 1)
+    clear = (mean < -DIP) & (mean + NOISE_OF_DIP * noise / np.sqrt(np.maximum(counts, 1)) < 0)
+    return np.asarray(-np.where(clear, mean, 0.0).min(axis=-1))
+
+
+def _gaps(task: Task) -> Numbers:
+    """Return how far the law lies above the unpruned errors measured, in the mean over cells; NaN where none were."""
+    side_by_side = task.side_by_side
+    points = side_by_side.points
+    first = side_by_side.present & np.diff(side_by_side.cell, axis=1, prepend=-1).astype(bool)
+    measured = first & (side_by_side.taken(task.groups, "dense_repeats") > 0)
+    at_one = replace(points, density=np.zeros_like(points.density))
+    over = np.expm1(task.law.form.evaluate(task.solved.theta, at_one)[0] - points.unpruned)
+    counts = measured.sum(axis=1)
+    return np.where(counts > 0, np.where(measured, over, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
 def _dip(group: Measured, noise: float) -> float:
-    """Return how far the error falls below the unpruned error at some densities, if by more than noise would do."""
-    ratio = group.row_error / group.unpruned[group.row_point] - 1
-    pruned = group.density[group.row_point] < 1
-    if not (ratio[pruned] < -DIP).any():
-        return 0.0
-    densities = np.round(np.log(group.density[group.row_point][pruned]), 2)
-    level = np.unique(densities, return_inverse=True)[1].reshape(-1)
-    count, total = np.bincount(level), np.bincount(level, ratio[pruned])
-    window = np.ones(min(WINDOW, len(count)))
-    counts, totals = np.convolve(count, window, "valid"), np.convolve(total, window, "valid")
-    mean = totals / np.maximum(counts, 1)
-    clear = (mean < -DIP) & (mean + NOISE_OF_DIP * noise / np.sqrt(np.maximum(counts, 1)) < 0)
-    return float(-mean[clear].min(initial=0.0))
+    """Return the same for one group of several cells: level by level over all of them."""
+    pruned = group.density < 1
+    densities = np.round(np.log(group.density[pruned]), 2)
+    level = -np.unique(-densities, return_inverse=True)[1].reshape(-1)
+    level = level - level.min()
+    repeats = group.repeats[pruned].astype(np.float64)
+    counts = np.bincount(level, repeats)
+    totals = np.bincount(level, repeats * (group.error[pruned] / group.unpruned[pruned] - 1))
+    return float(_clear_dip(_windows(np.asarray(counts, np.float64)), _windows(totals), noise))
 
 
-def _spread(task: Task, residual: Numbers, region: NDArray[np.int64]) -> Numbers:
+def _spread(task: Task, rows: _Rows, residual: Numbers, region: NDArray[np.int64]) -> Numbers:
     """Return the standard deviation of ``log(e / e_hat)`` of single networks, region by region."""
     fits = len(task.groups)
-    start = np.arange(fits) * residual.shape[1]
-    place = np.concatenate([group.row_point + begin for group, begin in zip(task.groups, start, strict=True)])
-    owner = np.repeat(np.arange(fits), [len(group.row_error) for group in task.groups])
-    log_error = np.concatenate([np.log(group.row_error) for group in task.groups])
-    predicted = (np.log1p(residual) + task.side_by_side.points.error).ravel()[place]
-    squares = (log_error - predicted) ** 2
-    index = owner * 3 + region.ravel()[place]
+    predicted = (np.log1p(residual) + task.side_by_side.points.error).ravel()[rows.place]
+    squares = (np.log(rows.error) - predicted) ** 2
+    index = rows.owner * 3 + region.ravel()[rows.place]
     count, total = (np.bincount(index, weights, 3 * fits).reshape(fits, 3) for weights in (None, squares))
-    rows, whole = count.sum(axis=1), total.sum(axis=1)
+    number, whole = count.sum(axis=1), total.sum(axis=1)
     free = (task.where.low < task.where.high).sum(axis=1)
-    pooled = whole / np.maximum(rows - free, 1)
-    grown = rows / np.maximum(rows - free, 1)
+    pooled = whole / np.maximum(number - free, 1)
+    grown = number / np.maximum(number - free, 1)
     own = total / np.maximum(count, 1) * grown[:, None]
     return np.asarray(np.sqrt(np.where(count >= ENOUGH_ROWS, own, pooled[:, None])))
-
-
-def _gap(law: Law, group: Measured, theta: Numbers) -> float | None:
-    """Return how far the law lies above the unpruned errors measured, in the mean over cells."""
-    first = np.unique(group.cell, return_index=True)[1]
-    first = first[group.dense_repeats[first] > 0]
-    if not len(first):
-        return None
-    at_one = replace(group.points.part(first), density=np.zeros(len(first)))
-    return float(np.expm1(law.form.evaluate(theta[None], at_one)[0][0] - at_one.unpruned).mean())
-
-
-def _bias(names: Sequence[str], theta: Numbers, unsure: Uncertainty) -> dict[str, float]:
-    """Return the bias in the parameters themselves."""
-    if unsure.freed is None:
-        return {}
-    difference = to_parameters(names, theta) - to_parameters(names, unsure.freed)
-    return dict(zip(names, difference.tolist(), strict=True))
-
-
-def _pulled(names: Sequence[str], theta: Numbers, unsure: Uncertainty) -> list[str]:
-    """Tell of estimates that noise has taken out of their own intervals."""
-    outside = unsure.told & ((theta < unsure.low) | (theta > unsure.high))
-    if unsure.freed is None or not outside.any():
-        return []
-    bias = _bias(names, theta, unsure)
-    return [bias_words({name: bias[name] for place, name in enumerate(names) if outside[place]})]

@@ -9,10 +9,9 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws.assemble import assembled
-from prunescope.laws.batch import Numbers
 from prunescope.laws.intervals import Task, intervals
 from prunescope.laws.kinds import DENSE, Law, box, starts, unvaried
-from prunescope.laws.measured import Measured, Padded, padded
+from prunescope.laws.measured import Measured, padded, replicated
 from prunescope.laws.quick import quick
 from prunescope.laws.results import Fit, Refused
 from prunescope.laws.search import search
@@ -88,7 +87,9 @@ def _refusal(law: Law, group: Measured, free: Sequence[str]) -> Refused | None:
     pruned = group.density < 1
     if not pruned.any():
         return Refused(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
-    densities = len(np.unique(np.round(np.log(group.density[pruned]), 3)))
+    # The points of one cell are as many densities; over several cells they repeat.
+    lone = group.cell[-1] == 0
+    densities = int(pruned.sum()) if lone else len(np.unique(np.round(np.log(group.density[pruned]), 3)))
     about_density = [name for name in free if name not in ("phi", "psi")]
     if densities < len(about_density) or int(pruned.sum()) < len(free):
         here = f"{counted(densities, 'density').replace('densitys', 'densities')} below 1"
@@ -123,10 +124,24 @@ def _fit_batch(
         found = search(law.form, groups[0].points, begin, where.low, where.high, options.seed)
     else:
         found = search(law.form, side_by_side.points, begin, where.low, where.high, options.seed)
-    noise = [_noise(group, solved) for group, solved in zip(groups, _sigmas(side_by_side, found.best), strict=True)]
-    by_cell = np.concatenate([_noise_of_unpruned(group, each) for group, each in zip(groups, noise, strict=True)])
-    rough = quick(law.form, side_by_side, found.best, where, by_cell)
-    task = Task(law, groups, side_by_side, where, found.best, rough, noise, options.level, options.draws, options.seed)
+    seed_noise, ladders = replicated(groups)
+    sigma = np.sqrt(2 * found.best.cost / side_by_side.count).tolist()
+    noise = [own if between is None else between for own, between in zip(sigma, seed_noise, strict=True)]
+    rough = quick(law.form, side_by_side, found.best, where)
+    task = Task(
+        law=law,
+        groups=groups,
+        side_by_side=side_by_side,
+        where=where,
+        solved=found.best,
+        rough=rough,
+        noise=noise,
+        seed_noise=seed_noise,
+        ladders=ladders,
+        level=options.level,
+        draws=options.draws,
+        seed=options.seed,
+    )
     return assembled(task, found, intervals(task, manner))
 
 
@@ -137,18 +152,3 @@ def searched(law: Law, groups: Sequence[Measured], fixed: Mapping[str, float], c
     begin = starts(law, side_by_side, where, count, seed)
     points = groups[0].points if len(groups) == 1 else side_by_side.points
     return search(law.form, points, begin, where.low, where.high, seed).best
-
-
-def _sigmas(side_by_side: Padded, solved: Solved) -> Numbers:
-    return np.asarray(np.sqrt(2 * solved.cost / side_by_side.count))
-
-
-def _noise(group: Measured, sigma: float) -> float:
-    """Return the relative standard deviation of one network's error: between replicates, or else about the law."""
-    return group.seed_noise if group.seed_noise is not None else float(sigma)
-
-
-def _noise_of_unpruned(group: Measured, noise: float) -> Numbers:
-    first = np.unique(group.cell, return_index=True)[1]
-    repeats = group.dense_repeats[first]
-    return np.where(repeats > 0, noise / np.sqrt(np.maximum(repeats, 1)), 0.0)

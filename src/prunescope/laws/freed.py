@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Numbers, Points, Pruned
-from prunescope.laws.measured import Integers, Measured, padded
+from prunescope.laws.measured import Integers, Measured, Padded, padded
 from prunescope.laws.solve import STEPS, STUCK, cores, damped_step
 
 # Points times fits worked on at a time.
@@ -63,8 +63,16 @@ class Freed:
             return self
         return replace(self, points=self.points.fits(rows), measured=self.measured[rows], prior=self.prior[rows])
 
+    def mixed(self, other: Freed, rows: NDArray[np.bool_]) -> Freed:
+        """Return a problem that is another in some rows; they may differ in their densities."""
+        theirs, ours = other.points.density, self.points.density
+        density = np.where(rows[:, None], theirs, ours) if ours.ndim == 2 else theirs
+        return replace(self, points=replace(self.points, density=density))
 
-def free_plateaus(groups: Sequence[Measured], noise: Sequence[float], reads_as_law: bool) -> Freed:
+
+def free_plateaus(
+    groups: Sequence[Measured], noise: Sequence[float], reads_as_law: bool, layout: Padded | None = None
+) -> Freed:
     """Return one group, or many of one cell each, with unknown plateaus.
 
     Parameters
@@ -74,24 +82,31 @@ def free_plateaus(groups: Sequence[Measured], noise: Sequence[float], reads_as_l
     reads_as_law
         Whether the error at density 1 is a point of the law or the low plateau itself; they differ where an unpruned
         network is so small that it has no low plateau.
+    layout
+        The groups side by side, if they were laid so already.
     """
     if len(groups) == 1:
         return _one(groups[0], noise[0], reads_as_law)
-    side_by_side = padded(groups)
-    count = side_by_side.points.count
-    each = [_one(group, own, reads_as_law) for group, own in zip(groups, noise, strict=True)]
+    return _many(groups, layout or padded(groups), np.asarray(noise), reads_as_law)
 
-    def row(name: str) -> Numbers:
-        found = np.zeros((len(groups), count))
-        for place, one in enumerate(each):
-            values = getattr(one.points, name)
-            found[place, : len(values)] = values
-            found[place, len(values) :] = 0.0 if name == "weight" else values[0]
-        return found
 
-    points = Points(*(row(name) for name in ("error", "unpruned", "density", "depth", "width", "weight")))
-    measured, prior = (np.array([getattr(one, name) for one in each]) for name in ("measured", "prior"))
-    return Freed(points, np.zeros(1, np.int64), np.zeros(count, np.int64), measured, prior)
+def _many(groups: Sequence[Measured], side_by_side: Padded, noise: Numbers, reads_as_law: bool) -> Freed:
+    """Do what `_one` does, for many groups of one cell each at once."""
+    points, present = side_by_side.points, side_by_side.present
+    repeats, dense_repeats = side_by_side.taken(groups, "repeats"), side_by_side.taken(groups, "dense_repeats")
+    squared = noise[:, None] ** 2
+    derived, own = dense_repeats > 0, dense_repeats[:, :1]
+    dense = (points.density > -1e-9) & present
+    shown = dense.sum(axis=1, keepdims=True)
+    usual = (repeats * present).sum(axis=1, keepdims=True) / side_by_side.count[:, None]
+    measured = points.unpruned[:, :1] + np.where(own > 0, squared / 2 / np.maximum(own, 1), 0)
+    alone = dense & derived & (shown == 1)
+    error = np.where(alone, measured, points.error + squared / (2 * repeats))
+    weight = np.where(present, np.where(alone, dense_repeats / usual, 1.0), 0.0)
+    prior = np.where(own > 0, np.where(shown > 0, HELD, own / usual), GIVEN)
+    density = points.density if reads_as_law else np.where(dense & derived, DENSE, points.density)
+    freed = Points(error, points.unpruned, density, points.depth, points.width, weight)
+    return Freed(freed, np.zeros(1, np.int64), np.zeros(points.count, np.int64), measured, prior)
 
 
 def _one(group: Measured, noise: float, reads_as_law: bool) -> Freed:
@@ -102,7 +117,7 @@ def _one(group: Measured, noise: float, reads_as_law: bool) -> Freed:
     # The mean of noisy errors has a logarithm that lies below that of the truth by half its variance.
     error = points.error + noise**2 / (2 * group.repeats)
     weight = np.ones(len(group))
-    usual = float(np.median(group.repeats))
+    usual = float(np.mean(group.repeats))
     measured = points.unpruned[first] + np.where(
         derived[first], noise**2 / 2 / np.maximum(group.dense_repeats[first], 1), 0
     )
@@ -124,6 +139,15 @@ class FreedSolved:
     theta: Numbers
     cost: Numbers
     plateaus: Numbers
+
+    def mixed(self, other: FreedSolved, rows: NDArray[np.bool_]) -> FreedSolved:
+        """Return what is another in some rows."""
+        column = rows[:, None]
+        return FreedSolved(
+            np.where(column, other.theta, self.theta),
+            np.where(rows, other.cost, self.cost),
+            np.where(column, other.plateaus, self.plateaus),
+        )
 
 
 def solve_freed(

@@ -5,13 +5,13 @@
 - Wherever resampling leaves a parameter in doubt the profile is asked as well, and the wider interval is believed.
 - Very much data: the linear ones (`quick`).
 
-All but the quick ones take the cells' low plateaus for unknown (`freed`).
+For Eq. 1 and 2 all of them take the cells' low plateaus for unknown (`freed`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from prunescope.laws.freed import Freed, FreedSolved, curvature, free_plateaus, 
 from prunescope.laws.kinds import AT_BOUND, Box, Law
 from prunescope.laws.measured import Measured, Padded
 from prunescope.laws.profile import Profile, profile
-from prunescope.laws.quick import ENOUGH_CELLS, UNTOLD, Quick
+from prunescope.laws.quick import ENOUGH_CELLS, UNTOLD, Quick, inverted
 from prunescope.laws.resample import drawn_cells, resampled, resampled_freed
 from prunescope.laws.solve import Solved
 from prunescope.laws.student import normal_reach
@@ -35,6 +35,9 @@ DOUBTFUL = 0.2
 CLEARLY = 4.0
 # An interval this wide (logarithm of the ratio of its ends, difference of exponents) tells nothing.
 TELLS_NOTHING = float(np.log(1000.0))
+NOT_ASKED = "not asked for"
+# Draws that go with quick intervals.
+QUICK_DRAWS = 64
 # Bounds that mean something: an interval may end there.
 MEANINGFUL = ("eps_up", "eps_0")
 
@@ -65,7 +68,17 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class Task:
-    """A batch of fits whose uncertainty is asked for."""
+    """A batch of fits whose uncertainty is asked for.
+
+    Attributes
+    ----------
+    noise
+        Relative standard deviation of one network's error, for each group.
+    seed_noise
+        The same between replicates; None without any.
+    ladders
+        How many ladders each group holds.
+    """
 
     law: Law
     groups: Sequence[Measured]
@@ -74,44 +87,66 @@ class Task:
     solved: Solved
     rough: Quick
     noise: Sequence[float]
+    seed_noise: Sequence[float | None]
+    ladders: Sequence[int]
     level: float
     draws: int
     seed: int
 
 
-def intervals(task: Task, manner: str) -> list[Uncertainty]:
+@dataclass(frozen=True)
+class Known:
+    """The intervals of one fit, and the quick ones beside them."""
+
+    usual: Uncertainty
+    quick: Uncertainty
+
+
+def intervals(task: Task, manner: str) -> list[Known]:
     """Return the uncertainty of each fit of a batch."""
-    found = dict(enumerate(linear(task, 64 if manner == "quick" else 0, manner)))
-    if manner in ("quick", "none"):
-        return list(found.values())
-    cells, sound = task.side_by_side.cells, task.rough.freedom > 0
-    if not isinstance(task.law.form, Pruned):
-        for row in np.flatnonzero(cells >= ENOUGH_CELLS).tolist():
-            found[row] = _resampled(task, row)
+    theta, cells, sound = task.solved.theta, task.side_by_side.cells, task.rough.freedom > 0
+    form = task.law.form
+    plain = np.arange(len(theta)) if manner == "none" or not isinstance(form, Pruned) else np.flatnonzero(~sound)
+    rough = _linear(task, plain, theta[plain], task.rough.covariance[plain], task.rough.freedom[plain])
+    found = {row: Known(each, each) for row, each in zip(plain.tolist(), rough, strict=True)}
+    if manner == "none":
+        nothing = np.zeros(theta.shape[1], bool)
+        silent = [replace(each.usual, told=nothing, by=NOT_ASKED, draws=theta[:0]) for each in found.values()]
+        return [Known(each, each) for each in silent]
+    if not isinstance(form, Pruned):
+        for row in np.flatnonzero((cells >= ENOUGH_CELLS) & (manner != "quick")).tolist():
+            found[row] = Known(_resampled(task, row), found[row].quick)
         return list(found.values())
     lone = np.flatnonzero((cells == 1) & sound).tolist()
     rest = [[row] for row in np.flatnonzero((cells > 1) & sound).tolist()]
     for rows in [lone, *rest] if lone else rest:
-        form = task.law.form
-        best = _freed(task, form, rows)
-        if cells[rows[0]] >= ENOUGH_CELLS:
-            found[rows[0]] = _resampled_freed(task, form, rows[0], best)
-        else:
-            found |= zip(rows, _profiled(task, form, rows, best), strict=True)
-    return list(found.values())
+        best = _freed(task, form, rows, both=manner != "quick")
+        quick = _linear(task, np.array(rows), best.solved.theta, best.covariance, best.freedom)
+        usual = quick
+        if manner != "quick":
+            plenty = cells[rows[0]] >= ENOUGH_CELLS
+            usual = [_resampled_freed(task, form, rows[0], best)] if plenty else _profiled(task, form, rows, best)
+        found |= {row: Known(usual[place], quick[place]) for place, row in enumerate(rows)}
+    return [found[row] for row in range(len(theta))]
 
 
-def linear(task: Task, draws: int, manner: str = "quick") -> list[Uncertainty]:
-    """Return the quick intervals of a batch."""
-    rough, theta, where = task.rough, task.solved.theta, task.where
-    quantile = student(task.level, rough.freedom)[:, None]
-    reach = quantile * np.where(np.isfinite(rough.sd), rough.sd, 0.0)
-    told = (where.low < where.high) & (rough.bound == 0) & (rough.sd <= UNTOLD) & (rough.freedom > 0)[:, None]
-    told &= manner != "none"
+def _linear(
+    task: Task, rows: NDArray[np.int64], theta: Numbers, covariance: Numbers, freedom: Numbers
+) -> list[Uncertainty]:
+    """Return the quick intervals of some fits."""
+    where = Box(task.where.low[rows], task.where.high[rows])
+    sd = np.sqrt(np.maximum(np.einsum("fii->fi", covariance), 0))
+    reach = student(task.level, freedom)[:, None] * sd
+    told = (where.low < where.high) & (task.rough.bound[rows] == 0) & (sd > 0) & (sd <= UNTOLD)
+    told &= (freedom > 0)[:, None]
     low, high = np.maximum(theta - reach, where.low), np.minimum(theta + reach, where.high)
-    drawn = normal_draws(theta, rough.covariance, where, draws, task.seed)
-    by = "not asked for" if manner == "none" else "linear, from the curvature at the optimum"
-    return [Uncertainty(low[each], high[each], told[each], by, drawn[each]) for each in range(len(theta))]
+    draws = normal_draws(theta, covariance, where, QUICK_DRAWS, task.seed)
+    by = "linear, from the curvature at the optimum"
+    free = theta if isinstance(task.law.form, Pruned) else None
+    return [
+        Uncertainty(low[each], high[each], told[each], by, draws[each], None if free is None else free[each])
+        for each in range(len(theta))
+    ]
 
 
 @dataclass(frozen=True)
@@ -125,37 +160,30 @@ class _Best:
     covariance: Numbers
 
 
-def _freed(task: Task, form: Pruned, rows: Sequence[int]) -> _Best:
-    """Solve with the unpruned errors read as points of the law, and as low plateaus where that fits clearly better."""
+def _freed(task: Task, form: Pruned, rows: Sequence[int], both: bool) -> _Best:
+    """Solve with the unpruned errors read as points of the law, and as low plateaus where that fits clearly better.
+
+    Only the first reading is tried unless ``both`` are asked for.
+    """
     groups, noise = [task.groups[row] for row in rows], [task.noise[row] for row in rows]
     where = Box(task.where.low[rows], task.where.high[rows])
-    either = []
-    for reads_as_law in (True, False):
-        problem = free_plateaus(groups, noise, reads_as_law)
-        either.append((problem, solve_freed(form, problem, task.solved.theta[rows], where.low, where.high)))
-    (problem, solved), (other, as_plateau) = either
-    roughly = 2 * solved.cost / np.maximum(task.side_by_side.count[rows], 1)
-    plain = 2 * (solved.cost - as_plateau.cost) > CLEARLY * roughly
-    if plain.any():
-        density = np.where(plain[:, None], other.points.density, problem.points.density)
-        density = density if problem.points.error.ndim == 2 else density[0]
-        points = type(problem.points)(**{**vars(problem.points), "density": density})
-        problem = Freed(points, problem.first, problem.cell, problem.measured, problem.prior)
-        solved = FreedSolved(
-            *(
-                np.where(plain.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
-                for mine, theirs in zip(vars(solved).values(), vars(as_plateau).values(), strict=True)
-            )
-        )
-    free = (where.low < where.high).sum(axis=1)
-    freedom = np.maximum(task.side_by_side.telling[rows] - free, 1)
+    begin = task.solved.theta[rows]
+    layout = task.side_by_side if len(rows) == len(task.groups) else None
+    problem = free_plateaus(groups, noise, True, layout)
+    solved = solve_freed(form, problem, begin, where.low, where.high)
+    if both:
+        other = free_plateaus(groups, noise, False, layout)
+        as_plateau = solve_freed(form, other, begin, where.low, where.high)
+        roughly = 2 * solved.cost / np.maximum(task.side_by_side.count[rows], 1)
+        better = 2 * (solved.cost - as_plateau.cost) > CLEARLY * roughly
+        if better.any():
+            problem, solved = problem.mixed(other, better), solved.mixed(as_plateau, better)
+    free = where.low < where.high
+    freedom = np.maximum(task.side_by_side.telling[rows] - free.sum(axis=1), 1)
     variance = np.maximum(2 * solved.cost / freedom, 1e-20)
-    bound = task.rough.bound[rows] != 0
-    held = bound | (where.low >= where.high)
-    curve = np.where(held[:, :, None] | held[:, None, :], 0.0, curvature(form, problem, solved))
-    scale = np.sqrt(np.maximum(np.einsum("fii->fi", curve), 1e-12))
-    scaled = curve / (scale[:, :, None] * scale[:, None, :])
-    inverse = np.linalg.pinv(scaled, rcond=1e-8, hermitian=True) / (scale[:, :, None] * scale[:, None, :])
+    room = np.where(free, where.high - where.low, 1.0)
+    inside = (solved.theta - where.low > AT_BOUND * room) & (where.high - solved.theta > AT_BOUND * room)
+    inverse, _ = inverted(curvature(form, problem, solved), free & inside)
     return _Best(problem, solved, variance, freedom.astype(np.float64), inverse * variance[:, None, None])
 
 

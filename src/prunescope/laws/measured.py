@@ -67,11 +67,6 @@ class Measured:
         return int(self.cell.max()) + 1 if len(self.cell) else 0
 
     @cached_property
-    def ladders(self) -> int:
-        """How many ladders there are: cells times their replicates."""
-        return len(np.unique(self.cell[self.row_point] + 1j * self.row_replicate))
-
-    @cached_property
     def points(self) -> Points:
         """The points by their logarithms, as the forms take them."""
         columns = (self.error, self.unpruned, self.density, self.depth, self.width)
@@ -101,11 +96,7 @@ class Measured:
     @cached_property
     def seed_noise(self) -> float | None:
         """Relative standard deviation between replicates, pooled over all points that have two or more."""
-        mean = np.bincount(self.row_point, self.row_error, len(self)) / np.bincount(self.row_point, minlength=len(self))
-        counts = np.bincount(self.row_point, minlength=len(self))
-        relative = self.row_error / mean[self.row_point] - 1
-        freedom = int((counts - 1).sum())
-        return float(np.sqrt(np.sum(relative**2) / freedom)) if freedom > 0 else None
+        return replicated([self])[0][0]
 
 
 _BY_POINT = tuple(
@@ -127,6 +118,8 @@ class Padded:
         The group that each cell belongs to.
     count, telling, cells
         Of each group: its points; those that do not repeat their own unpruned error; its cells.
+    place
+        Where each point stands among all points of all groups.
     """
 
     points: Points
@@ -136,6 +129,11 @@ class Padded:
     count: Integers
     telling: Integers
     cells: Integers
+    place: Integers
+
+    def taken(self, groups: Sequence[Measured], name: str) -> NDArray[Any]:
+        """Return a column of the groups, laid out like the points."""
+        return np.asarray(np.concatenate([getattr(group, name) for group in groups])[self.place])
 
 
 def padded(groups: Sequence[Measured]) -> Padded:
@@ -159,4 +157,25 @@ def padded(groups: Sequence[Measured]) -> Padded:
     telling = np.array([int(((group.density < 1) | (group.dense_repeats == 0)).sum()) for group in groups], np.int64)
     weight = None if bool(present.all()) else present.astype(np.float64)
     points = Points(error, unpruned, density, depth, width, weight)
-    return Padded(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, telling, cells)
+    return Padded(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, telling, cells, place)
+
+
+def replicated(groups: Sequence[Measured]) -> tuple[list[float | None], list[int]]:
+    """Return each group's noise between replicates, pooled over points that have two or more, and its ladders."""
+    counts = np.array([len(group) for group in groups])
+    start = np.cumsum(np.r_[0, counts[:-1]])
+    rows = [len(group.row_error) for group in groups]
+    owner = np.repeat(np.arange(len(groups)), rows)
+    point = np.concatenate([group.row_point for group in groups]) + start[owner]
+    error = np.concatenate([group.row_error for group in groups])
+    repeats = np.bincount(point, minlength=int(counts.sum()))
+    mean = np.bincount(point, error, int(counts.sum())) / repeats
+    squares = np.bincount(owner, (error / mean[point] - 1) ** 2, len(groups))
+    freedom = np.asarray(rows) - counts
+    noise = np.sqrt(squares / np.maximum(freedom, 1)).tolist()
+    cell = np.concatenate([group.cell for group in groups])[point]
+    replicate = np.concatenate([group.row_replicate for group in groups])
+    order = np.lexsort((replicate, cell, owner))
+    changes = [np.diff(each[order], prepend=-1) != 0 for each in (owner, cell, replicate)]
+    ladders = np.bincount(owner[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
+    return [each if free > 0 else None for each, free in zip(noise, freedom.tolist(), strict=True)], ladders

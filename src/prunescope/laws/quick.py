@@ -1,8 +1,7 @@
-"""Linear uncertainty from the curvature at the optimum, for many fits at once.
+"""What the curvature at an optimum tells, for many fits at once: bounds, flat directions, linear uncertainty.
 
-The covariance allows for what the plain least-squares one does not: points of one cell move together, because they
-share networks and, above all, one measured unpruned error. With eight cells or more the scatter of whole cells says by
-how much; with fewer, the noise of the unpruned errors is put in as such.
+With eight cells or more the covariance is that of whole cells, whose points move together; with fewer, points count as
+independent. Both take the unpruned errors as they are: `intervals` does better for the laws that stand on those.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Form, Numbers, Points
+from prunescope.laws.batch import Form, Numbers
 from prunescope.laws.kinds import AT_BOUND, Box
 from prunescope.laws.measured import Padded
 from prunescope.laws.solve import Solved, deviation
@@ -29,79 +28,47 @@ class Quick:
 
     Attributes
     ----------
-    sd
-        Standard deviation of each coordinate, cells moving together; infinite along flat directions, 0 where fixed.
-    plain
-        The same if all points scattered alone.
     covariance
-        What `sd` is the root of, finite everywhere.
-    variance
-        Residual variance of the relative deviation.
+        Of the coordinates; 0 where fixed or at a bound, very large along flat directions.
     freedom
-        Degrees of freedom behind `sd`.
+        Degrees of freedom behind it.
     bound
         Which free coordinates stand at a bound, -1 at the lower, 1 at the upper.
     flat
         The direction in which the sum of squares is nearly constant, zero where there is none.
     """
 
-    sd: Numbers
-    plain: Numbers
     covariance: Numbers
-    variance: Numbers
     freedom: Numbers
     bound: NDArray[np.int8]
     flat: Numbers
 
 
-def quick(form: Form, side_by_side: Padded, solved: Solved, where: Box, noise_of_unpruned: Numbers) -> Quick:
-    """Return the linear uncertainty of each fit.
-
-    Parameters
-    ----------
-    noise_of_unpruned
-        Relative standard deviation of the unpruned error of each cell.
-    """
+def quick(form: Form, side_by_side: Padded, solved: Solved, where: Box) -> Quick:
+    """Return the linear uncertainty of each fit."""
     points, theta = side_by_side.points, solved.theta
     free = where.low < where.high
     room = np.where(free, where.high - where.low, 1.0)
     at_low, at_high = theta - where.low <= AT_BOUND * room, where.high - theta <= AT_BOUND * room
     bound = np.where(free & at_high, 1, np.where(free & at_low, -1, 0)).astype(np.int8)
-    moving = free & (bound == 0)
     freedom = np.maximum(side_by_side.telling - free.sum(axis=1), 0)
     variance = 2 * solved.cost / np.maximum(freedom, 1)
-    inverse, flat = _inverse(solved.hessian, moving)
-    naive = variance[:, None, None] * inverse
-    residual, jacobian = deviation(form, points, theta)
-    if points.weight is not None:
-        residual, jacobian = residual * points.weight, jacobian * points.weight
-    by_cell = _meat(residual * jacobian, side_by_side)
-    shift = _meat(by_unpruned(form, points, theta) * jacobian, side_by_side, noise_of_unpruned)
-    modelled = naive + inverse @ shift @ inverse
-    cells = side_by_side.cells[:, None, None]
-    clustered = inverse @ by_cell @ inverse * cells / np.maximum(cells - 1, 1)
-    enough = cells >= ENOUGH_CELLS
-    larger = np.einsum("fii->fi", clustered) > np.einsum("fii->fi", modelled)
-    few = np.where(larger[:, :, None] & larger[:, None, :] & (cells > 1), clustered, modelled)
-    covariance = np.where(enough, clustered, few)
-    unknown = (flat != 0) & moving
-    sd, plain = (np.sqrt(np.maximum(np.einsum("fii->fi", each), 0)) for each in (covariance, naive))
-    sd, plain = np.where(unknown, np.inf, sd), np.where(unknown, np.inf, plain)
-    freedom = np.where(enough[:, 0, 0], side_by_side.cells - 1, freedom).astype(np.float64)
-    return Quick(sd, plain, covariance, variance, freedom, bound, flat)
+    inverse, flat = inverted(solved.hessian, free & (bound == 0))
+    enough = side_by_side.cells >= ENOUGH_CELLS
+    covariance = variance[:, None, None] * inverse
+    if enough.any():
+        residual, jacobian = deviation(form, points, theta)
+        if points.weight is not None:
+            residual = residual * points.weight
+        grown = (side_by_side.cells / np.maximum(side_by_side.cells - 1, 1))[:, None, None]
+        clustered = inverse @ _meat(residual * jacobian, side_by_side) @ inverse * grown
+        covariance = np.where(enough[:, None, None], clustered, covariance)
+    freedom = np.where(enough, side_by_side.cells - 1, freedom).astype(np.float64)
+    return Quick(covariance, freedom, bound, flat)
 
 
-def by_unpruned(form: Form, points: Points, theta: Numbers) -> Numbers:
-    """Return the derivative of ``log e_hat`` by the logarithm of the unpruned error."""
-    from dataclasses import replace
-
-    step = 1e-5
-    above, below = (form.evaluate(theta, replace(points, unpruned=points.unpruned + by))[0] for by in (step, -step))
-    return np.asarray((above - below) / (2 * step))
-
-
-def _inverse(hessian: Numbers, moving: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
-    """Return the inverse over the moving coordinates, and the flat direction of each fit."""
+def inverted(hessian: Numbers, moving: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+    """Return the inverse over the moving coordinates, very large where flat, and the flat direction of each fit."""
     both = moving[:, :, None] & moving[:, None, :]
     scale = np.sqrt(np.maximum(np.where(moving, np.einsum("fii->fi", hessian), 1.0), 1e-300))
     scaled = np.where(both, hessian / (scale[:, :, None] * scale[:, None, :]), 0.0)
@@ -114,14 +81,11 @@ def _inverse(hessian: Numbers, moving: NDArray[np.bool_]) -> tuple[Numbers, Numb
     return np.where(both, inverse, 0.0), np.where(flat & moving, vectors[:, :, 0], 0.0)
 
 
-def _meat(scores: Numbers, side_by_side: Padded, factor: Numbers | None = None) -> Numbers:
+def _meat(scores: Numbers, side_by_side: Padded) -> Numbers:
     """Return ``sum over cells of s s'`` for each fit, ``s`` being the sum of ``[coordinates, fits, n]`` in a cell."""
-    count, cells = len(scores), len(side_by_side.owner)
+    count, cells, fits = len(scores), len(side_by_side.owner), len(side_by_side.count)
     index = side_by_side.cell.ravel()
     sums = np.array([np.bincount(index, each.ravel(), cells) for each in scores])
-    if factor is not None:
-        sums = sums * factor
-    fits = len(side_by_side.count)
     found = np.empty((fits, count, count))
     for row in range(count):
         for column in range(row + 1):

@@ -15,8 +15,8 @@ SAMPLE = 192
 CARRIED_ON = 3
 # Ends whose sums of squares differ by less than this share are one minimum.
 SAME = 1e-3
-# With very many fits only the starts that begin best are followed.
-MANY, FOLLOWED = 400_000, 3
+# With very many fits only the starts that begin best are followed, and less far before the best is carried on.
+MANY, TRIED, FOLLOWED = 400_000, 8, 2
 # Numbers held at a time for starts side by side.
 TOGETHER = 1_000_000
 
@@ -65,8 +65,9 @@ def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Number
 def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
     fits, count, _ = starts.shape
     low, high = np.broadcast_to(low, starts[:, 0].shape), np.broadcast_to(high, starts[:, 0].shape)
-    if fits * points.count > MANY and count > FOLLOWED:
-        begun = np.stack([_cost(form, points, starts[:, start]) for start in range(count)])
+    many = fits * points.count > MANY and count > FOLLOWED
+    if many:
+        begun = np.stack([_cost(form, points, starts[:, start]) for start in range(min(count, TRIED))])
         chosen = np.argsort(begun, axis=0, kind="stable")[:FOLLOWED]
         starts = starts[np.arange(fits), chosen].transpose(1, 0, 2)
         count = FOLLOWED
@@ -77,7 +78,7 @@ def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbe
     for first in range(0, count, together):
         part = starts[:, first : first + together].reshape(-1, starts.shape[2])
         rows = np.repeat(np.arange(fits), len(part) // fits)
-        ends.append(solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-6))
+        ends.append(solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-4 if many else 1e-6))
     costs = np.concatenate([each.cost.reshape(fits, -1) for each in ends], axis=1)
     thetas = np.concatenate([each.theta.reshape(fits, -1, starts.shape[2]) for each in ends], axis=1)
     done = solve(form, points, thetas[np.arange(fits), costs.argmin(axis=1)], low, high)

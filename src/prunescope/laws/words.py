@@ -31,7 +31,7 @@ class Evidence:
         Free parameters whose interval is None.
     flat
         Parameters that can make up for each other almost exactly.
-    sparsest, densest_rise
+    sparsest, rise
         Lowest density, and the largest ratio of error to unpruned error.
     saturated
         Points on the high plateau.
@@ -50,7 +50,7 @@ class Evidence:
     points: int
     cells: int
     sparsest: float
-    densest_rise: float
+    rise: float
     saturated: int
     turning_density: float
     dip: float
@@ -89,9 +89,9 @@ def warnings(law: str, found: Evidence) -> Iterator[str]:
 
 
 def _pruned(found: Evidence) -> Iterator[str]:
-    if found.densest_rise < RISES:
+    if found.rise < RISES:
         yield (
-            f"the error hardly rises (at most {percent(found.densest_rise - 1)} above the unpruned error): gamma and "
+            f"the error hardly rises (at most {percent(found.rise - 1)} above the unpruned error): gamma and "
             f"the high plateau cannot be told from this; prune to densities below {number(found.sparsest)}"
         )
     elif not found.saturated and ("eps_up" in found.free):
