@@ -203,9 +203,9 @@ def experiments(group: Measured) -> Iterator[Figure]:
             taken.extend(seconds(partial(_all_sizes, drawn, repeats, exact, least), 1))
             shares += [each.least[repeat] / best for each, repeat, best in zip(drawn, repeats, least, strict=True)]
     yield f"Experiments 1 and 2: {len(drawn)} sizes, {REPEATS} draws, {STARTS} starts", "s", ours
-    for what, taken in (("", by_differences), (", with our Jacobian", with_ours)):
+    for what, taken in (("", by_differences), (" with our Jacobian", with_ours)):
         whole = [seconds * REPEATS for seconds in taken]
-        yield f"the same by curve_fit{what}, from 1 in {REPEATS} draws, scaled up", "s", whole
+        yield f"the same by curve_fit{what}, 1 draw in {REPEATS}, scaled up", "s", whole
         yield "ours is", "x as fast", [slow / fast for slow, fast in zip(whole, ours, strict=True)]
     assert np.mean(np.abs(np.array(shares) - 1) < SAME) > 0.9
     yield "our sum of squares beside theirs", "x as large", shares

@@ -290,9 +290,9 @@ def _dip(group: Measured, noise: float) -> float:
     level = -np.unique(-densities, return_inverse=True)[1].reshape(-1)
     level = level - level.min()
     repeats = group.repeats[pruned].astype(np.float64)
-    counts = np.bincount(level, repeats)
-    totals = np.bincount(level, repeats * (group.error[pruned] / group.unpruned[pruned] - 1))
-    return float(_clear_dip(_windows(np.asarray(counts, np.float64)), _windows(totals), noise))
+    counts = np.bincount(level, repeats).astype(np.float64)
+    totals = np.bincount(level, repeats * (group.error[pruned] / group.unpruned[pruned] - 1)).astype(np.float64)
+    return float(_clear_dip(_windows(counts), _windows(totals), noise))
 
 
 def _spread(task: Task, rows: _Rows, residual: Numbers, region: NDArray[np.int64]) -> Numbers:
