@@ -95,7 +95,9 @@ def assembled(task: Task, found: Found, known: Sequence[Known]) -> list[Fit]:
     spread = _spread(task, rows, residual, region).tolist()
     free = task.where.low < task.where.high
     parameters = to_parameters(names, theta).tolist()
-    usual, quick = _Bounds.of(names, [both.usual for both in known]), _Bounds.of(names, [both.quick for both in known])
+    usual = quick = _Bounds.of(names, [both.quick for both in known])
+    if any(both.usual is not both.quick for both in known):
+        usual = _Bounds.of(names, [both.usual for both in known])
     # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
     usual = usual.holding(to_parameters(names, theta))
     rise = np.exp(np.where(present, points.error - points.unpruned, -np.inf).max(axis=1))

@@ -25,7 +25,7 @@ from prunescope.laws.measured import Integers, Measured, Padded, padded
 from prunescope.laws.solve import STEPS, STUCK, cores, damped_step
 
 # Points times fits worked on at a time.
-BLOCK = 16_384
+BLOCK = 65_536
 TOLERANCE = 1e-8
 # Weight of a plateau that was given: it does not move.
 GIVEN = 1e6
