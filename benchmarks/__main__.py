@@ -11,9 +11,15 @@ import platform
 import statistics
 import sys
 
-from benchmarks import laws, startup, store, table
+from benchmarks import coverage, laws, startup, store, table
 
-BENCHMARKS = {"startup": startup.measure, "table": table.measure, "store": store.measure, "laws": laws.measure}
+BENCHMARKS = {
+    "startup": startup.measure,
+    "table": table.measure,
+    "store": store.measure,
+    "laws": laws.measure,
+    "coverage": coverage.measure,
+}
 
 
 def main(words: list[str]) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Form, Numbers, Points
-from prunescope.laws.solve import Solved, normal, solve
+from prunescope.laws.solve import BLOCK, Solved, cores, normal, solve
 
 # The starts of a large fit run on a sample of its points; the ends that differ are then carried on with all points.
-SAMPLE = 192
+SAMPLE = 128
 CARRIED_ON = 3
+# Steps that a start gets to show where it leads; few need half of them.
+ROUGH = 40
+# No sample of points makes the best end look so many times worse than another.
+HOPELESS = 3.0
 # Ends whose sums of squares differ by less than this share are one minimum.
 SAME = 1e-3
 # With very many fits only the starts that begin best are followed, and less far before the best is carried on.
@@ -47,12 +52,13 @@ def search(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numb
 
 def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
     sampled = points.count > 2 * SAMPLE
-    ends = solve(form, sample(points, SAMPLE, seed) if sampled else points, starts, low, high, 1e-9)
+    ends = solve(form, sample(points, SAMPLE, seed) if sampled else points, starts, low, high, 1e-7, ROUGH)
     order = np.argsort(ends.cost, kind="stable")
     # Ends of about one sum of squares are one minimum; `kind` numbers the minima, the lowest first.
     steps = np.diff(ends.cost[order]) > SAME * ends.cost[order][:-1] + 1e-30
     kind = np.r_[0, np.cumsum(steps)]
-    followed = order[np.unique(kind, return_index=True)[1][: CARRIED_ON if sampled else 1]]
+    first = np.unique(kind, return_index=True)[1][: CARRIED_ON if sampled else 1]
+    followed = order[first[ends.cost[order[first]] <= HOPELESS * ends.cost[order[0]] + 1e-30]]
     carried = solve(form, points, ends.theta[followed], low, high)
     winner = int(np.argmin(carried.cost))
     arrived = np.flatnonzero(carried.cost <= carried.cost[winner] * (1 + SAME) + 1e-30)
@@ -67,7 +73,7 @@ def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbe
     low, high = np.broadcast_to(low, starts[:, 0].shape), np.broadcast_to(high, starts[:, 0].shape)
     many = fits * points.count > MANY and count > FOLLOWED
     if many:
-        begun = np.stack([_cost(form, points, starts[:, start]) for start in range(min(count, TRIED))])
+        begun = _costs(form, points, starts[:, :TRIED])
         chosen = np.argsort(begun, axis=0, kind="stable")[:FOLLOWED]
         starts = starts[np.arange(fits), chosen].transpose(1, 0, 2)
         count = FOLLOWED
@@ -78,7 +84,7 @@ def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbe
     for first in range(0, count, together):
         part = starts[:, first : first + together].reshape(-1, starts.shape[2])
         rows = np.repeat(np.arange(fits), len(part) // fits)
-        ends.append(solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-4 if many else 1e-6))
+        ends.append(solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-4 if many else 1e-6, ROUGH))
     costs = np.concatenate([each.cost.reshape(fits, -1) for each in ends], axis=1)
     thetas = np.concatenate([each.theta.reshape(fits, -1, starts.shape[2]) for each in ends], axis=1)
     done = solve(form, points, thetas[np.arange(fits), costs.argmin(axis=1)], low, high)
@@ -106,14 +112,20 @@ def samples(points: Points, count: int, seed: int) -> Points:
     )
 
 
-def _cost(form: Form, points: Points, theta: Numbers) -> Numbers:
-    size = max(1, 64 * 4096 // points.count)
-    with np.errstate(all="ignore"):
-        parts = [
-            normal(form, points.fits(slice(first, first + size)), theta[first : first + size])[0]
-            for first in range(0, len(theta), size)
-        ]
-    return np.concatenate(parts)
+def _costs(form: Form, points: Points, starts: Numbers) -> Numbers:
+    """Return the cost of each start of each fit, ``[starts, fits]``, on all cores."""
+    fits, count, _ = starts.shape
+    size = max(1, 64 * BLOCK // points.count)
+
+    def one(task: tuple[int, int]) -> Numbers:
+        start, first = task
+        rows = slice(first, first + size)
+        with np.errstate(all="ignore"):
+            return normal(form, points.fits(rows), starts[rows, start])[0]
+
+    tasks = [(start, first) for start in range(count) for first in range(0, fits, size)]
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.concatenate(list(pool.map(one, tasks))).reshape(count, fits)
 
 
 def sample(points: Points, count: int, seed: int) -> Points:

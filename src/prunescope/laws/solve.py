@@ -53,7 +53,13 @@ def cores() -> int:
 
 
 def solve(
-    form: Form, points: Points, start: Numbers, low: Numbers, high: Numbers, tolerance: float = TOLERANCE
+    form: Form,
+    points: Points,
+    start: Numbers,
+    low: Numbers,
+    high: Numbers,
+    tolerance: float = TOLERANCE,
+    steps: int = STEPS,
 ) -> Solved:
     """Minimise every fit of a batch from its start, on all cores where there is enough to do.
 
@@ -63,6 +69,8 @@ def solve(
         ``[fits, coordinates]``; fits may start apart from each other on points that they share.
     low, high
         The box, ``[coordinates]`` or ``[fits, coordinates]``. A coordinate whose bounds are equal is fixed.
+    tolerance, steps
+        When a fit is done: a step would lower its sum of squares by less than this share, or it has taken so many.
     """
     fits, workers = len(start), cores()
     low, high = np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape)
@@ -71,7 +79,7 @@ def solve(
     chunks = [slice(first, first + size) for first in range(0, fits, size)]
 
     def one(rows: slice) -> Solved:
-        return _solve(form, points.fits(rows), start[rows], low[rows], high[rows], tolerance)
+        return _solve(form, points.fits(rows), start[rows], low[rows], high[rows], tolerance, steps)
 
     if len(chunks) == 1:
         return one(chunks[0])
@@ -80,13 +88,15 @@ def solve(
     return Solved(*(np.concatenate([getattr(each, item.name) for each in done]) for item in fields(Solved)))
 
 
-def _solve(form: Form, points: Points, start: Numbers, low: Numbers, high: Numbers, tolerance: float) -> Solved:
+def _solve(
+    form: Form, points: Points, start: Numbers, low: Numbers, high: Numbers, tolerance: float, steps: int
+) -> Solved:
     theta = np.clip(start, low, high)
     cost, hessian, gradient = normal(form, points, theta)
     damping, growth = np.full(len(theta), 1e-3), np.full(len(theta), 2.0)
     converged = np.zeros(len(theta), bool)
     live, here = np.arange(len(theta)), points
-    for _ in range(STEPS):
+    for _ in range(steps):
         if not len(live):
             break
         at, slope, curve = theta[live], gradient[live], hessian[live]
