@@ -115,7 +115,7 @@ def samples(points: Points, count: int, seed: int) -> Points:
 def _costs(form: Form, points: Points, starts: Numbers) -> Numbers:
     """Return the cost of each start of each fit, ``[starts, fits]``, on all cores."""
     fits, count, _ = starts.shape
-    size = max(1, 64 * BLOCK // points.count)
+    size = max(1, 16 * BLOCK // points.count)
 
     def one(task: tuple[int, int]) -> Numbers:
         start, first = task
