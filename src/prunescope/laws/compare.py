@@ -170,4 +170,9 @@ def _extrapolated(group: Measured, joint: bool, free: int, residual: Residual) -
 
 def _enough(group: Measured, train: NDArray[np.bool_], free: int) -> bool:
     """Whether a form can be fitted to some of the points, for what they vary."""
-    return int(np.count_nonzero(train & (group.density < 1))) >= free
+    pruned = train & (group.density < 1)
+    for column in ("depth", "width"):
+        values = getattr(group, column)
+        if np.ptp(values) > 0 and (not pruned.any() or np.ptp(values[pruned]) == 0):
+            return False
+    return int(np.count_nonzero(pruned)) >= free

@@ -87,15 +87,19 @@ def _refusal(law: Law, group: Measured, free: Sequence[str]) -> Refused | None:
     pruned = group.density < 1
     if not pruned.any():
         return Refused(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
-    # The points of one cell are as many densities; over several cells they repeat.
-    lone = group.cell[-1] == 0
-    densities = int(pruned.sum()) if lone else len(np.unique(np.round(np.log(group.density[pruned]), 3)))
+    # The points of a curve are as many densities; over several cells, or with replicates kept, they repeat.
+    falling = bool((group.density[1:] < group.density[:-1]).all())
+    densities = int(pruned.sum()) if falling else len(np.unique(np.round(np.log(group.density[pruned]), 3)))
     about_density = [name for name in free if name not in ("phi", "psi")]
     if densities < len(about_density) or int(pruned.sum()) < len(free):
-        here = f"{counted(densities, 'density').replace('densitys', 'densities')} below 1"
+        points = int(pruned.sum())
+        few = densities < len(about_density)
+        here = (
+            f"{densities} {'density' if densities == 1 else 'densities'} below 1" if few else f"{points} pruned points"
+        )
+        need = f"measure at least {len(about_density)} densities" if few else f"measure at least {len(free)} points"
         spare = f", or fix parameters with --fix {about_density[0]}=..." if about_density else ""
-        why = f"{here} for {counted(len(free), 'parameter')}: measure at least {max(3, len(about_density))} densities"
-        return Refused(group.key, f"{why}{spare}")
+        return Refused(group.key, f"{here} for {counted(len(free), 'parameter')}: {need}{spare}")
     return None
 
 

@@ -34,7 +34,7 @@ PARAMETERS = {
         Parameter("eps_up", "error of the high plateau, where almost everything is pruned", 0.0, 1.0),
         Parameter("gamma", "slope of the power-law region on log-log axes", 0.05, 50.0),
         Parameter("p", "density at which the high plateau turns into the power law", 1e-9, 1e3),
-        Parameter("p_prime", "invariant at which the high plateau turns into the power law", 1e-12, 1e9),
+        Parameter("p_prime", "invariant at which the high plateau turns into the power law", 1e-20, 1e20),
         Parameter("phi", "how depth trades against density: exponent of depth in the invariant", -10.0, 10.0),
         Parameter("psi", "how width trades against density: exponent of width in the invariant", -10.0, 10.0),
         Parameter("eps_0", "error of guessing", 0.0, 1.0),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted
-from prunescope.laws.batch import Numbers, Pruned
+from prunescope.laws.batch import PLAIN, Numbers, Pruned
 from prunescope.laws.draws import normal_draws, plausible_draws
 from prunescope.laws.freed import Freed, FreedSolved, curvature, free_plateaus, solve_freed
 from prunescope.laws.kinds import AT_BOUND, Box, Law
@@ -33,8 +33,10 @@ from prunescope.laws.student import reach as student
 DOUBTFUL = 0.2
 # Drop of the sum of squares, in units of the residual variance, from which on the other reading is taken.
 CLEARLY = 4.0
-# An interval this wide (logarithm of the ratio of its ends, difference of exponents) tells nothing.
-TELLS_NOTHING = float(np.log(1000.0))
+# An interval this wide tells nothing: ratio of its ends (as a logarithm), and difference of exponents.
+TELLS_NOTHING, TELLS_NO_EXPONENT = float(np.log(1000.0)), 3.0
+# Share of a flat direction from which on a coordinate lies in it.
+FLAT = 0.3
 NOT_ASKED = "not asked for"
 # Draws that go with quick intervals.
 QUICK_DRAWS = 64
@@ -140,6 +142,7 @@ def _linear(
     told = (where.low < where.high) & (task.rough.bound[rows] == 0) & (sd > 0) & (sd <= UNTOLD)
     told &= (freedom > 0)[:, None]
     low, high = np.maximum(theta - reach, where.low), np.minimum(theta + reach, where.high)
+    told &= _narrow(task, low, high)
     draws = normal_draws(theta, covariance, where, QUICK_DRAWS, task.seed)
     by = "linear, from the curvature at the optimum"
     free = theta if isinstance(task.law.form, Pruned) else None
@@ -158,6 +161,7 @@ class _Best:
     variance: Numbers
     freedom: Numbers
     covariance: Numbers
+    flat: NDArray[np.bool_]
 
 
 def _freed(task: Task, form: Pruned, rows: Sequence[int], both: bool) -> _Best:
@@ -183,8 +187,9 @@ def _freed(task: Task, form: Pruned, rows: Sequence[int], both: bool) -> _Best:
     variance = np.maximum(2 * solved.cost / freedom, 1e-20)
     room = np.where(free, where.high - where.low, 1.0)
     inside = (solved.theta - where.low > AT_BOUND * room) & (where.high - solved.theta > AT_BOUND * room)
-    inverse, _ = inverted(curvature(form, problem, solved), free & inside)
-    return _Best(problem, solved, variance, freedom.astype(np.float64), inverse * variance[:, None, None])
+    inverse, direction = inverted(curvature(form, problem, solved), free & inside)
+    covariance = inverse * variance[:, None, None]
+    return _Best(problem, solved, variance, freedom.astype(np.float64), covariance, np.abs(direction) > FLAT)
 
 
 def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers) -> Profile:
@@ -208,6 +213,7 @@ def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> lis
     done = []
     for place, row in enumerate(rows):
         told = _told(task, row, found.low[place], found.high[place], found.open_low[place], found.open_high[place])
+        told &= ~best.flat[place]
         own = best.problem.fits(slice(place, place + 1))
         plateaus = best.solved.plateaus[place : place + 1]
 
@@ -230,20 +236,20 @@ def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> lis
     return done
 
 
-def _stretched(task: Task, cells: int, centre: Numbers, draws: Numbers) -> tuple[Numbers, Numbers]:
-    """Return quantiles of draws, widened for few cells: they scatter too little, and by how much is uncertain too."""
-    tail = (1 - task.level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+def _stretched(task: Task, cells: int, centre: Numbers, draws: Numbers) -> Numbers:
+    """Return draws spread wider for few cells: they scatter too little, and by how much is uncertain too."""
     ratio = float(student(task.level, cells - 1)) / normal_reach(task.level)
     stretch = ratio * np.sqrt(cells / (cells - 1))
-    return centre + (low - centre) * stretch, centre + (high - centre) * stretch
+    return centre + (draws - centre) * stretch
 
 
 def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncertainty:
     group, where, theta = task.groups[row], task.where.of(row), best.solved.theta[0]
     weights = drawn_cells(group.cells, task.draws, task.seed)
     draws = resampled_freed(form, best.problem, theta, best.solved.plateaus[0], where, weights)
-    low, high = _stretched(task, group.cells, theta, draws)
+    draws = _stretched(task, group.cells, theta, draws)
+    tail = (1 - task.level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     free = (where.low < where.high)[0]
     room = np.where(free, where.high[0] - where.low[0], 1.0)
     at_bound = (draws - where.low <= AT_BOUND * room) | (where.high - draws <= AT_BOUND * room)
@@ -259,8 +265,9 @@ def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncerta
         high = np.where(doubtful, np.maximum(high, found.high[0]), high)
         open_low, open_high = found.open_low[0] & doubtful, found.open_high[0] & doubtful
         draws = np.concatenate([draws, found.ends[0]])
+    draws = np.clip(draws, where.low, where.high)
     low, high = np.maximum(low, where.low[0]), np.minimum(high, where.high[0])
-    told = _told(task, row, low, high, open_low, open_high)
+    told = _told(task, row, low, high, open_low, open_high) & ~best.flat[0]
     by = f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}"
     return Uncertainty(low, high, told, by, draws, theta)
 
@@ -268,14 +275,21 @@ def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncerta
 def _resampled(task: Task, row: int) -> Uncertainty:
     group, where, theta = task.groups[row], task.where.of(row), task.solved.theta[row]
     draws = resampled(task.law.form, group, theta, where, drawn_cells(group.cells, task.draws, task.seed))
-    low, high = _stretched(task, group.cells, theta, draws)
-    at_low, at_high = (draws <= where.low + AT_BOUND).mean(axis=0), (draws >= where.high - AT_BOUND).mean(axis=0)
+    draws = _stretched(task, group.cells, theta, draws)
     tail = (1 - task.level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    at_low, at_high = (draws <= where.low + AT_BOUND).mean(axis=0), (draws >= where.high - AT_BOUND).mean(axis=0)
     low, high = np.maximum(low, where.low[0]), np.minimum(high, where.high[0])
     told = _told(task, row, low, high, at_low > tail, at_high > tail)
     return Uncertainty(
         low, high, told, f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}", draws
     )
+
+
+def _narrow(task: Task, low: Numbers, high: Numbers) -> NDArray[np.bool_]:
+    """Return which intervals are narrow enough to say something."""
+    most = np.array([TELLS_NO_EXPONENT if name in PLAIN else TELLS_NOTHING for name in task.law.parameters])
+    return np.asarray((high - low <= most) & (high >= low))
 
 
 def _told(
@@ -285,4 +299,4 @@ def _told(
     free = task.where.low[row] < task.where.high[row]
     meaningful = np.array([name in MEANINGFUL for name in task.law.parameters])
     closed = np.where(meaningful, ~(open_low & open_high), ~(open_low | open_high))
-    return np.asarray(free & closed & (high - low <= TELLS_NOTHING) & (high >= low))
+    return np.asarray(free & closed & _narrow(task, low, high))

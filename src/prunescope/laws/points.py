@@ -23,6 +23,8 @@ EXPLAINED = ("depth", "width", "examples")
 TREATMENT = tuple(column.name for column in BY_NAME.values() if column.group is Group.TREATMENT)
 # Treatments whose networks are neither pruned nor ordinarily trained dense ones.
 FOREIGN = ("extended", "leave-out")
+# Treatments of unpruned networks: they tell unpruned errors, and have no curve of their own.
+UNPRUNED = ("dense", "narrow")
 # Densities that agree to this share are one rung, however they were rounded.
 SAME_DENSITY = 1e-3
 
@@ -71,14 +73,14 @@ def sample(
         Names of `filters.FILTERS` to apply.
     """
     notes: list[str] = []
-    rows = _filtered(_eligible(table, notes), filters, classes, notes)
+    rows = _filtered(_curves(_eligible(table, notes)), filters, classes, notes)
     identity, own = identity_columns(rows)
     if by is None:
         chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
         if own:
             notes.append(f"each {listed(own)} is fitted by itself; --by names other columns to group by")
     else:
-        chosen = tuple(_known(rows, name) for name in by)
+        chosen = _all_known(rows, by)
     _tell_mixed(rows, identity, notes)
     return Sample(tuple(_groups(rows, chosen, identity, keep_replicates, classes)), chosen, tuple(notes))
 
@@ -87,23 +89,20 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     """Return the unpruned networks of a table, for the dense law: ``depth`` holds the size, ``width`` the examples."""
     notes: list[str] = []
     rows = _eligible(table, notes)
-    dense = unpruned(rows.columns)
-    if not dense.any():
-        # Nobody measured them here, but their error is given: one row of each configuration tells it.
-        dense = np.zeros(len(rows), bool)
-        dense[np.unique(configuration_codes(rows.columns), return_index=True)[1]] = True
-    columns = {name: values[dense] for name, values in rows.columns.items()}
-    columns |= {"test_error": columns["unpruned_error"], "density": np.ones(int(dense.sum()))}
-    identity = tuple(name for name in columns if name in CONFIGURATION)
-    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else tuple(by)
-    one = np.unique(
-        group_codes(columns, [*identity, *(name for name in chosen if name not in identity)]), return_index=True
-    )[1]
-    found = Table({name: values[one] for name, values in columns.items()}, rows.source)
-    groups = _groups(found, chosen, identity, False, classes)
+    dense, codes = unpruned(rows.columns), configuration_codes(rows.columns)
+    # Configurations without an unpruned network of their own are told by the error that was given for them.
+    told = np.zeros(len(rows), bool)
+    told[np.unique(codes, return_index=True)[1]] = True
+    told &= ~np.isin(codes, codes[dense])
+    error = np.where(told, rows["unpruned_error"], rows["test_error"])
+    columns = {**rows.columns, "test_error": error, "density": np.ones(len(rows))}
+    found = Table(columns, rows.source).take(dense | told)
+    identity = tuple(name for name in found if name in CONFIGURATION)
+    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(found, by)
+    identity = (*identity, *(name for name in chosen if name not in identity))
     turned = tuple(
         replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
-        for group in groups
+        for group in _groups(found, chosen, identity, False, classes)
     )
     return Sample(turned, chosen, tuple(notes))
 
@@ -168,6 +167,11 @@ def members(
             raise InputError(table.source, [fault])
         columns["unpruned_error"] = np.where(unknown, fill(found), given)
     return found
+
+
+def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:
+    """Return columns as the table spells them; those that are not there are told."""
+    return tuple(_known(table, name) for name in names)
 
 
 def _known(table: Table, name: str) -> str:
@@ -273,6 +277,14 @@ def _tell_mixed(table: Table, identity: Sequence[str], notes: list[str]) -> None
         )
 
 
+def _curves(table: Table) -> Table:
+    """Leave out treatments of unpruned networks, whose errors stand in `unpruned_error`, where there are others."""
+    if "treatment" not in table:
+        return table
+    pruned = ~np.isin(table["treatment"].astype(str), UNPRUNED)
+    return table.take(pruned) if pruned.any() else table
+
+
 def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns that tell cells apart, and which of them are a file's own.
 
@@ -295,7 +307,7 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _tells(values: NDArray[Any]) -> bool:
     """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
-    distinct = len(set(values.tolist()))
+    distinct = len(np.unique(values)) if values.dtype.kind == "f" else len(set(values.tolist()))
     return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
 
 
@@ -314,7 +326,7 @@ def _groups(
     density = table["density"]
     group = group_codes(columns, by)
     cell = group_codes({"group": group, **columns}, ["group", *(name for name in identity if name not in by)])
-    level = np.round(np.log(density) / SAME_DENSITY).astype(np.int64)
+    level = _levels(density)
     order = np.lexsort((table["replicate"], -level, cell, group))
     group, cell, level = group[order], cell[order], level[order]
     new_cell = np.r_[True, cell[1:] != cell[:-1]]
@@ -332,7 +344,7 @@ def _groups(
         return np.asarray(columns[name][order[first]], np.float64)
 
     # A member's rows share its unpruned error, unless they were given one for each replicate.
-    unpruned, dense_repeats = averaged(table["unpruned_error"]), _dense_repeats(table)[order[first]]
+    unpruned, dense_repeats = averaged(table["unpruned_error"]), _behind(table)[order[first]]
     depth, width = taken("depth"), taken("width")
     size = taken("prunable") if "prunable" in columns else depth * width**2
     arrays = {
@@ -352,7 +364,7 @@ def _groups(
     begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
     ends = np.r_[begins[1:], len(first)]
     row_ends = np.r_[first, len(order)]
-    keys = {name: columns[name][order[first[begins]]].tolist() for name in by}
+    keys = {name: [plain(each) for each in columns[name][order[first[begins]]].tolist()] for name in by}
     for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
         rows = slice(row_ends[begin], row_ends[end])
         yield Measured(
@@ -366,12 +378,25 @@ def _groups(
         )
 
 
-def _dense_repeats(table: Table) -> Integers:
-    """Return how many rows each row's unpruned error is a mean of; 0 where no row of the table gave it."""
-    codes, dense = configuration_codes(table.columns), unpruned(table.columns)
-    size = int(codes.max()) + 1
-    counts = np.bincount(codes[dense], minlength=size)
-    sums = np.bincount(codes[dense], table["test_error"][dense], minlength=size)
-    means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
-    derived = np.isclose(means[codes], table["unpruned_error"], rtol=1e-9, atol=0)
-    return np.where(derived, counts[codes], 0)
+def plain(value: Any) -> Any:
+    """Return a value of a grouping column; a missing number is None, as a missing text is."""
+    return None if value != value else value
+
+
+def _levels(density: NDArray[np.float64]) -> Integers:
+    """Number densities upwards; those that agree, however they were rounded, share a number, but none with density 1."""
+    values, place = np.unique(density, return_inverse=True)
+    logs, numbers = np.log(values), np.empty(len(values), np.int64)
+    begin = number = 0
+    while begin < len(values):
+        end = int(np.searchsorted(logs, logs[begin] + SAME_DENSITY, "right"))
+        if logs[begin] < 0 <= logs[end - 1]:
+            end = int(np.searchsorted(logs, 0.0, "left"))
+        numbers[begin:end] = number
+        begin, number = end, number + 1
+    return numbers[place.reshape(-1)]
+
+
+def _behind(table: Table) -> Integers:
+    """Return how many rows each row's unpruned error is a mean of; 0 where it was given."""
+    return np.zeros(len(table), np.int64) if table.unpruned_rows is None else table.unpruned_rows

@@ -169,7 +169,7 @@ class Fit:
                 "quick_intervals": _tuples(rest["quick_intervals"]),
                 "regions": tuple(Region(**region) for region in rest["regions"]),
                 "warnings": tuple(rest["warnings"]),
-                "draws": np.array(rest["draws"], np.float64).reshape(-1, len(rest["draws"][0]) if rest["draws"] else 0),
+                "draws": np.array(rest["draws"], np.float64).reshape(-1, len(rest["parameters"])),
                 "spread": tuple(rest["spread"]),
             },
             convergence=convergence,

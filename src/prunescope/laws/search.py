@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Form, Numbers, Points
-from prunescope.laws.solve import BLOCK, Solved, cores, normal, solve
+from prunescope.laws.solve import BLOCK, STEPS, Solved, cores, normal, solve
 
 # The starts of a large fit run on a sample of its points; the ends that differ are then carried on with all points.
 SAMPLE = 128
@@ -52,7 +52,8 @@ def search(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numb
 
 def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
     sampled = points.count > 2 * SAMPLE
-    ends = solve(form, sample(points, SAMPLE, seed) if sampled else points, starts, low, high, 1e-7, ROUGH)
+    rough = sample(points, SAMPLE, seed) if sampled else points
+    ends = solve(form, rough, starts, low, high, 1e-7, ROUGH if sampled else STEPS)
     order = np.argsort(ends.cost, kind="stable")
     # Ends of about one sum of squares are one minimum; `kind` numbers the minima, the lowest first.
     steps = np.diff(ends.cost[order]) > SAME * ends.cost[order][:-1] + 1e-30
@@ -84,7 +85,9 @@ def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbe
     for first in range(0, count, together):
         part = starts[:, first : first + together].reshape(-1, starts.shape[2])
         rows = np.repeat(np.arange(fits), len(part) // fits)
-        ends.append(solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-4 if many else 1e-6, ROUGH))
+        ends.append(
+            solve(form, rough.fits(rows), part, low[rows], high[rows], 1e-4 if many else 1e-6, ROUGH if many else STEPS)
+        )
     costs = np.concatenate([each.cost.reshape(fits, -1) for each in ends], axis=1)
     thetas = np.concatenate([each.theta.reshape(fits, -1, starts.shape[2]) for each in ends], axis=1)
     done = solve(form, points, thetas[np.arange(fits), costs.argmin(axis=1)], low, high)

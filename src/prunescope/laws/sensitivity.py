@@ -77,8 +77,6 @@ class Sensitivity:
 
 def default_sizes(least: int, most: int) -> tuple[int, ...]:
     """Return up to twelve sizes, evenly spaced in their logarithms."""
-    if most <= least:
-        return (least,)
     return tuple(sorted({round(float(size)) for size in np.geomspace(least, most, HOW_MANY)}))
 
 
@@ -106,8 +104,9 @@ def sensitivity(
     """
     free = sum(name not in fixed for name in law.parameters)
     planned = sizes or {
-        1: default_sizes(min(2 * free, len(group)), int(MOST * len(group))),
-        2: default_sizes(min(2, group.cells), int(MOST * group.cells)),
+        number: default_sizes(least, int(MOST * there))
+        for number, least, there in ((1, max(2 * free, 2), len(group)), (2, 2, group.cells))
+        if least <= MOST * there
     }
     whole = searched(law, [group], fixed, max(count, 16), seed)
     residual = deviation(law.form, group.points, whole.theta)[0][0]

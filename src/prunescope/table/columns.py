@@ -63,11 +63,12 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
     findings.raise_if_any()
     if "test_error" not in columns:  # networks that nobody measured: nothing to fill in, nothing to note
         return Table({name: columns[name] for name in by_schema(list(columns))}, findings.source)
-    filled = {**columns, "unpruned_error": unpruned_error(columns)}
+    unpruned, behind = unpruned_error(columns)
+    filled = {**columns, "unpruned_error": unpruned}
     if "replicate" not in columns:
         filled["replicate"] = occurrence(group_codes(columns, _rung_key(columns)))
     ordered = {name: filled[name] for name in by_schema(list(filled))}
-    return Table(ordered, findings.source, tuple(notes_on(ordered, columns)))
+    return Table(ordered, findings.source, tuple(notes_on(ordered, columns)), behind)
 
 
 def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) -> dict[str, Any]:

@@ -57,8 +57,10 @@ def occurrence(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def unpruned_error(columns: Mapping[str, Array]) -> NDArray[np.float64]:
+def unpruned_error(columns: Mapping[str, Array]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each row's unpruned error: as given, else the mean test error at density 1 of its configuration.
+
+    And beside it how many rows that is a mean of, 0 where it was given.
 
     Whatever the treatment, as long as the network is an ordinary dense one: further rungs of a ladder that removes
     nothing were trained longer, and leave-out ladders on other examples, so neither counts.
@@ -70,7 +72,7 @@ def unpruned_error(columns: Mapping[str, Array]) -> NDArray[np.float64]:
     counts = np.bincount(codes[dense], minlength=size)
     sums = np.bincount(codes[dense], columns["test_error"][dense], minlength=size)
     means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
-    return np.where(np.isnan(given), means[codes], given)
+    return np.where(np.isnan(given), means[codes], given), np.where(np.isnan(given), counts[codes], 0)
 
 
 def configuration_codes(columns: Mapping[str, Array]) -> NDArray[np.int64]:

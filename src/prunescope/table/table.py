@@ -36,11 +36,15 @@ class Table:
         What the rows were read from, for messages.
     notes
         What was decided while reading that the user may want to know.
+    unpruned_rows
+        How many rows each row's `unpruned_error` is a mean of, 0 where it was given; None where there is no such column.
+        Conditions may leave those rows out of the table, but not what came of them.
     """
 
     columns: Mapping[str, Array]
     source: str = "table"
     notes: tuple[str, ...] = ()
+    unpruned_rows: Array | None = None
 
     def __post_init__(self) -> None:
         frozen = {}
@@ -61,8 +65,8 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical(name) in self.columns
 
-    def __reduce__(self) -> tuple[type[Table], tuple[dict[str, Array], str, tuple[str, ...]]]:
-        return Table, (dict(self.columns), self.source, self.notes)
+    def __reduce__(self) -> tuple[type[Table], tuple[dict[str, Array], str, tuple[str, ...], Array | None]]:
+        return Table, (dict(self.columns), self.source, self.notes, self.unpruned_rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
@@ -93,11 +97,12 @@ class Table:
 
     def take(self, rows: Array) -> Table:
         """Return the rows picked by a boolean mask or by positions."""
-        return Table({name: values[rows] for name, values in self.columns.items()}, self.source, self.notes)
+        behind = None if self.unpruned_rows is None else self.unpruned_rows[rows]
+        return Table({name: values[rows] for name, values in self.columns.items()}, self.source, self.notes, behind)
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
-        return Table({self._known(name): self[name] for name in names}, self.source, self.notes)
+        return Table({self._known(name): self[name] for name in names}, self.source, self.notes, self.unpruned_rows)
 
     def _known(self, name: str) -> str:
         column = self[name]
