@@ -96,9 +96,9 @@ def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     return f"Did you mean {by_lowered[close[0]]!r}?" if close else ""
 
 
-def counted(count: int, word: str) -> str:
-    """Write ``1 rung`` and ``3 rungs``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+def counted(count: int, word: str, several: str = "") -> str:
+    """Write ``1 rung`` and ``3 rungs``; words that take no plain s name their plural."""
+    return f"{count:,} {word if count == 1 else several or f'{word}s'}"
 
 
 def listed(items: Iterable[object], most: int = 8) -> str:

@@ -109,4 +109,4 @@ def test_sizes_grow_evenly_in_their_logarithms() -> None:
     sizes = default_sizes(10, 3000)
     assert len(sizes) == 12
     assert (sizes[0], sizes[-1]) == (10, 3000)
-    assert default_sizes(4, 3) == (4,)
+    assert default_sizes(4, 4) == (4,)

@@ -92,12 +92,13 @@ def predict(
     found = fitted.predictions(members, level, dense)
     columns = {
         **(members.columns if isinstance(members, Table) else members),
-        "predicted": found.error,
-        "low": found.low,
-        "high": found.high,
-        "law_low": found.law_low,
-        "law_high": found.law_high,
     }
+    answers = {
+        "predicted": found.error,
+        **{name: getattr(found, name) for name in ("low", "high", "law_low", "law_high")},
+    }
+    # A column of the user's own keeps its name; ours then says what it is.
+    columns |= {f"predicted_{name}" if name in columns else name: values for name, values in answers.items()}
     answer = Table({name: _array(values) for name, values in columns.items()}, source or "--at")
     if out is not None:
         write_table(answer, out)
@@ -158,7 +159,7 @@ def _show_one(found: Fit) -> None:
         elif (interval := found.intervals[name]) is not None:
             told = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
-            told = "not told by the data"
+            told = "not told by the data" if found.intervals_by != "not asked for" else ""
         click.echo(f"  {name:9}{number(value):>10}  {told:24}{PARAMETERS[name].meaning}")
     seeds = f"; seeds alone {percent(found.seed_noise)} between single networks" if found.seed_noise is not None else ""
     click.echo(f"  deviation: mu {percent(found.mean_deviation)}, sigma {percent(found.std_deviation)}{seeds}")

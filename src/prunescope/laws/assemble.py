@@ -22,6 +22,8 @@ from prunescope.laws.words import DIP, GAP, RISES, Evidence, bias_words, gap_wor
 REGIONS = ("plateau", "power law", "saturation")
 # Neighbouring densities that are averaged, and standard errors below the unpruned error that are no accident there.
 WINDOW, NOISE_OF_DIP = 3, 3.0
+# Sigma beyond which a law does not describe its data: as such, and as a multiple of what seeds explain.
+MISFIT, MISFIT_TIMES = 0.1, 3.0
 # Rows below which a region's own spread is not trusted.
 ENOUGH_ROWS = 20
 
@@ -113,7 +115,7 @@ def assembled(task: Task, found: Found, known: Sequence[Known]) -> list[Fit]:
     gaps = _gaps(task) if bends else np.full(len(theta), np.nan)
     told_usual = (telling & np.array([both.usual.told for both in known])).tolist()
     told_quick = [both.quick.told.tolist() for both in known]
-    flat, bound, is_free = (np.abs(task.rough.flat) > 0.3).tolist(), task.rough.bound.tolist(), free.tolist()
+    flat, bound, is_free = (task.rough.flat != 0).tolist(), task.rough.bound.tolist(), free.tolist()
     means, stds, rises, sparse, turns, dipping, gap_of = (
         each.tolist() for each in (mean, std, rise, sparsest, turning, dips, gaps)
     )
@@ -140,6 +142,8 @@ def assembled(task: Task, found: Found, known: Sequence[Known]) -> list[Fit]:
             saturated=counts[row][2] if bends else 1,
             turning_density=turns[row],
             dip=dipping[row],
+            sigma=stds[row],
+            misfit=_misfit(stds[row], task.seed_noise[row], group),
             above_chance=beyond[row],
             levels=_levels(group) if law.family else {},
             starts=found.starts,
@@ -238,6 +242,12 @@ def _regions(counts: Sequence[int], means: Sequence[float], stds: Sequence[float
     )
 
 
+def _misfit(sigma: float, seed_noise: float | None, group: Measured) -> float | None:
+    """Return what seeds would explain of sigma, where that is far less; None where they explain it."""
+    explained = MISFIT / MISFIT_TIMES if seed_noise is None else seed_noise / math.sqrt(float(np.mean(group.repeats)))
+    return explained if sigma > max(MISFIT, MISFIT_TIMES * explained) else None
+
+
 def _levels(group: Measured) -> dict[str, int]:
     return {column: len(np.unique(getattr(group, column))) for column in ("depth", "width")}
 
@@ -255,10 +265,25 @@ def _dips(task: Task) -> Numbers:
         # Points of one cell stand in the order of their densities, so neighbours are windows along the row.
         repeats = np.where(pruned[lone], side_by_side.taken(task.groups, "repeats")[lone], 0).astype(np.float64)
         counts, totals = _windows(repeats), _windows(repeats * ratio[lone])
-        found[lone] = _clear_dip(counts, totals, np.asarray(task.noise)[lone][:, None])
+        noise = np.minimum(task.noise, _roughness(points.error, pruned))
+        found[lone] = _clear_dip(counts, totals, noise[lone][:, None])
     for row in np.flatnonzero(low & (side_by_side.cells > 1)).tolist():
         found[row] = _dip(task.groups[row], task.noise[row])
     return found
+
+
+def _roughness(log_error: Numbers, pruned: NDArray[np.bool_]) -> Numbers:
+    """Return the noise of each curve as neighbouring points show it, whatever the law: by second differences."""
+    if log_error.shape[1] < 3:
+        return np.full(len(log_error), np.inf)
+    bend = np.diff(log_error, 2, axis=1)
+    whole = pruned[:, :-2] & pruned[:, 1:-1] & pruned[:, 2:]
+    counts = whole.sum(axis=1)
+    # The median withstands the few places where a curve truly bends; 1.4826 makes it a standard deviation.
+    middle = np.array(
+        [np.median(np.abs(row[use])) if use.any() else np.inf for row, use in zip(bend, whole, strict=True)]
+    )
+    return np.where(counts > 2, 1.4826 * middle / np.sqrt(6), np.inf)
 
 
 def _windows(values: Numbers) -> Numbers:

@@ -14,15 +14,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, PrunescopeError, counted, listed, nearest
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, counted, listed, nearest
 from prunescope.laws.batch import Numbers
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.kinds import DENSE, JOINT, SINGLE, Law
 from prunescope.laws.measured import Measured
-from prunescope.laws.points import Sample, dense_sample, members, read_for_laws, sample
+from prunescope.laws.points import Sample, dense_sample, members, plain, read_for_laws, sample
 from prunescope.laws.predict import Prediction, predicted
 from prunescope.laws.results import Fit, Intervals, Refused
 from prunescope.laws.settings import setting_faults
+
+# The column that a dense law takes for the size of a network; without it, depth * width^2 is.
+COUNTED = "prunable"
 
 
 class NotFittedError(PrunescopeError, ValueError, AttributeError):
@@ -57,7 +60,8 @@ class Estimator:
 
     def __repr__(self) -> str:
         signature = inspect.signature(type(self)).parameters
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != signature[name].default]
+        settings = self.get_params().items()
+        changed = [f"{name}={each!r}" for name, each in settings if repr(each) != repr(signature[name].default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
@@ -95,21 +99,21 @@ class Estimator:
         rows = read_for_laws(table, y)
         found = self._sample(rows)
         self._check_groups(found.groups)
-        fits = fit_groups(self._law, found.groups, self._options(), progress)
-        self.fits_ = tuple(each for each in fits if isinstance(each, Fit))
-        self.refused_ = tuple(each for each in fits if isinstance(each, Refused))
-        self.by_ = found.by
-        trivial = sum(each.trivial for each in self.refused_)
-        self.notes_ = found.notes
+        each = fit_groups(self._law, found.groups, self._options(), progress)
+        refused = tuple(one for one in each if isinstance(one, Refused))
+        if len(refused) == len(each):
+            raise InputError(rows.source, [Fault(_named(one.group), one.why) for one in refused])
+        self.fits_, self.refused_ = tuple(one for one in each if isinstance(one, Fit)), refused
+        self.by_, self.notes_ = found.by, found.notes
+        trivial = sum(one.trivial for one in refused)
         if trivial and len(found.groups) > 1:
             self.notes_ += (f"{counted(trivial, 'group')} of unpruned networks only: nothing to fit",)
-        if not self.fits_:
-            raise InputError(rows.source, [Fault(_named(each.group), each.why) for each in self.refused_])
         self.fitted_on_ = {
             "source": rows.source,
             "rows": len(rows),
             "groups": len(found.groups),
-            "points": sum(each.points for each in self.fits_),
+            "points": sum(one.points for one in self.fits_),
+            "size": [COUNTED] if COUNTED in rows else [name for name in ("depth", "width") if name in rows],
             "digest": _digest(found.groups),
         }
         return self
@@ -130,6 +134,11 @@ class Estimator:
             A fitted `DenseLaw` that gives the unpruned errors where the table has none.
         """
         self._fitted()
+        if not 0 < level < 1:
+            raise InputError("predictions", [Fault("level", "must be between 0 and 1", clipped(level))])
+        if dense is not None and (not isinstance(dense, DenseLaw) or self._law is DENSE):
+            found = type(dense).__name__ if self._law is not DENSE else "a dense law already"
+            raise InputError("predictions", [Fault("dense", "must be a DenseLaw that gives unpruned errors", found)])
         fill = None if dense is None else lambda rows: _predictions(dense, rows, level).error
         needed = (*self._columns(), *(dense._columns() if dense is not None else ()))
         return _predictions(self, members(table, tuple(dict.fromkeys(needed)), fill), level)
@@ -137,6 +146,8 @@ class Estimator:
     def score(self, table: Any, y: Any = None) -> float:
         """Return minus the root mean square of the relative deviation: 0 is perfect."""
         rows = read_for_laws(table, y)
+        if not (rows["test_error"] > 0).all():
+            raise InputError(rows.source, [Fault("column 'error'", "must be above 0 for a relative deviation", "0")])
         relative = self.predict(rows) / rows["test_error"] - 1
         return -float(np.sqrt(np.mean(relative**2)))
 
@@ -217,7 +228,7 @@ class Estimator:
     def _options(self) -> Options:
         settings = self.get_params()
         return Options(
-            fixed=dict(settings["fix"] or {}),
+            fixed={name: float(value) for name, value in dict(settings["fix"] or {}).items()},
             vary=tuple(settings["vary"]) if settings.get("vary") is not None else None,
             level=settings["level"],
             intervals=settings["intervals"],
@@ -272,7 +283,14 @@ class SingleLaw(Estimator):
 
     def _sample(self, rows: Any) -> Sample:
         keep = self.replicates == "keep"
-        return sample(rows, False, self.by, keep_replicates=keep, classes=self.classes, filters=self.filters)
+        return sample(
+            rows,
+            False,
+            self.by,
+            keep_replicates=keep,
+            classes=self.classes,
+            filters=self.filters,
+        )
 
 
 class JointLaw(Estimator):
@@ -310,7 +328,14 @@ class JointLaw(Estimator):
 
     def _sample(self, rows: Any) -> Sample:
         keep = self.replicates == "keep"
-        return sample(rows, True, self.by, keep_replicates=keep, classes=self.classes, filters=self.filters)
+        return sample(
+            rows,
+            True,
+            self.by,
+            keep_replicates=keep,
+            classes=self.classes,
+            filters=self.filters,
+        )
 
     def _check_groups(self, groups: Sequence[Measured]) -> None:
         faults = []
@@ -367,7 +392,9 @@ class DenseLaw(Estimator):
         return plain
 
     def _columns(self) -> tuple[str, ...]:
-        return (*self._telling(), *(("examples",) if any(fit.parameters["a"] > 1e-12 for fit in self.fits_) else ()))
+        explained = [("b", self.fitted_on_["size"]), ("a", ["examples"])]
+        used = [names for part, names in explained if any(part not in fit.fixed for fit in self.fits_)]
+        return (*self._telling(), *(name for names in used for name in names))
 
 
 def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
@@ -375,7 +402,11 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
     parts = np.full((5, len(rows)), np.nan)
     # A column that all fits share need not be repeated; where it is, it must agree.
     by = [name for name in law.by_ if name in rows.columns]
-    keys = list(zip(*(rows[name].tolist() for name in by), strict=True)) if by else [()] * len(rows)
+    texts = {name for name in by if any(isinstance(fit.group[name], str) for fit in law.fits_)}
+    values = {name: [plain(each) for each in rows[name].tolist()] for name in by}
+    for name in texts:
+        values[name] = [each if each is None else str(each) for each in values[name]]
+    keys = list(zip(*values.values(), strict=True)) if by else [()] * len(rows)
     where: dict[tuple[Any, ...], list[int]] = {}
     for row, key in enumerate(keys):
         where.setdefault(key, []).append(row)
@@ -394,7 +425,8 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
         at = np.array(found)
         depth, width = rows["depth"][at], rows["width"][at]
         if law._law is DENSE:
-            depth, width = rows["size"][at], rows["examples"][at]
+            counts = rows[COUNTED] if COUNTED in law.fitted_on_["size"] else rows["depth"] * rows["width"] ** 2
+            depth, width = counts[at], rows["examples"][at]
         each = predicted(fits[key], rows["unpruned_error"][at], rows["density"][at], depth, width, level)
         parts[:, at] = each.error, each.low, each.high, each.law_low, each.law_high
     return Prediction(parts[0], parts[1], parts[2], parts[3], parts[4], level)

@@ -35,8 +35,6 @@ DOUBTFUL = 0.2
 CLEARLY = 4.0
 # An interval this wide tells nothing: ratio of its ends (as a logarithm), and difference of exponents.
 TELLS_NOTHING, TELLS_NO_EXPONENT = float(np.log(1000.0)), 3.0
-# Share of a flat direction from which on a coordinate lies in it.
-FLAT = 0.3
 NOT_ASKED = "not asked for"
 # Draws that go with quick intervals.
 QUICK_DRAWS = 64
@@ -189,7 +187,7 @@ def _freed(task: Task, form: Pruned, rows: Sequence[int], both: bool) -> _Best:
     inside = (solved.theta - where.low > AT_BOUND * room) & (where.high - solved.theta > AT_BOUND * room)
     inverse, direction = inverted(curvature(form, problem, solved), free & inside)
     covariance = inverse * variance[:, None, None]
-    return _Best(problem, solved, variance, freedom.astype(np.float64), covariance, np.abs(direction) > FLAT)
+    return _Best(problem, solved, variance, freedom.astype(np.float64), covariance, direction != 0)
 
 
 def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers) -> Profile:
@@ -240,7 +238,7 @@ def _stretched(task: Task, cells: int, centre: Numbers, draws: Numbers) -> Numbe
     """Return draws spread wider for few cells: they scatter too little, and by how much is uncertain too."""
     ratio = float(student(task.level, cells - 1)) / normal_reach(task.level)
     stretch = ratio * np.sqrt(cells / (cells - 1))
-    return centre + (draws - centre) * stretch
+    return np.asarray(centre + (draws - centre) * stretch)
 
 
 def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncertainty:

@@ -16,7 +16,7 @@ from prunescope.spec.names import DATASETS
 from prunescope.table import Table, read_table
 from prunescope.table.groups import configuration_codes, group_codes, occurrence, unpruned
 from prunescope.table.notes import REPETITIONS
-from prunescope.table.schema import BY_NAME, CONFIGURATION, Group, canonical
+from prunescope.table.schema import BY_NAME, CONFIGURATION, Group
 
 # What a joint law explains; everything else that tells configurations apart makes groups.
 EXPLAINED = ("depth", "width", "examples")
@@ -125,9 +125,9 @@ def read_for_laws(source: Any, errors: Any = None) -> Table:
     """Return a table with errors; scikit-learn hands those over by themselves."""
     if errors is None:
         return read_table(source)
-    columns = dict(source.columns) if isinstance(source, Table) else {name: source[name] for name in source}
-    named = {name: values for name, values in columns.items() if canonical(str(name)) != "test_error"}
-    return read_table({**named, "error": np.asarray(errors, np.float64)})
+    table = read_table(source, needed=("density",))
+    named = {name: values for name, values in table.columns.items() if name != "test_error"}
+    return read_table({**named, "error": errors})
 
 
 def members(
@@ -153,8 +153,6 @@ def members(
     columns = dict(table.columns)
     for name in EXPLAINED:
         columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
-    counted_size = columns["prunable"] if "prunable" in columns else columns["depth"] * columns["width"] ** 2
-    columns["size"] = np.asarray(counted_size, np.float64)
     found = Members(table.source, columns)
     given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
     columns["unpruned_error"] = given
@@ -211,9 +209,9 @@ def _eligible(table: Table, notes: list[str]) -> Table:
     return table
 
 
-def _filtered(table: Table, names: Sequence[str], classes: int | None, notes: list[str]) -> Table:
+def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, notes: list[str]) -> Table:
     """Apply filters, and say what each left out."""
-    for name in names:
+    for name in () if names is None else names:
         if name not in FILTERS:
             hint = nearest(name, FILTERS) or f"There are {listed(FILTERS)}."
             raise InputError("--filter", [Fault("the filter", f"must be one of {listed(FILTERS)}", repr(name), hint)])
@@ -384,7 +382,7 @@ def plain(value: Any) -> Any:
 
 
 def _levels(density: NDArray[np.float64]) -> Integers:
-    """Number densities upwards; those that agree, however they were rounded, share a number, but none with density 1."""
+    """Return a number for each density; those that agree, however rounded, share one, but none shares that of 1."""
     values, place = np.unique(density, return_inverse=True)
     logs, numbers = np.log(values), np.empty(len(values), np.int64)
     begin = number = 0

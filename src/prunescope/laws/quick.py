@@ -20,6 +20,8 @@ from prunescope.laws.solve import Solved, deviation
 ENOUGH_CELLS = 8
 # Standard deviations (of logarithms, or of an exponent) beyond which the data do not tell a parameter.
 UNTOLD = 3.0
+# Share of a flat direction from which on a coordinate lies in it.
+FLAT = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def inverted(hessian: Numbers, moving: NDArray[np.bool_]) -> tuple[Numbers, Numb
     np.einsum("fii->fi", scaled)[...] = 1.0
     values, vectors = np.linalg.eigh(scaled)
     # Beyond this the direction is told by rounding, not by data.
-    flat = np.where(values[:, :1] < 1e-9, np.abs(vectors[:, :, 0]) > 0.3, False)
+    flat = np.where(values[:, :1] < 1e-9, np.abs(vectors[:, :, 0]) > FLAT, False)
     kept = 1 / np.maximum(values, 1e-9)
     inverse = np.einsum("fik,fk,fjk->fij", vectors, kept, vectors) / (scale[:, :, None] * scale[:, None, :])
     return np.where(both, inverse, 0.0), np.where(flat & moving, vectors[:, :, 0], 0.0)

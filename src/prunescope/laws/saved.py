@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from prunescope import __version__
 from prunescope.errors import Fault, InputError, clipped
@@ -21,7 +23,7 @@ def save_law(law: Estimator, path: str | Path) -> None:
         "prunescope": __version__,
         "format": FORMAT,
         "estimator": type(law).__name__,
-        "settings": law.get_params(),
+        "settings": {name: _plain(value) for name, value in law.get_params().items()},
         "by": list(law.by_),
         "fitted_on": dict(law.fitted_on_),
         "fits": [fit.saved() for fit in law.fits_],
@@ -42,15 +44,28 @@ def load_law(path: str | Path) -> Estimator:
         raise InputError(source, [Fault("the law", "must be a JSON file that --save wrote", found)]) from None
     try:
         content = json.loads(text)
-        law = ESTIMATORS[content["estimator"]](**content["settings"])
         if content["format"] != FORMAT:
             found = f"format {content['format']}"
             raise InputError(source, [Fault("the law", f"must be of format {FORMAT}", found, "Fit it anew.")])
+        law = ESTIMATORS[content["estimator"]](**content["settings"])
         law.fits_ = tuple(Fit.restored(each) for each in content["fits"])
         law.refused_ = tuple(Refused(**each) for each in content["refused"])
         law.notes_, law.by_ = tuple(content["notes"]), tuple(content["by"])
         law.fitted_on_ = content["fitted_on"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        if any(set(fit.parameters) != set(law._law.parameters) for fit in law.fits_):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         hint = "Make one with: prunescope fit TABLE --law joint --save law.json"
         raise InputError(source, [Fault("the law", "must be a file that --save wrote", "another file", hint)]) from None
     return law
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON has it: numbers and lists of Python's own."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, str) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_plain(each) for each in value] if isinstance(value, Iterable) else value

@@ -14,12 +14,21 @@ INTERVALS = ("auto", "resampled", "quick", "none")
 
 def setting_faults(settings: Mapping[str, Any], names: Sequence[str]) -> Iterator[Fault]:
     """Yield what is wrong with an estimator's settings, given the parameters of its law."""
+    if isinstance(settings["fix"], str) or (settings["fix"] and not hasattr(settings["fix"], "items")):
+        yield Fault("fix", "must map names to numbers", clipped(settings["fix"]), "Write fix={'eps_up': 0.9}.")
+        return
+    for name in ("by", "vary", "filters"):
+        if isinstance(settings.get(name), str):
+            hint = f"Write {name}=[{settings[name]!r}]."
+            yield Fault(name, "must be a list of names", clipped(settings[name]), hint)
+            return
     for name, value in dict(settings["fix"] or {}).items():
         if name not in names:
             hint = nearest(name, names) or f"There are {listed(names)}."
             yield Fault(f"fix {name!r}", "must be a parameter of the law", hint=hint)
         elif not _is_number(value) or (name not in ("phi", "psi") and not value > 0):
-            yield Fault(f"fix {name!r}", "must be a positive number", clipped(value))
+            must = "must be a number" if name in ("phi", "psi") else "must be a positive number"
+            yield Fault(f"fix {name!r}", must, clipped(value))
         elif name in ("eps_up", "eps_0") and value > 1:
             yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")
     if set(names) <= set(settings["fix"] or {}):

@@ -36,7 +36,9 @@ class Evidence:
     saturated
         Points on the high plateau.
     turning_density
-        Density at which the high plateau begins, in the median over cells.
+        Density at which the high plateau begins, in the geometric mean over points.
+    sigma, misfit
+        Standard deviation of the deviation, and what seeds would explain of it, where that is far less.
     dip
         How far the error falls below the unpruned error, in the mean over some neighbouring densities.
     """
@@ -54,6 +56,8 @@ class Evidence:
     saturated: int
     turning_density: float
     dip: float
+    sigma: float
+    misfit: float | None
     above_chance: int
     levels: Mapping[str, int]
     starts: int
@@ -67,16 +71,26 @@ def warnings(law: str, found: Evidence) -> Iterator[str]:
         yield "the search did not end in a minimum: fix a parameter, or add measurements"
     if found.points <= len(found.free):
         yield (
-            f"{counted(found.points, 'point')} for {counted(len(found.free), 'parameter')}: the fit goes through all "
-            "of them and says nothing of its own error; measure more densities"
+            f"{counted(found.points, 'point')} for {counted(len(found.free), 'parameter')}: nothing is left to judge "
+            "the fit by; measure more densities"
+        )
+    if found.misfit is not None:
+        yield (
+            f"sigma {percent(found.sigma)} is far beyond what seeds explain ({percent(found.misfit)}): the law "
+            "does not describe these data; look at single groups (--by), at what varies (--vary), at the regions below"
         )
     if law in ("single", "joint"):
         yield from _pruned(found)
+    else:
+        yield from _plain(found)
     if found.agreed < max(2, found.starts // 4) and found.starts > 2:
         yield (
             f"only {found.agreed} of {found.starts} starts reached the best minimum: there are others nearly as good, "
             "so try more starts (--starts) or fix a parameter"
         )
+    for name, column in EXPONENTS.items():
+        if name not in found.free and found.parameters.get(name) == 0 and found.levels.get(column) == 1:
+            yield f"all networks are of one {column}: nothing is known of others"
     for name in found.free:
         if name in EXPONENTS and found.levels.get(EXPONENTS[name], 0) == 2:
             column = EXPONENTS[name]
@@ -86,6 +100,17 @@ def warnings(law: str, found: Evidence) -> Iterator[str]:
             f"{counted(found.above_chance, 'point')} above the error of guessing ({number(found.chance)}): nothing was "
             "learned there; leave them out with --filter better-than-chance"
         )
+
+
+def _plain(found: Evidence) -> Iterator[str]:
+    """Say of other laws which parameters are not told."""
+    for name, side in found.bound.items():
+        value = number(found.parameters[name])
+        where = "upper" if side > 0 else "lower"
+        yield f"{name} is at its {where} bound {value}: measure more sizes and examples, or fix it"
+    told = [name for name in found.untold if name not in found.bound]
+    if told:
+        yield f"the data do not tell {listed(told)}: measure more sizes and examples, or fix one with --fix"
 
 
 def _pruned(found: Evidence) -> Iterator[str]:

@@ -37,8 +37,8 @@ class Table:
     notes
         What was decided while reading that the user may want to know.
     unpruned_rows
-        How many rows each row's `unpruned_error` is a mean of, 0 where it was given; None where there is no such column.
-        Conditions may leave those rows out of the table, but not what came of them.
+        How many rows each row's `unpruned_error` is a mean of, 0 where it was given; None where there is no such
+        column. Conditions may leave those rows out of the table, but not what came of them.
     """
 
     columns: Mapping[str, Array]
