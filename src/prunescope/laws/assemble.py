@@ -265,7 +265,9 @@ def _dips(task: Task) -> Numbers:
         # Points of one cell stand in the order of their densities, so neighbours are windows along the row.
         repeats = np.where(pruned[lone], side_by_side.taken(task.groups, "repeats")[lone], 0).astype(np.float64)
         counts, totals = _windows(repeats), _windows(repeats * ratio[lone])
-        noise = np.minimum(task.noise, _roughness(points.error, pruned))
+        # Without replicates the noise is taken from the residuals, which a dip is part of, or from neighbours, if smaller.
+        alone = np.array([each is None for each in task.seed_noise])
+        noise = np.where(alone, np.minimum(task.noise, _roughness(points.error, pruned)), task.noise)
         found[lone] = _clear_dip(counts, totals, noise[lone][:, None])
     for row in np.flatnonzero(low & (side_by_side.cells > 1)).tolist():
         found[row] = _dip(task.groups[row], task.noise[row])
