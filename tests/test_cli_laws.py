@@ -144,3 +144,20 @@ def test_a_table_too_small_for_trials_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "small.csv", {"density": [1, 0.5], "error": [0.1, 0.2]})
     for command in ("compare", "sensitivity"):
         assert "must hold" in fails(2, command, path)
+
+
+def test_what_is_read_is_never_written_over(tmp_path: Path) -> None:
+    path, law = written(tmp_path / "mine.csv", curve(levels=12, noise=0.01)), str(tmp_path / "law.json")
+    assert "names a file that is read" in fails(2, "fit", path, "--law", "single", "--save", path)
+    works("fit", path, "--law", "single", "--save", law)
+    for target in (path, law):
+        assert "names a file that is read" in fails(2, "predict", law, path, "--out", target)
+    assert "no row fulfils --where" in fails(2, "fit", path, "--law", "single", "--where", "density > 1")
+
+
+def test_predictions_keep_the_users_own_columns(tmp_path: Path) -> None:
+    path, law, out = written(tmp_path / "mine.csv", curve(levels=12)), str(tmp_path / "law.json"), tmp_path / "new.csv"
+    works("fit", path, "--law", "single", "--save", law)
+    rows = written(tmp_path / "rows.csv", {"density": [0.1], "unpruned_error": [0.08], "low": [7]})
+    works("predict", law, rows, "--out", str(out))
+    assert out.read_text().splitlines()[0] == "density,unpruned_error,low,predicted,predicted_low,high,law_low,law_high"

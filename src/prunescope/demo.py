@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from prunescope.errors import InputError, PrunescopeError
+from prunescope.laws import JointLaw
 from prunescope.spec import effort, read_study
 from prunescope.table import read_table, write_table
 
@@ -24,7 +25,7 @@ def _refuse_to_replace(folder: Path) -> None:
 
 
 def walk(folder: Path, say: Callable[[str], None]) -> None:
-    """Plan a study, check and query a table, write it in two formats, and show what a faulty file is told."""
+    """Plan a study, check and query a table, write it in two formats, show what a faulty file is told, fit a law."""
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_to_replace(folder)
     study = read_study("digits")
@@ -63,4 +64,9 @@ def walk(folder: Path, say: Callable[[str], None]) -> None:
         read_table(faulty)
     except InputError as told:
         say("\n".join(f"   {line}" for line in str(told).splitlines()))
-    say(f"\nAll files are in {folder}. Next: prunescope plan, prunescope table --help, docs/table.md")
+    law = JointLaw(intervals="quick").fit(sample)
+    say(f"\n6. One law tells every member's error at every density: prunescope fit {sample} --law joint")
+    say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
+    new = {"depth": [26], "width": [1.0], "density": [0.1], "unpruned_error": [0.08]}
+    say(f"   so depth 26, never trained, at density 0.1: error {law.predict(new)[0]:.4f} after 0.08 unpruned")
+    say(f"\nAll files are in {folder}. Next: prunescope fit --help, prunescope plan, docs/laws.md")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prunescope.errors import InputError
-from prunescope.laws import DenseLaw, JointLaw, SingleLaw, dense_error, joint_error, load_law
+from prunescope.laws import DenseLaw, JointLaw, SingleLaw, dense_error, joint_error, load_law, single_error
 from prunescope.laws.compare import compare
 from prunescope.laws.kinds import JOINT
 from prunescope.laws.points import dense_sample, sample
@@ -196,3 +196,22 @@ def test_names_given_as_one_text_are_refused() -> None:
     for wrong in (SingleLaw(by="depth"), SingleLaw(filters="connected"), SingleLaw(fix="eps_up=1")):  # type: ignore[arg-type]
         with pytest.raises(InputError, match=r"must be a list of names|must map names"):
             wrong.fit(curve())
+
+
+def test_predictions_for_one_network_hold_the_law_within_and_beyond_what_was_measured() -> None:
+    density, held = np.array([0.5, 0.2, 0.1, 0.05, 0.005]), []
+    for seed in range(40):
+        columns = curve(noise=0.034, levels=12, replicates=3, seed=seed, known=False, p=0.03)
+        unpruned = columns["error"][columns["density"] == 1].mean()
+        told = SingleLaw().fit(columns).predictions({"density": density, "unpruned_error": np.full(5, unpruned)})
+        wanted = single_error(0.08, density, 0.8, 1.5, 0.03)
+        held.append((told.law_low <= wanted) & (wanted <= told.law_high))
+    assert 0.75 <= np.mean(held) <= 0.98, np.mean(held, axis=0)
+
+
+def test_a_text_that_names_each_network_makes_no_groups_of_a_family() -> None:
+    columns = rows_of([8, 14, 20, 26], [1, 2, 0.5, 1])
+    columns["model"] = np.repeat(np.array(["a", "b", "c", "d"], object), 25)
+    found = sample(read_table(columns), joint=True)
+    assert found.by == ()
+    assert any("names single networks" in words for words in found.notes)

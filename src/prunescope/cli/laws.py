@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +47,7 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any
 
     Errors and deviations are fractions; mu and sigma are mean and standard deviation of (predicted - error) / error.
     """
+    _refuse_to_replace("--save", save, source)
     rows = rows_of(source, settings.pop("where"))
     law = estimator(kind, settings)
     with counting("fitting") as step:
@@ -86,6 +89,7 @@ def predict(
 
     if (source is None) == (not at):
         raise click.UsageError("give a TABLE of networks, or --at, and not both")
+    _refuse_to_replace("--out", out, law, source, dense_law)
     members = read_table(source, needed=("density",)) if source is not None else _members(at)
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
@@ -111,6 +115,14 @@ def predict(
         click.echo("\n".join(aligned(answer.take(np.arange(min(40, len(answer)))))))
         if len(answer) > 40:
             click.echo(f"... and {len(answer) - 40:,} more; --out FILE writes all")
+
+
+def _refuse_to_replace(option: str, target: str | None, *sources: str | None) -> None:
+    """Leave alone what is read."""
+    if target is not None and any(
+        each is not None and Path(each).resolve() == Path(target).resolve() for each in sources
+    ):
+        raise click.UsageError(f"{option} names a file that is read; name another")
 
 
 def _members(at: Sequence[str]) -> dict[str, list[Any]]:
@@ -155,13 +167,16 @@ def _show_one(found: Fit) -> None:
     click.echo(printable(f"{found.law} law{f' of {group}' if group else ''}: {sizes}"))
     for name, value in found.parameters.items():
         if name in found.fixed:
-            told = "given"
+            told = "left out, or does not vary" if value == 0 else "given"
         elif (interval := found.intervals[name]) is not None:
             told = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
             told = "not told by the data" if found.intervals_by != "not asked for" else ""
         click.echo(f"  {name:9}{number(value):>10}  {told:24}{PARAMETERS[name].meaning}")
-    seeds = f"; seeds alone {percent(found.seed_noise)} between single networks" if found.seed_noise is not None else ""
+    seeds = ""
+    if found.seed_noise is not None:
+        explained = found.seed_noise / math.sqrt(found.ladders / found.cells)
+        seeds = f"; seeds explain {percent(explained)} ({percent(found.seed_noise)} between single networks)"
     click.echo(f"  deviation: mu {percent(found.mean_deviation)}, sigma {percent(found.std_deviation)}{seeds}")
     for region in found.regions:
         if region.mean is not None and region.std is not None:
@@ -211,7 +226,8 @@ def _show_many(fits: Sequence[Fit]) -> None:
     worst = max(fits, key=lambda fit: fit.std_deviation)
     click.echo(
         f"\n{len(fits):,} fits: |mu| at most {100 * max(abs(fit.mean_deviation) for fit in fits):.2f} %, sigma at most "
-        f"{100 * worst.std_deviation:.2f} %; ? is a parameter that the data do not tell"
+        f"{100 * worst.std_deviation:.2f} % ({printable(group_words({name: worst.group[name] for name in varied}))}); "
+        "? is a parameter that the data do not tell"
     )
     for place, kind in enumerate(kinds):
         having = [words for fit in fits for words in fit.warnings if _kind(words) == kind]

@@ -52,6 +52,8 @@ def rows_of(source: str, where: Sequence[str]) -> Table:
         note(words)
     for condition in where:
         rows = rows.where(condition)
+        if not len(rows):
+            raise click.UsageError(f"no row fulfils --where {condition!r}")
     return rows
 
 

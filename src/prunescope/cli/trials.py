@@ -142,16 +142,22 @@ def _sizes(group: Measured, networks: str | None, configurations: str | None) ->
 
 def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[Measured]]:
     """Return whether the law is joint, and the groups that can be fitted."""
+    import numpy as np
+
     from prunescope.errors import Fault, InputError
-    from prunescope.laws.points import sample
+    from prunescope.laws.points import Sample, sample
 
     rows = rows_of(source, settings["where"])
     by = names_in(settings["by"])
-    joint = kind == "joint" or (
-        kind is None and any(name in rows and len(set(rows[name].tolist())) > 1 for name in ("depth", "width"))
-    )
     keep = settings["replicates"] == "keep"
-    found = sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
+
+    def grouped(joint: bool) -> Sample:
+        return sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
+
+    joint = kind == "joint"
+    if kind is None:
+        joint = any(np.ptp(each.depth) > 0 or np.ptp(each.width) > 0 for each in grouped(True).groups)
+    found = grouped(joint)
     for words in found.notes:
         note(words)
     least = 5 if joint else 3

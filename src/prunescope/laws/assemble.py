@@ -178,6 +178,7 @@ def assembled(task: Task, found: Found, known: Sequence[Known]) -> list[Fit]:
                 convergence=Convergence(evidence.converged, found.starts, evidence.agreed),
                 warnings=tuple(told),
                 draws=unsure.draws,
+                shifts=np.zeros(len(unsure.draws)) if unsure.shifts is None else unsure.shifts,
                 spread=tuple(spread[row]),
             )
         )
@@ -265,7 +266,7 @@ def _dips(task: Task) -> Numbers:
         # Points of one cell stand in the order of their densities, so neighbours are windows along the row.
         repeats = np.where(pruned[lone], side_by_side.taken(task.groups, "repeats")[lone], 0).astype(np.float64)
         counts, totals = _windows(repeats), _windows(repeats * ratio[lone])
-        # Without replicates the noise is taken from the residuals, which a dip is part of, or from neighbours, if smaller.
+        # Without replicates, residuals tell the noise, which a dip is part of, or neighbours do, if they tell less.
         alone = np.array([each is None for each in task.seed_noise])
         noise = np.where(alone, np.minimum(task.noise, _roughness(points.error, pruned)), task.noise)
         found[lone] = _clear_dip(counts, totals, noise[lone][:, None])

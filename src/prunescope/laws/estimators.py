@@ -216,7 +216,7 @@ class Estimator:
 
     def _columns(self) -> tuple[str, ...]:
         """Return the columns that a prediction needs, beside density and unpruned error."""
-        return (*self._telling(), "unpruned_error")
+        return (*self._telling(), "density", "unpruned_error")
 
     def _telling(self) -> tuple[str, ...]:
         """Return the grouping columns in which the fits differ."""
@@ -401,7 +401,7 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
     """Predict every row by the fit of its group."""
     parts = np.full((5, len(rows)), np.nan)
     # A column that all fits share need not be repeated; where it is, it must agree.
-    by = [name for name in law.by_ if name in rows.columns]
+    by = [name for name in law.by_ if name in rows.given]
     texts = {name for name in by if any(isinstance(fit.group[name], str) for fit in law.fits_)}
     values = {name: [plain(each) for each in rows[name].tolist()] for name in by}
     for name in texts:

@@ -198,6 +198,11 @@ def curvature(form: Pruned, problem: Freed, found: FreedSolved) -> Numbers:
     return at.curve - (at.mixed / at.own[:, None, :]) @ at.mixed.transpose(0, 2, 1)
 
 
+def firmness(form: Pruned, problem: Freed, found: FreedSolved) -> Numbers:
+    """Return the curvature by each plateau, ``[fits, cells]``: the parameters given, how firmly the points hold it."""
+    return _normal(form, problem, found.theta, found.plateaus, None).own
+
+
 @dataclass(frozen=True)
 class _Normal:
     """Normal equations with the plateaus on their own diagonal."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from prunescope.errors import counted
 from prunescope.laws.batch import PLAIN, Numbers, Pruned
 from prunescope.laws.draws import normal_draws, plausible_draws
-from prunescope.laws.freed import Freed, FreedSolved, curvature, free_plateaus, solve_freed
+from prunescope.laws.freed import Freed, FreedSolved, curvature, firmness, free_plateaus, solve_freed
 from prunescope.laws.kinds import AT_BOUND, Box, Law
 from prunescope.laws.measured import Measured, Padded
 from prunescope.laws.profile import Profile, profile
@@ -56,6 +56,8 @@ class Uncertainty:
         Coordinates about as likely as the best, for predictions.
     freed
         The estimate with unknown plateaus; None where it was not made.
+    shifts
+        How far, with each draw, a lone cell's plateau lies above its unpruned error, in logarithms; None is nowhere.
     """
 
     low: Numbers
@@ -64,6 +66,7 @@ class Uncertainty:
     by: str
     draws: Numbers
     freed: Numbers | None = None
+    shifts: Numbers | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,7 @@ def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor:
 
 def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> list[Uncertainty]:
     found = _profile(task, form, rows, best, 1.0, best.freedom)
+    firm = firmness(form, best.problem, best.solved)
     done = []
     for place, row in enumerate(rows):
         told = _told(task, row, found.low[place], found.high[place], found.open_low[place], found.open_high[place])
@@ -215,11 +219,16 @@ def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> lis
         own = best.problem.fits(slice(place, place + 1))
         plateaus = best.solved.plateaus[place : place + 1]
 
-        def costs_of(proposed: Numbers, own: Freed = own, plateaus: Numbers = plateaus) -> Numbers:
-            shared = own if own.points.error.ndim == 1 else own.fits(np.zeros(len(proposed), np.int64))
-            return solve_freed(form, shared, proposed, proposed, proposed, plateaus).cost
+        measured = own.measured.ravel()[0] if task.groups[row].cells == 1 else None
 
-        draws = plausible_draws(
+        def costs_of(
+            proposed: Numbers, own: Freed = own, plateaus: Numbers = plateaus, measured: float | None = measured
+        ) -> tuple[Numbers, Numbers]:
+            shared = own if own.points.error.ndim == 1 else own.fits(np.zeros(len(proposed), np.int64))
+            found = solve_freed(form, shared, proposed, proposed, proposed, plateaus)
+            return found.cost, np.zeros(len(proposed)) if measured is None else found.plateaus[:, 0] - measured
+
+        draws, shifts = plausible_draws(
             costs_of,
             best.solved.theta[place],
             float(best.solved.cost[place]),
@@ -229,8 +238,12 @@ def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> lis
             task.where.of(row),
             task.seed,
         )
+        if task.groups[row].cells == 1:
+            # Given the parameters, a plateau is still only as sure as its points make it.
+            loose = np.sqrt(best.variance[place] / firm[place, 0])
+            shifts = shifts + loose * np.random.default_rng(task.seed).standard_normal(len(shifts))
         by = f"profile of the sum of squares ({counted(task.groups[row].cells, 'configuration')}: too few to resample)"
-        done.append(Uncertainty(found.low[place], found.high[place], told, by, draws, best.solved.theta[place]))
+        done.append(Uncertainty(found.low[place], found.high[place], told, by, draws, best.solved.theta[place], shifts))
     return done
 
 

@@ -77,7 +77,11 @@ def sample(
     identity, own = identity_columns(rows)
     if by is None:
         chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
-        if own:
+        without = tuple(name for name in chosen if name not in own)
+        if own and joint and not _families(rows, chosen) and _families(rows, without):
+            notes.append(f"{listed(own)} names single networks and makes no groups; --by groups by it all the same")
+            chosen = without
+        elif own:
             notes.append(f"each {listed(own)} is fitted by itself; --by names other columns to group by")
     else:
         chosen = _all_known(rows, by)
@@ -113,6 +117,7 @@ class Members:
 
     source: str
     columns: Mapping[str, NDArray[Any]]
+    given: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.columns["density"])
@@ -142,7 +147,7 @@ def members(
     fill
         Gives the unpruned errors where the table does not know them; None refuses then.
     """
-    table = read_table(source, needed=("density",))
+    table = read_table(source, needed=("density",) if "density" in needed else ())
     faults = [
         Fault(f"column {name!r}", "must be there to predict", hint=nearest(name, list(table)))
         for name in needed
@@ -151,20 +156,28 @@ def members(
     if faults:
         raise InputError(table.source, faults)
     columns = dict(table.columns)
-    for name in EXPLAINED:
+    for name in (*EXPLAINED, "density"):
         columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
-    found = Members(table.source, columns)
+    found = Members(table.source, columns, frozenset(table))
     given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
     columns["unpruned_error"] = given
     unknown = ~(given > 0)
     if unknown.any() and "unpruned_error" in needed:
         if fill is None:
-            rows = f"rows {listed(np.flatnonzero(unknown) + 1, 4)}"
+            rows = f"row{'s' if unknown.sum() > 1 else ''} {listed(np.flatnonzero(unknown) + 1, 4)}"
             hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
             fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
             raise InputError(table.source, [fault])
         columns["unpruned_error"] = np.where(unknown, fill(found), given)
     return found
+
+
+def _families(table: Table, by: Sequence[str]) -> bool:
+    """Whether some group holds members of different depth, width or examples."""
+    explained = [name for name in EXPLAINED if name in table]
+    groups = group_codes(table.columns, by)
+    members = group_codes({"group": groups, **table.columns}, ["group", *explained])
+    return len(np.unique(members)) > len(np.unique(groups))
 
 
 def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,7 +55,9 @@ def predicted(
         size = max(1, BLOCK // len(fit.draws))
         for first in range(0, count, size):
             part = slice(first, first + size)
-            drawn = law.form.evaluate(fit.draws, points.part(part))[0]
+            own = points.part(part)
+            shifted = replace(own, unpruned=own.unpruned + fit.shifts[:, None])
+            drawn = law.form.evaluate(fit.draws, shifted)[0]
             low[part], high[part] = np.quantile(drawn, [tail, 1 - tail], axis=0)
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
     scatter = normal_reach(level) * _scatter(fit, best, points)

@@ -95,6 +95,9 @@ class Fit:
         What the data cannot tell, each with what to do about it.
     draws
         Coordinates that the data are about as happy with as with the best, for predictions ``[draws, coordinates]``.
+    shifts
+        How far the low plateau lies above the unpruned error with each draw, in logarithms: of one network measured,
+        more is known than its unpruned error.
     spread
         Standard deviation of ``log(e / e_hat)`` of single networks, over plateau, power law and saturation.
     """
@@ -119,6 +122,7 @@ class Fit:
     convergence: Convergence
     warnings: tuple[str, ...]
     draws: Numbers = field(repr=False, compare=False)
+    shifts: Numbers = field(repr=False, compare=False)
     spread: tuple[float, float, float] = field(repr=False)
 
     @property
@@ -154,7 +158,8 @@ class Fit:
 
     def saved(self) -> dict[str, Any]:
         """Return everything, unrounded, so that `restored` gives the same fit back."""
-        return {**self.to_dict(), "draws": self.draws.tolist(), "spread": list(self.spread)}
+        exact = {"draws": self.draws.tolist(), "shifts": self.shifts.tolist(), "spread": list(self.spread)}
+        return {**self.to_dict(), **exact}
 
     @staticmethod
     def restored(content: Mapping[str, Any]) -> Fit:
@@ -170,6 +175,7 @@ class Fit:
                 "regions": tuple(Region(**region) for region in rest["regions"]),
                 "warnings": tuple(rest["warnings"]),
                 "draws": np.array(rest["draws"], np.float64).reshape(-1, len(rest["parameters"])),
+                "shifts": np.array(rest["shifts"], np.float64),
                 "spread": tuple(rest["spread"]),
             },
             convergence=convergence,
