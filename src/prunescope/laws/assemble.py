@@ -245,7 +245,9 @@ def _regions(counts: Sequence[int], means: Sequence[float], stds: Sequence[float
 
 def _misfit(sigma: float, seed_noise: float | None, group: Measured) -> float | None:
     """Return what seeds would explain of sigma, where that is far less; None where they explain it."""
-    explained = MISFIT / MISFIT_TIMES if seed_noise is None else seed_noise / math.sqrt(float(np.mean(group.repeats)))
+    explained = (
+        MISFIT / MISFIT_TIMES if seed_noise is None else seed_noise / math.sqrt(len(group.row_error) / len(group))
+    )
     return explained if sigma > max(MISFIT, MISFIT_TIMES * explained) else None
 
 
@@ -283,9 +285,8 @@ def _roughness(log_error: Numbers, pruned: NDArray[np.bool_]) -> Numbers:
     whole = pruned[:, :-2] & pruned[:, 1:-1] & pruned[:, 2:]
     counts = whole.sum(axis=1)
     # The median withstands the few places where a curve truly bends; 1.4826 makes it a standard deviation.
-    middle = np.array(
-        [np.median(np.abs(row[use])) if use.any() else np.inf for row, use in zip(bend, whole, strict=True)]
-    )
+    ordered = np.sort(np.where(whole, np.abs(bend), np.inf), axis=1)
+    middle = ordered[np.arange(len(ordered)), np.maximum(counts - 1, 0) // 2]
     return np.where(counts > 2, 1.4826 * middle / np.sqrt(6), np.inf)
 
 
