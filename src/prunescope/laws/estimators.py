@@ -361,8 +361,8 @@ class DenseLaw(Estimator):
     Parameters
     ----------
     by, fix, classes, level, intervals, draws, starts, seed
-        As for `JointLaw`; the parameters are ``eps_0, a, alpha, b, beta, c``, and with ``classes`` known ``eps_0`` is
-        given: the error of guessing.
+        As for `JointLaw`; the parameters are ``eps_0, a, alpha, b, beta, c``, and with ``classes`` given ``eps_0`` is
+        the error of guessing.
     """
 
     _law = DENSE

@@ -36,8 +36,8 @@ class Options:
     level
         Probability that an interval is meant to hold the truth.
     intervals
-        ``"auto"`` resamples unless that takes too long, ``"resampled"`` always does, ``"quick"`` never, ``"none"``
-        gives no intervals.
+        ``"auto"`` does what the data allow (`intervals`) unless that takes too long, ``"resampled"`` however long,
+        ``"quick"`` takes the linear ones, ``"none"`` gives none.
     draws
         How many resamples.
     """

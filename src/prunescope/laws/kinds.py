@@ -29,8 +29,6 @@ class Law:
         Its form over batches.
     family
         Whether it has exponents of depth and width.
-    needs
-        Distinct points below which a group is refused, beyond the free parameters.
     """
 
     name: str
@@ -57,11 +55,6 @@ class Box:
 
     low: Numbers
     high: Numbers
-
-    @property
-    def free(self) -> NDArray[np.bool_]:
-        """Which coordinates are free in all groups."""
-        return np.asarray((self.low < self.high).any(axis=0))
 
     def of(self, group: int) -> Box:
         """Return the box of one group."""

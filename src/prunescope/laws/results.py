@@ -23,7 +23,7 @@ class Region:
     ----------
     name
         ``plateau`` (the error is about that of the unpruned network), ``power law``, or ``saturation`` (the high
-        plateau); `words.regions` says where they end.
+        plateau); `assemble.region_of` says where they end.
     mean, std
         Of the relative deviation; None where there are no points.
     """
