@@ -7,7 +7,7 @@ gathers all faults of one source, so that a user repairs a file once and not fau
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MOST_SHOWN = 50
@@ -107,6 +107,11 @@ def listed(items: Iterable[object], most: int = 8) -> str:
     if len(words) > most + 1:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
     return ", ".join(words)
+
+
+def named(values: Mapping[str, object]) -> str:
+    """Write ``depth 20, width 1``."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def printable(text: str) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, estimator, group_words, rows_of
+from prunescope.cli.options import CHOICE, JSON, SEED, estimator, rows_of
 from prunescope.cli.show import counting, note, print_json
-from prunescope.errors import counted, printable
+from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
     from prunescope.laws import Fit
@@ -56,7 +56,7 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any
         note(words)
     for refused in law.refused_:
         if not refused.trivial:
-            note(f"not fitted: {group_words(refused.group) or 'the table'}: {refused.why}")
+            note(f"not fitted: {named(refused.group) or 'the table'}: {refused.why}")
     if save is not None:
         law.save(save)
         note(f"wrote {save}")
@@ -94,9 +94,7 @@ def predict(
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
     found = fitted.predictions(members, level, dense)
-    columns = {
-        **(members.columns if isinstance(members, Table) else members),
-    }
+    columns = dict(members.columns if isinstance(members, Table) else members)
     answers = {
         "predicted": found.error,
         **{name: getattr(found, name) for name in ("low", "high", "law_low", "law_high")},
@@ -159,11 +157,12 @@ def _array(values: Any) -> Any:
 
 def _show_one(found: Fit) -> None:
     from prunescope.laws.forms import PARAMETERS
+    from prunescope.laws.intervals import NOT_ASKED
     from prunescope.laws.results import number, percent
 
     ladders = f"{counted(found.ladders, 'ladder')} of {counted(found.cells, 'configuration')}"
     sizes = f"{counted(found.points, 'point')}, {ladders}"
-    group = group_words(found.group)
+    group = named(found.group)
     click.echo(printable(f"{found.law} law{f' of {group}' if group else ''}: {sizes}"))
     for name, value in found.parameters.items():
         if name in found.fixed:
@@ -171,7 +170,7 @@ def _show_one(found: Fit) -> None:
         elif (interval := found.intervals[name]) is not None:
             told = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
-            told = "not told by the data" if found.intervals_by != "not asked for" else ""
+            told = "not told by the data" if found.intervals_by != NOT_ASKED else ""
         click.echo(f"  {name:9}{number(value):>10}  {told:24}{PARAMETERS[name].meaning}")
     seeds = ""
     if found.seed_noise is not None:
@@ -197,7 +196,7 @@ def _show_many(fits: Sequence[Fit]) -> None:
     varied = [name for name in fits[0].group if len({fit.group[name] for fit in fits}) > 1]
     shared = {name: value for name, value in fits[0].group.items() if name not in varied}
     if shared:
-        click.echo(printable(f"in every group: {group_words(shared)}"))
+        click.echo(printable(f"in every group: {named(shared)}"))
 
     def told(found: Fit, name: str) -> str:
         interval = found.intervals.get(name)
@@ -210,14 +209,21 @@ def _show_many(fits: Sequence[Fit]) -> None:
         )
         return number(found.parameters[name]) + around
 
-    kinds = list(dict.fromkeys(words for fit in fits for words in map(_kind, fit.warnings)))
+    kinds: dict[str, list[str]] = {}
+    marks: list[list[str]] = []
+    for each in fits:
+        own = [_kind(words) for words in each.warnings]
+        for kind, words in zip(own, each.warnings, strict=True):
+            kinds.setdefault(kind, []).append(words)
+        marks.append(own)
+    numbers = {kind: str(place + 1) for place, kind in enumerate(kinds)}
     columns: dict[str, list[Any]] = {name: [fit.group[name] for fit in fits] for name in varied}
     columns |= {name: [told(fit, name) for fit in fits] for name in fits[0].parameters}
     columns |= {
         "points": [fit.points for fit in fits],
         "mu, %": [f"{100 * fit.mean_deviation:.2f}" for fit in fits],
         "sigma, %": [f"{100 * fit.std_deviation:.2f}" for fit in fits],
-        "notes": [" ".join(str(kinds.index(each) + 1) for each in map(_kind, fit.warnings)) for fit in fits],
+        "notes": [" ".join(numbers[kind] for kind in own) for own in marks],
     }
     shown = Table({name: _array(values) for name, values in columns.items()})
     click.echo("\n".join(aligned(shown.take(np.arange(min(200, len(fits)))))))
@@ -226,12 +232,11 @@ def _show_many(fits: Sequence[Fit]) -> None:
     worst = max(fits, key=lambda fit: fit.std_deviation)
     click.echo(
         f"\n{len(fits):,} fits: |mu| at most {100 * max(abs(fit.mean_deviation) for fit in fits):.2f} %, sigma at most "
-        f"{100 * worst.std_deviation:.2f} % ({printable(group_words({name: worst.group[name] for name in varied}))}); "
+        f"{100 * worst.std_deviation:.2f} % ({printable(named({name: worst.group[name] for name in varied}))}); "
         "? is a parameter that the data do not tell"
     )
-    for place, kind in enumerate(kinds):
-        having = [words for fit in fits for words in fit.warnings if _kind(words) == kind]
-        click.echo(_wrapped(f"{place + 1}: {counted(len(having), 'fit')}, such as: {having[0]}", "", "   "))
+    for kind, having in kinds.items():
+        click.echo(_wrapped(f"{numbers[kind]}: {counted(len(having), 'fit')}, such as: {having[0]}", "", "   "))
 
 
 def _wrapped(words: str, first: str, further: str) -> str:

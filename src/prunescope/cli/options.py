@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,8 +97,3 @@ def fixed_in(words: Sequence[str]) -> dict[str, float]:
         if not equals:
             raise click.UsageError(f"--fix must be NAME=VALUE, such as eps_up=0.9; found {each!r}")
     return found
-
-
-def group_words(group: Mapping[str, Any]) -> str:
-    """Write what a group has in common."""
-    return ", ".join(f"{name} {value}" for name, value in group.items())

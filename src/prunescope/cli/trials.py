@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, group_words, names_in, rows_of
+from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, names_in, rows_of
 from prunescope.cli.show import counting, note, print_json
-from prunescope.errors import counted, printable
+from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
     from prunescope.laws.measured import Measured
@@ -47,7 +47,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
         noise = seeds(group).std
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
-        click.echo(printable(f"{group_words(group.key) or 'the table'}: {sizes}{beside}"))
+        click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))
         wide = max(len(each.form) for each in many)
         click.echo(f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'extrapolated':>18}")
         for each in many:
@@ -107,9 +107,7 @@ def sensitivity(
         return
     for each in found:
         goal = sigma if sigma is not None else each.sigma + 0.01
-        click.echo(
-            printable(f"{group_words(each.group) or 'the table'}: {each.points} points, {each.cells} configurations")
-        )
+        click.echo(printable(f"{named(each.group) or 'the table'}: {each.points} points, {each.cells} configurations"))
         click.echo(f"  fitted to all: mu {100 * each.mu:.2f} %, sigma {100 * each.sigma:.2f} %")
         for number, rows in each.experiments.items():
             click.echo(f"\n  Experiment {number}: {EXPERIMENTS[number]}; {each.repeats} draws of each size")
@@ -165,7 +163,7 @@ def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bo
     able = [group for group in able if int((group.density < 1).sum()) >= least]
     for group in found.groups:
         if (group.density < 1).any() and not any(group is each for each in able):
-            note(f"left out: {group_words(group.key)}: fewer than {least} pruned points or 3 densities")
+            note(f"left out: {named(group.key)}: fewer than {least} pruned points or 3 densities")
     if not able:
         must = f"must hold {least} pruned points and 3 densities below 1, or more"
         raise InputError(rows.source, [Fault("a group", must, "none that does")])

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, PrunescopeError, clipped, counted, listed, nearest
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, counted, listed, named, nearest
 from prunescope.laws.batch import Numbers
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.kinds import DENSE, JOINT, SINGLE, Law
@@ -23,6 +23,7 @@ from prunescope.laws.points import Sample, dense_sample, members, plain, read_fo
 from prunescope.laws.predict import Prediction, predicted
 from prunescope.laws.results import Fit, Intervals, Refused
 from prunescope.laws.settings import setting_faults
+from prunescope.table import Table
 
 # The column that a dense law takes for the size of a network; without it, depth * width^2 is.
 COUNTED = "prunable"
@@ -222,8 +223,16 @@ class Estimator:
         """Return the grouping columns in which the fits differ."""
         return tuple(name for name in self.by_ if len({fit.group[name] for fit in self.fits_}) > 1)
 
-    def _sample(self, rows: Any) -> Sample:
-        raise NotImplementedError
+    def _sample(self, rows: Table) -> Sample:
+        settings = self.get_params()
+        return sample(
+            rows,
+            self._law.family,
+            settings["by"],
+            keep_replicates=settings["replicates"] == "keep",
+            classes=settings["classes"],
+            filters=settings["filters"],
+        )
 
     def _options(self) -> Options:
         settings = self.get_params()
@@ -281,17 +290,6 @@ class SingleLaw(Estimator):
         self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
         self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
 
-    def _sample(self, rows: Any) -> Sample:
-        keep = self.replicates == "keep"
-        return sample(
-            rows,
-            False,
-            self.by,
-            keep_replicates=keep,
-            classes=self.classes,
-            filters=self.filters,
-        )
-
 
 class JointLaw(Estimator):
     """Eq. 2, fitted to all members of a family at once.
@@ -325,17 +323,6 @@ class JointLaw(Estimator):
         self.vary = vary
         self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
         self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
-
-    def _sample(self, rows: Any) -> Sample:
-        keep = self.replicates == "keep"
-        return sample(
-            rows,
-            True,
-            self.by,
-            keep_replicates=keep,
-            classes=self.classes,
-            filters=self.filters,
-        )
 
     def _check_groups(self, groups: Sequence[Measured]) -> None:
         faults = []
@@ -382,7 +369,7 @@ class DenseLaw(Estimator):
         self.by, self.fix, self.classes = by, fix, classes
         self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
 
-    def _sample(self, rows: Any) -> Sample:
+    def _sample(self, rows: Table) -> Sample:
         return dense_sample(rows, self.by, classes=self.classes)
 
     def _options(self) -> Options:
@@ -433,7 +420,7 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
 
 
 def _named(group: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in group.items()) or "the table"
+    return named(group) or "the table"
 
 
 def _digest(groups: Sequence[Measured]) -> str:

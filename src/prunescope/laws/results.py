@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prunescope.errors import named
 from prunescope.laws.batch import Numbers
 
 Interval = tuple[float, float]
@@ -185,8 +186,7 @@ class Fit:
         lines = [f"{name} = {number(value)}{self._interval(name)}" for name, value in self.parameters.items()]
         sizes = f"{self.points} points, {self.ladders} ladders"
         fit = f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
-        group = ", ".join(f"{name} {value}" for name, value in self.group.items())
-        head = f"{self.law} law{f' of {group}' if group else ''}"
+        head = f"{self.law} law{f' of {named(self.group)}' if self.group else ''}"
         return "\n".join([head, *(f"  {line}" for line in [*lines, fit, *self.warnings])])
 
     def _interval(self, name: str) -> str:

@@ -126,9 +126,8 @@ def _solve(
 
 
 def damped_step(at: Numbers, slope: Numbers, curve: Numbers, low: Numbers, high: Numbers, damping: Numbers) -> Numbers:
-    """Return a damped step of Gauss and Newton's that stays in the box."""
+    """Return a damped step of Gauss and Newton's that stays in the box; what is held there moves nothing else."""
     held = ((at <= low) & (slope > 0)) | ((at >= high) & (slope < 0)) | (low == high)
-    slope = np.where(held, 0.0, slope)
     scale = np.einsum("fii->fi", curve)
     largest = scale.max(axis=1, keepdims=True) + 1e-300
     scale = damping[:, None] * np.maximum(scale, 1e-12 * largest) + 1e-14 * largest

@@ -50,7 +50,6 @@ class Evidence:
     flat: Sequence[str]
     chance: float | None
     points: int
-    cells: int
     sparsest: float
     rise: float
     saturated: int
