@@ -1,0 +1,118 @@
+"""A dataset in memory: raw bytes, labels, and the mean and spread of the training pictures.
+
+Reading files is the business of the modules for each format; what every dataset must satisfy is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import Fault, InputError, listed
+from prunescope.spec.names import DATASETS
+
+# Values turned into float64 at a time: they stay in a core's cache, and are too few for BLAS to wake other cores for.
+_CHUNK = 8192
+
+
+class Part(NamedTuple):
+    """The training or the test part of a dataset: uint8 [n, channels, height, width] and int64 [n]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures and labels; all arrays are read-only and in C order.
+
+    Attributes
+    ----------
+    name
+        As a study names it.
+    train_images, test_images
+        uint8 [n, channels, height, width], the values of the makers' files.
+    train_labels, test_labels
+        int64 [n], 0 to ``classes - 1``.
+    classes
+        Number of classes.
+    mean, std
+        Per channel, of the raw values of the training pictures: a network's input is ``(value - mean) / std``.
+    """
+
+    name: str
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a picture."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+
+def assembled(name: str, train: Part, test: Part, source: str) -> Dataset:
+    """Return a dataset from its parts; refuse parts that cannot be this dataset, naming ``source``."""
+    faults = list(_faults(name, train, test))
+    if faults:
+        raise InputError(source, faults)
+    mean, std = moments(train.images)
+    if min(std) == 0:
+        raise InputError(source, [Fault("the training pictures", "must differ", f"one value only, {mean[0]:g}")])
+    train, test = frozen(train), frozen(test)
+    return Dataset(name, *train, *test, DATASETS[name].classes, mean, std)
+
+
+def frozen(part: Part) -> Part:
+    """Return a part that is in C order and read-only."""
+    images, labels = np.ascontiguousarray(part.images), np.ascontiguousarray(part.labels)
+    images.flags.writeable = labels.flags.writeable = False
+    return Part(images, labels)
+
+
+def _faults(name: str, train: Part, test: Part) -> Iterator[Fault]:
+    facts = DATASETS[name]
+    for words, part, count in (("training", train, facts.train), ("test", test, facts.test)):
+        if len(part.images) != count:
+            yield Fault(f"the {words} pictures", f"must be {count:,}", f"{len(part.images):,}")
+        if len(part.labels) != count:
+            yield Fault(f"the {words} labels", f"must be {count:,}", f"{len(part.labels):,}")
+        wrong = (part.labels < 0) | (part.labels >= facts.classes)
+        if wrong.any():
+            found = listed(np.unique(part.labels[wrong]).tolist(), 4)
+            yield Fault(f"the {words} labels", f"must be 0 to {facts.classes - 1}", found)
+    if train.images.shape[1:] != test.images.shape[1:]:
+        found = " and ".join(" x ".join(map(str, part.images.shape[1:])) for part in (train, test))
+        yield Fault("training and test pictures", "must have one shape", found)
+
+
+def moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of each channel's values.
+
+    Sums of integers below 2^53 are exact in float64, so chunks, order and machine change nothing.
+    """
+    count, channels = images.shape[:2]
+    flat = images.reshape(count, channels, -1)
+    size = flat.shape[2]
+    rows = max(1, _CHUNK // max(1, size))
+    buffer = np.empty((rows, size))
+    sums, squares = np.zeros(channels), np.zeros(channels)
+    for start in range(0, count, rows):
+        chunk = flat[start : start + rows]
+        for channel in range(channels):
+            np.copyto(buffer[: len(chunk)], chunk[:, channel])
+            values = buffer[: len(chunk)].reshape(-1)
+            sums[channel] += values.sum()
+            squares[channel] += values @ values
+    means = sums / (count * size)
+    spreads = np.sqrt(np.maximum(squares / (count * size) - means**2, 0.0))
+    return tuple(means.tolist()), tuple(spreads.tolist())

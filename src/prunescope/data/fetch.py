@@ -1,0 +1,51 @@
+"""Fetches the files of a dataset from its makers, each checked by SHA-256 before it is put in its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prunescope.data.layouts import VARIABLE
+from prunescope.data.sources import SOURCES
+from prunescope.errors import MissingPackageError, PrunescopeError, printable
+
+
+def fetch(dataset: str, folder: Path) -> None:
+    """Put the files of a dataset into a folder; what lies there already and is right stays."""
+    source = SOURCES[dataset]
+    names = ", ".join(source.sums)
+    try:
+        import pooch
+    except ImportError:
+        raise MissingPackageError(
+            f"fetching {dataset} needs pooch: pip install pooch\n"
+            f"Or name a folder that holds {names} with --data DIR or {VARIABLE}."
+        ) from None
+    reason = ""
+    for file, expected in source.sums.items():
+        for address in source.addresses:
+            try:
+                pooch.retrieve(address + file, f"sha256:{expected}", file, folder)
+                break
+            except (OSError, ValueError) as trouble:  # requests' errors are OSErrors; a wrong sum is a ValueError
+                reason = _short(trouble)
+        else:
+            raise PrunescopeError(
+                f"{dataset} could not be fetched from {' or '.join(source.addresses)}: {reason}\n"
+                f"Put {names} ({source.megabytes} MB) into {folder}, "
+                f"or name a folder that holds them with --data DIR or {VARIABLE}."
+            )
+
+
+def _short(trouble: Exception) -> str:
+    """Say in a few words what went wrong; what `requests` says of a failed connection runs over several lines."""
+    kind = type(trouble).__name__
+    if isinstance(trouble, ValueError) and "hash" in str(trouble):
+        return "what came is not the file that was published (its SHA-256 is another)"
+    response = getattr(trouble, "response", None)
+    if response is not None:
+        return f"the server answered {response.status_code}"
+    if "Timeout" in kind:
+        return "no answer in time"
+    if "Connection" in kind:
+        return "no connection"
+    return printable(str(trouble).splitlines()[0] if str(trouble) else kind)[:200]

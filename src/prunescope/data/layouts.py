@@ -1,0 +1,114 @@
+"""Where the files of a dataset are: the ways in which they are kept, and the folders in which each is looked for.
+
+What the files hold is the business of the modules that read them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunescope.data.dataset import Part
+from prunescope.errors import Fault, InputError, listed
+
+VARIABLE = "PRUNESCOPE_DATA"
+
+Read = Callable[[str, Mapping[str, Path]], tuple[Part, Part]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which the files of a dataset are kept.
+
+    Attributes
+    ----------
+    files
+        The names of the files that belong together.
+    read
+        Reads them: takes the dataset's name and the paths by file name, gives training and test part.
+    folders
+        Folders in which they usually lie, as archives and other libraries leave them.
+    gzipped
+        Whether each file may also have ``.gz`` at the end of its name.
+    """
+
+    files: tuple[str, ...]
+    read: Read
+    folders: tuple[str, ...] = ()
+    gzipped: bool = False
+
+    def present(self, folder: Path) -> dict[str, Path]:
+        """Return the files that are in a folder, by their names."""
+        found = {}
+        for file in self.files:
+            for name in (file, f"{file}.gz") if self.gzipped else (file,):
+                if (folder / name).is_file():
+                    found[file] = folder / name
+                    break
+        return found
+
+    def places(self, folder: Path, dataset: str) -> Iterator[Path]:
+        """Give the places to look in, first those below a folder with the dataset's own name."""
+        for base in (folder / dataset, folder):
+            yield from (base / usual for usual in self.folders)
+            yield base
+
+    def __str__(self) -> str:
+        names = f"{self.files[0]} to {self.files[-1]}" if len(self.files) > 4 else listed(self.files)
+        return f"{names} (or with .gz)" if self.gzipped else names
+
+
+@dataclass(frozen=True)
+class Found:
+    """A layout whose files are all there."""
+
+    layout: Layout
+    files: Mapping[str, Path]
+
+
+def cache_folder() -> Path:
+    """Return the folder that fetched files go to."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "prunescope" / "data"
+
+
+def data_folder(folder: str | Path | None) -> Path:
+    """Return the folder to look in: the one named, else that of PRUNESCOPE_DATA, else the cache folder."""
+    named = folder if folder is not None else os.environ.get(VARIABLE)
+    if not named:
+        return cache_folder()
+    path = Path(named).expanduser()
+    if not path.is_dir():
+        by = "" if folder is not None else f", which {VARIABLE} names,"
+        raise InputError(str(path), [Fault("the folder for data", f"{by} must be a folder".strip(", "))])
+    return path
+
+
+def find(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> Found | None:
+    """Return the first layout whose files are all in one place, in the order of folders."""
+    for folder in folders:
+        for layout in layouts:
+            for place in layout.places(folder, dataset):
+                files = layout.present(place)
+                if len(files) == len(layout.files):
+                    return Found(layout, files)
+    return None
+
+
+def missing(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> InputError:
+    """Return the error for a dataset that is nowhere: what was looked for, where, and how to get it."""
+    faults = []
+    for folder in folders:
+        for layout in layouts:
+            for place in dict.fromkeys(layout.places(folder, dataset)):
+                there = layout.present(place)
+                if there:
+                    absent = [file for file in layout.files if file not in there]
+                    faults.append(Fault(str(place), f"must also hold {listed(absent, 4)}", listed(there, 4)))
+    usual = dict.fromkeys(name for layout in layouts for name in (dataset, *layout.folders))
+    where = f"{' or '.join(map(str, folders))}, or a folder below called {listed(usual, 12)}"
+    must = f"must be in {where}: {'; or '.join(map(str, layouts))}"
+    hint = f"Name the folder that has them with --data DIR or {VARIABLE}, or let prunescope fetch them."
+    return InputError(f"dataset {dataset}", [*faults, Fault("its files", must, "none" if not faults else "", hint)])

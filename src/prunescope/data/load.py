@@ -1,0 +1,55 @@
+"""From a dataset's name to its arrays: finds its files, fetches them where they are missing, reads and checks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prunescope.data import mnist
+from prunescope.data.bundled import read_digits
+from prunescope.data.dataset import Dataset, assembled
+from prunescope.data.fetch import fetch as fetch_files
+from prunescope.data.layouts import Layout, cache_folder, data_folder, find, missing
+from prunescope.errors import Fault, InputError, clipped, nearest
+from prunescope.spec.names import DATASETS
+
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
+    "mnist": mnist.LAYOUTS["mnist"],
+    "fashion-mnist": mnist.LAYOUTS["fashion-mnist"],
+}
+
+
+def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> Dataset:
+    """Return a dataset by its name in a study.
+
+    Parameters
+    ----------
+    name
+        ``digits`` comes with prunescope; the others are read from their makers' files.
+    folder
+        Where those files are; without it the folder that PRUNESCOPE_DATA names, else the cache folder
+        (``~/.cache/prunescope/data``, or below XDG_CACHE_HOME).
+    fetch
+        Whether files that are not there may be taken from the cache folder, and fetched into it.
+    """
+    if name not in DATASETS:
+        fault = Fault("its name", f"must be one of {', '.join(DATASETS)}", clipped(name), nearest(name, DATASETS))
+        raise InputError("the dataset", [fault])
+    if name == "digits":
+        return assembled(name, *read_digits(), source="the digits that come with prunescope")
+    if name not in LAYOUTS:
+        known = ", ".join(("digits", *LAYOUTS))
+        fault = Fault("the dataset", f"must be one that prunescope trains on: {known}", name)
+        raise InputError(f"dataset {name}", [fault])
+    layouts, folders = LAYOUTS[name], [data_folder(folder)]
+    if fetch and cache_folder() not in folders:
+        folders.append(cache_folder())
+    found = find(name, layouts, folders)
+    if found is None:
+        if not fetch:
+            raise missing(name, layouts, folders)
+        fetch_files(name, cache_folder() / name)
+        found = find(name, layouts, [cache_folder()])
+        if found is None:
+            raise missing(name, layouts, [cache_folder()])
+    train, test = found.layout.read(name, found.files)
+    return assembled(name, train, test, source=str(next(iter(found.files.values())).parent))
