@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import Dataset, Part
 from prunescope.spec.names import DATASETS, DatasetFacts
 
 
@@ -43,3 +45,72 @@ def write_mnist(folder: Path, train: Part, test: Part, *, zipped: bool = False) 
         for name, array in (("images-idx3", part.images[:, 0]), ("labels-idx1", part.labels.astype(np.uint8))):
             path = folder / f"{kind}-{name}-ubyte{'.gz' if zipped else ''}"
             path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+
+
+def records(part: Part, labels: int) -> bytes:
+    """Return a binary batch of CIFAR: one label or, for CIFAR-100, a coarse one that misleads and the fine one."""
+    columns = [part.labels.astype(np.uint8)[:, None]]
+    if labels == 2:
+        columns.insert(0, columns[0] // 5 + 100)
+    return np.concatenate([*columns, part.images.reshape(len(part.labels), -1)], axis=1).tobytes()
+
+
+def pickled_by_python_2(entries: dict[str, NDArray[np.uint8] | list[int] | str]) -> bytes:
+    """Return what Python 2 made of a batch of CIFAR: protocol 2, texts as bytes, arrays by numpy's `_reconstruct`."""
+    out = [b"\x80\x02}q\x01("]
+    for key, value in entries.items():
+        out.append(_text(key))
+        if isinstance(value, str):
+            out.append(_text(value))
+        elif isinstance(value, list):
+            numbers = (b"K%c" % each if each < 256 else b"M" + struct.pack("<H", each) for each in value)
+            out.append(b"]q\x05(" + b"".join(numbers) + b"e")
+        else:
+            rows, columns = value.shape
+            out.append(
+                b"cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85U\x01b\x87Rq\x04(K\x01"
+            )
+            out.append(b"J" + struct.pack("<i", rows) + b"M" + struct.pack("<H", columns) + b"\x86")
+            out.append(
+                b"cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+            )
+            out.append(b"\x89T" + struct.pack("<I", value.size) + value.tobytes() + b"tb")
+    return b"".join([*out, b"u."])
+
+
+def _text(text: str) -> bytes:
+    return b"U%c" % len(text) + text.encode()
+
+
+def batches(train: Part, test: Part, count: int) -> list[Part]:
+    """Cut the training part into ``count`` batches; the test part comes last."""
+    size = len(train.labels) // count
+    cuts = [slice(number * size, (number + 1) * size) for number in range(count)]
+    return [*(Part(train.images[cut], train.labels[cut]) for cut in cuts), test]
+
+
+def tarred(path: Path, files: dict[str, bytes]) -> None:
+    """Write a .tar.gz archive."""
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+def same(dataset: Dataset, train: Part, test: Part) -> None:
+    """Assert that a dataset holds these parts, as every dataset has to."""
+    for found, expected in (
+        (dataset.train_images, train.images),
+        (dataset.train_labels, train.labels),
+        (dataset.test_images, test.images),
+        (dataset.test_labels, test.labels),
+    ):
+        np.testing.assert_array_equal(found, expected)
+        assert found.flags.c_contiguous
+        assert not found.flags.writeable
+    assert dataset.train_images.dtype == np.uint8
+    assert dataset.train_labels.dtype == np.int64
+    assert dataset.shape == train.images.shape[1:]
+    np.testing.assert_allclose(dataset.mean, train.images.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(dataset.std, train.images.std(axis=(0, 2, 3)), rtol=1e-9)

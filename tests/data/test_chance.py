@@ -28,10 +28,10 @@ def test_numpys_integers_are_integers() -> None:
 
 
 def test_a_generator_touches_no_global_state() -> None:
-    before = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # type: ignore[index]
     one, other = generator(1, "a"), generator(1, "a")
     assert one.random() == other.random()
-    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]
 
 
 @pytest.mark.parametrize("word", [1.0, None, True, b"a", (1,)])

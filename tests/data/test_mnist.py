@@ -10,11 +10,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from prunescope.data import bundled, load
-from prunescope.data.dataset import Dataset, Part
+from prunescope.data.dataset import Part
 from prunescope.data.mnist import FIRST_LABELS
 from prunescope.errors import DamageError, InputError
 from prunescope.spec.names import DATASETS
-from tests.data.formats import idx, pictures, shrink, write_mnist
+from tests.data.formats import idx, pictures, same, shrink, write_mnist
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -23,23 +23,6 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
     shrink(monkeypatch, "fashion-mnist")
     return pictures(shrink(monkeypatch, "mnist"), (1, 28, 28))
-
-
-def same(dataset: Dataset, train: Part, test: Part) -> None:
-    for found, expected in (
-        (dataset.train_images, train.images),
-        (dataset.train_labels, train.labels),
-        (dataset.test_images, test.images),
-        (dataset.test_labels, test.labels),
-    ):
-        assert_array_equal(found, expected)
-        assert found.flags.c_contiguous
-        assert not found.flags.writeable
-    assert dataset.train_images.dtype == np.uint8
-    assert dataset.train_labels.dtype == np.int64
-    assert dataset.shape == train.images.shape[1:]
-    np.testing.assert_allclose(dataset.mean, train.images.mean(axis=(0, 2, 3)), rtol=1e-12)
-    np.testing.assert_allclose(dataset.std, train.images.std(axis=(0, 2, 3)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -137,5 +120,5 @@ def test_the_bundled_digits_are_those_of_scikit_learn() -> None:
 
 def test_digits_that_were_altered_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bundled.SUMS, "test-labels-idx1-ubyte.gz", "0" * 64)
-    with pytest.raises(DamageError, match="test-labels-idx1-ubyte.gz is not the file"):
+    with pytest.raises(DamageError, match=r"test-labels-idx1-ubyte\.gz is not the file"):
         load("digits")

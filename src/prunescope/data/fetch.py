@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prunescope.data.layouts import VARIABLE
@@ -9,15 +10,19 @@ from prunescope.data.sources import SOURCES
 from prunescope.errors import MissingPackageError, PrunescopeError, printable
 
 
-def fetch(dataset: str, folder: Path) -> None:
-    """Put the files of a dataset into a folder; what lies there already and is right stays."""
+def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
+    """Put the files of a dataset into a folder; what lies there already and is right stays.
+
+    ``looked`` names the folders in which the dataset was not, for the error.
+    """
     source = SOURCES[dataset]
     names = ", ".join(source.sums)
+    where = " or ".join(map(str, looked))
     try:
         import pooch
     except ImportError:
         raise MissingPackageError(
-            f"fetching {dataset} needs pooch: pip install pooch\n"
+            f"{dataset} is not in {where}, and fetching it needs pooch: pip install pooch\n"
             f"Or name a folder that holds {names} with --data DIR or {VARIABLE}."
         ) from None
     reason = ""
@@ -30,7 +35,7 @@ def fetch(dataset: str, folder: Path) -> None:
                 reason = _short(trouble)
         else:
             raise PrunescopeError(
-                f"{dataset} could not be fetched from {' or '.join(source.addresses)}: {reason}\n"
+                f"{dataset} is not in {where} and could not be fetched from {' or '.join(source.addresses)}: {reason}\n"
                 f"Put {names} ({source.megabytes} MB) into {folder}, "
                 f"or name a folder that holds them with --data DIR or {VARIABLE}."
             )

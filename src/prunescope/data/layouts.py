@@ -81,8 +81,8 @@ def data_folder(folder: str | Path | None) -> Path:
         return cache_folder()
     path = Path(named).expanduser()
     if not path.is_dir():
-        by = "" if folder is not None else f", which {VARIABLE} names,"
-        raise InputError(str(path), [Fault("the folder for data", f"{by} must be a folder".strip(", "))])
+        place = "the folder for data" if folder is not None else f"what {VARIABLE} names"
+        raise InputError(str(path), [Fault(place, "must be a folder", "a file" if path.exists() else "nothing")])
     return path
 
 
@@ -97,18 +97,23 @@ def find(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> Fo
     return None
 
 
-def missing(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> InputError:
-    """Return the error for a dataset that is nowhere: what was looked for, where, and how to get it."""
+def halves(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> list[Fault]:
+    """Return a fault for each place that holds some files of a layout and not the others."""
     faults = []
     for folder in folders:
         for layout in layouts:
-            for place in dict.fromkeys(layout.places(folder, dataset)):
+            for place in layout.places(folder, dataset):
                 there = layout.present(place)
                 if there:
                     absent = [file for file in layout.files if file not in there]
-                    faults.append(Fault(str(place), f"must also hold {listed(absent, 4)}", listed(there, 4)))
+                    faults.append(Fault(str(place), f"must also hold {listed(absent, 4)}"))
+    return faults
+
+
+def missing(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> InputError:
+    """Return the error for a dataset that is nowhere: what was looked for, where, and how to get it."""
     usual = dict.fromkeys(name for layout in layouts for name in (dataset, *layout.folders))
-    where = f"{' or '.join(map(str, folders))}, or a folder below called {listed(usual, 12)}"
+    where = f"{' or '.join(map(str, folders))}, or in a folder there called {' or '.join(usual)}"
     must = f"must be in {where}: {'; or '.join(map(str, layouts))}"
     hint = f"Name the folder that has them with --data DIR or {VARIABLE}, or let prunescope fetch them."
-    return InputError(f"dataset {dataset}", [*faults, Fault("its files", must, "none" if not faults else "", hint)])
+    return InputError(f"dataset {dataset}", [*halves(dataset, layouts, folders), Fault("its files", must, hint=hint)])

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prunescope.data import mnist
+from prunescope.data import cifar, mnist, svhn
 from prunescope.data.bundled import read_digits
 from prunescope.data.dataset import Dataset, assembled
 from prunescope.data.fetch import fetch as fetch_files
-from prunescope.data.layouts import Layout, cache_folder, data_folder, find, missing
+from prunescope.data.layouts import Layout, cache_folder, data_folder, find, halves, missing
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.spec.names import DATASETS
 
-LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "mnist": mnist.LAYOUTS["mnist"],
-    "fashion-mnist": mnist.LAYOUTS["fashion-mnist"],
-}
+LAYOUTS: dict[str, tuple[Layout, ...]] = mnist.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
 
 
 def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> Dataset:
@@ -45,9 +42,10 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
         folders.append(cache_folder())
     found = find(name, layouts, folders)
     if found is None:
-        if not fetch:
+        # Half a dataset in the user's own folder is a mistake to tell, not to fetch around.
+        if not fetch or halves(name, layouts, [own for own in folders if own != cache_folder()]):
             raise missing(name, layouts, folders)
-        fetch_files(name, cache_folder() / name)
+        fetch_files(name, cache_folder() / name, folders)
         found = find(name, layouts, [cache_folder()])
         if found is None:
             raise missing(name, layouts, [cache_folder()])

@@ -1,0 +1,184 @@
+"""CIFAR-10 and CIFAR-100: their binary and Python versions, from folders or from the archives as published.
+
+A binary record is one label (CIFAR-100: the coarse one, then the fine one) and 3,072 bytes, red, green, blue, rows
+first. The Python version keeps the same bytes in pickles, which are read without running them (`inert`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.data.archive import members
+from prunescope.data.dataset import Part
+from prunescope.data.gather import Gathered, refusal
+from prunescope.data.inert import read_pickle
+from prunescope.data.layouts import Layout
+from prunescope.errors import clipped, listed
+from prunescope.spec.names import DATASETS
+
+_SHAPE = (3, 32, 32)
+_BYTES = 3072
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of the two versions of one of the two sets.
+
+    Attributes
+    ----------
+    train, test
+        Its files.
+    folder
+        What its makers call the folder of these files, in the archive too.
+    archive
+        The archive's name.
+    labels
+        Bytes before each picture, or the key of the labels in a pickle.
+    """
+
+    train: tuple[str, ...]
+    test: str
+    folder: str
+    archive: str
+    labels: int | str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of its files."""
+        return (*self.train, self.test)
+
+
+BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
+VERSIONS = {
+    "cifar10": (
+        Version(
+            tuple(f"{batch}.bin" for batch in BATCHES),
+            "test_batch.bin",
+            "cifar-10-batches-bin",
+            "cifar-10-binary.tar.gz",
+            1,
+        ),
+        Version(BATCHES, "test_batch", "cifar-10-batches-py", "cifar-10-python.tar.gz", "labels"),
+    ),
+    "cifar100": (
+        Version(("train.bin",), "test.bin", "cifar-100-binary", "cifar-100-binary.tar.gz", 2),
+        Version(("train",), "test", "cifar-100-python", "cifar-100-python.tar.gz", "fine_labels"),
+    ),
+}
+
+
+def _read_folder(version: Version, name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
+    reading = _Reading(name, version, str(files[version.test].parent))
+    for file, path in files.items():
+        with reading.gathered.file():
+            try:
+                size = path.stat().st_size
+                if size > reading.most(file):
+                    raise refusal(file, f"must hold at most {reading.most(file):,} bytes", f"{size:,}")
+                content = path.read_bytes()
+            except OSError as trouble:
+                raise refusal(file, "must be a file that can be read", trouble.strerror or str(trouble)) from None
+            reading.take(file, content)
+    return reading.parts()
+
+
+def _read_archive(version: Version, name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
+    path = files[version.archive]
+    reading = _Reading(name, version, str(path))
+    wanted = {f"{version.folder}/{file}": file for file in version.files}
+    with reading.gathered.file():
+        for member, content in members(path, wanted, max(map(reading.most, version.files))):
+            with reading.gathered.file():
+                reading.take(wanted[member], content)
+    return reading.parts()
+
+
+class _Reading:
+    """The pictures and labels of all files of a version, put into their places as the files come."""
+
+    def __init__(self, name: str, version: Version, source: str) -> None:
+        facts = DATASETS[name]
+        self.version = version
+        self.gathered = Gathered(source)
+        self.counts = dict.fromkeys(version.train, facts.train // len(version.train)) | {version.test: facts.test}
+        self.train = Part(np.empty((facts.train, *_SHAPE), np.uint8), np.empty(facts.train, np.int64))
+        self.test = Part(np.empty((facts.test, *_SHAPE), np.uint8), np.empty(facts.test, np.int64))
+        self.absent = dict.fromkeys(version.files)
+
+    def most(self, file: str) -> int:
+        """Return how many bytes a file can have; a pickle has labels and the pictures' names besides."""
+        if isinstance(self.version.labels, int):
+            return self.counts[file] * (self.version.labels + _BYTES)
+        return self.counts[file] * (_BYTES + 1024) + 65_536
+
+    def take(self, file: str, content: bytes) -> None:
+        """Put what a file holds into its place."""
+        self.absent.pop(file, None)
+        count, labels = self.counts[file], self.version.labels
+        read = (
+            _records(content, file, count, labels)
+            if isinstance(labels, int)
+            else _pickled(content, file, count, labels)
+        )
+        part = self.test if file == self.version.test else self.train
+        start = 0 if file == self.version.test else self.version.train.index(file) * count
+        part.images[start : start + count] = read.pictures.reshape(count, *_SHAPE)
+        part.labels[start : start + count] = read.classes
+
+    def parts(self) -> tuple[Part, Part]:
+        """Return training and test part, or tell what was wrong with the files."""
+        if self.absent and not self.gathered.faults:
+            must = f"must hold {self.version.folder}/{' and '.join(self.absent)}"
+            self.gathered.faults.extend(refusal(self.version.archive, must).faults)
+        self.gathered.tell()
+        return self.train, self.test
+
+
+class _Batch(NamedTuple):
+    """What one file holds: bytes [n, 3072] and classes [n]."""
+
+    pictures: NDArray[np.uint8]
+    classes: NDArray[np.integer]
+
+
+def _records(content: bytes, file: str, count: int, labels: int) -> _Batch:
+    size = labels + _BYTES
+    if len(content) != count * size:
+        must = f"must hold {count:,} pictures of {size:,} bytes, {count * size:,} bytes in all"
+        raise refusal(file, must, f"{len(content):,} bytes")
+    rows = np.frombuffer(content, np.uint8).reshape(count, size)
+    return _Batch(rows[:, labels:], rows[:, labels - 1])
+
+
+def _pickled(content: bytes, file: str, count: int, key: str) -> _Batch:
+    batch = read_pickle(content, file)
+    absent = [name for name in ("data", key) if name not in batch]
+    if absent:
+        raise refusal(file, f"must hold {' and '.join(absent)}", f"only {listed(map(clipped, batch), 4)}")
+    data, labels = batch["data"], batch[key]
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (count, _BYTES):
+        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise refusal(file, f"must hold data as uint8 ({count}, {_BYTES})", found)
+    values = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if not isinstance(values, list) or len(values) != count or any(type(value) is not int for value in values):
+        found = f"{len(values):,} items" if isinstance(values, list) else type(values).__name__
+        raise refusal(file, f"must hold {key} as a list of {count:,} whole numbers", found)
+    if not all(0 <= value < 256 for value in values):
+        raise refusal(file, f"must hold {key} that are classes", f"{min(values)} to {max(values)}")
+    return _Batch(data, np.array(values, np.int64))
+
+
+def _layouts(name: str) -> tuple[Layout, ...]:
+    unpacked = [Layout(version.files, partial(_read_folder, version), (version.folder,)) for version in VERSIONS[name]]
+    packed = [Layout((version.archive,), partial(_read_archive, version)) for version in VERSIONS[name]]
+    return (*unpacked, *packed)
+
+
+LAYOUTS = {name: _layouts(name) for name in VERSIONS}
