@@ -42,12 +42,12 @@ $(VENV)/bin/python:
 # requirements.lock holds every version, for all extras; an install takes from it what its extras need.
 $(VENV)/.base: $(VENV)/bin/python pyproject.toml requirements.lock
 	@echo "setting up prunescope in $(VENV)"
-	@$(PIP) install --constraint requirements.lock --editable .
+	@$(PIP) install --constraint requirements.lock --editable '.[train]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
 	@echo "adding what the tests need"
-	@$(PIP) install --constraint requirements.lock --editable '.[dev]'
+	@$(PIP) install --constraint requirements.lock --editable '.[train,dev]'
 	@touch $@
 
 clean:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from prunescope.version import __version__
+
 if TYPE_CHECKING:
     from prunescope.errors import ConflictError as ConflictError
     from prunescope.errors import DamageError as DamageError
@@ -18,14 +20,13 @@ if TYPE_CHECKING:
     from prunescope.laws import JointLaw as JointLaw
     from prunescope.laws import SingleLaw as SingleLaw
     from prunescope.laws import load_law as load_law
+    from prunescope.run import run_study as run_study
     from prunescope.spec import Ladder as Ladder
     from prunescope.spec import Study as Study
     from prunescope.spec import read_study as read_study
     from prunescope.table import Store as Store
     from prunescope.table import Table as Table
     from prunescope.table import read_table as read_table
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "ConflictError": "prunescope.errors",
@@ -37,6 +38,7 @@ _HOMES = {
     "JointLaw": "prunescope.laws",
     "SingleLaw": "prunescope.laws",
     "load_law": "prunescope.laws",
+    "run_study": "prunescope.run",
     "Ladder": "prunescope.spec",
     "Study": "prunescope.spec",
     "read_study": "prunescope.spec",

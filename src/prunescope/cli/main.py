@@ -12,13 +12,14 @@ from pathlib import Path
 
 import click
 
-from prunescope import __version__
 from prunescope.cli.laws import fit, predict
 from prunescope.cli.plan import plan
+from prunescope.cli.run import run
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
 from prunescope.cli.trials import compare, sensitivity
 from prunescope.errors import PrunescopeError, nearest, printable
+from prunescope.version import __version__
 
 
 class Commands(click.Group):
@@ -96,5 +97,5 @@ def demo(out: Path) -> None:
     walk(out, click.echo)
 
 
-for command in (plan, table, status, merge, compact, fit, predict, compare, sensitivity, demo):
+for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, demo):
     cli.add_command(command)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from prunescope import __version__
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.files import replacing
 from prunescope.laws.estimators import DenseLaw, Estimator, JointLaw, SingleLaw
 from prunescope.laws.results import Fit, Refused, json_text
+from prunescope.version import __version__
 
 FORMAT = 1
 ESTIMATORS: dict[str, type[Estimator]] = {each.__name__: each for each in (SingleLaw, JointLaw, DenseLaw)}

@@ -57,6 +57,13 @@ def find_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> Path | None:
     return found[0] if found else None
 
 
+def discard_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> None:
+    """Delete the arrays of one rung."""
+    found = find_arrays(store, keep, ladder, rung)
+    if found is not None:
+        found.unlink(missing_ok=True)
+
+
 def read_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> dict[str, Array]:
     """Return the arrays of one rung, after checking that they are what was written."""
     from safetensors import SafetensorError

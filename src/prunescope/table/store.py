@@ -6,6 +6,7 @@
     examples/        per-example outcomes, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
+    notes/           what a run found out once and goes by when it goes on
     claims/          who works on what now (`claims`)
     drafts/          files being written
 
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _MARK = "store.json"
-_FOLDERS = ("rungs", "studies", "examples", "checkpoints", "failures", "claims", "drafts")
+_FOLDERS = ("rungs", "studies", "examples", "checkpoints", "failures", "notes", "claims", "drafts")
 _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
-_FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
+_NOTE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _LOOK_EVERY = 32
 
 
@@ -235,6 +236,14 @@ class Store:
         """Keep arrays of a rung, such as losses per training example; see `arrays`."""
         return arrays.write_arrays(self.path, _keep(keep), ladder, rung, values)
 
+    def discard_arrays(self, keep: Keep | str, ladder: str, rung: int) -> None:
+        """Delete arrays of a rung that never got its row: what wrote them was stopped in between."""
+        if arrays.find_arrays(self.path, _keep(keep), ladder, rung) is None:
+            return
+        if rung in self.done().get(ladder, frozenset()):
+            raise PrunescopeError(f"rung {rung} of ladder {ladder} is finished; what it has is never deleted")
+        arrays.discard_arrays(self.path, _keep(keep), ladder, rung)
+
     def read_arrays(self, keep: Keep | str, ladder: str, rung: int) -> dict[str, Array]:
         """Return arrays that were kept of a rung."""
         return arrays.read_arrays(self.path, _keep(keep), ladder, rung)
@@ -262,7 +271,7 @@ class Store:
     def failures(self) -> tuple[Failure, ...]:
         """Return what went wrong, the latest last, whether or not it was made good since."""
         found = []
-        for path in self._files("failures", _FAILURE_FILE):
+        for path in self._files("failures", _NOTE_FILE):
             try:
                 content = json.loads(verified(path))
                 words, when = str(content["words"]), str(content["when"])
@@ -270,6 +279,25 @@ class Store:
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                 raise DamageError(f"{path} is no note of a failure; delete it") from None
         return tuple(sorted(found, key=lambda failure: (failure.when, failure.ladder)))
+
+    def write_note(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep plain content under 32 hexadecimal digits; what was noted first stands."""
+        check_identity(self.path, name)
+        publish_bytes(self.path, self.path / "notes", name, ".json", json.dumps(content, sort_keys=True).encode())
+
+    def read_note(self, name: str) -> dict[str, Any] | None:
+        """Return what was noted under a name, None where nothing was."""
+        check_identity(self.path, name)
+        for path in self._files("notes", _NOTE_FILE):
+            if path.name.startswith(name):
+                try:
+                    content = json.loads(verified(path))
+                except (ValueError, RecursionError):
+                    content = None
+                if not isinstance(content, dict):
+                    raise DamageError(f"{path} is no note; delete it")
+                return content
+        return None
 
     def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
         """List the store's own files in one of its folders."""

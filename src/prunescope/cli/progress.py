@@ -1,0 +1,127 @@
+"""How far a run is: bars on a terminal, a line now and then elsewhere. Everything goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from prunescope.cli.spelled import spelled
+from prunescope.errors import counted
+from prunescope.run.climb import work_left, work_of
+from prunescope.run.events import Elsewhere, Event, Failed, Finished, Measuring, Rung, Working
+
+if TYPE_CHECKING:
+    from prunescope.spec import Study
+    from prunescope.table import Store
+
+LINE_EVERY = 10.0  # seconds, where there is no terminal
+
+
+class Progress:
+    """Listens to a run and shows it."""
+
+    def __init__(self, study: Study, store: Store) -> None:
+        done = store.done()
+        self._study = study
+        self._total = sum(work_of(ladder, rung) for ladder in study.ladders for rung in range(ladder.rungs))
+        self._left = sum(work_left(ladder, done) for ladder in study.ladders)
+        self._trained = 0.0  # examples seen in this run, rungs under way included
+        self._under_way: dict[int, tuple[Working, float]] = {}
+        self._rungs = self._failures = 0
+        self._clock = self._told = time.monotonic()
+        self._first: float | None = None
+        self._bars: Any = None
+        self._tasks: dict[int, Any] = {}
+        self._whole: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty() and self._left:
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bars
+
+            columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[words]}"))
+            self._bars = Bars(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5)
+            self._bars.start()
+            self._whole = self._bars.add_task(self._study.name, total=self._total, words="starting")
+        elif self._left:
+            ladders = counted(len(self._study.ladders), "ladder")
+            click.echo(f"{self._study.name}: {ladders}, {self._share():.0%} done before", err=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def tell(self, event: Event) -> None:
+        """Take note of an event and show it."""
+        now = time.monotonic()
+        match event:
+            case Measuring():
+                self._say(f"measuring how {event.words} trains fastest", now)
+            case Working():
+                self._first = self._first or now
+                self._under_way[event.cohort] = (event, event.members * event.work * event.done / event.total)
+                self._bar(event)
+            case Rung():
+                self._first = self._first or now
+                self._under_way.pop(event.cohort, None)
+                self._left -= event.work
+                self._trained += event.work
+                self._rungs += event.members
+                line = f"{event.words}, {event.members} together, rung {event.rung}: density {event.density:.3g}, "
+                self._say(f"{line}error {event.error:.3g}", now)
+            case Failed():
+                self._left -= event.work
+                self._failures += 1
+                self._say(f"failed: {event.words}, rung {event.rung}: {event.reason}", now, always=True)
+            case Elsewhere():
+                self._left -= event.work
+            case Finished():
+                task = self._tasks.pop(event.cohort, None)
+                if task is not None:
+                    self._bars.remove_task(task)
+        self._show_whole(now)
+
+    def _share(self) -> float:
+        under_way = sum(work for _, work in self._under_way.values())
+        return 1 - (self._left - under_way) / self._total if self._total else 1.0
+
+    def _time_left(self, now: float) -> str:
+        """Return the time left at the pace so far, in words; nothing while it cannot be told."""
+        under_way = sum(work for _, work in self._under_way.values())
+        seen = self._trained + under_way
+        if self._first is None or now - self._clock < 2 or not seen:
+            return ""
+        return f", about {spelled((now - self._clock) * max(0.0, self._left - under_way) / seen)} left"
+
+    def _summary(self, now: float) -> str:
+        failed = f", {self._failures} failed" if self._failures else ""
+        return f"{self._share():.0%}, {counted(self._rungs, 'network')}{failed}{self._time_left(now)}"
+
+    def _say(self, words: str, now: float, always: bool = False) -> None:
+        """Print a line: what fails always, the rest now and then, and only where no bars are shown."""
+        if self._bars is not None:
+            if always:
+                self._bars.console.print(words, style="red", markup=False, highlight=False)
+        elif always or now - self._told >= LINE_EVERY:
+            self._told = now
+            click.echo(f"{spelled(now - self._clock)}: {self._summary(now)}; {words}", err=True)
+
+    def _bar(self, event: Working) -> None:
+        if self._bars is None:
+            return
+        if event.cohort not in self._tasks:
+            self._tasks[event.cohort] = self._bars.add_task(f"  {event.words}", total=1.0, words="")
+        done = (event.rung + event.done / event.total) / event.rungs
+        words = (
+            f"{event.members} together, rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}"
+        )
+        self._bars.update(self._tasks[event.cohort], completed=done, words=words)
+
+    def _show_whole(self, now: float) -> None:
+        if self._bars is not None:
+            self._bars.update(self._whole, completed=self._share() * self._total, words=self._summary(now))

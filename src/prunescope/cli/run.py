@@ -1,0 +1,130 @@
+"""``prunescope run``: train a study, with progress, and say at the end what failed."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prunescope.cli.show import print_json
+from prunescope.cli.spelled import spelled
+from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prunescope.run import Report
+
+MOST_TOLD = 10  # kinds of failure
+
+
+@click.command()
+@click.argument("study")
+@click.option("--store", "store_path", type=click.Path(path_type=Path), help="Where rows go [runs/NAME].")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1: as torch calls it.")
+@click.option("--workers", type=click.IntRange(1), help="Processes [as many as train fastest].")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
+@click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
+@click.option("--keep-examples", is_flag=True, help="Keep loss and correctness on every training example.")
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+def run(
+    study: str,
+    store_path: Path | None,
+    data: Path | None,
+    device: str,
+    workers: int | None,
+    fail_fast: bool,
+    keep_weights: bool,
+    keep_examples: bool,
+    as_json: bool,
+) -> None:
+    """Train what is missing of a STUDY.
+
+    Every finished rung is on the disk at once. After Ctrl-C, a crash or more levels in the study, the same command
+    goes on where it stopped.
+    """
+    from prunescope.spec import read_study
+    from prunescope.table import Store
+
+    read = read_study(study)
+    # A user's own networks are imported from the folder of the study or the one that the command is given in.
+    folders = [str(Path.cwd()), *([str(Path(study).parent.resolve())] if Path(study).is_file() else [])]
+    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+    run_study = _trainer()
+    path = store_path or Path("runs") / read.slug
+    store = Store(path, create=True)
+    from prunescope.cli.progress import Progress
+    from prunescope.run.memory import hold_memory
+
+    hold_memory()
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(read, store))
+        report = run_study(
+            read,
+            store,
+            data=data,
+            device=device,
+            workers=workers,
+            fail_fast=fail_fast,
+            keep_weights=keep_weights,
+            keep_examples=keep_examples,
+            tell=progress.tell,
+        )
+    if as_json:
+        failures = [{"ladder": each.ladder, "rung": each.rung, "reason": each.reason} for each in report.failures]
+        print_json(
+            {
+                "store": str(path),
+                "rungs": report.rungs,
+                "failures": failures,
+                "elsewhere": report.elsewhere,
+                "seconds": report.seconds,
+            }
+        )
+    else:
+        _print(report, path)
+    if report.failures:
+        raise PrunescopeError(_failed(report))
+
+
+def _trainer() -> Callable[..., Report]:
+    """Return what trains; say what to install where torch is missing."""
+    try:
+        from prunescope.run import run_study
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise MissingPackageError("training needs torch: pip install 'prunescope[train]'") from None
+    return run_study
+
+
+def _print(report: Report, path: Path) -> None:
+    if not report.rungs and not report.failures:
+        told = "everything is done already" if not report.elsewhere else "nothing was left for this run"
+        click.echo(f"{told}: {path}")
+    else:
+        click.echo(f"trained {counted(report.rungs, 'network')} in {spelled(report.seconds)}: {path}")
+    if report.elsewhere:
+        click.echo(f"another process is at {counted(report.elsewhere, 'ladder')}", err=True)
+    if report.rungs:
+        click.echo(f"next: prunescope table {path}; prunescope fit {path} --law joint", err=True)
+
+
+def _failed(report: Report) -> str:
+    """Say what failed and why, like reasons together."""
+    reasons: dict[str, list[str]] = {}
+    for failure in report.failures:
+        reasons.setdefault(failure.reason, []).append(f"{failure.words}, rung {failure.rung}")
+    stopped = ", and the run was stopped" if report.stopped else "; all others were trained"
+    lines = [f"{counted(len(report.failures), 'ladder')} failed{stopped}:"]
+    for reason, which in list(reasons.items())[:MOST_TOLD]:
+        more = f" and {len(which) - 1} more" if len(which) > 1 else ""
+        lines.append(f"  {printable(which[0])}{more}: {printable(reason)}")
+    if len(reasons) > MOST_TOLD:
+        lines.append(f"  and {len(reasons) - MOST_TOLD} other reasons: prunescope status tells them")
+    lines.append("  The same command tries them again.")
+    return "\n".join(lines)

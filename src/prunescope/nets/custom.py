@@ -1,0 +1,156 @@
+"""A user's own ``nn.Module``, made by ``make(depth, width, classes)``, trained in a cohort without being rewritten.
+
+The generic route: `torch.func.functional_call` under `torch.func.vmap` over members. A module that draws random numbers
+(dropout), or that vmap cannot follow, is computed member by member instead; everything else of a cohort stays.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunescope.errors import Fault, InputError, clipped
+from prunescope.nets.cohort import Layout
+from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start
+from prunescope.nets.reach import Flags
+
+_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class Custom:
+    """A network from a user's factory.
+
+    Parameters
+    ----------
+    make
+        ``make(depth, width, classes)``, or with a further ``shape`` = (channels, height, width), returns a module that
+        takes pictures ``[B, channels, height, width]`` and returns logits ``[B, classes]``.
+    name
+        How the study calls it.
+    """
+
+    pictures = True
+
+    def __init__(
+        self, make: Callable[..., object], name: str, shape: Shape, depth: int, width: float, classes: int
+    ) -> None:
+        self._make = make
+        self._name = name
+        self._shape = shape
+        self._depth = depth
+        self._width = width
+        self._classes = classes
+        self._module = self._made(0)
+        self.outline = self._outlined()
+
+    def _made(self, seed: int) -> nn.Module:
+        """Call the factory with torch's seed set, and leave torch's own state as it was."""
+        wanted: dict[str, object] = {"depth": self._depth, "width": self._width, "classes": self._classes}
+        if "shape" in inspect.signature(self._make).parameters:
+            wanted["shape"] = self._shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = self._make(**wanted)
+        if not isinstance(made, nn.Module):
+            raise self._fault("must return a torch.nn.Module", type(made).__name__)
+        return made.to(device="cpu", dtype=torch.float32)
+
+    def _fault(self, must: str, got: str, hint: str = "") -> InputError:
+        return InputError("networks", [Fault(self._name, must, got, hint)])
+
+    def _outlined(self) -> Outline:
+        """Count parameters, multiplications and activations, by one example's way through the module."""
+        module = self._module
+        kinds = {
+            f"{path}.weight".lstrip("."): part for path, part in module.named_modules() if isinstance(part, _WEIGHTED)
+        }
+        multiplications = activations = 0
+
+        def count(part: nn.Module, _: object, result: Tensor) -> None:
+            nonlocal multiplications, activations
+            weight = part.weight
+            assert isinstance(weight, Tensor)  # noqa: S101 - of the kinds above
+            multiplications += weight[0].numel() * result[0].numel()
+            activations += 2 * result[0].numel()
+
+        hooks = [part.register_forward_hook(count) for part in kinds.values()]
+        try:
+            module.eval()
+            with torch.no_grad():
+                result = module(torch.zeros(1, *self._shape))
+        except (RuntimeError, ValueError, TypeError, IndexError) as trouble:
+            must = f"must take pictures of shape {self._shape}"
+            raise self._fault(must, clipped(str(trouble).split("\n")[0])) from None
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not isinstance(result, Tensor) or result.shape != (1, self._classes):
+            got = str(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
+            raise self._fault(f"must return logits of shape (1, {self._classes}) for one picture", got)
+        names = [name for name, _ in module.named_parameters()]
+        weights = [name for name in names if name in kinds]
+        if not weights:
+            raise self._fault("must have linear layers or convolutions to prune", "none")
+        parameters = tuple(
+            Parameter(name, tuple(value.shape), Start.SHIFT, weight=name in kinds, output=name == weights[-1])
+            for name, value in module.named_parameters()
+        )
+        buffers = tuple(Buffer(name, tuple(value.shape), 0.0) for name, value in module.named_buffers())
+        return Outline(parameters, buffers, multiplications, max(activations, 1), dense=False)
+
+    def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
+        """Let the factory make one member, with torch's seed drawn from ``chance``."""
+        made = self._made(int(chance.integers(2**63)))
+        return {name: value.detach().numpy().copy() for name, value in made.state_dict(keep_vars=True).items()}
+
+    @cached_property
+    def _together(self) -> bool:
+        """Whether vmap can follow the module through training, and no random numbers are drawn on the way."""
+        tensors = {name: value.detach().unsqueeze(0).repeat(2, *[1] * value.ndim) for name, value in self._state()}
+        x = torch.zeros(2, 2, *self._shape)
+        try:
+            self._mapped(tensors, x, training=True)
+        except (RuntimeError, ValueError, TypeError, NotImplementedError):
+            return False
+        return True
+
+    def _state(self) -> list[tuple[str, Tensor]]:
+        return [*self._module.named_parameters(), *self._module.named_buffers()]
+
+    def _mapped(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool) -> Tensor:
+        self._module.train(training)
+
+        def one(own: dict[str, Tensor], pictures: Tensor) -> Tensor:
+            result: Tensor = torch.func.functional_call(self._module, own, (pictures,))
+            return result
+
+        logits: Tensor = torch.func.vmap(one, randomness="error")(dict(tensors), x)
+        return logits
+
+    def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
+        """Return the logits ``[R, B, classes]`` of stacked members; buffers are updated in place in training."""
+        x = x.permute(0, 1, 4, 2, 3)
+        parts = [slice(first, first + layout.together) for first in range(0, len(x), layout.together)]
+        if layout.together > 1 and self._together:
+            found = [
+                self._mapped({name: each[part] for name, each in tensors.items()}, x[part], training) for part in parts
+            ]
+            return found[0] if len(found) == 1 else torch.cat(found)
+        self._module.train(training)
+        return torch.stack(
+            [
+                torch.func.functional_call(
+                    self._module, {name: each[member] for name, each in tensors.items()}, (x[member],)
+                )
+                for member in range(len(x))
+            ]
+        )
+
+    def connected(self, masks: Mapping[str, Flags]) -> bool:
+        """Tell whether every layer keeps a weight: the ways through a stranger's module are not known."""
+        return all(bool(mask.any()) for mask in masks.values())

@@ -1,0 +1,60 @@
+"""The families of the papers, each written once.
+
+Sizes are rounded to whole units, never below one. What the papers leave open is a choice of this project: LeNets deeper
+than three layers repeat the second hidden layer, and convolutions have no bias, since each is followed by a
+normalisation with a shift of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prunescope.nets.ops import Ops
+
+
+def units(full: int, width: float) -> int:
+    """Return how many units or channels a layer has at a width factor."""
+    return max(1, round(full * width))
+
+
+def lenet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+    """LeNet-300-100: fully connected; 300 units in the first hidden layer, 100 in each further one."""
+    x = net.flatten(x)
+    for layer in range(1, depth):
+        x = net.relu(net.linear(x, f"hidden{layer}", units(300 if layer == 1 else 100, width)))
+    return net.linear(x, "output", classes)
+
+
+def cifar_resnet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+    """ResNet of 6D + 2 layers (He et al. 2016): three segments of D blocks; 1x1 convolutions where shapes change."""
+    blocks = (depth - 2) // 6
+    x = net.relu(net.norm(net.conv(x, "stem.conv", units(16, width)), "stem.norm"))
+    for segment, full in enumerate((16, 32, 64)):
+        filters = units(full, width)
+        for block in range(blocks):
+            stride = 2 if segment > 0 and block == 0 else 1
+            x = _block(net, x, f"segment{segment}.block{block}", filters, stride)
+    return net.linear(net.mean_pool(x), "output", classes)
+
+
+def _block(net: Ops, x: Any, name: str, filters: int, stride: int) -> Any:
+    y = net.relu(net.norm(net.conv(x, f"{name}.conv1", filters, stride=stride), f"{name}.norm1"))
+    y = net.norm(net.conv(y, f"{name}.conv2", filters), f"{name}.norm2")
+    if stride != 1 or net.channels(x) != filters:
+        x = net.norm(net.conv(x, f"{name}.shortcut.conv", filters, kernel=1, stride=stride), f"{name}.shortcut.norm")
+    return net.relu(net.add(x, y))
+
+
+_VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+def vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+    """VGG-16 for small pictures: thirteen convolutions, pooled between groups, then one linear layer."""
+    del depth  # there is one
+    layer = 0
+    for group, sizes in enumerate(_VGG16):
+        x = net.max_pool(x) if group else x
+        for full in sizes:
+            x = net.relu(net.norm(net.conv(x, f"conv{layer}", units(full, width)), f"norm{layer}"))
+            layer += 1
+    return net.linear(net.mean_pool(x), "output", classes)

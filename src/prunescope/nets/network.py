@@ -1,0 +1,102 @@
+"""One member of a family, ready to be computed: what it consists of, and how a cohort of it makes logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from prunescope.nets.ops import Design
+from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start, outline
+from prunescope.nets.reach import Flags, connected
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prunescope.nets.cohort import Layout
+
+
+class Network(Protocol):
+    """What the rooms above need of a network, a design's or a user's own module."""
+
+    @property
+    def outline(self) -> Outline:
+        """Its parameters, buffers and costs."""
+        ...
+
+    @property
+    def pictures(self) -> bool:
+        """Whether it takes pictures ``[R, B, H, W, channels]`` rather than rows ``[R, B, features]``."""
+        ...
+
+    def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw one member's parameters and fill its buffers."""
+        ...
+
+    def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
+        """Return the logits ``[R, B, classes]`` of stacked members."""
+        ...
+
+    def connected(self, masks: Mapping[str, Flags]) -> bool:
+        """Tell whether the input reaches an output through the weights that masks keep."""
+        ...
+
+
+@dataclass(frozen=True)
+class Designed:
+    """A member of one of the families written over `Ops`."""
+
+    design: Design
+    shape: Shape
+    depth: int
+    width: float
+    classes: int
+
+    @cached_property
+    def outline(self) -> Outline:
+        """Its parameters, buffers and costs."""
+        return outline(self.design, self.shape, self.depth, self.width, self.classes)
+
+    @property
+    def pictures(self) -> bool:
+        """Dense networks take rows, the others pictures."""
+        return not self.outline.dense
+
+    def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw one member's parameters and fill its buffers, parameter by parameter in the design's order."""
+        drawn = {each.name: draw(each, chance) for each in self.outline.parameters}
+        return drawn | fill(self.outline.buffers)
+
+    def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
+        """Return the logits ``[R, B, classes]`` of stacked members."""
+        from prunescope.nets.cohort import logits
+
+        return logits(self.design, self.depth, self.width, self.classes, tensors, x, training, layout)
+
+    def connected(self, masks: Mapping[str, Flags]) -> bool:
+        """Tell whether the input reaches an output through the weights that masks keep."""
+        return connected(self.design, self.shape, self.depth, self.width, self.classes, masks)
+
+
+def draw(parameter: Parameter, chance: np.random.Generator) -> np.ndarray:
+    """Draw one parameter as it stands before training, in double precision."""
+    shape = parameter.shape
+    match parameter.start:
+        case Start.KAIMING:
+            deviation = float(np.sqrt(2 / parameter.fan_in))
+            return deviation * chance.standard_normal(shape)
+        case Start.BIAS:
+            bound = 1 / np.sqrt(parameter.fan_in)
+            return chance.uniform(-bound, bound, shape)
+        case Start.SCALE:
+            return chance.uniform(0, 1, shape)
+        case Start.SHIFT:
+            return np.zeros(shape)
+
+
+def fill(buffers: tuple[Buffer, ...]) -> dict[str, np.ndarray]:
+    """Return buffers as they stand before training."""
+    return {each.name: np.full(each.shape, each.fill) for each in buffers}

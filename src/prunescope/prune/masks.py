@@ -1,0 +1,100 @@
+"""The masks of one network: which weights survive, layer by layer, and as bits on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.errors import DamageError
+from prunescope.nets.outline import Parameter
+from prunescope.prune.scores import score
+from prunescope.prune.select import Flags, keep_highest, kept_count
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Survivors among the prunable weights of one network.
+
+    Attributes
+    ----------
+    layers
+        The prunable parameters in the network's order, which is the order of ranks among equals.
+    flat
+        True where a weight survives, all layers one after another.
+    """
+
+    layers: tuple[Parameter, ...]
+    flat: Flags
+
+    @property
+    def kept(self) -> int:
+        """Surviving weights, counted."""
+        return int(self.flat.sum())
+
+    @property
+    def prunable(self) -> int:
+        """Prunable weights."""
+        return self.flat.size
+
+    def by_name(self) -> dict[str, Flags]:
+        """Return one mask for each layer, in its shape."""
+        ends = np.cumsum([layer.size for layer in self.layers])[:-1]
+        parts = np.split(self.flat, ends)
+        return {layer.name: part.reshape(layer.shape) for layer, part in zip(self.layers, parts, strict=True)}
+
+    def within(self, other: Masks) -> bool:
+        """Whether every weight that survives here survives there."""
+        return not bool((self.flat & ~other.flat).any())
+
+    def packed(self) -> np.ndarray:
+        """Return the mask as bytes, eight weights in each."""
+        return np.packbits(self.flat)
+
+
+def full(layers: Sequence[Parameter]) -> Masks:
+    """Return masks that keep everything."""
+    return Masks(tuple(layers), np.ones(sum(layer.size for layer in layers), bool))
+
+
+def unpacked(layers: Sequence[Parameter], packed: np.ndarray) -> Masks:
+    """Return masks from the bytes of `Masks.packed`."""
+    size = sum(layer.size for layer in layers)
+    if packed.dtype != np.uint8 or packed.shape != ((size + 7) // 8,):
+        raise DamageError(f"a mask of {size:,} weights must be {(size + 7) // 8:,} bytes, not {packed.size:,}")
+    return Masks(tuple(layers), np.unpackbits(packed, count=size).astype(bool))
+
+
+def prune(
+    masks: Masks,
+    weights: Mapping[str, np.ndarray],
+    *,
+    level: int,
+    fraction: float,
+    by: str,
+    scope: str,
+    chance: np.random.Generator,
+) -> Masks:
+    """Return the masks of a level: exactly ``round(N (1 - fraction)^level)`` of the N prunable weights survive.
+
+    Parameters
+    ----------
+    weights
+        Trained weights by the layers' names.
+    by
+        A score of `scores.SCORES`, or a user's own by import path.
+    scope
+        ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
+    """
+    scores = score(by)({layer.name: weights[layer.name] for layer in masks.layers}, chance)
+    ordered = [scores[layer.name].reshape(-1) for layer in masks.layers]
+    if scope == "global":
+        count = kept_count(masks.prunable, fraction, level)
+        return Masks(masks.layers, keep_highest(np.concatenate(ordered), masks.flat, count))
+    now = masks.by_name()
+    parts = [
+        keep_highest(own, now[layer.name].reshape(-1), kept_count(layer.size, fraction, level))
+        for layer, own in zip(masks.layers, ordered, strict=True)
+    ]
+    return Masks(masks.layers, np.concatenate(parts))

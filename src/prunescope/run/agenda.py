@@ -1,0 +1,82 @@
+"""What is still to do in a run, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prunescope.run.climb import work_left
+from prunescope.run.cohorts import Cohort, Key, by_key, split
+from prunescope.run.tune import Choice
+from prunescope.run.work import Go, Measure, Task
+from prunescope.spec import Ladder
+
+
+class Agenda:
+    """Tasks of a run: shapes to measure, cohorts to train; the largest first, so that all hands finish together.
+
+    Parameters
+    ----------
+    ladders
+        All of the study: cohorts are formed from all of them, finished or not, so that a run that goes on has the
+        cohorts that it had before.
+    done
+        What is finished, as `Store.done` tells.
+    hands
+        How many tasks are done at a time.
+    """
+
+    def __init__(self, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], hands: int) -> None:
+        self._hands = hands
+        self._left = {ladder.identity: work_left(ladder, done) for ladder in ladders}
+        self._groups = {
+            key: group for key, group in by_key(ladders).items() if any(self._left[each.identity] for each in group)
+        }
+        self._measures = sorted(self._groups, key=self._group_work)
+        self._cohorts: list[tuple[int, Go]] = []
+        self._numbered = 0
+
+    @property
+    def work(self) -> int:
+        """Examples that all missing rungs will see."""
+        return sum(self._left.values())
+
+    @property
+    def ladders_left(self) -> int:
+        """Ladders that are not complete."""
+        return sum(work > 0 for work in self._left.values())
+
+    def _group_work(self, key: Key) -> int:
+        return sum(self._left[each.identity] for each in self._groups[key])
+
+    def heaviest(self) -> Measure:
+        """Return the shape with the most work left, to be measured."""
+        return self._measure(self._measures[-1])
+
+    def _measure(self, key: Key) -> Measure:
+        return Measure(key, self._groups[key][0], len(self._groups[key]))
+
+    def measured(self, key: Key, choice: Choice) -> None:
+        """Divide the ladders of a shape into cohorts, now that it is known how they are trained fastest."""
+        group = self._groups[key]
+        at_least = -(-self._hands // len(self._groups))  # with few shapes, no hand shall go empty
+        size = max(1, min(choice.members, len(group) // at_least))
+        for cohort in split(key, group, size):
+            work = sum(self._left[each.identity] for each in cohort.ladders)
+            if work:
+                self._numbered += 1
+                self._cohorts.append((work, Go(Cohort(key, cohort.ladders, self._numbered), choice)))
+        self._cohorts.sort(key=lambda entry: entry[0])
+
+    def again(self, task: Task) -> None:
+        """Put a task back."""
+        if isinstance(task, Measure):
+            self._measures.append(task.key)
+        else:
+            self._cohorts.append((0, task))
+
+    def next(self) -> Task | None:
+        """Return what to do next; None while there is nothing."""
+        if self._measures and len(self._cohorts) < self._hands:
+            key = self._measures.pop()
+            return self._measure(key)
+        return self._cohorts.pop()[1] if self._cohorts else None

@@ -1,0 +1,91 @@
+"""What a run tells while it goes on; plain data, so that it crosses from worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How a shape of network trains fastest here is being measured."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Working:
+    """A cohort is somewhere on its way.
+
+    Attributes
+    ----------
+    cohort
+        Its number.
+    work
+        Examples that the rung shows to each member.
+    done, total
+        Steps of the rung.
+    """
+
+    cohort: int
+    words: str
+    members: int
+    work: int
+    rung: int
+    rungs: int
+    epoch: int
+    epochs: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A cohort has finished a rung, and it is on the disk.
+
+    Attributes
+    ----------
+    work
+        Examples seen by all its members, the measure of what is left.
+    density, error
+        Means over the members.
+    """
+
+    cohort: int
+    words: str
+    members: int
+    rung: int
+    work: int
+    density: float
+    error: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A ladder failed; the others go on."""
+
+    ladder: str
+    words: str
+    rung: int
+    reason: str
+    work: int
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another process is at these ladders."""
+
+    ladders: int
+    work: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cohort is done."""
+
+    cohort: int
+
+
+Event = Measuring | Working | Rung | Failed | Elsewhere | Finished
+Tell = Callable[[Event], None]

@@ -1,0 +1,204 @@
+"""A study is trained: cohorts to workers, results to the store, until everything is done or has failed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prunescope.data import Dataset
+from prunescope.errors import Fault, InputError, listed
+from prunescope.nets import network
+from prunescope.prune import score
+from prunescope.run.agenda import Agenda
+from prunescope.run.climb import Setting, work_left
+from prunescope.run.events import Elsewhere, Event, Failed, Finished, Rung, Tell
+from prunescope.run.tune import Choice
+from prunescope.run.work import Go, Hand, Measure, device_named
+from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
+from prunescope.spec import Ladder, Study
+from prunescope.table import Store
+from prunescope.train import BUILT
+
+SOON = 8.0  # a study that this process trains in so many seconds needs no workers
+
+
+@dataclass
+class Report:
+    """What came of a run.
+
+    Attributes
+    ----------
+    rungs
+        Networks trained.
+    failures
+        Ladders that failed, and why.
+    elsewhere
+        Ladders that another process was at.
+    stopped
+        Whether the first failure ended it.
+    """
+
+    rungs: int = 0
+    failures: list[Failed] = field(default_factory=list)
+    elsewhere: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+
+def run_study(
+    study: Study,
+    store: str | os.PathLike[str] | Store,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    fail_fast: bool = False,
+    keep_weights: bool = False,
+    keep_examples: bool = False,
+    tell: Tell | None = None,
+) -> Report:
+    """Train what is missing of a study, and put it into a store.
+
+    Parameters
+    ----------
+    store
+        A store, or the folder to make one in.
+    data
+        Folder with datasets; without it `PRUNESCOPE_DATA` and the cache are searched.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``: what torch calls it.
+    workers
+        Processes; None: as many as train fastest. 1 trains in this process.
+    fail_fast
+        End the run when a ladder fails, rather than go on with the others.
+    keep_weights, keep_examples
+        Keep the surviving weights, or the outcome on each training example, of every rung.
+    tell
+        Called with what happens (`run.events`).
+    """
+    clock = time.perf_counter()
+    kept = store if isinstance(store, Store) else Store(store, create=True)
+    folder = None if data is None else Path(data)
+    done = kept.done()
+    missing = [ladder for ladder in study.ladders if work_left(ladder, done)]
+    setting = Setting(study.name, device_named(device), keep_weights=keep_weights, keep_examples=keep_examples)
+    hand = Hand(kept, folder, setting, _cores())
+    _refuse_unbuilt(missing, hand)
+    kept.begin(study)
+    report = Report()
+    if missing:
+        crew = _crew(missing, hand, kept, folder, setting, workers, tell or _ignore)
+        agenda = Agenda(study.ladders, done, crew.hands)
+        try:
+            _direct(crew, agenda, kept, report, fail_fast, tell or _ignore)
+        finally:
+            crew.close()
+    report.seconds = time.perf_counter() - clock
+    return report
+
+
+def _ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def _cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _refuse_unbuilt(ladders: Sequence[Ladder], hand: Hand) -> None:
+    """Tell all that cannot be trained before anything is: treatments, datasets, networks, scores."""
+    faults = []
+    for kind in dict.fromkeys(ladder.treatment.kind for ladder in ladders if ladder.treatment.kind not in BUILT):
+        faults.append(Fault("treatments", f"must be of kinds that can be trained: {listed(BUILT)}", kind))
+    datasets: dict[str, Dataset] = {}
+    for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders):
+        datasets[name] = hand.dataset(name)
+    for name in dict.fromkeys(ladder.treatment.score for ladder in ladders if ladder.treatment.score):
+        score(name)
+    for cell in dict.fromkeys(ladder.cell for ladder in ladders):
+        data = datasets[cell.dataset]
+        network(cell.family, cell.depth, cell.width, data.classes, data.shape)
+    if faults:
+        raise InputError("the study", faults)
+
+
+def _crew(
+    ladders: Sequence[Ladder],
+    hand: Hand,
+    store: Store,
+    data: Path | None,
+    setting: Setting,
+    workers: int | None,
+    tell: Tell,
+) -> Crew:
+    """Return who does the work: this process where that is enough, else workers that share the cores."""
+    cores = _cores()
+    if workers is not None and workers < 1:
+        raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
+    if workers == 1 or (workers is None and (cores == 1 or setting.device != "cpu" or len(ladders) == 1)):
+        return Alone(hand)
+    if workers is None:
+        # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
+        agenda = Agenda(ladders, store.done(), 1)
+        heaviest = agenda.heaviest()
+        choice = hand.measure(heaviest, tell)
+        steps = agenda.work / heaviest.ladder.recipe.batch
+        if choice.threads == cores or steps * choice.seconds < SOON:
+            return Alone(hand)
+        workers = cores
+    hands = min(workers, len(ladders))
+    return Workers(hands, store.path, data, setting, max(1, cores // hands))
+
+
+def _direct(crew: Crew, agenda: Agenda, store: Store, report: Report, fail_fast: bool, tell: Tell) -> None:
+    """Give tasks and hear answers until nothing is left."""
+
+    def noted(event: Event) -> None:
+        match event:
+            case Rung():
+                report.rungs += event.members
+            case Failed():
+                report.failures.append(event)
+            case Elsewhere():
+                report.elsewhere += event.ladders
+        tell(event)
+
+    while True:
+        while crew.idle() and not report.stopped and (task := agenda.next()) is not None:
+            crew.give(task)
+        if not crew.busy():
+            return
+        for answer in crew.hear(noted):
+            match answer:
+                case Measured():
+                    agenda.measured(answer.task.key, answer.choice)
+                case Trouble(again=True):
+                    agenda.again(answer.task)
+                case Trouble(task=Measure() as task):
+                    agenda.measured(task.key, Choice(1, 1, 1, 1, 0.0))
+                case Trouble(task=Go() as task):
+                    _give_up(task, answer.words, store, noted)
+                case Done():
+                    pass
+        if fail_fast and report.failures:
+            report.stopped = True
+            return
+
+
+def _give_up(task: Go, words: str, store: Store, tell: Tell) -> None:
+    """Note the failure of every ladder of a cohort that is not complete."""
+    done = store.done()
+    for ladder in task.cohort.ladders:
+        left = work_left(ladder, done)
+        if left:
+            rung = len(done.get(ladder.identity, ()))
+            store.fail(ladder.identity, rung, words)
+            tell(Failed(ladder.identity, task.cohort.words, rung, words, left))
+    tell(Finished(task.cohort.number))
+
+
+__all__ = ["Report", "run_study"]

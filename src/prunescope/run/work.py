@@ -1,0 +1,106 @@
+"""What one process of a run does: measure shapes, climb cohorts. The same in a worker process and in the run's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from prunescope.data import Dataset, load
+from prunescope.errors import PrunescopeError
+from prunescope.nets.cohort import Layout
+from prunescope.run.climb import Setting, bench_for, climb
+from prunescope.run.cohorts import Cohort, Key
+from prunescope.run.events import Measuring, Tell
+from prunescope.run.tune import Choice, Remembered, choose, threads
+from prunescope.spec import Ladder
+from prunescope.table import Store
+from prunescope.train import Bench
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Find out how ladders of one shape are trained fastest."""
+
+    key: Key
+    ladder: Ladder
+    ladders: int
+
+
+@dataclass(frozen=True)
+class Go:
+    """Train what is missing of a cohort."""
+
+    cohort: Cohort
+    choice: Choice
+
+
+Task = Measure | Go
+
+
+class Hand:
+    """Does the tasks of a run, one after another.
+
+    Parameters
+    ----------
+    cores
+        How many it may keep busy.
+    """
+
+    def __init__(self, store: Store, data: Path | None, setting: Setting, cores: int) -> None:
+        self._store = store
+        self._data = data
+        self._setting = setting
+        self._cores = cores
+        self._remembered = Remembered(store, setting.device, cores)
+        self._datasets: dict[str, Dataset] = {}
+        self._bench: Bench | None = None
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset, read once."""
+        if name not in self._datasets:
+            self._datasets[name] = load(name, self._data)
+        return self._datasets[name]
+
+    def bench(self, ladder: Ladder, layout: Layout = Layout()) -> Bench:  # noqa: B008 - frozen
+        """Return what a ladder is trained on; pictures stay on the device while shapes share them."""
+        made = bench_for(ladder, self.dataset(ladder.cell.dataset), layout, self._setting)
+        old = self._bench
+        if old is not None and old.dataset is made.dataset and old.network.pictures == made.network.pictures:
+            for name in ("train_pictures", "test_pictures"):
+                if name in vars(old):
+                    vars(made)[name] = vars(old)[name]
+        self._bench = made
+        return made
+
+    def measure(self, task: Measure, tell: Tell) -> Choice:
+        """Return how a shape is trained fastest, remembered or measured."""
+        known = self._remembered.get(task.key)
+        if known is None:
+            cell = task.ladder.cell
+            tell(Measuring(f"{cell.family} l={cell.depth} w={cell.width:g}"))
+            try:
+                known = choose(self.bench(task.ladder), task.ladders, self._cores)
+            except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
+                return Choice(1, 1, 1, 1, 0.0)
+            self._remembered.put(task.key, known)
+        return known
+
+    def go(self, task: Go, tell: Tell) -> None:
+        """Train a cohort."""
+        bench = self.bench(task.cohort.ladders[0], task.choice.layout)
+        with threads(min(task.choice.threads, self._cores)):
+            climb(task.cohort, bench, self._store, self._setting, tell)
+
+
+def device_named(name: str) -> str:
+    """Return a device that is there: ``auto`` takes a GPU where torch finds one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as trouble:
+        words = str(trouble).strip().split("\n")[0]
+        raise PrunescopeError(f"device {name!r} cannot be used: {words}") from None
+    return name

@@ -1,0 +1,228 @@
+"""Who does the tasks of a run: this process, or workers.
+
+Each worker has a pipe of its own, so that one that is killed takes nothing with it. One whose run has gone ends too.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Protocol
+
+from prunescope.errors import PrunescopeError
+from prunescope.run.climb import Setting
+from prunescope.run.events import Event, Tell
+from prunescope.run.memory import hold_memory
+from prunescope.run.tune import Choice
+from prunescope.run.work import Go, Hand, Measure, Task
+from prunescope.table import Store
+
+LIVES = 2  # a task whose worker died is tried once more
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A shape was measured."""
+
+    task: Measure
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Done:
+    """A cohort was trained, as far as it went."""
+
+    task: Go
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A task could not be done; ``words`` say why. ``again`` asks for another try."""
+
+    task: Task
+    words: str
+    again: bool = False
+
+
+Answer = Measured | Done | Trouble
+
+
+class Crew(Protocol):
+    """Does tasks, one or several at a time."""
+
+    hands: int
+
+    def idle(self) -> bool:
+        """Whether another task can be given."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether a task is being done."""
+        ...
+
+    def give(self, task: Task) -> None:
+        """Give a task."""
+        ...
+
+    def hear(self, tell: Tell) -> Iterator[Answer]:
+        """Wait for what happens next; pass events on, return answers."""
+        ...
+
+    def close(self) -> None:
+        """End whatever is going on."""
+        ...
+
+
+def _do(hand: Hand, task: Task, tell: Tell) -> Answer:
+    """Do a task and say what came of it. A fault in one cohort must not end the others, whatever it is."""
+    try:
+        if isinstance(task, Measure):
+            return Measured(task, hand.measure(task, tell))
+        hand.go(task, tell)
+    except Exception as trouble:
+        words = str(trouble) if isinstance(trouble, PrunescopeError) else f"{type(trouble).__name__}: {trouble}"
+        return Trouble(task, words)
+    return Done(task)
+
+
+class Alone:
+    """The run's own process does everything itself."""
+
+    hands = 1
+
+    def __init__(self, hand: Hand) -> None:
+        self._hand = hand
+        self._task: Task | None = None
+
+    def idle(self) -> bool:
+        """Whether another task can be given."""
+        return self._task is None
+
+    def busy(self) -> bool:
+        """Whether a task is being done."""
+        return self._task is not None
+
+    def give(self, task: Task) -> None:
+        """Give a task; it is done by `hear`."""
+        self._task = task
+
+    def hear(self, tell: Tell) -> Iterator[Answer]:
+        """Do the task."""
+        task, self._task = self._task, None
+        if task is not None:
+            yield _do(self._hand, task, tell)
+
+    def close(self) -> None:
+        """Nothing goes on."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    task: Task | None = None
+
+
+class Workers:
+    """Processes of their own, started one by one as tasks come.
+
+    Parameters
+    ----------
+    hands
+        How many.
+    cores
+        How many each may keep busy.
+    """
+
+    def __init__(self, hands: int, store: Path, data: Path | None, setting: Setting, cores: int) -> None:
+        self.hands = hands
+        self._arguments = (store, data, setting, cores)
+        self._workers: list[_Worker] = []
+        self._deaths: Counter[str] = Counter()
+
+    def idle(self) -> bool:
+        """Whether another task can be given."""
+        return len(self._workers) < self.hands or any(each.task is None for each in self._workers)
+
+    def busy(self) -> bool:
+        """Whether a task is being done."""
+        return any(each.task is not None for each in self._workers)
+
+    def give(self, task: Task) -> None:
+        """Give a task to a worker that has none, or to a new one."""
+        worker = next((each for each in self._workers if each.task is None), None) or self._new()
+        worker.task = task
+        with suppress(BrokenPipeError, ConnectionError):  # its death is heard of in `hear`
+            worker.pipe.send(task)
+
+    def _new(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, os.getpid(), *self._arguments), daemon=True)
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def hear(self, tell: Tell) -> Iterator[Answer]:
+        """Wait for what happens next in any worker."""
+        by_pipe = {each.pipe: each for each in self._workers}
+        for pipe in wait(list(by_pipe), timeout=1.0):
+            worker = by_pipe[pipe]  # type: ignore[index]
+            try:
+                message: Event | Answer = worker.pipe.recv()
+            except (EOFError, ConnectionError):
+                yield from self._dead(worker)
+                continue
+            if isinstance(message, Measured | Done | Trouble):
+                worker.task = None
+                yield message
+            else:
+                tell(message)
+
+    def _dead(self, worker: _Worker) -> Iterator[Answer]:
+        """Tell what a worker was at when it died."""
+        worker.process.join()
+        self._workers.remove(worker)
+        task, code = worker.task, worker.process.exitcode or 0
+        if task is None:
+            return
+        name = repr(task)
+        self._deaths[name] += 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        hint = " The system may have run out of memory." if code == -signal.SIGKILL else ""
+        yield Trouble(task, f"its worker process {how}.{hint}", again=self._deaths[name] < LIVES)
+
+    def close(self) -> None:
+        """End all workers; what they have reported is on the disk, and nothing else counts."""
+        for worker in self._workers:
+            worker.pipe.close()
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+        self._workers.clear()
+
+
+def _work(pipe: Connection, parent: int, store: Path, data: Path | None, setting: Setting, cores: int) -> None:
+    """Do tasks in a worker process until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the run itself, which ends its workers
+    hold_memory()
+    hand = Hand(Store(store), data, setting, cores)
+
+    def tell(event: Event) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+        pipe.send(event)
+
+    with suppress(EOFError, ConnectionError, BrokenPipeError):
+        while True:
+            pipe.send(_do(hand, pipe.recv(), tell))

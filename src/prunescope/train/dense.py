@@ -1,0 +1,275 @@
+"""Fully connected networks: the cohort's steps written out, forward and back, into memory that is there already.
+
+The same mathematics as `engine.General` finds through autograd, without its bookkeeping, which would cost more than the
+arithmetic of small networks. What pruning has cut off is left out (`compact`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prunescope.nets import Network
+from prunescope.spec.parts import Recipe
+from prunescope.train.compact import Remaining, Units, remaining
+from prunescope.train.engine import Tensors
+from prunescope.train.optimizer import decayed, optimizer
+
+# Leaving out pays where it saves this share of the multiplications, and where there are so many of them that gathering
+# each member's own columns costs less; measured with `make bench`.
+WORTH_SAVING = 0.25
+WORTH_TRYING = 20_000
+
+
+@dataclass
+class _Layer:
+    """One layer's tensors: ``weight`` [R, out, in] and ``bias`` [R, out], with those of constant units apart.
+
+    ``from_constant`` leads from the constant units below to this layer, ``inside`` among constant units, whose own
+    biases are ``constant_bias``.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    from_constant: Tensor | None = None
+    inside: Tensor | None = None
+    constant_bias: Tensor | None = None
+
+    def tensors(self) -> list[Tensor]:
+        every = (self.weight, self.bias, self.from_constant, self.inside, self.constant_bias)
+        return [each for each in every if each is not None]
+
+
+class _Memory:
+    """What one batch leaves behind on its way, for the way back, and room for gradients of its size."""
+
+    def __init__(self, layers: Sequence[_Layer], batch: int) -> None:
+        def room(size: int) -> Tensor:
+            weight = layers[0].weight
+            return weight.new_empty(len(weight), batch, size)
+
+        self.outputs = [room(layer.weight.shape[1]) for layer in layers]
+        self.back = [room(layer.weight.shape[2]) for layer in layers[1:]]
+
+
+class Dense:
+    """R fully connected networks in training.
+
+    Parameters
+    ----------
+    tensors
+        Parameters by name, the members' stacked.
+    masks
+        Masks by name, stacked; layers that are not pruned have none.
+    compact
+        Leave out what is cut off; None: where that pays.
+    """
+
+    def __init__(
+        self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compact: bool | None = None
+    ) -> None:
+        names = [each.name for each in network.outline.parameters]
+        self._names = [(names[i], names[i + 1]) for i in range(0, len(names), 2)]
+        self._full = {name: tensors[name] for name in names}
+        self._recipe = recipe
+        self._rates: list[float] = []
+        self._rest = self._left_out(masks) if compact is not False and masks else None
+        if self._rest is not None and compact is None and not self._pays(network, self._rest):
+            self._rest = None
+        if self._rest is None:
+            self._layers = [_Layer(tensors[weight].clone(), tensors[bias].clone()) for weight, bias in self._names]
+            flat_masks = [mask for weight, _ in self._names for mask in (masks.get(weight), None)]
+            self.columns: Tensor | None = None
+        else:
+            self._layers, flat_masks = self._small(self._rest, masks)
+            self.columns = torch.from_numpy(self._rest.changing[0].places).to(self._layers[0].weight.device)
+        self._parameters = [each for layer in self._layers for each in layer.tensors()]
+        self._gradients = [torch.empty_like(each) for each in self._parameters]
+        self._rule = optimizer(recipe, self._parameters, flat_masks)
+        self._memory: dict[int, _Memory] = {}
+
+    def _left_out(self, masks: Tensors) -> Remaining | None:
+        """Find what is left; not where left-out weights would change in a way that no closed form tells."""
+        if self._recipe.optimizer == "adam" and self._recipe.weight_decay:
+            return None
+        every = [masks[weight] if weight in masks else torch.ones_like(self._full[weight]) for weight, _ in self._names]
+        return remaining([mask.bool().cpu().numpy() for mask in every])
+
+    def _pays(self, network: Network, rest: Remaining) -> bool:
+        full = network.outline.multiplications
+        return full >= WORTH_TRYING and rest.multiplications <= (1 - WORTH_SAVING) * full
+
+    def _small(self, rest: Remaining, masks: Tensors) -> tuple[list[_Layer], list[Tensor | None]]:
+        """Gather the tensors of what is left, and masks for them."""
+        layers, flat_masks = [], []
+        for level, (weight, bias) in enumerate(self._names):
+            full, offset = self._full[weight], self._full[bias]
+            mask = masks.get(weight)
+
+            def block(rows: Units, columns: Units, source: Tensor) -> Tensor:
+                return _block(source, rows, columns)
+
+            def open_block(rows: Units, columns: Units, mask: Tensor | None = mask, full: Tensor = full) -> Tensor:
+                return _block(torch.ones_like(full) if mask is None else mask, rows, columns)
+
+            below, above = rest.changing[level], rest.changing[level + 1]
+            still_below, still_above = rest.constant[level], rest.constant[level + 1]
+            layer = _Layer(_block(full, above, below), _row(offset, above))
+            own: list[Tensor | None] = [open_block(above, below), None]
+            if still_below.count:
+                layer.from_constant = _block(full, above, still_below)
+                own.append(open_block(above, still_below))
+            if still_below.count and still_above.count:
+                layer.inside = _block(full, still_above, still_below)
+                own.append(open_block(still_above, still_below))
+            if still_above.count:
+                layer.constant_bias = _row(offset, still_above)
+                own.append(None)
+            layers.append(layer)
+            flat_masks += own
+        return layers, flat_masks
+
+    def _constants(self) -> list[Tensor | None]:
+        """Return the outputs ``[R, 1, k]`` of the constant units of each level, the input's first."""
+        found: list[Tensor | None] = [None]
+        for layer in self._layers:
+            if layer.constant_bias is None:
+                found.append(None)
+                continue
+            value = layer.constant_bias.unsqueeze(1)
+            below = found[-1]
+            if layer.inside is not None and below is not None:
+                value = torch.baddbmm(value, below, layer.inside.transpose(1, 2))
+            found.append(value.relu())
+        return found
+
+    def _forward(self, x: Tensor, constants: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> Tensor:
+        value = x
+        for layer, below, out in zip(self._layers, constants, outputs, strict=False):
+            bias = layer.bias.unsqueeze(1)
+            if layer.from_constant is not None and below is not None:
+                bias = torch.baddbmm(bias, below, layer.from_constant.transpose(1, 2))
+            torch.baddbmm(bias, value, layer.weight.transpose(1, 2), out=out)
+            value = out.relu_() if layer is not self._layers[-1] else out
+        return value
+
+    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
+        """Take one gradient step on each member's mean cross-entropy over its batch."""
+        batch = x.shape[1]
+        memory = self._memory.get(batch)
+        if memory is None:
+            memory = self._memory.setdefault(batch, _Memory(self._layers, batch))
+        constants = self._constants()
+        logits = self._forward(x, constants, memory.outputs)
+        # The cross-entropy's derivative: probabilities, less one at the label.
+        change = torch.softmax(logits, -1)
+        change.scatter_add_(-1, labels.unsqueeze(-1), change.new_full((1, 1, 1), -1.0).expand(*labels.shape, 1))
+        change.mul_(1 / batch)
+        gradients = iter(self._backward(x, change, constants, memory))
+        for kept, found in zip(self._gradients, gradients, strict=True):
+            if found is not kept:
+                kept.copy_(found)
+        if self._rest is not None:
+            self._rates.append(rate)
+        self._rule.step(self._gradients, rate)
+
+    def _backward(self, x: Tensor, change: Tensor, constants: Sequence[Tensor | None], memory: _Memory) -> list[Tensor]:
+        """Return gradients in the order of the parameters, most of them written where they are kept."""
+        found: list[Tensor] = []
+        place = len(self._gradients)
+        still: Tensor | None = None  # derivative by the outputs of the constant units above
+        for level in reversed(range(len(self._layers))):
+            layer = self._layers[level]
+            below, above = constants[level], constants[level + 1]
+            place -= len(layer.tensors())
+            weight, bias = self._gradients[place : place + 2]
+            value = x if level == 0 else memory.outputs[level - 1]
+            torch.bmm(change.transpose(1, 2), value, out=weight)
+            torch.sum(change, 1, out=bias)
+            own = [weight, bias]
+            still_below: Tensor | None = None
+            if layer.from_constant is not None and below is not None:
+                total = bias.unsqueeze(1)
+                own.append(torch.bmm(total.transpose(1, 2), below))
+                still_below = torch.bmm(total, layer.from_constant)
+            if layer.constant_bias is not None and above is not None:
+                # Constant units lead nowhere but up: without a way there they would not have been kept.
+                passed = still * (above > 0) if still is not None else torch.zeros_like(above)
+                if layer.inside is not None and below is not None:
+                    own.append(torch.bmm(passed.transpose(1, 2), below))
+                    through = torch.bmm(passed, layer.inside)
+                    still_below = through if still_below is None else still_below + through
+                own.append(passed.squeeze(1))
+            if level > 0:
+                back = memory.back[level - 1]
+                torch.bmm(change, layer.weight, out=back)
+                change = torch.ops.aten.threshold_backward.grad_input(back, value, 0, grad_input=back)
+            still = still_below
+            found = own + found
+        return found
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits ``[R, B, classes]``."""
+        return self._forward(x, self._constants(), [_room(layer, x) for layer in self._layers])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return parameters in full; what was left out has only decayed."""
+        if self._rest is None:
+            pairs = zip(self._names, self._layers, strict=True)
+            return {name: each for names, layer in pairs for name, each in zip(names, layer.tensors(), strict=True)}
+        rest, shrunk = self._rest, decayed(self._recipe, self._rates)
+        state = {}
+        for level, ((weight, bias), layer) in enumerate(zip(self._names, self._layers, strict=True)):
+            full, offset = self._full[weight] * shrunk, self._full[bias] * shrunk
+            below, above = rest.changing[level], rest.changing[level + 1]
+            still_below, still_above = rest.constant[level], rest.constant[level + 1]
+            _restore(full, layer.weight, above, below)
+            _restore_row(offset, layer.bias, above)
+            if layer.from_constant is not None:
+                _restore(full, layer.from_constant, above, still_below)
+            if layer.inside is not None:
+                _restore(full, layer.inside, still_above, still_below)
+            if layer.constant_bias is not None:
+                _restore_row(offset, layer.constant_bias, still_above)
+            state[weight], state[bias] = full, offset
+        return state
+
+
+def _room(layer: _Layer, x: Tensor) -> Tensor:
+    return layer.weight.new_empty(len(x), x.shape[1], layer.weight.shape[1])
+
+
+def _places(units: Units, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(units.places).to(device), torch.from_numpy(units.real).to(device)
+
+
+def _block(full: Tensor, rows: Units, columns: Units) -> Tensor:
+    """Return the weights between some units, member by member; zero where a unit only fills up."""
+    row, row_real = _places(rows, full.device)
+    column, column_real = _places(columns, full.device)
+    member = torch.arange(len(full), device=full.device)[:, None, None]
+    taken = full[member, row[:, :, None], column[:, None, :]]
+    return torch.where(row_real[:, :, None] & column_real[:, None, :], taken, 0).contiguous()
+
+
+def _row(full: Tensor, units: Units) -> Tensor:
+    place, real = _places(units, full.device)
+    return torch.where(real, full.gather(1, place), 0).contiguous()
+
+
+def _restore(full: Tensor, block: Tensor, rows: Units, columns: Units) -> None:
+    """Write weights between some units back to where they came from."""
+    for member in range(len(full)):
+        row = rows.places[member][rows.real[member]]
+        column = columns.places[member][columns.real[member]]
+        full[member, row[:, None], column[None, :]] = block[member, : len(row), : len(column)]
+
+
+def _restore_row(full: Tensor, part: Tensor, units: Units) -> None:
+    for member in range(len(full)):
+        place: Any = units.places[member][units.real[member]]
+        full[member, place] = part[member, : len(place)]

@@ -1,0 +1,77 @@
+"""What takes gradient steps for a cohort, and the general way to do it: any network, through autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prunescope.nets import Network
+from prunescope.nets.cohort import Layout
+from prunescope.spec.parts import Recipe
+from prunescope.train.optimizer import optimizer
+
+Tensors = Mapping[str, Tensor]
+
+
+class Engine(Protocol):
+    """R members in training, their tensors stacked ``[R, ...]``."""
+
+    columns: Tensor | None
+    """Which input columns each member reads, ``[R, k]``; None where all do."""
+
+    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
+        """Take one gradient step on each member's mean loss over its own batch ``labels`` [R, B]."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits ``[R, B, classes]`` as in evaluation."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return parameters and buffers as they are now, in full."""
+
+
+class General:
+    """Any network, by autograd."""
+
+    columns: Tensor | None = None
+
+    def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
+        names = [each.name for each in network.outline.parameters]
+        self._network = network
+        self._layout = layout
+        self._parameters = {name: tensors[name].clone().requires_grad_() for name in names}
+        self._buffers = {each.name: tensors[each.name].clone() for each in network.outline.buffers}
+        free = [each.detach() for each in self._parameters.values()]
+        self._rule = optimizer(recipe, free, [masks.get(name) for name in names])
+        self._half = recipe.precision == "bfloat16"
+
+    def _precision(self, x: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(x.device.type, torch.bfloat16) if self._half else nullcontext()
+
+    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
+        """Take one gradient step; the members' losses are summed, so their gradients stay their own."""
+        with self._precision(x):
+            logits = self._network.logits({**self._parameters, **self._buffers}, x, True, self._layout)
+        each = logits.reshape(-1, logits.shape[-1])
+        loss = F.cross_entropy(
+            each if each.dtype == torch.float64 else each.float(), labels.reshape(-1), reduction="sum"
+        )
+        parameters = list(self._parameters.values())
+        found = torch.autograd.grad(loss / labels.shape[1], parameters, allow_unused=True)
+        pairs: Iterable[tuple[Tensor, Tensor | None]] = zip(parameters, found, strict=True)
+        gradients = [torch.zeros_like(own) if gradient is None else gradient for own, gradient in pairs]
+        self._rule.step(gradients, rate)
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits as in evaluation."""
+        with self._precision(x):
+            return self._network.logits({**self._parameters, **self._buffers}, x, False, self._layout)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return parameters and buffers as they are now."""
+        return {name: each.detach() for name, each in {**self._parameters, **self._buffers}.items()}

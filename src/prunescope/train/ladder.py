@@ -1,0 +1,195 @@
+"""What happens from rung to rung: which weights go, where training starts again, and which epochs it trains.
+
+One rung after another, for a cohort in lock-step. What the next rung needs of this one is an `Inheritance`: a few
+arrays, so that a ladder can be put down after any rung and taken up later, by another process, with the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from prunescope.errors import DamageError, PrunescopeError
+from prunescope.nets import Network, prunable
+from prunescope.prune import Masks, full, kept_count, prune, unpacked
+from prunescope.spec import Ladder
+from prunescope.train.order import Chance
+from prunescope.train.rung import Outcome, Span
+
+Arrays = Mapping[str, np.ndarray]
+
+BUILT = ("dense", "imp", "one-shot", "extended")
+"""Kinds of treatment that can be trained."""
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a rung leaves to the next.
+
+    Attributes
+    ----------
+    masks
+        Which weights the next rung keeps.
+    origin
+        Parameters and buffers at the rewind epoch of rung 0, where a treatment goes back to them.
+    last
+        Parameters and buffers after the last epoch, where a treatment goes on from them.
+    dense
+        The same after rung 0, where a treatment prunes from them again and again.
+    """
+
+    masks: Masks
+    origin: Arrays = field(default_factory=dict)
+    last: Arrays = field(default_factory=dict)
+    dense: Arrays = field(default_factory=dict)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return plain arrays that stand for all of it."""
+        parts = {"origin": self.origin, "last": self.last, "dense": self.dense}
+        named = {f"{part}/{name}": values for part, arrays in parts.items() for name, values in arrays.items()}
+        return {"next": self.masks.packed(), **named}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, network: Network, rule: str) -> Inheritance:
+        """Return what `to_arrays` stands for."""
+        if "next" not in arrays:
+            raise DamageError("a checkpoint must hold the mask of the next rung")
+
+        def part(prefix: str) -> dict[str, np.ndarray]:
+            own = {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}
+            return {name.removeprefix(f"{prefix}/"): values for name, values in own.items()}
+
+        layers = prunable(network.outline.parameters, rule)
+        return cls(unpacked(layers, arrays["next"]), part("origin"), part("last"), part("dense"))
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How one member's rung begins: its tensors, with pruned weights at zero, and its masks."""
+
+    tensors: Arrays
+    masks: Masks
+
+
+class Climb:
+    """The rungs of one ladder.
+
+    Parameters
+    ----------
+    ladder
+        What to climb.
+    network
+        What it trains.
+    chance
+        Its draws.
+    """
+
+    def __init__(self, ladder: Ladder, network: Network, chance: Chance) -> None:
+        self.ladder = ladder
+        self._network = network
+        self._chance = chance
+        self._treatment = ladder.treatment
+        self._recipe = ladder.recipe
+        self._layers = prunable(network.outline.parameters, self._recipe.prunable)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether rungs above 0 have fewer weights."""
+        return self._treatment.kind in ("imp", "one-shot")
+
+    def expected(self, rung: int) -> int:
+        """Return how many prunable weights a rung keeps."""
+        size = sum(layer.size for layer in self._layers)
+        if not self.prunes or rung == 0:
+            return size
+        fraction = self._recipe.pruning_fraction
+        if self._treatment.scope == "layer":
+            return sum(kept_count(layer.size, fraction, rung) for layer in self._layers)
+        return kept_count(size, fraction, rung)
+
+    def span(self, rung: int) -> Span:
+        """Return which epochs a rung trains, and at which rates."""
+        recipe, rewind = self._recipe, self._treatment.rewind
+        first = 0 if rung == 0 or rewind == "reinitialise" else recipe.rewind_epoch
+        goes_back = self.prunes and rewind == "weights" and recipe.rewind_epoch > 0
+        snapshot = recipe.rewind_epoch if rung == 0 and goes_back else None
+        rates_at = recipe.epochs - 1 if rung > 0 and rewind == "fine-tuning" else None
+        return Span(first, recipe.epochs, rates_at, snapshot)
+
+    def begin(self, rung: int, before: Inheritance | None) -> Beginning:
+        """Return how a rung begins, from what the one below left."""
+        if rung == 0:
+            return Beginning(self._network.start(self._chance.start()), full(self._layers))
+        if before is None:
+            raise PrunescopeError(f"rung {rung} of ladder {self.ladder.identity} has no rung below to go on from")
+        if not self.prunes:
+            return Beginning(before.last, full(self._layers))
+        match self._treatment.rewind:
+            case "weights":
+                tensors = before.origin or self._network.start(self._chance.start())
+            case "reinitialise":
+                tensors = self._network.start(self._chance.start(rung))
+            case _:
+                tensors = before.dense if self._treatment.kind == "one-shot" else before.last
+        return Beginning(tensors, before.masks)
+
+    def leave(
+        self, rung: int, masks: Masks, before: Inheritance | None, after: Arrays, snapshot: Arrays | None
+    ) -> Inheritance:
+        """Return what a finished rung leaves to the next.
+
+        Parameters
+        ----------
+        masks
+            Of this rung.
+        after
+            Its tensors after the last epoch.
+        snapshot
+            Its tensors at the rewind epoch, where `span` asked for them.
+        """
+        rewind, one_shot = self._treatment.rewind, self._treatment.kind == "one-shot"
+        if not self.prunes:
+            return Inheritance(masks, last=after)
+        dense: Arrays = {}
+        if one_shot:
+            dense = after if before is None else before.dense
+        following = prune(
+            full(self._layers) if one_shot else masks,
+            dense if one_shot else after,
+            level=rung + 1,
+            fraction=self._recipe.pruning_fraction,
+            by=self._treatment.score or "magnitude",
+            scope=self._treatment.scope or "global",
+            chance=self._chance.scores(rung + 1),
+        )
+        origin = snapshot or (before.origin if before else {})
+        goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot
+        return Inheritance(following, origin, after if goes_on else {}, dense)
+
+
+def check_begin(beginning: Beginning, start: Mapping[str, Tensor], member: int, expected: int) -> None:
+    """Hold a rung against its contract before it trains: the right number of weights, from where it should start."""
+    if beginning.masks.kept != expected:
+        raise PrunescopeError(f"{beginning.masks.kept:,} weights survive where {expected:,} should")
+    masks = beginning.masks.by_name()
+    for name, stacked in start.items():
+        wanted = np.asarray(beginning.tensors[name])
+        if name in masks:
+            wanted = wanted * masks[name]
+        got = stacked[member].cpu().numpy()
+        if not np.array_equal(got, wanted.astype(got.dtype)):
+            raise PrunescopeError(f"{name} does not start where it should")
+
+
+def check_end(masks: Masks, after: Arrays, outcome: Outcome) -> None:
+    """Hold a rung against its contract after it trained: what was pruned is zero, everything is finite."""
+    wrong = [name for name, values in after.items() if not np.isfinite(values).all()]
+    if wrong or not outcome.finite:
+        what = wrong[0] if wrong else "a loss"
+        raise PrunescopeError(f"diverged: {what} is infinite or no number; a lower learning rate may help")
+    for name, mask in masks.by_name().items():
+        if after[name][~mask].any():
+            raise PrunescopeError(f"pruned weights of {name} are not zero any more")

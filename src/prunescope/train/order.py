@@ -1,0 +1,49 @@
+"""What chance decides in training: starts, the order of examples, how pictures are moved.
+
+Nothing is drawn from a running state. Every draw comes from a generator made of words (study's seed, replicate, cell,
+rung, epoch), so a ladder that goes on after a break draws what it would have drawn, whatever its company.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.data import generator
+from prunescope.spec import Ladder
+from prunescope.train.pictures import PADDING
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The draws of one ladder. Treatments and levels of label noise of one cell and replicate share theirs."""
+
+    words: tuple[object, ...]
+
+    def start(self, again: int = 0) -> np.random.Generator:
+        """Draw initial weights; ``again`` counts how often they are drawn anew."""
+        return generator(*self.words, "start", again)
+
+    def order(self, rung: int, epoch: int, examples: int) -> np.ndarray:
+        """Draw the order of examples in an epoch."""
+        return generator(*self.words, "order", rung, epoch).permutation(examples)
+
+    def moves(self, rung: int, epoch: int, examples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw for each example whether it is mirrored, and where its crop starts: down, right."""
+        chance = generator(*self.words, "moves", rung, epoch)
+        flip = chance.integers(0, 2, examples, dtype=np.uint8).astype(bool)
+        down = chance.integers(0, 2 * PADDING + 1, examples)
+        right = chance.integers(0, 2 * PADDING + 1, examples)
+        return flip, down, right
+
+    def scores(self, rung: int) -> np.random.Generator:
+        """Draw what random pruning goes by."""
+        return generator(*self.words, "scores", rung)
+
+
+def chance_of(ladder: Ladder) -> Chance:
+    """Return the draws of a ladder."""
+    cell = ladder.cell
+    configuration = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
+    return Chance((ladder.seed, ladder.replicate, *configuration))

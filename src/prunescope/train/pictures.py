@@ -1,0 +1,154 @@
+"""Training pictures on the device: raw bytes, gathered by index for each member, moved and scaled there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prunescope.data import Dataset
+
+PADDING = 4  # pixels around a picture before it is cropped (FACTS: CIFAR training data)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How each picture is moved in one epoch: mirrored or not, and where the crop starts.
+
+    Attributes
+    ----------
+    flip, down, right
+        One value for each member and example, ``[R, n]``.
+    """
+
+    flip: Tensor
+    down: Tensor
+    right: Tensor
+
+    def part(self, span: slice) -> Moves:
+        """Return the moves of one batch."""
+        return Moves(self.flip[:, span], self.down[:, span], self.right[:, span])
+
+
+class Pictures:
+    """The pictures of a dataset as a network takes them: ``(byte - mean) / std``.
+
+    Parameters
+    ----------
+    as_rows
+        Give rows of features (channels, height, width) rather than pictures with channels last.
+    """
+
+    def __init__(
+        self, pictures: np.ndarray, dataset: Dataset, *, as_rows: bool, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        scale = torch.tensor([1 / deviation for deviation in dataset.std], dtype=torch.float64)
+        shift = torch.tensor([-m / d for m, d in zip(dataset.mean, dataset.std, strict=True)], dtype=torch.float64)
+        bytes_ = torch.from_numpy(np.array(pictures))
+        if as_rows:
+            spread = bytes_.shape[2] * bytes_.shape[3]
+            scale, shift = scale.repeat_interleave(spread), shift.repeat_interleave(spread)
+            bytes_ = bytes_.reshape(len(bytes_), -1)
+        else:
+            bytes_ = bytes_.permute(0, 2, 3, 1).contiguous()
+        if bool((scale == scale[0]).all() and (shift == shift[0]).all()):
+            scale, shift = scale[0], shift[0]
+        self.as_rows = as_rows
+        self._bytes = bytes_.to(device)
+        self._scale = scale.to(device, dtype)
+        self._shift = shift.to(device, dtype)
+        self._padded: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self._bytes.device
+
+    def _scaled(self, bytes_: Tensor) -> Tensor:
+        return _scaled(bytes_, self._scale, self._shift)
+
+    def take(self, places: Tensor) -> Tensor:
+        """Return the inputs at ``places`` [R, B]: ``[R, B, features]`` or ``[R, B, H, W, channels]``."""
+        taken = self._bytes.index_select(0, places.reshape(-1))
+        return self._scaled(taken.view(*places.shape, *self._bytes.shape[1:]))
+
+    def moved(self, places: Tensor, moves: Moves) -> Tensor:
+        """Return the inputs at ``places``, each mirrored and cropped as ``moves`` says."""
+        if self._padded is None:
+            self._padded = F.pad(self._bytes, (0, 0, PADDING, PADDING, PADDING, PADDING))
+        _, tall, wide, channels = self._padded.shape
+        height, width = self._bytes.shape[1:3]
+        rows = torch.arange(height, device=self.device)
+        columns = torch.arange(width, device=self.device)
+        across = torch.where(moves.flip.unsqueeze(-1), columns.flip(0), columns) + moves.right.unsqueeze(-1)
+        along = (rows + moves.down.unsqueeze(-1) + places.unsqueeze(-1) * tall) * wide
+        pixels = (along.unsqueeze(-1) + across.unsqueeze(-2)).reshape(-1)
+        taken = self._padded.view(-1, channels).index_select(0, pixels)
+        return self._scaled(taken.view(*places.shape, height, width, channels))
+
+    def of(self, places: Tensor, columns: Tensor | None = None) -> Source:
+        """Return each member's own examples.
+
+        Parameters
+        ----------
+        places
+            ``[R, n]``, which examples each member has.
+        columns
+            ``[R, k]``, which columns of the rows each member reads; all where not given.
+        """
+        if columns is None:
+            return Chosen(self, places)
+        parts = [self._bytes[own][:, kept] for own, kept in zip(places, columns, strict=True)]
+        scale = self._scale if self._scale.ndim == 0 else self._scale[columns].unsqueeze(1)
+        shift = self._shift if self._shift.ndim == 0 else self._shift[columns].unsqueeze(1)
+        return NarrowRows(torch.stack(parts), scale, shift)
+
+
+class Source(Protocol):
+    """The examples of a cohort's members, by each member's own numbering."""
+
+    def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
+        """Return the inputs at each member's own positions ``order`` [R, B], moved where moves are given."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Examples of a dataset, ``places`` [R, n]."""
+
+    pictures: Pictures
+    places: Tensor
+
+    def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
+        """Return the inputs at each member's own positions."""
+        places = self.places.gather(1, order)
+        return self.pictures.take(places) if moves is None else self.pictures.moved(places, moves)
+
+
+@dataclass(frozen=True)
+class NarrowRows:
+    """Rows of each member's own examples and columns, ``[R, n, k]`` bytes."""
+
+    bytes_: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
+        """Return the inputs at each member's own positions; rows are never moved."""
+        del moves
+        members, examples, columns = self.bytes_.shape
+        first = torch.arange(members, device=order.device).unsqueeze(1) * examples
+        taken = self.bytes_.view(-1, columns).index_select(0, (order + first).reshape(-1))
+        return _scaled(taken.view(*order.shape, columns), self.scale, self.shift)
+
+
+def _scaled(bytes_: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return ``bytes * scale + shift``; plain conversion first, since products of bytes and floats are slow."""
+    values = bytes_.to(scale.dtype)
+    return values.mul_(scale).add_(shift)

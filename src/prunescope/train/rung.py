@@ -1,0 +1,173 @@
+"""One rung of a cohort: R networks trained from where they start, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.data import Share
+from prunescope.train.bench import Bench
+from prunescope.train.engine import Engine, Tensors
+from prunescope.train.order import Chance
+from prunescope.train.pictures import Moves, Source
+from prunescope.train.schedule import rate
+
+# Values that one pass of an evaluation may keep at a time; few enough to stay near the processor.
+EVALUATED_AT_ONCE = 4_000_000
+NARROW_BYTES = 2**30
+
+Tick = Callable[[int, int], None]
+"""Told the steps done and the steps to do."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which part of the schedule a rung trains.
+
+    Attributes
+    ----------
+    first, last
+        Epochs from ``first`` to before ``last``.
+    rates_at
+        Epoch whose learning rate holds throughout; None: each epoch has its own.
+    snapshot
+        Epoch before which to keep a copy of everything; None: no copy.
+    """
+
+    first: int
+    last: int
+    rates_at: int | None = None
+    snapshot: int | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one member brings: its examples and its draws."""
+
+    share: Share
+    chance: Chance
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one network does after its last epoch, example by example."""
+
+    train_loss: np.ndarray
+    train_right: np.ndarray
+    test_loss: np.ndarray
+    test_right: np.ndarray
+    validation_loss: np.ndarray
+    validation_right: np.ndarray
+
+    @property
+    def finite(self) -> bool:
+        """Whether every loss is a number."""
+        return all(bool(np.isfinite(each).all()) for each in (self.train_loss, self.test_loss, self.validation_loss))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """R networks after a rung: their tensors, the copy made on the way, their outcomes; members stacked."""
+
+    state: dict[str, np.ndarray]
+    snapshot: dict[str, np.ndarray] | None
+    outcomes: tuple[Outcome, ...]
+
+
+def train_rung(
+    bench: Bench, members: Sequence[Member], start: Tensors, masks: Tensors, rung: int, span: Span, tick: Tick
+) -> Trained:
+    """Train and measure one rung.
+
+    Parameters
+    ----------
+    start
+        Parameters and buffers, stacked; pruned weights zero.
+    masks
+        One or zero for each prunable weight, stacked; empty where nothing is pruned.
+    """
+    engine = bench.engine(start, masks)
+    places = torch.from_numpy(np.stack([member.share.train for member in members])).to(bench.device)
+    columns = engine.columns
+    if columns is not None and places.numel() * columns.shape[1] > NARROW_BYTES:
+        engine, columns = type(engine)(bench.network, bench.recipe, start, masks, False), None  # type: ignore[call-arg]
+    source = bench.train_pictures.of(places, columns)
+    labels = torch.from_numpy(np.stack([member.share.labels for member in members])).to(bench.device)
+    examples, batch = places.shape[1], bench.recipe.batch
+    steps = -(-examples // batch)
+    total, done = steps * (span.last - span.first), 0
+    snapshot = None
+    for epoch in range(span.first, span.last):
+        if epoch == span.snapshot:
+            snapshot = _arrays(engine.state())
+        order = np.stack([member.chance.order(rung, epoch, examples) for member in members])
+        shuffled = torch.from_numpy(order).to(bench.device)
+        answers = labels.gather(1, shuffled)
+        moves = _moves(bench, members, rung, epoch, examples)
+        for step in range(steps):
+            part = slice(step * batch, (step + 1) * batch)
+            x = source.take(shuffled[:, part], None if moves is None else moves.part(part))
+            speed = rate(bench.recipe, epoch if span.rates_at is None else span.rates_at, step, steps)
+            engine.step(x, answers[:, part], speed)
+            done += 1
+            tick(done, total)
+    outcomes = _measured(bench, engine, members, source, labels, columns)
+    return Trained(_arrays(engine.state()), snapshot, outcomes)
+
+
+def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Return copies away from the device."""
+    return {name: each.cpu().numpy().copy() for name, each in tensors.items()}
+
+
+def _moves(bench: Bench, members: Sequence[Member], rung: int, epoch: int, examples: int) -> Moves | None:
+    """Draw how the pictures of an epoch are moved; None where the recipe moves none."""
+    if bench.recipe.augment == "none" or not bench.network.pictures:
+        return None
+    drawn = [member.chance.moves(rung, epoch, examples) for member in members]
+    flip, down, right = (torch.from_numpy(np.stack(part)).to(bench.device) for part in zip(*drawn, strict=True))
+    return Moves(flip, down, right)
+
+
+def _measured(
+    bench: Bench, engine: Engine, members: Sequence[Member], source: Source, labels: Tensor, columns: Tensor | None
+) -> tuple[Outcome, ...]:
+    """Measure every member on its training, validation and test examples, as they are, nothing moved."""
+    dataset, device, count = bench.dataset, bench.device, len(members)
+
+    def same_for_all(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(values)).to(device).expand(count, -1)
+
+    train = _losses(bench, engine, source, labels)
+    tested = bench.test_pictures.of(same_for_all(np.arange(len(dataset.test_labels))), columns)
+    test = _losses(bench, engine, tested, same_for_all(dataset.test_labels))
+    held = np.stack([member.share.validation for member in members])
+    if held.shape[1]:
+        kept = bench.train_pictures.of(torch.from_numpy(held).to(device), columns)
+        validation = _losses(bench, engine, kept, torch.from_numpy(dataset.train_labels[held]).to(device))
+    else:
+        validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
+    parts = zip(*train, *test, *validation, strict=True)
+    return tuple(Outcome(*each) for each in parts)
+
+
+def _losses(bench: Bench, engine: Engine, source: Source, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return each member's cross-entropy on each example, and whether it is right, ``[R, n]``."""
+    members, examples = labels.shape
+    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, bench.network.outline.activations)))
+    losses = np.empty((members, examples))
+    right = np.empty((members, examples), bool)
+    for first in range(0, examples, at_once):
+        span = torch.arange(first, min(first + at_once, examples), device=bench.device).expand(members, -1)
+        answers = labels.gather(1, span)
+        logits = engine.logits(source.take(span))
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        own = logits.gather(-1, answers.unsqueeze(-1)).squeeze(-1)
+        loss = torch.logsumexp(logits, -1) - own
+        losses[:, first : first + at_once] = loss.cpu().numpy()
+        right[:, first : first + at_once] = (logits.argmax(-1) == answers).cpu().numpy()
+    return losses, right
