@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.show import print_json, tell
+from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in found] for found in _differences(study, store)],
         }
+    from prunescope.run.estimate import estimate
+
+    content["estimate"] = vars(estimate(study.ladders, store))
     if ladders:
         content["ladder_list"] = [
             {
@@ -164,6 +168,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         "training",
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
+    _print_estimate(content["estimate"])
     if store is None:
         tell("store", f"none yet ({path})")
     else:
@@ -177,6 +182,19 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
                 f"  {each['ladder']}  {cell}{noise}  {printable(each['treatment'])}  #{each['replicate']}  "
                 f"{counted(each['rungs'], 'rung')}"
             )
+
+
+def _print_estimate(found: dict[str, Any]) -> None:
+    if found["seconds"] is None:
+        tell("takes", "not known before it is run: these networks are not counted without making them")
+        return
+    how = "as measured here" if found["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
+    weights = spelled_bytes(found["disk_with_weights"])
+    tell(
+        "takes",
+        f"about {spelled(found['seconds'])} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of "
+        f"memory, {spelled_bytes(found['disk'])} on disk, {weights} with --keep-weights",
+    )
 
 
 def _details(treatment: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,19 +60,22 @@ def run(
     from prunescope.run.memory import hold_memory
 
     hold_memory()
-    with ExitStack() as stack:
-        progress = stack.enter_context(Progress(read, store))
-        report = run_study(
-            read,
-            store,
-            data=data,
-            device=device,
-            workers=workers,
-            fail_fast=fail_fast,
-            keep_weights=keep_weights,
-            keep_examples=keep_examples,
-            tell=progress.tell,
-        )
+    try:
+        with Progress(read, store) as progress:
+            report = run_study(
+                read,
+                store,
+                data=data,
+                device=device,
+                workers=workers,
+                fail_fast=fail_fast,
+                keep_weights=keep_weights,
+                keep_examples=keep_examples,
+                tell=progress.tell,
+            )
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
     if as_json:
         failures = [{"ladder": each.ladder, "rung": each.rung, "reason": each.reason} for each in report.failures]
         print_json(

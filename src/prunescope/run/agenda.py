@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prunescope.run.climb import work_left
 from prunescope.run.cohorts import Cohort, Key, by_key, split
-from prunescope.run.tune import Choice
+from prunescope.run.remembered import Choice
 from prunescope.run.work import Go, Measure, Task
 from prunescope.spec import Ladder
 

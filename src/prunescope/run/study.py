@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prunescope.data import Dataset
+from prunescope.data import Dataset, load
 from prunescope.errors import Fault, InputError, listed
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, work_left
+from prunescope.run.estimate import cores
 from prunescope.run.events import Elsewhere, Event, Failed, Finished, Rung, Tell
-from prunescope.run.tune import Choice
+from prunescope.run.remembered import Choice
 from prunescope.run.work import Go, Hand, Measure, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Ladder, Study
@@ -80,14 +81,16 @@ def run_study(
         Called with what happens (`run.events`).
     """
     clock = time.perf_counter()
-    kept = store if isinstance(store, Store) else Store(store, create=True)
+    if workers is not None and workers < 1:
+        raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     folder = None if data is None else Path(data)
+    setting = Setting(study.name, device_named(device), keep_weights=keep_weights, keep_examples=keep_examples)
+    datasets = _datasets(study.ladders, folder)
+    kept = store if isinstance(store, Store) else Store(store, create=True)
+    kept.begin(study)
     done = kept.done()
     missing = [ladder for ladder in study.ladders if work_left(ladder, done)]
-    setting = Setting(study.name, device_named(device), keep_weights=keep_weights, keep_examples=keep_examples)
-    hand = Hand(kept, folder, setting, _cores())
-    _refuse_unbuilt(missing, hand)
-    kept.begin(study)
+    hand = Hand(kept, folder, setting, cores(), datasets)
     report = Report()
     if missing:
         crew = _crew(missing, hand, kept, folder, setting, workers, tell or _ignore)
@@ -104,26 +107,19 @@ def _ignore(event: Event) -> None:
     """Listen to nothing."""
 
 
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _refuse_unbuilt(ladders: Sequence[Ladder], hand: Hand) -> None:
-    """Tell all that cannot be trained before anything is: treatments, datasets, networks, scores."""
-    faults = []
-    for kind in dict.fromkeys(ladder.treatment.kind for ladder in ladders if ladder.treatment.kind not in BUILT):
-        faults.append(Fault("treatments", f"must be of kinds that can be trained: {listed(BUILT)}", kind))
-    datasets: dict[str, Dataset] = {}
-    for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders):
-        datasets[name] = hand.dataset(name)
+def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Dataset]:
+    """Return the datasets of a study; tell what cannot be trained before anything is."""
+    unknown = dict.fromkeys(ladder.treatment.kind for ladder in ladders if ladder.treatment.kind not in BUILT)
+    if unknown:
+        must = f"must be of kinds that can be trained: {listed(BUILT)}"
+        raise InputError("the study", [Fault("treatments", must, kind) for kind in unknown])
     for name in dict.fromkeys(ladder.treatment.score for ladder in ladders if ladder.treatment.score):
         score(name)
+    datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
     for cell in dict.fromkeys(ladder.cell for ladder in ladders):
         data = datasets[cell.dataset]
         network(cell.family, cell.depth, cell.width, data.classes, data.shape)
-    if faults:
-        raise InputError("the study", faults)
+    return datasets
 
 
 def _crew(
@@ -136,10 +132,8 @@ def _crew(
     tell: Tell,
 ) -> Crew:
     """Return who does the work: this process where that is enough, else workers that share the cores."""
-    cores = _cores()
-    if workers is not None and workers < 1:
-        raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
-    if workers == 1 or (workers is None and (cores == 1 or setting.device != "cpu" or len(ladders) == 1)):
+    own = cores()
+    if workers == 1 or (workers is None and (own == 1 or setting.device != "cpu" or len(ladders) == 1)):
         return Alone(hand)
     if workers is None:
         # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
@@ -147,11 +141,11 @@ def _crew(
         heaviest = agenda.heaviest()
         choice = hand.measure(heaviest, tell)
         steps = agenda.work / heaviest.ladder.recipe.batch
-        if choice.threads == cores or steps * choice.seconds < SOON:
+        if choice.threads == own or steps * choice.seconds < SOON:
             return Alone(hand)
-        workers = cores
+        workers = own
     hands = min(workers, len(ladders))
-    return Workers(hands, store.path, data, setting, max(1, cores // hands))
+    return Workers(hands, store.path, data, setting, max(1, own // hands))
 
 
 def _direct(crew: Crew, agenda: Agenda, store: Store, report: Report, fail_fast: bool, tell: Tell) -> None:

@@ -1,57 +1,28 @@
 """How a shape of network trains fastest here: members in a cohort, threads, layout. Found by a short measurement.
 
-What was found is remembered: in the store, so that a run that goes on does so as it began, and for this machine, so
-that a second run of a study gives the same rows as the first. For fully connected networks the choice changes nothing
-but time; sums of convolutions may be rounded differently from one layout to another.
+For fully connected networks the choice changes nothing but time; sums of convolutions may be rounded differently from
+one layout to another, so what was found is remembered (`remembered`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from prunescope.nets.cohort import Layout
-from prunescope.spec.study import digest
-from prunescope.table import Store
+from prunescope.run.estimate import COHORT_BYTES, member_bytes
+from prunescope.run.remembered import Choice
 from prunescope.train import Bench
 
-FORMAT = 1
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 ENOUGH = 0.05  # seconds of steps for one figure, or this many steps
 STEPS = 12
 GAIN = 0.93  # a larger cohort must take at most this share of the time for each member
-MEMORY = 2**31  # bytes that a cohort's tensors may take
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How cohorts of one shape are trained.
-
-    Attributes
-    ----------
-    seconds
-        One step of one member took this long when it was measured.
-    """
-
-    members: int
-    threads: int
-    together: int
-    pack: int
-    seconds: float
-
-    @property
-    def layout(self) -> Layout:
-        """The part that says how a cohort is computed."""
-        return Layout(self.together, self.pack)
 
 
 @contextmanager
@@ -65,20 +36,12 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def member_bytes(bench: Bench) -> int:
-    """Estimate the memory that one member takes in training: weights four times over, activations there and back."""
-    outline = bench.network.outline
-    copies = 6 if bench.recipe.optimizer == "adam" else 5
-    inputs = int(np.prod(bench.dataset.shape))
-    return 4 * (copies * outline.total + bench.recipe.batch * (inputs + 3 * outline.activations))
-
-
 def choose(bench: Bench, ladders: int, cores: int) -> Choice:
     """Measure how up to ``ladders`` members of one shape are trained fastest with ``cores`` cores.
 
     A thread less for each cohort is a cohort more at a time, so what counts is seconds times threads.
     """
-    most = max(1, min(ladders, MEMORY // member_bytes(bench)))
+    most = max(1, min(ladders, COHORT_BYTES // member_bytes(bench.network.outline, bench.recipe)))
     sizes = sorted({size for size in SIZES if size <= most} | ({most} if most <= SIZES[-1] else set()))
     best: Choice | None = None
     on_cpu = bench.device.type == "cpu"
@@ -148,40 +111,3 @@ def _seconds(bench: Bench, size: int, layout: Layout) -> float:
         step()
         times.append(time.perf_counter() - clock)
     return min(times) / size
-
-
-class Remembered:
-    """Choices found before, for this machine, here and in a store."""
-
-    def __init__(self, store: Store, device: str, cores: int) -> None:
-        self._store = store
-        name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine()
-        self._machine = [FORMAT, name, cores, device, torch.__version__, platform.node()]
-
-    def _name(self, key: str) -> str:
-        return digest([*self._machine, key])
-
-    def _home(self) -> Path:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunescope" / "layouts"
-
-    def get(self, key: str) -> Choice | None:
-        """Return what was found for a shape before."""
-        kept = self._store.read_note(self._name(key))
-        if kept is None:
-            with suppress(OSError, ValueError):
-                kept = json.loads((self._home() / f"{self._name(key)}.json").read_text())
-        if not isinstance(kept, dict):
-            return None
-        try:
-            return Choice(**{name: kept[name] for name in Choice.__dataclass_fields__})
-        except KeyError:
-            return None
-
-    def put(self, key: str, choice: Choice) -> None:
-        """Remember a choice; a home folder that cannot be written to is no fault."""
-        self._store.write_note(self._name(key), asdict(choice))
-        with suppress(OSError):
-            self._home().mkdir(parents=True, exist_ok=True)
-            draft = self._home() / f".{self._name(key)}.{os.getpid()}"
-            draft.write_text(json.dumps(asdict(choice)))
-            draft.replace(self._home() / f"{self._name(key)}.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from prunescope.nets.cohort import Layout
 from prunescope.run.climb import Setting, bench_for, climb
 from prunescope.run.cohorts import Cohort, Key
 from prunescope.run.events import Measuring, Tell
-from prunescope.run.tune import Choice, Remembered, choose, threads
+from prunescope.run.remembered import Choice, Remembered
+from prunescope.run.tune import choose, threads
 from prunescope.spec import Ladder
 from prunescope.table import Store
 from prunescope.train import Bench
@@ -46,15 +48,24 @@ class Hand:
     ----------
     cores
         How many it may keep busy.
+    datasets
+        Those that are in memory already.
     """
 
-    def __init__(self, store: Store, data: Path | None, setting: Setting, cores: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        data: Path | None,
+        setting: Setting,
+        cores: int,
+        datasets: Mapping[str, Dataset] | None = None,
+    ) -> None:
         self._store = store
         self._data = data
         self._setting = setting
         self._cores = cores
         self._remembered = Remembered(store, setting.device, cores)
-        self._datasets: dict[str, Dataset] = {}
+        self._datasets = dict(datasets or {})
         self._bench: Bench | None = None
 
     def dataset(self, name: str) -> Dataset:
@@ -89,7 +100,7 @@ class Hand:
 
     def go(self, task: Go, tell: Tell) -> None:
         """Train a cohort."""
-        bench = self.bench(task.cohort.ladders[0], task.choice.layout)
+        bench = self.bench(task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack))
         with threads(min(task.choice.threads, self._cores)):
             climb(task.cohort, bench, self._store, self._setting, tell)
 

@@ -21,7 +21,7 @@ from prunescope.errors import PrunescopeError
 from prunescope.run.climb import Setting
 from prunescope.run.events import Event, Tell
 from prunescope.run.memory import hold_memory
-from prunescope.run.tune import Choice
+from prunescope.run.remembered import Choice
 from prunescope.run.work import Go, Hand, Measure, Task
 from prunescope.table import Store
 

@@ -1,0 +1,159 @@
+"""What a study will take on this machine: time, memory, disk. Estimates, without training and without torch.
+
+Time follows from what a run has measured here before; for shapes that it has not met, from counted multiplications and
+the measured speed of a matrix product, which may be wrong by a factor of two or three.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.nets import Outline, network
+from prunescope.run.cohorts import by_key
+from prunescope.run.remembered import Choice, Remembered
+from prunescope.spec import Ladder
+from prunescope.spec.effort import effort
+from prunescope.spec.names import DATASETS
+from prunescope.spec.parts import Recipe
+from prunescope.table import Store
+
+# (channels, height, width) of the datasets' pictures, so that a plan reads none.
+SHAPES = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "cifar100": (3, 32, 32),
+    "svhn": (3, 32, 32),
+    "imagenet": (3, 224, 224),
+}
+
+# Of a step of one member of a cohort on one core, beside its multiplications; from `make bench`, 2 shared cores.
+DENSE_SHARE, CONVOLVED_SHARE = 0.65, 0.6  # of the rate of a large matrix product
+CALLS = 40e-6  # seconds of overhead
+BANDWIDTH = 2e9  # bytes a second through normalisations and pools
+
+COHORT_BYTES = 2**31  # that the tensors of a cohort may take
+PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
+ROW = 250  # bytes of a row in a packed store
+LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study will take.
+
+    Attributes
+    ----------
+    seconds
+        With all cores of this machine; None where the networks cannot be counted.
+    measured
+        Share of the time that follows from measurements of these very shapes.
+    memory, disk
+        Bytes: all processes together at their most; the store when all is done.
+    disk_with_weights
+        The same with the surviving weights of every rung.
+    """
+
+    seconds: float | None
+    measured: float
+    memory: int | None
+    disk: int | None
+    disk_with_weights: int | None
+
+
+def member_bytes(outline: Outline, recipe: Recipe) -> int:
+    """Estimate the memory that one member takes in training: weights several times, activations there and back."""
+    copies = 6 if recipe.optimizer == "adam" else 5
+    return 4 * (copies * outline.total + recipe.batch * 3 * outline.activations)
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
+    """Estimate what training ladders from the start will take.
+
+    Parameters
+    ----------
+    store
+        Where a run of them has noted what it measured.
+    """
+    groups = by_key(ladders).values()
+    outlines = []
+    for group in groups:
+        cell = group[0].cell
+        facts, shape = DATASETS[cell.dataset], SHAPES[cell.dataset]
+        if ":" in cell.family or cell.family == "imagenet-resnet":
+            return Estimate(None, 0.0, None, None, None)
+        outlines.append(network(cell.family, cell.depth, cell.width, facts.classes, shape).outline)
+    count, rate = cores(), _core_rate()
+    known = [Remembered(store, "cpu", each) for each in (1, count)]
+    seconds = told = 0.0
+    memory = disk = weights = 0
+    for (key, group), outline in zip(by_key(ladders).items(), outlines, strict=True):
+        choice = next((found for each in known if (found := each.get(key)) is not None), None)
+        steps = effort(group).steps
+        own = steps * (_measured(choice) if choice else _guessed(outline, group[0].recipe, rate)) / count
+        seconds += own
+        told += own if choice else 0.0
+        own_bytes = member_bytes(outline, group[0].recipe)
+        together = choice.members if choice else max(1, min(8, len(group), COHORT_BYTES // own_bytes))
+        memory = max(memory, together * own_bytes)
+        for ladder in group:
+            plain, full = _on_disk(ladder, outline)
+            disk, weights = disk + plain, weights + full
+    datasets = max(DATASETS[ladder.cell.dataset].train * math.prod(SHAPES[ladder.cell.dataset]) for ladder in ladders)
+    processes = min(count, len(groups))
+    total = processes * (PROCESS + memory + 3 * datasets)
+    return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, disk + weights)
+
+
+def _measured(choice: Choice) -> float:
+    """Return core seconds of a member's step, as it was measured."""
+    return choice.seconds * choice.threads
+
+
+def _guessed(outline: Outline, recipe: Recipe, rate: float) -> float:
+    """Return core seconds of a member's step, from counts: three products for each of the way forward."""
+    operations = 2 * 3 * outline.multiplications * recipe.batch
+    if outline.dense:
+        return operations / (DENSE_SHARE * rate) + CALLS
+    return operations / (CONVOLVED_SHARE * rate) + 4 * outline.activations * recipe.batch / BANDWIDTH + CALLS
+
+
+def _core_rate() -> float:
+    """Measure operations a second of a float32 matrix product, on one core as far as can be told."""
+    a = np.ones((768, 768), np.float32)
+    times = []
+    for _ in range(4):
+        clock = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - clock)
+    return float(2 * 768**3 / min(times) / cores())
+
+
+def _on_disk(ladder: Ladder, outline: Outline) -> tuple[int, int]:
+    """Return the bytes that a ladder leaves in a store, and how many more with weights."""
+    recipe, treatment = ladder.recipe, ladder.treatment
+    size = sum(each.size for each in outline.prunable(recipe.prunable))
+    rungs = ladder.rungs
+    plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
+    prunes = treatment.kind in ("imp", "one-shot")
+    if prunes and treatment.rewind == "weights" and recipe.rewind_epoch:
+        plain += 4 * outline.total
+    if treatment.kind == "one-shot":
+        plain += 4 * outline.total
+    elif not prunes or treatment.rewind in ("learning-rate", "fine-tuning"):
+        plain += rungs * 4 * outline.total
+    left = (1 - recipe.pruning_fraction) if prunes else 1.0
+    survivors = sum(size * left**rung for rung in range(rungs))
+    return plain, round(4 * (survivors + rungs * (outline.total - size)))

@@ -1,0 +1,70 @@
+"""Studies small enough to train in a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from prunescope.spec import Study
+from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.table import Store
+from prunescope.table.schema import CIRCUMSTANCES, STORED_NAMES
+
+
+def dense_study(replicates: int = 3, levels: int = 3, **changes: Any) -> Study:
+    """Two shapes of a small LeNet on a quarter of the digits."""
+    axes = Axes(dataset=("digits",), family=("lenet",), depth=(3,), width=(0.04, 0.08), examples=(400,))
+    recipe = Recipe(**{"epochs": 2, "batch": 16, "learning_rate": 0.1, "levels": levels, "rewind_epoch": 1, **changes})
+    return Study("dense", (axes,), recipe, replicates=replicates)
+
+
+def mixed_study(**changes: Any) -> Study:
+    """Convolutions, several treatments and levels of label noise, moved pictures, a validation split."""
+    axes = Axes(
+        dataset=("digits",),
+        family=("cifar-resnet",),
+        depth=(8,),
+        width=(0.0625,),
+        examples=(64,),
+        label_noise=(0.0, 0.25),
+    )
+    recipe = Recipe(
+        **{
+            "epochs": 3,
+            "batch": 32,
+            "learning_rate": 0.05,
+            "momentum": 0.9,
+            "weight_decay": 1e-4,
+            "augment": "flip-crop",
+            "validation": 0.1,
+            "schedule": "steps",
+            "milestones": (2,),
+            "rewind_epoch": 1,
+            "levels": 2,
+            **changes,
+        }
+    )
+    treatments = (
+        Treatment(kind="imp", name="weights"),
+        Treatment(kind="imp", name="rates", rewind="learning-rate"),
+        Treatment(kind="one-shot"),
+        Treatment(kind="extended"),
+    )
+    return Study("mixed", (axes,), recipe, treatments, replicates=2)
+
+
+def rows(store: Store) -> dict[tuple[str, int], tuple[object, ...]]:
+    """Return what was measured by ladder and rung: everything but when, where and for whom."""
+    table = store.table()
+    told = [name for name in STORED_NAMES if name not in CIRCUMSTANCES]
+    columns = [table[name].tolist() for name in told]
+
+    def plain(value: object) -> object:
+        return None if isinstance(value, float) and np.isnan(value) else value
+
+    found = {}
+    for values in zip(*columns, strict=True):
+        ladder, rung = values[told.index("ladder")], values[told.index("rung")]
+        found[ladder, rung] = tuple(map(plain, values))
+    return found

@@ -1,0 +1,88 @@
+"""A run killed at random moments, all its processes at once, and begun again: nothing is lost, no number changes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from prunescope.run import run_study
+from prunescope.table import Store
+from tests.run.studies import dense_study, rows
+
+pytestmark = pytest.mark.stress
+
+
+def start(study: Path, store: Path) -> subprocess.Popen[str]:
+    """Start a run as a user does, in a process group of its own."""
+    command = [sys.executable, "-m", "prunescope.cli", "run", str(study), "--store", str(store), "--workers", "2"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def living(group: int) -> list[str]:
+    """Return the states of a group's processes that have not ended; one that nobody has asked after yet has."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, own_group = entry.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(own_group) == group and state != "Z":
+            found.append(state)
+    return found
+
+
+def finished_rungs(store: Path) -> int:
+    """Return how many rungs a store has, whatever state a kill has left it in."""
+    return sum(map(len, Store(store).done().values())) if (store / "store.json").exists() else 0
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_not(tmp_path: Path) -> None:
+    study = dense_study(levels=8)
+    path, store = tmp_path / "study.toml", tmp_path / "store"
+    path.write_text(study.to_toml())
+    whole = Store(tmp_path / "whole", create=True)
+    run_study(study, whole, workers=1)
+    chance, kills, wanted = random.Random(3), 0, 0
+    while kills < 4:
+        process = start(path, store)
+        # Killed some moments after it has got further than the last time, at whatever it is then.
+        while process.poll() is None and finished_rungs(store) <= wanted:
+            time.sleep(0.02)
+        time.sleep(chance.random() * 0.3)
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        wanted = finished_rungs(store)
+    last = start(path, store)
+    told, _ = last.communicate()
+    assert last.returncode == 0, told
+    assert kills
+    assert rows(Store(store)) == rows(whole)
+
+
+def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path) -> None:
+    study = dense_study(levels=20)
+    path, store = tmp_path / "study.toml", tmp_path / "store"
+    path.write_text(study.to_toml())
+    process = start(path, store)
+    while process.poll() is None and not finished_rungs(store):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert told.strip().endswith("stopped; the same command goes on from here")
+    while living(process.pid):
+        time.sleep(0.02)
+    assert finished_rungs(store)

@@ -1,0 +1,248 @@
+"""Studies trained for real: the same numbers however they are run, stopped and taken up again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.data import load
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.nets import network
+from prunescope.nets.cohort import Layout
+from prunescope.run import run_study
+from prunescope.run.climb import Setting, bench_for
+from prunescope.run.cohorts import by_key, split
+from prunescope.run.events import Event, Failed, Rung, Tell
+from prunescope.run.keep import read_weights
+from prunescope.spec import Study
+from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.table import Store
+from prunescope.train.ladder import Climb
+from tests.run.studies import dense_study, mixed_study, rows
+
+
+def trained(study: Study, path: Path, workers: int = 1) -> Store:
+    """Return the store of a study that was trained without a break."""
+    report = run_study(study, path, workers=workers)
+    assert not report.failures
+    assert report.rungs == sum(ladder.rungs for ladder in study.ladders)
+    return Store(path)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return trained(dense_study(), tmp_path_factory.mktemp("unbroken") / "store")
+
+
+def stopping_after(rungs: int) -> Tell:
+    """Return a listener that ends a run after so many rungs of cohorts."""
+    seen = 0
+
+    def tell(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, Rung)
+        if seen == rungs:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def test_every_rung_has_its_row_with_the_counts_of_the_formula(unbroken: Store) -> None:
+    table = unbroken.table()
+    assert len(table) == 2 * 3 * 4
+    for prunable, rung, kept in zip(table["prunable"], table["rung"], table["kept"], strict=True):
+        assert kept == round(int(prunable) * 0.8 ** int(rung))
+    assert set(table["epochs"][table["rung"] == 0]) == {2}
+    assert set(table["epochs"][table["rung"] > 0]) == {1}
+    assert table["test_error"][table["rung"] == 0].mean() < 0.75  # guessing is 0.9
+
+
+def test_two_runs_from_the_same_seeds_give_the_same_rows(unbroken: Store, tmp_path: Path) -> None:
+    assert rows(trained(dense_study(), tmp_path / "store")) == rows(unbroken)
+
+
+def test_workers_give_the_rows_of_one_process(unbroken: Store, tmp_path: Path) -> None:
+    assert rows(trained(dense_study(), tmp_path / "store", workers=2)) == rows(unbroken)
+
+
+def test_a_finished_study_is_not_trained_again(unbroken: Store) -> None:
+    before = rows(unbroken)
+    assert run_study(dense_study(), unbroken).rungs == 0
+    assert rows(unbroken) == before
+
+
+@pytest.mark.parametrize("rungs", [1, 3, 6])
+def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, tmp_path: Path, rungs: int) -> None:
+    store = Store(tmp_path / "store", create=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(dense_study(), store, workers=1, tell=stopping_after(rungs))
+    assert len(store.table()) == 3 * rungs
+    run_study(dense_study(), store, workers=1)
+    assert rows(store) == rows(unbroken)
+
+
+def test_every_treatment_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
+    whole = trained(mixed_study(), tmp_path / "whole")
+    store = Store(tmp_path / "store", create=True)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_study(mixed_study(), store, workers=1, tell=stopping_after(1))
+    run_study(mixed_study(), store, workers=1)
+    assert rows(store) == rows(whole)
+    table = whole.table()
+    assert set(table["density"][table["treatment"] == "extended"]) == {1.0}
+    noisy = table["label_noise"] > 0
+    assert np.isfinite(table["train_loss_noisy"][noisy]).all()
+    assert np.isnan(table["train_loss_noisy"][~noisy]).all()
+
+
+def test_more_levels_keep_what_is_there(unbroken: Store, tmp_path: Path) -> None:
+    store = trained(dense_study(levels=1), tmp_path / "store")
+    before = rows(store)
+    report = run_study(dense_study(), store, workers=1)
+    assert report.rungs == 2 * 3 * 2
+    assert rows(store) == rows(unbroken)
+    assert before.items() <= rows(store).items()
+
+
+def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
+    unbroken: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, store = dense_study(), Store(tmp_path / "store", create=True)
+    victim = study.ladders[1]
+    leave = Climb.leave
+
+    def failing(self: Climb, rung: int, *rest: object) -> object:
+        if self.ladder.identity == victim.identity and rung == 1:
+            raise PrunescopeError("made to fail")
+        return leave(self, rung, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Climb, "leave", failing)
+        report = run_study(study, store, workers=1)
+    assert [(each.ladder, each.rung, each.reason) for each in report.failures] == [(victim.identity, 1, "made to fail")]
+    assert [failure.words for failure in store.failures()] == ["made to fail"]
+    wanted = {key: row for key, row in rows(unbroken).items() if key[0] != victim.identity or key[1] < 1}
+    assert rows(store) == wanted
+    run_study(study, store, workers=1)
+    assert rows(store) == rows(unbroken)
+
+
+def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
+    report = run_study(dense_study(learning_rate=1e30), tmp_path / "store", workers=1, fail_fast=True)
+    assert report.stopped
+    assert len({failure.words for failure in report.failures}) == 3  # one cohort, not both
+    assert "diverged" in report.failures[0].reason
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Rung) and not killed:
+            for child in multiprocessing.active_children():
+                assert child.pid is not None
+                killed.append(child.pid)
+                os.kill(child.pid, signal.SIGKILL)
+
+    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    assert killed
+    assert not report.failures
+    assert rows(Store(tmp_path / "store")) == rows(unbroken)
+
+
+def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
+    def tell(event: Event) -> None:
+        if not isinstance(event, Failed):
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, tell=tell)
+    assert {"its worker process was killed by SIGKILL" in each.reason for each in report.failures} == {True}
+
+
+def test_ladders_that_another_process_is_at_are_left_to_it(tmp_path: Path) -> None:
+    study, store = dense_study(), Store(tmp_path / "store", create=True)
+    with store.claim(study.ladders[0].identity):
+        report = run_study(study, store, workers=1)
+        assert report.elsewhere == 1
+        assert study.ladders[0].identity not in store.done()
+    assert run_study(study, store, workers=1).rungs == 4
+
+
+def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
+    import torch
+
+    study = mixed_study()
+    store = Store(tmp_path / "store", create=True)
+    run_study(study, store, workers=1, keep_weights=True)
+    data = load("digits")
+    table = store.table()
+    for ladder in study.ladders[:4]:
+        net = network(ladder.cell.family, 8, ladder.cell.width, data.classes, data.shape)
+        bench = bench_for(ladder, data, Layout(), Setting("mixed"))
+        for rung in range(ladder.rungs):
+            weights = read_weights(store, ladder, rung, net)
+            engine = bench.engine(bench.stacked([weights]), {})
+            places = torch.arange(len(data.test_labels)).unsqueeze(0)
+            logits = engine.logits(bench.test_pictures.take(places))[0]
+            error = float((logits.argmax(-1).numpy() != data.test_labels).mean())
+            own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
+            assert table["test_error"][own] == pytest.approx(error, abs=0.003)
+            survivors = sum(int((weights[layer.name] != 0).sum()) for layer in net.outline.prunable("all"))
+            assert survivors <= int(table["kept"][own][0])
+
+
+def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
+    study = dense_study(replicates=1, levels=1)
+    store = Store(tmp_path / "store", create=True)
+    run_study(study, store, workers=1, keep_examples=True)
+    table = store.table()
+    for ladder, rung, loss, error in zip(
+        table["ladder"], table["rung"], table["train_loss"], table["train_error"], strict=True
+    ):
+        arrays = store.read_arrays("examples", ladder, int(rung))
+        assert arrays["loss"].mean() == pytest.approx(loss, rel=1e-5)
+        assert (~arrays["right"]).mean() == pytest.approx(error)
+        assert len(set(arrays["index"].tolist())) == 400
+
+
+def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> None:
+    axes = Axes(dataset=("digits",), family=("lenet",), depth=(3,), width=(0.1,))
+    recipe = Recipe(epochs=1, batch=32, learning_rate=0.1, levels=1)
+    narrow = Study("narrow", (axes,), recipe, (Treatment(kind="narrow"),), replicates=1)
+    with pytest.raises(InputError, match=r"kinds that can be trained: dense, imp, one-shot, extended; found narrow"):
+        run_study(narrow, tmp_path / "a")
+    scored = Study("scored", (axes,), recipe, (Treatment(kind="imp", score="gradient"),), replicates=1)
+    with pytest.raises(InputError, match="must be one of magnitude, random"):
+        run_study(scored, tmp_path / "b")
+    other = Axes(dataset=("mnist",), family=("lenet",), depth=(3,), width=(0.1,))
+    with pytest.raises(InputError, match="nowhere"):
+        run_study(Study("missing", (other,), recipe, replicates=1), tmp_path / "c", data=tmp_path / "nowhere")
+    with pytest.raises(PrunescopeError, match="device 'gpu'"):
+        run_study(dense_study(), tmp_path / "d", device="gpu")
+    with pytest.raises(InputError, match="workers: must be 1 or more"):
+        run_study(dense_study(), tmp_path / "e", workers=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ladders_are_grouped_by_shape_and_steps_and_divided_evenly() -> None:
+    study = mixed_study()
+    (group,) = by_key(study.ladders).values()
+    assert len(group) == 16
+    fine = Study(
+        "fine",
+        study.axes,
+        study.recipe,
+        (Treatment(kind="imp"), Treatment(kind="imp", name="fine", rewind="fine-tuning"), Treatment(kind="dense")),
+        replicates=2,
+    )
+    assert sorted(map(len, by_key(fine.ladders).values())) == [4, 4, 4]
+    assert [len(cohort.ladders) for cohort in split("key", group, 6)] == [6, 5, 5]
+    assert [ladder for cohort in split("key", group, 6) for ladder in cohort.ladders] == group
+    assert split("key", [], 4) == []
