@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prunescope.spec import parse_study, preset_text, presets
-from prunescope.table import Store
+from prunescope.table import Store, read_table
 from tests.builders import rung
 
 
@@ -45,7 +45,19 @@ def store(path: Path, **changes: object) -> Path:
 
 def test_help_names_every_command() -> None:
     shown = run("--help").stdout
-    for command in ("plan", "table", "status", "merge", "compact", "fit", "predict", "compare", "sensitivity", "demo"):
+    for command in (
+        "plan",
+        "run",
+        "table",
+        "status",
+        "merge",
+        "compact",
+        "fit",
+        "predict",
+        "compare",
+        "sensitivity",
+        "demo",
+    ):
         assert f"\n  {command} " in shown
         assert run(command, "--help").returncode == 0
 
@@ -245,11 +257,16 @@ def test_stores_that_contradict_each_other_fail_with_1(tmp_path: Path) -> None:
 def test_the_demo_walks_through_and_keeps_its_files(tmp_path: Path) -> None:
     done = run("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1,350 rows" in done.stdout
-    assert "read back: the same table" in done.stdout
+    assert "2,088 networks trained" in done.stdout
     assert "Did you mean 'eror'?" in done.stdout
     assert run("table", "demo/family.parquet", cwd=tmp_path).returncode == 0
-    assert run("demo", cwd=tmp_path).returncode == 0
+    assert "all were" in run("demo", cwd=tmp_path).stdout
+    table = read_table(tmp_path / "demo" / "digits")
+    narrow = table.where("width = 0.1 and examples = 1297")
+    plateau, slope, bottom = (narrow.where(f"rung = {rung}")["error"].mean() for rung in (2, 18, 28))
+    assert plateau < 0.12 < slope < 0.4 < bottom  # guessing is 0.9
+    sparse = table.where("rung = 20 and examples = 1297")
+    assert sparse.where("width = 0.4")["error"].mean() < 0.7 * sparse.where("width = 0.1")["error"].mean()
 
 
 def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path: Path) -> None:

@@ -1,15 +1,29 @@
-"""The walk through what prunescope does, on a table that ships with it."""
+"""The walk that ``prunescope demo`` takes: a family of networks trained for real, its table, its law.
+
+It also leaves a made-up table of a larger family (`sample_path`), to try the other commands on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.laws import JointLaw
-from prunescope.spec import effort, read_study
-from prunescope.table import read_table, write_table
+from prunescope.spec import Study, effort, read_study
+from prunescope.table import Store, Table, is_store, read_table, write_table
+
+if TYPE_CHECKING:
+    from prunescope.run.events import Tell
+
+Show = Callable[[Study, Store], "AbstractContextManager[Tell]"]
+
+BAR = 44  # characters of an error of 1
 
 
 def sample_path() -> Path:
@@ -19,13 +33,23 @@ def sample_path() -> Path:
 
 def _refuse_to_replace(folder: Path) -> None:
     """Leave alone a file of the user's that happens to have the name of one of the demo's."""
-    table = folder / "family.csv"
+    table, store = folder / "family.csv", folder / "digits"
     if table.exists() and table.read_bytes() != sample_path().read_bytes():
         raise PrunescopeError(f"{table} is there already and is not the demo's; name another folder with --out")
+    if store.exists() and not is_store(store):
+        raise PrunescopeError(f"{store} is there already and is not the demo's; name another folder with --out")
 
 
-def walk(folder: Path, say: Callable[[str], None]) -> None:
-    """Plan a study, check and query a table, write it in two formats, show what a faulty file is told, fit a law."""
+def walk(folder: Path, say: Callable[[str], None], show: Show) -> None:
+    """Plan a study, train it, look at its table, fit a law to it; what was trained before is not trained again.
+
+    Parameters
+    ----------
+    say
+        Prints a line.
+    show
+        Shows how far training is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_to_replace(folder)
     study = read_study("digits")
@@ -34,39 +58,60 @@ def walk(folder: Path, say: Callable[[str], None]) -> None:
     say(f"   {study.purpose}")
     say(f"   {len(study.cells)} cells, {len(study.ladders)} ladders, {total.networks:,} networks to train\n")
 
+    path = folder / "digits"
+    say(f"2. A run trains it, many networks at a time; stop it and it goes on: prunescope run digits --store {path}")
+    from prunescope.run import run_study
+
+    store = Store(path, create=True)
+    with show(study, store) as tell:
+        report = run_study(study, store, tell=tell)
+    if report.failures or report.elsewhere:
+        raise PrunescopeError(f"not everything was trained: prunescope status {path} tells more")
+    say(f"   {report.rungs:,} networks trained" + (f" in {report.seconds:.0f} s\n" if report.rungs else ": all were\n"))
+
+    table = store.table()
+    say(f"3. The table has one row for each of them, {len(table):,}. The error rises from a plateau along a power law,")
+    say("   and levels off where next to nothing is left; the wider network keeps its plateau for longer:")
+    for line in _curves(table):
+        say(line)
+
+    law = JointLaw(intervals="quick").fit(table)
+    fit = law.fits_[0]
+    say(f"\n4. One law for all of them: prunescope fit {path} --law joint")
+    say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
+    say(f"   Its deviation from the measured means is {fit.std_deviation:.0%}; it says itself what it cannot tell.")
+    unpruned = float(table["test_error"][(table["rung"] == 0) & (table["width"] == 0.2)].mean())
+    new = {"width": [0.2], "density": [0.1], "unpruned_error": [unpruned]}
+    say(f"   Width 0.2 at density 0.1: error {law.predict(new)[0]:.3f}, after {unpruned:.3f} unpruned")
+
     sample = folder / "family.csv"
     sample.write_bytes(sample_path().read_bytes())
-    table = read_table(sample)
-    say(f"2. A table holds one row for each trained network: prunescope table {sample}")
-    say(f"   {len(table):,} rows, all checked. (Made up from the first paper's law, to try the commands on.)\n")
-
-    condition = "examples = 50000 and density > 0.1 and density < 0.11"
-    say(f'3. Questions are asked in SQL: --where "{condition}"')
-    answer = table.where(condition).query(
-        "select depth, width, round(avg(error), 4) as error, round(avg(unpruned_error), 4) as unpruned, "
-        "count(*) as networks "
-        "from rungs group by depth, width order by depth, width"
-    )
-    say("   " + "".join(f"{name:>10}" for name in answer.names))
-    for row in answer.rows():
-        say("   " + "".join(f"{value:>10g}" for value in row.values()))
-
-    written = folder / "family.parquet"
-    write_table(table, written)
-    same = read_table(written) == table
-    say(f"\n4. Tables go to CSV, Parquet and JSON: --out {written}")
-    say(f"   read back: {'the same table' if same else 'ANOTHER TABLE, which is a defect of prunescope'}\n")
-
+    write_table(read_table(sample), folder / "family.parquet")
+    say(f"\n5. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
+    say(f"   prunescope table {sample}, prunescope compare {sample}")
     faulty = folder / "faulty.csv"
     faulty.write_text("density;eror\n1.0;8,4\n0,8;9.1\n1.7;none\n", encoding="utf-8")
-    say(f"5. A file with faults is told all of them at once: prunescope table {faulty}")
+    say(f"\n6. A file with faults is told all of them at once: prunescope table {faulty}")
     try:
         read_table(faulty)
     except InputError as told:
         say("\n".join(f"   {line}" for line in str(told).splitlines()))
-    law = JointLaw(intervals="quick").fit(sample)
-    say(f"\n6. One law tells every member's error at every density: prunescope fit {sample} --law joint")
-    say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
-    new = {"depth": [26], "width": [1.0], "density": [0.1], "unpruned_error": [0.08]}
-    say(f"   so depth 26, never trained, at density 0.1: error {law.predict(new)[0]:.4f} after 0.08 unpruned")
-    say(f"\nAll files are in {folder}. Next: prunescope fit --help, prunescope plan, docs/laws.md")
+    say(f"\nAll files are in {folder}. Next: prunescope plan, prunescope run --help, docs/lab.md, docs/laws.md")
+
+
+def _curves(table: Table) -> list[str]:
+    """Return the error over density of the narrowest and the widest network, drawn with letters."""
+    most = table["examples"] == table["examples"].max()
+    narrow, wide = float(table["width"].min()), float(table["width"].max())
+    lines = [f"   {'density':>9} {'width ' + format(narrow, 'g'):>10} {'width ' + format(wide, 'g'):>10}"]
+    for rung in range(0, int(table["rung"].max()) + 1, 2):
+        here = most & (table["rung"] == rung)
+        first, second = (
+            float(np.mean(table["test_error"][here & (table["width"] == width)])) for width in (narrow, wide)
+        )
+        density = float(np.mean(table["density"][here]))
+        low, high = sorted((round(BAR * first), round(BAR * second)))
+        bar = " " * low + ("*" if low == high else "w" + " " * (high - low - 1) + "n")
+        lines.append(f"   {density:9.4f} {first:10.3f} {second:10.3f}  |{bar}")
+    lines.append("   (n: narrow, w: wide, *: both)")
+    return lines

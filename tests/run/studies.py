@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,4 +68,17 @@ def rows(store: Store) -> dict[tuple[str, int], tuple[object, ...]]:
     for values in zip(*columns, strict=True):
         ladder, rung = values[told.index("ladder")], values[told.index("rung")]
         found[ladder, rung] = tuple(map(plain, values))
+    return found
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes that a process has started and that have not ended."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, own_parent = entry.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(own_parent) == parent and state != "Z":
+            found.append(int(entry.parent.name))
     return found

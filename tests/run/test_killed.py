@@ -1,4 +1,4 @@
-"""A run killed at random moments, all its processes at once, and begun again: nothing is lost, no number changes."""
+"""A run killed at random moments, and begun again: its workers go with it, nothing is lost, no number changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from prunescope.run import run_study
 from prunescope.table import Store
-from tests.run.studies import dense_study, rows
+from tests.run.studies import children, dense_study, rows
 
 pytestmark = pytest.mark.stress
 
@@ -27,17 +27,12 @@ def start(study: Path, store: Path) -> subprocess.Popen[str]:
     )
 
 
-def living(group: int) -> list[str]:
-    """Return the states of a group's processes that have not ended; one that nobody has asked after yet has."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, own_group = entry.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(own_group) == group and state != "Z":
-            found.append(state)
-    return found
+def living(process: int) -> bool:
+    """Whether a process has not ended; one that nobody has asked after yet has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def finished_rungs(store: Path) -> int:
@@ -60,8 +55,11 @@ def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_no
         time.sleep(chance.random() * 0.3)
         if process.poll() is not None:
             break
-        os.killpg(process.pid, signal.SIGKILL)
+        workers = children(process.pid)
+        process.kill()
         process.communicate()
+        while any(map(living, workers)):
+            time.sleep(0.02)
         kills += 1
         wanted = finished_rungs(store)
     last = start(path, store)
@@ -78,11 +76,12 @@ def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path) -> None:
     process = start(path, store)
     while process.poll() is None and not finished_rungs(store):
         time.sleep(0.02)
+    workers = children(process.pid)
+    assert workers
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in told
     assert told.strip().endswith("stopped; the same command goes on from here")
-    while living(process.pid):
-        time.sleep(0.02)
+    assert not any(map(living, workers))
     assert finished_rungs(store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -23,7 +22,7 @@ from prunescope.spec import Study
 from prunescope.spec.parts import Axes, Recipe, Treatment
 from prunescope.table import Store
 from prunescope.train.ladder import Climb
-from tests.run.studies import dense_study, mixed_study, rows
+from tests.run.studies import children, dense_study, mixed_study, rows
 
 
 def trained(study: Study, path: Path, workers: int = 1) -> Store:
@@ -145,10 +144,9 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
 
     def tell(event: Event) -> None:
         if isinstance(event, Rung) and not killed:
-            for child in multiprocessing.active_children():
-                assert child.pid is not None
-                killed.append(child.pid)
-                os.kill(child.pid, signal.SIGKILL)
+            killed.extend(children(os.getpid()))
+            for child in killed:
+                os.kill(child, signal.SIGKILL)
 
     report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
     assert killed
@@ -159,8 +157,8 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
 def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
     def tell(event: Event) -> None:
         if not isinstance(event, Failed):
-            for child in multiprocessing.active_children():
-                child.kill()
+            for child in children(os.getpid()):
+                os.kill(child, signal.SIGKILL)
 
     report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, tell=tell)
     assert {"its worker process was killed by SIGKILL" in each.reason for each in report.failures} == {True}

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from prunescope.cli.laws import fit, predict
 from prunescope.cli.plan import plan
-from prunescope.cli.run import run
+from prunescope.cli.run import need_torch, run
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
 from prunescope.cli.trials import compare, sensitivity
 from prunescope.errors import PrunescopeError, nearest, printable
 from prunescope.version import __version__
+
+if TYPE_CHECKING:
+    from prunescope.run.events import Tell
+    from prunescope.spec import Study
+    from prunescope.table import Store
 
 
 class Commands(click.Group):
@@ -91,10 +99,17 @@ def _leave(code: int) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def demo(out: Path) -> None:
-    """Walk through what prunescope does, on a small table that ships with it."""
+    """Train a small family for real, look at its table, fit a law: about a minute on two cores."""
+    need_torch()
+    from prunescope.cli.progress import Progress
     from prunescope.demo import walk
 
-    walk(out, click.echo)
+    @contextmanager
+    def show(study: Study, store: Store) -> Iterator[Tell]:
+        with Progress(study, store) as progress:
+            yield progress.tell
+
+    walk(out, click.echo, show)
 
 
 for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, demo):

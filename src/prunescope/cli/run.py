@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from prunescope.cli.spelled import spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from prunescope.run import Report
 
 MOST_TOLD = 10  # kinds of failure
@@ -53,10 +52,11 @@ def run(
     # A user's own networks are imported from the folder of the study or the one that the command is given in.
     folders = [str(Path.cwd()), *([str(Path(study).parent.resolve())] if Path(study).is_file() else [])]
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]
-    run_study = _trainer()
+    need_torch()
     path = store_path or Path("runs") / read.slug
     store = Store(path, create=True)
     from prunescope.cli.progress import Progress
+    from prunescope.run import run_study
     from prunescope.run.memory import hold_memory
 
     hold_memory()
@@ -93,15 +93,10 @@ def run(
         raise PrunescopeError(_failed(report))
 
 
-def _trainer() -> Callable[..., Report]:
-    """Return what trains; say what to install where torch is missing."""
-    try:
-        from prunescope.run import run_study
-    except ModuleNotFoundError as missing:
-        if missing.name != "torch":
-            raise
-        raise MissingPackageError("training needs torch: pip install 'prunescope[train]'") from None
-    return run_study
+def need_torch() -> None:
+    """Say what to install where torch is missing."""
+    if find_spec("torch") is None:
+        raise MissingPackageError("training needs torch: pip install 'prunescope[train]'")
 
 
 def _print(report: Report, path: Path) -> None:

@@ -5,15 +5,16 @@ Each worker has a pipe of its own, so that one that is killed takes nothing with
 
 from __future__ import annotations
 
-import multiprocessing
+import ctypes
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Protocol
 
@@ -126,7 +127,7 @@ class Alone:
 
 @dataclass
 class _Worker:
-    process: BaseProcess
+    process: subprocess.Popen[bytes]
     pipe: Connection
     task: Task | None = None
 
@@ -164,11 +165,18 @@ class Workers:
             worker.pipe.send(task)
 
     def _new(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, os.getpid(), *self._arguments), daemon=True)
-        process.start()
+        # Not by multiprocessing, whose workers import the main module: a script need not guard itself against that. In
+        # a session of its own, Ctrl-C reaches the run alone, which ends its workers.
+        ours, theirs = Pipe()
+        program = f"from prunescope.run.workers import serve; serve({theirs.fileno()}, {os.getpid()})"
+        process = subprocess.Popen(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", program],
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
         theirs.close()
+        ours.send((sys.path, *self._arguments))
         worker = _Worker(process, ours)
         self._workers.append(worker)
         return worker
@@ -191,9 +199,10 @@ class Workers:
 
     def _dead(self, worker: _Worker) -> Iterator[Answer]:
         """Tell what a worker was at when it died."""
-        worker.process.join()
+        code = worker.process.wait()
+        worker.pipe.close()
         self._workers.remove(worker)
-        task, code = worker.task, worker.process.exitcode or 0
+        task = worker.task
         if task is None:
             return
         name = repr(task)
@@ -208,21 +217,30 @@ class Workers:
             worker.pipe.close()
             worker.process.kill()
         for worker in self._workers:
-            worker.process.join()
+            worker.process.wait()
         self._workers.clear()
 
 
-def _work(pipe: Connection, parent: int, store: Path, data: Path | None, setting: Setting, cores: int) -> None:
-    """Do tasks in a worker process until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the run itself, which ends its workers
+def serve(handle: int, parent: int) -> None:
+    """Do tasks in a worker process until the pipe closes or the run is gone."""
+    _die_with_parent()
     hold_memory()
-    hand = Hand(Store(store), data, setting, cores)
+    pipe = Connection(handle)
+    with suppress(EOFError, ConnectionError):
+        sys.path[:], store, data, setting, cores = pipe.recv()
+        hand = Hand(Store(store), data, setting, cores)
 
-    def tell(event: Event) -> None:
-        if os.getppid() != parent:
-            os._exit(1)
-        pipe.send(event)
+        def tell(event: Event) -> None:
+            if os.getppid() != parent:
+                os._exit(1)
+            pipe.send(event)
 
-    with suppress(EOFError, ConnectionError, BrokenPipeError):
         while True:
             pipe.send(_do(hand, pipe.recv(), tell))
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process with the run's own; elsewhere it ends when it next tells something."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
