@@ -86,7 +86,7 @@ def test_plan_as_json_holds_the_ladders() -> None:
     content = json.loads(run("plan", "digits", "--ladders", "--json").stdout)
     study = parse_study(preset_text("digits"))
     assert [entry["ladder"] for entry in content["ladder_list"]] == [ladder.identity for ladder in study.ladders]
-    assert (content["cells"], content["ladders"], content["rungs"]) == (9, 72, 1512)
+    assert (content["cells"], content["ladders"], content["rungs"]) == (9, 72, 2088)
 
 
 def test_plan_saves_a_preset_to_edit_and_never_over_a_file(tmp_path: Path) -> None:
@@ -121,13 +121,13 @@ def test_plan_says_what_differs_from_a_store_begun_with_another_version(tmp_path
     opened.begin(before)
     first = before.ladders[0]
     opened.write([rung(0, number, ladder=first.identity) for number in range(5)])
-    assert "5 of 1,512 rungs are done" in run("plan", "digits", cwd=tmp_path).stdout
+    assert "5 of 2,088 rungs are done" in run("plan", "digits", cwd=tmp_path).stdout
     changed = tmp_path / "digits.toml"
     changed.write_text(
-        preset_text("digits").replace("levels = 20", "levels = 25").replace("[0.1, 0.2, 0.4]", "[0.1, 0.3]")
+        preset_text("digits").replace("levels = 28", "levels = 33").replace("[0.1, 0.2, 0.4]", "[0.1, 0.3]")
     )
     shown = run("plan", changed, cwd=tmp_path).stdout
-    assert "recipe.levels: 20 -> 25" in shown
+    assert "recipe.levels: 28 -> 33" in shown
     assert "axes 1.width: [0.1, 0.2, 0.4] -> [0.1, 0.3]" in shown
     assert "24 ladders are the same and keep their rungs, 24 are new, 48 of the store are not asked for" in shown
     content = json.loads(run("plan", changed, "--json", cwd=tmp_path).stdout)
