@@ -6,7 +6,6 @@ It also leaves a made-up table of a larger family (`sample_path`), to try the ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +14,11 @@ import numpy as np
 
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.laws import JointLaw
-from prunescope.spec import Study, effort, read_study
+from prunescope.spec import effort, read_study
 from prunescope.table import Store, Table, is_store, read_table, write_table
 
 if TYPE_CHECKING:
     from prunescope.run.events import Tell
-
-Show = Callable[[Study, Store], "AbstractContextManager[Tell]"]
 
 BAR = 44  # characters of an error of 1
 
@@ -40,15 +37,15 @@ def _refuse_to_replace(folder: Path) -> None:
         raise PrunescopeError(f"{store} is there already and is not the demo's; name another folder with --out")
 
 
-def walk(folder: Path, say: Callable[[str], None], show: Show) -> None:
+def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
     """Plan a study, train it, look at its table, fit a law to it; what was trained before is not trained again.
 
     Parameters
     ----------
     say
         Prints a line.
-    show
-        Shows how far training is.
+    tell
+        Told how far training is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_to_replace(folder)
@@ -63,8 +60,7 @@ def walk(folder: Path, say: Callable[[str], None], show: Show) -> None:
     from prunescope.run import run_study
 
     store = Store(path, create=True)
-    with show(study, store) as tell:
-        report = run_study(study, store, tell=tell)
+    report = run_study(study, store, tell=tell)
     if report.failures or report.elsewhere:
         raise PrunescopeError(f"not everything was trained: prunescope status {path} tells more")
     say(f"   {report.rungs:,} networks trained" + (f" in {report.seconds:.0f} s\n" if report.rungs else ": all were\n"))

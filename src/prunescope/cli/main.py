@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -23,11 +20,6 @@ from prunescope.cli.table import table
 from prunescope.cli.trials import compare, sensitivity
 from prunescope.errors import PrunescopeError, nearest, printable
 from prunescope.version import __version__
-
-if TYPE_CHECKING:
-    from prunescope.run.events import Tell
-    from prunescope.spec import Study
-    from prunescope.table import Store
 
 
 class Commands(click.Group):
@@ -104,12 +96,8 @@ def demo(out: Path) -> None:
     from prunescope.cli.progress import Progress
     from prunescope.demo import walk
 
-    @contextmanager
-    def show(study: Study, store: Store) -> Iterator[Tell]:
-        with Progress(study, store) as progress:
-            yield progress.tell
-
-    walk(out, click.echo, show)
+    with Progress("digits") as progress:
+        walk(out, click.echo, progress.tell)
 
 
 for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, demo):

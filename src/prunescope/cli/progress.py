@@ -4,41 +4,46 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import click
 
 from prunescope.cli.spelled import spelled
-from prunescope.errors import counted
-from prunescope.run.climb import work_left, work_of
-from prunescope.run.events import Elsewhere, Event, Failed, Finished, Measuring, Rung, Working
+from prunescope.errors import counted, printable
+from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Measuring, Rung, Working
 
-if TYPE_CHECKING:
-    from prunescope.spec import Study
-    from prunescope.table import Store
-
-LINE_EVERY = 10.0  # seconds, where there is no terminal
+# Where there is no terminal: seconds between two lines, and at least this share of the time so far.
+LINE_EVERY, LINE_SHARE = 10.0, 0.01
 
 
 class Progress:
     """Listens to a run and shows it."""
 
-    def __init__(self, study: Study, store: Store) -> None:
-        done = store.done()
-        self._study = study
-        self._total = sum(work_of(ladder, rung) for ladder in study.ladders for rung in range(ladder.rungs))
-        self._left = sum(work_left(ladder, done) for ladder in study.ladders)
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._total = self._left = 0
         self._trained = 0.0  # examples seen in this run, rungs under way included
         self._under_way: dict[int, tuple[Working, float]] = {}
         self._rungs = self._failures = 0
         self._clock = self._told = time.monotonic()
         self._first: float | None = None
+        self._phase = "starting"
         self._bars: Any = None
         self._tasks: dict[int, Any] = {}
         self._whole: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty() and self._left:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _begin(self, event: Begun) -> None:
+        self._total, self._left = event.total, event.left
+        if not event.left:
+            return
+        if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bars
@@ -46,26 +51,26 @@ class Progress:
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[words]}"))
             self._bars = Bars(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5)
             self._bars.start()
-            self._whole = self._bars.add_task(self._study.name, total=self._total, words="starting")
-        elif self._left:
-            ladders = counted(len(self._study.ladders), "ladder")
-            click.echo(f"{self._study.name}: {ladders}, {self._share():.0%} done before", err=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+            self._whole = self._bars.add_task(_plain(self._name), total=self._total, words="starting")
+        else:
+            ladders = counted(event.ladders, "ladder")
+            click.echo(f"{printable(self._name)}: {ladders}, {self._share():.0%} done before", err=True)
 
     def tell(self, event: Event) -> None:
         """Take note of an event and show it."""
         now = time.monotonic()
         match event:
+            case Begun():
+                self._begin(event)
             case Measuring():
-                self._say(f"measuring how {event.words} trains fastest", now)
+                self._phase = f"measuring how {event.words} trains fastest"
+                self._say(self._phase, now)
             case Working():
                 self._first = self._first or now
                 self._under_way[event.cohort] = (event, event.members * event.work * event.done / event.total)
+                self._phase = ""
                 self._bar(event)
+                self._say(f"{event.words}, {event.members} together, {self._place(event)}", now)
             case Rung():
                 self._first = self._first or now
                 self._under_way.pop(event.cohort, None)
@@ -107,7 +112,7 @@ class Progress:
         if self._bars is not None:
             if always:
                 self._bars.console.print(words, style="red", markup=False, highlight=False)
-        elif always or now - self._told >= LINE_EVERY:
+        elif always or now - self._told >= max(LINE_EVERY, LINE_SHARE * (now - self._clock)):
             self._told = now
             click.echo(f"{spelled(now - self._clock)}: {self._summary(now)}; {words}", err=True)
 
@@ -115,13 +120,22 @@ class Progress:
         if self._bars is None:
             return
         if event.cohort not in self._tasks:
-            self._tasks[event.cohort] = self._bars.add_task(f"  {event.words}", total=1.0, words="")
+            self._tasks[event.cohort] = self._bars.add_task(_plain(f"  {event.words}"), total=1.0, words="")
         done = (event.rung + event.done / event.total) / event.rungs
-        words = (
-            f"{event.members} together, rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}"
-        )
+        words = f"{event.members} together, {self._place(event)}"
         self._bars.update(self._tasks[event.cohort], completed=done, words=words)
+
+    @staticmethod
+    def _place(event: Working) -> str:
+        return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}"
 
     def _show_whole(self, now: float) -> None:
         if self._bars is not None:
-            self._bars.update(self._whole, completed=self._share() * self._total, words=self._summary(now))
+            self._bars.update(
+                self._whole, completed=self._share() * self._total, words=self._phase or self._summary(now)
+            )
+
+
+def _plain(words: str) -> str:
+    """Return words that rich shows as they are: a study's name may hold its marks."""
+    return printable(words).replace("[", "\\[")

@@ -46,7 +46,6 @@ def run(
     goes on where it stopped.
     """
     from prunescope.spec import read_study
-    from prunescope.table import Store
 
     read = read_study(study)
     # A user's own networks are imported from the folder of the study or the one that the command is given in.
@@ -54,17 +53,16 @@ def run(
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]
     need_torch()
     path = store_path or Path("runs") / read.slug
-    store = Store(path, create=True)
     from prunescope.cli.progress import Progress
     from prunescope.run import run_study
     from prunescope.run.memory import hold_memory
 
     hold_memory()
     try:
-        with Progress(read, store) as progress:
+        with Progress(read.name) as progress:
             report = run_study(
                 read,
-                store,
+                path,
                 data=data,
                 device=device,
                 workers=workers,
@@ -100,7 +98,9 @@ def need_torch() -> None:
 
 
 def _print(report: Report, path: Path) -> None:
-    if not report.rungs and not report.failures:
+    if not report.rungs:
+        if report.failures:
+            return
         told = "everything is done already" if not report.elsewhere else "nothing was left for this run"
         click.echo(f"{told}: {path}")
     else:

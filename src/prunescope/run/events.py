@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Begun:
+    """What the run is about: examples that all networks of the study see, and those of them that are missing."""
+
+    ladders: int
+    total: int
+    left: int
+
+
+@dataclass(frozen=True)
 class Measuring:
     """How a shape of network trains fastest here is being measured."""
 
@@ -87,5 +96,5 @@ class Finished:
     cohort: int
 
 
-Event = Measuring | Working | Rung | Failed | Elsewhere | Finished
+Event = Begun | Measuring | Working | Rung | Failed | Elsewhere | Finished
 Tell = Callable[[Event], None]

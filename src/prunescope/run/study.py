@@ -15,7 +15,7 @@ from prunescope.prune import score
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, work_left
 from prunescope.run.estimate import cores
-from prunescope.run.events import Elsewhere, Event, Failed, Finished, Rung, Tell
+from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Tell
 from prunescope.run.remembered import Choice
 from prunescope.run.work import Go, Hand, Measure, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
@@ -91,12 +91,15 @@ def run_study(
     done = kept.done()
     missing = [ladder for ladder in study.ladders if work_left(ladder, done)]
     hand = Hand(kept, folder, setting, cores(), datasets)
+    hear = tell or _ignore
+    left = sum(work_left(ladder, done) for ladder in missing)
+    hear(Begun(len(study.ladders), sum(work_left(ladder, {}) for ladder in study.ladders), left))
     report = Report()
     if missing:
-        crew = _crew(missing, hand, kept, folder, setting, workers, tell or _ignore)
+        crew = _crew(missing, hand, kept, folder, setting, workers, hear)
         agenda = Agenda(study.ladders, done, crew.hands)
         try:
-            _direct(crew, agenda, kept, report, fail_fast, tell or _ignore)
+            _direct(crew, agenda, kept, report, fail_fast, hear)
         finally:
             crew.close()
     report.seconds = time.perf_counter() - clock

@@ -1,0 +1,125 @@
+"""`prunescope run` as its users see it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prunescope.cli.progress import Progress
+from prunescope.cli.run import need_torch
+from prunescope.cli.spelled import spelled, spelled_bytes
+from prunescope.errors import MissingPackageError
+from prunescope.run.events import Begun, Elsewhere, Failed, Finished, Measuring, Rung, Working
+from prunescope.table import Store, read_table
+from tests.run.studies import dense_study
+from tests.test_cli import fails, run
+
+STUDY = dense_study(replicates=2, levels=1).to_toml()
+
+
+def written(path: Path, text: str = STUDY) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -> None:
+    path = written(tmp_path / "study.toml")
+    done = run("run", path, "--workers", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("trained 8 networks in ")
+    assert "dense: 4 ladders, 0% done before" in done.stderr
+    assert len(read_table(tmp_path / "runs" / "dense")) == 8
+    again = run("run", path, cwd=tmp_path)
+    assert again.stdout == "everything is done already: runs/dense\n"
+    assert "4 of 4" in run("status", "runs/dense", cwd=tmp_path).stdout or again.returncode == 0
+    told = run("plan", path, "--store", "runs/dense", cwd=tmp_path).stdout
+    assert "8 of 8 rungs are done" in told
+    assert "as measured here" in told
+
+
+def test_what_failed_is_told_at_the_end_with_its_reason(tmp_path: Path) -> None:
+    path = written(tmp_path / "study.toml", STUDY.replace("learning_rate = 0.1", "learning_rate = 1e30"))
+    told = fails(1, "run", path, "--workers", 1, "--store", tmp_path / "store")
+    assert "4 ladders failed; all others were trained:" in told
+    assert "rung 0 and 3 more: diverged:" in told
+    stopped = run("run", path, "--workers", 1, "--store", tmp_path / "store", "--fail-fast", "--json")
+    assert stopped.returncode == 1
+    content = json.loads(stopped.stdout)
+    assert content["rungs"] == 0
+    assert {failure["rung"] for failure in content["failures"]} == {0}
+
+
+def test_networks_of_ones_own_are_found_beside_the_study(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "ours.py").write_text(
+        "from torch import nn\n\n\n"
+        "def make(depth, width, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, classes))\n"
+    )
+    text = STUDY.replace('"lenet"', '"ours:make"').replace("0.04,", "").replace("0.08", "1.0")
+    path = written(folder / "study.toml", text)
+    done = run("run", path, "--workers", 2, "--store", tmp_path / "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(Store(tmp_path / "store").table()["prunable"]) == {64 * 8 + 80}
+    wrong = written(folder / "wrong.toml", text.replace("ours:make", "ours:mak"))
+    assert "Did you mean 'make'?" in fails(2, "run", wrong, "--store", tmp_path / "other", cwd=tmp_path)
+    gone = written(folder / "gone.toml", text.replace("ours:make", "theirs:make"))
+    assert "must name a module" in fails(2, "run", gone, "--store", tmp_path / "other", cwd=tmp_path)
+
+
+def test_wrong_options_are_told_before_a_store_is_made(tmp_path: Path) -> None:
+    path = written(tmp_path / "study.toml")
+    assert "device 'cuda:9' cannot be used" in fails(1, "run", path, "--device", "cuda:9", "--store", tmp_path / "s")
+    mnist = written(tmp_path / "mnist.toml", STUDY.replace('"digits"', '"mnist"'))
+    assert "nowhere" in fails(2, "run", mnist, "--data", tmp_path / "nowhere", "--store", tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prunescope.cli.run.find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'prunescope\[train\]'"):
+        need_torch()
+
+
+def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4 ladders with rungs of 2 and 1 epochs of 400 examples: 4,800 examples in all."""
+    clock = 0.0
+    monkeypatch.setattr("prunescope.cli.progress.time.monotonic", lambda: clock)
+    with Progress("dense") as progress:
+        progress.tell(Begun(4, 4800, 4800))
+        progress.tell(Measuring("lenet"))
+        clock = 12.0
+        progress.tell(Working(1, "wide", 2, 800, 0, 2, 0, 2, 25, 50))
+        clock = 24.0
+        progress.tell(Rung(1, "wide", 2, 0, 1600, 1.0, 0.25, 24.0))
+        progress.tell(Failed("f" * 32, "narrow", 0, "made to fail", 1200))
+        progress.tell(Elsewhere(1, 1200))
+        clock = 36.0
+        progress.tell(Rung(1, "wide", 2, 1, 800, 0.8, 0.5, 12.0))
+        progress.tell(Finished(1))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "dense: 4 ladders, 0% done before",
+        "12 s: 17%, 0 networks, about 60 s left; wide, 2 together, rung 0 of 1, epoch 0 of 2",
+        "24 s: 33%, 2 networks, about 48 s left; wide, 2 together, rung 0: density 1, error 0.25",
+        "24 s: 58%, 2 networks, 1 failed, about 30 s left; failed: narrow, rung 0: made to fail",
+        "36 s: 100%, 4 networks, 1 failed, about 0.0 s left; wide, 2 together, rung 1: density 0.8, error 0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (9.96, "10 s"), (99, "99 s"), (100, "2 min"), (7200, "2 h"), (1e6, "12 days"), (1e9, "32 years")],
+)
+def test_times_are_told_as_people_say_them(seconds: float, words: str) -> None:
+    assert spelled(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(999, "999 B"), (1500, "1.5 kB"), (74e6, "74 MB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
+)
+def test_sizes_are_told_as_people_say_them(count: float, words: str) -> None:
+    assert spelled_bytes(count) == words
