@@ -45,6 +45,12 @@ def test_a_study_is_read_without_numpy_and_a_table_without_torch_or_pandas() -> 
     assert not loaded(program) & {"torch", "pandas", "pydantic"}
 
 
+def test_a_plan_estimates_without_torch() -> None:
+    program = "from click.testing import CliRunner; from prunescope.cli.main import cli\n"
+    program += "shown = CliRunner().invoke(cli, ['plan', 'resnet-cifar10']).output\nassert 'of memory' in shown, shown"
+    assert "torch" not in loaded(program)
+
+
 def test_every_public_name_is_there() -> None:
     for name in prunescope.__all__:
         assert getattr(prunescope, name) is not None
