@@ -24,7 +24,7 @@ from prunescope.spec.study import digest
 from prunescope.table import Store
 from prunescope.train import Bench
 
-FORMAT = 1
+FORMAT = 2
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 ENOUGH = 0.05  # seconds of steps for one figure, or this many steps
 STEPS = 12
@@ -119,8 +119,7 @@ def _layouts(bench: Bench, size: int) -> list[Layout]:
         return [Layout(size, 1)]
     found = [Layout(1, 1)]
     if size > 1:
-        found += [Layout(size, 1)]
-        found += [Layout(size, pack) for pack in (4,) if size % pack == 0]
+        found += [Layout(size, 1), Layout(size, min(size, 8))]
     return found
 
 
