@@ -77,10 +77,8 @@ def made_up(name: str) -> Dataset:
     chance = np.random.default_rng(0)
     images = chance.integers(0, 256, (count + TEST, *shape), dtype=np.uint8)
     labels = chance.integers(0, 10, count + TEST)
-    spread = (73.9,) * shape[0]
-    return Dataset(
-        name, images[:count], labels[:count], images[count:], labels[count:], 10, (127.5,) * shape[0], spread
-    )
+    mean, std = (127.5, 127.0, 128.0)[: shape[0]], (73.9, 73.8, 74.0)[: shape[0]]
+    return Dataset(name, images[:count], labels[:count], images[count:], labels[count:], 10, mean, std)
 
 
 class Workers:
