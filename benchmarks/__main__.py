@@ -11,7 +11,7 @@ import platform
 import statistics
 import sys
 
-from benchmarks import coverage, laws, startup, store, table
+from benchmarks import coverage, lab, laws, startup, store, table
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "store": store.measure,
     "laws": laws.measure,
     "coverage": coverage.measure,
+    "lab": lab.measure,
 }
 
 

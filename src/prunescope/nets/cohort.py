@@ -19,7 +19,8 @@ from prunescope.nets.ops import Design
 
 MOMENTUM = 0.1  # of the running statistics, as torch's default
 EPSILON = 1e-5
-_PACKED_CHANNELS = 16
+# Channels that one group is filled up to: what a vector of floats holds.
+_PACKED_CHANNELS = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Layout:
     together
         Members in one pass; a cohort of more is computed in several.
     pack
-        Members that share one group of a convolution.
+        Members that share one group of a convolution, at most; fewer where they fill a vector, or divide the cohort.
     """
 
     together: int = 1
@@ -60,8 +61,9 @@ class _Computed:
             kernels = weight.reshape(-1, *weight.shape[2:])
         if kernel == 1 and stride > 1:
             # The same product without a stride of its own: oneDNN's strided 1x1 convolution writes outside its memory
-            # on the way back where channels are few (uxlfoundation/oneDNN issue 6035).
-            x, stride = x[:, :, ::stride, ::stride], 1
+            # on the way back where channels are few (uxlfoundation/oneDNN issue 6035). A pool of single pixels is a
+            # slice whose way back keeps the channels last.
+            x, stride = F.avg_pool2d(x, 1, stride), 1
         return F.conv2d(x, kernels, stride=stride, padding=kernel // 2, groups=groups)
 
     def norm(self, x: Tensor, name: str) -> Tensor:
@@ -129,7 +131,7 @@ def logits(
 
 
 def _pack(wanted: int, members: int, channels: int) -> int:
-    """Return how many members share a group: a divisor of their number, and no more than fill a few vectors."""
+    """Return how many members share a group: a divisor of their number, and no more than fill a vector."""
     most = min(wanted, max(1, _PACKED_CHANNELS // channels))
     return next(pack for pack in range(most, 0, -1) if members % pack == 0)
 
@@ -140,6 +142,6 @@ def _arranged(x: Tensor) -> Tensor:
         return x
     members, batch, height, width, channels = x.shape
     if members == 1:
-        return x[0].permute(0, 3, 1, 2)
+        return x[0].contiguous().permute(0, 3, 1, 2)
     together = x.permute(1, 2, 3, 0, 4).reshape(batch, height, width, members * channels)
     return together.permute(0, 3, 1, 2)

@@ -17,7 +17,7 @@ from pathlib import Path
 from prunescope.spec.study import digest
 from prunescope.table import Store
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from prunescope.train import Bench
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 ENOUGH = 0.05  # seconds of steps for one figure, or this many steps
 STEPS = 12
-GAIN = 0.93  # a larger cohort must take at most this share of the time for each member
+GAIN = 0.93  # more threads must take at most this share of the core time
+NEAR = 1.05  # the largest cohort that is this near to the best is taken: fewer cohorts, less between them
 
 
 @contextmanager
@@ -57,33 +58,27 @@ def choose(bench: Bench, ladders: int, cores: int) -> Choice:
 
 
 def _best_size(bench: Bench, sizes: Iterable[int], count: int) -> Choice:
-    best: Choice | None = None
-    worse = 0
+    """Measure growing sizes until they have become worse twice."""
+    found: list[Choice] = []
     for size in sizes:
-        found = min(
-            (
-                Choice(size, count, each.together, each.pack, _seconds(bench, size, each))
-                for each in _layouts(bench, size)
-            ),
-            key=lambda choice: choice.seconds,
-        )
-        if best is None or found.seconds < GAIN * best.seconds:
-            best, worse = found, 0
-        else:
-            worse += 1
-            if worse == 2:
-                break
-    assert best is not None  # noqa: S101 - there is a size
-    return best
+        tried = (Choice(size, count, each.together, each.pack, _seconds(bench, size, each)) for each in _layouts(size, bench))
+        found.append(min(tried, key=_pace))
+        best = min(map(_pace, found))
+        if len(found) > 1 and all(_pace(choice) > NEAR * best for choice in found[-2:]):
+            break
+    return next(choice for choice in reversed(found) if _pace(choice) <= NEAR * best)
 
 
-def _layouts(bench: Bench, size: int) -> list[Layout]:
+def _pace(choice: Choice) -> float:
+    return choice.seconds
+
+
+def _layouts(size: int, bench: Bench) -> list[Layout]:
     if not bench.network.pictures:
         return [Layout(size, 1)]
     found = [Layout(1, 1)]
     if size > 1:
-        found += [Layout(size, 1)]
-        found += [Layout(size, pack) for pack in (4,) if size % pack == 0]
+        found += [Layout(size, 1), Layout(size, min(size, 8))]
     return found
 
 

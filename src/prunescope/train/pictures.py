@@ -84,14 +84,20 @@ class Pictures:
         if self._padded is None:
             self._padded = F.pad(self._bytes, (0, 0, PADDING, PADDING, PADDING, PADDING))
         _, tall, wide, channels = self._padded.shape
+        members, batch = places.shape
         height, width = self._bytes.shape[1:3]
-        rows = torch.arange(height, device=self.device)
-        columns = torch.arange(width, device=self.device)
-        across = torch.where(moves.flip.unsqueeze(-1), columns.flip(0), columns) + moves.right.unsqueeze(-1)
-        along = (rows + moves.down.unsqueeze(-1) + places.unsqueeze(-1) * tall) * wide
-        pixels = (along.unsqueeze(-1) + across.unsqueeze(-2)).reshape(-1)
+        rows = torch.arange(height, device=self.device).view(-1, 1)
+        columns = torch.arange(width, device=self.device).view(-1, 1)
+
+        def by_example(values: Tensor) -> Tensor:
+            return values.t().contiguous().unsqueeze(1)
+
+        # Pixels are gathered with the members next to each other, as convolutions take them (`nets.cohort`).
+        across = torch.where(by_example(moves.flip), columns.flip(0), columns) + by_example(moves.right)
+        along = (rows + by_example(moves.down) + by_example(places) * tall) * wide
+        pixels = (along.unsqueeze(2) + across.unsqueeze(1)).reshape(-1)
         taken = self._padded.view(-1, channels).index_select(0, pixels)
-        return self._scaled(taken.view(*places.shape, height, width, channels))
+        return self._scaled(taken.view(batch, height, width, members, channels)).permute(3, 0, 1, 2, 4)
 
     def of(self, places: Tensor, columns: Tensor | None = None) -> Source:
         """Return each member's own examples.
@@ -151,4 +157,9 @@ class NarrowRows:
 def _scaled(bytes_: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Return ``bytes * scale + shift``; plain conversion first, since products of bytes and floats are slow."""
     values = bytes_.to(scale.dtype)
+    if scale.ndim == 1 and values.ndim == 5:
+        # Three channels at a time would be slow; a whole line of pixels is not.
+        line = values.shape[-3:-1].numel()
+        values.view(*values.shape[:-3], -1).mul_(scale.repeat(line)).add_(shift.repeat(line))
+        return values
     return values.mul_(scale).add_(shift)
