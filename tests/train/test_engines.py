@@ -167,3 +167,18 @@ def test_products_in_bfloat16_leave_parameters_in_float32_and_learn_as_float32_d
     single_precision, half = found
     assert F.cosine_similarity(single_precision, half, dim=0) > 0.9
     assert not torch.equal(single_precision, half)
+
+
+def test_a_constant_unit_may_lead_to_constant_and_changing_units() -> None:
+    made = bench("lenet", 4, 0.08)
+    (whole,) = random_masks(made, 1, 1.0)
+    named = whole.by_name()
+    named["hidden1.weight"][:3] = False
+    named["hidden2.weight"][:2, 3:] = False
+    constant = Masks(whole.layers, torch.cat([torch.from_numpy(each).flatten() for each in named.values()]).numpy())
+    tensors, stacked = starts(made, [constant])
+    for name in ("hidden1.bias", "hidden2.bias"):
+        tensors[name] = tensors[name].abs() + 0.5  # so that the constants are not cut off by the ReLU
+    expected = reference(made, ("lenet", 4, 0.08), {}, tensors, stacked, 1)
+    engine = Dense(made.network, made.recipe, tensors, stacked, True)
+    hold(trained(engine, made, 1, engine.columns), expected)

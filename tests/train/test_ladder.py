@@ -323,3 +323,14 @@ def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(DamageError, match="must hold the mask of the next rung"):
         Inheritance.from_arrays({}, net, "all")
+
+
+def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
+    own = ladder(treatment={"score": "random"}, levels=3)
+    rungs = climbed([own], pictures(), tmp_path)[own.identity]
+    mask = np.ones(rungs[0].left.masks.prunable, bool)
+    for rung in (1, 2, 3):
+        chance = chance_of(own).scores(rung)
+        scores = np.concatenate([chance.random(layer.size) for layer in rungs[0].left.masks.layers])
+        mask = keep_highest(scores, mask, round(mask.size * 0.8**rung))
+        assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)
