@@ -1,13 +1,16 @@
 """A user's own ``nn.Module``, made by ``make(depth, width, classes)``, trained in a cohort without being rewritten.
 
 The generic route: `torch.func.functional_call` under `torch.func.vmap` over members. A module that draws random numbers
-(dropout), or that vmap cannot follow, is computed member by member instead; everything else of a cohort stays.
+(dropout), or that vmap cannot follow, is computed member by member instead; everything else of a cohort stays. What
+such a member draws from torch follows from a seed among its buffers, which grows by one with every step: its company
+changes nothing, and a ladder that goes on after a break draws what it would have drawn.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +23,7 @@ from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start
 from prunescope.nets.reach import Flags
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_SEED = "prunescope.seed"  # the buffer that a member's random numbers follow from
 
 
 class Custom:
@@ -100,27 +104,29 @@ class Custom:
             Parameter(name, tuple(value.shape), Start.SHIFT, weight=name in kinds, output=name == weights[-1])
             for name, value in module.named_parameters()
         )
-        buffers = tuple(Buffer(name, tuple(value.shape), 0.0) for name, value in module.named_buffers())
-        return Outline(parameters, buffers, multiplications, max(activations, 1), dense=False)
+        buffers = [Buffer(name, tuple(value.shape), 0.0) for name, value in module.named_buffers()]
+        if not self._together:
+            buffers.append(Buffer(_SEED, (), 0.0))
+        return Outline(parameters, tuple(buffers), multiplications, max(activations, 1), dense=False)
 
     def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
         """Let the factory make one member, with torch's seed drawn from ``chance``."""
         made = self._made(int(chance.integers(2**63)))
-        return {name: value.detach().numpy().copy() for name, value in made.state_dict(keep_vars=True).items()}
+        drawn = {name: value.detach().numpy().copy() for name, value in _state(made)}
+        return drawn if self._together else drawn | {_SEED: np.array(chance.integers(2**62))}
 
     @cached_property
     def _together(self) -> bool:
         """Whether vmap can follow the module through training, and no random numbers are drawn on the way."""
-        tensors = {name: value.detach().unsqueeze(0).repeat(2, *[1] * value.ndim) for name, value in self._state()}
+        tensors = {
+            name: value.detach().unsqueeze(0).repeat(2, *[1] * value.ndim) for name, value in _state(self._module)
+        }
         x = torch.zeros(2, 2, *self._shape)
         try:
             self._mapped(tensors, x, training=True)
         except (RuntimeError, ValueError, TypeError, NotImplementedError):
             return False
         return True
-
-    def _state(self) -> list[tuple[str, Tensor]]:
-        return [*self._module.named_parameters(), *self._module.named_buffers()]
 
     def _mapped(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool) -> Tensor:
         self._module.train(training)
@@ -134,7 +140,7 @@ class Custom:
 
     def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
         """Return the logits ``[R, B, classes]`` of stacked members; buffers are updated in place in training."""
-        x = x.permute(0, 1, 4, 2, 3)
+        x = x.permute(0, 1, 4, 2, 3).contiguous()  # as a user's module is given pictures elsewhere
         parts = [slice(first, first + layout.together) for first in range(0, len(x), layout.together)]
         if layout.together > 1 and self._together:
             found = [
@@ -142,15 +148,32 @@ class Custom:
             ]
             return found[0] if len(found) == 1 else torch.cat(found)
         self._module.train(training)
-        return torch.stack(
-            [
-                torch.func.functional_call(
-                    self._module, {name: each[member] for name, each in tensors.items()}, (x[member],)
-                )
-                for member in range(len(x))
-            ]
-        )
+        return torch.stack([self._alone(tensors, x, member, training) for member in range(len(x))])
+
+    def _alone(self, tensors: Mapping[str, Tensor], x: Tensor, member: int, training: bool) -> Tensor:
+        own = {name: each[member] for name, each in tensors.items()}
+        seed = own.pop(_SEED, None)
+        with _seeded(seed, x.device):
+            logits: Tensor = torch.func.functional_call(self._module, own, (x[member],))
+        if seed is not None and training:
+            seed.add_(1)
+        return logits
 
     def connected(self, masks: Mapping[str, Flags]) -> bool:
         """Tell whether every layer keeps a weight: the ways through a stranger's module are not known."""
         return all(bool(mask.any()) for mask in masks.values())
+
+
+def _state(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+@contextmanager
+def _seeded(seed: Tensor | None, device: torch.device) -> Iterator[None]:
+    """Draw from a seed for a while, and leave torch's own state as it was."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(seed))
+        yield

@@ -1,0 +1,197 @@
+"""A user's own modules in a cohort: held against themselves alone, and what is said where they cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from prunescope.errors import InputError
+from prunescope.nets.cohort import Layout
+from prunescope.nets.custom import Custom
+from tests.nets.members import ALONE, close, computed, inputs, of_member, stacked
+from tests.nets.modules import Own, own, with_dropout
+
+SHAPE = (3, 8, 8)
+
+
+def custom(make: Callable[..., object], shape: tuple[int, int, int] = SHAPE, classes: int = 4) -> Custom:
+    return Custom(make, "mine:make", shape, 2, 1.0, classes)
+
+
+class Grown(nn.Module):
+    """Asks its numbers how to go on, which vmap cannot follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(192, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = cast(Tensor, self.linear(x.flatten(1)))
+        return y * 2 if float(y.detach().sum()) > 0 else y
+
+
+class Shifted(nn.Module):
+    """Has a buffer that its state leaves out, and one of whole numbers."""
+
+    fixed: Tensor
+    counted: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("fixed", torch.full((192,), 0.5), persistent=False)
+        self.register_buffer("counted", torch.tensor(3))
+        self.linear = nn.Linear(192, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(x.flatten(1) * self.fixed * self.counted))
+
+
+def grown(depth: int, width: float, classes: int) -> nn.Module:
+    return Grown()
+
+
+def shifted(depth: int, width: float, classes: int) -> nn.Module:
+    return Shifted()
+
+
+def test_a_factory_is_told_depth_width_classes_and_where_it_asks_the_shape() -> None:
+    told: list[dict[str, Any]] = []
+
+    def plain(depth: int, width: float, classes: int) -> nn.Module:
+        told.append({"depth": depth, "width": width, "classes": classes})
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
+
+    def shaped(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        told.append({"shape": shape})
+        return plain(depth, width, classes)
+
+    custom(plain)
+    custom(shaped)
+    usual = {"depth": 2, "width": 1.0, "classes": 4}
+    assert told == [usual, {"shape": SHAPE}, usual]
+
+
+def test_parameters_weights_and_work_are_counted_on_the_way_of_one_picture() -> None:
+    outline = custom(own).outline
+    convolution, hidden, output = 4 * 3 * 9, 192 * 6, (4 * 16 + 6) * 4
+    assert sum(each.size for each in outline.prunable("all")) == convolution + hidden + output
+    assert sum(each.size for each in outline.prunable("all-but-output")) == convolution + hidden
+    assert outline.total == convolution + 4 + 2 * 4 + hidden + 6 + output + 4
+    assert outline.multiplications == convolution * 16 + hidden + output
+    assert not outline.dense
+
+
+@pytest.mark.parametrize("layout", [ALONE, Layout(4), Layout(3)], ids=["alone", "together", "in parts"])
+@pytest.mark.parametrize("make", [own, grown, shifted])
+@pytest.mark.parametrize("training", [True, False])
+def test_each_member_computes_what_the_module_does_alone(
+    make: Callable[..., nn.Module], layout: Layout, training: bool
+) -> None:
+    net = custom(make)
+    tensors, x = stacked(net, 4), inputs(net, SHAPE, 4)
+    logits, gradients, buffers = computed(net, tensors, x, training, layout)
+    for member in range(4):
+        module = make(depth=2, width=1.0, classes=4, **({"shape": SHAPE} if make is own else {})).double()
+        module.train(training).load_state_dict(of_member(tensors, member), strict=False)
+        theirs = module(x[member].permute(0, 3, 1, 2).contiguous())
+        torch.testing.assert_close(logits[member], theirs, rtol=1e-9, atol=1e-11)
+        weights = torch.linspace(-1, 2, theirs.numel(), dtype=theirs.dtype).view_as(theirs)
+        (theirs * weights).sum().backward()
+        close(of_member(gradients, member), {name: each.grad for name, each in module.named_parameters()})  # type: ignore[misc]
+        after = of_member(buffers, member)
+        after.pop("prunescope.seed", None)
+        close(after, dict(module.named_buffers()))
+
+
+def test_what_vmap_follows_is_computed_together_and_what_it_cannot_is_not() -> None:
+    assert custom(own)._together
+    assert not custom(grown)._together
+    assert not custom(with_dropout)._together
+
+
+def test_a_module_with_dropout_drops_the_same_in_any_company_and_in_any_state_of_torch() -> None:
+    net = custom(with_dropout)
+    tensors, x = stacked(net, 4), inputs(net, SHAPE, 4)
+    steps = []
+    for members, seed in ((slice(0, 4), 1), (slice(2, 3), 2)):
+        torch.manual_seed(seed)
+        own = {name: each[members].clone() for name, each in tensors.items()}
+        before = torch.random.get_rng_state()
+        steps.append([net.logits(own, x[members], True, Layout(4)) for _ in range(2)])
+        assert torch.equal(torch.random.get_rng_state(), before)
+    for together, alone in zip(*steps, strict=True):
+        torch.testing.assert_close(together[2:3], alone, rtol=1e-12, atol=1e-12)
+    first, second = steps[0]
+    assert not torch.allclose(first, second)  # another step drops others
+
+
+def test_members_of_a_module_with_dropout_drop_apart() -> None:
+    net = custom(with_dropout)
+    tensors, x = stacked(net, 2), inputs(net, SHAPE, 2)
+    for each in net.outline.parameters:
+        tensors[each.name][1] = tensors[each.name][0]
+    x[1] = x[0]
+    logits = net.logits(tensors, x, True, Layout(2))
+    assert not torch.allclose(logits[0], logits[1])
+
+
+def test_a_start_comes_from_chance_alone_and_leaves_torch_as_it_was() -> None:
+    net = custom(own)
+    torch.manual_seed(1)
+    first = net.start(np.random.default_rng(3))
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    again = net.start(np.random.default_rng(3))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_a_custom_network_is_connected_while_every_layer_keeps_a_weight() -> None:
+    net = custom(own)
+    masks = {each.name: np.zeros(each.shape, bool) for each in net.outline.prunable("all")}
+    for mask in masks.values():
+        mask.flat[0] = True
+    assert net.connected(masks)
+    masks["hidden.weight"][:] = False
+    assert not net.connected(masks)
+
+
+def sequential(*parts: nn.Module) -> Callable[..., nn.Module]:
+    def make(depth: int, width: float, classes: int) -> nn.Module:
+        return nn.Sequential(*parts)
+
+    return make
+
+
+class Twice(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (sequential(nn.Flatten(), nn.Linear(192, 5)), "logits of shape (1, 4) for one picture; found (1, 5)"),
+        (sequential(nn.Linear(8, 4)), "logits of shape (1, 4) for one picture; found (1, 3, 8, 4)"),
+        (sequential(nn.Flatten(), nn.Linear(192, 4), Twice()), "logits of shape (1, 4) for one picture; found tuple"),
+        (sequential(nn.Flatten(), nn.Linear(64, 4)), "must take pictures of shape (3, 8, 8)"),
+        (sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LayerNorm(12), nn.MaxPool1d(3)),
+         "must have linear layers or convolutions to prune; found none"),
+        (lambda depth, width, classes: F.relu, "must return a torch.nn.Module; found function"),
+    ],
+)  # fmt: skip
+def test_a_factory_whose_module_cannot_be_trained_is_told_why(make: Callable[..., object], words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        custom(make)
+    assert words in str(raised.value)
+    assert "mine:make" in str(raised.value)
+
+
+def test_the_module_in_the_tests_is_what_it_says() -> None:
+    assert isinstance(own(2, 1.0, 4, SHAPE), Own)

@@ -1,0 +1,100 @@
+"""Counts of parameters, weights and work, against sums written out by hand and against plain modules."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from prunescope.nets import Outline, network
+from tests.nets.modules import plain
+
+MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
+
+
+def weights(outline: Outline, rule: str = "all") -> int:
+    return sum(each.size for each in outline.prunable(rule))
+
+
+def test_lenet_on_mnist_has_the_published_counts() -> None:
+    outline = network("lenet", 3, 1.0, 10, MNIST).outline
+    assert outline.total == (784 * 300 + 300) + (300 * 100 + 100) + (100 * 10 + 10) == 266_610
+    assert weights(outline) == 784 * 300 + 300 * 100 + 100 * 10 == 266_200
+    assert weights(outline, "all-but-output") == 784 * 300 + 300 * 100 == 265_200
+    assert outline.multiplications == 266_200
+    assert outline.activations == 300 + 100 + 10
+    assert outline.dense
+
+
+def test_deeper_lenets_repeat_the_second_hidden_layer() -> None:
+    assert weights(network("lenet", 2, 1.0, 10, MNIST).outline) == 784 * 300 + 300 * 10
+    assert weights(network("lenet", 5, 0.1, 10, MNIST).outline) == 784 * 30 + 30 * 10 + 2 * 10 * 10 + 10 * 10
+
+
+def segment(blocks: int, channels: int, filters: int, shortcut: bool) -> int:
+    """Return the weights of the convolutions of one segment."""
+    first = 9 * channels * filters + 9 * filters * filters + (channels * filters if shortcut else 0)
+    return first + (blocks - 1) * 2 * 9 * filters * filters
+
+
+def resnet(blocks: int, a: int, b: int, c: int) -> int:
+    """Return the weights of the convolutions of a ResNet with ``blocks`` blocks in each segment."""
+    return 27 * a + segment(blocks, a, a, False) + segment(blocks, a, b, True) + segment(blocks, b, c, True)
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(8, 1), (14, 2), (20, 3), (32, 5)])
+def test_cifar_resnets_have_6d_and_2_layers(depth: int, blocks: int) -> None:
+    outline = network("cifar-resnet", depth, 1.0, 10, CIFAR).outline
+    normed = 16 + blocks * 2 * (16 + 32 + 64) + 32 + 64  # two of each channel; the shortcuts have norms of their own
+    assert weights(outline) == resnet(blocks, 16, 32, 64) + 64 * 10
+    assert weights(outline, "all-but-output") == resnet(blocks, 16, 32, 64)
+    assert outline.total == resnet(blocks, 16, 32, 64) + 64 * 10 + 10 + 2 * normed
+    assert sum(len(each.shape) > 1 for each in outline.parameters) == depth + 2
+    assert not outline.dense
+
+
+def test_the_counts_of_resnet_20_in_numbers() -> None:
+    outline = network("cifar-resnet", 20, 1.0, 10, CIFAR).outline
+    assert weights(outline) == 432 + 13_824 + 51_200 + 204_800 + 640 == 270_896
+    assert outline.total == 270_896 + 10 + 2 * (16 + 6 * 112 + 96) == 272_474
+    work = 432 * 1024 + 13_824 * 1024 + 51_200 * 256 + 204_800 * 64 + 640
+    assert outline.multiplications == work
+
+
+@pytest.mark.parametrize(("width", "filters"), [(1 / 16, (1, 2, 4)), (4, (64, 128, 256)), (0.01, (1, 1, 1))])
+def test_width_multiplies_channels_and_leaves_one_at_least(width: float, filters: tuple[int, int, int]) -> None:
+    outline = network("cifar-resnet", 20, width, 10, CIFAR).outline
+    shapes = {each.name: each.shape for each in outline.parameters}
+    assert tuple(shapes[f"segment{i}.block2.conv2.weight"][0] for i in range(3)) == filters
+    assert weights(outline) == resnet(3, *filters) + 10 * filters[2]
+
+
+def test_vgg_16_has_thirteen_convolutions_and_one_linear_layer() -> None:
+    sizes = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    convolutions = sum(9 * a * b for a, b in pairwise(sizes))
+    outline = network("vgg", 16, 1.0, 10, CIFAR).outline
+    assert weights(outline, "all-but-output") == convolutions == 14_710_464
+    assert weights(outline) == convolutions + 5_120
+    assert outline.total == convolutions + 5_130 + 2 * sum(sizes[1:]) == 14_724_042
+
+
+@pytest.mark.parametrize(
+    ("family", "depth", "width", "shape"),
+    [
+        ("lenet", 3, 1.0, MNIST),
+        ("lenet", 6, 0.37, (3, 8, 8)),
+        ("cifar-resnet", 20, 1.0, CIFAR),
+        ("cifar-resnet", 14, 0.2, MNIST),
+        ("vgg", 16, 0.25, CIFAR),
+    ],
+)
+def test_names_and_shapes_are_those_of_a_plain_module(
+    family: str, depth: int, width: float, shape: tuple[int, int, int]
+) -> None:
+    outline = network(family, depth, width, 7, shape).outline
+    module = plain(family, shape, depth, width, 7)
+    theirs = {name: tuple(each.shape) for name, each in module.named_parameters()}
+    assert {each.name: each.shape for each in outline.parameters} == theirs
+    buffers = {name: tuple(each.shape) for name, each in module.named_buffers() if "num_batches" not in name}
+    assert {each.name: each.shape for each in outline.buffers} == buffers
+    assert [each.name for each in outline.parameters if each.output] == ["output.weight", "output.bias"]

@@ -1,0 +1,94 @@
+"""What weights are ranked by, and what is said of a user's own score that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.nets.outline import Parameter, Start
+from prunescope.prune import SCORES, full, prune, score
+from prunescope.spec import names
+
+WEIGHTS = {"a": np.array([[3.0, -1.0], [0.5, -4.0]]), "b": np.array([2.0, -2.5, 0.0])}
+
+
+def small_first(weights: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
+    """Rank large weights lowest; lists instead of arrays will do."""
+    return {name: (-np.abs(values)).tolist() for name, values in weights.items()}
+
+
+def half(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"a": weights["a"]}
+
+
+def nothing(weights: Mapping[str, np.ndarray]) -> None:
+    return None
+
+
+def flat(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: values.reshape(-1) for name, values in weights.items()}
+
+
+def broken(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.full(values.shape, np.nan) for name, values in weights.items()}
+
+
+def pruned(by: str, seed: int = 0, fraction: float = 0.5) -> list[bool]:
+    layers = [Parameter(name, values.shape, Start.KAIMING, weight=True) for name, values in WEIGHTS.items()]
+    chance = np.random.default_rng(seed)
+    masks = prune(full(layers), WEIGHTS, level=1, fraction=fraction, by=by, scope="global", chance=chance)
+    return [bool(flag) for flag in masks.flat]
+
+
+def test_every_score_is_one_that_a_study_may_name() -> None:
+    assert set(SCORES) <= set(names.SCORES)
+
+
+def test_magnitude_is_the_absolute_value() -> None:
+    assert pruned("magnitude") == [True, False, False, True, True, True, False]
+    scores = score("magnitude")(WEIGHTS, np.random.default_rng())
+    assert {name: values.tolist() for name, values in scores.items()} == {"a": [[3, 1], [0.5, 4]], "b": [2, 2.5, 0]}
+
+
+def test_random_scores_come_from_their_chance_and_not_from_the_weights() -> None:
+    first, again, other = (score("random")(WEIGHTS, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    moved = score("random")({name: values + 1 for name, values in WEIGHTS.items()}, np.random.default_rng(1))
+    for name, values in WEIGHTS.items():
+        assert first[name].shape == values.shape
+        assert np.array_equal(first[name], again[name])
+        assert np.array_equal(first[name], moved[name])
+        assert not np.array_equal(first[name], other[name])
+    assert len({tuple(pruned("random", seed)) for seed in range(20)}) > 5
+
+
+def test_a_score_of_ones_own_ranks_by_what_it_returns() -> None:
+    assert pruned("tests.prune.test_scores:small_first", fraction=2 / 7) == [False, True, True, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("half", "must return one array for each layer it is given"),
+        ("nothing", "must return one array for each layer it is given"),
+        ("flat", "must return scores of shape (2, 2) for a; found (4,)"),
+        ("halv", "must name a function of tests.prune.test_scores; found 'halv'. Did you mean 'half'?"),
+    ],
+)
+def test_a_score_of_ones_own_that_cannot_be_used_is_told_why(name: str, words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        pruned(f"tests.prune.test_scores:{name}")
+    assert words in str(raised.value)
+
+
+def test_a_score_of_ones_own_that_is_no_number_is_refused() -> None:
+    with pytest.raises(PrunescopeError, match="infinite or no numbers"):
+        pruned("tests.prune.test_scores:broken")
+
+
+def test_an_unknown_score_is_told_with_what_there_is() -> None:
+    with pytest.raises(InputError, match=r"must be one of magnitude, random, .*found 'size'"):
+        score("size")

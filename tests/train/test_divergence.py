@@ -1,0 +1,64 @@
+"""A member whose numbers leave all bounds fails alone; its companions go on as if it had not been there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prunescope.nets.cohort import Layout
+from prunescope.table import Store
+from prunescope.train import Climb, Inheritance
+from prunescope.train.ladder import Beginning
+from tests.train.cohorts import climbed, ladder, pictures, same
+
+SHAPES: list[tuple[str, int, float]] = [
+    ("lenet", 3, 0.05), ("cifar-resnet", 8, 1 / 16), ("tests.nets.modules:own", 2, 1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rung", [0, 1])
+@pytest.mark.parametrize("layout", [Layout(4), Layout(4, 4)], ids=["together", "packed"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape[0])
+def test_a_member_that_diverges_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[str, int, float], layout: Layout, rung: int
+) -> None:
+    begin = Climb.begin
+
+    def blown(self: Climb, at: int, before: Inheritance | None) -> Beginning:
+        found = begin(self, at, before)
+        if at == rung and self.ladder.replicate == 1:
+            large = {  # the first sums are infinite already
+                name: np.sign(each, dtype=float) * 1e308 if "weight" in name else each
+                for name, each in found.tensors.items()
+            }
+            return Beginning(large, found.masks)
+        return found
+
+    ladders = [ladder(*shape, replicate=replicate) for replicate in range(4)]
+    data = pictures()
+    usual = climbed(ladders, data, tmp_path / "usual", layout)
+    monkeypatch.setattr(Climb, "begin", blown)
+    found = climbed(ladders, data, tmp_path / "blown", layout)
+    for each in ladders:
+        if each.replicate == 1:
+            assert len(found[each.identity]) == rung
+            continue
+        assert len(found[each.identity]) == 3
+        same(found[each.identity], usual[each.identity])
+    (failure,) = Store(tmp_path / "blown").failures()
+    assert (failure.ladder, failure.rung) == (ladders[1].identity, rung)
+    assert "diverged" in failure.words
+
+
+def test_a_learning_rate_beyond_all_bounds_is_told_for_each_ladder(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"learning_rate": 1e6, "weight_decay": 1.0, "epochs": 8}
+    ladders = [ladder(replicate=replicate, **changes) for replicate in range(3)]
+    found = climbed(ladders, pictures(), tmp_path, Layout(3), torch.float32)
+    assert not any(found.values())
+    failures = Store(tmp_path).failures()
+    assert {failure.ladder for failure in failures} == {each.identity for each in ladders}
+    assert all("a lower learning rate may help" in failure.words for failure in failures)

@@ -1,0 +1,336 @@
+"""What happens from rung to rung: where each treatment starts again, and the contracts that every rung is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prunescope.errors import DamageError, PrunescopeError
+from prunescope.nets.cohort import Layout
+from prunescope.prune import full, keep_highest
+from prunescope.run import climb as climbing
+from prunescope.spec import Ladder
+from prunescope.train import Bench, Climb, Inheritance, Member, Span, Trained, chance_of, train_rung
+from prunescope.train.engine import Tensors
+from prunescope.train.ladder import Beginning, check_begin, check_end
+from tests.train.cohorts import Climbed, bench, climbed, ladder, pictures
+
+EPOCHS: dict[str, Any] = {"epochs": 3, "rewind_epoch": 1, "schedule": "steps", "milestones": (2,), "momentum": 0.9}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A rung as it was trained: where it started, which part of the schedule, and what came of it."""
+
+    start: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray]
+    span: Span
+    trained: Trained
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+    """Return the rungs of a climb, one after another."""
+    found: list[Seen] = []
+
+    def watched(
+        made: Bench, members: Sequence[Member], start: Tensors, masks: Tensors, rung: int, span: Span, tick: Any
+    ) -> Trained:
+        trained = train_rung(made, members, start, masks, rung, span, tick)
+        begun, kept = ({name: each[0].numpy().copy() for name, each in part.items()} for part in (start, masks))
+        found.append(Seen(begun, kept, span, trained))
+        return trained
+
+    monkeypatch.setattr(climbing, "train_rung", watched)
+    return found
+
+
+def up(folder: Path, treatment: dict[str, Any], family: str = "cifar-resnet", **changes: Any) -> list[Climbed]:
+    shape = (8, 1 / 16) if family == "cifar-resnet" else (3, 0.05)
+    own = ladder(family, *shape, treatment=treatment, **EPOCHS | changes)
+    return climbed([own], pictures(), folder, dtype=torch.float32)[own.identity]
+
+
+def member(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    assert arrays is not None
+    return {name: each[0] for name, each in arrays.items()}
+
+
+def hold(begun: Seen, origin: dict[str, np.ndarray], kept: dict[str, np.ndarray]) -> None:
+    """Hold a rung's start against where it should start from, to the last bit."""
+    assert set(begun.start) == set(origin)
+    for name, values in origin.items():
+        wanted = values.astype(np.float32) * kept[name] if name in kept else values
+        assert np.array_equal(begun.start[name], wanted.astype(begun.start[name].dtype)), name
+    for name, mask in begun.masks.items():
+        assert np.array_equal(mask != 0, kept[name])
+
+
+def kept_of(rung: Climbed) -> dict[str, np.ndarray]:
+    return rung.left.masks.by_name()
+
+
+@pytest.mark.parametrize("kind", ["imp", "one-shot"])
+@pytest.mark.parametrize("family", ["lenet", "cifar-resnet"])
+def test_rewound_weights_and_statistics_are_those_of_the_rewind_epoch(
+    tmp_path: Path, seen: list[Seen], kind: str, family: str
+) -> None:
+    rungs = up(tmp_path, {"kind": kind}, family)
+    assert [each.span for each in seen] == [Span(0, 3, None, 1), Span(1, 3), Span(1, 3)]
+    snapshot = member(seen[0].trained.snapshot)
+    for rung in (1, 2):
+        hold(seen[rung], snapshot, kept_of(rungs[rung - 1]))
+    assert any(not np.array_equal(values, seen[0].start[name]) for name, values in snapshot.items())
+
+
+def test_the_rewind_epoch_is_the_state_after_so_many_epochs() -> None:
+    own = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
+    made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
+    share = climbing._climber(own, made, None, 0).member.share  # type: ignore[arg-type]
+    one = Member(share, chance_of(own))
+    start = made.stacked([made.network.start(one.chance.start())])
+    through = train_rung(made, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
+    stopped = train_rung(made, [one], start, {}, 0, Span(0, 1), lambda done, total: None)
+    assert through.snapshot is not None
+    assert all(np.array_equal(each, stopped.state[name]) for name, each in through.snapshot.items())
+    assert any(not np.array_equal(each, through.state[name]) for name, each in through.snapshot.items())
+
+
+def test_without_a_rewind_epoch_weights_go_back_to_where_they_were_drawn(tmp_path: Path, seen: list[Seen]) -> None:
+    rungs = up(tmp_path, {}, rewind_epoch=0)
+    assert [each.span for each in seen] == [Span(0, 3), Span(0, 3), Span(0, 3)]
+    assert not rungs[0].left.origin
+    for rung in (1, 2):
+        hold(seen[rung], seen[0].start, kept_of(rungs[rung - 1]))
+
+
+@pytest.mark.parametrize(("rewind", "rates_at"), [("learning-rate", None), ("fine-tuning", 2)])
+def test_rates_go_back_alone_or_stay_and_weights_go_on_from_the_last(
+    tmp_path: Path, seen: list[Seen], rewind: str, rates_at: int | None
+) -> None:
+    rungs = up(tmp_path, {"rewind": rewind})
+    assert [each.span for each in seen] == [Span(0, 3), Span(1, 3, rates_at), Span(1, 3, rates_at)]
+    for rung in (1, 2):
+        hold(seen[rung], member(seen[rung - 1].trained.state), kept_of(rungs[rung - 1]))
+
+
+@pytest.mark.parametrize("rewind", ["learning-rate", "fine-tuning"])
+def test_one_shot_goes_on_from_the_dense_network_at_every_level(tmp_path: Path, seen: list[Seen], rewind: str) -> None:
+    rungs = up(tmp_path, {"kind": "one-shot", "rewind": rewind}, levels=3)
+    dense = member(seen[0].trained.state)
+    for rung in (1, 2, 3):
+        hold(seen[rung], dense, kept_of(rungs[rung - 1]))
+
+
+@pytest.mark.parametrize("rewind", ["weights", "reinitialise"])
+def test_one_shot_ranks_the_weights_of_the_dense_network(tmp_path: Path, seen: list[Seen], rewind: str) -> None:
+    rungs = up(tmp_path, {"kind": "one-shot", "rewind": rewind}, levels=3)
+    layers = rungs[0].left.masks.layers
+    flat = np.concatenate([np.abs(seen[0].trained.state[layer.name][0]).reshape(-1) for layer in layers])
+    for rung in (1, 2, 3):
+        wanted = keep_highest(flat, np.ones(flat.size, bool), round(flat.size * 0.8**rung))
+        assert np.array_equal(rungs[rung - 1].left.masks.flat, wanted)
+
+
+def test_imp_ranks_the_weights_of_the_rung_below(tmp_path: Path, seen: list[Seen]) -> None:
+    rungs = up(tmp_path, {}, levels=3)
+    mask = np.ones(rungs[0].left.masks.prunable, bool)
+    for rung in (1, 2, 3):
+        state, layers = seen[rung - 1].trained.state, rungs[0].left.masks.layers
+        flat = np.concatenate([np.abs(state[layer.name][0]).reshape(-1) for layer in layers])
+        mask = keep_highest(flat, mask, round(flat.size * 0.8**rung))
+        assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)
+
+
+def test_reinitialised_weights_are_drawn_anew_for_every_rung(tmp_path: Path, seen: list[Seen]) -> None:
+    rungs = up(tmp_path, {"rewind": "reinitialise"})
+    assert [each.span for each in seen] == [Span(0, 3)] * 3
+    own = ladder("cifar-resnet", 8, 1 / 16, treatment={"rewind": "reinitialise"}, **EPOCHS)
+    made = bench("cifar-resnet", 8, 1 / 16)
+    starts = [made.network.start(chance_of(own).start(rung)) for rung in range(3)]
+    hold(seen[0], starts[0], {})
+    for rung in (1, 2):
+        hold(seen[rung], starts[rung], kept_of(rungs[rung - 1]))
+    assert len({start["stem.conv.weight"].tobytes() for start in starts}) == 3
+
+
+def test_extended_training_goes_on_and_removes_nothing(tmp_path: Path, seen: list[Seen]) -> None:
+    rungs = up(tmp_path, {"kind": "extended"})
+    assert [each.span for each in seen] == [Span(0, 3), Span(1, 3), Span(1, 3)]
+    assert {each.row["density"] for each in rungs} == {1.0}
+    assert [each.row["epochs"] for each in rungs] == [3, 2, 2]
+    for rung in (1, 2):
+        hold(seen[rung], member(seen[rung - 1].trained.state), {})
+        assert not seen[rung].masks
+
+
+def test_a_dense_ladder_has_one_rung(tmp_path: Path, seen: list[Seen]) -> None:
+    assert len(up(tmp_path, {"kind": "dense"})) == len(seen) == 1
+    assert seen[0].span == Span(0, 3)
+
+
+def test_fine_tuning_uses_the_final_rate_throughout() -> None:
+    made = bench("lenet", 3, 0.05, **EPOCHS)
+    final = bench("lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()})
+    own = ladder("lenet", 3, 0.05, **EPOCHS)
+    one = Member(climbing._climber(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
+    start = made.stacked([made.network.start(one.chance.start())])
+    usual, tuned, wanted = (
+        train_rung(each, [one], start, {}, 1, span, lambda done, total: None).state
+        for each, span in ((made, Span(1, 3)), (made, Span(1, 3, 2)), (final, Span(1, 3)))
+    )
+    for name, each in tuned.items():
+        np.testing.assert_allclose(each, wanted[name], rtol=1e-12, atol=1e-14)
+    assert not np.allclose(usual["hidden1.weight"], wanted["hidden1.weight"])
+
+
+def test_a_rung_is_ticked_step_by_step() -> None:
+    own = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
+    made, told = bench("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
+    one = Member(climbing._climber(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
+    start = made.stacked([made.network.start(one.chance.start())])
+    train_rung(made, [one], start, {}, 0, Span(1, 3), lambda done, total: told.append((done, total)))
+    assert told == [(done, 2 * 4) for done in range(1, 9)]
+
+
+def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path: Path) -> None:
+    own = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, validation=0.01, augment="flip-crop")
+    data = pictures()
+    found = climbed([own], data, tmp_path)[own.identity][0]
+    made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
+    share = climbing._climber(own, made, None, 0).member.share  # type: ignore[arg-type]
+    state = {name: torch.from_numpy(each[None].copy()) for name, each in found.state.items()}
+    scale = torch.tensor(data.std, dtype=torch.float64)
+
+    def measured(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+        x = (torch.from_numpy(images.copy()).double().permute(0, 2, 3, 1) - torch.tensor(data.mean)) / scale
+        logits = made.network.logits(state, x[None], False, Layout())[0]
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels.copy()), reduction="none")
+        return loss.numpy(), float((logits.argmax(1).numpy() != labels).mean())
+
+    train, error = measured(data.train_images[share.train], share.labels)
+    row = found.row
+    assert (row["train_error"], row["train_loss"]) == (pytest.approx(error), pytest.approx(train.mean(), rel=1e-6))
+    assert row["train_loss_noisy"] == pytest.approx(train[share.noisy].mean(), rel=1e-6)
+    assert row["train_loss_original"] == pytest.approx(train[~share.noisy].mean(), rel=1e-6)
+    for kind, (loss, wrong) in {
+        "test": measured(data.test_images, data.test_labels),
+        "validation": measured(data.train_images[share.validation], data.train_labels[share.validation]),
+    }.items():
+        assert row[f"{kind}_error"] == pytest.approx(wrong)
+        assert row[f"{kind}_loss"] == pytest.approx(loss.mean(), rel=1e-6)
+
+
+def begun() -> tuple[Beginning, dict[str, torch.Tensor]]:
+    made = bench("lenet", 3, 0.05)
+    whole = full(made.network.outline.prunable("all"))
+    masks = replace(whole, flat=np.arange(whole.prunable) % 3 > 0)
+    tensors = made.network.start(np.random.default_rng(0))
+    named = masks.by_name()
+    kept = {name: each * named[name] if name in named else each.copy() for name, each in tensors.items()}
+    start = {name: torch.from_numpy(each)[None] for name, each in kept.items()}
+    return Beginning(tensors, masks), start
+
+
+def test_a_rung_that_starts_as_it_should_may_begin() -> None:
+    beginning, start = begun()
+    check_begin(beginning, start, 0, beginning.masks.kept)
+
+
+def test_a_rung_with_a_weight_too_many_may_not_begin() -> None:
+    beginning, start = begun()
+    with pytest.raises(PrunescopeError, match="weights survive where"):
+        check_begin(beginning, start, 0, beginning.masks.kept - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("hidden1.weight", (0, 3, 0)), ("hidden1.weight", (0, 0, 1)), ("output.bias", (0, 1))]
+)
+def test_a_rung_that_starts_elsewhere_may_not_begin(name: str, place: tuple[int, ...]) -> None:
+    beginning, start = begun()
+    start[name][place] += 1e-9
+    with pytest.raises(PrunescopeError, match=f"{name} does not start where it should"):
+        check_begin(beginning, start, 0, beginning.masks.kept)
+
+
+def ended() -> tuple[Any, dict[str, np.ndarray], Any]:
+    from prunescope.train import Outcome
+
+    beginning, start = begun()
+    some, right = np.zeros(3), np.ones(3, bool)
+    after = {name: each[0].numpy().copy() for name, each in start.items()}
+    return beginning.masks, after, Outcome(some, right, some, right, some, right)
+
+
+def test_a_rung_that_ends_as_it_should_is_kept() -> None:
+    check_end(*ended())
+
+
+def test_a_rung_whose_pruned_weights_came_back_is_not_kept() -> None:
+    masks, after, outcome = ended()
+    after["hidden2.weight"][~masks.by_name()["hidden2.weight"]] = 1e-30
+    with pytest.raises(PrunescopeError, match=r"pruned weights of hidden2\.weight are not zero any more"):
+        check_end(masks, after, outcome)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("where", ["hidden1.bias", "train_loss", "test_loss", "validation_loss"])
+def test_a_rung_without_numbers_is_not_kept(where: str, wrong: float) -> None:
+    masks, after, outcome = ended()
+    if where in after:
+        after[where][0] = wrong
+    else:
+        outcome = replace(outcome, **{where: np.array([0.0, wrong])})
+    with pytest.raises(PrunescopeError, match=r"diverged: .* is infinite or no number; a lower learning rate may help"):
+        check_end(masks, after, outcome)
+
+
+def rungs_of(own: Ladder) -> Climb:
+    made = bench("lenet", 3, 0.05)
+    return Climb(own, made.network, chance_of(own))
+
+
+def test_each_rung_expects_the_count_of_its_level() -> None:
+    sizes = [192 * 15, 15 * 5, 5 * 4]
+    usual, layers, more = (rungs_of(ladder(treatment=each)) for each in ({}, {"scope": "layer"}, {"kind": "extended"}))
+    kept = rungs_of(ladder(prunable="all-but-output"))
+    for rung in range(12):
+        assert usual.expected(rung) == round(sum(sizes) * 0.8**rung)
+        assert layers.expected(rung) == sum(round(size * 0.8**rung) for size in sizes)
+        assert kept.expected(rung) == round(sum(sizes[:2]) * 0.8**rung)
+        assert more.expected(rung) == sum(sizes)
+
+
+def test_a_rung_above_the_first_needs_the_one_below() -> None:
+    with pytest.raises(PrunescopeError, match=r"rung 2 of ladder .* has no rung below"):
+        rungs_of(ladder()).begin(2, None)
+
+
+def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
+    net = bench("lenet", 3, 0.05).network
+    masks = replace(full(net.outline.prunable("all")), flat=np.arange(2975) % 7 > 2)
+    one = Inheritance(masks, {"a": np.ones(2)}, {"b": np.zeros(3)}, {"a": np.arange(4)})
+    back = Inheritance.from_arrays(one.to_arrays(), net, "all")
+    assert np.array_equal(back.masks.flat, masks.flat)
+    for ours, theirs in ((back.origin, one.origin), (back.last, one.last), (back.dense, one.dense)):
+        assert ours.keys() == theirs.keys()
+        assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    with pytest.raises(DamageError, match="must hold the mask of the next rung"):
+        Inheritance.from_arrays({}, net, "all")
+
+
+def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
+    own = ladder(treatment={"score": "random"}, levels=3)
+    rungs = climbed([own], pictures(), tmp_path)[own.identity]
+    mask = np.ones(rungs[0].left.masks.prunable, bool)
+    for rung in (1, 2, 3):
+        chance = chance_of(own).scores(rung)
+        scores = np.concatenate([chance.random(layer.size) for layer in rungs[0].left.masks.layers])
+        mask = keep_highest(scores, mask, round(mask.size * 0.8**rung))
+        assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)

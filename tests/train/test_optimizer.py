@@ -1,0 +1,79 @@
+"""Update rules against torch.optim, step by step; pruned weights; what decays without a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from prunescope.train.optimizer import decayed, optimizer
+from tests.train.cohorts import recipe
+
+RULES: list[dict[str, Any]] = [
+    {},
+    {"momentum": 0.9},
+    {"weight_decay": 0.03},
+    {"momentum": 0.9, "weight_decay": 0.03},
+    {"momentum": 0.7, "nesterov": True},
+    {"momentum": 0.7, "nesterov": True, "weight_decay": 0.03},
+    {"optimizer": "adam"},
+    {"optimizer": "adam", "weight_decay": 0.03},
+]
+RATES = [0.1, 0.1, 0.2, 0.05, 0.05, 0.3, 0.01]
+
+
+def theirs(rule: dict[str, Any], parameters: list[Tensor]) -> torch.optim.Optimizer:
+    """Return torch's own optimizer for a recipe."""
+    if rule.get("optimizer") == "adam":
+        return torch.optim.Adam(parameters, lr=1.0, weight_decay=rule.get("weight_decay", 0.0))
+    return torch.optim.SGD(parameters, lr=1.0, **rule)
+
+
+def drawn(seed: int) -> list[Tensor]:
+    chance = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=chance, dtype=torch.float64) for shape in ((3, 4, 2), (3, 4), (3, 1))]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_every_step_is_that_of_torch(rule: dict[str, Any]) -> None:
+    ours, reference = drawn(0), [each.requires_grad_() for each in drawn(0)]
+    own, other = optimizer(recipe(**rule), ours, [None] * 3), theirs(rule, reference)
+    for step, rate in enumerate(RATES):
+        gradients = drawn(step + 1)
+        for each, gradient in zip(reference, gradients, strict=True):
+            each.grad = gradient.clone()
+        other.param_groups[0]["lr"] = rate
+        other.step()
+        own.step(gradients, rate)
+        for mine, each in zip(ours, reference, strict=True):
+            torch.testing.assert_close(mine, each.detach(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_pruned_weights_stay_zero_and_the_others_do_as_without_masks(rule: dict[str, Any]) -> None:
+    masks = [(each > 0).double() for each in drawn(9)[:2]]
+    free, masked = drawn(0), [*(each * mask for each, mask in zip(drawn(0), masks, strict=False)), drawn(0)[2]]
+    without, within = optimizer(recipe(**rule), free, [None] * 3), optimizer(recipe(**rule), masked, [*masks, None])
+    for step, rate in enumerate(RATES):
+        without.step(drawn(step + 1), rate)
+        within.step(drawn(step + 1), rate)
+        for one, other, mask in zip(free, masked, [*masks, torch.ones(3, 1)], strict=True):
+            assert not other[mask == 0].any()
+            assert torch.equal(other[mask == 1], one[mask == 1])
+
+
+@pytest.mark.parametrize("rule", RULES[:6], ids=str)
+def test_what_decays_is_what_torch_makes_of_a_parameter_without_a_gradient(rule: dict[str, Any]) -> None:
+    parameter = torch.tensor([1.0, -2.5], dtype=torch.float64, requires_grad=True)
+    reference = theirs(rule, [parameter])
+    for rate in RATES:
+        parameter.grad = torch.zeros(2, dtype=torch.float64)
+        reference.param_groups[0]["lr"] = rate
+        reference.step()
+    shrunk = decayed(recipe(**rule), RATES)
+    torch.testing.assert_close(
+        parameter.detach(), torch.tensor([1.0, -2.5], dtype=torch.float64) * shrunk, rtol=1e-12, atol=0
+    )
+    assert (shrunk == 1) == ("weight_decay" not in rule)
