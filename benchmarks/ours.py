@@ -27,7 +27,8 @@ from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.run import climb, run_study
 from prunescope.run.memory import hold_memory
-from prunescope.run.tune import Choice, choose, threads
+from prunescope.run.remembered import Choice
+from prunescope.run.tune import choose, threads
 from prunescope.spec import Study
 from prunescope.spec.parts import Recipe
 from prunescope.spec.read import study_from
@@ -178,7 +179,7 @@ _kept_bench = lru_cache(Shape.bench)
 
 def trained(barrier: Barrier, shape: Shape, choice: Choice, steps: int) -> tuple[float, float]:
     """Train a cohort for some steps, after as many to warm up; return when that began and ended."""
-    bench = _kept_bench(shape, choice.layout)
+    bench = _kept_bench(shape, Layout(choice.together, choice.pack))
     chance = np.random.default_rng(0)
     start = bench.stacked([bench.network.start(chance) for _ in range(choice.members)])
     watch = Stopwatch(bench.device, barrier)

@@ -13,9 +13,11 @@ from prunescope.table import Store
 from prunescope.table.schema import CIRCUMSTANCES, STORED_NAMES
 
 
-def dense_study(replicates: int = 3, levels: int = 3, **changes: Any) -> Study:
-    """Two shapes of a small LeNet on a quarter of the digits."""
-    axes = Axes(dataset=("digits",), family=("lenet",), depth=(3,), width=(0.04, 0.08), examples=(400,))
+def dense_study(
+    replicates: int = 3, levels: int = 3, widths: tuple[float, ...] = (0.04, 0.08), **changes: Any
+) -> Study:
+    """Two shapes of a small LeNet on a third of the digits."""
+    axes = Axes(dataset=("digits",), family=("lenet",), depth=(3,), width=widths, examples=(400,))
     recipe = Recipe(**{"epochs": 2, "batch": 16, "learning_rate": 0.1, "levels": levels, "rewind_epoch": 1, **changes})
     return Study("dense", (axes,), recipe, replicates=replicates)
 

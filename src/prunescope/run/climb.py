@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +18,17 @@ from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.run.cohorts import Cohort
 from prunescope.run.events import Elsewhere, Failed, Finished, Rung, Tell, Working
-from prunescope.run.keep import inherited, keep_checkpoint, keep_examples
+from prunescope.run.keep import inherited, keep_checkpoint, keep_examples, rung_arrays
 from prunescope.run.rows import Circumstances, row
 from prunescope.spec import Ladder
 from prunescope.spec.checks import held_out
 from prunescope.spec.effort import epochs_of
 from prunescope.table import Store
-from prunescope.train import Bench, Climb, Inheritance, Member, Span, Trained, chance_of, train_rung
+from prunescope.train import Bench, Climb, Inheritance, Member, Outcome, Span, Trained, chance_of, train_rung
 from prunescope.train.ladder import Beginning, check_begin, check_end
 
 TOLD_EVERY = 0.2  # seconds between two notes of how far a rung is
+WRITTEN_EVERY = 2.0  # seconds of training after which finished rungs are written, at the latest
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,15 @@ class Setting:
 
 @dataclass
 class _Climber:
-    """One ladder on its way: the rung it stands before, and what the one below left."""
+    """One ladder on its way: the rung it stands before, what the one below left, what is not written yet."""
 
     climb: Climb
     member: Member
     rung: int
     before: Inheritance | None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     @property
     def ladder(self) -> Ladder:
@@ -104,12 +109,32 @@ def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Te
                     climbers.append(_climber(ladder, bench, store, rung))
                 except PrunescopeError as trouble:
                     _fail(store, ladder, rung, str(trouble), tell)
-        while climbers:
-            lowest = min(each.rung for each in climbers)
-            together = [each for each in climbers if each.rung == lowest]
-            failed = _next_rung(cohort, together, bench, store, setting, tell)
-            climbers = [each for each in climbers if each not in failed and each.rung < each.ladder.rungs]
+        everyone, written = list(climbers), time.perf_counter()
+        try:
+            while climbers:
+                lowest = min(each.rung for each in climbers)
+                together = [each for each in climbers if each.rung == lowest]
+                failed = _next_rung(cohort, together, bench, store, setting, tell)
+                climbers = [each for each in climbers if each not in failed and each.rung < each.ladder.rungs]
+                if time.perf_counter() - written > WRITTEN_EVERY:
+                    _write(everyone, store)
+                    written = time.perf_counter()
+        finally:  # also where Ctrl-C ended it
+            _write(everyone, store)
     tell(Finished(cohort.number))
+
+
+def _write(climbers: Sequence[_Climber], store: Store) -> None:
+    """Write finished rungs: first what goes with them, then their rows, with which they count as finished."""
+    fresh = [each for each in climbers if each.rows and each.before is not None]
+    for climber in fresh:
+        for rung, outcome in climber.outcomes.items():
+            keep_examples(store, climber.ladder, rung, climber.member.share, outcome)
+        assert climber.before is not None  # noqa: S101 - chosen so
+        keep_checkpoint(store, climber.ladder, climber.rung - 1, climber.arrays, climber.before)
+    store.write(own for climber in fresh for own in climber.rows)
+    for climber in fresh:
+        climber.arrays, climber.rows, climber.outcomes = {}, [], {}
 
 
 def _climber(ladder: Ladder, bench: Bench, store: Store, rung: int) -> _Climber:
@@ -172,12 +197,12 @@ def _next_rung(
             _fail(store, own, rung, str(trouble), tell)
             failed.append(climber)
             continue
-        keep_checkpoint(store, own, rung, masks, inheritance, after, setting.keep_weights)
-        if setting.keep_examples:
-            keep_examples(store, own, rung, climber.member.share, outcome)
         rows.append(row(own, rung, bench.network, masks, outcome, climber.member.share.noisy, where))
+        climber.rows.append(rows[-1])
+        climber.arrays |= rung_arrays(rung, masks, after, setting.keep_weights)
+        if setting.keep_examples:
+            climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
-    store.write(rows)
     if rows:
         density, error = (float(np.mean([each[key] for each in rows])) for key in ("density", "test_error"))
         work = len(rows) * work_of(ladder, rung)

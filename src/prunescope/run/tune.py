@@ -1,7 +1,6 @@
 """How a shape of network trains fastest here: members in a cohort, threads, layout. Found by a short measurement.
 
-For fully connected networks the choice changes nothing but time; sums of convolutions may be rounded differently from
-one layout to another, so what was found is remembered (`remembered`).
+Sums may be rounded differently in other company or another layout, so what was found is remembered (`remembered`).
 """
 
 from __future__ import annotations
@@ -61,11 +60,13 @@ def _best_size(bench: Bench, sizes: Iterable[int], count: int) -> Choice:
     """Measure growing sizes until they have become worse twice."""
     found: list[Choice] = []
     for size in sizes:
-        tried = (Choice(size, count, each.together, each.pack, _seconds(bench, size, each)) for each in _layouts(size, bench))
+        tried = (
+            Choice(size, count, each.together, each.pack, _seconds(bench, size, each)) for each in _layouts(size, bench)
+        )
         found.append(min(tried, key=_pace))
-        best = min(map(_pace, found))
-        if len(found) > 1 and all(_pace(choice) > NEAR * best for choice in found[-2:]):
+        if len(found) > 2 and all(_pace(choice) > NEAR * min(map(_pace, found)) for choice in found[-2:]):
             break
+    best = min(map(_pace, found))
     return next(choice for choice in reversed(found) if _pace(choice) <= NEAR * best)
 
 
