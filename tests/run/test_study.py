@@ -14,10 +14,13 @@ from prunescope.errors import InputError, PrunescopeError
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
+from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, bench_for
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.events import Event, Failed, Rung, Tell
-from prunescope.run.keep import read_weights
+from prunescope.run.keep import read_masks, read_weights
+from prunescope.run.remembered import Choice
+from prunescope.run.work import Go, Measure
 from prunescope.spec import Study
 from prunescope.spec.parts import Axes, Recipe, Treatment
 from prunescope.table import Store
@@ -135,7 +138,7 @@ def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
 def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
     report = run_study(dense_study(learning_rate=1e30), tmp_path / "store", workers=1, fail_fast=True)
     assert report.stopped
-    assert len({failure.words for failure in report.failures}) == 3  # one cohort, not both
+    assert len(report.failures) == 1
     assert "diverged" in report.failures[0].reason
 
 
@@ -244,3 +247,100 @@ def test_ladders_are_grouped_by_shape_and_steps_and_divided_evenly() -> None:
     assert [len(cohort.ladders) for cohort in split("key", group, 6)] == [6, 5, 5]
     assert [ladder for cohort in split("key", group, 6) for ladder in cohort.ladders] == group
     assert split("key", [], 4) == []
+
+
+def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken: Store, tmp_path: Path) -> None:
+    """The store of a finished study loses the shard of one rung, as `DamageError` tells its owner to delete it."""
+    study = dense_study()
+    store = Store(tmp_path / "store", create=True)
+    for levels in range(4):  # one shard for each rung of a cohort
+        run_study(dense_study(levels=levels), store, workers=1)
+    lost = next(path for path in sorted((store.path / "rungs").iterdir()) if _rungs_in(path) == {1})
+    lost.unlink()
+    assert len(store.table()) == 21
+    report = run_study(study, Store(store.path), workers=1)
+    assert not report.failures
+    assert rows(Store(store.path)) == rows(unbroken)
+
+
+def _rungs_in(shard: Path) -> set[int]:
+    import duckdb
+
+    found = duckdb.execute("select distinct rung from read_parquet(?)", [str(shard)]).fetchall()
+    return {rung for (rung,) in found}
+
+
+def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
+    store = trained(dense_study(replicates=1, levels=1), tmp_path / "store")
+    for file in (store.path / "checkpoints").glob("*/*"):
+        file.unlink()
+    report = run_study(dense_study(replicates=1), store, workers=1)
+    assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
+    assert len(report.failures) == 2
+
+
+def test_a_ladder_that_runs_out_of_weights_fails_alone_and_in_words(tmp_path: Path) -> None:
+    study = dense_study(replicates=1, levels=40, widths=(0.04,), pruning_fraction=0.5)
+    report = run_study(study, tmp_path / "store", workers=1)
+    assert "keeps none of" in report.failures[0].reason
+    table = Store(tmp_path / "store").table()
+    assert table["kept"].min() >= 1
+    assert len(table) == report.failures[0].rung
+
+
+def test_rows_of_ladders_that_share_an_identity_are_the_same(tmp_path: Path) -> None:
+    """What a row says of a dense network depends on its recipe's rule of pruning; so does its identity."""
+    axes, recipe = dense_study().axes, dense_study().recipe
+    dense = (Treatment(kind="dense"),)
+    one = Study("one", axes, recipe, dense, replicates=1)
+    other = Study("other", axes, recipe.model_copy(update={"prunable": "all-but-output"}), dense, replicates=1)
+    assert not {ladder.identity for ladder in one.ladders} & {ladder.identity for ladder in other.ladders}
+
+
+def test_a_listener_that_fails_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
+    def tell(event: Event) -> None:
+        if isinstance(event, Rung):
+            raise BrokenPipeError("nobody reads")
+
+    with pytest.raises(BrokenPipeError):
+        run_study(dense_study(), tmp_path / "store", workers=1, tell=tell)
+    store = Store(tmp_path / "store")
+    assert not store.failures()
+    assert len(store.table()) == 3
+
+
+def test_pictures_cannot_be_moved_where_a_network_takes_rows(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must be none for lenet"):
+        run_study(dense_study(augment="flip-crop"), tmp_path / "store")
+
+
+def test_weights_that_were_not_kept_are_told(unbroken: Store) -> None:
+    ladder = dense_study().ladders[0]
+    data = load("digits")
+    net = network("lenet", 3, ladder.cell.width, data.classes, data.shape)
+    with pytest.raises(InputError, match="--keep-weights"):
+        read_weights(unbroken, ladder, 1, net)
+    table = unbroken.table()
+    for rung in range(4):
+        own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
+        assert read_masks(unbroken, ladder, rung, net).kept == table["kept"][own][0]
+
+
+def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
+    study = dense_study(replicates=8)
+    fresh = Agenda(study.ladders, {}, 2)
+    key = fresh.heaviest().key
+    assert fresh.size(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    half_done = {ladder.identity: frozenset(range(4)) for ladder in study.ladders[:8]}
+    again = Agenda(study.ladders, half_done, 2)
+    assert again.size(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    fresh.measured(key, Choice(3, 1, 3, 1, 1.0))
+    task = fresh.next()
+    while isinstance(task, Measure):
+        task = fresh.next()
+    assert isinstance(task, Go)
+    assert len(task.cohort.ladders) == 3
+    fresh.again(task)
+    halves = [fresh.next() for _ in range(6)]
+    sizes = [len(half.cohort.ladders) for half in halves if isinstance(half, Go)]
+    assert sorted(sizes) == [1, 2, 2, 3]

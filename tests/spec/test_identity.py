@@ -49,16 +49,9 @@ def test_more_levels_keep_the_ladders_and_add_rungs() -> None:
 
 
 def test_keys_that_decide_nothing_about_a_ladder_are_not_in_its_identity() -> None:
-    dense = TEXT.replace('kind = "imp"', 'kind = "dense"')
     assert (
-        parse_study(dense).ladders[0].identity
-        == parse_study(
-            dense.replace(
-                "levels = 3", 'levels = 3\nrewind_epoch = 1\npruning_fraction = 0.5\nprunable = "all-but-output"'
-            )
-        )
-        .ladders[0]
-        .identity
+        parse_study(TEXT).ladders[0].identity
+        == parse_study(TEXT.replace("levels = 3", "levels = 9")).ladders[0].identity
     )
     assert (
         parse_study(TEXT).ladders[0].identity
@@ -233,3 +226,12 @@ def test_a_change_anywhere_in_the_recipe_makes_other_rungs(data: st.DataObject, 
 def test_studies_with_other_cells_or_seeds_share_no_rung(one: Study, other: Study) -> None:
     apart = set(one.cells).isdisjoint(other.cells) or one.seed != other.seed
     assert rungs(one).isdisjoint(rungs(other)) or not apart
+
+
+def test_whatever_a_row_says_is_decided_by_the_identity_of_its_ladder() -> None:
+    """A dense network's row tells which of its weights may be pruned, and the identity of its recipe."""
+    dense = TEXT.replace('kind = "imp"', 'kind = "dense"')
+    other = dense.replace("levels = 3", 'levels = 3\nprunable = "all-but-output"')
+    one, two = parse_study(dense).ladders[0], parse_study(other).ladders[0]
+    assert one.recipe_identity != two.recipe_identity
+    assert one.identity != two.identity

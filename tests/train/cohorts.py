@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -92,7 +93,8 @@ def climbed(
     setting = Setting("tests", dtype=dtype, keep_weights=True)
     bench = replace(bench_for(ladders[0], dataset, layout, setting), compact=compact)
     for cohort in [(each,) for each in ladders] if alone else [tuple(ladders)]:
-        climb(Cohort("key", cohort), bench, store, setting, ignore)
+        with patch("prunescope.run.climb.WRITTEN_EVERY", -1.0):  # each rung gets a file of its own
+            climb(Cohort("key", cohort), bench, store, setting, ignore)
     done = store.done()
     rows = {(row["ladder"], row["rung"]): row for row in store.table().rows()} if done else {}
     found: dict[str, list[Climbed]] = {each.identity: [] for each in ladders}

@@ -82,10 +82,12 @@ class Progress:
             case Failed():
                 self._left -= event.work
                 self._failures += 1
+                self._under_way.pop(event.cohort, None)
                 self._say(f"failed: {event.words}, rung {event.rung}: {event.reason}", now, always=True)
             case Elsewhere():
                 self._left -= event.work
             case Finished():
+                self._under_way.pop(event.cohort, None)
                 task = self._tasks.pop(event.cohort, None)
                 if task is not None:
                     self._bars.remove_task(task)

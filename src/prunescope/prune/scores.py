@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, clipped
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped
 from prunescope.spec.names import is_import_path
 from prunescope.spec.own import own_function
 
@@ -44,7 +44,10 @@ def _own(path: str) -> Score:
 
     def scored(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
         del chance
-        result = function(dict(weights))
+        try:
+            result = function(dict(weights))
+        except Exception as trouble:
+            raise PrunescopeError(f"{path} failed: {type(trouble).__name__}: {trouble}") from trouble
         if not isinstance(result, Mapping) or set(result) != set(weights):
             raise InputError("pruning", [Fault(path, "must return one array for each layer it is given")])
         scores = {name: np.asarray(result[name], float) for name in weights}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prunescope.run.climb import work_left
 from prunescope.run.cohorts import Cohort, Key, by_key, split
@@ -28,10 +29,8 @@ class Agenda:
     def __init__(self, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], hands: int) -> None:
         self._hands = hands
         self._left = {ladder.identity: work_left(ladder, done) for ladder in ladders}
-        self._groups = {
-            key: group for key, group in by_key(ladders).items() if any(self._left[each.identity] for each in group)
-        }
-        self._measures = sorted(self._groups, key=self._group_work)
+        self._groups = by_key(ladders)
+        self._measures = sorted(filter(self._group_work, self._groups), key=self._group_work)
         self._cohorts: list[tuple[int, Go]] = []
         self._numbered = 0
 
@@ -55,24 +54,32 @@ class Agenda:
     def _measure(self, key: Key) -> Measure:
         return Measure(key, self._groups[key][0], len(self._groups[key]))
 
+    def size(self, key: Key, choice: Choice) -> int:
+        """Return how many members cohorts of a shape get: what trains fastest, but so that no hand goes empty."""
+        at_least = -(-self._hands // len(self._groups))
+        return max(1, min(choice.members, len(self._groups[key]) // at_least))
+
     def measured(self, key: Key, choice: Choice) -> None:
-        """Divide the ladders of a shape into cohorts, now that it is known how they are trained fastest."""
-        group = self._groups[key]
-        at_least = -(-self._hands // len(self._groups))  # with few shapes, no hand shall go empty
-        size = max(1, min(choice.members, len(group) // at_least))
-        for cohort in split(key, group, size):
-            work = sum(self._left[each.identity] for each in cohort.ladders)
-            if work:
-                self._numbered += 1
-                self._cohorts.append((work, Go(Cohort(key, cohort.ladders, self._numbered), choice)))
+        """Divide the ladders of a shape into cohorts, now that it is known how they are trained."""
+        for cohort in split(key, self._groups[key], choice.members):
+            self._add(cohort, choice)
         self._cohorts.sort(key=lambda entry: entry[0])
 
+    def _add(self, cohort: Cohort, choice: Choice) -> None:
+        work = sum(self._left[each.identity] for each in cohort.ladders)
+        if work:
+            self._numbered += 1
+            self._cohorts.append((work, Go(replace(cohort, number=self._numbered), choice)))
+
     def again(self, task: Task) -> None:
-        """Put a task back."""
+        """Put a task back whose worker died; a cohort in halves, since memory may have run out."""
         if isinstance(task, Measure):
             self._measures.append(task.key)
-        else:
-            self._cohorts.append((0, task))
+            return
+        ladders = task.cohort.ladders
+        for half in split(task.cohort.key, ladders, -(-len(ladders) // 2)):
+            self._add(half, task.choice)
+        self._cohorts.sort(key=lambda entry: entry[0])
 
     def next(self) -> Task | None:
         """Return what to do next; None while there is nothing."""

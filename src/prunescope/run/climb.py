@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from prunescope.data import Dataset, draw_share
-from prunescope.errors import PrunescopeError
+from prunescope.errors import InputError, PrunescopeError
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.run.cohorts import Cohort
@@ -58,6 +58,7 @@ class _Climber:
     member: Member
     rung: int
     before: Inheritance | None
+    have: frozenset[int] = frozenset()  # rungs that are finished, as above a gap that damage has left
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -106,14 +107,16 @@ def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Te
             rung = first_missing(ladder, done)
             if rung < ladder.rungs:
                 try:
-                    climbers.append(_climber(ladder, bench, store, rung))
+                    climbers.append(_climber(ladder, bench, store, rung, done.get(ladder.identity, frozenset())))
                 except PrunescopeError as trouble:
-                    _fail(store, ladder, rung, str(trouble), tell)
+                    _fail(store, cohort.number, ladder, rung, str(trouble), tell)
         everyone, written = list(climbers), time.perf_counter()
         try:
             while climbers:
                 lowest = min(each.rung for each in climbers)
                 together = [each for each in climbers if each.rung == lowest]
+                if any(lowest in each.have for each in together):
+                    _write(everyone, store)  # what is finished is trained again only to go on from it
                 failed = _next_rung(cohort, together, bench, store, setting, tell)
                 climbers = [each for each in climbers if each not in failed and each.rung < each.ladder.rungs]
                 if time.perf_counter() - written > WRITTEN_EVERY:
@@ -137,7 +140,7 @@ def _write(climbers: Sequence[_Climber], store: Store) -> None:
         climber.arrays, climber.rows, climber.outcomes = {}, [], {}
 
 
-def _climber(ladder: Ladder, bench: Bench, store: Store, rung: int) -> _Climber:
+def _climber(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozenset[int] = frozenset()) -> _Climber:
     """Return a ladder before a rung, with what the one below left."""
     chance = chance_of(ladder)
     share = draw_share(
@@ -150,17 +153,21 @@ def _climber(ladder: Ladder, bench: Bench, store: Store, rung: int) -> _Climber:
         replicate=ladder.replicate,
         dataset=ladder.cell.dataset,
     )
-    before = inherited(store, ladder, rung - 1, bench.network) if rung else None
-    return _Climber(Climb(ladder, bench.network, chance), Member(share, chance), rung, before)
+    try:
+        before = inherited(store, ladder, rung - 1, bench.network) if rung else None
+    except InputError:
+        words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
+        raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
+    return _Climber(Climb(ladder, bench.network, chance), Member(share, chance), rung, before, have)
 
 
-def _fail(store: Store, ladder: Ladder, rung: int, reason: str, tell: Tell) -> None:
+def _fail(store: Store, number: int, ladder: Ladder, rung: int, reason: str, tell: Tell) -> None:
     """Note a failure, in the store and to whoever listens."""
     store.fail(ladder.identity, rung, reason)
     cell = ladder.cell
     words = f"{cell.family} l={cell.depth} w={cell.width:g} n={cell.examples} replicate {ladder.replicate}"
     work = sum(work_of(ladder, each) for each in range(rung, ladder.rungs))
-    tell(Failed(ladder.identity, words, rung, reason, work))
+    tell(Failed(number, ladder.identity, words, rung, reason, work))
 
 
 def _next_rung(
@@ -175,7 +182,7 @@ def _next_rung(
         try:
             ready.append((climber, climber.climb.begin(rung, climber.before)))
         except PrunescopeError as trouble:
-            _fail(store, climber.ladder, rung, str(trouble), tell)
+            _fail(store, cohort.number, climber.ladder, rung, str(trouble), tell)
             failed.append(climber)
     if not ready:
         return failed
@@ -194,14 +201,15 @@ def _next_rung(
             check_end(masks, after, outcome)
             inheritance = climber.climb.leave(rung, masks, climber.before, after, snapshot)
         except PrunescopeError as trouble:
-            _fail(store, own, rung, str(trouble), tell)
+            _fail(store, cohort.number, own, rung, str(trouble), tell)
             failed.append(climber)
             continue
         rows.append(row(own, rung, bench.network, masks, outcome, climber.member.share.noisy, where))
-        climber.rows.append(rows[-1])
-        climber.arrays |= rung_arrays(rung, masks, after, setting.keep_weights)
-        if setting.keep_examples:
-            climber.outcomes[rung] = outcome
+        if rung not in climber.have:
+            climber.rows.append(rows[-1])
+            climber.arrays |= rung_arrays(rung, masks, after, setting.keep_weights)
+            if setting.keep_examples:
+                climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
     if rows:
         density, error = (float(np.mean([each[key] for each in rows])) for key in ("density", "test_error"))
@@ -225,7 +233,7 @@ def _trained(
         check_begin(beginning, start, place, climber.climb.expected(rung))
     trained = train_rung(bench, members, start, masks, rung, span, tick)
     if bench.layout.pack > 1 and not all(each.finite for each in trained.outcomes):
-        apart = replace(bench, layout=replace(bench.layout, pack=1))
+        apart = bench.with_layout(replace(bench.layout, pack=1))
         trained = train_rung(apart, members, start, masks, rung, span, tick)
     return trained
 

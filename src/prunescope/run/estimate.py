@@ -39,7 +39,6 @@ DENSE_SHARE, CONVOLVED_SHARE = 0.65, 0.6  # of the rate of a large matrix produc
 CALLS = 40e-6  # seconds of overhead
 BANDWIDTH = 2e9  # bytes a second through normalisations and pools
 
-COHORT_BYTES = 2**31  # that the tensors of a cohort may take
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
@@ -79,6 +78,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cohort_bytes() -> int:
+    """Return the memory that a cohort's tensors may take: a core's part of a quarter of it all, at most 2 GiB."""
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        there = 2**33
+    return min(2**31, there // (4 * cores()))
+
+
 def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
     """Estimate what training ladders from the start will take.
 
@@ -100,13 +108,14 @@ def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
     seconds = told = 0.0
     memory = disk = weights = 0
     for (key, group), outline in zip(by_key(ladders).items(), outlines, strict=True):
-        choice = next((found for each in known if (found := each.get(key)) is not None), None)
+        choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
+        choice = next(choices, None)
         steps = effort(group).steps
         own = steps * (_measured(choice) if choice else _guessed(outline, group[0].recipe, rate)) / count
         seconds += own
         told += own if choice else 0.0
         own_bytes = member_bytes(outline, group[0].recipe)
-        together = choice.members if choice else max(1, min(8, len(group), COHORT_BYTES // own_bytes))
+        together = choice.members if choice else max(1, min(8, len(group), cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
         for ladder in group:
             plain, full = _on_disk(ladder, outline)
@@ -152,7 +161,7 @@ def _on_disk(ladder: Ladder, outline: Outline) -> tuple[int, int]:
         plain += 4 * outline.total
     if treatment.kind == "one-shot":
         plain += 4 * outline.total
-    elif not prunes or treatment.rewind in ("learning-rate", "fine-tuning"):
+    elif treatment.kind == "extended" or treatment.rewind in ("learning-rate", "fine-tuning"):
         plain += rungs * 4 * outline.total
     left = (1 - recipe.pruning_fraction) if prunes else 1.0
     survivors = sum(size * left**rung for rung in range(rungs))

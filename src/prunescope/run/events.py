@@ -72,8 +72,9 @@ class Rung:
 
 @dataclass(frozen=True)
 class Failed:
-    """A ladder failed; the others go on."""
+    """A ladder failed; the others of its cohort go on."""
 
+    cohort: int
     ladder: str
     words: str
     rung: int

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from prunescope.data import Share
-from prunescope.errors import Fault, InputError
+from prunescope.errors import ConflictError, Fault, InputError
 from prunescope.nets import Network
 from prunescope.prune import Masks, unpacked
 from prunescope.spec import Ladder
@@ -51,8 +51,16 @@ def keep_checkpoint(store: Store, ladder: Ladder, rung: int, own: Arrays, inheri
     first = "mask/0" in own
     left = inheritance.to_arrays()
     arrays = {name: each for name, each in left.items() if first or not name.startswith(_FIRST_ONLY)}
-    store.discard_arrays("checkpoints", ladder.identity, rung)
-    store.write_arrays("checkpoints", ladder.identity, rung, {**own, **arrays})
+    _write(store, "checkpoints", ladder, rung, {**own, **arrays})
+
+
+def _write(store: Store, kind: str, ladder: Ladder, rung: int, arrays: Arrays) -> None:
+    """Write a rung's arrays; those of a rung that never got its row, since it was stopped in between, make room."""
+    try:
+        store.write_arrays(kind, ladder.identity, rung, arrays)
+    except ConflictError:
+        store.discard_arrays(kind, ladder.identity, rung)
+        store.write_arrays(kind, ladder.identity, rung, arrays)
 
 
 def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance:
@@ -103,5 +111,4 @@ def keep_examples(store: Store, ladder: Ladder, rung: int, share: Share, outcome
         "loss": outcome.train_loss.astype(np.float32),
         "right": outcome.train_right,
     }
-    store.discard_arrays("examples", ladder.identity, rung)
-    store.write_arrays("examples", ladder.identity, rung, arrays)
+    _write(store, "examples", ladder, rung, arrays)

@@ -38,37 +38,52 @@ class Choice:
 
 
 class Remembered:
-    """Choices found before, for this machine, here and in a store."""
+    """Choices made before: settled in a store, or found on this machine with as many cores.
+
+    What is settled in a store includes the size that cohorts got there, whatever a later run would choose.
+    """
 
     def __init__(self, store: Store | None, device: str, cores: int) -> None:
         self._store = store
-        self._machine = [FORMAT, platform.machine(), platform.node(), cores, device, version("torch")]
+        self._machine = [FORMAT, platform.machine(), platform.node(), device, version("torch")]
+        self._cores = cores
 
-    def _name(self, key: str) -> str:
+    def settled(self, key: str) -> Choice | None:
+        """Return what a store goes by."""
+        return _choice(self._store.read_note(self._settled_name(key))) if self._store else None
+
+    def settle(self, key: str, choice: Choice) -> None:
+        """Let a store go by a choice from now on."""
+        if self._store:
+            self._store.write_note(self._settled_name(key), asdict(choice))
+
+    def found(self, key: str) -> Choice | None:
+        """Return what was measured on this machine."""
+        with suppress(OSError, ValueError):
+            return _choice(json.loads(self._file(key).read_text()))
+        return None
+
+    def find(self, key: str, choice: Choice) -> None:
+        """Remember a measurement; a home folder that cannot be written to is no fault."""
+        path = self._file(key)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            draft.write_text(json.dumps(asdict(choice)))
+            draft.replace(path)
+
+    def _settled_name(self, key: str) -> str:
         return digest([*self._machine, key])
 
-    def _home(self) -> Path:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunescope" / "layouts"
+    def _file(self, key: str) -> Path:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunescope" / "layouts"
+        return home / f"{digest([*self._machine, self._cores, key])}.json"
 
-    def get(self, key: str) -> Choice | None:
-        """Return what was found for a shape before."""
-        kept = self._store.read_note(self._name(key)) if self._store else None
-        if kept is None:
-            with suppress(OSError, ValueError):
-                kept = json.loads((self._home() / f"{self._name(key)}.json").read_text())
-        if not isinstance(kept, dict):
-            return None
-        try:
-            return Choice(**{name: kept[name] for name in Choice.__dataclass_fields__})
-        except KeyError:
-            return None
 
-    def put(self, key: str, choice: Choice) -> None:
-        """Remember a choice; a home folder that cannot be written to is no fault."""
-        if self._store:
-            self._store.write_note(self._name(key), asdict(choice))
-        with suppress(OSError):
-            self._home().mkdir(parents=True, exist_ok=True)
-            draft = self._home() / f".{self._name(key)}.{os.getpid()}"
-            draft.write_text(json.dumps(asdict(choice)))
-            draft.replace(self._home() / f"{self._name(key)}.json")
+def _choice(kept: object) -> Choice | None:
+    if not isinstance(kept, dict):
+        return None
+    try:
+        return Choice(**{name: kept[name] for name in Choice.__dataclass_fields__})
+    except KeyError:
+        return None

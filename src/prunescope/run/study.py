@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, load
@@ -13,10 +13,11 @@ from prunescope.errors import Fault, InputError, listed
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.agenda import Agenda
-from prunescope.run.climb import Setting, work_left
+from prunescope.run.climb import Setting, first_missing, work_left
+from prunescope.run.cohorts import Key
 from prunescope.run.estimate import cores
-from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Tell
-from prunescope.run.remembered import Choice
+from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Measuring, Rung, Tell
+from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Hand, Measure, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Ladder, Study
@@ -96,10 +97,15 @@ def run_study(
     hear(Begun(len(study.ladders), sum(work_left(ladder, {}) for ladder in study.ladders), left))
     report = Report()
     if missing:
-        crew = _crew(missing, hand, kept, folder, setting, workers, hear)
+        crew = _crew(study.ladders, hand, kept, folder, setting, workers, hear)
         agenda = Agenda(study.ladders, done, crew.hands)
+        remembered = Remembered(kept, setting.device, cores())
         try:
-            _direct(crew, agenda, kept, report, fail_fast, hear)
+            _direct(crew, agenda, kept, remembered, report, fail_fast, hear)
+        except _Stop:
+            report.stopped = True
+        except _Deaf as deaf:
+            raise deaf.trouble from None
         finally:
             crew.close()
     report.seconds = time.perf_counter() - clock
@@ -121,7 +127,15 @@ def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Datas
     datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
     for cell in dict.fromkeys(ladder.cell for ladder in ladders):
         data = datasets[cell.dataset]
-        network(cell.family, cell.depth, cell.width, data.classes, data.shape)
+        net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
+        recipe = ladders[0].recipe
+        if not net.outline.prunable(recipe.prunable):
+            raise InputError(
+                "the study", [Fault("recipe.prunable", f"must leave {cell.family} layers to prune", recipe.prunable)]
+            )
+        if recipe.augment != "none" and not net.pictures:
+            must = f"must be none for {cell.family}, which takes pictures as rows"
+            raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
     return datasets
 
 
@@ -140,9 +154,12 @@ def _crew(
         return Alone(hand)
     if workers is None:
         # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
-        agenda = Agenda(ladders, store.done(), 1)
+        agenda = Agenda(ladders, {}, 1)
         heaviest = agenda.heaviest()
-        choice = hand.measure(heaviest, tell)
+        try:
+            choice = hand.measure(heaviest, tell)
+        except Exception:
+            return Alone(hand)
         steps = agenda.work / heaviest.ladder.recipe.batch
         if choice.threads == own or steps * choice.seconds < SOON:
             return Alone(hand)
@@ -151,7 +168,21 @@ def _crew(
     return Workers(hands, store.path, data, setting, max(1, own // hands))
 
 
-def _direct(crew: Crew, agenda: Agenda, store: Store, report: Report, fail_fast: bool, tell: Tell) -> None:
+class _Stop(BaseException):
+    """The first failure ends the run; no fault of what is under way, so nothing on the way catches it."""
+
+
+class _Deaf(BaseException):
+    """Whoever listens has failed: no fault of what is under way either."""
+
+    def __init__(self, trouble: Exception) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+
+
+def _direct(
+    crew: Crew, agenda: Agenda, store: Store, remembered: Remembered, report: Report, fail_fast: bool, tell: Tell
+) -> None:
     """Give tasks and hear answers until nothing is left."""
 
     def noted(event: Event) -> None:
@@ -162,40 +193,50 @@ def _direct(crew: Crew, agenda: Agenda, store: Store, report: Report, fail_fast:
                 report.failures.append(event)
             case Elsewhere():
                 report.elsewhere += event.ladders
-        tell(event)
+        try:
+            tell(event)
+        except Exception as trouble:
+            raise _Deaf(trouble) from trouble
+        if fail_fast and report.failures:
+            raise _Stop
 
     while True:
-        while crew.idle() and not report.stopped and (task := agenda.next()) is not None:
+        while crew.idle() and (task := agenda.next()) is not None:
             crew.give(task)
         if not crew.busy():
             return
         for answer in crew.hear(noted):
             match answer:
                 case Measured():
-                    agenda.measured(answer.task.key, answer.choice)
+                    _settle(answer.task.key, answer.choice, agenda, remembered)
                 case Trouble(again=True):
                     agenda.again(answer.task)
                 case Trouble(task=Measure() as task):
-                    agenda.measured(task.key, Choice(1, 1, 1, 1, 0.0))
+                    noted(Measuring(f"{task.ladder.cell.family} could not be measured ({answer.words}) and"))
+                    _settle(task.key, Choice(1, 1, 1, 1, 0.0), agenda, remembered)
                 case Trouble(task=Go() as task):
-                    _give_up(task, answer.words, store, noted)
+                    _give_up(task, answer.words, store, {each.ladder for each in report.failures}, noted)
                 case Done():
                     pass
-        if fail_fast and report.failures:
-            report.stopped = True
-            return
 
 
-def _give_up(task: Go, words: str, store: Store, tell: Tell) -> None:
-    """Note the failure of every ladder of a cohort that is not complete."""
-    done = store.done()
+def _settle(key: Key, choice: Choice, agenda: Agenda, remembered: Remembered) -> None:
+    """Form the cohorts of a shape as the store has them, or as is best; the store has them from now on."""
+    settled = remembered.settled(key)
+    if settled is None:
+        settled = replace(choice, members=agenda.size(key, choice))
+        if settled.seconds:
+            remembered.settle(key, settled)
+    agenda.measured(key, settled)
+
+
+def _give_up(task: Go, words: str, store: Store, failed: Set[str], tell: Tell) -> None:
+    """Note the failure of a cohort's ladders that are not complete, nor with another process, nor noted already."""
+    done, elsewhere = store.done(), store.running()
     for ladder in task.cohort.ladders:
         left = work_left(ladder, done)
-        if left:
-            rung = len(done.get(ladder.identity, ()))
+        if left and ladder.identity not in elsewhere and ladder.identity not in failed:
+            rung = first_missing(ladder, done)
             store.fail(ladder.identity, rung, words)
-            tell(Failed(ladder.identity, task.cohort.words, rung, words, left))
+            tell(Failed(task.cohort.number, ladder.identity, task.cohort.words, rung, words, left))
     tell(Finished(task.cohort.number))
-
-
-__all__ = ["Report", "run_study"]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from prunescope.nets.cohort import Layout
-from prunescope.run.estimate import COHORT_BYTES, member_bytes
+from prunescope.run.estimate import cohort_bytes, member_bytes
 from prunescope.run.remembered import Choice
 from prunescope.train import Bench
 
@@ -41,7 +40,7 @@ def choose(bench: Bench, ladders: int, cores: int) -> Choice:
 
     A thread less for each cohort is a cohort more at a time, so what counts is seconds times threads.
     """
-    most = max(1, min(ladders, COHORT_BYTES // member_bytes(bench.network.outline, bench.recipe)))
+    most = max(1, min(ladders, cohort_bytes() // member_bytes(bench.network.outline, bench.recipe)))
     sizes = sorted({size for size in SIZES if size <= most} | ({most} if most <= SIZES[-1] else set()))
     best: Choice | None = None
     on_cpu = bench.device.type == "cpu"
@@ -85,7 +84,7 @@ def _layouts(size: int, bench: Bench) -> list[Layout]:
 
 def _seconds(bench: Bench, size: int, layout: Layout) -> float:
     """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data."""
-    trial = replace(bench, layout=layout)
+    trial = bench.with_layout(layout)
     chance = np.random.default_rng(0)
     start = trial.stacked([trial.network.start(chance) for _ in range(size)])
     engine = trial.engine(start, {})

@@ -77,17 +77,14 @@ class Hand:
     def bench(self, ladder: Ladder, layout: Layout = Layout()) -> Bench:  # noqa: B008 - frozen
         """Return what a ladder is trained on; pictures stay on the device while shapes share them."""
         made = bench_for(ladder, self.dataset(ladder.cell.dataset), layout, self._setting)
-        old = self._bench
-        if old is not None and old.dataset is made.dataset and old.network.pictures == made.network.pictures:
-            for name in ("train_pictures", "test_pictures"):
-                if name in vars(old):
-                    vars(made)[name] = vars(old)[name]
+        if self._bench is not None:
+            made.share_pictures(self._bench)
         self._bench = made
         return made
 
     def measure(self, task: Measure, tell: Tell) -> Choice:
         """Return how a shape is trained fastest, remembered or measured."""
-        known = self._remembered.get(task.key)
+        known = self._remembered.settled(task.key) or self._remembered.found(task.key)
         if known is None:
             cell = task.ladder.cell
             tell(Measuring(f"{cell.family} l={cell.depth} w={cell.width:g}"))
@@ -95,7 +92,7 @@ class Hand:
                 known = choose(self.bench(task.ladder), task.ladders, self._cores)
             except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
                 return Choice(1, 1, 1, 1, 0.0)
-            self._remembered.put(task.key, known)
+            self._remembered.find(task.key, known)
         return known
 
     def go(self, task: Go, tell: Tell) -> None:

@@ -26,7 +26,7 @@ from prunescope.run.remembered import Choice
 from prunescope.run.work import Go, Hand, Measure, Task
 from prunescope.table import Store
 
-LIVES = 2  # a task whose worker died is tried once more
+LIVES = 2  # a task whose worker died is tried once more; a cohort in halves, each with as many lives
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,10 @@ class Workers:
         # Not by multiprocessing, whose workers import the main module: a script need not guard itself against that. In
         # a session of its own, Ctrl-C reaches the run alone, which ends its workers.
         ours, theirs = Pipe()
-        program = f"from prunescope.run.workers import serve; serve({theirs.fileno()}, {os.getpid()})"
+        program = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"from prunescope.run.workers import serve; serve({theirs.fileno()}, {os.getpid()})"
+        )
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-c", program],
             pass_fds=[theirs.fileno()],
@@ -176,7 +179,7 @@ class Workers:
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        ours.send((sys.path, *self._arguments))
+        ours.send(self._arguments)
         worker = _Worker(process, ours)
         self._workers.append(worker)
         return worker
@@ -188,7 +191,8 @@ class Workers:
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
                 message: Event | Answer = worker.pipe.recv()
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):  # the latter where it died in the middle of a message
+                worker.process.kill()
                 yield from self._dead(worker)
                 continue
             if isinstance(message, Measured | Done | Trouble):
@@ -205,7 +209,8 @@ class Workers:
         task = worker.task
         if task is None:
             return
-        name = repr(task)
+        # By what it is about: a task that was put back has another number.
+        name = task.key if isinstance(task, Measure) else "".join(each.identity for each in task.cohort.ladders)
         self._deaths[name] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = " The system may have run out of memory." if code == -signal.SIGKILL else ""
@@ -227,7 +232,7 @@ def serve(handle: int, parent: int) -> None:
     hold_memory()
     pipe = Connection(handle)
     with suppress(EOFError, ConnectionError):
-        sys.path[:], store, data, setting, cores = pipe.recv()
+        store, data, setting, cores = pipe.recv()
         hand = Hand(Store(store), data, setting, cores)
 
         def tell(event: Event) -> None:

@@ -71,7 +71,7 @@ class Ladder:
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": _decisive(self.recipe, self.treatment),
+                "recipe": _decisive(self.recipe),
                 "treatment": treatment,
                 "teacher": [self.teacher, self.recipe.levels] if learns else None,
                 "replicate": self.replicate,
@@ -90,22 +90,9 @@ class Ladder:
         return 1 if self.treatment.kind in ("dense", "leave-out") else self.recipe.levels + 1
 
 
-# Keys of the recipe that decide nothing about a ladder of these kinds.
-_IDLE = {
-    "dense": {"prunable", "pruning_fraction", "rewind_epoch"},
-    "leave-out": {"prunable", "pruning_fraction", "rewind_epoch"},
-    "narrow": {"prunable", "rewind_epoch"},
-    "extended": {"prunable", "pruning_fraction"},
-}
-
-
-def _decisive(recipe: Recipe, treatment: Treatment | None = None) -> dict[str, Any]:
-    """Return the keys of a recipe that decide numbers, so that one training has one identity however it is spelled."""
-    idle = {"levels"} | (_IDLE.get(treatment.kind, set()) if treatment else set())
-    if treatment and treatment.rewind == "reinitialise":
-        idle.add("rewind_epoch")
-    if recipe.schedule == "constant":
-        idle.add("factor")
+def _decisive(recipe: Recipe) -> dict[str, Any]:
+    """Return the keys of a recipe that decide a row, so that one training has one identity however it is spelled."""
+    idle = {"levels"} | ({"factor"} if recipe.schedule == "constant" else set())
     return recipe.model_dump(mode="json", exclude=idle)
 
 

@@ -282,22 +282,25 @@ class Store:
 
     def write_note(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep plain content under 32 hexadecimal digits; what was noted first stands."""
-        check_identity(self.path, name)
-        publish_bytes(self.path, self.path / "notes", name, ".json", json.dumps(content, sort_keys=True).encode())
+        target = self.path / "notes" / f"{check_identity(self.path, name)}.json"
+        target.parent.mkdir(exist_ok=True)
+        draft = new_draft(self.path, ".json")
+        try:
+            draft.write_text(json.dumps(content, sort_keys=True))
+            open_to_all(draft)
+            with suppress(FileExistsError):
+                os.link(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def read_note(self, name: str) -> dict[str, Any] | None:
-        """Return what was noted under a name, None where nothing was."""
-        check_identity(self.path, name)
-        for path in self._files("notes", _NOTE_FILE):
-            if path.name.startswith(name):
-                try:
-                    content = json.loads(verified(path))
-                except (ValueError, RecursionError):
-                    content = None
-                if not isinstance(content, dict):
-                    raise DamageError(f"{path} is no note; delete it")
-                return content
-        return None
+        """Return what was noted under a name, None where nothing was or where it cannot be read."""
+        path = self.path / "notes" / f"{check_identity(self.path, name)}.json"
+        try:
+            content = json.loads(path.read_text()) if is_own(path) else None
+        except (OSError, ValueError, RecursionError):
+            return None
+        return content if isinstance(content, dict) else None
 
     def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
         """List the store's own files in one of its folders."""

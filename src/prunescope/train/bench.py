@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,8 @@ from prunescope.spec.parts import Recipe
 from prunescope.train.dense import Dense
 from prunescope.train.engine import Engine, General, Tensors
 from prunescope.train.pictures import Pictures
+
+_PICTURES = ("train_pictures", "test_pictures")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +55,21 @@ class Bench:
         """The test set."""
         return self._pictures(self.dataset.test_images)
 
-    def engine(self, tensors: Tensors, masks: Tensors) -> Engine:
+    def with_layout(self, layout: Layout) -> Bench:
+        """Return the same with another layout, the pictures shared."""
+        other = replace(self, layout=layout)
+        other.share_pictures(self)
+        return other
+
+    def share_pictures(self, other: Bench) -> None:
+        """Take over pictures that another bench has laid out in the same way."""
+        if self.dataset is other.dataset and self.network.pictures == other.network.pictures:
+            vars(self).update({name: vars(other)[name] for name in _PICTURES if name in vars(other)})
+
+    def engine(self, tensors: Tensors, masks: Tensors, compact: bool | None = None) -> Engine:
         """Return what trains this network in cohorts, from stacked tensors and masks."""
         if self.network.outline.dense and self.recipe.precision == "float32":
-            return Dense(self.network, self.recipe, tensors, masks, self.compact)
+            return Dense(self.network, self.recipe, tensors, masks, self.compact if compact is None else compact)
         return General(self.network, self.recipe, tensors, masks, self.layout)
 
     def stacked(self, members: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:

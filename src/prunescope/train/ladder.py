@@ -123,6 +123,8 @@ class Climb:
         """Return how a rung begins, from what the one below left."""
         if rung == 0:
             return Beginning(self._network.start(self._chance.start()), full(self._layers))
+        if before is not None and before.masks.kept == 0:
+            raise PrunescopeError(f"level {rung} keeps none of {before.masks.prunable:,} weights; ask for fewer levels")
         if before is None:
             raise PrunescopeError(f"rung {rung} of ladder {self.ladder.identity} has no rung below to go on from")
         if not self.prunes:
@@ -152,7 +154,7 @@ class Climb:
         """
         rewind, one_shot = self._treatment.rewind, self._treatment.kind == "one-shot"
         if not self.prunes:
-            return Inheritance(masks, last=after)
+            return Inheritance(masks, last=after if self._treatment.kind == "extended" else {})
         dense: Arrays = {}
         if one_shot:
             dense = after if before is None else before.dense

@@ -94,7 +94,7 @@ def train_rung(
     places = torch.from_numpy(np.stack([member.share.train for member in members])).to(bench.device)
     columns = engine.columns
     if columns is not None and places.numel() * columns.shape[1] > NARROW_BYTES:
-        engine, columns = type(engine)(bench.network, bench.recipe, start, masks, False), None  # type: ignore[call-arg]
+        engine, columns = bench.engine(start, masks, compact=False), None
     source = bench.train_pictures.of(places, columns)
     labels = torch.from_numpy(np.stack([member.share.labels for member in members])).to(bench.device)
     examples, batch = places.shape[1], bench.recipe.batch
