@@ -1,7 +1,8 @@
 """The plain way, to compare with: one network, a DataLoader, transforms example by example, masks in every forward.
 
-It follows the field's framework for such studies (OpenLTH), written as a careful researcher writes it: nothing clever
-and nothing slow on purpose. Pictures are tensors from the start, so no time goes to PIL.
+It does what the field's framework for such studies (OpenLTH, with torchvision's transforms) does to each example: makes
+it a PIL picture, moves it, turns it into a tensor of numbers from 0 to 1, normalises it by channel. Written as it is
+written there; nothing clever and nothing slow on purpose.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Examples
@@ -22,27 +25,45 @@ PADDING = 4
 
 
 class Transformed(Examples[tuple[Tensor, int]]):
-    """One example at a time: moved where asked for, turned into numbers from 0 to 1, normalised by channel."""
+    """One example at a time: a PIL picture, moved where asked for, to a tensor, normalised by channel."""
 
     def __init__(self, dataset: Dataset, moved: bool) -> None:
-        self._images = torch.from_numpy(dataset.train_images.copy())
+        images = dataset.train_images.transpose(0, 2, 3, 1)
+        self._images = np.ascontiguousarray(images if images.shape[-1] > 1 else images[..., 0])
         self._labels = dataset.train_labels.tolist()
         self._moved = moved
-        self._mean = torch.tensor(dataset.mean).view(-1, 1, 1) / 255
-        self._std = torch.tensor(dataset.std).view(-1, 1, 1) / 255
+        self._mean = [mean / 255 for mean in dataset.mean]
+        self._std = [deviation / 255 for deviation in dataset.std]
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        image = self._images[place]
+        picture = Image.fromarray(self._images[place])
         if self._moved:
-            height, width = image.shape[1:]
-            down, right = torch.randint(0, 2 * PADDING + 1, (2,)).tolist()
-            image = F.pad(image, (PADDING, PADDING, PADDING, PADDING))[:, down : down + height, right : right + width]
+            width, height = picture.size
             if torch.rand(1).item() < 0.5:
-                image = image.flip(-1)
-        return image.float().div(255).sub(self._mean).div(self._std), self._labels[place]
+                picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            padded = ImageOps.expand(picture, PADDING)
+            down, right = torch.randint(0, 2 * PADDING + 1, (2,)).tolist()
+            picture = padded.crop((right, down, right + width, down + height))
+        return _normalised(_tensor(picture), self._mean, self._std), self._labels[place]
+
+
+def _tensor(picture: Image.Image) -> Tensor:
+    """Turn a picture into numbers from 0 to 1, channels first, as torchvision's ToTensor does."""
+    bytes_ = torch.from_numpy(np.array(picture, copy=True)).view(picture.size[1], picture.size[0], -1)
+    return bytes_.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
+
+
+def _normalised(values: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """Normalise by channel, as torchvision's Normalize does."""
+    values = values.clone()
+    means = torch.as_tensor(mean, dtype=values.dtype, device=values.device)
+    deviations = torch.as_tensor(std, dtype=values.dtype, device=values.device)
+    if (deviations == 0).any():
+        raise ValueError("a channel without spread cannot be normalised")
+    return values.sub_(means.view(-1, 1, 1)).div_(deviations.view(-1, 1, 1))
 
 
 class LeNet(nn.Module):
