@@ -81,6 +81,6 @@ def files(root: Path) -> set[str]:
 def small_study(levels: int = 2) -> Study:
     """Return a study of four ladders."""
     text = (
-        preset_text("digits").replace("replicates = 8", "replicates = 2").replace("levels = 20", f"levels = {levels}")
+        preset_text("digits").replace("replicates = 8", "replicates = 2").replace("levels = 28", f"levels = {levels}")
     )
     return parse_study(text.replace("[0.1, 0.2, 0.4]", "0.1").replace('["all", "1/2", "1/4"]', '["all", "1/2"]'))
