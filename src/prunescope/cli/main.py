@@ -91,7 +91,7 @@ def _leave(code: int) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def demo(out: Path) -> None:
-    """Train a small family for real, look at its table, fit a law: about a minute on two cores."""
+    """Train a small family for real, look at its table, fit a law: a minute or two on two cores."""
     need_torch()
     from prunescope.cli.progress import Progress
     from prunescope.demo import walk

@@ -5,7 +5,6 @@ No torch here, so that a plan can count what a study would train.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -88,12 +87,7 @@ class Outline:
 
     def prunable(self, rule: str) -> tuple[Parameter, ...]:
         """Return the parameters that pruning may remove from: weights of ``all`` layers, or ``all-but-output``."""
-        return prunable(self.parameters, rule)
-
-
-def prunable(parameters: Iterable[Parameter], rule: str) -> tuple[Parameter, ...]:
-    """Return the weights among parameters that a recipe's rule lets pruning remove."""
-    return tuple(each for each in parameters if each.weight and (rule == "all" or not each.output))
+        return tuple(each for each in self.parameters if each.weight and (rule == "all" or not each.output))
 
 
 class _Walk:

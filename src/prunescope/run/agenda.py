@@ -39,11 +39,6 @@ class Agenda:
         """Examples that all missing rungs will see."""
         return sum(self._left.values())
 
-    @property
-    def ladders_left(self) -> int:
-        """Ladders that are not complete."""
-        return sum(work > 0 for work in self._left.values())
-
     def _group_work(self, key: Key) -> int:
         return sum(self._left[each.identity] for each in self._groups[key])
 

@@ -20,7 +20,7 @@ from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ladder
 from prunescope.spec.effort import effort
 from prunescope.spec.names import DATASETS
-from prunescope.spec.parts import Recipe
+from prunescope.spec.parts import PRUNING, Recipe
 from prunescope.table import Store
 
 # (channels, height, width) of the datasets' pictures, so that a plan reads none.
@@ -34,7 +34,7 @@ SHAPES = {
     "imagenet": (3, 224, 224),
 }
 
-# Of a step of one member of a cohort on one core, beside its multiplications; from `make bench`, 2 shared cores.
+# Of a step of one member of a cohort on one core, beside its multiplications; near what `make bench` shows.
 DENSE_SHARE, CONVOLVED_SHARE = 0.65, 0.6  # of the rate of a large matrix product
 CALLS = 40e-6  # seconds of overhead
 BANDWIDTH = 2e9  # bytes a second through normalisations and pools
@@ -156,7 +156,7 @@ def _on_disk(ladder: Ladder, outline: Outline) -> tuple[int, int]:
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
-    prunes = treatment.kind in ("imp", "one-shot")
+    prunes = treatment.kind in PRUNING
     if prunes and treatment.rewind == "weights" and recipe.rewind_epoch:
         plain += 4 * outline.total
     if treatment.kind == "one-shot":

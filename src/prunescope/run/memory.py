@@ -1,8 +1,8 @@
 """Memory that a process of training keeps to itself between steps.
 
 glibc gives large blocks back to the system as soon as they are free and asks for them again, zeroed page by page, a
-moment later. Steps of convolutional networks free and take the same blocks over and over; keeping them saves up to a
-third of the time of small networks (`make bench`).
+moment later. Steps of convolutional networks free and take the same blocks over and over; keeping them saves
+that.
 """
 
 from __future__ import annotations

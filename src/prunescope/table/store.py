@@ -47,7 +47,7 @@ FORMAT = 1
 _MARK = "store.json"
 _FOLDERS = ("rungs", "studies", "examples", "checkpoints", "failures", "notes", "claims", "drafts")
 _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
-_NOTE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
+_FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _LOOK_EVERY = 32
 
 
@@ -271,7 +271,7 @@ class Store:
     def failures(self) -> tuple[Failure, ...]:
         """Return what went wrong, the latest last, whether or not it was made good since."""
         found = []
-        for path in self._files("failures", _NOTE_FILE):
+        for path in self._files("failures", _FAILURE_FILE):
             try:
                 content = json.loads(verified(path))
                 words, when = str(content["words"]), str(content["when"])

@@ -20,7 +20,7 @@ from prunescope.train.engine import Tensors
 from prunescope.train.optimizer import decayed, optimizer
 
 # Leaving out pays where it saves this share of the multiplications, and where there are so many of them that gathering
-# each member's own columns costs less; measured with `make bench`.
+# each member's own columns costs less. `make bench` shows the gain at low density; the bounds are a choice.
 WORTH_SAVING = 0.25
 WORTH_TRYING = 20_000
 

@@ -13,9 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from prunescope.errors import DamageError, PrunescopeError
-from prunescope.nets import Network, prunable
+from prunescope.nets import Network
 from prunescope.prune import Masks, full, kept_count, prune, unpacked
 from prunescope.spec import Ladder
+from prunescope.spec.parts import PRUNING
 from prunescope.train.order import Chance
 from prunescope.train.rung import Outcome, Span
 
@@ -62,7 +63,7 @@ class Inheritance:
             own = {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}
             return {name.removeprefix(f"{prefix}/"): values for name, values in own.items()}
 
-        layers = prunable(network.outline.parameters, rule)
+        layers = network.outline.prunable(rule)
         return cls(unpacked(layers, arrays["next"]), part("origin"), part("last"), part("dense"))
 
 
@@ -93,12 +94,12 @@ class Climb:
         self._chance = chance
         self._treatment = ladder.treatment
         self._recipe = ladder.recipe
-        self._layers = prunable(network.outline.parameters, self._recipe.prunable)
+        self._layers = network.outline.prunable(self._recipe.prunable)
 
     @property
     def prunes(self) -> bool:
         """Whether rungs above 0 have fewer weights."""
-        return self._treatment.kind in ("imp", "one-shot")
+        return self._treatment.kind in PRUNING
 
     def expected(self, rung: int) -> int:
         """Return how many prunable weights a rung keeps."""
