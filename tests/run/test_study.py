@@ -261,6 +261,15 @@ def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken:
     report = run_study(study, Store(store.path), workers=1)
     assert not report.failures
     assert rows(Store(store.path)) == rows(unbroken)
+    assert sum(map(_rows_in, (store.path / "rungs").iterdir())) == 24  # none of the finished ones twice
+
+
+def _rows_in(shard: Path) -> int:
+    import duckdb
+
+    found = duckdb.execute("select count(*) from read_parquet(?)", [str(shard)]).fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 def _rungs_in(shard: Path) -> set[int]:
