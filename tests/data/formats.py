@@ -18,7 +18,7 @@ from prunescope.spec.names import DATASETS, DatasetFacts
 
 def shrink(patch: pytest.MonkeyPatch, name: str, train: int = 50, test: int = 20) -> DatasetFacts:
     """Let a dataset have few pictures for the length of a test."""
-    facts = DatasetFacts(train, test, DATASETS[name].classes)
+    facts = DatasetFacts(train, test, DATASETS[name].classes, DATASETS[name].shape)
     patch.setitem(DATASETS, name, facts)
     return facts
 

@@ -21,6 +21,17 @@ def tell(title: str, words: str) -> None:
     click.echo(textwrap.fill(printable(words), width, initial_indent=f"  {title:12}", subsequent_indent=" " * 14))
 
 
+def wrapped(line: str) -> str:
+    """Wrap a line at the terminal's width, further lines under its first letter."""
+    width = min(120, shutil.get_terminal_size().columns)
+    margin = " " * (len(line) - len(line.lstrip()))
+    return (
+        line
+        if len(line) <= width
+        else textwrap.fill(line.strip(), width, initial_indent=margin, subsequent_indent=margin)
+    )
+
+
 def print_json(content: object) -> None:
     """Print content as JSON."""
     click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))

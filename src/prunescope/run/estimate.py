@@ -23,17 +23,6 @@ from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Recipe
 from prunescope.table import Store
 
-# (channels, height, width) of the datasets' pictures, so that a plan reads none.
-SHAPES = {
-    "digits": (1, 8, 8),
-    "mnist": (1, 28, 28),
-    "fashion-mnist": (1, 28, 28),
-    "cifar10": (3, 32, 32),
-    "cifar100": (3, 32, 32),
-    "svhn": (3, 32, 32),
-    "imagenet": (3, 224, 224),
-}
-
 # Of a step of one member of a cohort on one core, beside its multiplications; near what `make bench` shows.
 DENSE_SHARE, CONVOLVED_SHARE = 0.65, 0.6  # of the rate of a large matrix product
 CALLS = 40e-6  # seconds of overhead
@@ -99,10 +88,10 @@ def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
     outlines = []
     for group in groups:
         cell = group[0].cell
-        facts, shape = DATASETS[cell.dataset], SHAPES[cell.dataset]
+        facts = DATASETS[cell.dataset]
         if ":" in cell.family or cell.family == "imagenet-resnet":
             return Estimate(None, 0.0, None, None, None)
-        outlines.append(network(cell.family, cell.depth, cell.width, facts.classes, shape).outline)
+        outlines.append(network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline)
     count, rate = cores(), _core_rate()
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     seconds = told = 0.0
@@ -120,7 +109,8 @@ def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
         for ladder in group:
             plain, full = _on_disk(ladder, outline)
             disk, weights = disk + plain, weights + full
-    datasets = max(DATASETS[ladder.cell.dataset].train * math.prod(SHAPES[ladder.cell.dataset]) for ladder in ladders)
+    facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
+    datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     processes = min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, disk + weights)

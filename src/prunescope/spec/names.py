@@ -14,11 +14,12 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Size of a dataset, as its makers publish it."""
+    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width."""
 
     train: int
     test: int
     classes: int
+    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class DepthRule:
 
 # The digits are the 1,797 test pictures of UCI's optical digits; their first 1,297 train and the last 500 test.
 DATASETS = {
-    "digits": DatasetFacts(1_297, 500, 10),
-    "mnist": DatasetFacts(60_000, 10_000, 10),
-    "fashion-mnist": DatasetFacts(60_000, 10_000, 10),
-    "cifar10": DatasetFacts(50_000, 10_000, 10),
-    "cifar100": DatasetFacts(50_000, 10_000, 100),
-    "svhn": DatasetFacts(73_257, 26_032, 10),
-    "imagenet": DatasetFacts(1_281_167, 50_000, 1_000),
+    "digits": DatasetFacts(1_297, 500, 10, (1, 8, 8)),
+    "mnist": DatasetFacts(60_000, 10_000, 10, (1, 28, 28)),
+    "fashion-mnist": DatasetFacts(60_000, 10_000, 10, (1, 28, 28)),
+    "cifar10": DatasetFacts(50_000, 10_000, 10, (3, 32, 32)),
+    "cifar100": DatasetFacts(50_000, 10_000, 100, (3, 32, 32)),
+    "svhn": DatasetFacts(73_257, 26_032, 10, (3, 32, 32)),
+    "imagenet": DatasetFacts(1_281_167, 50_000, 1_000, (3, 224, 224)),
 }
 
 # Depth counts layers with weights, shortcuts aside: LeNet-300-100 has 3; a CIFAR ResNet has 6D+2.

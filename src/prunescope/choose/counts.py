@@ -1,0 +1,142 @@
+"""How many weights members of a family have: as the table counted, as the family's design says, or in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.nets.outline import Outline
+from prunescope.nets.registry import DESIGNS, network
+from prunescope.spec.names import DATASETS, FAMILIES
+from prunescope.table import Table
+
+Numbers = NDArray[np.float64]
+RULES = ("all", "all-but-output")
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of one member.
+
+    Attributes
+    ----------
+    prunable, rest
+        Weights that pruning may remove, and parameters that it may not.
+    multiplications
+        Of one example's way through the unpruned network; NaN where that is not known.
+    how
+        ``counted``: by the table or the family's design; ``estimated``: from other members' counts; ``relative``: in
+        units of ``depth width^2``.
+    """
+
+    prunable: float
+    rest: float
+    multiplications: float
+    how: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How members are counted.
+
+    Attributes
+    ----------
+    family, dataset
+        As the table names them; empty where it does not.
+    measured
+        Prunable and other parameters of members by (depth, width), as the table counted them.
+    rule
+        What a known family's recipe prunes; empty for others.
+    """
+
+    family: str = ""
+    dataset: str = ""
+    measured: Mapping[tuple[float, float], tuple[int, int]] = field(default_factory=dict)
+    rule: str = ""
+
+    @staticmethod
+    def of(table: Table) -> Counts:
+        """Learn how to count from the rows of one group."""
+        family, dataset = (_only(table, name) for name in ("family", "dataset"))
+        measured = {}
+        if "prunable" in table:
+            depth, width = (_numbers(table, name) for name in ("depth", "width"))
+            kept = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
+            rest = table.columns.get("parameters", kept) - kept
+            rows = zip(*(each.tolist() for each in (depth, width, table["prunable"], rest)), strict=True)
+            measured = {(depth, width): (int(prunable), int(rest)) for depth, width, prunable, rest in rows}
+        found = Counts(family, dataset, measured)
+        return Counts(family, dataset, measured, found._rule())
+
+    def count(self, depth: float, width: float) -> Count:
+        """Count one member."""
+        design = self._outline(depth, width)
+        multiplications = float(design.multiplications) if design else float("nan")
+        if (depth, width) in self.measured:
+            prunable, rest = self.measured[depth, width]
+            return Count(prunable, rest, multiplications, "counted")
+        if design is not None:
+            own = sum(each.size for each in design.prunable(self.rule))
+            return Count(own, design.total - own, multiplications, "counted")
+        if self.measured:
+            prunable, rest = (self.smooth(part)(np.array([depth]), np.array([width]))[0] for part in range(2))
+            return Count(float(round(prunable)), float(round(rest)), multiplications, "estimated")
+        return Count(depth * width**2, 0.0, multiplications, "relative")
+
+    def smooth(self, part: int) -> Any:
+        """Return a function of depth and width that carries the table's counts on: a power law in both."""
+        known = list(self.measured)
+        counted = np.array([max(1, self.measured[member][part]) for member in known], np.float64)
+        return power_law(np.array([member[0] for member in known]), np.array([member[1] for member in known]), counted)
+
+    def _outline(self, depth: float, width: float) -> Outline | None:
+        """Return the design of a member, where the family and the shape of its pictures are known."""
+        if self.family not in DESIGNS or self.dataset not in DATASETS or depth != round(depth):
+            return None
+        if not FAMILIES[self.family].allows(int(depth)):
+            return None
+        facts = DATASETS[self.dataset]
+        return network(self.family, int(depth), float(width), facts.classes, facts.shape).outline
+
+    def _rule(self) -> str:
+        """Return which weights the family's recipe prunes: the rule that gives the table's counts, or the papers'."""
+        for (depth, width), (prunable, _) in self.measured.items():
+            design = self._outline(depth, width)
+            if design is not None:
+                fitting = [rule for rule in RULES if sum(each.size for each in design.prunable(rule)) == prunable]
+                if fitting:
+                    return fitting[0]
+        return "all" if self.family == "cifar-resnet" else "all-but-output"
+
+
+def power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
+    """Return the function ``c depth^a width^b`` nearest to values; with few members, a = 1 and b = 2 are leant on."""
+    rows = np.stack([np.ones(len(depth)), np.log(depth), np.log(width)], axis=1)
+    lean, usual = 1e-3, np.array([0.0, 1.0, 2.0])
+    weight = np.diag([0.0, lean, lean])
+    found = np.linalg.solve(rows.T @ rows + weight, rows.T @ np.log(values) + weight @ usual)
+
+    def law(depths: Numbers, widths: Numbers) -> Numbers:
+        return np.asarray(np.exp(found[0] + found[1] * np.log(depths) + found[2] * np.log(widths)))
+
+    return law
+
+
+def _numbers(table: Table, name: str) -> Numbers:
+    return np.asarray(table[name], np.float64) if name in table else np.ones(len(table))
+
+
+def _only(table: Table, name: str) -> str:
+    """Return the one value of a column of text, or nothing."""
+    values = set(table[name].tolist()) if name in table else set()
+    return str(next(iter(values))) if len(values) == 1 and None not in values else ""
+
+
+def sources(counts: Iterator[Count]) -> str:
+    """Return the least certain way in which some members were counted."""
+    order = ("counted", "estimated", "relative")
+    return max((each.how for each in counts), key=order.index)

@@ -1,0 +1,105 @@
+"""When there is nothing to choose: a bound out of reach or beyond what was measured, a law that is not known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.family import Family
+from prunescope.choose.limits import Limits, reach
+from prunescope.choose.results import DeclinedError, amount, rounded
+from prunescope.choose.smallest import NOTHING, Numbers, log_errors, smallest
+from prunescope.laws.results import number
+
+# How far beyond the sparsest measurement an answer may lie: about two rungs.
+BEYOND = 1.5
+# Ratio of the ends of an interval of parameters from which on nothing is chosen.
+UNTOLD = 10.0
+
+
+def decline_above(family: Family, bound: float) -> None:
+    """Refuse a bound that every network keeps."""
+    plateau = family.fit.parameters["eps_up"]
+    if bound >= plateau:
+        raise DeclinedError(
+            f"every network keeps an error of {bound:g}, however far it is pruned: the law's high plateau is "
+            f"{plateau:.4g}. Ask for a lower error"
+        )
+
+
+def decline_unreached(family: Family, bound: float, needed: Numbers, allowed: NDArray[np.bool_]) -> None:
+    """Refuse a bound that no member keeps."""
+    if np.isfinite(np.where(allowed, needed, np.inf)).any() or (needed[allowed] == -np.inf).any():
+        return
+    unpruned = np.where(allowed, family.unpruned.mean, np.inf)
+    least = int(unpruned.argmin())
+    if unpruned[least] <= np.log(bound):
+        raise DeclinedError(
+            f"by the law no pruned network keeps an error of {bound:g}; unpruned, {family.name(least)} does "
+            f"({np.exp(unpruned[least]):.4g}). Ask for a higher error, or look at the curve itself"
+        )
+    whose = f"{family.name(least)}{', predicted' if family.known[least] == 'predicted' else ''}"
+    raise DeclinedError(
+        f"no member reaches an error of {bound:g}: the lowest unpruned error is {np.exp(unpruned[least]):.4g} "
+        f"({whose}), and the law expects no gain from pruning. Ask for a higher error, add larger members "
+        "(--depths, --widths: they need not be trained), or train on more examples"
+    )
+
+
+def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits) -> None:
+    """Refuse a bound that takes pruning far beyond what was measured."""
+    if limits.extrapolate or limits.min_density > 0:
+        return
+    best = int(smallest(family.sizes.parameters(np.maximum(needed, NOTHING))[None])[0])
+    sparsest = float(reach(family)[best])
+    times = float(np.exp(np.minimum(sparsest - max(needed[best], NOTHING), 30.0)))
+    if times > BEYOND:
+        count = family.counts[best]
+        left = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
+        raise DeclinedError(
+            f"an error of {bound:g} lies beyond what was measured, where the highest error under pruning is "
+            f"{family.measured.error:.4g}: {family.name(best)} at density {np.exp(sparsest):.4g} ({left} parameters), as "
+            f"far as any network was pruned, keeps it by the law, and {times:.3g} times further pruned still would. Prune "
+            "further, ask for a lower error, or add --extrapolate to trust the law there"
+        )
+
+
+def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int) -> None:
+    """Refuse to choose by a law that the data leave open."""
+    own = drawn[:, best]
+    reached = float(np.isfinite(own).mean())
+    ends = np.quantile(np.where(np.isfinite(own), own, np.inf), [0.05, 0.95], method="nearest")
+    if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= UNTOLD):
+        return
+    untold = [name for name, interval in family.fit.intervals.items() if interval is None]
+    why = f"{', '.join(untold)} not told by the data" if untold else "too few measurements"
+    where = (
+        f"in {1 - reached:.0%} of what the data allow it does not reach the bound at all"
+        if reached < 0.5
+        else f"it may need {number(ends[0])} parameters or {number(ends[1])}"
+    )
+    advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""
+    raise DeclinedError(
+        f"the law is not known well enough to choose: for {family.name(best)} {where} ({why}).{advice} "
+        f"`prunescope next TABLE --max-error {bound:g}` says what to train to settle it"
+    )
+
+
+def too_large(
+    family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers, allowed: NDArray[np.bool_]
+) -> str:
+    """Say that the bound takes more parameters than are allowed, and what those would do."""
+    cap = limits.max_parameters or 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        density = np.log((cap - family.sizes.rest) / family.sizes.prunable)
+    density = np.minimum(density, 0.0)
+    fits = allowed & (density >= floor)
+    if not fits.any():
+        return f"no member can be pruned to {number(cap)} parameters"
+    errors = np.where(fits, log_errors(family.sizes, family.likeliest, np.where(fits, density, 0.0))[0], np.inf)
+    least = int(errors.argmin())
+    return (
+        f"an error of {bound:g} takes {amount(parameters)} parameters, more than the {amount(cap)} allowed; with "
+        f"those the lowest error to expect is {np.exp(errors[least]):.4g} ({family.name(least)} at density "
+        f"{np.exp(density[least]):.4g})"
+    )

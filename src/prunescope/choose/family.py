@@ -1,0 +1,315 @@
+"""The door from tables: a fitted family, its members and what is known of each. Beyond it are arrays alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.counts import Count, Counts
+from prunescope.choose.expected import Told, expectation_of
+from prunescope.choose.results import member_words
+from prunescope.choose.smallest import Numbers, Scatter, Sizes, Truths
+from prunescope.choose.unpruned import Place, Unpruned
+from prunescope.errors import Fault, InputError, PrunescopeError, listed
+from prunescope.laws import Fit, JointLaw
+from prunescope.laws.batch import to_coordinates
+from prunescope.laws.kinds import JOINT
+from prunescope.laws.measured import Measured
+from prunescope.laws.points import sample
+from prunescope.table import Table, read_table
+
+# How far outside the depths and widths that were pruned a member may lie.
+FAR = 2.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """What was measured of a family.
+
+    Attributes
+    ----------
+    invariant
+        Logarithm of the smallest ``m*`` of a pruned network.
+    error
+        Highest error of a pruned network, in the mean over replicates.
+    depth, width
+        Smallest and largest that were pruned.
+    """
+
+    invariant: float
+    error: float
+    depth: tuple[float, float]
+    width: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family whose law was fitted, with its members.
+
+    Attributes
+    ----------
+    group
+        Values of the columns that tell it from other families of the table.
+    examples
+        Training examples of the members; None where the table does not say.
+    counts
+        One for each member.
+    known
+        How each member is known: ``pruned``, ``dense`` (its unpruned error alone), ``predicted``.
+    unpruned
+        What is known of their unpruned errors.
+    told
+        What unpruned errors of any member follow from.
+    measured
+        How far measurements reach.
+    left_out
+        Members that were asked for and lie too far outside what was measured.
+    """
+
+    group: Mapping[str, Any]
+    fit: Fit
+    depth: Numbers
+    width: Numbers
+    examples: int | None
+    counts: tuple[Count, ...]
+    known: tuple[str, ...]
+    unpruned: Unpruned
+    told: Told
+    measured: Range
+    left_out: int
+    cells: Measured
+    has_depth: bool
+    has_width: bool
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+    def depth_of(self, member: int) -> int | None:
+        """Return a member's depth; None where the table has no such column."""
+        return round(float(self.depth[member])) if self.has_depth else None
+
+    def width_of(self, member: int) -> float | None:
+        """Return a member's width; None where the table has no such column."""
+        return float(self.width[member]) if self.has_width else None
+
+    def name(self, member: int) -> str:
+        """Name a member in words."""
+        return member_words(self.depth_of(member), self.width_of(member))
+
+    @property
+    def sizes(self) -> Sizes:
+        """The members' sizes."""
+        prunable, rest = (np.array([getattr(each, name) for each in self.counts]) for name in ("prunable", "rest"))
+        return Sizes(self.depth, self.width, prunable, rest)
+
+    @property
+    def theta(self) -> Numbers:
+        """Coordinates of the likeliest law, ``[1, 5]``."""
+        return to_coordinates(JOINT.parameters, np.array([self.fit.parameters[name] for name in JOINT.parameters]))[
+            None
+        ]
+
+    @property
+    def likeliest(self) -> Truths:
+        """The least-squares law and the likeliest unpruned errors."""
+        return Truths(self.theta, self.unpruned.mean[None])
+
+    @property
+    def scatter(self) -> Scatter:
+        """How single networks scatter about the law."""
+        return Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread))
+
+    def possible(self, seed: int = 0) -> Truths:
+        """Return truths that the data are about as happy with, as many for each law as keep draws of both apart."""
+        theta = np.repeat(self.fit.draws, 2, axis=0)
+        if self.cells.cells == 1:
+            # A lone curve tells of its plateau and its law together.
+            shifts = np.repeat(self.fit.shifts, 2)[:, None]
+            return Truths(theta, self.unpruned.mean + shifts)
+        return Truths(theta, self.unpruned.draws(len(theta), seed))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which members are asked for; None is all that were measured."""
+
+    depths: tuple[int, ...] | None = None
+    widths: tuple[float, ...] | None = None
+    examples: int | None = None
+    table: Any = None
+
+
+def families(
+    table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False
+) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
+    """Fit the joint law to each family of a table and find its members.
+
+    Parameters
+    ----------
+    settings
+        Those of `laws.JointLaw`.
+
+    Returns
+    -------
+    families, refused, notes
+        Groups that can be fitted; those that cannot, each with why; what was decided on the way.
+    """
+    rows = table if isinstance(table, Table) else read_table(table)
+    law = JointLaw(**settings)
+    law.fit(rows)
+    params = law.get_params()
+    found = sample(
+        rows,
+        joint=True,
+        by=params["by"],
+        keep_replicates=params["replicates"] == "keep",
+        classes=params["classes"],
+        filters=params["filters"],
+    )
+    by_key = {tuple(group.key.items()): group for group in found.groups}
+    refused = [(each.group, each.why) for each in law.refused_ if not each.trivial]
+    made = []
+    for fit in law.fits_:
+        try:
+            made.append(_family(rows, fit, by_key[tuple(fit.group.items())], grid, params["classes"], extrapolate))
+        except PrunescopeError as trouble:
+            if len(law.fits_) == 1:
+                raise
+            refused.append((fit.group, str(trouble)))
+    return tuple(made), tuple(refused), law.notes_
+
+
+def _family(rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | None, extrapolate: bool) -> Family:
+    own = _rows_of(rows, fit.group)
+    counting = Counts.of(own)
+    examples = _examples(own, cells, grid)
+    first = np.unique(cells.cell, return_index=True)[1]
+    depth, width, given = _members(own, cells, grid, examples)
+    at = Place(cells.depth[first], cells.width[first], cells.examples[first])
+    there = Place(depth, width, np.full(len(depth), float(examples or 1)))
+    pruned = cells.density < 1
+    ranges = _range(fit, cells, pruned)
+    far = _far(ranges.depth, depth) | _far(ranges.width, width)
+    left_out = 0 if extrapolate else int(far.sum())
+    if not extrapolate:
+        if far.all():
+            raise InputError(
+                "the members",
+                [Fault("depth or width", f"must be within {FAR:g} times what was measured", _spans(ranges),
+                       "Measure nearer ones, or ask for --extrapolate.")],
+            )  # fmt: skip
+        depth, width, given = depth[~far], width[~far], given[~far]
+        there = Place(depth, width, there.examples[~far])
+    place = {key: number for number, key in enumerate(_keys(at))}
+    climbed = set(np.asarray(cells.cell)[pruned].tolist())
+    known = tuple(
+        "dense" if np.isfinite(told) else "predicted" if place.get(key) is None else
+        "pruned" if place[key] in climbed else "dense"
+        for key, told in zip(_keys(there), given.tolist(), strict=True)
+    )  # fmt: skip
+    counts = tuple(counting.count(*each) for each in zip(depth.tolist(), width.tolist(), strict=True))
+    noise = _noise(fit, cells)[first]
+    expectation = expectation_of(own, counting, at, classes)
+    told = Told(expectation, at, np.log(cells.unpruned[first]), noise)
+    unpruned = _with_given(told.of(depth, width, there.examples), given)
+    return Family(
+        fit.group,
+        fit,
+        depth,
+        width,
+        examples,
+        counts,
+        known,
+        unpruned,
+        told,
+        ranges,
+        left_out,
+        cells,
+        "depth" in rows,
+        "width" in rows,
+    )
+
+
+def _rows_of(rows: Table, group: Mapping[str, Any]) -> Table:
+    """Return the rows of a group."""
+    picked = np.ones(len(rows), bool)
+    for name, value in group.items():
+        values = rows[name].tolist()
+        picked &= np.array([each == value or (value is None and (each is None or each != each)) for each in values])
+    return rows.take(picked)
+
+
+def _examples(rows: Table, cells: Measured, grid: Grid) -> int | None:
+    """Return the number of examples that members are trained on: as asked, or the most that were."""
+    if grid.examples is not None:
+        return grid.examples
+    return int(cells.examples.max()) if "examples" in rows else None
+
+
+def _members(rows: Table, cells: Measured, grid: Grid, examples: int | None) -> tuple[Numbers, Numbers, Numbers]:
+    """Return depth, width and given unpruned error (or NaN) of the members asked for."""
+    if grid.table is not None:
+        asked = read_table(grid.table, needed=())
+        if not len(asked) or not ({"depth", "width"} & set(asked)):
+            raise InputError(asked.source, [Fault("the members", "must have columns depth, width or both")])
+        depth, width = (
+            np.asarray(asked[name] if name in asked else np.ones(len(asked)), np.float64) for name in ("depth", "width")
+        )
+        given = asked["unpruned_error"] if "unpruned_error" in asked else np.full(len(asked), np.nan)
+        return depth, width, np.asarray(given, np.float64)
+    here = cells.examples == examples if examples is not None else np.ones(len(cells), bool)
+    if grid.depths is None and grid.widths is None:
+        if not here.any():
+            hint = f"Measured: {listed(sorted({int(each) for each in cells.examples}))}; or name --depths and --widths."
+            raise InputError(rows.source, [Fault("--examples", "must be one that was measured", str(examples), hint)])
+        pairs = np.unique(np.stack([cells.depth[here], cells.width[here]], axis=1), axis=0)
+    else:
+        depths = grid.depths or sorted(set(cells.depth[here].tolist()) or set(cells.depth.tolist()))
+        widths = grid.widths or sorted(set(cells.width[here].tolist()) or set(cells.width.tolist()))
+        pairs = np.array([(depth, width) for depth in depths for width in widths], np.float64)
+    return pairs[:, 0], pairs[:, 1], np.full(len(pairs), np.nan)
+
+
+def _keys(place: Place) -> list[tuple[float, float, float]]:
+    return list(zip(place.depth.tolist(), place.width.tolist(), place.examples.tolist(), strict=True))
+
+
+def _far(span: tuple[float, float], values: Numbers) -> NDArray[np.bool_]:
+    low, high = span
+    return np.asarray((values < low / FAR * (1 - 1e-9)) | (values > high * FAR * (1 + 1e-9)))
+
+
+def _spans(ranges: Range) -> str:
+    return f"depth {ranges.depth[0]:g} to {ranges.depth[1]:g}, width {ranges.width[0]:g} to {ranges.width[1]:g}"
+
+
+def _range(fit: Fit, cells: Measured, pruned: NDArray[np.bool_]) -> Range:
+    phi, psi = fit.parameters["phi"], fit.parameters["psi"]
+    invariant = np.log(cells.density) + phi * np.log(cells.depth) + psi * np.log(cells.width)
+    depth, width = cells.depth[pruned], cells.width[pruned]
+    return Range(
+        float(invariant[pruned].min()),
+        float(cells.error[pruned].max()),
+        (float(depth.min()), float(depth.max())),
+        (float(width.min()), float(width.max())),
+    )
+
+
+def _noise(fit: Fit, cells: Measured) -> Numbers:
+    """Return how far each unpruned error may be from that of many networks: 0 where it was given."""
+    noise = fit.seed_noise if fit.seed_noise is not None else fit.spread[0]
+    behind = cells.dense_repeats.astype(np.float64)
+    return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
+
+
+def _with_given(unpruned: Unpruned, given: Numbers) -> Unpruned:
+    """Take errors that were given for exact."""
+    told = np.isfinite(given)
+    if not told.any():
+        return unpruned
+    covariance = np.where(told[:, None] | told[None, :], 0.0, unpruned.covariance)
+    return Unpruned(np.where(told, np.log(np.where(told, given, 1.0)), unpruned.mean), covariance)

@@ -1,0 +1,105 @@
+"""The frontier: the fewest parameters at each error, which start leads there, and what starting elsewhere costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.family import Family
+from prunescope.choose.results import Insight, Step, rounded
+from prunescope.choose.smallest import Numbers, Sizes, Truths, needed_density, smallest
+
+# How near a member's unpruned error counts as matching it.
+MATCHED = 0.01
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The smallest pruned network at each bound, one value each.
+
+    Attributes
+    ----------
+    bound
+        Errors.
+    member
+        Which to start with, -1 where none reaches the bound.
+    log_density
+        How far to prune it.
+    parameters
+        What survives.
+    each
+        What every member would come to, ``[bounds, members]``; infinity where it does not reach the bound.
+    """
+
+    bound: Numbers
+    member: NDArray[np.int64]
+    log_density: Numbers
+    parameters: Numbers
+    each: Numbers
+
+
+def frontier(sizes: Sizes, truth: Truths, bounds: Numbers, lowest: Numbers) -> Frontier:
+    """Return the frontier by one truth at some bounds; no density below a member's `lowest` is taken."""
+    density = np.stack([needed_density(sizes, truth, bound)[0] for bound in bounds.tolist()])
+    density = np.maximum(density, lowest)
+    each = sizes.parameters(density)
+    best = smallest(each)
+    rows = np.arange(len(bounds))
+    return Frontier(bounds, best, density[rows, best], each[rows, best], each)
+
+
+def bounds_of(truth: Truths, highest: float, count: int = 40) -> Numbers:
+    """Return errors from just above the best member's unpruned error up to the highest one asked for."""
+    low = float(np.exp(truth.unpruned.min())) * (1 + MATCHED)
+    return np.geomspace(low, max(low * 1.001, highest), count)
+
+
+def steps(family: Family, curve: Frontier) -> list[Step]:
+    """Describe a frontier error by error."""
+    sizes = family.sizes
+    largest = int(np.argmax(sizes.prunable + sizes.rest))
+    steps = []
+    for row, bound in enumerate(curve.bound.tolist()):
+        member = int(curve.member[row])
+        if member < 0:
+            continue
+        times = float(curve.each[row, largest] / curve.parameters[row])
+        steps.append(
+            Step(
+                error=bound,
+                depth=family.depth_of(member),
+                width=family.width_of(member),
+                density=float(np.exp(curve.log_density[row])),
+                parameters=rounded(float(curve.parameters[row]), family.counts[member].how),
+                over_unpruned=float(bound / np.exp(family.unpruned.mean[member])),
+                largest_times=times if np.isfinite(times) else None,
+            )
+        )
+    return steps
+
+
+def insight(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
+    """Say what matching an unpruned error costs: of the member whose unpruned error is next above the choice's."""
+    if len(family) < 2:
+        return None
+    mean = family.unpruned.mean
+    above = np.where(mean > unpruned + MATCHED, mean, np.inf)
+    if not np.isfinite(above).any():
+        return None
+    member = int(above.argmin())
+    error = float(np.exp(mean[member]) * (1 + MATCHED))
+    curve = frontier(family.sizes, family.likeliest, np.array([error]), floor)
+    own = float(curve.each[0, member])
+    there = steps(family, curve)
+    if not there or not np.isfinite(own):
+        return None
+    return Insight(
+        depth=family.depth_of(member),
+        width=family.width_of(member),
+        error=error,
+        matched_parameters=rounded(own, family.counts[member].how),
+        smallest=there[0],
+        times=own / float(curve.parameters[0]),
+    )

@@ -1,0 +1,67 @@
+"""What a choice must keep beside the error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.family import Family
+from prunescope.choose.results import DeclinedError
+from prunescope.choose.smallest import NOTHING, Numbers
+from prunescope.errors import Fault, InputError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a choice must keep beside the error.
+
+    Attributes
+    ----------
+    min_density
+        The lowest density allowed.
+    max_parameters
+        The most that may survive.
+    max_multiplications
+        The most for one example's way through the unpruned member: what masks alone do not lower.
+    extrapolate
+        Whether to go far beyond what was measured.
+    """
+
+    min_density: float = 0.0
+    max_parameters: float | None = None
+    max_multiplications: float | None = None
+    extrapolate: bool = False
+
+
+def floor_of(family: Family, limits: Limits) -> Numbers:
+    """Return the logarithm of the lowest density that each member may be pruned to."""
+    lowest = np.log(limits.min_density) if limits.min_density > 0 else NOTHING
+    floor = np.maximum(lowest, -np.log(np.maximum(family.sizes.prunable, 1.0)))
+    if any(each.how == "relative" for each in family.counts):
+        floor = np.full(len(family), lowest)
+    return np.asarray(np.minimum(floor, 0.0))
+
+
+def allowed_by(family: Family, limits: Limits) -> NDArray[np.bool_]:
+    """Return which members may be chosen from at all."""
+    if limits.max_multiplications is None:
+        return np.ones(len(family), bool)
+    known = np.array([each.multiplications for each in family.counts])
+    if np.isnan(known).any():
+        hint = "They are known for families that prunescope trains: columns `family` and `dataset` name them."
+        raise InputError("the cap on multiplications", [Fault("this family's", "must be known", hint=hint)])
+    allowed = known <= limits.max_multiplications
+    if not allowed.any():
+        raise DeclinedError(
+            f"no member takes {limits.max_multiplications:,.0f} multiplications or fewer: the least is "
+            f"{known.min():,.0f} ({family.name(int(known.argmin()))})"
+        )
+    return np.asarray(allowed)
+
+
+def reach(family: Family) -> Numbers:
+    """Return the logarithm of the density at which each member's invariant is the smallest that was measured."""
+    phi, psi = family.fit.parameters["phi"], family.fit.parameters["psi"]
+    return np.asarray(family.measured.invariant - phi * np.log(family.depth) - psi * np.log(family.width))

@@ -1,0 +1,233 @@
+"""What a choice is: frozen and typed, plain values on request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prunescope.errors import PrunescopeError, named
+
+
+class DeclinedError(PrunescopeError):
+    """There is no network to choose; its text says why and what would help."""
+
+
+def member_words(depth: int | None, width: float | None) -> str:
+    """Name a member: ``depth 20, width 0.5``."""
+    parts = {"depth": depth, "width": width}
+    return named({name: f"{value:g}" for name, value in parts.items() if value is not None}) or "the network"
+
+
+def rounded(value: float, how: str) -> float:
+    """Return whole parameters; units of depth and width as they are."""
+    return value if how == "relative" else float(math.ceil(value - 1e-6))
+
+
+def amount(value: float) -> str:
+    """Write how many parameters there are."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+
+
+class Member:
+    """What stands for a member of a family: its depth and width, where the table has them."""
+
+    depth: int | None
+    width: float | None
+
+    @property
+    def name(self) -> str:
+        """The member in words."""
+        return member_words(self.depth, self.width)
+
+
+@dataclass(frozen=True)
+class Pick(Member):
+    """A member pruned to a density.
+
+    Attributes
+    ----------
+    depth, width, examples
+        Which member; None where the table does not have the column.
+    known
+        ``pruned``: measured under pruning; ``dense``: its unpruned error alone was measured; ``predicted``: neither.
+    counted
+        ``counted``: parameters are exact; ``estimated`` from other members; ``relative``: units of
+        ``depth width^2``.
+    density, density_low, density_high
+        The lowest density at which the law keeps the bound, and where that lies by what the data leave open.
+    rung, rung_density
+        The same as steps of a ladder: the sparsest rung that keeps the bound; None where steps are not even.
+    error, low, high
+        Expected of a newly trained network at `density`, and where it will lie.
+    probability
+        That a newly trained network at `density` keeps the bound.
+    parameters, parameters_low, parameters_high
+        All that survive at `density`, and at its interval's ends.
+    unpruned_parameters, unpruned_error
+        Of the member before pruning.
+    multiplications
+        Of one example's way through the unpruned network; None where that is not known.
+    limit
+        What else than the bound decides the density, in words; empty where nothing does.
+    """
+
+    depth: int | None
+    width: float | None
+    examples: int | None
+    known: str
+    counted: str
+    density: float
+    density_low: float
+    density_high: float
+    rung: int | None
+    rung_density: float | None
+    error: float
+    low: float
+    high: float
+    probability: float
+    parameters: float
+    parameters_low: float
+    parameters_high: float
+    unpruned_parameters: float
+    unpruned_error: float
+    multiplications: float | None
+    limit: str = ""
+
+
+@dataclass(frozen=True)
+class Rival(Member):
+    """What pruning another member would come to, by the law.
+
+    Attributes
+    ----------
+    density, parameters
+        None where that member does not reach the bound.
+    times
+        How many times as large as the choice.
+    best_in
+        Share of the truths that the data allow in which this member is the smallest.
+    """
+
+    depth: int | None
+    width: float | None
+    known: str
+    unpruned_error: float
+    density: float | None
+    parameters: float | None
+    times: float | None
+    best_in: float
+
+
+@dataclass(frozen=True)
+class Ideal:
+    """The optimum over real depths and widths within what was measured."""
+
+    depth: float
+    width: float
+    density: float
+    parameters: float
+    at_edge: bool
+
+
+@dataclass(frozen=True)
+class Step(Member):
+    """One error of the frontier: which member to start with to be smallest there, and how far to prune it."""
+
+    error: float
+    depth: int | None
+    width: float | None
+    density: float
+    parameters: float
+    over_unpruned: float
+    largest_times: float | None
+
+
+@dataclass(frozen=True)
+class Insight(Member):
+    """What matching a member's unpruned error by pruning that member costs, against the smallest way to that error.
+
+    Attributes
+    ----------
+    error
+        The member's unpruned error, and the tolerance within which it is matched.
+    matched_parameters
+        The member's own, pruned as far as it goes within the tolerance.
+    smallest
+        The member that gets there smallest, pruned until its error is `over` times its own unpruned error.
+    """
+
+    depth: int | None
+    width: float | None
+    error: float
+    matched_parameters: float
+    smallest: Step
+    times: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The smallest network under an error bound, of one family.
+
+    Attributes
+    ----------
+    group
+        The family among those of the table.
+    choice
+        The smallest by the law itself: about even odds of keeping the bound.
+    robust
+        The smallest that keeps the bound with the confidence asked; None where nothing does.
+    unpruned
+        The smallest unpruned member that keeps the bound by its expected error.
+    times_smaller
+        How many times smaller the choice is than that.
+    """
+
+    group: Mapping[str, Any]
+    max_error: float
+    confidence: float
+    choice: Pick
+    robust: Pick | None
+    unpruned: Rival
+    times_smaller: float
+    rivals: tuple[Rival, ...]
+    ideal: Ideal | None
+    frontier: tuple[Step, ...]
+    insight: Insight | None
+    unit: str
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {**asdict(self), "group": dict(self.group)}
+
+    def __str__(self) -> str:
+        from prunescope.choose.words import answer_lines
+
+        return "\n".join(answer_lines(self))
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A family for which there is no answer: why, and what to do about it."""
+
+    group: Mapping[str, Any]
+    why: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One answer for each family of a table, or why there is none."""
+
+    answers: tuple[Answer, ...]
+    declined: tuple[Declined, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "answers": [each.to_dict() for each in self.answers],
+            "declined": [{"group": dict(each.group), "why": each.why} for each in self.declined],
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,152 @@
+"""The smallest pruned network under an error bound, for all members at once and for every truth that data allow.
+
+Arrays in, arrays out: no tables, no words. A *truth* is one possible law with one possible unpruned error for each
+member; a fit gives the likeliest and draws of others. In the density Eq. 2 has a closed inverse
+(`laws.size_for_error`), so the search that is left is one over members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.normal import below
+from prunescope.laws import size_for_error
+from prunescope.laws.assemble import region_of
+from prunescope.laws.batch import Points
+from prunescope.laws.kinds import JOINT
+
+Numbers = NDArray[np.float64]
+Picked = NDArray[np.bool_] | NDArray[np.int64]
+
+# Halvings of an interval of log densities: to 1e-11 of the widest.
+HALVINGS = 40
+# The lowest density that is looked at, as a logarithm.
+NOTHING = -30.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large members are, one value each.
+
+    Attributes
+    ----------
+    depth, width
+        Their place in the family.
+    prunable
+        Weights that pruning may remove.
+    rest
+        Parameters that it may not.
+    """
+
+    depth: Numbers
+    width: Numbers
+    prunable: Numbers
+    rest: Numbers
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+    def parameters(self, log_density: Numbers) -> Numbers:
+        """Return the parameters that survive at densities ``[..., members]``; infinity at infinity."""
+        return np.asarray(self.rest + self.prunable * np.exp(log_density))
+
+    def pick(self, members: Picked) -> Sizes:
+        """Return some of the members."""
+        return Sizes(self.depth[members], self.width[members], self.prunable[members], self.rest[members])
+
+
+@dataclass(frozen=True)
+class Truths:
+    """Possible truths, one in each row.
+
+    Attributes
+    ----------
+    theta
+        Coordinates of the joint law, ``[truths, 5]``.
+    unpruned
+        Logarithms of the members' unpruned errors, ``[truths, members]``.
+    """
+
+    theta: Numbers
+    unpruned: Numbers
+
+    def pick(self, members: Picked) -> Truths:
+        """Return the truths about some of the members."""
+        return replace(self, unpruned=self.unpruned[:, members])
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How single networks scatter about the law: standard deviations of log errors over its three regions.
+
+    Attributes
+    ----------
+    theta
+        The law by which regions are told apart, ``[1, 5]``.
+    unpruned
+        The unpruned errors by which they are, as logarithms, ``[members]``.
+    by_region
+        On the plateau, along the power law, in saturation.
+    """
+
+    theta: Numbers
+    unpruned: Numbers
+    by_region: Numbers
+
+    def at(self, sizes: Sizes, log_density: Numbers) -> Numbers:
+        """Return the standard deviation for each member at its density."""
+        size = log_density + self.theta[0, 3] * np.log(sizes.depth) + self.theta[0, 4] * np.log(sizes.width)
+        return np.asarray(self.by_region[region_of(self.theta, size[None], self.unpruned[None])[0]])
+
+
+def needed_density(sizes: Sizes, truths: Truths, bound: float) -> Numbers:
+    """Return the logarithm of the lowest density at which each member's law keeps a bound, ``[truths, members]``.
+
+    Infinity where no density does, minus infinity where every density does (a bound above the high plateau).
+    """
+    log_up, log_gamma, log_p, phi, psi = (truths.theta[:, [column]] for column in range(5))
+    size = size_for_error(bound, np.exp(truths.unpruned), np.exp(log_up), np.exp(log_gamma), np.exp(log_p))
+    with np.errstate(divide="ignore"):
+        found = np.log(size) - phi * np.log(sizes.depth) - psi * np.log(sizes.width)
+    found = np.where(np.log(bound) >= log_up, -np.inf, found)
+    return np.asarray(np.where(np.isnan(found) | (found > 0), np.inf, found))
+
+
+def log_errors(sizes: Sizes, truths: Truths, log_density: Numbers) -> Numbers:
+    """Return the logarithm of each member's error at its density (``[members]`` or ``[truths, members]``)."""
+    density = np.broadcast_to(log_density, truths.unpruned.shape)
+    points = Points(np.zeros(len(sizes)), truths.unpruned, density, np.log(sizes.depth), np.log(sizes.width))
+    return JOINT.form.evaluate(truths.theta, points)[0]
+
+
+def keeping(sizes: Sizes, truths: Truths, log_density: Numbers, bound: float, scatter: Scatter) -> Numbers:
+    """Return the probability that one newly trained network keeps the bound, for each member at its density."""
+    over = np.log(bound) - log_errors(sizes, truths, log_density)
+    return np.asarray(below(over / np.maximum(scatter.at(sizes, log_density), 1e-9)).mean(axis=0))
+
+
+def confident_density(
+    sizes: Sizes, truths: Truths, bound: float, scatter: Scatter, confidence: float, lowest: Numbers | float = NOTHING
+) -> Numbers:
+    """Return the logarithm of the lowest density, not below `lowest`, that keeps the bound as surely as is asked.
+
+    One value for each member; infinity where even the unpruned network does not.
+    """
+    low, high = np.broadcast_to(np.asarray(lowest, np.float64), len(sizes)).copy(), np.zeros(len(sizes))
+    never = keeping(sizes, truths, high, bound, scatter) < confidence
+    at_once = keeping(sizes, truths, low, bound, scatter) >= confidence
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        sure = keeping(sizes, truths, middle, bound, scatter) >= confidence
+        low, high = np.where(sure, low, middle), np.where(sure, middle, high)
+    return np.where(never, np.inf, np.where(at_once, lowest, high))
+
+
+def smallest(parameters: Numbers) -> NDArray[np.int64]:
+    """Return the member with the fewest parameters in each row, -1 where no member keeps the bound."""
+    best = np.argmin(parameters, axis=-1)
+    there = np.isfinite(np.take_along_axis(parameters, best[..., None], axis=-1)[..., 0])
+    return np.asarray(np.where(there, best, -1))

@@ -1,0 +1,140 @@
+"""``prunescope choose``: the smallest pruned network under an error bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.options import CHOICE, JSON, SEED, fixed_in, names_in, options, rows_of
+from prunescope.cli.show import note, print_json, wrapped
+from prunescope.errors import PrunescopeError, counted, named, printable
+
+if TYPE_CHECKING:
+    from prunescope.choose import Answer, Answers
+
+Value = Callable[[str], Any]
+
+
+def numbers(kind: Value) -> Callable[[click.Context, click.Parameter, str | None], tuple[Any, ...] | None]:
+    """Return a reader of numbers with commas between them."""
+
+    def read(context: click.Context, parameter: click.Parameter, words: str | None) -> tuple[Any, ...] | None:
+        del context
+        if words is None:
+            return None
+        try:
+            found = tuple(kind(each) for each in words.split(",") if each.strip())
+        except ValueError:
+            found = ()
+        if not found or min(found) <= 0:
+            raise click.BadParameter(
+                f"must be positive numbers with commas between them; found {words!r}", param=parameter
+            )
+        return found
+
+    return read
+
+
+ERROR = click.option("--max-error", type=float, required=True, metavar="K", help="The highest error allowed: 0.08.")
+GRID = options(
+    click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to choose from, measured or not."),
+    click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to choose from."),
+    click.option("--examples", type=click.IntRange(1), help="Training examples of the members [the most measured]."),
+    click.option("--members", metavar="FILE", help="A table of members to choose from: depth, width, unpruned_error."),
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("source", metavar="TABLE")
+@ERROR
+@click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@GRID
+@click.option("--min-density", type=float, default=0.0, help="The lowest density allowed.")
+@click.option("--max-parameters", type=float, metavar="N", help="The most parameters that may be left.")
+@click.option(
+    "--max-flops", type=float, metavar="N", help="The most multiplications of the unpruned member's forward pass."
+)
+@click.option("--extrapolate", is_flag=True, help="Go far beyond what was measured, too.")
+@click.option("--frontier", is_flag=True, help="Print the smallest network for each error, too.")
+@CHOICE
+@SEED
+@JSON
+def choose(
+    source: str,
+    max_error: float,
+    confidence: float,
+    max_flops: float | None,
+    frontier: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Find the network of a TABLE's family with the fewest parameters and an error of at most K.
+
+    Two answers: the smallest by the law, which is as likely as not to keep the bound, and the smallest that keeps it
+    as surely as is asked.
+    """
+    from prunescope.choose import smallest_network
+    from prunescope.choose.words import answer_lines, frontier_lines
+
+    rows = rows_of(source, settings.pop("where"))
+    found = smallest_network(
+        rows, max_error, confidence=confidence, max_multiplications=max_flops, **law_settings(settings)
+    )
+    for words in found.notes:
+        note(words)
+    if as_json:
+        print_json(found.to_dict())
+    elif len(found.answers) == 1:
+        lines = [*answer_lines(found.answers[0])]
+        lines += ["", *frontier_lines(found.answers[0])] if frontier else []
+        click.echo("\n".join(wrapped(line) for line in lines))
+    elif found.answers:
+        _show_many(found.answers)
+    _tell_declined(found)
+
+
+def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return options as settings of the law and the question."""
+    found = dict(settings)
+    found["by"], found["vary"] = names_in(found["by"]), names_in(found["vary"])
+    found["fix"] = fixed_in(found["fix"]) or None
+    return found
+
+
+def _tell_declined(found: Answers) -> None:
+    kinds: dict[str, list[str]] = {}
+    for each in found.declined:
+        alike = "".join(letter for letter in each.why.split(":")[0] if not letter.isdigit())
+        kinds.setdefault(alike, []).append(printable(f"{named(each.group)}: {each.why}" if each.group else each.why))
+    words = [f"{counted(len(same), 'family', 'families')}, such as {same[0]}" if same[1:] else same[0]
+             for same in kinds.values()]  # fmt: skip
+    if not found.answers:
+        raise PrunescopeError("\n".join(words))
+    for each in words:
+        note(f"no answer for {each}")
+
+
+def _show_many(answers: tuple[Answer, ...]) -> None:
+    import numpy as np
+
+    from prunescope.table import Table, aligned
+
+    varied = [name for name in answers[0].group if len({each.group[name] for each in answers}) > 1]
+    ordered = sorted(answers, key=lambda each: each.choice.parameters)
+    columns: dict[str, list[Any]] = {name: [each.group[name] for each in ordered] for name in varied}
+    columns |= {
+        "member": [each.choice.name for each in ordered],
+        "density": [each.choice.density for each in ordered],
+        "parameters": [each.choice.parameters for each in ordered],
+        "odds": [f"{each.choice.probability:.0%}" for each in ordered],
+        "surely": ["" if each.robust is None else f"{each.robust.density:.4g}" for each in ordered],
+    }
+    table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})
+    click.echo("\n".join(aligned(table)))
+    bound, confidence = answers[0].max_error, answers[0].confidence
+    click.echo(
+        f"\n{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
+        f"surely is the density at which {confidence:.0%} of networks keep it"
+    )
