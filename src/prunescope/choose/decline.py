@@ -58,8 +58,8 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
         left = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
         raise DeclinedError(
             f"an error of {bound:g} lies beyond what was measured, where the highest error under pruning is "
-            f"{family.measured.error:.4g}: {family.name(best)} at density {np.exp(sparsest):.4g} ({left} parameters), as "
-            f"far as any network was pruned, keeps it by the law, and {times:.3g} times further pruned still would. Prune "
+            f"{family.measured.error:.4g}: {family.name(best)} at density {np.exp(sparsest):.4g} ({left} parameters) "
+            f"is as far as any network was pruned and keeps it by the law; {times:.3g} times further still would. Prune "
             "further, ask for a lower error, or add --extrapolate to trust the law there"
         )
 

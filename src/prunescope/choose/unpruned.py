@@ -19,6 +19,9 @@ SLOPES, SLOPES_SPREAD = (-0.12, -0.25), (0.1, 0.2)
 LEVEL_SPREAD = 2.0
 # Departures from the trend that are weighed against each other: their size, and over which distance in log they reach.
 HEIGHTS, LENGTHS = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
+# Few measurements that happen to lie well do not prove that there are no departures: which height is usual, and within
+# which factor (the logarithm of it).
+USUAL_HEIGHT, HEIGHT_SPREAD = 0.06, 0.7
 # Relative noise of a measured error that is always assumed.
 LEAST_NOISE = 1e-3
 
@@ -147,7 +150,7 @@ def _squares(one: Numbers, other: Numbers) -> Numbers:
 
 
 def _likeliest(here: Numbers, residual: Numbers, noise: Numbers, k_lines: Numbers) -> tuple[float, float]:
-    """Return height and length of departures under which the measurements are likeliest."""
+    """Return the likeliest height and length of departures."""
     if len(residual) < 3:
         return HEIGHTS[-2], LENGTHS[1]
     best, found = -np.inf, (HEIGHTS[0], LENGTHS[0])
@@ -156,7 +159,8 @@ def _likeliest(here: Numbers, residual: Numbers, noise: Numbers, k_lines: Number
             inner = k_lines + _alike(here, here, height, length) + np.diag(noise**2)
             root = np.linalg.cholesky(inner)
             whitened = np.linalg.solve(root, residual)
-            likelihood = -float(whitened @ whitened) / 2 - float(np.log(np.diag(root)).sum())
+            usual = float(np.log(height / USUAL_HEIGHT) / HEIGHT_SPREAD)
+            likelihood = -float(whitened @ whitened) / 2 - float(np.log(np.diag(root)).sum()) - usual**2 / 2
             if likelihood > best:
                 best, found = likelihood, (height, length)
     return found

@@ -112,8 +112,8 @@ def _tell_declined(found: Answers) -> None:
              for same in kinds.values()]  # fmt: skip
     if not found.answers:
         raise PrunescopeError("\n".join(words))
-    for each in words:
-        note(f"no answer for {each}")
+    for line in words:
+        note(f"no answer for {line}")
 
 
 def _show_many(answers: tuple[Answer, ...]) -> None:

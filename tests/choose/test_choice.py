@@ -1,0 +1,251 @@
+"""From a table to an answer: planted families, exact counts, limits, refusals that say what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.choose import smallest_network
+from prunescope.choose.results import Answer
+from prunescope.errors import InputError
+from prunescope.laws import joint_error
+from prunescope.nets import network
+from tests.laws.families import family, low_plateau
+
+LAW = {"eps_up": 0.85, "gamma": 1.3, "p_prime": 0.03, "phi": 0.8, "psi": 1.1}
+MEMBERS = [(depth, width) for depth in (8, 20, 50) for width in (0.25, 0.5, 1.0, 2.0)]
+
+
+def planted(noise: float = 0.0, replicates: int = 1, seed: int = 0, levels: int = 26, **more: Any) -> dict[str, Any]:
+    """Return a table of a family with a known law, all its members measured."""
+    random = np.random.default_rng(seed)
+    columns: dict[str, list[Any]] = {name: [] for name in ("depth", "width", "replicate", "density", "error")}
+    density = 0.8 ** np.arange(levels)
+    for depth, width in MEMBERS:
+        error = joint_error(low_plateau(depth, width, 50_000), density, depth, width, **LAW)
+        for replicate in range(replicates):
+            noisy = error * (1 + noise * random.standard_normal(levels))
+            for name, values in zip(columns, (depth, width, replicate, density, noisy), strict=True):
+                columns[name].append(np.broadcast_to(values, density.shape))
+    return {name: np.concatenate(values) for name, values in columns.items()} | more
+
+
+def only(table: Any, bound: float, **settings: Any) -> Answer:
+    found = smallest_network(table, bound, **{"intervals": "quick", **settings})
+    assert not found.declined
+    return found.answers[0]
+
+
+def truly(bound: float) -> tuple[tuple[int, float], float, float]:
+    """Return the truly smallest member, its density and size, by trying densities."""
+    density = np.geomspace(1e-4, 1, 200_001)
+    sizes = {}
+    for depth, width in MEMBERS:
+        keeps = joint_error(low_plateau(depth, width, 50_000), density, depth, width, **LAW) <= bound
+        if keeps.any():
+            lowest = density[np.argmax(keeps)]
+            sizes[depth, width] = (depth * width**2 * lowest, lowest)
+    best = min(sizes, key=lambda member: sizes[member][0])
+    return best, sizes[best][1], sizes[best][0]
+
+
+@pytest.mark.parametrize("bound", [0.11, 0.13, 0.17, 0.25, 0.4])
+def test_without_noise_the_choice_is_the_truly_smallest_network(bound: float) -> None:
+    answer = only(planted(), bound)
+    member, density, size = truly(bound)
+    assert (answer.choice.depth, answer.choice.width) == member
+    assert answer.choice.density == pytest.approx(density, rel=1e-2)
+    assert answer.choice.parameters == pytest.approx(size, rel=1e-2)
+    assert answer.choice.error == pytest.approx(bound, rel=1e-6)
+    assert answer.rivals[0].times == pytest.approx(1.0)
+    whole = min(d * w**2 for d, w in MEMBERS if low_plateau(d, w, 50_000) <= bound)
+    assert answer.times_smaller == pytest.approx(whole / size, rel=5e-3)
+
+
+def test_members_never_trained_are_chosen_by_what_is_expected_of_them_and_say_so() -> None:
+    answer = only(planted(), 0.13, depths=(8, 20, 32, 50), widths=(0.25, 0.35, 0.5, 0.7, 1.0))
+    unmeasured = [rival for rival in answer.rivals if rival.known == "predicted"]
+    assert {(rival.depth, rival.width) for rival in unmeasured} >= {(32, 0.7), (20, 0.35)}
+    for rival in unmeasured:
+        assert rival.depth is not None
+        assert rival.width is not None
+        assert rival.unpruned_error == pytest.approx(low_plateau(rival.depth, rival.width, 50_000), rel=0.03)
+    assert any("never measured" in note for note in answer.notes)
+
+
+def test_a_table_of_members_may_bring_its_own_unpruned_errors() -> None:
+    members = {"depth": [32, 20], "width": [0.5, 0.5], "unpruned_error": [0.08, np.nan]}
+    answer = only(planted(), 0.13, members=members)
+    told = {rival.depth: rival for rival in answer.rivals}
+    assert told[32].unpruned_error == pytest.approx(0.08)
+    assert told[32].known == "dense"
+    assert told[20].known == "pruned"
+
+
+def test_parameters_are_counted_exactly_for_families_that_prunescope_trains() -> None:
+    table = planted(family=np.array(["cifar-resnet"] * 312, object), dataset=np.array(["cifar10"] * 312, object))
+    choice = only(table, 0.13).choice
+    assert choice.depth is not None
+    assert choice.width is not None
+    outline = network("cifar-resnet", choice.depth, choice.width, 10, (3, 32, 32)).outline
+    prunable = sum(each.size for each in outline.prunable("all"))
+    assert choice.unpruned_parameters == outline.total
+    assert choice.counted == "counted"
+    assert choice.multiplications == outline.multiplications
+    assert choice.parameters == np.ceil(outline.total - prunable + prunable * choice.density)
+
+
+def test_counts_in_the_table_are_believed_and_carried_on_to_other_members() -> None:
+    columns = planted()
+    weights = np.round(1000 * columns["depth"] * columns["width"] ** 2).astype(int)
+    columns |= {"prunable": weights, "parameters": np.round(weights * columns["density"]).astype(int) + 77}
+    answer = only(columns, 0.13, depths=(8, 20, 32, 50), widths=(0.25, 0.5, 1.0))
+    whole = {(r.depth, r.width): r for r in answer.rivals}
+    assert answer.choice.unpruned_parameters == pytest.approx(
+        1000 * (answer.choice.depth or 0) * (answer.choice.width or 0) ** 2 + 77, rel=1e-3
+    )
+    other = whole[32, 0.5]
+    assert other.parameters is not None
+    assert other.density is not None
+    assert other.parameters == pytest.approx(1000 * 32 * 0.25 * other.density + 77, rel=0.01)
+
+
+def test_the_robust_choice_is_denser_and_keeps_the_bound_as_surely_as_asked() -> None:
+    columns = planted(noise=0.03, replicates=3)
+    answer = only(columns, 0.17, confidence=0.95)
+    assert answer.robust is not None
+    assert answer.robust.probability == pytest.approx(0.95, abs=0.01)
+    assert 0.3 < answer.choice.probability < 0.7
+    assert answer.robust.parameters > answer.choice.parameters
+    assert answer.choice.density_low < answer.choice.density < answer.choice.density_high
+
+
+def test_rungs_are_those_of_the_ladder_and_keep_the_bound() -> None:
+    choice = only(planted(), 0.17).choice
+    assert choice.rung is not None
+    assert choice.rung_density == pytest.approx(0.8**choice.rung)
+    assert choice.rung_density >= choice.density > 0.8 ** (choice.rung + 1) * (1 - 1e-9)
+
+
+def test_limits_hold() -> None:
+    free = only(planted(), 0.17)
+    bounded = only(planted(), 0.17, min_density=0.3)
+    assert bounded.choice.density >= 0.3
+    assert bounded.choice.parameters > free.choice.parameters
+    table = planted(family=np.array(["cifar-resnet"] * 312, object), dataset=np.array(["cifar10"] * 312, object))
+    most = network("cifar-resnet", 8, 0.5, 10, (3, 32, 32)).outline.multiplications
+    capped = only(table, 0.17, max_multiplications=most)
+    assert (capped.choice.multiplications or 0) <= most
+    declined = smallest_network(planted(), 0.17, max_parameters=free.choice.parameters / 2).declined[0]
+    assert "the lowest error to expect is" in declined.why
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [(0.05, "no member reaches an error of 0.05"), (0.9, "every network keeps an error of 0.9")],
+)
+def test_bounds_out_of_reach_are_refused_with_what_would_help(bound: float, words: str) -> None:
+    found = smallest_network(planted(), bound)
+    assert not found.answers
+    assert words in found.declined[0].why
+    assert "Ask for" in found.declined[0].why
+
+
+def test_a_bound_beyond_what_was_measured_is_refused_unless_extrapolation_is_asked_for() -> None:
+    short = planted(levels=9)
+    found = smallest_network(short, 0.6)
+    assert "beyond what was measured" in found.declined[0].why
+    assert "--extrapolate" in found.declined[0].why
+    answer = only(short, 0.6, extrapolate=True)
+    assert any("further than any network measured" in note for note in answer.notes)
+
+
+def test_a_law_that_the_data_do_not_tell_is_not_chosen_by() -> None:
+    random = np.random.default_rng(1)
+    density = 0.8 ** np.arange(6)
+    error = 0.1 * (1 + 0.02 * random.standard_normal(6)) * np.array([1, 1, 1, 1.01, 1.02, 1.05])
+    found = smallest_network({"density": density, "error": error}, 0.109)
+    assert not found.answers
+    assert "not known well enough" in found.declined[0].why or "beyond what was measured" in found.declined[0].why
+
+
+def test_members_far_outside_are_left_out_and_counted() -> None:
+    answer = only(planted(), 0.13, depths=(8, 20, 50, 400))
+    assert 400 not in {rival.depth for rival in answer.rivals}
+    assert any("left out" in note for note in answer.notes)
+    assert 400 in {r.depth for r in only(planted(), 0.13, depths=(8, 20, 50, 400), extrapolate=True).rivals}
+
+
+def test_a_single_network_is_answered_by_density_alone() -> None:
+    columns = {name: values[:26] for name, values in planted().items() if name in ("density", "error")}
+    answer = only(columns, 0.3)
+    assert answer.choice.depth is None
+    assert answer.choice.parameters == pytest.approx(answer.choice.density)
+    assert answer.unit == "share of the prunable weights"
+    assert answer.ideal is None
+
+
+def test_the_frontier_never_rises_and_starting_too_large_misses_it() -> None:
+    answer = only(planted(), 0.17)
+    parameters = [step.parameters for step in answer.frontier]
+    assert parameters == sorted(parameters, reverse=True)
+    assert {(step.depth, step.width) for step in answer.frontier} != {(50, 2.0)}
+    last = answer.frontier[-1]
+    assert last.largest_times is not None
+    assert last.largest_times > 1.5
+    assert answer.insight is not None
+    # Matching an unpruned error by pruning that very member is beaten by a better member pruned past its own.
+    assert answer.insight.times > 1
+    assert answer.insight.smallest.over_unpruned > 1.01
+
+
+def test_the_ideal_between_members_is_no_larger_than_the_best_member() -> None:
+    answer = only(planted(), 0.17)
+    assert answer.ideal is not None
+    assert answer.ideal.parameters <= answer.choice.parameters * 1.03
+
+
+def test_the_most_examples_are_taken_unless_others_are_named() -> None:
+    columns, _ = family(4, noise=0.0, replicates=1)
+    assert only(columns, 0.2).choice.examples == 50_000
+    assert only(columns, 0.25, examples=12_500).choice.examples == 12_500
+    with pytest.raises(InputError, match="must be one that was measured"):
+        smallest_network(columns, 0.25, examples=777)
+
+
+def test_questions_that_mean_nothing_are_told_all_at_once() -> None:
+    with pytest.raises(InputError, match=r"12 % is 0\.12") as caught:
+        smallest_network(planted(), 12, confidence=0.2, min_density=3)
+    assert len(caught.value.faults) == 3
+
+
+def test_answers_are_plain_json_and_read_as_words() -> None:
+    answer = only(planted(noise=0.02, replicates=2), 0.17)
+    again = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    assert again["choice"]["parameters"] == answer.choice.parameters
+    words = str(answer)
+    assert "smallest network with an error of at most 0.17" in words
+    assert "times smaller than the smallest unpruned network" in words
+
+
+def test_stated_odds_of_keeping_the_bound_are_kept_over_many_families() -> None:
+    """Of robust choices at 80 %, about four in five truly keep the bound when one more network is trained."""
+    kept, odds = [], []
+    for seed in range(40):
+        columns, truth = family(seed, members=16, replicates=2)
+        most = int(columns["examples"].max())
+        here = columns["examples"] == most
+        lowest = columns["error"][here & (columns["density"] == 1)].min()
+        found = smallest_network(columns, float(lowest * 1.4), confidence=0.8, intervals="quick")
+        if not found.answers or found.answers[0].robust is None:
+            continue
+        pick = found.answers[0].robust
+        law = joint_error(low_plateau(pick.depth, pick.width, most), pick.density, pick.depth, pick.width, **truth)
+        random = np.random.default_rng([seed, 5])
+        kept.append(np.mean(law * (1 + 0.034 * random.standard_normal(200)) <= lowest * 1.4))
+        odds.append(pick.probability)
+    assert len(kept) >= 25
+    assert np.mean(kept) == pytest.approx(np.mean(odds), abs=0.12)

@@ -1,0 +1,76 @@
+"""What is known of unpruned errors: measured ones, neighbours, and members that nobody trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prunescope.choose.unpruned import Place, told_by
+
+
+def place(depth: list[float], width: list[float]) -> Place:
+    return Place(np.array(depth), np.array(width), np.ones(len(depth)))
+
+
+def test_exact_measurements_are_kept_and_the_rest_is_less_sure_the_further_away() -> None:
+    cells = place([8, 14, 20, 26], [1, 1, 1, 1])
+    log_error = np.log([0.12, 0.10, 0.09, 0.085])
+    found = told_by(cells, log_error, np.zeros(4), place([8, 14, 20, 26, 50, 200], [1] * 6))
+    assert found.mean[:4] == pytest.approx(log_error, abs=2e-3)
+    assert (found.spread[:4] < 2e-3).all()
+    assert found.spread[3] < found.spread[4] < found.spread[5]
+    assert np.log(0.085) < found.mean[4] < np.log(0.09)
+
+
+def test_noisy_measurements_are_smoothed_by_their_neighbours() -> None:
+    random = np.random.default_rng(0)
+    width = 2.0 ** np.arange(-4, 3)
+    truth = -2.0 - 0.2 * np.log(width)
+    gains = []
+    for _ in range(40):
+        measured = truth + 0.1 * random.standard_normal(len(width))
+        cells = Place(np.full(7, 20.0), width, np.ones(7))
+        found = told_by(cells, measured, np.full(7, 0.1), cells)
+        gains.append(np.mean((found.mean - truth) ** 2) / np.mean((measured - truth) ** 2))
+    assert np.mean(gains) < 0.7
+
+
+def test_intervals_of_members_left_out_hold_their_errors_as_often_as_promised() -> None:
+    random = np.random.default_rng(1)
+    held = []
+    for _ in range(200):
+        width = np.sort(2.0 ** random.uniform(-4, 2, 9))
+        depth = random.choice([8, 14, 20, 26, 50], 9).astype(float)
+        truth = np.log(0.04 + 0.05 * (depth * width**2) ** -random.uniform(0.1, 0.4))
+        measured = truth + 0.03 * random.standard_normal(9)
+        out = int(random.integers(9))
+        rest = np.arange(9) != out
+        cells = Place(depth[rest], width[rest], np.ones(8))
+        found = told_by(cells, measured[rest], np.full(8, 0.03), Place(depth[[out]], width[[out]], np.ones(1)))
+        held.append(abs(found.mean[0] - truth[out]) <= 1.645 * found.spread[0])
+    assert 0.8 <= np.mean(held) <= 0.98
+
+
+def test_draws_have_the_mean_and_the_covariance_of_what_is_known() -> None:
+    cells = place([8, 14, 20], [1, 1, 1])
+    found = told_by(cells, np.log([0.12, 0.10, 0.09]), np.full(3, 0.05), place([8, 20, 50], [1, 1, 1]))
+    drawn = found.draws(40_000, seed=0)
+    assert drawn.mean(axis=0) == pytest.approx(found.mean, abs=1e-12)
+    assert np.cov(drawn.T) == pytest.approx(found.covariance, abs=0.05 * found.covariance.max())
+
+
+def test_a_dense_law_is_what_members_far_from_measurements_revert_to() -> None:
+    depth, width = np.full(3, 20.0), np.array([0.25, 0.5, 1.0])
+    expected = np.log([0.2, 0.15, 0.12])
+    cells = Place(depth, width, np.ones(3), (expected, np.zeros(3)))
+    far = Place(np.array([20.0]), np.array([4000.0]), np.ones(1), (np.log(np.array([0.07])), np.array([0.02])))
+    found = told_by(cells, expected + 0.01, np.full(3, 1e-3), far)
+    assert found.mean[0] == pytest.approx(np.log(0.07), abs=1e-3)
+    assert found.spread[0] >= 0.02
+
+
+def test_nothing_measured_is_known_widely() -> None:
+    nothing = Place(np.zeros(0), np.zeros(0), np.zeros(0))
+    found = told_by(nothing, np.zeros(0), np.zeros(0), place([8, 20], [1, 1]))
+    assert np.isfinite(found.mean).all()
+    assert (found.spread > 1).all()
