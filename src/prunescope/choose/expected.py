@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.choose.counts import Counts
-from prunescope.choose.unpruned import Numbers, Place, Unpruned, told_by
+from prunescope.choose.unpruned import Numbers, Place, Smooth, Unpruned
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, Fit
 from prunescope.laws.predict import predicted
@@ -60,24 +60,24 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Told:
-    """Measured unpruned errors, and what is expected of others.
-
-    Attributes
-    ----------
-    log_error, noise
-        Of each measured cell; noise is 0 where the error was given.
-    """
+    """Measured unpruned errors, smoothed, and what is expected of others."""
 
     expectation: Expectation
-    cells: Place
-    log_error: Numbers
-    noise: Numbers
+    smooth: Smooth
+
+    @staticmethod
+    def by(expectation: Expectation, cells: Place, log_error: Numbers, noise: Numbers) -> Told:
+        """Smooth errors measured at cells; noise is 0 where an error was given."""
+        cells = expectation.place(cells.depth, cells.width, cells.examples)
+        return Told(expectation, Smooth.through(cells, log_error, noise))
 
     def of(self, depth: Numbers, width: Numbers, examples: Numbers) -> Unpruned:
         """Say what is known of networks, measured or not."""
-        place = self.expectation.place
-        cells = place(self.cells.depth, self.cells.width, self.cells.examples)
-        return told_by(cells, self.log_error, self.noise, place(depth, width, examples))
+        return self.smooth.of(self.expectation.place(depth, width, examples))
+
+    def mean(self, depth: Numbers, width: Numbers, examples: Numbers) -> Numbers:
+        """Return the logarithm of the error to expect of each."""
+        return self.smooth.mean(self.expectation.place(depth, width, examples))
 
 
 def expectation_of(rows: Table, counting: Counts, cells: Place, classes: int | None) -> Expectation:

@@ -214,7 +214,7 @@ def _family(rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | N
     counts = tuple(counting.count(*each) for each in zip(depth.tolist(), width.tolist(), strict=True))
     noise = _noise(fit, cells)[first]
     expectation = expectation_of(own, counting, at, classes)
-    told = Told(expectation, at, np.log(cells.unpruned[first]), noise)
+    told = Told.by(expectation, at, np.log(cells.unpruned[first]), noise)
     unpruned = _with_given(told.of(depth, width, there.examples), given)
     return Family(
         fit.group,

@@ -60,7 +60,7 @@ def ideal(family: Family, bound: float, floor: Numbers) -> Ideal | None:
     def real(depths: Numbers, widths: Numbers) -> tuple[Sizes, Truths]:
         other = np.zeros(len(depths)) if no_rest else rest(depths, widths)
         examples = np.full(len(depths), float(family.examples or 1))
-        unpruned = family.told.of(depths, widths, examples).mean
+        unpruned = family.told.mean(depths, widths, examples)
         return Sizes(depths, widths, prunable(depths, widths), other), Truths(family.theta, unpruned[None])
 
     lowest = float(floor.min())

@@ -17,6 +17,7 @@ Numbers = NDArray[np.float64]
 # What straight lines may be, before anything is measured: error falls with size and with examples, neither steeply.
 SLOPES, SLOPES_SPREAD = (-0.12, -0.25), (0.1, 0.2)
 LEVEL_SPREAD = 2.0
+OPEN = np.diag(np.square([LEVEL_SPREAD, *SLOPES_SPREAD]))
 # Departures from the trend that are weighed against each other: their size, and over which distance in log they reach.
 HEIGHTS, LENGTHS = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
 # Few measurements that happen to lie well do not prove that there are no departures: which height is usual, and within
@@ -71,66 +72,88 @@ class Unpruned:
 
 
 def told_by(cells: Place, log_error: Numbers, noise: Numbers, members: Place) -> Unpruned:
-    """Say what measurements tell of members.
-
-    Parameters
-    ----------
-    cells
-        Where errors were measured.
-    log_error, noise
-        Logarithms of those errors, and their standard deviations.
-    members
-        Whose errors are asked for; measured ones may be among them.
-    """
-    noise = np.maximum(noise, LEAST_NOISE)
-    here, there = cells.coordinates, members.coordinates
-    if cells.expected is not None and members.expected is not None:
-        trend = _by_law(cells.expected[0], members.expected, _squares(there, here))
-    else:
-        trend = _by_lines(here, there, log_error)
-    residual = log_error - trend.here
-    height, length = _likeliest(here, residual, noise, trend.within)
-    prior = trend.between + _alike(there, there, height, length)
-    if not len(here):
-        return Unpruned(trend.there, prior)
-    inner = trend.within + _alike(here, here, height, length) + np.diag(noise**2)
-    across = trend.across + _alike(there, here, height, length)
-    gain = np.linalg.solve(inner, across.T).T
-    return Unpruned(trend.there + gain @ residual, prior - gain @ across.T)
+    """Say what measurements tell of members; measured ones may be among them. See `Smooth`."""
+    return Smooth.through(cells, log_error, noise).of(members)
 
 
 @dataclass(frozen=True)
-class _Trend:
-    """What departures are departures from: means at the cells and the members, and covariances of these means."""
+class Smooth:
+    """Measured errors, smoothed: what they say of any member.
 
-    here: Numbers
-    there: Numbers
-    within: Numbers
-    across: Numbers
-    between: Numbers
+    Attributes
+    ----------
+    cells
+        Where errors were measured.
+    level, centre
+        What straight lines go through; not used with a dense law.
+    height, length
+        Of departures from the trend.
+    answer, inverse
+        Departures as measured, and their covariance, both solved for.
+    """
+
+    cells: Place
+    level: float
+    centre: Numbers
+    height: float
+    length: float
+    answer: Numbers
+    inverse: Numbers
+
+    @staticmethod
+    def through(cells: Place, log_error: Numbers, noise: Numbers) -> Smooth:
+        """Smooth measurements.
+
+        Parameters
+        ----------
+        log_error, noise
+            Logarithms of errors, and their standard deviations.
+        """
+        here = cells.coordinates
+        level = float(log_error.mean()) if len(log_error) else np.log(0.1)
+        centre = here.mean(axis=0) if len(here) else np.zeros(3)
+        lines = _lines(here - centre)
+        trend = lines @ _usual(level) if cells.expected is None else cells.expected[0]
+        within = lines @ OPEN @ lines.T if cells.expected is None else np.zeros((len(here), len(here)))
+        residual = log_error - trend
+        within = within + np.diag(np.maximum(noise, LEAST_NOISE) ** 2)
+        height, length = _likeliest(here, residual, within)
+        inverse = np.linalg.inv(within + _alike(here, here, height, length))
+        return Smooth(cells, level, centre, height, length, inverse @ residual, inverse)
+
+    def mean(self, members: Place) -> Numbers:
+        """Return the logarithm of the error to expect of each member."""
+        return self._trend(members) + self._across(members) @ self.answer
+
+    def of(self, members: Place) -> Unpruned:
+        """Say what is known of members."""
+        there = members.coordinates
+        prior = _alike(there, there, self.height, self.length)
+        if members.expected is None:
+            lines = _lines(there - self.centre)
+            prior += lines @ OPEN @ lines.T
+        else:
+            # What a dense law leaves open counts where nothing was measured.
+            apart = _squares(there, self.cells.coordinates).min(axis=1, initial=np.inf)
+            prior += np.diag(np.where(apart > 1e-12, members.expected[1] ** 2, 0.0))
+        across = self._across(members)
+        return Unpruned(self._trend(members) + across @ self.answer, prior - across @ self.inverse @ across.T)
+
+    def _trend(self, members: Place) -> Numbers:
+        if members.expected is not None:
+            return members.expected[0]
+        return np.asarray(_lines(members.coordinates - self.centre) @ _usual(self.level))
+
+    def _across(self, members: Place) -> Numbers:
+        here, there = self.cells.coordinates, members.coordinates
+        across = _alike(there, here, self.height, self.length)
+        if members.expected is None:
+            across += _lines(there - self.centre) @ OPEN @ _lines(here - self.centre).T
+        return across
 
 
-def _by_law(here: Numbers, expected: tuple[Numbers, Numbers], apart: Numbers) -> _Trend:
-    """Take a dense law as it is; what it leaves open counts where nothing was measured."""
-    there, spread = expected
-    unmeasured = apart.min(axis=1, initial=np.inf) > 1e-12
-    zeros = np.zeros((len(here), len(here))), np.zeros((len(there), len(here)))
-    return _Trend(here, there, *zeros, np.diag(np.where(unmeasured, spread**2, 0.0)))
-
-
-def _by_lines(here: Numbers, there: Numbers, log_error: Numbers) -> _Trend:
-    """Take straight lines, of which only how they may lie is known beforehand."""
-    level = float(log_error.mean()) if len(log_error) else np.log(0.1)
-    centre = here.mean(axis=0) if len(here) else there.mean(axis=0)
-    lines, lines_there = _lines(here - centre), _lines(there - centre)
-    usual, open_ = np.array([level, *SLOPES]), np.diag(np.square([LEVEL_SPREAD, *SLOPES_SPREAD]))
-    return _Trend(
-        lines @ usual,
-        lines_there @ usual,
-        lines @ open_ @ lines.T,
-        lines_there @ open_ @ lines.T,
-        lines_there @ open_ @ lines_there.T,
-    )
+def _usual(level: float) -> Numbers:
+    return np.array([level, *SLOPES])
 
 
 def _lines(coordinates: Numbers) -> Numbers:
@@ -149,15 +172,14 @@ def _squares(one: Numbers, other: Numbers) -> Numbers:
     return np.asarray(((one[:, None, :] - other[None, :, :]) ** 2).sum(axis=-1))
 
 
-def _likeliest(here: Numbers, residual: Numbers, noise: Numbers, k_lines: Numbers) -> tuple[float, float]:
+def _likeliest(here: Numbers, residual: Numbers, within: Numbers) -> tuple[float, float]:
     """Return the likeliest height and length of departures."""
     if len(residual) < 3:
-        return HEIGHTS[-2], LENGTHS[1]
+        return USUAL_HEIGHT, LENGTHS[1]
     best, found = -np.inf, (HEIGHTS[0], LENGTHS[0])
     for height in HEIGHTS:
         for length in LENGTHS:
-            inner = k_lines + _alike(here, here, height, length) + np.diag(noise**2)
-            root = np.linalg.cholesky(inner)
+            root = np.linalg.cholesky(within + _alike(here, here, height, length))
             whitened = np.linalg.solve(root, residual)
             usual = float(np.log(height / USUAL_HEIGHT) / HEIGHT_SPREAD)
             likelihood = -float(whitened @ whitened) / 2 - float(np.log(np.diag(root)).sum()) - usual**2 / 2
