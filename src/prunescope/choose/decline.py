@@ -59,7 +59,7 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
         raise DeclinedError(
             f"an error of {bound:g} lies beyond what was measured, where the highest error under pruning is "
             f"{family.measured.error:.4g}: {family.name(best)} at density {np.exp(sparsest):.4g} ({left} parameters) "
-            f"is as far as any network was pruned and keeps it by the law; {times:.3g} times further still would. Prune "
+            f"is as far as any network was pruned and keeps it by the law; {times:.3g} times further would. Prune "
             "further, ask for a lower error, or add --extrapolate to trust the law there"
         )
 

@@ -125,19 +125,23 @@ class Smooth:
         """Return the logarithm of the error to expect of each member."""
         return self._trend(members) + self._across(members) @ self.answer
 
-    def of(self, members: Place) -> Unpruned:
-        """Say what is known of members."""
+    def before(self, members: Place) -> Unpruned:
+        """Say how members would be alike if nothing had been measured: what measurements are weighed against."""
         there = members.coordinates
-        prior = _alike(there, there, self.height, self.length)
+        covariance = _alike(there, there, self.height, self.length)
         if members.expected is None:
             lines = _lines(there - self.centre)
-            prior += lines @ OPEN @ lines.T
+            covariance += lines @ OPEN @ lines.T
         else:
             # What a dense law leaves open counts where nothing was measured.
             apart = _squares(there, self.cells.coordinates).min(axis=1, initial=np.inf)
-            prior += np.diag(np.where(apart > 1e-12, members.expected[1] ** 2, 0.0))
-        across = self._across(members)
-        return Unpruned(self._trend(members) + across @ self.answer, prior - across @ self.inverse @ across.T)
+            covariance += np.diag(np.where(apart > 1e-12, members.expected[1] ** 2, 0.0))
+        return Unpruned(self._trend(members), covariance)
+
+    def of(self, members: Place) -> Unpruned:
+        """Say what is known of members."""
+        prior, across = self.before(members), self._across(members)
+        return Unpruned(prior.mean + across @ self.answer, prior.covariance - across @ self.inverse @ across.T)
 
     def _trend(self, members: Place) -> Numbers:
         if members.expected is not None:

@@ -1,0 +1,224 @@
+"""What is believed of a law and of unpruned errors at once, and how a measurement would change it.
+
+A Gaussian over ``z = (theta, v, u)``: the five coordinates of Eq. 2, and for every cell (a member on a number of
+examples) the logarithm of its unpruned error and how far its curve departs from the family's, as a shift of ``log m*``.
+Without these shifts the cheapest cells would seem to tell all about the dearest ones. Weak beliefs come first, so that
+it can be asked before anything is measured; measured rows sharpen it by Gauss and Newton's steps on the exact Jacobian.
+`laws` fits without beliefs and is what answers rest on; this is for planning alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.unpruned import Place, Smooth
+from prunescope.laws.batch import Points
+from prunescope.laws.kinds import JOINT
+
+Numbers = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+THETA = 5
+# Before anything is measured: eps_up (as a share of guessing), gamma, p_prime, phi, psi, and how far they may be off.
+USUAL = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
+OPEN = (0.25, 0.5, 2.5, 0.6, 0.7)
+# Relative noise of one network where replicates do not tell it.
+NOISE = 0.04
+# How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
+SHIFT = 0.05
+STEPS = 60
+DAMPING = 1e-3
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Measured networks, one value each.
+
+    Attributes
+    ----------
+    cell
+        Which cell a network belongs to.
+    log_density, log_error
+        Its density, and the error measured.
+    """
+
+    cell: Integers
+    log_density: Numbers
+    log_error: Numbers
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A Gaussian belief.
+
+    Attributes
+    ----------
+    cells
+        The cells, measured or not, in their order.
+    mean, covariance
+        Of ``z``: theta first, then the cells' unpruned errors, then their shifts.
+    noise
+        Standard deviation of one network's log error about the law.
+    """
+
+    cells: Place
+    mean: Numbers
+    covariance: Numbers
+    noise: float
+
+    def draws(self, count: int, seed: int) -> Numbers:
+        """Draw ``[count, z]``, as many to one side as to the other."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.clip(values, 0, None))
+        half = np.random.default_rng(seed).standard_normal(((count + 1) // 2, len(self.mean)))
+        return np.asarray(self.mean + np.concatenate([half, -half])[:count] @ root.T)
+
+    def look(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
+        """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
+
+        The information of the networks, ``J' J / noise^2``, is the root times its transpose.
+        """
+        rows = Rows(np.full(len(log_density), cell), log_density, np.zeros(len(log_density)))
+        jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) / self.noise
+        values, vectors = np.linalg.eigh(jacobian @ jacobian.T)
+        root = vectors * np.sqrt(np.clip(values, 0, None))
+        return np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell], root
+
+    def after(self, where: Integers, root: Numbers) -> Belief:
+        """Return what would be believed after a look that shows what is expected."""
+        gain = self.covariance[:, where] @ root
+        inner = np.eye(len(where)) + root.T @ self.covariance[np.ix_(where, where)] @ root
+        return replace(self, covariance=self.covariance - gain @ np.linalg.solve(inner, gain.T))
+
+    def moved(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
+        """Return the means that would be believed after a look, if each of `truths` were true: ``[truths, z]``.
+
+        Parameters
+        ----------
+        chance
+            Standard normal numbers for the noise of the measurements, ``[truths, 7]``.
+        """
+        gain = self.covariance[:, where] @ root
+        inner = np.eye(len(where)) + root.T @ self.covariance[np.ix_(where, where)] @ root
+        surprise = (truths[:, where] - self.mean[where]) @ root + chance
+        return np.asarray(self.mean + np.linalg.solve(inner, surprise.T).T @ gain.T)
+
+
+def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Belief:
+    """Return what is believed after some measurements, none of which may be there.
+
+    Parameters
+    ----------
+    guessing
+        The error of guessing, where the number of classes is known.
+    """
+    prior_mean, prior_covariance = _before(cells, rows, guessing)
+    precision = np.asarray(np.linalg.inv(prior_covariance + 1e-10 * np.eye(len(prior_mean))), np.float64)
+    noise = _noise(rows)
+    mean, hessian = _climbed(cells, rows, prior_mean, precision, noise)
+    # Where the law itself is off by more than seeds scatter, single rows tell less than they seem to.
+    if len(rows) > 2 * THETA:
+        spread = float(np.sqrt(np.mean((_evaluate(mean, cells, rows)[0] - rows.log_error) ** 2)))
+        if spread > 1.2 * noise:
+            noise = spread
+            mean, hessian = _climbed(cells, rows, mean, precision, noise, prior_mean)
+    return Belief(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise)
+
+
+def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
+    """Return mean and covariance before rows below density 1 are looked at.
+
+    Unpruned errors are alike as far as the measured ones show (`unpruned`), but the measurements themselves are left
+    for later, with all others.
+    """
+    dense = rows.log_density > -1e-9
+    known = np.unique(rows.cell[dense])
+    means = np.array([rows.log_error[dense & (rows.cell == cell)].mean() for cell in known.tolist()])
+    counts = np.array([(dense & (rows.cell == cell)).sum() for cell in known.tolist()])
+    measured = Place(cells.depth[known], cells.width[known], cells.examples[known])
+    smooth = Smooth.through(measured, means, _noise(rows) / np.sqrt(np.maximum(counts, 1)))
+    alike = smooth.before(cells)
+    usual = np.array(USUAL)
+    usual[0] += np.log(guessing) if guessing is not None else np.log(0.85)
+    count = len(alike.mean)
+    mean = np.concatenate([usual, alike.mean, np.zeros(count)])
+    covariance = np.diag(np.square(np.r_[OPEN, np.zeros(count), np.full(count, SHIFT)]))
+    covariance[THETA : THETA + count, THETA : THETA + count] = alike.covariance
+    return mean, covariance
+
+
+def _noise(rows: Rows) -> float:
+    """Return the relative noise of one network, pooled over replicates at one density."""
+    if not len(rows):
+        return NOISE
+    level = np.round(rows.log_density, 3)
+    key = np.unique(np.stack([rows.cell.astype(np.float64), level]), axis=1, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(key)
+    means = np.bincount(key, rows.log_error) / counts
+    free = int((counts - 1).sum())
+    squares = float(np.sum((rows.log_error - means[key]) ** 2))
+    # A few pairs tell little: they are put together with as many of the usual noise.
+    return float(np.sqrt((squares + 8 * NOISE**2) / (free + 8)))
+
+
+def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, Numbers]:
+    """Return log errors by the law, and their derivatives by theta ``[5, rows]`` and by their cell's two ``[2, rows]``."""
+    count = len(cells.depth)
+    unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
+    depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]
+    points = Points(np.zeros(len(rows)), unpruned, rows.log_density - shift, depth, width)
+    log_error, jacobian = JOINT.form.evaluate(z[None, :THETA], points)
+    # The error depends on eps_up / eps_np and on eps_np alone, so those two derivatives add up to one; a shift does
+    # what p_prime does.
+    return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
+
+
+def _climbed(
+    cells: Place, rows: Rows, start: Numbers, precision: Numbers, noise: float, prior: Numbers | None = None
+) -> tuple[Numbers, Numbers]:
+    """Return the likeliest ``z`` and the curvature there: Levenberg and Marquardt's steps."""
+    prior = start if prior is None else prior
+    z, damping, count = start.copy(), DAMPING, len(cells.depth)
+    parts = [slice(THETA + part * count, THETA + (part + 1) * count) for part in range(2)]
+
+    def normal(at: Numbers) -> tuple[float, Numbers, Numbers]:
+        off = at - prior
+        hessian, gradient = precision.copy(), precision @ off
+        cost = float(off @ gradient) / 2
+        if len(rows):
+            expected, theta, own = _evaluate(at, cells, rows)
+            residual = (expected - rows.log_error) / noise
+            theta, own = theta / noise, own / noise
+            cost += float(residual @ residual) / 2
+            hessian[:THETA, :THETA] += theta @ theta.T
+            gradient[:THETA] += theta @ residual
+            for i, one in enumerate(own):
+                crossed = np.stack([np.bincount(rows.cell, each * one, count) for each in theta])
+                hessian[:THETA, parts[i]] += crossed
+                hessian[parts[i], :THETA] += crossed.T
+                gradient[parts[i]] += np.bincount(rows.cell, one * residual, count)
+                for j, other in enumerate(own):
+                    hessian[parts[i], parts[j]] += np.diag(np.bincount(rows.cell, one * other, count))
+        return cost, hessian, gradient
+
+    cost, hessian, gradient = normal(z)
+    for _ in range(STEPS):
+        step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
+        if float(np.abs(gradient @ step)) < 1e-9 * (1 + cost):
+            break
+        trial = z + np.clip(step, -2.0, 2.0)
+        new_cost, new_hessian, new_gradient = normal(trial)
+        if new_cost < cost:
+            z, cost, hessian, gradient = trial, new_cost, new_hessian, new_gradient
+            damping = max(damping / 5, 1e-9)
+        else:
+            damping *= 5
+            if damping > 1e9:
+                break
+    return z, hessian

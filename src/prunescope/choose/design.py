@@ -1,0 +1,148 @@
+"""Which ladders to train next: one look after another, each the one that saves most loss for its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.choose.belief import Belief, Numbers
+from prunescope.choose.worth import TRUTHS, Judge, Question, loss_after
+
+# A design ends when a decision is expected to be off by no more than this, as a logarithm: 5 %.
+ENOUGH = 0.05
+# Looks that save less than this share of the loss, all that is left of the budget spent on them, are not worth it.
+LEAST_SAVED = 0.02
+MOST_LOOKS = 200
+
+
+@dataclass(frozen=True)
+class Ladders:
+    """What may be trained, and what was.
+
+    Attributes
+    ----------
+    step
+        Logarithm of what a rung keeps of the one below.
+    levels
+        The highest rung that a ladder may have.
+    replicates
+        Ladders that a cell may have.
+    cost
+        Of each cell's rung 0, and of each further rung, ``[cells, 2]``.
+    tops
+        The highest finished rung of each ladder, by cell; a cell that is not there has none.
+    """
+
+    step: float
+    levels: int
+    replicates: int
+    cost: Numbers
+    tops: Mapping[int, tuple[int, ...]]
+
+    def price(self, cell: int, after: int, top: int) -> float:
+        """Return the cost of climbing from a rung (-1: none) to another."""
+        first, further = self.cost[cell]
+        return float((first if after < 0 else 0.0) + further * (top - max(after, 0)))
+
+    def climbed(self, look: Look) -> Ladders:
+        """Return the ladders as they stand after a look."""
+        tops = list(self.tops.get(look.cell, ()))
+        if look.replicate < len(tops):
+            tops[look.replicate] = look.top
+        else:
+            tops.append(look.top)
+        return Ladders(self.step, self.levels, self.replicates, self.cost, {**self.tops, look.cell: tuple(tops)})
+
+    def looks(self) -> Iterator[Look]:
+        """Yield every look that may be taken: a ladder begun or climbed on, to the top or half the way there."""
+        for cell in range(len(self.cost)):
+            tops = self.tops.get(cell, ())
+            for replicate, after in enumerate((*tops, -1) if len(tops) < self.replicates else tops):
+                ends = {self.levels, (max(after, 0) + self.levels + 1) // 2, *([0] if after < 0 else [])}
+                for top in sorted(end for end in ends if end > after):
+                    yield Look(cell, replicate, after, top, self.price(cell, after, top))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Part of a ladder to train: its rungs above `after` (-1: none are there yet) up to `top`."""
+
+    cell: int
+    replicate: int
+    after: int
+    top: int
+    cost: float
+
+    def densities(self, step: float) -> Numbers:
+        """Return the log densities of its rungs."""
+        return step * np.arange(self.after + 1, self.top + 1)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A look of a design, and the loss to expect once it and all before it were taken."""
+
+    look: Look
+    loss: float
+
+
+def designed(
+    belief: Belief,
+    question: Question,
+    ladders: Ladders,
+    budget: float,
+    *,
+    enough: float = ENOUGH,
+    most: int = MOST_LOOKS,
+    seed: int = 0,
+    told: Callable[[int, float], None] | None = None,
+) -> tuple[float, tuple[Planned, ...]]:
+    """Return the loss to expect now, and looks in the order of their worth until the decision is sure enough.
+
+    Parameters
+    ----------
+    budget
+        What all looks together may cost.
+    enough
+        Loss at which the decision needs no more.
+    most
+        Looks at the most.
+    told
+        Called with each look's number and the loss to expect after it.
+    """
+    judge = Judge.of(question, belief, seed=seed)
+    loss = now = judge.loss(belief.mean)
+    chance = np.random.default_rng([seed, 1]).standard_normal((TRUTHS, 7))
+    planned: list[Planned] = []
+    spent = 0.0
+    while loss > enough and len(planned) < most:
+        options = [look for look in ladders.looks() if spent + look.cost <= budget]
+        best = _best(judge, belief, options, ladders.step, loss, chance)
+        if best is None:
+            break
+        look, after = best
+        where, root = belief.look(look.cell, look.densities(ladders.step))
+        belief = belief.after(where, root)
+        ladders, spent, loss = ladders.climbed(look), spent + look.cost, after
+        judge = Judge.of(question, belief, seed=seed + len(planned) + 1)
+        loss = min(loss, judge.loss(belief.mean))
+        planned.append(Planned(look, loss))
+        if told is not None:
+            told(len(planned), loss)
+    return now, tuple(planned)
+
+
+def _best(
+    judge: Judge, belief: Belief, options: Sequence[Look], step: float, loss: float, chance: Numbers
+) -> tuple[Look, float] | None:
+    """Return the look that saves most loss for its cost, and the loss to expect after it."""
+    best, found = 0.0, None
+    for look in options:
+        where, root = belief.look(look.cell, look.densities(step))
+        after = loss_after(judge, belief, where, root, chance)
+        worth = (loss - after) / look.cost
+        if worth > best and loss - after > LEAST_SAVED * loss:
+            best, found = worth, (look, after)
+    return found
