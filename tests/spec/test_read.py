@@ -55,6 +55,19 @@ def test_a_study_expands_to_every_combination() -> None:
     assert {ladder.rungs for ladder in study.ladders} == {6}
 
 
+def test_axes_may_have_levels_and_replicates_of_their_own() -> None:
+    more = '[[axes]]\ndataset = "mnist"\nfamily = "lenet"\ndepth = [3, 5]\nwidth = 1.0\nlevels = 0\nreplicates = 7\n'
+    study = parse_study(SOUND.replace("[axes]", "[[axes]]").replace("[recipe]", f"{more}[recipe]"))
+    plain = parse_study(SOUND)
+    only_dense = [ladder for ladder in study.ladders if ladder.cell.depth == 5]
+    assert [ladder.rungs for ladder in only_dense] == [1] * 7 * len(study.treatments)
+    # A cell in two tables has what either asks for, and its ladders stay the same ones.
+    shared = [ladder.rungs for ladder in study.ladders if ladder.cell.depth == 3 and ladder.cell.width == 1]
+    assert shared == [plain.recipe.levels + 1] * 3 + [1] * 4
+    assert {ladder.identity for ladder in plain.ladders} <= {ladder.identity for ladder in study.ladders}
+    assert parse_study(study.to_toml()) == study
+
+
 def test_several_tables_of_axes_are_joined_and_shared_cells_trained_once() -> None:
     both = SOUND.replace("[axes]", "[[axes]]").replace(
         "[recipe]", '[[axes]]\ndataset = "mnist"\nfamily = "lenet"\ndepth = [4, 5]\nwidth = 1.0\n[recipe]'

@@ -168,7 +168,7 @@ def _noise(rows: Rows) -> float:
 
 
 def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, Numbers]:
-    """Return log errors by the law, and their derivatives by theta ``[5, rows]`` and by their cell's two ``[2, rows]``."""
+    """Return log errors by the law, their derivatives by theta ``[5, rows]``, and by their cell's own two."""
     count = len(cells.depth)
     unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
     depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]

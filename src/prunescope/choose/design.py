@@ -12,6 +12,8 @@ from prunescope.choose.worth import TRUTHS, Judge, Question, loss_after
 
 # A design ends when a decision is expected to be off by no more than this, as a logarithm: 5 %.
 ENOUGH = 0.05
+# How far ahead is planned: until this share of the loss to expect is left. What comes after depends on what is found.
+AHEAD = 0.3
 # Looks that save less than this share of the loss, all that is left of the budget spent on them, are not worth it.
 LEAST_SAVED = 0.02
 MOST_LOOKS = 200
@@ -32,7 +34,8 @@ class Ladders:
     cost
         Of each cell's rung 0, and of each further rung, ``[cells, 2]``.
     tops
-        The highest finished rung of each ladder, by cell; a cell that is not there has none.
+        The highest finished rung of each ladder, by cell, -1 where there is none; a cell that is not there has no
+        ladder. A ladder climbs no higher than the one before it, so that a study can say what is asked for.
     """
 
     step: float
@@ -59,10 +62,14 @@ class Ladders:
         """Yield every look that may be taken: a ladder begun or climbed on, to the top or half the way there."""
         for cell in range(len(self.cost)):
             tops = self.tops.get(cell, ())
+            highest = self.levels
             for replicate, after in enumerate((*tops, -1) if len(tops) < self.replicates else tops):
-                ends = {self.levels, (max(after, 0) + self.levels + 1) // 2, *([0] if after < 0 else [])}
+                ends = {highest, (max(after, 0) + highest + 1) // 2, *([0] if after < 0 else [])}
                 for top in sorted(end for end in ends if end > after):
                     yield Look(cell, replicate, after, top, self.price(cell, after, top))
+                if after < 0:
+                    break
+                highest = max(min(highest, after), 0)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Look:
 
     def densities(self, step: float) -> Numbers:
         """Return the log densities of its rungs."""
-        return step * np.arange(self.after + 1, self.top + 1)
+        return np.asarray(step * np.arange(self.after + 1, self.top + 1), np.float64)
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def designed(
     budget
         What all looks together may cost.
     enough
-        Loss at which the decision needs no more.
+        Loss at which the decision needs no more; a design ends sooner, when most of the loss would be gone (`AHEAD`).
     most
         Looks at the most.
     told
@@ -116,8 +123,8 @@ def designed(
     loss = now = judge.loss(belief.mean)
     chance = np.random.default_rng([seed, 1]).standard_normal((TRUTHS, 7))
     planned: list[Planned] = []
-    spent = 0.0
-    while loss > enough and len(planned) < most:
+    spent, low = 0.0, max(enough, AHEAD * now)
+    while loss > (low if planned else enough) and len(planned) < most:
         options = [look for look in ladders.looks() if spent + look.cost <= budget]
         best = _best(judge, belief, options, ladders.step, loss, chance)
         if best is None:

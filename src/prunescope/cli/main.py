@@ -14,6 +14,7 @@ import click
 
 from prunescope.cli.choose import choose
 from prunescope.cli.laws import fit, predict
+from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
 from prunescope.cli.run import need_torch, run
 from prunescope.cli.stores import compact, merge, status
@@ -101,5 +102,5 @@ def demo(out: Path) -> None:
         walk(out, click.echo, progress.tell)
 
 
-for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, demo):
+for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, demo):
     cli.add_command(command)

@@ -132,6 +132,8 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
 
 
 def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) -> None:
+    from prunescope.spec.parts import AXIS_KEYS
+
     content = _plan_content(study, store, ladders)
     recipe = study.recipe
     click.echo(click.style(printable(study.name), bold=True))
@@ -140,7 +142,9 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
             tell(title, words)
     click.echo()
     for position, axes in enumerate(study.axes):
-        varied = "; ".join(f"{key} {listed(value, 12)}" for key, value in axes)
+        varied = "; ".join(f"{key} {listed(getattr(axes, key), 12)}" for key in AXIS_KEYS)
+        own = {"levels": axes.levels, "replicates": axes.replicates}
+        varied += "".join(f"; {value} {key}" for key, value in own.items() if value is not None)
         tell("and" if position else "axes", varied)
     schedule: str = recipe.schedule
     if recipe.milestones:
@@ -158,11 +162,12 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
     )
     named = [f"{each.label}{_details(each.model_dump(exclude_none=True))}" for each in study.treatments]
     tell("treatments", "; ".join(named))
+    even = all(axes.replicates is None for axes in study.axes)
+    times = f" x {counted(study.replicates, 'replicate')}" if even else ", replicates as above"
     tell(
         "size",
-        f"{counted(content['cells'], 'cell')} x {counted(len(study.treatments), 'treatment')} x "
-        f"{counted(study.replicates, 'replicate')} = {counted(content['ladders'], 'ladder')} = "
-        f"{counted(content['rungs'], 'rung')}",
+        f"{counted(content['cells'], 'cell')} x {counted(len(study.treatments), 'treatment')}{times} = "
+        f"{counted(content['ladders'], 'ladder')} = {counted(content['rungs'], 'rung')}",
     )
     tell(
         "training",

@@ -60,6 +60,7 @@ def run_study(
     fail_fast: bool = False,
     keep_weights: bool = False,
     keep_examples: bool = False,
+    ladders: Sequence[Ladder] | None = None,
     tell: Tell | None = None,
 ) -> Report:
     """Train what is missing of a study, and put it into a store.
@@ -78,6 +79,8 @@ def run_study(
         End the run when a ladder fails, rather than go on with the others.
     keep_weights, keep_examples
         Keep the surviving weights, or the outcome on each training example, of every rung.
+    ladders
+        Some of the study's, perhaps with fewer levels, to train those alone; None is all.
     tell
         Called with what happens (`run.events`).
     """
@@ -86,20 +89,22 @@ def run_study(
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     folder = None if data is None else Path(data)
     setting = Setting(study.name, device_named(device), keep_weights=keep_weights, keep_examples=keep_examples)
-    datasets = _datasets(study.ladders, folder)
+    wanted = tuple(ladders) if ladders is not None else study.ladders
+    datasets = _datasets(wanted, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
     kept.begin(study)
     done = kept.done()
-    missing = [ladder for ladder in study.ladders if work_left(ladder, done)]
+    missing = [ladder for ladder in wanted if work_left(ladder, done)]
     hand = Hand(kept, folder, setting, cores(), datasets)
     hear = tell or _ignore
     left = sum(work_left(ladder, done) for ladder in missing)
-    hear(Begun(len(study.ladders), sum(work_left(ladder, {}) for ladder in study.ladders), left))
+    hear(Begun(len(wanted), sum(work_left(ladder, {}) for ladder in wanted), left))
     report = Report()
     if missing:
-        crew = _crew(study.ladders, hand, kept, folder, setting, workers, hear)
-        agenda = Agenda(study.ladders, done, crew.hands)
-        remembered = Remembered(kept, setting.device, cores())
+        crew = _crew(wanted, hand, kept, folder, setting, workers, hear)
+        agenda = Agenda(wanted, done, crew.hands)
+        # Cohorts of a part of a study are no rule for those of the whole.
+        remembered = Remembered(kept if ladders is None else None, setting.device, cores())
         try:
             _direct(crew, agenda, kept, remembered, report, fail_fast, hear)
         except _Stop:

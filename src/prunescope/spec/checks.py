@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
-from prunescope.spec.parts import DEFAULTS, KIND_KEYS, PRUNING, Axes, Recipe, Treatment, completed
+from prunescope.spec.parts import AXIS_KEYS, DEFAULTS, KIND_KEYS, PRUNING, Axes, Recipe, Treatment, completed
 
 MOST_LADDERS = 1_000_000
 SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
@@ -98,7 +98,7 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
 def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
     """Rules within the axes: known names, depths that the families have, no value twice."""
     for index, axes in all_axes.items():
-        for key in type(axes).model_fields:
+        for key in AXIS_KEYS:
             values = getattr(axes, key)
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
@@ -210,7 +210,9 @@ def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Itera
 
 def size_faults(all_axes: Iterable[Axes], treatments: int, replicates: int, locate: Locate) -> Iterator[Fault]:
     """Refuse a study too large to be meant."""
-    cells = sum(math.prod(len(getattr(axes, key)) for key in type(axes).model_fields) for axes in all_axes)
-    ladders = cells * treatments * replicates
+    own = (
+        (math.prod(len(getattr(axes, key)) for key in AXIS_KEYS), axes.replicates or replicates) for axes in all_axes
+    )
+    ladders = treatments * sum(cells * repeated for cells, repeated in own)
     if ladders > MOST_LADDERS:
         yield Fault(locate("axes"), f"must make at most {MOST_LADDERS:,} ladders", f"{ladders:,}")

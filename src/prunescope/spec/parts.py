@@ -69,6 +69,16 @@ class Axes(Part):
     label_noise: Annotated[tuple[Annotated[Number, Field(strict=True, ge=0, lt=1)], ...], BeforeValidator(_as_list)] = (
         _axis("shares of training labels changed to another class", default=(0.0,))
     )
+    levels: Annotated[int, Field(ge=0, le=200)] | None = Field(
+        None, description="rungs above the dense one for these cells alone; the recipe's where not given"
+    )
+    replicates: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="repetitions of these cells alone; the study's where not given"
+    )
+
+
+AXIS_KEYS = ("dataset", "family", "depth", "width", "examples", "label_noise")
+"""The keys of axes whose every combination is a cell."""
 
 
 class Recipe(Part):

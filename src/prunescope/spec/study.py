@@ -146,27 +146,37 @@ class Study:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every combination of the axes, in their order, each once."""
-        found: dict[Cell, None] = {}
+        return tuple(self._extent)
+
+    @cached_property
+    def _extent(self) -> dict[Cell, list[int]]:
+        """Levels of each replicate of each cell: the most that any axes ask for it."""
+        found: dict[Cell, list[int]] = {}
         for axes in self.axes:
+            levels = self.recipe.levels if axes.levels is None else axes.levels
+            asked = [levels] * (axes.replicates or self.replicates)
             for family, dataset, depth, width, examples, noise in itertools.product(
                 axes.family, axes.dataset, axes.depth, axes.width, axes.examples, axes.label_noise
             ):
                 number = checks.resolve_examples(examples, dataset, self.recipe.validation)
                 if number is not None:
-                    found.setdefault(Cell(family, dataset, depth, width, number, noise))
-        return tuple(found)
+                    before = found.setdefault(Cell(family, dataset, depth, width, number, noise), [])
+                    both = itertools.zip_longest(before, asked, fillvalue=0)
+                    before[:] = [max(pair) for pair in both]
+        return found
 
     @cached_property
     def ladders(self) -> tuple[Ladder, ...]:
         """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
         order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
         found = []
-        for cell in self.cells:
-            for replicate in range(self.replicates):
+        for cell, asked in self._extent.items():
+            for replicate, levels in enumerate(asked):
+                recipe = self.recipe.model_copy(update={"levels": levels})
                 known: dict[str, Ladder] = {}
                 for treatment in order:
                     teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
-                    ladder = Ladder(cell, self.recipe, treatment, replicate, self.seed, teacher)
+                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher)
                     known[treatment.label] = ladder
                     found.append(ladder)
         return tuple(found)
@@ -191,7 +201,7 @@ class Study:
             **{key: text for key, text in words.items() if text},
             "replicates": self.replicates,
             "seed": self.seed,
-            "axes": [axes.model_dump(mode="json") for axes in self.axes],
+            "axes": [axes.model_dump(mode="json", exclude_none=True) for axes in self.axes],
             "recipe": self.recipe.model_dump(mode="json"),
             "treatments": [treatment.model_dump(mode="json", exclude_none=True) for treatment in self.treatments],
         }

@@ -1,0 +1,156 @@
+"""``prunescope next``: what to train next, so that the choice is settled for the least training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.choose import ERROR, numbers
+from prunescope.cli.options import JSON, SEED, names_in, rows_of
+from prunescope.cli.show import counting, note, print_json, wrapped
+from prunescope.errors import Fault, InputError, PrunescopeError, counted, listed
+
+if TYPE_CHECKING:
+    from prunescope.choose.planning import Plan, Proposal
+    from prunescope.spec import Study
+    from prunescope.table import Table
+
+SHOWN = 30
+
+
+@click.command("next")
+@click.argument("source", metavar="TABLE")
+@ERROR
+@click.option(
+    "--budget", metavar="10m|20%", help="What training may cost: a time, or a share of all there is to train."
+)
+@click.option("--study", metavar="STUDY", help="What may be trained, and how [the study of a store].")
+@click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to consider beside.")
+@click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to consider beside.")
+@click.option("--examples", type=click.IntRange(1), help="Training examples of the network looked for [the most].")
+@click.option(
+    "--enough", type=float, default=0.05, show_default=True, help="How far off the choice may be expected to be."
+)
+@click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="Ladders to propose at the most.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a study that trains them.")
+@click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated.")
+@click.option("--by", help="Columns whose values make families. Default: all that tell ladders apart.")
+@click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing.")
+@SEED
+@JSON
+def next_(
+    source: str,
+    max_error: float,
+    budget: str | None,
+    study: str | None,
+    out: Path | None,
+    where: Sequence[str],
+    by: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Say which ladders to train next to know the smallest network with an error of at most K.
+
+    TABLE is what is measured so far; with --study it may be a store that is not there yet. Each ladder is the one that
+    brings the choice nearest to the truly smallest network for its cost; where more training would hardly change the
+    choice, it says so.
+    """
+    from prunescope.choose.planning import next_ladders
+
+    read = _study(source, study)
+    rows = _rows(source, where, read)
+    if out is not None and out.exists():
+        raise PrunescopeError(f"{out} exists already; name a new file")
+    with counting("weighing ladders") as step:
+        plan = next_ladders(
+            rows,
+            max_error,
+            study=read,
+            budget=budget,
+            by=names_in(by),
+            told=lambda done, _: step(done, settings["most"]),
+            **settings,
+        )
+    if as_json:
+        print_json(plan.to_dict())
+    else:
+        show_plan(plan)
+    if out is not None:
+        if plan.study is None:
+            reason = "there is nothing to train" if not plan.proposals else "nothing says how to train: name a --study"
+            raise PrunescopeError(f"{out} was not written: {reason}")
+        out.write_text(plan.study.to_toml(), encoding="utf-8")
+        note(f"wrote {out}; train it with: prunescope run {out} --store ...")
+
+
+def _study(source: str, study: str | None) -> Study | None:
+    """Return the study to go by: the one named, or the store's own."""
+    from prunescope.spec import read_study
+    from prunescope.table import Store, is_store
+
+    if study is not None:
+        return read_study(study)
+    if not is_store(Path(source)):
+        return None
+    known = {each.name: each for each in Store(source).studies()}
+    if len(known) > 1:
+        hint = f"Name the file of one with --study; there are {listed(known)}."
+        raise InputError(source, [Fault("the store", "must hold one study to go by", str(len(known)), hint)])
+    return next(iter(known.values()), None)
+
+
+def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | None:
+    """Return what is measured; nothing where a store is only about to be made."""
+    from prunescope.table import Store, is_store
+
+    if study is not None and (not Path(source).exists() or (is_store(Path(source)) and not Store(source).done())):
+        return None
+    return rows_of(source, where)
+
+
+def show_plan(plan: Plan) -> None:
+    """Print a plan for people."""
+    from prunescope.choose.costs import plain_cost
+
+    def cost(value: float) -> str:
+        return str(plain_cost(value, plan.unit, plan.whole))
+
+    about = f"the smallest network with an error of at most {plan.max_error:g}"
+    if plan.decided:
+        click.echo(
+            wrapped(
+                f"settled: {about} is known to about {plan.off:.0%} (enough: {plan.enough:.0%}); more training would "
+                "hardly change it: prunescope choose"
+            )
+        )
+        return
+    click.echo(wrapped(f"{about}: a choice made now is expected to be off by {_off(plan.off)}"))
+    if not plan.proposals:
+        click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
+        return
+    click.echo(f"\n  {'ladder':34} {'rungs':>9}  {'cost':>18}  off after it")
+    for each in plan.proposals[:SHOWN]:
+        rungs = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
+        click.echo(f"  {_ladder(each):34} {rungs:>9}  {cost(each.cost):>18}  {_off(each.off)}")
+    if len(plan.proposals) > SHOWN:
+        click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
+    click.echo(
+        wrapped(
+            f"\n{counted(len(plan.proposals), 'ladder')}, {cost(plan.cost)}"
+            + (f" of {cost(plan.whole)} for everything" if plan.unit == "seconds" else "")
+            + f": the choice is then expected to be off by {_off(plan.proposals[-1].off)}. What they show decides what "
+            "comes after: ask again"
+        )
+    )
+
+
+def _ladder(proposal: Proposal) -> str:
+    examples = "" if proposal.examples is None else f", {proposal.examples:,} examples"
+    return f"{proposal.name}{examples} #{proposal.replicate}"
+
+
+def _off(value: float) -> str:
+    return f"{value:.0%}" if value < 1 else f"a factor of {1 + value:.2g}"
