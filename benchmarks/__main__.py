@@ -11,7 +11,7 @@ import platform
 import statistics
 import sys
 
-from benchmarks import coverage, lab, laws, startup, store, table
+from benchmarks import coverage, lab, laws, nextladders, startup, store, table
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "laws": laws.measure,
     "coverage": coverage.measure,
     "lab": lab.measure,
+    "next": nextladders.measure,
 }
 
 

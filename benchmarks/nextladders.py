@@ -1,13 +1,14 @@
 """What `next` saves: designs against the first paper's Experiment 2, random whole configurations, on made-up families.
 
-Each family has a known law, unpruned errors that fall with size and examples and depart from any smooth law by a few
-percent, and noise between seeds. A decision (member and density, by the joint law fitted to what was measured) is
-judged by the truth: how many times larger than the smallest possible it would have to be, and how far its density is
-off.
+Each family has a known law, from which single members depart by as much as seeds do; unpruned errors that fall with
+size and examples and depart from any smooth law by a few percent; and noise between seeds. A decision (member and
+density, by the joint law fitted to what was measured) is judged by the truth: how many times larger than the smallest
+possible it would have to be, and how far its density is off, both as logarithms and added up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from prunescope.choose.belief import Rows, believed
-from prunescope.choose.design import Ladders, designed
-from prunescope.choose.expected import Told, Expectation
 from prunescope.choose.counts import Counts
+from prunescope.choose.design import Ladders, designed
+from prunescope.choose.expected import Expectation, Told
 from prunescope.choose.smallest import Sizes, Truths, needed_density, smallest
 from prunescope.choose.unpruned import Place
 from prunescope.choose.worth import WORST, Question
@@ -26,24 +27,36 @@ from prunescope.laws import JointLaw, joint_error
 from prunescope.laws.batch import to_coordinates
 from prunescope.laws.kinds import JOINT
 
-Numbers = Any
-DEPTHS, WIDTHS, EXAMPLES = (8, 14, 20, 26, 50), (0.125, 0.25, 0.5, 1.0, 2.0), (50_000, 25_000, 12_500)
+Tops = Mapping[int, tuple[int, ...]]
 LEVELS, NOISE, DEPARTURE, SHIFT = 25, 0.034, 0.02, 0.05
 STEP = float(np.log(0.8))
 RANDOM = 15  # configurations from which on the paper's Experiment 2 is stable
+FAMILIES, CHANCES = 100, 9
 
 
 @dataclass
 class World:
-    """A family whose truth is known."""
+    """A family whose truth is known.
+
+    Attributes
+    ----------
+    seed
+        What everything about it is drawn from.
+    depths, widths, examples
+        Its cells are all combinations; its members are those on the most examples, which come first.
+    """
 
     seed: int
-    rows: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    depths: tuple[int, ...] = (8, 14, 20, 26, 50)
+    widths: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 2.0)
+    examples: tuple[int, ...] = (50_000, 25_000, 12_500)
+    law: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
         random = np.random.default_rng([self.seed, 7])
-        grid = [(d, w, n) for d in DEPTHS for w in WIDTHS for n in EXAMPLES]
-        self.depth, self.width, self.examples = (np.array(each, float) for each in zip(*grid, strict=True))
+        grid = [(d, w, n) for d in self.depths for w in self.widths for n in self.examples]
+        depth, width, examples = np.array(grid, float).T
+        self.place = Place(depth, width, examples)
         self.law = {
             "eps_up": random.uniform(0.6, 0.9),
             "gamma": random.uniform(0.8, 2.0),
@@ -51,60 +64,52 @@ class World:
             "phi": random.uniform(0.4, 1.3),
             "psi": random.uniform(0.6, 1.5),
         }
-        a, b = random.uniform(2, 6), random.uniform(0.02, 0.07)
-        size = self.depth * self.width**2 / 8
-        plateau = 0.045 + a * self.examples**-0.5 + b * size ** -random.uniform(0.2, 0.45)
-        self.unpruned = np.minimum(0.5, plateau * np.exp(DEPARTURE * random.standard_normal(len(plateau))))
-        self.shift = SHIFT * random.standard_normal(len(plateau))
-        self.work = size * self.examples / 50_000
-        self.chance = random
-        here = np.flatnonzero(self.examples == EXAMPLES[0])
-        self.members = here
-        self.sizes = Sizes(self.depth[here], self.width[here], 8000 * size[here], 40 * self.depth[here])
-        lowest = self.unpruned[here].min()
-        self.bound = float(lowest * random.uniform(1.1, 2.0))
+        size = depth * width**2 / 8
+        by_examples, by_size = random.uniform(2, 6), random.uniform(0.02, 0.07)
+        plateau = 0.045 + by_examples * examples**-0.5 + by_size * size ** -random.uniform(0.2, 0.45)
+        self.unpruned = np.minimum(0.5, plateau * np.exp(DEPARTURE * random.standard_normal(len(size))))
+        self.shift = SHIFT * random.standard_normal(len(size))
+        self.work = size * examples / examples.max()
+        self.members = np.flatnonzero(examples == self.examples[0])
+        here = self.members
+        self.sizes = Sizes(depth[here], width[here], 8000 * size[here], 40 * depth[here])
+        self.bound = float(self.unpruned[here].min() * random.uniform(1.1, 2.0))
 
-    @property
-    def place(self) -> Place:
-        return Place(self.depth, self.width, self.examples)
-
-    def errors(self, cell: int, replicate: int, top: int) -> np.ndarray:
-        """Measure a ladder up to a rung; the same numbers whenever it is asked."""
-        random = np.random.default_rng([self.seed, cell, replicate])
-        density = np.exp(STEP * np.arange(LEVELS + 1))
-        law = joint_error(self.unpruned[cell], density * np.exp(-self.shift[cell]), self.depth[cell], self.width[cell], **self.law)
-        return (law * (1 + NOISE * random.standard_normal(LEVELS + 1)))[: top + 1]
-
-    def measured(self, tops: dict[int, tuple[int, ...]]) -> dict[str, np.ndarray]:
-        """Return the table of some ladders."""
+    def measured(self, tops: Tops) -> dict[str, Any]:
+        """Return the table of some ladders; a ladder has the same numbers whenever it is asked for."""
         parts = []
         for cell, ladders in tops.items():
             for replicate, top in enumerate(ladders):
-                error = self.errors(cell, replicate, top)
-                rung = np.arange(len(error))
-                parts.append(np.stack([np.full(len(error), cell), np.full(len(error), replicate), STEP * rung, error]))
-        cell, replicate, log_density, error = np.concatenate(parts, axis=1)
-        at = cell.astype(int)
+                random = np.random.default_rng([self.seed, cell, replicate])
+                log_density = STEP * np.arange(LEVELS + 1)
+                error = self._law(cell, np.exp(log_density)) * (1 + NOISE * random.standard_normal(LEVELS + 1))
+                whole = np.stack([np.full(LEVELS + 1, cell), np.full(LEVELS + 1, replicate), log_density, error])
+                parts.append(whole[:, : top + 1])
+        cell_of, replicate_of, log_density, error = np.concatenate(parts, axis=1)
+        at = cell_of.astype(int)
         return {
             "cell": at,
-            "depth": self.depth[at].astype(int),
-            "width": self.width[at],
-            "examples": self.examples[at].astype(int),
-            "replicate": replicate.astype(int),
+            "depth": self.place.depth[at].astype(int),
+            "width": self.place.width[at],
+            "examples": self.place.examples[at].astype(int),
+            "replicate": replicate_of.astype(int),
             "density": np.exp(log_density),
             "error": np.minimum(error, 1.0),
         }
 
-    def cost(self, tops: dict[int, tuple[int, ...]]) -> float:
-        return float(sum(self.work[cell] * (top + 1) for cell, ladders in tops.items() for top in ladders))
+    def _law(self, cell: int, density: Any) -> Any:
+        own = density * np.exp(-self.shift[cell])
+        return joint_error(self.unpruned[cell], own, self.place.depth[cell], self.place.width[cell], **self.law)
 
-    def truth(self) -> Truths:
-        theta = to_coordinates(JOINT.parameters, np.array([self.law[name] for name in JOINT.parameters]))
-        return Truths(theta[None], np.log(self.unpruned[self.members])[None])
+    def cost(self, tops: Tops) -> float:
+        """Return what ladders cost: weights times examples times rungs."""
+        return float(sum(self.work[cell] * (top + 1) for cell, ladders in tops.items() for top in ladders))
 
     def loss(self, decision: tuple[int, float] | None) -> float:
         """Judge a decision by the truth."""
-        needed = needed_density(self.sizes, self.truth(), self.bound)[0] + self.shift[self.members]
+        theta = to_coordinates(JOINT.parameters, np.array([self.law[name] for name in JOINT.parameters]))
+        truth = Truths(theta[None], np.log(self.unpruned[self.members])[None])
+        needed = needed_density(self.sizes, truth, self.bound)[0] + self.shift[self.members]
         needed = np.where(needed > 0, np.inf, needed)
         size = np.log(self.sizes.parameters(needed))
         if decision is None or not np.isfinite(needed[decision[0]]):
@@ -113,7 +118,7 @@ class World:
         return float(min(WORST, size[member] - size.min()) + min(WORST, abs(density - needed[member])))
 
 
-def decide(world: World, tops: dict[int, tuple[int, ...]]) -> tuple[int, float] | None:
+def decide(world: World, tops: Tops) -> tuple[int, float] | None:
     """Decide as `choose` does: the joint law by least squares, unpruned errors smoothed."""
     columns = world.measured(tops)
     cell = columns.pop("cell")
@@ -126,38 +131,67 @@ def decide(world: World, tops: dict[int, tuple[int, ...]]) -> tuple[int, float] 
     known = np.unique(cell[dense])
     means = np.array([np.log(columns["error"][dense & (cell == each)].mean()) for each in known])
     counts = np.array([(dense & (cell == each)).sum() for each in known])
-    at = Place(world.depth[known], world.width[known], world.examples[known])
-    told = Told.by(Expectation(Counts(), None, by_count=False), at, means, NOISE / np.sqrt(counts))
-    here = world.members
-    mean = told.mean(world.depth[here], world.width[here], world.examples[here])
+    at, here = world.place, world.members
+    measured = Place(at.depth[known], at.width[known], at.examples[known])
+    told = Told.by(Expectation(Counts(), None, by_count=False), measured, means, NOISE / np.sqrt(counts))
+    mean = told.mean(at.depth[here], at.width[here], at.examples[here])
     needed = needed_density(world.sizes, Truths(theta, mean[None]), world.bound)
     best = int(smallest(world.sizes.parameters(needed))[0])
     return None if best < 0 else (best, float(needed[0, best]))
 
 
-def random_design(world: World, configurations: int, seed: int) -> dict[int, tuple[int, ...]]:
-    chosen = np.random.default_rng([world.seed, seed]).permutation(len(world.depth))[:configurations]
-    return {int(cell): (LEVELS,) for cell in chosen}
+def at_random(world: World, configurations: int, seed: int) -> Tops:
+    """Return whole ladders of configurations drawn at random (Experiment 2)."""
+    chosen = np.random.default_rng([world.seed, seed]).permutation(len(world.work))[:configurations]
+    return dict.fromkeys(chosen.tolist(), (LEVELS,))
 
 
-def rows_of(world: World, tops: dict[int, tuple[int, ...]]) -> Rows:
-    if not tops:
-        return Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    columns = world.measured(tops)
-    return Rows(columns["cell"], np.log(columns["density"]), np.log(columns["error"]))
+@dataclass(frozen=True)
+class Stage:
+    """An adaptive design after some rounds: what is trained, what it cost, and how far off it says that it is."""
+
+    tops: Tops
+    cost: float
+    stated: float
 
 
-def sequence(world: World, budget: float, enough: float = 0.0, most: int = 1):
-    """Yield cost and decision after each look of an adaptive design."""
+def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03) -> Iterator[Stage]:
+    """Train what `next` proposes, look at it, ask again."""
     ladders = Ladders(STEP, LEVELS, 3, np.stack([world.work, world.work], axis=1), {})
     question = Question(world.bound, world.sizes, world.members, np.full(len(world.sizes), -30.0))
     spent = 0.0
-    while spent < budget:
-        belief = believed(world.place, rows_of(world, dict(ladders.tops)), 0.9)
-        now, planned = designed(belief, question, ladders, budget - spent, enough=enough, most=most)
+    for _ in range(rounds):
+        rows = Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+        if ladders.tops:
+            columns = world.measured(ladders.tops)
+            rows = Rows(columns["cell"], np.log(columns["density"]), np.log(columns["error"]))
+        belief = believed(world.place, rows, 0.9)
+        _, planned = designed(belief, question, ladders, budget - spent, enough=enough, most=6)
         if not planned:
             return
         for each in planned:
-            ladders = ladders.climbed(each.look)
-            spent += each.look.cost
-        yield spent, dict(ladders.tops), now, planned[-1].loss, belief
+            ladders, spent = ladders.climbed(each.look), spent + each.look.cost
+        yield Stage(dict(ladders.tops), spent, planned[-1].loss)
+
+
+def measure() -> Iterator[tuple[str, str, list[float]]]:
+    """Yield the figures of a hundred families."""
+    ratios, final, usual_losses, spent_share = [], [], [], []
+    for seed in range(FAMILIES):
+        world = World(seed)
+        chance = [at_random(world, RANDOM, draw) for draw in range(CHANCES)]
+        usual = median(world.loss(decide(world, tops)) for tops in chance)
+        cost = float(np.mean([world.cost(tops) for tops in chance]))
+        stages = list(adaptive(world, cost / 3))
+        losses = [world.loss(decide(world, stage.tops)) for stage in stages]
+        reached = (stage.cost / cost for stage, loss in zip(stages, losses, strict=True) if loss <= usual)
+        ratios.append(next(reached, 1.0))
+        final.append(losses[-1])
+        usual_losses.append(usual)
+        spent_share.append(stages[-1].cost / cost)
+    worse = sum(own > usual for own, usual in zip(final, usual_losses, strict=True))
+    yield "next: cost to reach what 15 random configurations reach", "of their cost", ratios
+    yield "next: what it spends at the most (allowed: 1/3)", "of their cost", spent_share
+    yield "next: how far off it ends", "log", final
+    yield "random: how far off 15 configurations are (median of 9 draws)", "log", usual_losses
+    yield "families in which next ends worse", f"of {FAMILIES}", [float(worse)]

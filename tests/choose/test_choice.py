@@ -29,7 +29,7 @@ def planted(noise: float = 0.0, replicates: int = 1, seed: int = 0, levels: int 
         for replicate in range(replicates):
             noisy = error * (1 + noise * random.standard_normal(levels))
             for name, values in zip(columns, (depth, width, replicate, density, noisy), strict=True):
-                columns[name].append(np.broadcast_to(values, density.shape))
+                columns[name].append(np.full(levels, values))
     return {name: np.concatenate(values) for name, values in columns.items()} | more
 
 
@@ -126,6 +126,7 @@ def test_the_robust_choice_is_denser_and_keeps_the_bound_as_surely_as_asked() ->
 def test_rungs_are_those_of_the_ladder_and_keep_the_bound() -> None:
     choice = only(planted(), 0.17).choice
     assert choice.rung is not None
+    assert choice.rung_density is not None
     assert choice.rung_density == pytest.approx(0.8**choice.rung)
     assert choice.rung_density >= choice.density > 0.8 ** (choice.rung + 1) * (1 - 1e-9)
 
@@ -243,6 +244,8 @@ def test_stated_odds_of_keeping_the_bound_are_kept_over_many_families() -> None:
         if not found.answers or found.answers[0].robust is None:
             continue
         pick = found.answers[0].robust
+        assert pick.depth is not None
+        assert pick.width is not None
         law = joint_error(low_plateau(pick.depth, pick.width, most), pick.density, pick.depth, pick.width, **truth)
         random = np.random.default_rng([seed, 5])
         kept.append(np.mean(law * (1 + 0.034 * random.standard_normal(200)) <= lowest * 1.4))

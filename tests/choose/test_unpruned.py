@@ -24,7 +24,7 @@ def test_exact_measurements_are_kept_and_the_rest_is_less_sure_the_further_away(
 
 def test_noisy_measurements_are_smoothed_by_their_neighbours() -> None:
     random = np.random.default_rng(0)
-    width = 2.0 ** np.arange(-4, 3)
+    width = np.geomspace(1 / 16, 4.0, 7)
     truth = -2.0 - 0.2 * np.log(width)
     gains = []
     for _ in range(40):
