@@ -147,21 +147,19 @@ static inline __attribute__((always_inline)) void tiles(
     int sums, int lanes, const real *in, long terms, long plane, long row, const Taps *t, long all_taps,
     const real *weight, long rows, long line, real *to, long apart
 ) {
-    long vectors = rows * line;
+    long vectors = rows * line, column = 0;
     for (long v = 0; v < vectors;) {
         const real *from[3];
         long left = vectors - v;
-        for (long j = 0; j < 3 && j < left; j++) from[j] = in + (v + j) / line * row + (v + j) % line * LANES;
-        if (left == 3 || left > 4) {
-            tile(sums, 3, lanes, from, terms, plane, t, all_taps, weight, to + v * LANES, apart);
-            v += 3;
-        } else if (left >= 2) {
-            tile(sums, 2, lanes, from, terms, plane, t, all_taps, weight, to + v * LANES, apart);
-            v += 2;
-        } else {
-            tile(sums, 1, lanes, from, terms, plane, t, all_taps, weight, to + v * LANES, apart);
-            v += 1;
+        int count = left == 3 || left > 4 ? 3 : left >= 2 ? 2 : 1;
+        for (int j = 0; j < count; j++) {
+            from[j] = in + column * LANES;
+            if (++column == line) column = 0, in += row;
         }
+        if (count == 3) tile(sums, 3, lanes, from, terms, plane, t, all_taps, weight, to + v * LANES, apart);
+        else if (count == 2) tile(sums, 2, lanes, from, terms, plane, t, all_taps, weight, to + v * LANES, apart);
+        else tile(sums, 1, lanes, from, terms, plane, t, all_taps, weight, to + v * LANES, apart);
+        v += count;
     }
 }
 
