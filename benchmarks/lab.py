@@ -101,7 +101,8 @@ def compare(case: Comparison, workers: Workers) -> Iterator[Figure]:
     words = case.words if shape.device == "cpu" else f"{case.words}, GPU"
     how = f"{choice.members} members, {choice.threads} thread{'s' * (choice.threads > 1)}"
     how += f" x {hands}" if hands > 1 else ""
-    how += f", {choice.together} at once, pack {choice.pack}" if shape.family != "lenet" else ""
+    if shape.family != "lenet":
+        how += f", {choice.together} at once, " + ("planar" if choice.planar else f"pack {choice.pack}")
     yield f"{words}: float32 products of 2048 x 2048", "GFLOP/s", [2e-9 * each for each in rates]
     yield f"{words}, plain: a network's epoch", "s", plain
     if narrow:

@@ -179,7 +179,7 @@ _kept_bench = lru_cache(Shape.bench)
 
 def trained(barrier: Barrier, shape: Shape, choice: Choice, steps: int) -> tuple[float, float]:
     """Train a cohort for some steps, after as many to warm up; return when that began and ended."""
-    bench = _kept_bench(shape, Layout(choice.together, choice.pack))
+    bench = _kept_bench(shape, Layout(choice.together, choice.pack, choice.planar))
     chance = np.random.default_rng(0)
     start = bench.stacked([bench.network.start(chance) for _ in range(choice.members)])
     watch = Stopwatch(bench.device, barrier)

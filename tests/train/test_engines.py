@@ -98,7 +98,7 @@ def test_autograd_trains_members_as_torch_trains_modules(rule: dict[str, Any]) -
     masks = [*random_masks(made, 2, 0.4), *random_masks(made, 1, 1.0)]
     tensors, stacked = starts(made, masks)
     expected = reference(made, ("cifar-resnet", 8, 1 / 8), rule, tensors, stacked, 3)
-    for layout in (Layout(), Layout(3), Layout(3, 3)):
+    for layout in (Layout(), Layout(3), Layout(3, 3), Layout(3, planar=True)):
         engine = General(made.network, made.recipe, tensors, stacked, layout)
         hold(trained(engine, made, 3), expected)
 

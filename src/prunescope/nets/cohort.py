@@ -1,26 +1,21 @@
-"""A design computed for R members at once: one network with R times the width whose parts never touch.
+"""A design computed for R members at once, in one of two ways.
 
-Rows of features lie as ``[R, B, features]`` and go through batched products. Pictures lie as
-``[B, R x channels, H, W]``, channels last, so that one batch normalisation serves all members, and convolutions are
-grouped. Where a member has few channels the processor's vectors would stay half empty; then several members share a
-group whose weights are zero between them (`Layout.pack`).
+Rows of features lie as ``[R, B, features]`` and go through batched products, whichever way. Pictures go through torch's
+grouped convolutions (`grouped`), or through convolutions of our own that lay members innermost (`planar`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from prunescope.nets.grouped import Grouped, arranged
+from prunescope.nets.kernels import Kernels, kernels
 from prunescope.nets.ops import Design
-
-MOMENTUM = 0.1  # of the running statistics, as torch's default
-EPSILON = 1e-5
-# Channels that one group is filled up to: what a vector of floats holds.
-_PACKED_CHANNELS = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+from prunescope.nets.planar import Planar, innermost
 
 
 @dataclass(frozen=True)
@@ -33,72 +28,13 @@ class Layout:
         Members in one pass; a cohort of more is computed in several.
     pack
         Members that share one group of a convolution, at most; fewer where they fill a vector, or divide the cohort.
+    planar
+        Compute with members innermost, where this process can: `pack` plays no part then.
     """
 
     together: int = 1
     pack: int = 1
-
-
-class _Computed:
-    """Operations on stacked tensors: forward through all members; autograd knows the way back."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], members: int, training: bool, pack: int) -> None:
-        self._tensors = tensors
-        self._members = members
-        self._training = training
-        self._pack = pack
-
-    def conv(self, x: Tensor, name: str, out: int, kernel: int = 3, stride: int = 1) -> Tensor:
-        weight = self._tensors[f"{name}.weight"]
-        pack = _pack(self._pack, self._members, max(out, weight.shape[2]))
-        groups = self._members // pack
-        if pack > 1:
-            apart = weight.new_zeros(groups, pack, out, pack, *weight.shape[2:])
-            for member in range(pack):
-                apart[:, member, :, member] = weight[member::pack]
-            kernels = apart.reshape(groups * pack * out, pack * weight.shape[2], kernel, kernel)
-        else:
-            kernels = weight.reshape(-1, *weight.shape[2:])
-        if kernel == 1 and stride > 1:
-            # The same product without a stride of its own: oneDNN's strided 1x1 convolution writes outside its memory
-            # on the way back where channels are few (uxlfoundation/oneDNN issue 6035). A pool of single pixels is a
-            # slice whose way back keeps the channels last.
-            x, stride = F.avg_pool2d(x, 1, stride), 1
-        return F.conv2d(x, kernels, stride=stride, padding=kernel // 2, groups=groups)
-
-    def norm(self, x: Tensor, name: str) -> Tensor:
-        def all_members(part: str) -> Tensor:
-            return self._tensors[f"{name}.{part}"].view(-1)
-
-        mean, variance = all_members("running_mean"), all_members("running_var")
-        return F.batch_norm(
-            x, mean, variance, all_members("weight"), all_members("bias"), self._training, MOMENTUM, EPSILON
-        )
-
-    def linear(self, x: Tensor, name: str, out: int) -> Tensor:
-        del out
-        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
-
-    def relu(self, x: Tensor) -> Tensor:
-        return F.relu_(x)
-
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + y
-
-    def max_pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 2) if min(x.shape[2:]) > 1 else x
-
-    def mean_pool(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3)).view(len(x), self._members, -1).transpose(0, 1)
-
-    def flatten(self, x: Tensor) -> Tensor:
-        if x.ndim == 3:
-            return x
-        return x.reshape(len(x), self._members, -1).transpose(0, 1)
-
-    def channels(self, x: Tensor) -> int:
-        return x.shape[1] // self._members
+    planar: bool = False
 
 
 def logits(
@@ -120,28 +56,30 @@ def logits(
     x
         Inputs ``[R, B, H, W, channels]`` for pictures, ``[R, B, features]`` for rows.
     """
-    members = len(x)
+    compiled = kernels(x.dtype) if layout.planar and x.ndim == 5 and _plain(x) else None
     found = []
-    for first in range(0, members, layout.together):
-        part = slice(first, min(first + layout.together, members))
-        own = tensors if part == slice(0, members) else {name: each[part] for name, each in tensors.items()}
-        computed = _Computed(own, part.stop - part.start, training, layout.pack)
-        found.append(design(computed, _arranged(x[part]), depth, width, classes))
+    for part in _parts(len(x), layout.together, compiled):
+        own = tensors if part == slice(0, len(x)) else {name: each[part] for name, each in tensors.items()}
+        members = part.stop - part.start
+        if compiled is None:
+            grouped = Grouped(own, members, training, layout.pack)
+            found.append(design(grouped, arranged(x[part]), depth, width, classes))
+        else:
+            planar = Planar(own, members, training, compiled)
+            found.append(design(planar, innermost(x[part]), depth, width, classes))
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _pack(wanted: int, members: int, channels: int) -> int:
-    """Return how many members share a group: a divisor of their number, and no more than fill a vector."""
-    most = min(wanted, max(1, _PACKED_CHANNELS // channels))
-    return next(pack for pack in range(most, 0, -1) if members % pack == 0)
+def _plain(x: Tensor) -> bool:
+    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
-def _arranged(x: Tensor) -> Tensor:
-    """Lay pictures ``[R, B, H, W, C]`` out as ``[B, R x C, H, W]``, channels last in memory."""
-    if x.ndim == 3:
-        return x
-    members, batch, height, width, channels = x.shape
-    if members == 1:
-        return x[0].contiguous().permute(0, 3, 1, 2)
-    together = x.permute(1, 2, 3, 0, 4).reshape(batch, height, width, members * channels)
-    return together.permute(0, 3, 1, 2)
+def _parts(members: int, together: int, compiled: Kernels | None) -> Iterator[slice]:
+    """Cut a cohort into passes; where they are planar, members of a pass divide a vector."""
+    first = 0
+    while first < members:
+        count = min(together, members - first)
+        if compiled is not None:
+            count = 1 << (min(count, compiled.lanes).bit_length() - 1)
+        yield slice(first, first + count)
+        first += count

@@ -17,7 +17,7 @@ from pathlib import Path
 from prunescope.spec.study import digest
 from prunescope.table import Store
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Choice:
     together: int
     pack: int
     seconds: float
+    planar: bool = False
 
 
 class Remembered:

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from prunescope.nets import Designed
 from prunescope.nets.cohort import Layout
+from prunescope.nets.kernels import kernels
 from prunescope.run.estimate import cohort_bytes, member_bytes
 from prunescope.run.remembered import Choice
 from prunescope.train import Bench
@@ -60,7 +62,8 @@ def _best_size(bench: Bench, sizes: Iterable[int], count: int) -> Choice:
     found: list[Choice] = []
     for size in sizes:
         tried = (
-            Choice(size, count, each.together, each.pack, _seconds(bench, size, each)) for each in _layouts(size, bench)
+            Choice(size, count, each.together, each.pack, _seconds(bench, size, each), each.planar)
+            for each in _layouts(size, bench)
         )
         found.append(min(tried, key=_pace))
         if len(found) > 2 and all(_pace(choice) > NEAR * min(map(_pace, found)) for choice in found[-2:]):
@@ -79,6 +82,9 @@ def _layouts(size: int, bench: Bench) -> list[Layout]:
     found = [Layout(1, 1)]
     if size > 1:
         found += [Layout(size, 1), Layout(size, min(size, 8))]
+    compiled = kernels(bench.dtype) if bench.device.type == "cpu" and bench.recipe.precision == "float32" else None
+    if compiled is not None and isinstance(bench.network, Designed):
+        found += [Layout(count, planar=True) for count in sorted({1, min(size, compiled.lanes)})]
     return found
 
 

@@ -97,7 +97,7 @@ class Hand:
 
     def go(self, task: Go, tell: Tell) -> None:
         """Train a cohort."""
-        bench = self.bench(task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack))
+        bench = self.bench(task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack, task.choice.planar))
         with threads(min(task.choice.threads, self._cores)):
             climb(task.cohort, bench, self._store, self._setting, tell)
 

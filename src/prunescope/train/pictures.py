@@ -92,7 +92,7 @@ class Pictures:
         def by_example(values: Tensor) -> Tensor:
             return values.t().contiguous().unsqueeze(1)
 
-        # Pixels are gathered with the members next to each other, as convolutions take them (`nets.cohort`).
+        # Pixels are gathered with the members next to each other, as convolutions take them (`nets.grouped`).
         across = torch.where(by_example(moves.flip), columns.flip(0), columns) + by_example(moves.right)
         along = (rows + by_example(moves.down) + by_example(places) * tall) * wide
         pixels = (along.unsqueeze(2) + across.unsqueeze(1)).reshape(-1)
