@@ -8,16 +8,16 @@ from prunescope.choose.results import Answer, Pick, amount
 from prunescope.errors import named, printable
 
 SHOWN = 12
+SPOKEN = ("family", "dataset")
 MARKS = {"pruned": "", "dense": " +", "predicted": " *"}
 LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never trained: unpruned error predicted"}
 
 
 def answer_lines(answer: Answer) -> Iterator[str]:
     """Write an answer line by line."""
-    group = named(answer.group)
     choice, robust = answer.choice, answer.robust
-    if group:
-        yield printable(group)
+    if family := family_words(answer):
+        yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  by the law       {_pick(answer, choice)}"
     if robust is None:
@@ -53,6 +53,14 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         yield f"  {insight_words(answer)}"
     for words in answer.notes:
         yield f"  ! {words}"
+
+
+def family_words(answer: Answer) -> str:
+    """Name the family by what people call it; the rest of its group is in `to_dict`."""
+    spoken = {name: value for name, value in answer.group.items() if value is not None and name in SPOKEN}
+    if answer.choice.examples is not None:
+        spoken["examples"] = f"{answer.choice.examples:,}"
+    return named(spoken)
 
 
 def _pick(answer: Answer, pick: Pick) -> str:

@@ -106,8 +106,14 @@ def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | Non
     """Return what is measured; nothing where a store is only about to be made."""
     from prunescope.table import Store, is_store
 
-    if study is not None and (not Path(source).exists() or (is_store(Path(source)) and not Store(source).done())):
+    path = Path(source)
+    nothing = not path.exists() if source != "-" else False
+    nothing = nothing or (is_store(path) and not Store(path).done())
+    if nothing and study is not None:
         return None
+    if nothing and path.exists():
+        hint = "Name what may be trained with --study."
+        raise InputError(source, [Fault("the store", "must hold measurements, or a study", "neither", hint)])
     return rows_of(source, where)
 
 

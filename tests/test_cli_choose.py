@@ -1,0 +1,120 @@
+"""``prunescope choose`` and ``next`` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.demo import sample_path
+from prunescope.spec import read_study
+from prunescope.table import Store
+from tests.choose.test_choice import planted
+from tests.test_cli import run
+
+SAMPLE = str(sample_path())
+
+
+def test_choose_answers_in_words() -> None:
+    told = run("choose", SAMPLE, "--max-error", "0.2")
+    assert told.returncode == 0
+    assert "family made-up, dataset made-up" in told.stdout
+    assert "by the law       depth 20, width 0.25" in told.stdout
+    assert "at 90% sure" in told.stdout
+    assert "times smaller than the smallest unpruned network" in " ".join(told.stdout.split())
+
+
+def test_choose_gives_json() -> None:
+    told = run("choose", SAMPLE, "--max-error", "0.2", "--json", "--confidence", "0.8")
+    answer = json.loads(told.stdout)["answers"][0]
+    assert answer["choice"]["depth"] == 20
+    assert answer["robust"]["probability"] == pytest.approx(0.8, abs=0.01)
+    assert {"frontier", "insight", "rivals", "ideal", "times_smaller"} <= set(answer)
+
+
+def test_choose_prints_the_frontier_on_request() -> None:
+    told = run("choose", SAMPLE, "--max-error", "0.2", "--frontier", "--depths", "20")
+    assert "start with" in told.stdout
+    assert "depth 8" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--max-error", "0.05"], 1, "no member reaches an error of 0.05"),
+        (["--max-error", "20"], 2, "20 % is 0.2"),
+        (["--max-error", "0.2", "--depths", "8;14"], 2, "must be positive numbers with commas"),
+        (["--max-error", "0.2", "--max-flops", "1e6"], 2, "must be known"),
+        (["--max-error", "0.2", "--max-parameters", "0.01"], 1, "the lowest error to expect is"),
+        (["--max-error", "0.2", "--members", "nothing.csv"], 2, "nothing.csv"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(options: list[str], code: int, words: str) -> None:
+    told = run("choose", SAMPLE, *options)
+    assert told.returncode == code
+    assert words in told.stderr
+
+
+def test_several_families_get_an_answer_each(tmp_path: Path) -> None:
+    one, other = planted(), planted()
+    other["error"] = np.minimum(1.0, other["error"] * 1.3)
+    whole = {name: np.concatenate([one[name], other[name]]) for name in one}
+    whole["data"] = np.repeat(np.array(["easy", "hard"], object), len(one["error"]))
+    path = tmp_path / "two.csv"
+    names = list(whole)
+    lines = [",".join(str(whole[name][row]) for name in names) for row in range(len(whole["error"]))]
+    path.write_text("\n".join([",".join(names), *lines]) + "\n")
+    told = run("choose", str(path), "--max-error", "0.2", "--by", "data")
+    assert told.returncode == 0
+    assert "2 families" in told.stdout
+    assert told.stdout.index("easy") < told.stdout.index("hard")
+
+
+def test_next_says_when_the_answer_is_known() -> None:
+    told = run("next", SAMPLE, "--max-error", "0.2")
+    assert told.returncode == 0
+    assert "settled" in told.stdout
+
+
+def test_next_begins_a_study_that_run_takes(tmp_path: Path) -> None:
+    out = tmp_path / "more.toml"
+    told = run("next", str(tmp_path / "store"), "--study", "digits", "--max-error", "0.12", "--out", str(out))
+    assert told.returncode == 0, told.stderr
+    assert "off after it" in told.stdout
+    made, whole = read_study(str(out)), read_study("digits")
+    assert {ladder.identity for ladder in made.ladders} <= {ladder.identity for ladder in whole.ladders}
+    assert sum(ladder.rungs for ladder in made.ladders) < sum(ladder.rungs for ladder in whole.ladders) / 4
+    again = run("next", str(tmp_path / "store"), "--study", "digits", "--max-error", "0.12", "--out", str(out))
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+
+
+def test_next_keeps_its_budget(tmp_path: Path) -> None:
+    told = run("next", str(tmp_path / "none"), "--study", "digits", "--max-error", "0.1", "--budget", "1%", "--json")
+    plan = json.loads(told.stdout)
+    assert plan["proposals"]
+    assert sum(each["cost"] for each in plan["proposals"]) <= 0.01 * plan["whole"] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--max-error", "0.2", "--budget", "soon"], "must be a time or a share"),
+        (["--max-error", "0.2", "--budget", "2h"], "must be a share while the table holds no seconds"),
+        (["--max-error", "2"], "must be between 0 and 1"),
+        (["--max-error", "0.2", "--examples", "7"], "must be those of some cells"),
+    ],
+)
+def test_what_next_cannot_weigh_says_why(options: list[str], words: str) -> None:
+    told = run("next", SAMPLE, *options)
+    assert told.returncode == 2
+    assert words in told.stderr
+
+
+def test_next_needs_a_table_or_a_study(tmp_path: Path) -> None:
+    Store(tmp_path / "empty", create=True)
+    told = run("next", str(tmp_path / "empty"), "--max-error", "0.2")
+    assert told.returncode == 2
+    assert "--study" in told.stderr
