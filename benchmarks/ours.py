@@ -25,7 +25,7 @@ from benchmarks.plain import Loop
 from prunescope.data import Dataset, Share, load
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.run import climb, run_study
+from prunescope.run import climb, run_study, together
 from prunescope.run.memory import hold_memory
 from prunescope.run.remembered import Choice
 from prunescope.run.tune import choose, threads
@@ -289,7 +289,7 @@ def overhead(barrier: Barrier, replicates: int, epochs: int) -> list[tuple[float
                 inside += time.perf_counter() - begun
                 return result
 
-            with patch.object(climb, "train_rung", timed):
+            with patch.object(together, "train_rung", timed):
                 report = run_study(tiny(replicates, 0, epochs), f"{folder}/{turn}", device="cpu", workers=1)
             assert report.rungs == 6 * replicates
             found.append((report.seconds, inside))

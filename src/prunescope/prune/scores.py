@@ -11,19 +11,21 @@ from prunescope.spec.names import is_import_path
 from prunescope.spec.own import own_function
 
 Arrays = Mapping[str, np.ndarray]
-Score = Callable[[Arrays, np.random.Generator], dict[str, np.ndarray]]
+Draws = Callable[[], np.random.Generator]
+Score = Callable[[Arrays, Draws], dict[str, np.ndarray]]
 """From the weights of every prunable layer, and chance, to a score for each weight."""
 
 
-def magnitude(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
+def magnitude(weights: Arrays, chance: Draws) -> dict[str, np.ndarray]:
     """Score by absolute value."""
     del chance
     return {name: np.abs(values) for name, values in weights.items()}
 
 
-def random(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
+def random(weights: Arrays, chance: Draws) -> dict[str, np.ndarray]:
     """Score by chance."""
-    return {name: chance.random(values.shape) for name, values in weights.items()}
+    drawn = chance()
+    return {name: drawn.random(values.shape) for name, values in weights.items()}
 
 
 SCORES: dict[str, Score] = {"magnitude": magnitude, "random": random}
@@ -42,7 +44,7 @@ def score(name: str) -> Score:
 def _own(path: str) -> Score:
     function = own_function(path)
 
-    def scored(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
+    def scored(weights: Arrays, chance: Draws) -> dict[str, np.ndarray]:
         del chance
         try:
             result = function(dict(weights))

@@ -17,11 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from prunescope.data import Share
-from prunescope.errors import ConflictError, Fault, InputError
+from prunescope.errors import Fault, InputError
 from prunescope.nets import Network
 from prunescope.prune import Masks, unpacked
 from prunescope.spec import Ladder
-from prunescope.table import Store
+from prunescope.table import Entry, Keep, Store
 from prunescope.train import Inheritance, Outcome
 from prunescope.train.ladder import Arrays
 
@@ -38,8 +38,8 @@ def rung_arrays(rung: int, masks: Masks, after: Arrays, weights: bool) -> dict[s
     return arrays
 
 
-def keep_checkpoint(store: Store, ladder: Ladder, rung: int, own: Arrays, inheritance: Inheritance) -> None:
-    """Keep a file for the rungs up to ``rung`` that have none yet.
+def checkpoint(ladder: Ladder, rung: int, own: Arrays, inheritance: Inheritance) -> Entry:
+    """Return the file for the rungs up to ``rung`` that have none yet.
 
     Parameters
     ----------
@@ -51,16 +51,7 @@ def keep_checkpoint(store: Store, ladder: Ladder, rung: int, own: Arrays, inheri
     first = "mask/0" in own
     left = inheritance.to_arrays()
     arrays = {name: each for name, each in left.items() if first or not name.startswith(_FIRST_ONLY)}
-    _write(store, "checkpoints", ladder, rung, {**own, **arrays})
-
-
-def _write(store: Store, kind: str, ladder: Ladder, rung: int, arrays: Arrays) -> None:
-    """Write a rung's arrays; those of a rung that never got its row, since it was stopped in between, make room."""
-    try:
-        store.write_arrays(kind, ladder.identity, rung, arrays)
-    except ConflictError:
-        store.discard_arrays(kind, ladder.identity, rung)
-        store.write_arrays(kind, ladder.identity, rung, arrays)
+    return Entry(Keep.CHECKPOINTS, ladder.identity, rung, {**own, **arrays})
 
 
 def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance:
@@ -102,8 +93,8 @@ def read_weights(store: Store, ladder: Ladder, rung: int, network: Network) -> d
     return kept
 
 
-def keep_examples(store: Store, ladder: Ladder, rung: int, share: Share, outcome: Outcome) -> None:
-    """Keep how a network does on each of its training examples, by their places in the training set."""
+def examples(ladder: Ladder, rung: int, share: Share, outcome: Outcome) -> Entry:
+    """Return the file that says how a network does on each of its training examples, by their places in the set."""
     arrays = {
         "index": share.train,
         "label": share.labels,
@@ -111,4 +102,4 @@ def keep_examples(store: Store, ladder: Ladder, rung: int, share: Share, outcome
         "loss": outcome.train_loss.astype(np.float32),
         "right": outcome.train_right,
     }
-    _write(store, "examples", ladder, rung, arrays)
+    return Entry(Keep.EXAMPLES, ladder.identity, rung, arrays)
