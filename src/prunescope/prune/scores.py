@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, PrunescopeError, clipped
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, said
 from prunescope.spec.names import is_import_path
 from prunescope.spec.own import own_function
 
@@ -49,7 +49,7 @@ def _own(path: str) -> Score:
         try:
             result = function(dict(weights))
         except Exception as trouble:
-            raise PrunescopeError(f"{path} failed: {type(trouble).__name__}: {trouble}") from trouble
+            raise PrunescopeError(f"{path} failed: {said(trouble)}") from trouble
         if not isinstance(result, Mapping) or set(result) != set(weights):
             raise InputError("pruning", [Fault(path, "must return one array for each layer it is given")])
         scores = {name: np.asarray(result[name], float) for name in weights}
