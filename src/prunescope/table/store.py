@@ -252,7 +252,11 @@ class Store:
 
     def has_arrays(self, keep: Keep | str, ladder: str, rung: int) -> bool:
         """Whether arrays were kept of a rung."""
-        return arrays.find_arrays(self.path, _keep(keep), ladder, rung) is not None
+        return bool(arrays.found_arrays(self.path, _keep(keep), ladder, rung))
+
+    def array_names(self, keep: Keep | str, ladder: str) -> dict[int, frozenset[str]]:
+        """Return the names of the arrays that were kept of a ladder, by the rungs that have a file."""
+        return arrays.array_names(self.path, _keep(keep), ladder)
 
     def claim(self, ladder: str) -> AbstractContextManager[bool]:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
