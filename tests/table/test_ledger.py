@@ -44,12 +44,14 @@ def test_only_shards_of_others_that_are_new_are_read(tmp_path: Path, reads: list
     assert reads == [2]
 
 
-def test_what_was_told_before_stays_as_it_was(tmp_path: Path) -> None:
+def test_what_was_told_before_stays_as_it_was_and_is_the_readers_own(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     store.write([rung(0, 0)])
     before = store.done()
     store.write([rung(0, 1), rung(1, 0)])
     assert before == {ONE: {0}}
+    store.done().clear()
+    assert store.done() == {ONE: {0, 1}, TWO: {0}}
 
 
 def test_packing_by_others_and_deleted_shards_are_noticed(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from prunescope.run.together import Ready, Ticker, ready, shared_span, train_tog
 from prunescope.spec import Ladder
 from prunescope.spec.effort import epochs_of
 from prunescope.table import Store
-from prunescope.train import Bench, Trained
+from prunescope.train import Bench, Span, Trained
 from prunescope.train.ladder import check_end
 
 WRITTEN_EVERY = 2.0  # seconds of training after which finished rungs are written, at the latest
@@ -136,7 +136,7 @@ class _Ascent:
             return failed
         rung, span = members[0].climber.rung, shared_span(members)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-        trained = train_together(members, self._bench, span, self._ticker(members))
+        trained = train_together(members, self._bench, span, self._ticker(members, span))
         took = time.perf_counter() - clock
         wrong = check_end([each.beginning.masks for each in members], trained.state, trained.outcomes)
         where = Circumstances(
@@ -187,10 +187,9 @@ class _Ascent:
         climber.rung, climber.before = rung + 1, inheritance
         return own
 
-    def _ticker(self, members: Sequence[Ready]) -> Ticker:
+    def _ticker(self, members: Sequence[Ready], span: Span) -> Ticker:
         """Return what tells how far a rung is."""
-        climber, span = members[0].climber, shared_span(members)
-        ladder, rung = climber.ladder, climber.rung
+        ladder, rung = members[0].climber.ladder, members[0].climber.rung
         words, work, count = self._cohort.words, work_of(ladder, rung), len(members)
         note = Working(self._cohort.number, words, count, work, rung, ladder.rungs, span.first, span.last, 0, 1)
         return Ticker(note, span, self._tell)

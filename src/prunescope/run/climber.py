@@ -17,7 +17,7 @@ from prunescope.table import Entry, Store
 from prunescope.train import Bench, Climb, Inheritance, Member, Outcome, chance_of
 
 
-@dataclass
+@dataclass(eq=False)
 class Climber:
     """One ladder on its way.
 
