@@ -141,14 +141,20 @@ def deep(data: Path | None, workers: Workers) -> Iterator[Figure]:
 
 
 def studies() -> Iterator[Figure]:
-    """Run studies of tiny networks: what is not training, and memory."""
+    """Run studies of tiny networks: what is not training, and memory. The long one runs once, for it takes minutes."""
     with Workers(1) as fresh:
         used = fresh(1, ours.memory, 50, 4, EPOCHS)[0]
         turns = [fresh(1, ours.overhead, 200, EPOCHS)[0] for _ in range(3)]
+        total, inside, resident = fresh(1, ours.long_study, 2000, EPOCHS)[0]
     words = f"200 ladders of 6 tiny networks, {EPOCHS} epochs"
     yield f"{words}: whole run", "s", [remembered[0] for _, remembered in turns]
     yield f"{words}: not in rungs (goal 10)", "%", [100 * (1 - inside / total) for _, (total, inside) in turns]
     yield f"{words}: the same, shape measured first", "%", [100 * (1 - inside / total) for (total, inside), _ in turns]
+    words = f"2,000 ladders of 6 tiny networks, {EPOCHS} epochs"
+    yield f"{words}: not in rungs, shape measured first (goal 10)", "%", [100 * (1 - inside / total)]
+    tenth = len(resident) // 10
+    yield f"{words}: memory in use after a tenth of it", "MB", [resident[tenth]]
+    yield f"{words}: memory in use at the end", "MB", [resident[-1]]
     yield "most memory after 50 such ladders", "MB", [used[0]]
     yield "most memory after 200", "MB", [used[-1]]
 

@@ -25,7 +25,7 @@ from benchmarks.plain import Loop
 from prunescope.data import Dataset, Share, load
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.run import climb, run_study
+from prunescope.run import climb, run_study, together
 from prunescope.run.memory import hold_memory
 from prunescope.run.remembered import Choice
 from prunescope.run.tune import choose, threads
@@ -289,11 +289,36 @@ def overhead(barrier: Barrier, replicates: int, epochs: int) -> list[tuple[float
                 inside += time.perf_counter() - begun
                 return result
 
-            with patch.object(climb, "train_rung", timed):
+            with patch.object(together, "train_rung", timed):
                 report = run_study(tiny(replicates, 0, epochs), f"{folder}/{turn}", device="cpu", workers=1)
             assert report.rungs == 6 * replicates
             found.append((report.seconds, inside))
     return found
+
+
+def long_study(barrier: Barrier, replicates: int, epochs: int) -> tuple[float, float, list[float]]:
+    """Run a long study of tiny ladders; return its seconds, those in rungs, and the memory in use on the way, in MB."""
+    del barrier
+    inside, used = 0.0, []
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal inside
+        begun = time.perf_counter()
+        result = train_rung(*arguments)
+        inside += time.perf_counter() - begun
+        used.append(_resident())
+        return result
+
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_CACHE_HOME=f"{folder}/cache"):
+        with patch.object(together, "train_rung", timed):
+            report = run_study(tiny(replicates, 0, epochs), f"{folder}/store", device="cpu", workers=1)
+        assert report.rungs == 6 * replicates
+    return report.seconds, inside, used
+
+
+def _resident() -> float:
+    """Return the memory that this process uses now, in MB (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
 
 
 def memory(barrier: Barrier, replicates: int, studies: int, epochs: int) -> list[float]:

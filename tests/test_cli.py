@@ -231,9 +231,12 @@ def test_a_refused_merge_makes_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_the_demo_leaves_other_peoples_files_alone(csv: Path) -> None:
-    mine = csv.rename(csv.with_name("family.csv"))
-    assert "is not the demo's" in fails(1, "demo", "--out", mine.parent)
+@pytest.mark.parametrize("name", ["family.csv", "family.parquet", "faulty.csv", "digits"])
+def test_the_demo_leaves_other_peoples_files_alone(csv: Path, name: str) -> None:
+    mine = csv.rename(csv.with_name(name))
+    before = mine.read_bytes()
+    assert f"{name} is there already and is not the demo's" in fails(1, "demo", "--out", mine.parent)
+    assert mine.read_bytes() == before
 
 
 def test_status_merge_and_compact(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import MissingPackageError
-from prunescope.run.events import Begun, Elsewhere, Failed, Finished, Measuring, Rung, Working
+from prunescope.run.events import Begun, Elsewhere, Failed, Finished, Measuring, Rung, Unkept, Unmeasured, Working
 from prunescope.table import Store, read_table
 from tests.run.studies import dense_study
 from tests.test_cli import fails, run
@@ -42,13 +42,39 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
 def test_what_failed_is_told_at_the_end_with_its_reason(tmp_path: Path) -> None:
     path = written(tmp_path / "study.toml", STUDY.replace("learning_rate = 0.1", "learning_rate = 1e30"))
     told = fails(1, "run", path, "--workers", 1, "--store", tmp_path / "store")
-    assert "4 ladders failed; all others were trained:" in told
+    assert "4 of 4 ladders failed:" in told
     assert "rung 0 and 3 more: diverged:" in told
     stopped = run("run", path, "--workers", 1, "--store", tmp_path / "store", "--fail-fast", "--json")
     assert stopped.returncode == 1
     content = json.loads(stopped.stdout)
     assert content["rungs"] == 0
     assert {failure["rung"] for failure in content["failures"]} == {0}
+
+
+def test_ladders_that_another_run_is_at_are_told_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    path, store = written(tmp_path / "study.toml"), Store(tmp_path / "store", create=True)
+    with store.claim(dense_study(replicates=2, levels=1).ladders[0].identity):
+        done = run("run", path, "--workers", 1, "--store", store.path)
+        again = run("run", path, "--workers", 1, "--store", store.path, "--json")
+    for told in (done, again):
+        assert told.returncode == 1
+        assert "1 ladder is being trained by another run" in told.stderr
+    assert done.stdout.startswith("trained 6 networks in ")
+    assert json.loads(again.stdout)["elsewhere"] == 1
+    assert run("run", path, "--workers", 1, "--store", store.path).returncode == 0
+
+
+def test_weights_of_networks_that_were_trained_before_are_told_to_be_missing(tmp_path: Path) -> None:
+    path = written(tmp_path / "study.toml", STUDY.replace("levels = 1", "levels = 0"))
+    run("run", path, "--workers", 1, "--store", tmp_path / "store")
+    more = written(tmp_path / "more.toml")
+    told = run("run", more, "--workers", 1, "--store", tmp_path / "store", "--keep-weights", "--keep-examples").stderr
+    assert "4 networks were trained before without keeping their weights; " in told
+    assert "4 networks were trained before without keeping their outcomes on examples; " in told
+    again = run("run", more, "--store", tmp_path / "store", "--keep-weights").stderr
+    assert "4 networks were trained before without keeping their weights; " in again
+    fresh = run("run", more, "--workers", 1, "--store", tmp_path / "fresh", "--keep-weights").stderr
+    assert "trained before" not in fresh + run("run", more, "--store", tmp_path / "fresh", "--keep-weights").stderr
 
 
 def test_networks_of_ones_own_are_found_beside_the_study(tmp_path: Path) -> None:
@@ -66,6 +92,10 @@ def test_networks_of_ones_own_are_found_beside_the_study(tmp_path: Path) -> None
     assert set(Store(tmp_path / "store").table()["prunable"]) == {64 * 8 + 80}
     wrong = written(folder / "wrong.toml", text.replace("ours:make", "ours:mak"))
     assert "Did you mean 'make'?" in fails(2, "run", wrong, "--store", tmp_path / "other", cwd=tmp_path)
+    (folder / "broken.py").write_text("1 / 0")
+    broken = written(folder / "broken.toml", text.replace("ours:make", "broken:make"))
+    told = fails(2, "run", broken, "--store", tmp_path / "other", cwd=tmp_path)
+    assert "broken must be importable; found ZeroDivisionError: division by zero (broken.py, line 1)" in told
     gone = written(folder / "gone.toml", text.replace("ours:make", "theirs:make"))
     assert "must name a module" in fails(2, "run", gone, "--store", tmp_path / "other", cwd=tmp_path)
 
@@ -91,6 +121,8 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     with Progress("dense") as progress:
         progress.tell(Begun(4, 4800, 4800))
         progress.tell(Measuring("lenet"))
+        progress.tell(Unkept("weights", 1))
+        progress.tell(Unmeasured("lenet", "no room", "this process trains without workers"))
         clock = 12.0
         progress.tell(Working(1, "wide", 2, 800, 0, 2, 0, 2, 25, 50))
         clock = 24.0
@@ -103,6 +135,10 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "dense: 4 ladders, 0% done before",
+        "0.0 s: 0%, 0 networks; 1 network was trained before without keeping its weights; those of networks trained "
+        "from now on are kept. For all, run into a new --store",
+        "0.0 s: 0%, 0 networks; how lenet trains fastest could not be measured: no room; "
+        "this process trains without workers",
         "12 s: 17%, 0 networks, about 60 s left; wide, 2 together, rung 0 of 1, epoch 0 of 2",
         "24 s: 33%, 2 networks, about 48 s left; wide, 2 together, rung 0: density 1, error 0.25",
         "24 s: 58%, 2 networks, 1 failed, about 30 s left; failed: narrow, rung 0: made to fail",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prunescope.run.events import Tell
 
 BAR = 44  # characters of an error of 1
+FAULTY = "density;eror\n1.0;8,4\n0,8;9.1\n1.7;none\n"
 
 
 def sample_path() -> Path:
@@ -29,12 +30,25 @@ def sample_path() -> Path:
 
 
 def _refuse_to_replace(folder: Path) -> None:
-    """Leave alone a file of the user's that happens to have the name of one of the demo's."""
-    table, store = folder / "family.csv", folder / "digits"
-    if table.exists() and table.read_bytes() != sample_path().read_bytes():
-        raise PrunescopeError(f"{table} is there already and is not the demo's; name another folder with --out")
-    if store.exists() and not is_store(store):
-        raise PrunescopeError(f"{store} is there already and is not the demo's; name another folder with --out")
+    """Leave alone what is the user's and happens to have the name of something of the demo's."""
+    own: dict[str, Callable[[Path], bool]] = {
+        "digits": is_store,
+        "family.csv": lambda path: path.is_file() and path.read_bytes() == sample_path().read_bytes(),
+        "family.parquet": _is_sample,
+        "faulty.csv": lambda path: path.is_file() and path.read_bytes() == FAULTY.encode(),
+    }
+    for name, is_own in own.items():
+        path = folder / name
+        if path.exists() and not is_own(path):
+            raise PrunescopeError(f"{path} is there already and is not the demo's; name another folder with --out")
+
+
+def _is_sample(path: Path) -> bool:
+    """Whether a file holds the sample table."""
+    try:
+        return read_table(path) == read_table(sample_path())
+    except PrunescopeError:
+        return False
 
 
 def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
@@ -86,7 +100,7 @@ def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
     say(f"\n5. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
     say(f"   prunescope table {sample}, prunescope compare {sample}")
     faulty = folder / "faulty.csv"
-    faulty.write_text("density;eror\n1.0;8,4\n0,8;9.1\n1.7;none\n", encoding="utf-8")
+    faulty.write_bytes(FAULTY.encode())
     say(f"\n6. A file with faults is told all of them at once: prunescope table {faulty}")
     try:
         read_table(faulty)

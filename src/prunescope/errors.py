@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 
 MOST_SHOWN = 50
 
@@ -112,6 +114,19 @@ def listed(items: Iterable[object], most: int = 8) -> str:
 def named(values: Mapping[str, object]) -> str:
     """Write ``depth 20, width 1``."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def said(trouble: BaseException) -> str:
+    """Write what a user's own code raised, and where: ``ValueError: too deep (mine.py, line 12)``."""
+    own = str(Path(__file__).parent)
+    frames = [
+        frame
+        for frame in extract_tb(trouble.__traceback__)
+        if not frame.filename.startswith((own, "<")) and "site-packages" not in frame.filename
+    ]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    words = str(trouble).strip().split("\n")[0]
+    return f"{type(trouble).__name__}{': ' if words else ''}{words}{place}"
 
 
 def printable(text: str) -> str:

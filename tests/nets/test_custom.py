@@ -193,5 +193,24 @@ def test_a_factory_whose_module_cannot_be_trained_is_told_why(make: Callable[...
     assert "mine:make" in str(raised.value)
 
 
+def failing(depth: int, width: float, classes: int) -> nn.Module:
+    raise ArithmeticError("my own mistake")
+
+
+class Failing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise KeyError("my own mistake")
+
+
+def test_what_a_users_own_code_raises_is_told_with_its_place() -> None:
+    with pytest.raises(InputError, match=r"ArithmeticError: my own mistake \(test_custom\.py, line \d+\)") as raised:
+        custom(failing)
+    assert "must make a network of depth" in str(raised.value)
+    with pytest.raises(InputError, match=r"KeyError: 'my own mistake' \(test_custom\.py, line \d+\)"):
+        custom(sequential(Failing()))
+    with pytest.raises(InputError, match="called with depth, width, classes by name"):
+        custom(lambda depth: nn.Linear(3, depth))
+
+
 def test_the_module_in_the_tests_is_what_it_says() -> None:
     assert isinstance(own(2, 1.0, 4, SHAPE), Own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,15 @@ def broken(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def pruned(by: str, seed: int = 0, fraction: float = 0.5) -> list[bool]:
     layers = [Parameter(name, values.shape, Start.KAIMING, weight=True) for name, values in WEIGHTS.items()]
-    chance = np.random.default_rng(seed)
-    masks = prune(full(layers), WEIGHTS, level=1, fraction=fraction, by=by, scope="global", chance=chance)
+    masks = prune(
+        full(layers),
+        WEIGHTS,
+        level=1,
+        fraction=fraction,
+        by=by,
+        scope="global",
+        chance=lambda: np.random.default_rng(seed),
+    )
     return [bool(flag) for flag in masks.flat]
 
 
@@ -50,13 +58,13 @@ def test_every_score_is_one_that_a_study_may_name() -> None:
 
 def test_magnitude_is_the_absolute_value() -> None:
     assert pruned("magnitude") == [True, False, False, True, True, True, False]
-    scores = score("magnitude")(WEIGHTS, np.random.default_rng())
+    scores = score("magnitude")(WEIGHTS, np.random.default_rng)
     assert {name: values.tolist() for name, values in scores.items()} == {"a": [[3, 1], [0.5, 4]], "b": [2, 2.5, 0]}
 
 
 def test_random_scores_come_from_their_chance_and_not_from_the_weights() -> None:
-    first, again, other = (score("random")(WEIGHTS, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    moved = score("random")({name: values + 1 for name, values in WEIGHTS.items()}, np.random.default_rng(1))
+    first, again, other = (score("random")(WEIGHTS, partial(np.random.default_rng, seed)) for seed in (1, 1, 2))
+    moved = score("random")({name: values + 1 for name, values in WEIGHTS.items()}, lambda: np.random.default_rng(1))
     for name, values in WEIGHTS.items():
         assert first[name].shape == values.shape
         assert np.array_equal(first[name], again[name])

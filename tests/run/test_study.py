@@ -17,13 +17,13 @@ from prunescope.run import run_study
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, bench_for
 from prunescope.run.cohorts import by_key, split
-from prunescope.run.events import Event, Failed, Rung, Tell
+from prunescope.run.events import Event, Failed, Rung, Tell, Unmeasured
 from prunescope.run.keep import read_masks, read_weights
-from prunescope.run.remembered import Choice
+from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Measure
 from prunescope.spec import Study
 from prunescope.spec.parts import Axes, Recipe, Treatment
-from prunescope.table import Store
+from prunescope.table import Store, merge
 from prunescope.train.ladder import Climb
 from tests.run.studies import children, dense_study, mixed_study, rows
 
@@ -34,6 +34,12 @@ def trained(study: Study, path: Path, workers: int = 1) -> Store:
     assert not report.failures
     assert report.rungs == sum(ladder.rungs for ladder in study.ladders)
     return Store(path)
+
+
+@pytest.fixture(autouse=True)
+def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process train all ladders of a shape together, whatever is fastest on a machine as busy as it may be."""
+    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +292,61 @@ def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
     report = run_study(dense_study(replicates=1), store, workers=1)
     assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
     assert len(report.failures) == 2
+
+
+def test_a_ladder_without_the_weights_that_it_goes_back_to_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)  # each rung gets a file of its own
+    store = trained(dense_study(replicates=1, levels=1), tmp_path / "store")
+    for file in (store.path / "checkpoints").glob("*/0000.*"):
+        file.unlink()
+    report = run_study(dense_study(replicates=1), store, workers=1)
+    assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
+    assert len(report.failures) == 2
+
+
+def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has a file for each rung, the other one for all rungs and weights."""
+    study = dense_study(replicates=1, levels=2, widths=(0.04,))
+    with monkeypatch.context() as patch:
+        patch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)
+        plain = trained(study, tmp_path / "plain")
+    rich = Store(tmp_path / "rich", create=True)
+    run_study(study, rich, workers=1, keep_weights=True)
+    before = rows(plain)
+    assert merge(plain, [rich]) == 0
+    assert rows(plain) == before
+    (ladder,) = study.ladders
+    data = load("digits")
+    net = network("lenet", 3, ladder.cell.width, data.classes, data.shape)
+    for rung in range(3):
+        wanted, found = (read_weights(store, ladder, rung, net) for store in (rich, plain))
+        assert wanted.keys() == found.keys()
+        assert all(np.array_equal(each, found[name]) for name, each in wanted.items())
+    whole = trained(dense_study(replicates=1, widths=(0.04,)), tmp_path / "whole")
+    run_study(dense_study(replicates=1, widths=(0.04,)), plain, workers=1)
+    assert rows(plain) == rows(whole)
+
+
+def test_a_shape_that_cannot_be_measured_is_told_and_trained_all_the_same(
+    unbroken: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Choice:
+        raise MemoryError("no room to measure in")
+
+    monkeypatch.setattr(Remembered, "found", lambda self, key: None)
+    monkeypatch.setattr("prunescope.run.work.choose", failing)
+    monkeypatch.setattr("prunescope.run.study.cores", lambda: 2)
+    told: list[Event] = []
+    run_study(dense_study(), tmp_path / "store", tell=told.append)
+    found = [event for event in told if isinstance(event, Unmeasured)]
+    assert all(event.reason.startswith("MemoryError: no room to measure in") for event in found)
+    assert found[0].instead == "this process trains without workers"
+    assert len(found) == 3  # the heaviest shape before there is a crew, then both
+    assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
 def test_a_ladder_that_runs_out_of_weights_fails_alone_and_in_words(tmp_path: Path) -> None:

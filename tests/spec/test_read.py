@@ -198,7 +198,9 @@ def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "name: must be given"),
+        ("", "the file: must describe a study; found nothing. `prunescope plan digits --save FILE`"),
+        ("# nothing yet", "must describe a study"),
+        ("seed = 1", "[[axes]]: must be given, as one table or more\n"),
         ("name = ", "must be TOML"),
         ("a = 1\na = 2", "must be TOML"),
         ("x = " + "[" * 5_000 + "]" * 5_000, "must"),

@@ -50,6 +50,30 @@ def test_stores_whose_arrays_differ_are_not_joined(tmp_path: Path) -> None:
     assert files(one.path) == before
 
 
+def test_arrays_that_only_one_store_has_are_no_contradiction(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
+    mask, more = {"mask/0": np.arange(3)}, {"kept/0/a": np.ones(2), "mask/0": np.arange(3)}
+    one.write_arrays("checkpoints", LADDER, 0, mask)
+    other.write_arrays("checkpoints", LADDER, 0, more)
+    merge(one, [other])
+    found = one.read_arrays("checkpoints", LADDER, 0)
+    assert {name: values.tolist() for name, values in found.items()} == {"mask/0": [0, 1, 2], "kept/0/a": [1, 1]}
+    assert one.array_names("checkpoints", LADDER) == {0: {"mask/0", "kept/0/a"}}
+    third = filled(tmp_path / "third", 1)
+    third.write_arrays("checkpoints", LADDER, 0, {"kept/0/a": np.zeros(2)})
+    with pytest.raises(ConflictError, match=r"kept/0/a.*Nothing was merged"):
+        merge(one, [third])
+
+
+def test_files_for_one_rung_that_contradict_each_other_are_not_read(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
+    one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
+    path = other.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3, np.float32)})
+    (one.path / "examples" / LADDER / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ConflictError, match="different arrays for one rung"):
+        one.read_arrays("examples", LADDER, 0)
+
+
 def test_a_merge_copies_nothing_but_a_stores_own_files(tmp_path: Path) -> None:
     one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 2)
     secret = tmp_path / "secret"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from prunescope.errors import ConflictError, DamageError, InputError, PrunescopeError
-from prunescope.table import STORED, Keep, Store, read_table
+from prunescope.table import STORED, Entry, Keep, Store, read_table
 from prunescope.table.shards import PACK_AT, Listing, Shards
 from tests.builders import files, filled, ladder_identity, rung, small_study
 
@@ -248,7 +248,7 @@ def test_a_shard_that_vanishes_under_a_reader_is_looked_for_again(
 ) -> None:
     store = filled(tmp_path / "store")
     before = store.table()
-    fresh, real, calls = Store(store.path), Shards._rows, []
+    fresh, real, calls = Store(store.path), Shards.rows, []
 
     def packed_meanwhile(
         self: Shards, shards: Sequence[str], names: Sequence[str], sources: bool = False
@@ -258,7 +258,7 @@ def test_a_shard_that_vanishes_under_a_reader_is_looked_for_again(
             Store(store.path).pack()
         return real(self, shards, names, sources)
 
-    monkeypatch.setattr(Shards, "_rows", packed_meanwhile)
+    monkeypatch.setattr(Shards, "rows", packed_meanwhile)
     assert fresh.table() == before
     assert calls[0] == 12
     assert calls[-1] == 1
@@ -388,3 +388,39 @@ def test_no_identity_leads_out_of_the_store(store: Store, name: str) -> None:
         with pytest.raises(InputError, match="32 hexadecimal digits"):
             act()
     assert files(store.path.parent) == before
+
+
+def test_arrays_of_many_rungs_are_kept_at_once_and_make_room_where_no_row_holds_them(store: Store) -> None:
+    def entries(value: float) -> list[Entry]:
+        return [Entry(Keep.EXAMPLES, ladder_identity(number), 0, {"loss": np.full(3, value)}) for number in range(20)]
+
+    store.write_all_arrays(entries(0.0))
+    store.write_all_arrays(entries(1.0))
+    for number in range(20):
+        assert store.read_arrays("examples", ladder_identity(number), 0)["loss"].tolist() == [1, 1, 1]
+    store.write([rung(4, 0)])
+    with pytest.raises(ConflictError, match="never overwritten"):
+        store.write_all_arrays(entries(2.0))
+    assert store.read_arrays("examples", ladder_identity(4), 0)["loss"].tolist() == [1, 1, 1]
+    assert not list((store.path / "drafts").iterdir())
+
+
+def test_every_file_and_folder_is_flushed_before_arrays_count_as_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def noted(handle: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    ladders = [ladder_identity(number) for number in range(3)]
+    store.write_all_arrays(
+        [Entry(Keep.CHECKPOINTS, each, 1, {"mask": np.ones(number)}) for number, each in enumerate(ladders)]
+    )
+    folder = store.path / "checkpoints"
+    assert {str(folder), *(str(folder / each) for each in ladders)} <= set(flushed)
+    assert sum("/drafts/" in path for path in flushed) == 3
+    assert len(flushed) == 7

@@ -14,7 +14,8 @@ import torch
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.prune import full, keep_highest
-from prunescope.run import climb as climbing
+from prunescope.run import together
+from prunescope.run.climber import set_out
 from prunescope.spec import Ladder
 from prunescope.train import Bench, Climb, Inheritance, Member, Span, Trained, chance_of, train_rung
 from prunescope.train.engine import Tensors
@@ -47,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         found.append(Seen(begun, kept, span, trained))
         return trained
 
-    monkeypatch.setattr(climbing, "train_rung", watched)
+    monkeypatch.setattr(together, "train_rung", watched)
     return found
 
 
@@ -92,7 +93,7 @@ def test_rewound_weights_and_statistics_are_those_of_the_rewind_epoch(
 def test_the_rewind_epoch_is_the_state_after_so_many_epochs() -> None:
     own = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
     made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    share = climbing._climber(own, made, None, 0).member.share  # type: ignore[arg-type]
+    share = set_out(own, made, None, 0).member.share  # type: ignore[arg-type]
     one = Member(share, chance_of(own))
     start = made.stacked([made.network.start(one.chance.start())])
     through = train_rung(made, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
@@ -179,7 +180,7 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
     made = bench("lenet", 3, 0.05, **EPOCHS)
     final = bench("lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()})
     own = ladder("lenet", 3, 0.05, **EPOCHS)
-    one = Member(climbing._climber(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
+    one = Member(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
     start = made.stacked([made.network.start(one.chance.start())])
     usual, tuned, wanted = (
         train_rung(each, [one], start, {}, 1, span, lambda done, total: None).state
@@ -193,7 +194,7 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
 def test_a_rung_is_ticked_step_by_step() -> None:
     own = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
     made, told = bench("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
-    one = Member(climbing._climber(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
+    one = Member(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
     start = made.stacked([made.network.start(one.chance.start())])
     train_rung(made, [one], start, {}, 0, Span(1, 3), lambda done, total: told.append((done, total)))
     assert told == [(done, 2 * 4) for done in range(1, 9)]
@@ -204,7 +205,7 @@ def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path
     data = pictures()
     found = climbed([own], data, tmp_path)[own.identity][0]
     made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    share = climbing._climber(own, made, None, 0).member.share  # type: ignore[arg-type]
+    share = set_out(own, made, None, 0).member.share  # type: ignore[arg-type]
     state = {name: torch.from_numpy(each[None].copy()) for name, each in found.state.items()}
     scale = torch.tensor(data.std, dtype=torch.float64)
 
@@ -227,68 +228,76 @@ def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path
         assert row[f"{kind}_loss"] == pytest.approx(loss.mean(), rel=1e-6)
 
 
-def begun() -> tuple[Beginning, dict[str, torch.Tensor]]:
+def begun(members: int = 2) -> tuple[list[Beginning], dict[str, torch.Tensor]]:
+    """Return how members of a cohort begin, each with weights and masks of its own, and their tensors stacked."""
     made = bench("lenet", 3, 0.05)
     whole = full(made.network.outline.prunable("all"))
-    masks = replace(whole, flat=np.arange(whole.prunable) % 3 > 0)
-    tensors = made.network.start(np.random.default_rng(0))
-    named = masks.by_name()
-    kept = {name: each * named[name] if name in named else each.copy() for name, each in tensors.items()}
-    start = {name: torch.from_numpy(each)[None] for name, each in kept.items()}
-    return Beginning(tensors, masks), start
+    masks = [replace(whole, flat=np.arange(whole.prunable) % 3 != each) for each in range(members)]
+    tensors = [made.network.start(np.random.default_rng(each)) for each in range(members)]
+    start = {}
+    for name in tensors[0]:
+        kept = [each[name] * own.by_name().get(name, 1.0) for each, own in zip(tensors, masks, strict=True)]
+        start[name] = torch.from_numpy(np.stack(kept))
+    return [Beginning(each, own) for each, own in zip(tensors, masks, strict=True)], start
+
+
+def counts(beginnings: list[Beginning]) -> list[int]:
+    return [each.masks.kept for each in beginnings]
 
 
 def test_a_rung_that_starts_as_it_should_may_begin() -> None:
-    beginning, start = begun()
-    check_begin(beginning, start, 0, beginning.masks.kept)
+    beginnings, start = begun()
+    check_begin(beginnings, start, counts(beginnings))
 
 
 def test_a_rung_with_a_weight_too_many_may_not_begin() -> None:
-    beginning, start = begun()
+    beginnings, start = begun()
+    expected = counts(beginnings)
+    expected[1] -= 1
     with pytest.raises(PrunescopeError, match="weights survive where"):
-        check_begin(beginning, start, 0, beginning.masks.kept - 1)
+        check_begin(beginnings, start, expected)
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("hidden1.weight", (0, 3, 0)), ("hidden1.weight", (0, 0, 1)), ("output.bias", (0, 1))]
+    ("name", "place"), [("hidden1.weight", (0, 3, 0)), ("hidden1.weight", (1, 0, 1)), ("output.bias", (1, 1))]
 )
 def test_a_rung_that_starts_elsewhere_may_not_begin(name: str, place: tuple[int, ...]) -> None:
-    beginning, start = begun()
+    beginnings, start = begun()
     start[name][place] += 1e-9
     with pytest.raises(PrunescopeError, match=f"{name} does not start where it should"):
-        check_begin(beginning, start, 0, beginning.masks.kept)
+        check_begin(beginnings, start, counts(beginnings))
 
 
-def ended() -> tuple[Any, dict[str, np.ndarray], Any]:
+def ended() -> tuple[list[Any], dict[str, np.ndarray], list[Any]]:
     from prunescope.train import Outcome
 
-    beginning, start = begun()
+    beginnings, start = begun(3)
     some, right = np.zeros(3), np.ones(3, bool)
-    after = {name: each[0].numpy().copy() for name, each in start.items()}
-    return beginning.masks, after, Outcome(some, right, some, right, some, right)
+    after = {name: each.numpy().copy() for name, each in start.items()}
+    return [each.masks for each in beginnings], after, [Outcome(some, right, some, right, some, right)] * 3
 
 
 def test_a_rung_that_ends_as_it_should_is_kept() -> None:
-    check_end(*ended())
+    assert check_end(*ended()) == {}
 
 
-def test_a_rung_whose_pruned_weights_came_back_is_not_kept() -> None:
-    masks, after, outcome = ended()
-    after["hidden2.weight"][~masks.by_name()["hidden2.weight"]] = 1e-30
-    with pytest.raises(PrunescopeError, match=r"pruned weights of hidden2\.weight are not zero any more"):
-        check_end(masks, after, outcome)
+def test_a_member_whose_pruned_weights_came_back_is_not_kept() -> None:
+    masks, after, outcomes = ended()
+    after["hidden2.weight"][1][~masks[1].by_name()["hidden2.weight"]] = 1e-30
+    assert check_end(masks, after, outcomes) == {1: "pruned weights of hidden2.weight are not zero any more"}
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["hidden1.bias", "train_loss", "test_loss", "validation_loss"])
-def test_a_rung_without_numbers_is_not_kept(where: str, wrong: float) -> None:
-    masks, after, outcome = ended()
+def test_a_member_without_numbers_is_not_kept(where: str, wrong: float) -> None:
+    masks, after, outcomes = ended()
     if where in after:
-        after[where][0] = wrong
+        after[where][2, 0] = wrong
     else:
-        outcome = replace(outcome, **{where: np.array([0.0, wrong])})
-    with pytest.raises(PrunescopeError, match=r"diverged: .* is infinite or no number; a lower learning rate may help"):
-        check_end(masks, after, outcome)
+        outcomes[2] = replace(outcomes[2], **{where: np.array([0.0, wrong])})
+    what = where if where in after else "a loss"
+    told = f"diverged: {what} is infinite or no number; a lower learning rate may help"
+    assert check_end(masks, after, outcomes) == {2: told}
 
 
 def rungs_of(own: Ladder) -> Climb:

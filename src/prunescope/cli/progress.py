@@ -10,7 +10,18 @@ import click
 
 from prunescope.cli.spelled import spelled
 from prunescope.errors import counted, printable
-from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Measuring, Rung, Working
+from prunescope.run.events import (
+    Begun,
+    Elsewhere,
+    Event,
+    Failed,
+    Finished,
+    Measuring,
+    Rung,
+    Unkept,
+    Unmeasured,
+    Working,
+)
 
 # Where there is no terminal: seconds between two lines, and at least this share of the time so far.
 LINE_EVERY, LINE_SHARE = 10.0, 0.01
@@ -65,6 +76,14 @@ class Progress:
             case Measuring():
                 self._phase = f"measuring how {event.words} trains fastest"
                 self._say(self._phase, now)
+            case Unmeasured():
+                words = f"how {event.words} trains fastest could not be measured: {event.reason}; {event.instead}"
+                self._say(words, now, always=True)
+            case Unkept():
+                verb, whose = ("was", "its") if event.rungs == 1 else ("were", "their")
+                told = f"{counted(event.rungs, 'network')} {verb} trained before without keeping {whose} {event.what}"
+                words = f"{told}; those of networks trained from now on are kept. For all, run into a new --store"
+                self._say(words, now, always=True)
             case Working():
                 self._first = self._first or now
                 self._under_way[event.cohort] = (event, event.members * event.work * event.done / event.total)

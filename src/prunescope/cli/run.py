@@ -44,6 +44,8 @@ def run(
 
     Every finished rung is on the disk at once. After Ctrl-C, a crash or more levels in the study, the same command
     goes on where it stopped.
+
+    The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
     """
     from prunescope.spec import read_study
 
@@ -87,8 +89,8 @@ def run(
         )
     else:
         _print(report, path)
-    if report.failures:
-        raise PrunescopeError(_failed(report))
+    if report.failures or report.elsewhere:
+        raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report)]))
 
 
 def need_torch() -> None:
@@ -105,23 +107,34 @@ def _print(report: Report, path: Path) -> None:
         click.echo(f"{told}: {path}")
     else:
         click.echo(f"trained {counted(report.rungs, 'network')} in {spelled(report.seconds)}: {path}")
-    if report.elsewhere:
-        click.echo(f"another process is at {counted(report.elsewhere, 'ladder')}", err=True)
     if report.rungs:
         click.echo(f"next: prunescope table {path}; prunescope fit {path} --law joint", err=True)
 
 
-def _failed(report: Report) -> str:
+def _failed(report: Report) -> list[str]:
     """Say what failed and why, like reasons together."""
+    if not report.failures:
+        return []
     reasons: dict[str, list[str]] = {}
     for failure in report.failures:
         reasons.setdefault(failure.reason, []).append(f"{failure.words}, rung {failure.rung}")
-    stopped = ", and the run was stopped" if report.stopped else "; all others were trained"
-    lines = [f"{counted(len(report.failures), 'ladder')} failed{stopped}:"]
+    failed = len(report.failures)
+    others = "" if failed + report.elsewhere >= report.ladders else "; all others are trained"
+    stopped = ", and the run was stopped" if report.stopped else others
+    lines = [f"{failed:,} of {counted(report.ladders, 'ladder')} failed{stopped}:"]
     for reason, which in list(reasons.items())[:MOST_TOLD]:
         more = f" and {len(which) - 1} more" if len(which) > 1 else ""
         lines.append(f"  {printable(which[0])}{more}: {printable(reason)}")
     if len(reasons) > MOST_TOLD:
         lines.append(f"  and {len(reasons) - MOST_TOLD} other reasons: prunescope status tells them")
     lines.append("  The same command tries them again.")
-    return "\n".join(lines)
+    return lines
+
+
+def _elsewhere(report: Report) -> list[str]:
+    """Say what another run is at."""
+    if not report.elsewhere:
+        return []
+    verb = "is" if report.elsewhere == 1 else "are"
+    words = f"{counted(report.elsewhere, 'ladder')} {verb} being trained by another run"
+    return [f"{words}; once it has ended, the same command trains what it leaves"]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunescope.errors import Fault, InputError, clipped
+from prunescope.errors import Fault, InputError, listed, said
 from prunescope.nets.cohort import Layout
 from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start
 from prunescope.nets.reach import Flags
@@ -59,7 +59,12 @@ class Custom:
             wanted["shape"] = self._shape
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made = self._make(**wanted)
+            try:
+                made = self._make(**wanted)
+            except Exception as trouble:
+                must = f"must make a network of depth {self._depth}, width {self._width:g}, {self._classes} classes"
+                hint = f"It is called with {listed(wanted)} by name."
+                raise self._fault(must, said(trouble), hint) from trouble
         if not isinstance(made, nn.Module):
             raise self._fault("must return a torch.nn.Module", type(made).__name__)
         return made.to(device="cpu", dtype=torch.float32)
@@ -87,9 +92,8 @@ class Custom:
             module.eval()
             with torch.no_grad():
                 result = module(torch.zeros(1, *self._shape))
-        except (RuntimeError, ValueError, TypeError, IndexError) as trouble:
-            must = f"must take pictures of shape {self._shape}"
-            raise self._fault(must, clipped(str(trouble).split("\n")[0])) from None
+        except Exception as trouble:
+            raise self._fault(f"must take pictures of shape {self._shape}", said(trouble)) from trouble
         finally:
             for hook in hooks:
                 hook.remove()

@@ -45,7 +45,7 @@ class Parameter:
     weight: bool = False
     output: bool = False
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many numbers it holds."""
         return prod(self.shape)

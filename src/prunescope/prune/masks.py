@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from prunescope.errors import DamageError
 from prunescope.nets.outline import Parameter
-from prunescope.prune.scores import score
+from prunescope.prune.scores import Draws, score
 from prunescope.prune.select import Flags, keep_highest, kept_count
 
 
@@ -28,10 +29,10 @@ class Masks:
     layers: tuple[Parameter, ...]
     flat: Flags
 
-    @property
+    @cached_property
     def kept(self) -> int:
         """Surviving weights, counted."""
-        return int(self.flat.sum())
+        return int(np.count_nonzero(self.flat))
 
     @property
     def prunable(self) -> int:
@@ -40,9 +41,7 @@ class Masks:
 
     def by_name(self) -> dict[str, Flags]:
         """Return one mask for each layer, in its shape."""
-        ends = np.cumsum([layer.size for layer in self.layers])[:-1]
-        parts = np.split(self.flat, ends)
-        return {layer.name: part.reshape(layer.shape) for layer, part in zip(self.layers, parts, strict=True)}
+        return _by_name(self.layers, self.flat)
 
     def within(self, other: Masks) -> bool:
         """Whether every weight that survives here survives there."""
@@ -51,6 +50,21 @@ class Masks:
     def packed(self) -> np.ndarray:
         """Return the mask as bytes, eight weights in each."""
         return np.packbits(self.flat)
+
+
+def stacked(members: Sequence[Masks]) -> dict[str, Flags]:
+    """Return the masks of several members of one shape, laid on top of each other, layer by layer."""
+    return _by_name(members[0].layers, np.stack([each.flat for each in members]))
+
+
+def _by_name(layers: Sequence[Parameter], flat: Flags) -> dict[str, Flags]:
+    """Cut the last axis into layers, each in its shape."""
+    found, first = {}, 0
+    for layer in layers:
+        last = first + layer.size
+        found[layer.name] = flat[..., first:last].reshape(*flat.shape[:-1], *layer.shape)
+        first = last
+    return found
 
 
 def full(layers: Sequence[Parameter]) -> Masks:
@@ -74,7 +88,7 @@ def prune(
     fraction: float,
     by: str,
     scope: str,
-    chance: np.random.Generator,
+    chance: Draws,
 ) -> Masks:
     """Return the masks of a level: exactly ``round(N (1 - fraction)^level)`` of the N prunable weights survive.
 
@@ -86,6 +100,8 @@ def prune(
         A score of `scores.SCORES`, or a user's own by import path.
     scope
         ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
+    chance
+        Gives what a score draws from, where it draws.
     """
     scores = score(by)({layer.name: weights[layer.name] for layer in masks.layers}, chance)
     ordered = [scores[layer.name].reshape(-1) for layer in masks.layers]

@@ -6,24 +6,26 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, PrunescopeError, clipped
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, said
 from prunescope.spec.names import is_import_path
 from prunescope.spec.own import own_function
 
 Arrays = Mapping[str, np.ndarray]
-Score = Callable[[Arrays, np.random.Generator], dict[str, np.ndarray]]
+Draws = Callable[[], np.random.Generator]
+Score = Callable[[Arrays, Draws], dict[str, np.ndarray]]
 """From the weights of every prunable layer, and chance, to a score for each weight."""
 
 
-def magnitude(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
+def magnitude(weights: Arrays, chance: Draws) -> dict[str, np.ndarray]:
     """Score by absolute value."""
     del chance
     return {name: np.abs(values) for name, values in weights.items()}
 
 
-def random(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
+def random(weights: Arrays, chance: Draws) -> dict[str, np.ndarray]:
     """Score by chance."""
-    return {name: chance.random(values.shape) for name, values in weights.items()}
+    drawn = chance()
+    return {name: drawn.random(values.shape) for name, values in weights.items()}
 
 
 SCORES: dict[str, Score] = {"magnitude": magnitude, "random": random}
@@ -42,12 +44,12 @@ def score(name: str) -> Score:
 def _own(path: str) -> Score:
     function = own_function(path)
 
-    def scored(weights: Arrays, chance: np.random.Generator) -> dict[str, np.ndarray]:
+    def scored(weights: Arrays, chance: Draws) -> dict[str, np.ndarray]:
         del chance
         try:
             result = function(dict(weights))
         except Exception as trouble:
-            raise PrunescopeError(f"{path} failed: {type(trouble).__name__}: {trouble}") from trouble
+            raise PrunescopeError(f"{path} failed: {said(trouble)}") from trouble
         if not isinstance(result, Mapping) or set(result) != set(weights):
             raise InputError("pruning", [Fault(path, "must return one array for each layer it is given")])
         scores = {name: np.asarray(result[name], float) for name in weights}

@@ -23,6 +23,29 @@ class Measuring:
 
 
 @dataclass(frozen=True)
+class Unmeasured:
+    """How a shape of network trains fastest could not be found out.
+
+    Attributes
+    ----------
+    instead
+        What is done for want of it.
+    """
+
+    words: str
+    reason: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """Rungs that were finished before without what this run is to keep; they are not trained again for it."""
+
+    what: str
+    rungs: int
+
+
+@dataclass(frozen=True)
 class Working:
     """A cohort is somewhere on its way.
 
@@ -97,5 +120,5 @@ class Finished:
     cohort: int
 
 
-Event = Begun | Measuring | Working | Rung | Failed | Elsewhere | Finished
+Event = Begun | Measuring | Unmeasured | Unkept | Working | Rung | Failed | Elsewhere | Finished
 Tell = Callable[[Event], None]

@@ -17,11 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from prunescope.data import Share
-from prunescope.errors import ConflictError, Fault, InputError
+from prunescope.errors import Fault, InputError
 from prunescope.nets import Network
 from prunescope.prune import Masks, unpacked
 from prunescope.spec import Ladder
-from prunescope.table import Store
+from prunescope.table import Entry, Keep, Store
 from prunescope.train import Inheritance, Outcome
 from prunescope.train.ladder import Arrays
 
@@ -38,8 +38,8 @@ def rung_arrays(rung: int, masks: Masks, after: Arrays, weights: bool) -> dict[s
     return arrays
 
 
-def keep_checkpoint(store: Store, ladder: Ladder, rung: int, own: Arrays, inheritance: Inheritance) -> None:
-    """Keep a file for the rungs up to ``rung`` that have none yet.
+def checkpoint(ladder: Ladder, rung: int, own: Arrays, inheritance: Inheritance) -> Entry:
+    """Return the file for the rungs up to ``rung`` that have none yet.
 
     Parameters
     ----------
@@ -51,45 +51,46 @@ def keep_checkpoint(store: Store, ladder: Ladder, rung: int, own: Arrays, inheri
     first = "mask/0" in own
     left = inheritance.to_arrays()
     arrays = {name: each for name, each in left.items() if first or not name.startswith(_FIRST_ONLY)}
-    _write(store, "checkpoints", ladder, rung, {**own, **arrays})
-
-
-def _write(store: Store, kind: str, ladder: Ladder, rung: int, arrays: Arrays) -> None:
-    """Write a rung's arrays; those of a rung that never got its row, since it was stopped in between, make room."""
-    try:
-        store.write_arrays(kind, ladder.identity, rung, arrays)
-    except ConflictError:
-        store.discard_arrays(kind, ladder.identity, rung)
-        store.write_arrays(kind, ladder.identity, rung, arrays)
+    return Entry(Keep.CHECKPOINTS, ladder.identity, rung, {**own, **arrays})
 
 
 def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance:
     """Return what a finished rung left to the next."""
     arrays = store.read_arrays("checkpoints", ladder.identity, rung)
     if "mask/0" not in arrays:
-        first = _file_of(store, ladder, 0)
+        first = _file_with(store, ladder, 0, "mask/0")
+        if not first:  # without what it holds, rungs would start elsewhere
+            raise InputError(
+                str(store.path), [Fault(f"checkpoint of ladder {ladder.identity}, rung 0", "must be there")]
+            )
         arrays |= {name: each for name, each in first.items() if name.startswith(_FIRST_ONLY)}
     return Inheritance.from_arrays(arrays, network, ladder.recipe.prunable)
 
 
-def _file_of(store: Store, ladder: Ladder, rung: int) -> dict[str, np.ndarray]:
-    """Return the arrays of the file that holds a rung: its own, or that of the next rung above which has one."""
-    for above in range(rung, ladder.rungs):
-        if store.has_arrays("checkpoints", ladder.identity, above):
-            return store.read_arrays("checkpoints", ladder.identity, above)
-    return store.read_arrays("checkpoints", ladder.identity, rung)  # which says what is missing
+def _file_with(store: Store, ladder: Ladder, rung: int, start: str) -> dict[str, np.ndarray]:
+    """Return the arrays of the file with names that start so: a rung's own, or that of a rung above that holds it too.
+
+    None of them has any where nothing was kept under such a name.
+    """
+    names = store.array_names("checkpoints", ladder.identity)
+    above = (each for each in sorted(names) if each >= rung and any(name.startswith(start) for name in names[each]))
+    found = next(above, None)
+    return {} if found is None else store.read_arrays("checkpoints", ladder.identity, found)
 
 
 def read_masks(store: Store, ladder: Ladder, rung: int, network: Network) -> Masks:
     """Return which weights of a finished rung survive."""
-    arrays = _file_of(store, ladder, rung)
-    return unpacked(network.outline.prunable(ladder.recipe.prunable), arrays[f"mask/{rung}"])
+    name = f"mask/{rung}"
+    arrays = _file_with(store, ladder, rung, name)
+    if name not in arrays:
+        raise InputError(str(store.path), [Fault(f"mask of ladder {ladder.identity}, rung {rung}", "must be there")])
+    return unpacked(network.outline.prunable(ladder.recipe.prunable), arrays[name])
 
 
 def read_weights(store: Store, ladder: Ladder, rung: int, network: Network) -> dict[str, np.ndarray]:
     """Return a network's tensors by their names, pruned weights zero; kept where a run was asked to keep weights."""
-    arrays = _file_of(store, ladder, rung)
     start = f"kept/{rung}/"
+    arrays = _file_with(store, ladder, rung, start)
     kept = {name.removeprefix(start): each for name, each in arrays.items() if name.startswith(start)}
     if not kept:
         must = "must have been kept: run the study with --keep-weights"
@@ -102,8 +103,19 @@ def read_weights(store: Store, ladder: Ladder, rung: int, network: Network) -> d
     return kept
 
 
-def keep_examples(store: Store, ladder: Ladder, rung: int, share: Share, outcome: Outcome) -> None:
-    """Keep how a network does on each of its training examples, by their places in the training set."""
+def weights_kept(store: Store, ladder: Ladder) -> frozenset[int]:
+    """Return the rungs of a ladder whose weights were kept."""
+    names = frozenset().union(*store.array_names("checkpoints", ladder.identity).values())
+    return frozenset(int(name.split("/")[1]) for name in names if name.startswith("kept/"))
+
+
+def examples_kept(store: Store, ladder: Ladder) -> frozenset[int]:
+    """Return the rungs of a ladder whose outcomes on examples were kept."""
+    return frozenset(store.array_names("examples", ladder.identity))
+
+
+def examples(ladder: Ladder, rung: int, share: Share, outcome: Outcome) -> Entry:
+    """Return the file that says how a network does on each of its training examples, by their places in the set."""
     arrays = {
         "index": share.train,
         "label": share.labels,
@@ -111,4 +123,4 @@ def keep_examples(store: Store, ladder: Ladder, rung: int, share: Share, outcome
         "loss": outcome.train_loss.astype(np.float32),
         "right": outcome.train_right,
     }
-    _write(store, "examples", ladder, rung, arrays)
+    return Entry(Keep.EXAMPLES, ladder.identity, rung, arrays)

@@ -53,11 +53,11 @@ def row(
         "prunable": masks.prunable,
         "parameters": network.outline.total - pruned,
         "connected": network.connected(masks.by_name()),
-        "test_error": float(np.mean(~outcome.test_right)),
+        "test_error": _error(outcome.test_right),
         "test_loss": float(outcome.test_loss.mean()),
-        "validation_error": _mean(~outcome.validation_right),
+        "validation_error": _error(outcome.validation_right),
         "validation_loss": _mean(outcome.validation_loss),
-        "train_error": float(np.mean(~outcome.train_right)),
+        "train_error": _error(outcome.train_right),
         "train_loss": float(outcome.train_loss.mean()),
         "train_loss_original": _mean(outcome.train_loss[~noisy]),
         "train_loss_noisy": _mean(outcome.train_loss[noisy]),
@@ -67,6 +67,11 @@ def row(
         "version": __version__,
         "started": where.started,
     }
+
+
+def _error(right: np.ndarray) -> float | None:
+    """Return the share that is wrong, or None of nothing."""
+    return np.count_nonzero(~right) / right.size if right.size else None
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -9,18 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, load
-from prunescope.errors import Fault, InputError, listed
+from prunescope.errors import Fault, InputError, listed, said
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, first_missing, work_left
 from prunescope.run.cohorts import Key
 from prunescope.run.estimate import cores
-from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Measuring, Rung, Tell
+from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Tell, Unkept, Unmeasured
+from prunescope.run.keep import examples_kept, weights_kept
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Hand, Measure, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
-from prunescope.spec import Ladder, Study
+from prunescope.spec import Cell, Ladder, Study
+from prunescope.spec.parts import Recipe
 from prunescope.table import Store
 from prunescope.train import BUILT
 
@@ -35,15 +37,18 @@ class Report:
     ----------
     rungs
         Networks trained.
+    ladders
+        Of the study.
     failures
         Ladders that failed, and why.
     elsewhere
-        Ladders that another process was at.
+        Ladders that this run left to another one and that are not finished.
     stopped
         Whether the first failure ended it.
     """
 
     rungs: int = 0
+    ladders: int = 0
     failures: list[Failed] = field(default_factory=list)
     elsewhere: int = 0
     seconds: float = 0.0
@@ -99,7 +104,8 @@ def run_study(
     hear = tell or _ignore
     left = sum(work_left(ladder, done) for ladder in missing)
     hear(Begun(len(wanted), sum(work_left(ladder, {}) for ladder in wanted), left))
-    report = Report()
+    _tell_unkept(kept, wanted, done, setting, hear)
+    report = Report(ladders=len(wanted))
     if missing:
         crew = _crew(wanted, hand, kept, folder, setting, workers, hear)
         agenda = Agenda(wanted, done, crew.hands)
@@ -113,6 +119,8 @@ def run_study(
             raise deaf.trouble from None
         finally:
             crew.close()
+    if report.elsewhere:
+        report.elsewhere = _left_elsewhere(study.ladders, kept, report)
     report.seconds = time.perf_counter() - clock
     return report
 
@@ -121,27 +129,57 @@ def _ignore(event: Event) -> None:
     """Listen to nothing."""
 
 
+def _tell_unkept(
+    store: Store, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], setting: Setting, tell: Tell
+) -> None:
+    """Say how many finished rungs lack what this run is to keep of every rung."""
+    wanted = (
+        ("weights", setting.keep_weights, weights_kept),
+        ("outcomes on examples", setting.keep_examples, examples_kept),
+    )
+    for what, asked, kept in wanted:
+        if asked:
+            finished = ((each, done.get(each.identity, frozenset()) & set(range(each.rungs))) for each in ladders)
+            rungs = sum(len(own - kept(store, each)) for each, own in finished if own)
+            if rungs:
+                tell(Unkept(what, rungs))
+
+
+def _left_elsewhere(ladders: Sequence[Ladder], store: Store, report: Report) -> int:
+    """Return how many of the ladders that were left to another run are not finished by now."""
+    done, failed = store.done(), {failure.ladder for failure in report.failures}
+    left = sum(1 for each in ladders if each.identity not in failed and work_left(each, done))
+    return min(left, report.elsewhere)
+
+
 def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Dataset]:
     """Return the datasets of a study; tell what cannot be trained before anything is."""
+    _check_treatments(ladders)
+    datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
+    for cell in dict.fromkeys(ladder.cell for ladder in ladders):
+        _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
+    return datasets
+
+
+def _check_treatments(ladders: Sequence[Ladder]) -> None:
+    """Refuse treatments and scores that nothing here can train."""
     unknown = dict.fromkeys(ladder.treatment.kind for ladder in ladders if ladder.treatment.kind not in BUILT)
     if unknown:
         must = f"must be of kinds that can be trained: {listed(BUILT)}"
         raise InputError("the study", [Fault("treatments", must, kind) for kind in unknown])
     for name in dict.fromkeys(ladder.treatment.score for ladder in ladders if ladder.treatment.score):
         score(name)
-    datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
-    for cell in dict.fromkeys(ladder.cell for ladder in ladders):
-        data = datasets[cell.dataset]
-        net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
-        recipe = ladders[0].recipe
-        if not net.outline.prunable(recipe.prunable):
-            raise InputError(
-                "the study", [Fault("recipe.prunable", f"must leave {cell.family} layers to prune", recipe.prunable)]
-            )
-        if recipe.augment != "none" and not net.pictures:
-            must = f"must be none for {cell.family}, which takes pictures as rows"
-            raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
-    return datasets
+
+
+def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> None:
+    """Refuse networks that cannot be made, and recipes that do not fit them."""
+    net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
+    if not net.outline.prunable(recipe.prunable):
+        must = f"must leave {cell.family} layers to prune"
+        raise InputError("the study", [Fault("recipe.prunable", must, recipe.prunable)])
+    if recipe.augment != "none" and not net.pictures:
+        must = f"must be none for {cell.family}, which takes pictures as rows"
+        raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
 
 
 def _crew(
@@ -163,7 +201,8 @@ def _crew(
         heaviest = agenda.heaviest()
         try:
             choice = hand.measure(heaviest, tell)
-        except Exception:
+        except Exception as trouble:
+            tell(Unmeasured(heaviest.words, said(trouble), "this process trains without workers"))
             return Alone(hand)
         steps = agenda.work / heaviest.ladder.recipe.batch
         if choice.threads == own or steps * choice.seconds < SOON:
@@ -217,7 +256,8 @@ def _direct(
                 case Trouble(again=True):
                     agenda.again(answer.task)
                 case Trouble(task=Measure() as task):
-                    noted(Measuring(f"{task.ladder.cell.family} could not be measured ({answer.words}) and"))
+                    instead = "each of its ladders is trained alone, with one thread"
+                    noted(Unmeasured(task.words, answer.words, instead))
                     _settle(task.key, Choice(1, 1, 1, 1, 0.0), agenda, remembered)
                 case Trouble(task=Go() as task):
                     _give_up(task, answer.words, store, {each.ladder for each in report.failures}, noted)

@@ -29,6 +29,12 @@ class Measure:
     ladder: Ladder
     ladders: int
 
+    @property
+    def words(self) -> str:
+        """What is measured, for people."""
+        cell = self.ladder.cell
+        return f"{cell.family} l={cell.depth} w={cell.width:g}"
+
 
 @dataclass(frozen=True)
 class Go:
@@ -86,8 +92,7 @@ class Hand:
         """Return how a shape is trained fastest, remembered or measured."""
         known = self._remembered.settled(task.key) or self._remembered.found(task.key)
         if known is None:
-            cell = task.ladder.cell
-            tell(Measuring(f"{cell.family} l={cell.depth} w={cell.width:g}"))
+            tell(Measuring(task.words))
             try:
                 known = choose(self.bench(task.ladder), task.ladders, self._cores)
             except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Protocol
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, said
 from prunescope.run.climb import Setting
 from prunescope.run.events import Event, Tell
 from prunescope.run.memory import hold_memory
@@ -89,7 +89,7 @@ def _do(hand: Hand, task: Task, tell: Tell) -> Answer:
             return Measured(task, hand.measure(task, tell))
         hand.go(task, tell)
     except Exception as trouble:
-        words = str(trouble) if isinstance(trouble, PrunescopeError) else f"{type(trouble).__name__}: {trouble}"
+        words = str(trouble) if isinstance(trouble, PrunescopeError) else said(trouble)
         return Trouble(task, words)
     return Done(task)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from prunescope.errors import Fault, InputError, clipped, listed, nearest
+from prunescope.errors import Fault, InputError, clipped, listed, nearest, said
 
 
 def own_function(path: str) -> Callable[..., Any]:
@@ -17,6 +17,8 @@ def own_function(path: str) -> Callable[..., Any]:
     except ImportError as trouble:
         hint = "It must be installed, or lie in a folder on PYTHONPATH."
         raise InputError("the study", [Fault(path, "must name a module", str(trouble), hint)]) from None
+    except Exception as trouble:
+        raise InputError("the study", [Fault(path, f"{module} must be importable", said(trouble))]) from trouble
     function = getattr(home, name, None)
     if not callable(function):
         have = [word for word, value in vars(home).items() if callable(value) and not word.startswith("_")]

@@ -77,6 +77,9 @@ def parse_study(text: str, source: str = "study") -> Study:
             "lists and tables nested too deep" if isinstance(trouble, RecursionError) else "a number too long to be one"
         )
         raise InputError(source, [Fault("the file", "must be TOML", found)]) from None
+    if not content:
+        hint = "`prunescope plan digits --save FILE` writes one to start from."
+        raise InputError(source, [Fault("the file", "must describe a study", "nothing", hint)])
     return study_from(content, source, _lines(text))
 
 
@@ -148,7 +151,8 @@ def _many(
     if isinstance(entries, Mapping):
         entries = [entries]
     if not isinstance(entries, list) or not entries:
-        faults.append(Fault(f"[[{key}]]", "must be given, as one table or more", clipped(content.get(key, ""))))
+        found = clipped(content[key]) if key in content else ""
+        faults.append(Fault(f"[[{key}]]", "must be given, as one table or more", found))
         return {}
     parts = {index: _part(model, entry, (key, index), locate, faults) for index, entry in enumerate(entries)}
     for index, part in parts.items():

@@ -79,7 +79,7 @@ class Ladder:
             }
         )
 
-    @property
+    @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
         return digest({"format": FORMAT, "recipe": _decisive(self.recipe)}, 12)

@@ -1,5 +1,6 @@
 """Measurements: the schema, people's files and stores read into one typed table, and the store itself."""
 
+from prunescope.table.arrays import Entry as Entry
 from prunescope.table.arrays import Keep as Keep
 from prunescope.table.csvfile import csv_text as csv_text
 from prunescope.table.groups import configuration_codes as configuration_codes

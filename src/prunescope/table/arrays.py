@@ -7,14 +7,15 @@ business of the rooms that write and read them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
 from prunescope.errors import ConflictError, DamageError, Fault, InputError, clipped
-from prunescope.table.durable import is_own, publish_bytes, published_name, verified
+from prunescope.table.durable import is_own, new_draft, publish_all, published_name, verified
 from prunescope.table.findings import Array
 
 IDENTITY = re.compile(r"[0-9a-f]{32}")
@@ -28,54 +29,119 @@ class Keep(StrEnum):
     CHECKPOINTS = "checkpoints"
 
 
-def write_arrays(store: Path, keep: Keep, ladder: str, rung: int, arrays: Mapping[str, Array]) -> Path:
-    """Write the arrays of one rung; when this returns they are on the disk."""
+@dataclass(frozen=True)
+class Entry:
+    """Arrays of one rung that are to be kept."""
+
+    keep: Keep
+    ladder: str
+    rung: int
+    values: Mapping[str, Array]
+
+
+def write_arrays(store: Path, entries: Iterable[Entry], final: Callable[[str, int], bool]) -> list[Path]:
+    """Write arrays of rungs; when this returns they are all on the disk. Many take little longer than one.
+
+    Parameters
+    ----------
+    final
+        Whether what a rung of a ladder has must stay; where not, other arrays make room for these.
+    """
+    files: list[tuple[Path, Path]] = []
+    try:
+        for entry in entries:
+            target, content = _file(store, entry)
+            others = [path for path in found_arrays(store, entry.keep, entry.ladder, entry.rung) if path != target]
+            if others and final(entry.ladder, entry.rung):
+                words = "stands already and holds other arrays; a finished rung is never overwritten"
+                raise ConflictError(f"{others[0]} {words}")
+            for path in others:
+                path.unlink(missing_ok=True)
+            draft = new_draft(store, target.suffix)
+            files.append((draft, target))
+            draft.write_bytes(content)
+        publish_all(files)
+    finally:
+        for draft, _ in files:
+            draft.unlink(missing_ok=True)
+    return [target for _, target in files]
+
+
+def _file(store: Path, entry: Entry) -> tuple[Path, bytes]:
+    """Return the path and the content of the file that holds a rung's arrays."""
     from safetensors.numpy import save
 
-    folder = _folder(store, keep, ladder, rung)
-    prepared = {name: np.asarray(values, order="C") for name, values in arrays.items()}
+    folder = _folder(store, entry.keep, entry.ladder, entry.rung)
+    prepared = {name: np.asarray(values, order="C") for name, values in entry.values.items()}
     wrong = [name for name, values in prepared.items() if values.dtype.kind not in "biuf"]
     if wrong:
         fault = Fault(f"array {wrong[0]!r}", "must hold numbers or flags", str(prepared[wrong[0]].dtype))
         raise InputError(str(store), [fault])
     content = save(prepared)
-    present = find_arrays(store, keep, ladder, rung)
-    if present is not None and present.name != published_name(f"{rung:04d}", ".safetensors", content):
-        raise ConflictError(f"{present} stands already and holds other arrays; a finished rung is never overwritten")
-    return publish_bytes(store, folder, f"{rung:04d}", ".safetensors", content)
+    return folder / published_name(f"{entry.rung:04d}", ".safetensors", content), content
 
 
-def find_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> Path | None:
-    """Return the file with a rung's arrays, None where there is none."""
+def found_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> list[Path]:
+    """Return the files with a rung's arrays: one, none, or several where stores were merged."""
     folder = _folder(store, keep, ladder, rung)
-    found = sorted(
+    return sorted(
         path for path in folder.glob(f"{rung:04d}.*.safetensors") if _NAME.fullmatch(path.name) and is_own(path)
     )
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise ConflictError(f"{folder} holds different arrays for rung {rung}: {names}. Keep the one that you trust.")
-    return found[0] if found else None
-
-
-def discard_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> None:
-    """Delete the arrays of one rung."""
-    found = find_arrays(store, keep, ladder, rung)
-    if found is not None:
-        found.unlink(missing_ok=True)
 
 
 def read_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> dict[str, Array]:
-    """Return the arrays of one rung, after checking that they are what was written."""
+    """Return the arrays of one rung, after checking that they are what was written.
+
+    Raises
+    ------
+    ConflictError
+        Where two files hold different values under one name.
+    """
+    files = found_arrays(store, keep, ladder, rung)
+    if not files:
+        raise InputError(str(store), [Fault(f"{keep} of ladder {ladder}, rung {rung}", "must be there", "nothing")])
+    return joined_arrays(files)
+
+
+def joined_arrays(files: Sequence[Path]) -> dict[str, Array]:
+    """Return the arrays of files for one rung; what only one of them has is no contradiction."""
+    found: dict[str, Array] = {}
+    for path in files:
+        for name, values in _content(path).items():
+            known = found.setdefault(name, values)
+            if known.dtype != values.dtype or known.shape != values.shape or known.tobytes() != values.tobytes():
+                names = " and ".join(map(str, files))
+                raise ConflictError(
+                    f"{names} hold different arrays for one rung ({name}). Keep the one that you trust."
+                )
+    return found
+
+
+def _content(path: Path) -> dict[str, Array]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = find_arrays(store, keep, ladder, rung)
-    if path is None:
-        raise InputError(str(store), [Fault(f"{keep} of ladder {ladder}, rung {rung}", "must be there", "nothing")])
     try:
         return dict(load(verified(path)))
     except (SafetensorError, ValueError, KeyError, TypeError) as trouble:
         raise DamageError(f"{path} holds no arrays: {trouble}") from None
+
+
+def array_names(store: Path, keep: Keep, ladder: str) -> dict[int, frozenset[str]]:
+    """Return the names of the arrays in a ladder's files, by their rungs, without reading the arrays."""
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[int, frozenset[str]] = {}
+    for path in sorted(_folder(store, keep, ladder, 0).glob("*.safetensors")):
+        match = _NAME.fullmatch(path.name)
+        if match and is_own(path):
+            try:
+                with safe_open(path, framework="numpy") as opened:
+                    names = frozenset(opened.keys())
+            except SafetensorError as trouble:
+                raise DamageError(f"{path} holds no arrays: {trouble}") from None
+            found[int(match[1])] = found.get(int(match[1]), frozenset()) | names
+    return found
 
 
 def check_identity(source: Path, ladder: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
-from prunescope.table.arrays import IDENTITY, Keep
+from prunescope.table.arrays import IDENTITY, Keep, joined_arrays
 from prunescope.table.durable import is_own, new_draft, publish, verified
 from prunescope.table.schema import RESULTS
 from prunescope.table.shards import refuse_contradictions
@@ -95,16 +95,16 @@ def _files(root: Path) -> list[Path]:
 
 
 def _refuse_other_arrays(roots: Sequence[Path]) -> None:
-    """Raise where two stores hold different arrays for one rung."""
-    seen: dict[tuple[str, str], tuple[Path, Path]] = {}
+    """Raise where two stores hold different values for one array of a rung; one may have arrays that another lacks."""
+    found: dict[tuple[Path, str], dict[str, Path]] = {}
     for root in roots:
         for relative in _files(root):
-            if relative.suffix != ".safetensors":
-                continue
-            key = (str(relative.parent), relative.name.split(".")[0])
-            known_root, known = seen.setdefault(key, (root, relative))
-            if known.name != relative.name:
-                raise ConflictError(
-                    f"{known_root / known} and {root / relative} hold different arrays for one rung. "
-                    "Nothing was merged."
-                )
+            if relative.suffix == ".safetensors":
+                of_rung = found.setdefault((relative.parent, relative.name.split(".")[0]), {})
+                of_rung.setdefault(relative.name, root / relative)
+    for files in found.values():
+        if len(files) > 1:
+            try:
+                joined_arrays(list(files.values()))
+            except ConflictError as trouble:
+                raise ConflictError(f"{trouble} Nothing was merged.") from None

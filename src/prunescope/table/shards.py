@@ -126,7 +126,7 @@ class Shards:
             fresh = [name for name in now if name not in seen]
             try:
                 if fresh or not parts:
-                    parts.append(self._rows(fresh, names, sources))
+                    parts.append(self.rows(fresh, names, sources))
             except FileNotFoundError:
                 if set(fresh) <= set(self.listing().all):
                     raise
@@ -138,7 +138,7 @@ class Shards:
                 return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
         raise PrunescopeError(f"{self.store} is being packed all the time; try again")
 
-    def _rows(self, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Array]:
+    def rows(self, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Array]:
         """Return columns of some shards, after checking their content, on all cores.
 
         ``__key`` is a hash of each row's rung; where sources are asked for, ``__source`` is the path of its shard.
@@ -189,7 +189,7 @@ class Shards:
             self._verify(now.all)
             if len(sources) < 2:
                 return 0
-            rows = self._rows(sources, STORED_NAMES, sources=True)
+            rows = self.rows(sources, STORED_NAMES, sources=True)
         except FileNotFoundError:
             if set(sources) <= set(self.listing().all):
                 raise
@@ -198,7 +198,7 @@ class Shards:
         refuse_contradictions(rows, f"{self.store} holds", _REMEDY)
         rows = _once(rows)
         packed = self._publish(rows, "packed.")
-        if len(self._rows([packed], ("rung",))["rung"]) != len(rows["rung"]):
+        if len(self.rows([packed], ("rung",))["rung"]) != len(rows["rung"]):
             raise PrunescopeError(f"packing {self.store} would lose rows; its sources were left")
         for name in sources:
             if name != packed:

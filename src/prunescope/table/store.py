@@ -29,13 +29,14 @@ from typing import TYPE_CHECKING, Any
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.files import open_to_all
 from prunescope.table import arrays
-from prunescope.table.arrays import IDENTITY, Keep, check_identity
+from prunescope.table.arrays import IDENTITY, Entry, Keep, check_identity
 from prunescope.table.claims import claimed, claims
 from prunescope.table.columns import conform
 from prunescope.table.durable import is_own, new_draft, publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
 from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import sorted_rows
+from prunescope.table.ledger import Ledger
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.table import Table
@@ -142,6 +143,10 @@ class Store:
         """The rows as files."""
         return Shards(self.path)
 
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.shards)
+
     def write(self, rungs: Iterable[Mapping[str, Any]]) -> int:
         """Add finished rungs; when this returns they are on the disk, all of them.
 
@@ -169,7 +174,8 @@ class Store:
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
         table = _conform(columns, findings)
-        self.shards.write(table.columns)
+        shard = self.shards.write(table.columns)
+        self._ledger.wrote(shard, zip(table["ladder"].tolist(), table["rung"].tolist(), strict=True))
         self._written += 1
         if self._written % _LOOK_EVERY == 1 and len(self.shards.listing().small) >= PACK_AT:
             # What was written is safe; what keeps the store from being packed is for its readers to hear.
@@ -209,11 +215,7 @@ class Store:
 
     def done(self) -> dict[str, frozenset[int]]:
         """Return which rungs of which ladders are finished."""
-        columns = self.shards.load(("ladder", "rung"))
-        found: dict[str, set[int]] = {}
-        for ladder, rung in zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True):
-            found.setdefault(ladder, set()).add(rung)
-        return {ladder: frozenset(rungs) for ladder, rungs in found.items()}
+        return self._ledger.rungs()
 
     def begin(self, study: Study) -> None:
         """Note that a study, in this version, is trained here."""
@@ -234,15 +236,15 @@ class Store:
 
     def write_arrays(self, keep: Keep | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
         """Keep arrays of a rung, such as losses per training example; see `arrays`."""
-        return arrays.write_arrays(self.path, _keep(keep), ladder, rung, values)
+        entry = Entry(_keep(keep), ladder, rung, values)
+        return arrays.write_arrays(self.path, [entry], lambda *_: True)[0]
 
-    def discard_arrays(self, keep: Keep | str, ladder: str, rung: int) -> None:
-        """Delete arrays of a rung that never got its row: what wrote them was stopped in between."""
-        if arrays.find_arrays(self.path, _keep(keep), ladder, rung) is None:
-            return
-        if rung in self.done().get(ladder, frozenset()):
-            raise PrunescopeError(f"rung {rung} of ladder {ladder} is finished; what it has is never deleted")
-        arrays.discard_arrays(self.path, _keep(keep), ladder, rung)
+    def write_all_arrays(self, entries: Iterable[Entry]) -> None:
+        """Keep arrays of many rungs, in little more time than those of one.
+
+        Arrays of a rung that never got its row, since what wrote them was stopped in between, make room.
+        """
+        arrays.write_arrays(self.path, entries, lambda ladder, rung: rung in self.done().get(ladder, frozenset()))
 
     def read_arrays(self, keep: Keep | str, ladder: str, rung: int) -> dict[str, Array]:
         """Return arrays that were kept of a rung."""
@@ -250,7 +252,11 @@ class Store:
 
     def has_arrays(self, keep: Keep | str, ladder: str, rung: int) -> bool:
         """Whether arrays were kept of a rung."""
-        return arrays.find_arrays(self.path, _keep(keep), ladder, rung) is not None
+        return bool(arrays.found_arrays(self.path, _keep(keep), ladder, rung))
+
+    def array_names(self, keep: Keep | str, ladder: str) -> dict[int, frozenset[str]]:
+        """Return the names of the arrays that were kept of a ladder, by the rungs that have a file."""
+        return arrays.array_names(self.path, _keep(keep), ladder)
 
     def claim(self, ladder: str) -> AbstractContextManager[bool]:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from prunescope.data import Dataset
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
-from prunescope.prune import Masks
+from prunescope.prune import Masks, stacked
 from prunescope.spec.parts import Recipe
 from prunescope.train.dense import Dense
 from prunescope.train.engine import Engine, General, Tensors
@@ -85,8 +85,4 @@ class Bench:
         """Lay the masks of several members on top of each other; none where nothing is pruned."""
         if all(each.kept == each.prunable for each in members):
             return {}
-        named = [each.by_name() for each in members]
-        return {
-            name: torch.from_numpy(np.stack([each[name] for each in named])).to(self.device, self.dtype)
-            for name in named[0]
-        }
+        return {name: torch.from_numpy(each).to(self.device, self.dtype) for name, each in stacked(members).items()}

@@ -6,21 +6,23 @@ arrays, so that a ladder can be put down after any rung and taken up later, by a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets import Network
-from prunescope.prune import Masks, full, kept_count, prune, unpacked
+from prunescope.prune import Masks, full, kept_count, prune, stacked, unpacked
 from prunescope.spec import Ladder
 from prunescope.spec.parts import PRUNING
 from prunescope.train.order import Chance
 from prunescope.train.rung import Outcome, Span
 
 Arrays = Mapping[str, np.ndarray]
+Flags = NDArray[np.bool_]
 
 BUILT = ("dense", "imp", "one-shot", "extended")
 """Kinds of treatment that can be trained."""
@@ -166,33 +168,59 @@ class Climb:
             fraction=self._recipe.pruning_fraction,
             by=self._treatment.score or "magnitude",
             scope=self._treatment.scope or "global",
-            chance=self._chance.scores(rung + 1),
+            chance=lambda: self._chance.scores(rung + 1),
         )
         origin = snapshot or (before.origin if before else {})
         goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot
         return Inheritance(following, origin, after if goes_on else {}, dense)
 
 
-def check_begin(beginning: Beginning, start: Mapping[str, Tensor], member: int, expected: int) -> None:
-    """Hold a rung against its contract before it trains: the right number of weights, from where it should start."""
-    if beginning.masks.kept != expected:
-        raise PrunescopeError(f"{beginning.masks.kept:,} weights survive where {expected:,} should")
-    masks = beginning.masks.by_name()
-    for name, stacked in start.items():
-        wanted = np.asarray(beginning.tensors[name])
+def check_begin(beginnings: Sequence[Beginning], start: Mapping[str, Tensor], expected: Sequence[int]) -> None:
+    """Hold a cohort's rung against its contract before it trains.
+
+    Every member must have the right number of weights, and start from where it should to the last bit.
+    """
+    for beginning, count in zip(beginnings, expected, strict=True):
+        if beginning.masks.kept != count:
+            raise PrunescopeError(f"{beginning.masks.kept:,} weights survive where {count:,} should")
+    masks = stacked([each.masks for each in beginnings])
+    for name, tensor in start.items():
+        wanted = np.stack([each.tensors[name] for each in beginnings])
         if name in masks:
             wanted = wanted * masks[name]
-        got = stacked[member].cpu().numpy()
+        got = tensor.cpu().numpy()
         if not np.array_equal(got, wanted.astype(got.dtype)):
             raise PrunescopeError(f"{name} does not start where it should")
 
 
-def check_end(masks: Masks, after: Arrays, outcome: Outcome) -> None:
-    """Hold a rung against its contract after it trained: what was pruned is zero, everything is finite."""
-    wrong = [name for name, values in after.items() if not np.isfinite(values).all()]
-    if wrong or not outcome.finite:
-        what = wrong[0] if wrong else "a loss"
-        raise PrunescopeError(f"diverged: {what} is infinite or no number; a lower learning rate may help")
-    for name, mask in masks.by_name().items():
-        if after[name][~mask].any():
-            raise PrunescopeError(f"pruned weights of {name} are not zero any more")
+def check_end(masks: Sequence[Masks], after: Arrays, outcomes: Sequence[Outcome]) -> dict[int, str]:
+    """Hold a cohort's rung against its contract after it trained; return which members break it, by place, and how.
+
+    What was pruned must be zero, and everything finite.
+
+    Parameters
+    ----------
+    after
+        Parameters and buffers, stacked.
+    """
+    wrong: dict[int, str] = {}
+
+    def note(places: Flags, words: str) -> None:
+        for place in np.flatnonzero(places):
+            wrong.setdefault(int(place), words)
+
+    def diverged(what: str) -> str:
+        return f"diverged: {what} is infinite or no number; a lower learning rate may help"
+
+    for name, values in after.items():
+        note(_in_any(~np.isfinite(values)), diverged(name))
+    note(np.array([not each.finite for each in outcomes]), diverged("a loss"))
+    for name, mask in stacked(masks).items():
+        note(_in_any((after[name] != 0) & ~mask), f"pruned weights of {name} are not zero any more")
+    return wrong
+
+
+def _in_any(flags: Flags) -> Flags:
+    """Return for each member whether any of its flags is set."""
+    found: Flags = np.any(flags.reshape(len(flags), -1), axis=1)
+    return found

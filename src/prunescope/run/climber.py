@@ -1,0 +1,94 @@
+"""One ladder on its way: the rung it stands before, what the one below left, what is not on the disk yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from prunescope.data import draw_share
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.run.keep import checkpoint, examples, inherited
+from prunescope.spec import Ladder
+from prunescope.spec.checks import held_out
+from prunescope.table import Entry, Store
+from prunescope.train import Bench, Climb, Inheritance, Member, Outcome, chance_of
+
+
+@dataclass(eq=False)
+class Climber:
+    """One ladder on its way.
+
+    Attributes
+    ----------
+    rung
+        The one that it stands before.
+    before
+        What the rung below left; None before rung 0.
+    have
+        Rungs that are finished, as above a gap that damage has left.
+    rows, arrays, outcomes
+        Of rungs that are not on the disk yet.
+    """
+
+    climb: Climb
+    member: Member
+    rung: int
+    before: Inheritance | None
+    have: frozenset[int] = frozenset()
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def ladder(self) -> Ladder:
+        """What it climbs."""
+        return self.climb.ladder
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it has reached the top."""
+        return self.rung >= self.ladder.rungs
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the files of rungs that are not on the disk yet."""
+        for rung, outcome in self.outcomes.items():
+            yield examples(self.ladder, rung, self.member.share, outcome)
+        if self.before is not None:
+            yield checkpoint(self.ladder, self.rung - 1, self.arrays, self.before)
+
+    def wrote(self) -> None:
+        """Take note that everything is on the disk."""
+        self.rows, self.arrays, self.outcomes = [], {}, {}
+
+
+def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozenset[int] = frozenset()) -> Climber:
+    """Return a ladder before a rung, with what the one below left."""
+    chance = chance_of(ladder)
+    share = draw_share(
+        bench.dataset.train_labels,
+        bench.dataset.classes,
+        examples=ladder.cell.examples,
+        label_noise=ladder.cell.label_noise,
+        held_out=held_out(ladder.cell.dataset, ladder.recipe.validation),
+        seed=ladder.seed,
+        replicate=ladder.replicate,
+        dataset=ladder.cell.dataset,
+    )
+    try:
+        before = inherited(store, ladder, rung - 1, bench.network) if rung else None
+    except InputError:
+        words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
+        raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
+    return Climber(Climb(ladder, bench.network, chance), Member(share, chance), rung, before, have)
+
+
+def write(climbers: Sequence[Climber], store: Store) -> None:
+    """Write finished rungs: first what goes with them, then their rows, with which they count as finished."""
+    fresh = [each for each in climbers if each.rows]
+    store.write_all_arrays(entry for climber in fresh for entry in climber.entries())
+    store.write(row for climber in fresh for row in climber.rows)
+    for climber in fresh:
+        climber.wrote()
