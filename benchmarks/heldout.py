@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from prunescope.choose.family import Family, Grid, families
-from prunescope.choose.smallest import needed_density, smallest
+from prunescope.choose.smallest import needed_density
 from prunescope.table import Table, read_table
 
 BOUNDS, LEVEL = 12, 0.9
@@ -80,7 +80,8 @@ def members_held_out(rows: Table) -> tuple[list[float], list[bool]]:
     whole = families(rows, Grid(), {"intervals": "quick"})[0][0]
     for place, key in enumerate(zip(whole.depth.tolist(), whole.width.tolist(), strict=True)):
         out = (rows["depth"] == key[0]) & (rows["width"] == key[1])
-        members = {"depth": [round(key[0])], "width": [key[1]], "unpruned_error": [float(np.exp(whole.unpruned.mean[place]))]}
+        unpruned = float(np.exp(whole.unpruned.mean[place]))
+        members = {"depth": [round(key[0])], "width": [key[1]], "unpruned_error": [unpruned]}
         try:
             family = families(rows.take(~out), Grid(table=members, examples=whole.examples), {}, extrapolate=True)[0][0]
         except Exception as trouble:
@@ -95,8 +96,8 @@ def members_held_out(rows: Table) -> tuple[list[float], list[bool]]:
             drawn = np.minimum(needed_density(family.sizes, possible, bound)[:, 0], 0.0)
             low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             # The mean of some networks scatters too: by their noise, divided by the slope of the curve.
-            slope = abs(float(np.diff(np.log(np.interp(true + np.array([-0.1, 0.1]), actual[0], np.exp(actual[1]))))[0] / 0.2))
-            scatter = 1.645 * family.fit.spread[1] / max(slope, 0.05)
+            around = np.interp(true + np.array([-0.1, 0.1]), *actual)
+            scatter = 1.645 * family.fit.spread[1] / max(0.05, abs(float(around[1] - around[0])) / 0.2)
             sizes = family.sizes.parameters(np.array([[predicted], [true]]))[:, 0]
             off.append(abs(float(sizes[0] / sizes[1]) - 1))
             held.append(low - scatter <= true <= high + scatter)

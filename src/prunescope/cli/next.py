@@ -133,22 +133,22 @@ def show_plan(plan: Plan) -> None:
             )
         )
         return
-    click.echo(wrapped(f"{about}: a choice made now is expected to be off by {_off(plan.off)}"))
+    click.echo(wrapped(f"{about}: a choice made now is expected to be off by {off_words(plan.off)}"))
     if not plan.proposals:
         click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
         return
     click.echo(f"\n  {'ladder':34} {'rungs':>9}  {'cost':>18}  off after it")
     for each in plan.proposals[:SHOWN]:
         rungs = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
-        click.echo(f"  {_ladder(each):34} {rungs:>9}  {cost(each.cost):>18}  {_off(each.off)}")
+        click.echo(f"  {_ladder(each):34} {rungs:>9}  {cost(each.cost):>18}  {off_words(each.off)}")
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
     click.echo(
         wrapped(
             f"\n{counted(len(plan.proposals), 'ladder')}, {cost(plan.cost)}"
             + (f" of {cost(plan.whole)} for everything" if plan.unit == "seconds" else "")
-            + f": the choice is then expected to be off by {_off(plan.proposals[-1].off)}. What they show decides what "
-            "comes after: ask again"
+            + f": the choice is then expected to be off by {off_words(plan.proposals[-1].off)}. "
+            "What they show decides what comes after: ask again"
         )
     )
 
@@ -158,5 +158,6 @@ def _ladder(proposal: Proposal) -> str:
     return f"{proposal.name}{examples} #{proposal.replicate}"
 
 
-def _off(value: float) -> str:
+def off_words(value: float) -> str:
+    """Write how far off a choice is."""
     return f"{value:.0%}" if value < 1 else f"a factor of {1 + value:.2g}"

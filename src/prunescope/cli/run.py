@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from prunescope.cli.decide import decide
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
@@ -28,6 +29,19 @@ MOST_TOLD = 10  # kinds of failure
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
 @click.option("--keep-examples", is_flag=True, help="Keep loss and correctness on every training example.")
+@click.option(
+    "--until-decided",
+    type=float,
+    metavar="K",
+    help="Train only what tells the smallest network with an error of at most K, then choose it.",
+)
+@click.option(
+    "--enough",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="With --until-decided: how far off the choice may be expected to be.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 def run(
     study: str,
@@ -38,6 +52,8 @@ def run(
     fail_fast: bool,
     keep_weights: bool,
     keep_examples: bool,
+    until_decided: float | None,
+    enough: float,
     as_json: bool,
 ) -> None:
     """Train what is missing of a STUDY.
@@ -60,22 +76,25 @@ def run(
     from prunescope.run.memory import hold_memory
 
     hold_memory()
+    options: dict[str, Any] = {
+        "data": data,
+        "device": device,
+        "workers": workers,
+        "fail_fast": fail_fast,
+        "keep_weights": keep_weights,
+        "keep_examples": keep_examples,
+    }
     try:
-        with Progress(read.name) as progress:
-            report = run_study(
-                read,
-                path,
-                data=data,
-                device=device,
-                workers=workers,
-                fail_fast=fail_fast,
-                keep_weights=keep_weights,
-                keep_examples=keep_examples,
-                tell=progress.tell,
-            )
+        if until_decided is not None:
+            report = decide(read, path, until_decided, enough, as_json, **options)
+        else:
+            with Progress(read.name) as progress:
+                report = run_study(read, path, tell=progress.tell, **options)
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
+    if until_decided is not None and not report.failures and not report.elsewhere:
+        return
     if as_json:
         failures = [{"ladder": each.ladder, "rung": each.rung, "reason": each.reason} for each in report.failures]
         print_json(

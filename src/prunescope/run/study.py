@@ -120,7 +120,7 @@ def run_study(
         finally:
             crew.close()
     if report.elsewhere:
-        report.elsewhere = _left_elsewhere(study.ladders, kept, report)
+        report.elsewhere = _left_elsewhere(wanted, kept, report)
     report.seconds = time.perf_counter() - clock
     return report
 

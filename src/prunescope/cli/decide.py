@@ -1,0 +1,105 @@
+"""``prunescope run --until-decided``: train, refit, decide, until more training would not change the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.show import note, print_json, wrapped
+from prunescope.cli.spelled import spelled
+from prunescope.errors import counted
+
+if TYPE_CHECKING:
+    from prunescope.choose.planning import Plan
+    from prunescope.run import Report
+    from prunescope.spec import Ladder, Study
+
+
+def decide(study: Study, path: Path, max_error: float, enough: float, as_json: bool, **options: Any) -> Report:
+    """Train what settles the choice, print the answer, return what came of all the training.
+
+    Parameters
+    ----------
+    **options
+        Of `run_study`.
+    """
+    from prunescope.choose import smallest_network
+    from prunescope.choose.loop import train_until_decided
+    from prunescope.choose.words import answer_lines
+    from prunescope.cli.next import off_words
+    from prunescope.cli.progress import Progress
+    from prunescope.run import Report, run_study
+    from prunescope.table import Store
+
+    clock = time.perf_counter()
+    store, whole = Store(path, create=True), Report()
+
+    def train(ladders: Sequence[Ladder]) -> bool:
+        with Progress(study.name) as progress:
+            report = run_study(study, store, ladders=ladders, tell=progress.tell, **options)
+        whole.rungs += report.rungs
+        whole.ladders += report.ladders
+        whole.failures += report.failures
+        whole.elsewhere += report.elsewhere
+        return not report.failures and not report.elsewhere
+
+    def told(plan: Plan) -> None:
+        if not plan.decided and plan.ladders:
+            rungs = sum(each.top - each.after for each in plan.proposals)
+            what = f"{counted(rungs, 'network')} on {counted(len(plan.proposals), 'ladder')}"
+            click.echo(f"off by {off_words(plan.off)} now; training {what}", err=True)
+
+    plan = train_until_decided(study, store, max_error, train, enough=enough, told=told)
+    whole.seconds = time.perf_counter() - clock
+    if whole.failures or whole.elsewhere:
+        return whole
+    share = _share(study, store)
+    answers = smallest_network(store, max_error) if store.done() else None
+    if as_json:
+        print_json(
+            {
+                "store": str(path),
+                "rungs": whole.rungs,
+                "seconds": whole.seconds,
+                "share": share,
+                "decided": plan.decided,
+                "off": plan.off,
+                **(answers.to_dict() if answers else {"answers": [], "declined": [], "notes": []}),
+            }
+        )
+        return whole
+    click.echo(f"trained {counted(whole.rungs, 'network')} in {spelled(whole.seconds)}: {path}")
+    click.echo(wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, off_words(plan.off))}\n"))
+    for answer in answers.answers if answers else ():
+        click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
+    for each in answers.declined if answers else ():
+        note(each.why)
+    return whole
+
+
+def _ended(plan: Plan, off: str) -> str:
+    if plan.decided:
+        return f"the choice is expected to be off by {off}, and more training would hardly change it"
+    return f"the choice is expected to be off by {off}, and nothing left in the study would bring it much nearer"
+
+
+def _share(study: Study, store: Any) -> float:
+    """Return the share of a study's training that is done, in examples seen times prunable weights."""
+    from prunescope.choose.counts import Counts
+    from prunescope.spec.effort import epochs_of
+
+    done, asked, trained = store.done(), 0.0, 0.0
+    for ladder in study.ladders:
+        cell = ladder.cell
+        counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
+        work = counting.count(float(cell.depth), cell.width).prunable * cell.examples
+        have = done.get(ladder.identity, frozenset())
+        for rung in range(ladder.rungs):
+            own = work * epochs_of(ladder, rung)
+            asked += own
+            trained += own if rung in have else 0.0
+    return trained / asked if asked else 0.0
