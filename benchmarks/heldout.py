@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from prunescope.choose.family import Family, Grid, families
-from prunescope.choose.smallest import needed_density
 from prunescope.table import Table, read_table
 
 BOUNDS, LEVEL = 12, 0.9
@@ -64,7 +63,7 @@ def ladders_held_out(rows: Table) -> list[float]:
     actual = curves(rows.take(held), family)
     off = []
     for bound in bounds_for(family).tolist():
-        density = needed_density(family.sizes, family.likeliest, bound)[0]
+        density = family.likeliest.needed(bound)[0]
         predicted = family.sizes.parameters(density).min()
         true = [needed(actual[key], bound) for key in zip(family.depth.tolist(), family.width.tolist(), strict=True)]
         sizes = family.sizes.parameters(np.array(true))
@@ -88,12 +87,11 @@ def members_held_out(rows: Table) -> tuple[list[float], list[bool]]:
             print(f"  {key}: {trouble}")
             continue
         actual = curves(rows, whole)[key]
-        possible = family.possible()
         for bound in bounds_for(whole).tolist():
-            predicted, true = needed_density(family.sizes, family.likeliest, bound)[0, 0], needed(actual, bound)
+            predicted, true = family.likeliest.needed(bound)[0, 0], needed(actual, bound)
             if not np.isfinite(predicted) or not np.isfinite(true):
                 continue
-            drawn = np.minimum(needed_density(family.sizes, possible, bound)[:, 0], 0.0)
+            drawn = np.minimum(family.possible.needed(bound)[:, 0], 0.0)
             low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             # The mean of some networks scatters too: by their noise, divided by the slope of the curve.
             around = np.interp(true + np.array([-0.1, 0.1]), *actual)

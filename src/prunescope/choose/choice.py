@@ -20,7 +20,7 @@ from prunescope.choose.frontier import bounds_of, frontier, insight, steps
 from prunescope.choose.ideal import ideal
 from prunescope.choose.limits import Limits, allowed_by, floor_of, reach
 from prunescope.choose.results import Answer, Answers, Declined, DeclinedError
-from prunescope.choose.smallest import NOTHING, confident_density, needed_density, smallest
+from prunescope.choose.smallest import NOTHING, smallest
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent
 
@@ -38,6 +38,7 @@ def smallest_network(
     max_parameters: float | None = None,
     max_multiplications: float | None = None,
     extrapolate: bool = False,
+    law_alone: bool = False,
     **law: Any,
 ) -> Answers:
     """Find the pruned network with the fewest parameters whose error is at most `max_error`.
@@ -56,6 +57,8 @@ def smallest_network(
         A table of members instead: depth, width, and unpruned errors where they are known.
     min_density, max_parameters, max_multiplications, extrapolate
         See `Limits`.
+    law_alone
+        Leave out of account how single members depart from the law, as the first paper does.
     **law
         Settings of `laws.JointLaw`.
 
@@ -69,7 +72,7 @@ def smallest_network(
         raise InputError("the question", faults)
     grid = Grid(depths, widths, examples, members)
     limits = Limits(min_density, max_parameters, max_multiplications, extrapolate)
-    found, refused, notes = families(table, grid, law, extrapolate)
+    found, refused, notes = families(table, grid, law, extrapolate, law_alone)
     answers, declined = [], [Declined(group, why) for group, why in refused]
     for family in found:
         try:
@@ -97,10 +100,10 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     DeclinedError
         Where there is no network to choose.
     """
-    sizes, truth, scatter = family.sizes, family.likeliest, family.scatter
+    sizes, curves, possible = family.sizes, family.likeliest, family.possible
     floor = floor_of(family, limits)
     decline_above(family, bound)
-    needed = needed_density(sizes, truth, bound)[0]
+    needed = curves.needed(bound)[0]
     allowed = allowed_by(family, limits)
     decline_unreached(family, bound, needed, allowed)
     decline_beyond(family, bound, np.where(allowed, needed, np.inf), limits)
@@ -109,17 +112,16 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     best = int(smallest(parameters[None])[0])
     if limits.max_parameters is not None and parameters[best] > limits.max_parameters:
         raise DeclinedError(too_large(family, bound, parameters[best], limits, floor, allowed))
-    possible = family.possible()
-    drawn = np.where(allowed, np.maximum(needed_density(sizes, possible, bound), floor), np.inf)
+    drawn = np.where(allowed, np.maximum(possible.needed(bound), floor), np.inf)
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
-    sure = confident_density(sizes, possible, bound, scatter, confidence, np.maximum(floor, NOTHING))
+    sure = possible.confident(bound, confidence, np.maximum(floor, NOTHING))
     sure = np.where(allowed, sure, np.inf)
     surest = int(smallest(sizes.parameters(sure)[None])[0])
     wins = np.bincount(smallest(sizes.parameters(drawn)) + 1, minlength=len(family) + 1)[1:] / len(drawn)
-    pick = Picker(family, bound, confidence, possible, drawn, floor, limits)
+    pick = Picker(family, bound, confidence, drawn, floor, limits)
     others = rivals(family, density, best, wins)
     unpruned, whole = smallest_unpruned(family, bound, others)
-    curve = frontier(sizes, truth, bounds_of(truth, family.measured.error), floor)
+    curve = frontier(curves, bounds_of(curves, family.measured.error), floor)
     return Answer(
         group=dict(family.group),
         max_error=bound,
@@ -131,7 +133,7 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         rivals=others,
         ideal=ideal(family, bound, floor),
         frontier=tuple(steps(family, curve)),
-        insight=insight(family, floor, float(truth.unpruned[0, best])),
+        insight=insight(family, floor, float(family.unpruned.mean[best])),
         unit=unit(family),
         notes=tuple(_notes(family, bound, best, float(needed[best]), surest)),
     )

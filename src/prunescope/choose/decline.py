@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits, reach
 from prunescope.choose.results import DeclinedError, amount, rounded
-from prunescope.choose.smallest import NOTHING, Numbers, log_errors, smallest
+from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.laws.results import number
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
@@ -96,7 +96,7 @@ def too_large(
     fits = allowed & (density >= floor)
     if not fits.any():
         return f"no member can be pruned to {number(cap)} parameters"
-    errors = np.where(fits, log_errors(family.sizes, family.likeliest, np.where(fits, density, 0.0))[0], np.inf)
+    errors = np.where(fits, family.likeliest.log_errors(np.where(fits, density, 0.0))[0], np.inf)
     least = int(errors.argmin())
     return (
         f"an error of {bound:g} takes {amount(parameters)} parameters, more than the {amount(cap)} allowed; with "

@@ -9,7 +9,7 @@ import numpy as np
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.results import Pick, Rival, rounded
-from prunescope.choose.smallest import Numbers, Truths, keeping, log_errors, needed_density
+from prunescope.choose.smallest import Numbers
 from prunescope.laws.student import normal_reach
 
 # Steps of a ladder count as even when their ratios agree to this share.
@@ -23,7 +23,6 @@ class Picker:
     family: Family
     bound: float
     confidence: float
-    possible: Truths
     drawn: Numbers
     floor: Numbers
     limits: Limits
@@ -31,15 +30,15 @@ class Picker:
     def __call__(self, member: int, log_density: float) -> Pick:
         """Describe it."""
         family = self.family
-        sizes, count = family.sizes, family.counts[member]
+        count = family.counts[member]
         at = np.full(len(family), log_density)
-        error = float(log_errors(sizes, family.likeliest, at)[0, member])
+        error = float(family.likeliest.log_errors(at)[0, member])
         low, high = self._error_interval(member, at, error)
         tail = (1 - self.confidence) / 2
         own = np.minimum(self.drawn[:, member], 0.0)
         ends = np.quantile(own, [tail, 1 - tail])
         # The interval is of what the bound needs; about another density (a surer one) it moves along.
-        needed = max(float(needed_density(sizes, family.likeliest, self.bound)[0, member]), self.floor[member])
+        needed = max(float(family.likeliest.needed(self.bound)[0, member]), self.floor[member])
         ends = np.minimum(ends + (log_density - needed), 0.0)
         ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
         kept = [float(count.rest + count.prunable * np.exp(each)) for each in (log_density, *ends)]
@@ -58,7 +57,7 @@ class Picker:
             error=float(np.exp(error)),
             low=low,
             high=high,
-            probability=float(keeping(sizes, self.possible, at, self.bound, family.scatter)[member]),
+            probability=float(family.possible.keeping(at, self.bound)[member]),
             parameters=rounded(kept[0], count.how),
             parameters_low=rounded(kept[1], count.how),
             parameters_high=rounded(kept[2], count.how),
@@ -70,9 +69,9 @@ class Picker:
 
     def _error_interval(self, member: int, at: Numbers, error: float) -> tuple[float, float]:
         tail = (1 - self.confidence) / 2
-        drawn = log_errors(self.family.sizes, self.possible, at)[:, member]
+        drawn = self.family.possible.log_errors(at)[:, member]
         low, high = np.quantile(drawn, [tail, 1 - tail])
-        scatter = normal_reach(self.confidence) * float(self.family.scatter.at(self.family.sizes, at)[member])
+        scatter = normal_reach(self.confidence) * float(self.family.likeliest.spread(at)[member])
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)
         return float(np.exp(error - below)), float(min(1.0, np.exp(error + above)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.choose.counts import Count, Counts
+from prunescope.choose.curves import Curves, Departure
 from prunescope.choose.expected import Told, expectation_of
 from prunescope.choose.results import member_words
 from prunescope.choose.smallest import Numbers, Scatter, Sizes, Truths
@@ -24,6 +26,8 @@ from prunescope.table import Table, read_table
 
 # How far outside the depths and widths that were pruned a member may lie.
 FAR = 2.0
+# Departures from the law that are worth a look.
+LEAST_DEPARTURE = 0.005
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,10 @@ class Family:
         How far measurements reach.
     left_out
         Members that were asked for and lie too far outside what was measured.
+    cells
+        The measurements.
+    departures
+        How each measured member departs from the law; None for others, or where the law is asked for alone.
     """
 
     group: Mapping[str, Any]
@@ -82,6 +90,7 @@ class Family:
     measured: Range
     left_out: int
     cells: Measured
+    departures: tuple[Departure | None, ...]
     has_depth: bool
     has_width: bool
 
@@ -113,24 +122,28 @@ class Family:
             None
         ]
 
-    @property
-    def likeliest(self) -> Truths:
-        """The least-squares law and the likeliest unpruned errors."""
-        return Truths(self.theta, self.unpruned.mean[None])
+    @cached_property
+    def likeliest(self) -> Curves:
+        """The curves by the least-squares law and the likeliest unpruned errors."""
+        return self._curves(Truths(self.theta, self.unpruned.mean[None]))
 
-    @property
-    def scatter(self) -> Scatter:
-        """How single networks scatter about the law."""
-        return Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread))
-
-    def possible(self, seed: int = 0) -> Truths:
-        """Return truths that the data are about as happy with, as many for each law as keep draws of both apart."""
+    @cached_property
+    def possible(self) -> Curves:
+        """The curves by truths that the data are about as happy with."""
+        # Twice as many as draws of the law, so that its draws and those of unpruned errors do not go hand in hand.
         theta = np.repeat(self.fit.draws, 2, axis=0)
         if self.cells.cells == 1:
             # A lone curve tells of its plateau and its law together.
             shifts = np.repeat(self.fit.shifts, 2)[:, None]
-            return Truths(theta, self.unpruned.mean + shifts)
-        return Truths(theta, self.unpruned.draws(len(theta), seed))
+            unpruned = self.unpruned.mean + shifts
+        else:
+            unpruned = self.unpruned.draws(len(theta), seed=0)
+        chance = np.random.default_rng(1).standard_normal((len(theta), len(self)))
+        return self._curves(Truths(theta, unpruned), chance)
+
+    def _curves(self, truths: Truths, chance: Numbers | None = None) -> Curves:
+        scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread))
+        return Curves(self.sizes, truths, self.departures, scatter, chance)
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,7 @@ class Grid:
 
 
 def families(
-    table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False
+    table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False, law_alone: bool = False
 ) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
     """Fit the joint law to each family of a table and find its members.
 
@@ -152,6 +165,10 @@ def families(
     ----------
     settings
         Those of `laws.JointLaw`.
+    extrapolate
+        Whether members far outside what was measured stay.
+    law_alone
+        Whether departures of single members from the law are left out of account.
 
     Returns
     -------
@@ -175,7 +192,9 @@ def families(
     made = []
     for fit in law.fits_:
         try:
-            made.append(_family(rows, fit, by_key[tuple(fit.group.items())], grid, params["classes"], extrapolate))
+            made.append(
+                _family(rows, fit, by_key[tuple(fit.group.items())], grid, params["classes"], extrapolate, law_alone)
+            )
         except PrunescopeError as trouble:
             if len(law.fits_) == 1:
                 raise
@@ -183,7 +202,9 @@ def families(
     return tuple(made), tuple(refused), law.notes_
 
 
-def _family(rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | None, extrapolate: bool) -> Family:
+def _family(
+    rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
+) -> Family:
     own = _rows_of(rows, fit.group)
     counting = Counts.of(own)
     examples = _examples(own, cells, grid)
@@ -213,6 +234,7 @@ def _family(rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | N
     )  # fmt: skip
     counts = tuple(counting.count(*each) for each in zip(depth.tolist(), width.tolist(), strict=True))
     noise = _noise(fit, cells)[first]
+    found = _departures(fit, cells)
     expectation = expectation_of(own, counting, at, classes)
     told = Told.by(expectation, at, np.log(cells.unpruned[first]), noise)
     unpruned = _with_given(told.of(depth, width, there.examples), given)
@@ -229,9 +251,31 @@ def _family(rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | N
         ranges,
         left_out,
         cells,
+        tuple(None if law_alone else found.get(key) for key in _keys(there)),
         "depth" in rows,
         "width" in rows,
     )
+
+
+def _departures(fit: Fit, cells: Measured) -> dict[tuple[float, float, float], Departure]:
+    """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
+    names = ("depth", "width", "examples")
+    theta = to_coordinates(JOINT.parameters, np.array([fit.parameters[name] for name in JOINT.parameters]))[None]
+    off = cells.points.error - JOINT.form.evaluate(theta, cells.points)[0][0]
+    # Without replicates nobody knows what is noise and what is departure: half and half.
+    single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
+    noise = single / np.sqrt(cells.repeats)
+    height = float(np.sqrt(max(0.0, float(np.mean(off**2) - np.mean(noise**2)))))
+    if height < LEAST_DEPARTURE:
+        return {}
+    found = {}
+    for cell in range(cells.cells):
+        own = cells.cell == cell
+        if own.sum() > 1:
+            key = tuple(float(getattr(cells, name)[own][0]) for name in names)
+            points = cells.points.density[own], cells.points.error[own], np.maximum(noise[own], 1e-4)
+            found[key[0], key[1], key[2]] = Departure(*points, height, single)
+    return found
 
 
 def _rows_of(rows: Table, group: Mapping[str, Any]) -> Table:

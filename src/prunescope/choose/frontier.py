@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.choose.curves import Curves
 from prunescope.choose.family import Family
 from prunescope.choose.results import Insight, Step, rounded
-from prunescope.choose.smallest import Numbers, Sizes, Truths, needed_density, smallest
+from prunescope.choose.smallest import Numbers, smallest
 
 # How near a member's unpruned error counts as matching it.
 MATCHED = 0.01
@@ -40,19 +41,19 @@ class Frontier:
     each: Numbers
 
 
-def frontier(sizes: Sizes, truth: Truths, bounds: Numbers, lowest: Numbers) -> Frontier:
-    """Return the frontier by one truth at some bounds; no density below a member's `lowest` is taken."""
-    density = np.stack([needed_density(sizes, truth, bound)[0] for bound in bounds.tolist()])
+def frontier(curves: Curves, bounds: Numbers, lowest: Numbers) -> Frontier:
+    """Return the frontier by the first truth at some bounds; no density below a member's `lowest` is taken."""
+    density = np.stack([curves.needed(bound)[0] for bound in bounds.tolist()])
     density = np.maximum(density, lowest)
-    each = sizes.parameters(density)
+    each = curves.sizes.parameters(density)
     best = smallest(each)
     rows = np.arange(len(bounds))
     return Frontier(bounds, best, density[rows, best], each[rows, best], each)
 
 
-def bounds_of(truth: Truths, highest: float, count: int = 40) -> Numbers:
+def bounds_of(curves: Curves, highest: float, count: int = 40) -> Numbers:
     """Return errors from just above the best member's unpruned error up to the highest one asked for."""
-    low = float(np.exp(truth.unpruned.min())) * (1 + MATCHED)
+    low = float(np.exp(curves.truths.unpruned.min())) * (1 + MATCHED)
     return np.geomspace(low, max(low * 1.001, highest), count)
 
 
@@ -90,7 +91,7 @@ def insight(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
         return None
     member = int(above.argmin())
     error = float(np.exp(mean[member]) * (1 + MATCHED))
-    curve = frontier(family.sizes, family.likeliest, np.array([error]), floor)
+    curve = frontier(family.likeliest, np.array([error]), floor)
     own = float(curve.each[0, member])
     there = steps(family, curve)
     if not there or not np.isfinite(own):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.normal import below
 from prunescope.laws import size_for_error
 from prunescope.laws.assemble import region_of
 from prunescope.laws.batch import Points
@@ -21,8 +20,6 @@ from prunescope.laws.kinds import JOINT
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
 
-# Halvings of an interval of log densities: to 1e-11 of the widest.
-HALVINGS = 40
 # The lowest density that is looked at, as a logarithm.
 NOTHING = -30.0
 
@@ -120,29 +117,6 @@ def log_errors(sizes: Sizes, truths: Truths, log_density: Numbers) -> Numbers:
     density = np.broadcast_to(log_density, truths.unpruned.shape)
     points = Points(np.zeros(len(sizes)), truths.unpruned, density, np.log(sizes.depth), np.log(sizes.width))
     return JOINT.form.evaluate(truths.theta, points)[0]
-
-
-def keeping(sizes: Sizes, truths: Truths, log_density: Numbers, bound: float, scatter: Scatter) -> Numbers:
-    """Return the probability that one newly trained network keeps the bound, for each member at its density."""
-    over = np.log(bound) - log_errors(sizes, truths, log_density)
-    return np.asarray(below(over / np.maximum(scatter.at(sizes, log_density), 1e-9)).mean(axis=0))
-
-
-def confident_density(
-    sizes: Sizes, truths: Truths, bound: float, scatter: Scatter, confidence: float, lowest: Numbers | float = NOTHING
-) -> Numbers:
-    """Return the logarithm of the lowest density, not below `lowest`, that keeps the bound as surely as is asked.
-
-    One value for each member; infinity where even the unpruned network does not.
-    """
-    low, high = np.broadcast_to(np.asarray(lowest, np.float64), len(sizes)).copy(), np.zeros(len(sizes))
-    never = keeping(sizes, truths, high, bound, scatter) < confidence
-    at_once = keeping(sizes, truths, low, bound, scatter) >= confidence
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        sure = keeping(sizes, truths, middle, bound, scatter) >= confidence
-        low, high = np.where(sure, low, middle), np.where(sure, middle, high)
-    return np.where(never, np.inf, np.where(at_once, lowest, high))
 
 
 def smallest(parameters: Numbers) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from prunescope.choose.results import Answer, Pick, amount
 from prunescope.errors import named, printable
 
 SHOWN = 12
+SAVED = 1.05  # times smaller from which on the ideal is told
 SPOKEN = ("family", "dataset")
 MARKS = {"pruned": "", "dense": " +", "predicted": " *"}
 LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never trained: unpruned error predicted"}
@@ -19,7 +20,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     if family := family_words(answer):
         yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
-    yield f"  by the law       {_pick(answer, choice)}"
+    yield f"  at even odds     {_pick(answer, choice)}"
     if robust is None:
         yield f"  at {answer.confidence:.0%}           no network keeps the bound that surely, not even unpruned"
     else:
@@ -27,7 +28,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     yield ""
     rung = "" if choice.rung is None else f" (rung {choice.rung}, density {choice.rung_density:.4g})"
     yield (
-        f"  By the law: density {choice.density:.4g}{rung}, where the data allow {choice.density_low:.4g} to "
+        f"  At even odds: density {choice.density:.4g}{rung}, where the data allow {choice.density_low:.4g} to "
         f"{choice.density_high:.4g}."
     )
     yield f"  {_how_known(choice)}"
@@ -39,9 +40,9 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         best = "the same one" if same else answer.unpruned.name
         yield f"  {answer.times_smaller:.3g} times smaller than the smallest unpruned network that will do ({best})."
     yield f"  It has {whole}; its unpruned error is {choice.unpruned_error:.4g}."
-    if answer.ideal is not None and not answer.ideal.at_edge:
-        ideal = answer.ideal
-        saved = choice.parameters / ideal.parameters
+    ideal = answer.ideal
+    saved = 1.0 if ideal is None or ideal.at_edge else choice.parameters / ideal.parameters
+    if ideal is not None and saved > SAVED:
         yield (
             f"  Between the members, the best would be depth {ideal.depth:.3g}, width {ideal.width:.3g}: "
             f"{saved:.3g} times smaller."

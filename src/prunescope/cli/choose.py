@@ -57,6 +57,7 @@ GRID = options(
     "--max-flops", type=float, metavar="N", help="The most multiplications of the unpruned member's forward pass."
 )
 @click.option("--extrapolate", is_flag=True, help="Go far beyond what was measured, too.")
+@click.option("--law-alone", is_flag=True, help="Go by the law alone, not by how single members depart from it.")
 @click.option("--frontier", is_flag=True, help="Print the smallest network for each error, too.")
 @CHOICE
 @SEED
