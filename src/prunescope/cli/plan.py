@@ -189,11 +189,11 @@ def _print_estimate(found: dict[str, Any]) -> None:
         tell("takes", "not known before it is run: these networks are not counted without making them")
         return
     how = "as measured here" if found["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
-    weights = spelled_bytes(found["disk_with_weights"])
+    disk, weights = spelled_bytes(found["disk"]), spelled_bytes(found["disk_with_weights"])
     tell(
         "takes",
         f"about {spelled(found['seconds'])} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of "
-        f"memory, {spelled_bytes(found['disk'])} on disk, {weights} with --keep-weights",
+        f"memory, {disk} on disk, {weights} with --keep-weights",
     )
 
 

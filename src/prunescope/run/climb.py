@@ -23,6 +23,7 @@ from prunescope.run.rows import Circumstances, row
 from prunescope.spec import Ladder
 from prunescope.spec.checks import held_out
 from prunescope.spec.effort import epochs_of
+from prunescope.spec.parts import Keep, keeps
 from prunescope.table import Store
 from prunescope.train import Bench, Climb, Inheritance, Member, Outcome, Span, Trained, chance_of, train_rung
 from prunescope.train.ladder import Beginning, check_begin, check_end
@@ -37,8 +38,8 @@ class Setting:
 
     Attributes
     ----------
-    keep_weights
-        Keep the surviving weights of every rung in the store.
+    keep
+        Rungs whose surviving weights the store keeps.
     keep_examples
         Keep loss and correctness for every training example of every rung.
     """
@@ -46,7 +47,7 @@ class Setting:
     study: str
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
-    keep_weights: bool = False
+    keep: Keep = "none"
     keep_examples: bool = False
 
 
@@ -207,7 +208,7 @@ def _next_rung(
         rows.append(row(own, rung, bench.network, masks, outcome, climber.member.share.noisy, where))
         if rung not in climber.have:
             climber.rows.append(rows[-1])
-            climber.arrays |= rung_arrays(rung, masks, after, setting.keep_weights)
+            climber.arrays |= rung_arrays(rung, masks, after, keeps(setting.keep, rung))
             if setting.keep_examples:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance

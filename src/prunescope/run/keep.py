@@ -5,7 +5,8 @@
                                    next              the same for the rung above
                                    last/*            tensors after the last epoch, where the treatment goes on from them
                                    origin/*, dense/* in the first file only: what later rungs go back to
-                                   kept/<rung>/*     with `keep_weights`: surviving weights, all that is never pruned
+                                   kept/<rung>/*     of rungs that are to be kept: surviving weights, all that is
+                                                     never pruned
     examples/<ladder>/<rung>       index, label, noisy, loss, right   with `keep_examples`: every training example
 
 A file that is safe on the disk costs milliseconds, as much as many a small network: so short rungs share one. Weights
@@ -92,7 +93,7 @@ def read_weights(store: Store, ladder: Ladder, rung: int, network: Network) -> d
     start = f"kept/{rung}/"
     kept = {name.removeprefix(start): each for name, each in arrays.items() if name.startswith(start)}
     if not kept:
-        must = "must have been kept: run the study with --keep-weights"
+        must = "must have been kept: name the rung under `keep` in the study, or run it with --keep-weights"
         raise InputError(str(store.path), [Fault(f"weights of ladder {ladder.identity}, rung {rung}", must, "none")])
     masks = unpacked(network.outline.prunable(ladder.recipe.prunable), arrays[f"mask/{rung}"]).by_name()
     for name in masks:

@@ -76,8 +76,10 @@ def run_study(
         Processes; None: as many as train fastest. 1 trains in this process.
     fail_fast
         End the run when a ladder fails, rather than go on with the others.
-    keep_weights, keep_examples
-        Keep the surviving weights, or the outcome on each training example, of every rung.
+    keep_weights
+        Keep the surviving weights of every rung, whatever the study says under ``keep``.
+    keep_examples
+        Keep the outcome on each training example of every rung.
     tell
         Called with what happens (`run.events`).
     """
@@ -85,7 +87,8 @@ def run_study(
     if workers is not None and workers < 1:
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     folder = None if data is None else Path(data)
-    setting = Setting(study.name, device_named(device), keep_weights=keep_weights, keep_examples=keep_examples)
+    keep = "all" if keep_weights else study.keep
+    setting = Setting(study.name, device_named(device), keep=keep, keep_examples=keep_examples)
     datasets = _datasets(study.ladders, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
     kept.begin(study)
