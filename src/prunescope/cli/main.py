@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from prunescope.cli.export import export
 from prunescope.cli.laws import fit, predict
 from prunescope.cli.plan import plan
 from prunescope.cli.run import need_torch, run
@@ -100,5 +101,5 @@ def demo(out: Path) -> None:
         walk(out, click.echo, progress.tell)
 
 
-for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, demo):
+for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, export, demo):
     cli.add_command(command)

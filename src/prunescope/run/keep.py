@@ -73,6 +73,21 @@ def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Inhe
     return Inheritance.from_arrays(arrays, network, ladder.recipe.prunable)
 
 
+def started(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance:
+    """Return what a finished rung began from, where it took nothing from the one below but its mask."""
+    first = {name: each for name, each in _file_of(store, ladder, 0).items() if name.startswith(_FIRST_ONLY)}
+    mask = read_masks(store, ladder, rung, network)
+    return Inheritance.from_arrays({"next": mask.packed(), **first}, network, ladder.recipe.prunable)
+
+
+def has_weights(store: Store, ladder: Ladder, rung: int) -> bool:
+    """Whether the weights of a rung were kept."""
+    try:
+        return any(name.startswith(f"kept/{rung}/") for name in _file_of(store, ladder, rung))
+    except InputError:  # there is no file
+        return False
+
+
 def _file_of(store: Store, ladder: Ladder, rung: int) -> dict[str, np.ndarray]:
     """Return the arrays of the file that holds a rung: its own, or that of the next rung above which has one."""
     for above in range(rung, ladder.rungs):
