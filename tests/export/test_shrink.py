@@ -99,7 +99,7 @@ def test_the_smallest_network_is_found_by_hand() -> None:
     }
     places = next(each for name, each in found.tensors.items() if name.endswith(".places"))
     assert places.tolist() == [7, 100]
-    assert (found.multiplications, found.units) == (4 + 2 + 5, 3)
+    assert (found.multiplications, found.units, found.unread) == (4 + 2 + 5, 3, 126)
     assert found.tensors["output.bias"][1] == pytest.approx(tensors["output.bias"][1] + 1.0)
 
 

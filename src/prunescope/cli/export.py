@@ -114,7 +114,7 @@ def _print(found: Exported) -> None:
     click.echo()
     for sentence in sentences:
         click.echo(printable(sentence))
-    click.echo("timed in turns on one thread: median, least and most")
+    click.echo("timed in turns, in processor time of one thread: median, least and most")
     path = next((path for path in found.files if path.suffix == ".safetensors"), None)
     if path is not None:
         click.echo(f'from Python: prunescope.load_network("{path}")')

@@ -94,9 +94,9 @@ def export_network(
     targets = _targets(Path(target), form, onnx, own=":" in cell.family)
     dataset = load(cell.dataset, None if data is None else Path(data))
     net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
-    source = _source(kept, picked, net, dataset, device, before or _ignore, tell or _ignore)
-    with ExitStack() as drafts:
+    with ExitStack() as drafts:  # made first: a place that cannot be written to is told before anything is trained
         paths = {name: drafts.enter_context(replacing(path)) for name, path in targets.items()}
+        source = _source(kept, picked, net, dataset, device, before or _ignore, tell or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
             return _Export(picked, net, dataset, source, batch).result(paths, targets)
 
@@ -212,12 +212,13 @@ class _Export:
         """Write every draft, read it back, hold it against the original, time it beside the unpruned network."""
         small, exactness, modules = None, 0.0, self._compared()
         steps = traced(self._network, self._tensors).steps if isinstance(self._network, Designed) else ()
-        units = units_left = 0
+        units = units_left = unread = 0
         if {"dense", "onnx"} & set(drafts):
             whole = folded(traced(self._network, self._source.tensors))
             small = shrunk(whole)
             exactness = algebra(self._network, self._source.tensors, small, self._dataset)
-            units, units_left, small = whole.units, small.units, small.cast(np.float32)
+            units, units_left, unread = whole.units, small.units, small.unread
+            small = small.cast(np.float32)
         written: list[Form] = []
         for name, path in drafts.items():
             card = self._card(name)
@@ -229,8 +230,7 @@ class _Export:
                 write_onnx(path, small, card)
             written.append(self._proved(name, path, small, modules))
         pictures = torch.from_numpy(np.array(self._dataset.test_images[: self._batch]))
-        with threads(1):
-            timings = timed({name: module for name, (module, _, _) in modules.items()}, pictures)
+        timings = timed({name: module for name, (module, _, _) in modules.items()}, pictures)
         compared = [
             Form(name, None, size, count, timings[name])
             for name, (_, size, count) in modules.items()
@@ -244,6 +244,7 @@ class _Export:
             (*compared, *forms),
             units,
             units_left,
+            unread,
             exactness,
             self._batch,
         )

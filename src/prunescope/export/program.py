@@ -103,6 +103,12 @@ class Program:
         turned = {name: each.astype(dtype) if each.dtype.kind == "f" else each for name, each in self.tensors.items()}
         return Program(self.shape, self.steps, turned)
 
+    @property
+    def unread(self) -> int:
+        """How many values of a picture no layer reads: those that the first choice of features leaves out."""
+        taken = next((step for step in self.steps if step.kind == "take"), None)
+        return 0 if taken is None else prod(self.shape) - len(self.tensors[f"{taken.name}.places"])
+
 
 def shape_of(step: Step, shapes: Sequence[Shape], tensors: Arrays) -> Shape:
     """Return the shape of a step's result; refuse a step that its inputs or tensors do not allow."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
-from prunescope.errors import counted
 from prunescope.export.checkpoint import Card
 from prunescope.export.speed import Timing
 
@@ -69,6 +69,8 @@ class Exported:
         Those that it is compared with, then those that were written.
     units, units_left
         Between the layers, before and after cut-off ones were removed; both 0 where there is no dense form.
+    unread
+        Values of a picture that the dense form does not read any more.
     exactness
         The largest difference of a logit in double precision that removing them made.
     batch
@@ -81,6 +83,7 @@ class Exported:
     forms: tuple[Form, ...]
     units: int
     units_left: int
+    unread: int
     exactness: float
     batch: int
 
@@ -103,7 +106,7 @@ class Exported:
         for form in self.forms:
             if form.name == "sparse":
                 told.append(
-                    f"The sparse file has {form.bytes / whole.bytes:.2g} of the unpruned one's bytes. Its network is "
+                    f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. Its network is "
                     "as large as before when it runs, and as slow: single weights that are missing save no time."
                 )
             if form.name == "dense" and form.timing is not None:
@@ -122,17 +125,21 @@ class Exported:
         return f"{start}; the store says {self.stored_error:.4g}. The numbers here are those of the exported network"
 
     def _gain(self, form: Form, whole: Form, timing: Timing) -> str:
-        gone = self.units - self.units_left
-        rest = ""
-        folded = next((each for each in self.forms if each.name == "folded"), None)
-        if folded is not None and folded.timing is not None:
-            rest = f" (folding normalisations alone: {folded.timing.share:.2f})"
-        units = f"{counted(gone, 'unit')} of {self.units:,} fell away" if gone else "no unit fell away"
+        gone = [f"{self.units - self.units_left:,} of {self.units:,} units"] if self.units > self.units_left else []
+        if self.unread:
+            gone.append(f"{self.unread:,} of {prod(self.card.shape):,} input values")
+        folding = next((each.timing for each in self.forms if each.name == "folded"), None)
+        rest = f"; folding normalisations alone: {_share(folding.share)}" if folding is not None else ""
+        size, count = _share(form.bytes / whole.bytes), _share(form.multiply_adds / whole.multiply_adds)
         return (
-            f"The dense file has {form.bytes / whole.bytes:.2g} of the bytes: {units}. It takes {timing.share:.2f} of "
-            f"the unpruned network's time ({timing.share_least:.2f} to {timing.share_most:.2f}){rest}, with "
-            f"{form.multiply_adds / whole.multiply_adds:.2g} of its multiply-adds."
+            f"In the dense file {' and '.join(gone) or 'no unit'} fell away. It has {size} of the unpruned network's "
+            f"bytes, {count} of its multiply-adds and takes {_share(timing.share)} of its time "
+            f"({_share(timing.share_least)} to {_share(timing.share_most)}{rest})."
         )
+
+
+def _share(part: float) -> str:
+    return f"{100 * part:.3g}%"
 
 
 def _proof(form: Form) -> str:

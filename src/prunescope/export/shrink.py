@@ -114,7 +114,6 @@ class _Shrinking:
                 rows, below = keep[self._group[place]], keep[self._group[step.inputs[0]]]
                 if step.kind in _WEIGHTED:
                     layer, constant = self._layers[place], self._constants[step.inputs[0]]
-                    rows = rows & np.isnan(self._constants[place])
                     wanted = (layer.alive[rows] & ~layer.foldable(constant)).any(0) & ~below
                 elif step.kind == "flatten" and rows.any():
                     wanted = ~below

@@ -1,4 +1,8 @@
-"""How long networks take for one batch on this machine, taken in turns so that all meet the same noise."""
+"""How long networks take for one batch on this machine, on one thread and in turns.
+
+The clock is that of the thread: what other processes of the machine take meanwhile does not count. Where it has nothing
+else to do that is the time that passes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from prunescope.run.tune import threads
+
 ROUNDS, FEWEST = 41, 5  # turns
 LONGEST = 10.0  # seconds of measuring, where the fewest turns allow it
 WARM_UP = 3
@@ -17,7 +23,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds for one batch: median, least and most; and how often it was measured.
+    """Seconds of one thread for one batch: median, least and most; and how often it was measured.
 
     Attributes
     ----------
@@ -37,7 +43,7 @@ class Timing:
 def timed(networks: Mapping[str, nn.Module], pictures: Tensor) -> dict[str, Timing]:
     """Time networks on one batch, one after another, again and again."""
     times: dict[str, list[float]] = {name: [] for name in networks}
-    with torch.inference_mode():
+    with torch.inference_mode(), threads(1):
         for network in networks.values():
             for _ in range(WARM_UP):
                 network(pictures)
@@ -46,13 +52,13 @@ def timed(networks: Mapping[str, nn.Module], pictures: Tensor) -> dict[str, Timi
             if turn >= FEWEST and time.perf_counter() - begun > LONGEST:
                 break
             for name, network in networks.items():
-                clock = time.perf_counter()
+                clock = time.thread_time()
                 network(pictures)
-                times[name].append(time.perf_counter() - clock)
+                times[name].append(time.thread_time() - clock)
     first = next(iter(times.values()))
     found = {}
     for name, own in times.items():
-        shares = [each / base for each, base in zip(own, first, strict=True)]
+        shares = [each / max(base, 1e-9) for each, base in zip(own, first, strict=True)]
         found[name] = Timing(
             statistics.median(own), min(own), max(own), statistics.median(shares), min(shares), max(shares), len(own)
         )
