@@ -30,7 +30,7 @@ def test_a_network_is_taken_away_and_told_plainly(folder: Path) -> None:
     assert lines[0].startswith("lenet l=3 w=0.08 on 400 of digits, imp, replicate 0, rung 2: density 0.64, ")
     assert [line.split("  ")[1] for line in lines[3:6]] == ["unpruned", "sparse", "dense, cut-off units removed"]
     assert "net.dense.safetensors: every prediction the same on 500 test examples" in done.stdout
-    assert 'from Python: prunescope.load_network("net.sparse.safetensors")' in done.stdout
+    assert 'from Python: prunescope.load_network("net.dense.safetensors")' in done.stdout
     assert done.stderr == ""
     assert (folder / "net.sparse.safetensors").exists()
 

@@ -115,7 +115,7 @@ def _print(found: Exported) -> None:
     for sentence in sentences:
         click.echo(printable(sentence))
     click.echo("timed in turns, in processor time of one thread: median, least and most")
-    path = next((path for path in found.files if path.suffix == ".safetensors"), None)
+    path = next((path for path in reversed(found.files) if path.suffix == ".safetensors"), None)
     if path is not None:
         click.echo(f'from Python: prunescope.load_network("{path}")')
 

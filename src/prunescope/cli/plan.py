@@ -168,6 +168,9 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         "training",
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
+    if study.keep != "none":
+        rungs = "every rung" if study.keep == "all" else f"rungs {listed(study.keep, 40)}"
+        tell("keeps", f"the weights of {rungs}")
     _print_estimate(content["estimate"])
     if store is None:
         tell("store", f"none yet ({path})")

@@ -1,8 +1,8 @@
 """Networks as files: safetensors, with everything that is needed to compute them in its metadata as JSON.
 
-A sparse file holds for each pruned tensor ``mask/<name>``, a bit for each weight, and ``kept/<name>``, the weights that
-survive; all else as it is. A dense file holds tensors as they are. A hash over the lot is in the metadata, so a
-flipped bit is an error and not a wrong answer. No pickle, and nothing in a file is ever run.
+A sparse file holds for each tensor that has lost weights ``mask/<name>``, a bit for each weight, and ``kept/<name>``,
+the weights that survive; all else as it is. A dense file holds tensors as they are. A hash over the lot is in the
+metadata, so a flipped bit is an error and not a wrong answer. No pickle, and nothing in a file is ever run.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ class Saved:
 
 
 def write(path: Path, card: Card, steps: tuple[Step, ...], tensors: Arrays, masks: Mapping[str, np.ndarray]) -> None:
-    """Write a network; tensors that have a mask as bits and surviving weights."""
+    """Write a network; tensors that have a mask as bits and surviving weights, where not all survive."""
     from safetensors.numpy import save
 
+    masks = {name: mask for name, mask in masks.items() if not mask.all()}
     stored: dict[str, np.ndarray] = {}
     for name, values in tensors.items():
         if name in masks:

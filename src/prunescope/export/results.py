@@ -106,8 +106,8 @@ class Exported:
         for form in self.forms:
             if form.name == "sparse":
                 told.append(
-                    f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. Its network is "
-                    "as large as before when it runs, and as slow: single weights that are missing save no time."
+                    f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. Its network "
+                    "is as large as before when it runs, and as slow: single weights that are missing save no time."
                 )
             if form.name == "dense" and form.timing is not None:
                 told.append(self._gain(form, whole, form.timing))
