@@ -165,6 +165,28 @@ def test_a_file_that_contradicts_itself_is_refused(
         load_network(sparse)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("forward", np.float32), ("input", np.float32), ("", np.float32), ("a", np.int32), ("a", bool)]
+)
+def test_a_program_that_makes_no_module_is_refused(tmp_path: Path, name: str, dtype: type) -> None:
+    tensors: Arrays = {f"{name}.weight": np.ones((5, 128), dtype), f"{name}.bias": np.ones(5, dtype)}
+    write(tmp_path / "net.safetensors", CARD, (Step("flatten", (0,)), Step("linear", (1,), name)), tensors, {})
+    with pytest.raises(DamageError, match="its tensors make no network"):
+        load_network(tmp_path / "net.safetensors")
+    huge = (Step("constant", (0,), "c", size=(10**6, 10**6)), Step("mean_pool", (1,)))
+    write(tmp_path / "net.safetensors", CARD, huge, {"c.value": np.ones(5, np.float32)}, {})
+    with pytest.raises(DamageError, match="cannot be computed"):
+        load_network(tmp_path / "net.safetensors")
+
+
+def test_a_layer_that_lost_nothing_is_stored_without_a_mask(tmp_path: Path) -> None:
+    tensors = {"a.weight": np.ones((5, 128), np.float32), "a.bias": np.ones(5, np.float32)}
+    steps = (Step("flatten", (0,)), Step("linear", (1,), "a"))
+    write(tmp_path / "net.safetensors", CARD, steps, tensors, {"a.weight": np.ones((5, 128), bool)})
+    assert set(load((tmp_path / "net.safetensors").read_bytes())) == {"a.weight", "a.bias"}
+    load_network(tmp_path / "net.safetensors")
+
+
 def test_other_files_are_refused_in_words(tmp_path: Path) -> None:
     plain = tmp_path / "plain.safetensors"
     plain.write_bytes(save({"a": np.zeros(3, np.float32)}))

@@ -39,7 +39,7 @@ class Card:
     density, kept, prunable
         Surviving weights: their share, their number, and of how many.
     test_error
-        Of this very network on the dataset's test set.
+        On the dataset's test set, in float32.
     retrained
         Whether it was trained for the export, since its weights had not been kept.
     version

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunescope.errors import DamageError, Fault, InputError, listed
+from prunescope.errors import DamageError, Fault, InputError, clipped, listed
 from prunescope.export.checkpoint import Card, Saved, read
 from prunescope.export.module import Plain, Scaled
 from prunescope.export.program import Arrays, Program
@@ -79,7 +80,14 @@ def plain_module(program: Program, card: Card, source: str) -> Plain:
     """Return the module of a program, after a check that it fits together."""
     if not program.steps or program.shapes[-1] != (card.classes,):
         raise DamageError(f"{source} is damaged: its steps do not lead to {card.classes} logits")
-    return Plain(program, *scaling(card.mean, card.std))
+    for name, values in program.tensors.items():
+        wanted = np.int64 if name.endswith(".places") else np.float32
+        if values.dtype != wanted:
+            raise DamageError(f"{source} is damaged: its tensors make no network: {name} is of {values.dtype}")
+    try:
+        return Plain(program, *scaling(card.mean, card.std))
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as trouble:
+        raise DamageError(f"{source} is damaged: its tensors make no network: {clipped(str(trouble))}") from None
 
 
 def own_module(card: Card, make: Callable[..., object], tensors: Arrays, source: str) -> Own:

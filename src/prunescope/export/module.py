@@ -122,9 +122,7 @@ def _part(step: Step, tensors: Arrays) -> nn.Module | None:
     match step.kind:
         case "conv":
             out, channels, kernel, _ = own["weight"].shape
-            conv = nn.Conv2d(
-                channels, out, kernel, step.stride, kernel // 2, bias="bias" in own, device="meta", dtype=torch.float32
-            )
+            conv = nn.Conv2d(channels, out, kernel, step.stride, kernel // 2, bias="bias" in own, device="meta")
             return _filled(conv, own)
         case "linear":
             out, features = own["weight"].shape
@@ -151,11 +149,13 @@ def _filled(module: nn.Module, own: dict[str, Tensor]) -> nn.Module:
 
 
 def _place(root: nn.Module, name: str, part: nn.Module) -> None:
-    """Put a module under a name with dots, as ``segment0.block1.conv1``."""
+    """Put a module under a name with dots, as ``segment0.block1.conv1``; names that are taken are refused."""
     *above, last = name.split(".")
     home = root
     for each in above:
         if each not in home._modules:
             home.add_module(each, nn.Module())
         home = home.get_submodule(each)
+    if hasattr(home, last):
+        raise ValueError(f"{name} is the name of something else")
     home.add_module(last, part)

@@ -149,7 +149,8 @@ def shape_of(step: Step, shapes: Sequence[Shape], tensors: Arrays) -> Shape:
             fits = bool(fits and places.min() >= 0 and places.max() < first[0])
             shape = places.shape
         case "constant":
-            fits = own[0].ndim == 1 and len(step.size) in (0, 2) and all(each > 0 for each in step.size)
+            largest = max(shapes[0])
+            fits = own[0].ndim == 1 and len(step.size) in (0, 2) and all(0 < each <= largest for each in step.size)
             shape = (*own[0].shape, *step.size)
         case _:  # relu
             fits = True
