@@ -56,6 +56,7 @@ def test_help_names_every_command() -> None:
         "predict",
         "compare",
         "sensitivity",
+        "export",
         "demo",
     ):
         assert f"\n  {command} " in shown
@@ -133,6 +134,14 @@ def test_plan_says_what_differs_from_a_store_begun_with_another_version(tmp_path
     content = json.loads(run("plan", changed, "--json", cwd=tmp_path).stdout)
     assert content["store"]["rungs_done"] == 5
     assert len(content["store"]["differences"][0]) == 2
+
+
+def test_plan_says_whose_weights_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    for keep, words in (("[0, 5]", "rungs 0, 5"), ('"all"', "every rung")):
+        path.write_text(f"keep = {keep}\n{preset_text('digits')}")
+        assert f"keeps       the weights of {words}\n" in run("plan", path).stdout
+    assert "keeps" not in run("plan", "digits").stdout
 
 
 def test_plan_tells_the_faults_of_a_study(tmp_path: Path) -> None:

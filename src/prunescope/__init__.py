@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from prunescope.errors import Fault as Fault
     from prunescope.errors import InputError as InputError
     from prunescope.errors import PrunescopeError as PrunescopeError
+    from prunescope.export import export_network as export_network
+    from prunescope.export import load_network as load_network
     from prunescope.laws import DenseLaw as DenseLaw
     from prunescope.laws import JointLaw as JointLaw
     from prunescope.laws import SingleLaw as SingleLaw
@@ -34,6 +36,8 @@ _HOMES = {
     "Fault": "prunescope.errors",
     "InputError": "prunescope.errors",
     "PrunescopeError": "prunescope.errors",
+    "export_network": "prunescope.export",
+    "load_network": "prunescope.export",
     "DenseLaw": "prunescope.laws",
     "JointLaw": "prunescope.laws",
     "SingleLaw": "prunescope.laws",

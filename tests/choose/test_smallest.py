@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from prunescope.choose.smallest import (
-    Scatter,
-    Sizes,
-    Truths,
-    confident_density,
-    keeping,
-    log_errors,
-    needed_density,
-    smallest,
-)
+from prunescope.choose.smallest import Sizes, Truths, log_errors, needed_density, smallest
 
 STEPS = 801
 LOWEST = np.log(1e-5)
@@ -107,31 +98,3 @@ def test_bounds_that_nothing_or_everything_keeps() -> None:
     assert (needed_density(sizes, truth, lowest * 0.99) == np.inf).all()
     assert (needed_density(sizes, truth, plateau * 1.01) == -np.inf).all()
     assert smallest(np.full((2, 3), np.inf)).tolist() == [-1, -1]
-
-
-def test_the_confident_density_is_where_the_probability_crosses_the_confidence() -> None:
-    for seed in range(30):
-        sizes, truth, bound = drawn_family(seed)
-        random = np.random.default_rng(seed)
-        possible = Truths(
-            truth.theta + 0.05 * random.standard_normal((200, 5)) * [1, 1, 1, 0.2, 0.2],
-            truth.unpruned + 0.03 * random.standard_normal((200, len(sizes))),
-        )
-        scatter = Scatter(truth.theta, truth.unpruned[0], np.full(3, 0.04))
-        density = confident_density(sizes, possible, bound, scatter, 0.9)
-        there = np.isfinite(density) & (density > -29)
-        odds = keeping(sizes, possible, np.where(there, density, 0.0), bound, scatter)
-        assert odds[there] == pytest.approx(0.9, abs=1e-3)
-        whole = keeping(sizes, possible, np.zeros(len(sizes)), bound, scatter)
-        assert (whole[density == np.inf] < 0.9).all()
-
-
-def test_odds_are_those_of_the_normal_distribution_by_hand() -> None:
-    sizes = Sizes(np.ones(1), np.ones(1), np.array([100.0]), np.zeros(1))
-    theta = np.array([[np.log(0.8), np.log(1.5), np.log(0.02), 0.0, 0.0]])
-    truth = Truths(theta, np.log([[0.1]]))
-    at = np.log(np.array([0.05]))
-    error = float(log_errors(sizes, truth, at)[0, 0])
-    scatter = Scatter(theta, truth.unpruned[0], np.full(3, 0.1))
-    assert keeping(sizes, truth, at, float(np.exp(error)), scatter)[0] == pytest.approx(0.5, abs=1e-6)
-    assert keeping(sizes, truth, at, float(np.exp(error + 0.1)), scatter)[0] == pytest.approx(0.8413447, abs=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from prunescope.run import run_study
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, bench_for
 from prunescope.run.cohorts import by_key, split
+from prunescope.run.estimate import estimate
 from prunescope.run.events import Event, Failed, Rung, Tell, Unmeasured
 from prunescope.run.keep import read_masks, read_weights
 from prunescope.run.remembered import Choice, Remembered
@@ -203,6 +205,27 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
             assert table["test_error"][own] == pytest.approx(error, abs=0.003)
             survivors = sum(int((weights[layer.name] != 0).sum()) for layer in net.outline.prunable("all"))
             assert survivors <= int(table["kept"][own][0])
+
+
+def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
+    study = replace(dense_study(replicates=1, widths=(0.04,)), keep=(0, 2))
+    ladder, data = study.ladders[0], load("digits")
+    net = network("lenet", 3, 0.04, data.classes, data.shape)
+    chosen, every = Store(tmp_path / "chosen", create=True), Store(tmp_path / "every", create=True)
+    run_study(study, chosen, workers=1)
+    run_study(study, every, workers=1, keep_weights=True)
+    assert rows(chosen) == rows(every)
+    for rung in range(4):
+        wanted = read_weights(every, ladder, rung, net)
+        if rung in (0, 2):
+            found = read_weights(chosen, ladder, rung, net)
+            assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+        else:
+            with pytest.raises(InputError, match="under `keep` in the study"):
+                read_weights(chosen, ladder, rung, net)
+    told = [estimate(study.ladders, None, keep) for keep in ("none", (0, 2), "all")]
+    assert (told[0].disk or 0) < (told[1].disk or 0) < (told[2].disk or 0)
+    assert {each.disk_with_weights for each in told} == {told[2].disk}
 
 
 def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_keys_that_decide_nothing_about_a_ladder_are_not_in_its_identity() -> No
     )
 
 
+def test_what_is_kept_changes_no_ladder_and_a_study_that_keeps_nothing_is_what_it_was() -> None:
+    plain, keeping = parse_study(TEXT), parse_study("keep = [0, 3]\n" + TEXT)
+    assert [ladder.identity for ladder in plain.ladders] == [ladder.identity for ladder in keeping.ladders]
+    assert keeping.keep == (0, 3)
+    assert keeping.identity != plain.identity
+    assert parse_study('keep = "none"\n' + TEXT).identity == plain.identity
+
+
 def test_what_a_leave_out_ladder_learns_from_is_in_its_identity() -> None:
     def pupil(text: str, leave: str = "improved") -> str:
         more = f'\n[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\nleave = "{leave}"\n'
@@ -179,6 +187,7 @@ def studies(draw: st.DrawFn) -> Study:
         replicates=draw(st.integers(1, 2)),
         seed=draw(st.integers(0, 2**63 - 1)),
         purpose=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
+        keep=draw(st.sampled_from(["none", "all", (0,)])),
     )
 
 

@@ -157,6 +157,16 @@ knid = "imp"
         ('name = "mine"', 'name = "mine\\u0007"', "name", "must be printable text"),
         ('name = "mine"', 'name = "mine"\nformat = 99', "format (line 2)", "must be 1 or less"),
         ('name = "mine"', 'name = "mine"\nseed = -1', "seed (line 2)", "must be 0 or more"),
+        ('name = "mine"', 'name = "mine"\nkeep = "al"', "keep (line 2)", 'must be "none", "all" or a list of rungs'),
+        (
+            'name = "mine"',
+            'name = "mine"\nkeep = [0, "x"]',
+            "keep (line 2)",
+            'must be "none", "all" or a list of rungs',
+        ),
+        ('name = "mine"', 'name = "mine"\nkeep = []', "keep (line 2)", 'must be "none", "all" or a list of rungs'),
+        ('name = "mine"', 'name = "mine"\nkeep = [0, 6]', "keep (line 2)", "must name rungs from 0 to 5"),
+        ('name = "mine"', 'name = "mine"\nkeep = [2, 2]', "keep (line 2)", "must name each rung once"),
         ('family = "lenet"', 'family = "lenet"\nexamples = 60001', "axes 1: examples (line 6)", "must be 1 to 60,000"),
     ],
 )

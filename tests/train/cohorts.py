@@ -90,7 +90,7 @@ def climbed(
     """Climb ladders as one cohort, or each alone, and return each one's rungs, by identity."""
     assert len({key_of(each) for each in ladders}) == 1
     store = Store(folder, create=True)
-    setting = Setting("tests", dtype=dtype, keep_weights=True)
+    setting = Setting("tests", dtype=dtype, keep="all")
     bench = replace(bench_for(ladders[0], dataset, layout, setting), compact=compact)
     for cohort in [(each,) for each in ladders] if alone else [tuple(ladders)]:
         with patch("prunescope.run.climb.WRITTEN_EVERY", -1.0):  # each rung gets a file of its own

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from prunescope.cli.choose import choose
+from prunescope.cli.export import export
 from prunescope.cli.laws import fit, predict
 from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
@@ -102,5 +103,7 @@ def demo(out: Path) -> None:
         walk(out, click.echo, progress.tell)
 
 
-for command in (plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, demo):
+for command in (
+    plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, export, demo
+):  # fmt: skip
     cli.add_command(command)

@@ -173,6 +173,9 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         "training",
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
+    if study.keep != "none":
+        rungs = "every rung" if study.keep == "all" else f"rungs {listed(study.keep, 40)}"
+        tell("keeps", f"the weights of {rungs}")
     _print_estimate(content["estimate"])
     if store is None:
         tell("store", f"none yet ({path})")
@@ -194,11 +197,11 @@ def _print_estimate(found: dict[str, Any]) -> None:
         tell("takes", "not known before it is run: these networks are not counted without making them")
         return
     how = "as measured here" if found["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
-    weights = spelled_bytes(found["disk_with_weights"])
+    disk, weights = spelled_bytes(found["disk"]), spelled_bytes(found["disk_with_weights"])
     tell(
         "takes",
         f"about {spelled(found['seconds'])} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of "
-        f"memory, {spelled_bytes(found['disk'])} on disk, {weights} with --keep-weights",
+        f"memory, {disk} on disk, {weights} with --keep-weights",
     )
 
 

@@ -23,7 +23,7 @@ from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start
 from prunescope.nets.reach import Flags
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_SEED = "prunescope.seed"  # the buffer that a member's random numbers follow from
+SEED = "prunescope.seed"  # the buffer that a member's random numbers follow from
 
 
 class Custom:
@@ -110,14 +110,18 @@ class Custom:
         )
         buffers = [Buffer(name, tuple(value.shape), 0.0) for name, value in module.named_buffers()]
         if not self._together:
-            buffers.append(Buffer(_SEED, (), 0.0))
+            buffers.append(Buffer(SEED, (), 0.0))
         return Outline(parameters, tuple(buffers), multiplications, max(activations, 1), dense=False)
+
+    def module(self) -> nn.Module:
+        """Return a module as the factory makes it, to be given other tensors."""
+        return self._made(0)
 
     def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
         """Let the factory make one member, with torch's seed drawn from ``chance``."""
         made = self._made(int(chance.integers(2**63)))
         drawn = {name: value.detach().numpy().copy() for name, value in _state(made)}
-        return drawn if self._together else drawn | {_SEED: np.array(chance.integers(2**62))}
+        return drawn if self._together else drawn | {SEED: np.array(chance.integers(2**62))}
 
     @cached_property
     def _together(self) -> bool:
@@ -156,7 +160,7 @@ class Custom:
 
     def _alone(self, tensors: Mapping[str, Tensor], x: Tensor, member: int, training: bool) -> Tensor:
         own = {name: each[member] for name, each in tensors.items()}
-        seed = own.pop(_SEED, None)
+        seed = own.pop(SEED, None)
         with _seeded(seed, x.device):
             logits: Tensor = torch.func.functional_call(self._module, own, (x[member],))
         if seed is not None and training:

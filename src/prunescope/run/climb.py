@@ -24,6 +24,7 @@ from prunescope.run.rows import Circumstances, row
 from prunescope.run.together import Ready, Ticker, ready, shared_span, train_together
 from prunescope.spec import Ladder
 from prunescope.spec.effort import epochs_of
+from prunescope.spec.parts import Keep, keeps
 from prunescope.table import Store
 from prunescope.train import Bench, Span, Trained
 from prunescope.train.ladder import check_end
@@ -37,8 +38,8 @@ class Setting:
 
     Attributes
     ----------
-    keep_weights
-        Keep the surviving weights of every rung in the store.
+    keep
+        Rungs whose surviving weights the store keeps.
     keep_examples
         Keep loss and correctness for every training example of every rung.
     """
@@ -46,7 +47,7 @@ class Setting:
     study: str
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
-    keep_weights: bool = False
+    keep: Keep = "none"
     keep_examples: bool = False
 
 
@@ -181,7 +182,7 @@ class _Ascent:
         own = row(climber.ladder, rung, self._bench.network, masks, outcome, climber.member.share.noisy, where)
         if rung not in climber.have:
             climber.rows.append(own)
-            climber.arrays |= rung_arrays(rung, masks, after, self._setting.keep_weights)
+            climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
             if self._setting.keep_examples:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance

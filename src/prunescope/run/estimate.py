@@ -20,7 +20,7 @@ from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ladder
 from prunescope.spec.effort import effort
 from prunescope.spec.names import DATASETS
-from prunescope.spec.parts import PRUNING, Recipe
+from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
 
 # Of a step of one member of a cohort on one core, beside its multiplications; near what `make bench` shows.
@@ -46,7 +46,7 @@ class Estimate:
     memory, disk
         Bytes: all processes together at their most; the store when all is done.
     disk_with_weights
-        The same with the surviving weights of every rung.
+        The latter with the surviving weights of every rung.
     """
 
     seconds: float | None
@@ -76,13 +76,15 @@ def cohort_bytes() -> int:
     return min(2**31, there // (4 * cores()))
 
 
-def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
+def estimate(ladders: Sequence[Ladder], store: Store | None, keep: Keep = "none") -> Estimate:
     """Estimate what training ladders from the start will take.
 
     Parameters
     ----------
     store
         Where a run of them has noted what it measured.
+    keep
+        Rungs whose weights are kept.
     """
     groups = by_key(ladders).values()
     outlines = []
@@ -107,13 +109,13 @@ def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
         together = choice.members if choice else max(1, min(8, len(group), cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
         for ladder in group:
-            plain, full = _on_disk(ladder, outline)
-            disk, weights = disk + plain, weights + full
+            disk += _on_disk(ladder, outline, keep)
+            weights += _on_disk(ladder, outline, "all")
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     processes = min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
-    return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, disk + weights)
+    return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, weights)
 
 
 def _measured(choice: Choice) -> float:
@@ -140,8 +142,8 @@ def _core_rate() -> float:
     return float(2 * 768**3 / min(times) / cores())
 
 
-def _on_disk(ladder: Ladder, outline: Outline) -> tuple[int, int]:
-    """Return the bytes that a ladder leaves in a store, and how many more with weights."""
+def _on_disk(ladder: Ladder, outline: Outline, keep: Keep) -> int:
+    """Return the bytes that a ladder leaves in a store."""
     recipe, treatment = ladder.recipe, ladder.treatment
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
@@ -154,5 +156,5 @@ def _on_disk(ladder: Ladder, outline: Outline) -> tuple[int, int]:
     elif treatment.kind == "extended" or treatment.rewind in ("learning-rate", "fine-tuning"):
         plain += rungs * 4 * outline.total
     left = (1 - recipe.pruning_fraction) if prunes else 1.0
-    survivors = sum(size * left**rung for rung in range(rungs))
-    return plain, round(4 * (survivors + rungs * (outline.total - size)))
+    kept = [size * left**rung + outline.total - size for rung in range(rungs) if keeps(keep, rung)]
+    return plain + round(4 * sum(kept))

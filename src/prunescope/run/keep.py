@@ -5,7 +5,8 @@
                                    next              the same for the rung above
                                    last/*            tensors after the last epoch, where the treatment goes on from them
                                    origin/*, dense/* in the first file only: what later rungs go back to
-                                   kept/<rung>/*     with `keep_weights`: surviving weights, all that is never pruned
+                                   kept/<rung>/*     of rungs that are to be kept: surviving weights, all that is
+                                                     never pruned
     examples/<ladder>/<rung>       index, label, noisy, loss, right   with `keep_examples`: every training example
 
 A file that is safe on the disk costs milliseconds, as much as many a small network: so short rungs share one. Weights
@@ -67,6 +68,16 @@ def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Inhe
     return Inheritance.from_arrays(arrays, network, ladder.recipe.prunable)
 
 
+def started(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance:
+    """Return what a finished rung began from, where it took nothing from the one below but its mask."""
+    first: dict[str, np.ndarray] = {}
+    for start in _FIRST_ONLY:
+        arrays = _file_with(store, ladder, 0, start)
+        first |= {name: each for name, each in arrays.items() if name.startswith(start)}
+    mask = read_masks(store, ladder, rung, network)
+    return Inheritance.from_arrays({"next": mask.packed(), **first}, network, ladder.recipe.prunable)
+
+
 def _file_with(store: Store, ladder: Ladder, rung: int, start: str) -> dict[str, np.ndarray]:
     """Return the arrays of the file with names that start so: a rung's own, or that of a rung above that holds it too.
 
@@ -93,7 +104,7 @@ def read_weights(store: Store, ladder: Ladder, rung: int, network: Network) -> d
     arrays = _file_with(store, ladder, rung, start)
     kept = {name.removeprefix(start): each for name, each in arrays.items() if name.startswith(start)}
     if not kept:
-        must = "must have been kept: run the study with --keep-weights"
+        must = "must have been kept: name the rung under `keep` in the study, or run it with --keep-weights"
         raise InputError(str(store.path), [Fault(f"weights of ladder {ladder.identity}, rung {rung}", must, "none")])
     masks = unpacked(network.outline.prunable(ladder.recipe.prunable), arrays[f"mask/{rung}"]).by_name()
     for name in masks:

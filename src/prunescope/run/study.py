@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,8 +82,10 @@ def run_study(
         Processes; None: as many as train fastest. 1 trains in this process.
     fail_fast
         End the run when a ladder fails, rather than go on with the others.
-    keep_weights, keep_examples
-        Keep the surviving weights, or the outcome on each training example, of every rung.
+    keep_weights
+        Keep the surviving weights of every rung, whatever the study says under ``keep``.
+    keep_examples
+        Keep the outcome on each training example of every rung.
     ladders
         Some of the study's, perhaps with fewer levels, to train those alone; None is all.
     tell
@@ -93,7 +95,8 @@ def run_study(
     if workers is not None and workers < 1:
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     folder = None if data is None else Path(data)
-    setting = Setting(study.name, device_named(device), keep_weights=keep_weights, keep_examples=keep_examples)
+    keep = "all" if keep_weights else study.keep
+    setting = Setting(study.name, device_named(device), keep=keep, keep_examples=keep_examples)
     wanted = tuple(ladders) if ladders is not None else study.ladders
     datasets = _datasets(wanted, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
@@ -132,14 +135,15 @@ def _ignore(event: Event) -> None:
 def _tell_unkept(
     store: Store, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], setting: Setting, tell: Tell
 ) -> None:
-    """Say how many finished rungs lack what this run is to keep of every rung."""
-    wanted = (
-        ("weights", setting.keep_weights, weights_kept),
-        ("outcomes on examples", setting.keep_examples, examples_kept),
+    """Say how many finished rungs lack what this run is to keep of them."""
+    wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
+        ("weights", setting.keep, weights_kept),
+        ("outcomes on examples", "all" if setting.keep_examples else "none", examples_kept),
     )
-    for what, asked, kept in wanted:
-        if asked:
-            finished = ((each, done.get(each.identity, frozenset()) & set(range(each.rungs))) for each in ladders)
+    for what, keep, kept in wanted:
+        if keep != "none":
+            asked = ((each, {rung for rung in range(each.rungs) if keeps(keep, rung)}) for each in ladders)
+            finished = ((each, done.get(each.identity, frozenset()) & rungs) for each, rungs in asked)
             rungs = sum(len(own - kept(store, each)) for each, own in finished if own)
             if rungs:
                 tell(Unkept(what, rungs))

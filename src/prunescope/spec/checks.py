@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
-from prunescope.spec.parts import AXIS_KEYS, DEFAULTS, KIND_KEYS, PRUNING, Axes, Recipe, Treatment, completed
+from prunescope.spec.parts import AXIS_KEYS, DEFAULTS, KIND_KEYS, PRUNING, Axes, Keep, Recipe, Treatment, completed
 
 MOST_LADDERS = 1_000_000
 SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
@@ -43,6 +43,7 @@ def study_faults(
     recipe: Recipe | None,
     treatments: Mapping[int, Treatment],
     replicates: int,
+    keep: Keep,
     locate: Locate,
     unsound: Set[str] = frozenset(),
     unsound_treatments: Set[str] = frozenset(),
@@ -58,6 +59,8 @@ def study_faults(
         return
     if recipe:
         yield from (fault for keys, fault in _recipe_rules(recipe, locate) if not unsound & keys)
+        if "levels" not in unsound:
+            yield from keep_faults(keep, recipe.levels, locate)
     yield from axes_faults(axes, locate)
     yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
     yield from treatment_faults(treatments, locate, unsound_treatments)
@@ -93,6 +96,19 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
     if recipe.rewind_epoch >= epochs:
         must = f"must be below the {epochs} epochs of a training"
         yield {"rewind_epoch", "epochs"}, Fault(at("rewind_epoch"), must, str(recipe.rewind_epoch))
+
+
+def keep_faults(keep: Keep, levels: int, locate: Locate) -> Iterator[Fault]:
+    """Rungs whose weights are kept must be rungs of the study, each named once."""
+    if isinstance(keep, str):
+        return
+    above = [rung for rung in keep if rung > levels]
+    if above:
+        hint = f"The sparsest rung of this study is {levels}."
+        yield Fault(locate("keep"), f"must name rungs from 0 to {levels}", listed(above), hint)
+    twice = [rung for rung, count in Counter(keep).items() if count > 1]
+    if twice:
+        yield Fault(locate("keep"), "must name each rung once", f"{listed(twice)} more than once")
 
 
 def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:

@@ -101,9 +101,9 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
     if recipe is None and isinstance(content.get("recipe"), Mapping):
         stand_in, unsound = _sound_recipe(content["recipe"])
     treatments = _many(Treatment, content, "treatments", locate, faults)
-    replicates = head.replicates if head else 1
+    replicates, keep = (head.replicates, head.keep) if head else (1, "none")
     faults += checks.study_faults(
-        axes, stand_in, treatments, replicates, locate, unsound, _named(content) if faults else set()
+        axes, stand_in, treatments, replicates, keep, locate, unsound, _named(content) if faults else set()
     )
     if head is None or recipe is None or faults:
         raise InputError(source, sorted(faults, key=_line))

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.spec import checks
-from prunescope.spec.parts import Axes, Head, Recipe, Treatment, completed
+from prunescope.spec.parts import Axes, Head, Keep, Recipe, Treatment, completed
 from prunescope.spec.words import faults_of
 
 # Part of every identity. It grows when the same words of a study come to mean another training.
@@ -116,6 +116,7 @@ class Study:
     purpose: str = ""
     expected: str = ""
     cost: str = ""
+    keep: Keep = "none"
 
     def __post_init__(self) -> None:
         faults: list[Fault] = []
@@ -138,7 +139,7 @@ class Study:
                 must = "must be printable text without white space around it"
                 faults.append(Fault("name", must, clipped(self.name)))
             axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
-            faults += checks.study_faults(axes, self.recipe, treatments, self.replicates, _dotted)
+            faults += checks.study_faults(axes, self.recipe, treatments, self.replicates, self.keep, _dotted)
         if faults:
             raise InputError(f"study {clipped(self.name)}", faults)
         object.__setattr__(self, "treatments", tuple(completed(treatment) for treatment in self.treatments))
@@ -201,6 +202,7 @@ class Study:
             **{key: text for key, text in words.items() if text},
             "replicates": self.replicates,
             "seed": self.seed,
+            **({} if self.keep == "none" else {"keep": self.keep if self.keep == "all" else list(self.keep)}),
             "axes": [axes.model_dump(mode="json", exclude_none=True) for axes in self.axes],
             "recipe": self.recipe.model_dump(mode="json"),
             "treatments": [treatment.model_dump(mode="json", exclude_none=True) for treatment in self.treatments],

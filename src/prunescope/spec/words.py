@@ -50,6 +50,7 @@ def faults_of(
             for step in error["loc"]
             if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
         )
+        steps = steps[:1] if steps[:1] == ("keep",) else steps  # told as a whole
         place = (*path, *steps)
         unsound_items = error["type"] == "too_short" and bool(error["input"])  # told item by item
         if place in found or unsound_items:
@@ -72,5 +73,7 @@ def faults_of(
             must += f" ({meaning})" if meaning else ""
         if steps[:1] == ("examples",):
             must = 'must be a whole number above 0, "all" or a share such as "1/4"'
+        if steps[:1] == ("keep",):
+            must = 'must be "none", "all" or a list of rungs such as [0, 10, 20]'
         found[place] = Fault(words, must, value, hint)
     return list(found.values())

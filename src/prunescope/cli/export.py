@@ -1,0 +1,127 @@
+"""``prunescope export``: a trained network as files to take away, and what they are worth in bytes and time."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prunescope.cli.progress import Progress
+from prunescope.cli.run import need_torch
+from prunescope.cli.show import print_json
+from prunescope.cli.spelled import spelled, spelled_bytes
+from prunescope.errors import counted, printable
+
+if TYPE_CHECKING:
+    from prunescope.export.results import Exported, Form
+    from prunescope.export.retrain import Plan
+
+
+@click.command()
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--ladder", help="Its identity, or the first digits of it [the only one of the store].")
+@click.option("--rung", type=click.IntRange(0), help="Which of its networks, counted from the dense one.")
+@click.option("--density", type=float, help="Instead of --rung: the network nearest to this density.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
+@click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
+@click.option("--onnx", is_flag=True, help="Write NAME.onnx besides.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
+@click.option("--device", default="auto", show_default=True, help="Where to train what was not kept.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Pictures that are timed at once."
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but what came of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+def export(
+    store_path: Path,
+    ladder: str | None,
+    rung: int | None,
+    density: float | None,
+    out: Path,
+    form: str | None,
+    onnx: bool,
+    data: Path | None,
+    device: str,
+    batch: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write a trained network of a STORE as files of its own, proved to be that network.
+
+    The sparse file holds masks and surviving weights, the dense one a smaller network without the units that pruning
+    has cut off. Weights that the run did not keep are trained again first.
+    """
+    if (rung is None) == (density is None):
+        raise click.UsageError("export needs --rung or --density, and not both")
+    need_torch()
+    from prunescope.export import export_network
+    from prunescope.run.memory import hold_memory
+    from prunescope.table import Store
+
+    store = Store(store_path)
+    if str(Path.cwd()) not in sys.path:  # networks of a user's own are imported from where the command is given
+        sys.path.insert(0, str(Path.cwd()))
+    hold_memory()
+    with Progress("training again") as progress:
+        found = export_network(
+            store,
+            out,
+            ladder=ladder,
+            rung=rung,
+            density=density,
+            form=form,
+            onnx=onnx,
+            data=data,
+            device=device,
+            batch=batch,
+            before=None if quiet else _tell_plan,
+            tell=None if quiet else progress.tell,
+        )
+    if as_json:
+        print_json(_content(found))
+    else:
+        _print(found)
+
+
+def _tell_plan(plan: Plan) -> None:
+    rungs = f"rung {plan.rung}" if plan.first == plan.rung else f"rungs {plan.first} to {plan.rung}"
+    time = f"about {spelled(plan.seconds)}"
+    click.echo(f"the weights of rung {plan.rung} were not kept: training {rungs} again, {time}", err=True)
+
+
+def _content(found: Exported) -> dict[str, Any]:
+    forms = [asdict(form) | {"path": None if form.path is None else str(form.path)} for form in found.forms]
+    return asdict(found) | {"forms": forms}
+
+
+def _print(found: Exported) -> None:
+    from prunescope.export.results import TITLES
+
+    first, *sentences = found.sentences()
+    click.echo(click.style(printable(first), bold=True))
+    rows = [("", "bytes", "multiply-adds", f"{counted(found.batch, 'picture')}")]
+    rows += [
+        (TITLES[form.name], spelled_bytes(form.bytes), f"{form.multiply_adds:,}", _time(form)) for form in found.forms
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    click.echo()
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        click.echo(f"  {'  '.join(cells)}".rstrip())
+    click.echo()
+    for sentence in sentences:
+        click.echo(printable(sentence))
+    click.echo("timed in turns, in processor time of one thread: median, least and most")
+    path = next((path for path in reversed(found.files) if path.suffix == ".safetensors"), None)
+    if path is not None:
+        click.echo(f'from Python: prunescope.load_network("{path}")')
+
+
+def _time(form: Form) -> str:
+    if form.timing is None:
+        return ""
+    median, least, most = (f"{each * 1e3:.3g}" for each in (form.timing.median, form.timing.least, form.timing.most))
+    return f"{median} ms ({least} to {most})"

@@ -1,0 +1,296 @@
+"""A trained rung becomes files to take away: read or trained again, shrunk, written, read back, and proved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunescope.data import Dataset, generator, load
+from prunescope.errors import Fault, InputError, clipped, nearest
+from prunescope.export.checkpoint import Card, read, write
+from prunescope.export.fold import folded
+from prunescope.export.load import made, own_module, plain_module
+from prunescope.export.onnxfile import answers, need_onnx, write_onnx
+from prunescope.export.pick import Picked, pick
+from prunescope.export.program import Arrays, Program
+from prunescope.export.prove import agreement, algebra, check_error, exported, original
+from prunescope.export.results import Exported, Form
+from prunescope.export.retrain import Plan, planned, retrain
+from prunescope.export.shrink import shrunk
+from prunescope.export.speed import timed
+from prunescope.export.trace import traced
+from prunescope.files import replacing
+from prunescope.nets import Designed, Network, network
+from prunescope.nets.cohort import Layout
+from prunescope.nets.custom import SEED
+from prunescope.prune import Masks
+from prunescope.run.climb import Setting, bench_for
+from prunescope.run.events import Tell
+from prunescope.run.keep import read_masks, read_weights, weights_kept
+from prunescope.run.tune import threads
+from prunescope.run.work import device_named
+from prunescope.spec.own import own_function
+from prunescope.table import Store
+from prunescope.version import __version__
+
+FORMS = ("sparse", "dense", "both", "onnx")
+SMALL = 2_000_000  # multiplications of an example; networks below are computed by one thread
+
+
+def export_network(
+    store: str | os.PathLike[str] | Store,
+    target: str | os.PathLike[str],
+    *,
+    ladder: str | None = None,
+    rung: int | None = None,
+    density: float | None = None,
+    form: str | None = None,
+    onnx: bool = False,
+    data: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    batch: int = 256,
+    before: Callable[[Plan], None] | None = None,
+    tell: Tell | None = None,
+) -> Exported:
+    """Write a trained network as files that hold nothing else, and prove that they are that network.
+
+    Parameters
+    ----------
+    target
+        The file; with two forms their names are added: ``net.safetensors`` becomes ``net.sparse.safetensors`` and
+        ``net.dense.safetensors``.
+    ladder
+        Its identity, or as many of its first digits as no other ladder has; None where the store has but one.
+    rung, density
+        Which of its networks: a number, or the density that it should be nearest to.
+    form
+        ``sparse``, ``dense``, ``onnx`` or ``both``; None: by the name of the file, ``both`` where that does not tell.
+        Networks of one's own are written sparse.
+    onnx
+        Write an ONNX file besides.
+    data
+        Folder with datasets; without it `PRUNESCOPE_DATA` and the cache are searched.
+    device
+        Where a network is trained again whose weights were not kept.
+    batch
+        Pictures in the batch that is timed.
+    before
+        Called with what has to be trained again, before it is.
+    tell
+        Told how training again goes on (`run.events`).
+    """
+    if batch < 1:
+        raise InputError("the export", [Fault("batch", "must be 1 or more", str(batch))])
+    kept = store if isinstance(store, Store) else Store(store)
+    picked = pick(kept, ladder, rung, density)
+    cell = picked.ladder.cell
+    targets = _targets(Path(target), form, onnx, own=":" in cell.family)
+    dataset = load(cell.dataset, None if data is None else Path(data))
+    net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
+    with ExitStack() as drafts:  # made first: a place that cannot be written to is told before anything is trained
+        paths = {name: drafts.enter_context(replacing(path)) for name, path in targets.items()}
+        source = _source(kept, picked, net, dataset, device, before or _ignore, tell or _ignore)
+        with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
+            return _Export(picked, net, dataset, source, batch).result(paths, targets)
+
+
+def _ignore(_: object) -> None:
+    """Listen to nothing."""
+
+
+def _targets(target: Path, form: str | None, onnx: bool, own: bool) -> dict[str, Path]:
+    """Return the file of each form that is wanted."""
+    faults = []
+    if form is not None and form not in FORMS:
+        faults.append(Fault("form", f"must be one of {', '.join(FORMS)}", clipped(form), nearest(form, FORMS)))
+    wanted = "onnx" if target.suffix == ".onnx" and form is None else form or ("sparse" if own else "both")
+    suffix = ".onnx" if wanted == "onnx" else ".safetensors"
+    if target.suffix != suffix:
+        hint = f"For example {target.with_suffix(suffix).name}." if target.name else ""
+        faults.append(Fault("the file", f"must end in {suffix}", clipped(target.name), hint))
+    if own and (wanted != "sparse" or onnx):
+        hint = "torch.onnx.export writes ONNX of the module that load_network returns."
+        must = "must be sparse for a network of your own: which of its units are cut off is not known"
+        faults.append(Fault("form", must, "onnx" if onnx else wanted, hint))
+    if faults:
+        raise InputError("the export", faults)
+    names = {"both": ("sparse", "dense")}.get(wanted, (wanted,))
+    found = dict.fromkeys(names, target)
+    if len(names) > 1:
+        found = {name: target.with_name(f"{target.stem}.{name}{suffix}") for name in names}
+    if onnx:
+        found["onnx"] = target.with_suffix(".onnx")
+    if "onnx" in found:
+        need_onnx()
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The network that is exported: its tensors, pruned weights zero, and its masks."""
+
+    tensors: dict[str, np.ndarray]
+    masks: Masks
+    retrained: bool
+
+
+def _source(
+    store: Store,
+    picked: Picked,
+    net: Network,
+    dataset: Dataset,
+    device: str,
+    before: Callable[[Plan], None],
+    tell: Tell,
+) -> _Source:
+    """Read a rung's weights, or train it again; either way hold its test error against its row."""
+    here = bench_for(picked.ladder, dataset, Layout(), Setting(picked.study))
+    if picked.rung in weights_kept(store, picked.ladder):
+        tensors = read_weights(store, picked.ladder, picked.rung, net)
+        masks, row = read_masks(store, picked.ladder, picked.rung, net), picked.row
+    else:
+        where = device_named(device)
+        bench = bench_for(picked.ladder, dataset, Layout(), Setting(picked.study, where))
+        plan = planned(store, picked, bench)
+        before(plan)
+        again = retrain(plan, picked, bench, where, tell)
+        tensors, masks, row = again.tensors, again.masks, again.row
+    check_error(here, tensors, masks, row, picked.words)
+    return _Source(tensors, masks, retrained=row is not picked.row)
+
+
+class _Export:
+    """One network on its way to its files."""
+
+    def __init__(self, picked: Picked, net: Network, dataset: Dataset, source: _Source, batch: int) -> None:
+        self._picked = picked
+        self._network = net
+        self._dataset = dataset
+        self._source = source
+        self._batch = min(batch, len(dataset.test_labels))
+        tensors = {name: each for name, each in source.tensors.items() if name != SEED}
+        self._tensors = {name: _single(each) for name, each in tensors.items()}
+        self._wanted = original(net, source.tensors, dataset, torch.float32)
+
+    def _card(self, form: str) -> Card:
+        cell, dataset, ladder = self._picked.ladder.cell, self._dataset, self._picked.ladder
+        masks = self._source.masks
+        return Card(
+            form=form,
+            family=cell.family,
+            depth=cell.depth,
+            width=cell.width,
+            classes=dataset.classes,
+            shape=dataset.shape,
+            dataset=cell.dataset,
+            mean=dataset.mean,
+            std=dataset.std,
+            study=self._picked.study,
+            ladder=ladder.identity,
+            replicate=ladder.replicate,
+            rung=self._picked.rung,
+            density=masks.kept / masks.prunable,
+            kept=masks.kept,
+            prunable=masks.prunable,
+            test_error=self._error(self._wanted),
+            retrained=self._source.retrained,
+            version=__version__,
+        )
+
+    def _error(self, logits: Tensor) -> float:
+        wrong = logits.argmax(1).numpy() != self._dataset.test_labels
+        return float(np.mean(wrong))
+
+    def result(self, drafts: Mapping[str, Path], targets: Mapping[str, Path]) -> Exported:
+        """Write every draft, read it back, hold it against the original, time it beside the unpruned network."""
+        small, exactness, modules = None, 0.0, self._compared()
+        steps = traced(self._network, self._tensors).steps if isinstance(self._network, Designed) else ()
+        units = units_left = unread = 0
+        if {"dense", "onnx"} & set(drafts):
+            whole = folded(traced(self._network, self._source.tensors))
+            small = shrunk(whole)
+            exactness = algebra(self._network, self._source.tensors, small, self._dataset)
+            units, units_left, unread = whole.units, small.units, small.unread
+            small = small.cast(np.float32)
+        written: list[Form] = []
+        for name, path in drafts.items():
+            card = self._card(name)
+            if name == "sparse":
+                write(path, card, steps, self._tensors, self._source.masks.by_name())
+            elif small is not None and name == "dense":
+                write(path, card, small.steps, small.tensors, {})
+            elif small is not None:
+                write_onnx(path, small, card)
+            written.append(self._proved(name, path, small, modules))
+        pictures = torch.from_numpy(np.array(self._dataset.test_images[: self._batch]))
+        timings = timed({name: module for name, (module, _, _) in modules.items()}, pictures)
+        compared = [
+            Form(name, None, size, count, timings[name])
+            for name, (_, size, count) in modules.items()
+            if name not in drafts
+        ]
+        forms = [replace(form, path=targets[form.name], timing=timings.get(form.name)) for form in written]
+        return Exported(
+            self._picked.words,
+            self._card("sparse"),
+            self._picked.row["test_error"],
+            (*compared, *forms),
+            units,
+            units_left,
+            unread,
+            exactness,
+            self._batch,
+        )
+
+    def _compared(self) -> dict[str, tuple[nn.Module, int, int]]:
+        """Return unpruned networks of the same shape, with the bytes of their files and their multiply-adds."""
+        from safetensors.numpy import save
+
+        drawn = self._network.start(generator("export"))
+        tensors = {name: _single(each) for name, each in drawn.items() if name != SEED}
+        size, count = len(save(tensors)), self._network.outline.multiplications
+        if not isinstance(self._network, Designed):
+            module = self._own_module(tensors)
+            return {"unpruned": (module, size, count)}
+        program = traced(self._network, tensors)
+        found: dict[str, tuple[nn.Module, int, int]] = {"unpruned": (self._module(program), size, count)}
+        if any(step.kind == "norm" for step in program.steps):
+            plain = folded(program).cast(np.float32)
+            found["folded"] = self._module(plain), len(save(dict(plain.tensors))), count
+        return found
+
+    def _module(self, program: Program) -> nn.Module:
+        return plain_module(program, self._card("dense"), "the network").eval()
+
+    def _own_module(self, tensors: Arrays) -> nn.Module:
+        card = self._card("sparse")
+        return own_module(card, own_function(card.family), tensors, "the network").eval()
+
+    def _proved(
+        self, name: str, path: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]
+    ) -> Form:
+        """Read a draft back and compare; the networks that can be timed are added to ``modules``."""
+        size = path.stat().st_size
+        count = self._network.outline.multiplications if name == "sparse" or small is None else small.multiplications
+        if name == "onnx":
+            found = answers(path, self._dataset)
+        else:
+            saved = read(path)
+            module = made(saved, str(path), saved.card.family if ":" in saved.card.family else None)
+            modules[name] = module, size, count
+            with torch.no_grad():
+                found = exported(module, self._dataset)
+        agreed = agreement(self._wanted[: len(found)], found, f"the {name} file")
+        return Form(name, path, size, count, None, len(found), agreed.difference, agreed.changed)
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """Return floats in single precision, whole numbers as they are."""
+    return values.astype(np.float32) if values.dtype.kind == "f" else values

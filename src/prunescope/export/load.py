@@ -1,0 +1,109 @@
+"""An exported network from its file, ready to classify: one line, and nothing of a file is run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunescope.errors import DamageError, Fault, InputError, clipped, listed
+from prunescope.export.checkpoint import Card, Saved, read
+from prunescope.export.module import Plain, Scaled
+from prunescope.export.program import Arrays, Program
+from prunescope.nets.custom import Custom
+from prunescope.spec.names import is_import_path
+from prunescope.spec.own import own_function
+
+
+class Own(nn.Module):
+    """A user's own module behind the scaling of its pictures."""
+
+    card: Card
+
+    def __init__(self, module: nn.Module, input_: Scaled) -> None:
+        super().__init__()
+        self.input = input_
+        self.network = module
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.network(self.input(pictures))
+        return logits
+
+
+def load_network(path: str | os.PathLike[str], factory: str | Callable[..., object] | None = None) -> Plain | Own:
+    """Return an exported network as a plain module in evaluation mode.
+
+    It takes pictures ``[B, channels, height, width]`` with values from 0 to 255, bytes or floats, and returns logits;
+    the scaling of its training is within it. ``module.card`` says what it is and where it comes from.
+
+    Parameters
+    ----------
+    factory
+        The function that makes a network of one's own, or its import path ``package.module:function``. Needed only for
+        those: a file names its factory, but never decides what is imported.
+    """
+    saved = read(Path(path))
+    return made(saved, str(path), factory)
+
+
+def made(saved: Saved, source: str, factory: str | Callable[..., object] | None = None) -> Plain | Own:
+    """Return the module of what a file holds."""
+    card = saved.card
+    module: Plain | Own
+    if is_import_path(card.family):
+        if factory is None:
+            must = f"must be named: this network is made by {card.family}, a function of its author's"
+            hint = f"If you trust it: load_network(path, factory={card.family!r})."
+            raise InputError(source, [Fault("factory", must, hint=hint)])
+        make = own_function(factory) if isinstance(factory, str) else factory
+        module = own_module(card, make, saved.tensors, source)
+    else:
+        module = plain_module(Program(card.shape, saved.steps, saved.tensors), card, source)
+    module.card = card
+    module.eval()
+    return module
+
+
+def scaling(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Return what bytes are multiplied by and what is added to them, as in training."""
+    scale = torch.tensor([1 / each for each in std], dtype=torch.float64)
+    shift = torch.tensor([-m / d for m, d in zip(mean, std, strict=True)], dtype=torch.float64)
+    return scale.float(), shift.float()
+
+
+def plain_module(program: Program, card: Card, source: str) -> Plain:
+    """Return the module of a program, after a check that it fits together."""
+    if not program.steps or program.shapes[-1] != (card.classes,):
+        raise DamageError(f"{source} is damaged: its steps do not lead to {card.classes} logits")
+    for name, values in program.tensors.items():
+        wanted = np.int64 if name.endswith(".places") else np.float32
+        if values.dtype != wanted:
+            raise DamageError(f"{source} is damaged: its tensors make no network: {name} is of {values.dtype}")
+    try:
+        return Plain(program, *scaling(card.mean, card.std))
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as trouble:
+        raise DamageError(f"{source} is damaged: its tensors make no network: {clipped(str(trouble))}") from None
+
+
+def own_module(card: Card, make: Callable[..., object], tensors: Arrays, source: str) -> Own:
+    """Return a user's own module with the tensors of a file."""
+    network = Custom(make, card.family, card.shape, card.depth, card.width, card.classes)
+    module = network.module()
+    places = dict([*module.named_parameters(), *module.named_buffers()])
+    unlike = [
+        name
+        for name in sorted({*places, *tensors})
+        if name not in places or name not in tensors or tuple(places[name].shape) != tensors[name].shape
+    ]
+    if unlike:
+        must = "must make the module that was exported: tensors of the same names and shapes"
+        raise InputError(source, [Fault(card.family, must, f"others at {listed(unlike)}")])
+    with torch.no_grad():
+        for name, place in places.items():
+            place.copy_(torch.from_numpy(tensors[name].copy()))
+    return Own(module, Scaled(card.shape, *scaling(card.mean, card.std)))

@@ -1,0 +1,120 @@
+"""Which ladder and which rung of a store is meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prunescope.errors import Fault, InputError, clipped, listed, nearest
+from prunescope.spec import Ladder
+from prunescope.table import Store
+from prunescope.table.schema import STORED_NAMES
+
+
+@dataclass(frozen=True)
+class Picked:
+    """One finished rung.
+
+    Attributes
+    ----------
+    study
+        Name of the study that the ladder belongs to.
+    rows
+        The rows of the ladder's finished rungs, the stored columns of each.
+    """
+
+    ladder: Ladder
+    study: str
+    rung: int
+    rows: Mapping[int, Mapping[str, Any]]
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """The row of the rung."""
+        return self.rows[self.rung]
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"{words_of(self.ladder)}, rung {self.rung}: density {self.row['density']:.3g}"
+
+
+def words_of(ladder: Ladder) -> str:
+    """Return what a ladder trains, for people."""
+    cell = ladder.cell
+    noise = f" with label noise {cell.label_noise:g}" if cell.label_noise else ""
+    return (
+        f"{cell.family} l={cell.depth} w={cell.width:g} on {cell.examples:,} of {cell.dataset}{noise}, "
+        f"{ladder.treatment.label}, replicate {ladder.replicate}"
+    )
+
+
+def pick(store: Store, ladder: str | None, rung: int | None, density: float | None) -> Picked:
+    """Return the rung that is meant.
+
+    Parameters
+    ----------
+    ladder
+        Its identity, or as many of its first digits as no other ladder has; None where the store has but one.
+    rung, density
+        Which rung: its number, or the density that it should be nearest to.
+    """
+    known: dict[str, tuple[Ladder, str]] = {}
+    for study in store.studies():
+        for each in study.ladders:
+            if each.identity not in known or known[each.identity][0].rungs < each.rungs:
+                known[each.identity] = each, study.name
+    identity = _identity(store, ladder, sorted(store.done()), known)
+    if identity not in known:
+        hint = "A store that it was merged from has it: folder studies/."
+        raise InputError(str(store.path), [Fault(f"the study of ladder {identity}", "must be there", "none", hint)])
+    table = store.table(f"ladder = '{identity}'")
+    rows = {int(row["rung"]): {name: row[name] for name in STORED_NAMES} for row in table.rows()}
+    found, name = known[identity]
+    return Picked(found, name, _rung(store, rows, rung, density), rows)
+
+
+def _identity(
+    store: Store, wanted: str | None, finished: Sequence[str], known: Mapping[str, tuple[Ladder, str]]
+) -> str:
+    start = (wanted or "").lower()
+    fitting = [identity for identity in finished if identity.startswith(start)]
+    if len(fitting) == 1:
+        return fitting[0]
+
+    def told(identities: Sequence[str]) -> str:
+        return listed(
+            [f"{each} ({words_of(known[each][0]) if each in known else 'of no study'})" for each in identities]
+        )
+
+    if fitting:
+        found = f"{len(fitting):,} that begin with {clipped(start)}" if start else f"{len(fitting):,} and none named"
+        fault = Fault("the ladder", "must be one", found, f"There are {told(fitting)}.")
+    elif not finished:
+        fault = Fault("the store", "must hold a finished rung", "none")
+    elif any(identity.startswith(start) for identity in known):
+        fault = Fault("the ladder", "must have a finished rung", "none", "prunescope run trains it.")
+    else:
+        hint = nearest(start, finished) or f"There are {told(finished)}."
+        fault = Fault("the ladder", "must be one of this store", clipped(wanted), hint)
+    raise InputError(str(store.path), [fault])
+
+
+def _rung(store: Store, rows: Mapping[int, Mapping[str, Any]], rung: int | None, density: float | None) -> int:
+    there = f"{listed(sorted(rows), 40)}, of densities {max(each['density'] for each in rows.values()):.3g} to "
+    there += f"{min(each['density'] for each in rows.values()):.3g}"
+    if (rung is None) == (density is None):
+        found = "neither" if rung is None else "both"
+        fault = Fault("the rung", "must be named by its number or by a density", found, f"Finished: {there}.")
+        raise InputError(str(store.path), [fault])
+    if density is not None:
+        if not 0 < density <= 1:
+            raise InputError(str(store.path), [Fault("the density", "must be in (0, 1]", f"{density:g}")])
+        return min(rows, key=lambda each: abs(math.log(rows[each]["density"] / density)))
+    if rung is None or rung not in rows:
+        raise InputError(
+            str(store.path), [Fault("the rung", "must be a finished one", str(rung), f"Finished: {there}.")]
+        )
+    return rung

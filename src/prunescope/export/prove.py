@@ -1,0 +1,127 @@
+"""The proof that an exported network is the one that was trained: its answers on the whole test set.
+
+Answers may differ where the two highest logits of an example are equal to rounding, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.data import Dataset
+from prunescope.errors import PrunescopeError, counted
+from prunescope.export.module import Plain
+from prunescope.export.program import Arrays, Program
+from prunescope.nets import Network
+from prunescope.nets.cohort import Layout
+from prunescope.prune import Masks
+from prunescope.train import Bench
+from prunescope.train.pictures import Pictures
+
+EXAMPLES = 250  # in one pass
+DOUBLED = 200  # test examples on which the algebra is held against the original in double precision
+# How far apart two ways to compute one network may lie, as a share of the largest logit of an example.
+ROUNDING = {"float32": 1e-4, "bfloat16": 5e-2, "elsewhere": 1e-2}  # elsewhere: what was trained on another device
+EXACT = 1e-9  # in double precision
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the logits of two networks compare on the test set.
+
+    Attributes
+    ----------
+    difference
+        The largest between two logits.
+    changed
+        Examples whose prediction differs; all of them are equal to rounding.
+    """
+
+    difference: float
+    changed: int
+
+
+def original(
+    network: Network, tensors: Arrays, dataset: Dataset, dtype: torch.dtype, most: int | None = None
+) -> Tensor:
+    """Return the logits of a network on test examples as it is computed in training."""
+    pictures = _pictures(network, dataset, dtype)
+    alone = {name: torch.from_numpy(np.asarray(each))[None] for name, each in tensors.items()}
+    alone = {name: each.to(dtype) if each.is_floating_point() else each for name, each in alone.items()}
+    return _gathered(lambda part: network.logits(alone, pictures.take(part), False, Layout())[0], dataset, most)
+
+
+def exported(module: Callable[[Tensor], Tensor], dataset: Dataset, most: int | None = None) -> Tensor:
+    """Return the logits of an exported network, from the bytes of the test pictures."""
+    images = torch.from_numpy(np.array(dataset.test_images))
+    return _gathered(lambda part: module(images[part[0]]), dataset, most)
+
+
+def algebra(network: Network, tensors: Arrays, program: Program, dataset: Dataset) -> float:
+    """Hold a program in double precision against the network; return how far they are apart at most."""
+    scale = torch.tensor([1 / each for each in dataset.std], dtype=torch.float64)
+    shift = torch.tensor([-m / d for m, d in zip(dataset.mean, dataset.std, strict=True)], dtype=torch.float64)
+    module = Plain(program, scale, shift).double().eval()
+    wanted = original(network, tensors, dataset, torch.float64, DOUBLED)
+    found = exported(module, dataset, DOUBLED)
+    difference = float((found - wanted).abs().max())
+    if not difference <= EXACT * max(1.0, float(wanted.abs().max())):
+        raise PrunescopeError(
+            f"without its cut-off units the network is another: logits differ by {difference:.3g} in double precision; "
+            "nothing was written"
+        )
+    return difference
+
+
+def agreement(wanted: Tensor, found: Tensor, what: str) -> Agreement:
+    """Compare logits; refuse a network that answers otherwise by more than rounding."""
+    difference = float((found - wanted).abs().max())
+    differs = found.argmax(1) != wanted.argmax(1)
+    wrong = int((differs & ~tied(wanted, "float32")).sum())
+    bound = ROUNDING["float32"] * max(1.0, float(wanted.abs().max()))
+    if wrong or not difference <= bound:
+        told = f"logits differ by {difference:.3g}, {wrong:,} of {len(wanted):,} predictions by more than rounding"
+        raise PrunescopeError(f"{what} is not the network that was trained: {told}; nothing was written")
+    return Agreement(difference, int(differs.sum()))
+
+
+def check_error(bench: Bench, tensors: Arrays, masks: Masks, row: Mapping[str, Any], what: str) -> None:
+    """Measure the test error as in training, and hold it against a row."""
+    precision = bench.recipe.precision if row["device"] == "cpu" else "elsewhere"
+    engine, stored = bench.engine(bench.stacked([tensors]), bench.masks([masks])), row["test_error"]
+    pictures, columns = bench.test_pictures, engine.columns
+    count = len(bench.dataset.test_labels)
+    source = pictures.of(torch.arange(count)[None], columns)
+    logits = _gathered(lambda part: engine.logits(source.take(part))[0].float(), bench.dataset, None)
+    labels = torch.from_numpy(np.array(bench.dataset.test_labels))
+    error = float((logits.argmax(1) != labels).double().mean())
+    apart = round(abs(error - stored) * count)
+    if apart > int(tied(logits, precision).sum()):
+        raise PrunescopeError(
+            f"{what} has a test error of {error:.6g} here and {stored:.6g} in the store, "
+            f"{counted(apart, 'example')} apart: the weights or the dataset are not "
+            "those of the row; nothing was written"
+        )
+
+
+def tied(logits: Tensor, precision: str) -> Tensor:
+    """Tell for each example whether its two highest logits are equal to rounding."""
+    highest = logits.topk(2, 1).values
+    return highest[:, 0] - highest[:, 1] <= ROUNDING[precision] * logits.abs().amax(1)
+
+
+def _pictures(network: Network, dataset: Dataset, dtype: torch.dtype) -> Pictures:
+    return Pictures(dataset.test_images, dataset, as_rows=not network.pictures, device=torch.device("cpu"), dtype=dtype)
+
+
+@torch.no_grad()
+def _gathered(answer: Callable[[Tensor], Tensor], dataset: Dataset, most: int | None) -> Tensor:
+    """Return the answers to places ``[1, B]`` of the test set, part by part."""
+    count = min(len(dataset.test_labels), most or len(dataset.test_labels))
+    places = torch.arange(count)[None]
+    return torch.cat([answer(places[:, first : first + EXAMPLES]) for first in range(0, count, EXAMPLES)])

@@ -1,0 +1,178 @@
+"""The smaller network that computes the same: every unit that pruning has cut off is removed.
+
+A channel from which no path of surviving weights leads to an output is removed. A channel that no path reaches from
+the input is the same for every example; it is removed too, and what it adds goes into the biases of the layers that
+read it. That is exact where the channel is zero, or where the layer has no padding (a linear layer, a 1x1 convolution).
+A channel that is constant but not zero, read by a padded convolution, is not the same near the borders, and stays.
+
+Values that are added, and what rectifiers and pools make of them, have one set of channels: a channel of a residual
+stream goes only if all who read the stream can do without it. A branch that is constant as a whole is not computed; its
+numbers are added to the other branch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.export.program import Program, Step
+
+Flags = NDArray[np.bool_]
+_WEIGHTED = ("conv", "linear")
+
+
+def shrunk(program: Program) -> Program:
+    """Return a program without cut-off units; normalisations must be folded."""
+    return _Shrinking(program).result()
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution or linear layer: ``sums`` [out, in] over its kernels, ``alive`` where a weight is not zero."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    sums: np.ndarray
+    alive: Flags
+    padded: bool
+
+    def foldable(self, constant: np.ndarray) -> Flags:
+        """Tell which inputs can go into the bias."""
+        found: Flags = constant == 0 if self.padded else ~np.isnan(constant)
+        return found
+
+    def moved(self, constant: np.ndarray, gone: Flags) -> np.ndarray:
+        """Return the bias with what the inputs ``gone`` add."""
+        moved: np.ndarray = self.bias + self.sums @ np.where(gone & ~np.isnan(constant), constant, 0)
+        return moved
+
+
+class _Shrinking:
+    """What is known of each value: which channels are constant, with NaN where not, and which channels stay."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._steps = program.steps
+        self._layers = {place: self._layer(step) for place, step in self._numbered() if step.kind in _WEIGHTED}
+        self._constants = self._find_constants()
+        self._group = self._tied()
+        self._keep = self._needed()
+
+    def _numbered(self) -> list[tuple[int, Step]]:
+        """Return each step with the number of the value that it gives."""
+        return list(enumerate(self._steps, 1))
+
+    def _layer(self, step: Step) -> _Layer:
+        weight = self._program.tensors[f"{step.name}.weight"]
+        bias = self._program.tensors.get(f"{step.name}.bias", np.zeros(len(weight), weight.dtype))
+        flat = weight.reshape(*weight.shape[:2], -1)
+        return _Layer(weight, bias, flat.sum(2), (flat != 0).any(2), padded=flat.shape[2] > 1)
+
+    def _find_constants(self) -> list[np.ndarray]:
+        found = [np.full(self._program.shape[0], np.nan)]
+        for place, step in self._numbered():
+            first = found[step.inputs[0]]
+            match step.kind:
+                case "conv" | "linear":
+                    layer = self._layers[place]
+                    still = layer.foldable(first)
+                    varies = (layer.alive & ~still).any(1)
+                    found.append(np.where(varies, np.nan, layer.moved(first, still)))
+                case "relu":
+                    found.append(np.maximum(first, 0))
+                case "add":
+                    found.append(first + found[step.inputs[1]])
+                case "flatten":
+                    found.append(np.repeat(first, self._program.shapes[place][0] // len(first)))
+                case _:  # pools
+                    found.append(first)
+        return found
+
+    def _tied(self) -> list[int]:
+        """Return a group for each value; the values of a group have the same channels."""
+        group = [0]
+        for place, step in self._numbered():
+            if step.kind in (*_WEIGHTED, "flatten"):
+                group.append(place)
+                continue
+            group.append(group[step.inputs[0]])
+            if step.kind == "add":
+                other, own = group[step.inputs[1]], group[step.inputs[0]]
+                group = [own if each == other else each for each in group]
+        return group
+
+    def _needed(self) -> dict[int, Flags]:
+        """Return which channels of each group stay: the least that the logits and all kept channels ask for."""
+        keep = {self._group[place]: np.zeros(len(each), bool) for place, each in enumerate(self._constants)}
+        keep[self._group[0]][:] = keep[self._group[-1]][:] = True
+        growing = True
+        while growing:
+            growing = False
+            for place, step in reversed(self._numbered()):
+                rows, below = keep[self._group[place]], keep[self._group[step.inputs[0]]]
+                if step.kind in _WEIGHTED:
+                    layer, constant = self._layers[place], self._constants[step.inputs[0]]
+                    wanted = (layer.alive[rows] & ~layer.foldable(constant)).any(0) & ~below
+                elif step.kind == "flatten" and rows.any():
+                    wanted = ~below
+                else:
+                    continue
+                below |= wanted
+                growing |= bool(wanted.any())
+        return keep
+
+    def _kept(self, place: int) -> Flags:
+        return self._keep[self._group[place]]
+
+    def _still(self, place: int) -> bool:
+        """Whether all that stays of a value is constant."""
+        return not np.isnan(self._constants[place][self._kept(place)]).any()
+
+    def _reads(self, place: int) -> tuple[int, ...]:
+        """Return the values that a value is still computed from."""
+        step = self._steps[place - 1]
+        if self._still(place):
+            return (0,)
+        return tuple(each for each in step.inputs if step.kind != "add" or not self._still(each))
+
+    def result(self) -> Program:
+        """Write the smaller program."""
+        wanted = {len(self._steps)}
+        for place, _ in reversed(self._numbered()):
+            if place in wanted:
+                wanted |= set(self._reads(place))
+        now, steps, tensors = {0: 0}, [], dict[str, np.ndarray]()
+
+        def add(step: Step, **parts: np.ndarray) -> int:
+            steps.append(step)
+            tensors.update({f"{step.name}.{part}": values for part, values in parts.items()})
+            return len(steps)
+
+        for place, step in self._numbered():
+            if place not in wanted:
+                continue
+            kept, size = self._kept(place), self._program.shapes[place][1:]
+            before = tuple(now[each] for each in self._reads(place))
+            if self._still(place):
+                name = step.name or f"constant{place}"
+                now[place] = add(Step("constant", (0,), name, size=size), value=self._constants[place][kept])
+            elif step.kind in _WEIGHTED:
+                layer, below = self._layers[place], self._kept(step.inputs[0])
+                constant = self._constants[step.inputs[0]]
+                bias = layer.moved(constant, ~below & layer.foldable(constant))
+                now[place] = add(
+                    Step(step.kind, before, step.name, step.stride),
+                    weight=layer.weight[kept][:, below],
+                    bias=bias[kept],
+                )
+            elif step.kind == "add" and len(before) == 1:
+                still = next(each for each in step.inputs if self._still(each))
+                numbers = self._constants[still][kept]
+                now[place] = add(Step("shift", before, f"shift{place}"), bias=numbers) if numbers.any() else before[0]
+            else:
+                now[place] = add(Step(step.kind, before))
+                if step.kind == "flatten" and not kept.all():
+                    now[place] = add(Step("take", (now[place],), f"take{place}"), places=np.flatnonzero(kept))
+        return Program(self._program.shape, tuple(steps), tensors)

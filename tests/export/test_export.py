@@ -1,0 +1,326 @@
+"""A study's networks are taken away: proved, trained again where they were not kept, refused where not right."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prunescope import Store, export_network, load_network
+from prunescope.data import load
+from prunescope.errors import InputError, MissingPackageError, PrunescopeError
+from prunescope.export import export as room
+from prunescope.export import onnxfile
+from prunescope.export.checkpoint import Card, write
+from prunescope.export.pick import Picked
+from prunescope.export.program import Arrays, Program, Step
+from prunescope.export.prove import agreement, original
+from prunescope.export.retrain import Plan, Retrained, retrain
+from prunescope.export.shrink import shrunk
+from prunescope.export.speed import timed
+from prunescope.nets import network
+from prunescope.run import run_study
+from prunescope.run.events import Begun, Event, Rung, Tell
+from prunescope.spec import Study
+from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.table.schema import STORED_NAMES
+from prunescope.train import Bench
+from tests.run.studies import dense_study, rows
+
+KEPT, LOST = 2, 3
+
+
+def conv_study() -> Study:
+    axes = Axes(dataset=("digits",), family=("cifar-resnet",), depth=(8,), width=(0.125,), examples=(300,))
+    recipe = Recipe(epochs=2, batch=32, learning_rate=0.05, momentum=0.9, levels=3, pruning_fraction=0.7)
+    treatments = (Treatment(kind="imp", rewind="learning-rate"),)
+    return Study("conv", (axes,), recipe, treatments, replicates=1, keep="all")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two ladders of a small LeNet, whose rung 2 is kept, the first rung from epoch 1."""
+    path = tmp_path_factory.mktemp("kept") / "store"
+    run_study(replace(dense_study(replicates=2, widths=(0.08,), levels=4), keep=(KEPT,)), path, workers=1)
+    return Store(path)
+
+
+@pytest.fixture(scope="module")
+def convolved(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    path = tmp_path_factory.mktemp("convolved") / "store"
+    run_study(conv_study(), path, workers=1)
+    return Store(path)
+
+
+def first(store: Store) -> str:
+    return sorted(store.done())[0]
+
+
+def row(store: Store, ladder: str, rung: int) -> dict[str, object]:
+    (found,) = store.table(f"ladder = '{ladder}' and rung = {rung}").rows()
+    return found
+
+
+def error_of(path: Path) -> float:
+    """Classify the digits with nothing but the file."""
+    data, module = load("digits"), load_network(path)
+    with torch.no_grad():
+        found = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
+    return float(np.mean(found != data.test_labels))
+
+
+def test_a_kept_network_is_written_in_both_forms_with_the_error_of_its_row(store: Store, tmp_path: Path) -> None:
+    told: list[Event] = []
+    before = rows(store)
+    ladder = first(store)
+    found = export_network(store, tmp_path / "net.safetensors", ladder=ladder[:6], rung=KEPT, tell=told.append)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.dense.safetensors", "net.sparse.safetensors"]
+    assert found.files == (tmp_path / "net.sparse.safetensors", tmp_path / "net.dense.safetensors")
+    wanted = row(store, ladder, KEPT)
+    for path in found.files:
+        assert error_of(path) == wanted["test_error"]
+        assert load_network(path).card == replace(found.card, form=path.name.split(".")[1])
+    assert (found.card.ladder, found.card.rung, found.card.kept) == (ladder, KEPT, wanted["kept"])
+    assert not found.card.retrained
+    assert told == []
+    assert rows(store) == before
+    sparse, dense = found.form("sparse"), found.form("dense")
+    assert (sparse.bytes, dense.bytes) == tuple(path.stat().st_size for path in found.files)
+    assert sparse.proved_on == dense.proved_on == 500
+    assert (sparse.difference, sparse.changed, dense.changed) == (0.0, 0, 0)
+    assert found.exactness < 1e-9
+    assert found.units == 24 + 8
+    assert found.form("unpruned").multiply_adds == sparse.multiply_adds >= dense.multiply_adds
+    text = "\n".join(found.sentences())
+    assert "test error" in text
+    assert ", as in the store" in text
+    assert "single weights that are missing save no time" in text
+
+
+@pytest.mark.parametrize("rung", [0, 3])
+def test_convolutions_are_proved_and_compared_with_folding_alone(convolved: Store, tmp_path: Path, rung: int) -> None:
+    found = export_network(convolved, tmp_path / "net.safetensors", rung=rung, batch=8)
+    assert [form.name for form in found.forms] == ["unpruned", "folded", "sparse", "dense"]
+    for path in found.files:
+        assert error_of(path) == row(convolved, first(convolved), rung)["test_error"]
+    assert found.form("dense").multiply_adds <= found.form("folded").multiply_adds
+    assert (found.units_left < found.units) == (rung == 3)
+    assert all(form.timing is not None and form.timing.median > 0 for form in found.forms)
+
+
+def test_a_network_that_was_not_kept_is_trained_again_from_its_mask(store: Store, tmp_path: Path) -> None:
+    told: list[Event] = []
+    plans: list[Plan] = []
+    before, files = rows(store), sorted(store.path.rglob("*.safetensors"))
+    found = export_network(
+        store,
+        tmp_path / "net.safetensors",
+        ladder=first(store),
+        rung=LOST,
+        form="sparse",
+        before=plans.append,
+        tell=told.append,
+    )
+    assert [(plan.first, plan.rung) for plan in plans] == [(LOST, LOST)]
+    assert plans[0].seconds > 0
+    assert isinstance(told[0], Begun)
+    assert [event.rung for event in told if isinstance(event, Rung)] == [LOST]
+    assert found.card.retrained
+    assert error_of(tmp_path / "net.safetensors") == row(store, first(store), LOST)["test_error"] == found.stored_error
+    assert "trained again for this, with the error of the store" in "\n".join(found.sentences())
+    assert rows(store) == before
+    assert sorted(store.path.rglob("*.safetensors")) == files
+
+
+def test_without_its_checkpoints_the_whole_ladder_is_trained_again(store: Store, tmp_path: Path) -> None:
+    bare = Store(tmp_path / "bare", create=True)
+    for study in store.studies():
+        bare.begin(study)
+    bare.write([{name: each[name] for name in STORED_NAMES} for each in store.table().rows()])
+    plans: list[Plan] = []
+    target = tmp_path / "net.safetensors"
+    export_network(bare, target, ladder=first(store), rung=LOST, form="dense", before=plans.append)
+    assert [(plan.first, plan.rung) for plan in plans] == [(0, LOST)]
+    assert error_of(target) == row(store, first(store), LOST)["test_error"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rewind"), [("imp", "learning-rate"), ("one-shot", "weights"), ("extended", None), ("imp", "reinitialise")]
+)
+def test_every_treatment_can_be_trained_again(tmp_path: Path, kind: str, rewind: str | None) -> None:
+    study = replace(
+        dense_study(replicates=1, widths=(0.04,)),
+        treatments=(Treatment.model_validate({"kind": kind, "rewind": rewind}),),
+    )
+    run_study(study, tmp_path / "store", workers=1)
+    found = export_network(tmp_path / "store", tmp_path / "net.safetensors", rung=2, form="sparse")
+    assert error_of(tmp_path / "net.safetensors") == found.stored_error
+
+
+def test_numbers_that_differ_after_training_again_are_told(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine: the exported network has its own error, and both are said."""
+
+    def otherwise(plan: Plan, picked: Picked, bench: Bench, device: str, tell: Tell) -> Retrained:
+        found = retrain(plan, picked, bench, device, tell)
+        found.tensors["output.bias"] = found.tensors["output.bias"][::-1].copy()
+        net = network("lenet", 3, 0.08, 10, (1, 8, 8))
+        logits = original(net, found.tensors, bench.dataset, torch.float32).argmax(1).numpy()
+        error = float(np.mean(logits != bench.dataset.test_labels))
+        return Retrained({**found.row, "test_error": error}, found.tensors, found.masks)
+
+    monkeypatch.setattr(room, "retrain", otherwise)
+    found = export_network(store, tmp_path / "net.safetensors", ladder=first(store), rung=LOST, form="dense")
+    assert found.card.test_error == error_of(tmp_path / "net.safetensors") != found.stored_error
+    told = f"test error {found.card.test_error:.4g}: trained again for this; the store says {found.stored_error:.4g}"
+    assert told in "\n".join(found.sentences())
+
+
+def test_weights_that_are_not_those_of_the_row_are_refused(store: Store, tmp_path: Path) -> None:
+    copy = Store(tmp_path / "copy", create=True)
+    for study in store.studies():
+        copy.begin(study)
+    ladder = first(store)
+    mine = [each for each in store.table().rows() if each["ladder"] == ladder]
+    copy.write(
+        [{name: each[name] for name in STORED_NAMES} | {"test_error": 0.5 * float(each["test_error"])} for each in mine]
+    )
+    for rung in range(5):
+        if store.has_arrays("checkpoints", ladder, rung):
+            copy.write_arrays("checkpoints", ladder, rung, store.read_arrays("checkpoints", ladder, rung))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(PrunescopeError, match="the weights or the dataset are not those of the row; nothing was"):
+        export_network(copy, out / "net.safetensors", rung=KEPT)
+    assert list(out.iterdir()) == []
+
+
+def refused_without_a_trace(store: Store, folder: Path) -> str:
+    """Export a network that must be refused; return why. What stood at its place must still stand there."""
+    (folder / "net.dense.safetensors").write_text("what stood there before")
+    with pytest.raises(PrunescopeError, match="nothing was written") as caught:
+        export_network(store, folder / "net.safetensors", ladder=first(store), rung=KEPT)
+    assert [path.read_text() for path in folder.iterdir()] == ["what stood there before"]
+    return str(caught.value)
+
+
+def test_a_shrunk_network_that_is_another_is_refused(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bent(program: Program) -> Program:
+        found = shrunk(program)
+        return Program(found.shape, found.steps, {**found.tensors, "output.bias": found.tensors["output.bias"] + 1e-6})
+
+    monkeypatch.setattr(room, "shrunk", bent)
+    assert "logits differ by 1e-06 in double precision" in refused_without_a_trace(store, tmp_path)
+
+
+def test_a_file_that_answers_otherwise_is_refused(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bent(path: Path, card: Card, steps: tuple[Step, ...], tensors: Arrays, masks: Mapping[str, np.ndarray]) -> None:
+        write(path, card, steps, {**tensors, "output.bias": -tensors["output.bias"]}, masks)
+
+    monkeypatch.setattr(room, "write", bent)
+    assert "the sparse file is not the network that was trained" in refused_without_a_trace(store, tmp_path)
+
+
+def test_ties_to_rounding_alone_may_change_a_prediction() -> None:
+    wanted = torch.tensor([[1.0, 1.0 + 1e-7, 0.0], [3.0, 1.0, 2.0]])
+    other = torch.tensor([[1.0 + 1e-7, 1.0, 0.0], [3.0, 1.0, 2.0]])
+    found = agreement(wanted, other, "it")
+    assert found.changed == 1
+    assert agreement(wanted, wanted, "it").changed == 0
+    with pytest.raises(PrunescopeError, match="1 of 2 predictions by more than rounding"):
+        agreement(wanted, torch.tensor([[1.0, 1.0 + 1e-7, 0.0], [1.0, 3.0, 2.0]]), "it")
+    with pytest.raises(PrunescopeError, match=r"logits differ by 0.01"):
+        agreement(wanted, wanted + 0.01, "it")
+    with pytest.raises(PrunescopeError, match="logits differ by nan"):
+        agreement(wanted, wanted * float("nan"), "it")
+
+
+def test_what_is_meant_is_found_or_told(store: Store, tmp_path: Path) -> None:
+    def fault(**wanted: object) -> str:
+        with pytest.raises(InputError) as caught:
+            export_network(store, tmp_path / "net.safetensors", **wanted)  # type: ignore[arg-type]
+        return str(caught.value)
+
+    one, other = sorted(store.done())
+    several = fault(rung=1)
+    assert "the ladder: must be one; found 2 and none named" in several
+    assert f"{one} (lenet l=3 w=0.08 on 400 of digits, imp, replicate" in several
+    assert other in several
+    wrong = one[:-1] + ("0" if one[-1] != "0" else "1")
+    assert f"Did you mean {one!r}?" in fault(ladder=wrong, rung=1)
+    assert "must be a finished one; found 9. Finished: 0, 1, 2, 3, 4, of densities 1 to 0.41" in fault(
+        ladder=one, rung=9
+    )
+    assert "found neither" in fault(ladder=one)
+    assert "found both" in fault(ladder=one, rung=1, density=0.5)
+    assert "must be in (0, 1]; found 0" in fault(ladder=one, density=0.0)
+    found = export_network(store, tmp_path / "net.safetensors", ladder=one, density=0.6, form="sparse")
+    assert found.card.rung == 2, "0.64 is nearer to 0.6 than 0.51"
+
+
+def test_forms_and_names_are_checked_before_anything_is_done(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        export_network(store, tmp_path / "net.pt", ladder=first(store), rung=KEPT, form="spars")
+    assert "Did you mean 'sparse'?" in str(caught.value)
+    assert "must end in .safetensors; found 'net.pt'. For example net.safetensors." in str(caught.value)
+    with pytest.raises(InputError, match="batch: must be 1 or more"):
+        export_network(store, tmp_path / "net.safetensors", rung=KEPT, batch=0)
+
+
+def test_networks_of_ones_own_go_as_sparse_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ours_alone.py").write_text(
+        "from torch import nn\n\n\ndef make(depth, width, classes):\n"
+        "    layers = [nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, classes)]\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    study = dense_study(replicates=1, widths=(1.0,), levels=1)
+    axes = study.axes[0].model_copy(update={"family": ("ours_alone:make",)})
+    run_study(replace(study, axes=(axes,), keep=(1,)), tmp_path / "store", workers=1)
+    target = tmp_path / "own.safetensors"
+    with pytest.raises(InputError, match="must be sparse for a network of your own"):
+        export_network(tmp_path / "store", target, rung=1, form="dense")
+    again, kept = (export_network(tmp_path / "store", target, rung=rung) for rung in (0, 1))
+    assert (again.card.retrained, kept.card.retrained) == (True, False)
+    assert [form.name for form in kept.forms] == ["unpruned", "sparse"]
+    module = load_network(target, factory="ours_alone:make")
+    data = load("digits")
+    with torch.no_grad():
+        predicted = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
+    assert float(np.mean(predicted != data.test_labels)) == kept.stored_error
+
+
+def test_without_onnx_it_says_what_to_install(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxfile, "find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match="pip install onnx"):
+        export_network(store, tmp_path / "net.onnx", ladder=first(store), rung=KEPT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_are_timed_in_turns() -> None:
+    order: list[str] = []
+
+    class Noted(torch.nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self._name = name
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            order.append(self._name)
+            return x
+
+    found = timed({"a": Noted("a"), "b": Noted("b")}, torch.zeros(1))
+    assert order[6:] == ["a", "b"] * (len(order[6:]) // 2)
+    assert found["a"].share == found["a"].share_least == found["a"].share_most == 1.0
+    assert found["b"].least <= found["b"].median <= found["b"].most
+    assert found["b"].runs == len(order[6:]) // 2
