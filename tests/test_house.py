@@ -45,6 +45,16 @@ def test_a_study_is_read_without_numpy_and_a_table_without_torch_or_pandas() -> 
     assert not loaded(program) & {"torch", "pandas", "pydantic"}
 
 
+def test_choosing_and_planning_load_no_torch() -> None:
+    table = "prunescope.demo.sample_path()"
+    program = "import prunescope, prunescope.demo; from prunescope.choose.words import answer_lines; "
+    program += (
+        f"found = prunescope.smallest_network({table}, 0.2, intervals='quick'); list(answer_lines(found.answers[0])); "
+    )
+    program += f"prunescope.next_ladders(prunescope.read_table({table}), 0.2)"
+    assert not loaded(program) & {"torch", "scipy", "pandas"}
+
+
 def test_a_plan_estimates_without_torch() -> None:
     program = "from click.testing import CliRunner; from prunescope.cli.main import cli\n"
     program += "shown = CliRunner().invoke(cli, ['plan', 'resnet-cifar10']).output\nassert 'of memory' in shown, shown"

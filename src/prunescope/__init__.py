@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from prunescope.version import __version__
 
 if TYPE_CHECKING:
+    from prunescope.choose import next_ladders as next_ladders
+    from prunescope.choose import smallest_network as smallest_network
     from prunescope.errors import ConflictError as ConflictError
     from prunescope.errors import DamageError as DamageError
     from prunescope.errors import Fault as Fault
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from prunescope.table import read_table as read_table
 
 _HOMES = {
+    "next_ladders": "prunescope.choose",
+    "smallest_network": "prunescope.choose",
     "ConflictError": "prunescope.errors",
     "DamageError": "prunescope.errors",
     "Fault": "prunescope.errors",

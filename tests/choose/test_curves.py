@@ -43,7 +43,7 @@ def test_odds_are_those_of_the_normal_distribution_by_hand() -> None:
 
 
 def departing(noise: float, height: float = 0.1, seed: int = 0) -> tuple[Curves, np.ndarray, np.ndarray]:
-    """Return the curve of one member that departs from its law by a known wave, its densities and its true log errors."""
+    """Return the curve of a member that departs from its law by a known wave, its densities and true log errors."""
     theta = np.array([[np.log(0.8), np.log(1.2), np.log(0.02), 0.0, 0.0]])
     sizes = Sizes(np.ones(1), np.ones(1), np.array([10_000.0]), np.zeros(1))
     truth = Truths(theta, np.log([[0.05]]))

@@ -22,7 +22,7 @@ from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Hand, Measure, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Cell, Ladder, Study
-from prunescope.spec.parts import Recipe
+from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
 from prunescope.train import BUILT
 
