@@ -35,4 +35,4 @@ def test_an_onnx_file_gives_the_logits(
     x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
     (found,) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(None, {"pictures": x.numpy()})
     wanted = computed(small, x.double()).numpy()
-    np.testing.assert_allclose(found, wanted, atol=2e-5 * max(1, np.abs(wanted).max()))
+    np.testing.assert_allclose(np.asarray(found), wanted, atol=2e-5 * max(1, np.abs(wanted).max()))

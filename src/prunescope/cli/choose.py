@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from prunescope.errors import PrunescopeError, counted, named, printable
 
 if TYPE_CHECKING:
     from prunescope.choose import Answer, Answers
+    from prunescope.table import Table
 
 Value = Callable[[str], Any]
 
@@ -91,9 +93,26 @@ def choose(
         lines = [*answer_lines(found.answers[0])]
         lines += ["", *frontier_lines(found.answers[0])] if frontier else []
         click.echo("\n".join(wrapped(line) for line in lines))
+        _tell_trained(source, rows, found.answers[0])
     elif found.answers:
         _show_many(found.answers)
     _tell_declined(found)
+
+
+def _tell_trained(source: str, rows: Table, answer: Answer) -> None:
+    """Say how to take away a network of a store that will do."""
+    from prunescope.choose.trained import trained_network
+    from prunescope.table import is_store
+
+    if source == "-" or not is_store(Path(source)):
+        return
+    there = trained_network(rows, answer.robust or answer.choice, answer.max_error)
+    if there is None:
+        click.echo("\nno network that was trained will do yet: prunescope next")
+    else:
+        size = f"{there.parameters:,} parameters, test error {there.error:.4g}"
+        command = f"prunescope export {source} --ladder {there.ladder[:8]} --rung {there.rung} -o NAME.safetensors"
+        click.echo(f"\ntrained already ({size}):\n  {command}")
 
 
 def law_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled, spelled_bytes
-from prunescope.errors import counted, printable
+from prunescope.errors import PrunescopeError, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.export.results import Exported, Form
     from prunescope.export.retrain import Plan
+    from prunescope.table import Store
 
 
 @click.command()
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--ladder", help="Its identity, or the first digits of it [the only one of the store].")
 @click.option("--rung", type=click.IntRange(0), help="Which of its networks, counted from the dense one.")
 @click.option("--density", type=float, help="Instead of --rung: the network nearest to this density.")
+@click.option(
+    "--max-error", type=float, metavar="K", help="Instead of both: what choose finds for this error, if trained."
+)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
 @click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
 @click.option("--onnx", is_flag=True, help="Write NAME.onnx besides.")
@@ -40,6 +44,7 @@ def export(
     ladder: str | None,
     rung: int | None,
     density: float | None,
+    max_error: float | None,
     out: Path,
     form: str | None,
     onnx: bool,
@@ -54,14 +59,18 @@ def export(
     The sparse file holds masks and surviving weights, the dense one a smaller network without the units that pruning
     has cut off. Weights that the run did not keep are trained again first.
     """
-    if (rung is None) == (density is None):
-        raise click.UsageError("export needs --rung or --density, and not both")
+    if sum(each is not None for each in (rung, density, max_error)) != 1:
+        raise click.UsageError("export needs one of --rung, --density and --max-error")
+    if max_error is not None and ladder is not None:
+        raise click.UsageError("--max-error finds the ladder; leave --ladder out")
     need_torch()
     from prunescope.export import export_network
     from prunescope.run.memory import hold_memory
     from prunescope.table import Store
 
     store = Store(store_path)
+    if max_error is not None:
+        ladder, rung = _chosen(store, max_error, quiet)
     if str(Path.cwd()) not in sys.path:  # networks of a user's own are imported from where the command is given
         sys.path.insert(0, str(Path.cwd()))
     hold_memory()
@@ -84,6 +93,31 @@ def export(
         print_json(_content(found))
     else:
         _print(found)
+
+
+def _chosen(store: Store, max_error: float, quiet: bool) -> tuple[str, int]:
+    """Return ladder and rung of the trained network that the choice for an error comes down to."""
+    from prunescope.choose import smallest_network
+    from prunescope.choose.trained import trained_network
+
+    rows = store.table()
+    found = smallest_network(rows, max_error)
+    if len(found.answers) != 1:
+        why = (
+            "\n".join(each.why for each in found.declined)
+            or "the store holds several families: name --ladder and --rung"
+        )
+        raise PrunescopeError(why)
+    answer = found.answers[0]
+    there = trained_network(rows, answer.robust or answer.choice, max_error)
+    if there is None:
+        raise PrunescopeError(
+            f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet: prunescope next"
+        )
+    if not quiet:
+        told = f"rung {there.rung} of ladder {there.ladder[:8]}, the best of its kind by {there.by}"
+        click.echo(f"{told}: test error {there.error:.4g}", err=True)
+    return there.ladder, there.rung
 
 
 def _tell_plan(plan: Plan) -> None:

@@ -71,7 +71,7 @@ class _Graph:
             }
             self._step(place, step, own, program.shapes)
 
-    def _node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> None:
+    def _node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))

@@ -1,0 +1,63 @@
+"""The network of a store that a choice comes down to: trained already, and measured to keep the bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.choose.results import Pick
+from prunescope.spec.parts import PRUNING
+from prunescope.table import Table
+
+NEEDED = ("ladder", "rung", "treatment", "test_error", "parameters")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network.
+
+    Attributes
+    ----------
+    error
+        On the test set.
+    by
+        What told it from the other networks of its rung: ``validation error`` where there is one, or ``test error``,
+        which is then a little flattered.
+    """
+
+    ladder: str
+    rung: int
+    density: float
+    error: float
+    parameters: int
+    by: str
+
+
+def trained_network(rows: Table, pick: Pick, max_error: float) -> Trained | None:
+    """Return the network to take for a choice: of its member, no sparser than its rung, and measured to keep the bound.
+
+    The sparsest such rung counts; of its networks the one with the lowest validation error.
+    """
+    if pick.rung is None or not all(name in rows for name in NEEDED):
+        return None
+    here = np.isin(rows["treatment"].astype(str), PRUNING) & (rows["rung"] <= pick.rung)
+    for name, value in (("depth", pick.depth), ("width", pick.width), ("examples", pick.examples)):
+        if value is not None:
+            here &= rows[name] == value
+    here &= rows["test_error"] <= max_error
+    if not here.any():
+        return None
+    here &= rows["rung"] == rows["rung"][here].max()
+    judged = rows.columns.get("validation_error", np.full(len(rows), np.nan))
+    by = "validation error" if np.isfinite(judged[here]).all() else "test error"
+    error = judged if by == "validation error" else rows["test_error"]
+    best = int(np.flatnonzero(here)[np.argmin(error[here])])
+    return Trained(
+        str(rows["ladder"][best]),
+        int(rows["rung"][best]),
+        float(rows["density"][best]),
+        float(rows["test_error"][best]),
+        int(rows["parameters"][best]),
+        by,
+    )
