@@ -1,0 +1,62 @@
+"""Train, refit, decide, stop: on the bundled digits, for real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prunescope.choose.loop import ROUND, train_until_decided
+from prunescope.choose.planning import Plan
+from prunescope.run import run_study
+from prunescope.spec import Ladder, Study
+from prunescope.spec.parts import Axes, Recipe
+from prunescope.table import Store
+from tests.test_cli import run
+
+
+def study() -> Study:
+    axes = Axes.model_validate(
+        {"dataset": "digits", "family": "lenet", "depth": 3, "width": [0.1, 0.2], "examples": [300, 600]}
+    )
+    recipe = Recipe(epochs=4, batch=32, learning_rate=0.1, levels=8, prunable="all-but-output")
+    return Study("small", (axes,), recipe, replicates=2)
+
+
+def test_it_trains_ladders_of_the_study_until_it_says_why_it_stops(tmp_path: Path) -> None:
+    store, plans = Store(tmp_path / "store", create=True), list[Plan]()
+
+    def train(ladders: Sequence[Ladder]) -> bool:
+        return not run_study(study(), store, ladders=ladders, workers=1).failures
+
+    last = train_until_decided(study(), store, 0.3, train, enough=0.3, told=plans.append)
+    assert last.decided or not last.proposals
+    assert all(len(plan.ladders) <= ROUND for plan in plans)
+    done = store.done()
+    assert set(done) <= {ladder.identity for ladder in study().ladders}
+    # Every rung that was planned is there, and nothing else.
+    planned = {(each.identity, rung) for plan in plans for each in plan.ladders for rung in range(each.rungs)}
+    assert {(ladder, rung) for ladder, rungs in done.items() for rung in rungs} == planned
+    # Asked again, it has nothing to do.
+    again = train_until_decided(study(), store, 0.3, lambda ladders: False, enough=0.3)
+    assert again.off == last.off
+
+
+def test_a_loop_that_may_not_go_on_stops(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    plan = train_until_decided(study(), store, 0.3, lambda ladders: False)
+    assert not plan.decided
+    assert plan.ladders
+
+
+def test_the_command_trains_chooses_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(study().to_toml())
+    options = ["--store", tmp_path / "store", "--until-decided", "0.3", "--enough", "0.5", "--workers", "1"]
+    told = run("run", path, *options)
+    assert told.returncode == 0, told.stderr
+    assert "of the study's training is done" in told.stdout
+    assert "smallest network with an error of at most 0.3" in told.stdout or "note:" in told.stderr
+    assert "now; training" in told.stderr
+    again = run("run", path, *options)
+    assert again.returncode == 0
+    assert "trained 0 networks" in again.stdout

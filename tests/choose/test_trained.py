@@ -1,0 +1,69 @@
+"""The trained network that a choice comes down to."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from prunescope.choose import Pick
+from prunescope.choose.trained import trained_network
+from prunescope.table import Table, read_table
+
+PICK = Pick(
+    depth=3, width=0.5, examples=100, known="pruned", counted="counted", density=0.6, density_low=0.5, density_high=0.7,
+    rung=2, rung_density=0.64, error=0.1, low=0.08, high=0.12, probability=0.9, parameters=64, parameters_low=50,
+    parameters_high=70, unpruned_parameters=100, unpruned_error=0.08, multiplications=None,
+)  # fmt: skip
+
+
+def rows(**changes: Any) -> Table:
+    """Return two ladders of the member, and one of another."""
+    columns: dict[str, Any] = {
+        "ladder": ["a" * 32] * 4 + ["b" * 32] * 4 + ["c" * 32] * 4,
+        "rung": [0, 1, 2, 3] * 3,
+        "depth": [3] * 12,
+        "width": [0.5] * 8 + [1.0] * 4,
+        "examples": [100] * 12,
+        "treatment": ["imp"] * 12,
+        "replicate": [0] * 4 + [1] * 4 + [0] * 4,
+        "density": [1.0, 0.8, 0.64, 0.512] * 3,
+        "parameters": [100, 80, 64, 51] * 3,
+        "error": [0.08, 0.09, 0.095, 0.12, 0.07, 0.085, 0.092, 0.1, 0.05, 0.05, 0.05, 0.05],
+        "validation_error": [0.08, 0.09, 0.088, 0.12, 0.07, 0.085, 0.099, 0.1, 0.05, 0.05, 0.05, 0.05],
+    }
+    return read_table(columns | changes)
+
+
+def test_the_replicate_with_the_lowest_validation_error_is_taken() -> None:
+    found = trained_network(rows(), PICK, 0.1)
+    assert found is not None
+    assert (found.ladder, found.rung, found.error, found.by) == ("a" * 32, 2, 0.095, "validation error")
+
+
+def test_without_validation_the_test_error_decides_and_is_named() -> None:
+    table = rows()
+    without = Table({name: values for name, values in table.columns.items() if name != "validation_error"})
+    found = trained_network(without, PICK, 0.1)
+    assert found is not None
+    assert (found.ladder, found.by) == ("b" * 32, "test error")
+
+
+def test_where_that_rung_misses_the_bound_a_denser_one_is_taken() -> None:
+    found = trained_network(rows(), PICK, 0.09)
+    assert found is not None
+    assert (found.rung, found.ladder) == (1, "b" * 32)
+    assert trained_network(rows(), PICK, 0.01) is None
+
+
+def test_a_sparser_rung_is_never_taken_nor_another_member_nor_what_was_not_pruned() -> None:
+    assert trained_network(rows(), dataclasses.replace(PICK, rung=1), 0.2).rung == 1  # type: ignore[union-attr]
+    assert trained_network(rows(treatment=["extended"] * 12), PICK, 0.2) is None
+    assert trained_network(rows(), dataclasses.replace(PICK, width=0.25), 0.2) is None
+
+
+def test_anybodys_table_names_no_trained_network() -> None:
+    assert (
+        trained_network(read_table({"density": np.array([1.0, 0.5]), "error": np.array([0.1, 0.2])}), PICK, 0.3) is None
+    )
