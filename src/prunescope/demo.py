@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prunescope.choose import smallest_network
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.laws import JointLaw
 from prunescope.spec import effort, read_study
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from prunescope.run.events import Tell
 
 BAR = 44  # characters of an error of 1
+BOUND = 0.12  # error that the demo chooses a network for
 FAULTY = "density;eror\n1.0;8,4\n0,8;9.1\n1.7;none\n"
 
 
@@ -94,19 +96,27 @@ def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
     new = {"width": [0.2], "density": [0.1], "unpruned_error": [unpruned]}
     say(f"   Width 0.2 at density 0.1: error {law.predict(new)[0]:.3f}, after {unpruned:.3f} unpruned")
 
+    say(f"\n5. Which network, and how much: prunescope choose {path} --max-error {BOUND:g}")
+    answer = smallest_network(table, BOUND).answers[0]
+    sure = answer.robust or answer.choice
+    size = f"{sure.parameters:,.0f} parameters"
+    say(f"   An error of at most {BOUND:g}: {sure.name} pruned to density {sure.density:.3f}, {size},")
+    say(f"   keeps it in {sure.probability:.0%} of trainings; the smallest unpruned network that will do is")
+    say(f"   {answer.unpruned.name}, {answer.unpruned_parameters / sure.parameters:.2g} times as large.")
+
     sample = folder / "family.csv"
     sample.write_bytes(sample_path().read_bytes())
     write_table(read_table(sample), folder / "family.parquet")
-    say(f"\n5. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
+    say(f"\n6. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
     say(f"   prunescope table {sample}, prunescope compare {sample}")
     faulty = folder / "faulty.csv"
     faulty.write_bytes(FAULTY.encode())
-    say(f"\n6. A file with faults is told all of them at once: prunescope table {faulty}")
+    say(f"\n7. A file with faults is told all of them at once: prunescope table {faulty}")
     try:
         read_table(faulty)
     except InputError as told:
         say("\n".join(f"   {line}" for line in str(told).splitlines()))
-    say(f"\nAll files are in {folder}. Next: prunescope plan, prunescope run --help, docs/lab.md, docs/laws.md")
+    say(f"\nAll files are in {folder}. Next: prunescope plan, docs/lab.md, docs/laws.md, docs/choose.md")
 
 
 def _curves(table: Table) -> list[str]:

@@ -129,6 +129,7 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         choice=pick(best, float(density[best])),
         robust=pick(surest, float(sure[surest])) if surest >= 0 else None,
         unpruned=unpruned,
+        unpruned_parameters=whole,
         times_smaller=whole / float(parameters[best]),
         rivals=others,
         ideal=ideal(family, bound, floor),

@@ -180,8 +180,8 @@ class Answer:
         The smallest that keeps the bound with the confidence asked; None where nothing does.
     unpruned
         The smallest unpruned member that keeps the bound by its expected error.
-    times_smaller
-        How many times smaller the choice is than that.
+    unpruned_parameters, times_smaller
+        Its parameters, and how many times smaller the choice is.
     """
 
     group: Mapping[str, Any]
@@ -190,6 +190,7 @@ class Answer:
     choice: Pick
     robust: Pick | None
     unpruned: Rival
+    unpruned_parameters: float
     times_smaller: float
     rivals: tuple[Rival, ...]
     ideal: Ideal | None
