@@ -9,7 +9,7 @@ import pytest
 from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, decide
 
 from prunescope.choose.belief import believed
-from prunescope.choose.design import Ladders, designed
+from prunescope.choose.design import Ladders, Look, designed
 from prunescope.choose.smallest import Sizes
 from prunescope.choose.worth import WORST, Judge, Question
 from tests.choose.test_belief import CELLS, ladders, nothing
@@ -22,23 +22,31 @@ def question(bound: float = 0.14) -> Question:
 
 def board(**tops: tuple[int, ...]) -> Ladders:
     cost = np.stack([CELLS.depth * CELLS.width**2] * 2, axis=1)
-    return Ladders(float(np.log(0.8)), 20, 2, cost, {int(name[1:]): each for name, each in tops.items()})
+    measured = {int(name[1:]): each for name, each in tops.items()}
+    return Ladders(float(np.log(0.8)), 20, 2, cost, np.full(4, 0.25), measured)
 
 
 def test_what_may_be_trained_next() -> None:
-    there = board(c1=(20,), c2=(0,)).looks()
-    found = {(look.cell, look.replicate, look.after, look.top) for look in there}
-    assert {each for each in found if each[0] == 0} == {(0, 0, -1, 0), (0, 0, -1, 10), (0, 0, -1, 20)}
-    assert {each for each in found if each[0] == 1} == {(1, 1, -1, 0), (1, 1, -1, 10), (1, 1, -1, 20)}
-    # A second ladder climbs no higher than the first.
-    assert {each for each in found if each[0] == 2} == {(2, 0, 0, 10), (2, 0, 0, 20), (2, 1, -1, 0)}
+    there = board(c1=(20,), c2=(0,), c3=(5, 5)).looks()
+    found = {(look.cell, look.replicate, look.count, look.after, look.top) for look in there}
+    begun = {(0, 0, count, -1, top) for count in (1, 2) for top in (0, 10, 20)}
+    assert {each for each in found if each[0] == 0} == begun
+    assert {each for each in found if each[0] == 1} == {(1, 1, 1, -1, 0), (1, 1, 1, -1, 10), (1, 1, 1, -1, 20)}
+    # A second ladder climbs no higher than the first; those that stand equally high may climb together.
+    assert {each for each in found if each[0] == 2} == {(2, 0, 1, 0, 10), (2, 0, 1, 0, 20), (2, 1, 1, -1, 0)}
+    assert {each for each in found if each[0] == 3} == {(3, 0, count, 5, top) for count in (1, 2) for top in (13, 20)}
 
 
-def test_a_look_costs_its_rungs() -> None:
-    ladders_ = Ladders(-0.2, 20, 1, np.array([[10.0, 3.0]]), {})
+def test_a_look_costs_its_rungs_and_further_ladders_a_share() -> None:
+    ladders_ = Ladders(-0.2, 20, 3, np.array([[10.0, 3.0]]), np.array([0.25]), {})
     assert ladders_.price(0, -1, 0) == 10
     assert ladders_.price(0, -1, 4) == 10 + 4 * 3
     assert ladders_.price(0, 4, 20) == 16 * 3
+    assert ladders_.price(0, 4, 20, 3) == 16 * 3 * 1.5
+    together = ladders_.climbed(Look(0, 0, -1, 4, 0.0, 3))
+    assert together.tops == {0: (4, 4, 4)}
+    assert together.climbed(Look(0, 0, 4, 9, 0.0, 2)).tops == {0: (9, 9, 4)}
+    assert Look(0, 0, 0, 2, 0.0, 2).densities(-1.0).tolist() == [-1, -2, -1, -2]
 
 
 def test_a_design_keeps_its_budget_and_takes_nothing_twice() -> None:
@@ -46,7 +54,12 @@ def test_a_design_keeps_its_budget_and_takes_nothing_twice() -> None:
     now, planned = designed(belief, question(), board(c0=(8,)), 150.0, enough=1e-4, most=30)
     assert planned
     assert sum(each.look.cost for each in planned) <= 150.0
-    rungs = [(p.look.cell, p.look.replicate, rung) for p in planned for rung in range(p.look.after + 1, p.look.top + 1)]
+    rungs = [
+        (look.cell, look.replicate + more, rung)
+        for look in (each.look for each in planned)
+        for more in range(look.count)
+        for rung in range(look.after + 1, look.top + 1)
+    ]
     assert len(rungs) == len(set(rungs))
     assert planned[-1].loss < now
 

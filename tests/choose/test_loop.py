@@ -30,7 +30,7 @@ def test_it_trains_ladders_of_the_study_until_it_says_why_it_stops(tmp_path: Pat
 
     last = train_until_decided(study(), store, 0.3, train, enough=0.3, told=plans.append)
     assert last.decided or not last.proposals
-    assert all(len(plan.ladders) <= ROUND for plan in plans)
+    assert all(len(plan.proposals) <= ROUND for plan in plans)
     done = store.done()
     assert set(done) <= {ladder.identity for ladder in study().ladders}
     # Every rung that was planned is there, and nothing else.

@@ -16,6 +16,9 @@ from prunescope.spec.parts import Recipe
 from prunescope.table import Table
 
 TIME = re.compile(r"([0-9.]+)\s*(s|m|min|h|d)")
+# Seconds that a training step takes on a core beside its multiplications, and multiplications that it does in a second:
+# near what `make bench` shows. Only their ratio to a network's own work counts, for what is trained together.
+STEP, RATE = 250e-6, 8e9
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -59,6 +62,21 @@ def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, row
     by_weight, by_example = rates
     weights = np.array([each.prunable for each in counts])
     return Costs((by_weight * weights[:, None] + by_example) * seen, "seconds")
+
+
+def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
+    """Return what each further member of a cohort costs, as a share of what one costs alone.
+
+    Parameters
+    ----------
+    batch
+        Examples in a step; None where nobody knows, and nothing is shared.
+    """
+    if batch is None:
+        return np.ones(len(counts))
+    work = np.array([each.prunable if np.isnan(each.multiplications) else each.multiplications for each in counts])
+    own = 3 * work * batch / RATE
+    return np.asarray(own / (own + STEP))
 
 
 def _rates(rows: Table) -> tuple[float, float] | None:

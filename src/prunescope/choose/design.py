@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,9 @@ class Ladders:
         Ladders that a cell may have.
     cost
         Of each cell's rung 0, and of each further rung, ``[cells, 2]``.
+    further
+        What each further ladder of a cell costs that is trained along with one, as a share of that one's cost: members
+        of a cohort share the overhead of a step.
     tops
         The highest finished rung of each ladder, by cell, -1 where there is none; a cell that is not there has no
         ladder. A ladder climbs no higher than the one before it, so that a study can say what is asked for.
@@ -42,49 +45,61 @@ class Ladders:
     levels: int
     replicates: int
     cost: Numbers
+    further: Numbers
     tops: Mapping[int, tuple[int, ...]]
 
-    def price(self, cell: int, after: int, top: int) -> float:
-        """Return the cost of climbing from a rung (-1: none) to another."""
-        first, further = self.cost[cell]
-        return float((first if after < 0 else 0.0) + further * (top - max(after, 0)))
+    def price(self, cell: int, after: int, top: int, count: int = 1) -> float:
+        """Return the cost of climbing from a rung (-1: none) to another, several ladders together."""
+        first, each = self.cost[cell]
+        alone = (first if after < 0 else 0.0) + each * (top - max(after, 0))
+        return float(alone * (1 + self.further[cell] * (count - 1)))
 
     def climbed(self, look: Look) -> Ladders:
         """Return the ladders as they stand after a look."""
         tops = list(self.tops.get(look.cell, ()))
-        if look.replicate < len(tops):
-            tops[look.replicate] = look.top
-        else:
-            tops.append(look.top)
-        return Ladders(self.step, self.levels, self.replicates, self.cost, {**self.tops, look.cell: tuple(tops)})
+        tops += [-1] * (look.replicate + look.count - len(tops))
+        tops[look.replicate : look.replicate + look.count] = [look.top] * look.count
+        return replace(self, tops={**self.tops, look.cell: tuple(tops)})
 
     def looks(self) -> Iterator[Look]:
-        """Yield every look that may be taken: a ladder begun or climbed on, to the top or half the way there."""
+        """Yield every look that may be taken: ladders begun or climbed on, to the top or half the way there.
+
+        Ladders of a cell that stand equally high may climb one by one or together.
+        """
         for cell in range(len(self.cost)):
-            tops = self.tops.get(cell, ())
-            highest = self.levels
-            for replicate, after in enumerate((*tops, -1) if len(tops) < self.replicates else tops):
+            tops = list(self.tops.get(cell, ()))
+            tops += [-1] * (self.replicates - len(tops))
+            highest, replicate = self.levels, 0
+            while replicate < len(tops):
+                after = tops[replicate]
+                alike = next((i for i in range(replicate, len(tops)) if tops[i] != after), len(tops)) - replicate
                 ends = {highest, (max(after, 0) + highest + 1) // 2, *([0] if after < 0 else [])}
                 for top in sorted(end for end in ends if end > after):
-                    yield Look(cell, replicate, after, top, self.price(cell, after, top))
+                    for count in sorted({1, alike}):
+                        yield Look(cell, replicate, after, top, self.price(cell, after, top, count), count)
                 if after < 0:
                     break
                 highest = max(min(highest, after), 0)
+                replicate += alike
 
 
 @dataclass(frozen=True)
 class Look:
-    """Part of a ladder to train: its rungs above `after` (-1: none are there yet) up to `top`."""
+    """Part of a ladder to train: its rungs above `after` (-1: none are there yet) up to `top`.
+
+    And of the ladders of the replicates after it along with it, `count` in all.
+    """
 
     cell: int
     replicate: int
     after: int
     top: int
     cost: float
+    count: int = 1
 
     def densities(self, step: float) -> Numbers:
-        """Return the log densities of its rungs."""
-        return np.asarray(step * np.arange(self.after + 1, self.top + 1), np.float64)
+        """Return the log densities of its rungs, all ladders' after each other."""
+        return np.tile(step * np.arange(self.after + 1, self.top + 1, dtype=np.float64), self.count)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prunescope.choose.belief import Rows, believed
-from prunescope.choose.costs import Costs, budget_of, costs
+from prunescope.choose.costs import Costs, budget_of, costs, sharing
 from prunescope.choose.counts import Count, Counts
 from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, designed
 from prunescope.choose.results import Member
@@ -35,8 +35,8 @@ class Proposal(Member):
 
     Attributes
     ----------
-    replicate
-        Which repetition, from 0.
+    replicate, count
+        Which repetition, from 0, and how many from there on are trained along with it.
     after, top
         The rung that is finished already (-1: none), and the one to climb to.
     cost
@@ -49,6 +49,7 @@ class Proposal(Member):
     width: float | None
     examples: int | None
     replicate: int
+    count: int
     after: int
     top: int
     cost: float
@@ -165,10 +166,11 @@ def next_ladders(
         recipe.levels if recipe else USUAL_LEVELS,
         study.replicates if study else max(USUAL_REPLICATES, *(len(each) for each in scene.tops.values()), 1),
         scene.costs.cost,
+        sharing(scene.counts, recipe.batch if recipe else None),
         scene.tops,
     )
     cells = range(len(scene.place.depth))
-    whole = ladders.replicates * sum(ladders.price(cell, -1, ladders.levels) for cell in cells)
+    whole = sum(ladders.price(cell, -1, ladders.levels, ladders.replicates) for cell in cells)
     guessing = None if scene.classes is None else 1 - 1 / scene.classes
     belief = believed(scene.place, scene.rows, guessing)
     loss, planned = designed(
@@ -314,16 +316,17 @@ def _counting(rows: Table | None, study: Study | None) -> Counts:
 
 
 def _proposals(scene: _Scene, planned: Sequence[Planned]) -> list[Proposal]:
-    """Put looks at one ladder that follow each other together."""
-    made: dict[tuple[int, int], Proposal] = {}
+    """Put looks at the same ladders that follow each other together."""
+    made: dict[tuple[int, int, int], Proposal] = {}
     for each in planned:
         look = each.look
-        before = made.pop((look.cell, look.replicate), None)
-        made[look.cell, look.replicate] = Proposal(
+        before = made.pop((look.cell, look.replicate, look.count), None)
+        made[look.cell, look.replicate, look.count] = Proposal(
             depth=round(float(scene.place.depth[look.cell])) if scene.has_depth else None,
             width=float(scene.place.width[look.cell]) if scene.has_width else None,
             examples=round(float(scene.place.examples[look.cell])) if scene.has_examples else None,
             replicate=look.replicate,
+            count=look.count,
             after=before.after if before else look.after,
             top=look.top,
             cost=look.cost + (before.cost if before else 0.0),
@@ -342,7 +345,8 @@ def _as_study(
     model = study.cells[0]
     tops: dict[int, dict[int, int]] = {}
     for each in planned:
-        tops.setdefault(each.look.cell, {})[each.look.replicate] = each.look.top
+        own = tops.setdefault(each.look.cell, {})
+        own |= dict.fromkeys(range(each.look.replicate, each.look.replicate + each.look.count), each.look.top)
     ladders: list[Ladder] = []
     blocks: dict[tuple[int, int, int, int], list[float]] = {}
     for cell, by_replicate in tops.items():

@@ -49,8 +49,8 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
 
     def told(plan: Plan) -> None:
         if not plan.decided and plan.ladders:
-            rungs = sum(each.top - each.after for each in plan.proposals)
-            what = f"{counted(rungs, 'network')} on {counted(len(plan.proposals), 'ladder')}"
+            rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
+            what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
             click.echo(f"off by {off_words(plan.off)} now; training {what}", err=True)
 
     plan = train_until_decided(study, store, max_error, train, enough=enough, told=told)

@@ -137,15 +137,15 @@ def show_plan(plan: Plan) -> None:
     if not plan.proposals:
         click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
         return
-    click.echo(f"\n  {'ladder':34} {'rungs':>9}  {'cost':>18}  off after it")
+    click.echo(f"\n  {'ladder':40} {'rungs':>9}  {'cost':>18}  off after it")
     for each in plan.proposals[:SHOWN]:
         rungs = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
-        click.echo(f"  {_ladder(each):34} {rungs:>9}  {cost(each.cost):>18}  {off_words(each.off)}")
+        click.echo(f"  {_ladder(each):40} {rungs:>9}  {cost(each.cost):>18}  {off_words(each.off)}")
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
     click.echo(
         wrapped(
-            f"\n{counted(len(plan.proposals), 'ladder')}, {cost(plan.cost)}"
+            f"\n{counted(sum(each.count for each in plan.proposals), 'ladder')}, {cost(plan.cost)}"
             + (f" of {cost(plan.whole)} for everything" if plan.unit == "seconds" else "")
             + f": the choice is then expected to be off by {off_words(plan.proposals[-1].off)}. "
             "What they show decides what comes after: ask again"
@@ -155,7 +155,9 @@ def show_plan(plan: Plan) -> None:
 
 def _ladder(proposal: Proposal) -> str:
     examples = "" if proposal.examples is None else f", {proposal.examples:,} examples"
-    return f"{proposal.name}{examples} #{proposal.replicate}"
+    last = proposal.replicate + proposal.count - 1
+    which = f"#{proposal.replicate}" + (f" to #{last}" if proposal.count > 1 else "")
+    return f"{proposal.name}{examples} {which}"
 
 
 def off_words(value: float) -> str:
