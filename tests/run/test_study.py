@@ -225,8 +225,8 @@ def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> No
     narrow = Study("narrow", (axes,), recipe, (Treatment(kind="narrow"),), replicates=1)
     with pytest.raises(InputError, match=r"kinds that can be trained: dense, imp, one-shot, extended; found narrow"):
         run_study(narrow, tmp_path / "a")
-    scored = Study("scored", (axes,), recipe, (Treatment(kind="imp", score="gradient"),), replicates=1)
-    with pytest.raises(InputError, match="must be one of magnitude, random"):
+    scored = Study("scored", (axes,), recipe, (Treatment(kind="imp", score="nowhere.scores:mine"),), replicates=1)
+    with pytest.raises(InputError, match="No module named 'nowhere'"):
         run_study(scored, tmp_path / "b")
     other = Axes(dataset=("mnist",), family=("lenet",), depth=(3,), width=(0.1,))
     with pytest.raises(InputError, match="nowhere"):

@@ -34,7 +34,6 @@ class Climber:
     """
 
     climb: Climb
-    member: Member
     rung: int
     before: Inheritance | None
     have: frozenset[int] = frozenset()
@@ -46,6 +45,11 @@ class Climber:
     def ladder(self) -> Ladder:
         """What it climbs."""
         return self.climb.ladder
+
+    @property
+    def member(self) -> Member:
+        """Its examples and its draws."""
+        return self.climb.member
 
     @property
     def arrived(self) -> bool:
@@ -82,7 +86,7 @@ def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozens
     except InputError:
         words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
         raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
-    return Climber(Climb(ladder, bench.network, chance), Member(share, chance), rung, before, have)
+    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have)
 
 
 def write(climbers: Sequence[Climber], store: Store) -> None:

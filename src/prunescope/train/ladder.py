@@ -18,8 +18,9 @@ from prunescope.nets import Network
 from prunescope.prune import Masks, full, kept_count, prune, stacked, unpacked
 from prunescope.spec import Ladder
 from prunescope.spec.parts import PRUNING
-from prunescope.train.order import Chance
-from prunescope.train.rung import Outcome, Span
+from prunescope.train.ask import probe_of
+from prunescope.train.bench import Bench
+from prunescope.train.rung import Member, Outcome, Span
 
 Arrays = Mapping[str, np.ndarray]
 Flags = NDArray[np.bool_]
@@ -84,19 +85,21 @@ class Climb:
     ----------
     ladder
         What to climb.
-    network
-        What it trains.
-    chance
-        Its draws.
+    bench
+        Where it is trained, and with which network.
+    member
+        Its examples and its draws.
     """
 
-    def __init__(self, ladder: Ladder, network: Network, chance: Chance) -> None:
+    def __init__(self, ladder: Ladder, bench: Bench, member: Member) -> None:
         self.ladder = ladder
-        self._network = network
-        self._chance = chance
+        self.member = member
+        self._bench = bench
+        self._network = bench.network
+        self._chance = member.chance
         self._treatment = ladder.treatment
         self._recipe = ladder.recipe
-        self._layers = network.outline.prunable(self._recipe.prunable)
+        self._layers = bench.network.outline.prunable(self._recipe.prunable)
 
     @property
     def prunes(self) -> bool:
@@ -161,14 +164,16 @@ class Climb:
         dense: Arrays = {}
         if one_shot:
             dense = after if before is None else before.dense
+        ranked = dense if one_shot else after
         following = prune(
             full(self._layers) if one_shot else masks,
-            dense if one_shot else after,
+            ranked,
             level=rung + 1,
             fraction=self._recipe.pruning_fraction,
             by=self._treatment.score or "magnitude",
             scope=self._treatment.scope or "global",
             chance=lambda: self._chance.scores(rung + 1),
+            probe=lambda kept: probe_of(self._bench, self.member, ranked, kept, rung + 1),
         )
         origin = snapshot or (before.origin if before else {})
         goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot

@@ -41,6 +41,10 @@ class Chance:
         """Draw what random pruning goes by."""
         return generator(*self.words, "scores", rung)
 
+    def shown(self, rung: int, examples: int) -> np.ndarray:
+        """Draw the order in which examples are shown to scores that go by gradients."""
+        return generator(*self.words, "shown to scores", rung).permutation(examples)
+
 
 def chance_of(ladder: Ladder) -> Chance:
     """Return the draws of a ladder."""
