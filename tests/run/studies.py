@@ -57,6 +57,24 @@ def mixed_study(**changes: Any) -> Study:
     return Study("mixed", (axes,), recipe, treatments, replicates=2)
 
 
+def narrow_study(levels: int = 3, kind: str = "narrow", width: float = 0.1, **changes: Any) -> Study:
+    """Networks that grow narrower, with and without label noise; or dense ones of one width."""
+    axes = Axes(
+        dataset=("digits",), family=("lenet",), depth=(3,), width=(width,), examples=(200,), label_noise=(0.0, 0.2)
+    )
+    recipe = Recipe(**{"epochs": 2, "batch": 16, "learning_rate": 0.1, "levels": levels, "rewind_epoch": 1, **changes})
+    return Study("narrow", (axes,), recipe, (Treatment.model_validate({"kind": kind}),), replicates=2)
+
+
+def wide_alone(depth: int, width: float, classes: int) -> object:
+    """Make no network below width 1."""
+    from torch import nn
+
+    if width < 1:
+        raise ValueError("too narrow")
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+
 def rows(store: Store) -> dict[tuple[str, int], tuple[object, ...]]:
     """Return what was measured by ladder and rung: everything but when, where and for whom."""
     table = store.table()

@@ -56,6 +56,12 @@ class Climber:
         """Whether it has reached the top."""
         return self.rung >= self.ladder.rungs
 
+    def stand_at(self, bench: Bench) -> None:
+        """Take the bench of the rung that it stands before, where another than that of the rung below."""
+        if bench is not self.climb.bench:
+            chance = chance_of(self.ladder, self.rung)
+            self.climb = Climb(self.ladder, bench, Member(self.member.share, chance))
+
     def entries(self) -> Iterator[Entry]:
         """Yield the files of rungs that are not on the disk yet."""
         for rung, outcome in self.outcomes.items():
@@ -69,8 +75,14 @@ class Climber:
 
 
 def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozenset[int] = frozenset()) -> Climber:
-    """Return a ladder before a rung, with what the one below left."""
-    chance = chance_of(ladder)
+    """Return a ladder before a rung, with what the one below left.
+
+    Parameters
+    ----------
+    bench
+        Where this rung is trained.
+    """
+    chance = chance_of(ladder, rung)
     share = draw_share(
         bench.dataset.train_labels,
         bench.dataset.classes,
@@ -82,7 +94,8 @@ def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozens
         dataset=ladder.cell.dataset,
     )
     try:
-        before = inherited(store, ladder, rung - 1, bench.network) if rung else None
+        goes_on = rung > 0 and ladder.treatment.kind != "narrow"
+        before = inherited(store, ladder, rung - 1, bench.network) if goes_on else None
     except InputError:
         words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
         raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None

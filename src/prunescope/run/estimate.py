@@ -18,7 +18,7 @@ from prunescope.nets import Outline, network
 from prunescope.run.cohorts import by_key
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ladder
-from prunescope.spec.effort import effort
+from prunescope.spec.effort import effort, epochs_of
 from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Recipe
 from prunescope.table import Store
@@ -84,36 +84,48 @@ def estimate(ladders: Sequence[Ladder], store: Store | None) -> Estimate:
     store
         Where a run of them has noted what it measured.
     """
-    groups = by_key(ladders).values()
-    outlines = []
-    for group in groups:
-        cell = group[0].cell
-        facts = DATASETS[cell.dataset]
-        if ":" in cell.family or cell.family == "imagenet-resnet":
-            return Estimate(None, 0.0, None, None, None)
-        outlines.append(network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline)
+    groups = by_key(ladders)
+    if any(":" in group[0].cell.family or group[0].cell.family == "imagenet-resnet" for group in groups.values()):
+        return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     seconds = told = 0.0
     memory = disk = weights = 0
-    for (key, group), outline in zip(by_key(ladders).items(), outlines, strict=True):
+    for key, group in groups.items():
+        outline = _outline(group[0], 0)
         choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
         choice = next(choices, None)
-        steps = effort(group).steps
-        own = steps * (_measured(choice) if choice else _guessed(outline, group[0].recipe, rate)) / count
+        step = _measured(choice) if choice else _guessed(outline, group[0].recipe, rate)
+        own = effort(group).steps * step * _narrower(group, rate) / count
         seconds += own
         told += own if choice else 0.0
         own_bytes = member_bytes(outline, group[0].recipe)
         together = choice.members if choice else max(1, min(8, len(group), cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
         for ladder in group:
-            plain, full = _on_disk(ladder, outline)
+            plain, full = _on_disk(ladder)
             disk, weights = disk + plain, weights + full
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     processes = min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, disk + weights)
+
+
+def _outline(ladder: Ladder, rung: int) -> Outline:
+    cell = ladder.cell_at(rung)
+    facts = DATASETS[cell.dataset]
+    return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
+
+
+def _narrower(group: Sequence[Ladder], rate: float) -> float:
+    """Return the share of a first rung's step that the mean step of ladders takes, whose networks grow narrower."""
+    if group[0].treatment.kind != "narrow":
+        return 1.0
+    longest = max(group, key=lambda ladder: ladder.rungs)
+    steps = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
+    weights = [sum(rung < ladder.rungs for ladder in group) * epochs_of(longest, rung) for rung in range(len(steps))]
+    return float(np.average(steps, weights=weights)) / steps[0]
 
 
 def _measured(choice: Choice) -> float:
@@ -140,9 +152,14 @@ def _core_rate() -> float:
     return float(2 * 768**3 / min(times) / cores())
 
 
-def _on_disk(ladder: Ladder, outline: Outline) -> tuple[int, int]:
+def _on_disk(ladder: Ladder) -> tuple[int, int]:
     """Return the bytes that a ladder leaves in a store, and how many more with weights."""
     recipe, treatment = ladder.recipe, ladder.treatment
+    if treatment.kind == "narrow":
+        outlines = [_outline(ladder, rung) for rung in range(ladder.rungs)]
+        masks = sum(each.size for outline in outlines for each in outline.prunable(recipe.prunable))
+        return ladder.rungs * (ROW + LEAST_FILE) + masks // 8, 4 * sum(each.total for each in outlines)
+    outline = _outline(ladder, 0)
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))

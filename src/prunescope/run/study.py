@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -156,9 +156,16 @@ def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Datas
     """Return the datasets of a study; tell what cannot be trained before anything is."""
     _check_treatments(ladders)
     datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
-    for cell in dict.fromkeys(ladder.cell for ladder in ladders):
+    for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
         _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
     return datasets
+
+
+def _cells(ladder: Ladder) -> Iterator[Cell]:
+    """Yield the cells that a ladder's networks belong to."""
+    yield ladder.cell
+    if ladder.treatment.kind == "narrow":
+        yield from (ladder.cell_at(rung) for rung in range(1, ladder.rungs))
 
 
 def _check_treatments(ladders: Sequence[Ladder]) -> None:

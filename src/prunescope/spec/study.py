@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,6 +88,16 @@ class Ladder:
     def rungs(self) -> int:
         """How many networks the ladder trains."""
         return 1 if self.treatment.kind in ("dense", "leave-out") else self.recipe.levels + 1
+
+    def cell_at(self, rung: int) -> Cell:
+        """Return the cell that a rung's network belongs to: the ladder's own, or of narrow ladders a narrower one.
+
+        Widths have twelve digits, so that 0.8 times 0.8 is the 0.64 that a study would write.
+        """
+        if self.treatment.kind != "narrow" or rung == 0:
+            return self.cell
+        width = self.cell.width * (1 - self.recipe.pruning_fraction) ** rung
+        return replace(self.cell, width=float(f"{width:.12g}"))
 
 
 def _decisive(recipe: Recipe) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from prunescope.train.rung import Member, Outcome, Span
 Arrays = Mapping[str, np.ndarray]
 Flags = NDArray[np.bool_]
 
-BUILT = ("dense", "imp", "one-shot", "extended")
+BUILT = ("dense", "imp", "one-shot", "extended", "narrow")
 """Kinds of treatment that can be trained."""
 
 
@@ -79,7 +79,7 @@ class Beginning:
 
 
 class Climb:
-    """The rungs of one ladder.
+    """The rungs of one ladder; of a narrow one, whose networks differ from rung to rung, a single rung.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Climb:
     def __init__(self, ladder: Ladder, bench: Bench, member: Member) -> None:
         self.ladder = ladder
         self.member = member
-        self._bench = bench
+        self.bench = bench
         self._network = bench.network
         self._chance = member.chance
         self._treatment = ladder.treatment
@@ -105,6 +105,15 @@ class Climb:
     def prunes(self) -> bool:
         """Whether rungs above 0 have fewer weights."""
         return self._treatment.kind in PRUNING
+
+    @property
+    def _starts_anew(self) -> bool:
+        """Whether each rung is a dense network's training of its own."""
+        return self._treatment.kind == "narrow"
+
+    def number(self, rung: int) -> int:
+        """Return the rung that draws go by: every rung of a narrow ladder is trained as a dense ladder's first."""
+        return 0 if self._starts_anew else rung
 
     def expected(self, rung: int) -> int:
         """Return how many prunable weights a rung keeps."""
@@ -119,7 +128,8 @@ class Climb:
     def span(self, rung: int) -> Span:
         """Return which epochs a rung trains, and at which rates."""
         recipe, rewind = self._recipe, self._treatment.rewind
-        first = 0 if rung == 0 or rewind == "reinitialise" else recipe.rewind_epoch
+        from_start = rung == 0 or rewind == "reinitialise" or self._starts_anew
+        first = 0 if from_start else recipe.rewind_epoch
         goes_back = self.prunes and rewind == "weights" and recipe.rewind_epoch > 0
         snapshot = recipe.rewind_epoch if rung == 0 and goes_back else None
         rates_at = recipe.epochs - 1 if rung > 0 and rewind == "fine-tuning" else None
@@ -127,7 +137,7 @@ class Climb:
 
     def begin(self, rung: int, before: Inheritance | None) -> Beginning:
         """Return how a rung begins, from what the one below left."""
-        if rung == 0:
+        if self.number(rung) == 0:
             return Beginning(self._network.start(self._chance.start()), full(self._layers))
         if before is not None and before.masks.kept == 0:
             raise PrunescopeError(f"level {rung} keeps none of {before.masks.prunable:,} weights; ask for fewer levels")
@@ -173,7 +183,7 @@ class Climb:
             by=self._treatment.score or "magnitude",
             scope=self._treatment.scope or "global",
             chance=lambda: self._chance.scores(rung + 1),
-            probe=lambda kept: probe_of(self._bench, self.member, ranked, kept, rung + 1),
+            probe=lambda kept: probe_of(self.bench, self.member, ranked, kept, rung + 1),
         )
         origin = snapshot or (before.origin if before else {})
         goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot
