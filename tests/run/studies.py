@@ -66,6 +66,23 @@ def narrow_study(levels: int = 3, kind: str = "narrow", width: float = 0.1, **ch
     return Study("narrow", (axes,), recipe, (Treatment.model_validate({"kind": kind}),), replicates=2)
 
 
+PUPILS = (
+    Treatment(kind="leave-out", name="improved", learns_from="imp", share=0.3),
+    Treatment(kind="leave-out", name="wrong", learns_from="imp", leave="misclassified"),
+    Treatment(kind="leave-out", name="any", learns_from="imp", leave="random", share=0.3),
+)
+
+
+def lesson_study(*treatments: Treatment, replicates: int = 2, **changes: Any) -> Study:
+    """Pruned networks, some of whose training labels are noise, and dense ones that learn from them."""
+    axes = Axes(
+        dataset=("digits",), family=("lenet",), depth=(3,), width=(0.06,), examples=(200,), label_noise=(0.0, 0.3)
+    )
+    settings = {"epochs": 4, "batch": 16, "learning_rate": 0.2, "levels": 3, "validation": 0.1}
+    pupils = treatments or PUPILS
+    return Study("lessons", (axes,), Recipe(**settings | changes), (*pupils, Treatment(kind="imp")), replicates)
+
+
 def wide_alone(depth: int, width: float, classes: int) -> object:
     """Make no network below width 1."""
     from torch import nn

@@ -89,6 +89,12 @@ def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Te
     tell(Finished(cohort.number))
 
 
+def _teacher_at_work(ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
+    """Whether another process is at what a ladder learns from."""
+    taught = done.get(ladder.teacher, frozenset())
+    return ladder.learns and ladder.teacher in running and not taught.issuperset(range(ladder.recipe.levels + 1))
+
+
 class _Ascent:
     """The way of one cohort, with what all its steps need."""
 
@@ -107,7 +113,8 @@ class _Ascent:
         try:
             while climbers:
                 lowest = min(each.rung for each in climbers)
-                together = [each for each in climbers if each.rung == lowest]
+                level = [each for each in climbers if each.rung == lowest]
+                together = [each for each in level if each.examples == level[0].examples]
                 if any(lowest in each.have for each in together):
                     write(everyone, self._store)  # what is finished is trained again only to go on from it
                 failed = self._next_rung(together)
@@ -130,7 +137,9 @@ class _Ascent:
 
     def _set_out(self, free: Sequence[Ladder]) -> list[Climber]:
         """Return climbers for the claimed ladders that are not finished; tell of those that others are at."""
+        running = self._store.running() if any(ladder.learns for ladder in free) else frozenset()
         done = self._store.done()  # read after claiming, so that nothing finished in between is trained again
+        free = [ladder for ladder in free if not _teacher_at_work(ladder, running, done)]
         taken = [ladder for ladder in self._cohort.ladders if ladder not in free and work_left(ladder, done)]
         if taken:
             self._tell(Elsewhere(len(taken), sum(work_left(ladder, done) for ladder in taken)))
@@ -201,7 +210,7 @@ class _Ascent:
         if rung not in climber.have:
             climber.rows.append(own)
             climber.arrays |= rung_arrays(rung, masks, after, self._setting.keep_weights)
-            if self._setting.keep_examples:
+            if self._setting.keep_examples or climber.ladder.teaches:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
         return own

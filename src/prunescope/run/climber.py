@@ -10,7 +10,8 @@ import numpy as np
 
 from prunescope.data import draw_share
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.run.keep import checkpoint, examples, inherited
+from prunescope.run.keep import checkpoint, examples, inherited, left_out_arrays
+from prunescope.run.lesson import left_out
 from prunescope.spec import Ladder
 from prunescope.spec.checks import held_out
 from prunescope.table import Entry, Store
@@ -50,6 +51,11 @@ class Climber:
     def member(self) -> Member:
         """Its examples and its draws."""
         return self.climb.member
+
+    @property
+    def examples(self) -> int:
+        """How many examples it is trained on."""
+        return len(self.member.share.train)
 
     @property
     def arrived(self) -> bool:
@@ -99,7 +105,11 @@ def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozens
     except InputError:
         words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
         raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
-    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have)
+    arrays = {}
+    if ladder.treatment.kind == "leave-out":
+        left = left_out(store, ladder, share)
+        arrays, share = left_out_arrays(share.train[left]), share.without(left)
+    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have, arrays=arrays)
 
 
 def write(climbers: Sequence[Climber], store: Store) -> None:

@@ -31,6 +31,7 @@ BANDWIDTH = 2e9  # bytes a second through normalisations and pools
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
+OUTCOME = 22  # bytes of the outcome on an example
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def _on_disk(ladder: Ladder) -> tuple[int, int]:
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
+    if ladder.teaches:
+        plain += rungs * OUTCOME * ladder.cell.examples
     prunes = treatment.kind in PRUNING
     if prunes and treatment.rewind == "weights" and recipe.rewind_epoch:
         plain += 4 * outline.total

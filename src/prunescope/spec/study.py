@@ -49,6 +49,8 @@ class Ladder:
     ----------
     teacher
         Identity of the ladder that a leave-out treatment learns from; empty otherwise.
+    teaches
+        Whether another ladder of its study learns from it. Its own numbers do not depend on that.
     """
 
     cell: Cell
@@ -57,6 +59,12 @@ class Ladder:
     replicate: int
     seed: int
     teacher: str = ""
+    teaches: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether it depends on what its teacher has measured; not where it leaves out any examples."""
+        return bool(self.teacher) and self.treatment.leave != "random"
 
     @cached_property
     def identity(self) -> str:
@@ -66,14 +74,13 @@ class Ladder:
         levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs and depend on it.
         """
         treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
-        learns = self.teacher and self.treatment.leave != "random"
         return digest(
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
                 "recipe": _decisive(self.recipe),
                 "treatment": treatment,
-                "teacher": [self.teacher, self.recipe.levels] if learns else None,
+                "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
                 "replicate": self.replicate,
                 "seed": self.seed,
             }
@@ -175,6 +182,10 @@ class Study:
                     before[:] = [max(pair) for pair in both]
         return found
 
+    def teaches(self, treatment: Treatment) -> bool:
+        """Whether ladders of another treatment learn from this one's."""
+        return any(each.learns_from == treatment.label and each.leave != "random" for each in self.treatments)
+
     @cached_property
     def ladders(self) -> tuple[Ladder, ...]:
         """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
@@ -186,7 +197,8 @@ class Study:
                 known: dict[str, Ladder] = {}
                 for treatment in order:
                     teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
-                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher)
+                    teaches = self.teaches(treatment)
+                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaches)
                     known[treatment.label] = ladder
                     found.append(ladder)
         return tuple(found)

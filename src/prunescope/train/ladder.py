@@ -25,9 +25,6 @@ from prunescope.train.rung import Member, Outcome, Span
 Arrays = Mapping[str, np.ndarray]
 Flags = NDArray[np.bool_]
 
-BUILT = ("dense", "imp", "one-shot", "extended", "narrow")
-"""Kinds of treatment that can be trained."""
-
 
 @dataclass(frozen=True)
 class Inheritance:
