@@ -226,7 +226,7 @@ def deep(barrier: Barrier, data: Path | None, steps: int, rounds: int) -> list[t
     bench = climb.bench_for(ladders[0], dataset, Layout(len(ladders), 1), climb.Setting("bench"))
     few = members(bench, len(ladders), steps)
     everyone = [replace(each, chance=chance_of(own)) for each, own in zip(few, ladders, strict=True)]
-    climbs = [Climb(own, bench.network, each.chance) for own, each in zip(ladders, everyone, strict=True)]
+    climbs = [Climb(own, bench, each) for own, each in zip(ladders, everyone, strict=True)]
     before: list[Inheritance | None] = [None] * len(ladders)
 
     def rung(bench: Bench, number: int, before: list[Inheritance | None]) -> tuple[list[Inheritance | None], float]:

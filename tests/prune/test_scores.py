@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.nets.outline import Parameter, Start
-from prunescope.prune import SCORES, full, prune, score
+from prunescope.prune import SCORES, Probe, full, prune, score
 from prunescope.spec import names
+from tests.prune.probes import probe as some_probe
 
 WEIGHTS = {"a": np.array([[3.0, -1.0], [0.5, -4.0]]), "b": np.array([2.0, -2.5, 0.0])}
 
@@ -52,19 +54,26 @@ def pruned(by: str, seed: int = 0, fraction: float = 0.5) -> list[bool]:
     return [bool(flag) for flag in masks.flat]
 
 
+def nobody() -> Probe:
+    raise AssertionError("this score needs nobody to ask")
+
+
 def test_every_score_is_one_that_a_study_may_name() -> None:
-    assert set(SCORES) <= set(names.SCORES)
+    assert set(SCORES) == set(names.SCORES)
 
 
 def test_magnitude_is_the_absolute_value() -> None:
     assert pruned("magnitude") == [True, False, False, True, True, True, False]
-    scores = score("magnitude")(WEIGHTS, np.random.default_rng)
+    scores = score("magnitude").rank(WEIGHTS, np.random.default_rng, nobody)
     assert {name: values.tolist() for name, values in scores.items()} == {"a": [[3, 1], [0.5, 4]], "b": [2, 2.5, 0]}
 
 
 def test_random_scores_come_from_their_chance_and_not_from_the_weights() -> None:
-    first, again, other = (score("random")(WEIGHTS, partial(np.random.default_rng, seed)) for seed in (1, 1, 2))
-    moved = score("random")({name: values + 1 for name, values in WEIGHTS.items()}, lambda: np.random.default_rng(1))
+    first, again, other = (
+        score("random").rank(WEIGHTS, partial(np.random.default_rng, seed), nobody) for seed in (1, 1, 2)
+    )
+    more = {name: values + 1 for name, values in WEIGHTS.items()}
+    moved = score("random").rank(more, lambda: np.random.default_rng(1), nobody)
     for name, values in WEIGHTS.items():
         assert first[name].shape == values.shape
         assert np.array_equal(first[name], again[name])
@@ -100,3 +109,21 @@ def test_a_score_of_ones_own_that_is_no_number_is_refused() -> None:
 def test_an_unknown_score_is_told_with_what_there_is() -> None:
     with pytest.raises(InputError, match=r"must be one of magnitude, random, .*found 'size'"):
         score("size")
+
+
+def squared(weights: Mapping[str, np.ndarray], probe: Probe) -> dict[str, Any]:
+    """Score by the square of SNIP's product, tensors returned as they are."""
+    free = probe.weights()
+    found = torch.autograd.grad(probe.loss(free), list(free.values()))
+    assert {name: each.shape for name, each in weights.items()} == {name: each.shape for name, each in free.items()}
+    return {name: (each * own).square() for (name, each), own in zip(free.items(), found, strict=True)}
+
+
+def test_a_score_of_ones_own_may_ask_for_gradients() -> None:
+    from prunescope.prune.gradients import gradient
+
+    asked = some_probe()
+    weights = {name: each.detach().numpy() for name, each in asked.weights().items()}
+    ours = score("tests.prune.test_scores:squared").rank(weights, np.random.default_rng, lambda: asked)
+    for name, each in gradient(asked).items():
+        np.testing.assert_allclose(ours[name], each.square().numpy(), rtol=1e-12)

@@ -57,6 +57,41 @@ def mixed_study(**changes: Any) -> Study:
     return Study("mixed", (axes,), recipe, treatments, replicates=2)
 
 
+def narrow_study(levels: int = 3, kind: str = "narrow", width: float = 0.1, **changes: Any) -> Study:
+    """Networks that grow narrower, with and without label noise; or dense ones of one width."""
+    axes = Axes(
+        dataset=("digits",), family=("lenet",), depth=(3,), width=(width,), examples=(200,), label_noise=(0.0, 0.2)
+    )
+    recipe = Recipe(**{"epochs": 2, "batch": 16, "learning_rate": 0.1, "levels": levels, "rewind_epoch": 1, **changes})
+    return Study("narrow", (axes,), recipe, (Treatment.model_validate({"kind": kind}),), replicates=2)
+
+
+PUPILS = (
+    Treatment(kind="leave-out", name="improved", learns_from="imp", share=0.3),
+    Treatment(kind="leave-out", name="wrong", learns_from="imp", leave="misclassified"),
+    Treatment(kind="leave-out", name="any", learns_from="imp", leave="random", share=0.3),
+)
+
+
+def lesson_study(*treatments: Treatment, replicates: int = 2, **changes: Any) -> Study:
+    """Pruned networks, some of whose training labels are noise, and dense ones that learn from them."""
+    axes = Axes(
+        dataset=("digits",), family=("lenet",), depth=(3,), width=(0.06,), examples=(200,), label_noise=(0.0, 0.3)
+    )
+    settings = {"epochs": 4, "batch": 16, "learning_rate": 0.2, "levels": 3, "validation": 0.1}
+    pupils = treatments or PUPILS
+    return Study("lessons", (axes,), Recipe(**settings | changes), (*pupils, Treatment(kind="imp")), replicates)
+
+
+def wide_alone(depth: int, width: float, classes: int) -> object:
+    """Make no network below width 1."""
+    from torch import nn
+
+    if width < 1:
+        raise ValueError("too narrow")
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+
 def rows(store: Store) -> dict[tuple[str, int], tuple[object, ...]]:
     """Return what was measured by ladder and rung: everything but when, where and for whom."""
     table = store.table()

@@ -245,11 +245,11 @@ def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
 def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> None:
     axes = Axes(dataset=("digits",), family=("lenet",), depth=(3,), width=(0.1,))
     recipe = Recipe(epochs=1, batch=32, learning_rate=0.1, levels=1)
-    narrow = Study("narrow", (axes,), recipe, (Treatment(kind="narrow"),), replicates=1)
-    with pytest.raises(InputError, match=r"kinds that can be trained: dense, imp, one-shot, extended; found narrow"):
-        run_study(narrow, tmp_path / "a")
-    scored = Study("scored", (axes,), recipe, (Treatment(kind="imp", score="gradient"),), replicates=1)
-    with pytest.raises(InputError, match="must be one of magnitude, random"):
+    wide = Axes(dataset=("digits",), family=("tests.run.studies:wide_alone",), depth=(3,), width=(1.0,))
+    with pytest.raises(InputError, match=r"must make a network of depth 3, width 0\.8"):
+        run_study(Study("narrow", (wide,), recipe, (Treatment(kind="narrow"),), replicates=1), tmp_path / "a")
+    scored = Study("scored", (axes,), recipe, (Treatment(kind="imp", score="nowhere.scores:mine"),), replicates=1)
+    with pytest.raises(InputError, match="No module named 'nowhere'"):
         run_study(scored, tmp_path / "b")
     other = Axes(dataset=("mnist",), family=("lenet",), depth=(3,), width=(0.1,))
     with pytest.raises(InputError, match="nowhere"):

@@ -75,7 +75,7 @@ def test_what_is_kept_changes_no_ladder_and_a_study_that_keeps_nothing_is_what_i
 def test_what_a_leave_out_ladder_learns_from_is_in_its_identity() -> None:
     def pupil(text: str, leave: str = "improved") -> str:
         more = f'\n[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\nleave = "{leave}"\n'
-        return parse_study(text + more).ladders[-1].identity
+        return parse_study(text.replace("batch = 8", "batch = 8\nvalidation = 0.1") + more).ladders[-1].identity
 
     deeper = TEXT.replace("levels = 3", "levels = 9")
     other = TEXT.replace('kind = "imp"', 'kind = "imp"\nscore = "random"')
@@ -110,7 +110,8 @@ shares = st.floats(min_value=0, max_value=0.9)
 
 
 @st.composite
-def recipes(draw: st.DrawFn) -> Recipe:
+def recipes(draw: st.DrawFn, taught: bool = False) -> Recipe:
+    """Draw a recipe, where it is taught with what a lesson needs: sparse networks and a measure of the best."""
     epochs = draw(st.integers(1, 300))
     steps = draw(st.booleans()) and epochs > 1
     adam = draw(st.booleans())
@@ -129,11 +130,11 @@ def recipes(draw: st.DrawFn) -> Recipe:
         warmup=draw(st.integers(0, epochs)),
         augment=draw(st.sampled_from(["none", "flip-crop"])),
         precision=draw(st.sampled_from(["float32", "bfloat16"])),
-        validation=draw(st.floats(min_value=0, max_value=0.5)),
+        validation=draw(st.floats(min_value=0.01 if taught else 0, max_value=0.5)),
         prunable=draw(st.sampled_from(["all", "all-but-output"])),
         pruning_fraction=draw(st.floats(min_value=0.01, max_value=0.9)),
         rewind_epoch=draw(st.integers(0, epochs - 1)),
-        levels=draw(st.integers(0, 6)),
+        levels=draw(st.integers(int(taught), 6)),
     )
 
 
@@ -142,7 +143,7 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 
 @st.composite
-def axes(draw: st.DrawFn) -> Axes:
+def axes(draw: st.DrawFn, taught: bool = False) -> Axes:
     family = draw(st.sampled_from([*FAMILIES, "mine.nets:make"]))
     rule = FAMILIES.get(family)
     depths = [rule.first + rule.step * step for step in range(1 if rule.last else 5)] if rule else [1, 2, 30]
@@ -154,7 +155,7 @@ def axes(draw: st.DrawFn) -> Axes:
             "width": draw(some(positive)),
             "examples": draw(some(st.one_of(st.integers(1, 500), st.sampled_from(["all", "1/2", "1/8"])))),
             "label_noise": draw(some(shares)),
-            "levels": draw(st.none() | st.integers(0, 3)),
+            "levels": draw(st.none() | st.integers(int(taught), 3)),
             "replicates": draw(st.none() | st.integers(1, 2)),
         }
     )
@@ -179,11 +180,13 @@ def treatments(draw: st.DrawFn) -> tuple[Treatment, ...]:
 @st.composite
 def studies(draw: st.DrawFn) -> Study:
     letters = st.characters(exclude_categories=["C", "Z"])
+    treated = draw(treatments())
+    taught = any(each.learns_from for each in treated)
     return Study(
         name=draw(st.text(letters, min_size=1, max_size=20)),
-        axes=tuple(draw(st.lists(axes(), min_size=1, max_size=2))),
-        recipe=draw(recipes()),
-        treatments=draw(treatments()),
+        axes=tuple(draw(st.lists(axes(taught), min_size=1, max_size=2))),
+        recipe=draw(recipes(taught)),
+        treatments=treated,
         replicates=draw(st.integers(1, 2)),
         seed=draw(st.integers(0, 2**63 - 1)),
         purpose=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),

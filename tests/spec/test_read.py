@@ -198,11 +198,31 @@ def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
     text = SOUND.replace(
         "[[treatments]]", '[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\n\n[[treatments]]', 1
     )
-    study = parse_study(text)
+    study = parse_study(text.replace("levels = 5", "levels = 5\nvalidation = 0.1"))
     order = [ladder.identity for ladder in study.ladders]
     pupils = [ladder for ladder in study.ladders if ladder.teacher]
     assert len(pupils) == len(order) / 2
     assert all(order.index(ladder.teacher) < order.index(ladder.identity) for ladder in pupils)
+
+
+PUPIL = '[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\n'
+
+
+@pytest.mark.parametrize(
+    ("levels", "more", "place", "must"),
+    [
+        ("levels = 5", "", "treatments 1: kind (line 16)", "needs validation above 0 in the recipe"),
+        ("levels = 0\nvalidation = 0.1", "", "treatments 1: kind (line 17)", "needs levels of 1 or more"),
+        ("levels = 5\nvalidation = 0.1", "levels = 0\n", "axes 1: levels (line 5)", "must be 1 or more to leave"),
+    ],
+)
+def test_without_a_best_sparse_network_there_is_nothing_to_learn(levels: str, more: str, place: str, must: str) -> None:
+    text = SOUND.replace("[[treatments]]", f"{PUPIL}\n[[treatments]]", 1)
+    text = text.replace("levels = 5", levels).replace("family =", f"{more}family =")
+    fault = only_fault(text)
+    assert fault.place == place
+    assert fault.must.startswith(must)
+    parse_study(text.replace(PUPIL, f'{PUPIL}leave = "random"\n'))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from prunescope.data.dataset import moments
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks, full
-from prunescope.run.climb import Setting, bench_for, climb
+from prunescope.run.climb import Setting, bench_for, climb, network_of
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.events import Event
 from prunescope.run.keep import inherited, read_weights
@@ -101,8 +101,9 @@ def climbed(
     for each in ladders:
         for rung in range(each.rungs):
             if (each.identity, rung) in rows:
-                state = read_weights(store, each, rung, bench.network)
-                left = inherited(store, each, rung, bench.network)
+                net = network_of(each, rung, dataset)
+                state = read_weights(store, each, rung, net)
+                left = inherited(store, each, rung, net)
                 found[each.identity].append(Climbed(rows[each.identity, rung], state, left))
     return found
 

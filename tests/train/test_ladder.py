@@ -301,8 +301,7 @@ def test_a_member_without_numbers_is_not_kept(where: str, wrong: float) -> None:
 
 
 def rungs_of(own: Ladder) -> Climb:
-    made = bench("lenet", 3, 0.05)
-    return Climb(own, made.network, chance_of(own))
+    return set_out(own, bench("lenet", 3, 0.05), None, 0).climb  # type: ignore[arg-type]
 
 
 def test_each_rung_expects_the_count_of_its_level() -> None:

@@ -358,7 +358,8 @@ def _as_study(
         )
         for replicate, top in by_replicate.items():
             recipe: Recipe = study.recipe.model_copy(update={"levels": top})
-            ladders.append(Ladder(where, recipe, treatment, replicate, study.seed))
+            teaches = study.teaches(treatment)
+            ladders.append(Ladder(where, recipe, treatment, replicate, study.seed, teaches=teaches))
             block = blocks.setdefault((where.depth, where.examples, top, replicate + 1), [])
             block.append(where.width)
     axes = tuple(

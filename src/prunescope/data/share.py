@@ -37,6 +37,12 @@ class Share:
     noisy: NDArray[np.bool_]
     validation: NDArray[np.int64]
 
+    def without(self, places: NDArray[np.int64]) -> Share:
+        """Return the share without the training examples at some places within it."""
+        kept = np.ones(len(self.train), np.bool_)
+        kept[places] = False
+        return _frozen(Share(self.train[kept], self.labels[kept], self.noisy[kept], self.validation))
+
 
 def draw_share(
     labels: NDArray[np.int64],
@@ -72,7 +78,10 @@ def draw_share(
         # 64 random bits modulo a few classes: no class is likelier by more than one part in 10^16.
         offsets = 1 + (keys(total, *words, "noisy labels") % np.uint64(classes - 1)).astype(np.int64)
         trained[noisy] = (trained[noisy] + offsets[train[noisy]]) % classes
-    share = Share(train, trained, noisy, order[:held_out].copy())
+    return _frozen(Share(train, trained, noisy, order[:held_out].copy()))
+
+
+def _frozen(share: Share) -> Share:
     for array in (share.train, share.labels, share.noisy, share.validation):
         array.flags.writeable = False
     return share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from prunescope.errors import DamageError
 from prunescope.nets.outline import Parameter
-from prunescope.prune.scores import Draws, score
-from prunescope.prune.select import Flags, keep_highest, kept_count
+from prunescope.prune.select import Flags
 
 
 @dataclass(frozen=True)
@@ -78,39 +77,3 @@ def unpacked(layers: Sequence[Parameter], packed: np.ndarray) -> Masks:
     if packed.dtype != np.uint8 or packed.shape != ((size + 7) // 8,):
         raise DamageError(f"a mask of {size:,} weights must be {(size + 7) // 8:,} bytes, not {packed.size:,}")
     return Masks(tuple(layers), np.unpackbits(packed, count=size).astype(bool))
-
-
-def prune(
-    masks: Masks,
-    weights: Mapping[str, np.ndarray],
-    *,
-    level: int,
-    fraction: float,
-    by: str,
-    scope: str,
-    chance: Draws,
-) -> Masks:
-    """Return the masks of a level: exactly ``round(N (1 - fraction)^level)`` of the N prunable weights survive.
-
-    Parameters
-    ----------
-    weights
-        Trained weights by the layers' names.
-    by
-        A score of `scores.SCORES`, or a user's own by import path.
-    scope
-        ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
-    chance
-        Gives what a score draws from, where it draws.
-    """
-    scores = score(by)({layer.name: weights[layer.name] for layer in masks.layers}, chance)
-    ordered = [scores[layer.name].reshape(-1) for layer in masks.layers]
-    if scope == "global":
-        count = kept_count(masks.prunable, fraction, level)
-        return Masks(masks.layers, keep_highest(np.concatenate(ordered), masks.flat, count))
-    now = masks.by_name()
-    parts = [
-        keep_highest(own, now[layer.name].reshape(-1), kept_count(layer.size, fraction, level))
-        for layer, own in zip(masks.layers, ordered, strict=True)
-    ]
-    return Masks(masks.layers, np.concatenate(parts))

@@ -32,6 +32,8 @@ class Agenda:
         self._groups = by_key(ladders)
         self._measures = sorted(filter(self._group_work, self._groups), key=self._group_work)
         self._cohorts: list[tuple[int, Go]] = []
+        self._waiting: list[tuple[int, Go]] = []
+        self._unfinished = {identity for identity, left in self._left.items() if left}
         self._numbered = 0
 
     @property
@@ -64,7 +66,19 @@ class Agenda:
         work = sum(self._left[each.identity] for each in cohort.ladders)
         if work:
             self._numbered += 1
-            self._cohorts.append((work, Go(replace(cohort, number=self._numbered), choice)))
+            task = Go(replace(cohort, number=self._numbered), choice)
+            (self._waiting if self._waits(task) else self._cohorts).append((work, task))
+
+    def _waits(self, task: Go) -> bool:
+        """Whether a cohort learns from ladders that this run has still to train."""
+        return any(each.learns and each.teacher in self._unfinished for each in task.cohort.ladders)
+
+    def finished(self, task: Go) -> None:
+        """Take note that a cohort is trained as far as it can be: those that learn from it may begin."""
+        self._unfinished -= {each.identity for each in task.cohort.ladders}
+        self._cohorts += [entry for entry in self._waiting if not self._waits(entry[1])]
+        self._waiting = [entry for entry in self._waiting if self._waits(entry[1])]
+        self._cohorts.sort(key=lambda entry: entry[0])
 
     def again(self, task: Task) -> None:
         """Put a task back whose worker died; a cohort in halves, since memory may have run out."""

@@ -14,7 +14,7 @@ import torch
 
 from prunescope.data import Dataset
 from prunescope.errors import PrunescopeError
-from prunescope.nets import network
+from prunescope.nets import Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.run.climber import Climber, set_out, write
 from prunescope.run.cohorts import Cohort
@@ -51,10 +51,15 @@ class Setting:
     keep_examples: bool = False
 
 
+def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
+    """Return the network that a rung of a ladder trains."""
+    cell = ladder.cell_at(rung)
+    return network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
+
+
 def bench_for(ladder: Ladder, dataset: Dataset, layout: Layout, setting: Setting) -> Bench:
-    """Return what the networks of a ladder are trained on."""
-    cell = ladder.cell
-    net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
+    """Return what the first networks of a ladder are trained on."""
+    net = network_of(ladder, 0, dataset)
     return Bench(net, ladder.recipe, dataset, torch.device(setting.device), setting.dtype, layout)
 
 
@@ -85,12 +90,19 @@ def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Te
     tell(Finished(cohort.number))
 
 
+def _teacher_at_work(ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
+    """Whether another process is at what a ladder learns from."""
+    taught = done.get(ladder.teacher, frozenset())
+    return ladder.learns and ladder.teacher in running and not taught.issuperset(range(ladder.recipe.levels + 1))
+
+
 class _Ascent:
     """The way of one cohort, with what all its steps need."""
 
     def __init__(self, cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Tell) -> None:
         self._cohort = cohort
         self._bench = bench
+        self._narrower: Bench | None = None
         self._store = store
         self._setting = setting
         self._tell = tell
@@ -102,7 +114,8 @@ class _Ascent:
         try:
             while climbers:
                 lowest = min(each.rung for each in climbers)
-                together = [each for each in climbers if each.rung == lowest]
+                level = [each for each in climbers if each.rung == lowest]
+                together = [each for each in level if each.examples == level[0].examples]
                 if any(lowest in each.have for each in together):
                     write(everyone, self._store)  # what is finished is trained again only to go on from it
                 failed = self._next_rung(together)
@@ -113,9 +126,21 @@ class _Ascent:
         finally:  # also where Ctrl-C ended it
             write(everyone, self._store)
 
+    def _bench_at(self, rung: int) -> Bench:
+        """Return the bench of a rung, whose networks the members share."""
+        ladder = self._cohort.ladders[0]
+        if ladder.cell_at(rung) == ladder.cell:
+            return self._bench
+        net = network_of(ladder, rung, self._bench.dataset)
+        if self._narrower is None or self._narrower.network is not net:
+            self._narrower = self._bench.with_network(net)
+        return self._narrower
+
     def _set_out(self, free: Sequence[Ladder]) -> list[Climber]:
         """Return climbers for the claimed ladders that are not finished; tell of those that others are at."""
+        running = self._store.running() if any(ladder.learns for ladder in free) else frozenset()
         done = self._store.done()  # read after claiming, so that nothing finished in between is trained again
+        free = [ladder for ladder in free if not _teacher_at_work(ladder, running, done)]
         taken = [ladder for ladder in self._cohort.ladders if ladder not in free and work_left(ladder, done)]
         if taken:
             self._tell(Elsewhere(len(taken), sum(work_left(ladder, done) for ladder in taken)))
@@ -125,19 +150,21 @@ class _Ascent:
             if rung < ladder.rungs:
                 have = done.get(ladder.identity, frozenset())
                 try:
-                    climbers.append(set_out(ladder, self._bench, self._store, rung, have))
+                    climbers.append(set_out(ladder, self._bench_at(rung), self._store, rung, have))
                 except PrunescopeError as trouble:
                     self._fail(ladder, rung, str(trouble))
         return climbers
 
     def _next_rung(self, climbers: Sequence[Climber]) -> list[Climber]:
         """Train one rung of climbers that stand equally high; return those that failed."""
-        members, failed = self._ready(climbers)
+        rung = climbers[0].rung
+        bench = self._bench_at(rung)
+        members, failed = self._ready(climbers, bench)
         if not members:
             return failed
-        rung, span = members[0].climber.rung, shared_span(members)
+        span = shared_span(members)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-        trained = train_together(members, self._bench, span, self._ticker(members, span))
+        trained = train_together(members, bench, span, self._ticker(members, span))
         took = time.perf_counter() - clock
         wrong = check_end([each.beginning.masks for each in members], trained.state, trained.outcomes)
         where = Circumstances(
@@ -159,10 +186,11 @@ class _Ascent:
             self._tell(Rung(self._cohort.number, words, len(rows), rung, work, density, error, took))
         return failed
 
-    def _ready(self, climbers: Sequence[Climber]) -> tuple[list[Ready], list[Climber]]:
+    def _ready(self, climbers: Sequence[Climber], bench: Bench) -> tuple[list[Ready], list[Climber]]:
         """Return the climbers that can begin their next rung, and those that fail at it."""
         members, failed = [], []
         for climber in climbers:
+            climber.stand_at(bench)
             try:
                 members.append(ready(climber))
             except PrunescopeError as trouble:
@@ -179,11 +207,11 @@ class _Ascent:
             snapshot = {name: each[place] for name, each in trained.snapshot.items()}
         rung = climber.rung
         inheritance = climber.climb.leave(rung, masks, climber.before, after, snapshot)
-        own = row(climber.ladder, rung, self._bench.network, masks, outcome, climber.member.share.noisy, where)
+        own = row(climber.ladder, rung, climber.climb.bench.network, masks, outcome, climber.member.share.noisy, where)
         if rung not in climber.have:
             climber.rows.append(own)
             climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
-            if self._setting.keep_examples:
+            if self._setting.keep_examples or climber.ladder.teaches:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
         return own

@@ -10,7 +10,8 @@ import numpy as np
 
 from prunescope.data import draw_share
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.run.keep import checkpoint, examples, inherited
+from prunescope.run.keep import checkpoint, examples, inherited, left_out_arrays
+from prunescope.run.lesson import left_out
 from prunescope.spec import Ladder
 from prunescope.spec.checks import held_out
 from prunescope.table import Entry, Store
@@ -34,7 +35,6 @@ class Climber:
     """
 
     climb: Climb
-    member: Member
     rung: int
     before: Inheritance | None
     have: frozenset[int] = frozenset()
@@ -48,9 +48,25 @@ class Climber:
         return self.climb.ladder
 
     @property
+    def member(self) -> Member:
+        """Its examples and its draws."""
+        return self.climb.member
+
+    @property
+    def examples(self) -> int:
+        """How many examples it is trained on."""
+        return len(self.member.share.train)
+
+    @property
     def arrived(self) -> bool:
         """Whether it has reached the top."""
         return self.rung >= self.ladder.rungs
+
+    def stand_at(self, bench: Bench) -> None:
+        """Take the bench of the rung that it stands before, where another than that of the rung below."""
+        if bench is not self.climb.bench:
+            chance = chance_of(self.ladder, self.rung)
+            self.climb = Climb(self.ladder, bench, Member(self.member.share, chance))
 
     def entries(self) -> Iterator[Entry]:
         """Yield the files of rungs that are not on the disk yet."""
@@ -65,8 +81,14 @@ class Climber:
 
 
 def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozenset[int] = frozenset()) -> Climber:
-    """Return a ladder before a rung, with what the one below left."""
-    chance = chance_of(ladder)
+    """Return a ladder before a rung, with what the one below left.
+
+    Parameters
+    ----------
+    bench
+        Where this rung is trained.
+    """
+    chance = chance_of(ladder, rung)
     share = draw_share(
         bench.dataset.train_labels,
         bench.dataset.classes,
@@ -78,11 +100,16 @@ def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozens
         dataset=ladder.cell.dataset,
     )
     try:
-        before = inherited(store, ladder, rung - 1, bench.network) if rung else None
+        goes_on = rung > 0 and ladder.treatment.kind != "narrow"
+        before = inherited(store, ladder, rung - 1, bench.network) if goes_on else None
     except InputError:
         words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
         raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
-    return Climber(Climb(ladder, bench.network, chance), Member(share, chance), rung, before, have)
+    arrays = {}
+    if ladder.treatment.kind == "leave-out":
+        left = left_out(store, ladder, share)
+        arrays, share = left_out_arrays(share.train[left]), share.without(left)
+    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have, arrays=arrays)
 
 
 def write(climbers: Sequence[Climber], store: Store) -> None:

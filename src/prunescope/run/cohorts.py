@@ -39,10 +39,12 @@ class Cohort:
 def key_of(ladder: Ladder) -> Key:
     """Return what ladders must share to be trained together; seeds, labels, masks and most treatments may differ."""
     cell, rewind = ladder.cell, ladder.treatment.rewind
-    own_rates = rewind if rewind in ("fine-tuning", "reinitialise") else ""
+    own_way: str = rewind if rewind in ("fine-tuning", "reinitialise") else ""
+    if ladder.treatment.kind in ("narrow", "leave-out"):
+        own_way = ladder.treatment.kind  # another shape at each rung; fewer examples, and not before its teacher
     shape = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
     recipe = ladder.recipe.model_dump(mode="json", exclude={"levels"})
-    return digest([*shape, recipe, own_rates, ladder.rungs > 1], 16)
+    return digest([*shape, recipe, own_way, ladder.rungs > 1], 16)
 
 
 def by_key(ladders: Iterable[Ladder]) -> dict[Key, list[Ladder]]:

@@ -18,7 +18,7 @@ from prunescope.nets import Outline, network
 from prunescope.run.cohorts import by_key
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ladder
-from prunescope.spec.effort import effort
+from prunescope.spec.effort import effort, epochs_of
 from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
@@ -31,6 +31,7 @@ BANDWIDTH = 2e9  # bytes a second through normalisations and pools
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
+OUTCOME = 22  # bytes of the outcome on an example
 
 
 @dataclass(frozen=True)
@@ -86,36 +87,48 @@ def estimate(ladders: Sequence[Ladder], store: Store | None, keep: Keep = "none"
     keep
         Rungs whose weights are kept.
     """
-    groups = by_key(ladders).values()
-    outlines = []
-    for group in groups:
-        cell = group[0].cell
-        facts = DATASETS[cell.dataset]
-        if ":" in cell.family or cell.family == "imagenet-resnet":
-            return Estimate(None, 0.0, None, None, None)
-        outlines.append(network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline)
+    groups = by_key(ladders)
+    if any(":" in group[0].cell.family or group[0].cell.family == "imagenet-resnet" for group in groups.values()):
+        return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     seconds = told = 0.0
     memory = disk = weights = 0
-    for (key, group), outline in zip(by_key(ladders).items(), outlines, strict=True):
+    for key, group in groups.items():
+        outline = _outline(group[0], 0)
         choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
         choice = next(choices, None)
-        steps = effort(group).steps
-        own = steps * (_measured(choice) if choice else _guessed(outline, group[0].recipe, rate)) / count
+        step = _measured(choice) if choice else _guessed(outline, group[0].recipe, rate)
+        own = effort(group).steps * step * _narrower(group, rate) / count
         seconds += own
         told += own if choice else 0.0
         own_bytes = member_bytes(outline, group[0].recipe)
         together = choice.members if choice else max(1, min(8, len(group), cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
         for ladder in group:
-            disk += _on_disk(ladder, outline, keep)
-            weights += _on_disk(ladder, outline, "all")
+            disk += _on_disk(ladder, keep)
+            weights += _on_disk(ladder, "all")
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     processes = min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, weights)
+
+
+def _outline(ladder: Ladder, rung: int) -> Outline:
+    cell = ladder.cell_at(rung)
+    facts = DATASETS[cell.dataset]
+    return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
+
+
+def _narrower(group: Sequence[Ladder], rate: float) -> float:
+    """Return the share of a first rung's step that the mean step of ladders takes, whose networks grow narrower."""
+    if group[0].treatment.kind != "narrow":
+        return 1.0
+    longest = max(group, key=lambda ladder: ladder.rungs)
+    steps = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
+    weights = [sum(rung < ladder.rungs for ladder in group) * epochs_of(longest, rung) for rung in range(len(steps))]
+    return float(np.average(steps, weights=weights)) / steps[0]
 
 
 def _measured(choice: Choice) -> float:
@@ -142,12 +155,20 @@ def _core_rate() -> float:
     return float(2 * 768**3 / min(times) / cores())
 
 
-def _on_disk(ladder: Ladder, outline: Outline, keep: Keep) -> int:
+def _on_disk(ladder: Ladder, keep: Keep) -> int:
     """Return the bytes that a ladder leaves in a store."""
     recipe, treatment = ladder.recipe, ladder.treatment
+    if treatment.kind == "narrow":
+        outlines = [_outline(ladder, rung) for rung in range(ladder.rungs)]
+        masks = sum(each.size for outline in outlines for each in outline.prunable(recipe.prunable))
+        whole = sum(each.total for rung, each in enumerate(outlines) if keeps(keep, rung))
+        return ladder.rungs * (ROW + LEAST_FILE) + masks // 8 + 4 * whole
+    outline = _outline(ladder, 0)
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
+    if ladder.teaches:
+        plain += rungs * OUTCOME * ladder.cell.examples
     prunes = treatment.kind in PRUNING
     if prunes and treatment.rewind == "weights" and recipe.rewind_epoch:
         plain += 4 * outline.total

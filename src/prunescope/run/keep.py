@@ -7,7 +7,10 @@
                                    origin/*, dense/* in the first file only: what later rungs go back to
                                    kept/<rung>/*     of rungs that are to be kept: surviving weights, all that is
                                                      never pruned
-    examples/<ladder>/<rung>       index, label, noisy, loss, right   with `keep_examples`: every training example
+                                   left_out          of leave-out ladders: the examples that they did without, by their
+                                                     places in the training set
+    examples/<ladder>/<rung>       index, label, noisy, loss, right   every training example: with `keep_examples`, and
+                                                     of ladders that others learn from
 
 A file that is safe on the disk costs milliseconds, as much as many a small network: so short rungs share one. Weights
 that come from a seed (a rewind to epoch 0) are drawn again rather than kept.
@@ -26,6 +29,7 @@ from prunescope.table import Entry, Keep, Store
 from prunescope.train import Inheritance, Outcome
 from prunescope.train.ladder import Arrays
 
+_LEFT_OUT = "left_out"
 _FIRST_ONLY = ("origin/", "dense/")
 
 
@@ -37,6 +41,16 @@ def rung_arrays(rung: int, masks: Masks, after: Arrays, weights: bool) -> dict[s
         for name, each in after.items():
             arrays[f"kept/{rung}/{name}"] = each[survivors[name]] if name in survivors else each
     return arrays
+
+
+def left_out_arrays(examples: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what is kept of a ladder that does without some examples."""
+    return {_LEFT_OUT: examples}
+
+
+def read_left_out(store: Store, ladder: Ladder) -> np.ndarray:
+    """Return which examples a leave-out ladder did without, by their places in the training set."""
+    return store.read_arrays("checkpoints", ladder.identity, 0)[_LEFT_OUT]
 
 
 def checkpoint(ladder: Ladder, rung: int, own: Arrays, inheritance: Inheritance) -> Entry:

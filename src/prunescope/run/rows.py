@@ -29,7 +29,7 @@ def row(
     ladder: Ladder, rung: int, network: Network, masks: Masks, outcome: Outcome, noisy: np.ndarray, where: Circumstances
 ) -> dict[str, Any]:
     """Return a rung's row; everything is counted from what happened."""
-    cell, treatment = ladder.cell, ladder.treatment
+    cell, treatment = ladder.cell_at(rung), ladder.treatment
     pruned = masks.prunable - masks.kept
     return {
         "study": where.study,

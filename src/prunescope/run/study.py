@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, load
-from prunescope.errors import Fault, InputError, listed, said
+from prunescope.errors import Fault, InputError, said
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.agenda import Agenda
@@ -24,7 +24,6 @@ from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Cell, Ladder, Study
 from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
-from prunescope.train import BUILT
 
 SOON = 8.0  # a study that this process trains in so many seconds needs no workers
 
@@ -158,19 +157,22 @@ def _left_elsewhere(ladders: Sequence[Ladder], store: Store, report: Report) -> 
 
 def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Dataset]:
     """Return the datasets of a study; tell what cannot be trained before anything is."""
-    _check_treatments(ladders)
+    _check_scores(ladders)
     datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
-    for cell in dict.fromkeys(ladder.cell for ladder in ladders):
+    for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
         _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
     return datasets
 
 
-def _check_treatments(ladders: Sequence[Ladder]) -> None:
-    """Refuse treatments and scores that nothing here can train."""
-    unknown = dict.fromkeys(ladder.treatment.kind for ladder in ladders if ladder.treatment.kind not in BUILT)
-    if unknown:
-        must = f"must be of kinds that can be trained: {listed(BUILT)}"
-        raise InputError("the study", [Fault("treatments", must, kind) for kind in unknown])
+def _cells(ladder: Ladder) -> Iterator[Cell]:
+    """Yield the cells that a ladder's networks belong to."""
+    yield ladder.cell
+    if ladder.treatment.kind == "narrow":
+        yield from (ladder.cell_at(rung) for rung in range(1, ladder.rungs))
+
+
+def _check_scores(ladders: Sequence[Ladder]) -> None:
+    """Refuse scores that nothing here can rank by."""
     for name in dict.fromkeys(ladder.treatment.score for ladder in ladders if ladder.treatment.score):
         score(name)
 
@@ -265,8 +267,9 @@ def _direct(
                     _settle(task.key, Choice(1, 1, 1, 1, 0.0), agenda, remembered)
                 case Trouble(task=Go() as task):
                     _give_up(task, answer.words, store, {each.ladder for each in report.failures}, noted)
-                case Done():
-                    pass
+                    agenda.finished(task)
+                case Done(task=task):
+                    agenda.finished(task)
 
 
 def _settle(key: Key, choice: Choice, agenda: Agenda, remembered: Remembered) -> None:

@@ -46,10 +46,11 @@ def train_together(members: Sequence[Ready], bench: Bench, span: Span, tick: Tic
     start = {name: each * masks[name] if name in masks else each for name, each in whole.items()}
     check_begin(beginnings, start, [each.climber.climb.expected(rung) for each in members])
     brought = [each.climber.member for each in members]
-    trained = train_rung(bench, brought, start, masks, rung, span, tick)
+    number = members[0].climber.climb.number(rung)
+    trained = train_rung(bench, brought, start, masks, number, span, tick)
     if bench.layout.pack > 1 and not all(each.finite for each in trained.outcomes):
         apart = bench.with_layout(replace(bench.layout, pack=1))
-        trained = train_rung(apart, brought, start, masks, rung, span, tick)
+        trained = train_rung(apart, brought, start, masks, number, span, tick)
     return trained
 
 

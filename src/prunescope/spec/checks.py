@@ -64,6 +64,8 @@ def study_faults(
     yield from axes_faults(axes, locate)
     yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
     yield from treatment_faults(treatments, locate, unsound_treatments)
+    if recipe:
+        yield from _measure_faults(treatments, axes, recipe, locate, unsound)
 
 
 def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fault]]:
@@ -222,6 +224,25 @@ def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Itera
             kind = kinds[treatment.learns_from]
             must = f"must be a treatment that prunes ({', '.join(PRUNING)})"
             yield Fault(place, must, f"{treatment.learns_from!r}, which is {kind}")
+
+
+def _measure_faults(
+    treatments: Mapping[int, Treatment], all_axes: Mapping[int, Axes], recipe: Recipe, locate: Locate, unsound: Set[str]
+) -> Iterator[Fault]:
+    """Leave-out learns from the optimally sparse network: there must be sparse ones, and a measure of the best."""
+    teachers = {each.label for each in treatments.values() if each.kind in PRUNING}
+    for index, treatment in treatments.items():
+        if treatment.learns_from not in teachers or treatment.leave == "random":
+            continue
+        place = locate("treatments", index, "kind")
+        if not recipe.validation and "validation" not in unsound:
+            must = "needs validation above 0 in the recipe: the sparsity to learn from has the lowest validation error"
+            yield Fault(place, must, "validation 0", "For example validation = 0.1.")
+        if not recipe.levels and "levels" not in unsound and any(each.levels is None for each in all_axes.values()):
+            yield Fault(place, "needs levels of 1 or more to learn from", "levels 0 in the recipe")
+        for position, axes in all_axes.items():
+            if axes.levels == 0:
+                yield Fault(locate("axes", position, "levels"), "must be 1 or more to leave examples out", "0")
 
 
 def size_faults(all_axes: Iterable[Axes], treatments: int, replicates: int, locate: Locate) -> Iterator[Fault]:

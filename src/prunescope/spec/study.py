@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,8 @@ class Ladder:
     ----------
     teacher
         Identity of the ladder that a leave-out treatment learns from; empty otherwise.
+    teaches
+        Whether another ladder of its study learns from it. Its own numbers do not depend on that.
     """
 
     cell: Cell
@@ -57,6 +59,12 @@ class Ladder:
     replicate: int
     seed: int
     teacher: str = ""
+    teaches: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether it depends on what its teacher has measured; not where it leaves out any examples."""
+        return bool(self.teacher) and self.treatment.leave != "random"
 
     @cached_property
     def identity(self) -> str:
@@ -66,14 +74,13 @@ class Ladder:
         levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs and depend on it.
         """
         treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
-        learns = self.teacher and self.treatment.leave != "random"
         return digest(
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
                 "recipe": _decisive(self.recipe),
                 "treatment": treatment,
-                "teacher": [self.teacher, self.recipe.levels] if learns else None,
+                "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
                 "replicate": self.replicate,
                 "seed": self.seed,
             }
@@ -88,6 +95,16 @@ class Ladder:
     def rungs(self) -> int:
         """How many networks the ladder trains."""
         return 1 if self.treatment.kind in ("dense", "leave-out") else self.recipe.levels + 1
+
+    def cell_at(self, rung: int) -> Cell:
+        """Return the cell that a rung's network belongs to: the ladder's own, or of narrow ladders a narrower one.
+
+        Widths have twelve digits, so that 0.8 times 0.8 is the 0.64 that a study would write.
+        """
+        if self.treatment.kind != "narrow" or rung == 0:
+            return self.cell
+        width = self.cell.width * (1 - self.recipe.pruning_fraction) ** rung
+        return replace(self.cell, width=float(f"{width:.12g}"))
 
 
 def _decisive(recipe: Recipe) -> dict[str, Any]:
@@ -166,6 +183,10 @@ class Study:
                     before[:] = [max(pair) for pair in both]
         return found
 
+    def teaches(self, treatment: Treatment) -> bool:
+        """Whether ladders of another treatment learn from this one's."""
+        return any(each.learns_from == treatment.label and each.leave != "random" for each in self.treatments)
+
     @cached_property
     def ladders(self) -> tuple[Ladder, ...]:
         """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
@@ -177,7 +198,8 @@ class Study:
                 known: dict[str, Ladder] = {}
                 for treatment in order:
                     teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
-                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher)
+                    teaches = self.teaches(treatment)
+                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaches)
                     known[treatment.label] = ladder
                     found.append(ladder)
         return tuple(found)

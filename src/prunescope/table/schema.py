@@ -91,7 +91,14 @@ COLUMNS = (
     Column("dataset", _TEXT, _C, "what the network was trained on", optional=True),
     Column("depth", _INTEGER, _C, "layers with weights, shortcuts aside", "layers", ONE_OR_MORE),
     Column("width", _NUMBER, _C, "width factor of this very network; 1 is the family's own width", range=POSITIVE),
-    Column("examples", _INTEGER, _C, "training examples", "examples", ONE_OR_MORE),
+    Column(
+        "examples",
+        _INTEGER,
+        _C,
+        "training examples of the cell; leave-out ladders did without some",
+        "examples",
+        ONE_OR_MORE,
+    ),
     Column(
         "label_noise",
         _NUMBER,

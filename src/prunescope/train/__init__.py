@@ -1,12 +1,11 @@
 """Training: cohorts in lock-step, rungs, what one rung leaves to the next."""
 
 from prunescope.train.bench import Bench
-from prunescope.train.ladder import BUILT, Climb, Inheritance
+from prunescope.train.ladder import Climb, Inheritance
 from prunescope.train.order import Chance, chance_of
 from prunescope.train.rung import Member, Outcome, Span, Trained, train_rung
 
 __all__ = [
-    "BUILT",
     "Bench",
     "Chance",
     "Climb",

@@ -61,6 +61,12 @@ class Bench:
         other.share_pictures(self)
         return other
 
+    def with_network(self, network: Network) -> Bench:
+        """Return the same for another network, the pictures shared."""
+        other = replace(self, network=network)
+        other.share_pictures(self)
+        return other
+
     def share_pictures(self, other: Bench) -> None:
         """Take over pictures that another bench has laid out in the same way."""
         if self.dataset is other.dataset and self.network.pictures == other.network.pictures:

@@ -18,14 +18,12 @@ from prunescope.nets import Network
 from prunescope.prune import Masks, full, kept_count, prune, stacked, unpacked
 from prunescope.spec import Ladder
 from prunescope.spec.parts import PRUNING
-from prunescope.train.order import Chance
-from prunescope.train.rung import Outcome, Span
+from prunescope.train.ask import probe_of
+from prunescope.train.bench import Bench
+from prunescope.train.rung import Member, Outcome, Span
 
 Arrays = Mapping[str, np.ndarray]
 Flags = NDArray[np.bool_]
-
-BUILT = ("dense", "imp", "one-shot", "extended")
-"""Kinds of treatment that can be trained."""
 
 
 @dataclass(frozen=True)
@@ -78,30 +76,41 @@ class Beginning:
 
 
 class Climb:
-    """The rungs of one ladder.
+    """The rungs of one ladder; of a narrow one, whose networks differ from rung to rung, a single rung.
 
     Parameters
     ----------
     ladder
         What to climb.
-    network
-        What it trains.
-    chance
-        Its draws.
+    bench
+        Where it is trained, and with which network.
+    member
+        Its examples and its draws.
     """
 
-    def __init__(self, ladder: Ladder, network: Network, chance: Chance) -> None:
+    def __init__(self, ladder: Ladder, bench: Bench, member: Member) -> None:
         self.ladder = ladder
-        self._network = network
-        self._chance = chance
+        self.member = member
+        self.bench = bench
+        self._network = bench.network
+        self._chance = member.chance
         self._treatment = ladder.treatment
         self._recipe = ladder.recipe
-        self._layers = network.outline.prunable(self._recipe.prunable)
+        self._layers = bench.network.outline.prunable(self._recipe.prunable)
 
     @property
     def prunes(self) -> bool:
         """Whether rungs above 0 have fewer weights."""
         return self._treatment.kind in PRUNING
+
+    @property
+    def _starts_anew(self) -> bool:
+        """Whether each rung is a dense network's training of its own."""
+        return self._treatment.kind == "narrow"
+
+    def number(self, rung: int) -> int:
+        """Return the rung that draws go by: every rung of a narrow ladder is trained as a dense ladder's first."""
+        return 0 if self._starts_anew else rung
 
     def expected(self, rung: int) -> int:
         """Return how many prunable weights a rung keeps."""
@@ -116,7 +125,8 @@ class Climb:
     def span(self, rung: int) -> Span:
         """Return which epochs a rung trains, and at which rates."""
         recipe, rewind = self._recipe, self._treatment.rewind
-        first = 0 if rung == 0 or rewind == "reinitialise" else recipe.rewind_epoch
+        from_start = rung == 0 or rewind == "reinitialise" or self._starts_anew
+        first = 0 if from_start else recipe.rewind_epoch
         goes_back = self.prunes and rewind == "weights" and recipe.rewind_epoch > 0
         snapshot = recipe.rewind_epoch if rung == 0 and goes_back else None
         rates_at = recipe.epochs - 1 if rung > 0 and rewind == "fine-tuning" else None
@@ -124,7 +134,7 @@ class Climb:
 
     def begin(self, rung: int, before: Inheritance | None) -> Beginning:
         """Return how a rung begins, from what the one below left."""
-        if rung == 0:
+        if self.number(rung) == 0:
             return Beginning(self._network.start(self._chance.start()), full(self._layers))
         if before is not None and before.masks.kept == 0:
             raise PrunescopeError(f"level {rung} keeps none of {before.masks.prunable:,} weights; ask for fewer levels")
@@ -161,14 +171,16 @@ class Climb:
         dense: Arrays = {}
         if one_shot:
             dense = after if before is None else before.dense
+        ranked = dense if one_shot else after
         following = prune(
             full(self._layers) if one_shot else masks,
-            dense if one_shot else after,
+            ranked,
             level=rung + 1,
             fraction=self._recipe.pruning_fraction,
             by=self._treatment.score or "magnitude",
             scope=self._treatment.scope or "global",
             chance=lambda: self._chance.scores(rung + 1),
+            probe=lambda kept: probe_of(self.bench, self.member, ranked, kept, rung + 1),
         )
         origin = snapshot or (before.origin if before else {})
         goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot

@@ -41,9 +41,13 @@ class Chance:
         """Draw what random pruning goes by."""
         return generator(*self.words, "scores", rung)
 
+    def shown(self, rung: int, examples: int) -> np.ndarray:
+        """Draw the order in which examples are shown to scores that go by gradients."""
+        return generator(*self.words, "shown to scores", rung).permutation(examples)
 
-def chance_of(ladder: Ladder) -> Chance:
-    """Return the draws of a ladder."""
-    cell = ladder.cell
+
+def chance_of(ladder: Ladder, rung: int = 0) -> Chance:
+    """Return the draws of a ladder, at a rung: a narrow ladder's networks draw what dense ones of their width do."""
+    cell = ladder.cell_at(rung)
     configuration = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
     return Chance((ladder.seed, ladder.replicate, *configuration))

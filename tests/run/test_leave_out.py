@@ -1,0 +1,282 @@
+"""Leave-out ladders: they do without exactly the examples that their teacher's outcomes name, and wait for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.data import Share, draw_share, load
+from prunescope.errors import PrunescopeError
+from prunescope.nets.cohort import Layout
+from prunescope.run import run_study
+from prunescope.run.agenda import Agenda
+from prunescope.run.climb import Setting, bench_for
+from prunescope.run.climber import set_out
+from prunescope.run.cohorts import by_key
+from prunescope.run.events import Elsewhere, Event, Rung
+from prunescope.run.keep import read_left_out
+from prunescope.run.lesson import left_out
+from prunescope.run.remembered import Choice, Remembered
+from prunescope.run.work import Go, Measure
+from prunescope.spec import Ladder, Study, Treatment
+from prunescope.spec.checks import held_out
+from prunescope.table import Store
+from prunescope.table.optimal import optimal_rung
+from prunescope.train.ladder import Climb
+from tests.run.studies import PUPILS, lesson_study, rows
+
+
+@pytest.fixture(autouse=True)
+def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("unbroken") / "store", create=True)
+    assert not run_study(lesson_study(), store, workers=1).failures
+    return store
+
+
+def pupils(study: Study, leave: str | None = None) -> list[Ladder]:
+    return [each for each in study.ladders if each.teacher and leave in (None, each.treatment.leave)]
+
+
+def share_of(ladder: Ladder) -> Share:
+    data = load("digits")
+    return draw_share(
+        data.train_labels,
+        10,
+        examples=200,
+        label_noise=ladder.cell.label_noise,
+        held_out=held_out("digits", ladder.recipe.validation),
+        seed=ladder.seed,
+        replicate=ladder.replicate,
+        dataset="digits",
+    )
+
+
+def best_of(store: Store, ladder: Ladder) -> int:
+    """Return the teacher's sparse rung with the lowest validation error, the first of equals, from the table."""
+    table = store.table(f"ladder = '{ladder.teacher}' and rung > 0")
+    order = np.lexsort((table["rung"], table["validation_error"]))
+    return int(table["rung"][order[0]])
+
+
+def test_the_optimal_rung_has_the_lowest_validation_error_and_the_most_weights() -> None:
+    assert optimal_rung({0: 0.1, 1: 0.3, 2: 0.2, 3: 0.2, 4: 0.9}) == 2
+    assert optimal_rung({3: 0.5, 2: 0.6, 0: 0.0, 1: 0.6}) == 3
+
+
+def test_what_pruning_improves_most_is_left_out(unbroken: Store) -> None:
+    for ladder in pupils(lesson_study(), "improved"):
+        dense, sparse = (
+            unbroken.read_arrays("examples", ladder.teacher, rung) for rung in (0, best_of(unbroken, ladder))
+        )
+        gain = dense["loss"].astype(float) - sparse["loss"].astype(float)
+        left = read_left_out(unbroken, ladder)
+        assert len(left) == 60
+        out = np.isin(dense["index"], left)
+        assert out.sum() == 60
+        assert gain[out].min() >= gain[~out].max()
+        assert gain[out].min() > 0
+
+
+def test_what_the_best_sparse_network_gets_wrong_by_its_label_is_left_out(unbroken: Store) -> None:
+    for ladder in pupils(lesson_study(), "misclassified"):
+        sparse = unbroken.read_arrays("examples", ladder.teacher, best_of(unbroken, ladder))
+        left = read_left_out(unbroken, ladder)
+        assert set(left.tolist()) == set(sparse["index"][~sparse["right"]].tolist())
+        assert len(left) > (40 if ladder.cell.label_noise else 0)
+        assert np.array_equal(sparse["label"], share_of(ladder).labels)
+
+
+def test_random_examples_are_drawn_for_each_replicate_and_need_no_teacher(unbroken: Store, tmp_path: Path) -> None:
+    ladders = pupils(lesson_study(), "random")
+    left = {(each.cell.label_noise, each.replicate): read_left_out(unbroken, each) for each in ladders}
+    assert {len(each) for each in left.values()} == {60}
+    assert set(left[0.0, 0].tolist()) != set(left[0.0, 1].tolist())
+    assert np.array_equal(left[0.0, 0], left[0.3, 0])
+    alone = Store(tmp_path / "store", create=True)
+    assert not run_study(lesson_study(), alone, workers=1, ladders=ladders).failures
+    assert rows(alone) == {key: row for key, row in rows(unbroken).items() if key[0] in {x.identity for x in ladders}}
+
+
+def test_a_pupil_trains_on_the_others_from_the_start_of_its_teacher(unbroken: Store) -> None:
+    study, data = lesson_study(), load("digits")
+    for ladder in pupils(study):
+        bench = bench_for(ladder, data, Layout(), Setting("tests"))
+        climber = set_out(ladder, bench, unbroken, 0)
+        share, left = share_of(ladder), read_left_out(unbroken, ladder)
+        kept = ~np.isin(share.train, left)
+        own = climber.member.share
+        for name in ("train", "labels", "noisy"):
+            assert np.array_equal(getattr(own, name), getattr(share, name)[kept]), name
+        assert np.array_equal(own.validation, share.validation)
+        assert climber.examples == 200 - len(left)
+        teacher = next(each for each in study.ladders if each.identity == ladder.teacher)
+        begun, taught = (each.climb.begin(0, None).tensors for each in (climber, set_out(teacher, bench, unbroken, 0)))
+        assert all(np.array_equal(each, taught[name]) for name, each in begun.items())
+
+
+def test_rows_of_pupils_tell_the_cell_and_how_they_do_on_what_they_kept(unbroken: Store) -> None:
+    table = unbroken.table("treatment = 'leave-out'")
+    assert len(table) == 2 * 2 * 3
+    assert set(table["examples"]) == {200}
+    assert set(table["density"]) == {1.0}
+    assert set(table["rung"]) == {0}
+    assert set(table["leave"]) == {"improved", "misclassified", "random"}
+    noisy = table.where("label_noise > 0 and leave = 'misclassified'")
+    dense = unbroken.table("label_noise > 0 and treatment = 'imp' and rung = 0")
+    assert noisy["train_loss"].mean() < 0.7 * dense["train_loss"].mean()
+
+
+def test_teachers_keep_outcomes_and_others_do_not(unbroken: Store, tmp_path: Path) -> None:
+    for ladder in lesson_study().ladders:
+        kept = set(unbroken.array_names("examples", ladder.identity))
+        assert kept == (set(range(4)) if ladder.treatment.kind == "imp" else set())
+    study = lesson_study(PUPILS[2], replicates=1)
+    run_study(study, tmp_path / "store", workers=1)
+    assert not any(Store(tmp_path / "store").array_names("examples", each.identity) for each in study.ladders)
+
+
+def stopping_after(rungs: int) -> object:
+    seen = 0
+
+    def tell(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, Rung)
+        if seen == rungs:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, tmp_path: Path, workers: int) -> None:
+    store = Store(tmp_path / "store", create=True)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            run_study(lesson_study(), store, workers=1, tell=stopping_after(1))  # type: ignore[arg-type]
+    assert not run_study(lesson_study(), store, workers=workers).failures
+    assert rows(store) == rows(unbroken)
+    for ladder in pupils(lesson_study()):
+        assert np.array_equal(read_left_out(store, ladder), read_left_out(unbroken, ladder))
+
+
+def test_workers_give_the_rows_of_one_process(unbroken: Store, tmp_path: Path) -> None:
+    assert not run_study(lesson_study(), tmp_path / "store", workers=2).failures
+    assert rows(Store(tmp_path / "store")) == rows(unbroken)
+
+
+def given(agenda: Agenda) -> Sequence[Go]:
+    """Settle all shapes of an agenda, and return the cohorts that it gives before any is finished."""
+    tasks: list[Go] = []
+    while (task := agenda.next()) is not None:
+        if isinstance(task, Measure):
+            agenda.measured(task.key, Choice(2, 1, 2, 1, 1.0))
+        else:
+            tasks.append(task)
+    return tasks
+
+
+def test_cohorts_wait_for_their_teachers() -> None:
+    study = lesson_study()
+    agenda = Agenda(study.ladders, {}, 2)
+    first = given(agenda)
+    assert {each.treatment.label for task in first for each in task.cohort.ladders} == {"imp"}
+    for task in first[:-1]:
+        agenda.finished(task)
+    taught = {each.identity for task in first[:-1] for each in task.cohort.ladders}
+    then = given(agenda)
+    assert all(each.teacher in taught for task in then for each in task.cohort.ladders if each.learns)
+    agenda.finished(first[-1])
+    last = given(agenda)
+    assert last
+    every = {each.identity for task in (*first, *then, *last) for each in task.cohort.ladders}
+    assert every == {each.identity for each in study.ladders}
+
+
+def test_a_teacher_that_is_done_keeps_nobody_waiting() -> None:
+    study = lesson_study()
+    done = {each.identity: frozenset(range(4)) for each in study.ladders if each.treatment.kind == "imp"}
+    assert {each.treatment.kind for task in given(Agenda(study.ladders, done, 1)) for each in task.cohort.ladders} == {
+        "leave-out"
+    }
+
+
+def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
+    unbroken: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, store = lesson_study(PUPILS[0]), Store(tmp_path / "store", create=True)
+    victim = next(each for each in study.ladders if each.teaches)
+    leave = Climb.leave
+
+    def failing(self: Climb, rung: int, *rest: object) -> object:
+        if self.ladder.identity == victim.identity and rung == 2:
+            raise PrunescopeError("made to fail")
+        return leave(self, rung, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Climb, "leave", failing)
+        report = run_study(study, store, workers=1)
+    reasons = {each.reason for each in report.failures}
+    assert reasons == {"made to fail", f"its teacher {victim.identity} has no rung 2 to learn from"}
+    assert not run_study(study, store, workers=1).failures
+    known = rows(unbroken)
+    assert all(known[key] == row for key, row in rows(store).items())
+    assert len(rows(store)) == 4 * (4 + 1)
+
+
+def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
+    study, store = lesson_study(PUPILS[0]), Store(tmp_path / "store", create=True)
+    teacher = next(each for each in study.ladders if each.teaches)
+    told: list[Event] = []
+    program = (
+        "import sys; from prunescope.table import Store\n"
+        f"with Store({str(store.path)!r}).claim({teacher.identity!r}):\n    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        report = run_study(study, store, workers=1, tell=told.append)
+        other.communicate()
+    assert not report.failures
+    assert report.elsewhere == 2
+    assert sum(each.ladders for each in told if isinstance(each, Elsewhere)) == 2
+    left = {each.identity for each in study.ladders} - set(store.done())
+    assert left == {teacher.identity} | {each.identity for each in study.ladders if each.teacher == teacher.identity}
+    assert run_study(study, store, workers=1).rungs == 5
+
+
+def test_a_teacher_trained_before_anything_learned_from_it_is_told(tmp_path: Path) -> None:
+    study, store = lesson_study(PUPILS[0], replicates=1), Store(tmp_path / "store", create=True)
+    run_study(replace(study, treatments=study.treatments[1:]), store, workers=1)
+    report = run_study(study, store, workers=1)
+    assert len(report.failures) == 2
+    assert all("was trained before anything learned from it" in each.reason for each in report.failures)
+
+
+def test_a_network_that_gets_everything_wrong_leaves_nothing(unbroken: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = pupils(lesson_study(), "misclassified")[0]
+    wrong = {"index": share_of(ladder).train, "right": np.zeros(200, bool), "loss": np.zeros(200, np.float32)}
+    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, own, rung: wrong)
+    with pytest.raises(PrunescopeError, match="none is left to train on"):
+        left_out(unbroken, ladder, share_of(ladder))
+    moved = wrong | {"index": share_of(ladder).train[::-1]}
+    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, own, rung: moved)
+    with pytest.raises(PrunescopeError, match="trained on other examples"):
+        left_out(unbroken, ladder, share_of(ladder))
+
+
+def test_pupils_are_cohorts_of_their_own() -> None:
+    study = lesson_study(*PUPILS, Treatment(kind="dense"))
+    assert sorted(map(len, by_key(study.ladders).values())) == [4, 4, 12]
