@@ -157,7 +157,8 @@ class Stage:
 
 def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03) -> Iterator[Stage]:
     """Train what `next` proposes, look at it, ask again."""
-    ladders = Ladders(STEP, LEVELS, 3, np.stack([world.work, world.work], axis=1), np.ones(len(world.work)), {})
+    levels = [(LEVELS,) * 3] * len(world.work)
+    ladders = Ladders(STEP, levels, np.stack([world.work, world.work], axis=1), np.ones(len(world.work)), {})
     question = Question(world.bound, world.sizes, world.members, np.full(len(world.sizes), -30.0))
     spent = 0.0
     for _ in range(rounds):

@@ -21,7 +21,7 @@ def test_choose_answers_in_words() -> None:
     told = run("choose", SAMPLE, "--max-error", "0.2")
     assert told.returncode == 0
     assert "family made-up, dataset made-up" in told.stdout
-    assert "at even odds     depth 20, width 0.25" in told.stdout
+    assert "expected         depth 20, width 0.25" in told.stdout
     assert "at 90% sure" in told.stdout
     assert "times smaller than the smallest unpruned network" in " ".join(told.stdout.split())
 

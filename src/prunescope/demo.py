@@ -101,8 +101,10 @@ def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
     sure = answer.robust or answer.choice
     size = f"{sure.parameters:,.0f} parameters"
     say(f"   An error of at most {BOUND:g}: {sure.name} pruned to density {sure.density:.3f}, {size},")
-    say(f"   keeps it in {sure.probability:.0%} of trainings; the smallest unpruned network that will do is")
-    say(f"   {answer.unpruned.name}, {answer.unpruned_parameters / sure.parameters:.2g} times as large.")
+    say(f"   keeps it in {sure.probability:.0%} of trainings.")
+    if answer.unpruned is not None and answer.unpruned_parameters is not None:
+        times = answer.unpruned_parameters / sure.parameters
+        say(f"   The smallest unpruned network that will do is {answer.unpruned.name}, {times:.2g} times as large.")
 
     sample = folder / "family.csv"
     sample.write_bytes(sample_path().read_bytes())

@@ -23,7 +23,7 @@ def question(bound: float = 0.14) -> Question:
 def board(**tops: tuple[int, ...]) -> Ladders:
     cost = np.stack([CELLS.depth * CELLS.width**2] * 2, axis=1)
     measured = {int(name[1:]): each for name, each in tops.items()}
-    return Ladders(float(np.log(0.8)), 20, 2, cost, np.full(4, 0.25), measured)
+    return Ladders(float(np.log(0.8)), [(20, 20)] * 4, cost, np.full(4, 0.25), measured)
 
 
 def test_what_may_be_trained_next() -> None:
@@ -38,7 +38,7 @@ def test_what_may_be_trained_next() -> None:
 
 
 def test_a_look_costs_its_rungs_and_further_ladders_a_share() -> None:
-    ladders_ = Ladders(-0.2, 20, 3, np.array([[10.0, 3.0]]), np.array([0.25]), {})
+    ladders_ = Ladders(-0.2, [(20, 20, 20)], np.array([[10.0, 3.0]]), np.array([0.25]), {})
     assert ladders_.price(0, -1, 0) == 10
     assert ladders_.price(0, -1, 4) == 10 + 4 * 3
     assert ladders_.price(0, 4, 20) == 16 * 3

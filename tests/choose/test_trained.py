@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose import Pick
+from prunescope.choose import Answer, Pick
 from prunescope.choose.trained import trained_network
 from prunescope.table import Table, read_table
 
@@ -16,6 +16,12 @@ PICK = Pick(
     rung=2, rung_density=0.64, error=0.1, low=0.08, high=0.12, probability=0.9, parameters=64, parameters_low=50,
     parameters_high=70, unpruned_parameters=100, unpruned_error=0.08, multiplications=None,
 )  # fmt: skip
+
+
+def answer(bound: float, **changes: Any) -> Answer:
+    """Return an answer whose sure choice is the pick, with some of its facts changed."""
+    pick = dataclasses.replace(PICK, **changes)
+    return Answer({"treatment": "imp"}, bound, 0.9, pick, None, None, None, None, (), None, (), None, "parameters", ())
 
 
 def rows(**changes: Any) -> Table:
@@ -37,7 +43,7 @@ def rows(**changes: Any) -> Table:
 
 
 def test_the_replicate_with_the_lowest_validation_error_is_taken() -> None:
-    found = trained_network(rows(), PICK, 0.1)
+    found = trained_network(rows(), answer(0.1))
     assert found is not None
     assert (found.ladder, found.rung, found.error, found.by) == ("a" * 32, 2, 0.095, "validation error")
 
@@ -45,25 +51,27 @@ def test_the_replicate_with_the_lowest_validation_error_is_taken() -> None:
 def test_without_validation_the_test_error_decides_and_is_named() -> None:
     table = rows()
     without = Table({name: values for name, values in table.columns.items() if name != "validation_error"})
-    found = trained_network(without, PICK, 0.1)
+    found = trained_network(without, answer(0.1))
     assert found is not None
     assert (found.ladder, found.by) == ("b" * 32, "test error")
 
 
 def test_where_that_rung_misses_the_bound_a_denser_one_is_taken() -> None:
-    found = trained_network(rows(), PICK, 0.09)
+    found = trained_network(rows(), answer(0.09))
     assert found is not None
     assert (found.rung, found.ladder) == (1, "b" * 32)
-    assert trained_network(rows(), PICK, 0.01) is None
+    assert trained_network(rows(), answer(0.01)) is None
 
 
 def test_a_sparser_rung_is_never_taken_nor_another_member_nor_what_was_not_pruned() -> None:
-    assert trained_network(rows(), dataclasses.replace(PICK, rung=1), 0.2).rung == 1  # type: ignore[union-attr]
-    assert trained_network(rows(treatment=["extended"] * 12), PICK, 0.2) is None
-    assert trained_network(rows(), dataclasses.replace(PICK, width=0.25), 0.2) is None
+    found = trained_network(rows(), answer(0.2, rung=1))
+    assert found is not None
+    assert found.rung == 1
+    assert trained_network(rows(treatment=["extended"] * 12), answer(0.2)) is None
+    assert trained_network(rows(treatment=["one-shot"] * 12), answer(0.2)) is None
+    assert trained_network(rows(), answer(0.2, width=0.25)) is None
 
 
 def test_anybodys_table_names_no_trained_network() -> None:
-    assert (
-        trained_network(read_table({"density": np.array([1.0, 0.5]), "error": np.array([0.1, 0.2])}), PICK, 0.3) is None
-    )
+    table = read_table({"density": np.array([1.0, 0.5]), "error": np.array([0.1, 0.2])})
+    assert trained_network(table, answer(0.3)) is None

@@ -9,7 +9,8 @@ it can be asked before anything is measured; measured rows sharpen it by Gauss a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ OPEN = (0.25, 0.5, 2.5, 0.6, 0.7)
 NOISE = 0.04
 # How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
 SHIFT = 0.05
+# How far they depart beside that where nothing tells it yet, and over how many neighbouring rungs alike.
+DEPARTURE, ALIKE = 0.03, 3
 STEPS = 60
 DAMPING = 1e-3
 
@@ -52,6 +55,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.cell)
 
+    def averaged(self) -> tuple[Rows, Integers]:
+        """Return the means of networks of one cell and density, and how many are behind each."""
+        level = np.round(self.log_density, 3)
+        key = np.stack([self.cell.astype(np.float64), level])
+        _, first, place = np.unique(key, axis=1, return_index=True, return_inverse=True)
+        count = np.bincount(place.reshape(-1))
+        mean = np.bincount(place.reshape(-1), self.log_error) / count
+        return Rows(self.cell[first], self.log_density[first], mean), count
+
 
 @dataclass(frozen=True)
 class Belief:
@@ -64,13 +76,20 @@ class Belief:
     mean, covariance
         Of ``z``: theta first, then the cells' unpruned errors, then their shifts.
     noise
-        Standard deviation of one network's log error about the law.
+        Standard deviation of one network's log error about its cell's own curve.
+    departure
+        How far a cell's own curve departs from the law at a density, its shift aside: what no number of replicates
+        averages out.
+    seen
+        Networks that were measured, by cell and density (the logarithm, to three digits).
     """
 
     cells: Place
     mean: Numbers
     covariance: Numbers
     noise: float
+    departure: float = 0.0
+    seen: Mapping[tuple[int, float], int] = field(default_factory=dict)
 
     def draws(self, count: int, seed: int) -> Numbers:
         """Draw ``[count, z]``, as many to one side as to the other."""
@@ -82,13 +101,30 @@ class Belief:
     def look(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
         """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
 
-        The information of the networks, ``J' J / noise^2``, is the root times its transpose.
+        Their information, ``J' W J``, is the root times its transpose; a density may be there several times.
         """
-        rows = Rows(np.full(len(log_density), cell), log_density, np.zeros(len(log_density)))
-        jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) / self.noise
+        levels, counts = np.unique(np.round(log_density, 3), return_counts=True)
+        rows = Rows(np.full(len(levels), cell), levels, np.zeros(len(levels)))
+        before = np.array([self.seen.get((cell, level), 0) for level in levels.tolist()])
+        known = self._told(before)
+        jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) * np.sqrt(
+            self._told(before + counts) - known
+        )
         values, vectors = np.linalg.eigh(jacobian @ jacobian.T)
         root = vectors * np.sqrt(np.clip(values, 0, None))
         return np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell], root
+
+    def _told(self, networks: Integers) -> Numbers:
+        """Return what some networks of one cell and density tell together: one over the variance of their mean."""
+        there = np.maximum(networks, 1)
+        return np.where(networks > 0, 1 / (self.departure**2 + self.noise**2 / there), 0.0)
+
+    def with_seen(self, cell: int, log_density: Numbers) -> Belief:
+        """Return the belief with more networks counted as measured."""
+        seen = dict(self.seen)
+        for level in np.round(log_density, 3).tolist():
+            seen[cell, level] = seen.get((cell, level), 0) + 1
+        return replace(self, seen=seen)
 
     def after(self, where: Integers, root: Numbers) -> Belief:
         """Return what would be believed after a look that shows what is expected."""
@@ -121,14 +157,31 @@ def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Belief:
     prior_mean, prior_covariance = _before(cells, rows, guessing)
     precision = np.asarray(np.linalg.inv(prior_covariance + 1e-10 * np.eye(len(prior_mean))), np.float64)
     noise = _noise(rows)
-    mean, hessian = _climbed(cells, rows, prior_mean, precision, noise)
-    # Where the law itself is off by more than seeds scatter, single rows tell less than they seem to.
-    if len(rows) > 2 * THETA:
-        spread = float(np.sqrt(np.mean((_evaluate(mean, cells, rows)[0] - rows.log_error) ** 2)))
-        if spread > 1.2 * noise:
-            noise = spread
-            mean, hessian = _climbed(cells, rows, mean, precision, noise, prior_mean)
-    return Belief(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise)
+    points, counts = rows.averaged()
+    mean, hessian = _climbed(cells, points, prior_mean, precision, noise / np.sqrt(counts))
+    departure = _departure(_evaluate(mean, cells, points)[0] - points.log_error, noise / np.sqrt(counts))
+    scatter = np.sqrt(departure**2 + noise**2 / counts)
+    mean, hessian = _climbed(cells, points, mean, precision, scatter, prior_mean)
+    seen = dict(
+        zip(
+            zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), strict=True),
+            counts.tolist(),
+            strict=True,
+        )
+    )
+    return Belief(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, seen)
+
+
+def _departure(off: Numbers, noise: Numbers) -> float:
+    """Return how far points lie from the law beyond noise, leaning on what is usual while there are few.
+
+    Neighbouring rungs depart alike, so that as many points as are alike tell no more than one.
+    """
+    weight = 1 / noise**2
+    spent = weight.sum() - float(weight @ weight) / max(weight.sum(), 1e-300) if len(off) > 1 else 0.0
+    found = max(0.0, float(weight @ off**2) - max(0, len(off) - THETA)) / spent if spent > 0 else 0.0
+    leaned = (len(off) * found + ALIKE * DEPARTURE**2) / (len(off) + ALIKE)
+    return float(np.sqrt(ALIKE * leaned))
 
 
 def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
@@ -180,7 +233,7 @@ def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, N
 
 
 def _climbed(
-    cells: Place, rows: Rows, start: Numbers, precision: Numbers, noise: float, prior: Numbers | None = None
+    cells: Place, rows: Rows, start: Numbers, precision: Numbers, noise: Numbers, prior: Numbers | None = None
 ) -> tuple[Numbers, Numbers]:
     """Return the likeliest ``z`` and the curvature there: Levenberg and Marquardt's steps."""
     prior = start if prior is None else prior

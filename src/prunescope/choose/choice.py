@@ -19,10 +19,13 @@ from prunescope.choose.family import Family, Grid, families
 from prunescope.choose.frontier import bounds_of, frontier, insight, steps
 from prunescope.choose.ideal import ideal
 from prunescope.choose.limits import Limits, allowed_by, floor_of, reach
-from prunescope.choose.results import Answer, Answers, Declined, DeclinedError
-from prunescope.choose.smallest import NOTHING, smallest
+from prunescope.choose.results import Answer, Answers, Declined, DeclinedError, amount
+from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent
+
+# Members whose sure densities are looked for at once, the smallest first.
+TOGETHER = 32
 
 
 def smallest_network(
@@ -67,7 +70,9 @@ def smallest_network(
     InputError
         Where settings or table cannot be used.
     """
-    faults = list(_faults(max_error, confidence, min_density))
+    faults = list(_faults(max_error, confidence, min_density, max_parameters, max_multiplications))
+    if members is not None and (depths or widths):
+        faults.append(Fault("members", "must be named by a table, or by depths and widths, and not by both"))
     if faults:
         raise InputError("the question", faults)
     grid = Grid(depths, widths, examples, members)
@@ -82,14 +87,17 @@ def smallest_network(
     return Answers(tuple(answers), tuple(declined), notes)
 
 
-def _faults(max_error: float, confidence: float, min_density: float) -> Iterator[Fault]:
+def _faults(max_error: float, confidence: float, min_density: float, *caps: float | None) -> Iterator[Fault]:
     if not 0 < max_error < 1:
         hint = f"Errors are fractions: {max_error:g} % is {max_error / 100:g}." if 1 <= max_error < 100 else ""
         yield Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}", hint)
-    if not 0.5 <= confidence < 1:
-        yield Fault("the confidence", "must be at least 0.5 and below 1", f"{confidence:g}")
+    if not 0.5 <= confidence <= 0.999:
+        yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}")
     if not 0 <= min_density <= 1:
         yield Fault("the minimum density", "must be between 0 and 1", f"{min_density:g}")
+    for name, cap in zip(("parameters", "multiplications"), caps, strict=True):
+        if cap is not None and not 0 < cap < float("inf"):
+            yield Fault(f"the most {name}", "must be a positive number", f"{cap:g}")
 
 
 def answer(family: Family, bound: float, confidence: float, limits: Limits) -> Answer:
@@ -100,47 +108,72 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     DeclinedError
         Where there is no network to choose.
     """
-    sizes, curves, possible = family.sizes, family.likeliest, family.possible
-    floor = floor_of(family, limits)
     decline_above(family, bound)
+    family = allowed_by(family, limits)
+    sizes, curves = family.sizes, family.likeliest
+    floor = floor_of(family, limits)
     needed = curves.needed(bound)[0]
-    allowed = allowed_by(family, limits)
-    decline_unreached(family, bound, needed, allowed)
-    decline_beyond(family, bound, np.where(allowed, needed, np.inf), limits)
-    density = np.where(allowed, np.maximum(needed, floor), np.inf)
+    decline_unreached(family, bound, needed)
+    density = np.maximum(needed, floor)
+    decline_beyond(family, bound, density, limits)
     parameters = sizes.parameters(density)
     best = int(smallest(parameters[None])[0])
     if limits.max_parameters is not None and parameters[best] > limits.max_parameters:
-        raise DeclinedError(too_large(family, bound, parameters[best], limits, floor, allowed))
-    drawn = np.where(allowed, np.maximum(possible.needed(bound), floor), np.inf)
+        raise DeclinedError(too_large(family, bound, parameters[best], limits, floor))
+    drawn = np.maximum(family.possible.needed(bound), floor)
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
-    sure = possible.confident(bound, confidence, np.maximum(floor, NOTHING))
-    sure = np.where(allowed, sure, np.inf)
-    surest = int(smallest(sizes.parameters(sure)[None])[0])
+    surest, sure = _sure(family, bound, confidence, density, floor)
+    over = surest >= 0 and limits.max_parameters is not None and sizes.parameters(sure)[surest] > limits.max_parameters
     wins = np.bincount(smallest(sizes.parameters(drawn)) + 1, minlength=len(family) + 1)[1:] / len(drawn)
     pick = Picker(family, bound, confidence, drawn, floor, limits)
     others = rivals(family, density, best, wins)
     unpruned, whole = smallest_unpruned(family, bound, others)
-    curve = frontier(curves, bounds_of(curves, family.measured.error), floor)
+    notes = _notes(family, bound, best, float(needed[best]))
+    if surest < 0:
+        notes.append("no member keeps the bound with the confidence asked, pruned or not")
+    if over:
+        most = amount(float(sizes.parameters(sure)[surest]))
+        notes.append(f"to keep the bound with the confidence asked takes {most} parameters, more than are allowed")
     return Answer(
         group=dict(family.group),
         max_error=bound,
         confidence=confidence,
         choice=pick(best, float(density[best])),
-        robust=pick(surest, float(sure[surest])) if surest >= 0 else None,
+        robust=pick(surest, float(sure[surest])) if surest >= 0 and not over else None,
         unpruned=unpruned,
         unpruned_parameters=whole,
-        times_smaller=whole / float(parameters[best]),
+        times_smaller=None if whole is None else whole / float(parameters[best]),
         rivals=others,
         ideal=ideal(family, bound, floor),
-        frontier=tuple(steps(family, curve)),
+        frontier=tuple(steps(family, frontier(curves, bounds_of(curves, family.measured.error), floor))),
         insight=insight(family, floor, float(family.unpruned.mean[best])),
         unit=unit(family),
-        notes=tuple(_notes(family, bound, best, float(needed[best]), surest)),
+        notes=tuple(notes),
     )
 
 
-def _notes(family: Family, bound: float, best: int, needed: float, surest: int) -> list[str]:
+def _sure(family: Family, bound: float, confidence: float, density: Numbers, floor: Numbers) -> tuple[int, Numbers]:
+    """Return the smallest member that keeps the bound as surely as asked (-1: none), and the members' densities for it.
+
+    A member is never surer at a density below its expected one, so those that are larger there already are not asked.
+    """
+    expected = family.sizes.parameters(density)
+    order = np.argsort(expected)
+    sure, best = np.full(len(family), np.inf), -1
+    for chosen in np.array_split(order, -(-len(order) // TOGETHER)):
+        some = np.zeros(len(family), bool)
+        some[chosen] = np.isfinite(expected[chosen])
+        if best >= 0:
+            some &= expected < family.sizes.parameters(sure)[best]
+        if some.any():
+            found = family.only(some).possible.confident(bound, confidence, np.maximum(floor[some], NOTHING))
+            sure[some] = np.maximum(found, density[some])
+            best = int(smallest(family.sizes.parameters(sure)[None])[0])
+    return best, sure
+
+
+def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
+    """Say what else should be known of an answer."""
     notes = []
     if family.left_out:
         notes.append(
@@ -158,8 +191,6 @@ def _notes(family: Family, bound: float, best: int, needed: float, surest: int) 
         notes.append(
             f"the choice is pruned {beyond:.3g} times further than any network measured: the law is carried on there"
         )
-    if surest < 0:
-        notes.append("no member keeps the bound with the confidence asked, not even unpruned")
     if (spread := family.fit.std_deviation) > 0.1:
         notes.append(f"the law is off by {percent(spread)} (sigma): mind the probability more than the point")
     return notes

@@ -21,8 +21,8 @@ from prunescope.choose.smallest import NOTHING, Numbers, Scatter, Sizes, Truths,
 REACH = 0.67
 # Places at which a curve with departures is looked at between its sparsest density and 1.
 GRID = 241
-# Halvings of an interval of log densities: to 1e-11 of the widest.
-HALVINGS = 40
+# Densities that are looked at for the first sure one, denser near 1, and halvings between it and the one before.
+LOOKS, HALVINGS = 61, 30
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,23 @@ class Curves:
     def confident(self, bound: float, confidence: float, lowest: Numbers | float = NOTHING) -> Numbers:
         """Return the logarithm of the lowest density, not below `lowest`, that keeps the bound as surely as is asked.
 
-        One value for each member; infinity where even the unpruned network does not.
+        One value for each member; infinity where no density does, the unpruned network's among them. Where pruning
+        helps before it hurts, densities below 1 may be surer than 1 itself.
         """
-        low = np.broadcast_to(np.asarray(lowest, np.float64), len(self.sizes)).copy()
-        high = np.zeros(len(self.sizes))
-        never = self.keeping(high, bound) < confidence
-        at_once = self.keeping(low, bound) >= confidence
+        count = len(self.sizes)
+        lowest = np.broadcast_to(np.asarray(lowest, np.float64), count)
+        low, high, found = lowest.copy(), np.zeros(count), np.zeros(count, bool)
+        for place in np.linspace(0.0, 1.0, LOOKS):
+            at = lowest * (1 - place) ** 2
+            sure = self.keeping(at, bound) >= confidence
+            high = np.where(sure & ~found, at, high)
+            found |= sure
+            low = np.where(found, low, at)
+            if found.all():
+                break
+        at_once = found & (high <= lowest)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             sure = self.keeping(middle, bound) >= confidence
             low, high = np.where(sure, low, middle), np.where(sure, middle, high)
-        return np.where(never, np.inf, np.where(at_once, lowest, high))
+        return np.where(~found, np.inf, np.where(at_once, lowest, high))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits, reach
 from prunescope.choose.results import DeclinedError, amount, rounded
 from prunescope.choose.smallest import NOTHING, Numbers, smallest
-from prunescope.laws.results import number
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
 BEYOND = 1.5
@@ -27,11 +25,11 @@ def decline_above(family: Family, bound: float) -> None:
         )
 
 
-def decline_unreached(family: Family, bound: float, needed: Numbers, allowed: NDArray[np.bool_]) -> None:
+def decline_unreached(family: Family, bound: float, needed: Numbers) -> None:
     """Refuse a bound that no member keeps."""
-    if np.isfinite(np.where(allowed, needed, np.inf)).any() or (needed[allowed] == -np.inf).any():
+    if (needed < np.inf).any():
         return
-    unpruned = np.where(allowed, family.unpruned.mean, np.inf)
+    unpruned = family.unpruned.mean
     least = int(unpruned.argmin())
     if unpruned[least] <= np.log(bound):
         raise DeclinedError(
@@ -48,7 +46,7 @@ def decline_unreached(family: Family, bound: float, needed: Numbers, allowed: ND
 
 def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits) -> None:
     """Refuse a bound that takes pruning far beyond what was measured."""
-    if limits.extrapolate or limits.min_density > 0:
+    if limits.extrapolate:
         return
     best = int(smallest(family.sizes.parameters(np.maximum(needed, NOTHING))[None])[0])
     sparsest = float(reach(family)[best])
@@ -76,7 +74,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     where = (
         f"in {1 - reached:.0%} of what the data allow it does not reach the bound at all"
         if reached < 0.5
-        else f"it may need {number(ends[0])} parameters or {number(ends[1])}"
+        else f"it may need {amount(ends[0])} parameters or {amount(ends[1])}"
     )
     advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""
     raise DeclinedError(
@@ -85,17 +83,15 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     )
 
 
-def too_large(
-    family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers, allowed: NDArray[np.bool_]
-) -> str:
+def too_large(family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers) -> str:
     """Say that the bound takes more parameters than are allowed, and what those would do."""
     cap = limits.max_parameters or 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         density = np.log((cap - family.sizes.rest) / family.sizes.prunable)
     density = np.minimum(density, 0.0)
-    fits = allowed & (density >= floor)
+    fits = density >= floor
     if not fits.any():
-        return f"no member can be pruned to {number(cap)} parameters"
+        return f"no member can be pruned to {amount(cap)} parameters"
     errors = np.where(fits, family.likeliest.log_errors(np.where(fits, density, 0.0))[0], np.inf)
     least = int(errors.argmin())
     return (

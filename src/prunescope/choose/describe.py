@@ -10,6 +10,7 @@ from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.results import Pick, Rival, rounded
 from prunescope.choose.smallest import Numbers
+from prunescope.laws.measured import Measured
 from prunescope.laws.student import normal_reach
 
 # Steps of a ladder count as even when their ratios agree to this share.
@@ -86,19 +87,18 @@ class Picker:
 
 def _rung(family: Family, log_density: float) -> tuple[int, float] | None:
     """Return the sparsest rung of an even ladder that is no sparser than a density, and its density."""
-    step = _step(family)
+    step = rung_step(family.cells)
     if step is None:
         return None
     rung = max(0, int(np.floor(log_density / step + 1e-9)))
     return rung, float(np.exp(rung * step))
 
 
-def _step(family: Family) -> float | None:
+def rung_step(cells: Measured) -> float | None:
     """Return the logarithm of the density that each rung keeps of the last one, where rungs are even."""
-    cells = family.cells
     order = np.lexsort((-cells.density, cells.cell))
     density, cell = np.log(cells.density[order]), cells.cell[order]
-    steps = np.diff(density)[(np.diff(cell) == 0) & (cells.density[order][1:] * 1.0 > 0)]
+    steps = np.diff(density)[np.diff(cell) == 0]
     if len(steps) < 2:
         return None
     middle = float(np.median(steps))
@@ -127,10 +127,13 @@ def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[
     return tuple(made)
 
 
-def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -> tuple[Rival, float]:
-    """Return the smallest member that keeps the bound without being pruned, and its parameters."""
+def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -> tuple[Rival | None, float | None]:
+    """Return the smallest member that keeps the bound without being pruned, and its parameters; perhaps none does."""
     whole = family.sizes.prunable + family.sizes.rest
-    member = int(np.where(family.unpruned.mean <= np.log(bound), whole, np.inf).argmin())
+    keeps = np.where(family.unpruned.mean <= np.log(bound), whole, np.inf)
+    member = int(keeps.argmin())
+    if not np.isfinite(keeps[member]):
+        return None, None
     same = (family.depth_of(member), family.width_of(member))
     return next(each for each in rivals if (each.depth, each.width) == same), float(whole[member])
 

@@ -14,7 +14,7 @@ from prunescope.choose.worth import TRUTHS, Judge, Question, loss_after
 ENOUGH = 0.05
 # How far ahead is planned: until this share of the loss to expect is left. What comes after depends on what is found.
 AHEAD = 0.3
-# Looks that save less than this share of the loss, all that is left of the budget spent on them, are not worth it.
+# Looks that save less than this share of the loss are not worth it.
 LEAST_SAVED = 0.02
 MOST_LOOKS = 200
 
@@ -28,9 +28,7 @@ class Ladders:
     step
         Logarithm of what a rung keeps of the one below.
     levels
-        The highest rung that a ladder may have.
-    replicates
-        Ladders that a cell may have.
+        The highest rung that each cell's ladders may have, replicate by replicate, from high to low.
     cost
         Of each cell's rung 0, and of each further rung, ``[cells, 2]``.
     further
@@ -42,8 +40,7 @@ class Ladders:
     """
 
     step: float
-    levels: int
-    replicates: int
+    levels: Sequence[tuple[int, ...]]
     cost: Numbers
     further: Numbers
     tops: Mapping[int, tuple[int, ...]]
@@ -66,21 +63,23 @@ class Ladders:
 
         Ladders of a cell that stand equally high may climb one by one or together.
         """
-        for cell in range(len(self.cost)):
+        for cell, allowed in enumerate(self.levels):
             tops = list(self.tops.get(cell, ()))
-            tops += [-1] * (self.replicates - len(tops))
-            highest, replicate = self.levels, 0
-            while replicate < len(tops):
-                after = tops[replicate]
-                alike = next((i for i in range(replicate, len(tops)) if tops[i] != after), len(tops)) - replicate
-                ends = {highest, (max(after, 0) + highest + 1) // 2, *([0] if after < 0 else [])}
+            tops += [-1] * (len(allowed) - len(tops))
+            highest, replicate = max(allowed, default=-1), 0
+            while replicate < len(allowed):
+                after, most = tops[replicate], min(highest, allowed[replicate])
+                alike = replicate
+                while alike < len(allowed) and (tops[alike], allowed[alike]) == (after, allowed[replicate]):
+                    alike += 1
+                ends = {most, (max(after, 0) + most + 1) // 2, *([0] if after < 0 else [])}
                 for top in sorted(end for end in ends if end > after):
-                    for count in sorted({1, alike}):
+                    for count in sorted({1, alike - replicate}):
                         yield Look(cell, replicate, after, top, self.price(cell, after, top, count), count)
                 if after < 0:
                     break
                 highest = max(min(highest, after), 0)
-                replicate += alike
+                replicate = alike
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def designed(
             break
         look, after = best
         where, root = belief.look(look.cell, look.densities(ladders.step))
-        belief = belief.after(where, root)
+        belief = belief.after(where, root).with_seen(look.cell, look.densities(ladders.step))
         ladders, spent, loss = ladders.climbed(look), spent + look.cost, after
         judge = Judge.of(question, belief, seed=seed + len(planned) + 1)
         loss = min(loss, judge.loss(belief.mean))

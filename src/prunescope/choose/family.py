@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from prunescope.choose.curves import Curves, Departure
 from prunescope.choose.expected import Told, expectation_of
 from prunescope.choose.results import member_words
 from prunescope.choose.smallest import Numbers, Scatter, Sizes, Truths
-from prunescope.choose.unpruned import Place, Unpruned
+from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
 from prunescope.laws.batch import to_coordinates
@@ -96,6 +96,19 @@ class Family:
 
     def __len__(self) -> int:
         return len(self.depth)
+
+    def only(self, members: NDArray[np.bool_]) -> Family:
+        """Return the family with some of its members."""
+        places = np.flatnonzero(members)
+        return replace(
+            self,
+            depth=self.depth[places],
+            width=self.width[places],
+            counts=tuple(self.counts[place] for place in places.tolist()),
+            known=tuple(self.known[place] for place in places.tolist()),
+            unpruned=Unpruned(self.unpruned.mean[places], self.unpruned.covariance[np.ix_(places, places)]),
+            departures=tuple(self.departures[place] for place in places.tolist()),
+        )
 
     def depth_of(self, member: int) -> int | None:
         """Return a member's depth; None where the table has no such column."""
@@ -228,10 +241,9 @@ def _family(
     place = {key: number for number, key in enumerate(_keys(at))}
     climbed = set(np.asarray(cells.cell)[pruned].tolist())
     known = tuple(
-        "dense" if np.isfinite(told) else "predicted" if place.get(key) is None else
-        "pruned" if place[key] in climbed else "dense"
+        "pruned" if place.get(key) in climbed else "dense" if key in place or np.isfinite(told) else "predicted"
         for key, told in zip(_keys(there), given.tolist(), strict=True)
-    )  # fmt: skip
+    )
     counts = tuple(counting.count(*each) for each in zip(depth.tolist(), width.tolist(), strict=True))
     noise = _noise(fit, cells)[first]
     found = _departures(fit, cells)
@@ -264,8 +276,8 @@ def _departures(fit: Fit, cells: Measured) -> dict[tuple[float, float, float], D
     off = cells.points.error - JOINT.form.evaluate(theta, cells.points)[0][0]
     # Without replicates nobody knows what is noise and what is departure: half and half.
     single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
-    noise = single / np.sqrt(cells.repeats)
-    height = float(np.sqrt(max(0.0, float(np.mean(off**2) - np.mean(noise**2)))))
+    noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
+    height = _height(off, noise)
     if height < LEAST_DEPARTURE:
         return {}
     found = {}
@@ -273,9 +285,16 @@ def _departures(fit: Fit, cells: Measured) -> dict[tuple[float, float, float], D
         own = cells.cell == cell
         if own.sum() > 1:
             key = tuple(float(getattr(cells, name)[own][0]) for name in names)
-            points = cells.points.density[own], cells.points.error[own], np.maximum(noise[own], 1e-4)
+            points = cells.points.density[own], cells.points.error[own], noise[own]
             found[key[0], key[1], key[2]] = Departure(*points, height, single)
     return found
+
+
+def _height(off: Numbers, noise: Numbers) -> float:
+    """Return how large departures are beyond noise (DerSimonian and Laird's estimate): sure points tell most."""
+    weight = 1 / noise**2
+    excess = float(weight @ off**2) - len(off)
+    return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))
 
 
 def _rows_of(rows: Table, group: Mapping[str, Any]) -> Table:
@@ -290,6 +309,8 @@ def _rows_of(rows: Table, group: Mapping[str, Any]) -> Table:
 def _examples(rows: Table, cells: Measured, grid: Grid) -> int | None:
     """Return the number of examples that members are trained on: as asked, or the most that were."""
     if grid.examples is not None:
+        if "examples" not in rows:
+            raise InputError(rows.source, [Fault("column 'examples'", "must be there to choose by it")])
         return grid.examples
     return int(cells.examples.max()) if "examples" in rows else None
 
@@ -303,8 +324,9 @@ def _members(rows: Table, cells: Measured, grid: Grid, examples: int | None) -> 
         depth, width = (
             np.asarray(asked[name] if name in asked else np.ones(len(asked)), np.float64) for name in ("depth", "width")
         )
-        given = asked["unpruned_error"] if "unpruned_error" in asked else np.full(len(asked), np.nan)
-        return depth, width, np.asarray(given, np.float64)
+        given = np.asarray(asked.columns.get("unpruned_error", np.full(len(asked), np.nan)), np.float64)
+        _, once = np.unique(np.stack([depth, width], axis=1), axis=0, return_index=True)
+        return depth[np.sort(once)], width[np.sort(once)], given[np.sort(once)]
     here = cells.examples == examples if examples is not None else np.ones(len(cells), bool)
     if grid.depths is None and grid.widths is None:
         if not here.any():
@@ -315,6 +337,7 @@ def _members(rows: Table, cells: Measured, grid: Grid, examples: int | None) -> 
         depths = grid.depths or sorted(set(cells.depth[here].tolist()) or set(cells.depth.tolist()))
         widths = grid.widths or sorted(set(cells.width[here].tolist()) or set(cells.width.tolist()))
         pairs = np.array([(depth, width) for depth in depths for width in widths], np.float64)
+        pairs = np.unique(pairs, axis=0)
     return pairs[:, 0], pairs[:, 1], np.full(len(pairs), np.nan)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunescope.choose.family import Family
 from prunescope.choose.results import DeclinedError
@@ -44,10 +43,10 @@ def floor_of(family: Family, limits: Limits) -> Numbers:
     return np.asarray(np.minimum(floor, 0.0))
 
 
-def allowed_by(family: Family, limits: Limits) -> NDArray[np.bool_]:
-    """Return which members may be chosen from at all."""
+def allowed_by(family: Family, limits: Limits) -> Family:
+    """Return the family without members that may not be chosen."""
     if limits.max_multiplications is None:
-        return np.ones(len(family), bool)
+        return family
     known = np.array([each.multiplications for each in family.counts])
     if np.isnan(known).any():
         hint = "They are known for families that prunescope trains: columns `family` and `dataset` name them."
@@ -58,7 +57,7 @@ def allowed_by(family: Family, limits: Limits) -> NDArray[np.bool_]:
             f"no member takes {limits.max_multiplications:,.0f} multiplications or fewer: the least is "
             f"{known.min():,.0f} ({family.name(int(known.argmin()))})"
         )
-    return np.asarray(allowed)
+    return family.only(allowed)
 
 
 def reach(family: Family) -> Numbers:

@@ -12,8 +12,9 @@ import numpy as np
 from prunescope.choose.belief import Rows, believed
 from prunescope.choose.costs import Costs, budget_of, costs, sharing
 from prunescope.choose.counts import Count, Counts
+from prunescope.choose.describe import rung_step
 from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, designed
-from prunescope.choose.results import Member
+from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
 from prunescope.choose.worth import Question
@@ -27,6 +28,8 @@ from prunescope.table import Table
 
 # Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
 USUAL_FRACTION, USUAL_LEVELS, USUAL_REPLICATES = 0.2, 25, 3
+# How the name of a study ends that is part of another.
+PART = " next"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Plan:
 
     Attributes
     ----------
+    member
+        Whom a decision by what is measured now would choose; None where no member is expected to keep the bound.
     off
         How far off a decision by what is measured now is expected to be: how many times larger than the smallest
         possible the chosen member comes out, and how wrong its density is, together (0.1: 10 %).
@@ -76,6 +81,7 @@ class Plan:
     """
 
     max_error: float
+    member: str | None
     off: float
     enough: float
     proposals: tuple[Proposal, ...]
@@ -92,7 +98,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        kept = ("max_error", "off", "enough", "decided", "cost", "whole", "unit")
+        kept = ("max_error", "member", "off", "enough", "decided", "cost", "whole", "unit")
         found = {name: getattr(self, name) for name in kept}
         found["proposals"] = [asdict(each) for each in self.proposals]
         return found | {"study": self.study.to_mapping() if self.study else None}
@@ -108,9 +114,16 @@ class _Scene:
     tops: Mapping[int, tuple[int, ...]]
     costs: Costs
     classes: int | None
+    step: float
+    levels: tuple[tuple[int, ...], ...]
     has_depth: bool = True
     has_width: bool = True
     has_examples: bool = True
+
+    def name(self, cell: int) -> str:
+        """Name a cell by depth and width."""
+        depth = round(float(self.place.depth[cell])) if self.has_depth else None
+        return member_words(depth, float(self.place.width[cell]) if self.has_width else None)
 
 
 def next_ladders(
@@ -160,22 +173,20 @@ def next_ladders(
     recipe = study.recipe if study else None
     scene = _scene(table, study, depths, widths, classes, by)
     members = _members(scene.place, examples)
-    step = np.log(1 - (recipe.pruning_fraction if recipe else USUAL_FRACTION))
     ladders = Ladders(
-        float(step),
-        recipe.levels if recipe else USUAL_LEVELS,
-        study.replicates if study else max(USUAL_REPLICATES, *(len(each) for each in scene.tops.values()), 1),
-        scene.costs.cost,
-        sharing(scene.counts, recipe.batch if recipe else None),
-        scene.tops,
+        scene.step, scene.levels, scene.costs.cost, sharing(scene.counts, recipe.batch if recipe else None), scene.tops
     )
     cells = range(len(scene.place.depth))
-    whole = sum(ladders.price(cell, -1, ladders.levels, ladders.replicates) for cell in cells)
+    whole = sum(
+        ladders.price(cell, -1, max(own), len(own)) for cell, own in zip(cells, scene.levels, strict=True) if own
+    )
     guessing = None if scene.classes is None else 1 - 1 / scene.classes
     belief = believed(scene.place, scene.rows, guessing)
+    question = _question(scene, members, max_error)
+    chosen = int(question.decided(belief.mean[None])[0][0])
     loss, planned = designed(
         belief,
-        _question(scene, members, max_error),
+        question,
         ladders,
         budget_of(budget, scene.costs, whole),
         enough=float(np.log1p(enough)),
@@ -186,6 +197,7 @@ def next_ladders(
     wanted, made = _as_study(study, scene, planned, max_error)
     return Plan(
         max_error=max_error,
+        member=None if chosen < 0 else scene.name(int(members[chosen])),
         off=float(np.expm1(loss)),
         enough=enough,
         proposals=tuple(_proposals(scene, planned)),
@@ -245,13 +257,33 @@ def _scene(
     place = Place(depth, width, examples)
     counting = _counting(own, study)
     counts = tuple(counting.count(*key[:2]) for key in cells)
-    step = np.log(1 - (study.recipe.pruning_fraction if study else USUAL_FRACTION))
-    rows, tops = _measured(group, list(cells), float(step))
+    recipe = study.recipe if study else None
+    step = _step(recipe, group)
+    rows, tops = _measured(group, list(cells), step, exact=study is not None)
+    levels = tuple(_levels(study, key, tops.get(place, ())) for place, key in enumerate(cells))
     dataset = counting.dataset
     known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
-    recipe = study.recipe if study else None
     has = [study is not None or (own is not None and name in own) for name in ("depth", "width", "examples")]
-    return _Scene(place, counts, rows, tops, costs(place.examples, counts, recipe, own), known, *has)
+    return _Scene(place, counts, rows, tops, costs(place.examples, counts, recipe, own), known, step, levels, *has)
+
+
+def _step(recipe: Recipe | None, group: Measured | None) -> float:
+    """Return the logarithm of what a rung keeps of the one below: as the recipe says, or as the table shows."""
+    if recipe is not None:
+        return float(np.log(1 - recipe.pruning_fraction))
+    found = rung_step(group) if group is not None and len(group) else None
+    return float(np.log(1 - USUAL_FRACTION)) if found is None else found
+
+
+def _levels(study: Study | None, key: tuple[float, float, float], tops: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how high each ladder of a cell may climb, from high to low."""
+    if study is None:
+        most = max(USUAL_REPLICATES, len(tops))
+        return (max(USUAL_LEVELS, *tops, 0),) * most
+    for cell, asked in study.extent.items():
+        if (float(cell.depth), cell.width, float(cell.examples)) == key:
+            return tuple(sorted(asked, reverse=True))
+    return (study.recipe.levels,) * study.replicates
 
 
 def _cells_of(study: Study) -> Any:
@@ -283,9 +315,12 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
 
 
 def _measured(
-    group: Measured | None, cells: Sequence[tuple[float, float, float]], step: float
+    group: Measured | None, cells: Sequence[tuple[float, float, float]], step: float, exact: bool
 ) -> tuple[Rows, dict[int, tuple[int, ...]]]:
-    """Return measured rows cell by cell, and the highest rung of each ladder."""
+    """Return measured rows cell by cell, and the highest rung of each ladder.
+
+    The replicates of a study go by their numbers (`exact`); in anybody's file they are names, and only counted.
+    """
     if group is None or not len(group):
         return Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}
     number = {key: place for place, key in enumerate(cells)}
@@ -297,12 +332,12 @@ def _measured(
     for cell in np.unique(at).tolist():
         here = at == cell
         replicates = group.row_replicate[here]
-        # Files count their replicates from 1 as well as from 0; what counts here is how many there are.
-        first = int(replicates.min())
-        highest = [-1] * (int(replicates.max()) - first + 1)
-        for replicate, top in zip((replicates - first).tolist(), rung[here].tolist(), strict=True):
+        if not exact:
+            replicates = np.unique(replicates, return_inverse=True)[1].reshape(-1)
+        highest = [-1] * (int(replicates.max()) + 1)
+        for replicate, top in zip(replicates.tolist(), rung[here].tolist(), strict=True):
             highest[replicate] = max(highest[replicate], top)
-        tops[cell] = tuple(highest)
+        tops[cell] = tuple(highest) if exact else tuple(sorted(highest, reverse=True))
     return Rows(at, log_density, np.log(group.row_error)), tops
 
 
@@ -377,7 +412,7 @@ def _as_study(
     )
     made = dataclasses.replace(
         study,
-        name=f"{study.name} next"[:100],
+        name=f"{study.name[:90]}{PART}",
         axes=axes,
         treatments=(treatment,),
         purpose=f"What settles soonest which network is the smallest with an error of at most {max_error:g}.",

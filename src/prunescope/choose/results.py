@@ -175,11 +175,11 @@ class Answer:
     group
         The family among those of the table.
     choice
-        The smallest by the law itself: about even odds of keeping the bound.
+        The smallest by its expected error: about even odds of keeping the bound where the bound decides its density.
     robust
-        The smallest that keeps the bound with the confidence asked; None where nothing does.
+        The smallest that keeps the bound with the confidence asked, and what else is asked; None where nothing does.
     unpruned
-        The smallest unpruned member that keeps the bound by its expected error.
+        The smallest unpruned member that keeps the bound by its expected error; None where only pruned ones do.
     unpruned_parameters, times_smaller
         Its parameters, and how many times smaller the choice is.
     """
@@ -189,9 +189,9 @@ class Answer:
     confidence: float
     choice: Pick
     robust: Pick | None
-    unpruned: Rival
-    unpruned_parameters: float
-    times_smaller: float
+    unpruned: Rival | None
+    unpruned_parameters: float | None
+    times_smaller: float | None
     rivals: tuple[Rival, ...]
     ideal: Ideal | None
     frontier: tuple[Step, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.results import Pick
+from prunescope.choose.results import Answer
 from prunescope.spec.parts import PRUNING
 from prunescope.table import Table
 
@@ -34,18 +34,22 @@ class Trained:
     by: str
 
 
-def trained_network(rows: Table, pick: Pick, max_error: float) -> Trained | None:
-    """Return the network to take for a choice: of its member, no sparser than its rung, and measured to keep the bound.
+def trained_network(rows: Table, answer: Answer) -> Trained | None:
+    """Return the network to take for an answer: of its member, no sparser than its rung, measured to keep the bound.
 
     The sparsest such rung counts; of its networks the one with the lowest validation error.
     """
+    pick = answer.robust or answer.choice
     if pick.rung is None or not all(name in rows for name in NEEDED):
         return None
     here = np.isin(rows["treatment"].astype(str), PRUNING) & (rows["rung"] <= pick.rung)
     for name, value in (("depth", pick.depth), ("width", pick.width), ("examples", pick.examples)):
         if value is not None:
             here &= rows[name] == value
-    here &= rows["test_error"] <= max_error
+    for name, value in answer.group.items():
+        if name in rows and value is not None:
+            here &= rows[name] == value
+    here &= rows["test_error"] <= answer.max_error
     if not here.any():
         return None
     here &= rows["rung"] == rows["rung"][here].max()

@@ -20,22 +20,24 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     if family := family_words(answer):
         yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
-    yield f"  at even odds     {_pick(answer, choice)}"
+    yield f"  expected         {_pick(answer, choice)}"
     if robust is None:
-        yield f"  at {answer.confidence:.0%}           no network keeps the bound that surely, not even unpruned"
+        yield f"  at {answer.confidence:.0%} sure      none"
     else:
         yield f"  at {answer.confidence:.0%} sure      {_pick(answer, robust)}"
     yield ""
     rung = "" if choice.rung is None else f" (rung {choice.rung}, density {choice.rung_density:.4g})"
     yield (
-        f"  At even odds: density {choice.density:.4g}{rung}, where the data allow {choice.density_low:.4g} to "
+        f"  Expected: density {choice.density:.4g}{rung}, where the data allow {choice.density_low:.4g} to "
         f"{choice.density_high:.4g}."
     )
     yield f"  {_how_known(choice)}"
     if choice.limit:
         yield f"  The density is not the bound's: {choice.limit}."
     whole = f"{amount(choice.unpruned_parameters)} before pruning"
-    if answer.times_smaller > 1.005:
+    if answer.unpruned is None or answer.times_smaller is None:
+        yield "  No unpruned network will do: only pruning takes one below the bound."
+    elif answer.times_smaller > 1.005:
         same = (answer.unpruned.depth, answer.unpruned.width) == (choice.depth, choice.width)
         best = "the same one" if same else answer.unpruned.name
         yield f"  {answer.times_smaller:.3g} times smaller than the smallest unpruned network that will do ({best})."
@@ -65,9 +67,9 @@ def family_words(answer: Answer) -> str:
 
 
 def _pick(answer: Answer, pick: Pick) -> str:
-    unit = "" if answer.unit != "parameters" else " parameters"
+    unit = {"counted": "parameters", "estimated": "parameters, estimated"}.get(pick.counted, f"({answer.unit})")
     return (
-        f"{pick.name} at density {pick.density:.4g}: {amount(pick.parameters)}{unit}, error {pick.error:.4g} "
+        f"{pick.name} at density {pick.density:.4g}: {amount(pick.parameters)} {unit}, error {pick.error:.4g} "
         f"({pick.low:.4g} to {pick.high:.4g}), keeps the bound in {pick.probability:.0%}"
     )
 

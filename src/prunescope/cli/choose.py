@@ -96,6 +96,11 @@ def choose(
         _tell_trained(source, rows, found.answers[0])
     elif found.answers:
         _show_many(found.answers)
+        for each in found.answers if frontier else ():
+            click.echo(f"\n{printable(named(each.group))}")
+            click.echo("\n".join(frontier_lines(each)))
+        for words in dict.fromkeys(words for each in found.answers for words in each.notes):
+            note(words)
     _tell_declined(found)
 
 
@@ -106,7 +111,7 @@ def _tell_trained(source: str, rows: Table, answer: Answer) -> None:
 
     if source == "-" or not is_store(Path(source)):
         return
-    there = trained_network(rows, answer.robust or answer.choice, answer.max_error)
+    there = trained_network(rows, answer)
     if there is None:
         click.echo("\nno network that was trained will do yet: prunescope next")
     else:
@@ -149,7 +154,7 @@ def _show_many(answers: tuple[Answer, ...]) -> None:
         "density": [each.choice.density for each in ordered],
         "parameters": [each.choice.parameters for each in ordered],
         "odds": [f"{each.choice.probability:.0%}" for each in ordered],
-        "surely": ["" if each.robust is None else f"{each.robust.density:.4g}" for each in ordered],
+        "surely": ["none" if each.robust is None else f"{each.robust.density:.4g}" for each in ordered],
     }
     table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})
     click.echo("\n".join(aligned(table)))

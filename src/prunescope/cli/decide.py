@@ -82,6 +82,8 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
 
 
 def _ended(plan: Plan, off: str) -> str:
+    if plan.decided and plan.member is None:
+        return "no member is expected to keep that error, and more training would hardly change it"
     if plan.decided:
         return f"the choice is expected to be off by {off}, and more training would hardly change it"
     return f"the choice is expected to be off by {off}, and nothing left in the study would bring it much nearer"

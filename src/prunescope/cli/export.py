@@ -109,7 +109,7 @@ def _chosen(store: Store, max_error: float, quiet: bool) -> tuple[str, int]:
         )
         raise PrunescopeError(why)
     answer = found.answers[0]
-    there = trained_network(rows, answer.robust or answer.choice, max_error)
+    there = trained_network(rows, answer)
     if there is None:
         raise PrunescopeError(
             f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet: prunescope next"

@@ -79,15 +79,18 @@ def next_(
     else:
         show_plan(plan)
     if out is not None:
-        if plan.study is None:
-            reason = "there is nothing to train" if not plan.proposals else "nothing says how to train: name a --study"
-            raise PrunescopeError(f"{out} was not written: {reason}")
-        out.write_text(plan.study.to_toml(), encoding="utf-8")
-        note(f"wrote {out}; train it with: prunescope run {out} --store ...")
+        if plan.decided or not plan.proposals:
+            note(f"{out} was not written: there is nothing to train")
+        elif plan.study is None:
+            raise PrunescopeError(f"{out} was not written: nothing says how to train: name a --study")
+        else:
+            out.write_text(plan.study.to_toml(), encoding="utf-8")
+            note(f"wrote {out}; train it with: prunescope run {out} --store ...")
 
 
 def _study(source: str, study: str | None) -> Study | None:
     """Return the study to go by: the one named, or the store's own."""
+    from prunescope.choose.planning import PART
     from prunescope.spec import read_study
     from prunescope.table import Store, is_store
 
@@ -95,10 +98,13 @@ def _study(source: str, study: str | None) -> Study | None:
         return read_study(study)
     if not is_store(Path(source)):
         return None
-    known = {each.name: each for each in Store(source).studies()}
-    if len(known) > 1:
-        hint = f"Name the file of one with --study; there are {listed(known)}."
-        raise InputError(source, [Fault("the store", "must hold one study to go by", str(len(known)), hint)])
+    # Studies that `next` wrote are parts of the one that they were made from.
+    every = {each.name: each for each in Store(source).studies()}
+    known = {name: each for name, each in every.items() if not name.endswith(PART)}
+    if len(known) > 1 or (every and not known):
+        hint = f"Name the file of one with --study; there are {listed(every)}."
+        found = str(len(known)) if known else "only parts of one"
+        raise InputError(source, [Fault("the store", "must hold one study to go by", found, hint)])
     return next(iter(known.values()), None)
 
 
@@ -125,6 +131,14 @@ def show_plan(plan: Plan) -> None:
         return str(plain_cost(value, plan.unit, plan.whole))
 
     about = f"the smallest network with an error of at most {plan.max_error:g}"
+    if plan.decided and plan.member is None:
+        click.echo(
+            wrapped(
+                f"settled: no member is expected to keep an error of {plan.max_error:g}; ask for a higher one, or for "
+                "larger members (--depths, --widths)"
+            )
+        )
+        return
     if plan.decided:
         click.echo(
             wrapped(

@@ -22,7 +22,9 @@ def tell(title: str, words: str) -> None:
 
 
 def wrapped(line: str) -> str:
-    """Wrap a line at the terminal's width, further lines under its first letter."""
+    """Wrap a line at the terminal's width, further lines under its first letter; rows of a table stay as they are."""
+    if line.strip().count("   ") > 1:
+        return line
     width = min(120, shutil.get_terminal_size().columns)
     margin = " " * (len(line) - len(line.lstrip()))
     return (

@@ -164,10 +164,10 @@ class Study:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every combination of the axes, in their order, each once."""
-        return tuple(self._extent)
+        return tuple(self.extent)
 
     @cached_property
-    def _extent(self) -> dict[Cell, list[int]]:
+    def extent(self) -> dict[Cell, list[int]]:
         """Levels of each replicate of each cell: the most that any axes ask for it."""
         found: dict[Cell, list[int]] = {}
         for axes in self.axes:
@@ -192,7 +192,7 @@ class Study:
         """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
         order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
         found = []
-        for cell, asked in self._extent.items():
+        for cell, asked in self.extent.items():
             for replicate, levels in enumerate(asked):
                 recipe = self.recipe.model_copy(update={"levels": levels})
                 known: dict[str, Ladder] = {}
