@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -23,7 +24,7 @@ def tell(title: str, words: str) -> None:
 
 def wrapped(line: str) -> str:
     """Wrap a line at the terminal's width, further lines under its first letter; rows of a table stay as they are."""
-    if line.strip().count("   ") > 1:
+    if len(re.findall(r"\S  +", line)) > 1:
         return line
     width = min(120, shutil.get_terminal_size().columns)
     margin = " " * (len(line) - len(line.lstrip()))
