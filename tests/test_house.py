@@ -81,10 +81,10 @@ def test_the_page_of_the_table_is_not_stale() -> None:
 
 
 def test_the_page_of_the_study_names_every_key() -> None:
-    from prunescope.spec.parts import Axes, Head, Recipe, Treatment
+    from prunescope.spec.parts import Axes, El2n, Head, Recipe, Treatment
 
     page = (ROOT / "docs" / "study.md").read_text()
-    for part in (Head, Axes, Recipe, Treatment):
+    for part in (Head, Axes, Recipe, Treatment, El2n):
         for key in part.model_fields:
             assert f"| `{key}` |" in page, key
 

@@ -181,7 +181,7 @@ def given(agenda: Agenda) -> Sequence[Go]:
     while (task := agenda.next()) is not None:
         if isinstance(task, Measure):
             agenda.measured(task.key, Choice(2, 1, 2, 1, 1.0))
-        else:
+        elif isinstance(task, Go):
             tasks.append(task)
     return tasks
 

@@ -223,7 +223,7 @@ def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
         else:
             with pytest.raises(InputError, match="under `keep` in the study"):
                 read_weights(chosen, ladder, rung, net)
-    told = [estimate(study.ladders, None, keep) for keep in ("none", (0, 2), "all")]
+    told = [estimate(study.ladders, None, keep=keep) for keep in ("none", (0, 2), "all")]
     assert (told[0].disk or 0) < (told[1].disk or 0) < (told[2].disk or 0)
     assert {each.disk_with_weights for each in told} == {told[2].disk}
 

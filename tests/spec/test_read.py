@@ -205,6 +205,20 @@ def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
     assert all(order.index(ladder.teacher) < order.index(ladder.identity) for ladder in pupils)
 
 
+def test_scores_of_examples_are_asked_for_in_a_section_of_their_own() -> None:
+    study = parse_study(f"{SOUND}\n[el2n]\nepoch = 12\n")
+    assert study.el2n is not None
+    assert (study.el2n.networks, study.el2n.epoch) == (10, 12)
+    assert parse_study(study.to_toml()) == study
+    assert study.identity != parse_study(SOUND).identity
+    assert [each.identity for each in study.ladders] == [each.identity for each in parse_study(SOUND).ladders]
+    late = only_fault(f"{SOUND}\n[el2n]\nepoch = 41\n")
+    assert late.place.startswith("el2n.epoch (line")
+    assert late.must == "must be at most the 40 epochs of a training"
+    assert only_fault(f"{SOUND}\n[el2n]\nepochs = 4\n").hint == "Did you mean 'epoch'?"
+    assert only_fault(f"{SOUND}\n[el2n]\nnetworks = 0\n").must == "must be 1 or more"
+
+
 PUPIL = '[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\n'
 
 

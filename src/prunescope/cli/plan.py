@@ -82,7 +82,7 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 
 def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
-    from prunescope.spec import effort
+    from prunescope.spec import effort, ensembles
     from prunescope.table import finished
 
     total = effort(study.ladders)
@@ -105,7 +105,11 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         }
     from prunescope.run.estimate import estimate
 
-    content["estimate"] = vars(estimate(study.ladders, store))
+    scorers = ensembles(study)
+    if scorers:
+        networks, seen = sum(each.networks for each in scorers), sum(each.work for each in scorers)
+        content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": seen}
+    content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep))
     if ladders:
         content["ladder_list"] = [
             {
@@ -176,6 +180,12 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
     if study.keep != "none":
         rungs = "every rung" if study.keep == "all" else f"rungs {listed(study.keep, 40)}"
         tell("keeps", f"the weights of {rungs}")
+    if "el2n" in content:
+        scored = content["el2n"]
+        whose = counted(scored["scored"], "replicate of a cell", "replicates of cells")
+        tell(
+            "EL2N", f"{whose} scored by {counted(scored['networks'], 'network')}, {scored['examples']:,} examples seen"
+        )
     _print_estimate(content["estimate"])
     if store is None:
         tell("store", f"none yet ({path})")

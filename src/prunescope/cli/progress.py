@@ -18,6 +18,7 @@ from prunescope.run.events import (
     Finished,
     Measuring,
     Rung,
+    Scored,
     Unkept,
     Unmeasured,
     Working,
@@ -98,6 +99,12 @@ class Progress:
                 self._rungs += event.members
                 line = f"{event.words}, {event.members} together, rung {event.rung}: density {event.density:.3g}, "
                 self._say(f"{line}error {event.error:.3g}", now)
+            case Scored():
+                self._first = self._first or now
+                self._under_way.pop(event.cohort, None)
+                self._left -= event.work
+                self._trained += event.work
+                self._say(f"{event.words}: scored by {counted(event.networks, 'network')}", now)
             case Failed():
                 self._left -= event.work
                 self._failures += 1

@@ -101,6 +101,7 @@ def run(
             {
                 "store": str(path),
                 "rungs": report.rungs,
+                "scored": report.scored,
                 "failures": failures,
                 "elsewhere": report.elsewhere,
                 "seconds": report.seconds,
@@ -119,7 +120,12 @@ def need_torch() -> None:
 
 
 def _print(report: Report, path: Path) -> None:
+    if report.scored:
+        whose = counted(report.scored, "replicate of a cell", "replicates of cells")
+        click.echo(f"scored the training examples of {whose}: {path}")
     if not report.rungs:
+        if report.scored:
+            return
         if report.failures:
             return
         told = "everything is done already" if not report.elsewhere else "nothing was left for this run"

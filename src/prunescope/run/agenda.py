@@ -8,8 +8,8 @@ from dataclasses import replace
 from prunescope.run.climb import work_left
 from prunescope.run.cohorts import Cohort, Key, by_key, split
 from prunescope.run.remembered import Choice
-from prunescope.run.work import Go, Measure, Task
-from prunescope.spec import Ladder
+from prunescope.run.work import Go, Measure, Rate, Task
+from prunescope.spec import Ensemble, Ladder
 
 
 class Agenda:
@@ -24,17 +24,28 @@ class Agenda:
         What is finished, as `Store.done` tells.
     hands
         How many tasks are done at a time.
+    unscored
+        Ensembles whose scores are wanted and missing.
     """
 
-    def __init__(self, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], hands: int) -> None:
+    def __init__(
+        self,
+        ladders: Sequence[Ladder],
+        done: dict[str, frozenset[int]],
+        hands: int,
+        unscored: Sequence[Ensemble] = (),
+    ) -> None:
         self._hands = hands
         self._left = {ladder.identity: work_left(ladder, done) for ladder in ladders}
         self._groups = by_key(ladders)
         self._measures = sorted(filter(self._group_work, self._groups), key=self._group_work)
-        self._cohorts: list[tuple[int, Go]] = []
+        self._cohorts: list[tuple[int, Go | Rate]] = []
         self._waiting: list[tuple[int, Go]] = []
         self._unfinished = {identity for identity, left in self._left.items() if left}
         self._numbered = 0
+        for ensemble in unscored:
+            self._numbered += 1
+            self._cohorts.append((ensemble.work, Rate(ensemble, self._numbered)))
 
     @property
     def work(self) -> int:
@@ -73,8 +84,10 @@ class Agenda:
         """Whether a cohort learns from ladders that this run has still to train."""
         return any(each.learns and each.teacher in self._unfinished for each in task.cohort.ladders)
 
-    def finished(self, task: Go) -> None:
+    def finished(self, task: Go | Rate) -> None:
         """Take note that a cohort is trained as far as it can be: those that learn from it may begin."""
+        if isinstance(task, Rate):
+            return
         self._unfinished -= {each.identity for each in task.cohort.ladders}
         self._cohorts += [entry for entry in self._waiting if not self._waits(entry[1])]
         self._waiting = [entry for entry in self._waiting if self._waits(entry[1])]
@@ -84,6 +97,10 @@ class Agenda:
         """Put a task back whose worker died; a cohort in halves, since memory may have run out."""
         if isinstance(task, Measure):
             self._measures.append(task.key)
+            return
+        if isinstance(task, Rate):
+            self._cohorts.append((task.ensemble.work, task))
+            self._cohorts.sort(key=lambda entry: entry[0])
             return
         ladders = task.cohort.ladders
         for half in split(task.cohort.key, ladders, -(-len(ladders) // 2)):

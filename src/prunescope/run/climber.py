@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.data import draw_share
+from prunescope.data import Dataset, Share, draw_share
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.run.keep import checkpoint, examples, inherited, left_out_arrays
 from prunescope.run.lesson import left_out
@@ -80,6 +80,20 @@ class Climber:
         self.rows, self.arrays, self.outcomes = [], {}, {}
 
 
+def share_of(ladder: Ladder, dataset: Dataset) -> Share:
+    """Return what the cell and replicate of a ladder train on."""
+    return draw_share(
+        dataset.train_labels,
+        dataset.classes,
+        examples=ladder.cell.examples,
+        label_noise=ladder.cell.label_noise,
+        held_out=held_out(ladder.cell.dataset, ladder.recipe.validation),
+        seed=ladder.seed,
+        replicate=ladder.replicate,
+        dataset=ladder.cell.dataset,
+    )
+
+
 def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozenset[int] = frozenset()) -> Climber:
     """Return a ladder before a rung, with what the one below left.
 
@@ -89,16 +103,7 @@ def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozens
         Where this rung is trained.
     """
     chance = chance_of(ladder, rung)
-    share = draw_share(
-        bench.dataset.train_labels,
-        bench.dataset.classes,
-        examples=ladder.cell.examples,
-        label_noise=ladder.cell.label_noise,
-        held_out=held_out(ladder.cell.dataset, ladder.recipe.validation),
-        seed=ladder.seed,
-        replicate=ladder.replicate,
-        dataset=ladder.cell.dataset,
-    )
+    share = share_of(ladder, bench.dataset)
     try:
         goes_on = rung > 0 and ladder.treatment.kind != "narrow"
         before = inherited(store, ladder, rung - 1, bench.network) if goes_on else None

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.nets import Outline, network
-from prunescope.run.cohorts import by_key
+from prunescope.run.cohorts import by_key, key_of
 from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import Ladder
+from prunescope.spec import Ensemble, Ladder
 from prunescope.spec.effort import effort, epochs_of
 from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
@@ -31,7 +31,7 @@ BANDWIDTH = 2e9  # bytes a second through normalisations and pools
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
-OUTCOME = 22  # bytes of the outcome on an example
+OUTCOME, SCORED = 22, 12  # bytes of the outcome on an example, of its score
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,10 @@ def cohort_bytes() -> int:
     return min(2**31, there // (4 * cores()))
 
 
-def estimate(ladders: Sequence[Ladder], store: Store | None, keep: Keep = "none") -> Estimate:
-    """Estimate what training ladders from the start will take.
+def estimate(
+    ladders: Sequence[Ladder], store: Store | None, ensembles: Sequence[Ensemble] = (), keep: Keep = "none"
+) -> Estimate:
+    """Estimate what training ladders from the start, and scoring examples by ensembles, will take.
 
     Parameters
     ----------
@@ -94,20 +96,24 @@ def estimate(ladders: Sequence[Ladder], store: Store | None, keep: Keep = "none"
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     seconds = told = 0.0
     memory = disk = weights = 0
-    for key, group in groups.items():
-        outline = _outline(group[0], 0)
+    work = [(key, group[0], effort(group).steps * _narrower(group, rate), len(group)) for key, group in groups.items()]
+    work += [(key_of(each.ladder), each.ladder, each.steps, each.networks) for each in ensembles]
+    for key, ladder, steps, members in work:
+        outline = _outline(ladder, 0)
         choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
         choice = next(choices, None)
-        step = _measured(choice) if choice else _guessed(outline, group[0].recipe, rate)
-        own = effort(group).steps * step * _narrower(group, rate) / count
+        step = _measured(choice) if choice else _guessed(outline, ladder.recipe, rate)
+        own = steps * step / count
         seconds += own
         told += own if choice else 0.0
-        own_bytes = member_bytes(outline, group[0].recipe)
-        together = choice.members if choice else max(1, min(8, len(group), cohort_bytes() // own_bytes))
+        own_bytes = member_bytes(outline, ladder.recipe)
+        together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
-        for ladder in group:
-            disk += _on_disk(ladder, keep)
-            weights += _on_disk(ladder, "all")
+    for ladder in ladders:
+        disk += _on_disk(ladder, keep)
+        weights += _on_disk(ladder, "all")
+    scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
+    disk, weights = disk + scores, weights + scores
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     processes = min(count, len(groups))

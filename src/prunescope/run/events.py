@@ -94,6 +94,23 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class Scored:
+    """Training examples have their EL2N scores, and they are on the disk.
+
+    Attributes
+    ----------
+    work
+        Examples seen by all networks that score them.
+    """
+
+    cohort: int
+    words: str
+    networks: int
+    work: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failed:
     """A ladder failed; the others of its cohort go on."""
 
@@ -120,5 +137,5 @@ class Finished:
     cohort: int
 
 
-Event = Begun | Measuring | Unmeasured | Unkept | Working | Rung | Failed | Elsewhere | Finished
+Event = Begun | Measuring | Unmeasured | Unkept | Working | Rung | Scored | Failed | Elsewhere | Finished
 Tell = Callable[[Event], None]

@@ -16,12 +16,13 @@ from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, first_missing, work_left
 from prunescope.run.cohorts import Key
 from prunescope.run.estimate import cores
-from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Tell, Unkept, Unmeasured
+from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Scored, Tell, Unkept, Unmeasured
 from prunescope.run.keep import examples_kept, weights_kept
 from prunescope.run.remembered import Choice, Remembered
-from prunescope.run.work import Go, Hand, Measure, device_named
+from prunescope.run.scorer import is_scored
+from prunescope.run.work import Go, Hand, Measure, Rate, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
-from prunescope.spec import Cell, Ladder, Study
+from prunescope.spec import Cell, Ensemble, Ladder, Study, ensembles
 from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
 
@@ -36,17 +37,20 @@ class Report:
     ----------
     rungs
         Networks trained.
+    scored
+        Cells and replicates whose examples were scored.
     ladders
         Of the study.
     failures
-        Ladders that failed, and why.
+        Ladders that failed, or scores, and why.
     elsewhere
-        Ladders that this run left to another one and that are not finished.
+        Ladders, and scores, that this run left to another one and that are not finished.
     stopped
         Whether the first failure ended it.
     """
 
     rungs: int = 0
+    scored: int = 0
     ladders: int = 0
     failures: list[Failed] = field(default_factory=list)
     elsewhere: int = 0
@@ -86,7 +90,8 @@ def run_study(
     keep_examples
         Keep the outcome on each training example of every rung.
     ladders
-        Some of the study's, perhaps with fewer levels, to train those alone; None is all.
+        Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
+        that the study asks for.
     tell
         Called with what happens (`run.events`).
     """
@@ -102,15 +107,18 @@ def run_study(
     kept.begin(study)
     done = kept.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
+    scores = ensembles(study) if ladders is None else ()
+    unscored = [each for each in scores if not is_scored(kept, each)]
     hand = Hand(kept, folder, setting, cores(), datasets)
     hear = tell or _ignore
-    left = sum(work_left(ladder, done) for ladder in missing)
-    hear(Begun(len(wanted), sum(work_left(ladder, {}) for ladder in wanted), left))
+    left = sum(work_left(ladder, done) for ladder in missing) + sum(each.work for each in unscored)
+    total = sum(work_left(ladder, {}) for ladder in wanted) + sum(each.work for each in scores)
+    hear(Begun(len(wanted), total, left))
     _tell_unkept(kept, wanted, done, setting, hear)
     report = Report(ladders=len(wanted))
-    if missing:
+    if missing or unscored:
         crew = _crew(wanted, hand, kept, folder, setting, workers, hear)
-        agenda = Agenda(wanted, done, crew.hands)
+        agenda = Agenda(wanted, done, crew.hands, unscored)
         # Cohorts of a part of a study are no rule for those of the whole.
         remembered = Remembered(kept if ladders is None else None, setting.device, cores())
         try:
@@ -122,7 +130,7 @@ def run_study(
         finally:
             crew.close()
     if report.elsewhere:
-        report.elsewhere = _left_elsewhere(wanted, kept, report)
+        report.elsewhere = _left_elsewhere(wanted, scores, kept, report)
     report.seconds = time.perf_counter() - clock
     return report
 
@@ -148,10 +156,11 @@ def _tell_unkept(
                 tell(Unkept(what, rungs))
 
 
-def _left_elsewhere(ladders: Sequence[Ladder], store: Store, report: Report) -> int:
-    """Return how many of the ladders that were left to another run are not finished by now."""
+def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store, report: Report) -> int:
+    """Return how many of the ladders and scores that were left to another run are not finished by now."""
     done, failed = store.done(), {failure.ladder for failure in report.failures}
     left = sum(1 for each in ladders if each.identity not in failed and work_left(each, done))
+    left += sum(1 for each in scores if each.identity not in failed and not is_scored(store, each))
     return min(left, report.elsewhere)
 
 
@@ -239,6 +248,8 @@ def _direct(
         match event:
             case Rung():
                 report.rungs += event.members
+            case Scored():
+                report.scored += 1
             case Failed():
                 report.failures.append(event)
             case Elsewhere():
@@ -265,6 +276,11 @@ def _direct(
                     instead = "each of its ladders is trained alone, with one thread"
                     noted(Unmeasured(task.words, answer.words, instead))
                     _settle(task.key, Choice(1, 1, 1, 1, 0.0), agenda, remembered)
+                case Trouble(task=Rate() as task):
+                    store.fail(task.name, 0, answer.words)
+                    ensemble = task.ensemble
+                    noted(Failed(task.number, task.name, ensemble.words, 0, answer.words, ensemble.work))
+                    noted(Finished(task.number))
                 case Trouble(task=Go() as task):
                     _give_up(task, answer.words, store, {each.ladder for each in report.failures}, noted)
                     agenda.finished(task)

@@ -12,11 +12,12 @@ from prunescope.data import Dataset, load
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run.climb import Setting, bench_for, climb
-from prunescope.run.cohorts import Cohort, Key
+from prunescope.run.cohorts import Cohort, Key, key_of
 from prunescope.run.events import Measuring, Tell
 from prunescope.run.remembered import Choice, Remembered
+from prunescope.run.scorer import score_examples
 from prunescope.run.tune import choose, threads
-from prunescope.spec import Ladder
+from prunescope.spec import Ensemble, Ladder
 from prunescope.table import Store
 from prunescope.train import Bench
 
@@ -28,6 +29,11 @@ class Measure:
     key: Key
     ladder: Ladder
     ladders: int
+
+    @property
+    def name(self) -> str:
+        """What stands for this task, however often it is tried."""
+        return self.key
 
     @property
     def words(self) -> str:
@@ -43,8 +49,32 @@ class Go:
     cohort: Cohort
     choice: Choice
 
+    @property
+    def name(self) -> str:
+        """What stands for this task, however often it is tried."""
+        return "".join(ladder.identity for ladder in self.cohort.ladders)
 
-Task = Measure | Go
+
+@dataclass(frozen=True)
+class Rate:
+    """Score the training examples of a cell and replicate.
+
+    Attributes
+    ----------
+    number
+        Place among the cohorts of the run.
+    """
+
+    ensemble: Ensemble
+    number: int
+
+    @property
+    def name(self) -> str:
+        """What stands for this task, however often it is tried."""
+        return self.ensemble.identity
+
+
+Task = Measure | Go | Rate
 
 
 class Hand:
@@ -105,6 +135,14 @@ class Hand:
         bench = self.bench(task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack, task.choice.planar))
         with threads(min(task.choice.threads, self._cores)):
             climb(task.cohort, bench, self._store, self._setting, tell)
+
+    def rate(self, task: Rate, tell: Tell) -> None:
+        """Score examples by an ensemble."""
+        ladder = task.ensemble.ladder
+        choice = self.measure(Measure(key_of(ladder), ladder, task.ensemble.networks), tell)
+        bench = self.bench(ladder, Layout(choice.together, choice.pack, choice.planar))
+        with threads(min(choice.threads, self._cores)):
+            score_examples(task.ensemble, task.number, choice.members, bench, self._store, tell)
 
 
 def device_named(name: str) -> str:

@@ -23,7 +23,7 @@ from prunescope.run.climb import Setting
 from prunescope.run.events import Event, Tell
 from prunescope.run.memory import hold_memory
 from prunescope.run.remembered import Choice
-from prunescope.run.work import Go, Hand, Measure, Task
+from prunescope.run.work import Go, Hand, Measure, Rate, Task
 from prunescope.table import Store
 
 LIVES = 2  # a task whose worker died is tried once more; a cohort in halves, each with as many lives
@@ -39,9 +39,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Done:
-    """A cohort was trained, as far as it went."""
+    """A cohort was trained, as far as it went, or examples scored."""
 
-    task: Go
+    task: Go | Rate
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ def _do(hand: Hand, task: Task, tell: Tell) -> Answer:
     try:
         if isinstance(task, Measure):
             return Measured(task, hand.measure(task, tell))
-        hand.go(task, tell)
+        if isinstance(task, Rate):
+            hand.rate(task, tell)
+        else:
+            hand.go(task, tell)
     except Exception as trouble:
         words = str(trouble) if isinstance(trouble, PrunescopeError) else said(trouble)
         return Trouble(task, words)
@@ -209,12 +212,10 @@ class Workers:
         task = worker.task
         if task is None:
             return
-        # By what it is about: a task that was put back has another number.
-        name = task.key if isinstance(task, Measure) else "".join(each.identity for each in task.cohort.ladders)
-        self._deaths[name] += 1
+        self._deaths[task.name] += 1  # by what it is about: a task that was put back has another number
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = " The system may have run out of memory." if code == -signal.SIGKILL else ""
-        yield Trouble(task, f"its worker process {how}.{hint}", again=self._deaths[name] < LIVES)
+        yield Trouble(task, f"its worker process {how}.{hint}", again=self._deaths[task.name] < LIVES)
 
     def close(self) -> None:
         """End all workers; what they have reported is on the disk, and nothing else counts."""

@@ -4,7 +4,10 @@ from prunescope.spec.compare import Difference as Difference
 from prunescope.spec.compare import differences as differences
 from prunescope.spec.effort import Effort as Effort
 from prunescope.spec.effort import effort as effort
+from prunescope.spec.ensemble import Ensemble as Ensemble
+from prunescope.spec.ensemble import ensembles as ensembles
 from prunescope.spec.parts import Axes as Axes
+from prunescope.spec.parts import El2n as El2n
 from prunescope.spec.parts import Recipe as Recipe
 from prunescope.spec.parts import Treatment as Treatment
 from prunescope.spec.read import parse_study as parse_study

@@ -13,7 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
-from prunescope.spec.parts import AXIS_KEYS, DEFAULTS, KIND_KEYS, PRUNING, Axes, Keep, Recipe, Treatment, completed
+from prunescope.spec.parts import (
+    AXIS_KEYS,
+    DEFAULTS,
+    KIND_KEYS,
+    PRUNING,
+    Axes,
+    El2n,
+    Keep,
+    Recipe,
+    Treatment,
+    completed,
+)
 
 MOST_LADDERS = 1_000_000
 SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
@@ -224,6 +235,15 @@ def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Itera
             kind = kinds[treatment.learns_from]
             must = f"must be a treatment that prunes ({', '.join(PRUNING)})"
             yield Fault(place, must, f"{treatment.learns_from!r}, which is {kind}")
+
+
+def el2n_faults(
+    el2n: El2n | None, recipe: Recipe | None, locate: Locate, unsound: Set[str] = frozenset()
+) -> Iterator[Fault]:
+    """Scores early in training need a training that goes on so long."""
+    if el2n and recipe and el2n.epoch and el2n.epoch > recipe.epochs and "epochs" not in unsound:
+        must = f"must be at most the {recipe.epochs} epochs of a training"
+        yield Fault(locate("el2n", "epoch"), must, str(el2n.epoch))
 
 
 def _measure_faults(

@@ -130,6 +130,17 @@ class Recipe(Part):
     )
 
 
+class El2n(Part):
+    """Which networks score the training examples: how far their early predictions are from the labels."""
+
+    networks: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        10, description="dense networks, each with a seed of its own, whose mean error scores an example"
+    )
+    epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="epochs that they are trained; 10 with label noise and 20 without where not given"
+    )
+
+
 class Treatment(Part):
     """What is done to a cell. Only `kind` is needed; the other keys belong to some kinds alone."""
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.spec import checks
-from prunescope.spec.parts import Axes, Head, Part, Recipe, Treatment
+from prunescope.spec.parts import Axes, El2n, Head, Part, Recipe, Treatment
 from prunescope.spec.study import Study
 from prunescope.spec.words import SECTIONS, faults_of
 
@@ -101,6 +101,8 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
     if recipe is None and isinstance(content.get("recipe"), Mapping):
         stand_in, unsound = _sound_recipe(content["recipe"])
     treatments = _many(Treatment, content, "treatments", locate, faults)
+    el2n = _one(El2n, content, "el2n", locate, faults) if "el2n" in content else None
+    faults += checks.el2n_faults(el2n, stand_in, locate, unsound)
     replicates, keep = (head.replicates, head.keep) if head else (1, "none")
     faults += checks.study_faults(
         axes, stand_in, treatments, replicates, keep, locate, unsound, _named(content) if faults else set()
@@ -111,6 +113,7 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         axes=tuple(axes.values()),
         recipe=recipe,
         treatments=tuple(treatments.values()),
+        el2n=el2n,
         **head.model_dump(exclude={"format"}),
     )
 

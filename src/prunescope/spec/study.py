@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.spec import checks
-from prunescope.spec.parts import Axes, Head, Keep, Recipe, Treatment, completed
+from prunescope.spec.parts import Axes, El2n, Head, Keep, Recipe, Treatment, completed
 from prunescope.spec.words import faults_of
 
 # Part of every identity. It grows when the same words of a study come to mean another training.
@@ -78,7 +78,7 @@ class Ladder:
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": _decisive(self.recipe),
+                "recipe": decisive(self.recipe),
                 "treatment": treatment,
                 "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
                 "replicate": self.replicate,
@@ -89,7 +89,7 @@ class Ladder:
     @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
-        return digest({"format": FORMAT, "recipe": _decisive(self.recipe)}, 12)
+        return digest({"format": FORMAT, "recipe": decisive(self.recipe)}, 12)
 
     @property
     def rungs(self) -> int:
@@ -107,7 +107,7 @@ class Ladder:
         return replace(self.cell, width=float(f"{width:.12g}"))
 
 
-def _decisive(recipe: Recipe) -> dict[str, Any]:
+def decisive(recipe: Recipe) -> dict[str, Any]:
     """Return the keys of a recipe that decide a row, so that one training has one identity however it is spelled."""
     idle = {"levels"} | ({"factor"} if recipe.schedule == "constant" else set())
     return recipe.model_dump(mode="json", exclude=idle)
@@ -134,6 +134,7 @@ class Study:
     expected: str = ""
     cost: str = ""
     keep: Keep = "none"
+    el2n: El2n | None = None
 
     def __post_init__(self) -> None:
         faults: list[Fault] = []
@@ -151,7 +152,11 @@ class Study:
             if not isinstance(parts, tuple) or not parts or not all(isinstance(part, kind) for part in parts):
                 must = f"must be {'a' if name == 'recipe' else 'a tuple of'} {kind.__name__}"
                 faults.append(Fault(name, must, clipped(getattr(self, name))))
+        el2n: object = self.el2n
+        if el2n is not None and not isinstance(el2n, El2n):
+            faults.append(Fault("el2n", "must be an El2n, or None", clipped(el2n)))
         if not faults:
+            faults += checks.el2n_faults(self.el2n, self.recipe, _dotted)
             if not self.name.isprintable() or self.name != self.name.strip():
                 must = "must be printable text without white space around it"
                 faults.append(Fault("name", must, clipped(self.name)))
@@ -227,6 +232,7 @@ class Study:
             **({} if self.keep == "none" else {"keep": self.keep if self.keep == "all" else list(self.keep)}),
             "axes": [axes.model_dump(mode="json", exclude_none=True) for axes in self.axes],
             "recipe": self.recipe.model_dump(mode="json"),
+            **({"el2n": self.el2n.model_dump(mode="json", exclude_none=True)} if self.el2n else {}),
             "treatments": [treatment.model_dump(mode="json", exclude_none=True) for treatment in self.treatments],
         }
 

@@ -11,7 +11,7 @@ from prunescope.errors import Fault, clipped, nearest
 from prunescope.spec.checks import Locate
 from prunescope.spec.parts import Part
 
-SECTIONS = ("axes", "recipe", "treatments")
+SECTIONS = ("axes", "recipe", "treatments", "el2n")
 
 # By pydantic's name of the error; braces take the bounds that it names.
 _MUST = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.data import generator
-from prunescope.spec import Ladder
+from prunescope.spec import Ensemble, Ladder
 from prunescope.train.pictures import PADDING
 
 
@@ -51,3 +51,8 @@ def chance_of(ladder: Ladder, rung: int = 0) -> Chance:
     cell = ladder.cell_at(rung)
     configuration = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
     return Chance((ladder.seed, ladder.replicate, *configuration))
+
+
+def chance_of_scorer(ensemble: Ensemble, number: int) -> Chance:
+    """Return the draws of one network of an ensemble, counted from 0."""
+    return Chance((*chance_of(ensemble.ladder).words, "el2n", number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,17 +157,22 @@ def _measured(
 
 def _losses(bench: Bench, engine: Engine, source: Source, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return each member's cross-entropy on each example, and whether it is right, ``[R, n]``."""
-    members, examples = labels.shape
-    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, bench.network.outline.activations)))
-    losses = np.empty((members, examples))
-    right = np.empty((members, examples), bool)
-    for first in range(0, examples, at_once):
-        span = torch.arange(first, min(first + at_once, examples), device=bench.device).expand(members, -1)
-        answers = labels.gather(1, span)
-        logits = engine.logits(source.take(span))
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+    losses = np.empty(tuple(labels.shape))
+    right = np.empty(tuple(labels.shape), bool)
+    for part, logits, answers in evaluated(bench, engine, source, labels):
         own = logits.gather(-1, answers.unsqueeze(-1)).squeeze(-1)
         loss = torch.logsumexp(logits, -1) - own
-        losses[:, first : first + at_once] = loss.cpu().numpy()
-        right[:, first : first + at_once] = (logits.argmax(-1) == answers).cpu().numpy()
+        losses[:, part] = loss.cpu().numpy()
+        right[:, part] = (logits.argmax(-1) == answers).cpu().numpy()
     return losses, right
+
+
+def evaluated(bench: Bench, engine: Engine, source: Source, labels: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
+    members, examples = labels.shape
+    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, bench.network.outline.activations)))
+    for first in range(0, examples, at_once):
+        part = slice(first, min(first + at_once, examples))
+        span = torch.arange(part.start, part.stop, device=bench.device).expand(members, -1)
+        logits = engine.logits(source.take(span))
+        yield part, logits if logits.dtype == torch.float64 else logits.float(), labels.gather(1, span)

@@ -1,0 +1,67 @@
+"""An ensemble scores the training examples of a cell and replicate by EL2N: trained, measured, put into the store.
+
+    examples/<identity of the ensemble>/0    index, el2n    training examples by their places in the set, their scores
+
+All of an ensemble or nothing is in a store; what is there is used by every study that asks for the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from prunescope.errors import PrunescopeError
+from prunescope.run.climber import share_of
+from prunescope.run.events import Elsewhere, Finished, Scored, Tell, Working
+from prunescope.run.together import Ticker
+from prunescope.spec import Ensemble
+from prunescope.table import Store
+from prunescope.train import Bench, Member, Span, chance_of_scorer, label_distances, train_rung
+
+
+def is_scored(store: Store, ensemble: Ensemble) -> bool:
+    """Whether the scores are in a store."""
+    return store.has_arrays("examples", ensemble.identity, 0)
+
+
+def score_examples(ensemble: Ensemble, number: int, at_once: int, bench: Bench, store: Store, tell: Tell) -> None:
+    """Put the scores of an ensemble into a store, unless they are there or another process is at them.
+
+    Parameters
+    ----------
+    number
+        Of the task, among a run's cohorts.
+    at_once
+        How many of its networks are trained together.
+    """
+    with store.claim(ensemble.identity) as free:
+        if not is_scored(store, ensemble):
+            if not free:
+                tell(Elsewhere(1, ensemble.work))
+            else:
+                clock = time.perf_counter()
+                share = share_of(ensemble.ladder, bench.dataset)
+                scores = np.concatenate(list(_scores(ensemble, number, at_once, bench, tell))).mean(0)
+                arrays = {"index": share.train, "el2n": scores.astype(np.float32)}
+                store.write_arrays("examples", ensemble.identity, 0, arrays)
+                took = time.perf_counter() - clock
+                tell(Scored(number, ensemble.words, ensemble.networks, ensemble.work, took))
+    tell(Finished(number))
+
+
+def _scores(ensemble: Ensemble, number: int, at_once: int, bench: Bench, tell: Tell) -> Iterator[np.ndarray]:
+    """Yield the distances ``[R, n]`` of some networks at a time, in their order."""
+    share = share_of(ensemble.ladder, bench.dataset)
+    span = Span(0, ensemble.epoch)
+    for first in range(0, ensemble.networks, at_once):
+        places = range(first, min(first + at_once, ensemble.networks))
+        members = [Member(share, chance_of_scorer(ensemble, place)) for place in places]
+        start = bench.stacked([bench.network.start(each.chance.start()) for each in members])
+        work = ensemble.work // ensemble.networks
+        note = Working(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
+        trained = train_rung(bench, members, start, {}, 0, span, Ticker(note, span, tell))
+        if not all(outcome.finite for outcome in trained.outcomes):
+            raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
+        yield label_distances(bench, share, trained.state)

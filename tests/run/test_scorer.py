@@ -1,0 +1,173 @@
+"""EL2N scores of a study: the mean over networks trained alone, computed once, wherever a run is stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from prunescope.cli.main import cli
+from prunescope.data import load
+from prunescope.nets.cohort import Layout
+from prunescope.run import run_study
+from prunescope.run.climb import Setting, bench_for
+from prunescope.run.climber import share_of
+from prunescope.run.estimate import estimate
+from prunescope.run.events import Elsewhere, Event, Scored
+from prunescope.run.remembered import Choice, Remembered
+from prunescope.spec import El2n, Ensemble, Study, Treatment, ensembles
+from prunescope.table import Store, merge
+from prunescope.train import Member, Span, chance_of_scorer, label_distances, train_rung
+from tests.run.studies import narrow_study, rows
+
+
+@pytest.fixture(autouse=True)
+def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(2, 1, 2, 1, 1e-4))
+
+
+def scored_study(networks: int = 3, epoch: int | None = 1) -> Study:
+    """Dense networks of two cells and two replicates, and scores of their examples."""
+    return replace(narrow_study(kind="dense"), el2n=El2n(networks=networks, epoch=epoch))
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("scored") / "store", create=True)
+    report = run_study(scored_study(), store, workers=1)
+    assert (report.scored, report.rungs, report.failures) == (4, 4, [])
+    return store
+
+
+def scores(store: Store, ensemble: Ensemble) -> dict[str, np.ndarray]:
+    return store.read_arrays("examples", ensemble.identity, 0)
+
+
+def test_scores_are_the_mean_over_networks_trained_alone(scored: Store) -> None:
+    data = load("digits")
+    for ensemble in ensembles(scored_study()):
+        bench = bench_for(ensemble.ladder, data, Layout(), Setting("tests", dtype=torch.float32))
+        share, found = share_of(ensemble.ladder, data), []
+        for number in range(3):
+            member = Member(share, chance_of_scorer(ensemble, number))
+            start = bench.stacked([bench.network.start(member.chance.start())])
+            state = train_rung(bench, [member], start, {}, 0, Span(0, 1), lambda done, total: None).state
+            found.append(label_distances(bench, share, state)[0])
+        arrays = scores(scored, ensemble)
+        assert np.array_equal(arrays["index"], share.train)
+        np.testing.assert_allclose(arrays["el2n"], np.mean(found, 0), rtol=1e-5)
+        assert not np.allclose(found[0], found[1], rtol=1e-2)
+        assert not np.allclose(found[0], found[2], rtol=1e-2)
+
+
+def test_examples_with_wrong_labels_score_higher(tmp_path: Path) -> None:
+    study, store = scored_study(networks=5, epoch=2), Store(tmp_path / "store", create=True)
+    run_study(study, store, workers=1)
+    noisy = [each for each in ensembles(study) if each.ladder.cell.label_noise]
+    for ensemble in noisy:
+        wrong, found = share_of(ensemble.ladder, load("digits")).noisy, scores(store, ensemble)["el2n"]
+        assert found[wrong].mean() > found[~wrong].mean() + 0.05
+        assert 0 <= found.min() <= found.max() <= np.sqrt(2)
+
+
+def test_scores_are_computed_once_and_used_by_every_study_that_asks_for_them(scored: Store) -> None:
+    told: list[Event] = []
+    assert run_study(scored_study(), scored, workers=1, tell=told.append).scored == 0
+    pruned = replace(scored_study(), name="other", treatments=(Treatment(kind="imp"),))
+    assert {each.identity for each in ensembles(pruned)} == {each.identity for each in ensembles(scored_study())}
+    assert run_study(pruned, scored, workers=1, tell=told.append).scored == 0
+    assert not any(isinstance(event, Scored) for event in told)
+
+
+def test_scores_do_not_touch_the_rows(scored: Store, tmp_path: Path) -> None:
+    plain = Store(tmp_path / "store", create=True)
+    run_study(narrow_study(kind="dense"), plain, workers=1)
+    wanted = rows(plain)
+    assert {key: rows(scored)[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_was_stopped_gives_the_same_scores(scored: Store, tmp_path: Path, workers: int) -> None:
+    store = Store(tmp_path / "store", create=True)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Scored):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(scored_study(), store, workers=1, tell=tell)
+    assert run_study(scored_study(), store, workers=workers).scored == 3
+    for ensemble in ensembles(scored_study()):
+        ours, theirs = scores(store, ensemble), scores(scored, ensemble)
+        assert all(np.array_equal(each, theirs[name]) for name, each in ours.items())
+    assert merge(store, [scored]) >= 0
+
+
+def test_scores_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
+    study, store, told = scored_study(), Store(tmp_path / "store", create=True), list[Event]()
+    first = ensembles(study)[0]
+    with store.claim(first.identity):
+        report = run_study(study, store, workers=1, tell=told.append)
+    assert (report.scored, report.elsewhere) == (3, 1)
+    assert sum(each.ladders for each in told if isinstance(each, Elsewhere)) == 1
+    assert run_study(study, store, workers=1).scored == 1
+
+
+def test_networks_that_diverge_are_told_and_score_nothing(tmp_path: Path) -> None:
+    study = scored_study()
+    wild = replace(study, recipe=study.recipe.model_copy(update={"learning_rate": 1e30}))
+    store = Store(tmp_path / "store", create=True)
+    report = run_study(wild, store, workers=1)
+    assert report.scored == 0
+    reasons = {each.ladder: each.reason for each in report.failures if each.words.startswith("EL2N")}
+    assert len(reasons) == 4
+    assert all("diverged" in reason for reason in reasons.values())
+    assert not any(store.has_arrays("examples", each.identity, 0) for each in ensembles(wild))
+
+
+def test_networks_train_ten_epochs_with_noise_and_twenty_without_where_a_study_does_not_say() -> None:
+    study = replace(scored_study(epoch=None), recipe=narrow_study(epochs=40).recipe)
+    assert {(each.ladder.cell.label_noise, each.epoch, each.networks) for each in ensembles(study)} == {
+        (0.0, 20, 3),
+        (0.2, 10, 3),
+    }
+    assert {each.epoch for each in ensembles(scored_study(epoch=None))} == {2}
+
+
+def test_an_identity_stands_for_what_decides_the_scores() -> None:
+    study = scored_study()
+    (first, *others) = ensembles(study)
+    assert len({first.identity, *(each.identity for each in others)}) == 4
+
+    def changed(**recipe: object) -> str:
+        return ensembles(replace(study, recipe=study.recipe.model_copy(update=recipe)))[0].identity
+
+    assert changed(levels=9, rewind_epoch=0, pruning_fraction=0.5, epochs=9) == first.identity
+    assert len({first.identity, changed(learning_rate=0.2), changed(validation=0.1), changed(batch=8)}) == 4
+    assert ensembles(replace(study, el2n=El2n(networks=3, epoch=2)))[0].identity != first.identity
+    assert ensembles(replace(study, el2n=El2n(networks=4, epoch=1)))[0].identity != first.identity
+    assert not ensembles(narrow_study())
+
+
+def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(scored_study().to_toml())
+    shown = CliRunner().invoke(cli, ["plan", str(path)])
+    assert "4 replicates of cells scored by 12 networks, 2,400 examples seen" in shown.output
+    told = json.loads(CliRunner().invoke(cli, ["plan", str(path), "--json"]).output)
+    assert told["el2n"] == {"scored": 4, "networks": 12, "examples": 12 * 200}
+    plain, scored = (estimate(scored_study().ladders, None, each) for each in ((), ensembles(scored_study())))
+    assert plain.disk is not None
+    assert scored.disk is not None
+    assert plain.disk + 4 * 200 * 12 < scored.disk < plain.disk + 4 * 200 * 12 + 8_000
+    done = CliRunner().invoke(cli, ["run", str(path), "--workers", "1", "--store", str(tmp_path / "store")])
+    assert done.exit_code == 0, done.output
+    assert "scored the training examples of 4 replicates of cells" in done.output
+    assert "trained 4 networks" in done.output
+    again = CliRunner().invoke(cli, ["run", str(path), "--workers", "1", "--store", str(tmp_path / "store")])
+    assert "everything is done already" in again.output
