@@ -73,7 +73,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         )
         return whole
     click.echo(f"trained {counted(whole.rungs, 'network')} in {spelled(whole.seconds)}: {path}")
-    click.echo(wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, off_words(plan.off))}\n"))
+    click.echo(wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, off_words(plan.off))}") + "\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
     for each in answers.declined if answers else ():

@@ -157,9 +157,10 @@ def show_plan(plan: Plan) -> None:
         click.echo(f"  {_ladder(each):40} {rungs:>9}  {cost(each.cost):>18}  {off_words(each.off)}")
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
+    click.echo()
     click.echo(
         wrapped(
-            f"\n{counted(sum(each.count for each in plan.proposals), 'ladder')}, {cost(plan.cost)}"
+            f"{counted(sum(each.count for each in plan.proposals), 'ladder')}, {cost(plan.cost)}"
             + (f" of {cost(plan.whole)} for everything" if plan.unit == "seconds" else "")
             + f": the choice is then expected to be off by {off_words(plan.proposals[-1].off)}. "
             "What they show decides what comes after: ask again"
