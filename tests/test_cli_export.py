@@ -50,7 +50,7 @@ def test_json_says_all_of_it_and_training_again_is_told_before(folder: Path) -> 
 
 def test_mistakes_are_told_in_words(folder: Path) -> None:
     out = ("-o", "w.safetensors")
-    assert "needs --rung or --density, and not both" in fails(2, "export", "store", *out, cwd=folder)
+    assert "needs one of --rung, --density and --max-error" in fails(2, "export", "store", *out, cwd=folder)
     assert "must be a finished one; found 7" in fails(2, "export", "store", "--rung", 7, *out, cwd=folder)
     assert "must be one of this store" in fails(2, "export", "store", "--rung", 1, "--ladder", "zz", *out, cwd=folder)
     assert "must be a folder that prunescope made" in fails(2, "export", "nowhere", "--rung", 1, *out, cwd=folder)

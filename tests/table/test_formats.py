@@ -110,11 +110,13 @@ def test_parquet_of_others_is_read_whatever_its_types(tmp_path: Path) -> None:
     import duckdb
 
     path = tmp_path / "it's [odd] *.parquet"
-    duckdb.sql(
+    query = (
         "copy (select 1.0::decimal(4, 2) as density, 0.25::float as error, 3::utinyint as depth, 5::hugeint as big, "
         "date '2026-01-01' as day, [1, 2] as list, null::varchar as nothing, '007' as code, true as flag) "
         f"to '{tmp_path}/plain.parquet' (format parquet)"
     )
+    with duckdb.connect() as own:
+        own.execute(query)
     (tmp_path / "plain.parquet").rename(path)
     found = read_table(path)
     assert found["depth"].tolist() == [3]
