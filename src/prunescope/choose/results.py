@@ -210,6 +210,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Bounded:
+    """The choice at one of many bounds, as `Answer` has it; `why` says why there is none, where there is none."""
+
+    max_error: float
+    choice: Pick | None
+    robust: Pick | None
+    why: str
+
+
+@dataclass(frozen=True)
 class Declined:
     """A family for which there is no answer: why, and what to do about it."""
 
