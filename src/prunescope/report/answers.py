@@ -82,7 +82,7 @@ def _parameters(fit: Fit, cells: Measured) -> str:
     told = fit.parameters
     gamma = told["gamma"]
     words = [
-        f"Where the error rises, halving the density multiplies it by {2**gamma:.3g} (gamma {_value(fit, 'gamma')})."
+        f"Where the error rises, halving the density multiplies it by {2**gamma:.2g} (gamma {_value(fit, 'gamma')})."
     ]
     for name, column in (("psi", "width"), ("phi", "depth")):
         if told[name] != 0:

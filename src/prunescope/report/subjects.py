@@ -124,8 +124,9 @@ def _usable(rows: Table, missing: list[str]) -> Table:
         return rows
     unpruned = rows["unpruned_error"]
     if not (unpruned > 0).any():
+        lacking = "no unpruned network errs" if (unpruned == 0).any() else "no unpruned network"
         missing.append(
-            "no unpruned network: add the rows at density 1, or a column `unpruned_error`; without them there is no "
+            f"{lacking}: add the rows at density 1, or a column `unpruned_error` above 0; without them there is no "
             "law and no choice"
         )
         # Figures of what was measured need no unpruned error, but measurements have one: nobody reads these.

@@ -109,12 +109,10 @@ def shaped(field: str, names: Sequence[str], title: str | None) -> alt.Shape:
     return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
 
 
-def dashed(field: str, names: Sequence[str], title: str | None, *, told: bool = True) -> alt.StrokeDash:
-    """Return dashes by name, in the same order; what shapes tell already, dashes need not tell again."""
+def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
+    """Return dashes by name, in the same order."""
     scale = alt.Scale(domain=list(names), range=[DASHES[place % len(DASHES)] for place in range(len(names))])
-    return alt.StrokeDash(
-        field, type="nominal", scale=scale, title=title, legend=_legend(names, title) if told else None
-    )
+    return alt.StrokeDash(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
 
 
 def _legend(names: Sequence[str], title: str | None) -> alt.Legend:

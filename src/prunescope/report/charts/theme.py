@@ -1,7 +1,8 @@
 """Colours and type of the figures, light and dark: told apart without hue, readable in print.
 
-Ordered values (widths, depths) go along viridis, kinds (forms, regions) take colours of Okabe and Ito, and both have
-shapes or dashes beside. Drawings name styles; what a style looks like is said here alone.
+Ordered values (widths, depths) go along viridis. Kinds (forms, regions) take colours after Okabe and Ito, darkened or
+brightened where they stand out too little from the ground. Both have shapes or dashes beside. Drawings name styles;
+what a style looks like is said here alone.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Theme:
 
 
 LIGHT = Theme("light", "#1d232b", "#5b6672", "#e6e9ed", "#ffffff", "#0072B2", "#C04A00",
-              ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"), (0.0, 0.83))  # fmt: skip
+              ("#0072B2", "#D55E00", "#009E73", "#B8568C", "#9C6B00", "#2F86B7"), (0.0, 0.68))  # fmt: skip
 DARK = Theme("dark", "#e8ebef", "#a3adb8", "#2b323b", "#14181d", "#56B4E9", "#FF9A4D",
              ("#56B4E9", "#E69F00", "#2FC08F", "#E7A1C6", "#F0E442", "#FF8552"), (0.3, 1.0))  # fmt: skip
 THEMES = (LIGHT, DARK)

@@ -71,9 +71,7 @@ def draw_stability(figure: Stability) -> tuple[Panel, ...]:
             data.mark_area(style="band", clip=True).encode(
                 x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2="high", color=colour
             ),
-            data.mark_line(clip=True).encode(
-                x=x, y=y, color=colour, strokeDash=dashed("figure", kinds, None, told=False)
-            ),
+            data.mark_line(clip=True).encode(x=x, y=y, color=colour),
             data.mark_point().encode(x=x, y=y, color=colour, shape=shaped("figure", kinds, None), tooltip=told),
         ]
         panels.append(Panel(layered(*layers, title=name), "kinds", 2, len(own), height=260))
