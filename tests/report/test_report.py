@@ -13,7 +13,7 @@ from prunescope.errors import InputError
 from prunescope.report import Report, report
 from prunescope.report.page.page import page
 from prunescope.spec import read_study
-from prunescope.table import Store, read_table
+from prunescope.table import Store
 from tests.builders import filled, rung
 from tests.choose.test_choice import planted
 from tests.report.conftest import BOUND
