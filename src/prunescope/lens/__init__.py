@@ -1,0 +1,1 @@
+"""Why pruning helped or hurt, example by example, from stored rows and arrays alone. numpy alone; nothing retrains."""
