@@ -175,14 +175,14 @@ class Top:
         Mean magnitude of the loss difference over the top examples, divided by that over the rest; None where the rest
         does not change at all.
     share
-        Share of the sum of all magnitudes that falls on the top.
+        Share of the sum of all magnitudes that falls on the top; None where nothing changes.
     top, rest
         Mean loss difference, sign and all, compared with zero.
     """
 
     fraction: float
     times: Spread | None
-    share: Spread
+    share: Spread | None
     top: Verdict
     rest: Verdict
     words: str
@@ -367,7 +367,7 @@ class Missing:
     @property
     def words(self) -> str:
         """The whole as a sentence."""
-        return f"{self.what}: {self.why}. {self.how}" if self.how else f"{self.what}: {self.why}"
+        return f"{self.what}: {self.why}; {self.how}" if self.how else f"{self.what}: {self.why}"
 
 
 @dataclass(frozen=True)
