@@ -39,7 +39,9 @@ def absent(
         yield Missing("verdicts", "they compare replicates, and there is one", how)
     if all(each.dense is None for each in main):
         yield Missing("dense networks", f"{found.treatment} has no rung 0 at density 1", "")
-    if found.optimal is None:
+    if not any(point.rung for point in found.points):
+        yield Missing("sparse networks", f"{found.treatment} has its dense networks alone so far", _UNFINISHED)
+    elif found.optimal is None:
         how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
         yield Missing("the optimal sparsity", "it has the lowest validation error, and no row tells any", how)
     elif not any(each.train_loss for each in sparsities):

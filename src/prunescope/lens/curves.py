@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prunescope.lens.cells import MISSING, Measurements, known, whole
 from prunescope.lens.results import Curve, Outcome, Point, Spread
-from prunescope.lens.verdicts import TEST_ERROR, compared, over, spread
+from prunescope.lens.verdicts import TEST_ERROR, compared, mean_of, over, spread
 from prunescope.table.optimal import optimal_rung
 
 Ladders = Sequence[Measurements]
@@ -61,8 +61,8 @@ def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
     error = over([name for name, _ in there], [row.test_error for row in rows])
     return Point(
         rung=rung,
-        density=math.fsum(row.density for row in rows) / len(rows),
-        parameters=known(math.fsum(row.parameters for row in rows) / len(rows)),
+        density=mean_of([row.density for row in rows]),
+        parameters=known(mean_of([row.parameters for row in rows])),
         width=known(rows[0].width),
         epochs=whole(rows[0].epochs) if len({row.epochs for row in rows}) == 1 else None,
         test_error=error,
@@ -78,7 +78,7 @@ def _optimal(ladders: Ladders) -> int | None:
     """Return the rung above 0 with the lowest mean validation error among those that every ladder tells it of."""
     means = {}
     for rung in sorted(frozenset.intersection(*(each.rungs for each in ladders))):
-        mean = math.fsum(each.value("validation_error", rung) for each in ladders) / len(ladders)
+        mean = mean_of([each.value("validation_error", rung) for each in ladders])
         if rung > 0 and not math.isnan(mean):
             means[rung] = mean
     return optimal_rung(means) if means else None

@@ -119,7 +119,7 @@ def _asked(source: Source, found: Curve, question: Question) -> int | None:
     """Return the rung asked for."""
     sparse = [point.rung for point in found.points if point.rung > 0]
     if question.rung is not None and question.rung not in sparse:
-        must = f"must be a sparse one that was measured: {listed(sparse, 40)}"
+        must = f"must be a sparse one that was measured: {listed(sparse, 40) or 'there is none yet'}"
         raise InputError(source.name, [Fault("rung", must, str(question.rung))])
     if question.density is not None and sparse:
         return nearest_rung(found, question.density)

@@ -24,7 +24,7 @@ def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
 
 def over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
     """Return a quantity of which every replicate has a value."""
-    return Spread(tuple(replicates), tuple(values), _mean(values), _deviation(values))
+    return Spread(tuple(replicates), tuple(values), mean_of(values), _deviation(values))
 
 
 def compared(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
@@ -45,7 +45,7 @@ def minus(ours: Spread | None, theirs: Spread | None) -> Spread | None:
 
 def verdict(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
     """Judge paired differences by the paper's rule."""
-    mean, deviation = _mean(differences), _deviation(differences)
+    mean, deviation = mean_of(differences), _deviation(differences)
     outcome = outcome_of(mean, deviation)
     words = verdict_words(measure, outcome, mean, deviation, len(differences))
     return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words)
@@ -74,12 +74,13 @@ def amount(measure: str, mean: float, deviation: float | None = None) -> str:
     return f"{spelled}{'' if deviation is None else f' ± {times * deviation:.2g}'} {unit}"
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean; of equal values exactly that value, so that their deviation is zero."""
+    return values[0] + math.fsum(value - values[0] for value in values) / len(values)
 
 
 def _deviation(values: Sequence[float]) -> float | None:
     if len(values) < 2:
         return None
-    mean = _mean(values)
+    mean = mean_of(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
