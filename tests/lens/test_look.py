@@ -12,7 +12,7 @@ from prunescope.lens import Effect, Outcome, look
 from prunescope.lens.results import CellLook
 from prunescope.spec import Ladder
 from prunescope.table import Store
-from tests.lens.planted import PLAIN, Figures, Plant, el2n, index, noisy, study
+from tests.lens.planted import PLAIN, Figures, Plant, el2n, index, noisy, plain_figures, study
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +182,17 @@ def test_without_noise_influential_examples_that_are_fitted_less_are_regularisat
     assert any("look at those that pruning worsens most" in words for words in cell.diagnosis.practice)
     assert cell.optimal is not None
     assert cell.optimal.extremes[0].worsened[0].index == index(0)[-8:].min()
+
+
+def test_further_pruning_may_regularise_where_the_optimum_trains_better(tmp_path: Path) -> None:
+    def figures(ladder: Ladder, number: int) -> Figures:
+        loss = (0.5, 0.4, 0.6, 0.9)[number]
+        return {**plain_figures(ladder, number), "train_loss": loss, "train_loss_original": loss}
+
+    (cell,) = look(Plant(figures).into(tmp_path / "store", study(el2n=False))).cells
+    assert (cell.diagnosis.effect, cell.diagnosis.at_sparsest) == (Effect.TRAINING, Effect.REGULARISATION)
+    told = "at density 0.64, the lowest that beats the dense network: additional regularisation"
+    assert cell.diagnosis.rests_on[-1] == told
 
 
 def test_examples_that_do_not_change_are_at_neither_extreme(tmp_path: Path) -> None:

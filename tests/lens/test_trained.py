@@ -18,7 +18,7 @@ from prunescope.lens.results import CellLook, Look
 from prunescope.run import run_study
 from prunescope.run.keep import read_left_out
 from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import El2n, Study, Treatment, ensembles
+from prunescope.spec import El2n, Study, Treatment, ensembles, parse_study
 from prunescope.table import Store
 from prunescope.table.optimal import optimal_rung
 from tests.run.studies import lesson_study
@@ -140,6 +140,17 @@ def test_pictures_of_extremes_can_be_had(found: Look) -> None:
     images = pictures(cell.dataset or "", index).images
     assert images is not None
     assert images.shape == (len(index), 1, 8, 8)
+
+
+def test_the_page_of_the_lens_runs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lens.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(program.replace("runs/mine", str(store.path)).replace("groups=20", "groups=5"))
+    assert "1, 8, 8)" in capsys.readouterr().out
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    told = parse_study(example)
+    assert {each.kind for each in told.treatments} == {"imp", "extended", "narrow", "leave-out"}
+    assert (told.recipe.validation, told.el2n) == (0.1, El2n())
 
 
 def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store: Store, found: Look) -> None:

@@ -18,31 +18,41 @@ _NAMES = {
     Effect.TRAINING: "better training",
     Effect.REGULARISATION: "additional regularisation",
     Effect.BOTH: "better training and additional regularisation, on different examples",
+    Effect.NEITHER: "neither: training loss changes nowhere enough",
+    Effect.UNTOLD: "no verdict",
 }
 
 
-def diagnosed(optimal: Sparsity | None, extended: Beside | None, narrow: Beside | None, noise: float) -> Diagnosis:
-    """Return the diagnosis of one cell, from the sparse networks at the optimum and the treatments beside them."""
+def diagnosed(
+    optimal: Sparsity | None, sparsest: Sparsity | None, extended: Beside | None, narrow: Beside | None, noise: float
+) -> Diagnosis:
+    """Return the diagnosis of one cell, from its two sparsities of interest and the treatments beside pruning."""
+    beyond = effect_of(sparsest) if sparsest else None
+    further = (
+        [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
+        if sparsest and beyond
+        else []
+    )
     if optimal is None:
         words = "no diagnosis: which sparsity is optimal is not known"
-        return Diagnosis(Effect.UNTOLD, (), (), words)
+        return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), words)
     effect = effect_of(optimal)
-    rests_on = tuple(_figures(optimal, extended, narrow))
+    rests_on = (*_figures(optimal, extended, narrow), *further)
     practice = tuple(_practice(effect, optimal, extended, narrow, noise))
-    return Diagnosis(effect, rests_on, practice, _words(effect, optimal))
+    return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
 
 
-def effect_of(optimal: Sparsity) -> Effect:
-    """Apply the rule to the verdicts at the optimal sparsity."""
-    if optimal.test_error.outcome is Outcome.UNTOLD:
+def effect_of(found: Sparsity) -> Effect:
+    """Apply the rule to the verdicts at one sparsity."""
+    if found.test_error.outcome is Outcome.UNTOLD:
         return Effect.UNTOLD
-    if optimal.test_error.outcome is not Outcome.BETTER:
+    if found.test_error.outcome is not Outcome.BETTER:
         return Effect.NEITHER
-    if optimal.train_loss is None and optimal.train_loss_original is None and optimal.groups is None:
+    if found.train_loss is None and found.train_loss_original is None and found.groups is None:
         return Effect.UNTOLD
-    training = _has(Outcome.BETTER, optimal.train_loss, optimal.train_loss_original)
-    top = optimal.groups.top.top if optimal.groups else None
-    regularisation = _has(Outcome.WORSE, optimal.train_loss, optimal.train_loss_noisy, top)
+    training = _has(Outcome.BETTER, found.train_loss, found.train_loss_original)
+    top = found.groups.top.top if found.groups else None
+    regularisation = _has(Outcome.WORSE, found.train_loss, found.train_loss_noisy, top)
     if training and regularisation:
         return Effect.BOTH
     if training:

@@ -109,7 +109,7 @@ def _look(source: Source, cell: Sequence[Measurements], question: Question, ambi
         narrow=narrow,
         ablations=tuple(beside(own, found, dense, "density") for own in ablations),
         leave_outs=left_out,
-        diagnosis=diagnosed(optimal, extended, narrow, main[0].label_noise),
+        diagnosis=diagnosed(optimal, sparsest, extended, narrow, main[0].label_noise),
         missing=tuple(absent(source, main, found, sparsities, extended, narrow, left_out)),
         notes=tuple(notes),
     )

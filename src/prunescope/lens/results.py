@@ -344,6 +344,8 @@ class Diagnosis:
 
     Attributes
     ----------
+    at_sparsest
+        The effect at the highest sparsity that still beats the dense network, where there is one.
     rests_on
         The figures, a sentence each.
     practice
@@ -351,6 +353,7 @@ class Diagnosis:
     """
 
     effect: Effect
+    at_sparsest: Effect | None
     rests_on: tuple[str, ...]
     practice: tuple[str, ...]
     words: str
