@@ -129,6 +129,18 @@ def test_leave_out_ladders_that_learned_again_from_more_levels_count(tmp_path: P
     assert both.leave_outs == cell.leave_outs
 
 
+def test_leave_out_ladders_that_a_file_does_not_tell_apart_are_left_out_with_a_note(tmp_path: Path) -> None:
+    store = planted(tmp_path / "store", study(*TREATMENTS, el2n=False))
+    store.table().write(tmp_path / "rows.csv")
+    found = look(tmp_path / "rows.csv")
+    assert {each.leave for each in found.cells[0].leave_outs} == {"improved", "misclassified"}
+    assert found.notes.count("2 leave-out ladders that the rows do not tell apart are left out") == 3
+    (improved,) = [each for each in found.cells[0].leave_outs if each.leave == "improved"]
+    assert improved.count is None
+    assert improved.against_random is None
+    assert improved.against_sparse is not None
+
+
 def _joined(path: Path, few: Study, many: Study) -> Store:
     """Return a store of both versions; what learned from fewer levels did worse."""
     store = planted(path, many)

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from prunescope.errors import counted, listed
 from prunescope.lens.cells import Measurements
-from prunescope.lens.door import EL2N, Source
+from prunescope.lens.door import Source
 from prunescope.lens.results import Beside, Curve, LeaveOut, Missing, Sparsity
+from prunescope.lens.told import EL2N
 
 _AGAIN = "then run the study again: finished rungs stay"
 _UNFINISHED = "the study asks for it: let its run finish, or run it again"
@@ -89,7 +90,7 @@ def _scores(source: Source, main: Sequence[Measurements]) -> Iterator[Missing]:
     without = [each.replicate for each in main if not each.scorers]
     if source.store is not None and without:
         why = f"the examples of replicates {listed(without)} are not scored"
-        asked = (main[0].network, main[0].label_noise, EL2N) in source.asked
+        asked = (main[0].network, main[0].label_noise, EL2N) in source.told.asked
         yield Missing("groups by EL2N", why, _UNFINISHED if asked else f"add a section [el2n] to the study, {_AGAIN}")
 
 
@@ -109,11 +110,11 @@ def _treatment(source: Source, main: Sequence[Measurements], kind: str) -> Missi
         names = f"{listed(each.replicate for each in own)}, not {listed(each.replicate for each in main)}"
         why = f"it was measured for replicates {names}: other seeds, other splits and labels, so nothing pairs"
     elif recipes:
-        differing = source.differing(str(first.network.recipe), recipes[0])
+        differing = source.told.differing(str(first.network.recipe), recipes[0])
         why = f"it was measured with another recipe ({differing}), which cannot be compared"
     else:
         why = "it was not measured"
-        if (first.network, first.label_noise, kind) in source.asked:
+        if (first.network, first.label_noise, kind) in source.told.asked:
             return Missing(_NAMES[kind], why, _UNFINISHED)
     return Missing(_NAMES[kind], why, f"{_TREATMENTS[kind]}, {_AGAIN}")
 

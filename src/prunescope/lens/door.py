@@ -7,23 +7,21 @@ the store was begun with. A file has rows alone; what its columns tell is taken,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, counted, listed
+from prunescope.errors import Fault, InputError, counted
 from prunescope.lens.cells import MISSING, Doing, Measurements, Network, Row, Scorer
 from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_scores
-from prunescope.spec import Ladder, Recipe, ensembles
-from prunescope.spec.study import decisive
+from prunescope.lens.told import Told
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.groups import group_codes
 from prunescope.table.schema import BY_NAME, Group
 
-EL2N = "el2n"
 _TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is Group.TREATMENT)
 _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group is Group.CONFIGURATION)
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
@@ -35,11 +33,8 @@ class Source:
 
     Attributes
     ----------
-    recipes
-        Those of the store's studies, by their identity.
-    asked
-        Network, label noise and kind of treatment of all that the studies ask for, finished or not; scores of examples
-        under `EL2N`.
+    told
+        What the store's studies say.
     notes
         What was decided while reading.
     """
@@ -47,8 +42,7 @@ class Source:
     name: str
     ladders: tuple[Measurements, ...]
     store: Store | None
-    recipes: Mapping[str, Recipe]
-    asked: frozenset[tuple[Network, float, str]]
+    told: Told
     notes: tuple[str, ...]
 
     def outcomes(self, ladder: str, rung: int) -> Outcomes | None:
@@ -68,13 +62,6 @@ class Source:
         arrays = self.store.read_arrays("checkpoints", ladder, 0)
         return len(arrays["left_out"]) if "left_out" in arrays else None
 
-    def differing(self, ours: str, theirs: str) -> str:
-        """Say what two recipes differ in, as far as the store's studies tell."""
-        one, other = (decisive(self.recipes[each]) if each in self.recipes else {} for each in (ours, theirs))
-        if not one or not other:
-            return f"recipe {theirs} instead of {ours}"
-        return listed(f"{key} {other.get(key)} instead of {one.get(key)}" for key in one if one[key] != other.get(key))
-
 
 def opened(source: Any) -> Source:
     """Read a store, or whatever else is a table, as measurements."""
@@ -82,83 +69,27 @@ def opened(source: Any) -> Source:
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
     table = read_table(source if store is None else store)
-    told = _Told(store)
+    told = Told(store)
     notes = list(table.notes)
     found = tuple(_measurements(table, told, notes))
-    return Source(table.source, found, store, told.recipes, frozenset(told.asked), tuple(notes))
+    return Source(table.source, found, store, told, tuple(notes))
 
 
-def doing_of(ladder: Ladder) -> Doing:
-    """Return what a study does to a ladder."""
-    own = ladder.treatment
-    return Doing(own.kind, own.rewind, own.score, own.scope, own.leave, own.share)
-
-
-def network_of(ladder: Ladder) -> Network:
-    """Return the network that a study gives a ladder."""
-    cell = ladder.cell
-    return Network(cell.family, cell.dataset, cell.depth, cell.width, cell.examples, ladder.recipe_identity)
-
-
-class _Told:
-    """What the studies of a store say of its ladders."""
-
-    def __init__(self, store: Store | None) -> None:
-        self.ladders: dict[str, Ladder] = {}
-        self.recipes: dict[str, Recipe] = {}
-        self.scorers: dict[tuple[object, ...], tuple[Scorer, ...]] = {}
-        self.asked: set[tuple[Network, float, str]] = set()
-        for study in store.studies() if store else ():
-            for ladder in study.ladders:
-                before = self.ladders.get(ladder.identity)
-                if before is None or before.rungs < ladder.rungs:
-                    self.ladders[ladder.identity] = ladder
-                self.recipes[ladder.recipe_identity] = ladder.recipe
-                self.asked.add((network_of(ladder), ladder.cell.label_noise, ladder.treatment.kind))
-            for each in ensembles(study):
-                self.asked.add((network_of(each.ladder), each.ladder.cell.label_noise, EL2N))
-                key = self._key(each.ladder)
-                scorer = Scorer(each.identity, each.networks, each.epoch)
-                known = self.scorers.get(key, ())
-                if store and scorer not in known and store.has_arrays("examples", each.identity, 0):
-                    self.scorers[key] = (*known, scorer)
-        self.seeds = {ladder.seed for ladder in self.ladders.values()}
-
-    @staticmethod
-    def _key(ladder: Ladder) -> tuple[object, ...]:
-        return ladder.cell, ladder.recipe_identity, ladder.seed, ladder.replicate
-
-    def scorers_of(self, ladder: Ladder | None) -> tuple[Scorer, ...]:
-        return () if ladder is None else self.scorers.get(self._key(ladder), ())
-
-    def lesson(self, ladder: Ladder | None) -> str:
-        """Name the treatment that a leave-out ladder learned from; empty where it learned from none."""
-        teacher = self.ladders.get(ladder.teacher) if ladder and ladder.learns else None
-        return doing_of(teacher).name if teacher else ""
-
-    def replicate(self, number: int, ladder: Ladder | None) -> str:
-        """Name a replicate: its number, and its seed where the studies have several."""
-        if ladder is None:
-            return f"{number} of no study" if self.ladders else str(number)
-        return str(number) if len(self.seeds) == 1 else f"{number} of seed {ladder.seed}"
-
-
-def _measurements(table: Table, told: _Told, notes: list[str]) -> Iterator[Measurements]:
+def _measurements(table: Table, told: Told, notes: list[str]) -> Iterator[Measurements]:
     """Yield the ladders of a table, refusing two that nothing tells apart."""
-    seen: dict[tuple[object, ...], Measurements] = {}
+    found: dict[tuple[object, ...], list[Measurements]] = {}
     for rows in _ladders(table, notes):
-        found = _measured(rows, told)
-        key = (found.network, found.label_noise, found.doing, found.replicate)
-        seen[key] = _latest(table, found, seen[key], told) if key in seen else found
-    yield from seen.values()
-
-
-def _latest(table: Table, ours: Measurements, theirs: Measurements, told: _Told) -> Measurements:
-    """Return which of two ladders counts: a leave-out ladder learns anew when its study is given more levels."""
-    one, other = told.ladders.get(ours.ladder), told.ladders.get(theirs.ladder)
-    if not one or not other or not one.learns or one.recipe.levels == other.recipe.levels:
-        raise _twins(table, ours, theirs)
-    return ours if one.recipe.levels > other.recipe.levels else theirs
+        own = _measured(rows, told)
+        found.setdefault((own.network, own.label_noise, own.doing, own.replicate), []).append(own)
+    for same in found.values():
+        levels = [told.lesson_levels(each.ladder) for each in same]
+        if len(same) == 1 or (None not in levels and len(set(levels)) == len(same)):
+            # A leave-out ladder learns anew when its study is given more levels.
+            yield max(zip(levels, same, strict=True), key=lambda pair: pair[0] or 0)[1]
+        elif same[0].doing.kind == "leave-out":
+            notes.append(f"{counted(len(same), 'leave-out ladder')} that the rows do not tell apart are left out")
+        else:
+            raise _twins(table, *same[:2])
 
 
 def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
@@ -208,7 +139,7 @@ def _unclear(table: Table, rows: Table) -> InputError:
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
 
 
-def _measured(rows: Table, told: _Told) -> Measurements:
+def _measured(rows: Table, told: Told) -> Measurements:
     identity = str(rows["ladder"][0]) if "ladder" in rows else ""
     ladder = told.ladders.get(identity)
     first: dict[str, Any] = {name: rows[name].tolist()[0] for name in (*_CONFIGURATION, *_TREATMENT) if name in rows}
