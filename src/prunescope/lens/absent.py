@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from prunescope.errors import counted, listed
 from prunescope.lens.cells import Measurements
@@ -97,13 +96,7 @@ def _scores(source: Source, main: Sequence[Measurements]) -> Iterator[Missing]:
 def _treatment(source: Source, main: Sequence[Measurements], kind: str) -> Missing:
     """Say that a treatment is missing, or why what there is of it cannot be compared."""
     first = main[0]
-    alike = [
-        each
-        for each in source.ladders
-        if each.doing.kind == kind
-        and each.label_noise == first.label_noise
-        and replace(each.network, recipe=None) == replace(first.network, recipe=None)
-    ]
+    alike = source.alike(kind, first)
     recipes = sorted({str(each.network.recipe) for each in alike} - {str(first.network.recipe)})
     own = [each for each in alike if each.network.recipe == first.network.recipe]
     if own:

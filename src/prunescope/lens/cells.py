@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from prunescope.spec.parts import DEFAULTS, PRUNING
 
@@ -152,17 +153,21 @@ class Measurements:
 
     def at(self, rung: int) -> Row | None:
         """Return the row of a rung, None where it was not measured."""
-        return next((row for row in self.rows if row.rung == rung), None)
+        return self._by_rung.get(rung)
 
     def value(self, name: str, rung: int) -> float:
         """Return one figure of a rung, NaN where it was not measured."""
         row = self.at(rung)
         return MISSING if row is None else float(getattr(row, name))
 
+    @cached_property
+    def _by_rung(self) -> dict[int, Row]:
+        return {row.rung: row for row in self.rows}
+
     @property
     def rungs(self) -> frozenset[int]:
         """The rungs that were measured."""
-        return frozenset(row.rung for row in self.rows)
+        return frozenset(self._by_rung)
 
     @property
     def dense(self) -> Row | None:

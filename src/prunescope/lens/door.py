@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ class Source:
     store: Store | None
     told: Told
     notes: tuple[str, ...]
+
+    @cached_property
+    def _by_kind(self) -> dict[tuple[object, ...], list[Measurements]]:
+        found: dict[tuple[object, ...], list[Measurements]] = {}
+        for each in self.ladders:
+            found.setdefault((each.doing.kind, each.label_noise, replace(each.network, recipe=None)), []).append(each)
+        return found
+
+    def alike(self, kind: str, cell: Measurements) -> list[Measurements]:
+        """Return the ladders under a kind of treatment of a cell, whatever their recipe."""
+        return self._by_kind.get((kind, cell.label_noise, replace(cell.network, recipe=None)), [])
 
     def outcomes(self, ladder: str, rung: int) -> Outcomes | None:
         """Return how a network does on each training example, None where that was not kept."""
