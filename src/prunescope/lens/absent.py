@@ -61,7 +61,9 @@ def absent(
 
 
 def _examples(source: Source, main: Sequence[Measurements], sparsities: Sequence[Sparsity]) -> Iterator[Missing]:
-    """Yield which outcomes of single examples were not kept."""
+    """Yield which outcomes of single examples were not kept, at the sparsities that are looked at."""
+    if not sparsities:
+        return
     rungs = sorted({0, *(each.rung for each in sparsities)})
     what = "groups by EL2N and single examples"
     if source.store is None:
