@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 from tools.browser import HOW, found_browser
 
 from prunescope.report import Report, report
@@ -68,8 +69,7 @@ class Opened:
     def draw_all(self) -> None:
         """Scroll through the page until every figure is drawn."""
         self.tab.evaluate("dispatchEvent(new Event('beforeprint'))")
-        drawn = "document.querySelectorAll('.panel:not([data-drawn])').length === 0"
-        self.tab.wait_for_function(drawn, timeout=120_000)
+        expect(self.tab.locator(".panel:not([data-drawn])")).to_have_count(0, timeout=120_000)
 
 
 Open = Callable[..., Opened]
@@ -78,8 +78,6 @@ Open = Callable[..., Opened]
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Return a browser; where there is none, tests say so: they fail where CI is set and are skipped elsewhere."""
-    from playwright.sync_api import sync_playwright
-
     path = found_browser()
     if path is None:
         if os.environ.get("CI"):

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from prunescope.choose import smallest_network
 from prunescope.choose.results import amount
@@ -102,14 +103,12 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
 def test_the_figure_follows_the_slider(page_file: Path, opened: Open) -> None:
     page = opened(page_file)
     page.draw_all()
-    panel = page.tab.locator("figure").first.locator(".panel").first
-    line = panel.locator("g.mark-rule line").first
-    before = line.evaluate("each => each.getBoundingClientRect().top")
+    line = page.tab.locator("figure").first.locator(".panel").first.locator("g.mark-rule line").first
+    before = str(line.get_attribute("transform"))
     page.tab.locator("input[type=range]").press("ArrowRight")
-    page.tab.wait_for_function(
-        "before => document.querySelector('.panel g.mark-rule line').getBoundingClientRect().top !== before", arg=before
-    )
-    assert line.evaluate("each => each.getBoundingClientRect().top") < before
+    expect(line).not_to_have_attribute("transform", before)
+    heights = [float(each.split(",")[1].rstrip(")")) for each in (before, str(line.get_attribute("transform")))]
+    assert heights[1] < heights[0]
 
 
 def test_a_figure_hands_out_its_numbers(page_file: Path, opened: Open, made: Report) -> None:
@@ -228,10 +227,7 @@ def test_a_toggle_beats_the_systems_theme(page_file: Path, opened: Open) -> None
     before = title.get_attribute("fill")
     page.tab.locator("#theme").click()
     assert page.tab.evaluate(colour) != dark
-    page.tab.wait_for_function(
-        "before => document.querySelector('.panel svg .role-title-text text')?.getAttribute('fill') !== before",
-        arg=before,
-    )
+    expect(title).not_to_have_attribute("fill", before)
     assert page.tab.evaluate(CONTRAST) == []
 
 

@@ -44,6 +44,17 @@ def answers(subject: Subject, answer: Answer | None, why: str, bound: float, sou
         yield Said("next", "What to measure next", _next(answer, bound, source))
 
 
+def in_short(subject: Subject, answer: Answer | None, why: str) -> str:
+    """Say the whole of a family in a sentence or two."""
+    if subject.fit is None:
+        return _sentence(why or subject.why)
+    words = f"The law is off by sigma {percent(subject.fit.std_deviation)}."
+    if answer is None:
+        return f"{words} {_sentence(why.split(': ', 1)[0])}"
+    chosen = _picked(answer, answer.choice)
+    return f"{words} For an error of at most {answer.max_error:g} by its expected error {chosen}."
+
+
 def _sentence(words: str) -> str:
     """Make a sentence of a remark."""
     words = words.strip()
@@ -81,9 +92,11 @@ def _fit(fit: Fit, cells: Measured) -> str:
 def _parameters(fit: Fit, cells: Measured) -> str:
     told = fit.parameters
     gamma = told["gamma"]
-    words = [
-        f"Where the error rises, halving the density multiplies it by {2**gamma:.2g} (gamma {_value(fit, 'gamma')})."
-    ]
+    if fit.intervals.get("gamma") is None and "gamma" not in fit.fixed:
+        words = [f"How fast the error rises is not told by the data (gamma {number(gamma)} is as good as others)."]
+    else:
+        rise = f"halving the density multiplies it by {2**gamma:.2g}"
+        words = [f"Where the error rises, {rise} (gamma {_value(fit, 'gamma')})."]
     for name, column in (("psi", "width"), ("phi", "depth")):
         if told[name] != 0:
             words.append(
@@ -147,6 +160,8 @@ def _gain(cells: Measured) -> str:
     clear = np.log(ratio) < -2 * noise * np.sqrt(1 / cells.repeats + behind)
     helped = np.unique(cells.cell[pruned & clear])
     if not len(helped):
+        if cells.cells == 1:
+            return "At no density does the network err less than unpruned by more than two standard errors."
         return (
             f"In none of {counted(cells.cells, 'cell')} does a pruned network err less than its unpruned one by more "
             "than two standard errors."

@@ -10,7 +10,8 @@ from typing import Any
 from prunescope.choose.results import Answer, amount
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import number, percent
-from prunescope.report.answers import answers
+from prunescope.report.answers import answers, in_short
+from prunescope.report.examine import examined
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
@@ -112,6 +113,9 @@ def report(source: Any, *, where: str = "", told: Told | None = None, **asked: A
         for each in origin.studies
         if each.done < each.rungs
     )
+    making.told("looking at examples")
+    seen = rows if where.strip() else source
+    chapters += examined(seen, making.source, missing)
     title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(making.source).name
     notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
     return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))
@@ -155,7 +159,7 @@ def _chapter(subject: Subject, making: _Making) -> Chapter:
     _tell_missing(subject, missing)
     said = tuple(answers(subject, answer, why, bound, making.source))
     kept = tuple(section for section in sections if section.figures)
-    return Chapter(subject.name, said, chosen, kept, tuple(missing))
+    return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
 
 
 def _present(*figures: Figure | None) -> tuple[Figure, ...]:

@@ -14,11 +14,18 @@ Kind = Literal["answer", "warning", "next"]
 
 @dataclass(frozen=True)
 class Said:
-    """Something a report says: an answer, a warning, or what to do next."""
+    """Something a report says: an answer, a warning, or what to do next.
+
+    Attributes
+    ----------
+    rests_on
+        The figures behind it, a sentence each.
+    """
 
     kind: Kind
     title: str
     words: str
+    rests_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,14 @@ class Chapter:
 
     Attributes
     ----------
+    short
+        The whole in a sentence or two.
     missing
         What could not be shown, and what would mend it.
     """
 
     name: str
+    short: str
     said: tuple[Said, ...]
     slider: Slider | None
     sections: tuple[Section, ...]

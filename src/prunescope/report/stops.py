@@ -11,7 +11,7 @@ from prunescope.report.subjects import Subject
 
 # Bounds that are asked for, besides the one that the report is about.
 HOW_MANY = 24
-# The report is about this many times the lowest unpruned error, unless a bound is named.
+# The report is about this many times the lowest unpruned error, unless a bound is named or errors rise less than that.
 USUAL = 1.25
 # No bound beyond this share of the high plateau: every network keeps it.
 BELOW_PLATEAU = 0.95
@@ -19,7 +19,8 @@ BELOW_PLATEAU = 0.95
 
 def usual_bound(subject: Subject) -> float:
     """Return the bound that a report is about where none is named."""
-    return float(f"{USUAL * float(subject.cells.unpruned.min()):.2g}")
+    low, high = float(subject.cells.unpruned.min()), float(subject.cells.error.max())
+    return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
 
 
 def bounds_for(subject: Subject, bound: float) -> tuple[float, ...]:
@@ -63,7 +64,7 @@ def _name(pick: Pick) -> str:
 
 def _density(pick: Pick) -> str:
     rung = "" if pick.rung is None else f", rung {pick.rung}"
-    return f"{number(pick.density)} ({number(pick.density_low)} to {number(pick.density_high)}{rung})"
+    return f"{number(pick.density)} ({number(pick.density_low)} to {number(pick.density_high)}){rung}"
 
 
 def _parameters(pick: Pick) -> str:

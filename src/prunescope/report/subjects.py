@@ -91,11 +91,13 @@ def subjects(rows: Table) -> Subjects:
             refused = dict.fromkeys((tuple(group.key.items()) for group in found.groups), str(trouble))
     known = tuple(name for name in EXPLAINED if name in usable)
     everybody = []
-    for group in found.groups:
+    pruned = [group for group in found.groups if (group.density < 1).any()]
+    shown = pruned or found.groups
+    for group in shown:
         key = tuple(group.key.items())
         family = made.get(key)
         why = "" if family is not None else refused.get(key, NO_LAW)
-        name = _name(group.key, [each.key for each in found.groups])
+        name = _name(group.key, [each.key for each in shown])
         everybody.append(Subject(name, group.key, group, known, None if family is None else family.fit, family, why))
     everybody.sort(key=lambda each: -len(each.cells))
     return Subjects(tuple(everybody), tuple(notes), tuple(missing))

@@ -73,7 +73,7 @@ def draw_regions(figure: Regions) -> tuple[Panel, ...]:
         note_at(f"eps_up {number(figure.plateau)}", "width", (y, figure.plateau), align="right", dy=-7),
         note_at(f"eps_np {number(figure.unpruned)}", 4, (y, figure.unpruned), dy=-7),
     ]
-    for density, words, height in ((figure.begins, "begins to rise:", 44), (figure.ends, "p", 26)):
+    for density, words, height in ((figure.begins, "begins to rise:", 44), (figure.ends, "p", 62)):
         if ends_x[0] < density < ends_x[1]:
             layers += [line_at(x, density), note_at(f"{words} {number(density)}", (x, density), height, dx=5)]
     middle = (max(figure.begins, ends_x[0]) * max(figure.ends, ends_x[0])) ** 0.5
@@ -82,9 +82,7 @@ def draw_regions(figure: Regions) -> tuple[Panel, ...]:
         layers.append(
             note_at(f"slope -gamma, {number(figure.slope)}", (x, middle), (y, error), align="right", dx=-16, dy=8)
         )
-    chart = layered(
-        *layers, title=figure.member, subtitle="points measured, line the law, dotted where nothing was measured"
-    )
+    chart = layered(*layers, title=figure.member, subtitle="marks measured, line the law, dotted beyond")
     return (Panel(chart, "kinds", 1, len(figure.points), height=340),)
 
 
@@ -165,6 +163,6 @@ def draw_invariant(figure: Invariant) -> tuple[Panel, ...]:
             data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=told),
         ]
         if ends[0][0] < figure.turn < ends[0][1]:
-            layers += [line_at(x, figure.turn), note_at(f"p' {number(figure.turn)}", (x, figure.turn), 24, dx=5)]
+            layers += [line_at(x, figure.turn), note_at(f"p' {number(figure.turn)}", (x, figure.turn), 44, dx=5)]
         panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(own)))
     return tuple(panels)

@@ -65,7 +65,6 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
     """Return round numbers between the ends of a logarithmic axis: as many as are readable, where they can be had."""
     decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
     best: list[float] = []
-    found: list[float] = []
     for digits in DIVISIONS:
         ticks = (float(f"{digit * 10.0**decade:.3g}") for decade in decades for digit in digits)
         found = [tick for tick in ticks if low <= tick <= high]
@@ -74,7 +73,18 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
         best = found
         if len(found) >= MIN_TICKS:
             break
-    return best or found[:: 1 + len(found) // most]
+    return best if len(best) > 2 else _even_ticks(low, high, most)
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers at even distances, for ends that are too near for powers of ten."""
+    for step in (
+        digit * 10.0**power for power in range(int(np.floor(np.log10(high - low))) - 1, 20) for digit in (1, 2, 5)
+    ):
+        count = int(high / step) - int(np.ceil(low / step)) + 1
+        if count <= most:
+            return [float(f"{place * step:.12g}") for place in range(int(np.ceil(low / step)), int(high / step) + 1)]
+    return []
 
 
 def x_log(field: str, title: str, ends: tuple[float, float], values: Sequence[float] | None = None) -> alt.X:
@@ -157,13 +167,17 @@ def note_at(
     return found
 
 
+def _lines(words: str | Sequence[str]) -> str | list[str]:
+    return words if isinstance(words, str) else list(words)
+
+
 def _field(axis: alt.X | alt.Y) -> str:
     """Return the field of an axis."""
     return str(axis.shorthand)
 
 
-def layered(*charts: alt.Chart, title: str, subtitle: str = "") -> alt.LayerChart | alt.FacetChart:
+def layered(*charts: alt.Chart, title: str, subtitle: str | Sequence[str] = "") -> alt.LayerChart | alt.FacetChart:
     """Return drawings above each other under a title."""
-    words: Any = alt.TitleParams(title, subtitle=subtitle) if subtitle else title
+    words: Any = alt.TitleParams(title, subtitle=_lines(subtitle)) if subtitle else title
     found = alt.layer(*charts)
     return found.properties(title=words) if title else found

@@ -40,7 +40,7 @@ def draw_sizes(figure: Sizes) -> tuple[Panel, ...]:
                 x=x, y=y_log("bound", ERROR, ends[1]), tooltip=told
             ),
         ]
-        subtitle = "dotted: the smallest; cross: expected to keep the bound; diamond: surely"
+        subtitle = ("dotted: the smallest at each error", "at the bound: cross expected, diamond sure")
         chart = layered(*layers, title=name, subtitle=subtitle).add_params(signal)
         panels.append(Panel(chart, "ordered", len(members), len(own), height=360))
     return tuple(panels)

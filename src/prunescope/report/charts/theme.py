@@ -93,7 +93,7 @@ class Theme:
 LIGHT = Theme("light", "#1d232b", "#5b6672", "#e6e9ed", "#ffffff", "#0072B2", "#C04A00",
               ("#0072B2", "#D55E00", "#009E73", "#B8568C", "#9C6B00", "#2F86B7"), (0.0, 0.68))  # fmt: skip
 DARK = Theme("dark", "#e8ebef", "#a3adb8", "#2b323b", "#14181d", "#56B4E9", "#FF9A4D",
-             ("#56B4E9", "#E69F00", "#2FC08F", "#E7A1C6", "#F0E442", "#FF8552"), (0.3, 1.0))  # fmt: skip
+             ("#56B4E9", "#E69F00", "#2FC08F", "#E7A1C6", "#F0E442", "#FF8552"), (0.4, 1.0))  # fmt: skip
 THEMES = (LIGHT, DARK)
 
 
