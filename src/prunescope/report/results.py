@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from prunescope.notebook import table_html
 from prunescope.report.figures.figure import Figure
 from prunescope.table import Table
 
@@ -168,3 +169,8 @@ class Report:
     provenance: Provenance
     notes: tuple[str, ...]
     missing: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """Show the report in short in a notebook."""
+        rows = ((chapter.name, chapter.short) for chapter in self.chapters)
+        return table_html(("chapter", "in short"), rows, f"{self.title}: {self.subtitle}", self.missing)
