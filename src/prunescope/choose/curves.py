@@ -103,10 +103,14 @@ class Curves:
 
     def _curve(self, member: int, at: Numbers) -> Numbers:
         """Return the log errors of one member at some densities, departures included."""
+        return self._law(member, at) + self._departing(member, at)
+
+    def _departing(self, member: int, at: Numbers) -> Numbers | float:
+        """Return how far one member departs from the law at some densities, ``[truths, densities]``."""
         departure, residual = self.departures[member], self._residuals[member]
         if departure is None or residual is None:
-            return self._law(member, at)
-        found = self._law(member, at) + residual @ departure.gain(at).T
+            return 0.0
+        found = residual @ departure.gain(at).T
         return found if self.chance is None else found + self.chance[:, [member]] * departure.spread(at)
 
     def log_errors(self, log_density: Numbers) -> Numbers:
@@ -114,7 +118,7 @@ class Curves:
         found = log_errors(self.sizes, self.truths, log_density)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, member] = self._curve(member, log_density[[member]])[:, 0]
+                found[:, [member]] += self._departing(member, log_density[[member]])
         return found
 
     def needed(self, bound: float) -> Numbers:
