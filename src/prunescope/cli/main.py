@@ -15,6 +15,7 @@ import click
 from prunescope.cli.choose import choose
 from prunescope.cli.export import export
 from prunescope.cli.laws import fit, predict
+from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
 from prunescope.cli.run import need_torch, run
@@ -104,6 +105,6 @@ def demo(out: Path) -> None:
 
 
 for command in (
-    plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, export, demo
+    plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, lens, export, demo
 ):  # fmt: skip
     cli.add_command(command)

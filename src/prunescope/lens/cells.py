@@ -1,0 +1,186 @@
+"""What was measured, ladder by ladder, as the lens takes it: plain numbers under their cell and treatment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from prunescope.spec.parts import DEFAULTS, PRUNING
+
+# The main treatment where a cell has several: the second paper prunes iteratively with learning-rate rewinding.
+_KINDS = (None, *PRUNING)
+_REWINDS = ("learning-rate", "weights", "fine-tuning", None, "reinitialise")
+MISSING = float("nan")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A cell, label noise aside; None where the table does not tell."""
+
+    family: str | None
+    dataset: str | None
+    depth: int | None
+    width: float | None
+    examples: int | None
+    recipe: str | None
+
+    @property
+    def name(self) -> str:
+        """The network in words, its recipe aside."""
+        parts = [
+            self.family,
+            None if self.depth is None else f"depth {self.depth}",
+            None if self.width is None else f"width {self.width:g}",
+            None if self.examples is None else f"{self.examples:,} examples",
+        ]
+        words = ", ".join(part for part in parts if part is not None) or "one network"
+        return words if self.dataset is None else f"{words} of {self.dataset}"
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What is done to a cell: a treatment as far as it decides numbers; None where the table does not tell.
+
+    Attributes
+    ----------
+    learns
+        Name of the treatment that a leave-out ladder learned from; empty where it learned from none.
+    """
+
+    kind: str | None = None
+    rewind: str | None = None
+    score: str | None = None
+    scope: str | None = None
+    leave: str | None = None
+    share: float | None = None
+    learns: str = ""
+
+    @property
+    def prunes(self) -> bool:
+        """Whether weights are removed; rows that name no treatment are taken for pruned ones."""
+        return self.kind in _KINDS
+
+    @property
+    def name(self) -> str:
+        """The treatment in words: its kind, how it rewinds or what it leaves out, and what is unusual about it."""
+        if self.kind is None:
+            return "pruning"
+        usual = DEFAULTS.get(self.kind, {})
+        parts = [self.kind, self.rewind, self.leave]
+        parts += [own for own, key in ((self.score, "score"), (self.scope, "scope")) if own != usual.get(key)]
+        if self.share is not None:
+            parts.append(f"{self.share:g}")
+        if self.learns:
+            parts.append(f"by {self.learns}")
+        return " ".join(part for part in parts if part is not None)
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """How far it is from the paper's own pruning; the lowest is the main treatment of a cell."""
+        rewind = _REWINDS.index(self.rewind) if self.rewind in _REWINDS else len(_REWINDS)
+        return (
+            int(self.score not in (None, "magnitude")),
+            _KINDS.index(self.kind) if self.prunes else len(_KINDS),
+            int(self.rewind == "reinitialise"),
+            int(self.scope not in (None, "global")),
+            rewind,
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rung as its row tells it; NaN where it does not.
+
+    Attributes
+    ----------
+    epochs
+        Epochs trained up to and including this rung.
+    """
+
+    rung: int
+    density: float
+    test_error: float
+    parameters: float = MISSING
+    width: float = MISSING
+    epochs: float = MISSING
+    validation_error: float = MISSING
+    train_loss: float = MISSING
+    train_loss_original: float = MISSING
+    train_loss_noisy: float = MISSING
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Networks whose mean EL2N of the examples is in the store."""
+
+    identity: str
+    networks: int
+    epoch: int
+
+    @property
+    def alike(self) -> tuple[int, int]:
+        """What ensembles of several replicates share."""
+        return self.networks, self.epoch
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The finished rungs of one ladder.
+
+    Attributes
+    ----------
+    replicate
+        Its name among the replicates of its source: the number, and the seed where there are several. Ladders of one
+        cell and one replicate share their examples, labels and validation split.
+    ladder
+        Identity in the store; empty where the rows name none.
+    planned
+        How many rungs it is to have; 0 where no study tells.
+    teacher
+        Identity of the ladder that a leave-out ladder learned from; empty where there is none or the rows cannot tell.
+    """
+
+    network: Network
+    label_noise: float
+    doing: Doing
+    replicate: str
+    rows: tuple[Row, ...]
+    ladder: str = ""
+    planned: int = 0
+    teacher: str = ""
+    scorers: tuple[Scorer, ...] = ()
+
+    def at(self, rung: int) -> Row | None:
+        """Return the row of a rung, None where it was not measured."""
+        return self._by_rung.get(rung)
+
+    def value(self, name: str, rung: int) -> float:
+        """Return one figure of a rung, NaN where it was not measured."""
+        row = self.at(rung)
+        return MISSING if row is None else float(getattr(row, name))
+
+    @cached_property
+    def _by_rung(self) -> dict[int, Row]:
+        return {row.rung: row for row in self.rows}
+
+    @property
+    def rungs(self) -> frozenset[int]:
+        """The rungs that were measured."""
+        return frozenset(self._by_rung)
+
+    @property
+    def dense(self) -> Row | None:
+        """Its ordinary dense network: rung 0, nothing removed, nothing left out."""
+        row = self.at(0)
+        return row if row is not None and row.density == 1 and self.doing.kind != "leave-out" else None
+
+
+def whole(value: float) -> int | None:
+    """Return a number that may be missing as a whole one."""
+    return None if math.isnan(value) else round(value)
+
+
+def known(value: float) -> float | None:
+    """Return a number, or None where it is missing."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,133 @@
+"""What pruning to the optimal sparsity does, by the second paper's sections 3 to 5.
+
+Better training (section 3): generalisation improves, and training loss does, on the whole or on the original examples.
+Additional regularisation (section 4): generalisation improves while training loss worsens, on the whole, on the noisy
+examples, or on the top fifth by EL2N. Both may hold at once, of different examples. Which of the two components of
+pruning brings it about is section 5's question: extended training has the first without the second, narrow networks the
+second without the first. What they reach decides what follows in practice, not what the effect is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prunescope.lens.results import Beside, Diagnosis, Effect, Outcome, Sparsity, Verdict
+from prunescope.lens.verdicts import TEST_ERROR, amount
+
+_NAMES = {
+    Effect.TRAINING: "better training",
+    Effect.REGULARISATION: "additional regularisation",
+    Effect.BOTH: "better training and additional regularisation, on different examples",
+    Effect.NEITHER: "neither: training loss changes nowhere enough",
+    Effect.UNTOLD: "no verdict",
+}
+
+
+def diagnosed(
+    optimal: Sparsity | None, sparsest: Sparsity | None, extended: Beside | None, narrow: Beside | None, noise: float
+) -> Diagnosis:
+    """Return the diagnosis of one cell, from its two sparsities of interest and the treatments beside pruning."""
+    beyond = effect_of(sparsest) if sparsest else None
+    further = (
+        [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
+        if sparsest and beyond
+        else []
+    )
+    if optimal is None:
+        words = "no diagnosis: which sparsity is optimal is not known"
+        return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), words)
+    effect = effect_of(optimal)
+    rests_on = (*_figures(optimal, extended, narrow), *further)
+    practice = tuple(_practice(effect, optimal, extended, narrow, noise))
+    return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
+
+
+def effect_of(found: Sparsity) -> Effect:
+    """Apply the rule to the verdicts at one sparsity."""
+    if found.test_error.outcome is Outcome.UNTOLD:
+        return Effect.UNTOLD
+    if found.test_error.outcome is not Outcome.BETTER:
+        return Effect.NEITHER
+    if found.train_loss is None and found.train_loss_original is None and found.groups is None:
+        return Effect.UNTOLD
+    training = _has(Outcome.BETTER, found.train_loss, found.train_loss_original)
+    top = found.groups.top.top if found.groups else None
+    regularisation = _has(Outcome.WORSE, found.train_loss, found.train_loss_noisy, top)
+    if training and regularisation:
+        return Effect.BOTH
+    if training:
+        return Effect.TRAINING
+    return Effect.REGULARISATION if regularisation else Effect.NEITHER
+
+
+def _has(outcome: Outcome, *verdicts: Verdict | None) -> bool:
+    return any(found is not None and found.outcome is outcome for found in verdicts)
+
+
+def _words(effect: Effect, optimal: Sparsity) -> str:
+    error = optimal.test_error
+    if error.outcome is Outcome.UNTOLD:
+        return f"no diagnosis of one replicate: test error {error.words}"
+    change = amount(TEST_ERROR, error.mean, error.deviation)
+    if error.outcome is Outcome.MATCHES:
+        return f"neither: at its optimal density {optimal.density:.3g} pruning neither gains nor loses ({change})"
+    if error.outcome is Outcome.WORSE:
+        return f"neither: even at its optimal density {optimal.density:.3g} pruning costs test error ({change})"
+    if effect is Effect.UNTOLD:
+        return f"no diagnosis: pruning gains test error ({change}), and no training loss tells why"
+    if effect is Effect.NEITHER:
+        return f"neither: pruning gains test error ({change}), and training loss changes nowhere enough to tell why"
+    return f"{_NAMES[effect]}: at density {optimal.density:.3g} pruning gains test error ({change})"
+
+
+def _figures(optimal: Sparsity, extended: Beside | None, narrow: Beside | None) -> Iterator[str]:
+    yield f"test error at the optimal sparsity: {optimal.test_error.words}"
+    if optimal.train_loss:
+        yield f"training loss there: {optimal.train_loss.words}"
+    if optimal.train_loss_original and optimal.train_loss_noisy:
+        yield f"training loss of original examples: {optimal.train_loss_original.words}"
+        yield f"training loss of noisy examples: {optimal.train_loss_noisy.words}"
+    if optimal.gap:
+        yield optimal.gap.words
+    if optimal.groups:
+        top = optimal.groups.top
+        yield f"training loss of the top {top.fraction:.0%} by EL2N: {top.top.words}; of the rest: {top.rest.words}"
+        yield optimal.groups.words
+    for name, other in (("extended training at its", extended), ("narrow networks at their", narrow)):
+        if other and other.best:
+            yield f"{name} best beside pruning at its own: {other.best.words}"
+
+
+def _practice(
+    effect: Effect, optimal: Sparsity, extended: Beside | None, narrow: Beside | None, noise: float
+) -> Iterator[str]:
+    outcome = optimal.test_error.outcome
+    if outcome is Outcome.UNTOLD:
+        yield "train two replicates or more before deciding anything"
+        return
+    if outcome is Outcome.MATCHES:
+        yield f"prune for size: at density {optimal.density:.3g} it costs no test error"
+        return
+    if outcome is Outcome.WORSE:
+        yield "for test error alone keep the dense network; prune only for size"
+        return
+    if effect in (Effect.REGULARISATION, Effect.BOTH):
+        if noise > 0:
+            yield "labels are noisy: prune, so that the wrong ones are not fitted"
+        else:
+            yield "some examples are better not fitted: look at those that pruning worsens most for wrong labels"
+    yield from _instead("training as long without pruning", extended)
+    yield from _instead("a narrower network from the start", narrow)
+
+
+def _instead(what: str, other: Beside | None) -> Iterator[str]:
+    best = other.best if other else None
+    if best is None:
+        return
+    figures = amount(TEST_ERROR, best.mean, best.deviation)
+    if best.outcome is Outcome.WORSE:
+        yield f"{what} falls short of pruning ({figures})"
+    elif best.outcome is Outcome.MATCHES:
+        yield f"{what} gets you the same ({figures})"
+    elif best.outcome is Outcome.BETTER:
+        yield f"{what} does better than pruning ({figures})"

@@ -1,0 +1,213 @@
+"""The door from stores and tables to the lens: the measurements of ladders, outcomes and scores. Behind it no table.
+
+What a study says of a ladder (its seed, its teacher, which networks score its examples) is asked of the studies that
+the store was begun with. A file has rows alone; what its columns tell is taken, and no more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunescope.errors import Fault, InputError, counted
+from prunescope.lens.cells import MISSING, Doing, Measurements, Network, Row, Scorer
+from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_scores
+from prunescope.lens.told import Told
+from prunescope.table import Store, Table, is_store, read_table
+from prunescope.table.groups import group_codes
+from prunescope.table.schema import BY_NAME, Group
+
+_TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is Group.TREATMENT)
+_CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group is Group.CONFIGURATION)
+_FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Measurements of ladders, and where what belongs to single examples can be read.
+
+    Attributes
+    ----------
+    told
+        What the store's studies say.
+    notes
+        What was decided while reading.
+    """
+
+    name: str
+    ladders: tuple[Measurements, ...]
+    store: Store | None
+    told: Told
+    notes: tuple[str, ...]
+
+    @cached_property
+    def _by_kind(self) -> dict[tuple[object, ...], list[Measurements]]:
+        found: dict[tuple[object, ...], list[Measurements]] = {}
+        for each in self.ladders:
+            found.setdefault((each.doing.kind, each.label_noise, replace(each.network, recipe=None)), []).append(each)
+        return found
+
+    def alike(self, kind: str, cell: Measurements) -> list[Measurements]:
+        """Return the ladders under a kind of treatment of a cell, whatever their recipe."""
+        return self._by_kind.get((kind, cell.label_noise, replace(cell.network, recipe=None)), [])
+
+    def outcomes(self, ladder: str, rung: int) -> Outcomes | None:
+        """Return how a network does on each training example, None where that was not kept."""
+        return read_outcomes(self.store, ladder, rung) if self.store and ladder else None
+
+    def scores(self, scorer: Scorer) -> Scored:
+        """Return the scores of an ensemble that a ladder names."""
+        if self.store is None:
+            raise InputError(self.name, [Fault("scores of examples", "must be read from a store", "a table")])
+        return read_scores(self.store, scorer.identity)
+
+    def left_out(self, ladder: str) -> int | None:
+        """Return how many examples a leave-out ladder did without, None where that was not kept."""
+        if self.store is None or not ladder or not self.store.has_arrays("checkpoints", ladder, 0):
+            return None
+        arrays = self.store.read_arrays("checkpoints", ladder, 0)
+        return len(arrays["left_out"]) if "left_out" in arrays else None
+
+
+def opened(source: Any) -> Source:
+    """Read a store, or whatever else is a table, as measurements."""
+    store = source if isinstance(source, Store) else None
+    if isinstance(source, str | os.PathLike) and is_store(Path(source)):
+        store = Store(source)
+    table = read_table(source if store is None else store)
+    told = Told(store)
+    notes = list(table.notes)
+    found = tuple(_measurements(table, told, notes))
+    return Source(table.source, found, store, told, tuple(notes))
+
+
+def _measurements(table: Table, told: Told, notes: list[str]) -> Iterator[Measurements]:
+    """Yield the ladders of a table, refusing two that nothing tells apart."""
+    found: dict[tuple[object, ...], list[Measurements]] = {}
+    for rows in _ladders(table, notes):
+        own = _measured(rows, told)
+        found.setdefault((own.network, own.label_noise, own.doing, own.replicate), []).append(own)
+    for same in found.values():
+        levels = [told.lesson_levels(each.ladder) for each in same]
+        if len(same) == 1 or (None not in levels and len(set(levels)) == len(same)):
+            # A leave-out ladder learns anew when its study is given more levels.
+            yield max(zip(levels, same, strict=True), key=lambda pair: pair[0] or 0)[1]
+        elif same[0].doing.kind == "leave-out":
+            notes.append(f"{counted(len(same), 'leave-out ladder')} that the rows do not tell apart are left out")
+        else:
+            raise _twins(table, *same[:2])
+
+
+def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
+    names = " and ".join(each.ladder or "rows without a ladder" for each in (theirs, ours))
+    place = f"{ours.doing.name} of {ours.network.name}, label noise {ours.label_noise:g}, replicate {ours.replicate}"
+    hint = (
+        "Give each a `replicate` of its own, or look at some of the rows: prunescope table ... --where ... --out FILE"
+    )
+    return InputError(table.source, [Fault(place, "must be one ladder", names, hint)])
+
+
+def _ladders(table: Table, notes: list[str]) -> Iterator[Table]:
+    """Yield the rows of each ladder, its rungs in order."""
+    columns = dict(table.columns)
+    names = ["ladder"] if "ladder" in columns else [*_CONFIGURATION, *_TREATMENT, "replicate"]
+    if "ladder" not in columns and "width" in columns and "treatment" in columns:
+        # The rungs of a narrow ladder differ in width, and no other column says that they belong together.
+        columns["width"] = np.where(columns["treatment"] == "narrow", 0.0, columns["width"])
+    codes = group_codes(columns, [name for name in names if name in columns])
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])
+    for places in np.split(order, starts[1:]):
+        rows = table.take(places)
+        kind = rows["treatment"][0] if "treatment" in rows else None
+        if "rung" in rows:
+            rows = rows.take(np.argsort(rows["rung"], kind="stable"))
+            if len(set(rows["rung"].tolist())) < len(rows):
+                raise _unclear(table, rows)
+        elif kind in ("extended", "narrow"):
+            words = f"{kind} rows need a column `rung` to be told apart; {counted(len(rows), 'row')} left out"
+            notes.append(words)
+            continue
+        else:
+            rows = rows.take(np.argsort(-rows["density"], kind="stable"))
+            if len(set(rows["density"].tolist())) < len(rows):
+                raise _unclear(table, rows)
+        if kind == "narrow" and "rung" in rows and rows["rung"][0] != 0 and "ladder" not in rows:
+            notes.append("narrow rows without a rung 0 belong to no cell; they are left out")
+            continue
+        yield rows
+
+
+def _unclear(table: Table, rows: Table) -> InputError:
+    told = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
+    place = ", ".join(f"{name} {value}" for name, value in told.items() if value is not None) or "the rows"
+    hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
+    return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
+
+
+def _measured(rows: Table, told: Told) -> Measurements:
+    identity = str(rows["ladder"][0]) if "ladder" in rows else ""
+    ladder = told.ladders.get(identity)
+    first: dict[str, Any] = {name: rows[name].tolist()[0] for name in (*_CONFIGURATION, *_TREATMENT) if name in rows}
+    width = ladder.cell.width if ladder else first.get("width")
+    network = Network(
+        first.get("family"),
+        first.get("dataset"),
+        first.get("depth"),
+        None if width is None or width != width else width,
+        first.get("examples"),
+        first.get("recipe"),
+    )
+    noise = first.get("label_noise", 0.0)
+    kind = first.get("treatment")
+    doing = Doing(
+        kind,
+        first.get("rewind"),
+        first.get("score"),
+        first.get("scope"),
+        first.get("leave"),
+        ladder.treatment.share if ladder else None,
+        told.lesson(ladder),
+    )
+    return Measurements(
+        network,
+        0.0 if noise != noise else noise,
+        doing,
+        told.replicate(int(rows["replicate"][0]), ladder),
+        tuple(_rows(rows, kind)),
+        identity,
+        ladder.rungs if ladder else 0,
+        ladder.teacher if ladder else "",
+        told.scorers_of(ladder),
+    )
+
+
+def _rows(rows: Table, kind: str | None) -> Iterator[Row]:
+    count = len(rows)
+    figures = {name: rows[name].astype(float).tolist() if name in rows else [MISSING] * count for name in _FIGURES}
+    density, error = rows["density"].tolist(), rows["test_error"].tolist()
+    # Without a column `rung` the densest row is rung 0 only if nothing was removed from it.
+    rungs = rows["rung"].tolist() if "rung" in rows else [place + (density[0] != 1) for place in range(count)]
+    epochs = rows["epochs"].astype(float).tolist() if "epochs" in rows else [MISSING] * count
+    spent = _spent(kind, rungs, epochs)
+    for place in range(count):
+        own = {name: values[place] for name, values in figures.items()}
+        yield Row(rungs[place], density[place], error[place], epochs=spent[place], **own)
+
+
+def _spent(kind: str | None, rungs: Sequence[int], epochs: Sequence[float]) -> list[float]:
+    """Return the epochs trained up to each rung: narrow networks start anew, one-shot ones from rung 0."""
+    if kind == "narrow":
+        return list(epochs)
+    if kind == "one-shot":
+        start = epochs[0] if rungs[0] == 0 else MISSING
+        return [own + start if rung else own for rung, own in zip(rungs, epochs, strict=True)]
+    sums = np.cumsum(epochs).tolist()
+    # Only where every rung below is there, too.
+    return [each if rung == place else MISSING for place, (rung, each) in enumerate(zip(rungs, sums, strict=True))]

@@ -1,0 +1,126 @@
+"""The whole of a look: from a store or a table to what each cell tells, and what it does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prunescope.errors import Fault, InputError, counted, listed
+from prunescope.lens.absent import absent, remarks
+from prunescope.lens.beside import beside
+from prunescope.lens.cells import Measurements
+from prunescope.lens.curves import curve, dense_figure, nearest_rung, sparsest_better
+from prunescope.lens.diagnose import diagnosed
+from prunescope.lens.door import Source, opened
+from prunescope.lens.leftout import leave_outs
+from prunescope.lens.results import Beside, CellLook, Curve, Look
+from prunescope.lens.select import KEYS, Question, sorted_cells
+from prunescope.lens.sparsity import Subject
+
+
+def look(
+    source: Any,
+    *,
+    noise: Sequence[float] = (),
+    cell: Mapping[str, Any] | None = None,
+    treatment: str | None = None,
+    groups: int = 20,
+    rung: int | None = None,
+    density: float | None = None,
+    examples: int = 10,
+) -> Look:
+    """Say what pruning did to every cell of a store or table, and why, without training anything.
+
+    Parameters
+    ----------
+    source
+        A store, or whatever `read_table` takes; groups and single examples need a store.
+    noise
+        Levels of label noise to look at; all where none is named.
+    cell
+        Which cells: values of family, dataset, depth, width, examples, recipe.
+    treatment
+        Name of the main treatment; without it the one nearest to the paper's: imp, learning-rate rewinding, magnitude.
+    groups
+        How many groups of EL2N percentiles.
+    rung, density
+        A sparsity to look at beside the two of interest; of a density the rung nearest to it.
+    examples
+        How many of the examples that change most to name, at either end.
+
+    Raises
+    ------
+    InputError
+        Where there is nothing to look at, where a setting names what is not there, and where outcomes that would be
+        set side by side are not of the same examples and labels.
+    """
+    question = Question(noise, cell or {}, treatment, groups, rung, density, examples)
+    found = opened(source)
+    every = sorted_cells(found.ladders)
+    pruned = [own for own in every if any(each.doing.prunes for each in own)]
+    if not pruned:
+        hint = "Rows of treatment imp or one-shot are such, and rows that name no treatment."
+        raise InputError(found.name, [Fault("the table", "must hold pruned networks", "none", hint)])
+    chosen = question.chosen(found.name, pruned)
+    names = Counter(network.name for network in {own[0].network for own in chosen})
+    others = len(every) - len(pruned)
+    notes = [f"{counted(others, 'cell')} without pruned networks left out"] if others else []
+    looks = tuple(_look(found, own, question, names[own[0].network.name] > 1) for own in chosen)
+    return Look(found.name, looks, (*found.notes, *notes))
+
+
+def _look(source: Source, cell: Sequence[Measurements], question: Question, ambiguous: bool) -> CellLook:
+    """Look at one cell; where its network's name alone is ambiguous, the recipe is named too."""
+    name = question.main(cell)
+    main = [each for each in cell if each.doing.name == name]
+    others = sorted((each for each in cell if each.doing.name != name), key=lambda each: each.doing.kind != "dense")
+    ordered = [*main, *others]
+    dense = dense_figure(ordered, "test_error")
+    found = curve(main, dense)
+    subject = Subject(source, main, ordered, found, question.groups, question.examples)
+    optimal = subject.sparsity("optimal", found.optimal)
+    sparsest = subject.sparsity("sparsest", sparsest_better(found))
+    asked = subject.sparsity("asked", _asked(source, found, question))
+
+    def treated(kind: str, by: str) -> Beside | None:
+        ladders = [each for each in others if each.doing.kind == kind]
+        return beside(ladders, found, dense, by) if ladders else None
+
+    extended, narrow = treated("extended", "rung"), treated("narrow", "parameters")
+    pruning = dict.fromkeys(each.doing.name for each in others if each.doing.prunes)
+    ablations = [[each for each in others if each.doing.name == other] for other in pruning]
+    left_out = leave_outs(source, ordered, main, dense)
+    network = main[0].network
+    sparsities = [each for each in (optimal, sparsest, asked) if each is not None]
+    notes = list(remarks(main, found, sparsest))
+    if question.treatment not in (None, name):
+        notes.append(f"this cell has no {question.treatment}; {name} is looked at instead")
+    return CellLook(
+        **{key: getattr(network, key) for key in KEYS},
+        label_noise=main[0].label_noise,
+        name=f"{network.name}, recipe {network.recipe}" if ambiguous else network.name,
+        replicates=found.replicates,
+        pruning=found,
+        optimal=optimal,
+        sparsest=sparsest,
+        asked=asked,
+        extended=extended,
+        narrow=narrow,
+        ablations=tuple(beside(own, found, dense, "density") for own in ablations),
+        leave_outs=left_out,
+        diagnosis=diagnosed(optimal, sparsest, extended, narrow, main[0].label_noise),
+        missing=tuple(absent(source, main, found, sparsities, extended, narrow, left_out)),
+        notes=tuple(notes),
+    )
+
+
+def _asked(source: Source, found: Curve, question: Question) -> int | None:
+    """Return the rung asked for."""
+    sparse = [point.rung for point in found.points if point.rung > 0]
+    if question.rung is not None and question.rung not in sparse:
+        must = f"must be a sparse one that was measured: {listed(sparse, 40) or 'there is none yet'}"
+        raise InputError(source.name, [Fault("rung", must, str(question.rung))])
+    if question.density is not None and sparse:
+        return nearest_rung(found, question.density)
+    return question.rung

@@ -1,0 +1,86 @@
+"""The paper's rule on two results: they differ if and only if the mean of the paired differences is far from zero.
+
+Far is one standard deviation of these differences, at least: the sample deviation (n - 1). Pairs are of one replicate.
+A single pair has no deviation and gives no verdict. Lower is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from prunescope.lens.results import Outcome, Spread, Verdict
+
+TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
+# Differences of decimal fractions are off by rounding; on the very edge of the rule they count as far.
+_ROUNDING = 1e-9
+
+
+def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
+    """Return a quantity over replicates from their names and values, missing values (NaN) left out; None of nothing."""
+    found = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
+    return over([name for name, _ in found], [value for _, value in found]) if found else None
+
+
+def over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
+    """Return a quantity of which every replicate has a value."""
+    return Spread(tuple(replicates), tuple(values), mean_of(values), _deviation(values))
+
+
+def compared(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
+    """Compare two results replicate by replicate, ours minus theirs; None where no replicate has both."""
+    if ours is None or theirs is None:
+        return None
+    known = dict(zip(theirs.replicates, theirs.values, strict=True))
+    own = zip(ours.replicates, ours.values, strict=True)
+    pairs = [(name, value - known[name]) for name, value in own if name in known]
+    return verdict(measure, [name for name, _ in pairs], [value for _, value in pairs]) if pairs else None
+
+
+def minus(ours: Spread | None, theirs: Spread | None) -> Spread | None:
+    """Return the difference of two results, replicate by replicate."""
+    found = compared("difference", ours, theirs)
+    return None if found is None else over(found.replicates, found.differences)
+
+
+def verdict(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
+    """Judge paired differences by the paper's rule."""
+    mean, deviation = mean_of(differences), _deviation(differences)
+    outcome = outcome_of(mean, deviation)
+    words = verdict_words(measure, outcome, mean, deviation, len(differences))
+    return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words)
+
+
+def outcome_of(mean: float, deviation: float | None) -> Outcome:
+    """Apply the rule to a mean difference and its deviation."""
+    if deviation is None:
+        return Outcome.UNTOLD
+    if mean == 0 or abs(mean) < deviation * (1 - _ROUNDING):
+        return Outcome.MATCHES
+    return Outcome.BETTER if mean < 0 else Outcome.WORSE
+
+
+def verdict_words(measure: str, outcome: Outcome, mean: float, deviation: float | None, count: int) -> str:
+    """Write a verdict with its figures: ``better, -2.1 ± 0.3 points (n = 3)``."""
+    if deviation is None:
+        return f"{amount(measure, mean)}, no verdict (n = 1)"
+    return f"{outcome}, {amount(measure, mean, deviation)} (n = {count})"
+
+
+def amount(measure: str, mean: float, deviation: float | None = None) -> str:
+    """Write a difference with its unit; of errors in percentage points."""
+    times, unit = (100, "points") if measure.endswith("error") else (1, "nats")
+    spelled = f"{times * mean:+.3g}" if mean else "0"
+    return f"{spelled}{'' if deviation is None else f' ± {times * deviation:.2g}'} {unit}"
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean; of equal values exactly that value, so that their deviation is zero."""
+    return values[0] + math.fsum(value - values[0] for value in values) / len(values)
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    mean = mean_of(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

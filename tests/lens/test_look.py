@@ -1,0 +1,227 @@
+"""A planted store gives the groups, gaps, verdicts and diagnoses that a pencil gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.lens import Effect, Outcome, look
+from prunescope.lens.results import CellLook
+from prunescope.spec import Ladder
+from prunescope.table import Store
+from tests.lens.planted import PLAIN, Figures, Plant, el2n, index, noisy, plain_figures, study
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return PLAIN.into(tmp_path_factory.mktemp("plain") / "store", study())
+
+
+@pytest.fixture(scope="module")
+def cell(store: Store) -> CellLook:
+    (found,) = look(store).cells
+    return found
+
+
+def test_a_cell_says_what_it_is_and_which_replicates_it_rests_on(cell: CellLook) -> None:
+    assert cell.name == "lenet, depth 3, width 0.1, 40 examples of digits"
+    assert (cell.label_noise, cell.replicates, cell.pruning.treatment) == (0.0, ("0", "1", "2"), "imp learning-rate")
+
+
+def test_generalisation_is_told_by_density_with_its_spread(cell: CellLook) -> None:
+    assert [point.density for point in cell.pruning.points] == [1.0, 0.8, 0.64, 0.512]
+    assert [point.epochs for point in cell.pruning.points] == [4, 8, 12, 16]
+    first = cell.pruning.at(1).test_error
+    assert first.values == (0.15, 0.17, 0.13)
+    assert first.mean == pytest.approx(0.15)
+    assert first.deviation == pytest.approx(0.02)
+    verdicts = [point.against_dense.outcome for point in cell.pruning.points if point.against_dense]
+    assert verdicts == [Outcome.BETTER, Outcome.BETTER, Outcome.WORSE]
+
+
+def test_the_optimal_sparsity_is_by_validation_and_the_sparsest_still_beats_the_dense_network(cell: CellLook) -> None:
+    assert cell.optimal is not None
+    assert cell.sparsest is not None
+    assert (cell.optimal.rung, cell.optimal.density) == (1, 0.8)
+    assert (cell.sparsest.rung, cell.sparsest.density) == (2, 0.64)
+    assert cell.optimal.test_error.differences == pytest.approx((-0.05, -0.04, -0.06))
+    assert cell.optimal.train_loss is not None
+    assert cell.optimal.train_loss.mean == pytest.approx(-0.1)
+    assert cell.optimal.gap is None
+    assert cell.pruning.own_optimal == (1, 1, 1)
+
+
+def test_groups_hold_the_mean_loss_differences_of_each_replicate(cell: CellLook) -> None:
+    assert cell.sparsest is not None
+    groups = cell.sparsest.groups
+    assert groups is not None
+    assert (groups.networks, groups.epoch, groups.replicates) == (2, 1, ("0", "1", "2"))
+    assert [group.size for group in groups.groups] == [2] * 20
+    for group in groups.groups:
+        step = 0.4 if group.number >= 16 else 0.1
+        assert group.difference.differences == pytest.approx(
+            tuple(-2 * step * (1 + 0.1 * r) for r in range(3)), abs=1e-6
+        )
+        assert group.dense_loss.values == pytest.approx((2, 2, 2))
+        assert group.el2n.values == pytest.approx(
+            tuple(el2n(replicate)[2 * group.number :][:2].mean() for replicate in range(3)), rel=1e-6
+        )
+        assert group.difference.outcome is Outcome.BETTER
+        assert (group.low, group.high) == (5 * group.number, 5 * group.number + 5)
+    assert groups.words == "of 20 groups by EL2N, training loss is better in 20"
+
+
+def test_the_top_fifth_is_weighed_against_the_rest(cell: CellLook) -> None:
+    assert cell.optimal is not None
+    assert cell.optimal.groups is not None
+    top = cell.optimal.groups.top
+    assert top.times is not None
+    assert top.share is not None
+    assert top.times.values == pytest.approx((4, 4, 4), rel=1e-5)
+    assert top.share.mean == pytest.approx(8 * 0.4 / (8 * 0.4 + 32 * 0.1), rel=1e-5)
+    assert top.top.mean == pytest.approx(-0.44, rel=1e-5)
+    assert top.rest.mean == pytest.approx(-0.11, rel=1e-5)
+
+
+def test_as_many_groups_as_asked_and_at_the_rung_asked(store: Store) -> None:
+    (cell,) = look(store, groups=3, rung=3).cells
+    assert cell.asked is not None
+    assert cell.asked.groups is not None
+    assert [group.size for group in cell.asked.groups.groups] == [14, 13, 13]
+    assert cell.asked.rung == 3
+    (nearest,) = look(store, density=0.6).cells
+    assert nearest.asked is not None
+    assert nearest.asked.rung == 2
+
+
+def test_single_examples_are_named_by_their_place_with_ties_in_order(store: Store) -> None:
+    (cell,) = look(store, examples=3).cells
+    assert cell.optimal is not None
+    for number, each in enumerate(cell.optimal.extremes):
+        assert each.replicate == str(number)
+        assert each.worsened == ()
+        tops = np.sort(index(number)[-8:])[:3]
+        assert [example.index for example in each.improved] == tops.tolist()
+        first = each.improved[0]
+        assert (first.dense_loss, first.noisy) == (2.0, False)
+        assert first.difference == pytest.approx(-0.4 * (1 + 0.1 * number), rel=1e-5)
+        place = index(number).tolist().index(first.index)
+        assert first.label == place % 10
+        assert first.el2n == pytest.approx(el2n(number)[place], rel=1e-6)
+
+
+def test_lower_training_loss_that_comes_with_lower_error_is_better_training(cell: CellLook) -> None:
+    assert cell.diagnosis.effect is Effect.TRAINING
+    assert cell.diagnosis.words == ("better training: at density 0.8 pruning gains test error (-5 ± 1 points)")
+    assert "training loss there: better, -0.1 ± 0 nats (n = 3)" in cell.diagnosis.rests_on
+
+
+def with_noise(original: float, noise: float, error: float = -0.05, top: float = 0.0) -> Plant:
+    """Plant losses at rung 1 that differ from dense ones by so much on original and noisy examples."""
+
+    def figures(ladder: Ladder, number: int) -> Figures:
+        wrong, changed = noisy(ladder), bool(number)
+        base = 0.3 + 0.01 * ladder.replicate
+        split = {
+            "train_loss_original": 0.4 + changed * original,
+            "train_loss_noisy": 1.0 + changed * noise if wrong.any() else None,
+        }
+        share = wrong.mean()
+        whole = (1 - share) * (0.4 + changed * original) + share * (1.0 + changed * noise)
+        test = base + changed * error * (1 + 0.1 * ladder.replicate)
+        return {"test_error": test, "validation_error": test, "train_loss": whole, **split}
+
+    def losses(ladder: Ladder, number: int) -> np.ndarray:
+        own: np.ndarray = np.where(noisy(ladder), 1.0 + number * noise, 0.4 + number * original)
+        own[32:] += number * top
+        return own
+
+    return Plant(figures, losses)
+
+
+@pytest.mark.parametrize(
+    ("original", "noise", "error", "effect"),
+    [
+        (-0.2, -0.1, -0.05, Effect.TRAINING),
+        (0.0, 0.3, -0.05, Effect.REGULARISATION),
+        (0.1, 0.3, -0.05, Effect.REGULARISATION),
+        (-0.1, 0.3, -0.05, Effect.BOTH),
+        (0.0, 0.0, -0.05, Effect.NEITHER),
+        (-0.2, -0.1, 0.05, Effect.NEITHER),
+        (-0.2, 0.3, 0.0, Effect.NEITHER),
+    ],
+)
+def test_noisy_labels_tell_training_from_regularisation(
+    tmp_path: Path, original: float, noise: float, error: float, effect: Effect
+) -> None:
+    plant = with_noise(original, noise, error)
+    (cell,) = look(plant.into(tmp_path / "store", study(noise=(0.25,), levels=1))).cells
+    assert cell.diagnosis.effect is effect
+    told = "better training and additional" if effect is Effect.BOTH else str(effect)
+    assert cell.diagnosis.words.startswith(told)
+    assert cell.optimal is not None
+    assert cell.optimal.train_loss_noisy is not None
+    assert cell.optimal.train_loss_noisy.mean == pytest.approx(noise)
+    gap = cell.optimal.gap
+    assert gap is not None
+    assert gap.dense.mean == pytest.approx(0.6)
+    assert gap.sparse.mean == pytest.approx(0.6 + noise - original)
+    wanted = "widens" if noise > original else "stays" if noise == original else "narrows"
+    assert f"training loss {wanted} from 0.6 to" in gap.words
+    advice = any("labels are noisy: prune" in words for words in cell.diagnosis.practice)
+    assert advice == (effect in (Effect.REGULARISATION, Effect.BOTH))
+
+
+def test_without_noise_influential_examples_that_are_fitted_less_are_regularisation(tmp_path: Path) -> None:
+    plant = with_noise(-0.1, 0.0, top=0.5)
+    (cell,) = look(plant.into(tmp_path / "store", study(levels=1))).cells
+    assert cell.diagnosis.effect is Effect.BOTH
+    assert any("look at those that pruning worsens most" in words for words in cell.diagnosis.practice)
+    assert cell.optimal is not None
+    assert cell.optimal.extremes[0].worsened[0].index == index(0)[-8:].min()
+
+
+def test_further_pruning_may_regularise_where_the_optimum_trains_better(tmp_path: Path) -> None:
+    def figures(ladder: Ladder, number: int) -> Figures:
+        loss = (0.5, 0.4, 0.6, 0.9)[number]
+        return {**plain_figures(ladder, number), "train_loss": loss, "train_loss_original": loss}
+
+    (cell,) = look(Plant(figures).into(tmp_path / "store", study(el2n=False))).cells
+    assert (cell.diagnosis.effect, cell.diagnosis.at_sparsest) == (Effect.TRAINING, Effect.REGULARISATION)
+    told = "at density 0.64, the lowest that beats the dense network: additional regularisation"
+    assert cell.diagnosis.rests_on[-1] == told
+
+
+def test_examples_that_do_not_change_are_at_neither_extreme(tmp_path: Path) -> None:
+    plant = with_noise(0.0, 0.0, top=0.5)
+    (cell,) = look(plant.into(tmp_path / "store", study(levels=1))).cells
+    assert cell.optimal is not None
+    first = cell.optimal.extremes[0]
+    assert (len(first.worsened), first.improved) == (8, ())
+
+
+def test_cells_come_by_network_and_noise_and_can_be_chosen(tmp_path: Path) -> None:
+    plant = with_noise(-0.1, 0.1)
+    store = plant.into(tmp_path / "store", study(noise=(0.25, 0.0), widths=(0.2, 0.1), levels=1))
+    assert [(each.width, each.label_noise) for each in look(store).cells] == [
+        (0.1, 0.0),
+        (0.1, 0.25),
+        (0.2, 0.0),
+        (0.2, 0.25),
+    ]
+    (only,) = look(store, noise=[0.25], cell={"width": "0.20"}).cells
+    assert (only.width, only.label_noise) == (0.2, 0.25)
+
+
+def test_json_is_plain_whole_and_the_same_each_time(store: Store) -> None:
+    one, other = (json.dumps(look(store).to_dict(), allow_nan=False) for _ in range(2))
+    assert one == other
+    content = json.loads(one)
+    (cell,) = content["cells"]
+    assert cell["diagnosis"]["effect"] == "better training"
+    assert cell["optimal"]["test_error"]["outcome"] == "better"
+    assert len(cell["optimal"]["groups"]["groups"]) == 20
+    assert set(cell) == set(vars(look(store).cells[0]))

@@ -1,0 +1,177 @@
+"""What is not there is said to be missing, with the key that would have it told; the rest is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.errors import InputError
+from prunescope.lens import Effect, Outcome, look
+from prunescope.lens.results import CellLook
+from prunescope.spec import Ladder, Treatment
+from prunescope.table import Store, read_table
+from tests.lens.planted import IMP, PLAIN, Figures, Plant, plain_figures, plain_losses, study
+
+
+def missing(cell: CellLook) -> dict[str, str]:
+    return {each.what: each.words for each in cell.missing}
+
+
+def only(store: Store) -> CellLook:
+    (cell,) = look(store).cells
+    return cell
+
+
+def test_without_validation_there_is_no_optimum_but_a_sparsest(tmp_path: Path) -> None:
+    def figures(ladder: Ladder, number: int) -> Figures:
+        return {**plain_figures(ladder, number), "validation_error": None}
+
+    cell = only(Plant(figures, plain_losses).into(tmp_path / "store", study(validation=0.0)))
+    assert cell.optimal is None
+    assert cell.sparsest is not None
+    assert (cell.sparsest.rung, cell.sparsest.groups is not None) == (2, True)
+    assert cell.diagnosis.effect is Effect.UNTOLD
+    assert "set validation = 0.1 in the recipe" in missing(cell)["the optimal sparsity"]
+
+
+def test_one_replicate_gives_figures_and_no_verdict(tmp_path: Path) -> None:
+    cell = only(PLAIN.into(tmp_path / "store", study(replicates=1)))
+    assert cell.optimal is not None
+    assert cell.optimal.test_error.outcome is Outcome.UNTOLD
+    assert cell.optimal.test_error.words == "-5 points, no verdict (n = 1)"
+    assert cell.diagnosis.effect is Effect.UNTOLD
+    assert cell.diagnosis.words == "no diagnosis of one replicate: test error -5 points, no verdict (n = 1)"
+    assert cell.sparsest is not None
+    assert cell.sparsest.rung == 2
+    assert "set replicates = 3" in missing(cell)["verdicts"]
+
+
+def test_without_scores_single_examples_are_still_named(tmp_path: Path) -> None:
+    cell = only(PLAIN.into(tmp_path / "store", study(el2n=False)))
+    assert cell.optimal is not None
+    assert cell.optimal.groups is None
+    assert len(cell.optimal.extremes) == 3
+    assert cell.optimal.extremes[0].improved[0].el2n is None
+    assert "add a section [el2n] to the study" in missing(cell)["groups by EL2N"]
+    waiting = only(replace(PLAIN, scored=lambda ladder: False).into(tmp_path / "waiting", study()))
+    assert "the study asks for it: let its run finish" in missing(waiting)["groups by EL2N"]
+
+
+def test_outcomes_that_were_not_kept_are_named_with_their_rungs_and_replicates(tmp_path: Path) -> None:
+    def losses(ladder: Ladder, number: int) -> np.ndarray | None:
+        return None if ladder.replicate == 2 or number == 2 else plain_losses(ladder, number)
+
+    cell = only(Plant(plain_figures, losses).into(tmp_path / "store", study()))
+    assert cell.optimal is not None
+    assert cell.sparsest is not None
+    assert cell.optimal.groups is not None
+    assert cell.optimal.groups.replicates == ("0", "1")
+    assert cell.sparsest.groups is None
+    told = [each.words for each in cell.missing if each.what == "groups by EL2N and single examples"]
+    assert len(told) == 2
+    assert "rungs 0, 1 of replicates 2 were not kept" in told[0]
+    assert "rung 2 of replicates 0, 1, 2 were not kept" in told[1]
+    assert all(
+        'set keep_examples = "all" in the study, or the rungs [0, 1, 2], or run it with' in each for each in told
+    )
+
+
+def test_ladders_half_finished_count_where_they_have_been(tmp_path: Path) -> None:
+    def figures(ladder: Ladder, number: int) -> Figures | None:
+        return plain_figures(ladder, number) if number < 2 or ladder.replicate < 2 else None
+
+    cell = only(replace(PLAIN, figures=figures).into(tmp_path / "store", study()))
+    assert cell.pruning.complete == ("0", "1")
+    assert cell.pruning.at(1).test_error.replicates == ("0", "1", "2")
+    assert cell.pruning.at(2).test_error.replicates == ("0", "1")
+    assert "imp learning-rate is at 2 of 4 rungs so far in 1 replicate (2)" in cell.notes
+    assert any("the optimal sparsity is by replicates 0, 1, which have all 4 rungs" in each for each in cell.notes)
+
+
+def test_a_study_that_has_only_just_begun_is_looked_at(tmp_path: Path) -> None:
+    def figures(ladder: Ladder, number: int) -> Figures | None:
+        return None if number else plain_figures(ladder, number)
+
+    cell = only(replace(PLAIN, figures=figures).into(tmp_path / "store", study()))
+    assert (cell.pruning.optimal, cell.optimal, cell.sparsest) == (None, None, None)
+    assert "its dense networks alone so far; the study asks for it" in missing(cell)["sparse networks"]
+    with pytest.raises(InputError, match="rung: must be a sparse one that was measured"):
+        look(tmp_path / "store", rung=1)
+    assert look(tmp_path / "store", density=0.5).cells[0].asked is None
+
+
+def test_treatments_are_missing_or_not_yet_measured(tmp_path: Path) -> None:
+    bare = missing(only(PLAIN.into(tmp_path / "bare", study())))
+    assert 'add a treatment with kind = "extended"' in bare["extended dense training"]
+    assert 'kind = "narrow"' in bare["width down-scaling"]
+    assert 'kind = "leave-out"' in bare["training without what pruning improved"]
+
+    def figures(ladder: Ladder, number: int) -> Figures | None:
+        return plain_figures(ladder, number) if ladder.treatment.kind == "imp" else None
+
+    waiting = study(IMP, Treatment(kind="extended"))
+    told = missing(only(replace(PLAIN, figures=figures).into(tmp_path / "waiting", waiting)))
+    assert "it was not measured; the study asks for it" in told["extended dense training"]
+
+
+def test_a_dense_network_that_does_best_is_told(tmp_path: Path) -> None:
+    def figures(ladder: Ladder, number: int) -> Figures:
+        error = 0.1 + 0.02 * number + 0.001 * ladder.replicate
+        return {"test_error": error, "validation_error": error, "train_loss": 0.1}
+
+    cell = only(Plant(figures).into(tmp_path / "store", study()))
+    assert cell.sparsest is None
+    assert "no sparsity beats the dense network on test" in cell.notes
+    assert any(each.startswith("the dense network validates as well as any sparse one") for each in cell.notes)
+    assert cell.diagnosis.words.startswith("neither: even at its optimal density 0.8 pruning costs test error (+2 ")
+
+
+def test_a_file_tells_all_that_rows_tell(tmp_path: Path) -> None:
+    store = PLAIN.into(tmp_path / "store", study(IMP, Treatment(kind="extended")))
+    read_table(store).write(tmp_path / "rows.csv")
+    there, here = only(store), look(tmp_path / "rows.csv").cells[0]
+    assert here.pruning == there.pruning
+    assert here.extended == there.extended
+    assert here.optimal is not None
+    assert there.optimal is not None
+    assert here.optimal == replace(there.optimal, groups=None, extremes=())
+    assert "a table has rows alone" in missing(here)["groups by EL2N and single examples"]
+    assert here.diagnosis.effect is Effect.TRAINING
+
+
+def test_three_columns_are_enough_for_a_curve() -> None:
+    columns = {
+        "density": [1.0, 0.5, 0.25] * 2,
+        "error": [0.2, 0.1, 0.3, 0.21, 0.12, 0.31],
+        "replicate": [0, 0, 0, 1, 1, 1],
+    }
+    (cell,) = look(columns).cells
+    assert (cell.name, cell.pruning.treatment) == ("one network", "pruning")
+    assert [point.rung for point in cell.pruning.points] == [0, 1, 2]
+    assert cell.sparsest is not None
+    assert cell.sparsest.density == 0.5
+    assert cell.sparsest.test_error.mean == pytest.approx(-0.095)
+    assert cell.pruning.points[0].epochs is None
+
+
+def test_a_file_without_the_dense_network_says_so() -> None:
+    (cell,) = look({"density": [0.5, 0.25], "error": [0.1, 0.3], "validation_error": [0.1, 0.3]}).cells
+    assert (cell.optimal, cell.sparsest) == (None, None)
+    assert [point.rung for point in cell.pruning.points] == [1, 2]
+    assert "has no rung 0 at density 1" in missing(cell)["dense networks"]
+
+
+def test_rows_that_need_a_rung_to_be_told_apart_are_left_out_with_a_note() -> None:
+    columns = {
+        "density": [1.0, 0.5, 1.0, 1.0],
+        "error": [0.2, 0.1, 0.2, 0.15],
+        "treatment": ["imp", "imp", "extended", "extended"],
+        "epochs": [1, 1, 1, 1],
+        "replicate": [0, 0, 0, 1],
+    }
+    found = look(columns)
+    assert "extended rows need a column `rung` to be told apart; 1 row left out" in found.notes
+    assert found.cells[0].extended is None

@@ -1,0 +1,81 @@
+"""The paper's rule: two results differ if and only if the mean difference is a deviation away from zero."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunescope.lens.results import Outcome
+from prunescope.lens.verdicts import compared, minus, over, spread, verdict
+
+NAMES = "abcdefgh"
+DIFFERENCES = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("differences", "outcome"),
+    [
+        ([-0.03, -0.02, -0.01], Outcome.BETTER),
+        ([0.03, 0.02, 0.01], Outcome.WORSE),
+        ([0.02, 0.01, 0.0], Outcome.WORSE),  # mean 0.01, deviation 0.01: at least one away
+        ([0.02, 0.01, -0.001], Outcome.MATCHES),
+        ([0.0, 0.0, 0.0], Outcome.MATCHES),
+        ([0.01, -0.01], Outcome.MATCHES),
+        ([0.01, 0.01], Outcome.WORSE),
+        ([-0.5], Outcome.UNTOLD),
+    ],
+)
+def test_results_differ_where_the_mean_is_a_deviation_away_from_zero(
+    differences: list[float], outcome: Outcome
+) -> None:
+    assert verdict("test error", NAMES[: len(differences)], differences).outcome is outcome
+
+
+@given(DIFFERENCES)
+def test_a_verdict_is_the_rule_with_the_sample_deviation(differences: list[int]) -> None:
+    found = verdict("training loss", NAMES[: len(differences)], [float(each) for each in differences])
+    mean, deviation = statistics.mean(differences), statistics.stdev(differences)
+    assert found.mean == pytest.approx(mean)
+    assert found.deviation == pytest.approx(deviation)
+    far = mean != 0 and mean**2 >= statistics.variance(differences)
+    wanted = (Outcome.BETTER if mean < 0 else Outcome.WORSE) if far else Outcome.MATCHES
+    assert found.outcome is wanted
+
+
+@given(DIFFERENCES)
+def test_turned_round_better_is_worse(differences: list[int]) -> None:
+    turned = {Outcome.BETTER: Outcome.WORSE, Outcome.WORSE: Outcome.BETTER, Outcome.MATCHES: Outcome.MATCHES}
+    names = NAMES[: len(differences)]
+    there = verdict("test error", names, [float(each) for each in differences])
+    back = verdict("test error", names, [-float(each) for each in differences])
+    assert back.outcome is turned[there.outcome]
+
+
+def test_pairs_are_of_one_replicate_whatever_their_order() -> None:
+    found = compared("test error", over(["0", "1", "2"], [0.1, 0.2, 0.3]), over(["2", "0"], [0.25, 0.2]))
+    assert found is not None
+    assert found.replicates == ("0", "2")
+    assert found.differences == pytest.approx((-0.1, 0.05))
+    assert compared("test error", over(["0"], [0.1]), over(["1"], [0.1])) is None
+    assert compared("test error", None, over(["1"], [0.1])) is None
+
+
+def test_words_tell_the_figures_the_unit_and_how_many_pairs() -> None:
+    told = verdict("test error", "abc", [-0.03, -0.02, -0.01]).words
+    assert told == "better, -2 ± 1 points (n = 3)"
+    assert verdict("training loss", "ab", [0.5, 0.5]).words == "worse, +0.5 ± 0 nats (n = 2)"
+    assert verdict("test error", "a", [0.05]).words == "+5 points, no verdict (n = 1)"
+
+
+def test_missing_values_are_of_no_replicate() -> None:
+    found = spread([("0", 1.0), ("1", float("nan")), ("2", 3.0)])
+    assert found is not None
+    assert (found.replicates, found.mean) == (("0", "2"), 2.0)
+    assert found.deviation == pytest.approx(2**0.5)
+    assert spread([("0", float("nan"))]) is None
+    lone = minus(over(["0"], [2.0]), over(["0"], [0.5]))
+    assert lone is not None
+    assert (lone.mean, lone.deviation) == (1.5, None)
