@@ -84,6 +84,8 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, choice_words(plan), off_words(plan.off))}")
         + "\n"
     )
+    if answers and plan.member is not None:
+        click.echo("what the measurements say by themselves (prunescope choose):\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
     for each in answers.declined if answers else ():
