@@ -114,6 +114,20 @@ def test_what_falls_short_of_pruning_is_said_in_practice(cell: CellLook) -> None
     assert any(each.startswith("a narrower network from the start falls") for each in cell.diagnosis.practice)
 
 
+def test_what_does_better_is_said_even_where_pruning_gains_nothing(tmp_path: Path) -> None:
+    def worse(ladder: Ladder, number: int) -> Figures:
+        added = {"imp": 0.05, "extended": 0.06, "narrow": -0.05}[ladder.treatment.kind] if number else 0.0
+        error = 0.2 + added * (1 + 0.1 * ladder.replicate)
+        return {"test_error": error, "validation_error": error}
+
+    made = study(IMP, TREATMENTS[1], TREATMENTS[2], el2n=False)
+    (cell,) = look(Plant(worse).into(tmp_path / "store", made)).cells
+    assert cell.diagnosis.practice == (
+        "for test error alone keep the dense network; prune only for size",
+        "a narrower network from the start does better than pruning (-11 ± 1 points)",
+    )
+
+
 def test_the_treatment_asked_for_is_the_main_one(tmp_path: Path) -> None:
     store = planted(tmp_path / "store", study(*TREATMENTS, el2n=False))
     (cell,) = look(store, treatment="imp weights").cells

@@ -73,7 +73,8 @@ def _several(found: Look) -> Iterator[str]:
         yield ""
         yield from _summary(cells)
         yield ""
-        yield from _remarks(cells)
+    yield "  errors in %, differences in points; extended and narrow at their best, beside pruning at its own"
+    yield from _remarks(found.cells)
     yield "--noise and --cell name one cell: its densities, groups, other treatments and examples"
 
 
@@ -122,7 +123,6 @@ def _summary(cells: Sequence[CellLook]) -> Iterator[str]:
             "narrow": [best(cell.narrow) for cell in cells],
         }
     )
-    yield "  errors in %, differences in points; extended and narrow at their best, beside pruning at its own"
 
 
 def _curve(cell: CellLook) -> Iterator[str]:
@@ -199,13 +199,15 @@ def _examples(cell: CellLook) -> Iterator[str]:
 
 def _remarks(cells: Sequence[CellLook]) -> Iterator[str]:
     """Tell what was decided and what is missing, the same of several cells once."""
-    told: dict[str, list[str]] = {}
+    told: dict[str, list[CellLook]] = {}
     for cell in cells:
         for words in (*cell.notes, *(f"missing: {each.words}" for each in cell.missing)):
-            told.setdefault(words, []).append(f"{cell.label_noise:g}")
-    for words, levels in told.items():
-        where = "" if len(levels) == len(cells) else f" (label noise {listed(levels)})"
-        yield f"  ! {words}{where}"
+            told.setdefault(words, []).append(cell)
+    one_network = len({cell.name for cell in cells}) == 1
+    for words, those in told.items():
+        levels = f"label noise {listed(f'{cell.label_noise:g}' for cell in those)}"
+        where = levels if one_network else f"{len(those)} of {len(cells)} cells"
+        yield f"  ! {words}{'' if len(those) == len(cells) else f' ({where})'}"
 
 
 def _sparsities(cell: CellLook) -> list[Sparsity]:

@@ -107,27 +107,22 @@ def _practice(
         return
     if outcome is Outcome.MATCHES:
         yield f"prune for size: at density {optimal.density:.3g} it costs no test error"
-        return
-    if outcome is Outcome.WORSE:
+    elif outcome is Outcome.WORSE:
         yield "for test error alone keep the dense network; prune only for size"
-        return
-    if effect in (Effect.REGULARISATION, Effect.BOTH):
+    elif effect in (Effect.REGULARISATION, Effect.BOTH):
         if noise > 0:
             yield "labels are noisy: prune, so that the wrong ones are not fitted"
         else:
             yield "some examples are better not fitted: look at those that pruning worsens most for wrong labels"
-    yield from _instead("training as long without pruning", extended)
-    yield from _instead("a narrower network from the start", narrow)
+    gains = outcome is Outcome.BETTER
+    for what, other in (("training as long without pruning", extended), ("a narrower network from the start", narrow)):
+        best = other.best if other else None
+        if best and (gains or best.outcome is Outcome.BETTER) and best.outcome in _INSTEAD:
+            yield f"{what} {_INSTEAD[best.outcome]} ({amount(TEST_ERROR, best.mean, best.deviation)})"
 
 
-def _instead(what: str, other: Beside | None) -> Iterator[str]:
-    best = other.best if other else None
-    if best is None:
-        return
-    figures = amount(TEST_ERROR, best.mean, best.deviation)
-    if best.outcome is Outcome.WORSE:
-        yield f"{what} falls short of pruning ({figures})"
-    elif best.outcome is Outcome.MATCHES:
-        yield f"{what} gets you the same ({figures})"
-    elif best.outcome is Outcome.BETTER:
-        yield f"{what} does better than pruning ({figures})"
+_INSTEAD = {
+    Outcome.WORSE: "falls short of pruning",
+    Outcome.MATCHES: "gets you the same",
+    Outcome.BETTER: "does better than pruning",
+}
