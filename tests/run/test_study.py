@@ -165,6 +165,22 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
+def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: Store, tmp_path: Path) -> None:
+    interrupted = 0
+
+    def tell(event: Event) -> None:
+        nonlocal interrupted
+        if isinstance(event, Rung):
+            for child in children(os.getpid()):
+                os.kill(child, signal.SIGINT)
+                interrupted += 1
+
+    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    assert interrupted > 4
+    assert not report.failures
+    assert rows(Store(tmp_path / "store")) == rows(unbroken)
+
+
 def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
     def tell(event: Event) -> None:
         if not isinstance(event, Failed):
