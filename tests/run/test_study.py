@@ -19,12 +19,12 @@ from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, bench_for
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.estimate import estimate
-from prunescope.run.events import Event, Failed, Rung, Tell, Unmeasured
+from prunescope.run.events import Event, Failed, Rung, Tell, Unkept, Unmeasured
 from prunescope.run.keep import read_masks, read_weights
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Measure
 from prunescope.spec import Study
-from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.spec.parts import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
 from prunescope.train.ladder import Climb
 from tests.run.studies import children, dense_study, mixed_study, rows
@@ -256,6 +256,39 @@ def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
         assert arrays["loss"].mean() == pytest.approx(loss, rel=1e-5)
         assert (~arrays["right"]).mean() == pytest.approx(error)
         assert len(set(arrays["index"].tolist())) == 400
+
+
+def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -> None:
+    study = replace(mixed_study(), keep_examples=(0, 2))
+    chosen, plain = Store(tmp_path / "chosen", create=True), trained(mixed_study(), tmp_path / "plain")
+    run_study(study, chosen, workers=1)
+    assert rows(chosen) == rows(plain)
+    for ladder in study.ladders:
+        assert set(chosen.array_names("examples", ladder.identity)) == {0, 2}
+        assert not plain.array_names("examples", ladder.identity)
+    told: list[Event] = []
+    run_study(replace(study, keep_examples="all"), chosen, workers=1, tell=told.append)
+    missing = [event for event in told if isinstance(event, Unkept)]
+    assert missing == [Unkept("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
+
+
+def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
+    study = mixed_study()
+
+    def kept_on_disk(keep: Keep) -> tuple[int, ...]:
+        told = estimate(study.ladders, None, keep_examples=keep)
+        assert told.disk is not None
+        assert told.disk_with_weights is not None
+        return told.disk, told.disk_with_weights
+
+    none, some, every = kept_on_disk("none"), kept_on_disk((0, 2)), kept_on_disk("all")
+    assert [each - before for each, before in zip(some, none, strict=True)] == [
+        2 * (each - before) for each, before in zip(every, some, strict=True)
+    ]
+    store = Store(tmp_path / "store", create=True)
+    run_study(study, store, workers=1, keep_examples=True)
+    files = (store.path / "examples").rglob("*.safetensors")
+    assert every[0] - none[0] == pytest.approx(sum(file.stat().st_size for file in files), rel=0.5)
 
 
 def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ MOST_TOLD = 10  # kinds of failure
 @click.option("--workers", type=click.IntRange(1), help="Processes [as many as train fastest].")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
-@click.option("--keep-examples", is_flag=True, help="Keep loss and correctness on every training example.")
+@click.option(
+    "--keep-examples", is_flag=True, help="Keep loss and correctness on every training example, of every rung."
+)
 @click.option(
     "--until-decided",
     type=float,

@@ -41,14 +41,14 @@ class Setting:
     keep
         Rungs whose surviving weights the store keeps.
     keep_examples
-        Keep loss and correctness for every training example of every rung.
+        Rungs of which it keeps loss and correctness for every training example.
     """
 
     study: str
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     keep: Keep = "none"
-    keep_examples: bool = False
+    keep_examples: Keep = "none"
 
 
 def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
@@ -211,7 +211,7 @@ class _Ascent:
         if rung not in climber.have:
             climber.rows.append(own)
             climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
-            if self._setting.keep_examples or climber.ladder.teaches:
+            if keeps(self._setting.keep_examples, rung) or climber.ladder.teaches:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
         return own

@@ -18,7 +18,7 @@ from prunescope.nets import Outline, network
 from prunescope.run.cohorts import by_key, key_of
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ensemble, Ladder
-from prunescope.spec.effort import effort, epochs_of
+from prunescope.spec.effort import effort, epochs_of, examples_of
 from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
@@ -78,7 +78,11 @@ def cohort_bytes() -> int:
 
 
 def estimate(
-    ladders: Sequence[Ladder], store: Store | None, ensembles: Sequence[Ensemble] = (), keep: Keep = "none"
+    ladders: Sequence[Ladder],
+    store: Store | None,
+    ensembles: Sequence[Ensemble] = (),
+    keep: Keep = "none",
+    keep_examples: Keep = "none",
 ) -> Estimate:
     """Estimate what training ladders from the start, and scoring examples by ensembles, will take.
 
@@ -88,6 +92,8 @@ def estimate(
         Where a run of them has noted what it measured.
     keep
         Rungs whose weights are kept.
+    keep_examples
+        Rungs whose outcomes on training examples are kept.
     """
     groups = by_key(ladders)
     if any(":" in group[0].cell.family or group[0].cell.family == "imagenet-resnet" for group in groups.values()):
@@ -110,8 +116,9 @@ def estimate(
         together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
     for ladder in ladders:
-        disk += _on_disk(ladder, keep)
-        weights += _on_disk(ladder, "all")
+        outcomes = _outcomes_on_disk(ladder, keep_examples)
+        disk += _on_disk(ladder, keep) + outcomes
+        weights += _on_disk(ladder, "all") + outcomes
     scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
     disk, weights = disk + scores, weights + scores
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
@@ -161,8 +168,14 @@ def _core_rate() -> float:
     return float(2 * 768**3 / min(times) / cores())
 
 
+def _outcomes_on_disk(ladder: Ladder, keep: Keep) -> int:
+    """Return the bytes of the outcomes on training examples that a ladder leaves in a store."""
+    kept = sum(ladder.teaches or keeps(keep, rung) for rung in range(ladder.rungs))
+    return kept * (LEAST_FILE + OUTCOME * examples_of(ladder))
+
+
 def _on_disk(ladder: Ladder, keep: Keep) -> int:
-    """Return the bytes that a ladder leaves in a store."""
+    """Return the bytes that a ladder leaves in a store, but for outcomes on training examples."""
     recipe, treatment = ladder.recipe, ladder.treatment
     if treatment.kind == "narrow":
         outlines = [_outline(ladder, rung) for rung in range(ladder.rungs)]
@@ -173,8 +186,6 @@ def _on_disk(ladder: Ladder, keep: Keep) -> int:
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
-    if ladder.teaches:
-        plain += rungs * OUTCOME * ladder.cell.examples
     prunes = treatment.kind in PRUNING
     if prunes and treatment.rewind == "weights" and recipe.rewind_epoch:
         plain += 4 * outline.total

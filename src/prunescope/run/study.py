@@ -88,7 +88,7 @@ def run_study(
     keep_weights
         Keep the surviving weights of every rung, whatever the study says under ``keep``.
     keep_examples
-        Keep the outcome on each training example of every rung.
+        Keep the outcome on each training example of every rung, whatever the study says under ``keep_examples``.
     ladders
         Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
         that the study asks for.
@@ -100,7 +100,8 @@ def run_study(
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     folder = None if data is None else Path(data)
     keep = "all" if keep_weights else study.keep
-    setting = Setting(study.name, device_named(device), keep=keep, keep_examples=keep_examples)
+    outcomes = "all" if keep_examples else study.keep_examples
+    setting = Setting(study.name, device_named(device), keep=keep, keep_examples=outcomes)
     wanted = tuple(ladders) if ladders is not None else study.ladders
     datasets = _datasets(wanted, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
@@ -145,7 +146,7 @@ def _tell_unkept(
     """Say how many finished rungs lack what this run is to keep of them."""
     wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
         ("weights", setting.keep, weights_kept),
-        ("outcomes on examples", "all" if setting.keep_examples else "none", examples_kept),
+        ("outcomes on examples", setting.keep_examples, examples_kept),
     )
     for what, keep, kept in wanted:
         if keep != "none":

@@ -39,15 +39,21 @@ def epochs_of(ladder: Ladder, rung: int) -> int:
     return recipe.epochs - recipe.rewind_epoch
 
 
+def examples_of(ladder: Ladder) -> int:
+    """Return the training examples of a ladder's networks; what one misclassifies is not known before, so it counts."""
+    used = ladder.cell.examples
+    if ladder.treatment.kind == "leave-out" and ladder.treatment.share:
+        used -= round(used * ladder.treatment.share)
+    return used
+
+
 def effort(ladders: Iterable[Ladder]) -> Effort:
-    """Add up what the ladders train; what a model will misclassify is not known before, so it counts as trained on."""
+    """Add up what the ladders train."""
     networks = epochs = steps = examples = 0
     for ladder in ladders:
         first = epochs_of(ladder, 0)
         further = epochs_of(ladder, 1) * (ladder.rungs - 1)
-        used = ladder.cell.examples
-        if ladder.treatment.kind == "leave-out" and ladder.treatment.share:
-            used -= round(used * ladder.treatment.share)
+        used = examples_of(ladder)
         networks += ladder.rungs
         epochs += first + further
         steps += (first + further) * math.ceil(used / ladder.recipe.batch)
