@@ -19,12 +19,12 @@ from prunescope.run.estimate import cores
 from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Scored, Tell, Unkept, Unmeasured
 from prunescope.run.keep import examples_kept, weights_kept
 from prunescope.run.remembered import Choice, Remembered
-from prunescope.run.scorer import is_scored
 from prunescope.run.work import Go, Hand, Measure, Rate, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Cell, Ensemble, Ladder, Study, ensembles
 from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
+from prunescope.table.status import is_scored
 
 SOON = 8.0  # a study that this process trains in so many seconds needs no workers
 
