@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prunescope.run import run_study
+from prunescope.spec import Treatment
 from prunescope.table import Store
 from tests.run.studies import children, dense_study, rows
 
@@ -42,7 +44,9 @@ def finished_rungs(store: Path) -> int:
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_not(tmp_path: Path) -> None:
-    study = dense_study(levels=4, widths=(0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09))
+    # Several treatments, so that rungs 0 are shared.
+    kinds = (Treatment(kind="imp", rewind="fine-tuning"), Treatment(kind="narrow"), Treatment(kind="imp", name="plain"))
+    study = replace(dense_study(levels=4, widths=(0.05, 0.06, 0.07), replicates=2), treatments=kinds)
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
     whole = Store(tmp_path / "whole", create=True)

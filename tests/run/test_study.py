@@ -23,7 +23,7 @@ from prunescope.run.events import Event, Failed, Rung, Tell, Unkept, Unmeasured
 from prunescope.run.keep import read_masks, read_weights
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Measure
-from prunescope.spec import Study
+from prunescope.spec import Ladder, Study, effort
 from prunescope.spec.parts import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
 from prunescope.train.ladder import Climb
@@ -35,6 +35,7 @@ def trained(study: Study, path: Path, workers: int = 1) -> Store:
     report = run_study(study, path, workers=workers)
     assert not report.failures
     assert report.rungs == sum(ladder.rungs for ladder in study.ladders)
+    assert report.networks == effort(study.ladders).networks
     return Store(path)
 
 
@@ -321,10 +322,31 @@ def test_ladders_are_grouped_by_shape_and_steps_and_divided_evenly() -> None:
         (Treatment(kind="imp"), Treatment(kind="imp", name="fine", rewind="fine-tuning"), Treatment(kind="dense")),
         replicates=2,
     )
-    assert sorted(map(len, by_key(fine.ladders).values())) == [4, 4, 4]
-    assert [len(cohort.ladders) for cohort in split("key", group, 6)] == [6, 5, 5]
-    assert [ladder for cohort in split("key", group, 6) for ladder in cohort.ladders] == group
+    assert sorted(map(len, by_key(fine.ladders).values())) == [12]
+    assert [len(cohort.ladders) for cohort in split("key", group, 3)] == [8, 8]  # of four networks that they begin with
+    assert [ladder for cohort in split("key", group, 3) for ladder in cohort.ladders] == group
+    alone = dense_study(replicates=16, widths=(0.04,)).ladders
+    assert [len(cohort.ladders) for cohort in split("key", alone, 6)] == [6, 5, 5]
     assert split("key", [], 4) == []
+
+
+def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest() -> None:
+    kinds = ({"kind": "imp"}, {"kind": "one-shot"}, {"kind": "imp", "name": "fine", "rewind": "fine-tuning"})
+    treatments = tuple(map(Treatment.model_validate, (*kinds, {"kind": "narrow"})))
+    study = replace(dense_study(replicates=3, widths=(0.04,)), treatments=treatments)
+    (cohort,) = split("key", study.ladders, 3, 4)
+    found: dict[tuple[str, int], list[Ladder]] = {}
+    for ladder in cohort.ladders:
+        found.setdefault(cohort.parts()[ladder.identity], []).append(ladder)
+    assert {part: len(each) for part, each in found.items()} == {
+        ("", 0): 4,
+        ("", 1): 2,
+        ("fine-tuning", 0): 3,
+        ("narrow", 0): 3,
+    }
+    halves = cohort.halves()
+    assert [(len(half.ladders), half.together) for half in halves] == [(8, 2), (4, 2)]
+    assert [(len(part.ladders), part.together) for part in halves[1].halves()] == [(2, 1), (2, 1)]
 
 
 def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken: Store, tmp_path: Path) -> None:
@@ -474,10 +496,13 @@ def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
     study = dense_study(replicates=8)
     fresh = Agenda(study.ladders, {}, 2)
     key = fresh.heaviest().key
-    assert fresh.size(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    assert fresh.starts(key, Choice(8, 1, 8, 1, 1.0)) == 8
     half_done = {ladder.identity: frozenset(range(4)) for ladder in study.ladders[:8]}
     again = Agenda(study.ladders, half_done, 2)
-    assert again.size(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    assert again.starts(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    narrow = study.ladders[:16:2]  # four of each shape
+    found = [Agenda(narrow, {}, hands).starts(key, Choice(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
+    assert found == [4, 4, 2]
     fresh.measured(key, Choice(3, 1, 3, 1, 1.0))
     task = fresh.next()
     while isinstance(task, Measure):

@@ -43,6 +43,15 @@ def test_the_first_papers_table_1_stands_in_its_preset() -> None:
     assert len(cells) == 6 * 7 * 7
 
 
+def test_effort_counts_a_rung_that_ladders_share_once() -> None:
+    study = read_study("lenet-mnist-noise")
+    total, rungs = effort(study.ladders), 12 * 3 * 31
+    assert (total.rungs, total.networks) == (rungs, rungs - 12 * 2)
+    assert total.epochs == 40 * total.networks
+    one = [ladder for ladder in study.ladders if ladder.treatment.kind == "imp"]
+    assert effort(one).networks == effort(one).rungs == 12 * 31
+
+
 def test_effort_counts_a_ladder_by_hand() -> None:
     ladder = read_study("resnet20-cifar10-noise").ladders[0]
     total = effort([ladder])

@@ -42,6 +42,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         with Progress(study.name) as progress:
             report = run_study(study, store, ladders=ladders, tell=progress.tell, **options)
         whole.rungs += report.rungs
+        whole.networks += report.networks
         whole.ladders += report.ladders
         whole.failures += report.failures
         whole.elsewhere += report.elsewhere
@@ -72,7 +73,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
             }
         )
         return whole
-    click.echo(f"trained {counted(whole.rungs, 'network')} in {spelled(whole.seconds)}: {path}")
+    click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
     click.echo(wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, off_words(plan.off))}") + "\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
@@ -95,12 +96,15 @@ def _share(study: Study, store: Any) -> float:
     from prunescope.spec.effort import epochs_of
 
     done, asked, trained = store.done(), 0.0, 0.0
+    begun: set[str] = set()
     for ladder in study.ladders:
         cell = ladder.cell
         counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
         work = counting.count(float(cell.depth), cell.width).prunable * cell.examples
         have = done.get(ladder.identity, frozenset())
-        for rung in range(ladder.rungs):
+        shares = ladder.unpruned in begun  # a rung 0 that counts already
+        begun.add(ladder.unpruned)
+        for rung in range(int(shares), ladder.rungs):
             own = work * epochs_of(ladder, rung)
             asked += own
             trained += own if rung in have else 0.0

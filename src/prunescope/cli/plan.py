@@ -92,7 +92,8 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         "identity": study.identity,
         "cells": len(study.cells),
         "ladders": len(study.ladders),
-        "rungs": total.networks,
+        "rungs": total.rungs,
+        "networks": total.networks,
         "epochs": total.epochs,
         "steps": total.steps,
         "examples": total.examples,
@@ -172,7 +173,8 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
     tell(
         "size",
         f"{counted(content['cells'], 'cell')} x {counted(len(study.treatments), 'treatment')}{times} = "
-        f"{counted(content['ladders'], 'ladder')} = {counted(content['rungs'], 'rung')}",
+        f"{counted(content['ladders'], 'ladder')} = {counted(content['rungs'], 'rung')}"
+        + (f", {counted(content['networks'], 'training')}" if content["networks"] < content["rungs"] else ""),
     )
     tell(
         "training",

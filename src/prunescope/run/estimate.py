@@ -102,7 +102,9 @@ def estimate(
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     seconds = told = 0.0
     memory = disk = weights = 0
-    work = [(key, group[0], effort(group).steps * _narrower(group, rate), len(group)) for key, group in groups.items()]
+    work = [
+        (key, group[0], effort(group).steps - _saved_steps(group, rate), len(group)) for key, group in groups.items()
+    ]
     work += [(key_of(each.ladder), each.ladder, each.steps, each.networks) for each in ensembles]
     for key, ladder, steps, members in work:
         outline = _outline(ladder, 0)
@@ -134,14 +136,16 @@ def _outline(ladder: Ladder, rung: int) -> Outline:
     return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
 
 
-def _narrower(group: Sequence[Ladder], rate: float) -> float:
-    """Return the share of a first rung's step that the mean step of ladders takes, whose networks grow narrower."""
-    if group[0].treatment.kind != "narrow":
-        return 1.0
-    longest = max(group, key=lambda ladder: ladder.rungs)
-    steps = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
-    weights = [sum(rung < ladder.rungs for ladder in group) * epochs_of(longest, rung) for rung in range(len(steps))]
-    return float(np.average(steps, weights=weights)) / steps[0]
+def _saved_steps(group: Sequence[Ladder], rate: float) -> float:
+    """Return how many steps of a first rung's network ladders save whose networks grow narrower."""
+    narrow = [ladder for ladder in group if ladder.treatment.kind == "narrow"]
+    if not narrow:
+        return 0.0
+    longest = max(narrow, key=lambda ladder: ladder.rungs)
+    times = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
+    steps = math.ceil(longest.cell.examples / longest.recipe.batch)
+    saved = [epochs_of(longest, rung) * steps * (1 - each / times[0]) for rung, each in enumerate(times)]
+    return sum(sum(saved[: ladder.rungs]) for ladder in narrow)
 
 
 def _measured(choice: Choice) -> float:

@@ -36,7 +36,9 @@ class Report:
     Attributes
     ----------
     rungs
-        Networks trained.
+        Rows written.
+    networks
+        Networks trained for them: a rung 0 that several ladders share once.
     scored
         Cells and replicates whose examples were scored.
     ladders
@@ -50,6 +52,7 @@ class Report:
     """
 
     rungs: int = 0
+    networks: int = 0
     scored: int = 0
     ladders: int = 0
     failures: list[Failed] = field(default_factory=list)
@@ -249,6 +252,7 @@ def _direct(
         match event:
             case Rung():
                 report.rungs += event.members
+                report.networks += event.networks
             case Scored():
                 report.scored += 1
             case Failed():
@@ -293,7 +297,7 @@ def _settle(key: Key, choice: Choice, agenda: Agenda, remembered: Remembered) ->
     """Form the cohorts of a shape as the store has them, or as is best; the store has them from now on."""
     settled = remembered.settled(key)
     if settled is None:
-        settled = replace(choice, members=agenda.size(key, choice))
+        settled = replace(choice, starts=agenda.starts(key, choice))
         if settled.seconds:
             remembered.settle(key, settled)
     agenda.measured(key, settled)

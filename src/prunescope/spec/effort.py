@@ -11,12 +11,14 @@ from prunescope.spec.study import Ladder
 
 @dataclass(frozen=True)
 class Effort:
-    """Amount of training.
+    """Amount of training. A rung 0 that several ladders share is trained once.
 
     Attributes
     ----------
+    rungs
+        Rows of the table.
     networks
-        Trained networks: rungs, each one row of the table.
+        Trained networks.
     epochs
         Passes over a network's own training examples.
     steps
@@ -25,6 +27,7 @@ class Effort:
         Examples seen, that is one forward and one backward pass each.
     """
 
+    rungs: int
     networks: int
     epochs: int
     steps: int
@@ -49,13 +52,17 @@ def examples_of(ladder: Ladder) -> int:
 
 def effort(ladders: Iterable[Ladder]) -> Effort:
     """Add up what the ladders train."""
-    networks = epochs = steps = examples = 0
+    rungs = networks = epochs = steps = examples = 0
+    trained: set[str] = set()
     for ladder in ladders:
-        first = epochs_of(ladder, 0)
+        shares = ladder.unpruned in trained
+        trained.add(ladder.unpruned)
+        first = 0 if shares else epochs_of(ladder, 0)
         further = epochs_of(ladder, 1) * (ladder.rungs - 1)
         used = examples_of(ladder)
-        networks += ladder.rungs
+        rungs += ladder.rungs
+        networks += ladder.rungs - shares
         epochs += first + further
         steps += (first + further) * math.ceil(used / ladder.recipe.batch)
         examples += (first + further) * used
-    return Effort(networks, epochs, steps, examples)
+    return Effort(rungs, networks, epochs, steps, examples)

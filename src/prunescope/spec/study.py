@@ -87,6 +87,25 @@ class Ladder:
         )
 
     @cached_property
+    def unpruned(self) -> str:
+        """32 hexadecimal digits that stand for everything that decides the network of rung 0.
+
+        Ladders of one cell, recipe, replicate and seed begin with the same network, whatever is done to it afterwards;
+        but a leave-out ladder's has seen other examples.
+        """
+        if self.treatment.kind == "leave-out":
+            return self.identity
+        return digest(
+            {
+                "format": FORMAT,
+                "cell": vars(self.cell),
+                "recipe": decisive(self.recipe),
+                "replicate": self.replicate,
+                "seed": self.seed,
+            }
+        )
+
+    @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
         return digest({"format": FORMAT, "recipe": decisive(self.recipe)}, 12)
