@@ -42,6 +42,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         with Progress(study.name) as progress:
             report = run_study(study, store, ladders=ladders, tell=progress.tell, **options)
         whole.rungs += report.rungs
+        whole.networks += report.networks
         whole.ladders += report.ladders
         whole.failures += report.failures
         whole.elsewhere += report.elsewhere
@@ -51,12 +52,8 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         if not plan.decided and plan.ladders:
             rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
-            now = (
-                f"{choice_words(plan)}, off by {off_words(plan.off)}"
-                if plan.member
-                else f"off by {off_words(plan.off)}"
-            )
-            click.echo(f"now: {now}; training {what}", err=True)
+            choice = f"{choice_words(plan)}, " if plan.member else ""
+            click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
     plan = train_until_decided(study, store, max_error, train, enough=enough, told=told)
     whole.seconds = time.perf_counter() - clock
@@ -79,11 +76,9 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
             }
         )
         return whole
-    click.echo(f"trained {counted(whole.rungs, 'network')} in {spelled(whole.seconds)}: {path}")
-    click.echo(
-        wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, choice_words(plan), off_words(plan.off))}")
-        + "\n"
-    )
+    ended = _ended(plan, choice_words(plan), off_words(plan.off))
+    click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
+    click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
     if answers and plan.member is not None:
         click.echo("what the measurements say by themselves (prunescope choose):\n")
     for answer in answers.answers if answers else ():
@@ -107,12 +102,15 @@ def _share(study: Study, store: Any) -> float:
     from prunescope.spec.effort import epochs_of
 
     done, asked, trained = store.done(), 0.0, 0.0
+    begun: set[str] = set()
     for ladder in study.ladders:
         cell = ladder.cell
         counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
         work = counting.count(float(cell.depth), cell.width).prunable * cell.examples
         have = done.get(ladder.identity, frozenset())
-        for rung in range(ladder.rungs):
+        shares = ladder.unpruned in begun  # a rung 0 that counts already
+        begun.add(ladder.unpruned)
+        for rung in range(int(shares), ladder.rungs):
             own = work * epochs_of(ladder, rung)
             asked += own
             trained += own if rung in have else 0.0
