@@ -141,6 +141,9 @@ def test_plan_says_whose_weights_are_kept(tmp_path: Path) -> None:
     for keep, words in (("[0, 5]", "rungs 0, 5"), ('"all"', "every rung")):
         path.write_text(f"keep = {keep}\n{preset_text('digits')}")
         assert f"keeps       the weights of {words}\n" in run("plan", path).stdout
+    path.write_text(f"keep = [5]\nkeep_examples = [0, 5]\n{preset_text('digits')}")
+    both = "keeps       the weights of rungs 5 and the outcomes on training examples of rungs 0, 5\n"
+    assert both in run("plan", path).stdout
     assert "keeps" not in run("plan", "digits").stdout
 
 

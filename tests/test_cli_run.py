@@ -126,11 +126,11 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         clock = 12.0
         progress.tell(Working(1, "wide", 2, 800, 0, 2, 0, 2, 25, 50))
         clock = 24.0
-        progress.tell(Rung(1, "wide", 2, 0, 1600, 1.0, 0.25, 24.0))
+        progress.tell(Rung(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
         progress.tell(Failed(1, "f" * 32, "narrow", 0, "made to fail", 1200))
         progress.tell(Elsewhere(1, 1200))
         clock = 36.0
-        progress.tell(Rung(1, "wide", 2, 1, 800, 0.8, 0.5, 12.0))
+        progress.tell(Rung(1, "wide", 2, 2, 1, 800, 0.8, 0.5, 12.0))
         progress.tell(Finished(1))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [

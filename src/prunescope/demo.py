@@ -79,7 +79,10 @@ def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
     report = run_study(study, store, tell=tell)
     if report.failures or report.elsewhere:
         raise PrunescopeError(f"not everything was trained: prunescope status {path} tells more")
-    say(f"   {report.rungs:,} networks trained" + (f" in {report.seconds:.0f} s\n" if report.rungs else ": all were\n"))
+    say(
+        f"   {report.networks:,} networks trained"
+        + (f" in {report.seconds:.0f} s\n" if report.networks else ": all were\n")
+    )
 
     table = store.table()
     say(f"3. The table has one row for each of them, {len(table):,}. The error rises from a plateau along a power law,")

@@ -6,12 +6,12 @@ from statistics import median
 
 import numpy as np
 import pytest
-from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, decide
+from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, chosen
 
 from prunescope.choose.belief import believed
 from prunescope.choose.design import Ladders, Look, designed
 from prunescope.choose.smallest import Sizes
-from prunescope.choose.worth import WORST, Judge, Question
+from prunescope.choose.worth import WORST, Choice, Judge, Question
 from tests.choose.test_belief import CELLS, ladders, nothing
 
 
@@ -66,9 +66,23 @@ def test_a_design_keeps_its_budget_and_takes_nothing_twice() -> None:
 
 def test_nothing_is_proposed_where_the_answer_is_known() -> None:
     belief = believed(CELLS, ladders([0, 1, 2, 3] * 8, noise=0.01, levels=20), guessing=0.9)
-    now, planned = designed(belief, question(), board(), np.inf, enough=0.2)
+    now, planned = designed(belief, question(), board(c0=(20,), c1=(20,), c2=(20,), c3=(20,)), np.inf, enough=0.2)
     assert now <= 0.2
     assert planned == ()
+
+
+def test_a_choice_is_settled_once_a_network_like_it_was_trained() -> None:
+    belief = believed(CELLS, ladders([0, 1, 2, 3] * 8, noise=0.01, levels=20), guessing=0.9)
+    choice = Choice.by(question(), belief)
+    cell, rung = choice.member, round(choice.log_density / np.log(0.8))
+    assert 0 < rung < 20
+    elsewhere = {f"c{each}": (20,) for each in range(4) if each != cell}
+    now, (check,) = designed(belief, question(), board(**elsewhere, **{f"c{cell}": (rung - 1,)}), np.inf, enough=0.2)
+    assert (check.look.cell, check.look.replicate, check.look.after) == (cell, 0, rung - 1)
+    assert check.look.top >= rung
+    assert check.loss == now
+    _, nothing_more = designed(belief, question(), board(**elsewhere, **{f"c{cell}": (rung,)}), np.inf, enough=0.2)
+    assert nothing_more == ()
 
 
 def test_losses_are_what_they_are_called() -> None:
@@ -101,10 +115,10 @@ def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cos
     for seed in range(5):
         world = World(seed, depths=(8, 20), widths=(0.25, 0.5, 1.0), examples=(50_000, 12_500))
         chance = [at_random(world, 6, seed) for seed in range(7)]
-        usual = median(world.loss(decide(world, tops)) for tops in chance)
+        usual = median(world.loss(chosen(world, tops)) for tops in chance)
         cost = float(np.mean([world.cost(tops) for tops in chance]))
         found = list(adaptive(world, cost / 3, rounds=8))
-        losses = [world.loss(decide(world, each.tops)) for each in found]
+        losses = [world.loss(each.choice) for each in found]
         reached = next((each.cost for each, loss in zip(found, losses, strict=True) if loss <= usual), np.inf)
         ratios.append(reached / cost)
         better.append(losses[-1] <= usual + 0.1)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunescope.choose.unpruned import Place, told_by
+from prunescope.choose.unpruned import Place, Smooth, Unpruned
+
+
+def told_by(cells: Place, log_error: np.ndarray, noise: np.ndarray, members: Place) -> Unpruned:
+    return Smooth.through(cells, log_error, noise).of(members)
 
 
 def place(depth: list[float], width: list[float]) -> Place:

@@ -38,13 +38,18 @@ def idx(array: NDArray[np.uint8]) -> bytes:
     return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
 
 
+def gz(content: bytes) -> bytes:
+    """Return a gzip file with these bytes, which tells no time: the same at every call."""
+    return gzip.compress(content, mtime=0)
+
+
 def write_mnist(folder: Path, train: Part, test: Part, *, zipped: bool = False) -> None:
     """Write the four files of MNIST."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind, part in (("train", train), ("t10k", test)):
         for name, array in (("images-idx3", part.images[:, 0]), ("labels-idx1", part.labels.astype(np.uint8))):
             path = folder / f"{kind}-{name}-ubyte{'.gz' if zipped else ''}"
-            path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+            path.write_bytes(gz(idx(array)) if zipped else idx(array))
 
 
 def records(part: Part, labels: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from prunescope.data.dataset import Part
 from prunescope.data.mnist import FIRST_LABELS
 from prunescope.errors import DamageError, InputError
 from prunescope.spec.names import DATASETS
-from tests.data.formats import idx, pictures, same, shrink, write_mnist
+from tests.data.formats import gz, idx, pictures, same, shrink, write_mnist
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -76,10 +75,10 @@ def test_every_faulty_file_is_told(tmp_path: Path, parts: tuple[Part, Part]) -> 
         (b"\x00\x00\x08\x01\x00", "found 5 bytes"),
         (idx(np.zeros(51, np.uint8)), "found 51"),
         (idx(np.zeros(50, np.uint8)) + b"x", "found more"),
-        (gzip.compress(idx(np.zeros(50, np.uint8)))[:-1], "cut off"),
-        (gzip.compress(idx(np.arange(50, dtype=np.uint8)))[:20], "cut off"),
-        (gzip.compress(idx(np.zeros(50, np.uint8)) + bytes(10**6)), "found more"),
-        (gzip.compress(idx(np.zeros(50, np.uint8)))[:-8] + bytes(8), "sound gzip file"),
+        (gz(idx(np.zeros(50, np.uint8)))[:-1], "cut off"),
+        (gz(idx(np.arange(50, dtype=np.uint8)))[:20], "cut off"),
+        (gz(idx(np.zeros(50, np.uint8)) + bytes(10**6)), "found more"),
+        (gz(idx(np.zeros(50, np.uint8)))[:-8] + bytes(8), "sound gzip file"),
         (idx(np.full(50, 10, np.uint8)), "must be 0 to 9; found 10"),
     ],
 )

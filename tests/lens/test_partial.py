@@ -157,6 +157,23 @@ def test_three_columns_are_enough_for_a_curve() -> None:
     assert cell.pruning.points[0].epochs is None
 
 
+def test_losses_that_the_rows_do_not_tell_are_named_and_only_those(tmp_path: Path) -> None:
+    def bare(ladder: Ladder, number: int) -> Figures:
+        error = 0.2 + 0.01 * number
+        return {"test_error": error, "validation_error": None, "train_loss": None}
+
+    def told(ladder: Ladder, number: int) -> Figures:
+        losses = {"train_loss": 0.5, "train_loss_original": 0.4, "train_loss_noisy": 0.9}
+        return {**bare(ladder, number), **losses}
+
+    made = study(noise=(0.25,), el2n=False, validation=0.0)
+    without = missing(only(Plant(bare).into(tmp_path / "bare", made)))
+    assert "no row has a train_loss" in without["training loss"]
+    assert "no row has train_loss_original and train_loss_noisy" in without["noisy against original examples"]
+    there = missing(only(Plant(told).into(tmp_path / "told", made)))
+    assert not {"training loss", "noisy against original examples"} & set(there)
+
+
 def test_a_file_without_the_dense_network_says_so() -> None:
     (cell,) = look({"density": [0.5, 0.25], "error": [0.1, 0.3], "validation_error": [0.1, 0.3]}).cells
     assert (cell.optimal, cell.sparsest) == (None, None)

@@ -67,6 +67,7 @@ def test_words_tell_the_figures_the_unit_and_how_many_pairs() -> None:
     told = verdict("test error", "abc", [-0.03, -0.02, -0.01]).words
     assert told == "better, -2 ± 1 points (n = 3)"
     assert verdict("training loss", "ab", [0.5, 0.5]).words == "worse, +0.5 ± 0 nats (n = 2)"
+    assert verdict("test error", "ab", [0.3 - 0.2, -0.1]).words == "matches, 0 ± 14 points (n = 2)"
     assert verdict("test error", "a", [0.05]).words == "+5 points, no verdict (n = 1)"
 
 

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prunescope.run import run_study
+from prunescope.spec import Treatment
 from prunescope.table import Store
 from tests.run.studies import children, dense_study, rows
 
@@ -41,7 +44,9 @@ def finished_rungs(store: Path) -> int:
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_not(tmp_path: Path) -> None:
-    study = dense_study(levels=4, widths=(0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09))
+    # Several treatments, so that rungs 0 are shared.
+    kinds = (Treatment(kind="imp", rewind="fine-tuning"), Treatment(kind="narrow"), Treatment(kind="imp", name="plain"))
+    study = replace(dense_study(levels=4, widths=(0.05, 0.06, 0.07), replicates=2), treatments=kinds)
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
     whole = Store(tmp_path / "whole", create=True)
@@ -67,8 +72,18 @@ def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_no
     assert rows(Store(store)) == rows(whole)
 
 
-def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path) -> None:
-    study = dense_study(levels=60, epochs=30)
+@pytest.fixture
+def from_a_terminal() -> Iterator[None]:
+    """Start processes as a terminal does: in one that a shell put into the background they would ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("from_a_terminal")
+@pytest.mark.parametrize("first", ["the run", "its workers"])
+def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path, first: str) -> None:
+    study = dense_study(levels=60, epochs=30, pruning_fraction=0.02)
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
     process = start(path, store)
@@ -76,6 +91,13 @@ def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path) -> None:
         time.sleep(0.02)
     workers = children(process.pid)
     assert workers
+    if first == "its workers":  # as what signals every process of a tree may do
+        for worker in workers:
+            os.kill(worker, signal.SIGINT)
+        before = finished_rungs(store)
+        while process.poll() is None and finished_rungs(store) == before:
+            time.sleep(0.02)
+        assert set(children(process.pid)) == set(workers)  # none has died, none was replaced
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130

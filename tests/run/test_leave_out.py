@@ -279,4 +279,4 @@ def test_a_network_that_gets_everything_wrong_leaves_nothing(unbroken: Store, mo
 
 def test_pupils_are_cohorts_of_their_own() -> None:
     study = lesson_study(*PUPILS, Treatment(kind="dense"))
-    assert sorted(map(len, by_key(study.ladders).values())) == [4, 4, 12]
+    assert sorted(map(len, by_key(study.ladders).values())) == [8, 12]

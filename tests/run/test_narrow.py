@@ -11,11 +11,12 @@ import pytest
 from prunescope.data import load
 from prunescope.nets import network
 from prunescope.run import run_study
-from prunescope.run.cohorts import by_key
-from prunescope.run.estimate import _narrower, estimate
+from prunescope.run.cohorts import Cohort, by_key
+from prunescope.run.estimate import _saved_steps, estimate
 from prunescope.run.events import Event, Rung
 from prunescope.run.keep import read_masks, read_weights
 from prunescope.run.remembered import Choice, Remembered
+from prunescope.spec import Study, effort
 from prunescope.table import Store
 from tests.run.studies import narrow_study, rows
 from tests.train.cohorts import climbed, ladder, pictures, same
@@ -118,9 +119,12 @@ def test_weights_and_masks_of_a_rung_are_read_with_its_own_network(tmp_path: Pat
         assert read_masks(store, own, rung, net).kept == sum(each.size for each in net.outline.prunable("all"))
 
 
-def test_narrow_ladders_are_cohorts_of_their_own() -> None:
+def test_narrow_ladders_begin_with_others_and_go_a_way_of_their_own() -> None:
     narrow, dense = narrow_study(), narrow_study(kind="extended")
-    assert sorted(map(len, by_key([*narrow.ladders, *dense.ladders]).values())) == [4, 4]
+    ((key, group),) = by_key([*narrow.ladders, *dense.ladders]).items()
+    parts = Cohort(key, tuple(group)).parts()
+    assert {parts[each.identity] for each in narrow.ladders} == {("narrow", 0)}
+    assert {parts[each.identity] for each in dense.ladders} == {("", 0)}
 
 
 def test_a_plan_counts_narrower_networks_as_cheaper() -> None:
@@ -129,5 +133,9 @@ def test_a_plan_counts_narrower_networks_as_cheaper() -> None:
     assert narrow.disk_with_weights is not None
     sizes = [network("lenet", 3, float(f"{0.8**rung:.12g}"), 10, (1, 8, 8)).outline.total for rung in range(9)]
     assert 4 * 4 * sum(sizes) < narrow.disk_with_weights < 1.3 * 4 * 4 * sum(sizes) + 4 * 9 * 1_500
-    assert 0.1 < _narrower(study.ladders, 1e10) < 0.5 < _narrower(narrow_study(1, width=1.0).ladders, 1e10) < 1
-    assert _narrower(narrow_study(kind="dense").ladders, 1e10) == 1
+
+    def share(study: Study) -> float:
+        return 1 - _saved_steps(study.ladders, 1e10) / effort(study.ladders).steps
+
+    assert 0.1 < share(study) < 0.5 < share(narrow_study(1, width=1.0)) < 1
+    assert share(narrow_study(kind="dense")) == 1

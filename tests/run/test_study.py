@@ -19,12 +19,12 @@ from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, bench_for
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.estimate import estimate
-from prunescope.run.events import Event, Failed, Rung, Tell, Unmeasured
+from prunescope.run.events import Event, Failed, Rung, Tell, Unkept, Unmeasured
 from prunescope.run.keep import read_masks, read_weights
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Measure
-from prunescope.spec import Study
-from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.spec import Ladder, Study, effort
+from prunescope.spec.parts import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
 from prunescope.train.ladder import Climb
 from tests.run.studies import children, dense_study, mixed_study, rows
@@ -35,6 +35,7 @@ def trained(study: Study, path: Path, workers: int = 1) -> Store:
     report = run_study(study, path, workers=workers)
     assert not report.failures
     assert report.rungs == sum(ladder.rungs for ladder in study.ladders)
+    assert report.networks == effort(study.ladders).networks
     return Store(path)
 
 
@@ -165,6 +166,22 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
+def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: Store, tmp_path: Path) -> None:
+    interrupted = 0
+
+    def tell(event: Event) -> None:
+        nonlocal interrupted
+        if isinstance(event, Rung):
+            for child in children(os.getpid()):
+                os.kill(child, signal.SIGINT)
+                interrupted += 1
+
+    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    assert interrupted > 4
+    assert not report.failures
+    assert rows(Store(tmp_path / "store")) == rows(unbroken)
+
+
 def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
     def tell(event: Event) -> None:
         if not isinstance(event, Failed):
@@ -242,6 +259,39 @@ def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
         assert len(set(arrays["index"].tolist())) == 400
 
 
+def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -> None:
+    study = replace(mixed_study(), keep_examples=(0, 2))
+    chosen, plain = Store(tmp_path / "chosen", create=True), trained(mixed_study(), tmp_path / "plain")
+    run_study(study, chosen, workers=1)
+    assert rows(chosen) == rows(plain)
+    for ladder in study.ladders:
+        assert set(chosen.array_names("examples", ladder.identity)) == {0, 2}
+        assert not plain.array_names("examples", ladder.identity)
+    told: list[Event] = []
+    run_study(replace(study, keep_examples="all"), chosen, workers=1, tell=told.append)
+    missing = [event for event in told if isinstance(event, Unkept)]
+    assert missing == [Unkept("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
+
+
+def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
+    study = mixed_study()
+
+    def kept_on_disk(keep: Keep) -> tuple[int, ...]:
+        told = estimate(study.ladders, None, keep_examples=keep)
+        assert told.disk is not None
+        assert told.disk_with_weights is not None
+        return told.disk, told.disk_with_weights
+
+    none, some, every = kept_on_disk("none"), kept_on_disk((0, 2)), kept_on_disk("all")
+    assert [each - before for each, before in zip(some, none, strict=True)] == [
+        2 * (each - before) for each, before in zip(every, some, strict=True)
+    ]
+    store = Store(tmp_path / "store", create=True)
+    run_study(study, store, workers=1, keep_examples=True)
+    files = (store.path / "examples").rglob("*.safetensors")
+    assert every[0] - none[0] == pytest.approx(sum(file.stat().st_size for file in files), rel=0.5)
+
+
 def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> None:
     axes = Axes(dataset=("digits",), family=("lenet",), depth=(3,), width=(0.1,))
     recipe = Recipe(epochs=1, batch=32, learning_rate=0.1, levels=1)
@@ -272,10 +322,31 @@ def test_ladders_are_grouped_by_shape_and_steps_and_divided_evenly() -> None:
         (Treatment(kind="imp"), Treatment(kind="imp", name="fine", rewind="fine-tuning"), Treatment(kind="dense")),
         replicates=2,
     )
-    assert sorted(map(len, by_key(fine.ladders).values())) == [4, 4, 4]
-    assert [len(cohort.ladders) for cohort in split("key", group, 6)] == [6, 5, 5]
-    assert [ladder for cohort in split("key", group, 6) for ladder in cohort.ladders] == group
+    assert sorted(map(len, by_key(fine.ladders).values())) == [12]
+    assert [len(cohort.ladders) for cohort in split("key", group, 3)] == [8, 8]  # of four networks that they begin with
+    assert [ladder for cohort in split("key", group, 3) for ladder in cohort.ladders] == group
+    alone = dense_study(replicates=16, widths=(0.04,)).ladders
+    assert [len(cohort.ladders) for cohort in split("key", alone, 6)] == [6, 5, 5]
     assert split("key", [], 4) == []
+
+
+def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest() -> None:
+    kinds = ({"kind": "imp"}, {"kind": "one-shot"}, {"kind": "imp", "name": "fine", "rewind": "fine-tuning"})
+    treatments = tuple(map(Treatment.model_validate, (*kinds, {"kind": "narrow"})))
+    study = replace(dense_study(replicates=3, widths=(0.04,)), treatments=treatments)
+    (cohort,) = split("key", study.ladders, 3, 4)
+    found: dict[tuple[str, int], list[Ladder]] = {}
+    for ladder in cohort.ladders:
+        found.setdefault(cohort.parts()[ladder.identity], []).append(ladder)
+    assert {part: len(each) for part, each in found.items()} == {
+        ("", 0): 4,
+        ("", 1): 2,
+        ("fine-tuning", 0): 3,
+        ("narrow", 0): 3,
+    }
+    halves = cohort.halves()
+    assert [(len(half.ladders), half.together) for half in halves] == [(8, 2), (4, 2)]
+    assert [(len(part.ladders), part.together) for part in halves[1].halves()] == [(2, 1), (2, 1)]
 
 
 def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken: Store, tmp_path: Path) -> None:
@@ -425,10 +496,13 @@ def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
     study = dense_study(replicates=8)
     fresh = Agenda(study.ladders, {}, 2)
     key = fresh.heaviest().key
-    assert fresh.size(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    assert fresh.starts(key, Choice(8, 1, 8, 1, 1.0)) == 8
     half_done = {ladder.identity: frozenset(range(4)) for ladder in study.ladders[:8]}
     again = Agenda(study.ladders, half_done, 2)
-    assert again.size(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    assert again.starts(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    narrow = study.ladders[:16:2]  # four of each shape
+    found = [Agenda(narrow, {}, hands).starts(key, Choice(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
+    assert found == [4, 4, 2]
     fresh.measured(key, Choice(3, 1, 3, 1, 1.0))
     task = fresh.next()
     while isinstance(task, Measure):

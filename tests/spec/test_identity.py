@@ -70,6 +70,10 @@ def test_what_is_kept_changes_no_ladder_and_a_study_that_keeps_nothing_is_what_i
     assert keeping.keep == (0, 3)
     assert keeping.identity != plain.identity
     assert parse_study('keep = "none"\n' + TEXT).identity == plain.identity
+    told = parse_study('keep_examples = "all"\n' + TEXT)
+    assert [ladder.identity for ladder in plain.ladders] == [ladder.identity for ladder in told.ladders]
+    assert (told.keep, told.keep_examples) == ("none", "all")
+    assert len({plain.identity, keeping.identity, told.identity}) == 3
 
 
 def test_what_a_leave_out_ladder_learns_from_is_in_its_identity() -> None:
@@ -191,6 +195,7 @@ def studies(draw: st.DrawFn) -> Study:
         seed=draw(st.integers(0, 2**63 - 1)),
         purpose=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
         keep=draw(st.sampled_from(["none", "all", (0,)])),
+        keep_examples=draw(st.sampled_from(["none", "all", (0,)])),
     )
 
 

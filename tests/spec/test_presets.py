@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from prunescope.spec import effort, preset_text, presets, read_study
+from prunescope.spec import effort, ensembles, preset_text, presets, read_study
+from prunescope.spec.names import SCORES
 
 WORDS = {"": 1, "million": 10**6, "billion": 10**9}
 
@@ -28,11 +29,18 @@ def test_a_preset_opens_with_purpose_expected_result_and_cost(name: str) -> None
 @pytest.mark.parametrize("name", presets())
 def test_the_cost_that_a_preset_states_is_what_its_ladders_add_up_to(name: str) -> None:
     study = read_study(name)
-    told = re.fullmatch(r"([\d,]+) networks, ([\d.]+) (\w*) ?examples seen\.", study.cost)
+    amount = r"([\d,]+) networks, ([\d.]+) (\w*) ?examples"
+    scorers = ensembles(study)
+    told = re.fullmatch(f"{amount} seen{f'; EL2N: {amount}' if scorers else ''}\\.", study.cost)
     assert told is not None
     total = effort(study.ladders)
-    assert int(told[1].replace(",", "")) == total.networks
-    assert float(told[2]) == pytest.approx(total.examples / WORDS[told[3]], rel=0.005)
+    wanted = [(total.networks, total.examples)]
+    if scorers:
+        wanted.append((sum(each.networks for each in scorers), sum(each.work for each in scorers)))
+    for place, (networks, examples) in enumerate(wanted):
+        counted, seen, unit = told.groups()[3 * place : 3 * place + 3]
+        assert int(counted.replace(",", "")) == networks
+        assert float(seen) == pytest.approx(examples / WORDS[unit], rel=0.005)
 
 
 def test_the_first_papers_table_1_stands_in_its_preset() -> None:
@@ -41,6 +49,24 @@ def test_the_first_papers_table_1_stands_in_its_preset() -> None:
     assert {cell.width for cell in cells} == {2.0**power for power in range(-4, 3)}
     assert {cell.examples for cell in cells} == {50_000 // share for share in (1, 2, 4, 8, 16, 32, 64)}
     assert len(cells) == 6 * 7 * 7
+
+
+def test_effort_counts_a_rung_that_ladders_share_once() -> None:
+    study = read_study("lenet-mnist-noise")
+    total, rungs = effort(study.ladders), 12 * 3 * 31
+    assert (total.rungs, total.networks) == (rungs, rungs - 12 * 2)
+    assert total.epochs == 40 * total.networks
+    one = [ladder for ladder in study.ladders if ladder.treatment.kind == "imp"]
+    assert effort(one).networks == effort(one).rungs == 12 * 31
+
+
+def test_the_lens_preset_of_digits_has_every_kind_of_treatment() -> None:
+    study = read_study("digits-lens")
+    kinds = {each.kind for each in study.treatments}
+    assert kinds >= {"imp", "one-shot", "extended", "narrow", "leave-out"}
+    assert {each.score for each in study.treatments if each.kind == "imp"} == set(SCORES)
+    assert {each.leave for each in study.treatments} >= {"improved", "misclassified", "random"}
+    assert (study.keep_examples, study.el2n is not None) == ("all", True)
 
 
 def test_effort_counts_a_ladder_by_hand() -> None:

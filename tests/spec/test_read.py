@@ -167,6 +167,18 @@ knid = "imp"
         ('name = "mine"', 'name = "mine"\nkeep = []', "keep (line 2)", 'must be "none", "all" or a list of rungs'),
         ('name = "mine"', 'name = "mine"\nkeep = [0, 6]', "keep (line 2)", "must name rungs from 0 to 5"),
         ('name = "mine"', 'name = "mine"\nkeep = [2, 2]', "keep (line 2)", "must name each rung once"),
+        (
+            'name = "mine"',
+            'name = "mine"\nkeep_examples = [0, 6]',
+            "keep_examples (line 2)",
+            "must name rungs from 0 to",
+        ),
+        (
+            'name = "mine"',
+            'name = "mine"\nkeep_examples = true',
+            "keep_examples (line 2)",
+            'must be "none", "all" or a list of rungs',
+        ),
         ('family = "lenet"', 'family = "lenet"\nexamples = 60001', "axes 1: examples (line 6)", "must be 1 to 60,000"),
     ],
 )

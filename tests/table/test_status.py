@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from prunescope.cli.main import cli
 from prunescope.errors import InputError, PrunescopeError
+from prunescope.spec import El2n, ensembles
 from prunescope.table import Store, status
 from tests.builders import ladder_identity, rung, small_study
 
@@ -34,6 +39,37 @@ def test_status_is_derived_from_the_files(store: Store) -> None:
     assert [failure.words for failure in progress.failures] == ["diverged"]
     assert (found.rungs, found.strays) == (5, 1)
     assert fourth not in store.done()
+
+
+def test_scores_of_examples_are_counted_from_the_files(store: Store) -> None:
+    study = replace(small_study(), el2n=El2n(networks=2, epoch=1))
+    store.begin(study)
+    first, second, third, *others = (ensemble.identity for ensemble in ensembles(study))
+    store.write_arrays("examples", first, 0, {"index": np.arange(3), "el2n": np.zeros(3, np.float32)})
+    store.fail(first, 0, "made good since")
+    store.fail(second, 0, "diverged")
+    with store.claim(third):
+        (progress,) = status(store).studies
+    scores = progress.scores
+    assert scores is not None
+    assert (scores.done, scores.running, scores.failed, scores.left) == (1, 1, 1, len(others))
+    assert scores.ensembles == 3 + len(others)
+    assert [failure.words for failure in scores.failures] == ["diverged"]
+    assert progress.failures == ()
+    told = CliRunner().invoke(cli, ["status", str(store.path)]).output
+    assert f"EL2N scores: 1 of {scores.ensembles} ensembles done, 0 running, 1 failed, {len(others) + 1} left" in told
+    assert f"failed: {second}, rung 0: diverged" in told
+    content = json.loads(CliRunner().invoke(cli, ["status", str(store.path), "--json"]).output)["studies"][0]["el2n"]
+    assert (content["ensembles"], content["done"], content["failures"][0]["words"]) == (3 + len(others), 1, "diverged")
+
+
+def test_a_study_that_asks_for_no_scores_is_told_none(store: Store) -> None:
+    store.begin(small_study())
+    assert status(store).studies[0].scores is None
+    assert "EL2N" not in CliRunner().invoke(cli, ["status", str(store.path)]).output
+    assert (
+        json.loads(CliRunner().invoke(cli, ["status", str(store.path), "--json"]).output)["studies"][0]["el2n"] is None
+    )
 
 
 def test_looking_who_works_takes_no_claim_away(store: Store) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.choose.normal import drawn
 from prunescope.choose.unpruned import Place, Smooth
 from prunescope.laws.batch import Points
 from prunescope.laws.kinds import JOINT
@@ -93,10 +94,7 @@ class Belief:
 
     def draws(self, count: int, seed: int) -> Numbers:
         """Draw ``[count, z]``, as many to one side as to the other."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.clip(values, 0, None))
-        half = np.random.default_rng(seed).standard_normal(((count + 1) // 2, len(self.mean)))
-        return np.asarray(self.mean + np.concatenate([half, -half])[:count] @ root.T)
+        return drawn(self.mean, _root(self.covariance), count, seed)
 
     def look(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
         """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
@@ -110,9 +108,8 @@ class Belief:
         jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) * np.sqrt(
             self._told(before + counts) - known
         )
-        values, vectors = np.linalg.eigh(jacobian @ jacobian.T)
-        root = vectors * np.sqrt(np.clip(values, 0, None))
-        return np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell], root
+        where = np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell]
+        return where, _root(jacobian @ jacobian.T)
 
     def _told(self, networks: Integers) -> Numbers:
         """Return what some networks of one cell and density tell together: one over the variance of their mean."""
@@ -128,8 +125,7 @@ class Belief:
 
     def after(self, where: Integers, root: Numbers) -> Belief:
         """Return what would be believed after a look that shows what is expected."""
-        gain = self.covariance[:, where] @ root
-        inner = np.eye(len(where)) + root.T @ self.covariance[np.ix_(where, where)] @ root
+        gain, inner = self._learning(where, root)
         return replace(self, covariance=self.covariance - gain @ np.linalg.solve(inner, gain.T))
 
     def moved(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
@@ -140,10 +136,20 @@ class Belief:
         chance
             Standard normal numbers for the noise of the measurements, ``[truths, 7]``.
         """
-        gain = self.covariance[:, where] @ root
-        inner = np.eye(len(where)) + root.T @ self.covariance[np.ix_(where, where)] @ root
+        gain, inner = self._learning(where, root)
         surprise = (truths[:, where] - self.mean[where]) @ root + chance
         return np.asarray(self.mean + np.linalg.solve(inner, surprise.T).T @ gain.T)
+
+    def _learning(self, where: Integers, root: Numbers) -> tuple[Numbers, Numbers]:
+        """Return how a look moves everything, and the covariance of what it shows, in units of its noise."""
+        gain = self.covariance[:, where] @ root
+        return gain, np.eye(len(where)) + root.T @ gain[where]
+
+
+def _root(covariance: Numbers) -> Numbers:
+    """Return a root of a covariance that may be flat in some directions."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
 def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Belief:
@@ -162,13 +168,8 @@ def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Belief:
     departure = _departure(_evaluate(mean, cells, points)[0] - points.log_error, noise / np.sqrt(counts))
     scatter = np.sqrt(departure**2 + noise**2 / counts)
     mean, hessian = _climbed(cells, points, mean, precision, scatter, prior_mean)
-    seen = dict(
-        zip(
-            zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), strict=True),
-            counts.tolist(),
-            strict=True,
-        )
-    )
+    networks = zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), counts.tolist(), strict=True)
+    seen = {(cell, level): count for cell, level, count in networks}
     return Belief(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, seen)
 
 

@@ -19,7 +19,7 @@ from prunescope.choose.describe import Picker, rivals, smallest_unpruned, unit
 from prunescope.choose.family import Family, Grid, families
 from prunescope.choose.frontier import bounds_of, frontier, insight, steps
 from prunescope.choose.ideal import ideal
-from prunescope.choose.limits import Limits, allowed_by, floor_of, reach
+from prunescope.choose.limits import Limits, floor_of, permitted, reach
 from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
 from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.errors import Fault, InputError, counted
@@ -142,7 +142,7 @@ class _Decided:
 
 def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decided:
     decline_above(family, bound)
-    family = allowed_by(family, limits)
+    family = permitted(family, limits)
     sizes, curves = family.sizes, family.likeliest
     floor = floor_of(family, limits)
     needed = curves.needed(bound)[0]

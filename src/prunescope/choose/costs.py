@@ -51,7 +51,7 @@ def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, row
     rows
         Measured rungs, perhaps with their seconds.
     """
-    work = np.array([each.prunable if np.isnan(each.multiplications) else each.multiplications for each in counts])
+    work = np.array([each.work for each in counts])
     epochs = np.array([1.0, 1.0])
     if recipe is not None:
         epochs = np.array([recipe.epochs, recipe.epochs - recipe.rewind_epoch], np.float64)
@@ -74,7 +74,7 @@ def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
     """
     if batch is None:
         return np.ones(len(counts))
-    work = np.array([each.prunable if np.isnan(each.multiplications) else each.multiplications for each in counts])
+    work = np.array([each.work for each in counts])
     own = 3 * work * batch / RATE
     return np.asarray(own / (own + STEP))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,11 @@ class Count:
     rest: float
     multiplications: float
     how: str
+
+    @property
+    def work(self) -> float:
+        """What training takes in proportion to: multiplications, or weights where those are not known."""
+        return self.prunable if np.isnan(self.multiplications) else self.multiplications
 
 
 @dataclass(frozen=True)
@@ -134,9 +139,3 @@ def _only(table: Table, name: str) -> str:
     """Return the one value of a column of text, or nothing."""
     values = set(table[name].tolist()) if name in table else set()
     return str(next(iter(values))) if len(values) == 1 and None not in values else ""
-
-
-def sources(counts: Iterator[Count]) -> str:
-    """Return the least certain way in which some members were counted."""
-    order = ("counted", "estimated", "relative")
-    return max((each.how for each in counts), key=order.index)

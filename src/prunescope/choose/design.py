@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prunescope.choose.belief import Belief, Numbers
-from prunescope.choose.worth import TRUTHS, Judge, Question, loss_after
+from prunescope.choose.worth import TRUTHS, Choice, Judge, Question, loss_after
 
 # A design ends when a decision is expected to be off by no more than this, as a logarithm: 5 %.
 ENOUGH = 0.05
@@ -58,6 +58,11 @@ class Ladders:
         tops[look.replicate : look.replicate + look.count] = [look.top] * look.count
         return replace(self, tops={**self.tops, look.cell: tuple(tops)})
 
+    def reach(self, cell: int, log_density: float) -> bool:
+        """Whether a ladder of a cell was climbed to a density, to half a rung, or as far as it may be."""
+        top = max(self.tops.get(cell, ()), default=-1)
+        return top >= min(log_density / self.step - 0.5, max(self.levels[cell], default=-1))
+
     def looks(self) -> Iterator[Look]:
         """Yield every look that may be taken: ladders begun or climbed on, to the top or half the way there.
 
@@ -96,6 +101,10 @@ class Look:
     cost: float
     count: int = 1
 
+    def reaches(self, log_density: float, step: float) -> bool:
+        """Whether it goes as far down as a density, to half a rung."""
+        return self.top >= log_density / step - 0.5
+
     def densities(self, step: float) -> Numbers:
         """Return the log densities of its rungs, all ladders' after each other."""
         return np.tile(step * np.arange(self.after + 1, self.top + 1, dtype=np.float64), self.count)
@@ -121,6 +130,9 @@ def designed(
     told: Callable[[int, float], None] | None = None,
 ) -> tuple[float, tuple[Planned, ...]]:
     """Return the loss to expect now, and looks in the order of their worth until the decision is sure enough.
+
+    What is believed may be sure of a network that nobody came near. A decision is settled when one like it was trained:
+    where none was, that is the look to take.
 
     Parameters
     ----------
@@ -152,7 +164,22 @@ def designed(
         planned.append(Planned(look, loss))
         if told is not None:
             told(len(planned), loss)
+    if not planned and now <= enough:
+        check = _unseen(ladders, question, Choice.by(question, belief), budget)
+        planned = [] if check is None else [Planned(check, now)]
     return now, tuple(planned)
+
+
+def _unseen(ladders: Ladders, question: Question, choice: Choice, budget: float) -> Look | None:
+    """Return the cheapest look at the network chosen, or as near to it as may be; None where one like it was seen."""
+    if choice.member < 0:
+        return None
+    cell = int(question.cell[choice.member])
+    if ladders.reach(cell, choice.log_density):
+        return None
+    looks = [look for look in ladders.looks() if look.cell == cell and look.count == 1 and look.cost <= budget]
+    far = [look for look in looks if look.reaches(choice.log_density, ladders.step)]
+    return min(far, key=lambda look: look.cost) if far else max(looks, key=lambda look: look.top, default=None)
 
 
 def _best(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.choose.counts import Counts
-from prunescope.choose.unpruned import Numbers, Place, Smooth, Unpruned
+from prunescope.choose.normal import Numbers
+from prunescope.choose.unpruned import Place, Smooth, Unpruned
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, Fit
 from prunescope.laws.predict import predicted

@@ -131,9 +131,7 @@ class Family:
     @property
     def theta(self) -> Numbers:
         """Coordinates of the likeliest law, ``[1, 5]``."""
-        return to_coordinates(JOINT.parameters, np.array([self.fit.parameters[name] for name in JOINT.parameters]))[
-            None
-        ]
+        return _theta(self.fit)
 
     @cached_property
     def likeliest(self) -> Curves:
@@ -269,11 +267,15 @@ def _family(
     )
 
 
+def _theta(fit: Fit) -> Numbers:
+    """Return the coordinates of a fitted law, ``[1, 5]``."""
+    return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))
+
+
 def _departures(fit: Fit, cells: Measured) -> dict[tuple[float, float, float], Departure]:
     """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
     names = ("depth", "width", "examples")
-    theta = to_coordinates(JOINT.parameters, np.array([fit.parameters[name] for name in JOINT.parameters]))[None]
-    off = cells.points.error - JOINT.form.evaluate(theta, cells.points)[0][0]
+    off = cells.points.error - JOINT.form.evaluate(_theta(fit), cells.points)[0][0]
     # Without replicates nobody knows what is noise and what is departure: half and half.
     single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
     noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)

@@ -43,7 +43,7 @@ def floor_of(family: Family, limits: Limits) -> Numbers:
     return np.asarray(np.minimum(floor, 0.0))
 
 
-def allowed_by(family: Family, limits: Limits) -> Family:
+def permitted(family: Family, limits: Limits) -> Family:
     """Return the family without members that may not be chosen."""
     if limits.max_multiplications is None:
         return family

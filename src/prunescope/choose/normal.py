@@ -24,3 +24,12 @@ def below(z: Numbers) -> Numbers:
 def _table() -> tuple[Numbers, Numbers]:
     knots = np.linspace(-REACH, REACH, KNOTS)
     return knots, np.array([NormalDist().cdf(each) for each in knots.tolist()])
+
+
+def drawn(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:
+    """Draw ``[count, values]`` with a covariance of ``root root'``; as many to one side as to the other.
+
+    So their mean is exact.
+    """
+    half = np.random.default_rng(seed).standard_normal(((count + 1) // 2, len(mean)))
+    return np.asarray(mean + np.concatenate([half, -half])[:count] @ root.T)

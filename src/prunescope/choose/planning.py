@@ -17,7 +17,7 @@ from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, desig
 from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
-from prunescope.choose.worth import Question
+from prunescope.choose.worth import Choice, Question
 from prunescope.errors import Fault, InputError, listed, named
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import sample
@@ -65,8 +65,11 @@ class Plan:
 
     Attributes
     ----------
-    member
-        Whom a decision by what is measured now would choose; None where no member is expected to keep the bound.
+    member, density
+        Whom a decision by what is believed now would choose, and how sparse; None where no member is expected to keep
+        the bound.
+    seen
+        Whether a network of that member was trained about as sparse, or as sparse as may be.
     off
         How far off a decision by what is measured now is expected to be: how many times larger than the smallest
         possible the chosen member comes out, and how wrong its density is, together (0.1: 10 %).
@@ -82,6 +85,8 @@ class Plan:
 
     max_error: float
     member: str | None
+    density: float | None
+    seen: bool
     off: float
     enough: float
     proposals: tuple[Proposal, ...]
@@ -93,12 +98,12 @@ class Plan:
 
     @property
     def decided(self) -> bool:
-        """Whether more training would hardly change the answer."""
-        return self.off <= self.enough
+        """Whether more training would hardly change the answer, and the network that it names was looked at."""
+        return self.off <= self.enough and (self.seen or self.member is None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        kept = ("max_error", "member", "off", "enough", "decided", "cost", "whole", "unit")
+        kept = ("max_error", "member", "density", "seen", "off", "enough", "decided", "cost", "whole", "unit")
         found = {name: getattr(self, name) for name in kept}
         found["proposals"] = [asdict(each) for each in self.proposals]
         return found | {"study": self.study.to_mapping() if self.study else None}
@@ -183,7 +188,7 @@ def next_ladders(
     guessing = None if scene.classes is None else 1 - 1 / scene.classes
     belief = believed(scene.place, scene.rows, guessing)
     question = _question(scene, members, max_error)
-    chosen = int(question.decided(belief.mean[None])[0][0])
+    choice = Choice.by(question, belief)
     loss, planned = designed(
         belief,
         question,
@@ -197,7 +202,9 @@ def next_ladders(
     wanted, made = _as_study(study, scene, planned, max_error)
     return Plan(
         max_error=max_error,
-        member=None if chosen < 0 else scene.name(int(members[chosen])),
+        member=None if choice.member < 0 else scene.name(int(members[choice.member])),
+        density=None if choice.member < 0 else float(np.exp(choice.log_density)),
+        seen=choice.member >= 0 and ladders.reach(int(members[choice.member]), choice.log_density),
         off=float(np.expm1(loss)),
         enough=enough,
         proposals=tuple(_proposals(scene, planned)),

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from prunescope.choose.normal import Numbers, drawn
 
 # What straight lines may be, before anything is measured: error falls with size and with examples, neither steeply.
 SLOPES, SLOPES_SPREAD = (-0.12, -0.25), (0.1, 0.2)
@@ -67,14 +66,8 @@ class Unpruned:
         """Draw ``[count, members]``; as many to one side as to the other, so that means are exact."""
         # Thousands of members make this the dearest step: eigenvectors would take thirty times as long.
         least = 1e-9 * max(float(np.diag(self.covariance).max(initial=0.0)), 1e-12)
-        root = np.linalg.cholesky(self.covariance + least * np.eye(len(self.mean)))
-        half = np.random.default_rng(seed).standard_normal(((count + 1) // 2, len(self.mean)))
-        return np.asarray(self.mean + (np.concatenate([half, -half])[:count]) @ root.T)
-
-
-def told_by(cells: Place, log_error: Numbers, noise: Numbers, members: Place) -> Unpruned:
-    """Say what measurements tell of members; measured ones may be among them. See `Smooth`."""
-    return Smooth.through(cells, log_error, noise).of(members)
+        root = np.asarray(np.linalg.cholesky(self.covariance + least * np.eye(len(self.mean))), np.float64)
+        return drawn(self.mean, root, count, seed)
 
 
 @dataclass(frozen=True)

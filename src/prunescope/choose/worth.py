@@ -56,6 +56,20 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A decision: which of a question's members, -1 for none, and its log density."""
+
+    member: int
+    log_density: float
+
+    @staticmethod
+    def by(question: Question, belief: Belief) -> Choice:
+        """Return what the mean of a belief decides."""
+        member, log_density = question.decided(belief.mean[None])
+        return Choice(int(member[0]), float(log_density[0]))
+
+
+@dataclass(frozen=True)
 class Judge:
     """Truths that are believed possible, and what each makes of a decision.
 

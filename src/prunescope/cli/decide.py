@@ -30,7 +30,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
     from prunescope.choose import smallest_network
     from prunescope.choose.loop import train_until_decided
     from prunescope.choose.words import answer_lines
-    from prunescope.cli.next import off_words
+    from prunescope.cli.next import choice_words, off_words
     from prunescope.cli.progress import Progress
     from prunescope.run import Report, run_study
     from prunescope.table import Store
@@ -42,6 +42,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         with Progress(study.name) as progress:
             report = run_study(study, store, ladders=ladders, tell=progress.tell, **options)
         whole.rungs += report.rungs
+        whole.networks += report.networks
         whole.ladders += report.ladders
         whole.failures += report.failures
         whole.elsewhere += report.elsewhere
@@ -51,7 +52,8 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         if not plan.decided and plan.ladders:
             rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
-            click.echo(f"off by {off_words(plan.off)} now; training {what}", err=True)
+            choice = f"{choice_words(plan)}, " if plan.member else ""
+            click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
     plan = train_until_decided(study, store, max_error, train, enough=enough, told=told)
     whole.seconds = time.perf_counter() - clock
@@ -67,13 +69,18 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
                 "seconds": whole.seconds,
                 "share": share,
                 "decided": plan.decided,
+                "member": plan.member,
+                "density": plan.density,
                 "off": plan.off,
                 **(answers.to_dict() if answers else {"answers": [], "declined": [], "notes": []}),
             }
         )
         return whole
-    click.echo(f"trained {counted(whole.rungs, 'network')} in {spelled(whole.seconds)}: {path}")
-    click.echo(wrapped(f"{share:.0%} of the study's training is done; {_ended(plan, off_words(plan.off))}") + "\n")
+    ended = _ended(plan, choice_words(plan), off_words(plan.off))
+    click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
+    click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
+    if answers and plan.member is not None:
+        click.echo("what the measurements say by themselves (prunescope choose):\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
     for each in answers.declined if answers else ():
@@ -81,12 +88,12 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
     return whole
 
 
-def _ended(plan: Plan, off: str) -> str:
+def _ended(plan: Plan, choice: str, off: str) -> str:
     if plan.decided and plan.member is None:
         return "no member is expected to keep that error, and more training would hardly change it"
     if plan.decided:
-        return f"the choice is expected to be off by {off}, and more training would hardly change it"
-    return f"the choice is expected to be off by {off}, and nothing left in the study would bring it much nearer"
+        return f"{choice} is expected to be off by {off}, and more training would hardly change it"
+    return f"{choice} is expected to be off by {off}, and nothing left in the study would bring it much nearer"
 
 
 def _share(study: Study, store: Any) -> float:
@@ -95,12 +102,15 @@ def _share(study: Study, store: Any) -> float:
     from prunescope.spec.effort import epochs_of
 
     done, asked, trained = store.done(), 0.0, 0.0
+    begun: set[str] = set()
     for ladder in study.ladders:
         cell = ladder.cell
         counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
         work = counting.count(float(cell.depth), cell.width).prunable * cell.examples
         have = done.get(ladder.identity, frozenset())
-        for rung in range(ladder.rungs):
+        shares = ladder.unpruned in begun  # a rung 0 that counts already
+        begun.add(ladder.unpruned)
+        for rung in range(int(shares), ladder.rungs):
             own = work * epochs_of(ladder, rung)
             asked += own
             trained += own if rung in have else 0.0

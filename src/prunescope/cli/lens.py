@@ -232,9 +232,11 @@ def _spread(found: Spread | None, times: float = 100) -> str:
 def _verdict(found: Verdict | None) -> str:
     if found is None:
         return ""
+    from prunescope.lens.verdicts import signed
+
     times = 100 if found.measure.endswith("error") else 1
     around = "" if found.deviation is None else f" ± {times * found.deviation:.2g}"
-    return f"{times * found.mean:+.3g}{around} {found.outcome}"
+    return f"{signed(times * found.mean)}{around} {found.outcome}"
 
 
 def _aligned(columns: Columns) -> list[str]:

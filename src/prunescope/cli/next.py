@@ -142,12 +142,14 @@ def show_plan(plan: Plan) -> None:
     if plan.decided:
         click.echo(
             wrapped(
-                f"settled: {about} is known to about {plan.off:.0%} (enough: {plan.enough:.0%}); more training would "
-                "hardly change it: prunescope choose"
+                f"settled: {about} is {choice_words(plan)}, to about {plan.off:.0%} (enough: {plan.enough:.0%}); more "
+                "training would hardly change it. What the measurements say alone: prunescope choose"
             )
         )
         return
     click.echo(wrapped(f"{about}: a choice made now is expected to be off by {off_words(plan.off)}"))
+    if plan.member is not None and plan.off <= plan.enough:
+        click.echo(wrapped(f"it would be {choice_words(plan)}, but no network like that was trained"))
     if not plan.proposals:
         click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
         return
@@ -166,6 +168,11 @@ def show_plan(plan: Plan) -> None:
             "What they show decides what comes after: ask again"
         )
     )
+
+
+def choice_words(plan: Plan) -> str:
+    """Name the network that a plan takes for the smallest."""
+    return "none" if plan.density is None else f"{plan.member} at density {plan.density:.2g}"
 
 
 def _ladder(proposal: Proposal) -> str:

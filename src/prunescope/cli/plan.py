@@ -15,6 +15,7 @@ from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
     from prunescope.spec import Study
+    from prunescope.spec.parts import Keep
     from prunescope.table import Store
 
 
@@ -91,7 +92,8 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         "identity": study.identity,
         "cells": len(study.cells),
         "ladders": len(study.ladders),
-        "rungs": total.networks,
+        "rungs": total.rungs,
+        "networks": total.networks,
         "epochs": total.epochs,
         "steps": total.steps,
         "examples": total.examples,
@@ -109,7 +111,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
     if scorers:
         networks, seen = sum(each.networks for each in scorers), sum(each.work for each in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": seen}
-    content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep))
+    content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples))
     if ladders:
         content["ladder_list"] = [
             {
@@ -171,15 +173,17 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
     tell(
         "size",
         f"{counted(content['cells'], 'cell')} x {counted(len(study.treatments), 'treatment')}{times} = "
-        f"{counted(content['ladders'], 'ladder')} = {counted(content['rungs'], 'rung')}",
+        f"{counted(content['ladders'], 'ladder')} = {counted(content['rungs'], 'rung')}"
+        + (f", {counted(content['networks'], 'training')}" if content["networks"] < content["rungs"] else ""),
     )
     tell(
         "training",
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
-    if study.keep != "none":
-        rungs = "every rung" if study.keep == "all" else f"rungs {listed(study.keep, 40)}"
-        tell("keeps", f"the weights of {rungs}")
+    kept = (("the weights", study.keep), ("the outcomes on training examples", study.keep_examples))
+    told = [f"{what} of {_rungs(keep)}" for what, keep in kept if keep != "none"]
+    if told:
+        tell("keeps", " and ".join(told))
     if "el2n" in content:
         scored = content["el2n"]
         whose = counted(scored["scored"], "replicate of a cell", "replicates of cells")
@@ -213,6 +217,10 @@ def _print_estimate(found: dict[str, Any]) -> None:
         f"about {spelled(found['seconds'])} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of "
         f"memory, {disk} on disk, {weights} with --keep-weights",
     )
+
+
+def _rungs(keep: Keep) -> str:
+    return "every rung" if isinstance(keep, str) else f"rungs {listed(keep, 40)}"
 
 
 def _details(treatment: dict[str, Any]) -> str:

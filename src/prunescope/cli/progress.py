@@ -36,7 +36,7 @@ class Progress:
         self._total = self._left = 0
         self._trained = 0.0  # examples seen in this run, rungs under way included
         self._under_way: dict[int, tuple[Working, float]] = {}
-        self._rungs = self._failures = 0
+        self._networks = self._failures = 0
         self._clock = self._told = time.monotonic()
         self._first: float | None = None
         self._phase = "starting"
@@ -96,7 +96,7 @@ class Progress:
                 self._under_way.pop(event.cohort, None)
                 self._left -= event.work
                 self._trained += event.work
-                self._rungs += event.members
+                self._networks += event.networks
                 line = f"{event.words}, {event.members} together, rung {event.rung}: density {event.density:.3g}, "
                 self._say(f"{line}error {event.error:.3g}", now)
             case Scored():
@@ -133,7 +133,7 @@ class Progress:
 
     def _summary(self, now: float) -> str:
         failed = f", {self._failures} failed" if self._failures else ""
-        return f"{self._share():.0%}, {counted(self._rungs, 'network')}{failed}{self._time_left(now)}"
+        return f"{self._share():.0%}, {counted(self._networks, 'network')}{failed}{self._time_left(now)}"
 
     def _say(self, words: str, now: float, always: bool = False) -> None:
         """Print a line: what fails always, the rest now and then, and only where no bars are shown."""

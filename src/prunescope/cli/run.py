@@ -28,7 +28,9 @@ MOST_TOLD = 10  # kinds of failure
 @click.option("--workers", type=click.IntRange(1), help="Processes [as many as train fastest].")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
-@click.option("--keep-examples", is_flag=True, help="Keep loss and correctness on every training example.")
+@click.option(
+    "--keep-examples", is_flag=True, help="Keep loss and correctness on every training example, of every rung."
+)
 @click.option(
     "--until-decided",
     type=float,
@@ -101,6 +103,7 @@ def run(
             {
                 "store": str(path),
                 "rungs": report.rungs,
+                "networks": report.networks,
                 "scored": report.scored,
                 "failures": failures,
                 "elsewhere": report.elsewhere,
@@ -131,7 +134,8 @@ def _print(report: Report, path: Path) -> None:
         told = "everything is done already" if not report.elsewhere else "nothing was left for this run"
         click.echo(f"{told}: {path}")
     else:
-        click.echo(f"trained {counted(report.rungs, 'network')} in {spelled(report.seconds)}: {path}")
+        whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
+        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
     if report.rungs:
         click.echo(f"next: prunescope table {path}; prunescope fit {path} --law joint", err=True)
 

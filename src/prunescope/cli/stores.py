@@ -13,6 +13,7 @@ from prunescope.errors import counted, printable
 
 if TYPE_CHECKING:
     from prunescope.table import Status
+    from prunescope.table.status import Scores
 
 
 @click.command()
@@ -36,10 +37,22 @@ def status(store_path: Path, as_json: bool) -> None:
         click.echo(
             f"  ladders: {each.done:,} done, {each.running:,} running, {each.failed:,} failed, {each.left:,} left"
         )
-        for failure in each.failures[:10]:
+        if each.scores is not None:
+            told = each.scores
+            click.echo(
+                f"  EL2N scores: {told.done:,} of {told.ensembles:,} ensembles done, {told.running:,} running, "
+                f"{told.failed:,} failed, {told.left:,} left"
+            )
+        for failure in (*each.failures[:10], *(each.scores.failures[:10] if each.scores else ())):
             click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {printable(failure.words)}")
     if found.strays:
         click.echo(f"\n{counted(found.strays, 'rung')} of no study that was begun in this store")
+
+
+def _scores_content(scores: Scores | None) -> dict[str, Any] | None:
+    if scores is None:
+        return None
+    return {**vars(scores), "failures": [vars(failure) for failure in scores.failures]}
 
 
 def _status_content(path: Path, found: Status) -> dict[str, Any]:
@@ -60,6 +73,7 @@ def _status_content(path: Path, found: Status) -> dict[str, Any]:
                 "failed": each.failed,
                 "left": each.left,
                 "failures": [vars(failure) for failure in each.failures],
+                "el2n": _scores_content(each.scores),
             }
             for each in found.studies
         ],

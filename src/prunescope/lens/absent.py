@@ -40,13 +40,14 @@ def absent(
     if all(each.dense is None for each in main):
         yield Missing("dense networks", f"{found.treatment} has no rung 0 at density 1", "")
     if not any(point.rung for point in found.points):
-        yield Missing("sparse networks", f"{found.treatment} has its dense networks alone so far", _UNFINISHED)
+        how = _UNFINISHED if any(each.planned > 1 for each in main) else "prune further: levels in the recipe"
+        yield Missing("sparse networks", f"{found.treatment} has its dense networks alone so far", how)
     elif found.optimal is None:
         how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
         yield Missing("the optimal sparsity", "it has the lowest validation error, and no row tells any", how)
-    elif not any(each.train_loss for each in sparsities):
+    if not any(point.train_loss for point in found.points):
         yield Missing("training loss", "no row has a train_loss", "")
-    if main[0].label_noise > 0 and not any(each.train_loss_noisy for each in sparsities):
+    if main[0].label_noise > 0 and not any(point.train_loss_noisy for point in found.points):
         yield Missing("noisy against original examples", "no row has train_loss_original and train_loss_noisy", "")
     yield from _examples(source, main, sparsities)
     yield from _scores(source, main)

@@ -14,6 +14,8 @@ from prunescope.lens.results import Outcome, Spread, Verdict
 TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
 # Differences of decimal fractions are off by rounding; on the very edge of the rule they count as far.
 _ROUNDING = 1e-9
+# Differences of errors and losses below this are sums of rounding.
+_NOTHING = 1e-9
 
 
 def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
@@ -70,8 +72,12 @@ def verdict_words(measure: str, outcome: Outcome, mean: float, deviation: float 
 def amount(measure: str, mean: float, deviation: float | None = None) -> str:
     """Write a difference with its unit; of errors in percentage points."""
     times, unit = (100, "points") if measure.endswith("error") else (1, "nats")
-    spelled = f"{times * mean:+.3g}" if mean else "0"
-    return f"{spelled}{'' if deviation is None else f' ± {times * deviation:.2g}'} {unit}"
+    return f"{signed(times * mean)}{'' if deviation is None else f' ± {times * deviation:.2g}'} {unit}"
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign; what rounding leaves of none is none."""
+    return f"{value:+.3g}" if abs(value) > _NOTHING else "0"
 
 
 def mean_of(values: Sequence[float]) -> float:

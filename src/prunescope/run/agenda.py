@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from prunescope.run.climb import work_left
-from prunescope.run.cohorts import Cohort, Key, by_key, split
+from prunescope.run.cohorts import Cohort, Key, by_key, by_start, split
 from prunescope.run.remembered import Choice
 from prunescope.run.work import Go, Measure, Rate, Task
 from prunescope.spec import Ensemble, Ladder
@@ -62,14 +62,16 @@ class Agenda:
     def _measure(self, key: Key) -> Measure:
         return Measure(key, self._groups[key][0], len(self._groups[key]))
 
-    def size(self, key: Key, choice: Choice) -> int:
-        """Return how many members cohorts of a shape get: what trains fastest, but so that no hand goes empty."""
+    def starts(self, key: Key, choice: Choice) -> int:
+        """Return how many networks cohorts of a shape begin with: as train fastest, but so that no hand goes empty."""
         at_least = -(-self._hands // len(self._groups))
-        return max(1, min(choice.members, len(self._groups[key]) // at_least))
+        networks = len(by_start(self._groups[key]))
+        cohorts = at_least * -(-networks // (choice.members * at_least))
+        return max(1, -(-networks // cohorts))
 
     def measured(self, key: Key, choice: Choice) -> None:
         """Divide the ladders of a shape into cohorts, now that it is known how they are trained."""
-        for cohort in split(key, self._groups[key], choice.members):
+        for cohort in split(key, self._groups[key], choice.starts or choice.members, choice.members):
             self._add(cohort, choice)
         self._cohorts.sort(key=lambda entry: entry[0])
 
@@ -102,8 +104,7 @@ class Agenda:
             self._cohorts.append((task.ensemble.work, task))
             self._cohorts.sort(key=lambda entry: entry[0])
             return
-        ladders = task.cohort.ladders
-        for half in split(task.cohort.key, ladders, -(-len(ladders) // 2)):
+        for half in task.cohort.halves():
             self._add(half, task.choice)
         self._cohorts.sort(key=lambda entry: entry[0])
 

@@ -1,4 +1,9 @@
-"""A cohort climbs its ladders: trained rung by rung, checked, written, until the top or a failure."""
+"""A cohort climbs its ladders: trained rung by rung, checked, written, until the top or a failure.
+
+Rung 0 is trained once for all ladders of a cell and replicate: each of them takes its row, its outcomes and the copy
+that it rewinds to from that one training, then goes its own way. Where others had their rung 0 in an earlier run, it is
+trained again for those that come later: a store keeps too little of a network to go on from it elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ from prunescope.run.cohorts import Cohort
 from prunescope.run.events import Elsewhere, Failed, Finished, Rung, Tell, Working
 from prunescope.run.keep import rung_arrays
 from prunescope.run.rows import Circumstances, row
-from prunescope.run.together import Ready, Ticker, ready, shared_span, train_together
+from prunescope.run.together import Ready, Ticker, distinct, ready, shared_span, train_together
 from prunescope.spec import Ladder
 from prunescope.spec.effort import epochs_of
 from prunescope.spec.parts import Keep, keeps
@@ -41,14 +46,14 @@ class Setting:
     keep
         Rungs whose surviving weights the store keeps.
     keep_examples
-        Keep loss and correctness for every training example of every rung.
+        Rungs of which it keeps loss and correctness for every training example.
     """
 
     study: str
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     keep: Keep = "none"
-    keep_examples: bool = False
+    keep_examples: Keep = "none"
 
 
 def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
@@ -106,6 +111,7 @@ class _Ascent:
         self._store = store
         self._setting = setting
         self._tell = tell
+        self._parts = cohort.parts()
 
     def climb(self, free: Sequence[Ladder]) -> None:
         """Train the ladders that this process has claimed, always those that stand lowest."""
@@ -114,8 +120,7 @@ class _Ascent:
         try:
             while climbers:
                 lowest = min(each.rung for each in climbers)
-                level = [each for each in climbers if each.rung == lowest]
-                together = [each for each in level if each.examples == level[0].examples]
+                together = self._in_lock_step([each for each in climbers if each.rung == lowest])
                 if any(lowest in each.have for each in together):
                     write(everyone, self._store)  # what is finished is trained again only to go on from it
                 failed = self._next_rung(together)
@@ -126,9 +131,14 @@ class _Ascent:
         finally:  # also where Ctrl-C ended it
             write(everyone, self._store)
 
-    def _bench_at(self, rung: int) -> Bench:
-        """Return the bench of a rung, whose networks the members share."""
-        ladder = self._cohort.ladders[0]
+    def _in_lock_step(self, level: Sequence[Climber]) -> list[Climber]:
+        """Return which of the climbers that stand equally high are trained first, in one step."""
+        if level[0].rung == 0:
+            return [each for each in level if each.examples == level[0].examples]
+        return [each for each in level if self._parts[each.ladder.identity] == self._parts[level[0].ladder.identity]]
+
+    def _bench_at(self, ladder: Ladder, rung: int) -> Bench:
+        """Return the bench of a ladder's rung, whose network those that climb with it share."""
         if ladder.cell_at(rung) == ladder.cell:
             return self._bench
         net = network_of(ladder, rung, self._bench.dataset)
@@ -150,7 +160,7 @@ class _Ascent:
             if rung < ladder.rungs:
                 have = done.get(ladder.identity, frozenset())
                 try:
-                    climbers.append(set_out(ladder, self._bench_at(rung), self._store, rung, have))
+                    climbers.append(set_out(ladder, self._bench_at(ladder, rung), self._store, rung, have))
                 except PrunescopeError as trouble:
                     self._fail(ladder, rung, str(trouble))
         return climbers
@@ -158,32 +168,34 @@ class _Ascent:
     def _next_rung(self, climbers: Sequence[Climber]) -> list[Climber]:
         """Train one rung of climbers that stand equally high; return those that failed."""
         rung = climbers[0].rung
-        bench = self._bench_at(rung)
+        bench = self._bench_at(climbers[0].ladder, rung)
         members, failed = self._ready(climbers, bench)
         if not members:
             return failed
         span = shared_span(members)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-        trained = train_together(members, bench, span, self._ticker(members, span))
+        networks, places = distinct(members)
+        trained = train_together(networks, bench, span, self._ticker(members, span))
         took = time.perf_counter() - clock
-        wrong = check_end([each.beginning.masks for each in members], trained.state, trained.outcomes)
+        wrong = check_end([each.beginning.masks for each in networks], trained.state, trained.outcomes)
         where = Circumstances(
-            self._setting.study, self._setting.device, started, took / len(members), span.last - span.first
+            self._setting.study, self._setting.device, started, took / len(networks), span.last - span.first
         )
-        rows = []
-        for place, each in enumerate(members):
+        rows, finished = [], set()
+        for each, place in zip(members, places, strict=True):
             try:
                 if place in wrong:
                     raise PrunescopeError(wrong[place])
                 rows.append(self._finish(each, place, trained, where))
+                finished.add(place)
             except PrunescopeError as trouble:
                 self._fail(each.climber.ladder, rung, str(trouble))
                 failed.append(each.climber)
         if rows:
             density, error = (float(np.mean([each[key] for each in rows])) for key in ("density", "test_error"))
             work = len(rows) * work_of(members[0].climber.ladder, rung)
-            words = self._cohort.words
-            self._tell(Rung(self._cohort.number, words, len(rows), rung, work, density, error, took))
+            told = len(rows), len(finished), rung, work, density, error, took
+            self._tell(Rung(self._cohort.number, self._cohort.words, *told))
         return failed
 
     def _ready(self, climbers: Sequence[Climber], bench: Bench) -> tuple[list[Ready], list[Climber]]:
@@ -211,7 +223,7 @@ class _Ascent:
         if rung not in climber.have:
             climber.rows.append(own)
             climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
-            if self._setting.keep_examples or climber.ladder.teaches:
+            if keeps(self._setting.keep_examples, rung) or climber.ladder.teaches:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
         return own
@@ -220,7 +232,8 @@ class _Ascent:
         """Return what tells how far a rung is."""
         ladder, rung = members[0].climber.ladder, members[0].climber.rung
         words, work, count = self._cohort.words, work_of(ladder, rung), len(members)
-        note = Working(self._cohort.number, words, count, work, rung, ladder.rungs, span.first, span.last, 0, 1)
+        rungs = max(each.climber.ladder.rungs for each in members)
+        note = Working(self._cohort.number, words, count, work, rung, rungs, span.first, span.last, 0, 1)
         return Ticker(note, span, self._tell)
 
     def _fail(self, ladder: Ladder, rung: int, reason: str) -> None:

@@ -1,7 +1,14 @@
-"""Which ladders are trained together: those whose networks have one shape and whose rungs take the same steps."""
+"""Which ladders are trained together.
+
+Ladders of a cohort begin with networks of one shape that take the same steps. Those of one cell and replicate begin
+with the same network, whatever is done to it afterwards: it is trained once, and every one of them has it for its rung
+0. So such ladders are never divided between cohorts. Above rung 0 they part into ways: rungs of a way have one shape
+and take the same steps, and climb in lock-step, as many at a time as train fastest.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +20,7 @@ Key = str
 
 @dataclass(frozen=True)
 class Cohort:
-    """Ladders that climb in lock-step.
+    """Ladders that begin together.
 
     Attributes
     ----------
@@ -23,11 +30,14 @@ class Cohort:
         In the study's order.
     number
         Place among the cohorts of the study, from 1.
+    together
+        How many are trained in lock-step at most; None: all that can be.
     """
 
     key: Key
     ladders: tuple[Ladder, ...]
     number: int = 0
+    together: int | None = None
 
     @property
     def words(self) -> str:
@@ -35,16 +45,53 @@ class Cohort:
         cell = self.ladders[0].cell
         return f"{cell.family} l={cell.depth} w={cell.width:g} on {cell.examples:,} of {cell.dataset}"
 
+    def parts(self) -> dict[str, tuple[str, int]]:
+        """Return for each ladder what names those that climb in lock-step with it above rung 0: way, and part of it.
+
+        Parts follow from the cohort alone, so that ladders have the same company after a break.
+        """
+        ways: Counter[str] = Counter()
+        found = {}
+        for ladder in self.ladders:
+            way = way_of(ladder)
+            found[ladder.identity] = way, ways[way] // (self.together or len(self.ladders))
+            ways[way] += 1
+        return found
+
+    def halves(self) -> list[Cohort]:
+        """Divide what may be too much to be trained together."""
+        starts = len(by_start(self.ladders))
+        together = None if self.together is None else -(-self.together // 2)
+        if starts > 1:
+            return split(self.key, self.ladders, -(-starts // 2), together)
+        middle = -(-len(self.ladders) // 2)
+        parts = (self.ladders[:middle], self.ladders[middle:])
+        return [Cohort(self.key, part, together=together) for part in parts if part]
+
 
 def key_of(ladder: Ladder) -> Key:
-    """Return what ladders must share to be trained together; seeds, labels, masks and most treatments may differ."""
-    cell, rewind = ladder.cell, ladder.treatment.rewind
-    own_way: str = rewind if rewind in ("fine-tuning", "reinitialise") else ""
-    if ladder.treatment.kind in ("narrow", "leave-out"):
-        own_way = ladder.treatment.kind  # another shape at each rung; fewer examples, and not before its teacher
+    """Return what ladders must share to begin together; seeds, labels and treatments may differ."""
+    cell = ladder.cell
     shape = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
     recipe = ladder.recipe.model_dump(mode="json", exclude={"levels"})
-    return digest([*shape, recipe, own_way, ladder.rungs > 1], 16)
+    # A leave-out ladder has fewer examples, and does not begin before its teacher is done.
+    return digest([*shape, recipe, ladder.treatment.kind == "leave-out"], 16)
+
+
+def way_of(ladder: Ladder) -> str:
+    """Return what ladders that begin together must share to go on together above rung 0."""
+    rewind = ladder.treatment.rewind
+    if ladder.treatment.kind == "narrow":
+        return "narrow"  # another shape at each rung
+    return rewind if rewind in ("fine-tuning", "reinitialise") else ""
+
+
+def by_start(ladders: Iterable[Ladder]) -> dict[str, list[Ladder]]:
+    """Sort ladders by the network that they begin with, in their order."""
+    found: dict[str, list[Ladder]] = {}
+    for ladder in ladders:
+        found.setdefault(ladder.unpruned, []).append(ladder)
+    return found
 
 
 def by_key(ladders: Iterable[Ladder]) -> dict[Key, list[Ladder]]:
@@ -55,15 +102,17 @@ def by_key(ladders: Iterable[Ladder]) -> dict[Key, list[Ladder]]:
     return found
 
 
-def split(key: Key, ladders: Sequence[Ladder], size: int) -> list[Cohort]:
-    """Divide ladders into cohorts of at most ``size``, as even as can be."""
+def split(key: Key, ladders: Sequence[Ladder], size: int, together: int | None = None) -> list[Cohort]:
+    """Divide ladders into cohorts that begin with at most ``size`` networks, as even as can be."""
     if not ladders:
         return []
-    parts = -(-len(ladders) // size)
-    small, larger = divmod(len(ladders), parts)
+    starts = list(by_start(ladders).values())
+    parts = -(-len(starts) // size)
+    small, larger = divmod(len(starts), parts)
     found, first = [], 0
     for part in range(parts):
         last = first + small + (part < larger)
-        found.append(Cohort(key, tuple(ladders[first:last])))
+        own = tuple(ladder for same in starts[first:last] for ladder in same)
+        found.append(Cohort(key, own, together=together))
         first = last
     return found

@@ -18,7 +18,7 @@ from prunescope.nets import Outline, network
 from prunescope.run.cohorts import by_key, key_of
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ensemble, Ladder
-from prunescope.spec.effort import effort, epochs_of
+from prunescope.spec.effort import effort, epochs_of, examples_of
 from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
@@ -78,7 +78,11 @@ def cohort_bytes() -> int:
 
 
 def estimate(
-    ladders: Sequence[Ladder], store: Store | None, ensembles: Sequence[Ensemble] = (), keep: Keep = "none"
+    ladders: Sequence[Ladder],
+    store: Store | None,
+    ensembles: Sequence[Ensemble] = (),
+    keep: Keep = "none",
+    keep_examples: Keep = "none",
 ) -> Estimate:
     """Estimate what training ladders from the start, and scoring examples by ensembles, will take.
 
@@ -88,6 +92,8 @@ def estimate(
         Where a run of them has noted what it measured.
     keep
         Rungs whose weights are kept.
+    keep_examples
+        Rungs whose outcomes on training examples are kept.
     """
     groups = by_key(ladders)
     if any(":" in group[0].cell.family or group[0].cell.family == "imagenet-resnet" for group in groups.values()):
@@ -96,7 +102,9 @@ def estimate(
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     seconds = told = 0.0
     memory = disk = weights = 0
-    work = [(key, group[0], effort(group).steps * _narrower(group, rate), len(group)) for key, group in groups.items()]
+    work = [
+        (key, group[0], effort(group).steps - _saved_steps(group, rate), len(group)) for key, group in groups.items()
+    ]
     work += [(key_of(each.ladder), each.ladder, each.steps, each.networks) for each in ensembles]
     for key, ladder, steps, members in work:
         outline = _outline(ladder, 0)
@@ -110,8 +118,9 @@ def estimate(
         together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
     for ladder in ladders:
-        disk += _on_disk(ladder, keep)
-        weights += _on_disk(ladder, "all")
+        outcomes = _outcomes_on_disk(ladder, keep_examples)
+        disk += _on_disk(ladder, keep) + outcomes
+        weights += _on_disk(ladder, "all") + outcomes
     scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
     disk, weights = disk + scores, weights + scores
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
@@ -127,14 +136,16 @@ def _outline(ladder: Ladder, rung: int) -> Outline:
     return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
 
 
-def _narrower(group: Sequence[Ladder], rate: float) -> float:
-    """Return the share of a first rung's step that the mean step of ladders takes, whose networks grow narrower."""
-    if group[0].treatment.kind != "narrow":
-        return 1.0
-    longest = max(group, key=lambda ladder: ladder.rungs)
-    steps = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
-    weights = [sum(rung < ladder.rungs for ladder in group) * epochs_of(longest, rung) for rung in range(len(steps))]
-    return float(np.average(steps, weights=weights)) / steps[0]
+def _saved_steps(group: Sequence[Ladder], rate: float) -> float:
+    """Return how many steps of a first rung's network ladders save whose networks grow narrower."""
+    narrow = [ladder for ladder in group if ladder.treatment.kind == "narrow"]
+    if not narrow:
+        return 0.0
+    longest = max(narrow, key=lambda ladder: ladder.rungs)
+    times = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
+    steps = math.ceil(longest.cell.examples / longest.recipe.batch)
+    saved = [epochs_of(longest, rung) * steps * (1 - each / times[0]) for rung, each in enumerate(times)]
+    return sum(sum(saved[: ladder.rungs]) for ladder in narrow)
 
 
 def _measured(choice: Choice) -> float:
@@ -161,8 +172,14 @@ def _core_rate() -> float:
     return float(2 * 768**3 / min(times) / cores())
 
 
+def _outcomes_on_disk(ladder: Ladder, keep: Keep) -> int:
+    """Return the bytes of the outcomes on training examples that a ladder leaves in a store."""
+    kept = sum(ladder.teaches or keeps(keep, rung) for rung in range(ladder.rungs))
+    return kept * (LEAST_FILE + OUTCOME * examples_of(ladder))
+
+
 def _on_disk(ladder: Ladder, keep: Keep) -> int:
-    """Return the bytes that a ladder leaves in a store."""
+    """Return the bytes that a ladder leaves in a store, but for outcomes on training examples."""
     recipe, treatment = ladder.recipe, ladder.treatment
     if treatment.kind == "narrow":
         outlines = [_outline(ladder, rung) for rung in range(ladder.rungs)]
@@ -173,8 +190,6 @@ def _on_disk(ladder: Ladder, keep: Keep) -> int:
     size = sum(each.size for each in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
-    if ladder.teaches:
-        plain += rungs * OUTCOME * ladder.cell.examples
     prunes = treatment.kind in PRUNING
     if prunes and treatment.rewind == "weights" and recipe.rewind_epoch:
         plain += 4 * outline.total

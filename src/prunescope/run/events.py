@@ -73,12 +73,16 @@ class Working:
 
 @dataclass(frozen=True)
 class Rung:
-    """A cohort has finished a rung, and it is on the disk.
+    """Ladders of a cohort have finished a rung, and it is on the disk.
 
     Attributes
     ----------
+    members
+        Ladders that have.
+    networks
+        Networks trained for them: a rung 0 that several of them share once.
     work
-        Examples seen by all its members, the measure of what is left.
+        Examples that all members have behind them by it, the measure of what is left; shared ones count for each.
     density, error
         Means over the members.
     """
@@ -86,6 +90,7 @@ class Rung:
     cohort: int
     words: str
     members: int
+    networks: int
     rung: int
     work: int
     density: float

@@ -9,8 +9,8 @@
                                                      never pruned
                                    left_out          of leave-out ladders: the examples that they did without, by their
                                                      places in the training set
-    examples/<ladder>/<rung>       index, label, noisy, loss, right   every training example: with `keep_examples`, and
-                                                     of ladders that others learn from
+    examples/<ladder>/<rung>       index, label, noisy, loss, right   every training example: of rungs that a study
+                                                     names so, and of ladders that others learn from
 
 A file that is safe on the disk costs milliseconds, as much as many a small network: so short rungs share one. Weights
 that come from a seed (a rewind to epoch 0) are drawn again rather than kept.

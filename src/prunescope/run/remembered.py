@@ -17,7 +17,7 @@ from pathlib import Path
 from prunescope.spec.study import digest
 from prunescope.table import Store
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,12 @@ class Choice:
 
     Attributes
     ----------
+    members
+        Networks that are trained in lock-step at most.
     seconds
         One step of one member took this long when it was measured.
+    starts
+        Networks that a cohort begins with at most; None where that has not been settled.
     """
 
     members: int
@@ -36,6 +40,7 @@ class Choice:
     pack: int
     seconds: float
     planar: bool = False
+    starts: int | None = None
 
 
 class Remembered:

@@ -18,12 +18,8 @@ from prunescope.run.events import Elsewhere, Finished, Scored, Tell, Working
 from prunescope.run.together import Ticker
 from prunescope.spec import Ensemble
 from prunescope.table import Store
+from prunescope.table.status import is_scored
 from prunescope.train import Bench, Member, Span, chance_of_scorer, label_distances, train_rung
-
-
-def is_scored(store: Store, ensemble: Ensemble) -> bool:
-    """Whether the scores are in a store."""
-    return store.has_arrays("examples", ensemble.identity, 0)
 
 
 def score_examples(ensemble: Ensemble, number: int, at_once: int, bench: Bench, store: Store, tell: Tell) -> None:

@@ -19,12 +19,12 @@ from prunescope.run.estimate import cores
 from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Scored, Tell, Unkept, Unmeasured
 from prunescope.run.keep import examples_kept, weights_kept
 from prunescope.run.remembered import Choice, Remembered
-from prunescope.run.scorer import is_scored
 from prunescope.run.work import Go, Hand, Measure, Rate, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Cell, Ensemble, Ladder, Study, ensembles
 from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
+from prunescope.table.status import is_scored
 
 SOON = 8.0  # a study that this process trains in so many seconds needs no workers
 
@@ -36,7 +36,9 @@ class Report:
     Attributes
     ----------
     rungs
-        Networks trained.
+        Rows written.
+    networks
+        Networks trained for them: a rung 0 that several ladders share once.
     scored
         Cells and replicates whose examples were scored.
     ladders
@@ -50,6 +52,7 @@ class Report:
     """
 
     rungs: int = 0
+    networks: int = 0
     scored: int = 0
     ladders: int = 0
     failures: list[Failed] = field(default_factory=list)
@@ -88,7 +91,7 @@ def run_study(
     keep_weights
         Keep the surviving weights of every rung, whatever the study says under ``keep``.
     keep_examples
-        Keep the outcome on each training example of every rung.
+        Keep the outcome on each training example of every rung, whatever the study says under ``keep_examples``.
     ladders
         Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
         that the study asks for.
@@ -100,7 +103,8 @@ def run_study(
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     folder = None if data is None else Path(data)
     keep = "all" if keep_weights else study.keep
-    setting = Setting(study.name, device_named(device), keep=keep, keep_examples=keep_examples)
+    outcomes = "all" if keep_examples else study.keep_examples
+    setting = Setting(study.name, device_named(device), keep=keep, keep_examples=outcomes)
     wanted = tuple(ladders) if ladders is not None else study.ladders
     datasets = _datasets(wanted, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
@@ -145,7 +149,7 @@ def _tell_unkept(
     """Say how many finished rungs lack what this run is to keep of them."""
     wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
         ("weights", setting.keep, weights_kept),
-        ("outcomes on examples", "all" if setting.keep_examples else "none", examples_kept),
+        ("outcomes on examples", setting.keep_examples, examples_kept),
     )
     for what, keep, kept in wanted:
         if keep != "none":
@@ -248,6 +252,7 @@ def _direct(
         match event:
             case Rung():
                 report.rungs += event.members
+                report.networks += event.networks
             case Scored():
                 report.scored += 1
             case Failed():
@@ -292,7 +297,7 @@ def _settle(key: Key, choice: Choice, agenda: Agenda, remembered: Remembered) ->
     """Form the cohorts of a shape as the store has them, or as is best; the store has them from now on."""
     settled = remembered.settled(key)
     if settled is None:
-        settled = replace(choice, members=agenda.size(key, choice))
+        settled = replace(choice, starts=agenda.starts(key, choice))
         if settled.seconds:
             remembered.settle(key, settled)
     agenda.measured(key, settled)

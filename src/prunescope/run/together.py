@@ -34,6 +34,24 @@ def shared_span(members: Sequence[Ready]) -> Span:
     return next((each.span for each in members if each.span.snapshot is not None), members[0].span)
 
 
+def distinct(members: Sequence[Ready]) -> tuple[list[Ready], list[int]]:
+    """Return members with the networks that there are to train, and for each member the place of its own among them.
+
+    Ladders of one cell and replicate begin with the same network; above rung 0 each network is one ladder's.
+    """
+    places: dict[str, int] = {}
+    networks: list[Ready] = []
+    found: list[int] = []
+    for each in members:
+        ladder = each.climber.ladder
+        name = ladder.unpruned if each.climber.rung == 0 else ladder.identity
+        if name not in places:
+            places[name] = len(networks)
+            networks.append(each)
+        found.append(places[name])
+    return networks, found
+
+
 def train_together(members: Sequence[Ready], bench: Bench, span: Span, tick: Ticker) -> Trained:
     """Train a rung; members packed into shared groups are trained again apart if one of them diverges.
 

@@ -1,6 +1,7 @@
 """Who does the tasks of a run: this process, or workers.
 
 Each worker has a pipe of its own, so that one that is killed takes nothing with it. One whose run has gone ends too.
+Ctrl-C is the run's to answer: workers ignore SIGINT, whoever sends it to them, and are ended by the run.
 """
 
 from __future__ import annotations
@@ -169,10 +170,11 @@ class Workers:
 
     def _new(self) -> _Worker:
         # Not by multiprocessing, whose workers import the main module: a script need not guard itself against that. In
-        # a session of its own, Ctrl-C reaches the run alone, which ends its workers.
+        # a session of its own, a terminal's Ctrl-C reaches the run alone; that of others is ignored before all else.
         ours, theirs = Pipe()
         program = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
+            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+            f"sys.path[:] = {sys.path!r}; "
             f"from prunescope.run.workers import serve; serve({theirs.fileno()}, {os.getpid()})"
         )
         process = subprocess.Popen(  # noqa: S603 - this very interpreter

@@ -16,10 +16,12 @@ from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
 from prunescope.spec.parts import (
     AXIS_KEYS,
     DEFAULTS,
+    KEEP_KEYS,
     KIND_KEYS,
     PRUNING,
     Axes,
     El2n,
+    Head,
     Keep,
     Recipe,
     Treatment,
@@ -53,25 +55,24 @@ def study_faults(
     axes: Mapping[int, Axes],
     recipe: Recipe | None,
     treatments: Mapping[int, Treatment],
-    replicates: int,
-    keep: Keep,
+    head: Head | None,
     locate: Locate,
     unsound: Set[str] = frozenset(),
     unsound_treatments: Set[str] = frozenset(),
 ) -> Iterator[Fault]:
     """Every rule between parts, over the parts that are sound: keyed by their position in the file.
 
-    ``unsound`` names keys of the recipe whose value is only a stand-in, ``unsound_treatments`` treatments that the
-    study has but that could not be read.
+    ``head`` is None where it could not be read. ``unsound`` names keys of the recipe whose value is only a stand-in,
+    ``unsound_treatments`` treatments that the study has but that could not be read.
     """
-    too_many = list(size_faults(axes.values(), len(treatments), replicates, locate))
+    too_many = list(size_faults(axes.values(), len(treatments), head.replicates if head else 1, locate))
     if too_many:
         yield from too_many
         return
     if recipe:
         yield from (fault for keys, fault in _recipe_rules(recipe, locate) if not unsound & keys)
-        if "levels" not in unsound:
-            yield from keep_faults(keep, recipe.levels, locate)
+        if head and "levels" not in unsound:
+            yield from keep_faults(head, recipe.levels, locate)
     yield from axes_faults(axes, locate)
     yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
     yield from treatment_faults(treatments, locate, unsound_treatments)
@@ -111,17 +112,19 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
         yield {"rewind_epoch", "epochs"}, Fault(at("rewind_epoch"), must, str(recipe.rewind_epoch))
 
 
-def keep_faults(keep: Keep, levels: int, locate: Locate) -> Iterator[Fault]:
-    """Rungs whose weights are kept must be rungs of the study, each named once."""
-    if isinstance(keep, str):
-        return
-    above = [rung for rung in keep if rung > levels]
-    if above:
-        hint = f"The sparsest rung of this study is {levels}."
-        yield Fault(locate("keep"), f"must name rungs from 0 to {levels}", listed(above), hint)
-    twice = [rung for rung, count in Counter(keep).items() if count > 1]
-    if twice:
-        yield Fault(locate("keep"), "must name each rung once", f"{listed(twice)} more than once")
+def keep_faults(head: Head, levels: int, locate: Locate) -> Iterator[Fault]:
+    """Rungs of which something is kept must be rungs of the study, each named once."""
+    for key in KEEP_KEYS:
+        keep: Keep = getattr(head, key)
+        if isinstance(keep, str):
+            continue
+        above = [rung for rung in keep if rung > levels]
+        if above:
+            hint = f"The sparsest rung of this study is {levels}."
+            yield Fault(locate(key), f"must name rungs from 0 to {levels}", listed(above), hint)
+        twice = [rung for rung, count in Counter(keep).items() if count > 1]
+        if twice:
+            yield Fault(locate(key), "must name each rung once", f"{listed(twice)} more than once")
 
 
 def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:

@@ -11,12 +11,14 @@ from prunescope.spec.study import Ladder
 
 @dataclass(frozen=True)
 class Effort:
-    """Amount of training.
+    """Amount of training. A rung 0 that several ladders share is trained once.
 
     Attributes
     ----------
+    rungs
+        Rows of the table.
     networks
-        Trained networks: rungs, each one row of the table.
+        Trained networks.
     epochs
         Passes over a network's own training examples.
     steps
@@ -25,6 +27,7 @@ class Effort:
         Examples seen, that is one forward and one backward pass each.
     """
 
+    rungs: int
     networks: int
     epochs: int
     steps: int
@@ -39,17 +42,27 @@ def epochs_of(ladder: Ladder, rung: int) -> int:
     return recipe.epochs - recipe.rewind_epoch
 
 
+def examples_of(ladder: Ladder) -> int:
+    """Return the training examples of a ladder's networks; what one misclassifies is not known before, so it counts."""
+    used = ladder.cell.examples
+    if ladder.treatment.kind == "leave-out" and ladder.treatment.share:
+        used -= round(used * ladder.treatment.share)
+    return used
+
+
 def effort(ladders: Iterable[Ladder]) -> Effort:
-    """Add up what the ladders train; what a model will misclassify is not known before, so it counts as trained on."""
-    networks = epochs = steps = examples = 0
+    """Add up what the ladders train."""
+    rungs = networks = epochs = steps = examples = 0
+    trained: set[str] = set()
     for ladder in ladders:
-        first = epochs_of(ladder, 0)
+        shares = ladder.unpruned in trained
+        trained.add(ladder.unpruned)
+        first = 0 if shares else epochs_of(ladder, 0)
         further = epochs_of(ladder, 1) * (ladder.rungs - 1)
-        used = ladder.cell.examples
-        if ladder.treatment.kind == "leave-out" and ladder.treatment.share:
-            used -= round(used * ladder.treatment.share)
-        networks += ladder.rungs
+        used = examples_of(ladder)
+        rungs += ladder.rungs
+        networks += ladder.rungs - shares
         epochs += first + further
         steps += (first + further) * math.ceil(used / ladder.recipe.batch)
         examples += (first + further) * used
-    return Effort(networks, epochs, steps, examples)
+    return Effort(rungs, networks, epochs, steps, examples)

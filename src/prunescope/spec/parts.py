@@ -26,7 +26,13 @@ Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_plain_zero
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Whole = Annotated[int, Field(ge=1, le=10**12)]
 Keep = Literal["none", "all"] | tuple[int, ...]
-"""Which rungs a run keeps the weights of."""
+"""Which rungs a run keeps something of."""
+
+
+_Kept = (
+    Literal["none", "all"]
+    | Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1)]
+)
 
 
 class Part(BaseModel):
@@ -49,14 +55,18 @@ class Head(Part):
     cost: str = Field("", max_length=5_000, description="what it takes, in words")
     replicates: int = Field(3, ge=1, le=100_000, description="repetitions, each with seeds of its own")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="what all randomness of the study starts from")
-    keep: (
-        Literal["none", "all"]
-        | Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1)]
-    ) = Field("none", description="rungs whose weights the store keeps")
+    keep: _Kept = Field("none", description="rungs whose weights the store keeps")
+    keep_examples: _Kept = Field(
+        "none", description="rungs of which the store keeps the outcome on every training example"
+    )
+
+
+KEEP_KEYS = ("keep", "keep_examples")
+"""The keys of a study that name rungs."""
 
 
 def keeps(keep: Keep, rung: int) -> bool:
-    """Whether the weights of a rung are to be kept."""
+    """Whether something of a rung is to be kept."""
     return keep == "all" if isinstance(keep, str) else rung in keep
 
 

@@ -103,10 +103,8 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
     treatments = _many(Treatment, content, "treatments", locate, faults)
     el2n = _one(El2n, content, "el2n", locate, faults) if "el2n" in content else None
     faults += checks.el2n_faults(el2n, stand_in, locate, unsound)
-    replicates, keep = (head.replicates, head.keep) if head else (1, "none")
-    faults += checks.study_faults(
-        axes, stand_in, treatments, replicates, keep, locate, unsound, _named(content) if faults else set()
-    )
+    named = _named(content) if faults else set()
+    faults += checks.study_faults(axes, stand_in, treatments, head, locate, unsound, named)
     if head is None or recipe is None or faults:
         raise InputError(source, sorted(faults, key=_line))
     return Study(

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.spec import checks
-from prunescope.spec.parts import Axes, El2n, Head, Keep, Recipe, Treatment, completed
+from prunescope.spec.parts import KEEP_KEYS, Axes, El2n, Head, Keep, Recipe, Treatment, completed
 from prunescope.spec.words import faults_of
 
 # Part of every identity. It grows when the same words of a study come to mean another training.
@@ -87,6 +87,25 @@ class Ladder:
         )
 
     @cached_property
+    def unpruned(self) -> str:
+        """32 hexadecimal digits that stand for everything that decides the network of rung 0.
+
+        Ladders of one cell, recipe, replicate and seed begin with the same network, whatever is done to it afterwards;
+        but a leave-out ladder's has seen other examples.
+        """
+        if self.treatment.kind == "leave-out":
+            return self.identity
+        return digest(
+            {
+                "format": FORMAT,
+                "cell": vars(self.cell),
+                "recipe": decisive(self.recipe),
+                "replicate": self.replicate,
+                "seed": self.seed,
+            }
+        )
+
+    @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
         return digest({"format": FORMAT, "recipe": decisive(self.recipe)}, 12)
@@ -134,13 +153,14 @@ class Study:
     expected: str = ""
     cost: str = ""
     keep: Keep = "none"
+    keep_examples: Keep = "none"
     el2n: El2n | None = None
 
     def __post_init__(self) -> None:
         faults: list[Fault] = []
-        head = {name: getattr(self, name) for name in Head.model_fields if name != "format"}
+        head: Head | None = None
         try:
-            Head.model_validate(head)
+            head = Head.model_validate({name: getattr(self, name) for name in Head.model_fields if name != "format"})
         except ValidationError as trouble:
             faults += faults_of(trouble.errors(include_url=False), Head, (), _dotted)
         shapes: tuple[tuple[str, type, object], ...] = (
@@ -161,7 +181,7 @@ class Study:
                 must = "must be printable text without white space around it"
                 faults.append(Fault("name", must, clipped(self.name)))
             axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
-            faults += checks.study_faults(axes, self.recipe, treatments, self.replicates, self.keep, _dotted)
+            faults += checks.study_faults(axes, self.recipe, treatments, head, _dotted)
         if faults:
             raise InputError(f"study {clipped(self.name)}", faults)
         object.__setattr__(self, "treatments", tuple(completed(treatment) for treatment in self.treatments))
@@ -222,6 +242,7 @@ class Study:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study as plain content, every default written out."""
+        kept = {key: getattr(self, key) for key in KEEP_KEYS}
         words = {"purpose": self.purpose, "expected": self.expected, "cost": self.cost}
         return {
             "format": FORMAT,
@@ -229,7 +250,7 @@ class Study:
             **{key: text for key, text in words.items() if text},
             "replicates": self.replicates,
             "seed": self.seed,
-            **({} if self.keep == "none" else {"keep": self.keep if self.keep == "all" else list(self.keep)}),
+            **{key: keep if keep == "all" else list(keep) for key, keep in kept.items() if keep != "none"},
             "axes": [axes.model_dump(mode="json", exclude_none=True) for axes in self.axes],
             "recipe": self.recipe.model_dump(mode="json"),
             **({"el2n": self.el2n.model_dump(mode="json", exclude_none=True)} if self.el2n else {}),

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from prunescope.errors import Fault, clipped, nearest
 from prunescope.spec.checks import Locate
-from prunescope.spec.parts import Part
+from prunescope.spec.parts import KEEP_KEYS, Part
 
 SECTIONS = ("axes", "recipe", "treatments", "el2n")
 
@@ -50,7 +50,7 @@ def faults_of(
             for step in error["loc"]
             if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
         )
-        steps = steps[:1] if steps[:1] == ("keep",) else steps  # told as a whole
+        steps = steps[:1] if steps and steps[0] in KEEP_KEYS else steps  # told as a whole
         place = (*path, *steps)
         unsound_items = error["type"] == "too_short" and bool(error["input"])  # told item by item
         if place in found or unsound_items:
@@ -73,7 +73,7 @@ def faults_of(
             must += f" ({meaning})" if meaning else ""
         if steps[:1] == ("examples",):
             must = 'must be a whole number above 0, "all" or a share such as "1/4"'
-        if steps[:1] == ("keep",):
+        if steps and steps[0] in KEEP_KEYS:
             must = 'must be "none", "all" or a list of rungs such as [0, 10, 20]'
         found[place] = Fault(words, must, value, hint)
     return list(found.values())

@@ -200,7 +200,7 @@ COLUMNS = (
         "seconds",
         _NUMBER,
         Group.COST,
-        "this network's share of the time that its cohort took",
+        "this network's share of the time that its cohort took; of a rung 0 that ladders share, told by each of them",
         "s",
         NOT_NEGATIVE,
         True,

@@ -9,7 +9,27 @@ from typing import TYPE_CHECKING
 from prunescope.table.store import Failure, Store
 
 if TYPE_CHECKING:
-    from prunescope.spec import Ladder, Study
+    from prunescope.spec import Ensemble, Ladder, Study
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How far the EL2N scores of a study's training examples are: one ensemble for each cell and replicate.
+
+    Attributes
+    ----------
+    done, running, failed, left
+        Ensembles: whose scores are in the store; being trained by a living process; failed and not made good; others.
+    failures
+        What went wrong with the failed ones.
+    """
+
+    ensembles: int
+    done: int
+    running: int
+    failed: int
+    left: int
+    failures: tuple[Failure, ...]
 
 
 @dataclass(frozen=True)
@@ -22,6 +42,8 @@ class Progress:
         Ladders: finished; being worked on by a living process; failed and not made good; all others.
     failures
         What went wrong with the failed ones.
+    scores
+        None where the study asks for none.
     """
 
     study: Study
@@ -33,6 +55,7 @@ class Progress:
     failed: int
     left: int
     failures: tuple[Failure, ...]
+    scores: Scores | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,7 @@ def status(store: Store) -> Status:
     done = store.done()
     running, failures = store.running(), {failure.ladder: failure for failure in store.failures()}
     studies = store.studies()
-    progress = tuple(_progress(study, done, running, failures) for study in studies)
+    progress = tuple(_progress(study, store, done, running, failures) for study in studies)
     planned = {ladder.identity for study in studies for ladder in study.ladders}
     strays = sum(len(rungs) for ladder, rungs in done.items() if ladder not in planned)
     return Status(progress, sum(map(len, done.values())), strays, len(store.shards.listing().all))
@@ -73,8 +96,28 @@ def finished(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:
     return len(done.get(ladder.identity, frozenset()) & frozenset(range(ladder.rungs)))
 
 
+def is_scored(store: Store, ensemble: Ensemble) -> bool:
+    """Whether the scores of an ensemble are in a store."""
+    return store.has_arrays("examples", ensemble.identity, 0)
+
+
+def _scores(study: Study, store: Store, running: frozenset[str], failures: Mapping[str, Failure]) -> Scores | None:
+    from prunescope.spec import ensembles
+
+    wanted = ensembles(study)
+    missing = [each.identity for each in wanted if not is_scored(store, each)]
+    at_work = running.intersection(missing)
+    failed = tuple(failures[each] for each in missing if each in failures and each not in at_work)
+    counts = len(wanted) - len(missing), len(at_work), len(failed), len(missing) - len(at_work) - len(failed)
+    return Scores(len(wanted), *counts, failures=failed) if wanted else None
+
+
 def _progress(
-    study: Study, done: Mapping[str, frozenset[int]], running: frozenset[str], failures: Mapping[str, Failure]
+    study: Study,
+    store: Store,
+    done: Mapping[str, frozenset[int]],
+    running: frozenset[str],
+    failures: Mapping[str, Failure],
 ) -> Progress:
     counts = {"done": 0, "running": 0, "failed": 0, "left": 0}
     rungs_done = 0
@@ -92,4 +135,5 @@ def _progress(
         else:
             counts["left"] += 1
     rungs = sum(ladder.rungs for ladder in study.ladders)
-    return Progress(study, len(study.ladders), rungs, rungs_done, **counts, failures=tuple(failed))
+    scores = _scores(study, store, running, failures)
+    return Progress(study, len(study.ladders), rungs, rungs_done, **counts, failures=tuple(failed), scores=scores)
