@@ -42,12 +42,13 @@ $(VENV)/bin/python:
 # requirements.lock holds every version, for all extras; an install takes from it what its extras need.
 $(VENV)/.base: $(VENV)/bin/python pyproject.toml requirements.lock
 	@echo "setting up prunescope in $(VENV)"
-	@$(PIP) install --constraint requirements.lock --editable '.[train]'
+	@$(PIP) install --constraint requirements.lock --editable '.[train,report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
 	@echo "adding what the tests need"
-	@$(PIP) install --constraint requirements.lock --editable '.[train,dev]'
+	@$(PIP) install --constraint requirements.lock --editable '.[train,report,dev]'
+	@$(BIN)/python tools/browser.py
 	@touch $@
 
 clean:

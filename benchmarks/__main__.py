@@ -11,7 +11,7 @@ import platform
 import statistics
 import sys
 
-from benchmarks import coverage, lab, laws, nextladders, startup, store, table
+from benchmarks import coverage, lab, laws, nextladders, report, startup, store, table
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "coverage": coverage.measure,
     "lab": lab.measure,
     "next": nextladders.measure,
+    "report": report.measure,
 }
 
 

@@ -55,6 +55,14 @@ def test_choosing_and_planning_load_no_torch() -> None:
     assert not loaded(program) & {"torch", "scipy", "pandas"}
 
 
+def test_a_report_is_made_without_torch_and_its_numbers_without_drawing() -> None:
+    program = "from prunescope.report import report; "
+    program += "made = report({'density': [1.0, 0.5, 0.25, 0.1], 'error': [0.1, 0.11, 0.2, 0.4]}, draws=0); "
+    assert not loaded(program + "assert made.chapters") & {"torch", "scipy", "pandas", "altair", "vl_convert", "jinja2"}
+    program += "from prunescope.report.page.page import page; page(made)"
+    assert not loaded(program) & {"torch", "scipy", "pandas"}
+
+
 def test_a_plan_estimates_without_torch() -> None:
     program = "from click.testing import CliRunner; from prunescope.cli.main import cli\n"
     program += "shown = CliRunner().invoke(cli, ['plan', 'resnet-cifar10']).output\nassert 'of memory' in shown, shown"

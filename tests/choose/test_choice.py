@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from prunescope.choose import smallest_network
-from prunescope.choose.results import Answer
+from prunescope.choose.choice import answer, choices
+from prunescope.choose.family import Grid, families
+from prunescope.choose.limits import Limits
+from prunescope.choose.results import Answer, DeclinedError
 from prunescope.errors import InputError
 from prunescope.laws import joint_error
 from prunescope.nets import network
+from prunescope.table import read_table
 from tests.laws.families import family, low_plateau
 
 LAW = {"eps_up": 0.85, "gamma": 1.3, "p_prime": 0.03, "phi": 0.8, "psi": 1.1}
@@ -252,3 +256,16 @@ def test_stated_odds_of_keeping_the_bound_are_kept_over_many_families() -> None:
         odds.append(pick.probability)
     assert len(kept) >= 25
     assert np.mean(kept) == pytest.approx(np.mean(odds), abs=0.12)
+
+
+def test_choices_at_many_bounds_are_the_answers_own() -> None:
+    found, _, _ = families(read_table(planted(noise=0.02, replicates=2)), Grid(), {"intervals": "quick"})
+    bounds = (0.02, 0.12, 0.2, 0.5)
+    for bound, each in zip(bounds, choices(found[0], bounds, 0.9, Limits()), strict=True):
+        if each.choice is None:
+            with pytest.raises(DeclinedError) as told:
+                answer(found[0], bound, 0.9, Limits())
+            assert each.why == str(told.value)
+            continue
+        whole = answer(found[0], bound, 0.9, Limits())
+        assert (each.max_error, each.choice, each.robust, each.why) == (bound, whole.choice, whole.robust, "")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from prunescope.choose.family import Family, Grid, families
 from prunescope.choose.frontier import bounds_of, frontier, insight, steps
 from prunescope.choose.ideal import ideal
 from prunescope.choose.limits import Limits, floor_of, permitted, reach
-from prunescope.choose.results import Answer, Answers, Declined, DeclinedError, amount
+from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
 from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent
@@ -100,14 +101,46 @@ def _faults(max_error: float, confidence: float, min_density: float, *caps: floa
             yield Fault(f"the most {name}", "must be a positive number", f"{cap:g}")
 
 
-def answer(family: Family, bound: float, confidence: float, limits: Limits) -> Answer:
-    """Answer for one family.
+@dataclass(frozen=True)
+class _Decided:
+    """What decides an answer.
 
-    Raises
-    ------
-    DeclinedError
-        Where there is no network to choose.
+    Attributes
+    ----------
+    family
+        With the members that may be chosen.
+    floor, needed, density
+        Of each member, as logarithms: the lowest density allowed, the one that the bound needs, and the higher of both.
+    drawn
+        The same as `density` by all that the data allow, ``[truths, members]``.
+    best
+        The smallest member by its expected error.
+    surest, sure
+        The smallest that keeps the bound with the confidence asked (-1: none), and the members' densities for it.
+    over
+        Whether that is larger than is allowed.
     """
+
+    family: Family
+    floor: Numbers
+    needed: Numbers
+    density: Numbers
+    drawn: Numbers
+    best: int
+    surest: int
+    sure: Numbers
+    over: bool
+
+    def choice(self, pick: Picker) -> Pick:
+        """Describe the smallest member by its expected error."""
+        return pick(self.best, float(self.density[self.best]))
+
+    def robust(self, pick: Picker) -> Pick | None:
+        """Describe the smallest member that keeps the bound with the confidence asked; None where none may be had."""
+        return pick(self.surest, float(self.sure[self.surest])) if self.surest >= 0 and not self.over else None
+
+
+def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decided:
     decline_above(family, bound)
     family = permitted(family, limits)
     sizes, curves = family.sizes, family.likeliest
@@ -124,22 +157,51 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
     surest, sure = _sure(family, bound, confidence, density, floor)
     over = surest >= 0 and limits.max_parameters is not None and sizes.parameters(sure)[surest] > limits.max_parameters
-    wins = np.bincount(smallest(sizes.parameters(drawn)) + 1, minlength=len(family) + 1)[1:] / len(drawn)
-    pick = Picker(family, bound, confidence, drawn, floor, limits)
-    others = rivals(family, density, best, wins)
+    return _Decided(family, floor, needed, density, drawn, best, surest, sure, bool(over))
+
+
+def choices(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
+    """Return the choice at each of many bounds: exactly those of `answer`, without what it says beside."""
+    found = []
+    for bound in bounds:
+        try:
+            decided = _decided(family, bound, confidence, limits)
+        except DeclinedError as trouble:
+            found.append(Bounded(bound, None, None, str(trouble)))
+            continue
+        pick = Picker(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
+        found.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
+    return tuple(found)
+
+
+def answer(family: Family, bound: float, confidence: float, limits: Limits) -> Answer:
+    """Answer for one family.
+
+    Raises
+    ------
+    DeclinedError
+        Where there is no network to choose.
+    """
+    decided = _decided(family, bound, confidence, limits)
+    family, floor, density, best = decided.family, decided.floor, decided.density, decided.best
+    sizes, curves = family.sizes, family.likeliest
+    parameters = sizes.parameters(density)
+    wins = np.bincount(smallest(sizes.parameters(decided.drawn)) + 1, minlength=len(family) + 1)[1:]
+    pick = Picker(family, bound, confidence, decided.drawn, floor, limits)
+    others = rivals(family, density, best, wins / len(decided.drawn))
     unpruned, whole = smallest_unpruned(family, bound, others)
-    notes = _notes(family, bound, best, float(needed[best]))
-    if surest < 0:
+    notes = _notes(family, bound, best, float(decided.needed[best]))
+    if decided.surest < 0:
         notes.append("no member keeps the bound with the confidence asked, pruned or not")
-    if over:
-        most = amount(float(sizes.parameters(sure)[surest]))
+    if decided.over:
+        most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
         notes.append(f"to keep the bound with the confidence asked takes {most} parameters, more than are allowed")
     return Answer(
         group=dict(family.group),
         max_error=bound,
         confidence=confidence,
-        choice=pick(best, float(density[best])),
-        robust=pick(surest, float(sure[surest])) if surest >= 0 and not over else None,
+        choice=decided.choice(pick),
+        robust=decided.robust(pick),
         unpruned=unpruned,
         unpruned_parameters=whole,
         times_smaller=None if whole is None else whole / float(parameters[best]),

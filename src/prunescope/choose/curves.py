@@ -103,10 +103,14 @@ class Curves:
 
     def _curve(self, member: int, at: Numbers) -> Numbers:
         """Return the log errors of one member at some densities, departures included."""
+        return self._law(member, at) + self._departing(member, at)
+
+    def _departing(self, member: int, at: Numbers) -> Numbers | float:
+        """Return how far one member departs from the law at some densities, ``[truths, densities]``."""
         departure, residual = self.departures[member], self._residuals[member]
         if departure is None or residual is None:
-            return self._law(member, at)
-        found = self._law(member, at) + residual @ departure.gain(at).T
+            return 0.0
+        found = residual @ departure.gain(at).T
         return found if self.chance is None else found + self.chance[:, [member]] * departure.spread(at)
 
     def log_errors(self, log_density: Numbers) -> Numbers:
@@ -114,7 +118,7 @@ class Curves:
         found = log_errors(self.sizes, self.truths, log_density)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, member] = self._curve(member, log_density[[member]])[:, 0]
+                found[:, [member]] += self._departing(member, log_density[[member]])
         return found
 
     def needed(self, bound: float) -> Numbers:
@@ -125,14 +129,24 @@ class Curves:
         found = needed_density(self.sizes, self.truths, bound)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, member] = self._crossing(member, departure, bound, found[:, member])
+                found[:, member] = self._crossing(member, bound, found[:, member])
         return found
 
-    def _crossing(self, member: int, departure: Departure, bound: float, by_law: Numbers) -> Numbers:
+    @cached_property
+    def _looked(self) -> dict[int, tuple[Numbers, Numbers]]:
+        """Where each member with departures is looked at for crossings, and its curves there ``[truths, places]``."""
+        found = {}
+        for member, departure in enumerate(self.departures):
+            if departure is not None:
+                grid = np.linspace(float(departure.log_density.min()) - 3 * REACH, 0.0, GRID)
+                found[member] = grid, self._curve(member, grid)
+        return found
+
+    def _crossing(self, member: int, bound: float, by_law: Numbers) -> Numbers:
         """Return where a curve with departures first keeps a bound, coming from the sparse side."""
-        sparsest = float(departure.log_density.min()) - 3 * REACH
-        grid = np.linspace(sparsest, 0.0, GRID)
-        over = self._curve(member, grid) - np.log(bound)
+        grid, curve = self._looked[member]
+        sparsest = grid[0]
+        over = curve - np.log(bound)
         keeps = over <= 0
         first = np.argmax(keeps, axis=1)
         rows = np.arange(len(over))

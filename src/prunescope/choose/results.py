@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prunescope.errors import PrunescopeError, named
+from prunescope.notebook import table_html
 
 
 class DeclinedError(PrunescopeError):
@@ -208,6 +209,36 @@ class Answer:
 
         return "\n".join(answer_lines(self))
 
+    def _repr_html_(self) -> str:
+        """Show both choices in a notebook."""
+        rows = [
+            (
+                words,
+                pick.name,
+                f"{pick.density:.4g}",
+                amount(pick.parameters),
+                f"{pick.error:.4g}",
+                f"{pick.probability:.0%}",
+            )
+            for words, pick in (("expected", self.choice), (f"at {self.confidence:.0%} sure", self.robust))
+            if pick is not None
+        ]
+        head = ("", "network", "density", self.unit, "error", "keeps the bound in")
+        family = f" of {named(self.group)}" if self.group else ""
+        return table_html(
+            head, rows, f"smallest network{family} with an error of at most {self.max_error:g}", self.notes
+        )
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The choice at one of many bounds, as `Answer` has it; `why` says why there is none, where there is none."""
+
+    max_error: float
+    choice: Pick | None
+    robust: Pick | None
+    why: str
+
 
 @dataclass(frozen=True)
 class Declined:
@@ -224,6 +255,12 @@ class Answers:
     answers: tuple[Answer, ...]
     declined: tuple[Declined, ...]
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """Show all answers in a notebook, and why there are no others."""
+        shown = "".join(each._repr_html_() for each in self.answers)
+        why = [(named(each.group) or "the table", each.why) for each in self.declined]
+        return shown + (table_html(("no answer for", "why"), why) if why else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""

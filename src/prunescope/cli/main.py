@@ -18,6 +18,7 @@ from prunescope.cli.laws import fit, predict
 from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
+from prunescope.cli.report import report
 from prunescope.cli.run import need_torch, run
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
@@ -105,6 +106,7 @@ def demo(out: Path) -> None:
 
 
 for command in (
-    plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, lens, export, demo
+    plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, lens, report, export,
+    demo,
 ):  # fmt: skip
     cli.add_command(command)

@@ -23,10 +23,13 @@ from prunescope.laws.points import Sample, dense_sample, members, plain, read_fo
 from prunescope.laws.predict import Prediction, predicted
 from prunescope.laws.results import Fit, Intervals, Refused
 from prunescope.laws.settings import setting_faults
+from prunescope.notebook import table_html
 from prunescope.table import Table
 
 # The column that a dense law takes for the size of a network; without it, depth * width^2 is.
 COUNTED = "prunable"
+# Fits that a notebook shows.
+SHOWN = 4
 
 
 class NotFittedError(PrunescopeError, ValueError, AttributeError):
@@ -64,6 +67,14 @@ class Estimator:
         settings = self.get_params().items()
         changed = [f"{name}={each!r}" for name, each in settings if repr(each) != repr(signature[name].default)]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _repr_html_(self) -> str:
+        """Show the fits in a notebook, the first few of many."""
+        if not hasattr(self, "fits_"):
+            return table_html(("law",), [(repr(self),)], notes=("not fitted yet",))
+        shown = "".join(fit._repr_html_() for fit in self.fits_[:SHOWN])
+        more = len(self.fits_) - SHOWN
+        return shown + (table_html((), (), f"and {counted(more, 'fit')} more: fits_") if more > 0 else "")
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn, which alone asks, that this is a regressor whose tables need not be numbers."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from prunescope.errors import named
 from prunescope.laws.batch import Numbers
+from prunescope.notebook import table_html
 
 Interval = tuple[float, float]
 Intervals = Mapping[str, Interval | None]
@@ -188,6 +189,14 @@ class Fit:
         fit = f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
         head = f"{self.law} law{f' of {named(self.group)}' if self.group else ''}"
         return "\n".join([head, *(f"  {line}" for line in [*lines, fit, *self.warnings])])
+
+    def _repr_html_(self) -> str:
+        """Show the parameters in a notebook, and what the data cannot tell."""
+        rows = ((name, number(value), self._interval(name).strip()) for name, value in self.parameters.items())
+        sizes = f"{self.points} points, {self.ladders} ladders"
+        fit = f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
+        caption = f"{self.law} law{f' of {named(self.group)}' if self.group else ''}"
+        return table_html(("parameter", "value", f"{self.level:.0%} interval"), rows, caption, (fit, *self.warnings))
 
     def _interval(self, name: str) -> str:
         if name in self.fixed:

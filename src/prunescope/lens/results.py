@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from prunescope.notebook import table_html
+
 
 class Outcome(StrEnum):
     """How one result compares with another, by the paper's rule."""
@@ -420,3 +422,8 @@ class Look:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Show the diagnoses in a notebook."""
+        rows = ((cell.name, f"{cell.label_noise:g}", cell.diagnosis.words) for cell in self.cells)
+        return table_html(("cell", "label noise", "diagnosis"), rows, self.source, self.notes)

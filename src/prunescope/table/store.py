@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.files import open_to_all
+from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Entry, Keep, check_identity
 from prunescope.table.claims import claimed, claims
@@ -318,3 +319,18 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook how far the studies are."""
+        from prunescope.table.status import status
+
+        try:
+            found = status(self)
+        except PrunescopeError as trouble:
+            return table_html(("store",), [(self.path,)], notes=[str(trouble)])
+        head = ("study", "rungs done", "of", "ladders done", "running", "failed", "left")
+        rows = (
+            (each.study.name, each.rungs_done, each.rungs, each.done, each.running, each.failed, each.left)
+            for each in found.studies
+        )
+        return table_html(head, rows, f"{self.path}: {found.rungs:,} rungs")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
+from prunescope.notebook import table_html
 from prunescope.table.engine import answer, matching, mentioned
 from prunescope.table.findings import Array
 from prunescope.table.schema import BY_NAME, canonical
@@ -149,15 +150,9 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Show the first rows in a notebook, whatever the file says escaped."""
-        from html import escape
-
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(shown(value))}</td>" for value in row.values()) + "</tr>"
-            for row in self.take(np.arange(min(10, len(self)))).rows()
-        )
-        caption = f"{len(self):,} rows from {escape(self.source)}"
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        first = self.take(np.arange(min(10, len(self)))).rows()
+        rows = ([shown(value) for value in row.values()] for row in first)
+        return table_html(self.names, rows, f"{len(self):,} rows from {self.source}")
 
 
 def aligned(table: Table) -> list[str]:

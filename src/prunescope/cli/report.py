@@ -1,0 +1,87 @@
+"""``prunescope report``: words and figures in one page that opens offline, and figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prunescope.cli.show import note
+from prunescope.errors import MissingPackageError, counted
+
+if TYPE_CHECKING:
+    from prunescope.report import Report
+
+
+@click.command()
+@click.argument("source", metavar="TABLE")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page.",
+)
+@click.option(
+    "--max-error", type=float, metavar="K", help="The error that the choice is about [1.25 times the lowest]."
+)
+@click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write figures there, too."
+)
+@click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="svg", show_default=True,
+              help="What figures are written as.")  # fmt: skip
+@click.option("--draws", type=click.IntRange(0), default=10, show_default=True,
+              help="Draws of each size, to see how many measurements are enough; 0 leaves that out.")  # fmt: skip
+def report(
+    source: str,
+    out: Path,
+    max_error: float | None,
+    confidence: float,
+    where: Sequence[str],
+    figures: Path | None,
+    form: str,
+    draws: int,
+) -> None:
+    """Write what a TABLE has to say as one page that opens without a network.
+
+    Answers in words come first, then figures with the numbers behind them, the table, and where it all comes from.
+    What cannot be shown is named, with what would mend it.
+    """
+    need_report()
+    from prunescope.report import report as made
+    from prunescope.report.page.page import write_page
+
+    condition = " and ".join(f"({each})" for each in where)
+    found = made(source, where=condition, max_error=max_error, confidence=confidence, draws=draws)
+    for words in (*found.notes, *found.missing):
+        note(words)
+    write_page(found, out)
+    click.echo(f"wrote {out}")
+    if figures is not None:
+        click.echo(f"wrote {counted(_write_figures(found, figures, form), 'figure')} to {figures}")
+
+
+def need_report() -> None:
+    """Refuse, in words, where the packages that draw are not installed."""
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("altair", "vl_convert", "jinja2")):
+        raise MissingPackageError("a report needs the extra `report`: pip install 'prunescope[report]'")
+
+
+def _write_figures(found: Report, folder: Path, form: str) -> int:
+    from prunescope.report.charts.files import write_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for place, chapter in enumerate(found.chapters):
+        for figure in chapter.figures:
+            before = "" if place == 0 else f"{place + 1}-"
+            write_figure(figure, folder / f"{before}{figure.slug}.{form}", form)
+            count += 1
+    return count

@@ -1,0 +1,6 @@
+"""Words and figures of a table in one page that opens offline. Importing this loads neither Altair nor torch."""
+
+from prunescope.report.build import Asked as Asked
+from prunescope.report.build import report as report
+from prunescope.report.results import Chapter as Chapter
+from prunescope.report.results import Report as Report

@@ -1,0 +1,204 @@
+"""The whole of a report: from a store or a table to words and figures. What cannot be shown is named, never fatal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prunescope.choose.results import Answer, amount
+from prunescope.errors import Fault, InputError, counted
+from prunescope.laws.results import number, percent
+from prunescope.report.answers import answers, in_short
+from prunescope.report.examine import examined
+from prunescope.report.figures.agreement import agreement
+from prunescope.report.figures.contours import contours
+from prunescope.report.figures.curves import curves
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.forms import forms
+from prunescope.report.figures.invariant import invariant
+from prunescope.report.figures.regions import regions
+from prunescope.report.figures.sizes import sizes
+from prunescope.report.figures.stability import stability
+from prunescope.report.provenance import provenance
+from prunescope.report.results import Chapter, Line, Report, Section
+from prunescope.report.stops import bounds_for, slider, usual_bound
+from prunescope.report.subjects import Subject, decide, decide_all, subjects
+from prunescope.table import Store, Table, read_table
+
+# Families that get a chapter; more are listed.
+CHAPTERS = 4
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a report is asked for.
+
+    Attributes
+    ----------
+    max_error
+        The bound that the choice is about; None takes one above the lowest unpruned error.
+    confidence
+        How surely the robust choice keeps it.
+    draws
+        Draws of each size in the study of how many measurements are enough; 0 leaves that out.
+    """
+
+    max_error: float | None = None
+    confidence: float = 0.9
+    draws: int = 10
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.max_error is not None and not 0 < self.max_error < 1:
+            hint = (
+                f"Errors are fractions: {self.max_error:g} % is {self.max_error / 100:g}."
+                if 1 <= self.max_error < 100
+                else ""
+            )
+            faults.append(Fault("the bound on the error", "must be between 0 and 1", f"{self.max_error:g}", hint))
+        if not 0.5 <= self.confidence <= 0.999:
+            faults.append(Fault("the confidence", "must be between 0.5 and 0.999", f"{self.confidence:g}"))
+        if self.draws == 1 or self.draws < 0:
+            faults.append(Fault("the draws", "must be 0, or 2 or more", str(self.draws)))
+        if faults:
+            raise InputError("the report", faults)
+
+
+@dataclass
+class _Making:
+    """A report in the making."""
+
+    source: str
+    asked: Asked
+    told: Told
+    missing: list[str] = field(default_factory=list)
+
+
+def report(source: Any, *, where: str = "", told: Told | None = None, **asked: Any) -> Report:
+    """Make a report of a store or a table.
+
+    Parameters
+    ----------
+    source
+        What `read_table` takes: a path, a store, a DataFrame, columns by name.
+    where
+        Condition in SQL that rows must fulfil.
+    told
+        Called with what is being done.
+    **asked
+        `Asked`.
+    """
+    making = _Making(_named(source), Asked(**asked), told or (lambda _: None))
+    making.told("reading")
+    rows = read_table(source, where)
+    if not len(rows):
+        raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
+    making.told("fitting")
+    found = subjects(rows)
+    chapters = tuple(_chapter(subject, making) for subject in found.all[:CHAPTERS])
+    lines = tuple(_line(subject, making) for subject in found.all[CHAPTERS:])
+    missing = list(found.missing)
+    if lines:
+        missing.append(
+            f"{counted(len(found.all), 'family', 'families')}: the largest {CHAPTERS} have a chapter, the others a "
+            "line; --where narrows the table to the ones that matter"
+        )
+    origin = provenance(rows, making.source)
+    missing += (
+        f"study {each.name} is not finished: {each.done:,} of {each.rungs:,} rungs"
+        + (f", {counted(each.failed, 'ladder')} failed" if each.failed else "")
+        for each in origin.studies
+        if each.done < each.rungs
+    )
+    making.told("looking at examples")
+    seen = rows if where.strip() else source
+    chapters += examined(seen, making.source, missing)
+    title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(making.source).name
+    notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
+    return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))
+
+
+def _named(source: Any) -> str:
+    if isinstance(source, Store):
+        return str(source.path)
+    return source.source if isinstance(source, Table) else str(source) if isinstance(source, str | Path) else "a table"
+
+
+def _subtitle(rows: Table, found: tuple[Subject, ...]) -> str:
+    families = counted(len(found), "family", "families") if len(found) != 1 else found[0].name
+    cells = sum(each.cells.cells for each in found)
+    return f"{families}: {counted(len(rows), 'network')}" + (f" of {counted(cells, 'cell')}" if cells else "")
+
+
+def _chapter(subject: Subject, making: _Making) -> Chapter:
+    bound = making.asked.max_error or usual_bound(subject)
+    answer, why = decide(subject, bound, making.asked.confidence)
+    making.told("choosing")
+    steps = decide_all(subject, bounds_for(subject, bound), making.asked.confidence)
+    chosen = slider(steps, bound, making.asked.confidence) if steps else None
+    missing: list[str] = []
+    making.told("drawing")
+    if answer is None:
+        reachable = next((each for each in steps if each.choice is not None), None)
+        answer_for_figure = (
+            None if reachable is None else decide(subject, reachable.max_error, making.asked.confidence)[0]
+        )
+    else:
+        answer_for_figure = answer
+    sections = []
+    if subject.family is not None and answer_for_figure is not None:
+        sections.append(Section("Which network", (sizes(subject.family, answer_for_figure, steps),)))
+    sections.append(Section("The law", _present(curves(subject), regions(subject), agreement(subject))))
+    sections.append(Section("The invariant", _present(contours(subject), invariant(subject))))
+    if subject.fit is not None:
+        trials = _present(forms(subject), stability(subject, making.asked.draws) if making.asked.draws else None)
+        sections.append(Section("Trials of the law", trials))
+    _tell_missing(subject, missing)
+    said = tuple(answers(subject, answer, why, bound, making.source))
+    kept = tuple(section for section in sections if section.figures)
+    return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
+
+
+def _present(*figures: Figure | None) -> tuple[Figure, ...]:
+    return tuple(figure for figure in figures if figure is not None)
+
+
+def _tell_missing(subject: Subject, missing: list[str]) -> None:
+    """Say which figures are not there, and what would bring them."""
+    cells = subject.cells
+    if subject.fit is None:
+        missing.append("figures of the law need a law")
+        return
+    if cells.cells == 1:
+        missing.append(
+            "one cell alone: networks of other widths and depths would show the invariant m* and what to prune instead"
+        )
+    elif (cells.width.max() == cells.width.min()) and (cells.depth.max() == cells.depth.min()):
+        missing.append(
+            "neither width nor depth varies: contours of constant error need members of other widths or depths"
+        )
+    if 1 < cells.cells < 4:
+        missing.append("fewer than 4 cells: too few to try how many measurements are enough")
+    if cells.seed_noise is None:
+        missing.append("no replicates: nothing is known of how much the seed alone moves an error")
+
+
+def _line(subject: Subject, making: _Making) -> Line:
+    bound = making.asked.max_error or usual_bound(subject)
+    fit = subject.fit
+    if fit is None:
+        return Line(subject.name, len(subject.cells), subject.why, "", "")
+    told = ", ".join(f"{name} {number(value)}" for name, value in fit.parameters.items() if value != 0)
+    deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
+    answer, why = decide(subject, bound, making.asked.confidence)
+    return Line(subject.name, len(subject.cells), told, deviation, _short(answer, why))
+
+
+def _short(answer: Answer | None, why: str) -> str:
+    if answer is None:
+        return why.split(":", maxsplit=1)[0]
+    pick = answer.choice
+    return f"{number(answer.max_error)}: density {number(pick.density)}, {amount(pick.parameters)}"

@@ -1,0 +1,183 @@
+"""What drawings share: a panel, logarithmic axes with round ticks, members by colour and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import altair as alt
+import numpy as np
+
+from prunescope.report.charts.theme import DASHES, SHAPES, Palette
+
+# Drawings read their rows from this name; whoever shows them puts the figure's rows there.
+ROWS = "rows"
+HEIGHT = 300
+PADDING = 0.04
+MIN_TICKS = 4
+# From where on ticks are written as 10k and 1M.
+THOUSANDS = 10_000
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing of a figure.
+
+    Attributes
+    ----------
+    chart
+        Without data, size and colours.
+    palette, colours
+        What colours mean, and how many are needed.
+    marks
+        How many marks it draws, about: many are drawn as pixels and not as shapes.
+    """
+
+    chart: alt.LayerChart | alt.FacetChart
+    palette: Palette
+    colours: int
+    marks: int
+    height: int = HEIGHT
+
+
+def source(**equal: str) -> alt.Chart:
+    """Return a chart of the rows whose fields have some values."""
+    chart = alt.Chart(alt.NamedData(ROWS))
+    for name, value in equal.items():
+        chart = chart.transform_filter(alt.FieldEqualPredicate(equal=value, field=name))
+    return chart
+
+
+def span(values: Iterable[float | None]) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis that shows some values."""
+    known = [value for value in values if value is not None and np.isfinite(value) and value > 0]
+    low, high = float(np.log(min(known))), float(np.log(max(known)))
+    edge = max((high - low) * PADDING, 0.02)
+    return float(np.exp(low - edge)), float(np.exp(high + edge))
+
+
+# What a decade is divided by, coarse to fine.
+DIVISIONS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9))
+
+
+def round_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers between the ends of a logarithmic axis: as many as are readable, where they can be had."""
+    decades = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
+    best: list[float] = []
+    for digits in DIVISIONS:
+        ticks = (float(f"{digit * 10.0**decade:.3g}") for decade in decades for digit in digits)
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) > most:
+            break
+        best = found
+        if len(found) >= MIN_TICKS:
+            break
+    return best if len(best) > 2 else _even_ticks(low, high, most)
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers at even distances, for ends that are too near for powers of ten."""
+    for step in (
+        digit * 10.0**power for power in range(int(np.floor(np.log10(high - low))) - 1, 20) for digit in (1, 2, 5)
+    ):
+        count = int(high / step) - int(np.ceil(low / step)) + 1
+        if count <= most:
+            return [float(f"{place * step:.12g}") for place in range(int(np.ceil(low / step)), int(high / step) + 1)]
+    return []
+
+
+def x_log(field: str, title: str, ends: tuple[float, float], values: Sequence[float] | None = None) -> alt.X:
+    """Return a logarithmic x axis, with round ticks or at some values."""
+    ticks = round_ticks(*ends, 6) if values is None else list(values)
+    return alt.X(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(ticks))
+
+
+def y_log(field: str, title: str, ends: tuple[float, float]) -> alt.Y:
+    """Return a logarithmic y axis."""
+    return alt.Y(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(round_ticks(*ends, 9)))
+
+
+def _log(ends: tuple[float, float]) -> alt.Scale:
+    return alt.Scale(type="log", domain=list(ends), nice=False)
+
+
+def _axis(ticks: list[float]) -> alt.Axis:
+    return alt.Axis(values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy")
+
+
+def coloured(field: str, names: Sequence[str], title: str | None) -> alt.Color:
+    """Return colours by name, in the order of the names; every layer of a drawing must ask for the same."""
+    return alt.Color(
+        field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=_legend(names, title)
+    )
+
+
+def shaped(field: str, names: Sequence[str], title: str | None) -> alt.Shape:
+    """Return shapes by name, in the same order."""
+    scale = alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
+    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
+
+
+def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
+    """Return dashes by name, in the same order."""
+    scale = alt.Scale(domain=list(names), range=[DASHES[place % len(DASHES)] for place in range(len(names))])
+    return alt.StrokeDash(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
+
+
+def _legend(names: Sequence[str], title: str | None) -> alt.Legend:
+    return alt.Legend(title=title, columns=_columns(names))
+
+
+def _columns(names: Sequence[str]) -> int:
+    longest = max(map(len, names), default=1)
+    return 1 if longest > 26 else 2 if longest > 13 else 4
+
+
+def tips(*fields: tuple[str, str, str | None]) -> list[alt.Tooltip]:
+    """Return what a mark tells when it is pointed at: field, title, and number format."""
+    told: list[alt.Tooltip] = []
+    for field, title, form in fields:
+        extra: dict[str, Any] = {} if form is None else {"format": form}
+        told.append(alt.Tooltip(field, type="nominal" if form is None else "quantitative", title=title, **extra))
+    return told
+
+
+def line_at(axis: alt.X | alt.Y, value: float) -> alt.Chart:
+    """Return a dashed line at a value of an axis."""
+    rule = alt.Chart(alt.InlineData(values=[{_field(axis): value}])).mark_rule(style="reference", clip=True)
+    found: alt.Chart = rule.encode(axis)
+    return found
+
+
+def note_at(
+    words: str,
+    x: tuple[alt.X, float] | int | Literal["width"],
+    y: tuple[alt.Y, float] | int,
+    align: Literal["left", "right"] = "left",
+    dx: int = 0,
+    dy: int = 0,
+) -> alt.Chart:
+    """Return a note at values of the axes, or at pixels of the drawing."""
+    row = {_field(each[0]): each[1] for each in (x, y) if isinstance(each, tuple)}
+    mark = alt.Chart(alt.InlineData(values=[row])).mark_text(style="note", align=align, dx=dx, dy=dy, text=words)
+    across: Any = x[0] if isinstance(x, tuple) else alt.value(x)
+    down: Any = y[0] if isinstance(y, tuple) else alt.value(y)
+    found: alt.Chart = mark.encode(x=across, y=down)
+    return found
+
+
+def _lines(words: str | Sequence[str]) -> str | list[str]:
+    return words if isinstance(words, str) else list(words)
+
+
+def _field(axis: alt.X | alt.Y) -> str:
+    """Return the field of an axis."""
+    return str(axis.shorthand)
+
+
+def layered(*charts: alt.Chart, title: str, subtitle: str | Sequence[str] = "") -> alt.LayerChart | alt.FacetChart:
+    """Return drawings above each other under a title."""
+    words: Any = alt.TitleParams(title, subtitle=_lines(subtitle)) if subtitle else title
+    found = alt.layer(*charts)
+    return found.properties(title=words) if title else found

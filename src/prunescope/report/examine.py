@@ -1,0 +1,105 @@
+"""Chapters of what the lens sees: a diagnosis for each level of label noise, and the second paper's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.lens import CellLook, Look, look
+from prunescope.report.figures.el2n import el2n_groups
+from prunescope.report.figures.extremes import extreme_examples
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.losses import losses
+from prunescope.report.figures.noise import noise, noise_words
+from prunescope.report.figures.treatments import ablations, extended, narrow
+from prunescope.report.results import Chapter, Said, Section
+
+# Networks that get a chapter.
+CHAPTERS = 3
+
+
+def examined(source: Any, name: str, missing: list[str]) -> tuple[Chapter, ...]:
+    """Return a chapter for each network that there is something to see of; what is not to be seen is named."""
+    try:
+        found = look(source)
+    except InputError as trouble:
+        missing.append(f"the lens: {trouble.faults[0]}")
+        return ()
+    except PrunescopeError as trouble:
+        missing.append(f"the lens: {trouble}")
+        return ()
+    networks = _networks(found)
+    shown = [cells for cells in networks if _tells(cells)]
+    if not shown:
+        missing.append(
+            "the lens: neither label noise, nor other treatments beside pruning, nor scores of examples; "
+            f"prunescope lens {name} says what a study needs for that"
+        )
+    if len(shown) > CHAPTERS:
+        missing.append(f"{len(shown)} networks under the lens, {CHAPTERS} shown; prunescope lens {name} has all")
+    return tuple(_chapter(cells, found) for cells in shown[:CHAPTERS])
+
+
+def _networks(found: Look) -> list[list[CellLook]]:
+    """Put cells that differ in label noise alone together, those that tell most first."""
+    by_name: dict[str, list[CellLook]] = {}
+    for cell in found.cells:
+        by_name.setdefault(cell.name, []).append(cell)
+    return sorted(by_name.values(), key=lambda cells: -sum(map(_weight, cells)))
+
+
+def _tells(cells: Sequence[CellLook]) -> bool:
+    """Whether the lens sees more of a network than its curve by density."""
+    return len(cells) > 1 or any(map(_weight, cells))
+
+
+def _weight(cell: CellLook) -> int:
+    groups = any(each is not None and each.groups is not None for each in (cell.optimal, cell.sparsest))
+    beside = (cell.extended, cell.narrow, *cell.ablations, *cell.leave_outs)
+    return 2 * groups + sum(each is not None for each in beside) + (cell.label_noise > 0)
+
+
+def _chapter(cells: Sequence[CellLook], found: Look) -> Chapter:
+    sections = (
+        Section("Generalisation and training", _present(noise, losses, cells=cells)),
+        Section("Which examples", _present(el2n_groups, extreme_examples, cells=cells)),
+        Section("What else would do", _present(extended, narrow, ablations, cells=cells)),
+    )
+    missing = tuple(dict.fromkeys(each.words for cell in cells for each in cell.missing))
+    said = tuple(_said(cells, found))
+    name = f"Why pruning helped or hurt: {cells[0].name}"
+    short = "; ".join(f"noise {noise_words(cell.label_noise)}: {cell.diagnosis.effect}" for cell in cells)
+    return Chapter(
+        name,
+        f"{short[0].upper()}{short[1:]}.",
+        said,
+        None,
+        tuple(section for section in sections if section.figures),
+        missing,
+    )
+
+
+def _present(*make: Callable[[Sequence[CellLook]], Figure | None], cells: Sequence[CellLook]) -> tuple[Figure, ...]:
+    return tuple(figure for each in make if (figure := each(cells)) is not None)
+
+
+def _said(cells: Sequence[CellLook], found: Look) -> Iterator[Said]:
+    for cell in cells:
+        title = "Diagnosis" if len(cells) == 1 else f"Diagnosis at label noise {noise_words(cell.label_noise)}"
+        diagnosis = cell.diagnosis
+        words = " ".join(map(_sentence, (diagnosis.words, *diagnosis.practice)))
+        yield Said("answer", title, words, tuple(map(_sentence, diagnosis.rests_on)))
+    for cell in cells:
+        for each in cell.leave_outs:
+            yield Said(
+                "answer",
+                f"Without some of the examples, label noise {noise_words(cell.label_noise)}",
+                _sentence(each.words),
+            )
+    for words in dict.fromkeys((*found.notes, *(note for cell in cells for note in cell.notes))):
+        yield Said("warning", "Under the lens", _sentence(words))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"

@@ -1,0 +1,166 @@
+"""Estimated against actual error, and how much the seed alone moves it: the first paper's Figs. 2 and 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from prunescope.errors import counted
+from prunescope.laws import Fit
+from prunescope.laws.assemble import REGIONS, region_of
+from prunescope.laws.batch import Numbers, to_coordinates
+from prunescope.laws.fit import Options, fit_groups
+from prunescope.laws.kinds import LAWS, SINGLE
+from prunescope.laws.measured import Measured
+from prunescope.laws.predict import predicted
+from prunescope.laws.results import percent
+from prunescope.report.figures.figure import Figure, extremes
+from prunescope.report.slices import cell_words
+from prunescope.report.subjects import Subject
+
+# Points that are drawn; of more, as many are drawn by chance.
+MOST = 6000
+JOINT, SINGLES, SEEDS = "one law for all", "a law for each cell", "seeds alone"
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """One measured mean beside an estimate of it.
+
+    Attributes
+    ----------
+    panel
+        Where the estimate is from: the joint law, each cell's own, or (``seeds alone``) a single replicate, of which
+        `low` and `high` are the extremes.
+    """
+
+    panel: str
+    region: str
+    actual: float
+    estimated: float
+    low: float | None
+    high: float | None
+    member: str
+    density: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and standard deviation of the relative deviation over the points of a panel, drawn or not."""
+
+    panel: str
+    mu: float
+    sigma: float
+    points: int
+
+
+@dataclass(frozen=True)
+class Agreement(Figure):
+    """Estimated against actual error."""
+
+    slug: ClassVar[str] = "estimated-against-actual"
+    title: ClassVar[str] = "Estimated against actual error"
+    summaries: tuple[Summary, ...]
+    points: tuple[Agreed, ...]
+
+    @property
+    def rows(self) -> tuple[Agreed, ...]:
+        """The points."""
+        return self.points
+
+
+def agreement(subject: Subject) -> Agreement | None:
+    """Return the figure of a family; None without a law."""
+    if subject.fit is None:
+        return None
+    cells = subject.cells
+    place = _region(subject.fit, cells)
+    joint = _estimates(subject.fit, cells)
+    drawn = np.arange(len(cells))
+    panels = 3
+    if len(cells) * panels > MOST:
+        drawn = np.sort(np.random.default_rng(0).permutation(len(cells))[: MOST // panels])
+    summaries = [Summary(JOINT, subject.fit.mean_deviation, subject.fit.std_deviation, subject.fit.points)]
+    points = _points(subject, JOINT, place, joint, drawn)
+    if cells.cells > 1:
+        each, told = _by_cell(cells)
+        if told.any():
+            off = each[told] / cells.error[told] - 1
+            summaries.insert(0, Summary(SINGLES, float(off.mean()), float(off.std()), int(told.sum())))
+            points = _points(subject, SINGLES, place, each, drawn[told[drawn]]) + points
+    if cells.seed_noise is not None:
+        summaries.append(Summary(SEEDS, 0.0, cells.seed_noise, int((cells.repeats > 1).sum())))
+        several = drawn[cells.repeats[drawn] > 1]
+        points += _points(subject, SEEDS, place, cells.error, several, extremes(cells))
+    return Agreement(_caption(subject, summaries, drawn), tuple(summaries), tuple(points))
+
+
+def _estimates(fit: Fit, cells: Measured) -> Numbers:
+    return predicted(fit, cells.unpruned, cells.density, cells.depth, cells.width).error
+
+
+def _region(fit: Fit, cells: Measured) -> list[str]:
+    law = LAWS[fit.law]
+    theta = to_coordinates(law.parameters, np.array([fit.parameters[name] for name in law.parameters]))[None]
+    points = cells.points
+    size = points.density + theta[0, 3] * points.depth + theta[0, 4] * points.width
+    return [REGIONS[place] for place in region_of(theta, size[None], points.unpruned[None])[0].tolist()]
+
+
+def _by_cell(cells: Measured) -> tuple[Numbers, np.ndarray]:
+    """Return what Eq. 1, fitted to each cell by itself, gives; and of which points it gives anything."""
+    found, told = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
+    own = [np.flatnonzero(cells.cell == cell) for cell in range(cells.cells)]
+    fits = fit_groups(SINGLE, [cells.pick(rows) for rows in own], Options(intervals="none", starts=8))
+    for rows, fit in zip(own, fits, strict=True):
+        if isinstance(fit, Fit):
+            found[rows] = predicted(
+                fit, cells.unpruned[rows], cells.density[rows], cells.depth[rows], cells.width[rows]
+            ).error
+            told[rows] = True
+    return found, told
+
+
+def _points(
+    subject: Subject,
+    panel: str,
+    region: list[str],
+    estimated: Numbers,
+    rows: np.ndarray,
+    ends: tuple[Numbers, Numbers] | None = None,
+) -> list[Agreed]:
+    cells = subject.cells
+    names = [cell_words(cells, subject.known, cell) for cell in range(cells.cells)]
+    return [
+        Agreed(
+            panel,
+            region[row],
+            float(cells.error[row]),
+            float(estimated[row]),
+            None if ends is None else float(ends[0][row]),
+            None if ends is None else float(ends[1][row]),
+            names[cells.cell[row]],
+            float(cells.density[row]),
+        )
+        for row in rows.tolist()
+    ]
+
+
+def _caption(subject: Subject, summaries: list[Summary], drawn: np.ndarray) -> str:
+    by_panel = {each.panel: each for each in summaries}
+    joint = by_panel[JOINT]
+    words = [
+        f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} one law for all members is off "
+        f"by mu {percent(joint.mu)}, sigma {percent(joint.sigma)}"
+    ]
+    words[0] += f"; a law for each cell by sigma {percent(by_panel[SINGLES].sigma)}." if SINGLES in by_panel else "."
+    if SEEDS in by_panel:
+        words.append(
+            f"Single networks that differ in their seed alone scatter by {percent(by_panel[SEEDS].sigma)} about their "
+            "mean (bars reach from the lowest to the highest)."
+        )
+    if len(drawn) < len(subject.cells):
+        words.append(f"{len(drawn):,} of {len(subject.cells):,} points are drawn, picked by chance.")
+    return " ".join(words)

@@ -1,0 +1,131 @@
+"""Contours of constant error over density and depth, and over density and width: the first paper's Fig. 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from prunescope.laws import Fit, size_for_error
+from prunescope.laws.batch import Numbers
+from prunescope.laws.measured import Measured
+from prunescope.laws.results import number
+from prunescope.report.figures.figure import Figure, geometric
+from prunescope.report.slices import Slice, slices
+from prunescope.report.subjects import Subject
+
+LEVELS = 6
+EXPONENT = {"depth": "phi", "width": "psi"}
+
+
+@dataclass(frozen=True)
+class ContourPoint:
+    """Where a member reaches an error.
+
+    Attributes
+    ----------
+    what
+        ``measured``: interpolated between two rungs; ``law``: by its closed inverse; ``slope``: a line of constant m*.
+    level
+        The error, in words; empty for the line.
+    value
+        The depth or the width.
+    """
+
+    panel: str
+    varied: str
+    what: str
+    level: str
+    value: float
+    density: float
+
+
+@dataclass(frozen=True)
+class Contours(Figure):
+    """Contours of constant error."""
+
+    slug: ClassVar[str] = "contours-of-error"
+    title: ClassVar[str] = "Contours of constant error"
+    panels: tuple[Slice, ...]
+    points: tuple[ContourPoint, ...]
+
+    @property
+    def rows(self) -> tuple[ContourPoint, ...]:
+        """The points."""
+        return self.points
+
+
+def contours(subject: Subject) -> Contours | None:
+    """Return the figure of a family; None without a law, or where neither depth nor width varies."""
+    if subject.fit is None:
+        return None
+    cells = subject.cells
+    panels, points = [], []
+    for panel in slices(cells, subject.known):
+        if panel.varied not in EXPONENT:
+            continue
+        own = [np.flatnonzero(cells.cell == cell) for cell in panel.cells]
+        found = [point for level in _levels(cells, own) for point in _contour(cells, subject.fit, panel, own, level)]
+        if sum(point.what == "measured" for point in found) >= 2:
+            panels.append(panel)
+            points += [*found, *_slope(subject.fit, panel, found)]
+    if not panels:
+        return None
+    told = subject.fit.parameters
+    words = [f"{panel.varied}^{number(told[EXPONENT[panel.varied]])} x density" for panel in panels]
+    caption = (
+        "Along a contour networks of different shape and density have the same error. Marks are measured, between two "
+        "rungs; lines are the law. Where errors have risen well above the unpruned ones, contours are parallel to the "
+        f"dashed line, along which {' (left) and '.join(words)}{' (right)' if len(words) > 1 else ''} stays the same."
+    )
+    return Contours(caption, tuple(panels), tuple(points))
+
+
+def _levels(cells: Measured, own: list[np.ndarray]) -> list[float]:
+    """Return errors that most of the members reach under pruning."""
+    low = max(float(cells.unpruned[rows[0]]) for rows in own) * 1.15
+    high = float(np.median([cells.error[rows].max() for rows in own])) * 0.95
+    if not low < high:
+        low = float(np.median([cells.unpruned[rows[0]] for rows in own])) * 1.15
+    return geometric(low, high, LEVELS).tolist() if low < high else []
+
+
+def _contour(cells: Measured, fit: Fit, panel: Slice, own: list[np.ndarray], level: float) -> list[ContourPoint]:
+    told, label = fit.parameters, number(level)
+    points = []
+    for rows in own:
+        value = float(getattr(cells, panel.varied)[rows[0]])
+        crossing = _crossing(cells.density[rows], cells.error[rows], level)
+        if crossing is not None:
+            points.append(ContourPoint(panel.title, panel.varied, "measured", label, value, crossing))
+        size = float(
+            size_for_error(level, float(cells.unpruned[rows[0]]), told["eps_up"], told["gamma"], told["p_prime"])
+        )
+        shape = float(cells.depth[rows[0]] ** told["phi"] * cells.width[rows[0]] ** told["psi"])
+        sparsest = float(cells.density[rows].min())
+        if np.isfinite(size) and sparsest / 2 <= size / shape <= 1:
+            points.append(ContourPoint(panel.title, panel.varied, "law", label, value, size / shape))
+    return points
+
+
+def _crossing(density: Numbers, error: Numbers, level: float) -> float | None:
+    """Return the density at which a measured curve, coming from the dense side, last passes an error."""
+    order = np.argsort(-density)
+    x, y = np.log(density[order]), np.log(error[order]) - np.log(level)
+    passes = np.flatnonzero((y[:-1] <= 0) & (y[1:] > 0))
+    if not len(passes):
+        return None
+    place = int(passes[-1])
+    share = -y[place] / (y[place + 1] - y[place])
+    return float(np.exp(x[place] + share * (x[place + 1] - x[place])))
+
+
+def _slope(fit: Fit, panel: Slice, found: list[ContourPoint]) -> list[ContourPoint]:
+    """Return a line of constant m* through the middle of the points."""
+    exponent = fit.parameters[EXPONENT[panel.varied]]
+    values, densities = (np.log([getattr(point, name) for point in found]) for name in ("value", "density"))
+    middle_x, middle_y = (values.min() + values.max()) / 2, float(np.median(densities))
+    ends = [float(np.exp(x)) for x in (values.min(), values.max())]
+    line = [float(np.exp(middle_y - exponent * (x - middle_x))) for x in (values.min(), values.max())]
+    return [ContourPoint(panel.title, panel.varied, "slope", "", *each) for each in zip(ends, line, strict=True)]

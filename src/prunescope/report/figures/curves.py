@@ -1,0 +1,125 @@
+"""Error by density, as one dimension of the family varies, with the law: the first paper's Figs. 1 and 2, left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from prunescope.errors import counted
+from prunescope.laws import Fit
+from prunescope.laws.predict import predicted
+from prunescope.laws.results import percent
+from prunescope.report.figures.figure import Figure, extremes, geometric
+from prunescope.report.slices import Slice, slices
+from prunescope.report.subjects import Subject
+
+# Densities at which the law is drawn.
+STEPS = 48
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a curve.
+
+    Attributes
+    ----------
+    panel
+        What varies.
+    member
+        The curve: the value that varies.
+    what
+        ``measured``, the mean over replicates with their smallest and largest error; or ``law``, with the interval
+        of the law.
+    networks
+        How many networks are behind a measured point.
+    """
+
+    panel: str
+    member: str
+    what: str
+    density: float
+    error: float
+    low: float | None
+    high: float | None
+    networks: int | None
+
+
+@dataclass(frozen=True)
+class Curves(Figure):
+    """Error by density."""
+
+    slug: ClassVar[str] = "error-by-density"
+    title: ClassVar[str] = "Error by density"
+    panels: tuple[Slice, ...]
+    points: tuple[CurvePoint, ...]
+
+    @property
+    def rows(self) -> tuple[CurvePoint, ...]:
+        """The points."""
+        return self.points
+
+
+def curves(subject: Subject) -> Curves:
+    """Return the figure of a family."""
+    cells = subject.cells
+    low, high = extremes(cells)
+    panels = slices(cells, subject.known)
+    points: list[CurvePoint] = []
+    for panel in panels:
+        for cell, member in zip(panel.cells, panel.labels, strict=True):
+            own = np.flatnonzero(cells.cell == cell)
+            points += (
+                CurvePoint(panel.title, member, "measured", *numbers)
+                for numbers in zip(
+                    cells.density[own].tolist(),
+                    cells.error[own].tolist(),
+                    low[own].tolist(),
+                    high[own].tolist(),
+                    cells.repeats[own].tolist(),
+                    strict=True,
+                )
+            )
+            if subject.fit is not None:
+                points += _law(subject, subject.fit, panel, member, own)
+    return Curves(_caption(subject, panels, points), panels, tuple(points))
+
+
+def _law(subject: Subject, fit: Fit, panel: Slice, member: str, own: np.ndarray) -> list[CurvePoint]:
+    cells = subject.cells
+    densities = geometric(float(cells.density[own].min()), 1.0, STEPS)
+    at = [np.full(STEPS, float(getattr(cells, name)[own[0]])) for name in ("unpruned", "depth", "width")]
+    found = predicted(fit, at[0], densities, at[1], at[2])
+    bands = [np.where(np.isnan(each), found.error, each) for each in (found.law_low, found.law_high)]
+    numbers = zip(densities.tolist(), found.error.tolist(), bands[0].tolist(), bands[1].tolist(), strict=True)
+    return [CurvePoint(panel.title, member, "law", *each, None) for each in numbers]
+
+
+def _caption(subject: Subject, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
+    measured = [point for point in points if point.what == "measured"]
+    most = max(point.networks or 0 for point in measured)
+    words = [
+        "Each mark is the error at one density in the mean over replicates"
+        + ("; bars reach from the lowest to the highest of them." if most > 1 else ", here a single network.")
+    ]
+    rise = subject.cells.error / subject.cells.unpruned
+    sparse = float(subject.cells.density.min())
+    if sparse < 1:
+        words.append(
+            f"Down to density {sparse:.3g} the error rises to {float(rise.max()):.3g} times that of the unpruned "
+            "network."
+        )
+    dip = float(rise.min()) - 1
+    if dip < -0.02:
+        place = int(rise.argmin())
+        words.append(
+            f"Pruning helps first: the lowest point lies {percent(-dip)} below its unpruned error, at density "
+            f"{float(subject.cells.density[place]):.3g}."
+        )
+    if subject.fit is not None:
+        words.append("Lines are the one law of all members, bands its interval.")
+    drawn = sum(len(panel.cells) for panel in panels)
+    if len(panels) == 1 and drawn < subject.cells.cells:
+        words.append(f"{drawn} of {counted(subject.cells.cells, 'cell')} are drawn.")
+    return " ".join(words)

@@ -1,0 +1,100 @@
+"""What pruning does to the training loss of examples by their EL2N: the second paper's Figs. 1b, 2 and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from prunescope.laws.results import number
+from prunescope.lens import CellLook, Outcome, Sparsity
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.noise import noise_words
+
+# Verdicts in the words of a legend, always in one order.
+VERDICTS = {
+    Outcome.BETTER: "lower than dense",
+    Outcome.MATCHES: "matches",
+    Outcome.WORSE: "higher than dense",
+    Outcome.UNTOLD: "one replicate: no verdict",
+}
+
+
+@dataclass(frozen=True)
+class GroupPoint:
+    """Training loss of one group of examples, sparse minus dense, one standard deviation to either side.
+
+    Attributes
+    ----------
+    percentile_low, percentile_high
+        The group's range of EL2N percentiles.
+    el2n
+        Its mean score.
+    """
+
+    panel: str
+    percentile_low: float
+    percentile_high: float
+    el2n: float
+    difference: float
+    low: float
+    high: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class El2nGroups(Figure):
+    """Loss differences by EL2N."""
+
+    slug: ClassVar[str] = "loss-by-el2n"
+    title: ClassVar[str] = "What pruning does to training loss, by EL2N"
+    points: tuple[GroupPoint, ...]
+
+    @property
+    def rows(self) -> tuple[GroupPoint, ...]:
+        """The points."""
+        return self.points
+
+
+def el2n_groups(cells: Sequence[CellLook]) -> El2nGroups | None:
+    """Return the figure of one network at its levels of label noise; None without scores or losses of examples."""
+    points: list[GroupPoint] = []
+    told = []
+    for cell in cells:
+        for sparsity in _interesting(cell):
+            groups = sparsity.groups
+            if groups is None:
+                continue
+            panel = f"noise {noise_words(cell.label_noise)}, {sparsity.which}: density {number(sparsity.density)}"
+            for group in groups.groups:
+                found = group.difference
+                reach = found.deviation or 0.0
+                points.append(
+                    GroupPoint(
+                        panel,
+                        group.low,
+                        group.high,
+                        group.el2n.mean,
+                        found.mean,
+                        found.mean - reach,
+                        found.mean + reach,
+                        VERDICTS[found.outcome],
+                    )
+                )
+            told.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
+    if not points:
+        return None
+    caption = (
+        "Groups of training examples from the easiest to the hardest by EL2N; bars are the mean training loss of the "
+        "sparse networks minus that of the dense ones, lines one standard deviation over replicates. "
+    )
+    return El2nGroups(caption + " ".join(told), tuple(points))
+
+
+def _interesting(cell: CellLook) -> Iterator[Sparsity]:
+    """Yield the sparsities that are looked at, each rung once."""
+    seen = set()
+    for sparsity in (cell.optimal, cell.sparsest):
+        if sparsity is not None and sparsity.rung not in seen:
+            seen.add(sparsity.rung)
+            yield sparsity

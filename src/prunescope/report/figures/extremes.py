@@ -1,0 +1,83 @@
+"""The training examples whose loss pruning changes most, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from prunescope.laws.results import number
+from prunescope.lens import CellLook
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.noise import noise_words
+
+ORIGINAL, NOISY = "original label", "noisy label"
+# Examples of either end that a panel shows.
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class ExtremePoint:
+    """One training example under pruning.
+
+    Attributes
+    ----------
+    example
+        Its place in the training set and the label trained on, in words.
+    """
+
+    panel: str
+    example: str
+    index: int
+    label: int
+    labelled: str
+    dense_loss: float
+    sparse_loss: float
+    difference: float
+    el2n: float | None
+
+
+@dataclass(frozen=True)
+class ExtremeExamples(Figure):
+    """Single examples."""
+
+    slug: ClassVar[str] = "examples-changed-most"
+    title: ClassVar[str] = "Examples that pruning changes most"
+    points: tuple[ExtremePoint, ...]
+
+    @property
+    def rows(self) -> tuple[ExtremePoint, ...]:
+        """The points."""
+        return self.points
+
+
+def extreme_examples(cells: Sequence[CellLook]) -> ExtremeExamples | None:
+    """Return the figure of one network at its levels of label noise; None where no outcomes of examples were kept."""
+    points: list[ExtremePoint] = []
+    told = []
+    for cell in cells:
+        sparsity = cell.optimal
+        if sparsity is None or not sparsity.extremes:
+            continue
+        found = sparsity.extremes[0]
+        panel = f"noise {noise_words(cell.label_noise)}, density {number(sparsity.density)}"
+        chosen = [*found.worsened[:SHOWN], *reversed(found.improved[:SHOWN])]
+        points += (
+            ExtremePoint(
+                panel,
+                f"{each.index} (label {each.label})",
+                each.index,
+                each.label,
+                NOISY if each.noisy else ORIGINAL,
+                each.dense_loss,
+                each.sparse_loss,
+                each.difference,
+                each.el2n,
+            )
+            for each in {each.index: each for each in chosen}.values()
+        )
+        told.append(f"Noise {noise_words(cell.label_noise)}, {found.words}.")
+    if not points:
+        return None
+    caption = "From the loss in the dense network to that in the optimally sparse one, of one replicate. "
+    return ExtremeExamples(caption + " ".join(told), tuple(points))

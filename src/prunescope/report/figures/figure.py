@@ -1,0 +1,54 @@
+"""What every figure is: a name, words, and rows of numbers that can be drawn, tested and downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from prunescope.laws.batch import Numbers
+from prunescope.laws.measured import Measured
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as numbers and words.
+
+    Attributes
+    ----------
+    slug
+        Its name in files and links.
+    title
+        Its heading.
+    caption
+        What one sees in these data.
+    """
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    caption: str
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """The numbers, one frozen record each."""
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the fields of a row."""
+        return tuple(field.name for field in fields(self.rows[0]))
+
+
+def extremes(cells: Measured) -> tuple[Numbers, Numbers]:
+    """Return the smallest and the largest error among the replicates of each point."""
+    low, high = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
+    np.minimum.at(low, cells.row_point, cells.row_error)
+    np.maximum.at(high, cells.row_point, cells.row_error)
+    return low, high
+
+
+def geometric(low: float, high: float, count: int) -> Numbers:
+    """Return numbers evenly spaced in their logarithms."""
+    return np.geomspace(low, max(high, low * (1 + 1e-9)), count)

@@ -1,0 +1,134 @@
+"""Forms side by side: their curves, and how far each is off. The first paper's Fig. 7."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from prunescope.laws.batch import Points
+from prunescope.laws.compare import Compared, compare
+from prunescope.laws.fit import searched
+from prunescope.laws.kinds import ADAPTED_JOINT, JOINT, Law, unvaried
+from prunescope.laws.measured import Measured
+from prunescope.laws.results import percent
+from prunescope.report.figures.figure import Figure, geometric
+from prunescope.report.slices import Slice, slices
+from prunescope.report.subjects import Subject
+
+STEPS = 40
+# Curves of a panel: forms are told apart by their course, and few curves show it.
+SHOWN = 3
+FORMS = (("this law (Eq. 2)", JOINT), ("adapted from Rosenfeld et al.", ADAPTED_JOINT))
+TRIALS = {"fitted": "fitted", "cross_validated": "cross-validated", "extrapolated": "extrapolated"}
+
+
+@dataclass(frozen=True)
+class FormPoint:
+    """A point of a curve, or how far a form is off.
+
+    Attributes
+    ----------
+    panel
+        ``curves`` or ``deviation``.
+    what
+        ``measured`` or the form.
+    member, density, error
+        Of a curve.
+    trial, mu, sigma
+        Of a deviation, as fractions.
+    """
+
+    panel: str
+    what: str
+    member: str
+    density: float | None
+    error: float | None
+    trial: str
+    mu: float | None
+    sigma: float | None
+
+
+@dataclass(frozen=True)
+class Forms(Figure):
+    """Forms side by side."""
+
+    slug: ClassVar[str] = "forms-compared"
+    title: ClassVar[str] = "Forms compared"
+    shown: str
+    points: tuple[FormPoint, ...]
+
+    @property
+    def rows(self) -> tuple[FormPoint, ...]:
+        """The points."""
+        return self.points
+
+
+def forms(subject: Subject) -> Forms | None:
+    """Return the figure of a family; None without a law."""
+    if subject.fit is None:
+        return None
+    cells = subject.cells
+    panel = slices(cells, subject.known)[0]
+    points = _curves(cells, panel)
+    found = compare(cells, cells.cells > 1, count=8)
+    points += [
+        FormPoint("deviation", _short(each.form), "", None, None, words, off.mu, off.sigma)
+        for each in found
+        for name, words in TRIALS.items()
+        if (off := getattr(each, name)) is not None
+    ]
+    return Forms(_caption(found), panel.title, tuple(points))
+
+
+def _curves(cells: Measured, panel: Slice) -> list[FormPoint]:
+    places = sorted({round(float(each)) for each in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))})
+    fits = [(words, law, searched(law, [cells], unvaried(law, cells, None), 8, 0).theta) for words, law in FORMS]
+    points = []
+    for place in places:
+        member, own = panel.labels[place], np.flatnonzero(cells.cell == panel.cells[place])
+        for density, error in zip(cells.density[own].tolist(), cells.error[own].tolist(), strict=True):
+            points.append(FormPoint("curves", "measured", member, density, error, "", None, None))
+        densities = geometric(float(cells.density[own].min()), 1.0, STEPS)
+        for words, law, theta in fits:
+            errors = _errors(law, theta, cells, int(own[0]), densities)
+            points += (
+                FormPoint("curves", words, member, density, error, "", None, None)
+                for density, error in zip(densities.tolist(), errors.tolist(), strict=True)
+            )
+    return points
+
+
+def _errors(law: Law, theta: np.ndarray, cells: Measured, row: int, densities: np.ndarray) -> np.ndarray:
+    same = [
+        np.full(len(densities), float(np.log(getattr(cells, name)[row]))) for name in ("unpruned", "depth", "width")
+    ]
+    points = Points(np.zeros(len(densities)), same[0], np.log(densities), same[1], same[2])
+    return np.asarray(np.exp(law.form.evaluate(theta, points)[0][0]))
+
+
+def _short(form: str) -> str:
+    """Return a form's name as it fits on an axis."""
+    return form.split(" 2020", maxsplit=1)[0]
+
+
+def _caption(found: list[Compared]) -> str:
+    ours, other = found[0], found[-1]
+    judged = "cross_validated" if ours.cross_validated and other.cross_validated else "fitted"
+    mine, theirs = getattr(ours, judged), getattr(other, judged)
+    better = mine.sigma <= theirs.sigma
+    names = {each.form: _short(each.form) for each in found}
+    words = (
+        f"Judged on {'members that each fit did not see' if judged == 'cross_validated' else 'the points fitted to'}, "
+        f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[other.form]} by "
+        f"{percent(theirs.sigma)}: {'the first' if better else 'the second'} follows these data better."
+    )
+    beyond = ours.extrapolated
+    if beyond is not None:
+        part = "the smaller members" if ours.law.startswith("joint") else "the higher densities"
+        words += (
+            f" Fitted to {part} alone, {names[ours.form]} is off by mu {percent(beyond.mu)}, sigma "
+            f"{percent(beyond.sigma)} on the last third."
+        )
+    return words

@@ -1,0 +1,68 @@
+"""Training loss of the original and of the noisy examples by density: the second paper's Fig. 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from prunescope.lens import CellLook
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.noise import ends, noise_words
+
+PARTS = {
+    "train_loss": "all examples",
+    "train_loss_original": "original labels",
+    "train_loss_noisy": "noisy labels",
+}
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """Mean training loss of part of the examples over replicates, one standard deviation to either side."""
+
+    panel: str
+    part: str
+    density: float
+    loss: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Losses(Figure):
+    """Training loss by density."""
+
+    slug: ClassVar[str] = "training-loss-by-density"
+    title: ClassVar[str] = "Training loss by density, original and noisy examples"
+    points: tuple[LossPoint, ...]
+
+    @property
+    def rows(self) -> tuple[LossPoint, ...]:
+        """The points."""
+        return self.points
+
+
+def losses(cells: Sequence[CellLook]) -> Losses | None:
+    """Return the figure of one network at its levels of label noise; None where no row tells a training loss."""
+    points, told = [], []
+    for cell in cells:
+        parts = dict(PARTS) if cell.label_noise > 0 else {"train_loss": PARTS["train_loss"]}
+        if cell.label_noise > 0 and any(point.train_loss_original for point in cell.pruning.points):
+            del parts["train_loss"]
+        for name, part in parts.items():
+            for point in cell.pruning.points:
+                spread = getattr(point, name)
+                if spread is not None and spread.mean > 0:
+                    low, high = ends(spread)
+                    panel = f"label noise {noise_words(cell.label_noise)}"
+                    points.append(LossPoint(panel, part, point.density, spread.mean, max(low, spread.mean / 50), high))
+        gap = cell.optimal.gap if cell.optimal is not None else None
+        if gap is not None:
+            told.append(f"Label noise {noise_words(cell.label_noise)}: {gap.words}")
+    if not points:
+        return None
+    caption = (
+        "Mean cross-entropy over the training examples, by the labels trained on; bands are one standard deviation."
+    )
+    return Losses(" ".join([caption, *(f"{words}." for words in told)]), tuple(points))

@@ -1,0 +1,173 @@
+"""Error by parameters, predicted and measured, with the frontier of smallest networks: the first paper's Fig. 8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from prunescope.choose.family import Family
+from prunescope.choose.results import Answer, Bounded, Pick, amount
+from prunescope.laws.results import number
+from prunescope.report.figures.figure import Figure
+from prunescope.report.slices import MOST
+
+STEPS = 40
+PREDICTED, MEASURED = "predicted", "measured"
+
+
+@dataclass(frozen=True)
+class SizePoint:
+    """One point of the figure.
+
+    Attributes
+    ----------
+    panel
+        ``predicted`` or ``measured``.
+    what
+        ``member``: one network pruned; ``frontier``: the smallest network at an error; ``expected`` and ``sure``: the
+        choices at one bound.
+    bound
+        For choices, the bound; elsewhere None.
+    """
+
+    panel: str
+    what: str
+    member: str
+    parameters: float
+    error: float
+    low: float | None
+    high: float | None
+    bound: float | None
+
+
+@dataclass(frozen=True)
+class Sizes(Figure):
+    """Error by parameters.
+
+    Attributes
+    ----------
+    bound
+        The error that is asked for.
+    unit
+        What parameters are counted in.
+    """
+
+    slug: ClassVar[str] = "error-by-parameters"
+    title: ClassVar[str] = "Error by parameters, and the smallest network"
+    bound: float
+    unit: str
+    points: tuple[SizePoint, ...]
+
+    @property
+    def rows(self) -> tuple[SizePoint, ...]:
+        """The points."""
+        return self.points
+
+
+def sizes(family: Family, answer: Answer, bounds: Sequence[Bounded]) -> Sizes:
+    """Return the figure of a family, with the choice at each of many bounds to pick from."""
+    members = _members(family, answer.choice.depth)
+    points = [*_predicted(family, members), *_measured(family, members)]
+    points += (
+        SizePoint(PREDICTED, "frontier", step.name, step.parameters, step.error, None, None, None)
+        for step in answer.frontier
+    )
+    points += _lowest(family)
+    for each in (*bounds, Bounded(answer.max_error, answer.choice, answer.robust, "")):
+        for what, pick in (("expected", each.choice), ("sure", each.robust)):
+            if pick is not None:
+                points += (_chosen(panel, what, pick, each.max_error) for panel in (PREDICTED, MEASURED))
+    seen: dict[SizePoint, None] = dict.fromkeys(points)
+    return Sizes(_caption(answer), answer.max_error, answer.unit, tuple(seen))
+
+
+def _chosen(panel: str, what: str, pick: Pick, bound: float) -> SizePoint:
+    return SizePoint(panel, what, pick.name, pick.parameters, pick.error, pick.low, pick.high, bound)
+
+
+def _members(family: Family, chosen: int | None) -> list[tuple[int, str]]:
+    """Return the members to draw, by size, with their labels: where there are too many, those of the chosen depth."""
+    order = np.argsort(family.sizes.prunable + family.sizes.rest, kind="stable").tolist()
+    depths = np.unique(family.depth)
+    if len(order) > MOST and len(depths) > 1 and chosen is not None:
+        order = [member for member in order if family.depth[member] == chosen]
+    kept = sorted({round(float(place)) for place in np.linspace(0, len(order) - 1, min(len(order), MOST))})
+    return [(order[place], family.name(order[place])) for place in kept]
+
+
+def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]:
+    points: list[SizePoint] = []
+    lowest = float(np.log(family.cells.density.min()))
+    for log_density in np.linspace(0.0, lowest, STEPS):
+        at = np.full(len(family), log_density)
+        errors, kept = family.likeliest.log_errors(at)[0], family.sizes.parameters(at)
+        points += (
+            SizePoint(PREDICTED, "member", name, float(kept[member]), float(np.exp(errors[member])), None, None, None)
+            for member, name in members
+        )
+    return points
+
+
+def _own(family: Family, member: int) -> np.ndarray:
+    """Return the measured points of a member."""
+    cells = family.cells
+    here = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
+    if family.examples is not None:
+        here &= cells.examples == family.examples
+    return np.flatnonzero(here)
+
+
+def _measured(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]:
+    return [
+        SizePoint(MEASURED, "member", name, *point, None, None, None)
+        for member, name in members
+        for point in _points(family, member)
+    ]
+
+
+def _points(family: Family, member: int) -> list[tuple[float, float]]:
+    own = _own(family, member)
+    count = family.counts[member]
+    kept = count.rest + count.prunable * family.cells.density[own]
+    return list(zip(kept.tolist(), family.cells.error[own].tolist(), strict=True))
+
+
+def _lowest(family: Family) -> list[SizePoint]:
+    """Return the measured networks that no smaller one of any member matches."""
+    every = sorted((kept, error, member) for member in range(len(family)) for kept, error in _points(family, member))
+    points, least = [], np.inf
+    for kept, error, member in every:
+        if error < least:
+            points.append(SizePoint(MEASURED, "frontier", family.name(member), kept, error, None, None, None))
+            least = error
+    return points
+
+
+def _caption(answer: Answer) -> str:
+    choice = answer.choice
+    words = [
+        "Lines are members pruned further and further, to the left; dotted is the smallest network at each error. Left "
+        "by the law and how members depart from it, right as measured in the mean over replicates."
+    ]
+    words.append(
+        f"At an error of at most {number(answer.max_error)} it is {choice.name} at density {number(choice.density)}, "
+        f"{amount(choice.parameters)} {_unit(answer)}."
+    )
+    found = answer.insight
+    if found is not None and found.times > 1.05:
+        words.append(
+            f"Where a member still matches its own unpruned error it is not the smallest way there: {found.name} has "
+            f"{amount(found.matched_parameters)} left then, {found.smallest.name} gets there with "
+            f"{amount(found.smallest.parameters)}."
+        )
+    largest = [step.largest_times for step in answer.frontier if step.largest_times is not None]
+    if largest and max(largest) > 1.1:
+        words.append(f"Starting with the largest member costs up to {max(largest):.3g} times as much.")
+    return " ".join(words)
+
+
+def _unit(answer: Answer) -> str:
+    return "parameters" if answer.choice.counted != "relative" else f"in units of {answer.unit}"

@@ -1,0 +1,132 @@
+"""Other treatments beside pruning: extended training, narrower networks, ablations: the second paper's Figs. 6, 7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from prunescope.lens import Beside, CellLook, Curve
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.noise import ends, noise_words
+
+PRUNING, DENSE = "pruning", "dense"
+
+
+@dataclass(frozen=True)
+class TreatmentPoint:
+    """Test error of one rung over replicates, one standard deviation to either side.
+
+    Attributes
+    ----------
+    treatment
+        ``pruning``, ``dense`` (the unpruned networks' error, drawn across) or the treatment beside.
+    at
+        What rungs are set side by side by: the rung, the parameters, the density.
+    """
+
+    panel: str
+    treatment: str
+    at: float
+    rung: int
+    error: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Treatments(Figure):
+    """Treatments side by side.
+
+    Attributes
+    ----------
+    by
+        What `at` is.
+    """
+
+    by: ClassVar[str]
+    points: tuple[TreatmentPoint, ...]
+
+    @property
+    def rows(self) -> tuple[TreatmentPoint, ...]:
+        """The points."""
+        return self.points
+
+
+@dataclass(frozen=True)
+class Extended(Treatments):
+    """Pruning beside the same training with nothing removed."""
+
+    slug: ClassVar[str] = "pruning-beside-extended-training"
+    title: ClassVar[str] = "Pruning beside extended dense training"
+    by: ClassVar[str] = "rung"
+
+
+@dataclass(frozen=True)
+class Narrow(Treatments):
+    """Pruning beside narrower networks."""
+
+    slug: ClassVar[str] = "pruning-beside-narrower-networks"
+    title: ClassVar[str] = "Pruning beside narrower networks of as many parameters"
+    by: ClassVar[str] = "parameters"
+
+
+@dataclass(frozen=True)
+class Ablations(Treatments):
+    """Pruning beside other ways of pruning."""
+
+    slug: ClassVar[str] = "other-ways-of-pruning"
+    title: ClassVar[str] = "Other ways of pruning"
+    by: ClassVar[str] = "density"
+
+
+def extended(cells: Sequence[CellLook]) -> Extended | None:
+    """Return pruning beside extended training; None where none was."""
+    found = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
+    return Extended(_caption(found), tuple(_points(found, "rung"))) if found else None
+
+
+def narrow(cells: Sequence[CellLook]) -> Narrow | None:
+    """Return pruning beside narrower networks; None where there are none, or nobody counted parameters."""
+    found = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
+    points = tuple(_points(found, "parameters"))
+    return Narrow(_caption(found), points) if any(point.treatment == PRUNING for point in points) else None
+
+
+def ablations(cells: Sequence[CellLook]) -> Ablations | None:
+    """Return pruning beside other ways of pruning; None where there are none."""
+    found = [(cell, cell.ablations) for cell in cells if cell.ablations]
+    return Ablations(_caption(found), tuple(_points(found, "density"))) if found else None
+
+
+Found = Sequence[tuple[CellLook, tuple[Beside, ...]]]
+
+
+def _points(found: Found, by: str) -> Iterator[TreatmentPoint]:
+    for cell, others in found:
+        panel = f"label noise {noise_words(cell.label_noise)}"
+        own = list(_curve(panel, PRUNING, cell.pruning, by))
+        yield from own
+        for each in others:
+            own += (points := list(_curve(panel, each.curve.treatment, each.curve, by)))
+            yield from points
+        dense = next((point for point in cell.pruning.points if point.rung == 0), None)
+        if dense is not None and own:
+            low, high = ends(dense.test_error)
+            for at in (min(point.at for point in own), max(point.at for point in own)):
+                yield TreatmentPoint(panel, DENSE, at, 0, dense.test_error.mean, low, high)
+
+
+def _curve(panel: str, treatment: str, curve: Curve, by: str) -> Iterator[TreatmentPoint]:
+    for point in curve.points:
+        at = getattr(point, by)
+        if at is not None and (point.rung > 0 or by != "rung"):
+            yield TreatmentPoint(
+                panel, treatment, float(at), point.rung, point.test_error.mean, *ends(point.test_error)
+            )
+
+
+def _caption(found: Found) -> str:
+    words = "Test error over replicates, one standard deviation to either side; dashed are the dense networks. "
+    told = (f"Label noise {noise_words(cell.label_noise)}: {each.words}." for cell, others in found for each in others)
+    return words + " ".join(told)

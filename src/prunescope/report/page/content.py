@@ -1,0 +1,119 @@
+"""What the page's script reads: the figures' numbers and drawings, the slider's stops, the table, as JSON."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prunescope.report.charts.draw import drawn
+from prunescope.report.charts.files import specification
+from prunescope.report.charts.parts import ROWS, Panel
+from prunescope.report.charts.theme import THEMES
+from prunescope.report.figures.figure import Figure
+from prunescope.report.results import Slider
+from prunescope.table import Table, csv_text
+
+# Significant digits of numbers in the page.
+DIGITS = 7
+# Marks from which on a panel is drawn as pixels: shapes of their own make a page slow.
+MANY = 700
+# A table that is larger than this when packed does not come with the page.
+MOST_TABLE = 700_000
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as the page has it: heading and words for people, the rest for the script.
+
+    Attributes
+    ----------
+    panels
+        The titles of its drawings.
+    content
+        For the script: columns, values, panels.
+    """
+
+    slug: str
+    title: str
+    caption: str
+    panels: tuple[str, ...]
+    content: dict[str, Any]
+
+
+def drawing(figure: Figure, slug: str) -> Drawing:
+    """Return a figure for the page."""
+    names = figure.columns
+    values = [[shortened(getattr(row, name)) for row in figure.rows] for name in names]
+    panels = [_panel(panel) for panel in drawn(figure)]
+    content = {
+        "slug": slug,
+        "name": ROWS,
+        "columns": list(names),
+        "values": values,
+        "panels": panels,
+    }
+    return Drawing(slug, figure.title, figure.caption, tuple(_title(panel["spec"]) for panel in panels), content)
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    spec = {
+        **specification(panel),
+        "width": "container",
+        "height": panel.height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+    }
+    return {
+        "spec": spec,
+        "renderer": "canvas" if panel.marks > MANY else "svg",
+        "config": {theme.name: theme.config(panel.palette, panel.colours) for theme in THEMES},
+    }
+
+
+def _title(specification: dict[str, Any]) -> str:
+    title = specification.get("title", "")
+    return title if isinstance(title, str) else str(title.get("text", ""))
+
+
+def stops(slider: Slider) -> list[dict[str, Any]]:
+    """Return the slider's stops for the page."""
+    return [
+        {
+            "bound": stop.bound,
+            "label": stop.label,
+            "why": stop.why,
+            "facts": [[fact.expected, fact.sure] for fact in stop.facts],
+        }
+        for stop in slider.stops
+    ]
+
+
+def packed(rows: Table) -> str | None:
+    """Return the whole table as packed CSV, in letters; None where that is too large for a page."""
+    found = base64.b64encode(gzip.compress(csv_text(rows).encode(), 9, mtime=0)).decode()
+    return found if len(found) <= MOST_TABLE else None
+
+
+def shortened(value: object) -> object:
+    """Return a value as JSON has it, numbers with as many digits as a reader can use."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value
+
+
+def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]], str]:
+    """Return names and the first rows of the columns that vary, and what is the same in all rows, in words."""
+    import numpy as np
+
+    from prunescope.table import shown
+
+    constant = [
+        name for name in rows.names if len(rows) > 1 and len({shown(each) for each in rows[name].tolist()}) == 1
+    ]
+    told = [f"{name} {text}" for name in constant if (text := shown(rows[name].tolist()[0])) and text != "nan"]
+    names = [name for name in rows.names if name not in constant] or list(rows.names)
+    first = rows.select(names).take(np.arange(min(most, len(rows))))
+    return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(told)

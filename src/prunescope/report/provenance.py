@@ -1,0 +1,61 @@
+"""Where a report's numbers come from: the study, the code, the machine, the time, and how to make them again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from prunescope.errors import counted, listed
+from prunescope.report.results import Begun, Provenance
+from prunescope.table import Store, Table, configuration_codes, is_store, status
+from prunescope.version import __version__
+
+
+def provenance(rows: Table, source: str) -> Provenance:
+    """Return where the rows of a source come from."""
+    studies = tuple(_studies(source))
+    return Provenance(tuple(_facts(rows, source)), studies, tuple(_commands(source, studies)))
+
+
+def _studies(source: str) -> Iterator[Begun]:
+    if source == "-" or not is_store(Path(source)):
+        return
+    for each in status(Store(source)).studies:
+        study = each.study
+        yield Begun(study.name, study.purpose, each.rungs_done, each.rungs, each.failed, study.to_toml())
+
+
+def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
+    yield "read from", source
+    configurations = int(configuration_codes(rows.columns).max()) + 1 if len(rows) else 0
+    yield "networks", f"{len(rows):,} of {counted(configurations, 'cell')}"
+    for name, words in (("version", "trained by prunescope"), ("device", "trained on")):
+        if name in rows and (values := _texts(rows, name)):
+            yield words, listed(values)
+    if "seconds" in rows and np.isfinite(rows["seconds"]).any():
+        yield "training took", _spelled(float(np.nansum(rows["seconds"]))) + " of the processors' or the card's time"
+    if "started" in rows and (values := _texts(rows, "started")):
+        first, last = min(values), max(values)
+        yield "trained", first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
+    yield "report by", f"prunescope {__version__}"
+
+
+def _texts(rows: Table, name: str) -> list[str]:
+    return sorted({str(value) for value in rows[name].tolist() if value is not None})
+
+
+def _spelled(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def _commands(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
+    shown = shlex.quote(source)
+    if studies:
+        for each in studies:
+            yield f"prunescope run {shlex.quote(each.name)}.toml --store {shown}"
+    yield f"prunescope report {shown}"

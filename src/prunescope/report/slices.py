@@ -1,0 +1,89 @@
+"""Cells that differ in one dimension alone: what a figure can draw side by side, as the papers' figures do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.laws.measured import Measured
+
+# Curves that one panel can hold and a reader still tell apart.
+MOST = 7
+DIMENSIONS = ("width", "depth", "examples")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Cells of a family that differ in one dimension.
+
+    Attributes
+    ----------
+    varied
+        ``width``, ``depth`` or ``examples``; empty for one cell alone.
+    title
+        What varies and what does not, in words.
+    cells
+        The cells, by the value that varies, growing.
+    labels
+        That value of each, in words.
+    """
+
+    varied: str
+    title: str
+    cells: tuple[int, ...]
+    labels: tuple[str, ...]
+
+
+def slices(cells: Measured, known: Sequence[str]) -> tuple[Slice, ...]:
+    """Return a slice for each dimension that varies: the one with most cells, with most examples among equals."""
+    first = np.unique(cells.cell, return_index=True)[1]
+    values = {name: getattr(cells, name)[first] for name in DIMENSIONS}
+    found = []
+    for varied in DIMENSIONS:
+        if np.ptp(values[varied]) == 0:
+            continue
+        others = [name for name in DIMENSIONS if name != varied]
+        keys = list(zip(*(values[name].tolist() for name in others), strict=True))
+        best = max(set(keys), key=lambda key: (keys.count(key), key[-1] if varied != "examples" else 0, key))
+        here = np.array([cell for cell, key in enumerate(keys) if key == best])
+        here = here[np.argsort(values[varied][here], kind="stable")]
+        if len(here) < 2:
+            continue
+        here = here[_spread(len(here))]
+        fixed = [f"{name} {worded(name, value)}" for name, value in zip(others, best, strict=True) if name in known]
+        title = f"{varied} {'vary' if varied == 'examples' else 'varies'}" + (f" ({', '.join(fixed)})" if fixed else "")
+        labels = tuple(worded(varied, float(value)) for value in values[varied][here])
+        found.append(Slice(varied, title, tuple(here.tolist()), labels))
+    if found:
+        return tuple(found)
+    return (
+        Slice(
+            "",
+            "",
+            tuple(range(cells.cells))[:MOST],
+            tuple(cell_words(cells, known, cell) for cell in range(cells.cells))[:MOST],
+        ),
+    )
+
+
+def worded(name: str, value: float) -> str:
+    """Write a depth, a width or a number of examples."""
+    return f"{value:g}" if name == "width" else f"{value:,.0f}"
+
+
+def cell_words(cells: Measured, known: Sequence[str], cell: int) -> str:
+    """Name a cell by what its table knows of it: ``depth 20, width 0.5, examples 50,000``."""
+    row = int(np.flatnonzero(cells.cell == cell)[0])
+    told = [
+        f"{name} {worded(name, float(getattr(cells, name)[row]))}"
+        for name in ("depth", "width", "examples")
+        if name in known
+    ]
+    return ", ".join(told) or "the network"
+
+
+def _spread(count: int) -> list[int]:
+    """Return up to `MOST` places among so many, the first and the last among them."""
+    return sorted({round(float(place)) for place in np.linspace(0, count - 1, min(count, MOST))})

@@ -1,0 +1,186 @@
+"""What the lens sees, in a report: the numbers of its figures are those of the look, and partial stores are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prunescope.lens import CellLook, look
+from prunescope.report import Chapter, report
+from prunescope.report.charts.draw import drawn
+from prunescope.report.figures.el2n import El2nGroups, el2n_groups
+from prunescope.report.figures.extremes import NOISY, ExtremeExamples, extreme_examples
+from prunescope.report.figures.losses import Losses, losses
+from prunescope.report.figures.noise import DENSE, PRUNED, Noise, noise
+from prunescope.report.figures.treatments import (
+    DENSE as ACROSS,
+)
+from prunescope.report.figures.treatments import (
+    PRUNING,
+    Ablations,
+    Extended,
+    Narrow,
+    ablations,
+    extended,
+    narrow,
+)
+from prunescope.report.page.page import write_page
+from prunescope.spec import Ladder
+from prunescope.spec.parts import Treatment
+from prunescope.table import Store
+from tests.lens.planted import IMP, Figures, Plant, plain_figures, plain_losses, study
+from tests.report.conftest import Open
+
+TREATMENTS = (
+    IMP,
+    Treatment(kind="extended"),
+    Treatment(kind="narrow"),
+    Treatment(kind="imp", name="random", rewind="learning-rate", score="random"),
+)
+ALL = {
+    "error-under-label-noise",
+    "training-loss-by-density",
+    "loss-by-el2n",
+    "examples-changed-most",
+    "pruning-beside-extended-training",
+    "pruning-beside-narrower-networks",
+    "other-ways-of-pruning",
+}
+
+
+def figures(ladder: Ladder, number: int) -> Figures:
+    """Give plain figures, and under label noise a loss of the noisy examples."""
+    plain = plain_figures(ladder, number)
+    return {**plain, "train_loss_noisy": 1.5 + 0.2 * number} if ladder.cell.label_noise else plain
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store of a study with everything that the second paper measures."""
+    made = study(*TREATMENTS, noise=(0.0, 0.3))
+    return Plant(figures, plain_losses).into(tmp_path_factory.mktemp("lens") / "store", made)
+
+
+@pytest.fixture(scope="module")
+def cells(store: Store) -> tuple[CellLook, ...]:
+    return look(store).cells
+
+
+def lens_chapter(chapters: tuple[Chapter, ...]) -> Chapter:
+    (found,) = (chapter for chapter in chapters if chapter.name.startswith("Why pruning"))
+    return found
+
+
+def test_every_figure_of_the_second_paper_is_there(store: Store) -> None:
+    chapter = lens_chapter(report(store, draws=0).chapters)
+    assert {figure.slug for figure in chapter.figures} == ALL
+    titles = [said.title for said in chapter.said]
+    assert titles[:2] == ["Diagnosis at label noise 0", "Diagnosis at label noise 0.3"]
+    assert chapter.said[0].rests_on
+    for figure in chapter.figures:
+        assert figure.caption.endswith(".")
+        for panel in drawn(figure):
+            assert panel.chart.to_dict(validate=True)
+
+
+def test_errors_and_dense_baselines_are_the_looks(cells: tuple[CellLook, ...]) -> None:
+    figure = noise(cells)
+    assert isinstance(figure, Noise)
+    for cell, level in zip(cells, figure.levels, strict=True):
+        own = [point for point in figure.points if point.noise == level]
+        sparse = [point for point in cell.pruning.points if point.rung > 0]
+        assert [point.error for point in own if point.what == PRUNED] == [each.test_error.mean for each in sparse]
+        dense = cell.pruning.at(0).test_error
+        assert {point.error for point in own if point.what == DENSE} == {dense.mean}
+        best = [point.density for point in own if point.optimal]
+        assert best == [cell.pruning.at(cell.pruning.optimal).density] if cell.pruning.optimal else best == []
+        for point, each in zip(own, sparse, strict=False):
+            assert point.high - point.low == pytest.approx(2 * (each.test_error.deviation or 0.0))
+
+
+def test_losses_are_told_apart_only_under_noise(cells: tuple[CellLook, ...]) -> None:
+    figure = losses(cells)
+    assert isinstance(figure, Losses)
+    parts = {(point.panel, point.part) for point in figure.points}
+    assert parts == {
+        ("label noise 0", "all examples"),
+        ("label noise 0.3", "original labels"),
+        ("label noise 0.3", "noisy labels"),
+    }
+
+
+def test_groups_are_the_looks_differences(cells: tuple[CellLook, ...]) -> None:
+    figure = el2n_groups(cells)
+    assert isinstance(figure, El2nGroups)
+    optimal = cells[1].optimal
+    assert optimal is not None
+    assert optimal.groups is not None
+    own = [point for point in figure.points if point.panel.startswith("noise 0.3, optimal")]
+    assert [point.difference for point in own] == [group.difference.mean for group in optimal.groups.groups]
+    assert [point.percentile_low for point in own] == sorted(point.percentile_low for point in own)
+    reach = [group.difference.deviation or 0.0 for group in optimal.groups.groups]
+    assert np.allclose([point.high - point.low for point in own], 2 * np.array(reach))
+
+
+def test_other_treatments_stand_beside_pruning(cells: tuple[CellLook, ...]) -> None:
+    for figure, kind, name in (
+        (extended(cells), Extended, "extended"),
+        (narrow(cells), Narrow, "narrow"),
+        (ablations(cells), Ablations, None),
+    ):
+        assert isinstance(figure, kind)
+        treatments = {point.treatment for point in figure.points}
+        assert {PRUNING, ACROSS} <= treatments
+        assert name is None or name in treatments
+        assert len(treatments) == 3
+    beside = extended(cells)
+    assert beside is not None
+    assert cells[0].extended is not None
+    own = [point for point in beside.points if (point.panel, point.treatment) == ("label noise 0", "extended")]
+    curve = cells[0].extended.curve
+    assert [(point.rung, point.error) for point in own] == [
+        (point.rung, point.test_error.mean) for point in curve.points if point.rung > 0
+    ]
+
+
+def test_single_examples_are_the_looks(cells: tuple[CellLook, ...]) -> None:
+    figure = extreme_examples(cells)
+    assert isinstance(figure, ExtremeExamples)
+    optimal = cells[1].optimal
+    assert optimal is not None
+    told = {each.index: each for each in (*optimal.extremes[0].worsened, *optimal.extremes[0].improved)}
+    own = [point for point in figure.points if point.panel.startswith("noise 0.3")]
+    assert own
+    for point in own:
+        each = told[point.index]
+        assert (point.dense_loss, point.sparse_loss, point.label) == (each.dense_loss, each.sparse_loss, each.label)
+        assert (point.labelled == NOISY) == each.noisy
+
+
+def test_a_store_without_scores_says_so_and_shows_the_rest(tmp_path: Path) -> None:
+    made = study(IMP, Treatment(kind="extended"), el2n=False)
+    store = Plant(plain_figures).into(tmp_path / "store", made)
+    chapter = lens_chapter(report(store, draws=0).chapters)
+    slugs = {figure.slug for figure in chapter.figures}
+    assert {"error-under-label-noise", "pruning-beside-extended-training"} <= slugs
+    assert not slugs & {"loss-by-el2n", "examples-changed-most"}
+    assert any("EL2N" in words for words in chapter.missing)
+
+
+def test_a_store_without_anything_for_the_lens_says_what_it_needs(tmp_path: Path) -> None:
+    store = Plant(plain_figures).into(tmp_path / "store", study(IMP, el2n=False))
+    made = report(store, draws=0)
+    assert all(not chapter.name.startswith("Why") for chapter in made.chapters)
+    assert any("prunescope lens" in words for words in made.missing)
+
+
+def test_the_page_draws_what_the_lens_sees(store: Store, tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "lens.html"
+    write_page(report(store, draws=0), path)
+    page = opened(path)
+    page.draw_all()
+    assert page.console == []
+    assert page.requests == []
+    assert page.tab.locator("nav a").count() == page.tab.locator("section.chapter").count()

@@ -1,0 +1,259 @@
+"""The page in a real browser: it asks nobody for anything, agrees with the library, and can be used by everybody."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from prunescope.choose import smallest_network
+from prunescope.choose.results import amount
+from prunescope.laws.results import number
+from prunescope.report import Report, report
+from prunescope.report.page.page import page, write_page
+from prunescope.table import Table, read_table
+from tests.choose.test_choice import planted
+from tests.report.conftest import BOUND, Open, Opened
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
+
+
+def downloaded(page: Opened, button: str) -> str:
+    with page.tab.expect_download() as waiting:
+        page.tab.get_by_role("button", name=button, exact=True).click()
+    return Path(waiting.value.path()).read_text(encoding="utf-8")
+
+
+def test_the_page_draws_all_of_it_and_asks_nobody_for_anything(page_file: Path, opened: Open, made: Report) -> None:
+    page = opened(page_file)
+    page.draw_all()
+    assert page.tab.locator("figure").count() == len(list(made.chapters[0].figures)) == 8
+    assert page.tab.locator(".panel svg, .panel canvas").count() == page.tab.locator(".panel").count() >= 15
+    assert page.console == []
+    assert page.requests == []
+    assert "http" not in page.tab.evaluate("performance.getEntriesByType('resource').map(each => each.name).join()")
+
+
+def test_the_page_is_one_file_below_three_megabytes(page_file: Path) -> None:
+    text = page_file.read_text(encoding="utf-8")
+    assert len(text.encode()) < 3_000_000
+    assert not re.search(r"<(?:link|iframe|object|embed|base)\b|\ssrc=|@import|url\(", text.split("<script>")[0])
+
+
+def test_only_the_two_scripts_of_the_page_may_run(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    page.tab.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.stranger = 1";
+        document.body.append(script);
+        document.body.insertAdjacentHTML("beforeend", "<img alt='' src=x onerror='window.stranger = 2'>");
+    }""")
+    assert page.tab.evaluate("window.stranger") is None
+    assert page.tab.evaluate("(() => { try { return new Function('return 1')() } catch { return 'refused' } })()")
+    policy = page.tab.locator("meta[http-equiv]").get_attribute("content")
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert policy.split("script-src")[1].split(";")[0].count("sha256-") == 2
+
+
+def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Open, family: Table) -> None:
+    page = opened(page_file)
+    page.draw_all()
+    stops = json.loads(page.tab.locator("script.stops").text_content())
+    slider = page.tab.locator("input[type=range]")
+    assert stops[int(slider.input_value())]["bound"] == BOUND
+    answered = 0
+    for place in range(0, len(stops), 6):
+        slider.fill(str(place))
+        bound = stops[place]["bound"]
+        assert (
+            page.tab.locator(".slider output").text_content() == number(bound) == slider.get_attribute("aria-valuetext")
+        )
+        found = smallest_network(family, bound)
+        cells = page.tab.locator(".slider tbody td").all_text_contents()
+        if not found.answers:
+            assert page.tab.locator(".why").text_content() == found.declined[0].why
+            assert not page.tab.locator("table.choice").is_visible()
+            continue
+        answered += 1
+        answer = found.answers[0]
+        for column, pick in enumerate((answer.choice, answer.robust)):
+            if pick is None:
+                assert set(cells[column::2]) == {"none"}
+                continue
+            name, density, kept, error, odds = cells[column::2]
+            assert name == pick.name
+            assert density.startswith(
+                f"{number(pick.density)} ({number(pick.density_low)} to {number(pick.density_high)}"
+            )
+            assert (
+                kept == f"{amount(pick.parameters)} ({amount(pick.parameters_low)} to {amount(pick.parameters_high)})"
+            )
+            assert error == f"{number(pick.error)} ({number(pick.low)} to {number(pick.high)})"
+            assert odds == f"{pick.probability:.0%} of trainings"
+    assert answered >= 3
+
+
+def test_the_figure_follows_the_slider(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    page.draw_all()
+    line = page.tab.locator("figure").first.locator(".panel").first.locator("g.mark-rule line").first
+    before = str(line.get_attribute("transform"))
+    page.tab.locator("input[type=range]").press("ArrowRight")
+    expect(line).not_to_have_attribute("transform", before)
+    heights = [float(each.split(",")[1].rstrip(")")) for each in (before, str(line.get_attribute("transform")))]
+    assert heights[1] < heights[0]
+
+
+def test_a_figure_hands_out_its_numbers(page_file: Path, opened: Open, made: Report) -> None:
+    page = opened(page_file)
+    for figure in made.chapters[0].figures:
+        rows = list(csv.reader(io.StringIO(downloaded(page, f"Numbers of {figure.title} as CSV"))))
+        assert tuple(rows[0]) == figure.columns
+        assert len(rows) == len(figure.rows) + 1
+        for told, row in zip(rows[1:], figure.rows, strict=True):
+            for text, name in zip(told, figure.columns, strict=True):
+                value = getattr(row, name)
+                expected = "" if value is None else value
+                assert (
+                    (float(text) == pytest.approx(expected, rel=1e-6))
+                    if isinstance(value, float)
+                    else text == str(expected)
+                )
+
+
+def test_a_figure_hands_out_a_picture(page_file: Path, opened: Open, made: Report) -> None:
+    page = opened(page_file)
+    title = next(iter(made.chapters[0].figures)).title
+    page.draw_all()
+    assert downloaded(page, f"{title} as SVG").startswith("<svg")
+    with page.tab.expect_download() as waiting:
+        page.tab.get_by_role("button", name=f"{title} as PNG", exact=True).click()
+    assert Path(waiting.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_hands_out_the_whole_table(page_file: Path, opened: Open, family: Table, tmp_path: Path) -> None:
+    page = opened(page_file)
+    path = tmp_path / "rows.csv"
+    path.write_text(downloaded(page, f"All {len(family):,} rows as CSV"))
+    assert read_table(path) == family
+    assert page.tab.locator("#table tbody tr").count() == 12
+
+
+def test_the_keyboard_reaches_everything(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    wanted = page.tab.evaluate("""() => {
+        const all = [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")];
+        all.forEach((each, place) => { each.dataset.place = place; });
+        return all.length;
+    }""")
+    reached = set()
+    for _ in range(wanted + 2):
+        page.tab.keyboard.press("Tab")
+        reached.add(page.tab.evaluate("document.activeElement.dataset.place"))
+        if len(reached) == wanted:
+            break
+    assert reached == {str(place) for place in range(wanted)}
+    page.tab.locator("#theme").focus()
+    page.tab.keyboard.press("Enter")
+    assert page.tab.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+CONTRAST = """() => {
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((each) => each / 255)
+        .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, each, place) => sum + each * [0.2126, 0.7152, 0.0722][place], 0);
+    const ground = (element) => {
+        for (let each = element; each; each = each.parentElement) {
+            const [r, g, b, a = 1] = numbers(getComputedStyle(each).backgroundColor);
+            if (a > 0.99) return [r, g, b];
+        }
+        return [255, 255, 255];
+    };
+    const poor = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement;
+        if (!walker.currentNode.data.trim() || element.closest("script, style, noscript, [hidden]")) continue;
+        if (!element.getClientRects().length) continue;
+        const style = getComputedStyle(element);
+        const drawn = element.closest("svg");
+        const [one, other] = [light(numbers(drawn ? style.fill : style.color)), light(ground(element))].sort();
+        const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+        if (ratio < 4.5) poor.push(`${walker.currentNode.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+    }
+    return poor;
+}"""
+
+NAMELESS = """() => [...document.querySelectorAll("button, input, a[href], [role=img], [role=region], [role=group]")]
+    .filter((each) => !each.closest("svg"))
+    .filter((each) => !each.getAttribute("aria-label") && !each.textContent.trim() && !each.labels?.length)
+    .map((each) => each.outerHTML.slice(0, 80))"""
+
+HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+    .filter((each) => each.getClientRects().length).map((each) => Number(each.tagName[1]))"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everybody_can_read_the_page(page_file: Path, opened: Open, dark: bool) -> None:
+    page = opened(page_file, dark=dark)
+    page.draw_all()
+    assert page.tab.evaluate(CONTRAST) == []
+    assert page.tab.evaluate(NAMELESS) == []
+    levels = page.tab.evaluate(HEADINGS)
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert page.tab.evaluate("document.documentElement.lang") == "en"
+    assert (
+        page.tab.evaluate("new Set([...document.querySelectorAll('[id]')].map(each => each.id)).size")
+        == page.tab.locator("[id]").count()
+    )
+
+
+def test_a_toggle_beats_the_systems_theme(page_file: Path, opened: Open) -> None:
+    page = opened(page_file, dark=True)
+    page.draw_all()
+    colour = "getComputedStyle(document.body).backgroundColor"
+    dark = page.tab.evaluate(colour)
+    title = page.tab.locator(".panel svg .role-title-text text").first
+    before = title.get_attribute("fill")
+    page.tab.locator("#theme").click()
+    assert page.tab.evaluate(colour) != dark
+    expect(title).not_to_have_attribute("fill", before)
+    assert page.tab.evaluate(CONTRAST) == []
+
+
+def test_the_page_fits_a_phone(page_file: Path, opened: Open) -> None:
+    page = opened(page_file, width=390)
+    page.draw_all()
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 390
+    widest = "Math.max(...[...document.querySelectorAll('.panel svg, .panel canvas')].map(each => each.clientWidth))"
+    assert page.tab.evaluate(widest) <= 390
+
+
+def test_words_of_strangers_harm_nobody(opened: Open, tmp_path: Path) -> None:
+    columns = planted(noise=0.02, replicates=2, levels=10)
+    count = len(columns["error"])
+    strange = {**columns, "family": [EVIL] * count, "dataset": [EVIL] * count, EVIL: ["x"] * count}
+    found = report(read_table(strange), max_error=0.2, draws=0)
+    path = tmp_path / "strange.html"
+    write_page(found, path)
+    page = opened(path)
+    page.draw_all()
+    assert page.dialogs == []
+    assert page.console == []
+    assert EVIL in page.tab.locator(".subtitle").text_content()
+    assert page.tab.locator("script").count() == path.read_text().count("<script")
+    assert page.tab.locator("img").count() == 0
+
+
+def test_the_same_report_makes_the_same_page(made: Report, page_file: Path) -> None:
+    assert page(made) == page_file.read_text(encoding="utf-8")

@@ -1,0 +1,167 @@
+"""A report of whatever there is: what is missing is named, and the rest is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.demo import sample_path
+from prunescope.errors import InputError
+from prunescope.report import Report, report
+from prunescope.report.page.page import page
+from prunescope.spec import read_study
+from prunescope.table import Store
+from tests.builders import filled, rung
+from tests.choose.test_choice import planted
+from tests.report.conftest import BOUND
+from tests.test_cli import run
+
+CURVE = {"density": 0.8 ** np.arange(20), "error": np.minimum(0.9, 0.05 + 0.002 * 1.25 ** np.arange(20))}
+
+
+def words(made: Report) -> str:
+    """Return all that a report says."""
+    said = [each.words for chapter in made.chapters for each in chapter.said]
+    missing = [each for chapter in made.chapters for each in chapter.missing]
+    captions = [figure.caption for chapter in made.chapters for figure in chapter.figures]
+    return " ".join([*said, *missing, *captions, *made.missing, *made.notes])
+
+
+def test_a_report_begins_with_answers(made: Report) -> None:
+    chapter = made.chapters[0]
+    titles = [said.title for said in chapter.said]
+    assert titles[:3] == [
+        "How well the law fits",
+        "What its parameters mean",
+        f"Which network for an error of at most {BOUND:g}",
+    ]
+    kinds = [said.kind for said in chapter.said]
+    assert kinds == sorted(kinds, key=["answer", "warning", "next"].index)
+    assert "prunescope next" in chapter.said[-1].words
+
+
+def test_doubling_a_width_is_told_as_the_exponent_has_it() -> None:
+    made = report(planted(), where="width <= 0.5", max_error=0.2, draws=0)
+    assert f"Twice the width gives the same error at {2**-1.1:.2g} times the density" in words(made)
+    assert f"halving the density multiplies it by {2**1.3:.1f}" in words(made)
+
+
+def test_the_slider_stands_at_the_bound(made: Report) -> None:
+    slider = made.chapters[0].slider
+    assert slider is not None
+    assert slider.stops[slider.start].bound == BOUND
+    assert [stop.bound for stop in slider.stops] == sorted(stop.bound for stop in slider.stops)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected", "figures"),
+    [
+        (
+            {"density": [1.0, 1.0, 1.0], "error": [0.1, 0.11, 0.09]},
+            "Holds unpruned networks only",
+            {"error-by-density"},
+        ),
+        ({"density": [0.5, 0.5, 0.25], "error": [0.1, 0.11, 0.2]}, "no unpruned network", {"error-by-density"}),
+        ({"density": [1.0, 0.5], "error": [0.1, 0.2]}, "measure at least 3 densities", {"error-by-density"}),
+        ({"density": [1.0], "error": [0.1]}, "Holds unpruned networks only", {"error-by-density"}),
+        ({"density": [1.0, 0.5, 0.25], "error": [0.0, 0.0, 0.0]}, "3 rows with error 0 left out", set()),
+        ({"density": [1.0, 0.5, 0.25], "error": [0.0, 0.1, 0.2]}, "no unpruned network errs", {"error-by-density"}),
+    ],
+    ids=["unpruned only", "pruned only", "two densities", "one network", "no errors", "unpruned do not err"],
+)
+def test_little_is_shown_and_the_rest_is_named(columns: dict[str, Any], expected: str, figures: set[str]) -> None:
+    made = report(columns)
+    assert expected in words(made)
+    assert {figure.slug for chapter in made.chapters for figure in chapter.figures} == figures
+    assert page(made).startswith("<!doctype html>")
+
+
+def test_a_single_network_has_a_law_and_a_choice() -> None:
+    made = report(CURVE, max_error=0.1, draws=0)
+    chapter = made.chapters[0]
+    assert {"error-by-density", "three-regions", "estimated-against-actual", "error-by-parameters"} <= {
+        figure.slug for figure in chapter.figures
+    }
+    assert "one cell alone" in words(made)
+    assert "no replicates" in words(made)
+
+
+def test_many_families_are_listed() -> None:
+    parts = [{**CURVE, "family": np.full(20, f"family {number}", object)} for number in range(6)]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    made = report(whole, max_error=0.3, draws=0)
+    assert len(made.chapters) == 4
+    assert len(made.lines) == 2
+    assert "6 families: the largest 4 have a chapter" in " ".join(made.missing)
+    assert page(made).count('class="chapter"') == 4
+
+
+def test_a_store_that_is_not_finished_says_how_far_it_is(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    study = read_study("digits")
+    store.begin(study)
+    ladder = study.ladders[0]
+    rows = [
+        rung(
+            0, number, study=study.name, ladder=ladder.identity, replicate=0, width=0.1, test_error=0.05 + 0.03 * number
+        )
+        for number in range(6)
+    ]
+    store.write(rows)
+    made = report(store, draws=0)
+    assert "study digits is not finished: 6 of 2,088 rungs" in made.missing
+    assert made.title == "digits"
+    facts = dict(made.provenance.facts)
+    assert facts["networks"] == "6 of 1 cell"
+    assert facts["trained on"] == "cpu"
+    assert facts["training took"].startswith("9 s")
+    assert f"prunescope run digits.toml --store {tmp_path / 'store'}" in made.provenance.commands
+    assert study.to_toml() == made.provenance.studies[0].text
+
+
+def test_a_store_without_a_study_is_shown(tmp_path: Path) -> None:
+    made = report(filled(tmp_path / "store", ladders=2, rungs=8), draws=0)
+    assert made.provenance.studies == ()
+    assert made.chapters[0].figures
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [({"max_error": 20.0}, "20 % is 0.2"), ({"confidence": 1.0}, "0.999"), ({"draws": 1}, "must be 0, or 2 or more")],
+)
+def test_what_cannot_be_asked_is_refused(asked: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        report(CURVE, **asked)
+
+
+def test_the_command_writes_a_page_and_figures(tmp_path: Path) -> None:
+    where = "depth = 20 and width <= 0.5 and examples = 50000"
+    options = [
+        "--where",
+        where,
+        "--max-error",
+        "0.2",
+        "--draws",
+        "0",
+        "-o",
+        "page.html",
+        "--figures",
+        "figures",
+        "--format",
+        "pdf",
+    ]
+    done = run("report", sample_path(), *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "wrote page.html" in done.stdout
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf"}
+
+
+def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
+    done = run("report", sample_path(), "--max-error", "20", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "20 % is 0.2" in done.stderr
+    assert list(tmp_path.iterdir()) == []
