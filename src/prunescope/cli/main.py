@@ -18,7 +18,7 @@ from prunescope.cli.laws import fit, predict
 from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
-from prunescope.cli.report import report
+from prunescope.cli.report import need_report, report
 from prunescope.cli.run import need_torch, run
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
@@ -96,13 +96,13 @@ def _leave(code: int) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def demo(out: Path) -> None:
-    """Train a small family for real, look at its table, fit a law: a minute or two on two cores."""
+    """Train families for real, fit laws, choose, look closer, write the page: about two minutes on two cores."""
     need_torch()
-    from prunescope.cli.progress import Progress
+    need_report()
+    from prunescope.cli.progress import showing
     from prunescope.demo import walk
 
-    with Progress("digits") as progress:
-        walk(out, click.echo, progress.tell)
+    walk(out, click.echo, showing)
 
 
 for command in (

@@ -77,7 +77,7 @@ class _Making:
     missing: list[str] = field(default_factory=list)
 
 
-def report(source: Any, *, where: str = "", told: Told | None = None, **asked: Any) -> Report:
+def report(source: Any, *, where: str = "", lens: Any = None, told: Told | None = None, **asked: Any) -> Report:
     """Make a report of a store or a table.
 
     Parameters
@@ -86,6 +86,8 @@ def report(source: Any, *, where: str = "", told: Told | None = None, **asked: A
         What `read_table` takes: a path, a store, a DataFrame, columns by name.
     where
         Condition in SQL that rows must fulfil.
+    lens
+        Another store, or table, for the lens to look at; None is the source.
     told
         Called with what is being done.
     **asked
@@ -106,7 +108,7 @@ def report(source: Any, *, where: str = "", told: Told | None = None, **asked: A
             f"{counted(len(found.all), 'family', 'families')}: the largest {CHAPTERS} have a chapter, the others a "
             "line; --where narrows the table to the ones that matter"
         )
-    origin = provenance(rows, making.source)
+    origin = provenance(rows, making.source, "" if lens is None else _named(lens))
     missing += (
         f"study {each.name} is not finished: {each.done:,} of {each.rungs:,} rungs"
         + (f", {counted(each.failed, 'ladder')} failed" if each.failed else "")
@@ -114,8 +116,8 @@ def report(source: Any, *, where: str = "", told: Told | None = None, **asked: A
         if each.done < each.rungs
     )
     making.told("looking at examples")
-    seen = rows if where.strip() else source
-    chapters += examined(seen, making.source, missing)
+    seen = lens if lens is not None else rows if where.strip() else source
+    chapters += examined(seen, making.source if lens is None else _named(lens), missing)
     title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(making.source).name
     notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
     return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))

@@ -14,10 +14,14 @@ from prunescope.table import Store, Table, configuration_codes, is_store, status
 from prunescope.version import __version__
 
 
-def provenance(rows: Table, source: str) -> Provenance:
-    """Return where the rows of a source come from."""
+def provenance(rows: Table, source: str, lens: str = "") -> Provenance:
+    """Return where the rows of a source come from, and what the lens looked at if that was another store."""
     studies = tuple(_studies(source))
-    return Provenance(tuple(_facts(rows, source)), studies, tuple(_commands(source, studies)))
+    facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
+    seen = tuple(_studies(lens)) if lens else ()
+    commands = [*_trained(source, studies), *_trained(lens, seen)]
+    commands.append(f"prunescope report {shlex.quote(source)}" + (f" --lens {shlex.quote(lens)}" if lens else ""))
+    return Provenance(facts, studies + seen, tuple(commands))
 
 
 def _studies(source: str) -> Iterator[Begun]:
@@ -53,9 +57,6 @@ def _spelled(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
-def _commands(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
-    shown = shlex.quote(source)
-    if studies:
-        for each in studies:
-            yield f"prunescope run {shlex.quote(each.name)}.toml --store {shown}"
-    yield f"prunescope report {shown}"
+def _trained(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
+    for each in studies:
+        yield f"prunescope run {shlex.quote(each.name + '.toml')} --store {shlex.quote(source)}"
