@@ -43,7 +43,7 @@ def sample_path() -> Path:
 def lens_study() -> Study:
     """Return the part of the preset ``digits-lens`` that the demo has the time for."""
     whole = read_study("digits-lens")
-    main = next(each for each in whole.treatments if each.kind == "imp")
+    main = next(each for each in whole.treatments if each.kind == "imp" and each.rewind == "weights")
     beside = (each for each in whole.treatments if each.kind in ("extended", "narrow"))
     axes = tuple(each.model_copy(update={"label_noise": NOISE}) for each in whole.axes)
     return replace(whole, name="digits-lens in part", axes=axes, treatments=(main, *beside))
@@ -179,7 +179,8 @@ def _chosen(answer: Answer) -> list[str]:
 
 def _why(seen: Look) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
-    return "; ".join(f"with label noise {each.label_noise:g} {each.diagnosis.words}" for each in seen.cells) + "."
+    told = (f"ith {each.label_noise:.0%} wrong labels, {each.diagnosis.words}" for each in seen.cells)
+    return "W" + "; w".join(told) + "."
 
 
 def _curves(table: Table) -> Iterator[str]:
