@@ -12,7 +12,7 @@ from PIL import Image
 
 from prunescope.data import load
 from prunescope.lens import CellLook, look
-from prunescope.report import Chapter, report
+from prunescope.report import Chapter, report, write_page
 from prunescope.report.charts.draw import drawn
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups
 from prunescope.report.figures.extremes import NOISY, ExtremeExamples, extreme_examples
@@ -30,7 +30,6 @@ from prunescope.report.figures.treatments import (
     extended,
     narrow,
 )
-from prunescope.report.page.page import write_page
 from prunescope.report.page.png import png
 from prunescope.spec import Ladder
 from prunescope.spec.parts import Treatment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,14 @@ def test_the_command_writes_a_page_and_figures(tmp_path: Path) -> None:
     assert "wrote page.html" in done.stdout
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf"}
+
+
+def test_a_table_may_come_by_a_pipe(tmp_path: Path) -> None:
+    lines = ["density,error", *(f"{density},{error}" for density, error in zip(*CURVE.values(), strict=True))]
+    command = [sys.executable, "-m", "prunescope.cli", "report", "-", "--draws", "0"]
+    done = subprocess.run(command, input="\n".join(lines), text=True, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").exists()
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from prunescope.report.provenance import provenance
 from prunescope.report.results import Chapter, Line, Report, Section
 from prunescope.report.stops import bounds_for, slider, usual_bound
 from prunescope.report.subjects import Subject, decide, decide_all, subjects
-from prunescope.table import Store, Table, read_table
+from prunescope.table import Store, Table, is_store, read_table
 
 # Families that get a chapter; more are listed.
 CHAPTERS = 4
@@ -114,8 +114,9 @@ def report(source: Any, *, where: str = "", told: Told | None = None, **asked: A
         if each.done < each.rungs
     )
     making.told("looking at examples")
-    seen = rows if where.strip() else source
-    chapters += examined(seen, making.source, missing)
+    # Single examples lie in the store beside its rows; conditions leave the rows alone.
+    whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
+    chapters += examined(source if whole else rows, making.source, missing)
     title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(making.source).name
     notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
     return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))
@@ -125,6 +126,10 @@ def _named(source: Any) -> str:
     if isinstance(source, Store):
         return str(source.path)
     return source.source if isinstance(source, Table) else str(source) if isinstance(source, str | Path) else "a table"
+
+
+def _is_store(source: Any) -> bool:
+    return isinstance(source, str | Path) and is_store(Path(source))
 
 
 def _subtitle(rows: Table, found: tuple[Subject, ...]) -> str:
