@@ -121,9 +121,7 @@ def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
         read_table(faulty)
     except InputError as told:
         say("\n".join(f"   {line}" for line in str(told).splitlines()))
-    say(
-        f"\nAll files are in {folder}. Next: prunescope report {path}, prunescope plan, docs/lab.md, docs/laws.md, docs/choose.md"
-    )
+    say(f"\nAll files are in {folder}. Next: prunescope report {path}, prunescope plan, docs/lab.md, docs/laws.md")
 
 
 def _curves(table: Table) -> list[str]:

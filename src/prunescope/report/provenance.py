@@ -14,10 +14,12 @@ from prunescope.table import Store, Table, configuration_codes, is_store, status
 from prunescope.version import __version__
 
 
-def provenance(rows: Table, source: str) -> Provenance:
-    """Return where the rows of a source come from."""
+def provenance(rows: Table, source: str, where: str = "", max_error: float | None = None) -> Provenance:
+    """Return where the rows of a source come from, and what makes their report again."""
     studies = tuple(_studies(source))
-    return Provenance(tuple(_facts(rows, source)), studies, tuple(_commands(source, studies)))
+    options = f" --where {shlex.quote(where)}" if where.strip() else ""
+    options += "" if max_error is None else f" --max-error {max_error:g}"
+    return Provenance(tuple(_facts(rows, source)), studies, tuple(_commands(source, studies, options)))
 
 
 def _studies(source: str) -> Iterator[Begun]:
@@ -53,9 +55,9 @@ def _spelled(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
-def _commands(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
+def _commands(source: str, studies: tuple[Begun, ...], options: str) -> Iterator[str]:
     shown = shlex.quote(source)
     if studies:
         for each in studies:
             yield f"prunescope run {shlex.quote(each.name)}.toml --store {shown}"
-    yield f"prunescope report {shown}"
+    yield f"prunescope report {shown}{options}"
