@@ -19,7 +19,7 @@ from prunescope.choose import Answer, smallest_network
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.laws import JointLaw, SingleLaw
 from prunescope.lens import Look, look
-from prunescope.report import report
+from prunescope.report import report, write_page
 from prunescope.spec import Study, effort, read_study
 from prunescope.table import Store, Table, is_store, read_table, write_table
 
@@ -122,8 +122,6 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
 
     page = folder / PAGE
     say(f"\n7. All of it as a page that opens offline: prunescope report {folder / 'digits'} --lens {path} -o {page}")
-    from prunescope.report.page.page import write_page
-
     write_page(report(store, lens=path, max_error=BOUND), page)
 
     sample = folder / "family.csv"

@@ -12,8 +12,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from tools.browser import HOW, found_browser
 
-from prunescope.report import Report, report
-from prunescope.report.page.page import write_page
+from prunescope.report import Report, report, write_page
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import planted
 

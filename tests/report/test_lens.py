@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from prunescope.data import load
 from prunescope.lens import CellLook, look
-from prunescope.report import Chapter, report
+from prunescope.report import Chapter, report, write_page
 from prunescope.report.charts.draw import drawn
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups
 from prunescope.report.figures.extremes import NOISY, ExtremeExamples, extreme_examples
@@ -26,7 +30,7 @@ from prunescope.report.figures.treatments import (
     extended,
     narrow,
 )
-from prunescope.report.page.page import write_page
+from prunescope.report.page.png import png
 from prunescope.spec import Ladder
 from prunescope.spec.parts import Treatment
 from prunescope.table import Store
@@ -184,3 +188,23 @@ def test_the_page_draws_what_the_lens_sees(store: Store, tmp_path: Path, opened:
     assert page.console == []
     assert page.requests == []
     assert page.tab.locator("nav a").count() == page.tab.locator("section.chapter").count()
+
+
+def test_examples_are_pictured_where_their_dataset_is(cells: tuple[CellLook, ...]) -> None:
+    figure = extreme_examples(cells)
+    assert figure is not None
+    shown = {int(portrait.words.split(": ")[1].split(",")[0]): portrait for portrait in figure.portraits}
+    digits = load("digits").train_images
+    assert len(shown) >= 8
+    for place, portrait in shown.items():
+        assert np.array_equal(portrait.image, digits[place])
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(portrait.image)))), digits[place][0])
+    colours = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    assert np.array_equal(np.moveaxis(np.asarray(Image.open(io.BytesIO(png(colours)))), -1, 0), colours)
+
+
+def test_examples_of_unknown_datasets_are_shown_without_pictures(cells: tuple[CellLook, ...]) -> None:
+    figure = extreme_examples([replace(cells[0], dataset="mine")])
+    assert figure is not None
+    assert figure.portraits == ()
+    assert figure.points

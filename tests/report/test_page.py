@@ -15,8 +15,8 @@ from playwright.sync_api import expect
 from prunescope.choose import smallest_network
 from prunescope.choose.results import amount
 from prunescope.laws.results import number
-from prunescope.report import Report, report
-from prunescope.report.page.page import page, write_page
+from prunescope.report import Report, report, write_page
+from prunescope.report.page.page import page
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import planted
 from tests.report.conftest import BOUND, Open, Opened
@@ -103,7 +103,7 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
 def test_the_figure_follows_the_slider(page_file: Path, opened: Open) -> None:
     page = opened(page_file)
     page.draw_all()
-    line = page.tab.locator("figure").first.locator(".panel").first.locator("g.mark-rule line").first
+    line = page.tab.locator("figure").first.locator(".panel").first.locator("g.mark-rule.role-mark line").first
     before = str(line.get_attribute("transform"))
     page.tab.locator("input[type=range]").press("ArrowRight")
     expect(line).not_to_have_attribute("transform", before)

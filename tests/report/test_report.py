@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tools.browser import found_browser
 
 from prunescope.demo import sample_path
-from prunescope.errors import InputError
-from prunescope.report import Report, report
+from prunescope.errors import InputError, MissingPackageError
+from prunescope.report import Report, report, write_figures, write_page
 from prunescope.report.page.page import page
 from prunescope.spec import read_study
 from prunescope.table import Store
@@ -158,6 +161,30 @@ def test_the_command_writes_a_page_and_figures(tmp_path: Path) -> None:
     assert "wrote page.html" in done.stdout
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf"}
+
+
+def test_a_table_may_come_by_a_pipe(tmp_path: Path) -> None:
+    lines = ["density,error", *(f"{density},{error}" for density, error in zip(*CURVE.values(), strict=True))]
+    command = [sys.executable, "-m", "prunescope.cli", "report", "-", "--draws", "0"]
+    done = subprocess.run(command, input="\n".join(lines), text=True, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").exists()
+
+
+def test_without_what_draws_a_report_is_refused_in_words(
+    made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunescope.report.out.NEEDED", ("altair", "a_package_that_is_not_there"))
+    with pytest.raises(MissingPackageError, match="needs the extra `report`"):
+        write_page(made, tmp_path / "page.html")
+    with pytest.raises(MissingPackageError):
+        write_figures(made, tmp_path / "figures")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_browser_that_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRUNESCOPE_BROWSER", "/my/browser")
+    assert found_browser() == "/my/browser"
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:

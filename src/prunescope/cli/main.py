@@ -18,7 +18,7 @@ from prunescope.cli.laws import fit, predict
 from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
-from prunescope.cli.report import need_report, report
+from prunescope.cli.report import report
 from prunescope.cli.run import need_torch, run
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
@@ -98,10 +98,11 @@ def _leave(code: int) -> None:
 def demo(out: Path) -> None:
     """Train families for real, fit laws, choose, look closer, write the page: about two minutes on two cores."""
     need_torch()
-    need_report()
     from prunescope.cli.progress import showing
     from prunescope.demo import walk
+    from prunescope.report.out import need_drawing
 
+    need_drawing()
     walk(out, click.echo, showing)
 
 

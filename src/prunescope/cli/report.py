@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from prunescope.cli.show import note
-from prunescope.errors import MissingPackageError, counted
-
-if TYPE_CHECKING:
-    from prunescope.report import Report
+from prunescope.errors import counted
 
 
 @click.command()
@@ -54,10 +50,11 @@ def report(
     Answers in words come first, then figures with the numbers behind them, the table, and where it all comes from.
     What cannot be shown is named, with what would mend it.
     """
-    need_report()
     from prunescope.report import report as made
-    from prunescope.report.page.page import write_page
+    from prunescope.report import write_figures, write_page
+    from prunescope.report.out import need_drawing
 
+    need_drawing()
     condition = " and ".join(f"({each})" for each in where)
     found = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
     for words in (*found.notes, *found.missing):
@@ -65,25 +62,4 @@ def report(
     write_page(found, out)
     click.echo(f"wrote {out}")
     if figures is not None:
-        click.echo(f"wrote {counted(_write_figures(found, figures, form), 'figure')} to {figures}")
-
-
-def need_report() -> None:
-    """Refuse, in words, where the packages that draw are not installed."""
-    from importlib.util import find_spec
-
-    if any(find_spec(name) is None for name in ("altair", "vl_convert", "jinja2")):
-        raise MissingPackageError("a report needs the extra `report`: pip install 'prunescope[report]'")
-
-
-def _write_figures(found: Report, folder: Path, form: str) -> int:
-    from prunescope.report.charts.files import write_figure
-
-    folder.mkdir(parents=True, exist_ok=True)
-    count = 0
-    for place, chapter in enumerate(found.chapters):
-        for figure in chapter.figures:
-            before = "" if place == 0 else f"{place + 1}-"
-            write_figure(figure, folder / f"{before}{figure.slug}.{form}", form)
-            count += 1
-    return count
+        click.echo(f"wrote {counted(len(write_figures(found, figures, form)), 'figure')} to {figures}")

@@ -2,5 +2,7 @@
 
 from prunescope.report.build import Asked as Asked
 from prunescope.report.build import report as report
+from prunescope.report.out import write_figures as write_figures
+from prunescope.report.out import write_page as write_page
 from prunescope.report.results import Chapter as Chapter
 from prunescope.report.results import Report as Report

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,10 @@ from prunescope.report.provenance import provenance
 from prunescope.report.results import Chapter, Line, Report, Section
 from prunescope.report.stops import bounds_for, slider, usual_bound
 from prunescope.report.subjects import Subject, decide, decide_all, subjects
-from prunescope.table import Store, Table, read_table
+from prunescope.table import Store, Table, is_store, read_table
 
 # Families that get a chapter; more are listed.
 CHAPTERS = 4
-Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,15 @@ class Asked:
             raise InputError("the report", faults)
 
 
-@dataclass
-class _Making:
-    """A report in the making."""
-
-    source: str
-    asked: Asked
-    told: Told
-    missing: list[str] = field(default_factory=list)
-
-
-def report(source: Any, *, where: str = "", lens: Any = None, told: Told | None = None, **asked: Any) -> Report:
+def report(
+    source: Any,
+    *,
+    where: str = "",
+    lens: Any = None,
+    max_error: float | None = None,
+    confidence: float = 0.9,
+    draws: int = 10,
+) -> Report:
     """Make a report of a store or a table.
 
     Parameters
@@ -88,37 +84,41 @@ def report(source: Any, *, where: str = "", lens: Any = None, told: Told | None 
         Condition in SQL that rows must fulfil.
     lens
         Another store, or table, for the lens to look at; None is the source.
-    told
-        Called with what is being done.
-    **asked
-        `Asked`.
+    max_error, confidence, draws
+        See `Asked`.
+
+    Raises
+    ------
+    InputError
+        Where the table cannot be read, holds no row, or something impossible is asked for.
     """
-    making = _Making(_named(source), Asked(**asked), told or (lambda _: None))
-    making.told("reading")
+    asked = Asked(max_error, confidence, draws)
+    name = _named(source)
     rows = read_table(source, where)
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
-    making.told("fitting")
     found = subjects(rows)
-    chapters = tuple(_chapter(subject, making) for subject in found.all[:CHAPTERS])
-    lines = tuple(_line(subject, making) for subject in found.all[CHAPTERS:])
+    chapters = tuple(_chapter(subject, asked, name) for subject in found.all[:CHAPTERS])
+    lines = tuple(_line(subject, asked) for subject in found.all[CHAPTERS:])
     missing = list(found.missing)
     if lines:
         missing.append(
             f"{counted(len(found.all), 'family', 'families')}: the largest {CHAPTERS} have a chapter, the others a "
             "line; --where narrows the table to the ones that matter"
         )
-    origin = provenance(rows, making.source, "" if lens is None else _named(lens))
+    seen_name = "" if lens is None else _named(lens)
+    origin = provenance(rows, name, seen_name, where, max_error)
     missing += (
         f"study {each.name} is not finished: {each.done:,} of {each.rungs:,} rungs"
         + (f", {counted(each.failed, 'ladder')} failed" if each.failed else "")
         for each in origin.studies
         if each.done < each.rungs
     )
-    making.told("looking at examples")
-    seen = lens if lens is not None else rows if where.strip() else source
-    chapters += examined(seen, making.source if lens is None else _named(lens), missing)
-    title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(making.source).name
+    # Single examples lie in the store beside its rows; conditions leave the rows alone.
+    whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
+    seen = lens if lens is not None else source if whole else rows
+    chapters += examined(seen, seen_name or name, missing)
+    title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(name).name
     notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
     return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))
 
@@ -129,37 +129,35 @@ def _named(source: Any) -> str:
     return source.source if isinstance(source, Table) else str(source) if isinstance(source, str | Path) else "a table"
 
 
+def _is_store(source: Any) -> bool:
+    return isinstance(source, str | Path) and is_store(Path(source))
+
+
 def _subtitle(rows: Table, found: tuple[Subject, ...]) -> str:
     families = counted(len(found), "family", "families") if len(found) != 1 else found[0].name
     cells = sum(each.cells.cells for each in found)
     return f"{families}: {counted(len(rows), 'network')}" + (f" of {counted(cells, 'cell')}" if cells else "")
 
 
-def _chapter(subject: Subject, making: _Making) -> Chapter:
-    bound = making.asked.max_error or usual_bound(subject)
-    answer, why = decide(subject, bound, making.asked.confidence)
-    making.told("choosing")
-    steps = decide_all(subject, bounds_for(subject, bound), making.asked.confidence)
-    chosen = slider(steps, bound, making.asked.confidence) if steps else None
+def _chapter(subject: Subject, asked: Asked, source: str) -> Chapter:
+    bound = asked.max_error or usual_bound(subject)
+    answer, why = decide(subject, bound, asked.confidence)
+    steps = decide_all(subject, bounds_for(subject, bound), asked.confidence)
+    chosen = slider(steps, bound, asked.confidence) if steps else None
     missing: list[str] = []
-    making.told("drawing")
-    if answer is None:
-        reachable = next((each for each in steps if each.choice is not None), None)
-        answer_for_figure = (
-            None if reachable is None else decide(subject, reachable.max_error, making.asked.confidence)[0]
-        )
-    else:
-        answer_for_figure = answer
+    shown = answer
+    if shown is None and (reachable := next((each for each in steps if each.choice is not None), None)):
+        shown, _ = decide(subject, reachable.max_error, asked.confidence)
     sections = []
-    if subject.family is not None and answer_for_figure is not None:
-        sections.append(Section("Which network", (sizes(subject.family, answer_for_figure, steps),)))
+    if subject.family is not None and shown is not None:
+        sections.append(Section("Which network", (sizes(subject.family, shown, steps),)))
     sections.append(Section("The law", _present(curves(subject), regions(subject), agreement(subject))))
     sections.append(Section("The invariant", _present(contours(subject), invariant(subject))))
     if subject.fit is not None:
-        trials = _present(forms(subject), stability(subject, making.asked.draws) if making.asked.draws else None)
+        trials = _present(forms(subject), stability(subject, asked.draws) if asked.draws else None)
         sections.append(Section("Trials of the law", trials))
     _tell_missing(subject, missing)
-    said = tuple(answers(subject, answer, why, bound, making.source))
+    said = tuple(answers(subject, answer, why, bound, source))
     kept = tuple(section for section in sections if section.figures)
     return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
 
@@ -188,14 +186,14 @@ def _tell_missing(subject: Subject, missing: list[str]) -> None:
         missing.append("no replicates: nothing is known of how much the seed alone moves an error")
 
 
-def _line(subject: Subject, making: _Making) -> Line:
-    bound = making.asked.max_error or usual_bound(subject)
+def _line(subject: Subject, asked: Asked) -> Line:
+    bound = asked.max_error or usual_bound(subject)
     fit = subject.fit
     if fit is None:
         return Line(subject.name, len(subject.cells), subject.why, "", "")
     told = ", ".join(f"{name} {number(value)}" for name, value in fit.parameters.items() if value != 0)
     deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
-    answer, why = decide(subject, bound, making.asked.confidence)
+    answer, why = decide(subject, bound, asked.confidence)
     return Line(subject.name, len(subject.cells), told, deviation, _short(answer, why))
 
 

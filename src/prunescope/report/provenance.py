@@ -14,14 +14,22 @@ from prunescope.table import Store, Table, configuration_codes, is_store, status
 from prunescope.version import __version__
 
 
-def provenance(rows: Table, source: str, lens: str = "") -> Provenance:
-    """Return where the rows of a source come from, and what the lens looked at if that was another store."""
+def provenance(rows: Table, source: str, lens: str = "", where: str = "", max_error: float | None = None) -> Provenance:
+    """Return where the rows of a source come from, and what makes their report again.
+
+    Parameters
+    ----------
+    lens
+        What the lens looked at, if that was another store.
+    """
     studies = tuple(_studies(source))
-    facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
     seen = tuple(_studies(lens)) if lens else ()
-    commands = [*_trained(source, studies), *_trained(lens, seen)]
-    commands.append(f"prunescope report {shlex.quote(source)}" + (f" --lens {shlex.quote(lens)}" if lens else ""))
-    return Provenance(facts, studies + seen, tuple(commands))
+    facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
+    options = f" --lens {shlex.quote(lens)}" if lens else ""
+    options += f" --where {shlex.quote(where)}" if where.strip() else ""
+    options += "" if max_error is None else f" --max-error {max_error:g}"
+    report = f"prunescope report {shlex.quote(source)}{options}"
+    return Provenance(facts, studies + seen, (*_trained(source, studies), *_trained(lens, seen), report))
 
 
 def _studies(source: str) -> Iterator[Begun]:

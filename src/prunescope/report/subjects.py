@@ -54,11 +54,6 @@ class Subject:
     family: Family | None
     why: str
 
-    @property
-    def measured_cells(self) -> int:
-        """How many cells there are."""
-        return self.cells.cells
-
 
 @dataclass(frozen=True)
 class Subjects:

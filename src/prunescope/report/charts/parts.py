@@ -106,17 +106,17 @@ def _axis(ticks: list[float]) -> alt.Axis:
     return alt.Axis(values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy")
 
 
-def coloured(field: str, names: Sequence[str], title: str | None) -> alt.Color:
+def coloured(field: str, names: Sequence[str], title: str | None, columns: int | None = None) -> alt.Color:
     """Return colours by name, in the order of the names; every layer of a drawing must ask for the same."""
     return alt.Color(
-        field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=_legend(names, title)
+        field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=_legend(names, title, columns)
     )
 
 
-def shaped(field: str, names: Sequence[str], title: str | None) -> alt.Shape:
+def shaped(field: str, names: Sequence[str], title: str | None, columns: int | None = None) -> alt.Shape:
     """Return shapes by name, in the same order."""
     scale = alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
-    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
+    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns))
 
 
 def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
@@ -125,8 +125,8 @@ def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDas
     return alt.StrokeDash(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
 
 
-def _legend(names: Sequence[str], title: str | None) -> alt.Legend:
-    return alt.Legend(title=title, columns=_columns(names))
+def _legend(names: Sequence[str], title: str | None, columns: int | None = None) -> alt.Legend:
+    return alt.Legend(title=title, columns=columns or _columns(names))
 
 
 def _columns(names: Sequence[str]) -> int:

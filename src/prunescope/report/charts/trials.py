@@ -41,10 +41,10 @@ def draw_forms(figure: Forms) -> tuple[Panel, ...]:
     off = source(panel="deviation")
     told = tips(("what", "form", None), ("trial", "trial", None), ("mu", "mu", ".2%"), ("sigma", "sigma", ".2%"))
     dots = off.mark_point(size=64).encode(
-        x=alt.X("sigma:Q", title="sigma of the relative deviation", axis=alt.Axis(format="~%", tickCount=5)),
+        x=alt.X("sigma:Q", title="sigma", axis=alt.Axis(format="~%", tickCount=5)),
         y=alt.Y("what:N", title=None, sort=forms, axis=alt.Axis(labelLimit=190, labelPadding=6)),
-        color=coloured("trial", order, None),
-        shape=shaped("trial", order, None),
+        color=coloured("trial", order, None, columns=1),
+        shape=shaped("trial", order, None, columns=1),
         tooltip=told,
     )
     found.append(Panel(layered(dots, title="how far each form is off"), "kinds", 3, len(forms) * 3))

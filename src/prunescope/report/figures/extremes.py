@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import PrunescopeError
 from prunescope.laws.results import number
-from prunescope.lens import CellLook
+from prunescope.lens import CellLook, pictures
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
 ORIGINAL, NOISY = "original label", "noisy label"
 # Examples of either end that a panel shows.
 SHOWN = 8
+# Examples of either end whose pictures are shown.
+PICTURED = 4
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,28 @@ class ExtremePoint:
     el2n: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """One example's picture, uint8 ``[channels, height, width]``, and what there is to say of it."""
+
+    words: str
+    image: NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
 class ExtremeExamples(Figure):
-    """Single examples."""
+    """Single examples.
+
+    Attributes
+    ----------
+    portraits
+        Their pictures; empty where their dataset is not on this machine.
+    """
 
     slug: ClassVar[str] = "examples-changed-most"
     title: ClassVar[str] = "Examples that pruning changes most"
     points: tuple[ExtremePoint, ...]
+    portraits: tuple[Portrait, ...]
 
     @property
     def rows(self) -> tuple[ExtremePoint, ...]:
@@ -80,4 +101,22 @@ def extreme_examples(cells: Sequence[CellLook]) -> ExtremeExamples | None:
     if not points:
         return None
     caption = "From the loss in the dense network to that in the optimally sparse one, of one replicate. "
-    return ExtremeExamples(caption + " ".join(told), tuple(points))
+    return ExtremeExamples(caption + " ".join(told), tuple(points), _portraits(cells[0].dataset, points))
+
+
+def _portraits(dataset: str | None, points: Sequence[ExtremePoint]) -> tuple[Portrait, ...]:
+    """Return the pictures of the examples that change most in each panel."""
+    chosen: list[ExtremePoint] = []
+    for panel in dict.fromkeys(point.panel for point in points):
+        own = sorted((point for point in points if point.panel == panel), key=lambda each: each.difference)
+        chosen += {point.index: point for point in (*own[-PICTURED:][::-1], *own[:PICTURED])}.values()
+    try:
+        found = pictures(dataset or "", [point.index for point in chosen])
+    except PrunescopeError:  # a dataset that prunescope does not know, or another one of its name
+        return ()
+    if found.images is None:
+        return ()
+    return tuple(
+        Portrait(f"{point.panel}: {point.index}, {point.labelled} {point.label}, {point.difference:+.3g} nats", image)
+        for point, image in zip(chosen, found.images, strict=True)
+    )

@@ -13,7 +13,9 @@ from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.files import specification
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import THEMES
+from prunescope.report.figures.extremes import ExtremeExamples
 from prunescope.report.figures.figure import Figure
+from prunescope.report.page.png import data_address
 from prunescope.report.results import Slider
 from prunescope.table import Table, csv_text
 
@@ -33,6 +35,8 @@ class Drawing:
     ----------
     panels
         The titles of its drawings.
+    pictures
+        Pictures of single examples: words and address.
     content
         For the script: columns, values, panels.
     """
@@ -41,6 +45,7 @@ class Drawing:
     title: str
     caption: str
     panels: tuple[str, ...]
+    pictures: tuple[tuple[str, str], ...]
     content: dict[str, Any]
 
 
@@ -56,7 +61,10 @@ def drawing(figure: Figure, slug: str) -> Drawing:
         "values": values,
         "panels": panels,
     }
-    return Drawing(slug, figure.title, figure.caption, tuple(_title(panel["spec"]) for panel in panels), content)
+    portraits = figure.portraits if isinstance(figure, ExtremeExamples) else ()
+    pictures = tuple((portrait.words, data_address(portrait.image)) for portrait in portraits)
+    titles = tuple(_title(panel["spec"]) for panel in panels)
+    return Drawing(slug, figure.title, figure.caption, titles, pictures, content)
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

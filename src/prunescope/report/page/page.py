@@ -10,25 +10,16 @@ import base64
 import hashlib
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from prunescope.files import replacing
 from prunescope.report.page.content import Drawing, drawing, head, packed, stops
 from prunescope.report.page.scripts import LICENCES, bundle
 from prunescope.report.results import Chapter, Report
 
 FIRST_ROWS = 12
-
-
-def write_page(report: Report, path: Path) -> None:
-    """Write the page, whole or not at all."""
-    text = page(report)
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
 
 
 def page(report: Report) -> str:
