@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from prunescope.choose import smallest_network
+from prunescope.lens import look
 from prunescope.spec import parse_study, preset_text, presets
 from prunescope.table import Store, read_table
 from tests.builders import rung
@@ -243,7 +245,7 @@ def test_a_refused_merge_makes_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("name", ["family.csv", "family.parquet", "faulty.csv", "digits"])
+@pytest.mark.parametrize("name", ["family.csv", "family.parquet", "faulty.csv", "digits", "lens", "report.html"])
 def test_the_demo_leaves_other_peoples_files_alone(csv: Path, name: str) -> None:
     mine = csv.rename(csv.with_name(name))
     before = mine.read_bytes()
@@ -274,6 +276,16 @@ def test_the_demo_walks_through_and_keeps_its_files(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2,088 networks trained" in done.stdout
     assert "Did you mean 'eror'?" in done.stdout
+    sentences = done.stdout[done.stdout.index("What matters:") :].splitlines()[1:4]
+    assert [each[:2] for each in sentences] == ["- "] * 3
+    chosen = smallest_network(tmp_path / "demo" / "digits", 0.12).answers[0].robust
+    assert chosen is not None
+    assert f"{chosen.parameters:,.0f} parameters" in sentences[1]
+    seen = look(tmp_path / "demo" / "lens")
+    assert [cell.label_noise for cell in seen.cells] == [0.0, 0.3]
+    assert all(cell.diagnosis.words in sentences[2] for cell in seen.cells)
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "digits-lens in part" in page
     assert run("table", "demo/family.parquet", cwd=tmp_path).returncode == 0
     assert "all were" in run("demo", cwd=tmp_path).stdout
     table = read_table(tmp_path / "demo" / "digits")

@@ -1,29 +1,38 @@
-"""The walk that ``prunescope demo`` takes: a family of networks trained for real, its table, its law.
+"""The walk that ``prunescope demo`` takes: networks trained for real, their laws, a choice, the lens, a page.
 
 It also leaves a made-up table of a larger family (`sample_path`), to try the other commands on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prunescope.choose import smallest_network
+from prunescope.choose import Answer, smallest_network
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.laws import JointLaw
-from prunescope.spec import effort, read_study
+from prunescope.laws import JointLaw, SingleLaw
+from prunescope.lens import Look, look
+from prunescope.report import report, write_page
+from prunescope.spec import Study, effort, read_study
 from prunescope.table import Store, Table, is_store, read_table, write_table
 
 if TYPE_CHECKING:
     from prunescope.run.events import Tell
 
+    Showing = Callable[[str], AbstractContextManager[Tell]]
+
 BAR = 44  # characters of an error of 1
 BOUND = 0.12  # error that the demo chooses a network for
+NOISE = (0.0, 0.3)  # shares of wrong labels that it looks at through the lens
 FAULTY = "density;eror\n1.0;8,4\n0,8;9.1\n1.7;none\n"
+PAGE = "report.html"
 
 
 def sample_path() -> Path:
@@ -31,13 +40,24 @@ def sample_path() -> Path:
     return Path(str(resources.files("prunescope") / "samples" / "family.csv"))
 
 
+def lens_study() -> Study:
+    """Return the part of the preset ``digits-lens`` that the demo has the time for."""
+    whole = read_study("digits-lens")
+    main = next(each for each in whole.treatments if each.kind == "imp" and each.rewind == "weights")
+    beside = (each for each in whole.treatments if each.kind in ("extended", "narrow"))
+    axes = tuple(each.model_copy(update={"label_noise": NOISE}) for each in whole.axes)
+    return replace(whole, name="digits-lens in part", axes=axes, treatments=(main, *beside))
+
+
 def _refuse_to_replace(folder: Path) -> None:
     """Leave alone what is the user's and happens to have the name of something of the demo's."""
     own: dict[str, Callable[[Path], bool]] = {
         "digits": is_store,
+        "lens": is_store,
         "family.csv": lambda path: path.is_file() and path.read_bytes() == sample_path().read_bytes(),
         "family.parquet": _is_sample,
         "faulty.csv": lambda path: path.is_file() and path.read_bytes() == FAULTY.encode(),
+        PAGE: lambda path: path.is_file() and b"prunescope" in path.read_bytes(),
     }
     for name, is_own in own.items():
         path = folder / name
@@ -53,15 +73,15 @@ def _is_sample(path: Path) -> bool:
         return False
 
 
-def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
-    """Plan a study, train it, look at its table, fit a law to it; what was trained before is not trained again.
+def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
+    """Plan studies, train them, fit laws, choose, look closer, write the page; nothing is trained twice.
 
     Parameters
     ----------
     say
         Prints a line.
-    tell
-        Told how far training is.
+    showing
+        Opens what shows how far a training is, by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_to_replace(folder)
@@ -73,62 +93,99 @@ def walk(folder: Path, say: Callable[[str], None], tell: Tell) -> None:
 
     path = folder / "digits"
     say(f"2. A run trains it, many networks at a time; stop it and it goes on: prunescope run digits --store {path}")
-    from prunescope.run import run_study
-
-    store = Store(path, create=True)
-    report = run_study(study, store, tell=tell)
-    if report.failures or report.elsewhere:
-        raise PrunescopeError(f"not everything was trained: prunescope status {path} tells more")
-    say(
-        f"   {report.networks:,} networks trained"
-        + (f" in {report.seconds:.0f} s\n" if report.networks else ": all were\n")
-    )
-
+    store = _trained(study, path, say, showing)
     table = store.table()
-    say(f"3. The table has one row for each of them, {len(table):,}. The error rises from a plateau along a power law,")
+    say(f"\n3. The table has one row for each, {len(table):,}. The error rises from a plateau along a power law,")
     say("   and levels off where next to nothing is left; the wider network keeps its plateau for longer:")
     for line in _curves(table):
         say(line)
 
+    say(f"\n4. A law for each cell, and one for all of them: prunescope fit {path} --law joint")
+    singles = SingleLaw(intervals="none").fit(table).fits_
     law = JointLaw(intervals="quick").fit(table)
     fit = law.fits_[0]
-    say(f"\n4. One law for all of them: prunescope fit {path} --law joint")
     say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
-    say(f"   Its deviation from the measured means is {fit.std_deviation:.0%}; it says itself what it cannot tell.")
-    unpruned = float(table["test_error"][(table["rung"] == 0) & (table["width"] == 0.2)].mean())
-    new = {"width": [0.2], "density": [0.1], "unpruned_error": [unpruned]}
-    say(f"   Width 0.2 at density 0.1: error {law.predict(new)[0]:.3f}, after {unpruned:.3f} unpruned")
+    alone = median(each.std_deviation for each in singles)
+    say(f"   It is off by {fit.std_deviation:.0%} (sigma); laws of their own by {alone:.0%} in the middle.")
 
     say(f"\n5. Which network, and how much: prunescope choose {path} --max-error {BOUND:g}")
     answer = smallest_network(table, BOUND).answers[0]
-    sure = answer.robust or answer.choice
-    size = f"{sure.parameters:,.0f} parameters"
-    say(f"   An error of at most {BOUND:g}: {sure.name} pruned to density {sure.density:.3f}, {size},")
-    say(f"   keeps it in {sure.probability:.0%} of trainings.")
-    if answer.unpruned is not None and answer.unpruned_parameters is not None:
-        times = answer.unpruned_parameters / sure.parameters
-        say(f"   The smallest unpruned network that will do is {answer.unpruned.name}, {times:.2g} times as large.")
+    for line in _chosen(answer):
+        say(f"   {line}")
+
+    path = folder / "lens"
+    say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: prunescope lens {path}")
+    _trained(lens_study(), path, say, showing)
+    seen = look(path)
+    for cell in seen.cells:
+        say(f"   label noise {cell.label_noise:g}: {cell.diagnosis.words}")
+
+    page = folder / PAGE
+    say(f"\n7. All of it as a page that opens offline: prunescope report {folder / 'digits'} --lens {path} -o {page}")
+    write_page(report(store, lens=path, max_error=BOUND), page)
 
     sample = folder / "family.csv"
     sample.write_bytes(sample_path().read_bytes())
     write_table(read_table(sample), folder / "family.parquet")
-    say(f"\n6. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
+    say(f"\n8. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
     say(f"   prunescope table {sample}, prunescope compare {sample}")
     faulty = folder / "faulty.csv"
     faulty.write_bytes(FAULTY.encode())
-    say(f"\n7. A file with faults is told all of them at once: prunescope table {faulty}")
+    say(f"\n9. A file with faults is told all of them at once: prunescope table {faulty}")
     try:
         read_table(faulty)
     except InputError as told:
         say("\n".join(f"   {line}" for line in str(told).splitlines()))
-    say(f"\nAll files are in {folder}. Next: prunescope report {path}, prunescope plan, docs/lab.md, docs/laws.md")
+
+    say("\nWhat matters:")
+    say(
+        f"- One law says the error of every network of the family at every density, to {fit.std_deviation:.0%} (sigma)."
+    )
+    say(f"- {_chosen(answer)[0]}")
+    say(f"- {_why(seen)}")
+    say(f"\nThe page: {page}. Next: prunescope plan, docs/lab.md, docs/laws.md, docs/choose.md, docs/lens.md")
 
 
-def _curves(table: Table) -> list[str]:
-    """Return the error over density of the narrowest and the widest network, drawn with letters."""
+def _trained(study: Study, path: Path, say: Callable[[str], None], showing: Showing) -> Store:
+    """Train what is missing of a study."""
+    from prunescope.run import run_study
+
+    store = Store(path, create=True)
+    with showing(study.name) as tell:
+        done = run_study(study, store, tell=tell)
+    if done.failures or done.elsewhere:
+        raise PrunescopeError(f"not everything was trained: prunescope status {path} tells more")
+    took = f" in {done.seconds:.0f} s" if done.networks else ": all were"
+    say(f"   {done.networks:,} networks trained{took}")
+    return store
+
+
+def _chosen(answer: Answer) -> list[str]:
+    """Say what was chosen, the choice itself first."""
+    sure = answer.robust or answer.choice
+    lines = [
+        f"For an error of at most {answer.max_error:g}: {sure.name} pruned to density {sure.density:.3f}, "
+        f"{sure.parameters:,.0f} parameters, keeps it in {sure.probability:.0%} of trainings."
+    ]
+    if answer.unpruned is not None and answer.unpruned_parameters is not None:
+        times = answer.unpruned_parameters / sure.parameters
+        lines.append(
+            f"The smallest unpruned network that will do is {answer.unpruned.name}, {times:.2g} times as large."
+        )
+    return lines
+
+
+def _why(seen: Look) -> str:
+    """Say what pruning does with right labels and with wrong ones, in a sentence."""
+    told = (f"ith {each.label_noise:.0%} wrong labels, {each.diagnosis.words}" for each in seen.cells)
+    return "W" + "; w".join(told) + "."
+
+
+def _curves(table: Table) -> Iterator[str]:
+    """Draw the error over density of the narrowest and the widest network, with letters."""
     most = table["examples"] == table["examples"].max()
     narrow, wide = float(table["width"].min()), float(table["width"].max())
-    lines = [f"   {'density':>9} {'width ' + format(narrow, 'g'):>10} {'width ' + format(wide, 'g'):>10}"]
+    yield f"   {'density':>9} {'width ' + format(narrow, 'g'):>10} {'width ' + format(wide, 'g'):>10}"
     for rung in range(0, int(table["rung"].max()) + 1, 2):
         here = most & (table["rung"] == rung)
         first, second = (
@@ -137,6 +194,5 @@ def _curves(table: Table) -> list[str]:
         density = float(np.mean(table["density"][here]))
         low, high = sorted((round(BAR * first), round(BAR * second)))
         bar = " " * low + ("*" if low == high else "w" + " " * (high - low - 1) + "n")
-        lines.append(f"   {density:9.4f} {first:10.3f} {second:10.3f}  |{bar}")
-    lines.append("   (n: narrow, w: wide, *: both)")
-    return lines
+        yield f"   {density:9.4f} {first:10.3f} {second:10.3f}  |{bar}"
+    yield "   (n: narrow, w: wide, *: both)"

@@ -96,13 +96,14 @@ def _leave(code: int) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def demo(out: Path) -> None:
-    """Train a small family for real, look at its table, fit a law: a minute or two on two cores."""
+    """Train families for real, fit laws, choose, look closer, write the page: about two minutes on two cores."""
     need_torch()
-    from prunescope.cli.progress import Progress
+    from prunescope.cli.progress import showing
     from prunescope.demo import walk
+    from prunescope.report.out import need_drawing
 
-    with Progress("digits") as progress:
-        walk(out, click.echo, progress.tell)
+    need_drawing()
+    walk(out, click.echo, showing)
 
 
 for command in (

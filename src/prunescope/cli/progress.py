@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import click
@@ -19,6 +21,7 @@ from prunescope.run.events import (
     Measuring,
     Rung,
     Scored,
+    Tell,
     Unkept,
     Unmeasured,
     Working,
@@ -26,6 +29,13 @@ from prunescope.run.events import (
 
 # Where there is no terminal: seconds between two lines, and at least this share of the time so far.
 LINE_EVERY, LINE_SHARE = 10.0, 0.01
+
+
+@contextmanager
+def showing(name: str) -> Iterator[Tell]:
+    """Show how far a run is, for as long as it lasts."""
+    with Progress(name) as progress:
+        yield progress.tell
 
 
 class Progress:

@@ -25,6 +25,7 @@ from prunescope.errors import counted
     "--max-error", type=float, metavar="K", help="The error that the choice is about [1.25 times the lowest]."
 )
 @click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--lens", metavar="STORE", help="What the lens looks at, where that is another store.")
 @click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated.")
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write figures there, too."
@@ -38,6 +39,7 @@ def report(
     out: Path,
     max_error: float | None,
     confidence: float,
+    lens: str | None,
     where: Sequence[str],
     figures: Path | None,
     form: str,
@@ -54,7 +56,7 @@ def report(
 
     need_drawing()
     condition = " and ".join(f"({each})" for each in where)
-    found = made(source, where=condition, max_error=max_error, confidence=confidence, draws=draws)
+    found = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
     for words in (*found.notes, *found.missing):
         note(words)
     write_page(found, out)

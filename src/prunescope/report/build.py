@@ -66,7 +66,13 @@ class Asked:
 
 
 def report(
-    source: Any, *, where: str = "", max_error: float | None = None, confidence: float = 0.9, draws: int = 10
+    source: Any,
+    *,
+    where: str = "",
+    lens: Any = None,
+    max_error: float | None = None,
+    confidence: float = 0.9,
+    draws: int = 10,
 ) -> Report:
     """Make a report of a store or a table.
 
@@ -76,6 +82,8 @@ def report(
         What `read_table` takes: a path, a store, a DataFrame, columns by name.
     where
         Condition in SQL that rows must fulfil.
+    lens
+        Another store, or table, for the lens to look at; None is the source.
     max_error, confidence, draws
         See `Asked`.
 
@@ -98,7 +106,8 @@ def report(
             f"{counted(len(found.all), 'family', 'families')}: the largest {CHAPTERS} have a chapter, the others a "
             "line; --where narrows the table to the ones that matter"
         )
-    origin = provenance(rows, name, where, max_error)
+    seen_name = "" if lens is None else _named(lens)
+    origin = provenance(rows, name, seen_name, where, max_error)
     missing += (
         f"study {each.name} is not finished: {each.done:,} of {each.rungs:,} rungs"
         + (f", {counted(each.failed, 'ladder')} failed" if each.failed else "")
@@ -107,7 +116,8 @@ def report(
     )
     # Single examples lie in the store beside its rows; conditions leave the rows alone.
     whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
-    chapters += examined(source if whole else rows, name, missing)
+    seen = lens if lens is not None else source if whole else rows
+    chapters += examined(seen, seen_name or name, missing)
     title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(name).name
     notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
     return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))

@@ -14,12 +14,22 @@ from prunescope.table import Store, Table, configuration_codes, is_store, status
 from prunescope.version import __version__
 
 
-def provenance(rows: Table, source: str, where: str = "", max_error: float | None = None) -> Provenance:
-    """Return where the rows of a source come from, and what makes their report again."""
+def provenance(rows: Table, source: str, lens: str = "", where: str = "", max_error: float | None = None) -> Provenance:
+    """Return where the rows of a source come from, and what makes their report again.
+
+    Parameters
+    ----------
+    lens
+        What the lens looked at, if that was another store.
+    """
     studies = tuple(_studies(source))
-    options = f" --where {shlex.quote(where)}" if where.strip() else ""
+    seen = tuple(_studies(lens)) if lens else ()
+    facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
+    options = f" --lens {shlex.quote(lens)}" if lens else ""
+    options += f" --where {shlex.quote(where)}" if where.strip() else ""
     options += "" if max_error is None else f" --max-error {max_error:g}"
-    return Provenance(tuple(_facts(rows, source)), studies, tuple(_commands(source, studies, options)))
+    report = f"prunescope report {shlex.quote(source)}{options}"
+    return Provenance(facts, studies + seen, (*_trained(source, studies), *_trained(lens, seen), report))
 
 
 def _studies(source: str) -> Iterator[Begun]:
@@ -55,9 +65,6 @@ def _spelled(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
-def _commands(source: str, studies: tuple[Begun, ...], options: str) -> Iterator[str]:
-    shown = shlex.quote(source)
-    if studies:
-        for each in studies:
-            yield f"prunescope run {shlex.quote(each.name)}.toml --store {shown}"
-    yield f"prunescope report {shown}{options}"
+def _trained(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
+    for each in studies:
+        yield f"prunescope run {shlex.quote(each.name + '.toml')} --store {shlex.quote(source)}"
