@@ -150,6 +150,9 @@ def test_the_frontier_is_below_every_member(noisy: Subject) -> None:
     figure = sizes(noisy.family, answer, steps)
     measured = [point for point in figure.points if point.panel == "measured"]
     frontier = [point for point in measured if point.what == "frontier"]
+    errors = [point.error for point in frontier]
+    assert errors == sorted(set(errors), reverse=True)
+    assert [point.parameters for point in frontier] == sorted(point.parameters for point in frontier)
     for point in measured:
         if point.what == "member":
             assert any(each.parameters <= point.parameters and each.error <= point.error for each in frontier)

@@ -49,7 +49,8 @@
       if (!isIntersecting) continue;
       watcher.unobserve(target);
       const figure = figures.get(target.closest("figure").id);
-      show(figure, figure.places.indexOf(target));
+      const place = figure.places.indexOf(target);
+      if (!figure.turn[place]) show(figure, place);
     }
   }, {rootMargin: "600px"});
 
@@ -74,7 +75,7 @@
   dark.addEventListener("change", () => { if (!root.dataset.theme) redraw(); });
 
   addEventListener("beforeprint", () => {
-    for (const figure of figures.values()) figure.places.forEach((_, place) => figure.views[place] || show(figure, place));
+    for (const figure of figures.values()) figure.places.forEach((_, place) => figure.turn[place] || show(figure, place));
   });
 
   const save = (blob, name) => {
