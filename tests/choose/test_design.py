@@ -113,8 +113,8 @@ def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cos
     """A few families; `python -m benchmarks next` does a hundred."""
     ratios, better = [], []
     for seed in range(5):
-        world = World(seed, depths=(8, 20), widths=(0.25, 0.5, 1.0), examples=(50_000, 12_500))
-        chance = [at_random(world, 6, seed) for seed in range(7)]
+        world = World(seed, depths=(8, 14, 26), widths=(0.125, 0.25, 0.5, 1.0), examples=(50_000, 12_500))
+        chance = [at_random(world, 5, draw) for draw in range(7)]
         usual = median(world.loss(chosen(world, tops)) for tops in chance)
         cost = float(np.mean([world.cost(tops) for tops in chance]))
         found = list(adaptive(world, cost / 3, rounds=8))
