@@ -17,6 +17,9 @@ def test_pictures_are_those_of_the_training_set_in_the_order_asked() -> None:
     assert found.images is not None
     assert np.array_equal(found.images, load("digits").train_images[[5, 0, 1296]])
     assert found.why == ""
+    assert found.bright is not None
+    assert found.bright.max() == 255
+    assert np.array_equal(found.bright, found.images.astype(int) * 255 // 16)
 
 
 def test_without_the_dataset_there_are_none_and_the_reason_is_told(tmp_path: Path) -> None:

@@ -23,10 +23,20 @@ class Pictures:
         uint8 [n, channels, height, width], in the order asked; None where the dataset is not to be had.
     why
         Why there are none; empty where there are.
+    brightest
+        The highest value in the dataset: 16 in the digits, 255 in most.
     """
 
     images: NDArray[np.uint8] | None
     why: str = ""
+    brightest: int = 255
+
+    @property
+    def bright(self) -> NDArray[np.uint8] | None:
+        """The images with the whole range up to 255, as people see them."""
+        if self.images is None:
+            return None
+        return np.asarray(self.images.astype(np.uint16) * 255 // max(self.brightest, 1), np.uint8)
 
 
 def pictures(dataset: str, index: Sequence[int], folder: str | Path | None = None) -> Pictures:
@@ -49,4 +59,4 @@ def pictures(dataset: str, index: Sequence[int], folder: str | Path | None = Non
     if beyond:
         fault = Fault("the index of an example", f"must be 0 to {len(images) - 1}", listed(beyond))
         raise InputError(f"dataset {dataset}", [fault])
-    return Pictures(images[np.array(index, np.int64)])
+    return Pictures(images[np.array(index, np.int64)], brightest=int(images.max(initial=0)))

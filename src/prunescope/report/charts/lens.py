@@ -149,10 +149,14 @@ def draw_extremes(figure: ExtremeExamples) -> tuple[Panel, ...]:
         data = source(panel=name)
         layers = [
             data.mark_rule(strokeWidth=1.6).encode(
-                x=alt.X("dense_loss:Q", title=title), x2="sparse_loss", y=y, color=colour
+                x=alt.X("dense_loss:Q", title=title, axis=alt.Axis(tickCount=6)), x2="sparse_loss", y=y, color=colour
             ),
             data.mark_point(size=60).encode(
-                x=alt.X("sparse_loss:Q", title=title), y=y, color=colour, shape=shape, tooltip=told
+                x=alt.X("sparse_loss:Q", title=title, axis=alt.Axis(tickCount=6)),
+                y=y,
+                color=colour,
+                shape=shape,
+                tooltip=told,
             ),
         ]
         panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(own), height=20 * len(order) + 30))

@@ -114,9 +114,9 @@ def _portraits(dataset: str | None, points: Sequence[ExtremePoint]) -> tuple[Por
         found = pictures(dataset or "", [point.index for point in chosen])
     except PrunescopeError:  # a dataset that prunescope does not know, or another one of its name
         return ()
-    if found.images is None:
+    if found.bright is None:
         return ()
     return tuple(
         Portrait(f"{point.panel}: {point.index}, {point.labelled} {point.label}, {point.difference:+.3g} nats", image)
-        for point, image in zip(chosen, found.images, strict=True)
+        for point, image in zip(chosen, found.bright, strict=True)
     )
