@@ -121,7 +121,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
         say(f"   label noise {cell.label_noise:g}: {cell.diagnosis.words}")
 
     page = folder / PAGE
-    say(f"\n7. All of it as a page that opens offline: prunescope report {folder / 'digits'} --lens {path} -o {page}")
+    say("\n7. All of it as a page that opens offline:")
+    say(f"   prunescope report {folder / 'digits'} --lens {path} --max-error {BOUND:g} -o {page}")
     write_page(report(store, lens=path, max_error=BOUND), page)
 
     sample = folder / "family.csv"

@@ -192,3 +192,56 @@ def test_rows_that_need_a_rung_to_be_told_apart_are_left_out_with_a_note() -> No
     found = look(columns)
     assert "extended rows need a column `rung` to be told apart; 1 row left out" in found.notes
     assert found.cells[0].extended is None
+
+
+def rows(**more: object) -> dict[str, list[object]]:
+    """Return imp ladders of three replicates and one width, three rungs each; `more` holds or changes columns."""
+    count = 9
+    table: dict[str, list[object]] = {
+        "replicate": [place // 3 for place in range(count)],
+        "rung": [place % 3 for place in range(count)],
+        "density": [0.8 ** (place % 3) for place in range(count)],
+        "treatment": ["imp"] * count,
+        "width": [1.0] * count,
+        "test_error": [0.1 + 0.01 * (place // 3) - 0.02 * (place % 3 == 1) for place in range(count)],
+        "validation_error": [0.1 - 0.02 * (place % 3 == 1) for place in range(count)],
+    }
+    return table | {
+        name: list(values) if isinstance(values, list) else [values] * count for name, values in more.items()
+    }
+
+
+def joined(*tables: dict[str, list[object]]) -> dict[str, list[object]]:
+    return {name: [value for table in tables for value in table[name]] for name in tables[0]}
+
+
+@pytest.mark.parametrize("kind", ["imp", "extended"])
+def test_one_ladder_told_twice_is_refused_where_a_file_leaves_out_what_is_usual(kind: str) -> None:
+    density = [1.0] * 9 if kind == "extended" else rows()["density"]
+    twice = [rows(treatment=kind, density=density, score=score) for score in ("magnitude", "")]
+    with pytest.raises(InputError, match="must be one ladder"):
+        look(joined(rows(score="random"), *twice))
+
+
+def test_narrow_rows_of_two_networks_are_left_out_and_the_rest_is_shown() -> None:
+    dense = [1.0] * 9
+    narrow = [rows(treatment="narrow", density=dense, width=[own * 0.8 ** (n % 3) for n in range(9)]) for own in (1, 2)]
+    found = look(joined(rows(), rows(width=2.0), *narrow))
+    assert [cell.pruning.replicates for cell in found.cells] == [("0", "1", "2")] * 2
+    assert all(cell.narrow is None for cell in found.cells)
+    assert any("narrow rows of several networks need a column `ladder`" in note for note in found.notes)
+
+
+def test_a_rung_is_looked_at_in_the_cells_that_have_it() -> None:
+    short = {name: [value for n, value in enumerate(values) if n % 3 < 2] for name, values in rows(width=2.0).items()}
+    found = look(joined(rows(), short), rung=2)
+    assert [cell.asked is not None for cell in found.cells] == [True, False]
+    assert "rung 2 was not measured here" in found.cells[1].notes
+    with pytest.raises(InputError, match="must be a sparse one that was measured: 1, 2"):
+        look(joined(rows(), short), rung=3)
+
+
+def test_a_replicate_without_validation_errors_does_not_hide_the_optimum_of_the_others() -> None:
+    validation = [float("nan") if n >= 6 else value for n, value in enumerate(rows()["validation_error"])]
+    (cell,) = look(rows(validation_error=validation)).cells
+    assert (cell.pruning.optimal, cell.pruning.complete) == (1, ("0", "1"))

@@ -192,3 +192,52 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "20 % is 0.2" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_pruning_helps_at_every_rung_is_drawn() -> None:
+    better = {"density": 0.8 ** np.arange(12), "error": 0.1 - 0.002 * np.arange(12)}
+    pruned = {name: values[1:] for name, values in better.items()} | {"unpruned_error": np.full(11, 0.1)}
+    assert report(better, draws=0).chapters
+    assert report(pruned, draws=0).chapters
+
+
+def test_treatments_of_which_rung_0_alone_is_there_are_no_fault() -> None:
+    rows = {
+        "replicate": [0, 1, 0, 1], "rung": [0] * 4, "density": [1.0] * 4, "treatment": ["imp"] * 2 + ["extended"] * 2,
+        "label_noise": [0.3] * 4, "test_error": [0.1, 0.11, 0.1, 0.11],
+    }  # fmt: skip
+    assert page(report(rows, draws=0))
+
+
+def test_the_page_tells_the_command_that_makes_it_again(tmp_path: Path) -> None:
+    path = tmp_path / "my runs" / "x y.csv"
+    path.parent.mkdir()
+    path.write_bytes(sample_path().read_bytes())
+    made = report(path, max_error=0.2000000001, confidence=0.95, draws=0)
+    told = f"'{path}'"
+    assert made.provenance.commands[-1] == (
+        f"prunescope report {told} --max-error 0.2000000001 --confidence 0.95 --draws 0"
+    )
+    assert f"prunescope next {told} --max-error 0.2000000001" in words(made)
+    assert "prunescope next TABLE --max-error 0.1" in words(report(CURVE, max_error=0.1, draws=0))
+
+
+def test_a_lens_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must be a file or a store"):
+        report(CURVE, lens=tmp_path / "nothing", draws=0)
+
+
+def test_a_dense_network_that_ladders_share_was_trained_once() -> None:
+    shared = {
+        "replicate": 0,
+        "rung": 0,
+        "density": 1.0,
+        "error": 0.1,
+        "started": "2026-01-01T00:00:00Z",
+        "seconds": 2.0,
+    }
+    each = [shared | {"treatment": kind} for kind in ("imp", "one-shot")]
+    each += [one | {"rung": 1, "density": 0.8, "seconds": 3.0, "error": 0.12} for one in each]
+    rows = {name: [row[name] for row in each] for name in each[0]}
+    facts = dict(report(rows, draws=0).provenance.facts)
+    assert facts["training took"].startswith("8 s ")

@@ -125,7 +125,8 @@ def remarks(main: Sequence[Measurements], found: Curve, sparsest: Sparsity | Non
         yield f"{found.treatment} is at {words} so far in {counted(len(names), 'replicate')} ({listed(names)})"
     if len(found.complete) < len(found.replicates):
         others = counted(len(found.points), "rung")
-        yield f"the optimal sparsity is by replicates {listed(found.complete)}, which have all {others} that any has"
+        which = f"which have all {others} that any has, with validation errors"
+        yield f"the optimal sparsity is by replicates {listed(found.complete)}, {which}"
     if found.optimal is not None and found.points[0].rung == 0:
         dense, best = (found.at(rung).validation_error for rung in (0, found.optimal))
         if dense and best and dense.mean <= best.mean:

@@ -44,6 +44,7 @@ def curve(ladders: Ladders, dense: Spread | None) -> Curve:
     if not complete:  # gaps, each elsewhere: those with the most rungs count
         most = max(len(each.rungs) for each in ladders)
         complete = [each for each in ladders if len(each.rungs) == most]
+    complete = [each for each in complete if _validates(each)] or complete
     return Curve(
         treatment=ladders[0].doing.name,
         kind=ladders[0].doing.kind or "",
@@ -82,6 +83,11 @@ def _optimal(ladders: Ladders) -> int | None:
         if rung > 0 and not math.isnan(mean):
             means[rung] = mean
     return optimal_rung(means) if means else None
+
+
+def _validates(ladder: Measurements) -> bool:
+    """Whether a ladder tells any validation error."""
+    return any(not math.isnan(ladder.value("validation_error", rung)) for rung in ladder.rungs)
 
 
 def sparsest_better(found: Curve) -> int | None:

@@ -19,6 +19,7 @@ from prunescope.errors import Fault, InputError, counted
 from prunescope.lens.cells import MISSING, Doing, Measurements, Network, Row, Scorer
 from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_scores
 from prunescope.lens.told import Told
+from prunescope.spec.parts import DEFAULTS, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.groups import group_codes
 from prunescope.table.schema import BY_NAME, Group
@@ -129,6 +130,10 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[Table]:
         if "rung" in rows:
             rows = rows.take(np.argsort(rows["rung"], kind="stable"))
             if len(set(rows["rung"].tolist())) < len(rows):
+                if kind == "narrow" and "ladder" not in rows:
+                    several = "narrow rows of several networks need a column `ladder` to be told apart"
+                    notes.append(f"{several}; {counted(len(rows), 'row')} left out")
+                    continue
                 raise _unclear(table, rows)
         elif kind in ("extended", "narrow"):
             words = f"{kind} rows need a column `rung` to be told apart; {counted(len(rows), 'row')} left out"
@@ -168,9 +173,9 @@ def _measured(rows: Table, told: Told) -> Measurements:
     kind = first.get("treatment")
     doing = Doing(
         kind,
-        first.get("rewind"),
-        first.get("score"),
-        first.get("scope"),
+        _decisive(kind, "rewind", first.get("rewind")),
+        _decisive(kind, "score", first.get("score")),
+        _decisive(kind, "scope", first.get("scope")),
         first.get("leave"),
         ladder.treatment.share if ladder else None,
         told.lesson(ladder),
@@ -186,6 +191,14 @@ def _measured(rows: Table, told: Told) -> Measurements:
         ladder.teacher if ladder else "",
         told.scorers_of(ladder),
     )
+
+
+def _decisive(kind: str | None, name: str, value: str | None) -> str | None:
+    """Return how a treatment prunes: what is usual where a file leaves it out, nothing where nothing is pruned."""
+    if kind is None or kind in PRUNING:
+        usual = None if kind is None or name == "rewind" else DEFAULTS[kind].get(name)
+        return usual if value is None else value
+    return None
 
 
 def _rows(rows: Table, kind: str | None) -> Iterator[Row]:

@@ -67,6 +67,10 @@ def look(
     others = len(every) - len(pruned)
     notes = [f"{counted(others, 'cell')} without pruned networks left out"] if others else []
     looks = tuple(_look(found, own, question, names[own[0].network.name] > 1) for own in chosen)
+    if question.rung is not None and all(each.asked is None for each in looks):
+        measured = sorted({point.rung for each in looks for point in each.pruning.points if point.rung > 0})
+        must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
+        raise InputError(found.name, [Fault("rung", must, str(question.rung))])
     return Look(found.name, looks, (*found.notes, *notes))
 
 
@@ -81,7 +85,7 @@ def _look(source: Source, cell: Sequence[Measurements], question: Question, ambi
     subject = Subject(source, main, ordered, found, question.groups, question.examples)
     optimal = subject.sparsity("optimal", found.optimal)
     sparsest = subject.sparsity("sparsest", sparsest_better(found))
-    asked = subject.sparsity("asked", _asked(source, found, question))
+    asked = subject.sparsity("asked", _asked(found, question))
 
     def treated(kind: str, by: str) -> Beside | None:
         ladders = [each for each in others if each.doing.kind == kind]
@@ -94,6 +98,8 @@ def _look(source: Source, cell: Sequence[Measurements], question: Question, ambi
     network = main[0].network
     sparsities = [each for each in (optimal, sparsest, asked) if each is not None]
     notes = list(remarks(main, found, sparsest))
+    if question.rung is not None and asked is None:
+        notes.append(f"rung {question.rung} was not measured here")
     if question.treatment not in (None, name):
         notes.append(f"this cell has no {question.treatment}; {name} is looked at instead")
     return CellLook(
@@ -115,12 +121,11 @@ def _look(source: Source, cell: Sequence[Measurements], question: Question, ambi
     )
 
 
-def _asked(source: Source, found: Curve, question: Question) -> int | None:
-    """Return the rung asked for."""
+def _asked(found: Curve, question: Question) -> int | None:
+    """Return the rung asked for; None where this cell has not got there."""
     sparse = [point.rung for point in found.points if point.rung > 0]
     if question.rung is not None and question.rung not in sparse:
-        must = f"must be a sparse one that was measured: {listed(sparse, 40) or 'there is none yet'}"
-        raise InputError(source.name, [Fault("rung", must, str(question.rung))])
+        return None
     if question.density is not None and sparse:
         return nearest_rung(found, question.density)
     return question.rung

@@ -298,7 +298,7 @@ class Beside:
     Attributes
     ----------
     by
-        What rungs are matched by: ``rung`` or ``parameters``.
+        What rungs are matched by: ``rung``, ``parameters`` or ``density``.
     best
         Test error of the treatment at its own optimal rung minus that of pruning at its own; None where one has none.
     matches

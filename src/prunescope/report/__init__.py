@@ -1,6 +1,6 @@
 """Words and figures of a table in one page that opens offline. Importing this loads neither Altair nor torch."""
 
-from prunescope.report.build import Asked as Asked
+from prunescope.report.asked import Asked as Asked
 from prunescope.report.build import report as report
 from prunescope.report.out import write_figures as write_figures
 from prunescope.report.out import write_page as write_page

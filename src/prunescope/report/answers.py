@@ -12,6 +12,7 @@ from prunescope.errors import counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.measured import Measured
 from prunescope.laws.results import number, percent
+from prunescope.report.provenance import word
 from prunescope.report.results import Said
 from prunescope.report.subjects import Subject
 
@@ -183,4 +184,4 @@ def _next(answer: Answer, bound: float, source: str) -> str:
     if close:
         shown = ", ".join(f"{each.name} in {each.best_in:.0%}" for each in close[:3])
         words += f"In some of what they allow another member is the smallest: {shown}. "
-    return words + f"What to train to be surer: prunescope next {source} --max-error {bound:g}"
+    return words + f"What to train to be surer: prunescope next {word(source)} --max-error {bound!r}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prunescope.choose.results import Answer, amount
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import number, percent
+from prunescope.lens import look
 from prunescope.report.answers import answers, in_short
+from prunescope.report.asked import Asked
 from prunescope.report.examine import examined
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
@@ -20,7 +21,7 @@ from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
-from prunescope.report.provenance import provenance
+from prunescope.report.provenance import UNNAMED, provenance
 from prunescope.report.results import Chapter, Line, Report, Section
 from prunescope.report.stops import bounds_for, slider, usual_bound
 from prunescope.report.subjects import Subject, decide, decide_all, subjects
@@ -28,41 +29,6 @@ from prunescope.table import Store, Table, is_store, read_table
 
 # Families that get a chapter; more are listed.
 CHAPTERS = 4
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a report is asked for.
-
-    Attributes
-    ----------
-    max_error
-        The bound that the choice is about; None takes one above the lowest unpruned error.
-    confidence
-        How surely the robust choice keeps it.
-    draws
-        Draws of each size in the study of how many measurements are enough; 0 leaves that out.
-    """
-
-    max_error: float | None = None
-    confidence: float = 0.9
-    draws: int = 10
-
-    def __post_init__(self) -> None:
-        faults = []
-        if self.max_error is not None and not 0 < self.max_error < 1:
-            hint = (
-                f"Errors are fractions: {self.max_error:g} % is {self.max_error / 100:g}."
-                if 1 <= self.max_error < 100
-                else ""
-            )
-            faults.append(Fault("the bound on the error", "must be between 0 and 1", f"{self.max_error:g}", hint))
-        if not 0.5 <= self.confidence <= 0.999:
-            faults.append(Fault("the confidence", "must be between 0.5 and 0.999", f"{self.confidence:g}"))
-        if self.draws == 1 or self.draws < 0:
-            faults.append(Fault("the draws", "must be 0, or 2 or more", str(self.draws)))
-        if faults:
-            raise InputError("the report", faults)
 
 
 def report(
@@ -95,6 +61,8 @@ def report(
     asked = Asked(max_error, confidence, draws)
     name = _named(source)
     rows = read_table(source, where)
+    if lens is not None:
+        look(lens)  # what is named must be there to be looked at
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
     found = subjects(rows)
@@ -107,7 +75,7 @@ def report(
             "line; --where narrows the table to the ones that matter"
         )
     seen_name = "" if lens is None else _named(lens)
-    origin = provenance(rows, name, seen_name, where, max_error)
+    origin = provenance(rows, name, asked, seen_name, where)
     missing += (
         f"study {each.name} is not finished: {each.done:,} of {each.rungs:,} rungs"
         + (f", {counted(each.failed, 'ladder')} failed" if each.failed else "")
@@ -126,7 +94,7 @@ def report(
 def _named(source: Any) -> str:
     if isinstance(source, Store):
         return str(source.path)
-    return source.source if isinstance(source, Table) else str(source) if isinstance(source, str | Path) else "a table"
+    return source.source if isinstance(source, Table) else str(source) if isinstance(source, str | Path) else UNNAMED
 
 
 def _is_store(source: Any) -> bool:

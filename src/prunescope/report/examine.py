@@ -13,6 +13,7 @@ from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.losses import losses
 from prunescope.report.figures.noise import noise, noise_words
 from prunescope.report.figures.treatments import ablations, extended, narrow
+from prunescope.report.provenance import word
 from prunescope.report.results import Chapter, Said, Section
 
 # Networks that get a chapter.
@@ -34,10 +35,10 @@ def examined(source: Any, name: str, missing: list[str]) -> tuple[Chapter, ...]:
     if not shown:
         missing.append(
             "the lens: neither label noise, nor other treatments beside pruning, nor scores of examples; "
-            f"prunescope lens {name} says what a study needs for that"
+            f"prunescope lens {word(name)} says what a study needs for that"
         )
     if len(shown) > CHAPTERS:
-        missing.append(f"{len(shown)} networks under the lens, {CHAPTERS} shown; prunescope lens {name} has all")
+        missing.append(f"{len(shown)} networks under the lens, {CHAPTERS} shown; prunescope lens {word(name)} has all")
     return tuple(_chapter(cells, found) for cells in shown[:CHAPTERS])
 
 

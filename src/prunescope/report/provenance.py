@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import counted, listed
+from prunescope.report.asked import Asked
 from prunescope.report.results import Begun, Provenance
 from prunescope.table import Store, Table, configuration_codes, is_store, status
 from prunescope.version import __version__
 
+# What a table that has no file is called.
+UNNAMED = "a table"
 
-def provenance(rows: Table, source: str, lens: str = "", where: str = "", max_error: float | None = None) -> Provenance:
+
+def provenance(rows: Table, source: str, asked: Asked, lens: str = "", where: str = "") -> Provenance:
     """Return where the rows of a source come from, and what makes their report again.
 
     Parameters
@@ -25,11 +29,28 @@ def provenance(rows: Table, source: str, lens: str = "", where: str = "", max_er
     studies = tuple(_studies(source))
     seen = tuple(_studies(lens)) if lens else ()
     facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
-    options = f" --lens {shlex.quote(lens)}" if lens else ""
-    options += f" --where {shlex.quote(where)}" if where.strip() else ""
-    options += "" if max_error is None else f" --max-error {max_error:g}"
-    report = f"prunescope report {shlex.quote(source)}{options}"
+    report = " ".join(["prunescope report", word(source), *_options(asked, lens, where)])
     return Provenance(facts, studies + seen, (*_trained(source, studies), *_trained(lens, seen), report))
+
+
+def word(source: str) -> str:
+    """Return a source as the word of a command; what has no name is a TABLE."""
+    return "TABLE" if source == UNNAMED else shlex.quote(source)
+
+
+def _options(asked: Asked, lens: str, where: str) -> Iterator[str]:
+    if lens:
+        yield f"--lens {word(lens)}"
+    if where.strip():
+        yield f"--where {shlex.quote(where)}"
+    usual = Asked()
+    for option, value, other in (
+        ("--max-error", asked.max_error, usual.max_error),
+        ("--confidence", asked.confidence, usual.confidence),
+        ("--draws", asked.draws, usual.draws),
+    ):
+        if value != other:
+            yield f"{option} {value!r}"
 
 
 def _studies(source: str) -> Iterator[Begun]:
@@ -48,11 +69,22 @@ def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
         if name in rows and (values := _texts(rows, name)):
             yield words, listed(values)
     if "seconds" in rows and np.isfinite(rows["seconds"]).any():
-        yield "training took", _spelled(float(np.nansum(rows["seconds"]))) + " of the processors' or the card's time"
+        yield "training took", _spelled(_trained_for(rows)) + " of the processors' or the card's time"
     if "started" in rows and (values := _texts(rows, "started")):
         first, last = min(values), max(values)
         yield "trained", first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
     yield "report by", f"prunescope {__version__}"
+
+
+def _trained_for(rows: Table) -> float:
+    """Return the seconds of all trainings; a rung 0 that several ladders share was one."""
+    seconds = np.where(np.isfinite(rows["seconds"]), rows["seconds"], 0.0)
+    if "rung" not in rows or "started" not in rows or "replicate" not in rows:
+        return float(seconds.sum())
+    first = rows["rung"] == 0
+    names = [name for name in ("replicate", "started", "seconds", "test_error", "width", "label_noise") if name in rows]
+    shared = dict(zip(zip(*(rows[name][first].tolist() for name in names), strict=True), seconds[first], strict=True))
+    return float(seconds[~first].sum() + sum(shared.values()))
 
 
 def _texts(rows: Table, name: str) -> list[str]:
@@ -67,4 +99,4 @@ def _spelled(seconds: float) -> str:
 
 def _trained(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
     for each in studies:
-        yield f"prunescope run {shlex.quote(each.name + '.toml')} --store {shlex.quote(source)}"
+        yield f"prunescope run {shlex.quote(each.name + '.toml')} --store {word(source)}"

@@ -113,7 +113,7 @@ def _telling(cells: Measured) -> int:
     """Return the cell whose error rises most from its unpruned error; among equals the one with most densities."""
     rise = np.log(cells.error / cells.unpruned)
     tops = np.array([rise[cells.cell == cell].max() for cell in range(cells.cells)])
-    near = np.flatnonzero(tops >= 0.9 * tops.max())
+    near = np.flatnonzero(tops >= tops.max() - 0.1 * abs(tops.max()))
     counts = np.bincount(cells.cell, minlength=cells.cells)[near]
     return int(near[len(near) // 2]) if np.ptp(counts) == 0 else int(near[counts.argmax()])
 

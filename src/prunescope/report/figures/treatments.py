@@ -81,9 +81,10 @@ class Ablations(Treatments):
 
 
 def extended(cells: Sequence[CellLook]) -> Extended | None:
-    """Return pruning beside extended training; None where none was."""
+    """Return pruning beside extended training; None where none went beyond rung 0."""
     found = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
-    return Extended(_caption(found), tuple(_points(found, "rung"))) if found else None
+    points = tuple(_points(found, "rung"))
+    return Extended(_caption(found), points) if points else None
 
 
 def narrow(cells: Sequence[CellLook]) -> Narrow | None:
