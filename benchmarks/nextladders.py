@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import NormalDist, median
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from prunescope.choose.design import Ladders, designed
 from prunescope.choose.family import Grid, families
 from prunescope.choose.smallest import Sizes, Truths, needed_density, smallest
 from prunescope.choose.unpruned import Place
-from prunescope.choose.worth import WORST, Choice, Judge, Question
+from prunescope.choose.worth import WORST, Choice, Judge, Question, new_networks
 from prunescope.errors import PrunescopeError
 from prunescope.laws import joint_error
 from prunescope.laws.batch import to_coordinates
@@ -32,6 +32,7 @@ STEP = float(np.log(0.8))
 RANDOM = 15  # configurations from which on the paper's Experiment 2 is stable
 FAMILIES, CHANCES = 100, 9
 GUESSING = 0.9
+SURE = (0.5, 0.75, 0.9, 0.95)
 
 
 @dataclass
@@ -110,6 +111,13 @@ class World:
         """What is to be decided."""
         return Question(self.bound, self.sizes, self.members, np.full(len(self.sizes), -30.0))
 
+    def keeps(self, choice: Choice) -> float:
+        """Return how likely a newly trained network is to keep the bound in truth."""
+        if choice.member < 0:
+            return float("nan")
+        error = self._law(int(self.members[choice.member]), np.exp(choice.log_density))
+        return NormalDist().cdf((self.bound / float(error) - 1) / NOISE)
+
     def loss(self, choice: Choice) -> float:
         """Judge a decision by the truth."""
         theta = to_coordinates(JOINT.parameters, np.array([self.law[name] for name in JOINT.parameters]))
@@ -155,12 +163,16 @@ def at_random(world: World, configurations: int, seed: int) -> Tops:
 
 @dataclass(frozen=True)
 class Stage:
-    """An adaptive design after some rounds: what is trained, what it cost, what it would decide and how far off."""
+    """An adaptive design after some rounds: what is trained, what it cost, what it would decide and how far off.
+
+    And the networks that it says keep the bound as surely as `SURE`.
+    """
 
     tops: Tops
     cost: float
     choice: Choice
     stated: float
+    sure: tuple[Choice, ...]
 
 
 def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03) -> Iterator[Stage]:
@@ -175,8 +187,10 @@ def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03
         for each in planned:
             ladders, spent = ladders.climbed(each.look), spent + each.look.cost
         belief = belief_of(world, ladders.tops)
-        choice = Choice.by(world.question, belief)
-        yield Stage(dict(ladders.tops), spent, choice, Judge.of(world.question, belief).loss(belief.mean))
+        choice, networks = Choice.by(world.question, belief), new_networks(world.question, belief)
+        sure = tuple(Choice.sure(world.question, networks, probability) for probability in SURE)
+        stated = Judge.of(world.question, belief).loss(belief.mean)
+        yield Stage(dict(ladders.tops), spent, choice, stated, sure)
 
 
 @dataclass(frozen=True)
@@ -193,6 +207,9 @@ class Trial:
         How far off its decision is in the end, and what `choose` makes of the same networks.
     stated
         How far off it says that it is.
+    kept
+        How likely the networks that keep the bound as surely as `SURE` by what it says are to keep it in truth, at the
+        end; and the same at the first stage that names one.
     """
 
     usual: float
@@ -201,6 +218,8 @@ class Trial:
     own: float
     chosen: float
     stated: float
+    kept: tuple[float, ...]
+    kept_early: tuple[float, ...]
 
 
 def trial(seed: int) -> Trial:
@@ -214,7 +233,10 @@ def trial(seed: int) -> Trial:
     reached = (stage.cost / cost for stage, loss in zip(stages, losses, strict=True) if loss <= usual)
     last = stages[-1]
     own_choose = world.loss(chosen(world, last.tops))
-    return Trial(usual, last.cost / cost, next(reached, 1.0), losses[-1], own_choose, last.stated)
+    kept = tuple(world.keeps(each) for each in last.sure)
+    naming = next((stage for stage in stages if min(each.member for each in stage.sure) >= 0), last)
+    kept_early = tuple(world.keeps(each) for each in naming.sure)
+    return Trial(usual, last.cost / cost, next(reached, 1.0), losses[-1], own_choose, last.stated, kept, kept_early)
 
 
 def measure() -> Iterator[tuple[str, str, list[float]]]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Tests run side by side, one to a core; threads of their own for small products would stand in each other's way.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # No test depends on the clock; examples are the same in every run, so that a failure can be repeated.
 settings.register_profile(

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.choose import smallest_network
-from prunescope.lens import look
 from prunescope.spec import parse_study, preset_text, presets
-from prunescope.table import Store, read_table
+from prunescope.table import Store
 from tests.builders import rung
 
 
@@ -269,31 +267,6 @@ def test_status_merge_and_compact(tmp_path: Path) -> None:
 def test_stores_that_contradict_each_other_fail_with_1(tmp_path: Path) -> None:
     told = fails(1, "merge", store(tmp_path / "one"), store(tmp_path / "other", test_error=0.5))
     assert "different results for 3 rungs" in told
-
-
-def test_the_demo_walks_through_and_keeps_its_files(tmp_path: Path) -> None:
-    done = run("demo", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "2,088 networks trained" in done.stdout
-    assert "Did you mean 'eror'?" in done.stdout
-    sentences = done.stdout[done.stdout.index("What matters:") :].splitlines()[1:4]
-    assert [each[:2] for each in sentences] == ["- "] * 3
-    chosen = smallest_network(tmp_path / "demo" / "digits", 0.12).answers[0].robust
-    assert chosen is not None
-    assert f"{chosen.parameters:,.0f} parameters" in sentences[1]
-    seen = look(tmp_path / "demo" / "lens")
-    assert [cell.label_noise for cell in seen.cells] == [0.0, 0.3]
-    assert all(cell.diagnosis.words in sentences[2] for cell in seen.cells)
-    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    assert "digits-lens in part" in page
-    assert run("table", "demo/family.parquet", cwd=tmp_path).returncode == 0
-    assert "all were" in run("demo", cwd=tmp_path).stdout
-    table = read_table(tmp_path / "demo" / "digits")
-    narrow = table.where("width = 0.1 and examples = 1297")
-    plateau, slope, bottom = (narrow.where(f"rung = {rung}")["error"].mean() for rung in (2, 18, 28))
-    assert plateau < 0.12 < slope < 0.4 < bottom  # guessing is 0.9
-    sparse = table.where("rung = 20 and examples = 1297")
-    assert sparse.where("width = 0.4")["error"].mean() < 0.7 * sparse.where("width = 0.1")["error"].mean()
 
 
 def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path: Path) -> None:

@@ -144,26 +144,6 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
-def test_the_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
-    ran = []
-    for language, block in re.findall(r"```(sh|python)\n(.*?)```", text, re.DOTALL):
-        if language == "python":
-            programs = [[sys.executable, "-c", block]]
-        else:
-            lines = [line.split("  #")[0].strip() for line in block.splitlines()]
-            assert all(line.startswith("prunescope ") for line in lines)
-            programs = [
-                ["sh", "-c", line.replace("prunescope", f"{sys.executable} -m prunescope.cli", 1)] for line in lines
-            ]
-        for program in programs:
-            done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{program}\n{done.stderr}"
-            ran.append(language)
-    assert ran.count("sh") >= 10
-    assert ran.count("python") >= 2
-
-
 def test_the_example_of_the_study_page_is_a_study() -> None:
     from prunescope.spec import parse_study
 

@@ -11,7 +11,9 @@ from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, cho
 from prunescope.choose.belief import believed
 from prunescope.choose.design import Ladders, Look, designed
 from prunescope.choose.smallest import Sizes
-from prunescope.choose.worth import WORST, Choice, Judge, Question
+from prunescope.choose.worth import WORST, Choice, Judge, Question, new_networks
+from prunescope.laws import joint_error
+from prunescope.laws.kinds import JOINT
 from tests.choose.test_belief import CELLS, ladders, nothing
 
 
@@ -101,6 +103,36 @@ def test_losses_are_what_they_are_called() -> None:
     assert larger[reach] == pytest.approx(expected[reach])
     assert (larger[~reach] == WORST).all()
     assert (judge.losses(np.full(50, -1), np.zeros(50)) == WORST).all()
+
+
+def test_how_surely_a_network_keeps_the_bound_is_what_simulated_networks_do() -> None:
+    belief = believed(CELLS, ladders([0, 1, 2, 3], noise=0.05, levels=12), guessing=0.9)
+    networks = new_networks(question(), belief)
+    sizes = []
+    for confidence in (0.5, 0.75, 0.9, 0.99):
+        choice = Choice.sure(question(), networks, confidence)
+        assert choice.keeps(networks) == pytest.approx(confidence, abs=1e-3)
+        random = np.random.default_rng(5)
+        z = random.multivariate_normal(belief.mean, belief.covariance, 20_000, method="eigh")
+        cell = choice.member
+        law = dict(zip(JOINT.parameters, np.exp(z[:, :3]).T, strict=False)) | {"phi": z[:, 3], "psi": z[:, 4]}
+        density = np.exp(choice.log_density - z[:, 5 + 4 + cell])
+        unpruned = np.exp(z[:, 5 + cell])
+        error = joint_error(unpruned, density, CELLS.depth[cell], CELLS.width[cell], **law)
+        error *= np.exp(np.hypot(belief.noise, belief.departure) * random.standard_normal(20_000))
+        assert np.mean(error <= question().bound) == pytest.approx(confidence, abs=0.02)
+        sizes.append(float(question().sizes.parameters(np.full(4, choice.log_density))[choice.member]))
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_where_no_member_keeps_the_bound_none_is_named() -> None:
+    belief = believed(CELLS, ladders([0, 1, 2, 3], noise=0.02), guessing=0.9)
+    asked = question(bound=0.01)
+    networks = new_networks(asked, belief)
+    choice = Choice.sure(asked, networks, 0.9)
+    assert choice.member == -1
+    assert choice.keeps(networks) == 0.0
 
 
 def test_before_anything_is_measured_something_cheap_is_proposed() -> None:

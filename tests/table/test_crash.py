@@ -29,6 +29,8 @@ def processes() -> ForkServerContext:
     """Processes that start in milliseconds: the server has imported everything before it forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["prunescope.table", "tests.table.victims", "duckdb", "numpy"])
+    with running(context, os.getpid) as first:
+        first.join()
     return context
 
 

@@ -17,7 +17,7 @@ from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, desig
 from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
-from prunescope.choose.worth import Choice, Question
+from prunescope.choose.worth import Choice, Question, new_networks
 from prunescope.errors import Fault, InputError, listed, named
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import sample
@@ -60,16 +60,40 @@ class Proposal(Member):
 
 
 @dataclass(frozen=True)
+class Pick:
+    """A network that a decision may name.
+
+    Attributes
+    ----------
+    member, density
+        Which member of the family, and how sparse.
+    probability
+        How likely it is believed to be that it keeps the bound, newly trained.
+    """
+
+    member: str
+    density: float
+    probability: float
+
+    def __str__(self) -> str:
+        return f"{self.member} at density {self.density:.2g}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to train next.
 
     Attributes
     ----------
-    member, density
-        Whom a decision by what is believed now would choose, and how sparse; None where no member is expected to keep
-        the bound.
+    pick
+        What a decision by what is believed now would choose; None where no member is expected to keep the bound.
+    sure
+        The smallest network that is believed to keep the bound as surely as was asked, newly trained; None where no
+        member does.
+    confidence
+        How surely that was.
     seen
-        Whether a network of that member was trained about as sparse, or as sparse as may be.
+        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as may be.
     off
         How far off a decision by what is measured now is expected to be: how many times larger than the smallest
         possible the chosen member comes out, and how wrong its density is, together (0.1: 10 %).
@@ -84,8 +108,9 @@ class Plan:
     """
 
     max_error: float
-    member: str | None
-    density: float | None
+    pick: Pick | None
+    sure: Pick | None
+    confidence: float
     seen: bool
     off: float
     enough: float
@@ -99,12 +124,13 @@ class Plan:
     @property
     def decided(self) -> bool:
         """Whether more training would hardly change the answer, and the network that it names was looked at."""
-        return self.off <= self.enough and (self.seen or self.member is None)
+        return self.off <= self.enough and (self.seen or self.pick is None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        kept = ("max_error", "member", "density", "seen", "off", "enough", "decided", "cost", "whole", "unit")
+        kept = ("max_error", "confidence", "seen", "off", "enough", "decided", "cost", "whole", "unit")
         found = {name: getattr(self, name) for name in kept}
+        found |= {name: asdict(each) if (each := getattr(self, name)) else None for name in ("pick", "sure")}
         found["proposals"] = [asdict(each) for each in self.proposals]
         return found | {"study": self.study.to_mapping() if self.study else None}
 
@@ -140,6 +166,7 @@ def next_ladders(
     depths: Sequence[int] | None = None,
     widths: Sequence[float] | None = None,
     examples: int | None = None,
+    confidence: float = 0.9,
     enough: float = ENOUGH,
     most: int = MOST_LOOKS,
     classes: int | None = None,
@@ -161,6 +188,8 @@ def next_ladders(
         Members to consider beside.
     examples
         Training examples of the network that is looked for; None is the most there are.
+    confidence
+        How surely `sure` shall keep the bound.
     enough
         How far off the decision may be expected to be: 0.05 is 5 %.
     most
@@ -171,6 +200,8 @@ def next_ladders(
     faults = []
     if not 0 < max_error < 1:
         faults.append(Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}"))
+    if not 0 < confidence < 1:
+        faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
     if not 0 < enough < 1:
         faults.append(Fault("how far off is enough", "must be between 0 and 1", f"{enough:g}"))
     if faults:
@@ -200,10 +231,18 @@ def next_ladders(
         told=told,
     )
     wanted, made = _as_study(study, scene, planned, max_error)
+    networks = new_networks(question, belief, seed)
+
+    def pick(each: Choice) -> Pick | None:
+        if each.member < 0:
+            return None
+        return Pick(scene.name(int(members[each.member])), float(np.exp(each.log_density)), each.keeps(networks))
+
     return Plan(
         max_error=max_error,
-        member=None if choice.member < 0 else scene.name(int(members[choice.member])),
-        density=None if choice.member < 0 else float(np.exp(choice.log_density)),
+        pick=pick(choice),
+        sure=pick(Choice.sure(question, networks, confidence)),
+        confidence=confidence,
         seen=choice.member >= 0 and ladders.reach(int(members[choice.member]), choice.log_density),
         off=float(np.expm1(loss)),
         enough=enough,

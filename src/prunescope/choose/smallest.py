@@ -99,9 +99,10 @@ class Scatter:
         return np.asarray(self.by_region[region_of(self.theta, size[None], self.unpruned[None])[0]])
 
 
-def needed_density(sizes: Sizes, truths: Truths, bound: float) -> Numbers:
+def needed_density(sizes: Sizes, truths: Truths, bound: float | Numbers) -> Numbers:
     """Return the logarithm of the lowest density at which each member's law keeps a bound, ``[truths, members]``.
 
+    The bound may be one for all, or one for each truth ``[truths, 1]``.
     Infinity where no density does, minus infinity where every density does (a bound above the high plateau).
     """
     log_up, log_gamma, log_p, phi, psi = (truths.theta[:, [column]] for column in range(5))

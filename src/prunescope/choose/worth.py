@@ -15,6 +15,8 @@ from prunescope.choose.belief import THETA, Belief, Integers, Numbers
 from prunescope.choose.smallest import Sizes, Truths, needed_density, smallest
 
 TRUTHS = 256
+# Draws by which a probability is told to a percent or two.
+NETWORKS = 8192
 # Loss of a choice that cannot keep the bound at all, and the most that any other is given.
 WORST = float(np.log(10.0))
 
@@ -40,11 +42,18 @@ class Question:
     cell: Integers
     lowest: Numbers
 
-    def densities(self, z: Numbers) -> Numbers:
-        """Return the log density that each member needs, by each ``z``: ``[truths, members]``."""
+    def densities(self, z: Numbers, scatter: Numbers | None = None) -> Numbers:
+        """Return the log density that each member needs, by each ``z``: ``[truths, members]``.
+
+        Parameters
+        ----------
+        scatter
+            By how much log errors are above the law's, ``[truths, 1]``: those of single networks.
+        """
         count = (z.shape[1] - THETA) // 2
         truths = Truths(z[:, :THETA], z[:, THETA : THETA + count][:, self.cell])
-        shifted = needed_density(self.sizes, truths, self.bound) + z[:, THETA + count :][:, self.cell]
+        bound = self.bound if scatter is None else np.minimum(self.bound * np.exp(-scatter), 1.0)
+        shifted = needed_density(self.sizes, truths, bound) + z[:, THETA + count :][:, self.cell]
         # What a shift takes beyond density 1 cannot keep the bound.
         return np.maximum(np.where(shifted > 0, np.inf, shifted), self.lowest)
 
@@ -67,6 +76,30 @@ class Choice:
         """Return what the mean of a belief decides."""
         member, log_density = question.decided(belief.mean[None])
         return Choice(int(member[0]), float(log_density[0]))
+
+    @staticmethod
+    def sure(question: Question, networks: Numbers, probability: float) -> Choice:
+        """Return the smallest network that, newly trained, keeps the bound with a probability.
+
+        Parameters
+        ----------
+        networks
+            Of `new_networks`.
+        """
+        needed = np.quantile(networks, probability, axis=0, method="inverted_cdf")
+        member = int(smallest(question.sizes.parameters(needed)))
+        return Choice(member, float(needed[max(member, 0)]))
+
+    def keeps(self, networks: Numbers) -> float:
+        """Return how likely it is that a newly trained network keeps the bound."""
+        return float(np.mean(networks[:, self.member] <= self.log_density)) if self.member >= 0 else 0.0
+
+
+def new_networks(question: Question, belief: Belief, seed: int = 0) -> Numbers:
+    """Return the log density that newly trained networks of each member may need, ``[draws, members]``."""
+    random = np.random.default_rng([seed, 2])
+    off = np.hypot(belief.noise, belief.departure) * random.standard_normal((NETWORKS, 1))
+    return question.densities(belief.draws(NETWORKS, seed), off)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
     from prunescope.choose import smallest_network
     from prunescope.choose.loop import train_until_decided
     from prunescope.choose.words import answer_lines
-    from prunescope.cli.next import choice_words, off_words
+    from prunescope.cli.next import off_words, sure_words
     from prunescope.cli.progress import Progress
     from prunescope.run import Report, run_study
     from prunescope.table import Store
@@ -52,7 +52,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
         if not plan.decided and plan.ladders:
             rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
-            choice = f"{choice_words(plan)}, " if plan.member else ""
+            choice = f"{plan.pick}, " if plan.pick else ""
             click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
     plan = train_until_decided(study, store, max_error, train, enough=enough, told=told)
@@ -69,17 +69,16 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
                 "seconds": whole.seconds,
                 "share": share,
                 "decided": plan.decided,
-                "member": plan.member,
-                "density": plan.density,
-                "off": plan.off,
+                **{name: plan.to_dict()[name] for name in ("pick", "sure", "confidence", "off")},
                 **(answers.to_dict() if answers else {"answers": [], "declined": [], "notes": []}),
             }
         )
         return whole
-    ended = _ended(plan, choice_words(plan), off_words(plan.off))
+    choice = f"{plan.pick or 'none'} ({sure_words(plan)})"
+    ended = _ended(plan, choice, off_words(plan.off))
     click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
     click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
-    if answers and plan.member is not None:
+    if answers and plan.pick is not None:
         click.echo("what the measurements say by themselves (prunescope choose):\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
@@ -89,7 +88,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
 
 
 def _ended(plan: Plan, choice: str, off: str) -> str:
-    if plan.decided and plan.member is None:
+    if plan.decided and plan.pick is None:
         return "no member is expected to keep that error, and more training would hardly change it"
     if plan.decided:
         return f"{choice} is expected to be off by {off}, and more training would hardly change it"

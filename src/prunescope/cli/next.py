@@ -31,6 +31,7 @@ SHOWN = 30
 @click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to consider beside.")
 @click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to consider beside.")
 @click.option("--examples", type=click.IntRange(1), help="Training examples of the network looked for [the most].")
+@click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
 @click.option(
     "--enough", type=float, default=0.05, show_default=True, help="How far off the choice may be expected to be."
 )
@@ -131,7 +132,7 @@ def show_plan(plan: Plan) -> None:
         return str(plain_cost(value, plan.unit, plan.whole))
 
     about = f"the smallest network with an error of at most {plan.max_error:g}"
-    if plan.decided and plan.member is None:
+    if plan.decided and plan.pick is None:
         click.echo(
             wrapped(
                 f"settled: no member is expected to keep an error of {plan.max_error:g}; ask for a higher one, or for "
@@ -142,14 +143,15 @@ def show_plan(plan: Plan) -> None:
     if plan.decided:
         click.echo(
             wrapped(
-                f"settled: {about} is {choice_words(plan)}, to about {plan.off:.0%} (enough: {plan.enough:.0%}); more "
-                "training would hardly change it. What the measurements say alone: prunescope choose"
+                f"settled: {about} is {plan.pick} ({sure_words(plan)}), to about {plan.off:.0%} (enough: "
+                f"{plan.enough:.0%}); more training would hardly change it. What the measurements say alone: prunescope "
+                "choose"
             )
         )
         return
-    click.echo(wrapped(f"{about}: a choice made now is expected to be off by {off_words(plan.off)}"))
-    if plan.member is not None and plan.off <= plan.enough:
-        click.echo(wrapped(f"it would be {choice_words(plan)}, but no network like that was trained"))
+    now = f"a choice made now is {plan.pick or 'none'} ({sure_words(plan)}), expected to be off by {off_words(plan.off)}"
+    unseen = ", but no network like it was trained" if plan.pick is not None and plan.off <= plan.enough else ""
+    click.echo(wrapped(f"{about}: {now}{unseen}"))
     if not plan.proposals:
         click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
         return
@@ -170,9 +172,9 @@ def show_plan(plan: Plan) -> None:
     )
 
 
-def choice_words(plan: Plan) -> str:
-    """Name the network that a plan takes for the smallest."""
-    return "none" if plan.density is None else f"{plan.member} at density {plan.density:.2g}"
+def sure_words(plan: Plan) -> str:
+    """Name the network that keeps the bound surely."""
+    return f"{plan.confidence:.0%} sure: {plan.sure or 'none'}"
 
 
 def _ladder(proposal: Proposal) -> str:
