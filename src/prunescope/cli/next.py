@@ -144,12 +144,14 @@ def show_plan(plan: Plan) -> None:
         click.echo(
             wrapped(
                 f"settled: {about} is {plan.pick} ({sure_words(plan)}), to about {plan.off:.0%} (enough: "
-                f"{plan.enough:.0%}); more training would hardly change it. What the measurements say alone: prunescope "
-                "choose"
+                f"{plan.enough:.0%}); more training would hardly change it. What the measurements say alone: "
+                "prunescope choose"
             )
         )
         return
-    now = f"a choice made now is {plan.pick or 'none'} ({sure_words(plan)}), expected to be off by {off_words(plan.off)}"
+    now = (
+        f"a choice made now is {plan.pick or 'none'} ({sure_words(plan)}), expected to be off by {off_words(plan.off)}"
+    )
     unseen = ", but no network like it was trained" if plan.pick is not None and plan.off <= plan.enough else ""
     click.echo(wrapped(f"{about}: {now}{unseen}"))
     if not plan.proposals:

@@ -73,15 +73,15 @@ def draw_regions(figure: Regions) -> tuple[Panel, ...]:
         note_at(f"eps_up {number(figure.plateau)}", "width", (y, figure.plateau), align="right", dy=-7),
         note_at(f"eps_np {number(figure.unpruned)}", 4, (y, figure.unpruned), dy=-7),
     ]
-    for density, words, height in ((figure.begins, "begins to rise:", 44), (figure.ends, "p", 62)):
+    begins = note_at(f"begins to rise: {number(figure.begins)}", (x, figure.begins), 44, align="right", dx=-5)
+    ends = note_at(f"p {number(figure.ends)}", (x, figure.ends), 260, dx=5)
+    for density, words in ((figure.begins, begins), (figure.ends, ends)):
         if ends_x[0] < density < ends_x[1]:
-            layers += [line_at(x, density), note_at(f"{words} {number(density)}", (x, density), height, dx=5)]
+            layers += [line_at(x, density), words]
     middle = (max(figure.begins, ends_x[0]) * max(figure.ends, ends_x[0])) ** 0.5
     if figure.begins > figure.ends and ends_x[0] < middle < 1:
         error = (figure.unpruned * figure.plateau) ** 0.5
-        layers.append(
-            note_at(f"slope -gamma, {number(figure.slope)}", (x, middle), (y, error), align="right", dx=-16, dy=8)
-        )
+        layers.append(note_at(f"gamma {number(figure.slope)}", (x, middle), (y, error), dx=9, dy=-14))
     chart = layered(*layers, title=figure.member, subtitle="marks measured, line the law, dotted beyond")
     return (Panel(chart, "kinds", 1, len(figure.points), height=340),)
 
