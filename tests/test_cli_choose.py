@@ -76,6 +76,20 @@ def test_next_says_when_the_answer_is_known() -> None:
     told = run("next", SAMPLE, "--max-error", "0.2")
     assert told.returncode == 0
     assert "settled" in told.stdout
+    assert "(90% sure: depth" in told.stdout
+
+
+def test_next_names_what_keeps_the_bound_as_surely_as_asked() -> None:
+    picks = []
+    for confidence in (0.6, 0.95):
+        told = run("next", SAMPLE, "--max-error", "0.2", "--json", "--confidence", confidence)
+        plan = json.loads(told.stdout)
+        assert plan["sure"]["probability"] == pytest.approx(confidence, abs=0.005)
+        assert plan["pick"]["probability"] == pytest.approx(0.5, abs=0.1)
+        picks.append(plan["sure"]["density"])
+    assert picks[0] < picks[1]
+    chosen = json.loads(run("choose", SAMPLE, "--max-error", "0.2", "--json", "--confidence", "0.95").stdout)
+    assert picks[1] == pytest.approx(chosen["answers"][0]["robust"]["density"], rel=0.15)
 
 
 def test_next_begins_a_study_that_run_takes(tmp_path: Path) -> None:
@@ -104,6 +118,7 @@ def test_next_keeps_its_budget(tmp_path: Path) -> None:
         (["--max-error", "0.2", "--budget", "soon"], "must be a time or a share"),
         (["--max-error", "0.2", "--budget", "2h"], "must be a share while the table holds no seconds"),
         (["--max-error", "2"], "must be between 0 and 1"),
+        (["--max-error", "0.2", "--confidence", "90"], "must be between 0 and 1; found 90"),
         (["--max-error", "0.2", "--examples", "7"], "must be those of some cells"),
     ],
 )
