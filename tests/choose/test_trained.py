@@ -21,7 +21,11 @@ PICK = Pick(
 def answer(bound: float, **changes: Any) -> Answer:
     """Return an answer whose sure choice is the pick, with some of its facts changed."""
     pick = dataclasses.replace(PICK, **changes)
-    return Answer({"treatment": "imp"}, bound, 0.9, pick, None, None, None, None, (), None, (), None, "parameters", ())
+    return Answer(
+        group={"treatment": "imp"}, max_error=bound, confidence=0.9, choice=pick, robust=None, seen=None, unpruned=None,
+        unpruned_parameters=None, times_smaller=None, rivals=(), ideal=None, frontier=(), insight=None,
+        unit="parameters", notes=(),
+    )  # fmt: skip
 
 
 def rows(**changes: Any) -> Table:

@@ -21,6 +21,7 @@ from prunescope.choose.frontier import bounds_of, frontier, insight, steps
 from prunescope.choose.ideal import ideal
 from prunescope.choose.limits import Limits, floor_of, permitted, reach
 from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
+from prunescope.choose.seen import smallest_seen
 from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent
@@ -84,7 +85,7 @@ def smallest_network(
         try:
             answers.append(answer(family, max_error, confidence, limits))
         except DeclinedError as trouble:
-            declined.append(Declined(family.group, str(trouble)))
+            declined.append(Declined(family.group, str(trouble), trouble.seen))
     return Answers(tuple(answers), tuple(declined), notes)
 
 
@@ -93,7 +94,8 @@ def _faults(max_error: float, confidence: float, min_density: float, *caps: floa
         hint = f"Errors are fractions: {max_error:g} % is {max_error / 100:g}." if 1 <= max_error < 100 else ""
         yield Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}", hint)
     if not 0.5 <= confidence <= 0.999:
-        yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}")
+        hint = f"Did you mean {confidence / 100:g}?" if 50 <= confidence < 100 else ""
+        yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}", hint)
     if not 0 <= min_density <= 1:
         yield Fault("the minimum density", "must be between 0 and 1", f"{min_density:g}")
     for name, cap in zip(("parameters", "multiplications"), caps, strict=True):
@@ -141,6 +143,18 @@ class _Decided:
 
 
 def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decided:
+    """Decide, or refuse to; a refusal names what was measured to keep the bound."""
+    try:
+        return _by_law(family, bound, confidence, limits)
+    except DeclinedError as trouble:
+        seen = smallest_seen(family, bound, limits)
+        if seen is None:
+            raise
+        words = f"{trouble}. Measured to keep {bound:g}, and the smallest of those: {seen}"
+        raise DeclinedError(words, seen) from None
+
+
+def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> _Decided:
     decline_above(family, bound)
     family = permitted(family, limits)
     sizes, curves = family.sizes, family.likeliest
@@ -202,6 +216,7 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         confidence=confidence,
         choice=decided.choice(pick),
         robust=decided.robust(pick),
+        seen=smallest_seen(family, bound, limits),
         unpruned=unpruned,
         unpruned_parameters=whole,
         times_smaller=None if whole is None else whole / float(parameters[best]),
@@ -240,8 +255,17 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
     if family.left_out:
         notes.append(
             f"{counted(family.left_out, 'member')} left out: more than 2 times outside the depths and widths measured "
-            "under pruning; --extrapolate takes them in"
+            "under pruning, or another depth or width where only one was; --extrapolate takes them in"
         )
+    for name, (low, high), values in (
+        ("depth", family.measured.depth, family.depth),
+        ("width", family.measured.width, family.width),
+    ):
+        if low == high and (values != low).any():
+            notes.append(
+                f"all networks measured under pruning have {name} {low:g}: how pruning goes at another is guessed, as "
+                f"if {name} did not matter to it"
+            )
     predicted = sum(each == "predicted" for each in family.known)
     if predicted:
         notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from prunescope.choose.describe import short_unit
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits, reach
 from prunescope.choose.results import DeclinedError, amount, rounded
@@ -16,12 +17,14 @@ UNTOLD = 10.0
 
 
 def decline_above(family: Family, bound: float) -> None:
-    """Refuse a bound that every network keeps."""
-    plateau = family.fit.parameters["eps_up"]
-    if bound >= plateau:
+    """Refuse a bound that every network keeps, by all that the data allow."""
+    interval = family.fit.intervals.get("eps_up")
+    plateau = family.fit.parameters["eps_up"] if interval is None else interval[1]
+    guessing = family.cells.ceiling
+    if bound >= guessing or (interval is not None and bound >= plateau):
         raise DeclinedError(
-            f"every network keeps an error of {bound:g}, however far it is pruned: the law's high plateau is "
-            f"{plateau:.4g}. Ask for a lower error"
+            f"every network keeps an error of {bound:g}, however far it is pruned: errors level off at "
+            f"{min(plateau, guessing):.4g} or below. Ask for a lower error"
         )
 
 
@@ -54,11 +57,12 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
     if times > BEYOND:
         count = family.counts[best]
         left = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
+        further = f"{times:.3g} times further" if times < 1e4 else "any further"
         raise DeclinedError(
-            f"an error of {bound:g} lies beyond what was measured, where the highest error under pruning is "
-            f"{family.measured.error:.4g}: {family.name(best)} at density {np.exp(sparsest):.4g} ({left} parameters) "
-            f"is as far as any network was pruned and keeps it by the law; {times:.3g} times further would. Prune "
-            "further, ask for a lower error, or add --extrapolate to trust the law there"
+            f"an error of {bound:g} lies beyond what was measured: {family.name(best)} at density "
+            f"{np.exp(sparsest):.4g} ({left} {short_unit(family)}) is about as far as any network was pruned and keeps "
+            f"it by the law; pruned {further} it would still. Prune further, ask for a lower error, or add "
+            "--extrapolate to trust the law there"
         )
 
 
@@ -74,7 +78,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     where = (
         f"in {1 - reached:.0%} of what the data allow it does not reach the bound at all"
         if reached < 0.5
-        else f"it may need {amount(ends[0])} parameters or {amount(ends[1])}"
+        else f"it may need {amount(ends[0])} {short_unit(family)} or {amount(ends[1])}"
     )
     advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""
     raise DeclinedError(
@@ -91,11 +95,15 @@ def too_large(family: Family, bound: float, parameters: float, limits: Limits, f
     density = np.minimum(density, 0.0)
     fits = density >= floor
     if not fits.any():
-        return f"no member can be pruned to {amount(cap)} parameters"
+        ends = family.sizes.parameters(floor)
+        return (
+            f"no member can be pruned to {amount(cap)} {short_unit(family)}: the least is {amount(float(ends.min()))} "
+            f"({family.name(int(ends.argmin()))})"
+        )
     errors = np.where(fits, family.likeliest.log_errors(np.where(fits, density, 0.0))[0], np.inf)
     least = int(errors.argmin())
     return (
-        f"an error of {bound:g} takes {amount(parameters)} parameters, more than the {amount(cap)} allowed; with "
-        f"those the lowest error to expect is {np.exp(errors[least]):.4g} ({family.name(least)} at density "
+        f"an error of {bound:g} takes {amount(parameters)} {short_unit(family)}, more than the {amount(cap)} allowed; "
+        f"with those the lowest error to expect is {np.exp(errors[least]):.4g} ({family.name(least)} at density "
         f"{np.exp(density[least]):.4g})"
     )

@@ -142,6 +142,12 @@ def unit(family: Family) -> str:
     """Say in what parameters are counted."""
     kinds = {each.how for each in family.counts}
     if "relative" in kinds:
-        varied = np.ptp(family.depth) > 0 or np.ptp(family.width) > 0
-        return "depth x width^2 x density" if varied else "share of the prunable weights"
+        parts = [part for part, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
+        return " x ".join([*parts, "density"]) if parts else "share of the prunable weights"
     return "parameters, estimated for members that the table does not count" if "estimated" in kinds else "parameters"
+
+
+def short_unit(family: Family) -> str:
+    """Say the same within a sentence."""
+    relative = any(each.how == "relative" for each in family.counts)
+    return f"in units of {unit(family)}" if relative else "parameters"

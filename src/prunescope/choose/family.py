@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -229,11 +229,7 @@ def _family(
     left_out = 0 if extrapolate else int(far.sum())
     if not extrapolate:
         if far.all():
-            raise InputError(
-                "the members",
-                [Fault("depth or width", f"must be within {FAR:g} times what was measured", _spans(ranges),
-                       "Measure nearer ones, or ask for --extrapolate.")],
-            )  # fmt: skip
+            raise InputError("the members", list(_too_far(ranges, depth, width)))
         depth, width, given = depth[~far], width[~far], given[~far]
         there = Place(depth, width, there.examples[~far])
     place = {key: number for number, key in enumerate(_keys(at))}
@@ -348,12 +344,24 @@ def _keys(place: Place) -> list[tuple[float, float, float]]:
 
 
 def _far(span: tuple[float, float], values: Numbers) -> NDArray[np.bool_]:
+    """Whether values lie too far outside what was pruned: of one value nothing is known about others."""
     low, high = span
-    return np.asarray((values < low / FAR * (1 - 1e-9)) | (values > high * FAR * (1 + 1e-9)))
+    far = FAR if high > low else 1.0
+    return np.asarray((values < low / far * (1 - 1e-9)) | (values > high * far * (1 + 1e-9)))
 
 
-def _spans(ranges: Range) -> str:
-    return f"depth {ranges.depth[0]:g} to {ranges.depth[1]:g}, width {ranges.width[0]:g} to {ranges.width[1]:g}"
+def _too_far(ranges: Range, depth: Numbers, width: Numbers) -> Iterator[Fault]:
+    """Say why no member is near enough to what was measured."""
+    for name, (low, high), values in (("depth", ranges.depth, depth), ("width", ranges.width, width)):
+        if not _far((low, high), values).any():
+            continue
+        found = listed([f"{each:g}" for each in np.unique(values)])
+        hint = f"Measure nearer ones under pruning, or ask for --extrapolate{' to guess' if low == high else ''}."
+        if low == high:
+            must = f"must be {low:g}, the only one measured under pruning: nothing is known of others"
+        else:
+            must = f"must be within {FAR:g} times what was measured under pruning, {low:g} to {high:g}"
+        yield Fault(name, must, found, hint)
 
 
 def _range(fit: Fit, cells: Measured, pruned: NDArray[np.bool_]) -> Range:

@@ -11,10 +11,6 @@ from prunescope.errors import PrunescopeError, named
 from prunescope.notebook import table_html
 
 
-class DeclinedError(PrunescopeError):
-    """There is no network to choose; its text says why and what would help."""
-
-
 def member_words(depth: int | None, width: float | None) -> str:
     """Name a member: ``depth 20, width 0.5``."""
     parts = {"depth": depth, "width": width}
@@ -95,6 +91,42 @@ class Pick(Member):
     unpruned_error: float
     multiplications: float | None
     limit: str = ""
+
+
+@dataclass(frozen=True)
+class Seen(Member):
+    """The smallest network that kept a bound when it was measured, in the mean over replicates.
+
+    Attributes
+    ----------
+    repeats
+        Networks behind the mean.
+    """
+
+    depth: int | None
+    width: float | None
+    density: float
+    error: float
+    repeats: int
+    parameters: float
+
+    def __str__(self) -> str:
+        mean = "" if self.repeats == 1 else f", the mean of {self.repeats}"
+        return f"{self.name} at density {self.density:.4g} (error {self.error:.4g}{mean})"
+
+
+class DeclinedError(PrunescopeError):
+    """There is no network to choose by the law; its text says why and what would help.
+
+    Attributes
+    ----------
+    seen
+        The smallest network that kept the bound when it was measured, if there is one.
+    """
+
+    def __init__(self, why: str, seen: Seen | None = None) -> None:
+        super().__init__(why)
+        self.seen = seen
 
 
 @dataclass(frozen=True)
@@ -179,6 +211,8 @@ class Answer:
         The smallest by its expected error: about even odds of keeping the bound where the bound decides its density.
     robust
         The smallest that keeps the bound with the confidence asked, and what else is asked; None where nothing does.
+    seen
+        The smallest network that kept the bound when it was measured; None where none did.
     unpruned
         The smallest unpruned member that keeps the bound by its expected error; None where only pruned ones do.
     unpruned_parameters, times_smaller
@@ -190,6 +224,7 @@ class Answer:
     confidence: float
     choice: Pick
     robust: Pick | None
+    seen: Seen | None
     unpruned: Rival | None
     unpruned_parameters: float | None
     times_smaller: float | None
@@ -242,10 +277,11 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Declined:
-    """A family for which there is no answer: why, and what to do about it."""
+    """A family for which there is no answer: why, and what to do about it; and what was measured to keep the bound."""
 
     group: Mapping[str, Any]
     why: str
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -255,6 +291,13 @@ class Answers:
     answers: tuple[Answer, ...]
     declined: tuple[Declined, ...]
     notes: tuple[str, ...]
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The columns whose values tell these families from each other."""
+        groups = [each.group for each in self.answers] + [each.group for each in self.declined]
+        names = dict.fromkeys(name for group in groups for name in group)
+        return tuple(name for name in names if len({str(group.get(name)) for group in groups}) > 1)
 
     def _repr_html_(self) -> str:
         """Show all answers in a notebook, and why there are no others."""
@@ -266,6 +309,6 @@ class Answers:
         """Return plain values, for JSON."""
         return {
             "answers": [each.to_dict() for each in self.answers],
-            "declined": [{"group": dict(each.group), "why": each.why} for each in self.declined],
+            "declined": [{**asdict(each), "group": dict(each.group)} for each in self.declined],
             "notes": list(self.notes),
         }

@@ -21,6 +21,8 @@ class Trained:
     ----------
     error
         On the test set.
+    mean, of
+        The mean of that over the trained networks of its rung, and how many those are.
     by
         What told it from the other networks of its rung: ``validation error`` where there is one, or ``test error``,
         which is then a little flattered.
@@ -30,8 +32,17 @@ class Trained:
     rung: int
     density: float
     error: float
+    mean: float
+    of: int
     parameters: int
     by: str
+
+    @property
+    def words(self) -> str:
+        """How it does on the test set, and how its like do."""
+        if self.of == 1:
+            return f"test error {self.error:.4g}"
+        return f"test error {self.error:.4g}, the best of {self.of} by {self.by}; their mean {self.mean:.4g}"
 
 
 def trained_network(rows: Table, answer: Answer) -> Trained | None:
@@ -49,10 +60,12 @@ def trained_network(rows: Table, answer: Answer) -> Trained | None:
     for name, value in answer.group.items():
         if name in rows and value is not None:
             here &= rows[name] == value
-    here &= rows["test_error"] <= answer.max_error
+    alike = here
+    here = here & (rows["test_error"] <= answer.max_error)
     if not here.any():
         return None
-    here &= rows["rung"] == rows["rung"][here].max()
+    alike &= rows["rung"] == rows["rung"][here].max()
+    here &= alike
     judged = rows.columns.get("validation_error", np.full(len(rows), np.nan))
     by = "validation error" if np.isfinite(judged[here]).all() else "test error"
     error = judged if by == "validation error" else rows["test_error"]
@@ -62,6 +75,8 @@ def trained_network(rows: Table, answer: Answer) -> Trained | None:
         int(rows["rung"][best]),
         float(rows["density"][best]),
         float(rows["test_error"][best]),
+        float(rows["test_error"][alike].mean()),
+        int(alike.sum()),
         int(rows["parameters"][best]),
         by,
     )

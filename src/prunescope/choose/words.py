@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from prunescope.choose.results import Answer, Pick, amount
 from prunescope.errors import named, printable
@@ -14,10 +15,16 @@ MARKS = {"pruned": "", "dense": " +", "predicted": " *"}
 LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never trained: unpruned error predicted"}
 
 
-def answer_lines(answer: Answer) -> Iterator[str]:
-    """Write an answer line by line."""
+def answer_lines(answer: Answer, apart: Sequence[str] = ()) -> Iterator[str]:
+    """Write an answer line by line.
+
+    Parameters
+    ----------
+    apart
+        Columns that tell its family from others that were asked about along with it.
+    """
     choice, robust = answer.choice, answer.robust
-    if family := family_words(answer):
+    if family := family_words(answer, apart):
         yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  expected         {_pick(answer, choice)}"
@@ -49,6 +56,8 @@ def answer_lines(answer: Answer) -> Iterator[str]:
             f"  Between the members, the best would be depth {ideal.depth:.3g}, width {ideal.width:.3g}: "
             f"{saved:.3g} times smaller."
         )
+    if answer.seen is not None:
+        yield f"  Measured to keep it, and the smallest of those: {answer.seen}."
     yield ""
     yield from _rivals(answer)
     if answer.insight is not None and answer.insight.times > 1.05:
@@ -58,12 +67,22 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         yield f"  ! {words}"
 
 
-def family_words(answer: Answer) -> str:
-    """Name the family by what people call it; the rest of its group is in `to_dict`."""
-    spoken = {name: value for name, value in answer.group.items() if value is not None and name in SPOKEN}
+def group_words(group: Mapping[str, Any], apart: Sequence[str] = ()) -> str:
+    """Name a family by what people call it, and by what tells it apart; the rest of its group is in `to_dict`."""
+    return named(_spoken(group, apart))
+
+
+def family_words(answer: Answer, apart: Sequence[str] = ()) -> str:
+    """Name the family of an answer, with its examples."""
+    spoken = _spoken(answer.group, apart)
     if answer.choice.examples is not None:
         spoken["examples"] = f"{answer.choice.examples:,}"
     return named(spoken)
+
+
+def _spoken(group: Mapping[str, Any], apart: Sequence[str]) -> dict[str, Any]:
+    kept = {*SPOKEN, *apart, *(["label_noise"] if group.get("label_noise") else [])}
+    return {name: value for name, value in group.items() if value is not None and name in kept}
 
 
 def _pick(answer: Answer, pick: Pick) -> str:

@@ -10,7 +10,7 @@ import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, fixed_in, names_in, options, rows_of
 from prunescope.cli.show import note, print_json, wrapped
-from prunescope.errors import PrunescopeError, counted, named, printable
+from prunescope.errors import PrunescopeError, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.choose import Answer, Answers
@@ -79,7 +79,7 @@ def choose(
     as surely as is asked.
     """
     from prunescope.choose import smallest_network
-    from prunescope.choose.words import answer_lines, frontier_lines
+    from prunescope.choose.words import answer_lines, frontier_lines, group_words
 
     rows = rows_of(source, settings.pop("where"))
     found = smallest_network(
@@ -90,14 +90,14 @@ def choose(
     if as_json:
         print_json(found.to_dict())
     elif len(found.answers) == 1:
-        lines = [*answer_lines(found.answers[0])]
+        lines = [*answer_lines(found.answers[0], found.apart)]
         lines += ["", *frontier_lines(found.answers[0])] if frontier else []
         click.echo("\n".join(wrapped(line) for line in lines))
         _tell_trained(source, rows, found.answers[0])
     elif found.answers:
-        _show_many(found.answers)
+        _show_many(found)
         for each in found.answers if frontier else ():
-            click.echo(f"\n{printable(named(each.group))}")
+            click.echo(f"\n{printable(group_words(each.group, found.apart))}")
             click.echo("\n".join(frontier_lines(each)))
         for words in dict.fromkeys(words for each in found.answers for words in each.notes):
             note(words)
@@ -115,7 +115,7 @@ def _tell_trained(source: str, rows: Table, answer: Answer) -> None:
     if there is None:
         click.echo("\nno network that was trained will do yet: prunescope next")
     else:
-        size = f"{there.parameters:,} parameters, test error {there.error:.4g}"
+        size = f"{there.parameters:,} parameters, {there.words}"
         command = f"prunescope export {source} --ladder {there.ladder[:8]} --rung {there.rung} -o NAME.safetensors"
         click.echo(f"\ntrained already ({size}):\n  {command}")
 
@@ -129,10 +129,13 @@ def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_declined(found: Answers) -> None:
+    from prunescope.choose.words import group_words
+
     kinds: dict[str, list[str]] = {}
     for each in found.declined:
         alike = "".join(letter for letter in each.why.split(":")[0] if not letter.isdigit())
-        kinds.setdefault(alike, []).append(printable(f"{named(each.group)}: {each.why}" if each.group else each.why))
+        whose = group_words(each.group, found.apart)
+        kinds.setdefault(alike, []).append(printable(f"{whose}: {each.why}" if whose else each.why))
     words = [f"{counted(len(same), 'family', 'families')}, such as {same[0]}" if same[1:] else same[0]
              for same in kinds.values()]  # fmt: skip
     if not found.answers:
@@ -141,25 +144,39 @@ def _tell_declined(found: Answers) -> None:
         note(f"no answer for {line}")
 
 
-def _show_many(answers: tuple[Answer, ...]) -> None:
+def _show_many(found: Answers) -> None:
     import numpy as np
 
+    from prunescope.choose.results import amount
     from prunescope.table import Table, aligned
 
-    varied = [name for name in answers[0].group if len({each.group[name] for each in answers}) > 1]
-    ordered = sorted(answers, key=lambda each: each.choice.parameters)
-    columns: dict[str, list[Any]] = {name: [each.group[name] for each in ordered] for name in varied}
-    columns |= {
-        "member": [each.choice.name for each in ordered],
-        "density": [each.choice.density for each in ordered],
-        "parameters": [each.choice.parameters for each in ordered],
-        "odds": [f"{each.choice.probability:.0%}" for each in ordered],
-        "surely": ["none" if each.robust is None else f"{each.robust.density:.4g}" for each in ordered],
-    }
+    answers = sorted(found.answers, key=lambda each: each.choice.parameters)
+    refused = [(each.group, each.seen) for each in found.declined if each.seen is not None]
+    refused.sort(key=lambda each: each[1].parameters)
+    rows = [
+        (
+            each.group,
+            each.choice.name,
+            f"{each.choice.density:.4g}",
+            amount(each.choice.parameters),
+            f"{each.choice.probability:.0%}",
+            "none" if each.robust is None else f"{each.robust.density:.4g}",
+            "none" if each.seen is None else f"{each.seen.density:.4g}",
+        )
+        for each in answers
+    ]
+    rows += [(group, seen.name, "no answer", "", "", "", f"{seen.density:.4g}") for group, seen in refused]
+    columns = {name: [group.get(name) for group, *_ in rows] for name in found.apart}
+    names = ("member", "density", "parameters", "odds", "surely", "measured")
+    columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
     table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})
     click.echo("\n".join(aligned(table)))
     bound, confidence = answers[0].max_error, answers[0].confidence
+    click.echo()
     click.echo(
-        f"\n{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
-        f"surely is the density at which {confidence:.0%} of networks keep it"
+        wrapped(
+            f"{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
+            f"surely is the density at which {confidence:.0%} of networks keep it; measured is the lowest density at "
+            "which the mean over replicates did"
+        )
     )

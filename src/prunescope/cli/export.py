@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from prunescope.cli.options import rows_of
 from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled, spelled_bytes
-from prunescope.errors import PrunescopeError, counted, printable
+from prunescope.errors import PrunescopeError, counted, listed, named, printable
 
 if TYPE_CHECKING:
     from prunescope.export.results import Exported, Form
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-error", type=float, metavar="K", help="Instead of both: what choose finds for this error, if trained."
 )
+@click.option("--where", multiple=True, help="With --max-error: condition in SQL that rungs must fulfil.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
 @click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
 @click.option("--onnx", is_flag=True, help="Write NAME.onnx besides.")
@@ -45,6 +49,7 @@ def export(
     rung: int | None,
     density: float | None,
     max_error: float | None,
+    where: Sequence[str],
     out: Path,
     form: str | None,
     onnx: bool,
@@ -63,6 +68,8 @@ def export(
         raise click.UsageError("export needs one of --rung, --density and --max-error")
     if max_error is not None and ladder is not None:
         raise click.UsageError("--max-error finds the ladder; leave --ladder out")
+    if where and max_error is None:
+        raise click.UsageError("--where goes with --max-error")
     need_torch()
     from prunescope.export import export_network
     from prunescope.run.memory import hold_memory
@@ -70,7 +77,7 @@ def export(
 
     store = Store(store_path)
     if max_error is not None:
-        ladder, rung = _chosen(store, max_error, quiet)
+        ladder, rung = _chosen(store, max_error, where, quiet)
     if str(Path.cwd()) not in sys.path:  # networks of a user's own are imported from where the command is given
         sys.path.insert(0, str(Path.cwd()))
     hold_memory()
@@ -95,19 +102,22 @@ def export(
         _print(found)
 
 
-def _chosen(store: Store, max_error: float, quiet: bool) -> tuple[str, int]:
+def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -> tuple[str, int]:
     """Return ladder and rung of the trained network that the choice for an error comes down to."""
     from prunescope.choose import smallest_network
     from prunescope.choose.trained import trained_network
 
-    rows = store.table()
+    rows = rows_of(str(store.path), where)
     found = smallest_network(rows, max_error)
-    if len(found.answers) != 1:
-        why = (
-            "\n".join(each.why for each in found.declined)
-            or "the store holds several families: name --ladder and --rung"
+    if found.apart:
+        groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
+        shown = listed([named({name: each.get(name) for name in found.apart}) for each in groups], 4)
+        raise PrunescopeError(
+            f"several families could be meant: {shown}. Name one with --where, as in --where "
+            f"{shlex.quote(_condition(groups[0], found.apart))}, or a network with --ladder and --rung"
         )
-        raise PrunescopeError(why)
+    if not found.answers:
+        raise PrunescopeError("\n".join(each.why for each in found.declined) or "the store holds no pruned network")
     answer = found.answers[0]
     there = trained_network(rows, answer)
     if there is None:
@@ -115,9 +125,14 @@ def _chosen(store: Store, max_error: float, quiet: bool) -> tuple[str, int]:
             f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet: prunescope next"
         )
     if not quiet:
-        told = f"rung {there.rung} of ladder {there.ladder[:8]}, the best of its kind by {there.by}"
-        click.echo(f"{told}: test error {there.error:.4g}", err=True)
+        click.echo(f"rung {there.rung} of ladder {there.ladder[:8]}: {there.words}", err=True)
     return there.ladder, there.rung
+
+
+def _condition(group: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Write a condition that only one of several families fulfils."""
+    kept = {name: group.get(name) for name in names}
+    return " and ".join(f"{name} is null" if value is None else f"{name} = {value!r}" for name, value in kept.items())
 
 
 def _tell_plan(plan: Plan) -> None:

@@ -1,0 +1,34 @@
+"""What was measured, whatever a law makes of it: the smallest network whose error kept the bound."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prunescope.choose.family import Family
+from prunescope.choose.limits import Limits
+from prunescope.choose.results import Seen, rounded
+
+
+def smallest_seen(family: Family, bound: float, limits: Limits) -> Seen | None:
+    """Return the smallest pruned network of a family's members that kept a bound in the mean over replicates."""
+    cells, best, found = family.cells, np.inf, None
+    examples = float(family.examples or 1)
+    for member in range(len(family)):
+        count = family.counts[member]
+        if limits.max_multiplications is not None and not count.multiplications <= limits.max_multiplications:
+            continue
+        own = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
+        own &= (cells.examples == examples) & (cells.density < 1) & (cells.density >= limits.min_density)
+        for point in np.flatnonzero(own & (cells.error <= bound)).tolist():
+            parameters = count.rest + count.prunable * float(cells.density[point])
+            if parameters < min(best, limits.max_parameters or np.inf):
+                best = parameters
+                found = Seen(
+                    depth=family.depth_of(member),
+                    width=family.width_of(member),
+                    density=float(cells.density[point]),
+                    error=float(cells.error[point]),
+                    repeats=int(cells.repeats[point]),
+                    parameters=rounded(parameters, count.how),
+                )
+    return found
