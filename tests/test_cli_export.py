@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prunescope.table import Store
+from tests.builders import rung
 from tests.run.studies import dense_study
 from tests.test_cli import fails, run
 
@@ -46,6 +47,24 @@ def test_json_says_all_of_it_and_training_again_is_told_before(folder: Path) -> 
     assert "the weights of rung 1 were not kept: training rung 1 again, about" in done.stderr
     quiet = run("export", "store", "--rung", 1, "-o", "q.safetensors", "--form", "dense", "--quiet", cwd=folder)
     assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_a_store_of_several_families_is_asked_which(tmp_path: Path) -> None:
+    """By label noise: the network of the one is nothing to ship for the other."""
+    rows = [
+        rung(ladder, number, label_noise=noise, replicate=ladder % 3, width=0.5, recipe=f"{ladder // 3:012x}",
+             test_error=min(0.9, (0.05 + noise) * (1 + (0.02 / 0.8**number) ** 2) ** 0.6))
+        for ladder, noise in zip(range(6), (0.0, 0.0, 0.0, 0.1, 0.1, 0.1), strict=True)
+        for number in range(24)
+    ]  # fmt: skip
+    Store(tmp_path / "both", create=True).write(rows)
+    asked = ("export", "both", "--max-error", 0.3, "-o", "n.safetensors")
+    told = fails(1, *asked, cwd=tmp_path)
+    assert "several families could be meant: " in told
+    assert "label_noise 0.1" in told
+    assert "--where 'label_noise = 0.0" in told
+    wrong = fails(2, "export", "both", "--rung", 1, "--where", "rung > 0", "-o", "n.safetensors", cwd=tmp_path)
+    assert "--where goes with --max-error" in wrong
 
 
 def test_mistakes_are_told_in_words(folder: Path) -> None:

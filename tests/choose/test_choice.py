@@ -14,7 +14,7 @@ from prunescope.choose.family import Grid, families
 from prunescope.choose.limits import Limits
 from prunescope.choose.results import Answer, DeclinedError
 from prunescope.errors import InputError
-from prunescope.laws import joint_error
+from prunescope.laws import JointLaw, joint_error
 from prunescope.nets import network
 from prunescope.table import read_table
 from tests.laws.families import family, low_plateau
@@ -175,6 +175,70 @@ def test_a_law_that_the_data_do_not_tell_is_not_chosen_by() -> None:
     found = smallest_network({"density": density, "error": error}, 0.109)
     assert not found.answers
     assert "not known well enough" in found.declined[0].why or "beyond what was measured" in found.declined[0].why
+
+
+def test_the_smallest_network_measured_to_keep_the_bound_is_named() -> None:
+    table = planted(noise=0.03, replicates=3)
+    mean = {
+        (depth, width, density): table["error"][
+            (table["depth"] == depth) & (table["width"] == width) & (table["density"] == density)
+        ].mean()
+        for depth, width in MEMBERS
+        for density in 0.8 ** np.arange(1, 26)
+    }
+    kept = {key: key[0] * key[1] ** 2 * key[2] for key, error in mean.items() if error <= 0.17}
+    smallest = min(kept, key=lambda key: kept[key])
+    seen = only(table, 0.17).seen
+    assert seen is not None
+    assert (seen.depth, seen.width, seen.density) == pytest.approx(smallest)
+    assert seen.error == pytest.approx(mean[smallest])
+    assert (seen.repeats, seen.parameters) == (3, pytest.approx(kept[smallest]))
+    above = only(table, 0.17, min_density=smallest[2] + 0.01).seen
+    assert above is not None
+    assert above.parameters > seen.parameters
+    # A refusal names it, too: here where the law would have to be carried on.
+    short = planted(levels=9)
+    declined = smallest_network(short, 0.6).declined[0]
+    assert declined.seen is not None
+    assert declined.seen.density == pytest.approx(short["density"].min())
+    assert f"Measured to keep 0.6, and the smallest of those: {declined.seen}" in declined.why
+    assert smallest_network(planted(), 0.05).declined[0].seen is None
+
+
+def test_a_plateau_that_the_data_leave_open_does_not_say_that_every_network_will_do() -> None:
+    """The likeliest plateau may lie just above a curve that ends where it begins to rise."""
+    random = np.random.default_rng(0)
+    means = [0.083, 0.0825, 0.082, 0.083, 0.085, 0.0875, 0.0905, 0.093, 0.096, 0.0995, 0.1035]
+    density, replicate = np.repeat(0.8 ** np.arange(11), 3), np.tile(np.arange(3), 11)
+    table = {"density": density, "error": np.repeat(means, 3) * (1 + 0.03 * random.standard_normal(33))}
+    table["replicate"] = replicate
+    law = JointLaw(classes=10).fit(table)
+    interval = law.intervals_["eps_up"]
+    assert interval is not None
+    assert law.parameters_["eps_up"] < 0.13 < interval[1]
+    why = smallest_network(table, 0.13, classes=10).declined[0].why
+    assert "every network keeps" not in why
+    assert "beyond what was measured" in why
+    assert "Measured to keep 0.13" in why
+
+
+def test_nothing_is_guessed_of_other_depths_from_one() -> None:
+    one = {name: values[planted()["depth"] == 20] for name, values in planted().items()}
+    with pytest.raises(InputError, match="depth: must be 20, the only one measured under pruning"):
+        smallest_network(one, 0.17, depths=(50,))
+    both = only(one, 0.17, depths=(20, 26))
+    assert {rival.depth for rival in both.rivals} == {20}
+    assert any("another depth" in note for note in both.notes)
+    guessed = only(one, 0.17, depths=(20, 26), extrapolate=True)
+    assert {rival.depth for rival in guessed.rivals} == {20, 26}
+    assert any("depth did not matter" in note for note in guessed.notes)
+
+
+def test_units_are_what_they_are_called() -> None:
+    one = {name: values[:26] for name, values in planted().items()}  # depth 8, width 0.25
+    answer = only(one, 0.3)
+    assert answer.unit == "depth x width^2 x density"
+    assert answer.choice.parameters == pytest.approx(8 * 0.25**2 * answer.choice.density)
 
 
 def test_members_far_outside_are_left_out_and_counted() -> None:
