@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from prunescope.choose.planning import next_ladders
 from prunescope.demo import sample_path
-from prunescope.spec import read_study
-from prunescope.table import Store
+from prunescope.errors import InputError
+from prunescope.spec import parse_study, preset_text, read_study
+from prunescope.table import Store, read_table
+from tests.builders import rung
 from tests.choose.test_choice import planted
 from tests.test_cli import run
 
@@ -133,3 +138,59 @@ def test_next_needs_a_table_or_a_study(tmp_path: Path) -> None:
     told = run("next", str(tmp_path / "empty"), "--max-error", "0.2")
     assert told.returncode == 2
     assert "--study" in told.stderr
+
+
+def noisy(store: Path) -> Path:
+    """Return a store with two levels of label noise, pruned and unpruned, and a study file beside it."""
+    text = preset_text("digits").replace("[axes]", "[axes]\nlabel_noise = [0.0, 0.25]", 1)
+    (store.parent / "noisy.toml").write_text(text)
+    study = parse_study(text, "noisy.toml")
+    made = Store(store, create=True)
+    made.begin(study)
+    rows = []
+    for ladder in study.ladders:
+        if ladder.cell.examples != max(cell.examples for cell in study.cells) or ladder.replicate > 1:
+            continue
+        rows += [
+            rung(0, number, ladder=ladder.identity, replicate=ladder.replicate, width=ladder.cell.width,
+                 examples=ladder.cell.examples, label_noise=ladder.cell.label_noise, recipe=ladder.recipe_identity,
+                 test_error=min(0.9, (0.05 + ladder.cell.label_noise / 5) * (1 + (0.02 / 0.8**number) ** 2) ** 0.5))
+            for number in range(20)
+        ]  # fmt: skip
+    made.write(rows)
+    return store
+
+
+def test_next_is_asked_about_one_level_of_label_noise(tmp_path: Path) -> None:
+    store = noisy(tmp_path / "store")
+    told = run("next", store, "--max-error", "0.08")
+    assert told.returncode == 2
+    assert "label noise: must be one level to choose within; found 0, 0.25. Name it: --noise 0." in told.stderr
+    assert "There are 0, 0.25." in run("next", store, "--max-error", "0.08", "--noise", "0.5").stderr
+    out = tmp_path / "more.toml"
+    about = run("next", store, "--max-error", "0.15", "--noise", "0.25", "--out", out, "--enough", "0.001")
+    assert about.returncode == 0, about.stderr
+    assert {cell.label_noise for cell in read_study(str(out)).cells} == {0.25}
+    same = run("next", store, "--max-error", "0.15", "--where", "label_noise = 0.25", "--enough", "0.001")
+    assert same.stdout == about.stdout
+
+
+def test_next_leaves_groups_aside_in_which_nothing_was_pruned() -> None:
+    alone = planted()
+    dense = {name: values[alone["density"] == 1] for name, values in alone.items()}
+    both = {name: np.concatenate([alone[name], dense[name]]) for name in alone}
+    both["method"] = np.array(["pruned"] * len(alone["error"]) + ["grown"] * len(dense["error"]), object)
+    with_them, without = (next_ladders(read_table(each), 0.2).pick for each in (both, alone))
+    assert with_them is not None
+    assert without is not None
+    assert with_them.member == without.member
+    assert with_them.density == pytest.approx(without.density, rel=0.01)
+    both["method"] = np.array(["one"] * len(alone["error"]) + ["two"] * len(dense["error"]), object)
+    twice = {name: np.concatenate([values, values]) for name, values in both.items()}
+    twice["data"] = np.repeat(np.array(["easy", "it's hard"], object), len(both["error"]))
+    with pytest.raises(InputError, match="must hold one family") as told:
+        next_ladders(read_table(twice), 0.2)
+    words = re.search(r"--where (.*), or put them", str(told.value))
+    assert words is not None
+    (condition,) = shlex.split(words[1])
+    assert next_ladders(read_table(twice).where(condition), 0.2).pick is not None

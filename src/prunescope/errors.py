@@ -141,3 +141,13 @@ def clipped(value: object, most: int = 60) -> str:
     except (ValueError, RecursionError):
         return "something too large to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def condition(values: Mapping[str, object]) -> str:
+    """Write the condition, in SQL, that rows with these values fulfil."""
+    parts = []
+    for name, value in values.items():
+        column = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
+        text = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else f"{value}"
+        parts.append(f"{column} is null" if value is None else f"{column} = {text}")
+    return " and ".join(parts)

@@ -190,9 +190,10 @@ def test_the_smallest_network_measured_to_keep_the_bound_is_named() -> None:
     smallest = min(kept, key=lambda key: kept[key])
     seen = only(table, 0.17).seen
     assert seen is not None
-    assert (seen.depth, seen.width, seen.density) == pytest.approx(smallest)
+    assert [seen.depth, seen.width, seen.density] == pytest.approx(list(smallest))
     assert seen.error == pytest.approx(mean[smallest])
-    assert (seen.repeats, seen.parameters) == (3, pytest.approx(kept[smallest]))
+    assert seen.repeats == 3
+    assert seen.parameters == pytest.approx(kept[smallest])
     above = only(table, 0.17, min_density=smallest[2] + 0.01).seen
     assert above is not None
     assert above.parameters > seen.parameters

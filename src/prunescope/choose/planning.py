@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,12 +19,12 @@ from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
 from prunescope.choose.worth import Choice, Question, new_networks
-from prunescope.errors import Fault, InputError, listed, named
+from prunescope.errors import Fault, InputError, condition, listed, named
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import sample
 from prunescope.spec import Ladder, Study
 from prunescope.spec.names import DATASETS
-from prunescope.spec.parts import PRUNING, Axes, Recipe
+from prunescope.spec.parts import PRUNING, Axes, Recipe, Treatment
 from prunescope.table import Table
 
 # Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
@@ -166,6 +167,7 @@ def next_ladders(
     depths: Sequence[int] | None = None,
     widths: Sequence[float] | None = None,
     examples: int | None = None,
+    label_noise: float | None = None,
     confidence: float = 0.9,
     enough: float = ENOUGH,
     most: int = MOST_LOOKS,
@@ -188,6 +190,8 @@ def next_ladders(
         Members to consider beside.
     examples
         Training examples of the network that is looked for; None is the most there are.
+    label_noise
+        The level that its training labels have; needed where study and table have several.
     confidence
         How surely `sure` shall keep the bound.
     enough
@@ -206,6 +210,9 @@ def next_ladders(
         faults.append(Fault("how far off is enough", "must be between 0 and 1", f"{enough:g}"))
     if faults:
         raise InputError("the question", faults)
+    study = study and at_noise(study, table, label_noise)
+    if table is not None and label_noise is not None and "label_noise" in table:
+        table = table.take(table["label_noise"] == label_noise)
     recipe = study.recipe if study else None
     scene = _scene(table, study, depths, widths, classes, by)
     members = _members(scene.place, examples)
@@ -253,6 +260,28 @@ def next_ladders(
         study=made,
         ladders=wanted,
     )
+
+
+def at_noise(study: Study, table: Table | None = None, label_noise: float | None = None) -> Study:
+    """Return the part of a study that has one level of label noise: the one named, or the only one that a table has."""
+    levels = sorted({cell.label_noise for cell in study.cells})
+    if label_noise is None and table is not None and "label_noise" in table:
+        present = sorted(set(levels) & set(table["label_noise"].tolist()))
+        label_noise = present[0] if len(present) == 1 else None
+    if len(levels) == 1 and label_noise in (None, levels[0]):
+        return study
+    shown = listed([f"{level:g}" for level in levels])
+    if label_noise is None:
+        hint = f"Name it: --noise {levels[0]:g}."
+        raise InputError(
+            f"study {study.name}", [Fault("label noise", "must be one level to choose within", shown, hint)]
+        )
+    if label_noise not in levels:
+        fault = Fault("label noise", "must be a level of the study", f"{label_noise:g}", f"There are {shown}.")
+        raise InputError(f"study {study.name}", [fault])
+    axes = [each for each in study.axes if label_noise in each.label_noise]
+    only = tuple(each.model_copy(update={"label_noise": (label_noise,)}) for each in axes)
+    return dataclasses.replace(study, axes=only)
 
 
 def _question(scene: _Scene, members: np.ndarray, max_error: float) -> Question:
@@ -337,10 +366,10 @@ def _cells_of(study: Study) -> Any:
     if not any(each.kind in PRUNING for each in study.treatments):
         must = f"must hold one that prunes: {listed(PRUNING)}"
         raise InputError(f"study {study.name}", [Fault("treatments", must)])
-    for name in ("family", "dataset", "label_noise"):
+    for name in ("family", "dataset"):
         values = list(dict.fromkeys(getattr(cell, name) for cell in study.cells))
         if len(values) > 1:
-            must = f"must have one {name.replace('_', ' ')} to choose within"
+            must = f"must have one {name} to choose within"
             raise InputError(f"study {study.name}", [Fault("axes", must, listed(values))])
     return study.cells
 
@@ -349,15 +378,25 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
     """Return the measurements of the one family that is asked about."""
     rows = table
     if study is not None:
-        known = {ladder.identity for ladder in study.ladders}
+        treatment = _treatment(study)
+        known = {ladder.identity for ladder in study.ladders if ladder.treatment == treatment}
         if "ladder" in rows:
             rows = rows.take(np.array([each in known for each in rows["ladder"].tolist()], bool))
     groups = sample(rows, joint=True, by=by, keep_replicates=True).groups if len(rows) else ()
+    # Networks beside which nothing was pruned tell nothing, and are no family to choose between.
+    groups = tuple(each for each in groups if (each.density < 1).any()) or groups
     if len(groups) > 1:
-        shown = listed((named(group.key) for group in groups), 3)
-        hint = "Name one with --where, or put them together with --by."
-        raise InputError(table.source, [Fault("the table", "must hold one family", f"{len(groups)}: {shown}", hint)])
+        apart = [name for name in groups[0].key if len({str(group.key[name]) for group in groups}) > 1]
+        keys = [{name: group.key[name] for name in apart} for group in groups]
+        shown = f"{len(groups)}: {listed([named(key) for key in keys], 3)}"
+        hint = f"Name one, as in --where {shlex.quote(condition(keys[0]))}, or put them together with --by."
+        raise InputError(table.source, [Fault("the table", "must hold one family", shown, hint)])
     return (groups[0] if groups else None), rows
+
+
+def _treatment(study: Study) -> Treatment:
+    """Return the treatment that is decided about: the study's first that prunes."""
+    return next(each for each in study.treatments if each.kind in PRUNING)
 
 
 def _measured(
@@ -422,7 +461,7 @@ def _as_study(
     """Return the ladders that were planned, and a study that trains them; nothing without a study to go by."""
     if study is None or not planned:
         return (), None
-    treatment = next(each for each in study.treatments if each.kind in PRUNING)
+    treatment = _treatment(study)
     model = study.cells[0]
     tops: dict[int, dict[int, int]] = {}
     for each in planned:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from prunescope.spec import Ladder, Study
 
 
-def decide(study: Study, path: Path, max_error: float, enough: float, as_json: bool, **options: Any) -> Report:
+def decide(
+    study: Study, path: Path, max_error: float, enough: float, noise: float | None, as_json: bool, **options: Any
+) -> Report:
     """Train what settles the choice, print the answer, return what came of all the training.
 
     Parameters
@@ -29,6 +31,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
     """
     from prunescope.choose import smallest_network
     from prunescope.choose.loop import train_until_decided
+    from prunescope.choose.planning import at_noise
     from prunescope.choose.words import answer_lines
     from prunescope.cli.next import off_words, sure_words
     from prunescope.cli.progress import Progress
@@ -55,12 +58,16 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
             choice = f"{plan.pick}, " if plan.pick else ""
             click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
-    plan = train_until_decided(study, store, max_error, train, enough=enough, told=told)
+    part = at_noise(study, label_noise=noise)
+    plan = train_until_decided(part, store, max_error, train, enough=enough, told=told)
     whole.seconds = time.perf_counter() - clock
     if whole.failures or whole.elsewhere:
         return whole
-    share = _share(study, store)
-    answers = smallest_network(store, max_error) if store.done() else None
+    share = _share(part, store)
+    rows = store.table() if store.done() else None
+    if rows is not None and noise is not None:
+        rows = rows.take(rows["label_noise"] == noise)
+    answers = smallest_network(rows, max_error) if rows is not None and len(rows) else None
     if as_json:
         print_json(
             {
@@ -74,7 +81,7 @@ def decide(study: Study, path: Path, max_error: float, enough: float, as_json: b
             }
         )
         return whole
-    choice = f"{plan.pick or 'none'} ({sure_words(plan)})"
+    choice = f"{plan.pick or 'none'}{f' ({sure_words(plan)})' if plan.decided else ''}"
     ended = _ended(plan, choice, off_words(plan.off))
     click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
     click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled, spelled_bytes
-from prunescope.errors import PrunescopeError, counted, listed, named, printable
+from prunescope.errors import PrunescopeError, condition, counted, listed, named, printable
 
 if TYPE_CHECKING:
     from prunescope.export.results import Exported, Form
@@ -112,9 +112,10 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     if found.apart:
         groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
         shown = listed([named({name: each.get(name) for name in found.apart}) for each in groups], 4)
+        where_one = shlex.quote(condition({name: groups[0].get(name) for name in found.apart}))
         raise PrunescopeError(
-            f"several families could be meant: {shown}. Name one with --where, as in --where "
-            f"{shlex.quote(_condition(groups[0], found.apart))}, or a network with --ladder and --rung"
+            f"several families could be meant: {shown}. Name one, as in --where {where_one}, or a network with "
+            "--ladder and --rung"
         )
     if not found.answers:
         raise PrunescopeError("\n".join(each.why for each in found.declined) or "the store holds no pruned network")
@@ -127,12 +128,6 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     if not quiet:
         click.echo(f"rung {there.rung} of ladder {there.ladder[:8]}: {there.words}", err=True)
     return there.ladder, there.rung
-
-
-def _condition(group: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Write a condition that only one of several families fulfils."""
-    kept = {name: group.get(name) for name in names}
-    return " and ".join(f"{name} is null" if value is None else f"{name} = {value!r}" for name, value in kept.items())
 
 
 def _tell_plan(plan: Plan) -> None:

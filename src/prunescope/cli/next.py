@@ -31,6 +31,7 @@ SHOWN = 30
 @click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to consider beside.")
 @click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to consider beside.")
 @click.option("--examples", type=click.IntRange(1), help="Training examples of the network looked for [the most].")
+@click.option("--noise", "label_noise", type=float, metavar="SHARE", help="Label noise of the network looked for.")
 @click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
 @click.option(
     "--enough", type=float, default=0.05, show_default=True, help="How far off the choice may be expected to be."
@@ -149,9 +150,7 @@ def show_plan(plan: Plan) -> None:
             )
         )
         return
-    now = (
-        f"a choice made now is {plan.pick or 'none'} ({sure_words(plan)}), expected to be off by {off_words(plan.off)}"
-    )
+    now = f"a choice made now is {plan.pick or 'none'}, expected to be off by {off_words(plan.off)}"
     unseen = ", but no network like it was trained" if plan.pick is not None and plan.off <= plan.enough else ""
     click.echo(wrapped(f"{about}: {now}{unseen}"))
     if not plan.proposals:

@@ -44,6 +44,7 @@ MOST_TOLD = 10  # kinds of failure
     show_default=True,
     help="With --until-decided: how far off the choice may be expected to be.",
 )
+@click.option("--noise", type=float, metavar="SHARE", help="With --until-decided: label noise of that network.")
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 def run(
     study: str,
@@ -56,6 +57,7 @@ def run(
     keep_examples: bool,
     until_decided: float | None,
     enough: float,
+    noise: float | None,
     as_json: bool,
 ) -> None:
     """Train what is missing of a STUDY.
@@ -88,7 +90,7 @@ def run(
     }
     try:
         if until_decided is not None:
-            report = decide(read, path, until_decided, enough, as_json, **options)
+            report = decide(read, path, until_decided, enough, noise, as_json, **options)
         else:
             with Progress(read.name) as progress:
                 report = run_study(read, path, tell=progress.tell, **options)
