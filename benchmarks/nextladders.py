@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from statistics import NormalDist, median
+from statistics import NormalDist, fmean, median
 from typing import Any
 
 import numpy as np
@@ -248,6 +248,9 @@ def measure() -> Iterator[tuple[str, str, list[float]]]:
     yield "next: how far off it says that it is", "log", [t.stated for t in trials]
     yield "choose on what next trained: how far off", "log", [t.chosen for t in trials]
     yield "random: how far off choose on 15 configurations is (median of 9 draws)", "log", [t.usual for t in trials]
+    for place, probability in enumerate(SURE):
+        kept = [fmean(each.kept[place] for each in trials)]
+        yield f"next: networks named to keep the bound in {probability:.0%} do so in", "of trainings", kept
     yield "families in which next ends worse", f"of {FAMILIES}", [float(sum(t.own > t.usual for t in trials))]
     yield (
         "families in which choose on it ends worse",
