@@ -235,6 +235,12 @@ def test_nothing_is_guessed_of_other_depths_from_one() -> None:
     assert any("depth did not matter" in note for note in guessed.notes)
 
 
+def test_a_law_that_nothing_is_left_to_judge_by_is_chosen_by_with_a_warning() -> None:
+    few = {"depth": [20] * 4, "width": [1] * 4, "density": [1, 0.5, 0.25, 0.125], "error": [0.08, 0.09, 0.12, 0.2]}
+    assert any("3 pruned points for 3 parameters" in note for note in only(few, 0.12).notes)
+    assert not any("pruned point" in note for note in only(planted(), 0.17).notes)
+
+
 def test_units_are_what_they_are_called() -> None:
     one = {name: values[:26] for name, values in planted().items()}  # depth 8, width 0.25
     answer = only(one, 0.3)

@@ -277,6 +277,12 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
         notes.append(
             f"the choice is pruned {beyond:.3g} times further than any network measured: the law is carried on there"
         )
+    points, free = int((family.cells.density < 1).sum()), len(family.fit.parameters) - len(family.fit.fixed)
+    if points <= free:
+        notes.append(
+            f"{counted(points, 'pruned point')} for {counted(free, 'parameter')}: the law goes through whatever was "
+            "measured, and the odds are surer than they should be; measure more densities"
+        )
     if (spread := family.fit.std_deviation) > 0.1:
         notes.append(f"the law is off by {percent(spread)} (sigma): mind the probability more than the point")
     return notes

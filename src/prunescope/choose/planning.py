@@ -43,6 +43,8 @@ class Proposal(Member):
         Which repetition, from 0, and how many from there on are trained along with it.
     after, top
         The rung that is finished already (-1: none), and the one to climb to.
+    density
+        Of the one to climb to.
     cost
         In the unit of the plan.
     off
@@ -56,6 +58,7 @@ class Proposal(Member):
     count: int
     after: int
     top: int
+    density: float
     cost: float
     off: float
 
@@ -449,6 +452,7 @@ def _proposals(scene: _Scene, planned: Sequence[Planned]) -> list[Proposal]:
             count=look.count,
             after=before.after if before else look.after,
             top=look.top,
+            density=float(np.exp(scene.step * look.top)),
             cost=look.cost + (before.cost if before else 0.0),
             off=float(np.expm1(each.loss)),
         )

@@ -156,10 +156,12 @@ def show_plan(plan: Plan) -> None:
     if not plan.proposals:
         click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
         return
-    click.echo(f"\n  {'ladder':40} {'rungs':>9}  {'cost':>18}  off after it")
+    rungs = plan.study is not None  # of anybody's table nothing but densities is known
+    click.echo(f"\n  {'ladder':40} {'rungs' if rungs else 'to density':>10}  {'cost':>18}  off after it")
     for each in plan.proposals[:SHOWN]:
-        rungs = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
-        click.echo(f"  {_ladder(each):40} {rungs:>9}  {cost(each.cost):>18}  {off_words(each.off)}")
+        several = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
+        until = several if rungs else f"{each.density:.4g}"
+        click.echo(f"  {_ladder(each, rungs):40} {until:>10}  {cost(each.cost):>18}  {off_words(each.off)}")
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
     click.echo()
@@ -178,8 +180,10 @@ def sure_words(plan: Plan) -> str:
     return f"{plan.confidence:.0%} sure: {plan.sure or 'none'}"
 
 
-def _ladder(proposal: Proposal) -> str:
+def _ladder(proposal: Proposal, numbered: bool) -> str:
     examples = "" if proposal.examples is None else f", {proposal.examples:,} examples"
+    if not numbered:
+        return f"{proposal.name}{examples}, {proposal.count} {'carried on' if proposal.after >= 0 else 'new'}"
     last = proposal.replicate + proposal.count - 1
     which = f"#{proposal.replicate}" + (f" to #{last}" if proposal.count > 1 else "")
     return f"{proposal.name}{examples} {which}"
