@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from prunescope.choose.loop import ROUND, train_until_decided
@@ -46,6 +47,20 @@ def test_a_loop_that_may_not_go_on_stops(tmp_path: Path) -> None:
     plan = train_until_decided(study(), store, 0.3, lambda ladders: False)
     assert not plan.decided
     assert plan.ladders
+
+
+def test_of_several_levels_of_label_noise_one_is_decided_about(tmp_path: Path) -> None:
+    path, asked = tmp_path / "study.toml", ("--until-decided", "0.02", "--enough", "0.9", "--workers", "1")
+    axes = [each.model_copy(update={"label_noise": (0.0, 0.25)}) for each in study().axes]
+    path.write_text(replace(study(), axes=tuple(axes)).to_toml())
+    options = ["--store", tmp_path / "store", *asked]
+    told = run("run", path, *options)
+    assert told.returncode == 2
+    assert "label noise: must be one level to choose within; found 0, 0.25. Name it: --noise 0." in told.stderr
+    done = run("run", path, *options, "--noise", "0.25")
+    assert done.returncode == 0, done.stderr
+    assert "no member is expected to keep that error" in " ".join(done.stdout.split())
+    assert set(Store(tmp_path / "store").table()["label_noise"].tolist()) == {0.25}
 
 
 def test_the_command_trains_chooses_and_goes_on(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prunescope.choose.belief import Belief, Numbers
+from prunescope.choose.belief import THETA, Belief, Numbers
 from prunescope.choose.worth import TRUTHS, Choice, Judge, Question, loss_after
 
 # A design ends when a decision is expected to be off by no more than this, as a logarithm: 5 %.
@@ -165,15 +165,24 @@ def designed(
         if told is not None:
             told(len(planned), loss)
     if not planned and now <= enough:
-        check = _unseen(ladders, question, Choice.by(question, belief), budget)
+        check = _unseen(ladders, question, looked_for(question, belief), budget)
         planned = [] if check is None else [Planned(check, now)]
     return now, tuple(planned)
 
 
+def looked_for(question: Question, belief: Belief) -> Choice:
+    """Return the network to have seen before a decision stands: the one chosen.
+
+    Where none is, because no member is expected to keep the bound, it is the unpruned one that should err least.
+    """
+    choice = Choice.by(question, belief)
+    if choice.member >= 0:
+        return choice
+    return Choice(int(np.argmin(belief.mean[THETA + question.cell])), 0.0)
+
+
 def _unseen(ladders: Ladders, question: Question, choice: Choice, budget: float) -> Look | None:
-    """Return the cheapest look at the network chosen, or as near to it as may be; None where one like it was seen."""
-    if choice.member < 0:
-        return None
+    """Return the cheapest look at a network, or as near to it as may be; None where one like it was seen."""
     cell = int(question.cell[choice.member])
     if ladders.reach(cell, choice.log_density):
         return None

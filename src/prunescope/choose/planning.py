@@ -14,7 +14,7 @@ from prunescope.choose.belief import Rows, believed
 from prunescope.choose.costs import Costs, budget_of, costs, sharing
 from prunescope.choose.counts import Count, Counts
 from prunescope.choose.describe import rung_step
-from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, designed
+from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, designed, looked_for
 from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
@@ -97,7 +97,8 @@ class Plan:
     confidence
         How surely that was.
     seen
-        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as may be.
+        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as may be. Where no
+        member is picked: whether the one that is expected to err least was trained, unpruned.
     off
         How far off a decision by what is measured now is expected to be: how many times larger than the smallest
         possible the chosen member comes out, and how wrong its density is, together (0.1: 10 %).
@@ -128,7 +129,7 @@ class Plan:
     @property
     def decided(self) -> bool:
         """Whether more training would hardly change the answer, and the network that it names was looked at."""
-        return self.off <= self.enough and (self.seen or self.pick is None)
+        return self.off <= self.enough and self.seen
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -241,7 +242,7 @@ def next_ladders(
         told=told,
     )
     wanted, made = _as_study(study, scene, planned, max_error)
-    networks = new_networks(question, belief, seed)
+    networks, sought = new_networks(question, belief, seed), looked_for(question, belief)
 
     def pick(each: Choice) -> Pick | None:
         if each.member < 0:
@@ -253,7 +254,7 @@ def next_ladders(
         pick=pick(choice),
         sure=pick(Choice.sure(question, networks, confidence)),
         confidence=confidence,
-        seen=choice.member >= 0 and ladders.reach(int(members[choice.member]), choice.log_density),
+        seen=ladders.reach(int(members[sought.member]), sought.log_density),
         off=float(np.expm1(loss)),
         enough=enough,
         proposals=tuple(_proposals(scene, planned)),

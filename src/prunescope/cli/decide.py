@@ -64,10 +64,12 @@ def decide(
     if whole.failures or whole.elsewhere:
         return whole
     share = _share(part, store)
-    rows = store.table() if store.done() else None
-    if rows is not None and noise is not None:
+    rows = store.table()
+    if noise is not None:
         rows = rows.take(rows["label_noise"] == noise)
-    answers = smallest_network(rows, max_error) if rows is not None and len(rows) else None
+    # Dense networks may be enough to see that no member will do; there is nothing to fit then.
+    pruned = bool((rows["density"] < 1).any())
+    answers = smallest_network(rows, max_error) if pruned else None
     if as_json:
         print_json(
             {
