@@ -56,11 +56,12 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
     times = float(np.exp(np.minimum(sparsest - max(needed[best], NOTHING), 30.0)))
     if times > BEYOND:
         count = family.counts[best]
-        left = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
+        kept = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
+        left = "" if count.how == "relative" else f" ({kept} parameters)"
         further = f"{times:.3g} times further" if times < 1e4 else "any further"
         raise DeclinedError(
             f"an error of {bound:g} lies beyond what was measured: {family.name(best)} at density "
-            f"{np.exp(sparsest):.4g} ({left} {short_unit(family)}) is about as far as any network was pruned and keeps "
+            f"{np.exp(sparsest):.4g}{left} is about as far as any network was pruned and keeps "
             f"it by the law; pruned {further} it would still. Prune further, ask for a lower error, or add "
             "--extrapolate to trust the law there"
         )
@@ -75,10 +76,12 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
         return
     untold = [name for name, interval in family.fit.intervals.items() if interval is None]
     why = f"{', '.join(untold)} not told by the data" if untold else "too few measurements"
+    count = family.counts[best]
+    least, most = ((ends - count.rest) / count.prunable).tolist()
     where = (
         f"in {1 - reached:.0%} of what the data allow it does not reach the bound at all"
         if reached < 0.5
-        else f"it may need {amount(ends[0])} {short_unit(family)} or {amount(ends[1])}"
+        else f"it may need a density of {f'{least:.3g}' if least > 1e-6 else 'next to nothing'} or of {most:.3g}"
     )
     advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""
     raise DeclinedError(
