@@ -277,6 +277,58 @@ def test_what_a_table_may_not_mean_is_told() -> None:
     assert "if they are accuracies" in notes(density=[1, 0.5, 0.1], error=[0.93, 0.9, 0.6])
 
 
+_DENSITIES = [1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2, 0.1]
+
+
+@pytest.mark.parametrize(
+    "accuracies",
+    [
+        [0.92, 0.925, 0.921, 0.918, 0.915, 0.91, 0.90, 0.87],
+        [0.911, 0.914, 0.913, 0.914, 0.912, 0.913, 0.907, 0.899],
+        [0.63, 0.632, 0.629, 0.625, 0.621, 0.611, 0.6, 0.57],
+        [0.98, 0.98, 0.98, 0.97, 0.95, 0.8, 0.2, 0.1],
+    ],
+)
+def test_accuracies_given_as_errors_are_noted_though_they_fall_a_little(accuracies: list[object]) -> None:
+    assert "if they are accuracies" in notes(density=[*_DENSITIES], error=accuracies)
+
+
+def test_networks_worse_than_guessing_are_noted_where_the_dataset_is_known() -> None:
+    flat: dict[str, list[object]] = {"density": [1, 0.5], "error": [0.98, 0.98]}
+    assert "worse than guessing (0.9)" in notes(dataset=["mnist", "mnist"], **flat)
+    assert not notes(**flat)
+    assert not notes(dataset=["cifar100", "cifar100"], **flat)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [0.61, 0.608, 0.612, 0.613, 0.62, 0.64, 0.69, 0.8],  # rise
+        [0.62, 0.611, 0.604, 0.6, 0.597, 0.596, 0.595, 0.595],  # a dip, whose rise was not measured
+        [0.62, 0.61, 0.6, 0.6, 0.605, 0.61, 0.615, 0.619],  # a dip, back where it began
+        [0.602, 0.597, 0.604, 0.599, 0.603, 0.598, 0.601, 0.598],  # noise
+        [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9],  # guessing
+        [0.45, 0.44, 0.43, 0.42, 0.4, 0.35, 0.3, 0.2],  # below one half
+    ],
+)
+def test_high_errors_are_not_taken_for_accuracies(errors: list[object]) -> None:
+    assert not notes(dataset=["cifar10"] * 8, density=[*_DENSITIES], error=errors)
+
+
+def test_flat_errors_of_many_networks_are_not_taken_for_accuracies() -> None:
+    chance = np.random.default_rng(0)
+    taken = 0
+    for _ in range(200):
+        taken += bool(notes(density=[*_DENSITIES], error=(0.6 + 0.003 * chance.standard_normal(8)).tolist()))
+    assert taken <= 2
+
+
+def test_errors_under_label_noise_may_fall_far() -> None:
+    errors: list[object] = [0.62, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.33]
+    assert not notes(label_noise=[0.6] * 8, density=[*_DENSITIES], error=errors)
+    assert "if they are accuracies" in notes(label_noise=[0] * 8, density=[*_DENSITIES], error=errors)
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
