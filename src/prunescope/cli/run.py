@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.decide import decide
+from prunescope.cli.options import SHARE
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
@@ -33,13 +34,13 @@ MOST_TOLD = 10  # kinds of failure
 )
 @click.option(
     "--until-decided",
-    type=float,
+    type=SHARE,
     metavar="K",
     help="Train only what tells the smallest network with an error of at most K, then choose it.",
 )
 @click.option(
     "--enough",
-    type=float,
+    type=SHARE,
     default=0.05,
     show_default=True,
     help="With --until-decided: how far off the choice may be expected to be.",

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import clipped, listed
-from prunescope.spec.names import DATASETS
 from prunescope.table.findings import Array
 from prunescope.table.groups import configuration_codes, group_codes, unpruned
 from prunescope.table.schema import BY_NAME
@@ -83,15 +82,22 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
 
 
 def _curves(columns: Mapping[str, Array]) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Yield each configuration's mean errors from dense to sparse, and its error of guessing, NaN if not known."""
+    """Yield each configuration's mean errors from dense to sparse, and, of high ones, the error of guessing if known."""
     density, place = np.unique(-columns["density"], return_inverse=True)
     codes = configuration_codes(columns)
     pairs, at, counts = np.unique(codes * len(density) + place.reshape(-1), return_inverse=True, return_counts=True)
     means = np.bincount(at.reshape(-1), columns["test_error"]) / counts
     first = np.unique(codes, return_index=True)[1].tolist()
     for row, curve in zip(first, np.split(means, np.flatnonzero(np.diff(pairs // len(density))) + 1), strict=True):
-        facts = DATASETS.get(columns["dataset"][row]) if "dataset" in columns else None
-        yield curve, 1 - 1 / facts.classes if facts else np.nan
+        high = curve[0] > HALF and "dataset" in columns
+        yield curve, _chance(columns["dataset"][row]) if high else np.nan
+
+
+def _chance(dataset: str | None) -> float:
+    from prunescope.spec.names import DATASETS  # takes longer to load than most tables to read
+
+    facts = DATASETS.get(dataset or "")
+    return 1 - 1 / facts.classes if facts else np.nan
 
 
 def _falls(curve: NDArray[np.float64]) -> bool:
