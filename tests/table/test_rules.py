@@ -41,6 +41,22 @@ def test_names_of_columns_may_be_spelled_with_capitals_spaces_and_dashes(tmp_pat
     assert found.names[1:4] == ("label_noise", "density", "test_error")
 
 
+def test_names_of_columns_may_have_spaces_and_underscores_anywhere(tmp_path: Path) -> None:
+    found = table("Data Set,Label noise,DENSITY,TestError,unpruned error\nmnist,0.1,1,0.1,0.2\n", tmp_path)
+    assert set(found.names) == {"replicate", "dataset", "label_noise", "density", "test_error", "unpruned_error"}
+
+
+@pytest.mark.parametrize("first", ["sep=,", "sep=;", '"sep=;"', "\ufeffsep=\t", "sep=;,,"])
+def test_a_first_line_may_name_the_separator(first: str, tmp_path: Path) -> None:
+    separator = first.strip('"\ufeff,')[4:] or ","
+    lines = [first, "density,error", "1,0.1", "", "0.5,0.2"]
+    text = "\r\n".join([first, *(line.replace(",", separator) for line in lines[1:])])
+    assert table(text, tmp_path)["error"].tolist() == [0.1, 0.2]
+    assert "column 'error', line 5: must be a number" in words(text.replace("0.2", "x"), tmp_path)
+    assert "line 5: must have 2 values, as the header has" in words(f"{text}{separator}3", tmp_path)
+    assert "an empty file" in words(first, tmp_path)
+
+
 def test_the_unpruned_error_is_the_mean_at_density_1_of_the_configuration_whatever_the_treatment(
     tmp_path: Path,
 ) -> None:
@@ -282,6 +298,20 @@ def test_what_a_table_may_not_mean_is_told() -> None:
     assert "rename it to `replicate`" in notes(seed=[1, 2], density=[1, 1], error=[0.1, 0.2])
     assert "1 rows have no unpruned network" in notes(depth=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
     assert "if they are accuracies" in notes(density=[1, 0.5, 0.1], error=[0.93, 0.9, 0.6])
+
+
+def test_a_column_nearly_named_as_one_that_is_not_there_is_noted() -> None:
+    told = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
+    assert "column 'depht' is kept as one of your own: if it is `depth`, rename it" in told
+    assert "depht" not in notes(depht=[8, 8], depth=[8, 8], density=[1, 0.5], error=[0.1, 0.2])
+    own: dict[str, list[object]] = {
+        "retraining": ["a", "a"],
+        "retrain_epochs": [1, 1],
+        "run": [1, 1],
+        "model": ["a", "a"],
+        "lr": [0.1, 0.1],
+    }
+    assert "one of your own" not in notes(density=[1, 0.5], error=[0.1, 0.2], **own)
 
 
 _DENSITIES = [1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2, 0.1]

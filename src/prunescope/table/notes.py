@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -21,6 +22,8 @@ LEAST_LEVELS = 4
 BEYOND_NOISE = 4.0
 STEADILY = 0.4  # of Kendall's tau
 BESIDE_CHANCE = 0.02  # one class answered to every example is off chance by as much in small or uneven test sets
+
+NEARLY = 0.8  # of letters shared: depht
 
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
@@ -50,8 +53,19 @@ def notes_on(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterat
         yield (
             f"{missing:,} rows have no unpruned network to compare with: no row at density 1 shares their configuration"
         )
+    yield from _misspelled(columns)
     yield from _mixtures(columns, given)
     yield from _accuracies(columns)
+
+
+def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:
+    """Tell columns of one's own that are nearly named as one that is not there."""
+    absent = {name.replace("_", ""): name for name in BY_NAME if name not in columns}
+    for name in columns:
+        if name not in BY_NAME and name.lower() not in REPETITIONS:
+            close = difflib.get_close_matches(name.lower().replace("_", ""), absent, n=1, cutoff=NEARLY)
+            if close:
+                yield f"column {clipped(name)} is kept as one of your own: if it is `{absent[close[0]]}`, rename it"
 
 
 def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
@@ -82,7 +96,7 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
 
 
 def _curves(columns: Mapping[str, Array]) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Yield each configuration's mean errors from dense to sparse, and, of high ones, the error of guessing if known."""
+    """Yield each configuration's mean errors from dense to sparse; of high ones the error of guessing, or NaN."""
     density, place = np.unique(-columns["density"], return_inverse=True)
     codes = configuration_codes(columns)
     pairs, at, counts = np.unique(codes * len(density) + place.reshape(-1), return_inverse=True, return_counts=True)
