@@ -166,6 +166,17 @@ def test_table_shows_what_varies_and_says_what_does_not(tmp_path: Path) -> None:
     assert "    0.5         0.2\n" in shown
 
 
+def test_table_says_how_often_each_network_was_trained(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    rows = ["replicate,density,error", *(f"{each},1,0.1" for each in range(1, 6)), "1,0.5,0.2", "2,0.5,0.2"]
+    path.write_text("\n".join(rows))
+    told = CliRunner().invoke(cli, ["table", str(path)]).output
+    assert "7 rows" in told
+    assert ": 1 configuration, 2 to 5 replicates, densities 1 to 0.5\n" in told
+    told = CliRunner().invoke(cli, ["table", str(path), "--where", "density < 1"]).output
+    assert ": 1 configuration, 2 replicates, densities 0.5 to 0.5\n" in told
+
+
 def test_table_filters_selects_and_writes(csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     done = run(
