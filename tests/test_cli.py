@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from prunescope.cli.main import cli
 from prunescope.spec import parse_study, preset_text, presets
 from prunescope.table import Store
 from tests.builders import rung
@@ -164,6 +166,17 @@ def test_table_shows_what_varies_and_says_what_does_not(tmp_path: Path) -> None:
     assert "    0.5         0.2\n" in shown
 
 
+def test_table_says_how_often_each_network_was_trained(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    rows = ["replicate,density,error", *(f"{each},1,0.1" for each in range(1, 6)), "1,0.5,0.2", "2,0.5,0.2"]
+    path.write_text("\n".join(rows))
+    told = CliRunner().invoke(cli, ["table", str(path)]).output
+    assert "7 rows" in told
+    assert ": 1 configuration, 2 to 5 replicates, densities 1 to 0.5\n" in told
+    told = CliRunner().invoke(cli, ["table", str(path), "--where", "density < 1"]).output
+    assert ": 1 configuration, 2 replicates, densities 0.5 to 0.5\n" in told
+
+
 def test_table_filters_selects_and_writes(csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     done = run(
@@ -272,3 +285,18 @@ def test_stores_that_contradict_each_other_fail_with_1(tmp_path: Path) -> None:
 def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path: Path) -> None:
     assert "cannot be written" in fails(1, "table", csv, "--out", "/proc/nowhere.csv")
     assert "cannot be made a store" in fails(1, "merge", store(tmp_path / "one"), "--into", "/proc/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("report", "none.csv", "--max-error", "9%"), "must be a fraction; found 9%. Did you mean 0.09?"),
+        (("report", "none.csv", "--confidence", "90"), "must be a fraction; found 90. Did you mean 0.9?"),
+        (("lens", "none.csv", "--noise", "30"), "must be a fraction; found 30. Did you mean 0.3?"),
+        (("fit", "none.csv", "--level", "high"), "'high' is not a number, such as 0.09."),
+    ],
+)
+def test_who_writes_percent_is_told_the_fraction(typed: tuple[str, ...], told: str) -> None:
+    shown = CliRunner().invoke(cli, typed)
+    assert shown.exit_code == 2
+    assert told in " ".join(shown.output.split())

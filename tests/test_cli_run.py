@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prunescope.cli.progress import Progress
-from prunescope.cli.run import need_torch
+from prunescope.cli.run import need_torch, next_commands
 from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import MissingPackageError
 from prunescope.run.events import Begun, Elsewhere, Failed, Finished, Measuring, Rung, Unkept, Unmeasured, Working
+from prunescope.spec.parts import El2n, Treatment
 from prunescope.table import Store, read_table
-from tests.run.studies import dense_study
+from tests.run.studies import dense_study, mixed_study
 from tests.test_cli import fails, run
 
 STUDY = dense_study(replicates=2, levels=1).to_toml()
@@ -30,6 +32,7 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("trained 8 networks in ")
     assert "dense: 4 ladders, 0% done before" in done.stderr
+    assert done.stderr.endswith("next: prunescope table runs/dense; prunescope fit runs/dense --law joint\n")
     assert len(read_table(tmp_path / "runs" / "dense")) == 8
     again = run("run", path, cwd=tmp_path)
     assert again.stdout == "everything is done already: runs/dense\n"
@@ -37,6 +40,21 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
     told = run("plan", path, "--store", "runs/dense", cwd=tmp_path).stdout
     assert "8 of 8 rungs are done" in told
     assert "as measured here" in told
+
+
+def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None:
+    several, one = dense_study(), dense_study(widths=(0.04,))
+    asked = replace(one, el2n=El2n())
+    treated = replace(several, treatments=(*several.treatments, Treatment(kind="extended")))
+    dense = replace(one, treatments=(Treatment(kind="dense"),))
+    where = Path("mine")
+    table, joint = "prunescope table mine", "prunescope fit mine --law joint"
+    assert [*next_commands(several, where)] == [table, joint]
+    assert [*next_commands(one, where)] == [table, "prunescope fit mine --law single"]
+    assert [*next_commands(asked, where)] == [table, "prunescope lens mine"]
+    assert [*next_commands(treated, where)] == [table, joint, "prunescope lens mine"]
+    assert [*next_commands(mixed_study(), where)] == [table, "prunescope lens mine"]
+    assert [*next_commands(dense, where)] == [table]
 
 
 def test_what_failed_is_told_at_the_end_with_its_reason(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ gathers all faults of one source, so that a user repairs a file once and not fau
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +131,10 @@ def said(trouble: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Keep a stranger's text from steering the terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    """Keep a stranger's text from steering the terminal, on one line: faults told within another message are joined."""
+    heading, *faults = re.split(r"\n  (?=\S)", text)
+    line = f"{heading}: {'; '.join(faults)}" if faults else heading
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in line)
 
 
 def clipped(value: object, most: int = 60) -> str:

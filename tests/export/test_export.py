@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +33,7 @@ from prunescope.table.schema import STORED_NAMES
 from prunescope.train import Bench
 from tests.run.studies import dense_study, rows
 
+ROOT = Path(__file__).parents[2]
 KEPT, LOST = 2, 3
 
 
@@ -72,6 +74,22 @@ def error_of(path: Path) -> float:
     with torch.no_grad():
         found = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
     return float(np.mean(found != data.test_labels))
+
+
+def test_the_example_of_the_page_on_exports_runs_without_a_warning(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    ladder = first(store)
+    export_network(store, tmp_path / "net.safetensors", ladder=ladder, rung=KEPT)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    torch.set_warn_always(True)  # torch tells of read-only arrays once in a process
+    try:
+        exec(compile(example, "export.md", "exec"), names)
+    finally:
+        torch.set_warn_always(False)
+    assert names["error"] == row(store, ladder, KEPT)["test_error"]
 
 
 def test_a_kept_network_is_written_in_both_forms_with_the_error_of_its_row(store: Store, tmp_path: Path) -> None:

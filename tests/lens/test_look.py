@@ -74,6 +74,13 @@ def test_groups_hold_the_mean_loss_differences_of_each_replicate(cell: CellLook)
     assert groups.words == "of 20 groups by EL2N, training loss is better in 20"
 
 
+def test_all_examples_as_one_group_are_told_as_one(store: Store) -> None:
+    (cell,) = look(store, groups=1).cells
+    assert cell.sparsest is not None
+    assert cell.sparsest.groups is not None
+    assert cell.sparsest.groups.words == "over all examples, as one group by EL2N, training loss is better"
+
+
 def test_the_top_fifth_is_weighed_against_the_rest(cell: CellLook) -> None:
     assert cell.optimal is not None
     assert cell.optimal.groups is not None

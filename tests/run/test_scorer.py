@@ -17,10 +17,11 @@ from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
 from prunescope.run.climb import Setting, bench_for
 from prunescope.run.climber import share_of
-from prunescope.run.estimate import estimate
+from prunescope.run.estimate import START, estimate
 from prunescope.run.events import Elsewhere, Event, Scored
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import El2n, Ensemble, Study, Treatment, ensembles
+from prunescope.spec.effort import effort
 from prunescope.table import Store, merge
 from prunescope.train import Member, Span, chance_of_scorer, label_distances, train_rung
 from tests.run.studies import narrow_study, rows
@@ -154,6 +155,23 @@ def test_an_identity_stands_for_what_decides_the_scores() -> None:
     assert not ensembles(narrow_study())
 
 
+def test_a_plan_counts_what_workers_take_to_start_and_what_they_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prunescope.run.estimate.cores", lambda: 4)
+    study = narrow_study(kind="dense")
+
+    def told(threads: int, step: float) -> float:
+        monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(2, threads, 2, 1, step))
+        found = estimate(study.ladders, None).seconds
+        assert found is not None
+        return found
+
+    short, long = 1e-6, 1.0
+    steps = effort(study.ladders).steps
+    assert told(1, short) == pytest.approx(START + steps * short)
+    assert told(1, long) == pytest.approx(2 * START + steps * long / 4, rel=1e-3)
+    assert told(4, long) == pytest.approx(START + steps * long, rel=1e-3)
+
+
 def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text(scored_study().to_toml())
@@ -164,6 +182,11 @@ def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
     plain, scored = (estimate(scored_study().ladders, None, each) for each in ((), ensembles(scored_study())))
     assert plain.disk is not None
     assert scored.disk is not None
+    assert plain.seconds is not None
+    assert scored.seconds is not None
+    steps = sum(each.steps for each in ensembles(scored_study()))
+    assert scored.seconds - plain.seconds == pytest.approx(1e-4 * steps)  # of one process, as all is so short
+    assert plain.seconds > START
     assert plain.disk + 4 * 200 * 12 < scored.disk < plain.disk + 4 * 200 * 12 + 8_000
     done = CliRunner().invoke(cli, ["run", str(path), "--workers", "1", "--store", str(tmp_path / "store")])
     assert done.exit_code == 0, done.output

@@ -41,6 +41,22 @@ def test_names_of_columns_may_be_spelled_with_capitals_spaces_and_dashes(tmp_pat
     assert found.names[1:4] == ("label_noise", "density", "test_error")
 
 
+def test_names_of_columns_may_have_spaces_and_underscores_anywhere(tmp_path: Path) -> None:
+    found = table("Data Set,Label noise,DENSITY,TestError,unpruned error\nmnist,0.1,1,0.1,0.2\n", tmp_path)
+    assert set(found.names) == {"replicate", "dataset", "label_noise", "density", "test_error", "unpruned_error"}
+
+
+@pytest.mark.parametrize("first", ["sep=,", "sep=;", '"sep=;"', "\ufeffsep=\t", "sep=;,,"])
+def test_a_first_line_may_name_the_separator(first: str, tmp_path: Path) -> None:
+    separator = first.strip('"\ufeff,')[4:] or ","
+    lines = [first, "density,error", "1,0.1", "", "0.5,0.2"]
+    text = "\r\n".join([first, *(line.replace(",", separator) for line in lines[1:])])
+    assert table(text, tmp_path)["error"].tolist() == [0.1, 0.2]
+    assert "column 'error', line 5: must be a number" in words(text.replace("0.2", "x"), tmp_path)
+    assert "line 5: must have 2 values, as the header has" in words(f"{text}{separator}3", tmp_path)
+    assert "an empty file" in words(first, tmp_path)
+
+
 def test_the_unpruned_error_is_the_mean_at_density_1_of_the_configuration_whatever_the_treatment(
     tmp_path: Path,
 ) -> None:
@@ -124,7 +140,10 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ),
         ("density,error\n100,0.1\n80,0.1\n0.5,0.9\n", "column 'density': must be a fraction in (0, 1]"),
         ("density,error\n1,8.7%\n", "Write 0.5 for 50 %."),
-        ("density,error\n1,\n", "column 'error', line 2: must have a value in every row"),
+        (
+            "density,error\n1,\n",
+            "column 'error', line 2: must have a value in every row. Fill it in, or delete the rows",
+        ),
         ("density,error\n1,1.2\n0.5,0.1\n", "column 'error', line 2: must be in [0, 1]; found 1.2"),
         ("density,error\n1,nan\n", "must have a value in every row"),
         ("density,error\n1,inf\n", "must be in [0, 1]"),
@@ -136,6 +155,10 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("density,error,A,a\n1,0.1,x,y\n", "by more than capital letters"),
         ('density,error\n1,"0.1\n', "Look for a quote that is not closed"),
         ("replicate,density,error\n0,0.5,0.2\n1,0.5,0.3\n0,0.5,0.4\n", "line 4: must not repeat a rung"),
+        ("replicate,density,error\n0,0.5,0.2\n0,0.5,0.4\n", "line 2. If they are repetitions, number `replicate` anew"),
+        ("replicate,density,error\n0,0.5,0.2\n0,0.5,0.2\n", "Every value is the same: delete it, if one network was"),
+        ("density,error\n0.5,0.2\n0.5,0.2\n0.5,0.2\n", "Every value is the same: delete them, if one network was"),
+        ("ladder,rung,density,error\na,1,0.5,0.2\na,1,0.5,0.2\n", "Every value is the same: delete it"),
         ("density,error\n0.5,0.2\n0.5,0.2\n", "If both were measured, add a column `replicate`"),
         ("depth,density,error\n99999999999999999999,1,0.1\n", "must be at most 2^53"),
         ("kept,prunable,density,error\n5,10,0.6,0.1\n", "must be kept / prunable"),
@@ -275,6 +298,72 @@ def test_what_a_table_may_not_mean_is_told() -> None:
     assert "rename it to `replicate`" in notes(seed=[1, 2], density=[1, 1], error=[0.1, 0.2])
     assert "1 rows have no unpruned network" in notes(depth=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
     assert "if they are accuracies" in notes(density=[1, 0.5, 0.1], error=[0.93, 0.9, 0.6])
+
+
+def test_a_column_nearly_named_as_one_that_is_not_there_is_noted() -> None:
+    told = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
+    assert "column 'depht' is kept as one of your own: if it is `depth`, rename it" in told
+    assert "depht" not in notes(depht=[8, 8], depth=[8, 8], density=[1, 0.5], error=[0.1, 0.2])
+    own: dict[str, list[object]] = {
+        "retraining": ["a", "a"],
+        "retrain_epochs": [1, 1],
+        "run": [1, 1],
+        "model": ["a", "a"],
+        "lr": [0.1, 0.1],
+    }
+    assert "one of your own" not in notes(density=[1, 0.5], error=[0.1, 0.2], **own)
+
+
+_DENSITIES = [1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2, 0.1]
+
+
+@pytest.mark.parametrize(
+    "accuracies",
+    [
+        [0.92, 0.925, 0.921, 0.918, 0.915, 0.91, 0.90, 0.87],
+        [0.911, 0.914, 0.913, 0.914, 0.912, 0.913, 0.907, 0.899],
+        [0.63, 0.632, 0.629, 0.625, 0.621, 0.611, 0.6, 0.57],
+        [0.98, 0.98, 0.98, 0.97, 0.95, 0.8, 0.2, 0.1],
+    ],
+)
+def test_accuracies_given_as_errors_are_noted_though_they_fall_a_little(accuracies: list[object]) -> None:
+    assert "if they are accuracies" in notes(density=[*_DENSITIES], error=accuracies)
+
+
+def test_networks_worse_than_guessing_are_noted_where_the_dataset_is_known() -> None:
+    flat: dict[str, list[object]] = {"density": [1, 0.5], "error": [0.98, 0.98]}
+    assert "worse than guessing (0.9)" in notes(dataset=["mnist", "mnist"], **flat)
+    assert not notes(**flat)
+    assert not notes(dataset=["cifar100", "cifar100"], **flat)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [0.61, 0.608, 0.612, 0.613, 0.62, 0.64, 0.69, 0.8],  # rise
+        [0.62, 0.611, 0.604, 0.6, 0.597, 0.596, 0.595, 0.595],  # a dip, whose rise was not measured
+        [0.62, 0.61, 0.6, 0.6, 0.605, 0.61, 0.615, 0.619],  # a dip, back where it began
+        [0.602, 0.597, 0.604, 0.599, 0.603, 0.598, 0.601, 0.598],  # noise
+        [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9],  # guessing
+        [0.45, 0.44, 0.43, 0.42, 0.4, 0.35, 0.3, 0.2],  # below one half
+    ],
+)
+def test_high_errors_are_not_taken_for_accuracies(errors: list[object]) -> None:
+    assert not notes(dataset=["cifar10"] * 8, density=[*_DENSITIES], error=errors)
+
+
+def test_flat_errors_of_many_networks_are_not_taken_for_accuracies() -> None:
+    chance = np.random.default_rng(0)
+    taken = 0
+    for _ in range(200):
+        taken += bool(notes(density=[*_DENSITIES], error=(0.6 + 0.003 * chance.standard_normal(8)).tolist()))
+    assert taken <= 2
+
+
+def test_errors_under_label_noise_may_fall_far() -> None:
+    errors: list[object] = [0.62, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.33]
+    assert not notes(label_noise=[0.6] * 8, density=[*_DENSITIES], error=errors)
+    assert "if they are accuracies" in notes(label_noise=[0] * 8, density=[*_DENSITIES], error=errors)
 
 
 @pytest.mark.parametrize(

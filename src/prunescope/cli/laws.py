@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, estimator, rows_of
+from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, estimator, rows_of
 from prunescope.cli.show import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @CHOICE
 @click.option(
-    "--level", type=float, default=0.9, show_default=True, help="Probability that an interval holds the truth."
+    "--level", type=SHARE, default=0.9, show_default=True, help="Probability that an interval holds the truth."
 )
 @click.option(
     "--intervals",

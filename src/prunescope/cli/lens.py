@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import JSON
+from prunescope.cli.options import JSON, SHARE
 from prunescope.cli.show import note, print_json, wrapped
 from prunescope.errors import counted, listed, printable
 
@@ -34,14 +34,14 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 
 @click.command()
 @click.argument("source", metavar="STORE")
-@click.option("--noise", type=float, multiple=True, metavar="SHARE", help="A level of label noise. May be repeated.")
+@click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. May be repeated.")
 @click.option("--cell", multiple=True, callback=_pairs, metavar="NAME=VALUE,...", help="Cells: depth=3,width=0.5.")
 @click.option(
     "--treatment", metavar="NAME", help="The main treatment: 'imp weights' [imp learning-rate if it is there]."
 )
 @click.option("--groups", type=click.IntRange(1), default=20, show_default=True, help="Groups by EL2N.")
 @click.option("--rung", type=click.IntRange(1), help="A rung to look at beside the two sparsities of interest.")
-@click.option("--density", type=float, help="The same, as the rung nearest to a density.")
+@click.option("--density", type=SHARE, help="The same, as the rung nearest to a density.")
 @click.option(
     "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to name at either end."
 )

@@ -16,6 +16,27 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
+class Share(click.types.FloatParamType):
+    """A fraction, such as 0.09; who writes percent is told the fraction."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number; whether 0, 1 or more than 100 will do is for others to say."""
+        number, percent = str(value).strip(), ""
+        if number.endswith("%"):
+            number, percent = number[:-1].rstrip(), "%"
+        try:
+            found = float(number)
+        except ValueError:
+            self.fail(f"{value!r} is not a number, such as 0.09.", param, ctx)
+        if percent or 1 < found <= 100:
+            hint = f" Did you mean {found / 100:.6g}?" if 0 <= found <= 100 else ""
+            self.fail(f"must be a fraction; found {value}.{hint}", param, ctx)
+        return found
+
+
+SHARE = Share()
+
+
 def options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return one decorator for several options."""
 

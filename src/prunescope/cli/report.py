@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from prunescope.cli.options import SHARE
 from prunescope.cli.show import note
 from prunescope.errors import counted
 
@@ -22,9 +23,9 @@ from prunescope.errors import counted
     help="The page.",
 )
 @click.option(
-    "--max-error", type=float, metavar="K", help="The error that the choice is about [1.25 times the lowest]."
+    "--max-error", type=SHARE, metavar="K", help="The error that the choice is about [1.25 times the lowest]."
 )
-@click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
 @click.option("--lens", metavar="STORE", help="What the lens looks at, where that is another store.")
 @click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated.")
 @click.option(

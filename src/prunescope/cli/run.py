@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.decide import decide
+from prunescope.cli.options import SHARE
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.run import Report
+    from prunescope.spec import Study
 
 MOST_TOLD = 10  # kinds of failure
+_FOR_THE_LENS = ("extended", "narrow", "leave-out")
 
 
 @click.command()
@@ -33,13 +37,13 @@ MOST_TOLD = 10  # kinds of failure
 )
 @click.option(
     "--until-decided",
-    type=float,
+    type=SHARE,
     metavar="K",
     help="Train only what tells the smallest network with an error of at most K, then choose it.",
 )
 @click.option(
     "--enough",
-    type=float,
+    type=SHARE,
     default=0.05,
     show_default=True,
     help="With --until-decided: how far off the choice may be expected to be.",
@@ -113,7 +117,7 @@ def run(
             }
         )
     else:
-        _print(report, path)
+        _print(report, path, read)
     if report.failures or report.elsewhere:
         raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report)]))
 
@@ -124,7 +128,7 @@ def need_torch() -> None:
         raise MissingPackageError("training needs torch: pip install 'prunescope[train]'")
 
 
-def _print(report: Report, path: Path) -> None:
+def _print(report: Report, path: Path, study: Study) -> None:
     if report.scored:
         whose = counted(report.scored, "replicate of a cell", "replicates of cells")
         click.echo(f"scored the training examples of {whose}: {path}")
@@ -139,7 +143,28 @@ def _print(report: Report, path: Path) -> None:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
         click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
     if report.rungs:
-        click.echo(f"next: prunescope table {path}; prunescope fit {path} --law joint", err=True)
+        click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)
+
+
+def next_commands(study: Study, path: Path) -> Iterator[str]:
+    """Name the commands that have something to say of what a study trained."""
+    from prunescope.spec.parts import PRUNING
+
+    yield f"prunescope table {path}"
+    pruned = {ladder.cell for ladder in study.ladders if ladder.treatment.kind in PRUNING and ladder.rungs > 1}
+    families = {(cell.family, cell.dataset, cell.examples, cell.label_noise) for cell in pruned}
+    looked = (
+        study.el2n is not None
+        or study.keep_examples != "none"
+        or any(cell.label_noise for cell in study.cells)
+        or any(treatment.kind in _FOR_THE_LENS for treatment in study.treatments)
+    )
+    if len(pruned) > len(families):  # one of them has several sizes
+        yield f"prunescope fit {path} --law joint"
+    elif pruned and not looked:
+        yield f"prunescope fit {path} --law single"
+    if pruned and looked:
+        yield f"prunescope lens {path}"
 
 
 def _failed(report: Report) -> list[str]:

@@ -76,11 +76,25 @@ def _summary(rows: Table) -> str:
     if not len(rows):
         return ""
     configurations = int(configuration_codes(rows.columns).max()) + 1
-    replicates, density = len(set(rows["replicate"].tolist())), rows["density"]
+    density = rows["density"]
     return (
-        f"{counted(configurations, 'configuration')}, {counted(replicates, 'replicate')}, "
+        f"{counted(configurations, 'configuration')}, {_replicates(rows)}, "
         f"densities {density.max():g} to {density.min():.3g}"
     )
+
+
+def _replicates(rows: Table) -> str:
+    """Say how often each network was trained: ``3 replicates``, or ``3 to 246 replicates``."""
+    import numpy as np
+
+    from prunescope.table.groups import configuration_codes, group_codes
+
+    columns = {**rows.columns, "configuration": configuration_codes(rows.columns)}
+    alike = [name for name in ("configuration", "treatment", "density") if name in columns]
+    network = group_codes(columns, alike)
+    trained = np.unique(np.stack([network, group_codes(columns, ["replicate"])]), axis=1)[0]
+    least, most = (int(each(np.bincount(trained))) for each in (np.min, np.max))
+    return counted(most, "replicate") if least == most else f"{least:,} to {counted(most, 'replicate')}"
 
 
 def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:

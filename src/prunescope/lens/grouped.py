@@ -54,6 +54,8 @@ _TOLD = {Outcome.BETTER: "better", Outcome.WORSE: "worse", Outcome.MATCHES: "the
 
 
 def _words(groups: Sequence[Group]) -> str:
+    if len(groups) == 1:
+        return f"over all examples, as one group by EL2N, training loss is {_TOLD[groups[0].difference.outcome]}"
     counts = Counter(group.difference.outcome for group in groups)
     told = ", ".join(f"{word} in {counts[outcome]}" for outcome, word in _TOLD.items() if counts[outcome])
     return f"of {len(groups)} groups by EL2N, training loss is {told}"

@@ -28,6 +28,10 @@ DENSE_SHARE, CONVOLVED_SHARE = 0.65, 0.6  # of the rate of a large matrix produc
 CALLS = 40e-6  # seconds of overhead
 BANDWIDTH = 2e9  # bytes a second through normalisations and pools
 
+# Until a process has loaded torch: 2.4 to 2.9 s in three runs (2 shared cores, AMD EPYC, torch 2.13.0).
+START = 2.7
+SOON = 8.0  # a study that one process trains in so many seconds needs no workers
+
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
@@ -41,9 +45,9 @@ class Estimate:
     Attributes
     ----------
     seconds
-        With all cores of this machine; None where the networks cannot be counted.
+        With all cores of this machine, from the command to its end; None where the networks cannot be counted.
     measured
-        Share of the time that follows from measurements of these very shapes.
+        Share of the training that follows from measurements of these very shapes.
     memory, disk
         Bytes: all processes together at their most; the store when all is done.
     disk_with_weights
@@ -100,7 +104,7 @@ def estimate(
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     known = [Remembered(store, "cpu", each) for each in (1, count)]
-    seconds = told = 0.0
+    spent, told, threads = [], 0.0, []
     memory = disk = weights = 0
     work = [
         (key, group[0], effort(group).steps - _saved_steps(group, rate), len(group)) for key, group in groups.items()
@@ -111,9 +115,9 @@ def estimate(
         choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
         choice = next(choices, None)
         step = _measured(choice) if choice else _guessed(outline, ladder.recipe, rate)
-        own = steps * step / count
-        seconds += own
-        told += own if choice else 0.0
+        spent.append(steps * step)
+        threads.append(choice.threads if choice else 1)
+        told += spent[-1] if choice else 0.0
         own_bytes = member_bytes(outline, ladder.recipe)
         together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
@@ -125,9 +129,14 @@ def estimate(
     disk, weights = disk + scores, weights + scores
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
-    processes = min(count, len(groups))
+    # As a run decides it, by the ladders of the heaviest shape.
+    training = spent[: len(groups)]
+    at_once = threads[int(np.argmax(training))] if training else 1
+    alone = count == 1 or len(ladders) == 1 or at_once == count or sum(training) < SOON
+    seconds = sum(spent) / (at_once if alone else count) + (START if alone else 2 * START)
+    processes = 1 if alone else min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
-    return Estimate(seconds, told / seconds if seconds else 0.0, total, disk, weights)
+    return Estimate(seconds, told / sum(spent) if sum(spent) else 0.0, total, disk, weights)
 
 
 def _outline(ladder: Ladder, rung: int) -> Outline:

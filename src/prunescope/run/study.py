@@ -15,7 +15,7 @@ from prunescope.prune import score
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, first_missing, work_left
 from prunescope.run.cohorts import Key
-from prunescope.run.estimate import cores
+from prunescope.run.estimate import SOON, cores
 from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Scored, Tell, Unkept, Unmeasured
 from prunescope.run.keep import examples_kept, weights_kept
 from prunescope.run.remembered import Choice, Remembered
@@ -25,8 +25,6 @@ from prunescope.spec import Cell, Ensemble, Ladder, Study, ensembles
 from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
 from prunescope.table.status import is_scored
-
-SOON = 8.0  # a study that this process trains in so many seconds needs no workers
 
 
 @dataclass

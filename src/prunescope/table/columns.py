@@ -136,19 +136,26 @@ def _rung_key(columns: Mapping[str, Array]) -> list[str]:
 
 def _check_rungs(columns: Mapping[str, Array], findings: Findings) -> None:
     """Tell rungs that stand twice. Without a `replicate` column only rows that are equal in everything are mistakes."""
-    if {"ladder", "rung"} <= columns.keys():
-        _tell_twice(columns, ("ladder", "rung"), findings)
+    key = [name for name in ("ladder", "rung") if name in columns]
+    if len(key) == 2:
+        _tell_twice(columns, key, findings, "Number the ladders anew, if they differ.")
     elif "replicate" in columns:
-        hint = "If they differ in something, add a column that says in what."
-        _tell_twice(columns, _rung_key(columns), findings, hint)
+        hint = "If they are repetitions, number `replicate` anew; if they differ in something else, add a column that "
+        _tell_twice(columns, _rung_key(columns), findings, f"{hint}says in what.")
     else:
         _tell_twice(columns, list(columns), findings, "If both were measured, add a column `replicate`.")
 
 
-def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Findings, hint: str = "") -> None:
+def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Findings, hint: str) -> None:
     codes = group_codes(columns, key)
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rows = np.flatnonzero(first[inverse] != np.arange(len(codes)))
-    if len(rows):
-        found = f"the same {listed(key, 6)} as in {findings.lines(first[inverse][rows])}"
-        findings.add(findings.lines(rows), "must not repeat a rung that stands there already", found, hint)
+    earlier = first[inverse.reshape(-1)]
+    rows = np.flatnonzero(earlier != np.arange(len(codes)))
+    if not len(rows):
+        return
+    everything = group_codes(columns, list(columns))
+    if (everything[rows] == everything[earlier[rows]]).all():
+        which = "it" if len(rows) == 1 else "them"
+        hint = f"Every value is the same: delete {which}, if one network was written twice. {hint}"
+    found = f"the same {listed(key, 6)} as in {findings.lines(np.unique(earlier[rows]))}"
+    findings.add(findings.lines(rows), "must not repeat a rung that stands there already", found, hint)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prunescope.table.table import Table
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?,*')  # a first line for Excel alone
 _CHUNK = 50_000
 
 
@@ -43,7 +44,12 @@ def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
 
 
 def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]]:
-    first = stream.readline(1_000_000)
+    first, begin, above = stream.readline(1_000_000), 0, 0
+    expected = "\t" if tabs else ","
+    named = _SEPARATOR.fullmatch(first.rstrip("\r\n"))
+    if named:
+        expected, above, begin = named[1], 1, stream.tell()
+        first = stream.readline(1_000_000)
     if not first.strip("\r\n \ufeff"):
         findings.add(
             "the file",
@@ -52,11 +58,10 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
         )
         return {}
     if first.startswith("#") and first[1:2] not in (*_DELIMITERS, ""):
-        findings.add("line 1", "must name the columns", "a comment", "Delete the lines that begin with #.")
+        findings.add(f"line {1 + above}", "must name the columns", "a comment", "Delete the lines that begin with #.")
         return {}
-    stream.seek(0)
-    expected = "\t" if tabs else ","
-    delimiter = _delimiter(first, expected)
+    stream.seek(begin)
+    delimiter = expected if named else _delimiter(first, expected)
     if delimiter != expected:
         hint = "Save it with tabs, or call it .csv." if tabs else "Save it with commas."
         if delimiter == "\t":
@@ -69,7 +74,7 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
     header = next(reader)
     if all(parsed(name) is not None for name in header):
         found = clipped(delimiter.join(header))
-        findings.add("line 1", "must name the columns", found, "For example: density,error")
+        findings.add(f"line {1 + above}", "must name the columns", found, "For example: density,error")
         return {}
     while header and not header[-1].strip():
         header.pop()  # a delimiter at the end of every line
@@ -80,14 +85,14 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
     while chunk := list(islice(rows, _CHUNK)):
         for name, column, values in zip(header, columns, zip(*chunk, strict=True), strict=True):
             column.extend(values if is_number(name) else map(sys.intern, values))
-    numbers = np.array(lines, np.int64)
+    numbers = np.array(lines, np.int64) + above
     findings.numbers = lambda rows: numbers[rows].tolist()
     if short:
-        where = listed((line for line, _ in short), 4)
+        where = listed((line + above for line, _ in short), 4)
         found = listed(dict.fromkeys(count for _, count in short), 3)
         many = "" if len(short) == 1 else "s"
         findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", found)
-    return _by_name(header, columns, findings)
+    return _by_name(header, columns, findings, 1 + above)
 
 
 def _numbered_rows(
@@ -107,13 +112,13 @@ def _numbered_rows(
         yield row
 
 
-def _by_name(header: list[str], columns: list[list[str]], findings: Findings) -> dict[str, list[str]]:
+def _by_name(header: list[str], columns: list[list[str]], findings: Findings, line: int) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for position, (name, values) in enumerate(zip(header, columns, strict=True), 1):
         if not name.strip():
             if position == 1 and _are_row_numbers(values):
                 continue  # which pandas and R write unasked
-            findings.add(f"column {position}", "must have a name in line 1", "none")
+            findings.add(f"column {position}", f"must have a name in line {line}", "none")
         elif name in found:
             findings.add(f"column {name!r}", "must be there once", "twice")
         else:

@@ -23,9 +23,11 @@ This page is generated from `src/prunescope/table/schema.py` by `make docs`.
 ## Your own file
 
 Two columns are enough: `density` and `error`. Use the names below for whatever else you know; capital letters,
-spaces and dashes in them do not matter. Columns with other names are kept and can be used to group and to filter.
+spaces, dashes and underscores in them do not matter (`Data Set` is `dataset`). Columns with other names are kept and
+can be used to group and to filter; one that is nearly named as a column below is noted.
 
-- Commas separate columns; a file called `.tsv` has tabs. `-` is standard input. Numbers have a decimal point.
+- Commas separate columns; a file called `.tsv` has tabs, and one whose first line is `sep=;` has what that line names.
+  `-` is standard input. Numbers have a decimal point.
 - `error` and `test_error` are the same column, written as `test_error`. Errors and densities are fractions, never
   percent.
 - Where `unpruned_error` is missing it is the mean error at density 1 over the rows that share the configuration

@@ -224,12 +224,14 @@ CIRCUMSTANCES = ("started", "seconds", "device", "version", "study")
 RESULTS = tuple(column.name for column in STORED if column.name not in (*CIRCUMSTANCES, "ladder", "rung"))
 
 
+_BY_LETTERS = {name.replace("_", ""): ALIASES.get(name, name) for name in (*BY_NAME, *ALIASES)}
+
+
 def canonical(name: str) -> str:
     """Return the schema's name for a column as somebody spelled it, or the spelling without outer white space."""
     spelled = name.strip()
-    folded = spelled.lower().replace(" ", "_").replace("-", "_")
-    folded = ALIASES.get(folded, folded)
-    return folded if folded in BY_NAME else spelled
+    letters = spelled.lower().replace(" ", "").replace("-", "").replace("_", "")
+    return _BY_LETTERS.get(letters, spelled)
 
 
 def is_number(name: str) -> bool:

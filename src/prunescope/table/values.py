@@ -28,7 +28,9 @@ def typed(column: Column, values: Any, findings: Findings) -> Array:
     numbers, wrong = _numbers(column.name, values, findings)
     missing = np.isnan(numbers)
     if not column.optional:
-        hint = "Leave the column out where nothing is known." if column.name not in NEEDED else ""
+        hint = "Leave the column out where nothing is known."
+        if column.name in NEEDED:
+            hint = "Fill it in, or delete the rows: without it they tell nothing."
         rows = np.setdiff1d(np.flatnonzero(missing), wrong)
         findings.at_rows(column.name, rows, "must have a value in every row", [], hint)
     if column.kind is Kind.INTEGER:
