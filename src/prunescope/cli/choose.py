@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, fixed_in, names_in, options, rows_of
+from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, rows_of
 from prunescope.cli.show import note, print_json, wrapped
 from prunescope.errors import PrunescopeError, counted, printable
 
@@ -39,7 +39,7 @@ def numbers(kind: Value) -> Callable[[click.Context, click.Parameter, str | None
     return read
 
 
-ERROR = click.option("--max-error", type=float, required=True, metavar="K", help="The highest error allowed: 0.08.")
+ERROR = click.option("--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed: 0.08.")
 GRID = options(
     click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to choose from, measured or not."),
     click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to choose from."),
@@ -51,9 +51,9 @@ GRID = options(
 @click.command()
 @click.argument("source", metavar="TABLE")
 @ERROR
-@click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
 @GRID
-@click.option("--min-density", type=float, default=0.0, help="The lowest density allowed.")
+@click.option("--min-density", type=SHARE, default=0.0, help="The lowest density allowed.")
 @click.option("--max-parameters", type=float, metavar="N", help="The most parameters that may be left.")
 @click.option(
     "--max-flops", type=float, metavar="N", help="The most multiplications of the unpruned member's forward pass."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import rows_of
+from prunescope.cli.options import SHARE, rows_of
 from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
 @click.option("--ladder", help="Its identity, or the first digits of it [the only one of the store].")
 @click.option("--rung", type=click.IntRange(0), help="Which of its networks, counted from the dense one.")
-@click.option("--density", type=float, help="Instead of --rung: the network nearest to this density.")
+@click.option("--density", type=SHARE, help="Instead of --rung: the network nearest to this density.")
 @click.option(
-    "--max-error", type=float, metavar="K", help="Instead of both: what choose finds for this error, if trained."
+    "--max-error", type=SHARE, metavar="K", help="Instead of both: what choose finds for this error, if trained."
 )
 @click.option("--where", multiple=True, help="With --max-error: condition in SQL that rungs must fulfil.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")

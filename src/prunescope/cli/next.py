@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.choose import ERROR, numbers
-from prunescope.cli.options import JSON, SEED, names_in, rows_of
+from prunescope.cli.options import JSON, SEED, SHARE, names_in, rows_of
 from prunescope.cli.show import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, counted, listed
 
@@ -31,10 +31,10 @@ SHOWN = 30
 @click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to consider beside.")
 @click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to consider beside.")
 @click.option("--examples", type=click.IntRange(1), help="Training examples of the network looked for [the most].")
-@click.option("--noise", "label_noise", type=float, metavar="SHARE", help="Label noise of the network looked for.")
-@click.option("--confidence", type=float, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--noise", "label_noise", type=SHARE, metavar="SHARE", help="Label noise of the network looked for.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
 @click.option(
-    "--enough", type=float, default=0.05, show_default=True, help="How far off the choice may be expected to be."
+    "--enough", type=SHARE, default=0.05, show_default=True, help="How far off the choice may be expected to be."
 )
 @click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="Ladders to propose at the most.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a study that trains them.")

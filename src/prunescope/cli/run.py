@@ -48,7 +48,7 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     show_default=True,
     help="With --until-decided: how far off the choice may be expected to be.",
 )
-@click.option("--noise", type=float, metavar="SHARE", help="With --until-decided: label noise of that network.")
+@click.option("--noise", type=SHARE, metavar="SHARE", help="With --until-decided: label noise of that network.")
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 def run(
     study: str,
