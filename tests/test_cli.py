@@ -290,9 +290,9 @@ def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path:
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        (("report", "none.csv", "--max-error", "9%"), "must be a fraction; found 9%. Did you mean 0.09?"),
-        (("report", "none.csv", "--confidence", "90"), "must be a fraction; found 90. Did you mean 0.9?"),
-        (("lens", "none.csv", "--noise", "30"), "must be a fraction; found 30. Did you mean 0.3?"),
+        (("report", "none.csv", "--max-error", "9%"), "must be a fraction; found 9%. 9 % is 0.09."),
+        (("report", "none.csv", "--confidence", "90"), "must be a fraction; found 90. 90 % is 0.9."),
+        (("lens", "none.csv", "--noise", "30"), "must be a fraction; found 30. 30 % is 0.3."),
         (("fit", "none.csv", "--level", "high"), "'high' is not a number, such as 0.09."),
     ],
 )

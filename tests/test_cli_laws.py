@@ -109,7 +109,8 @@ def test_fit_names_what_is_wrong() -> None:
         (("--law", "joint", "--by", "familly"), "Did you mean 'family'?"),
         (("--law", "joint", "--filter", "better-than-chance"), "--classes N"),
         (("--law", "joint", "--filter", "large"), "Did you mean 'not-overly-large'?"),
-        (("--law", "joint", "--level", "90"), "must be between 0 and 1"),
+        (("--law", "joint", "--level", "90"), "90 % is 0.9."),
+        (("--law", "joint", "--level", "1"), "must be between 0 and 1"),
         (("--law", "joint", "--where", "depth = 8", "--vary", "depth"), "Add networks of another depth"),
         ((), "Missing option '--law'"),
     ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prunescope.errors import Fault, InputError, printable
+import pickle
+
+from prunescope.errors import Fault, InputError, Key, named, printable
 
 
 def test_faults_told_within_a_message_stand_on_its_line() -> None:
@@ -16,3 +18,14 @@ def test_faults_told_within_a_message_stand_on_its_line() -> None:
 def test_a_strangers_text_is_shown_on_one_line_and_steers_nothing() -> None:
     assert printable("two\nlines\tand a tab") == "two lines and a tab"
     assert printable("\x1b[31mred\x07") == "\ufffd[31mred\ufffd"
+
+
+def test_values_are_named_by_those_that_are_there_and_keys_by_what_tells_them_apart() -> None:
+    values = {"label_noise": 0.0, "width": 0.1 * 3, "recipe": "8e44ee272a8c", "leave": None}
+    assert named(values) == "label_noise 0, width 0.3, recipe 8e44ee272a8c"
+    key = pickle.loads(pickle.dumps(Key(values, ("label_noise", "leave"))))
+    assert key == values
+    assert named(key) == "label_noise 0"
+    assert named(Key(values)) == named(Key(values, ("leave",))) == named(values)
+    assert named({"method": None}) == "method None"
+    assert named({}) == ""

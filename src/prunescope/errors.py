@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 MOST_SHOWN = 50
 
@@ -112,9 +113,20 @@ def listed(items: Iterable[object], most: int = 8) -> str:
     return ", ".join(words)
 
 
+class Key(dict[str, Any]):
+    """Values by name that belong to one of several, and which of these names tell it from the others."""
+
+    def __init__(self, values: Mapping[str, Any], telling: Iterable[str] = ()) -> None:
+        super().__init__(values)
+        self.telling = frozenset(telling)
+
+
 def named(values: Mapping[str, object]) -> str:
-    """Write ``depth 20, width 1``."""
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    """Write ``depth 20, width 1``: all that has a value; of a `Key` what tells it from others, if anything does."""
+    known = {name: value for name, value in values.items() if value is not None}
+    telling = values.telling if isinstance(values, Key) else frozenset()
+    told = {name: value for name, value in known.items() if name in telling} or known or values
+    return ", ".join(f"{name} {f'{value:.12g}' if isinstance(value, float) else value}" for name, value in told.items())
 
 
 def said(trouble: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prunescope.errors import InputError
+from prunescope.errors import InputError, named
 from prunescope.laws import JointLaw, SingleLaw, better_than_chance, not_overly_large
 from prunescope.laws.measured import replicated
 from prunescope.laws.points import sample
@@ -50,6 +50,27 @@ def test_groups_are_what_tells_ladders_apart() -> None:
     assert sample(table, joint=True).by == ("dataset", "note")
     assert sample(table, joint=True, by=["width"]).by == ("width",)
     assert len(sample(table, joint=False).groups) == 2
+
+
+def test_groups_are_named_by_what_tells_them_apart() -> None:
+    dense: dict[str, Any] = {
+        "density": [1.0, 1.0],
+        "error": [0.1, 0.1],
+        "method": ["none"] * 2,
+        "label_noise": [0.0, 0.3],
+    }
+    pruned = two(method=("imp", "imp"), label_noise=(0.0, 0.3))
+    columns = {name: pruned[name] + dense[name] for name in dense} | {"recipe": ["8e44"] * 12, "leave": [None] * 12}
+    groups = sample(read_table(columns), joint=False, by=["recipe", "method", "label_noise", "leave"]).groups
+    assert {named(group.key) for group in groups} == {
+        "label_noise 0",
+        "label_noise 0.3",
+        "method none, label_noise 0",
+        "method none, label_noise 0.3",
+    }
+    assert all(group.key["recipe"] == "8e44" for group in groups)
+    (alone,) = sample(read_table(LADDER | {"recipe": ["8e44"] * 5}), joint=False, by=["recipe"]).groups
+    assert named(alone.key) == "recipe 8e44"
 
 
 def test_a_column_that_splits_ladders_into_rungs_makes_no_groups() -> None:

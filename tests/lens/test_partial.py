@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,6 +222,28 @@ def test_one_ladder_told_twice_is_refused_where_a_file_leaves_out_what_is_usual(
     twice = [rows(treatment=kind, density=density, score=score) for score in ("magnitude", "")]
     with pytest.raises(InputError, match="must be one ladder"):
         look(joined(rows(score="random"), *twice))
+
+
+@pytest.mark.parametrize("dense", ["own", "shared"])
+def test_columns_of_ones_own_that_tell_rows_apart_are_named_with_a_condition_that_works(dense: str) -> None:
+    several = joined(rows(method="it's", times=1, seconds=0.5), rows(method="b", times=1, seconds=0.7))
+    several = joined(several, rows(method="b", times=2, seconds=0.9))
+    if dense == "shared":  # by all methods, and trained once
+        unpruned = [place for place, density in enumerate(several["density"]) if density == 1]
+        several["method"] = ["none" if place in unpruned else each for place, each in enumerate(several["method"])]
+        several["times"] = [0 if place in unpruned else each for place, each in enumerate(several["times"])]
+        kept = [place for place in range(27) if place < 9 or place not in unpruned]
+        several = {name: [values[place] for place in kept] for name, values in several.items()}
+    table = read_table(several)
+    with pytest.raises(InputError, match="must have one row for each rung; found ") as told:
+        look(table)
+    words = str(told.value)
+    assert "'method', 'times' tell these rows apart" in words
+    condition = re.search(r'--where "(.*?)" --out FILE; prunescope lens FILE', words)
+    assert condition is not None
+    assert ("density = 1" in condition[1]) == (dense == "shared")
+    (cell,) = look(table.where(condition[1])).cells
+    assert len(cell.pruning.points) == 3
 
 
 def test_narrow_rows_of_two_networks_are_left_out_and_the_rest_is_shown() -> None:

@@ -29,7 +29,7 @@ class Share(click.types.FloatParamType):
         except ValueError:
             self.fail(f"{value!r} is not a number, such as 0.09.", param, ctx)
         if percent or 1 < found <= 100:
-            hint = f" Did you mean {found / 100:.6g}?" if 0 <= found <= 100 else ""
+            hint = f" {found:g} % is {found / 100:.6g}." if 0 <= found <= 100 else ""
             self.fail(f"must be a fraction; found {value}.{hint}", param, ctx)
         return found
 

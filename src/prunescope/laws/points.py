@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import Fault, InputError, counted, listed, nearest
+from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
 from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
 from prunescope.laws.measured import Integers, Measured
 from prunescope.spec.names import DATASETS
@@ -376,10 +376,13 @@ def _groups(
     ends = np.r_[begins[1:], len(first)]
     row_ends = np.r_[first, len(order)]
     keys = {name: [plain(each) for each in columns[name][order[first[begins]]].tolist()] for name in by}
+    # Groups in which something was pruned are told from each other; those of unpruned networks alone from all.
+    sparse = np.minimum.reduceat(arrays["density"], begins) < 1
+    telling = {alone: _telling(keys, np.ones_like(sparse) if alone else sparse) for alone in (False, True)}
     for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
         rows = slice(row_ends[begin], row_ends[end])
         yield Measured(
-            {name: values[number] for name, values in keys.items()},
+            Key({name: values[number] for name, values in keys.items()}, telling[not sparse[number]]),
             cell=numbers[begin:end] - numbers[begin],
             row_error=row_error[rows],
             row_point=point[rows] - begin,
@@ -387,6 +390,13 @@ def _groups(
             chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
             **{name: values[begin:end] for name, values in arrays.items()},
         )
+
+
+def _telling(keys: Mapping[str, Sequence[Any]], among: NDArray[np.bool_]) -> list[str]:
+    """Return the columns in which some groups differ."""
+    return [
+        name for name, values in keys.items() if len({values[group] for group in np.flatnonzero(among).tolist()}) > 1
+    ]
 
 
 def plain(value: Any) -> Any:

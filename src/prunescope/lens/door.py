@@ -6,8 +6,11 @@ the store was begun with. A file has rows alone; what its columns tell is taken,
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,18 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, counted
+from prunescope.errors import Fault, InputError, counted, listed, named
 from prunescope.lens.cells import MISSING, Doing, Measurements, Network, Row, Scorer
 from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_scores
 from prunescope.lens.told import Told
 from prunescope.spec.parts import DEFAULTS, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
+from prunescope.table.engine import literal, quoted
 from prunescope.table.groups import group_codes
 from prunescope.table.schema import BY_NAME, Group
 
 _TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is Group.TREATMENT)
 _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group is Group.CONFIGURATION)
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
+
+MOST_TELLING = 3  # columns of one's own that are tried together
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,9 +157,57 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[Table]:
 
 def _unclear(table: Table, rows: Table) -> InputError:
     told = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
-    place = ", ".join(f"{name} {value}" for name, value in told.items() if value is not None) or "the rows"
+    place = named({name: plain for name, plain in told.items() if plain == plain and plain is not None}) or "the rows"
     hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
+    own = _telling(rows)
+    condition = _one_of(table, rows, own) if own else ""
+    if own:
+        tell = "tells" if len(own) == 1 else "tell"
+        hint = (
+            f"{listed(map(repr, own))} {tell} these rows apart, and the lens does not split by columns of one's own: "
+        )
+        where = f'--where "{condition}"' if condition else "--where ..."
+        hint += f"look at one kind at a time, such as prunescope table ... {where} --out FILE; prunescope lens FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
+
+
+def _telling(rows: Table) -> tuple[str, ...]:
+    """Return the fewest columns of one's own that tell rows of one density apart; none where none do."""
+    several = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
+    # Numbers of which hardly two are the same are measurements.
+    kinds = [name for name in several if rows[name].dtype.kind != "f" or 2 * len(set(rows[name].tolist())) < len(rows)]
+    for count in range(1, min(MOST_TELLING, len(kinds)) + 1):
+        for own in itertools.combinations(kinds, count):
+            if _once(rows, [*own, *(name for name in ("rung", "density") if name in rows)]):
+                return own
+    return ()
+
+
+def _one_of(table: Table, rows: Table, own: Sequence[str]) -> str:
+    """Return a condition for rows that are alike in columns of one's own, and for the unpruned networks behind them."""
+    names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
+    kinds = Counter(zip(*(rows[name].tolist() for name in own), strict=True))
+    for values, _ in kinds.most_common():
+        plain = " and ".join(_equal(name, value) for name, value in zip(own, values, strict=True))
+        with suppress(InputError):  # a name that SQL has a use of its own for
+            pruned = table.where(f"({plain}) and density < 1")
+            for condition in (plain, f"({plain}) or density = 1"):
+                kept = table.where(condition)
+                if len(pruned) and 1 in kept["density"] and _once(kept, names):
+                    return condition
+    return ""
+
+
+def _equal(name: str, value: object) -> str:
+    column = name if name.isidentifier() else quoted(name)
+    if value is None or value != value:
+        return f"{column} is null"
+    return f"{column} = {literal(value) if isinstance(value, str) else value}"
+
+
+def _once(rows: Table, names: Sequence[str]) -> bool:
+    """Whether no two rows are equal in all the named columns."""
+    return len(np.unique(group_codes(rows.columns, names))) == len(rows)
 
 
 def _measured(rows: Table, told: Told) -> Measurements:
