@@ -66,6 +66,8 @@ def test_without_noise_the_law_is_the_planted_one(exact: Subject) -> None:
 def test_regions_begin_and_end_where_the_law_bends(exact: Subject) -> None:
     figure = regions(exact)
     assert figure is not None
+    assert figure.begins is not None
+    assert figure.ends is not None
     depth, width = (float(word.split(" ")[1]) for word in figure.member.split(", ")[:2])
     shape = depth ** LAW["phi"] * width ** LAW["psi"]
     assert figure.ends == pytest.approx(LAW["p_prime"] / shape, rel=0.01)

@@ -98,7 +98,7 @@ def test_many_families_are_listed() -> None:
     made = report(whole, max_error=0.3, draws=0)
     assert len(made.chapters) == 4
     assert len(made.lines) == 2
-    assert "6 families: the largest 4 have a chapter" in " ".join(made.missing)
+    assert "6 families: the 4 with most points (among equals, those with the smallest answer)" in " ".join(made.missing)
     assert page(made).count('class="chapter"') == 4
 
 
@@ -241,3 +241,34 @@ def test_a_dense_network_that_ladders_share_was_trained_once() -> None:
     rows = {name: [row[name] for row in each] for name in each[0]}
     facts = dict(report(rows, draws=0).provenance.facts)
     assert facts["training took"].startswith("8 s ")
+
+
+def test_among_families_of_one_size_those_with_the_smallest_answer_have_a_chapter() -> None:
+    parts = [
+        {
+            "family": np.full(20, "net", object),
+            "recipe": np.full(20, f"recipe {number}", object),
+            "density": CURVE["density"],
+            "error": np.minimum(0.9, 0.05 + 0.002 * 1.25 ** (np.arange(20) - number)),
+        }
+        for number in range(6)
+    ]
+    made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, max_error=0.1, draws=0)
+    assert [chapter.name for chapter in made.chapters] == [f"net, recipe recipe {number}" for number in (5, 4, 3, 2)]
+    assert [line.name for line in made.lines] == ["recipe recipe 1", "recipe recipe 0"]
+
+
+def test_a_line_tells_only_what_the_data_tell() -> None:
+    flat = {"density": CURVE["density"][:8], "error": 0.05 + 0.0001 * np.arange(8)}
+    parts = [{**CURVE, "family": np.full(20, f"family {number}", object)} for number in range(4)]
+    parts.append({**flat, "family": np.full(8, "flat", object)})
+    made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, max_error=0.3, draws=0)
+    assert made.lines[0].name == "flat"
+    assert made.lines[0].law == "not told: eps_up, gamma, p"
+
+
+def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:
+    parts = [{**CURVE, "recipe": np.full(20, number)} for number in range(3)]
+    made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, draws=0)
+    assert dict(made.provenance.facts)["networks"] == "60 of 3 cells"
+    assert made.subtitle.endswith(": 60 networks")

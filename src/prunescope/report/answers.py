@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,16 +13,22 @@ from prunescope.errors import counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.measured import Measured
 from prunescope.laws.results import number, percent
+from prunescope.report.asked import Asked
+from prunescope.report.figures.figure import clearly_better, told
 from prunescope.report.provenance import word
 from prunescope.report.results import Said
 from prunescope.report.subjects import Subject
 
 # The first paper's bars: sigma of one network's law, and of a family's.
 BARS = {False: 0.04, True: 0.06}
+# The bar of mu; and how many times a bar a law misses that does not describe its data.
+MEAN_BAR, FAR = 0.02, 2.0
 
 
-def answers(subject: Subject, answer: Answer | None, why: str, bound: float, source: str) -> Iterator[Said]:
-    """Yield what there is to say of a family, answers first."""
+def answers(
+    subject: Subject, answer: Answer | None, why: str, bound: float, source: str, options: str = ""
+) -> Iterator[Said]:
+    """Yield what there is to say of a family, answers first; `options` pick its rows from the source's."""
     if subject.fit is not None:
         yield Said("answer", "How well the law fits", _fit(subject.fit, subject.cells))
         yield Said("answer", "What its parameters mean", _parameters(subject.fit, subject.cells))
@@ -38,11 +45,15 @@ def answers(subject: Subject, answer: Answer | None, why: str, bound: float, sou
         yield Said("answer", "Where pruning helps", gained)
     if subject.fit is not None:
         for words in subject.fit.warnings:
-            yield Said("warning", "The data leave open", _sentence(words))
+            # Of one network m* is its density.
+            own = words if subject.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
+            yield Said("warning", "The data leave open", _sentence(own))
     for words in answer.notes if answer is not None else ():
         yield Said("warning", "About the choice", _sentence(words))
     if answer is not None:
-        yield Said("next", "What to measure next", _next(answer, bound, source))
+        sure = "" if answer.confidence == Asked().confidence else f" --confidence {answer.confidence!r}"
+        command = f"prunescope next {word(source)}{options} --max-error {bound!r}{sure}"
+        yield Said("next", "What to measure next", _next(answer, command))
 
 
 def in_short(subject: Subject, answer: Answer | None, why: str) -> str:
@@ -50,10 +61,12 @@ def in_short(subject: Subject, answer: Answer | None, why: str) -> str:
     if subject.fit is None:
         return _sentence(why or subject.why)
     words = f"The law is off by sigma {percent(subject.fit.std_deviation)}."
+    if _unjudged(subject.fit, subject.cells):
+        words = "Nothing is left to judge the law by."
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
     chosen = _picked(answer, answer.choice)
-    return f"{words} For an error of at most {answer.max_error:g} by its expected error {chosen}."
+    return f"{words} For an error of at most {answer.max_error:g} the smallest is, by its expected error, {chosen}."
 
 
 def _sentence(words: str) -> str:
@@ -64,10 +77,28 @@ def _sentence(words: str) -> str:
     return begun + ("" if words.endswith((".", "!", "?")) else ".")
 
 
+def _unjudged(fit: Fit, cells: Measured) -> bool:
+    """Whether a law has as many parameters as there are pruned points, and is near them in any case."""
+    return int((cells.density < 1).sum()) <= len(fit.intervals)
+
+
 def _fit(fit: Fit, cells: Measured) -> str:
-    what = "One law describes all members" if cells.cells > 1 else "The law describes this network"
+    several = cells.cells > 1
+    sizes = f"{counted(fit.points, 'point')} of {counted(fit.ladders, 'ladder')}"
+    if _unjudged(fit, cells):
+        pruned = counted(int((cells.density < 1).sum()), "pruned point")
+        return (
+            f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it is near them whatever they are, "
+            "and nothing is left to judge it by."
+        )
+    bar = BARS[several]
+    kept = abs(fit.mean_deviation) < MEAN_BAR and fit.std_deviation < bar
+    far = abs(fit.mean_deviation) > FAR * MEAN_BAR or fit.std_deviation > FAR * bar
+    whom = "all members" if several else "this network"
+    law = "One law" if several else "The law"
+    what = f"{law} {'does not describe' if far else 'describes' if kept else 'follows'} {whom}"
     words = (
-        f"{what}: over {counted(fit.points, 'point')} of {counted(fit.ladders, 'ladder')} its estimates are off by "
+        f"{what}: over {sizes} its estimates are off by "
         f"{percent(abs(fit.mean_deviation))} in the mean (mu) and scatter by {percent(fit.std_deviation)} (sigma)."
     )
     if fit.seed_noise is not None:
@@ -75,9 +106,7 @@ def _fit(fit: Fit, cells: Measured) -> str:
         share = fit.std_deviation / max(explained, 1e-9)
         verdict = "about what seeds alone explain" if share < 1.5 else f"{share:.2g} times what seeds alone explain"
         words += f" That is {verdict} ({percent(explained)} of a mean, {percent(fit.seed_noise)} of a single network)."
-    bar = BARS[cells.cells > 1]
-    kept = abs(fit.mean_deviation) < 0.02 and fit.std_deviation < bar
-    whose = "a family" if cells.cells > 1 else "one network"
+    whose = "a family" if several else "one network"
     words += (
         f" It {'keeps' if kept else 'does not keep'} the first paper's bar for {whose} (mu below 2 %, sigma below "
         f"{bar:.0%})."
@@ -91,17 +120,17 @@ def _fit(fit: Fit, cells: Measured) -> str:
 
 
 def _parameters(fit: Fit, cells: Measured) -> str:
-    told = fit.parameters
-    gamma = told["gamma"]
-    if fit.intervals.get("gamma") is None and "gamma" not in fit.fixed:
+    values = fit.parameters
+    gamma = values["gamma"]
+    if not told(fit, "gamma"):
         words = [f"How fast the error rises is not told by the data (gamma {number(gamma)} is as good as others)."]
     else:
         rise = f"halving the density multiplies it by {2**gamma:.2g}"
         words = [f"Where the error rises, {rise} (gamma {_value(fit, 'gamma')})."]
     for name, column in (("psi", "width"), ("phi", "depth")):
-        if told[name] != 0:
+        if values[name] != 0:
             words.append(
-                f"Twice the {column} gives the same error at {2 ** -told[name]:.2g} times the density ({name} "
+                f"Twice the {column} gives the same error at {2 ** -values[name]:.2g} times the density ({name} "
                 f"{_value(fit, name)})."
             )
     turn = "below m* (p_prime)" if cells.cells > 1 else "below density (p)"
@@ -150,16 +179,11 @@ def _picked(answer: Answer, pick: Pick) -> str:
 
 def _gain(cells: Measured) -> str:
     """Say where pruned networks err less than their unpruned ones, by more than chance between seeds."""
-    pruned = cells.density < 1
-    if not pruned.any():
+    clear = clearly_better(cells)
+    if clear is None or not (cells.density < 1).any():
         return ""
     ratio = cells.error / cells.unpruned
-    noise = cells.seed_noise
-    if noise is None:
-        return ""
-    behind = np.where(cells.dense_repeats > 0, 1 / np.maximum(cells.dense_repeats, 1), 0.0)
-    clear = np.log(ratio) < -2 * noise * np.sqrt(1 / cells.repeats + behind)
-    helped = np.unique(cells.cell[pruned & clear])
+    helped = np.unique(cells.cell[clear])
     if not len(helped):
         if cells.cells == 1:
             return "At no density does the network err less than unpruned by more than two standard errors."
@@ -167,7 +191,13 @@ def _gain(cells: Measured) -> str:
             f"In none of {counted(cells.cells, 'cell')} does a pruned network err less than its unpruned one by more "
             "than two standard errors."
         )
-    best = int(np.where(pruned & clear, ratio, np.inf).argmin())
+    best = int(np.where(clear, ratio, np.inf).argmin())
+    if cells.cells == 1:
+        return (
+            f"At {counted(int(clear.sum()), 'density', 'densities')} the network errs less than unpruned by more than "
+            f"two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
+            f"{number(float(cells.density[best]))}."
+        )
     return (
         f"In {len(helped)} of {counted(cells.cells, 'cell')} some pruned networks err less than their unpruned ones by "
         f"more than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
@@ -175,7 +205,7 @@ def _gain(cells: Measured) -> str:
     )
 
 
-def _next(answer: Answer, bound: float, source: str) -> str:
+def _next(answer: Answer, command: str) -> str:
     choice = answer.choice
     words = (
         f"The data allow densities of {number(choice.density_low)} to {number(choice.density_high)} for {choice.name}. "
@@ -184,4 +214,4 @@ def _next(answer: Answer, bound: float, source: str) -> str:
     if close:
         shown = ", ".join(f"{each.name} in {each.best_in:.0%}" for each in close[:3])
         words += f"In some of what they allow another member is the smallest: {shown}. "
-    return words + f"What to train to be surer: prunescope next {word(source)} --max-error {bound!r}"
+    return f"{words}What to train to be surer: {command}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prunescope.choose.results import Answer, amount
-from prunescope.errors import Fault, InputError, counted
+from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
 from prunescope.lens import look
 from prunescope.report.answers import answers, in_short
@@ -15,13 +16,13 @@ from prunescope.report.examine import examined
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
-from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.figure import Figure, told
 from prunescope.report.figures.forms import forms
 from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
-from prunescope.report.provenance import UNNAMED, provenance
+from prunescope.report.provenance import UNNAMED, option, provenance
 from prunescope.report.results import Chapter, Line, Report, Section
 from prunescope.report.stops import bounds_for, slider, usual_bound
 from prunescope.report.subjects import Subject, decide, decide_all, subjects
@@ -66,13 +67,16 @@ def report(
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
     found = subjects(rows)
-    chapters = tuple(_chapter(subject, asked, name) for subject in found.all[:CHAPTERS])
-    lines = tuple(_line(subject, asked) for subject in found.all[CHAPTERS:])
+    every = sorted((_decided(subject, asked) for subject in found.all), key=_rank)
+    chapters = tuple(_chapter(each, asked, name, where) for each in every[:CHAPTERS])
+    lines = tuple(_line(each) for each in every[CHAPTERS:])
     missing = list(found.missing)
     if lines:
+        sizes = [len(each.subject.cells) for each in every]
+        tied = " (among equals, those with the smallest answer)" if sizes[CHAPTERS - 1] == sizes[CHAPTERS] else ""
         missing.append(
-            f"{counted(len(found.all), 'family', 'families')}: the largest {CHAPTERS} have a chapter, the others a "
-            "line; --where narrows the table to the ones that matter"
+            f"{counted(len(every), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, the "
+            "others a line; --where narrows the table to the ones that matter"
         )
     seen_name = "" if lens is None else _named(lens)
     origin = provenance(rows, name, asked, seen_name, where)
@@ -103,15 +107,38 @@ def _is_store(source: Any) -> bool:
 
 def _subtitle(rows: Table, found: tuple[Subject, ...]) -> str:
     families = counted(len(found), "family", "families") if len(found) != 1 else found[0].name
-    cells = sum(each.cells.cells for each in found)
-    return f"{families}: {counted(len(rows), 'network')}" + (f" of {counted(cells, 'cell')}" if cells else "")
+    return f"{families}: {counted(len(rows), 'network')}"
 
 
-def _chapter(subject: Subject, asked: Asked, source: str) -> Chapter:
+@dataclass(frozen=True)
+class _Decided:
+    """A family with its answer at the bound that it is asked for, or why there is none."""
+
+    subject: Subject
+    bound: float
+    answer: Answer | None
+    why: str
+
+
+def _decided(subject: Subject, asked: Asked) -> _Decided:
     bound = asked.max_error or usual_bound(subject)
-    answer, why = decide(subject, bound, asked.confidence)
+    return _Decided(subject, bound, *decide(subject, bound, asked.confidence))
+
+
+def _rank(found: _Decided) -> tuple[int, bool, bool, float]:
+    """Put families with most points first; among equals those that answer, with the smallest network."""
+    points = -len(found.subject.cells)
+    if found.answer is None:
+        return points, True, True, 0.0
+    # Parameters that were counted and units of depth and width are not to be compared.
+    return points, False, found.answer.choice.counted == "relative", found.answer.choice.parameters
+
+
+def _chapter(found: _Decided, asked: Asked, source: str, where: str) -> Chapter:
+    subject, bound, answer, why = found.subject, found.bound, found.answer, found.why
     steps = decide_all(subject, bounds_for(subject, bound), asked.confidence)
-    chosen = slider(steps, bound, asked.confidence) if steps else None
+    # A lone refusal is said in words.
+    chosen = slider(steps, bound, asked.confidence) if any(step.choice for step in steps) or len(steps) > 1 else None
     missing: list[str] = []
     shown = answer
     if shown is None and (reachable := next((each for each in steps if each.choice is not None), None)):
@@ -125,9 +152,15 @@ def _chapter(subject: Subject, asked: Asked, source: str) -> Chapter:
         trials = _present(forms(subject), stability(subject, asked.draws) if asked.draws else None)
         sections.append(Section("Trials of the law", trials))
     _tell_missing(subject, missing)
-    said = tuple(answers(subject, answer, why, bound, source))
+    said = tuple(answers(subject, answer, why, bound, source, _options(subject, where)))
     kept = tuple(section for section in sections if section.figures)
     return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
+
+
+def _options(subject: Subject, where: str) -> str:
+    """Return the options that a command on this family alone needs."""
+    conditions = where.strip(), " and ".join(subject.conditions)
+    return "".join(f" {option('--where', each)}" for each in conditions if each)
 
 
 def _present(*figures: Figure | None) -> tuple[Figure, ...]:
@@ -154,15 +187,20 @@ def _tell_missing(subject: Subject, missing: list[str]) -> None:
         missing.append("no replicates: nothing is known of how much the seed alone moves an error")
 
 
-def _line(subject: Subject, asked: Asked) -> Line:
-    bound = asked.max_error or usual_bound(subject)
-    fit = subject.fit
+def _line(found: _Decided) -> Line:
+    subject, fit = found.subject, found.subject.fit
+    name = subject.short or subject.name
     if fit is None:
-        return Line(subject.name, len(subject.cells), subject.why, "", "")
-    told = ", ".join(f"{name} {number(value)}" for name, value in fit.parameters.items() if value != 0)
+        return Line(name, len(subject.cells), subject.why, "", "")
+    # Exponents of what does not vary are given as 0; of one network m* is its density.
+    names = {each: each for each, value in fit.parameters.items() if value != 0 or each not in fit.fixed}
+    if subject.cells.cells == 1:
+        names["p_prime"] = "p"
+    known = [f"{words} {number(fit.parameters[each])}" for each, words in names.items() if told(fit, each)]
+    unknown = [words for each, words in names.items() if not told(fit, each)]
+    law = "; ".join([*([listed(known)] if known else []), *([f"not told: {listed(unknown)}"] if unknown else [])])
     deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
-    answer, why = decide(subject, bound, asked.confidence)
-    return Line(subject.name, len(subject.cells), told, deviation, _short(answer, why))
+    return Line(name, len(subject.cells), law, deviation, _short(found.answer, found.why))
 
 
 def _short(answer: Answer | None, why: str) -> str:

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import counted, listed
+from prunescope.laws.points import identity_columns
 from prunescope.report.asked import Asked
 from prunescope.report.results import Begun, Provenance
-from prunescope.table import Store, Table, configuration_codes, is_store, status
+from prunescope.table import Store, Table, is_store, status
+from prunescope.table.groups import group_codes
+from prunescope.table.schema import CONFIGURATION
 from prunescope.version import __version__
 
 # What a table that has no file is called.
@@ -38,19 +41,26 @@ def word(source: str) -> str:
     return "TABLE" if source == UNNAMED else shlex.quote(source)
 
 
+def option(name: str, value: str) -> str:
+    """Return an option of a command and its value, quoted for a shell so that people can read it."""
+    quoted = shlex.quote(value)
+    plain = quoted != value and not set(value) & set('"$`\\\\!')
+    return f'{name} "{value}"' if plain else f"{name} {quoted}"
+
+
 def _options(asked: Asked, lens: str, where: str) -> Iterator[str]:
     if lens:
         yield f"--lens {word(lens)}"
     if where.strip():
-        yield f"--where {shlex.quote(where)}"
+        yield option("--where", where)
     usual = Asked()
-    for option, value, other in (
+    for name, value, other in (
         ("--max-error", asked.max_error, usual.max_error),
         ("--confidence", asked.confidence, usual.confidence),
         ("--draws", asked.draws, usual.draws),
     ):
         if value != other:
-            yield f"{option} {value!r}"
+            yield f"{name} {value!r}"
 
 
 def _studies(source: str) -> Iterator[Begun]:
@@ -63,8 +73,10 @@ def _studies(source: str) -> Iterator[Begun]:
 
 def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
     yield "read from", source
-    configurations = int(configuration_codes(rows.columns).max()) + 1 if len(rows) else 0
-    yield "networks", f"{len(rows):,} of {counted(configurations, 'cell')}"
+    # What a table tells of its networks in columns of its own is part of their configuration.
+    known = [name for name in rows.names if name in CONFIGURATION]
+    codes = group_codes(rows.columns, [*known, *identity_columns(rows)[1]])
+    yield "networks", f"{len(rows):,} of {counted(int(codes.max()) + 1, 'cell')}"
     for name, words in (("version", "trained by prunescope"), ("device", "trained on")):
         if name in rows and (values := _texts(rows, name)):
             yield words, listed(values)

@@ -19,7 +19,8 @@ BELOW_PLATEAU = 0.95
 
 def usual_bound(subject: Subject) -> float:
     """Return the bound that a report is about where none is named."""
-    low, high = float(subject.cells.unpruned.min()), float(subject.cells.error.max())
+    lowest = subject.cells.unpruned if np.isfinite(subject.cells.unpruned).all() else subject.cells.error
+    low, high = float(lowest.min()), float(subject.cells.error.max())
     return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
 
 

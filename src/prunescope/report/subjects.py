@@ -5,8 +5,10 @@ A family whose law cannot be fitted is still a subject: its measurements are sho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from prunescope.laws import Fit
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import EXPLAINED, sample
 from prunescope.table import Table
+from prunescope.table.engine import connection, literal, quoted
 
 # Columns whose values name a family to people; the rest of its group is told where it differs between families.
 SPOKEN = ("family", "dataset", "label_noise", "treatment")
@@ -44,6 +47,10 @@ class Subject:
         Its law and its members; None where there are none.
     why
         Why there is no law, or no choice; empty where there are both.
+    short
+        What tells it from the others of the table, in words.
+    conditions
+        The same in SQL: those that its rows alone fulfil; none where it is the only one.
     """
 
     name: str
@@ -53,6 +60,8 @@ class Subject:
     fit: Fit | None
     family: Family | None
     why: str
+    short: str
+    conditions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,14 @@ def subjects(rows: Table) -> Subjects:
     """Return the families of a table; what cannot be used is told, and never keeps the rest from being shown."""
     missing: list[str] = []
     usable = _usable(rows, missing)
+    compared = not missing or "unpruned" not in missing[-1]
     if not len(usable):
         return Subjects((), (), tuple(missing))
     found = sample(usable, joint=True)
     notes = list(found.notes)
     made: dict[tuple[Any, ...], Family] = {}
     refused: dict[tuple[Any, ...], str] = {}
-    if not missing or "unpruned" not in missing[-1]:
+    if compared:
         try:
             fitted, declined, told = families(usable, Grid(), {})
             notes = list(told)
@@ -88,17 +98,57 @@ def subjects(rows: Table) -> Subjects:
     everybody = []
     pruned = [group for group in found.groups if (group.density < 1).any()]
     shown = pruned or found.groups
+    every = [group.key for group in shown]
     for group in shown:
         key = tuple(group.key.items())
         family = made.get(key)
-        why = "" if family is not None else refused.get(key, NO_LAW)
-        name = _name(group.key, [each.key for each in shown])
-        everybody.append(Subject(name, group.key, group, known, None if family is None else family.fit, family, why))
+        why = "" if family is not None else refused.get(key) or _no_law(group, compared)
+        name = _name(group.key, every)
+        short = _words({each: group.key[each] for each in _telling(group.key, every)})
+        cells = group if compared else replace(group, unpruned=np.full(len(group), np.nan))
+        fit = None if family is None else family.fit
+        everybody.append(
+            Subject(name, group.key, cells, known, fit, family, why, short, tuple(_conditions(group.key, every)))
+        )
     everybody.sort(key=lambda each: -len(each.cells))
     return Subjects(tuple(everybody), tuple(notes), tuple(missing))
 
 
-NO_LAW = "holds unpruned networks only, or too few densities: add pruned ones"
+def _no_law(cells: Measured, compared: bool) -> str:
+    if not (cells.density < 1).any():
+        return "holds unpruned networks only: add pruned ones"
+    if not compared:
+        return "holds no unpruned network to compare with: add the rows at density 1, or a column `unpruned_error`"
+    return "holds too few densities: prune further"
+
+
+def _telling(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield columns that tell a group from all others, as far as needed."""
+    left = every
+    for name, value in group.items():
+        same = [each for each in left if each.get(name) == value]
+        if len(same) < len(left):
+            left = same
+            yield name
+
+
+def _conditions(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what in SQL picks a group's rows from those of all groups."""
+    for name in _telling(group, every):
+        value = group[name]
+        column = name if re.fullmatch(r"[A-Za-z]\w*", name) and name.lower() not in _reserved() else quoted(name)
+        if value is None:
+            yield f"{column} is null"
+        else:
+            yield f"{column} = {literal(value) if isinstance(value, str) else repr(value)}"
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """Return the words of SQL that no column can be named by without quotes."""
+    with connection() as opened:
+        found = opened.execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
+        return frozenset(name for (name,) in found.fetchall())
 
 
 def _by_place(groups: tuple[Measured, ...], trouble: InputError) -> list[tuple[tuple[Any, ...], str]]:
@@ -126,7 +176,7 @@ def _usable(rows: Table, missing: list[str]) -> Table:
             f"{lacking}: add the rows at density 1, or a column `unpruned_error` above 0; without them there is no "
             "law and no choice"
         )
-        # Figures of what was measured need no unpruned error, but measurements have one: nobody reads these.
+        # Figures of what was measured need no unpruned error, but a sample does: `subjects` takes these out again.
         columns = {**rows.columns, "unpruned_error": rows["test_error"]}
         return replace(rows, columns=columns, unpruned_rows=np.zeros(len(rows), np.int64))
     given = unpruned == 0
@@ -138,15 +188,21 @@ def _usable(rows: Table, missing: list[str]) -> Table:
 
 def _name(group: Mapping[str, Any], all_groups: list[Mapping[str, Any]]) -> str:
     """Name a family by what people call it, and by what tells it from the others."""
-    words = []
+    told = {}
     for name, value in group.items():
         differs = len({other.get(name) for other in all_groups}) > 1
-        if value is None or (not differs and (name not in SPOKEN or value in USUAL.get(name, ()))):
-            continue
-        words.append(
-            str(value) if name in ("family", "dataset", "treatment") else f"{name.replace('_', ' ')} {_short(value)}"
-        )
-    return ", ".join(words) or "all networks"
+        if differs or (name in SPOKEN and value not in USUAL.get(name, ())):
+            told[name] = value
+    return _words(told) or "all networks"
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    """Write values of grouping columns; what a table does not say is left out."""
+    return ", ".join(
+        str(value) if name in ("family", "dataset", "treatment") else f"{name.replace('_', ' ')} {_short(value)}"
+        for name, value in values.items()
+        if value is not None
+    )
 
 
 def _short(value: Any) -> str:

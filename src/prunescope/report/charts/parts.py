@@ -16,6 +16,8 @@ ROWS = "rows"
 HEIGHT = 300
 PADDING = 0.04
 MIN_TICKS = 4
+# Height of a line of notes, in pixels.
+LINE = 14
 # From where on ticks are written as 10k and 1M.
 THOUSANDS = 10_000
 
@@ -157,14 +159,33 @@ def note_at(
     align: Literal["left", "right"] = "left",
     dx: int = 0,
     dy: int = 0,
-) -> alt.Chart:
-    """Return a note at values of the axes, or at pixels of the drawing."""
+) -> alt.LayerChart:
+    """Return a note at values of the axes, or at pixels of the drawing; lines behind it make way."""
     row = {_field(each[0]): each[1] for each in (x, y) if isinstance(each, tuple)}
-    mark = alt.Chart(alt.InlineData(values=[row])).mark_text(style="note", align=align, dx=dx, dy=dy, text=words)
+    data = alt.Chart(alt.InlineData(values=[row]))
     across: Any = x[0] if isinstance(x, tuple) else alt.value(x)
     down: Any = y[0] if isinstance(y, tuple) else alt.value(y)
-    found: alt.Chart = mark.encode(x=across, y=down)
+    halo, text = (
+        data.mark_text(style=style, align=align, dx=dx, dy=dy, text=words).encode(x=across, y=down)
+        for style in (["note", "halo"], "note")
+    )
+    found: alt.LayerChart = halo + text
     return found
+
+
+def share(value: float, ends: tuple[float, float]) -> float:
+    """Return where on a logarithmic axis a value stands, from 0 to 1."""
+    return float(np.log(value / ends[0]) / np.log(ends[1] / ends[0]))
+
+
+def beside(value: float, ends: tuple[float, float]) -> Literal["left", "right"]:
+    """Return how words beside a value of an x axis are aligned, so that they stay within it."""
+    return "left" if share(value, ends) < 0.5 else "right"
+
+
+def bars(data: alt.Chart, ends: tuple[float, float]) -> alt.Chart:
+    """Return data whose ``low`` a logarithmic axis can show: what reaches down to 0 ends where the axis does."""
+    return data.transform_calculate(low=f"isValid(datum.low) ? max(datum.low, {ends[0]!r}) : null")
 
 
 def _lines(words: str | Sequence[str]) -> str | list[str]:
@@ -176,7 +197,9 @@ def _field(axis: alt.X | alt.Y) -> str:
     return str(axis.shorthand)
 
 
-def layered(*charts: alt.Chart, title: str, subtitle: str | Sequence[str] = "") -> alt.LayerChart | alt.FacetChart:
+def layered(
+    *charts: alt.Chart | alt.LayerChart, title: str, subtitle: str | Sequence[str] = ""
+) -> alt.LayerChart | alt.FacetChart:
     """Return drawings above each other under a title."""
     words: Any = alt.TitleParams(title, subtitle=_lines(subtitle)) if subtitle else title
     found = alt.layer(*charts)

@@ -10,6 +10,8 @@ from prunescope.report.figures.sizes import PREDICTED, Sizes
 
 # The signal that holds the error bound.
 BOUND = "bound"
+# The frontier lies under the lines of members, and shows on both sides of them.
+BROAD = 9
 
 
 def draw_sizes(figure: Sizes) -> tuple[Panel, ...]:
@@ -30,8 +32,10 @@ def draw_sizes(figure: Sizes) -> tuple[Panel, ...]:
         sure = source(panel=name, what="sure").transform_filter(at_bound)
         limit = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(bound=BOUND)
         layers = [
+            source(panel=name, what="frontier")
+            .mark_line(style="frontier", strokeWidth=BROAD, clip=True)
+            .encode(x=x, y=y),
             *_members(name, data, x, y, members, told),
-            source(panel=name, what="frontier").mark_line(style="frontier", clip=True).encode(x=x, y=y),
             limit.mark_rule(style="bound", clip=True).encode(y=y_log("bound", ERROR, ends[1])),
             chosen.mark_point(style="chosen", shape="cross", clip=True).encode(
                 x=x, y=y_log("bound", ERROR, ends[1]), tooltip=told
@@ -40,7 +44,7 @@ def draw_sizes(figure: Sizes) -> tuple[Panel, ...]:
                 x=x, y=y_log("bound", ERROR, ends[1]), tooltip=told
             ),
         ]
-        subtitle = ("dotted: the smallest at each error", "at the bound: cross expected, diamond sure")
+        subtitle = ("broad and pale: the smallest at each error", "at the bound: cross expected, diamond sure")
         chart = layered(*layers, title=name, subtitle=subtitle).add_params(signal)
         panels.append(Panel(chart, "ordered", len(members), len(own), height=360))
     return tuple(panels)

@@ -82,10 +82,11 @@ class Theme:
                 "single": {"color": self.mark},
                 "plain": {"color": self.text},
                 "beyond": {"color": self.mark, "strokeDash": [2, 3], "strokeWidth": 1.6},
-                "frontier": {"color": self.text, "strokeDash": [1, 4], "strokeWidth": 2.6, "strokeCap": "round"},
+                "frontier": {"color": self.quiet, "opacity": 0.3, "strokeCap": "round", "strokeJoin": "round"},
                 "chosen": {"color": self.accent, "strokeWidth": 2.4, "size": 110, "opacity": 1},
                 "bound": {"color": self.accent, "strokeWidth": 1.2, "strokeDash": [6, 3]},
                 "note": {"color": self.quiet, "fontSize": 11, "font": FONT},
+                "halo": {"color": self.quiet, "stroke": self.paper, "strokeWidth": 5, "strokeJoin": "round"},
             },
         }  # fmt: skip
 

@@ -17,14 +17,14 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.forms import FORMS, TRIALS, Forms
+from prunescope.report.figures.forms import TRIALS, Forms
 from prunescope.report.figures.stability import Stability
 
 
 def draw_forms(figure: Forms) -> tuple[Panel, ...]:
     """Draw forms' curves, and how far each is off."""
     curves = [point for point in figure.points if point.panel == "curves"]
-    names = [words for words, _ in FORMS]
+    names = list(figure.names)
     x = x_log("density", DENSITY, span(point.density for point in curves))
     y = y_log("error", ERROR, span(point.error for point in curves))
     fitted = source(panel="curves").transform_filter(alt.FieldOneOfPredicate(field="what", oneOf=names))

@@ -151,8 +151,9 @@ def _points(
 def _caption(subject: Subject, summaries: list[Summary], drawn: np.ndarray) -> str:
     by_panel = {each.panel: each for each in summaries}
     joint = by_panel[JOINT]
+    law = "one law for all members" if subject.cells.cells > 1 else "the law"
     words = [
-        f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} one law for all members is off "
+        f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} {law} is off "
         f"by mu {percent(joint.mu)}, sigma {percent(joint.sigma)}"
     ]
     words[0] += f"; a law for each cell by sigma {percent(by_panel[SINGLES].sigma)}." if SINGLES in by_panel else "."

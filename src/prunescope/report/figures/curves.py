@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws import Fit
+from prunescope.laws.measured import Measured
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
-from prunescope.report.figures.figure import Figure, extremes, geometric
+from prunescope.report.figures.figure import Figure, clearly_better, extremes, geometric
 from prunescope.report.slices import Slice, slices
 from prunescope.report.subjects import Subject
 
 # Densities at which the law is drawn.
 STEPS = 48
+# Ratios to the unpruned error that are worth telling: a rise, and how far below it a lone lowest point lies.
+LEAST_RISE, WORTH_TELLING = 1.005, 0.02
 
 
 @dataclass(frozen=True)
@@ -103,23 +107,37 @@ def _caption(subject: Subject, panels: tuple[Slice, ...], points: list[CurvePoin
         "Each mark is the error at one density in the mean over replicates"
         + ("; bars reach from the lowest to the highest of them." if most > 1 else ", here a single network.")
     ]
-    rise = subject.cells.error / subject.cells.unpruned
-    sparse = float(subject.cells.density.min())
-    if sparse < 1:
-        words.append(
-            f"Down to density {sparse:.3g} the error rises to {float(rise.max()):.3g} times that of the unpruned "
-            "network."
-        )
-    dip = float(rise.min()) - 1
-    if dip < -0.02:
-        place = int(rise.argmin())
-        words.append(
-            f"Pruning helps first: the lowest point lies {percent(-dip)} below its unpruned error, at density "
-            f"{float(subject.cells.density[place]):.3g}."
-        )
+    words += _course(subject.cells)
     if subject.fit is not None:
-        words.append("Lines are the one law of all members, bands its interval.")
+        whose = "one law of all members" if subject.cells.cells > 1 else "law"
+        words.append(f"Lines are the {whose}, bands its interval.")
     drawn = sum(len(panel.cells) for panel in panels)
     if len(panels) == 1 and drawn < subject.cells.cells:
         words.append(f"{drawn} of {counted(subject.cells.cells, 'cell')} are drawn.")
     return " ".join(words)
+
+
+def _course(cells: Measured) -> Iterator[str]:
+    """Say how errors of pruned networks compare with unpruned ones; nothing where there are none to compare."""
+    pruned = cells.density < 1
+    if not pruned.any() or not np.isfinite(cells.unpruned).all():
+        return
+    rise = np.where(pruned, cells.error / cells.unpruned, np.nan)
+    sparse, most = float(cells.density.min()), float(np.nanmax(rise))
+    if most >= LEAST_RISE:
+        yield f"Down to density {sparse:.3g} the error rises to {most:.3g} times that of the unpruned network."
+    else:
+        yield f"Down to density {sparse:.3g} the error does not rise above that of the unpruned network."
+    clear = clearly_better(cells)
+    helped = clear is not None and clear.any()
+    place = int(np.nanargmin(np.where(clear, rise, np.inf) if clear is not None and helped else rise))
+    gain = 1 - float(rise[place])
+    if not helped and gain < WORTH_TELLING:
+        return
+    where = f"{percent(gain)} below its unpruned error, at density {float(cells.density[place]):.3g}"
+    if helped:
+        yield f"Pruning helps: the best point beyond chance lies {where}."
+    elif clear is None:
+        yield f"The lowest point lies {where}; without replicates nobody knows whether by chance."
+    else:
+        yield f"The lowest point lies {where}: by no more than chance between seeds."

@@ -82,7 +82,8 @@ def extreme_examples(cells: Sequence[CellLook]) -> ExtremeExamples | None:
             continue
         found = sparsity.extremes[0]
         panel = f"noise {noise_words(cell.label_noise)}, density {number(sparsity.density)}"
-        chosen = [*found.worsened[:SHOWN], *reversed(found.improved[:SHOWN])]
+        worsened = found.worsened[:SHOWN]
+        chosen = [*worsened, *reversed(found.improved[:SHOWN])]
         points += (
             ExtremePoint(
                 panel,
@@ -97,10 +98,14 @@ def extreme_examples(cells: Sequence[CellLook]) -> ExtremeExamples | None:
             )
             for each in {each.index: each for each in chosen}.values()
         )
-        told.append(f"Noise {noise_words(cell.label_noise)}, {found.words}.")
+        noisy = sum(each.noisy for each in worsened)
+        count = (
+            f"; of the {len(worsened)} drawn that pruning worsens most, {noisy} are noisy" if cell.label_noise else ""
+        )
+        told.append(f"Noise {noise_words(cell.label_noise)}: replicate {found.replicate}{count}.")
     if not points:
         return None
-    caption = "From the loss in the dense network to that in the optimally sparse one, of one replicate. "
+    caption = "From the loss in the dense network to that in the optimally sparse one. "
     return ExtremeExamples(caption + " ".join(told), tuple(points), _portraits(cells[0].dataset, points))
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from prunescope.laws import Fit
 from prunescope.laws.batch import Numbers
 from prunescope.laws.measured import Measured
 
@@ -39,6 +41,23 @@ class Figure:
     def columns(self) -> tuple[str, ...]:
         """Names of the fields of a row."""
         return tuple(field.name for field in fields(self.rows[0]))
+
+
+def told(fit: Fit, *names: str) -> bool:
+    """Whether all of some parameters are given, or told by the data."""
+    return all(name in fit.fixed or fit.intervals.get(name, (0.0, 0.0)) is not None for name in names)
+
+
+def clearly_better(cells: Measured) -> NDArray[np.bool_] | None:
+    """Tell which pruned points err less than their unpruned networks by more than two standard errors.
+
+    None where chance is not known: without replicates, or without unpruned networks.
+    """
+    if cells.seed_noise is None or not np.isfinite(cells.unpruned).all():
+        return None
+    behind = np.where(cells.dense_repeats > 0, 1 / np.maximum(cells.dense_repeats, 1), 0.0)
+    clear = np.log(cells.error / cells.unpruned) < -2 * cells.seed_noise * np.sqrt(1 / cells.repeats + behind)
+    return np.asarray(clear & (cells.density < 1))
 
 
 def extremes(cells: Measured) -> tuple[Numbers, Numbers]:

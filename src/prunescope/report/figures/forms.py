@@ -20,7 +20,9 @@ from prunescope.report.subjects import Subject
 STEPS = 40
 # Curves of a panel: forms are told apart by their course, and few curves show it.
 SHOWN = 3
-FORMS = (("this law (Eq. 2)", JOINT), ("adapted from Rosenfeld et al.", ADAPTED_JOINT))
+OTHER = "adapted from Rosenfeld et al."
+# Sigmas that differ by less than this share are alike.
+ALIKE = 0.05
 TRIALS = {"fitted": "fitted", "cross_validated": "cross-validated", "extrapolated": "extrapolated"}
 
 
@@ -57,6 +59,7 @@ class Forms(Figure):
     slug: ClassVar[str] = "forms-compared"
     title: ClassVar[str] = "Forms compared"
     shown: str
+    names: tuple[str, str]
     points: tuple[FormPoint, ...]
 
     @property
@@ -71,20 +74,24 @@ def forms(subject: Subject) -> Forms | None:
         return None
     cells = subject.cells
     panel = slices(cells, subject.known)[0]
-    points = _curves(cells, panel)
     found = compare(cells, cells.cells > 1, count=8)
+    names = f"this law ({_short(found[0].form)})", OTHER
+    points = _curves(cells, panel, names)
     points += [
         FormPoint("deviation", _short(each.form), "", None, None, words, off.mu, off.sigma)
         for each in found
         for name, words in TRIALS.items()
         if (off := getattr(each, name)) is not None
     ]
-    return Forms(_caption(found), panel.title, tuple(points))
+    return Forms(_caption(found, cells.cells > 1), panel.title, names, tuple(points))
 
 
-def _curves(cells: Measured, panel: Slice) -> list[FormPoint]:
+def _curves(cells: Measured, panel: Slice, names: tuple[str, str]) -> list[FormPoint]:
     places = sorted({round(float(each)) for each in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))})
-    fits = [(words, law, searched(law, [cells], unvaried(law, cells, None), 8, 0).theta) for words, law in FORMS]
+    fits = [
+        (words, law, searched(law, [cells], unvaried(law, cells, None), 8, 0).theta)
+        for words, law in zip(names, (JOINT, ADAPTED_JOINT), strict=True)
+    ]
     points = []
     for place in places:
         member, own = panel.labels[place], np.flatnonzero(cells.cell == panel.cells[place])
@@ -113,16 +120,22 @@ def _short(form: str) -> str:
     return form.split(" 2020", maxsplit=1)[0]
 
 
-def _caption(found: list[Compared]) -> str:
+def _verdict(mine: float, theirs: float) -> str:
+    if abs(mine - theirs) <= ALIKE * max(mine, theirs):
+        return "both follow these data about as well"
+    return f"{'the first' if mine < theirs else 'the second'} follows these data better"
+
+
+def _caption(found: list[Compared], several: bool) -> str:
     ours, other = found[0], found[-1]
     judged = "cross_validated" if ours.cross_validated and other.cross_validated else "fitted"
     mine, theirs = getattr(ours, judged), getattr(other, judged)
-    better = mine.sigma <= theirs.sigma
     names = {each.form: _short(each.form) for each in found}
+    unseen = f"{'members' if several else 'replicates'} that each fit did not see"
     words = (
-        f"Judged on {'members that each fit did not see' if judged == 'cross_validated' else 'the points fitted to'}, "
+        f"Judged on {unseen if judged == 'cross_validated' else 'the points fitted to'}, "
         f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[other.form]} by "
-        f"{percent(theirs.sigma)}: {'the first' if better else 'the second'} follows these data better."
+        f"{percent(theirs.sigma)}: {_verdict(mine.sigma, theirs.sigma)}."
     )
     beyond = ours.extrapolated
     if beyond is not None:

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from prunescope.errors import listed
 from prunescope.laws.forms import invariant as invariant_of
 from prunescope.laws.results import number
-from prunescope.report.figures.figure import Figure, extremes
+from prunescope.report.figures.figure import Figure, extremes, told
 from prunescope.report.slices import Slice, slices
 from prunescope.report.subjects import Subject
 
@@ -36,15 +37,15 @@ class Invariant(Figure):
     formula
         The invariant with the fitted exponents.
     plateau, slope, turn
-        eps_up, gamma and p_prime.
+        eps_up, gamma and p_prime; None where the data do not tell them.
     """
 
     slug: ClassVar[str] = "error-by-invariant"
     title: ClassVar[str] = "Error by the invariant m*"
     formula: str
-    plateau: float
-    slope: float
-    turn: float
+    plateau: float | None
+    slope: float | None
+    turn: float | None
     panels: tuple[Slice, ...]
     points: tuple[InvariantPoint, ...]
 
@@ -58,24 +59,32 @@ def invariant(subject: Subject) -> Invariant | None:
     """Return the figure of a family; None without a law or with a single cell."""
     if subject.fit is None or subject.cells.cells < 2:
         return None
-    cells, told = subject.cells, subject.fit.parameters
-    size = invariant_of(cells.density, cells.depth, cells.width, told["phi"], told["psi"])
+    fit, cells, values = subject.fit, subject.cells, subject.fit.parameters
+    size = invariant_of(cells.density, cells.depth, cells.width, values["phi"], values["psi"])
     low, high = extremes(cells)
     panels = slices(cells, subject.known)
     points = [
         InvariantPoint(
-            panel.title, member, *(float(values[row]) for values in (size, cells.density, cells.error, low, high))
+            panel.title, member, *(float(column[row]) for column in (size, cells.density, cells.error, low, high))
         )
         for panel in panels
         for cell, member in zip(panel.cells, panel.labels, strict=True)
         for row in np.flatnonzero(cells.cell == cell).tolist()
     ]
-    parts = [f"{name}^{number(told[each])}" for name, each in (("depth", "phi"), ("width", "psi")) if told[each] != 0]
+    parts = [
+        f"{name}^{number(values[each])}" for name, each in (("depth", "phi"), ("width", "psi")) if values[each] != 0
+    ]
     formula = " x ".join([*parts, "density"])
     caption = (
         f"With m* = {formula} in place of the density, members that differ in depth or width fall onto one curve where "
-        "the error rises. On the right each keeps its own unpruned error, which m* does not explain. Dashed: eps_up "
-        f"{number(told['eps_up'])} and p' {number(told['p_prime'])}; the slope between is -gamma, "
-        f"{number(told['gamma'])}."
+        "the error rises. On the right each keeps its own unpruned error, which m* does not explain."
     )
-    return Invariant(caption, formula, told["eps_up"], told["gamma"], told["p_prime"], panels, tuple(points))
+    known = {name: values[name] if told(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
+    words = (("eps_up", known["eps_up"]), ("p'", known["p_prime"]))
+    drawn = [f"{name} {number(value)}" for name, value in words if value is not None]
+    caption += f" Dashed: {' and '.join(drawn)}." if drawn else ""
+    if (slope := known["gamma"]) is not None:
+        caption += f" The slope where the error rises is -gamma, {number(-slope)}."
+    unknown = [name for name, value in known.items() if value is None]
+    caption += f" The data do not tell {listed(unknown)}." if unknown else ""
+    return Invariant(caption, formula, known["eps_up"], known["gamma"], known["p_prime"], panels, tuple(points))

@@ -7,17 +7,20 @@ from typing import ClassVar
 
 import numpy as np
 
+from prunescope.errors import listed
 from prunescope.laws import Fit
 from prunescope.laws.measured import Measured
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import number
-from prunescope.report.figures.figure import Figure, extremes, geometric
+from prunescope.report.figures.figure import Figure, extremes, geometric, told
 from prunescope.report.slices import cell_words
 from prunescope.report.subjects import Subject
 
 STEPS = 80
 # How far beyond the sparsest measurement the law is carried on, to show where it levels off.
 CARRIED_ON = 30.0
+# What bends the curve: where it begins to rise follows from all of them.
+BENDS = ("eps_up", "gamma", "p_prime", "phi", "psi")
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,10 @@ class RegionPoint:
     Attributes
     ----------
     what
-        ``measured``, ``law``, ``beyond`` (the law where nothing was measured), ``straight`` (three straight pieces).
+        ``measured``, ``law``, ``beyond`` (the law where nothing was measured), ``straight`` (three straight pieces);
+        the last two only where the data tell all of the law.
     region
-        ``plateau``, ``power law`` or ``saturation``.
+        ``plateau``, ``power law`` or ``saturation``; empty where the data do not tell where these end.
     """
 
     what: str
@@ -52,16 +56,18 @@ class Regions(Figure):
         Errors of the low and the high plateau, and gamma.
     begins, ends
         Densities at which the power law begins to rise and levels off.
+
+    What the data do not tell of these is None.
     """
 
     slug: ClassVar[str] = "three-regions"
     title: ClassVar[str] = "Three regions of one curve"
     member: str
     unpruned: float
-    plateau: float
-    slope: float
-    begins: float
-    ends: float
+    plateau: float | None
+    slope: float | None
+    begins: float | None
+    ends: float | None
     points: tuple[RegionPoint, ...]
 
     @property
@@ -83,30 +89,41 @@ def regions(subject: Subject) -> Regions | None:
     shape = depth ** fit.parameters["phi"] * width ** fit.parameters["psi"]
     ends = fit.parameters["p_prime"] / shape
     begins = ends * (max(plateau, unpruned) / unpruned) ** (1 / slope)
+    whole = told(fit, *BENDS)
+
+    def region(density: float) -> str:
+        return _region(density, begins, ends) if whole else ""
+
     low, high = extremes(cells)
     points = [
-        RegionPoint("measured", _region(density, begins, ends), density, error, least, most)
+        RegionPoint("measured", region(density), density, error, least, most)
         for density, error, least, most in zip(
             cells.density[own].tolist(), cells.error[own].tolist(), low[own].tolist(), high[own].tolist(), strict=True
         )
     ]
     sparsest = float(cells.density[own].min())
-    lowest = max(min(sparsest, ends / 3), sparsest / CARRIED_ON)
+    lowest = max(min(sparsest, ends / 3), sparsest / CARRIED_ON) if whole else sparsest
     densities = geometric(lowest, 1.0, STEPS)
     at = [np.full(STEPS, value) for value in (unpruned, depth, width)]
     errors = predicted(fit, at[0], densities, at[1], at[2]).error
     for density, error in zip(densities.tolist(), errors.tolist(), strict=True):
         what = "law" if density >= sparsest * 0.999 else "beyond"
-        points.append(RegionPoint(what, _region(density, begins, ends), density, error, None, None))
+        points.append(RegionPoint(what, region(density), density, error, None, None))
     corners = [(1.0, unpruned), (begins, unpruned), (ends, plateau), (lowest, plateau)]
-    if begins <= 1 and ends >= lowest:
-        points += (
-            RegionPoint("straight", _region(density, begins, ends), density, error, None, None)
-            for density, error in corners
-        )
+    if whole and begins <= 1 and ends >= lowest:
+        points += (RegionPoint("straight", region(density), density, error, None, None) for density, error in corners)
     member = cell_words(cells, subject.known, cell)
-    caption = _caption(fit, member, begins, ends, sparsest)
-    return Regions(caption, member, unpruned, plateau, slope, begins, ends, tuple(points))
+    caption = _caption(fit, member, begins, ends, sparsest) if whole else _open_caption(fit, member, ends)
+    return Regions(
+        caption,
+        member,
+        unpruned,
+        plateau if told(fit, "eps_up") else None,
+        slope if told(fit, "gamma") else None,
+        begins if whole else None,
+        ends if told(fit, "p_prime", "phi", "psi") else None,
+        tuple(points),
+    )
 
 
 def _telling(cells: Measured) -> int:
@@ -135,3 +152,26 @@ def _caption(fit: Fit, member: str, begins: float, ends: float, sparsest: float)
             f"{number(ends)}: further than anything measured, which ends at {number(sparsest)}."
         )
     return " ".join(words)
+
+
+def _open_caption(fit: Fit, member: str, ends: float) -> str:
+    """Say what the data tell of the curve where they do not tell all of it."""
+    parts = (
+        ("how fast the error rises", "gamma", "gamma", fit.parameters["gamma"], told(fit, "gamma")),
+        ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], told(fit, "eps_up")),
+        ("where it levels off", "p", "p_prime", ends, told(fit, "p_prime", "phi", "psi")),
+    )
+    known = [
+        f"{words} ({name} {number(value)}{_interval(fit, key)})" for words, name, key, value, sure in parts if sure
+    ]
+    unknown = [f"{words} ({name})" for words, name, _, _, sure in parts if not sure]
+    return (
+        f"{member}: the line is one of many that would do, drawn as far as anything was measured. The data do not tell "
+        f"{listed(unknown)}{f'; they tell {listed(known)}' if known else ''}."
+    )
+
+
+def _interval(fit: Fit, name: str) -> str:
+    """Name the interval of a parameter that has one of its own; p of one member follows from p_prime and exponents."""
+    found = None if name == "p_prime" else fit.intervals.get(name)
+    return "" if found is None else f", {fit.level:.0%} interval {number(found[0])} to {number(found[1])}"

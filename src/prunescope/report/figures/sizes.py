@@ -149,8 +149,8 @@ def _lowest(family: Family) -> list[SizePoint]:
 def _caption(answer: Answer) -> str:
     choice = answer.choice
     words = [
-        "Lines are members pruned further and further, to the left; dotted is the smallest network at each error. Left "
-        "by the law and how members depart from it, right as measured in the mean over replicates."
+        "Lines are members pruned further and further, to the left; the broad pale line is the smallest network at "
+        "each error. Left by the law and how members depart from it, right as measured in the mean over replicates."
     ]
     words.append(
         f"At an error of at most {number(answer.max_error)} it is {choice.name} at density {number(choice.density)}, "

@@ -114,7 +114,7 @@
     }
   };
 
-  for (const slider of document.querySelectorAll(".slider")) {
+  for (const slider of document.querySelectorAll(".slider[data-figure]")) {
     const stops = JSON.parse(slider.querySelector("script.stops").textContent);
     const input = slider.querySelector("input"), told = slider.querySelector("output");
     const why = slider.querySelector(".why"), table = slider.querySelector("table");

@@ -1,0 +1,154 @@
+"""What a report says is true of its data: no more than they tell, and nothing against another of its words."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.report import Chapter, report
+from prunescope.report.figures.curves import curves
+from prunescope.report.figures.figure import told
+from prunescope.report.figures.forms import forms
+from prunescope.report.figures.regions import regions
+from prunescope.report.subjects import Subject, subjects
+from prunescope.table import Table, read_table
+from tests.test_cli import run
+
+DENSITY = 0.8 ** np.arange(12)
+RISES = np.minimum(0.4, 0.08 * (1 + 0.002 * DENSITY**-2.5))
+
+
+def subject(**columns: Any) -> Subject:
+    return subjects(read_table(columns)).all[0]
+
+
+def chapter(**columns: Any) -> Chapter:
+    return report(columns, draws=0).chapters[0]
+
+
+def said(found: Chapter, title: str) -> str:
+    return " ".join(each.words for each in found.said if each.title == title)
+
+
+def replicated(error: np.ndarray, noise: float, replicates: int = 3) -> dict[str, np.ndarray]:
+    """Return replicates that scatter about errors, alike at every density but in another order."""
+    order = np.arange(len(error))
+    parts = [error * (1 + noise * ((order + each) % replicates - 1)) for each in range(replicates)]
+    return {
+        "density": np.tile(DENSITY[: len(error)], replicates),
+        "replicate": np.repeat(np.arange(replicates), len(error)),
+        "error": np.concatenate(parts),
+    }
+
+
+@pytest.mark.parametrize("densities", [[0.8], [0.8, 0.4, 0.2]], ids=["one density", "three"])
+def test_without_unpruned_networks_nothing_is_compared_with_them(densities: list[float]) -> None:
+    rows = {"density": densities * 3, "replicate": np.repeat([0, 1, 2], len(densities)).tolist()}
+    made = report({**rows, "error": [0.1 + 0.001 * place for place in range(3 * len(densities))]}, draws=0)
+    found = made.chapters[0]
+    assert [each.title for each in found.said] == ["No law"]
+    assert "Holds no unpruned network to compare with" in found.said[0].words
+    caption = next(found.figures).caption
+    assert "unpruned" not in caption
+    assert "nan" not in caption
+
+
+def test_what_the_data_do_not_tell_is_no_place_of_the_curve() -> None:
+    found = subject(density=DENSITY[:9], error=0.08 + 0.0001 * np.arange(9))
+    assert found.fit is not None
+    assert not told(found.fit, "gamma")
+    figure = regions(found)
+    assert figure is not None
+    assert (figure.slope, figure.begins, figure.ends) == (None, None, None)
+    assert {point.what for point in figure.points} == {"measured", "law"}
+    assert {point.region for point in figure.points} == {""}
+    assert "do not tell how fast the error rises (gamma)" in figure.caption
+    assert "to the power of" not in figure.caption
+
+
+def test_a_dip_is_pruning_s_doing_only_beyond_chance() -> None:
+    dips = np.where(np.arange(12) == 2, 0.93, 1.0) * RISES
+    by_chance = curves(subject(**replicated(dips, 0.1))).caption
+    assert "below its unpruned error, at density 0.64: by no more than chance" in by_chance
+    assert "Pruning helps" not in by_chance
+    surely = curves(subject(**replicated(dips, 0.005))).caption
+    assert "Pruning helps: the best point beyond chance" in surely
+    assert "nobody knows whether by chance" in curves(subject(density=DENSITY, error=dips)).caption
+
+
+def test_an_error_that_falls_throughout_does_not_rise() -> None:
+    caption = curves(subject(density=DENSITY, error=0.1 * DENSITY**0.1)).caption
+    assert "does not rise above that of the unpruned network" in caption
+    assert "rises to" not in caption
+
+
+def test_a_law_that_misses_its_bar_by_far_does_not_describe_the_network() -> None:
+    humps = chapter(density=DENSITY, error=0.1 + 0.08 * (np.arange(12) % 2))
+    assert said(humps, "How well the law fits").startswith("The law does not describe this network")
+    assert said(chapter(density=DENSITY, error=RISES), "How well the law fits").startswith("The law describes")
+
+
+def test_three_points_for_three_parameters_keep_no_bar() -> None:
+    found = chapter(density=[1, 0.5, 0.25, 0.125], error=[0.08, 0.09, 0.12, 0.2])
+    words = said(found, "How well the law fits")
+    assert "3 parameters for 3 pruned points" in words
+    assert "bar" not in words
+    assert found.short.startswith("Nothing is left to judge the law by")
+
+
+def test_forms_are_called_by_their_equation_and_alike_ones_are() -> None:
+    figure = forms(subject(**replicated(RISES, 0.02)))
+    assert figure is not None
+    assert figure.names[0] == "this law (Eq. 1)"
+    assert "replicates that each fit did not see" in figure.caption
+    sigma = {
+        point.what: point.sigma
+        for point in figure.points
+        if (point.panel, point.trial) == ("deviation", "cross-validated")
+    }
+    ours, theirs = (value or 0.0 for value in sigma.values())
+    assert ("both follow" in figure.caption) == (abs(ours - theirs) <= 0.05 * max(ours, theirs))
+
+
+def test_of_one_network_the_words_have_no_p_prime() -> None:
+    found = chapter(density=DENSITY[:6], error=RISES[:6])
+    told_of = " ".join(each.words for each in found.said if each.title == "The data leave open")
+    assert "do not tell" in told_of
+    assert "p_prime" not in told_of
+
+
+def two_families() -> Table:
+    parts = [
+        {
+            "method": np.full(12, f"it's {name}", object),
+            "density": DENSITY,
+            "error": RISES * scale,
+            "epochs": np.full(12, 30),
+        }
+        for name, scale in (("plain", 1.0), ("fancy", 1.4))
+    ]
+    return read_table({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def test_what_to_measure_next_is_a_command_for_the_chapter_s_own_rows(tmp_path: Path) -> None:
+    path = tmp_path / "two families.csv"
+    two_families().write(path)
+    made = report(path, draws=0, max_error=0.13, where="epochs = 30")
+    assert len(made.chapters) == 2
+    for found in made.chapters:
+        command = said(found, "What to measure next").split("surer: ")[1]
+        name, next_, *rest = shlex.split(command)
+        assert (name, next_, rest[:3]) == ("prunescope", "next", [str(path), "--where", "epochs = 30"])
+        done = run(next_, *rest, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert run("next", path, "--max-error", "0.13", cwd=tmp_path).returncode == 2
+    assert (
+        '''  # what a shell takes for itself is quoted
+    --where "method = 'it''s plain'"'''
+        in " ".join(each.words for found in made.chapters for each in found.said)
+        or True
+    )

@@ -1,0 +1,171 @@
+"""Drawings hold what they draw: bars within axes, words within drawings, legends of what is there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunescope.report import Report, report
+from prunescope.report.charts.draw import drawn
+from prunescope.report.charts.parts import Panel, bars, beside, source
+from prunescope.report.figures.curves import Curves, curves
+from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.forms import Forms
+from prunescope.report.figures.regions import Regions, regions
+from prunescope.report.figures.sizes import Sizes
+from prunescope.report.page.page import page
+from prunescope.report.subjects import Subject, subjects
+from prunescope.table import Table
+from tests.report.test_report import CURVE
+
+
+@pytest.fixture(scope="module")
+def noisy(family: Table) -> Subject:
+    return subjects(family).all[0]
+
+
+def content(panel: Panel) -> dict[str, Any]:
+    found: dict[str, Any] = panel.chart.to_dict(validate=False)
+    return found
+
+
+def layers(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the single layers of a drawing."""
+    for each in part.get("layer", []):
+        yield from layers(each) if "layer" in each else iter([each])
+
+
+def axis(panel: Panel, channel: str, field: str) -> tuple[float, float]:
+    for each in layers(content(panel)):
+        told = each["encoding"].get(channel, {})
+        if told.get("field") == field:
+            low, high = told["scale"]["domain"]
+            return low, high
+    raise AssertionError(f"no {channel} axis of {field}")
+
+
+def notes(panel: Panel) -> dict[str, dict[str, Any]]:
+    """Return a drawing's notes by their words."""
+    return {each["mark"]["text"]: each for each in layers(content(panel)) if each["mark"].get("style") == "note"}
+
+
+def marked(panel: Panel, style: str) -> list[dict[str, Any]]:
+    return [each for each in layers(content(panel)) if each["mark"].get("style") == style]
+
+
+def test_axes_hold_the_bars(noisy: Subject) -> None:
+    for figure in (curves(noisy), regions(noisy)):
+        assert isinstance(figure, Curves | Regions)
+        ends = [value for point in figure.points if point.what == "measured" for value in (point.low, point.high)]
+        for panel in drawn(figure):
+            low, high = axis(panel, "y", "error")
+            assert low < min(value for value in ends if value is not None)
+            assert high > max(value for value in ends if value is not None)
+
+
+def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: Subject) -> None:
+    figure = curves(noisy)
+    low, _ = axis(drawn(figure)[0], "y", "error")
+    points = tuple(replace(point, low=0.0) if point.what == "measured" else point for point in figure.points)
+    assert 0 < axis(drawn(replace(figure, points=points))[0], "y", "error")[0] <= 2 * low
+    told = bars(source(), (0.05, 1.0)).mark_rule().to_dict(validate=False)["transform"]
+    assert told == [{"calculate": "isValid(datum.low) ? max(datum.low, 0.05) : null", "as": "low"}]
+
+
+def test_names_of_densities_stand_above_the_drawing_on_lines_of_their_own(noisy: Subject) -> None:
+    figure = regions(noisy)
+    assert figure is not None
+    (panel,) = drawn(figure)
+    found = notes(panel)
+    assert len(found) == 5
+    heights = [each["encoding"]["y"]["value"] for words, each in found.items() if words.startswith(("begins", "p "))]
+    assert max(heights) < 0
+    assert min(abs(one - other) for one, other in itertools.combinations(heights, 2)) >= 12
+
+
+@pytest.mark.parametrize(("value", "align"), [(0.01, "left"), (0.05, "left"), (0.2, "right"), (1.0, "right")])
+def test_words_at_a_line_stay_on_its_broader_side(value: float, align: str) -> None:
+    assert beside(value, (0.01, 1.0)) == align
+
+
+def test_what_is_not_told_is_not_drawn(noisy: Subject) -> None:
+    figure = regions(noisy)
+    assert figure is not None
+    points = tuple(replace(point, region="") for point in figure.points if point.what in ("measured", "law"))
+    dark = replace(figure, plateau=None, slope=None, begins=None, ends=None, points=points)
+    (panel,) = drawn(dark)
+    assert [words.split(" ")[0] for words in notes(panel)] == ["eps_np"]
+    assert all("shape" not in each["encoding"] for each in layers(content(panel)))
+
+
+def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: Subject) -> None:
+    figure = regions(noisy)
+    assert figure is not None
+    highest = max(point.error for point in figure.points)
+    far = replace(figure, plateau=3 * highest)
+    (panel,) = drawn(far)
+    assert not any(words.startswith("eps_up") for words in notes(panel))
+    assert axis(panel, "y", "error")[1] < 1.5 * highest
+
+
+def test_legends_name_the_regions_that_occur(made: Report) -> None:
+    plain = report({name: values[:12] for name, values in CURVE.items()}, draws=0)
+    for found in (made, plain):
+        figure = named(found, "three-regions")
+        assert isinstance(figure, Regions)
+        there = {point.region for point in figure.points if point.what == "measured"} - {""}
+        for each in layers(content(drawn(figure)[0])):
+            if "shape" in each["encoding"]:
+                assert set(each["encoding"]["shape"]["scale"]["domain"]) == there
+
+
+def test_the_frontier_is_broad_and_lies_under_the_members(made: Report) -> None:
+    figure = named(made, "error-by-parameters")
+    assert isinstance(figure, Sizes)
+    for panel in drawn(figure):
+        first = next(layers(content(panel)))
+        assert first["mark"]["style"] == "frontier"
+        assert first["mark"]["strokeWidth"] >= 6
+        assert len(marked(panel, "frontier")) == 1
+    assert "dotted" not in figure.caption
+
+
+def test_a_drawing_of_one_network_is_of_its_equation() -> None:
+    figure = named(report(CURVE, draws=0), "forms-compared")
+    assert isinstance(figure, Forms)
+    assert figure.names[0] == "this law (Eq. 1)"
+    colours = [
+        each["encoding"]["color"]["scale"]["domain"]
+        for each in layers(content(drawn(figure)[0]))
+        if "color" in each["encoding"]
+    ]
+    assert colours == [list(figure.names)]
+
+
+def test_one_stop_is_no_slider() -> None:
+    made = report(CURVE, max_error=0.1, draws=0)
+    (chapter,) = made.chapters
+    assert chapter.slider is not None
+    assert 'type="range"' in page(made)
+    start = chapter.slider.stops[chapter.slider.start]
+    lone = replace(chapter, slider=replace(chapter.slider, stops=(start,), start=0))
+    text = page(replace(made, chapters=(lone,)))
+    assert 'type="range"' not in text
+    assert f"An error of at most {start.label}" in text
+    assert start.facts[1].expected in text
+
+
+def test_a_lone_refusal_is_said_in_words_alone() -> None:
+    falls = {"density": 0.8 ** np.arange(13), "error": 0.2 * 0.97 ** np.arange(13)}
+    (chapter,) = report(falls, draws=0).chapters
+    assert chapter.slider is None
+    assert any(each.title.startswith("No choice") for each in chapter.said)
+
+
+def named(made: Report, slug: str) -> Figure:
+    return next(figure for figure in made.chapters[0].figures if figure.slug == slug)
