@@ -49,7 +49,7 @@ def test_choose_prints_the_frontier_on_request() -> None:
     ("options", "code", "words"),
     [
         (["--max-error", "0.05"], 1, "no member reaches an error of 0.05"),
-        (["--max-error", "20"], 2, "Did you mean 0.2?"),
+        (["--max-error", "20"], 2, "20 % is 0.2"),
         (["--max-error", "0.2", "--depths", "8;14"], 2, "must be positive numbers with commas"),
         (["--max-error", "0.2", "--max-flops", "1e6"], 2, "must be known"),
         (["--max-error", "0.2", "--max-parameters", "0.01"], 1, "the lowest error to expect is"),
@@ -123,7 +123,7 @@ def test_next_keeps_its_budget(tmp_path: Path) -> None:
         (["--max-error", "0.2", "--budget", "soon"], "must be a time or a share"),
         (["--max-error", "0.2", "--budget", "2h"], "must be a share while the table holds no seconds"),
         (["--max-error", "-1"], "must be between 0 and 1"),
-        (["--max-error", "0.2", "--confidence", "90"], "must be a fraction; found 90. Did you mean 0.9?"),
+        (["--max-error", "0.2", "--confidence", "90"], "must be a fraction; found 90. 90 % is 0.9"),
         (["--max-error", "0.2", "--examples", "7"], "must be those of some cells"),
     ],
 )
