@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from prunescope.report import Chapter, report
+from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import told
 from prunescope.report.figures.forms import forms, verdict
@@ -159,3 +160,12 @@ def test_what_to_measure_next_is_a_command_for_the_chapter_s_own_rows(tmp_path: 
         in " ".join(each.words for found in made.chapters for each in found.said)
         or True
     )
+
+
+def test_of_one_network_nothing_is_said_of_all_members() -> None:
+    found = chapter(density=DENSITY, error=RISES)
+    words = " ".join([*(each.words for each in found.said), *(figure.caption for figure in found.figures)])
+    assert "all members" not in words
+    agreed = agreement(subject(density=DENSITY, error=RISES))
+    assert agreed is not None
+    assert [each.panel for each in agreed.summaries] == ["the law"]

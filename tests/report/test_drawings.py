@@ -61,10 +61,11 @@ def marked(panel: Panel, style: str) -> list[dict[str, Any]]:
 def test_axes_hold_the_bars(noisy: Subject) -> None:
     one_curve = regions(noisy)
     assert one_curve is not None
-    for figure in (curves(noisy), one_curve):
+    both: tuple[Any, ...] = curves(noisy), one_curve
+    for figure in both:
         lowest = min(point.error for point in figure.points if point.what == "measured")
         highest = max(point.error for point in figure.points if point.what == "measured")
-        long: Any = [
+        long = [
             replace(point, low=0.5 * lowest, high=1.5 * highest) if point.what == "measured" else point
             for point in figure.points
         ]
