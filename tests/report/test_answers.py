@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from prunescope.report import Chapter, report
+from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import told
-from prunescope.report.figures.forms import forms
+from prunescope.report.figures.forms import forms, verdict
 from prunescope.report.figures.regions import regions
 from prunescope.report.subjects import Subject, subjects
 from prunescope.table import Table, read_table
@@ -100,18 +101,25 @@ def test_three_points_for_three_parameters_keep_no_bar() -> None:
     assert found.short.startswith("Nothing is left to judge the law by")
 
 
-def test_forms_are_called_by_their_equation_and_alike_ones_are() -> None:
+def test_forms_are_called_by_their_equation_and_judged_by_replicates() -> None:
     figure = forms(subject(**replicated(RISES, 0.02)))
     assert figure is not None
     assert figure.names[0] == "this law (Eq. 1)"
     assert "replicates that each fit did not see" in figure.caption
-    sigma = {
-        point.what: point.sigma
-        for point in figure.points
-        if (point.panel, point.trial) == ("deviation", "cross-validated")
-    }
-    ours, theirs = (value or 0.0 for value in sigma.values())
-    assert ("both follow" in figure.caption) == (abs(ours - theirs) <= 0.05 * max(ours, theirs))
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "words"),
+    [
+        ((0.202, 0.202), "both follow these data about as well"),
+        ((0.0397, 0.0393), "both follow these data about as well"),
+        ((0.05, 0.04), "the second follows these data better"),
+        ((0.04, 0.05), "the first follows these data better"),
+        ((0.0, 0.0), "both follow these data about as well"),
+    ],
+)
+def test_forms_that_are_off_alike_are_said_to_be(sigmas: tuple[float, float], words: str) -> None:
+    assert verdict(*sigmas) == words
 
 
 def test_of_one_network_the_words_have_no_p_prime() -> None:
@@ -152,3 +160,12 @@ def test_what_to_measure_next_is_a_command_for_the_chapter_s_own_rows(tmp_path: 
         in " ".join(each.words for found in made.chapters for each in found.said)
         or True
     )
+
+
+def test_of_one_network_nothing_is_said_of_all_members() -> None:
+    found = chapter(density=DENSITY, error=RISES)
+    words = " ".join([*(each.words for each in found.said), *(figure.caption for figure in found.figures)])
+    assert "all members" not in words
+    agreed = agreement(subject(density=DENSITY, error=RISES))
+    assert agreed is not None
+    assert [each.panel for each in agreed.summaries] == ["the law"]

@@ -13,7 +13,7 @@ import pytest
 from prunescope.report import Report, report
 from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.parts import Panel, bars, beside, source
-from prunescope.report.figures.curves import Curves, curves
+from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.forms import Forms
 from prunescope.report.figures.regions import Regions, regions
@@ -59,13 +59,20 @@ def marked(panel: Panel, style: str) -> list[dict[str, Any]]:
 
 
 def test_axes_hold_the_bars(noisy: Subject) -> None:
-    for figure in (curves(noisy), regions(noisy)):
-        assert isinstance(figure, Curves | Regions)
-        ends = [value for point in figure.points if point.what == "measured" for value in (point.low, point.high)]
-        for panel in drawn(figure):
+    one_curve = regions(noisy)
+    assert one_curve is not None
+    both: tuple[Any, ...] = curves(noisy), one_curve
+    for figure in both:
+        lowest = min(point.error for point in figure.points if point.what == "measured")
+        highest = max(point.error for point in figure.points if point.what == "measured")
+        long = [
+            replace(point, low=0.5 * lowest, high=1.5 * highest) if point.what == "measured" else point
+            for point in figure.points
+        ]
+        for panel in drawn(replace(figure, points=tuple(long))):
             low, high = axis(panel, "y", "error")
-            assert low < min(value for value in ends if value is not None)
-            assert high > max(value for value in ends if value is not None)
+            assert low < 0.5 * lowest
+            assert high > 1.5 * highest
 
 
 def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: Subject) -> None:

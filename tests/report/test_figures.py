@@ -117,6 +117,7 @@ def test_contours_go_through_where_the_law_has_that_error(exact: Subject) -> Non
         assert point.density == pytest.approx(true, rel=0.02 if point.what == "measured" else 0.01)
         checked += 1
     assert checked >= 8
+    assert all(len(point.level.removeprefix("0.").lstrip("0")) <= 2 for point in figure.points)
 
 
 def test_members_fall_onto_one_curve_by_the_invariant(exact: Subject) -> None:

@@ -15,7 +15,7 @@ from prunescope.lens import CellLook, look
 from prunescope.report import Chapter, report, write_page
 from prunescope.report.charts.draw import drawn
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups
-from prunescope.report.figures.extremes import NOISY, ExtremeExamples, extreme_examples
+from prunescope.report.figures.extremes import NOISY, SHOWN, ExtremeExamples, extreme_examples
 from prunescope.report.figures.losses import Losses, losses
 from prunescope.report.figures.noise import DENSE, PRUNED, Noise, noise
 from prunescope.report.figures.treatments import (
@@ -161,6 +161,20 @@ def test_single_examples_are_the_looks(cells: tuple[CellLook, ...]) -> None:
         each = told[point.index]
         assert (point.dense_loss, point.sparse_loss, point.label) == (each.dense_loss, each.sparse_loss, each.label)
         assert (point.labelled == NOISY) == each.noisy
+
+
+def test_legends_name_what_their_panel_has(cells: tuple[CellLook, ...]) -> None:
+    figure = extreme_examples(cells)
+    assert figure is not None
+    for panel in drawn(figure):
+        told = panel.chart.to_dict(validate=False)
+        there = {point.labelled for point in figure.points if point.panel == told["title"]}
+        for layer in told["layer"]:
+            assert set(layer["encoding"]["color"]["legend"]["values"]) == there
+    assert "are noisy" not in figure.caption.split("Noise 0.3")[0]
+    own = [point for point in figure.points if point.panel.startswith("noise 0.3,")]
+    worse = [point for point in own if point.difference > 0][:SHOWN]
+    assert f"of the {len(worse)} drawn that pruning worsens most" in figure.caption
 
 
 def test_a_store_without_scores_says_so_and_shows_the_rest(tmp_path: Path) -> None:

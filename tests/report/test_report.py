@@ -268,7 +268,7 @@ def test_a_line_tells_only_what_the_data_tell() -> None:
 
 
 def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:
-    parts = [{**CURVE, "recipe": np.full(20, number)} for number in range(3)]
+    parts = [{**CURVE, "method": np.full(20, number)} for number in range(3)]
     made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, draws=0)
     assert dict(made.provenance.facts)["networks"] == "60 of 3 cells"
     assert made.subtitle.endswith(": 60 networks")

@@ -61,7 +61,8 @@ def draw_losses(figure: Losses) -> tuple[Panel, ...]:
             x_log("density", DENSITY, span(point.density for point in own)),
             y_log("loss", "training loss, nats", ends),
         )
-        colour, shape = coloured("part", kinds, None), shaped("part", kinds, None)
+        there = {point.part for point in own}
+        colour, shape = coloured("part", kinds, None, there=there), shaped("part", kinds, None, there=there)
         data = source(panel=name)
         told = tips(("part", "examples", None), ("density", "density", ".4g"), ("loss", "loss", ".4g"))
         layers = [
@@ -84,7 +85,7 @@ def draw_groups(figure: El2nGroups) -> tuple[Panel, ...]:
         title = "sparse minus dense, nats"
         scale = alt.Scale(domain=[0, 100], nice=False)
         x = alt.X("percentile_low:Q", title="percentile of EL2N", scale=scale, axis=alt.Axis(tickCount=5))
-        colour = coloured("verdict", kinds, "training loss")
+        colour = coloured("verdict", kinds, "training loss", there={point.verdict for point in own})
         data = source(panel=name)
         middle = data.transform_calculate(middle="(datum.percentile_low + datum.percentile_high) / 2")
         told = tips(("percentile_low", "percentile", ".3g"), ("percentile_high", "to", ".3g"), ("el2n", "EL2N", ".3g"),
@@ -119,7 +120,8 @@ def draw_treatments(figure: Treatments) -> tuple[Panel, ...]:
             x = alt.X("at:Q", title="rung", axis=alt.Axis(tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
         else:
             x = x_log("at", "parameters that are left" if figure.by == "parameters" else DENSITY, ends)
-        colour, shape = coloured("treatment", kinds, None), shaped("treatment", kinds, None)
+        there = {point.treatment for point in own}
+        colour, shape = coloured("treatment", kinds, None, there=there), shaped("treatment", kinds, None, there=there)
         data = source(panel=name).transform_filter(alt.FieldOneOfPredicate(field="treatment", oneOf=kinds))
         dense = source(panel=name, treatment=DENSE_ACROSS)
         told = tips(("treatment", "treatment", None), ("rung", "rung", ",d"), ("at", figure.by, ".4g"),
@@ -142,7 +144,8 @@ def draw_extremes(figure: ExtremeExamples) -> tuple[Panel, ...]:
         own = [point for point in figure.points if point.panel == name]
         order = list(dict.fromkeys(point.example for point in own))
         y = alt.Y("example:N", sort=order, title="place in the training set")
-        colour, shape = coloured("labelled", kinds, None), shaped("labelled", kinds, None)
+        there = {point.labelled for point in own}
+        colour, shape = coloured("labelled", kinds, None, there=there), shaped("labelled", kinds, None, there=there)
         title = "training loss, dense to sparse (mark)"
         told = tips(("example", "example", None), ("dense_loss", "dense", ".4g"), ("sparse_loss", "sparse", ".4g"),
                     ("labelled", "label", None))  # fmt: skip

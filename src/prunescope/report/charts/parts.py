@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,17 +108,31 @@ def _axis(ticks: list[float]) -> alt.Axis:
     return alt.Axis(values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy")
 
 
-def coloured(field: str, names: Sequence[str], title: str | None, columns: int | None = None) -> alt.Color:
-    """Return colours by name, in the order of the names; every layer of a drawing must ask for the same."""
-    return alt.Color(
-        field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=_legend(names, title, columns)
-    )
+def coloured(
+    field: str,
+    names: Sequence[str],
+    title: str | None,
+    columns: int | None = None,
+    there: Collection[str] | None = None,
+) -> alt.Color:
+    """Return colours by name, in the order of the names; every layer of a drawing must ask for the same.
+
+    Names that other panels have and this one has not are left out of its legend: `there` are those that it has.
+    """
+    legend = _legend(names, title, columns, there)
+    return alt.Color(field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=legend)
 
 
-def shaped(field: str, names: Sequence[str], title: str | None, columns: int | None = None) -> alt.Shape:
+def shaped(
+    field: str,
+    names: Sequence[str],
+    title: str | None,
+    columns: int | None = None,
+    there: Collection[str] | None = None,
+) -> alt.Shape:
     """Return shapes by name, in the same order."""
     scale = alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
-    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns))
+    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, there))
 
 
 def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
@@ -127,8 +141,11 @@ def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDas
     return alt.StrokeDash(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
 
 
-def _legend(names: Sequence[str], title: str | None, columns: int | None = None) -> alt.Legend:
-    return alt.Legend(title=title, columns=columns or _columns(names))
+def _legend(
+    names: Sequence[str], title: str | None, columns: int | None = None, there: Collection[str] | None = None
+) -> alt.Legend:
+    shown: dict[str, Any] = {} if there is None else {"values": [name for name in names if name in there]}
+    return alt.Legend(title=title, columns=columns or _columns(names), **shown)
 
 
 def _columns(names: Sequence[str]) -> int:

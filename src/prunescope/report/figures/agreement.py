@@ -23,6 +23,8 @@ from prunescope.report.subjects import Subject
 # Points that are drawn; of more, as many are drawn by chance.
 MOST = 6000
 JOINT, SINGLES, SEEDS = "one law for all", "a law for each cell", "seeds alone"
+# What the law of a lone cell is called.
+ALONE = "the law"
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,9 @@ def agreement(subject: Subject) -> Agreement | None:
     panels = 3
     if len(cells) * panels > MOST:
         drawn = np.sort(np.random.default_rng(0).permutation(len(cells))[: MOST // panels])
-    summaries = [Summary(JOINT, subject.fit.mean_deviation, subject.fit.std_deviation, subject.fit.points)]
-    points = _points(subject, JOINT, place, joint, drawn)
+    name = JOINT if cells.cells > 1 else ALONE
+    summaries = [Summary(name, subject.fit.mean_deviation, subject.fit.std_deviation, subject.fit.points)]
+    points = _points(subject, name, place, joint, drawn)
     if cells.cells > 1:
         each, told = _by_cell(cells)
         if told.any():
@@ -150,7 +153,7 @@ def _points(
 
 def _caption(subject: Subject, summaries: list[Summary], drawn: np.ndarray) -> str:
     by_panel = {each.panel: each for each in summaries}
-    joint = by_panel[JOINT]
+    joint = by_panel[JOINT if subject.cells.cells > 1 else ALONE]
     law = "one law for all members" if subject.cells.cells > 1 else "the law"
     words = [
         f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} {law} is off "

@@ -88,7 +88,16 @@ def _levels(cells: Measured, own: list[np.ndarray]) -> list[float]:
     high = float(np.median([cells.error[rows].max() for rows in own])) * 0.95
     if not low < high:
         low = float(np.median([cells.unpruned[rows[0]] for rows in own])) * 1.15
-    return geometric(low, high, LEVELS).tolist() if low < high else []
+    return _round(geometric(low, high, LEVELS).tolist()) if low < high else []
+
+
+def _round(levels: list[float]) -> list[float]:
+    """Return errors with as few digits as keep them apart, two at least."""
+    for digits in (2, 3):
+        rounded = [float(f"{level:.{digits}g}") for level in levels]
+        if len(set(rounded)) == len(levels):
+            return rounded
+    return levels
 
 
 def _contour(cells: Measured, fit: Fit, panel: Slice, own: list[np.ndarray], level: float) -> list[ContourPoint]:

@@ -120,7 +120,8 @@ def _short(form: str) -> str:
     return form.split(" 2020", maxsplit=1)[0]
 
 
-def _verdict(mine: float, theirs: float) -> str:
+def verdict(mine: float, theirs: float) -> str:
+    """Say which of two sigmas is the lower, where that is worth telling."""
     if abs(mine - theirs) <= ALIKE * max(mine, theirs):
         return "both follow these data about as well"
     return f"{'the first' if mine < theirs else 'the second'} follows these data better"
@@ -135,7 +136,7 @@ def _caption(found: list[Compared], several: bool) -> str:
     words = (
         f"Judged on {unseen if judged == 'cross_validated' else 'the points fitted to'}, "
         f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[other.form]} by "
-        f"{percent(theirs.sigma)}: {_verdict(mine.sigma, theirs.sigma)}."
+        f"{percent(theirs.sigma)}: {verdict(mine.sigma, theirs.sigma)}."
     )
     beyond = ours.extrapolated
     if beyond is not None:
