@@ -169,3 +169,11 @@ def test_of_one_network_nothing_is_said_of_all_members() -> None:
     agreed = agreement(subject(density=DENSITY, error=RISES))
     assert agreed is not None
     assert [each.panel for each in agreed.summaries] == ["the law"]
+
+
+def test_the_answer_says_what_was_measured() -> None:
+    errors = np.minimum(0.9, 0.05 + 0.002 * 1.25 ** np.arange(12))
+    found = report({"density": DENSITY[:12], "error": errors}, max_error=0.06, draws=0).chapters[0]
+    rung = int(np.flatnonzero(errors <= 0.06).max())
+    words = f"Measured to keep it, and the smallest of those: the network at density {DENSITY[rung]:.4g}"
+    assert words in said(found, "Which network for an error of at most 0.06")

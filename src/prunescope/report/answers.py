@@ -158,6 +158,8 @@ def _choice(answer: Answer) -> str:
         words.append(f"None keeps it with {answer.confidence:.0%} confidence.")
     else:
         words.append(f"To keep it in {robust.probability:.0%}, {_picked(answer, robust)}.")
+    if answer.seen is not None:
+        words.append(f"Measured to keep it, and the smallest of those: {answer.seen}.")
     if answer.unpruned is None:
         words.append("No unpruned network will do.")
     elif answer.times_smaller is not None and answer.times_smaller > 1.005:
