@@ -121,11 +121,16 @@ class Key(dict[str, Any]):
         self.telling = frozenset(telling)
 
 
+def apart(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells a `Key` from others; nothing of what is no key, or the only one."""
+    telling = values.telling if isinstance(values, Key) else frozenset()
+    return {name: value for name, value in values.items() if name in telling}
+
+
 def named(values: Mapping[str, object]) -> str:
     """Write ``depth 20, width 1``: all that has a value; of a `Key` what tells it from others, if anything does."""
     known = {name: value for name, value in values.items() if value is not None}
-    telling = values.telling if isinstance(values, Key) else frozenset()
-    told = {name: value for name, value in known.items() if name in telling} or known or values
+    told = {name: value for name, value in apart(values).items() if value is not None} or known or values
     return ", ".join(f"{name} {f'{value:.12g}' if isinstance(value, float) else value}" for name, value in told.items())
 
 
@@ -156,13 +161,3 @@ def clipped(value: object, most: int = 60) -> str:
     except (ValueError, RecursionError):
         return "something too large to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def condition(values: Mapping[str, object]) -> str:
-    """Write the condition, in SQL, that rows with these values fulfil."""
-    parts = []
-    for name, value in values.items():
-        column = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
-        text = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else f"{value}"
-        parts.append(f"{column} is null" if value is None else f"{column} = {text}")
-    return " and ".join(parts)

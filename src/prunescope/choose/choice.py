@@ -211,7 +211,7 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
         notes.append(f"to keep the bound with the confidence asked takes {most} parameters, more than are allowed")
     return Answer(
-        group=dict(family.group),
+        group=family.group,
         max_error=bound,
         confidence=confidence,
         choice=decided.choice(pick),

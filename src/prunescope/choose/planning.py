@@ -19,13 +19,14 @@ from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
 from prunescope.choose.worth import Choice, Question, new_networks
-from prunescope.errors import Fault, InputError, condition, listed, named
+from prunescope.errors import Fault, InputError, apart, listed, named
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import sample
 from prunescope.spec import Ladder, Study
 from prunescope.spec.names import DATASETS
 from prunescope.spec.parts import PRUNING, Axes, Recipe, Treatment
 from prunescope.table import Table
+from prunescope.table.engine import condition
 
 # Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
 USUAL_FRACTION, USUAL_LEVELS, USUAL_REPLICATES = 0.2, 25, 3
@@ -390,10 +391,9 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
     # Networks beside which nothing was pruned tell nothing, and are no family to choose between.
     groups = tuple(each for each in groups if (each.density < 1).any()) or groups
     if len(groups) > 1:
-        apart = [name for name in groups[0].key if len({str(group.key[name]) for group in groups}) > 1]
-        keys = [{name: group.key[name] for name in apart} for group in groups]
-        shown = f"{len(groups)}: {listed([named(key) for key in keys], 3)}"
-        hint = f"Name one, as in --where {shlex.quote(condition(keys[0]))}, or put them together with --by."
+        shown = f"{len(groups)}: {listed([named(group.key) for group in groups], 3)}"
+        one = shlex.quote(condition(apart(groups[0].key)))
+        hint = f"Name one, as in --where {one}, or put them together with --by."
         raise InputError(table.source, [Fault("the table", "must hold one family", shown, hint)])
     return (groups[0] if groups else None), rows
 

@@ -292,13 +292,6 @@ class Answers:
     declined: tuple[Declined, ...]
     notes: tuple[str, ...]
 
-    @property
-    def apart(self) -> tuple[str, ...]:
-        """The columns whose values tell these families from each other."""
-        groups = [each.group for each in self.answers] + [each.group for each in self.declined]
-        names = dict.fromkeys(name for group in groups for name in group)
-        return tuple(name for name in names if len({str(group.get(name)) for group in groups}) > 1)
-
     def _repr_html_(self) -> str:
         """Show all answers in a notebook, and why there are no others."""
         shown = "".join(each._repr_html_() for each in self.answers)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prunescope.choose.results import Answer, Pick, amount
-from prunescope.errors import named, printable
+from prunescope.errors import apart, named, printable
 
 SHOWN = 12
 SAVED = 1.05  # times smaller from which on the ideal is told
@@ -15,16 +15,10 @@ MARKS = {"pruned": "", "dense": " +", "predicted": " *"}
 LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never trained: unpruned error predicted"}
 
 
-def answer_lines(answer: Answer, apart: Sequence[str] = ()) -> Iterator[str]:
-    """Write an answer line by line.
-
-    Parameters
-    ----------
-    apart
-        Columns that tell its family from others that were asked about along with it.
-    """
+def answer_lines(answer: Answer) -> Iterator[str]:
+    """Write an answer line by line."""
     choice, robust = answer.choice, answer.robust
-    if family := family_words(answer, apart):
+    if family := family_words(answer):
         yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  expected         {_pick(answer, choice)}"
@@ -67,21 +61,21 @@ def answer_lines(answer: Answer, apart: Sequence[str] = ()) -> Iterator[str]:
         yield f"  ! {words}"
 
 
-def group_words(group: Mapping[str, Any], apart: Sequence[str] = ()) -> str:
+def group_words(group: Mapping[str, Any]) -> str:
     """Name a family by what people call it, and by what tells it apart; the rest of its group is in `to_dict`."""
-    return named(_spoken(group, apart))
+    return named(_spoken(group))
 
 
-def family_words(answer: Answer, apart: Sequence[str] = ()) -> str:
+def family_words(answer: Answer) -> str:
     """Name the family of an answer, with its examples."""
-    spoken = _spoken(answer.group, apart)
+    spoken = _spoken(answer.group)
     if answer.choice.examples is not None:
         spoken["examples"] = f"{answer.choice.examples:,}"
     return named(spoken)
 
 
-def _spoken(group: Mapping[str, Any], apart: Sequence[str]) -> dict[str, Any]:
-    kept = {*SPOKEN, *apart, *(["label_noise"] if group.get("label_noise") else [])}
+def _spoken(group: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {*SPOKEN, *apart(group), *(["label_noise"] if group.get("label_noise") else [])}
     return {name: value for name, value in group.items() if value is not None and name in kept}
 
 

@@ -10,7 +10,7 @@ import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, rows_of
 from prunescope.cli.show import note, print_json, wrapped
-from prunescope.errors import PrunescopeError, counted, printable
+from prunescope.errors import PrunescopeError, apart, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.choose import Answer, Answers
@@ -90,14 +90,14 @@ def choose(
     if as_json:
         print_json(found.to_dict())
     elif len(found.answers) == 1:
-        lines = [*answer_lines(found.answers[0], found.apart)]
+        lines = [*answer_lines(found.answers[0])]
         lines += ["", *frontier_lines(found.answers[0])] if frontier else []
         click.echo("\n".join(wrapped(line) for line in lines))
         _tell_trained(source, rows, found.answers[0])
     elif found.answers:
         _show_many(found)
         for each in found.answers if frontier else ():
-            click.echo(f"\n{printable(group_words(each.group, found.apart))}")
+            click.echo(f"\n{printable(group_words(each.group))}")
             click.echo("\n".join(frontier_lines(each)))
         for words in dict.fromkeys(words for each in found.answers for words in each.notes):
             note(words)
@@ -134,7 +134,7 @@ def _tell_declined(found: Answers) -> None:
     kinds: dict[str, list[str]] = {}
     for each in found.declined:
         alike = "".join(letter for letter in each.why.split(":")[0] if not letter.isdigit())
-        whose = group_words(each.group, found.apart)
+        whose = group_words(each.group)
         kinds.setdefault(alike, []).append(printable(f"{whose}: {each.why}" if whose else each.why))
     words = [f"{counted(len(same), 'family', 'families')}, such as {same[0]}" if same[1:] else same[0]
              for same in kinds.values()]  # fmt: skip
@@ -166,7 +166,7 @@ def _show_many(found: Answers) -> None:
         for each in answers
     ]
     rows += [(group, seen.name, "no answer", "", "", "", f"{seen.density:.4g}") for group, seen in refused]
-    columns = {name: [group.get(name) for group, *_ in rows] for name in found.apart}
+    columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
     names = ("member", "density", "parameters", "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
     table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})

@@ -16,7 +16,7 @@ from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled, spelled_bytes
-from prunescope.errors import PrunescopeError, condition, counted, listed, named, printable
+from prunescope.errors import PrunescopeError, apart, counted, listed, named, printable
 
 if TYPE_CHECKING:
     from prunescope.export.results import Exported, Form
@@ -106,13 +106,13 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     """Return ladder and rung of the trained network that the choice for an error comes down to."""
     from prunescope.choose import smallest_network
     from prunescope.choose.trained import trained_network
+    from prunescope.table.engine import condition
 
     rows = rows_of(str(store.path), where)
     found = smallest_network(rows, max_error)
-    if found.apart:
-        groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
-        shown = listed([named({name: each.get(name) for name in found.apart}) for each in groups], 4)
-        where_one = shlex.quote(condition({name: groups[0].get(name) for name in found.apart}))
+    groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
+    if len(groups) > 1:
+        shown, where_one = listed(map(named, groups), 4), shlex.quote(condition(apart(groups[0])))
         raise PrunescopeError(
             f"several families could be meant: {shown}. Name one, as in --where {where_one}, or a network with "
             "--ladder and --rung"

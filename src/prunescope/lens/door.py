@@ -10,7 +10,6 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,7 @@ from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_score
 from prunescope.lens.told import Told
 from prunescope.spec.parts import DEFAULTS, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
-from prunescope.table.engine import literal, quoted
+from prunescope.table.engine import condition
 from prunescope.table.groups import group_codes
 from prunescope.table.schema import BY_NAME, Group
 
@@ -160,13 +159,13 @@ def _unclear(table: Table, rows: Table) -> InputError:
     place = named({name: plain for name, plain in told.items() if plain == plain and plain is not None}) or "the rows"
     hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
     own = _telling(rows)
-    condition = _one_of(table, rows, own) if own else ""
     if own:
+        kind = _one_of(table, rows, own)
         tell = "tells" if len(own) == 1 else "tell"
         hint = (
             f"{listed(map(repr, own))} {tell} these rows apart, and the lens does not split by columns of one's own: "
         )
-        where = f'--where "{condition}"' if condition else "--where ..."
+        where = f'--where "{kind}"' if kind else "--where ..."
         hint += f"look at one kind at a time, such as prunescope table ... {where} --out FILE; prunescope lens FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
 
@@ -188,21 +187,13 @@ def _one_of(table: Table, rows: Table, own: Sequence[str]) -> str:
     names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
     kinds = Counter(zip(*(rows[name].tolist() for name in own), strict=True))
     for values, _ in kinds.most_common():
-        plain = " and ".join(_equal(name, value) for name, value in zip(own, values, strict=True))
-        with suppress(InputError):  # a name that SQL has a use of its own for
-            pruned = table.where(f"({plain}) and density < 1")
-            for condition in (plain, f"({plain}) or density = 1"):
-                kept = table.where(condition)
-                if len(pruned) and 1 in kept["density"] and _once(kept, names):
-                    return condition
+        plain = condition(dict(zip(own, values, strict=True)))
+        pruned = table.where(f"({plain}) and density < 1")
+        for where in (plain, f"({plain}) or density = 1"):
+            kept = table.where(where)
+            if len(pruned) and 1 in kept["density"] and _once(kept, names):
+                return where
     return ""
-
-
-def _equal(name: str, value: object) -> str:
-    column = name if name.isidentifier() else quoted(name)
-    if value is None or value != value:
-        return f"{column} is null"
-    return f"{column} = {literal(value) if isinstance(value, str) else value}"
 
 
 def _once(rows: Table, names: Sequence[str]) -> bool:

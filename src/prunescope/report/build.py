@@ -159,8 +159,7 @@ def _chapter(found: _Decided, asked: Asked, source: str, where: str) -> Chapter:
 
 def _options(subject: Subject, where: str) -> str:
     """Return the options that a command on this family alone needs."""
-    conditions = where.strip(), " and ".join(subject.conditions)
-    return "".join(f" {option('--where', each)}" for each in conditions if each)
+    return "".join(f" {option('--where', each)}" for each in (where.strip(), subject.condition) if each)
 
 
 def _present(*figures: Figure | None) -> tuple[Figure, ...]:

@@ -5,10 +5,8 @@ A family whose law cannot be fitted is still a subject: its measurements are sho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from prunescope.laws import Fit
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import EXPLAINED, sample
 from prunescope.table import Table
-from prunescope.table.engine import connection, literal, quoted
+from prunescope.table.engine import condition
 
 # Columns whose values name a family to people; the rest of its group is told where it differs between families.
 SPOKEN = ("family", "dataset", "label_noise", "treatment")
@@ -49,8 +47,8 @@ class Subject:
         Why there is no law, or no choice; empty where there are both.
     short
         What tells it from the others of the table, in words.
-    conditions
-        The same in SQL: those that its rows alone fulfil; none where it is the only one.
+    condition
+        The same in SQL, for its rows alone; empty where it is the only one.
     """
 
     name: str
@@ -61,7 +59,7 @@ class Subject:
     family: Family | None
     why: str
     short: str
-    conditions: tuple[str, ...]
+    condition: str
 
 
 @dataclass(frozen=True)
@@ -104,12 +102,10 @@ def subjects(rows: Table) -> Subjects:
         family = made.get(key)
         why = "" if family is not None else refused.get(key) or _no_law(group, compared)
         name = _name(group.key, every)
-        short = _words({each: group.key[each] for each in _telling(group.key, every)})
+        telling = {each: group.key[each] for each in _telling(group.key, every)}
         cells = group if compared else replace(group, unpruned=np.full(len(group), np.nan))
         fit = None if family is None else family.fit
-        everybody.append(
-            Subject(name, group.key, cells, known, fit, family, why, short, tuple(_conditions(group.key, every)))
-        )
+        everybody.append(Subject(name, group.key, cells, known, fit, family, why, _words(telling), condition(telling)))
     everybody.sort(key=lambda each: -len(each.cells))
     return Subjects(tuple(everybody), tuple(notes), tuple(missing))
 
@@ -130,25 +126,6 @@ def _telling(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterat
         if len(same) < len(left):
             left = same
             yield name
-
-
-def _conditions(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what in SQL picks a group's rows from those of all groups."""
-    for name in _telling(group, every):
-        value = group[name]
-        column = name if re.fullmatch(r"[A-Za-z]\w*", name) and name.lower() not in _reserved() else quoted(name)
-        if value is None:
-            yield f"{column} is null"
-        else:
-            yield f"{column} = {literal(value) if isinstance(value, str) else repr(value)}"
-
-
-@cache
-def _reserved() -> frozenset[str]:
-    """Return the words of SQL that no column can be named by without quotes."""
-    with connection() as opened:
-        found = opened.execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
-        return frozenset(name for (name,) in found.fetchall())
 
 
 def _by_place(groups: tuple[Measured, ...], trouble: InputError) -> list[tuple[tuple[Any, ...], str]]:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,29 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Write text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def condition(values: Mapping[str, Any]) -> str:
+    """Write what rows with these values fulfil; a value that is missing is None or not a number."""
+    return " and ".join(
+        f"{_column(name)} is null"
+        if value is None or value != value
+        else f"{_column(name)} = {literal(value) if isinstance(value, str) else value}"
+        for name, value in values.items()
+    )
+
+
+def _column(name: str) -> str:
+    """Write a name as people would, with quotes where SQL needs them alone."""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) and name.lower() not in _reserved() else quoted(name)
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """Return the words that no column can be named by without quotes."""
+    with connection() as opened:
+        found = opened.execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
+        return frozenset(name for (name,) in found.fetchall())
 
 
 def plain_path(path: str | Path) -> str:
