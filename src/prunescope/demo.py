@@ -178,8 +178,8 @@ def _chosen(answer: Answer) -> list[str]:
 
 def _why(seen: Look) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
-    told = (f"ith {each.label_noise:.0%} wrong labels, {each.diagnosis.words}" for each in seen.cells)
-    return "W" + "; w".join(told) + "."
+    told = "; ".join(f"with {each.label_noise:.0%} wrong labels, {each.diagnosis.words}" for each in seen.cells)
+    return f"{told[:1].upper()}{told[1:]}."
 
 
 def _curves(table: Table) -> Iterator[str]:

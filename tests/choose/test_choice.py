@@ -223,6 +223,12 @@ def test_a_plateau_that_the_data_leave_open_does_not_say_that_every_network_will
     assert "Measured to keep 0.13" in why
 
 
+def test_a_plateau_that_is_given_is_taken_at_its_word() -> None:
+    why = smallest_network(planted(levels=9), 0.6, fix={"eps_up": 0.5}).declined[0].why
+    assert "every network keeps an error of 0.6" in why
+    assert "level off at 0.5 or below" in why
+
+
 def test_nothing_is_guessed_of_other_depths_from_one() -> None:
     one = {name: values[planted()["depth"] == 20] for name, values in planted().items()}
     with pytest.raises(InputError, match="depth: must be 20, the only one measured under pruning"):

@@ -19,12 +19,12 @@ from prunescope.choose.describe import Picker, rivals, smallest_unpruned, unit
 from prunescope.choose.family import Family, Grid, families
 from prunescope.choose.frontier import bounds_of, frontier, insight, steps
 from prunescope.choose.ideal import ideal
-from prunescope.choose.limits import Limits, floor_of, permitted, reach
+from prunescope.choose.limits import Limits, bound_faults, confidence_faults, floor_of, permitted, reach
 from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
 from prunescope.choose.seen import smallest_seen
 from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.errors import Fault, InputError, counted
-from prunescope.laws.results import percent
+from prunescope.laws.results import percent, unjudged
 
 # Members whose sure densities are looked for at once, the smallest first.
 TOGETHER = 32
@@ -90,12 +90,8 @@ def smallest_network(
 
 
 def _faults(max_error: float, confidence: float, min_density: float, *caps: float | None) -> Iterator[Fault]:
-    if not 0 < max_error < 1:
-        hint = f"Errors are fractions: {max_error:g} % is {max_error / 100:g}." if 1 <= max_error < 100 else ""
-        yield Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}", hint)
-    if not 0.5 <= confidence <= 0.999:
-        hint = f"Did you mean {confidence / 100:g}?" if 50 <= confidence < 100 else ""
-        yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}", hint)
+    yield from bound_faults(max_error)
+    yield from confidence_faults(confidence)
     if not 0 <= min_density <= 1:
         yield Fault("the minimum density", "must be between 0 and 1", f"{min_density:g}")
     for name, cap in zip(("parameters", "multiplications"), caps, strict=True):
@@ -277,10 +273,10 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
         notes.append(
             f"the choice is pruned {beyond:.3g} times further than any network measured: the law is carried on there"
         )
-    points, free = int((family.cells.density < 1).sum()), len(family.fit.parameters) - len(family.fit.fixed)
-    if points <= free:
+    if unjudged(family.fit, family.cells):
+        points = counted(int((family.cells.density < 1).sum()), "pruned point")
         notes.append(
-            f"{counted(points, 'pruned point')} for {counted(free, 'parameter')}: the law goes through whatever was "
+            f"{points} for {counted(len(family.fit.intervals), 'parameter')}: the law goes through whatever was "
             "measured, and the odds are surer than they should be; measure more densities"
         )
     if (spread := family.fit.std_deviation) > 0.1:

@@ -18,13 +18,15 @@ UNTOLD = 10.0
 
 def decline_above(family: Family, bound: float) -> None:
     """Refuse a bound that every network keeps, by all that the data allow."""
-    interval = family.fit.intervals.get("eps_up")
-    plateau = family.fit.parameters["eps_up"] if interval is None else interval[1]
-    guessing = family.cells.ceiling
-    if bound >= guessing or (interval is not None and bound >= plateau):
+    fit, highest = family.fit, family.cells.ceiling
+    if "eps_up" in fit.fixed:
+        highest = min(highest, fit.parameters["eps_up"])
+    elif (interval := fit.intervals.get("eps_up")) is not None:
+        highest = min(highest, interval[1])
+    if bound >= highest:
         raise DeclinedError(
-            f"every network keeps an error of {bound:g}, however far it is pruned: errors level off at "
-            f"{min(plateau, guessing):.4g} or below. Ask for a lower error"
+            f"every network keeps an error of {bound:g}, however far it is pruned: errors level off at {highest:.4g} "
+            "or below. Ask for a lower error"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,20 @@ class Limits:
     max_parameters: float | None = None
     max_multiplications: float | None = None
     extrapolate: bool = False
+
+
+def bound_faults(max_error: float) -> Iterator[Fault]:
+    """Yield what is wrong with a bound on the error."""
+    if not 0 < max_error < 1:
+        hint = f"Errors are fractions: {max_error:g} % is {max_error / 100:g}." if 1 <= max_error < 100 else ""
+        yield Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}", hint)
+
+
+def confidence_faults(confidence: float) -> Iterator[Fault]:
+    """Yield what is wrong with how surely a bound shall be kept."""
+    if not 0.5 <= confidence <= 0.999:
+        hint = f"Did you mean {confidence / 100:g}?" if 50 <= confidence < 100 else ""
+        yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}", hint)
 
 
 def floor_of(family: Family, limits: Limits) -> Numbers:

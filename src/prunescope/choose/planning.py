@@ -15,6 +15,7 @@ from prunescope.choose.costs import Costs, budget_of, costs, sharing
 from prunescope.choose.counts import Count, Counts
 from prunescope.choose.describe import rung_step
 from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, designed, looked_for
+from prunescope.choose.limits import bound_faults
 from prunescope.choose.results import Member, member_words
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
@@ -206,9 +207,7 @@ def next_ladders(
     told
         Called with the number of each proposal and how far off the decision will then be.
     """
-    faults = []
-    if not 0 < max_error < 1:
-        faults.append(Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}"))
+    faults = list(bound_faults(max_error))
     if not 0 < confidence < 1:
         faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
     if not 0 < enough < 1:

@@ -71,6 +71,7 @@ def decide(
     pruned = bool((rows["density"] < 1).any())
     answers = smallest_network(rows, max_error) if pruned else None
     if as_json:
+        planned = plan.to_dict()
         print_json(
             {
                 "store": str(path),
@@ -78,7 +79,7 @@ def decide(
                 "seconds": whole.seconds,
                 "share": share,
                 "decided": plan.decided,
-                **{name: plan.to_dict()[name] for name in ("pick", "sure", "confidence", "off")},
+                **{name: planned[name] for name in ("pick", "sure", "confidence", "off")},
                 **(answers.to_dict() if answers else {"answers": [], "declined": [], "notes": []}),
             }
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from prunescope.errors import named
 from prunescope.laws.batch import Numbers
+from prunescope.laws.measured import Measured
 from prunescope.notebook import table_html
 
 Interval = tuple[float, float]
@@ -237,3 +238,8 @@ def _plain(intervals: Intervals) -> dict[str, list[float] | None]:
 
 def _tuples(intervals: Mapping[str, Any]) -> dict[str, Interval | None]:
     return {name: None if each is None else (each[0], each[1]) for name, each in intervals.items()}
+
+
+def unjudged(fit: Fit, cells: Measured) -> bool:
+    """Whether a law has as many parameters as there are pruned points, and is near them in any case."""
+    return int((cells.density < 1).sum()) <= len(fit.intervals)

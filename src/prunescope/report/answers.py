@@ -12,7 +12,7 @@ from prunescope.choose.words import insight_words
 from prunescope.errors import counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.measured import Measured
-from prunescope.laws.results import number, percent
+from prunescope.laws.results import number, percent, unjudged
 from prunescope.report.asked import Asked
 from prunescope.report.figures.figure import clearly_better, told
 from prunescope.report.provenance import word
@@ -61,7 +61,7 @@ def in_short(subject: Subject, answer: Answer | None, why: str) -> str:
     if subject.fit is None:
         return _sentence(why or subject.why)
     words = f"The law is off by sigma {percent(subject.fit.std_deviation)}."
-    if _unjudged(subject.fit, subject.cells):
+    if unjudged(subject.fit, subject.cells):
         words = "Nothing is left to judge the law by."
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
@@ -77,15 +77,10 @@ def _sentence(words: str) -> str:
     return begun + ("" if words.endswith((".", "!", "?")) else ".")
 
 
-def _unjudged(fit: Fit, cells: Measured) -> bool:
-    """Whether a law has as many parameters as there are pruned points, and is near them in any case."""
-    return int((cells.density < 1).sum()) <= len(fit.intervals)
-
-
 def _fit(fit: Fit, cells: Measured) -> str:
     several = cells.cells > 1
     sizes = f"{counted(fit.points, 'point')} of {counted(fit.ladders, 'ladder')}"
-    if _unjudged(fit, cells):
+    if unjudged(fit, cells):
         pruned = counted(int((cells.density < 1).sum()), "pruned point")
         return (
             f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it is near them whatever they are, "

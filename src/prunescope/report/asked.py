@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prunescope.choose.limits import bound_faults, confidence_faults
 from prunescope.errors import Fault, InputError
 
 
@@ -26,16 +27,8 @@ class Asked:
     draws: int = 10
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.max_error is not None and not 0 < self.max_error < 1:
-            hint = (
-                f"Errors are fractions: {self.max_error:g} % is {self.max_error / 100:g}."
-                if 1 <= self.max_error < 100
-                else ""
-            )
-            faults.append(Fault("the bound on the error", "must be between 0 and 1", f"{self.max_error:g}", hint))
-        if not 0.5 <= self.confidence <= 0.999:
-            faults.append(Fault("the confidence", "must be between 0.5 and 0.999", f"{self.confidence:g}"))
+        faults = list(bound_faults(self.max_error)) if self.max_error is not None else []
+        faults += confidence_faults(self.confidence)
         if self.draws == 1 or self.draws < 0:
             faults.append(Fault("the draws", "must be 0, or 2 or more", str(self.draws)))
         if faults:

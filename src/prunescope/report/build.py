@@ -12,7 +12,7 @@ from prunescope.laws.results import number, percent
 from prunescope.lens import look
 from prunescope.report.answers import answers, in_short
 from prunescope.report.asked import Asked
-from prunescope.report.examine import examined
+from prunescope.report.examine import examined, looked_at
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
@@ -62,8 +62,7 @@ def report(
     asked = Asked(max_error, confidence, draws)
     name = _named(source)
     rows = read_table(source, where)
-    if lens is not None:
-        look(lens)  # what is named must be there to be looked at
+    seen = None if lens is None else look(lens)  # what is named must be there to be looked at
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
     found = subjects(rows)
@@ -88,8 +87,8 @@ def report(
     )
     # Single examples lie in the store beside its rows; conditions leave the rows alone.
     whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
-    seen = lens if lens is not None else source if whole else rows
-    chapters += examined(seen, seen_name or name, missing)
+    seen = seen or looked_at(source if whole else rows, missing)
+    chapters += examined(seen, seen_name or name, missing) if seen else ()
     title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(name).name
     notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
     return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))

@@ -20,16 +20,19 @@ from prunescope.report.results import Chapter, Said, Section
 CHAPTERS = 3
 
 
-def examined(source: Any, name: str, missing: list[str]) -> tuple[Chapter, ...]:
-    """Return a chapter for each network that there is something to see of; what is not to be seen is named."""
+def looked_at(source: Any, missing: list[str]) -> Look | None:
+    """Look at a source; where there is nothing to see, it is said why."""
     try:
-        found = look(source)
+        return look(source)
     except InputError as trouble:
         missing.append(f"the lens: {trouble.faults[0]}")
-        return ()
     except PrunescopeError as trouble:
         missing.append(f"the lens: {trouble}")
-        return ()
+    return None
+
+
+def examined(found: Look, name: str, missing: list[str]) -> tuple[Chapter, ...]:
+    """Return a chapter for each network that there is something to see of; what is not to be seen is named."""
     networks = _networks(found)
     shown = [cells for cells in networks if _tells(cells)]
     if not shown:
