@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from prunescope.choose.loop import ROUND, train_until_decided
-from prunescope.choose.planning import Plan
+from prunescope.choose.plan import Plan
 from prunescope.run import run_study
 from prunescope.spec import Ladder, Study
 from prunescope.spec.parts import Axes, Recipe

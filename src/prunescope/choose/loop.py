@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from prunescope.choose.design import ENOUGH
-from prunescope.choose.planning import Plan, next_ladders
+from prunescope.choose.plan import Plan
+from prunescope.choose.planning import next_ladders
 from prunescope.spec import Ladder, Study
 from prunescope.table import Store
 

@@ -3,165 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from prunescope.choose.belief import Rows, believed
-from prunescope.choose.costs import Costs, budget_of, costs, sharing
-from prunescope.choose.counts import Count, Counts
-from prunescope.choose.describe import rung_step
+from prunescope.choose.belief import believed
+from prunescope.choose.costs import budget_of, sharing
 from prunescope.choose.design import ENOUGH, MOST_LOOKS, Ladders, Planned, designed, looked_for
 from prunescope.choose.limits import bound_faults
-from prunescope.choose.results import Member, member_words
+from prunescope.choose.plan import Network, Plan, Proposal
+from prunescope.choose.scene import Scene, at_noise, scene_of, treatment_of
 from prunescope.choose.smallest import NOTHING, Sizes
 from prunescope.choose.unpruned import Place
 from prunescope.choose.worth import Choice, Question, new_networks
-from prunescope.errors import Fault, InputError, apart, listed, named
-from prunescope.laws.measured import Measured
-from prunescope.laws.points import sample
+from prunescope.errors import Fault, InputError, listed
 from prunescope.spec import Ladder, Study
-from prunescope.spec.names import DATASETS
-from prunescope.spec.parts import PRUNING, Axes, Recipe, Treatment
+from prunescope.spec.parts import Axes, Recipe
 from prunescope.table import Table
-from prunescope.table.engine import condition
 
-# Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
-USUAL_FRACTION, USUAL_LEVELS, USUAL_REPLICATES = 0.2, 25, 3
 # How the name of a study ends that is part of another.
 PART = " next"
-
-
-@dataclass(frozen=True)
-class Proposal(Member):
-    """A ladder to train, or to climb on.
-
-    Attributes
-    ----------
-    replicate, count
-        Which repetition, from 0, and how many from there on are trained along with it.
-    after, top
-        The rung that is finished already (-1: none), and the one to climb to.
-    density
-        Of the one to climb to.
-    cost
-        In the unit of the plan.
-    off
-        How far off the decision is expected to be once this and all before it is trained (0.1: 10 %).
-    """
-
-    depth: int | None
-    width: float | None
-    examples: int | None
-    replicate: int
-    count: int
-    after: int
-    top: int
-    density: float
-    cost: float
-    off: float
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A network that a decision may name.
-
-    Attributes
-    ----------
-    member, density
-        Which member of the family, and how sparse.
-    probability
-        How likely it is believed to be that it keeps the bound, newly trained.
-    """
-
-    member: str
-    density: float
-    probability: float
-
-    def __str__(self) -> str:
-        return f"{self.member} at density {self.density:.2g}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to train next.
-
-    Attributes
-    ----------
-    pick
-        What a decision by what is believed now would choose; None where no member is expected to keep the bound.
-    sure
-        The smallest network that is believed to keep the bound as surely as was asked, newly trained; None where no
-        member does.
-    confidence
-        How surely that was.
-    seen
-        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as may be. Where no
-        member is picked: whether the one that is expected to err least was trained, unpruned.
-    off
-        How far off a decision by what is measured now is expected to be: how many times larger than the smallest
-        possible the chosen member comes out, and how wrong its density is, together (0.1: 10 %).
-    enough
-        Below this the plan ends: more training would hardly change the answer.
-    proposals
-        In the order of their worth.
-    cost, whole
-        Of the proposals; of all that may be trained. In seconds if `unit` says so.
-    study
-        A study that trains the proposals; None where nothing says how networks are trained.
-    """
-
-    max_error: float
-    pick: Pick | None
-    sure: Pick | None
-    confidence: float
-    seen: bool
-    off: float
-    enough: float
-    proposals: tuple[Proposal, ...]
-    cost: float
-    whole: float
-    unit: str
-    study: Study | None
-    ladders: tuple[Ladder, ...]
-
-    @property
-    def decided(self) -> bool:
-        """Whether more training would hardly change the answer, and the network that it names was looked at."""
-        return self.off <= self.enough and self.seen
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        kept = ("max_error", "confidence", "seen", "off", "enough", "decided", "cost", "whole", "unit")
-        found = {name: getattr(self, name) for name in kept}
-        found |= {name: asdict(each) if (each := getattr(self, name)) else None for name in ("pick", "sure")}
-        found["proposals"] = [asdict(each) for each in self.proposals]
-        return found | {"study": self.study.to_mapping() if self.study else None}
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """The cells of a family, what is measured of them, and what each would cost."""
-
-    place: Place
-    counts: tuple[Count, ...]
-    rows: Rows
-    tops: Mapping[int, tuple[int, ...]]
-    costs: Costs
-    classes: int | None
-    step: float
-    levels: tuple[tuple[int, ...], ...]
-    has_depth: bool = True
-    has_width: bool = True
-    has_examples: bool = True
-
-    def name(self, cell: int) -> str:
-        """Name a cell by depth and width."""
-        depth = round(float(self.place.depth[cell])) if self.has_depth else None
-        return member_words(depth, float(self.place.width[cell]) if self.has_width else None)
 
 
 def next_ladders(
@@ -218,7 +79,7 @@ def next_ladders(
     if table is not None and label_noise is not None and "label_noise" in table:
         table = table.take(table["label_noise"] == label_noise)
     recipe = study.recipe if study else None
-    scene = _scene(table, study, depths, widths, classes, by)
+    scene = scene_of(table, study, depths, widths, classes, by)
     members = _members(scene.place, examples)
     ladders = Ladders(
         scene.step, scene.levels, scene.costs.cost, sharing(scene.counts, recipe.batch if recipe else None), scene.tops
@@ -244,10 +105,10 @@ def next_ladders(
     wanted, made = _as_study(study, scene, planned, max_error)
     networks, sought = new_networks(question, belief, seed), looked_for(question, belief)
 
-    def pick(each: Choice) -> Pick | None:
+    def pick(each: Choice) -> Network | None:
         if each.member < 0:
             return None
-        return Pick(scene.name(int(members[each.member])), float(np.exp(each.log_density)), each.keeps(networks))
+        return Network(scene.name(int(members[each.member])), float(np.exp(each.log_density)), each.keeps(networks))
 
     return Plan(
         max_error=max_error,
@@ -266,29 +127,7 @@ def next_ladders(
     )
 
 
-def at_noise(study: Study, table: Table | None = None, label_noise: float | None = None) -> Study:
-    """Return the part of a study that has one level of label noise: the one named, or the only one that a table has."""
-    levels = sorted({cell.label_noise for cell in study.cells})
-    if label_noise is None and table is not None and "label_noise" in table:
-        present = sorted(set(levels) & set(table["label_noise"].tolist()))
-        label_noise = present[0] if len(present) == 1 else None
-    if len(levels) == 1 and label_noise in (None, levels[0]):
-        return study
-    shown = listed([f"{level:g}" for level in levels])
-    if label_noise is None:
-        hint = f"Name it: --noise {levels[0]:g}."
-        raise InputError(
-            f"study {study.name}", [Fault("label noise", "must be one level to choose within", shown, hint)]
-        )
-    if label_noise not in levels:
-        fault = Fault("label noise", "must be a level of the study", f"{label_noise:g}", f"There are {shown}.")
-        raise InputError(f"study {study.name}", [fault])
-    axes = [each for each in study.axes if label_noise in each.label_noise]
-    only = tuple(each.model_copy(update={"label_noise": (label_noise,)}) for each in axes)
-    return dataclasses.replace(study, axes=only)
-
-
-def _question(scene: _Scene, members: np.ndarray, max_error: float) -> Question:
+def _question(scene: Scene, members: np.ndarray, max_error: float) -> Question:
     counts = [scene.counts[member] for member in members.tolist()]
     prunable, rest = (np.array([getattr(each, name) for each in counts]) for name in ("prunable", "rest"))
     sizes = Sizes(scene.place.depth[members], scene.place.width[members], prunable, rest)
@@ -309,136 +148,7 @@ def _members(place: Place, examples: int | None) -> np.ndarray:
     return found
 
 
-def _scene(
-    table: Table | None,
-    study: Study | None,
-    depths: Sequence[int] | None,
-    widths: Sequence[float] | None,
-    classes: int | None,
-    by: Sequence[str] | None,
-) -> _Scene:
-    group, own = _group(table, study, by) if table is not None and len(table) else (None, None)
-    if group is None and study is None:
-        raise InputError("the table", [Fault("the rows", "must be one or more", "none", "Or name a --study to begin.")])
-    cells: dict[tuple[float, float, float], None] = {}
-    if study is not None:
-        for each in _cells_of(study):
-            cells[float(each.depth), each.width, float(each.examples)] = None
-    if group is not None:
-        for key in zip(group.depth.tolist(), group.width.tolist(), group.examples.tolist(), strict=True):
-            cells.setdefault(key)
-    if depths or widths:
-        most = max(key[2] for key in cells)
-        for deep in depths or sorted({round(key[0]) for key in cells}):
-            for wide in widths or sorted({key[1] for key in cells}):
-                cells.setdefault((float(deep), float(wide), most))
-    depth, width, examples = np.array(list(cells), np.float64).T
-    place = Place(depth, width, examples)
-    counting = _counting(own, study)
-    counts = tuple(counting.count(*key[:2]) for key in cells)
-    recipe = study.recipe if study else None
-    step = _step(recipe, group)
-    rows, tops = _measured(group, list(cells), step, exact=study is not None)
-    levels = tuple(_levels(study, key, tops.get(place, ())) for place, key in enumerate(cells))
-    dataset = counting.dataset
-    known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
-    has = [study is not None or (own is not None and name in own) for name in ("depth", "width", "examples")]
-    return _Scene(place, counts, rows, tops, costs(place.examples, counts, recipe, own), known, step, levels, *has)
-
-
-def _step(recipe: Recipe | None, group: Measured | None) -> float:
-    """Return the logarithm of what a rung keeps of the one below: as the recipe says, or as the table shows."""
-    if recipe is not None:
-        return float(np.log(1 - recipe.pruning_fraction))
-    found = rung_step(group) if group is not None and len(group) else None
-    return float(np.log(1 - USUAL_FRACTION)) if found is None else found
-
-
-def _levels(study: Study | None, key: tuple[float, float, float], tops: tuple[int, ...]) -> tuple[int, ...]:
-    """Return how high each ladder of a cell may climb, from high to low."""
-    if study is None:
-        most = max(USUAL_REPLICATES, len(tops))
-        return (max(USUAL_LEVELS, *tops, 0),) * most
-    for cell, asked in study.extent.items():
-        if (float(cell.depth), cell.width, float(cell.examples)) == key:
-            return tuple(sorted(asked, reverse=True))
-    return (study.recipe.levels,) * study.replicates
-
-
-def _cells_of(study: Study) -> Any:
-    """Return the cells of a study, which must be one family."""
-    if not any(each.kind in PRUNING for each in study.treatments):
-        must = f"must hold one that prunes: {listed(PRUNING)}"
-        raise InputError(f"study {study.name}", [Fault("treatments", must)])
-    for name in ("family", "dataset"):
-        values = list(dict.fromkeys(getattr(cell, name) for cell in study.cells))
-        if len(values) > 1:
-            must = f"must have one {name} to choose within"
-            raise InputError(f"study {study.name}", [Fault("axes", must, listed(values))])
-    return study.cells
-
-
-def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple[Measured | None, Table]:
-    """Return the measurements of the one family that is asked about."""
-    rows = table
-    if study is not None:
-        treatment = _treatment(study)
-        known = {ladder.identity for ladder in study.ladders if ladder.treatment == treatment}
-        if "ladder" in rows:
-            rows = rows.take(np.array([each in known for each in rows["ladder"].tolist()], bool))
-    groups = sample(rows, joint=True, by=by, keep_replicates=True).groups if len(rows) else ()
-    # Networks beside which nothing was pruned tell nothing, and are no family to choose between.
-    groups = tuple(each for each in groups if (each.density < 1).any()) or groups
-    if len(groups) > 1:
-        shown = f"{len(groups)}: {listed([named(group.key) for group in groups], 3)}"
-        one = shlex.quote(condition(apart(groups[0].key)))
-        hint = f"Name one, as in --where {one}, or put them together with --by."
-        raise InputError(table.source, [Fault("the table", "must hold one family", shown, hint)])
-    return (groups[0] if groups else None), rows
-
-
-def _treatment(study: Study) -> Treatment:
-    """Return the treatment that is decided about: the study's first that prunes."""
-    return next(each for each in study.treatments if each.kind in PRUNING)
-
-
-def _measured(
-    group: Measured | None, cells: Sequence[tuple[float, float, float]], step: float, exact: bool
-) -> tuple[Rows, dict[int, tuple[int, ...]]]:
-    """Return measured rows cell by cell, and the highest rung of each ladder.
-
-    The replicates of a study go by their numbers (`exact`); in anybody's file they are names, and only counted.
-    """
-    if group is None or not len(group):
-        return Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}
-    number = {key: place for place, key in enumerate(cells)}
-    keys = zip(group.depth.tolist(), group.width.tolist(), group.examples.tolist(), strict=True)
-    at = np.array([number[key] for key in keys], np.int64)[group.row_point]
-    log_density = np.log(group.density)[group.row_point]
-    rung = np.round(log_density / step).astype(np.int64)
-    tops: dict[int, tuple[int, ...]] = {}
-    for cell in np.unique(at).tolist():
-        here = at == cell
-        replicates = group.row_replicate[here]
-        if not exact:
-            replicates = np.unique(replicates, return_inverse=True)[1].reshape(-1)
-        highest = [-1] * (int(replicates.max()) + 1)
-        for replicate, top in zip(replicates.tolist(), rung[here].tolist(), strict=True):
-            highest[replicate] = max(highest[replicate], top)
-        tops[cell] = tuple(highest) if exact else tuple(sorted(highest, reverse=True))
-    return Rows(at, log_density, np.log(group.row_error)), tops
-
-
-def _counting(rows: Table | None, study: Study | None) -> Counts:
-    if rows is not None and len(rows):
-        return Counts.of(rows)
-    if study is None:
-        return Counts()
-    cell = study.cells[0]
-    return Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
-
-
-def _proposals(scene: _Scene, planned: Sequence[Planned]) -> list[Proposal]:
+def _proposals(scene: Scene, planned: Sequence[Planned]) -> list[Proposal]:
     """Put looks at the same ladders that follow each other together."""
     made: dict[tuple[int, int, int], Proposal] = {}
     for each in planned:
@@ -460,12 +170,12 @@ def _proposals(scene: _Scene, planned: Sequence[Planned]) -> list[Proposal]:
 
 
 def _as_study(
-    study: Study | None, scene: _Scene, planned: Sequence[Planned], max_error: float
+    study: Study | None, scene: Scene, planned: Sequence[Planned], max_error: float
 ) -> tuple[tuple[Ladder, ...], Study | None]:
     """Return the ladders that were planned, and a study that trains them; nothing without a study to go by."""
     if study is None or not planned:
         return (), None
-    treatment = _treatment(study)
+    treatment = treatment_of(study)
     model = study.cells[0]
     tops: dict[int, dict[int, int]] = {}
     for each in planned:

@@ -14,7 +14,7 @@ from prunescope.cli.spelled import spelled
 from prunescope.errors import counted
 
 if TYPE_CHECKING:
-    from prunescope.choose.planning import Plan
+    from prunescope.choose.plan import Plan
     from prunescope.run import Report
     from prunescope.spec import Ladder, Study
 
@@ -31,7 +31,7 @@ def decide(
     """
     from prunescope.choose import smallest_network
     from prunescope.choose.loop import train_until_decided
-    from prunescope.choose.planning import at_noise
+    from prunescope.choose.scene import at_noise
     from prunescope.choose.words import answer_lines
     from prunescope.cli.next import off_words, sure_words
     from prunescope.cli.progress import Progress

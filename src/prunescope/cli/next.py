@@ -14,7 +14,7 @@ from prunescope.cli.show import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, counted, listed
 
 if TYPE_CHECKING:
-    from prunescope.choose.planning import Plan, Proposal
+    from prunescope.choose.plan import Plan, Proposal
     from prunescope.spec import Study
     from prunescope.table import Table
 
