@@ -13,7 +13,7 @@ demo: $(VENV)/.base
 	@$(BIN)/prunescope demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 15
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

@@ -1,7 +1,12 @@
-"""Convolutions of our own, against torch's, and against autograd's differences."""
+"""Convolutions of our own, against torch's, against autograd's differences, and against sanitizers.
+
+Each test runs for every kind of vectors that this machine computes with, not only for the widest.
+"""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunescope.nets import kernels as built
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.nets.kernels import Kernels, Shape, kernels
-from prunescope.nets.planar import Planar, _Unit, innermost
+from prunescope.nets.kernels import SOURCE, Kernels, Shape, Vectors, kernels, vectors_here
+from prunescope.nets.planar import _Unit
 from tests.nets.members import ALONE, close, computed, inputs, stacked
 
-compiled = pytest.mark.skipif(kernels(torch.float64) is None, reason="no compiler, or no vectors that are known")
+on_all_vectors = pytest.mark.parametrize("vectors", vectors_here(), ids=lambda vectors: vectors.name)
 
 CASES = [
     ("cifar-resnet", 8, 1 / 4, (3, 16, 16)),
@@ -28,7 +32,25 @@ CASES = [
 ]
 
 
-@compiled
+def built(vectors: Vectors) -> Kernels:
+    """Return the kernels for doubles; skip where no compiler makes any."""
+    made = kernels(torch.float64, vectors)
+    if made is None:
+        pytest.skip("no compiler that works")
+    assert made.lanes == vectors.size // 8
+    return made
+
+
+@pytest.fixture
+def computing(vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> Kernels:
+    """Kernels for some vectors, which cohorts compute with."""
+    made = built(vectors)
+    monkeypatch.setattr("prunescope.nets.cohort.kernels", lambda dtype: made)
+    return made
+
+
+@on_all_vectors
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("together", [1, 2, 7])
 @pytest.mark.parametrize(("family", "depth", "width", "shape"), CASES)
@@ -43,7 +65,8 @@ def test_the_planar_layout_changes_no_logits_gradients_or_statistics(
     close(other[2], usual[2])
 
 
-@compiled
+@on_all_vectors
+@pytest.mark.usefixtures("computing")
 def test_infinities_of_one_member_stay_its_own() -> None:
     net = network("cifar-resnet", 8, 1 / 8, 4, (3, 8, 8))
     tensors, x = stacked(net, 4), inputs(net, (3, 8, 8), 4)
@@ -57,30 +80,8 @@ def test_infinities_of_one_member_stay_its_own() -> None:
             assert all(torch.equal(one[name][member], other[name][member]) for name in one)
 
 
-def kernels_of(monkeypatch: pytest.MonkeyPatch, wide: int) -> Kernels:
-    """Build the kernels for vectors of some bytes, whatever the processor's own are."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    monkeypatch.setitem(built._VECTORS, capability, (wide, ("-Wno-psabi", *built._VECTORS[capability][1])))
-    made = kernels.__wrapped__(torch.float64)
-    assert made is not None
-    assert made.lanes == wide // 8
-    return made
-
-
-@compiled
-@pytest.mark.parametrize("wide", [16, 64])
-def test_vectors_of_other_processors_give_the_same(monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
-    net = network("cifar-resnet", 8, 3 / 16, 4, (3, 32, 32))
-    tensors, x = stacked(net, 2), inputs(net, (3, 32, 32), 2, batch=2)
-    expected = computed(net, tensors, x, True, ALONE)[0]
-    planar = Planar(tensors, 2, True, kernels_of(monkeypatch, wide))
-    logits = net.design(planar, innermost(x), 8, 3 / 16, 4)  # type: ignore[attr-defined]
-    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-10)
-
-
-def unit(shape: Shape, training: bool, cut: bool) -> tuple[Any, list[Tensor]]:
+def unit(made: Kernels, shape: Shape, training: bool, cut: bool) -> tuple[Any, list[Tensor]]:
     """Return a convolution with all that may follow it, and inputs for it."""
-    made = kernels(torch.float64)
     chance = torch.Generator().manual_seed(1)
 
     def draw(*size: int) -> Tensor:
@@ -105,22 +106,33 @@ def unit(shape: Shape, training: bool, cut: bool) -> tuple[Any, list[Tensor]]:
     return run, given
 
 
-@compiled
+def shape_of(lanes: int, members: int, rest: tuple[int, int, int, int, int, int], vectors: int = 1) -> Shape:
+    """Return a convolution whose rows fill some vectors after it: of batch, channels, out, height, kernel, stride."""
+    batch, channels, out, height, kernel, stride = rest
+    members = min(members, lanes)
+    return Shape(batch, channels, out, height, vectors * lanes // members * stride, kernel, stride, members)
+
+
+@on_all_vectors
 @pytest.mark.parametrize("cut", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    "size",
-    [(2, 2, 3, 4, 4, 3, 1, 2), (2, 1, 5, 4, 8, 3, 2, 1), (2, 3, 2, 4, 8, 1, 2, 1), (1, 5, 4, 6, 4, 3, 1, 1)],
+    ("members", "rest"),
+    [(2, (2, 2, 3, 4, 3, 1)), (1, (2, 1, 5, 4, 3, 2)), (1, (2, 3, 2, 4, 1, 2)), (8, (1, 5, 4, 6, 3, 1))],
     ids=str,
 )
-def test_the_way_back_is_the_way_there_differentiated(size: tuple[int, ...], training: bool, cut: bool) -> None:
-    run, given = unit(Shape(*size), training, cut)
+def test_the_way_back_is_the_way_there_differentiated(
+    vectors: Vectors, members: int, rest: tuple[int, int, int, int, int, int], training: bool, cut: bool
+) -> None:
+    made = built(vectors)
+    run, given = unit(made, shape_of(made.lanes, members, rest), training, cut)
     assert torch.autograd.gradcheck(run, given)
 
 
-@compiled
-def test_derivatives_that_nobody_asks_for_change_no_others() -> None:
-    run, given = unit(Shape(2, 2, 3, 4, 4, 3, 1, 2), True, True)
+@on_all_vectors
+def test_derivatives_that_nobody_asks_for_change_no_others(vectors: Vectors) -> None:
+    made = built(vectors)
+    run, given = unit(made, shape_of(made.lanes, 2, (2, 2, 3, 4, 3, 1), 2), True, True)
     x, weight, scale, shift, past = given
     whole = torch.autograd.grad(run(*given).square().sum(), [weight, scale, shift])
     some = torch.autograd.grad(
@@ -128,6 +140,79 @@ def test_derivatives_that_nobody_asks_for_change_no_others() -> None:
     )
     for one, other in zip(whole, some, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@on_all_vectors
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch", 0),
+        ("channels", -1),
+        ("height", 2**62),
+        ("kernel", 5),
+        ("stride", 3),
+        ("stride", 0),
+        ("members", 3),
+        ("width", 1),
+    ],
+)
+def test_shapes_that_kernels_are_not_made_for_are_refused_and_never_computed(
+    vectors: Vectors, field: str, value: int
+) -> None:
+    made = built(vectors)
+    shape = shape_of(made.lanes, 1, (2, 2, 3, 4, 3, 1))
+    run, given = unit(made, shape, True, True)
+    run(*given)
+    assert made.takes(shape)
+    setattr(shape, field, value)
+    assert not made.takes(shape)
+    for name, pointers in (("forward", 4), ("backward", 8)):
+        with pytest.raises(ValueError, match="must"):
+            made._convolve(name, shape, *[None] * pointers)
+
+
+@on_all_vectors
+def test_planes_that_do_not_fill_vectors_are_refused(vectors: Vectors) -> None:
+    made = built(vectors)
+    plane, line, sums = (torch.zeros(count, dtype=torch.float64) for count in (9, 3 * made.lanes, 2 * made.lanes))
+    with pytest.raises(ValueError, match="must fill vectors"):
+        made.normalise(1, 1, 9, plane, None, line, True, plane.clone())
+    with pytest.raises(ValueError, match="must fill vectors"):
+        made.reduce(1, 1, 9, plane, None, plane, line, None, sums)
+
+
+@on_all_vectors
+@pytest.mark.parametrize("wrong", ["shorter", "float32", "apart"])
+@pytest.mark.parametrize("place", range(4))
+def test_tensors_that_do_not_fit_a_call_are_refused(vectors: Vectors, place: int, wrong: str) -> None:
+    made = built(vectors)
+    shape = shape_of(made.lanes, 2, (2, 2, 3, 4, 3, 1))
+    counts = [2 * 2 * shape.pixels, shape.members * shape.weights, 2 * 3 * shape.pixels_after, 3 * 3 * made.lanes]
+    tensors = [torch.zeros(count, dtype=torch.float64) for count in counts]
+    made.forward(shape, *tensors)
+    given = tensors[place]
+    changed = {"shorter": given[1:], "float32": given.float(), "apart": given.repeat(2)[::2]}
+    tensors[place] = changed[wrong]
+    with pytest.raises(ValueError, match="must"):
+        made.forward(shape, *tensors)
+
+
+@pytest.mark.parametrize("real", ["float", "double"])
+@on_all_vectors
+def test_sanitizers_find_nothing_in_random_shapes(vectors: Vectors, real: str, tmp_path: Path) -> None:
+    sanitized = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    program, trial = tmp_path / "check", tmp_path / "trial.c"
+    trial.write_text("int main(void) { return 0; }")
+    compiler = shutil.which("cc")
+    command = [compiler or "cc", *sanitized, str(trial), "-o", str(program)]
+    if compiler is None or subprocess.run(command, check=False).returncode:
+        pytest.skip("no compiler with sanitizers")
+    flags = (*sanitized, *vectors.flags, f"-DREAL={real}", f"-DWIDE={vectors.size}", f"-I{SOURCE.parent}")
+    source = Path(__file__).with_name("planar_check.c")
+    subprocess.run([compiler, *flags, str(source), "-lm", "-o", str(program)], check=True)
+    ran = subprocess.run([str(program), "400", "1"], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert int(ran.stdout.split()[0]) > 200
 
 
 @pytest.mark.parametrize("compiler", [None, "#!/bin/sh\nexit 1\n", "#!/bin/sh\nexit 0\n", "not a program"])

@@ -5,7 +5,8 @@
    writes the derivative by a convolution's output to memory: it is made picture by picture, while the picture's part
    is near the processor, and used at once for both products. `planar.py` says what the numbers mean and checks them.
 
-   REAL is float or double, WIDE the bytes of a vector. R divides a vector's lanes; rows of R x width fill vectors. */
+   REAL is float or double, WIDE the bytes of a vector. R divides a vector's lanes; rows of R x width fill vectors.
+   Every function checks this itself and returns what is wrong, or 0. */
 
 #include <string.h>
 
@@ -21,6 +22,28 @@ typedef struct {
 typedef struct {
     long count, weight[MOST_TAPS], offset[MOST_TAPS];
 } Taps;
+
+/* What is wrong with a call, in the order of `kernels.py`'s messages. */
+enum { SOUND, BAD_SIZE, BAD_KERNEL, BAD_STRIDE, BAD_MEMBERS, BAD_LINE };
+
+/* Whether a convolution is one that these functions compute. With sizes of at most LARGEST and tensors that exist, no
+   count overflows; that tensors are as large as they must be is checked where they are known, in `kernels.py`. */
+int check(const Shape *s) {
+    const long LARGEST = 1L << 24;
+    const long sizes[] = {s->batch, s->channels, s->out, s->height, s->width, s->members};
+    for (int i = 0; i < 6; i++)
+        if (sizes[i] < 1 || sizes[i] > LARGEST) return BAD_SIZE;
+    if (s->kernel != 1 && s->kernel != 3) return BAD_KERNEL;
+    if ((s->stride != 1 && s->stride != 2) || s->height % s->stride || s->width % s->stride) return BAD_STRIDE;
+    if (LANES % s->members) return BAD_MEMBERS;
+    return s->width / s->stride * s->members % LANES ? BAD_LINE : SOUND;
+}
+
+/* The same for planes of numbers. */
+static int check_planes(long batch, long planes, long size) {
+    if (batch < 1 || planes < 1 || size < 1) return BAD_SIZE;
+    return size % LANES ? BAD_LINE : SOUND;
+}
 
 static inline vec at(const real *from) { return *(const vec *)from; }
 static inline vec spread(const real *from) { return *from - (vec){0}; }
@@ -185,8 +208,9 @@ static void convolve(
     }
 }
 
-/* What `forward` and `backward` need of scratch memory, counted in numbers. */
+/* What `forward` and `backward` need of scratch memory, counted in numbers; 0 for a shape that they refuse. */
 long room(const Shape *s) {
+    if (check(s)) return 0;
     Padded p = padded(s);
     long blocks = (s->out > s->channels ? s->out : s->channels) / BLOCK + 1;
     long most = s->out > s->channels ? s->out : s->channels;
@@ -197,7 +221,9 @@ long room(const Shape *s) {
 }
 
 /* Convolve; add to `moments` [out][3][lanes] each picture's mean, its square, and the squares around it. */
-void forward(const Shape *s, const real *x, const real *weight, real *y, double *moments, real *scratch) {
+int forward(const Shape *s, const real *x, const real *weight, real *y, double *moments, real *scratch) {
+    int wrong = check(s);
+    if (wrong) return wrong;
     Padded p = padded(s);
     Taps t = taps_of(s, &p);
     long high = s->height / s->stride, line = s->width / s->stride * s->members / LANES;
@@ -228,13 +254,16 @@ void forward(const Shape *s, const real *x, const real *weight, real *y, double 
             }
         }
     }
+    return SOUND;
 }
 
 /* y = scale (x - mean) + shift, plus what goes past (or NULL), cut off below zero or not.
    `line` is [planes of a picture][3][lanes]: mean, scale, shift. */
-void normalise(
-    long batch, long planes, long size, const real *x, const real *past, const real *line, int cut, real *y
+int normalise(
+    long batch, long planes, long size, const real *x, const real *past, const real *line, long cut, real *y
 ) {
+    int wrong = check_planes(batch, planes, size);
+    if (wrong) return wrong;
     for (long b = 0; b < batch; b++)
         for (long c = 0; c < planes; c++) {
             const real *own = line + c * 3 * LANES;
@@ -246,14 +275,17 @@ void normalise(
                 put(y + i, cut ? where_positive(value, value) : value);
             }
         }
+    return SOUND;
 }
 
 /* The derivative by what was normalised, before the normalisation: `change` where `y` is above zero (all where y is
    NULL), kept in `passed` unless that is NULL; `sums` [planes][2][lanes] of it, alone and times (x - mean). */
-void reduce(
+int reduce(
     long batch, long planes, long size, const real *change, const real *y, const real *x, const real *line,
     real *passed, double *sums
 ) {
+    int wrong = check_planes(batch, planes, size);
+    if (wrong) return wrong;
     for (long b = 0; b < batch; b++)
         for (long c = 0; c < planes; c++) {
             vec mean = at(line + c * 3 * LANES), alone = {0}, times = {0};
@@ -270,6 +302,7 @@ void reduce(
                 sums[(c * 2 + 1) * LANES + lane] += times[lane];
             }
         }
+    return SOUND;
 }
 
 /* Products of one picture for the derivative by the weights, `total` [out][channels][taps][lanes]; `sums` outputs and
@@ -353,10 +386,12 @@ static void by_pictures(const Shape *s, const real *in, long row, long plane, co
 /* Back through normalisation and convolution. The derivative by the convolution's output is
    scale change + slope (before - mean) + level, `line` [out][4][lanes]: mean, scale, slope, level; `change` counts where
    `y` is above zero. `dx` may be NULL. `total` [out][channels][taps][lanes] is added to. */
-void backward(
+int backward(
     const Shape *s, const real *x, const real *weight, const real *change, const real *y, const real *before,
     const real *line, real *dx, real *total, real *scratch
 ) {
+    int wrong = check(s);
+    if (wrong) return wrong;
     Padded p = padded(s);
     Taps t = taps_of(s, &p);
     long high = s->height / s->stride, wide = s->width / s->stride * s->members, size = high * wide;
@@ -387,4 +422,5 @@ void backward(
         by_weights(s, &p, &t, scratch, own, total);
         if (dx) by_pictures(s, around, row, plane, packed, half, dx + b * picture);
     }
+    return SOUND;
 }

@@ -18,8 +18,6 @@ from torch import Tensor
 from prunescope.nets.grouped import EPSILON, MOMENTUM, Grouped
 from prunescope.nets.kernels import Kernels, Shape
 
-_KERNELS, _STRIDES = (1, 3), (1, 2)
-
 
 @dataclass(frozen=True)
 class _Waiting:
@@ -108,14 +106,8 @@ class Planar:
         return y.relu() if cut else y
 
     def _made_for(self, shape: Shape) -> bool:
-        """Tell whether the kernels are made for a convolution: rows of pixels and members fill vectors."""
-        stride = shape.stride
-        return (
-            (shape.kernel in _KERNELS and stride in _STRIDES)
-            and not (shape.height % stride or shape.width % stride)
-            and shape.width // stride * self._members % self._compiled.lanes == 0
-            and shape.batch * shape.height * shape.width > stride**2
-        )
+        """Tell whether the kernels are made for a convolution; a spread needs more than one pixel of a channel."""
+        return self._compiled.takes(shape) and shape.batch * shape.pixels_after > shape.members
 
 
 def innermost(x: Tensor) -> Tensor:
@@ -159,7 +151,7 @@ class _Unit(torch.autograd.Function):
         lanes, members, high, wide = compiled.lanes, shape.members, shape.height // shape.stride, shape.width
         before = x.new_empty(shape.batch, shape.out, high, wide // shape.stride, members)
         moments = torch.zeros(shape.out, 3, lanes, dtype=torch.float64) if training else None
-        compiled("forward", shape, x, weight, before, moments, x.new_empty(compiled.room(shape)))
+        compiled.forward(shape, x, weight, before, moments)
         count = before[:, 0, ..., 0].numel()
         if moments is None:
             mean, variance = (each.t().double() for each in running)
@@ -176,7 +168,7 @@ class _Unit(torch.autograd.Function):
         after = torch.empty_like(before)
         size = before[0, 0].numel()
         past = None if past is None else past.contiguous()
-        compiled("normalise", shape.batch, shape.out, size, before, past, line, int(cut), after)
+        compiled.normalise(shape.batch, shape.out, size, before, past, line, cut, after)
         ctx.save_for_backward(x, weight, scale, before, after if cut else None, mean, inverse, line)
         ctx.given = shape, training, compiled
         return after
@@ -190,7 +182,7 @@ class _Unit(torch.autograd.Function):
         lanes, members, size = compiled.lanes, shape.members, before[0, 0].numel()
         passed = torch.empty_like(change) if ctx.needs_input_grad[4] else None
         sums = torch.zeros(shape.out, 2, lanes, dtype=torch.float64)
-        compiled("reduce", shape.batch, shape.out, size, change, after, before, line, passed, sums)
+        compiled.reduce(shape.batch, shape.out, size, change, after, before, line, passed, sums)
         alone, times = sums.view(shape.out, 2, -1, members).sum(2).unbind(1)
         factor = scale.t() * inverse
         count = before[:, 0, ..., 0].numel()
@@ -201,8 +193,7 @@ class _Unit(torch.autograd.Function):
         by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         total = x.new_zeros(shape.out, shape.channels, shape.kernel, shape.kernel, lanes)
         given = (change, after) if passed is None else (passed, None)
-        room = x.new_empty(compiled.room(shape))
-        compiled("backward", shape, x, weight, *given, before, _lanes(parts, x, lanes), by_x, total, room)
+        compiled.backward(shape, x, weight, *given, before, _lanes(parts, x, lanes), by_x, total)
         by_weight = total.view(*total.shape[:4], -1, members).sum(4).permute(4, 0, 1, 2, 3)
         by_scale, by_shift = ((each.t().to(x.dtype)) for each in (times * inverse, alone))
         return by_x, by_weight, by_scale, by_shift, passed, None, None, None, None, None
