@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import print_json, tell
+from prunescope.cli.show import code_words, print_json, tell
 from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
@@ -84,6 +84,7 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
     from prunescope.spec import effort, ensembles
+    from prunescope.spec.own import own_paths
     from prunescope.table import finished
 
     total = effort(study.ladders)
@@ -97,6 +98,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         "epochs": total.epochs,
         "steps": total.steps,
         "examples": total.examples,
+        "code": list(own_paths(study)),
     }
     if store is not None:
         done = store.done()
@@ -190,6 +192,8 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         tell(
             "EL2N", f"{whose} scored by {counted(scored['networks'], 'network')}, {scored['examples']:,} examples seen"
         )
+    if content["code"]:
+        tell("code", code_words(content["code"]))
     _print_estimate(content["estimate"])
     if store is None:
         tell("store", f"none yet ({path})")

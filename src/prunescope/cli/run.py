@@ -12,7 +12,7 @@ import click
 
 from prunescope.cli.decide import decide
 from prunescope.cli.options import SHARE
-from prunescope.cli.show import print_json
+from prunescope.cli.show import code_words, note, print_json
 from prunescope.cli.spelled import spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
 
@@ -72,12 +72,14 @@ def run(
     The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
     """
     from prunescope.spec import read_study
+    from prunescope.spec.own import own_paths, search_folders
 
     read = read_study(study)
-    # A user's own networks are imported from the folder of the study or the one that the command is given in.
-    folders = [str(Path.cwd()), *([str(Path(study).parent.resolve())] if Path(study).is_file() else [])]
-    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
     need_torch()
+    paths = own_paths(read)
+    search_folders(paths, [*([Path(study).parent] if Path(study).is_file() else []), Path.cwd()])
+    if paths:
+        note(code_words(paths))
     path = store_path or Path("runs") / read.slug
     from prunescope.cli.progress import Progress
     from prunescope.run import run_study
