@@ -41,8 +41,14 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
     assert again.stdout == "everything is done already: runs/dense\n"
     assert "4 of 4" in run("status", "runs/dense", cwd=tmp_path).stdout or again.returncode == 0
     told = run("plan", path, "--store", "runs/dense", cwd=tmp_path).stdout
-    assert "8 of 8 rungs are done" in told
+    assert "8 of 8 rungs are done: the study is finished" in told
+    assert "nothing more; all of it about" in told
     assert "as measured here" in told
+    more = written(tmp_path / "more.toml", STUDY.replace("levels = 1", "levels = 3"))
+    told = run("plan", more, "--store", "runs/dense", cwd=tmp_path).stdout
+    assert "8 of 16 rungs are done" in told
+    assert "finished" not in told
+    assert "for what is missing, of about" in told
 
 
 def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None:
@@ -58,6 +64,7 @@ def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None
     assert [*next_commands(treated, where)] == [table, joint, "prunescope lens mine"]
     assert [*next_commands(mixed_study(), where)] == [table, "prunescope lens mine"]
     assert [*next_commands(dense, where)] == [table]
+    assert [*next_commands(dense, Path("-my runs"))] == ["prunescope table './-my runs'"]
 
 
 def test_what_failed_is_told_at_the_end_with_its_reason(tmp_path: Path) -> None:
@@ -123,7 +130,8 @@ def test_networks_of_ones_own_are_found_beside_the_study(tmp_path: Path) -> None
 
 def test_nothing_that_lies_in_the_current_folder_is_taken_for_a_library(tmp_path: Path) -> None:
     """Not by the run's own process, not by its workers, not by the other commands."""
-    path = written(tmp_path / "study.toml")
+    study = dense_study(replicates=1, levels=1, widths=(0.04,))
+    path = written(tmp_path / "study.toml", study.to_toml())
     for name in ("numpy", "safetensors", "torch", "json", "signal", "click"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')\n")
     command = str(
@@ -134,7 +142,7 @@ def test_nothing_that_lies_in_the_current_folder_is_taken_for_a_library(tmp_path
         ("run", path, "--workers", 2, "--store", "many"),
         ("run", path, "--workers", 1, "--store", "one"),
         ("table", "one"),
-        ("export", "one", "--ladder", dense_study(2, 1).ladders[0].identity, "--rung", 1, "-o", "net.safetensors"),
+        ("export", "one", "--rung", 1, "-o", "net.safetensors"),
     ):
         words = [command, *map(str, arguments)]
         done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled, spelled_bytes
-from prunescope.errors import PrunescopeError, apart, counted, listed, named, printable
+from prunescope.errors import PrunescopeError, apart, command, counted, listed, named, printable, shell_word
 
 if TYPE_CHECKING:
     from prunescope.export.results import Exported, Form
@@ -118,7 +118,7 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     found = smallest_network(rows, max_error)
     groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
     if len(groups) > 1:
-        shown, where_one = listed(map(named, groups), 4), shlex.quote(condition(apart(groups[0])))
+        shown, where_one = listed(map(named, groups), 4), shell_word(condition(apart(groups[0])))
         raise PrunescopeError(
             f"several families could be meant: {shown}. Name one, as in --where {where_one}, or a network with "
             "--ladder and --rung"
@@ -129,7 +129,8 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     there = trained_network(rows, answer)
     if there is None:
         raise PrunescopeError(
-            f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet: prunescope next"
+            f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet; "
+            f"{command('next', store.path, '--max-error', max_error)} says what to train"
         )
     if not quiet:
         click.echo(f"rung {there.rung} of ladder {there.ladder[:8]}: {there.words}", err=True)
@@ -167,7 +168,7 @@ def _print(found: Exported) -> None:
     click.echo("timed in turns, in processor time of one thread: median, least and most")
     path = next((path for path in reversed(found.files) if path.suffix == ".safetensors"), None)
     if path is not None:
-        click.echo(f'from Python: prunescope.load_network("{path}")')
+        click.echo(f"from Python: prunescope.load_network({json.dumps(str(path), ensure_ascii=False)})")
 
 
 def _time(form: Form) -> str:

@@ -14,7 +14,7 @@ from prunescope.cli.decide import decide
 from prunescope.cli.options import SHARE
 from prunescope.cli.show import code_words, note, print_json
 from prunescope.cli.spelled import spelled
-from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
+from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.run import Report
@@ -80,7 +80,7 @@ def run(
     search_folders(paths, [*([Path(study).parent] if Path(study).is_file() else []), Path.cwd()])
     if paths:
         note(code_words(paths))
-    path = store_path or Path("runs") / read.slug
+    path = store_path or Path("runs") / read.folder
     from prunescope.cli.progress import Progress
     from prunescope.run import run_study
     from prunescope.run.memory import hold_memory
@@ -152,7 +152,7 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
     """Name the commands that have something to say of what a study trained."""
     from prunescope.spec.parts import PRUNING
 
-    yield f"prunescope table {path}"
+    yield command("table", path)
     pruned = {ladder.cell for ladder in study.ladders if ladder.treatment.kind in PRUNING and ladder.rungs > 1}
     families = {(cell.family, cell.dataset, cell.examples, cell.label_noise) for cell in pruned}
     looked = (
@@ -162,11 +162,11 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
         or any(treatment.kind in _FOR_THE_LENS for treatment in study.treatments)
     )
     if len(pruned) > len(families):  # one of them has several sizes
-        yield f"prunescope fit {path} --law joint"
+        yield command("fit", path, "--law", "joint")
     elif pruned and not looked:
-        yield f"prunescope fit {path} --law single"
+        yield command("fit", path, "--law", "single")
     if pruned and looked:
-        yield f"prunescope lens {path}"
+        yield command("lens", path)
 
 
 def _failed(report: Report) -> list[str]:
