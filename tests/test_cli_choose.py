@@ -194,3 +194,37 @@ def test_next_leaves_groups_aside_in_which_nothing_was_pruned() -> None:
     assert words is not None
     (condition,) = shlex.split(words[1])
     assert next_ladders(read_table(twice).where(condition), 0.2).pick is not None
+
+
+def test_an_export_is_proposed_only_where_the_store_says_how_its_networks_were_trained(tmp_path: Path) -> None:
+    study = read_study("digits")
+    ladders = [each for each in study.ladders if each.cell.examples == 1297 and each.replicate == 0]
+    assert len({ladder.cell.width for ladder in ladders}) > 1
+
+    def error(width: float, number: int) -> float:
+        return float(min(0.9, 0.05 / width**0.3 * (1 + (0.02 / width / 0.8**number) ** 2) ** 0.6))
+
+    rows = [
+        rung(0, number, ladder=each.identity, width=each.cell.width, test_error=error(each.cell.width, number))
+        for each in ladders
+        for number in range(24)
+    ]
+    path = tmp_path / "by hand"
+    store = Store(path, create=True)
+    store.write(rows)
+    bare = run("choose", path, "--max-error", "0.15").stdout
+    assert "prunescope export" not in bare
+    assert "It cannot be exported: the store does not hold the study" in " ".join(bare.split())
+    store.begin(study)
+    (typed,) = re.findall("prunescope (export .*)", run("choose", path, "--max-error", "0.15").stdout)
+    words = shlex.split(typed)
+    assert (words[1], words[2]) == (str(path), "--ladder")
+    assert words[3] in {ladder.identity[:8] for ladder in ladders}
+    untrained = run("choose", path, "--max-error", "0.15", "--widths", "0.3").stdout
+    assert f"prunescope next '{path}' --max-error 0.15" in untrained
+
+
+def test_a_size_that_the_table_does_not_tell_is_not_told() -> None:
+    done = run("choose", SAMPLE, "--max-error", "0.2")
+    assert "before pruning" not in done.stdout
+    assert "The table does not say how many parameters it has." in " ".join(done.stdout.split())

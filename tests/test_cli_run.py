@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
 from prunescope.cli.progress import Progress
@@ -38,8 +41,14 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
     assert again.stdout == "everything is done already: runs/dense\n"
     assert "4 of 4" in run("status", "runs/dense", cwd=tmp_path).stdout or again.returncode == 0
     told = run("plan", path, "--store", "runs/dense", cwd=tmp_path).stdout
-    assert "8 of 8 rungs are done" in told
+    assert "8 of 8 rungs are done: the study is finished" in told
+    assert "nothing more; all of it about" in told
     assert "as measured here" in told
+    more = written(tmp_path / "more.toml", STUDY.replace("levels = 1", "levels = 3"))
+    told = run("plan", more, "--store", "runs/dense", cwd=tmp_path).stdout
+    assert "8 of 16 rungs are done" in told
+    assert "finished" not in told
+    assert "for what is missing, of about" in told
 
 
 def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None:
@@ -55,6 +64,7 @@ def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None
     assert [*next_commands(treated, where)] == [table, joint, "prunescope lens mine"]
     assert [*next_commands(mixed_study(), where)] == [table, "prunescope lens mine"]
     assert [*next_commands(dense, where)] == [table]
+    assert [*next_commands(dense, Path("-my runs"))] == ["prunescope table './-my runs'"]
 
 
 def test_what_failed_is_told_at_the_end_with_its_reason(tmp_path: Path) -> None:
@@ -116,6 +126,55 @@ def test_networks_of_ones_own_are_found_beside_the_study(tmp_path: Path) -> None
     assert "broken must be importable; found ZeroDivisionError: division by zero (broken.py, line 1)" in told
     gone = written(folder / "gone.toml", text.replace("ours:make", "theirs:make"))
     assert "must name a module" in fails(2, "run", gone, "--store", tmp_path / "other", cwd=tmp_path)
+
+
+def test_nothing_that_lies_in_the_current_folder_is_taken_for_a_library(tmp_path: Path) -> None:
+    """Not by the run's own process, not by its workers, not by the other commands."""
+    study = dense_study(replicates=1, levels=1, widths=(0.04,))
+    path = written(tmp_path / "study.toml", study.to_toml())
+    for name in ("numpy", "safetensors", "torch", "json", "signal", "click"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')\n")
+    command = str(
+        Path(sys.executable).with_name("prunescope")
+    )  # python -m imports some of these before prunescope begins
+    for arguments in (
+        ("plan", path),
+        ("run", path, "--workers", 2, "--store", "many"),
+        ("run", path, "--workers", 1, "--store", "one"),
+        ("table", "one"),
+        ("export", "one", "--rung", 1, "-o", "net.safetensors"),
+    ):
+        words = [command, *map(str, arguments)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "marker").exists(), (tmp_path / "marker").read_text()
+
+
+def test_a_module_that_another_of_its_name_hides_is_refused(tmp_path: Path) -> None:
+    mine = tmp_path / "click.py"
+    mine.write_text("def make(depth, width, classes):\n    pass\n")
+    path = written(tmp_path / "study.toml", STUDY.replace('"lenet"', '"click:make"'))
+    words = fails(2, "run", path, "--store", tmp_path / "store", cwd=tmp_path)
+    assert f"click:make: must mean {mine}; found {Path(click.__file__)}" in words
+    assert "Give your module a name that no installed package has" in words
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_study_that_runs_code_of_its_own_says_so_and_finds_it_in_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "here.py").write_text(
+        "from torch import nn\n\n\n"
+        "def make(depth, width, classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n"
+    )
+    text = STUDY.replace('"lenet"', '"here:make"').replace("0.04,", "").replace("0.08", "1.0")
+    path = written(tmp_path / "studies" / "study.toml", text)
+    told = "running this study runs code that it names: here:make"
+    assert told in run("plan", path, cwd=tmp_path).stdout
+    assert json.loads(run("plan", path, "--json", cwd=tmp_path).stdout)["code"] == ["here:make"]
+    done = run("run", path, "--workers", 1, "--store", tmp_path / "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert told in done.stderr
+    assert "code" not in run("plan", "digits", cwd=tmp_path).stdout
 
 
 def test_wrong_options_are_told_before_a_store_is_made(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prunescope.choose import Answer, smallest_network
-from prunescope.errors import InputError, PrunescopeError
+from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.laws import JointLaw, SingleLaw
 from prunescope.lens import Look, look
 from prunescope.report import report, write_page
@@ -92,7 +92,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     say(f"   {len(study.cells)} cells, {len(study.ladders)} ladders, {total.networks:,} networks to train\n")
 
     path = folder / "digits"
-    say(f"2. A run trains it, many networks at a time; stop it and it goes on: prunescope run digits --store {path}")
+    typed = command("run", "digits", "--store", path)
+    say(f"2. A run trains it, many networks at a time; stop it and it goes on: {typed}")
     store = _trained(study, path, say, showing)
     table = store.table()
     say(f"\n3. The table has one row for each, {len(table):,}. The error rises from a plateau along a power law,")
@@ -100,7 +101,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     for line in _curves(table):
         say(line)
 
-    say(f"\n4. A law for each cell, and one for all of them: prunescope fit {path} --law joint")
+    say(f"\n4. A law for each cell, and one for all of them: {command('fit', path, '--law', 'joint')}")
     singles = SingleLaw(intervals="none").fit(table).fits_
     law = JointLaw(intervals="quick").fit(table)
     fit = law.fits_[0]
@@ -108,13 +109,13 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     alone = median(each.std_deviation for each in singles)
     say(f"   It is off by {fit.std_deviation:.0%} (sigma); laws of their own by {alone:.0%} in the middle.")
 
-    say(f"\n5. Which network, and how much: prunescope choose {path} --max-error {BOUND:g}")
+    say(f"\n5. Which network, and how much: {command('choose', path, '--max-error', BOUND)}")
     answer = smallest_network(table, BOUND).answers[0]
     for line in _chosen(answer):
         say(f"   {line}")
 
     path = folder / "lens"
-    say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: prunescope lens {path}")
+    say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: {command('lens', path)}")
     _trained(lens_study(), path, say, showing)
     seen = look(path)
     for cell in seen.cells:
@@ -122,17 +123,17 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
 
     page = folder / PAGE
     say("\n7. All of it as a page that opens offline:")
-    say(f"   prunescope report {folder / 'digits'} --lens {path} --max-error {BOUND:g} -o {page}")
+    say(f"   {command('report', folder / 'digits', '--lens', path, '--max-error', BOUND, '-o', page)}")
     write_page(report(store, lens=path, max_error=BOUND), page)
 
     sample = folder / "family.csv"
     sample.write_bytes(sample_path().read_bytes())
     write_table(read_table(sample), folder / "family.parquet")
     say(f"\n8. {sample} is a larger family, made up from the first paper's law, to try other commands on:")
-    say(f"   prunescope table {sample}, prunescope compare {sample}")
+    say(f"   {command('table', sample)}, {command('compare', sample)}")
     faulty = folder / "faulty.csv"
     faulty.write_bytes(FAULTY.encode())
-    say(f"\n9. A file with faults is told all of them at once: prunescope table {faulty}")
+    say(f"\n9. A file with faults is told all of them at once: {command('table', faulty)}")
     try:
         read_table(faulty)
     except InputError as told:
@@ -155,7 +156,7 @@ def _trained(study: Study, path: Path, say: Callable[[str], None], showing: Show
     with showing(study.name) as tell:
         done = run_study(study, store, tell=tell)
     if done.failures or done.elsewhere:
-        raise PrunescopeError(f"not everything was trained: prunescope status {path} tells more")
+        raise PrunescopeError(f"not everything was trained: {command('status', path)} tells more")
     took = f" in {done.seconds:.0f} s" if done.networks else ": all were"
     say(f"   {done.networks:,} networks trained{took}")
     return store

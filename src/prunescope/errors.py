@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,29 @@ def said(trouble: BaseException) -> str:
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     words = str(trouble).strip().split("\n")[0]
     return f"{type(trouble).__name__}{': ' if words else ''}{words}{place}"
+
+
+def shell_word(word: object) -> str:
+    """Write a word of a command as a shell reads it; a path that begins with a dash is no option."""
+    text = str(word)
+    if isinstance(word, Path) and text.startswith("-") and text != "-":
+        text = f"./{text}"
+    if not text.isprintable():
+        return f"$'{''.join(map(_shell_letter, text))}'"
+    if "'" in text and not set(text) & set('"$`\\!'):
+        return f'"{text}"'
+    return shlex.quote(text)
+
+
+def _shell_letter(letter: str) -> str:
+    if letter.isprintable():
+        return f"\\{letter}" if letter in "'\\" else letter
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
+
+
+def command(*words: object) -> str:
+    """Write a command of prunescope to be typed into a shell as it stands."""
+    return " ".join(["prunescope", *map(shell_word, words)])
 
 
 def printable(text: str) -> str:

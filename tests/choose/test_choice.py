@@ -117,6 +117,26 @@ def test_counts_in_the_table_are_believed_and_carried_on_to_other_members() -> N
     assert other.parameters == pytest.approx(1000 * 32 * 0.25 * other.density + 77, rel=0.01)
 
 
+def test_sizes_come_from_surviving_parameters_where_the_table_has_no_other_count() -> None:
+    columns = planted()
+    weights = 1000 * columns["depth"] * columns["width"] ** 2
+    left = np.round(weights * columns["density"] + 77).astype(int)
+    answer = only(columns | {"parameters": left}, 0.13)
+    choice = answer.choice
+    assert (answer.unit, choice.counted) == ("parameters", "counted")
+    whole = 1000 * (choice.depth or 0) * (choice.width or 0) ** 2
+    assert choice.unpruned_parameters == pytest.approx(whole + 77, abs=2)
+    assert choice.parameters == pytest.approx(whole * choice.density + 77, abs=2)
+    alone = only(columns | {"kept": np.round(weights * columns["density"]).astype(int)}, 0.13).choice
+    assert alone.unpruned_parameters == pytest.approx(whole, abs=2)
+
+
+def test_a_size_before_pruning_in_every_row_is_no_count_of_what_survives() -> None:
+    columns = planted()
+    whole = np.round(1000 * columns["depth"] * columns["width"] ** 2).astype(int)
+    assert only(columns | {"parameters": whole}, 0.13).choice.counted == "relative"
+
+
 def test_the_robust_choice_is_denser_and_keeps_the_bound_as_surely_as_asked() -> None:
     columns = planted(noise=0.03, replicates=3)
     answer = only(columns, 0.17, confidence=0.95)

@@ -19,7 +19,7 @@ from prunescope.data.layouts import cache_folder
 from prunescope.data.load import LAYOUTS
 from prunescope.data.sources import SOURCES, Source
 from prunescope.errors import InputError, MissingPackageError, PrunescopeError
-from prunescope.spec.names import DATASETS
+from prunescope.spec.names import DATASETS, TRAINED_DATASETS
 from tests.data.formats import pictures, same, shrink, write_mnist
 
 
@@ -54,7 +54,7 @@ def served(monkeypatch: pytest.MonkeyPatch, folder: Path, *addresses: str) -> No
 
 
 def test_every_dataset_that_a_study_may_name_is_there_or_refused() -> None:
-    assert {"digits", "imagenet", *LAYOUTS} == set(DATASETS)
+    assert {"digits", *LAYOUTS} == set(TRAINED_DATASETS)
     assert SOURCES.keys() == LAYOUTS.keys()
     for name, source in SOURCES.items():
         wanted = [{f"{file}.gz" if layout.gzipped else file for file in layout.files} for layout in LAYOUTS[name]]

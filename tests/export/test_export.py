@@ -306,9 +306,13 @@ def test_networks_of_ones_own_go_as_sparse_files(tmp_path: Path, monkeypatch: py
     axes = study.axes[0].model_copy(update={"family": ("ours_alone:make",)})
     run_study(replace(study, axes=(axes,), keep=(1,)), tmp_path / "store", workers=1)
     target = tmp_path / "own.safetensors"
+    named = {"factory": "ours_alone:make"}
     with pytest.raises(InputError, match="must be sparse for a network of your own"):
-        export_network(tmp_path / "store", target, rung=1, form="dense")
-    again, kept = (export_network(tmp_path / "store", target, rung=rung) for rung in (0, 1))
+        export_network(tmp_path / "store", target, rung=1, form="dense", **named)  # type: ignore[arg-type]
+    again, kept = (
+        export_network(tmp_path / "store", target, rung=rung, **named)  # type: ignore[arg-type]
+        for rung in (0, 1)
+    )
     assert (again.card.retrained, kept.card.retrained) == (True, False)
     assert [form.name for form in kept.forms] == ["unpruned", "sparse"]
     module = load_network(target, factory="ours_alone:make")
@@ -316,6 +320,45 @@ def test_networks_of_ones_own_go_as_sparse_files(tmp_path: Path, monkeypatch: py
     with torch.no_grad():
         predicted = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
     assert float(np.mean(predicted != data.test_labels)) == kept.stored_error
+
+
+def test_no_code_that_a_store_names_is_imported_unless_the_caller_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network's own function always, a score's where the network is trained again."""
+    (tmp_path / "trap_alone.py").write_text(
+        "from torch import nn\n\n\ndef make(depth, width, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n\n\n"
+        "def rank(weights):\n    return {name: abs(values) for name, values in weights.items()}\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    study = dense_study(replicates=1, widths=(1.0,), levels=1)
+    axes = study.axes[0].model_copy(update={"family": ("trap_alone:make",)})
+    treatment = Treatment(kind="imp", score="trap_alone:rank")
+    run_study(replace(study, axes=(axes,), keep=(1,), treatments=(treatment,)), tmp_path / "store", workers=1)
+    target = tmp_path / "own.safetensors"
+    del sys.modules["trap_alone"]
+    network.cache_clear()
+    for wanted, places in (
+        ({"rung": 1}, ["factory"]),
+        ({"rung": 1, "factory": "trap_alone:other"}, ["factory"]),
+        ({"rung": 0}, ["factory", "score"]),
+        ({"rung": 0, "factory": "trap_alone:make"}, ["score"]),
+    ):
+        with pytest.raises(InputError) as raised:
+            export_network(tmp_path / "store", target, **wanted)
+        assert [fault.place for fault in raised.value.faults] == places
+        assert all(f"--{fault.place} trap_alone:" in fault.hint for fault in raised.value.faults)
+    assert "trap_alone" not in sys.modules
+    assert export_network(tmp_path / "store", target, rung=1, factory="trap_alone:make").files == (target,)
+    again = export_network(tmp_path / "store", target, rung=0, factory="trap_alone:make", score="trap_alone:rank")
+    assert again.card.retrained
+
+
+def test_a_function_that_a_network_does_not_need_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        export_network(store, tmp_path / "n.safetensors", ladder=first(store), rung=KEPT, factory="mine:make")
+    assert [fault.place for fault in raised.value.faults] == ["factory"]
 
 
 def test_without_onnx_it_says_what_to_install(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

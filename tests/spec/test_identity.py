@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prunescope.errors import InputError
 from prunescope.spec import Axes, Recipe, Study, Treatment, differences, parse_study, read_study
-from prunescope.spec.names import DATASETS, FAMILIES, SCORES
+from prunescope.spec.names import FAMILIES, SCORES, TRAINED_DATASETS, TRAINED_FAMILIES
 from prunescope.spec.read import study_from
 
 # Written down once. A change here means that stores in the field no longer know their ladders: raise FORMAT instead.
@@ -148,12 +148,12 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 @st.composite
 def axes(draw: st.DrawFn, taught: bool = False) -> Axes:
-    family = draw(st.sampled_from([*FAMILIES, "mine.nets:make"]))
+    family = draw(st.sampled_from([*TRAINED_FAMILIES, "mine.nets:make"]))
     rule = FAMILIES.get(family)
     depths = [rule.first + rule.step * step for step in range(1 if rule.last else 5)] if rule else [1, 2, 30]
     return Axes.model_validate(
         {
-            "dataset": draw(some(st.sampled_from(list(DATASETS)))),
+            "dataset": draw(some(st.sampled_from(TRAINED_DATASETS))),
             "family": (family,),
             "depth": draw(some(st.sampled_from(depths))),
             "width": draw(some(positive)),

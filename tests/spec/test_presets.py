@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 
 import pytest
 
-from prunescope.spec import effort, ensembles, preset_text, presets, read_study
-from prunescope.spec.names import SCORES
+from prunescope.errors import InputError
+from prunescope.spec import effort, ensembles, parse_study, preset_text, presets, read_study
+from prunescope.spec.effort import epochs_of
+from prunescope.spec.names import NOT_TRAINED, SCORES, TRAINED_DATASETS, TRAINED_FAMILIES
 
 WORDS = {"": 1, "million": 10**6, "billion": 10**9}
 
 
 def test_the_papers_studies_ship() -> None:
-    wanted = {"digits", "lenet-mnist", "resnet-cifar10", "vgg16-cifar10", "resnet32-cifar100", "resnet50-imagenet"}
+    wanted = {"digits", "lenet-mnist", "resnet-cifar10", "vgg16-cifar10", "resnet32-cifar100"}
     assert wanted <= set(presets())
 
 
@@ -67,6 +70,36 @@ def test_the_lens_preset_of_digits_has_every_kind_of_treatment() -> None:
     assert {each.score for each in study.treatments if each.kind == "imp"} == set(SCORES)
     assert {each.leave for each in study.treatments} >= {"improved", "misclassified", "random"}
     assert (study.keep_examples, study.el2n is not None) == ("all", True)
+
+
+def test_what_is_not_trained_here_is_neither_offered_nor_read() -> None:
+    """A preset that ships is offered, or names something that no study may name yet."""
+    folder = resources.files("prunescope.spec") / "presets"
+    hidden = {entry.name.removesuffix(".toml") for entry in folder.iterdir()} - set(presets())
+    for name in hidden:
+        with pytest.raises(InputError) as raised:
+            parse_study(preset_text(name))
+        assert "It is not trained here yet." in {fault.hint for fault in raised.value.faults}
+    assert not NOT_TRAINED & {*TRAINED_DATASETS, *TRAINED_FAMILIES}
+    for name in ("resnet50-imagenet", "imagenet"):
+        with pytest.raises(InputError):
+            read_study(name)
+
+
+def test_what_is_left_of_a_study_leaves_out_finished_rungs() -> None:
+    """A rung 0 that two treatments share is trained once more for a ladder that comes later."""
+    study = read_study("digits-lens")
+    ladders = [ladder for ladder in study.ladders if ladder.treatment.kind in ("imp", "extended")][:2]
+    first, second = ladders
+    assert first.unpruned == second.unpruned
+    whole = effort(ladders)
+    assert effort(ladders, {}) == whole
+    everything = {ladder.identity: frozenset(range(ladder.rungs)) for ladder in ladders}
+    assert vars(effort(ladders, everything)) == dict.fromkeys(vars(whole), 0)
+    assert effort(ladders, {first.identity: everything[first.identity]}) == effort([second])
+    begun = effort([first], {first.identity: frozenset({0, 1})})
+    assert (begun.rungs, begun.networks) == (first.rungs - 2, first.rungs - 2)
+    assert begun.epochs == (first.rungs - 2) * epochs_of(first, 1)
 
 
 def test_effort_counts_a_ladder_by_hand() -> None:

@@ -68,6 +68,37 @@ def test_axes_may_have_levels_and_replicates_of_their_own() -> None:
     assert parse_study(study.to_toml()) == study
 
 
+def test_a_width_may_be_written_as_a_fraction() -> None:
+    written = parse_study(changed("width = [0.5, 1]", 'width = ["1/8", 0.25, "3/2"]'))
+    assert written == parse_study(changed("width = [0.5, 1]", "width = [0.125, 0.25, 1.5]"))
+    assert parse_study(changed("width = [0.5, 1]", 'width = "1/8"')).axes[0].width == (0.125,)
+    for wrong in ('"1/0"', '"an eighth"', '"0.5"', '"-1/2"'):
+        fault = only_fault(changed("width = [0.5, 1]", f"width = {wrong}"))
+        assert fault.place == "axes 1: width, value 1 (line 7)"
+        assert fault.must == 'must be a number, or a fraction such as "1/8"'
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("vit_mha", "vit_mha"),
+        ("My study, second try", "My study, second try"),
+        ("a/b", "a-b"),
+        ("../up", "-up".lstrip("-")),
+        ("--help", "help"),
+        ("ü" * 100, "ü" * 100),
+        ("網" * 100, "網" * 66),
+    ],
+)
+def test_a_study_lies_in_a_folder_of_its_name(name: str, folder: str) -> None:
+    study = parse_study(changed('name = "mine"', f'name = "{name}"'))
+    assert study.folder == folder
+
+
+def test_a_name_that_is_no_name_of_a_folder_gives_way() -> None:
+    assert parse_study(changed('name = "mine"', 'name = "..."')).folder.startswith("study-")
+
+
 def test_several_tables_of_axes_are_joined_and_shared_cells_trained_once() -> None:
     both = SOUND.replace("[axes]", "[[axes]]").replace(
         "[recipe]", '[[axes]]\ndataset = "mnist"\nfamily = "lenet"\ndepth = [4, 5]\nwidth = 1.0\n[recipe]'

@@ -16,6 +16,7 @@ from prunescope.table import Table
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")
+OFF = 0.005  # densities in anybody's table are rounded, so counts may be off by this share of the prunable weights
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,19 @@ class Counts:
         """Learn how to count from the rows of one group."""
         family, dataset = (_only(table, name) for name in ("family", "dataset"))
         measured = {}
+        depth, width = (_numbers(table, name) for name in ("depth", "width"))
         if "prunable" in table:
-            depth, width = (_numbers(table, name) for name in ("depth", "width"))
             kept = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
             rest = table.columns.get("parameters", kept) - kept
             rows = zip(*(each.tolist() for each in (depth, width, table["prunable"], rest)), strict=True)
             measured = {(depth, width): (int(prunable), int(rest)) for depth, width, prunable, rest in rows}
+        elif "parameters" in table or "kept" in table:
+            left = _numbers(table, "parameters" if "parameters" in table else "kept")
+            for member in set(zip(depth.tolist(), width.tolist(), strict=True)):
+                here = (depth == member[0]) & (width == member[1])
+                parts = _parts(_numbers(table, "density")[here], left[here])
+                if parts is not None:
+                    measured[member] = parts
         found = Counts(family, dataset, measured)
         return Counts(family, dataset, measured, found._rule())
 
@@ -116,6 +124,21 @@ class Counts:
                 if fitting:
                     return fitting[0]
         return "all" if self.family == "cifar-resnet" else "all-but-output"
+
+
+def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:
+    """Return prunable and other parameters of a member from those left at its densities: they lie on a line.
+
+    None where the numbers are on no such line, as where each row repeats the size before pruning, or where they stand
+    for one density alone, which does not tell the two apart.
+    """
+    if not np.isfinite(left).all() or np.ptp(density) < OFF:
+        return None
+    prunable, rest = np.polyfit(density, left, 1)
+    off = np.abs(rest + prunable * density - left).max()
+    if prunable < 1 or rest < -OFF * prunable or off > 1 + OFF * prunable:
+        return None
+    return round(float(prunable)), max(0, round(float(rest)))
 
 
 def power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from prunescope.choose.counts import Count, Counts
 from prunescope.choose.describe import rung_step
 from prunescope.choose.results import member_words
 from prunescope.choose.unpruned import Place
-from prunescope.errors import Fault, InputError, apart, listed, named
+from prunescope.errors import Fault, InputError, apart, listed, named, shell_word
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import sample
 from prunescope.spec import Study
@@ -156,7 +155,7 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
     groups = tuple(each for each in groups if (each.density < 1).any()) or groups
     if len(groups) > 1:
         shown = f"{len(groups)}: {listed([named(group.key) for group in groups], 3)}"
-        one = shlex.quote(condition(apart(groups[0].key)))
+        one = shell_word(condition(apart(groups[0].key)))
         hint = f"Name one, as in --where {one}, or put them together with --by."
         raise InputError(table.source, [Fault("the table", "must hold one family", shown, hint)])
     return (groups[0] if groups else None), rows

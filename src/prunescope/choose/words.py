@@ -35,14 +35,19 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     yield f"  {_how_known(choice)}"
     if choice.limit:
         yield f"  The density is not the bound's: {choice.limit}."
-    whole = f"{amount(choice.unpruned_parameters)} before pruning"
     if answer.unpruned is None or answer.times_smaller is None:
         yield "  No unpruned network will do: only pruning takes one below the bound."
     elif answer.times_smaller > 1.005:
         same = (answer.unpruned.depth, answer.unpruned.width) == (choice.depth, choice.width)
         best = "the same one" if same else answer.unpruned.name
         yield f"  {answer.times_smaller:.3g} times smaller than the smallest unpruned network that will do ({best})."
-    yield f"  It has {whole}; its unpruned error is {choice.unpruned_error:.4g}."
+    unpruned = f"unpruned error is {choice.unpruned_error:.4g}"
+    if choice.counted == "relative":
+        yield f"  Its {unpruned}. The table does not say how many parameters it has."
+    else:
+        size = amount(choice.unpruned_parameters)
+        estimated = ", estimated," if choice.counted == "estimated" else ""
+        yield f"  It has {size} parameters{estimated} before pruning; its {unpruned}."
     ideal = answer.ideal
     saved = 1.0 if ideal is None or ideal.at_edge else choice.parameters / ideal.parameters
     if ideal is not None and saved > SAVED:

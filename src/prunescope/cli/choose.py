@@ -10,7 +10,7 @@ import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, rows_of
 from prunescope.cli.show import note, print_json, wrapped
-from prunescope.errors import PrunescopeError, apart, counted, printable
+from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.choose import Answer, Answers
@@ -93,7 +93,7 @@ def choose(
         lines = [*answer_lines(found.answers[0])]
         lines += ["", *frontier_lines(found.answers[0])] if frontier else []
         click.echo("\n".join(wrapped(line) for line in lines))
-        _tell_trained(source, rows, found.answers[0])
+        _tell_trained(source, rows, found.answers[0], max_error)
     elif found.answers:
         _show_many(found)
         for each in found.answers if frontier else ():
@@ -104,20 +104,32 @@ def choose(
     _tell_declined(found)
 
 
-def _tell_trained(source: str, rows: Table, answer: Answer) -> None:
+def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) -> None:
     """Say how to take away a network of a store that will do."""
     from prunescope.choose.trained import trained_network
-    from prunescope.table import is_store
+    from prunescope.spec.names import is_import_path
+    from prunescope.table import Store, is_store
 
     if source == "-" or not is_store(Path(source)):
         return
     there = trained_network(rows, answer)
     if there is None:
-        click.echo("\nno network that was trained will do yet: prunescope next")
-    else:
-        size = f"{there.parameters:,} parameters, {there.words}"
-        command = f"prunescope export {source} --ladder {there.ladder[:8]} --rung {there.rung} -o NAME.safetensors"
-        click.echo(f"\ntrained already ({size}):\n  {command}")
+        typed = command("next", Path(source), "--max-error", max_error)
+        click.echo(f"\nno network that was trained will do yet; what to train next:\n  {typed}")
+        return
+    size = f"{there.parameters:,} parameters, {there.words}"
+    known = (ladder for study in Store(source).studies() for ladder in study.ladders)
+    ladder = next((ladder for ladder in known if ladder.identity == there.ladder), None)
+    if ladder is None:
+        missing = "It cannot be exported: the store does not hold the study that says how it was trained (Store.begin)."
+        click.echo()
+        click.echo(wrapped(f"trained already ({size}): rung {there.rung} of ladder {there.ladder[:8]}. {missing}"))
+        return
+    named = (("--factory", ladder.cell.family), ("--score", ladder.treatment.score or ""))
+    code = [word for option, path in named if is_import_path(path) for word in (option, path)]
+    which = ("--ladder", there.ladder[:8], "--rung", there.rung)
+    typed = command("export", Path(source), *which, *code, "-o", "NAME.safetensors")
+    click.echo(f"\ntrained already ({size}):\n  {typed}")
 
 
 def law_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch
 from prunescope.cli.show import print_json
 from prunescope.cli.spelled import spelled, spelled_bytes
-from prunescope.errors import PrunescopeError, apart, counted, listed, named, printable
+from prunescope.errors import PrunescopeError, apart, command, counted, listed, named, printable, shell_word
 
 if TYPE_CHECKING:
     from prunescope.export.results import Exported, Form
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
 @click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
 @click.option("--onnx", is_flag=True, help="Write NAME.onnx besides.")
+@click.option("--factory", metavar="MODULE:NAME", help="For a network of your own: the function that makes it.")
+@click.option("--score", metavar="MODULE:NAME", help="To train again with a score of your own: its function.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--device", default="auto", show_default=True, help="Where to train what was not kept.")
 @click.option(
@@ -53,6 +54,8 @@ def export(
     out: Path,
     form: str | None,
     onnx: bool,
+    factory: str | None,
+    score: str | None,
     data: Path | None,
     device: str,
     batch: int,
@@ -62,7 +65,8 @@ def export(
     """Write a trained network of a STORE as files of its own, proved to be that network.
 
     The sparse file holds masks and surviving weights, the dense one a smaller network without the units that pruning
-    has cut off. Weights that the run did not keep are trained again first.
+    has cut off. Weights that the run did not keep are trained again first. A store names the code that makes a network
+    of your own, but only --factory runs it.
     """
     if sum(each is not None for each in (rung, density, max_error)) != 1:
         raise click.UsageError("export needs one of --rung, --density and --max-error")
@@ -73,13 +77,13 @@ def export(
     need_torch()
     from prunescope.export import export_network
     from prunescope.run.memory import hold_memory
+    from prunescope.spec.own import search_folders
     from prunescope.table import Store
 
     store = Store(store_path)
     if max_error is not None:
         ladder, rung = _chosen(store, max_error, where, quiet)
-    if str(Path.cwd()) not in sys.path:  # networks of a user's own are imported from where the command is given
-        sys.path.insert(0, str(Path.cwd()))
+    search_folders([path for path in (factory, score) if path is not None], [Path.cwd()])
     hold_memory()
     with Progress("training again") as progress:
         found = export_network(
@@ -90,6 +94,8 @@ def export(
             density=density,
             form=form,
             onnx=onnx,
+            factory=factory,
+            score=score,
             data=data,
             device=device,
             batch=batch,
@@ -112,7 +118,7 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     found = smallest_network(rows, max_error)
     groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
     if len(groups) > 1:
-        shown, where_one = listed(map(named, groups), 4), shlex.quote(condition(apart(groups[0])))
+        shown, where_one = listed(map(named, groups), 4), shell_word(condition(apart(groups[0])))
         raise PrunescopeError(
             f"several families could be meant: {shown}. Name one, as in --where {where_one}, or a network with "
             "--ladder and --rung"
@@ -123,7 +129,8 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     there = trained_network(rows, answer)
     if there is None:
         raise PrunescopeError(
-            f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet: prunescope next"
+            f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet; "
+            f"{command('next', store.path, '--max-error', max_error)} says what to train"
         )
     if not quiet:
         click.echo(f"rung {there.rung} of ladder {there.ladder[:8]}: {there.words}", err=True)
@@ -161,7 +168,7 @@ def _print(found: Exported) -> None:
     click.echo("timed in turns, in processor time of one thread: median, least and most")
     path = next((path for path in reversed(found.files) if path.suffix == ".safetensors"), None)
     if path is not None:
-        click.echo(f'from Python: prunescope.load_network("{path}")')
+        click.echo(f"from Python: prunescope.load_network({json.dumps(str(path), ensure_ascii=False)})")
 
 
 def _time(form: Form) -> str:

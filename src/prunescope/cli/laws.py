@@ -171,7 +171,7 @@ def _show_one(found: Fit) -> None:
             told = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
             told = "not told by the data" if found.intervals_by != NOT_ASKED else ""
-        click.echo(f"  {name:9}{number(value):>10}  {told:24}{PARAMETERS[name].meaning}")
+        click.echo(f"  {name:9}{number(value):>10}  {told:23} {PARAMETERS[name].meaning}")
     seeds = ""
     if found.seed_noise is not None:
         explained = found.seed_noise / math.sqrt(found.ladders / found.cells)

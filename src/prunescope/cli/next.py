@@ -11,7 +11,7 @@ import click
 from prunescope.cli.choose import ERROR, numbers
 from prunescope.cli.options import JSON, SEED, SHARE, names_in, rows_of
 from prunescope.cli.show import counting, note, print_json, wrapped
-from prunescope.errors import Fault, InputError, PrunescopeError, counted, listed
+from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
 if TYPE_CHECKING:
     from prunescope.choose.plan import Plan, Proposal
@@ -87,7 +87,7 @@ def next_(
             raise PrunescopeError(f"{out} was not written: nothing says how to train: name a --study")
         else:
             out.write_text(plan.study.to_toml(), encoding="utf-8")
-            note(f"wrote {out}; train it with: prunescope run {out} --store ...")
+            note(f"wrote {out}; train it with: {command('run', out, '--store', '...')}")
 
 
 def _study(source: str, study: str | None) -> Study | None:

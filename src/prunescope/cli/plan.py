@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import print_json, tell
+from prunescope.cli.show import code_words, print_json, tell
 from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
@@ -52,7 +52,7 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
     if as_json:
         print_json(_plan_content(read, store, ladders))
     else:
-        _print_plan(read, store, store_path or Path("runs") / read.slug, ladders)
+        _print_plan(read, store, store_path or Path("runs") / read.folder, ladders)
 
 
 def _copied(study: Study, text: str, name: str) -> str:
@@ -78,13 +78,15 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
     if path is not None:
         return Store(path) if path.exists() else None
-    usual = Path("runs") / study.slug
+    usual = Path("runs") / study.folder
     return Store(usual) if is_store(usual) else None
 
 
 def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
     from prunescope.spec import effort, ensembles
+    from prunescope.spec.own import own_paths
     from prunescope.table import finished
+    from prunescope.table.status import is_scored
 
     total = effort(study.ladders)
     content: dict[str, Any] = {
@@ -97,6 +99,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         "epochs": total.epochs,
         "steps": total.steps,
         "examples": total.examples,
+        "code": list(own_paths(study)),
     }
     if store is not None:
         done = store.done()
@@ -112,6 +115,16 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         networks, seen = sum(each.networks for each in scorers), sum(each.work for each in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": seen}
     content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples))
+    if store is not None:
+        done = store.done()
+        left = effort(study.ladders, done)
+        unscored = [scorer for scorer in scorers if not is_scored(store, scorer)]
+        takes = estimate(study.ladders, store, unscored, study.keep, study.keep_examples, done)
+        content["left"] = vars(left) | {
+            "scores": len(unscored),
+            "seconds": takes.seconds if left.rungs or unscored else 0.0,
+            "memory": takes.memory if left.rungs or unscored else 0,
+        }
     if ladders:
         content["ladder_list"] = [
             {
@@ -190,7 +203,9 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         tell(
             "EL2N", f"{whose} scored by {counted(scored['networks'], 'network')}, {scored['examples']:,} examples seen"
         )
-    _print_estimate(content["estimate"])
+    if content["code"]:
+        tell("code", code_words(content["code"]))
+    _print_estimate(content["estimate"], content.get("left"), begun=bool(store and content["store"]["rungs_done"]))
     if store is None:
         tell("store", f"none yet ({path})")
     else:
@@ -206,16 +221,24 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
             )
 
 
-def _print_estimate(found: dict[str, Any]) -> None:
+def _print_estimate(found: dict[str, Any], left: dict[str, Any] | None, begun: bool) -> None:
+    """Tell what the study takes; of one that was begun, what is left of that."""
+    finished = left is not None and not left["rungs"] and not left["scores"]
     if found["seconds"] is None:
-        tell("takes", "not known before it is run: these networks are not counted without making them")
+        unknown = "not known before it is run: these networks are not counted without making them"
+        tell("takes", "nothing more" if finished else unknown)
         return
     how = "as measured here" if found["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
     disk, weights = spelled_bytes(found["disk"]), spelled_bytes(found["disk_with_weights"])
+    whole = f"about {spelled(found['seconds'])}"
+    if finished:
+        whole = f"nothing more; all of it {whole}"
+    elif left is not None and begun:
+        whole = f"about {spelled(left['seconds'])} for what is missing, of {whole} for all of it,"
     tell(
         "takes",
-        f"about {spelled(found['seconds'])} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of "
-        f"memory, {disk} on disk, {weights} with --keep-weights",
+        f"{whole} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of memory, {disk} on disk, "
+        f"{weights} with --keep-weights",
     )
 
 
@@ -231,7 +254,12 @@ def _details(treatment: dict[str, Any]) -> str:
 def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
     found = content["store"]
     versions = [other for other in store.studies() if other.name == study.name]
-    tell("store", f"{found['path']}: {found['rungs_done']:,} of {content['rungs']:,} rungs are done")
+    unscored = content["left"]["scores"]
+    ended = ": the study is finished" if not content["left"]["rungs"] and not unscored else ""
+    tell("store", f"{found['path']}: {found['rungs_done']:,} of {content['rungs']:,} rungs are done{ended}")
+    if unscored:
+        whose = counted(unscored, "replicate of a cell is", "replicates of cells are")
+        tell("", f"the training examples of {whose} not scored yet")
     if not versions:
         tell("", "this study was not begun there")
     elif found["differences"]:

@@ -12,9 +12,9 @@ import click
 
 from prunescope.cli.decide import decide
 from prunescope.cli.options import SHARE
-from prunescope.cli.show import print_json
+from prunescope.cli.show import code_words, note, print_json
 from prunescope.cli.spelled import spelled
-from prunescope.errors import MissingPackageError, PrunescopeError, counted, printable
+from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
 
 if TYPE_CHECKING:
     from prunescope.run import Report
@@ -72,13 +72,15 @@ def run(
     The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
     """
     from prunescope.spec import read_study
+    from prunescope.spec.own import own_paths, search_folders
 
     read = read_study(study)
-    # A user's own networks are imported from the folder of the study or the one that the command is given in.
-    folders = [str(Path.cwd()), *([str(Path(study).parent.resolve())] if Path(study).is_file() else [])]
-    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
     need_torch()
-    path = store_path or Path("runs") / read.slug
+    paths = own_paths(read)
+    search_folders(paths, [*([Path(study).parent] if Path(study).is_file() else []), Path.cwd()])
+    if paths:
+        note(code_words(paths))
+    path = store_path or Path("runs") / read.folder
     from prunescope.cli.progress import Progress
     from prunescope.run import run_study
     from prunescope.run.memory import hold_memory
@@ -150,7 +152,7 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
     """Name the commands that have something to say of what a study trained."""
     from prunescope.spec.parts import PRUNING
 
-    yield f"prunescope table {path}"
+    yield command("table", path)
     pruned = {ladder.cell for ladder in study.ladders if ladder.treatment.kind in PRUNING and ladder.rungs > 1}
     families = {(cell.family, cell.dataset, cell.examples, cell.label_noise) for cell in pruned}
     looked = (
@@ -160,11 +162,11 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
         or any(treatment.kind in _FOR_THE_LENS for treatment in study.treatments)
     )
     if len(pruned) > len(families):  # one of them has several sizes
-        yield f"prunescope fit {path} --law joint"
+        yield command("fit", path, "--law", "joint")
     elif pruned and not looked:
-        yield f"prunescope fit {path} --law single"
+        yield command("fit", path, "--law", "single")
     if pruned and looked:
-        yield f"prunescope lens {path}"
+        yield command("lens", path)
 
 
 def _failed(report: Report) -> list[str]:

@@ -7,13 +7,13 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import click
 
-from prunescope.errors import printable
+from prunescope.errors import listed, printable
 
 
 def tell(title: str, words: str) -> None:
@@ -43,6 +43,11 @@ def print_json(content: object) -> None:
 def note(words: str) -> None:
     """Print a remark beside the results."""
     click.echo(f"note: {printable(words)}", err=True)
+
+
+def code_words(paths: Sequence[str]) -> str:
+    """Say that a study runs the code that it names."""
+    return f"running this study runs code that it names: {listed(paths)}"
 
 
 class Step(Protocol):

@@ -36,6 +36,7 @@ from prunescope.run.events import Tell
 from prunescope.run.keep import read_masks, read_weights, weights_kept
 from prunescope.run.tune import threads
 from prunescope.run.work import device_named
+from prunescope.spec.names import is_import_path
 from prunescope.spec.own import own_function
 from prunescope.table import Store
 from prunescope.version import __version__
@@ -53,6 +54,8 @@ def export_network(
     density: float | None = None,
     form: str | None = None,
     onnx: bool = False,
+    factory: str | None = None,
+    score: str | None = None,
     data: str | os.PathLike[str] | None = None,
     device: str = "auto",
     batch: int = 256,
@@ -75,6 +78,11 @@ def export_network(
         Networks of one's own are written sparse.
     onnx
         Write an ONNX file besides.
+    factory
+        For a network of one's own the import path of the function that makes it, as the store names it. Needed for
+        those: a store names its factory, but never decides what is imported.
+    score
+        The same for a score of one's own, where the network has to be trained again.
     data
         Folder with datasets; without it `PRUNESCOPE_DATA` and the cache are searched.
     device
@@ -91,6 +99,7 @@ def export_network(
     kept = store if isinstance(store, Store) else Store(store)
     picked = pick(kept, ladder, rung, density)
     cell = picked.ladder.cell
+    _check_code(kept, picked, factory, score)
     targets = _targets(Path(target), form, onnx, own=":" in cell.family)
     dataset = load(cell.dataset, None if data is None else Path(data))
     net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
@@ -99,6 +108,27 @@ def export_network(
         source = _source(kept, picked, net, dataset, device, before or _ignore, tell or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
             return _Export(picked, net, dataset, source, batch).result(paths, targets)
+
+
+def _check_code(store: Store, picked: Picked, factory: str | None, score: str | None) -> None:
+    """Refuse to import what a store names and the caller does not."""
+    again = picked.rung not in weights_kept(store, picked.ladder)
+    family, rank = picked.ladder.cell.family, picked.ladder.treatment.score or ""
+    faults = []
+    for name, given, path, needed, why in (
+        ("factory", factory, family, True, "this network is made by"),
+        ("score", score, rank, again, "training it again ranks weights by"),
+    ):
+        if not is_import_path(path):
+            if given is not None:
+                must = "must be left out: this network needs no function of yours for that"
+                faults.append(Fault(name, must, clipped(given)))
+        elif needed and given != path:
+            must = f"must be named as the store does: {why} {path}, a function of its author's"
+            hint = f"If you trust it: --{name} {path}, from Python {name}={path!r}."
+            faults.append(Fault(name, must, "" if given is None else clipped(given), hint))
+    if faults:
+        raise InputError(str(store.path), faults)
 
 
 def _ignore(_: object) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.errors import Fault, InputError, counted, listed, named
+from prunescope.errors import Fault, InputError, counted, listed, named, shell_word
 from prunescope.lens.cells import MISSING, Doing, Measurements, Network, Row, Scorer
 from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_scores
 from prunescope.lens.told import Told
@@ -165,7 +165,7 @@ def _unclear(table: Table, rows: Table) -> InputError:
         hint = (
             f"{listed(map(repr, own))} {tell} these rows apart, and the lens does not split by columns of one's own: "
         )
-        where = f'--where "{kind}"' if kind else "--where ..."
+        where = f"--where {shell_word(kind)}" if kind else "--where ..."
         hint += f"look at one kind at a time, such as prunescope table ... {where} --out FILE; prunescope lens FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
 

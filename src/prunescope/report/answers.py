@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from prunescope.choose.results import Answer, Pick, amount
 from prunescope.choose.words import insight_words
-from prunescope.errors import counted
+from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.measured import Measured
 from prunescope.laws.results import number, percent, unjudged
 from prunescope.report.asked import Asked
 from prunescope.report.figures.figure import clearly_better, told
-from prunescope.report.provenance import word
+from prunescope.report.provenance import place
 from prunescope.report.results import Said
 from prunescope.report.subjects import Subject
 
@@ -26,7 +26,7 @@ MEAN_BAR, FAR = 0.02, 2.0
 
 
 def answers(
-    subject: Subject, answer: Answer | None, why: str, bound: float, source: str, options: str = ""
+    subject: Subject, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
 ) -> Iterator[Said]:
     """Yield what there is to say of a family, answers first; `options` pick its rows from the source's."""
     if subject.fit is not None:
@@ -51,9 +51,9 @@ def answers(
     for words in answer.notes if answer is not None else ():
         yield Said("warning", "About the choice", _sentence(words))
     if answer is not None:
-        sure = "" if answer.confidence == Asked().confidence else f" --confidence {answer.confidence!r}"
-        command = f"prunescope next {word(source)}{options} --max-error {bound!r}{sure}"
-        yield Said("next", "What to measure next", _next(answer, command))
+        sure = () if answer.confidence == Asked().confidence else ("--confidence", answer.confidence)
+        typed = command("next", place(source), *options, "--max-error", bound, *sure)
+        yield Said("next", "What to measure next", _next(answer, typed))
 
 
 def in_short(subject: Subject, answer: Answer | None, why: str) -> str:

@@ -22,7 +22,7 @@ from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
-from prunescope.report.provenance import UNNAMED, option, provenance
+from prunescope.report.provenance import UNNAMED, provenance
 from prunescope.report.results import Chapter, Line, Report, Section
 from prunescope.report.stops import bounds_for, slider, usual_bound
 from prunescope.report.subjects import Subject, decide, decide_all, subjects
@@ -156,9 +156,10 @@ def _chapter(found: _Decided, asked: Asked, source: str, where: str) -> Chapter:
     return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
 
 
-def _options(subject: Subject, where: str) -> str:
+def _options(subject: Subject, where: str) -> tuple[str, ...]:
     """Return the options that a command on this family alone needs."""
-    return "".join(f" {option('--where', each)}" for each in (where.strip(), subject.condition) if each)
+    conditions = [condition for condition in (where.strip(), subject.condition) if condition]
+    return tuple(word for condition in conditions for word in ("--where", condition))
 
 
 def _present(*figures: Figure | None) -> tuple[Figure, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from prunescope.errors import InputError, PrunescopeError
+from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.lens import CellLook, Look, look
 from prunescope.report.figures.el2n import el2n_groups
 from prunescope.report.figures.extremes import extreme_examples
@@ -13,7 +13,7 @@ from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.losses import losses
 from prunescope.report.figures.noise import noise, noise_words
 from prunescope.report.figures.treatments import ablations, extended, narrow
-from prunescope.report.provenance import word
+from prunescope.report.provenance import place
 from prunescope.report.results import Chapter, Said, Section
 
 # Networks that get a chapter.
@@ -38,10 +38,12 @@ def examined(found: Look, name: str, missing: list[str]) -> tuple[Chapter, ...]:
     if not shown:
         missing.append(
             "the lens: neither label noise, nor other treatments beside pruning, nor scores of examples; "
-            f"prunescope lens {word(name)} says what a study needs for that"
+            f"{command('lens', place(name))} says what a study needs for that"
         )
     if len(shown) > CHAPTERS:
-        missing.append(f"{len(shown)} networks under the lens, {CHAPTERS} shown; prunescope lens {word(name)} has all")
+        missing.append(
+            f"{len(shown)} networks under the lens, {CHAPTERS} shown; {command('lens', place(name))} has all"
+        )
     return tuple(_chapter(cells, found) for cells in shown[:CHAPTERS])
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from prunescope.errors import counted, listed
+from prunescope.errors import command, counted, listed
 from prunescope.laws.points import identity_columns
 from prunescope.report.asked import Asked
 from prunescope.report.results import Begun, Provenance
@@ -32,27 +31,22 @@ def provenance(rows: Table, source: str, asked: Asked, lens: str = "", where: st
     studies = tuple(_studies(source))
     seen = tuple(_studies(lens)) if lens else ()
     facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
-    report = " ".join(["prunescope report", word(source), *_options(asked, lens, where)])
+    report = command("report", place(source), *_options(asked, lens, where))
     return Provenance(facts, studies + seen, (*_trained(source, studies), *_trained(lens, seen), report))
 
 
-def word(source: str) -> str:
-    """Return a source as the word of a command; what has no name is a TABLE."""
-    return "TABLE" if source == UNNAMED else shlex.quote(source)
+def place(source: str) -> Path:
+    """Return a source as a command names it; what has no name is a TABLE."""
+    return Path("TABLE" if source == UNNAMED else source)
 
 
-def option(name: str, value: str) -> str:
-    """Return an option of a command and its value, quoted for a shell so that people can read it."""
-    quoted = shlex.quote(value)
-    plain = quoted != value and not set(value) & set('"$`\\\\!')
-    return f'{name} "{value}"' if plain else f"{name} {quoted}"
-
-
-def _options(asked: Asked, lens: str, where: str) -> Iterator[str]:
+def _options(asked: Asked, lens: str, where: str) -> Iterator[object]:
     if lens:
-        yield f"--lens {word(lens)}"
+        yield "--lens"
+        yield place(lens)
     if where.strip():
-        yield option("--where", where)
+        yield "--where"
+        yield where
     usual = Asked()
     for name, value, other in (
         ("--max-error", asked.max_error, usual.max_error),
@@ -60,7 +54,8 @@ def _options(asked: Asked, lens: str, where: str) -> Iterator[str]:
         ("--draws", asked.draws, usual.draws),
     ):
         if value != other:
-            yield f"{name} {value!r}"
+            yield name
+            yield value
 
 
 def _studies(source: str) -> Iterator[Begun]:
@@ -111,4 +106,4 @@ def _spelled(seconds: float) -> str:
 
 def _trained(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
     for each in studies:
-        yield f"prunescope run {shlex.quote(each.name + '.toml')} --store {word(source)}"
+        yield command("run", Path(f"{each.name}.toml"), "--store", place(source))

@@ -28,7 +28,7 @@ from prunescope.run.keep import rung_arrays
 from prunescope.run.rows import Circumstances, row
 from prunescope.run.together import Ready, Ticker, distinct, ready, shared_span, train_together
 from prunescope.spec import Ladder
-from prunescope.spec.effort import epochs_of
+from prunescope.spec.effort import epochs_of, first_missing
 from prunescope.spec.parts import Keep, keeps
 from prunescope.table import Store
 from prunescope.train import Bench, Span, Trained
@@ -76,12 +76,6 @@ def work_of(ladder: Ladder, rung: int) -> int:
 def work_left(ladder: Ladder, done: dict[str, frozenset[int]]) -> int:
     """Return the examples that the missing rungs of a ladder will see."""
     return sum(work_of(ladder, rung) for rung in range(first_missing(ladder, done), ladder.rungs))
-
-
-def first_missing(ladder: Ladder, done: dict[str, frozenset[int]]) -> int:
-    """Return the lowest rung that is not finished."""
-    have = done.get(ladder.identity, frozenset())
-    return next(rung for rung in range(len(have) + 1) if rung not in have)
 
 
 def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Tell) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,8 @@ from prunescope.nets import Outline, network
 from prunescope.run.cohorts import by_key, key_of
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ensemble, Ladder
-from prunescope.spec.effort import effort, epochs_of, examples_of
-from prunescope.spec.names import DATASETS
+from prunescope.spec.effort import effort, epochs_of, examples_of, first_missing
+from prunescope.spec.names import DATASETS, is_import_path
 from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
 
@@ -87,8 +87,9 @@ def estimate(
     ensembles: Sequence[Ensemble] = (),
     keep: Keep = "none",
     keep_examples: Keep = "none",
+    done: Mapping[str, frozenset[int]] | None = None,
 ) -> Estimate:
-    """Estimate what training ladders from the start, and scoring examples by ensembles, will take.
+    """Estimate what training ladders, and scoring examples by ensembles, will take.
 
     Parameters
     ----------
@@ -98,16 +99,21 @@ def estimate(
         Rungs whose weights are kept.
     keep_examples
         Rungs whose outcomes on training examples are kept.
+    done
+        Rungs that are finished and take no more time and memory; None: from the start.
     """
-    groups = by_key(ladders)
-    if any(":" in group[0].cell.family or group[0].cell.family == "imagenet-resnet" for group in groups.values()):
+    done = done or {}
+    left = [ladder for ladder in ladders if first_missing(ladder, done) < ladder.rungs]
+    groups = by_key(left)
+    if any(is_import_path(ladder.cell.family) for ladder in ladders):
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     spent, told, threads = [], 0.0, []
     memory = disk = weights = 0
     work = [
-        (key, group[0], effort(group).steps - _saved_steps(group, rate), len(group)) for key, group in groups.items()
+        (key, group[0], effort(group, done).steps - _saved_steps(group, rate, done), len(group))
+        for key, group in groups.items()
     ]
     work += [(key_of(each.ladder), each.ladder, each.steps, each.networks) for each in ensembles]
     for key, ladder, steps, members in work:
@@ -127,6 +133,8 @@ def estimate(
         weights += _on_disk(ladder, "all") + outcomes
     scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
     disk, weights = disk + scores, weights + scores
+    if not work:
+        return Estimate(0.0, 1.0, 0, disk, weights)
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     # As a run decides it, by the ladders of the heaviest shape.
@@ -145,7 +153,7 @@ def _outline(ladder: Ladder, rung: int) -> Outline:
     return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
 
 
-def _saved_steps(group: Sequence[Ladder], rate: float) -> float:
+def _saved_steps(group: Sequence[Ladder], rate: float, done: Mapping[str, frozenset[int]] | None = None) -> float:
     """Return how many steps of a first rung's network ladders save whose networks grow narrower."""
     narrow = [ladder for ladder in group if ladder.treatment.kind == "narrow"]
     if not narrow:
@@ -154,7 +162,7 @@ def _saved_steps(group: Sequence[Ladder], rate: float) -> float:
     times = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
     steps = math.ceil(longest.cell.examples / longest.recipe.batch)
     saved = [epochs_of(longest, rung) * steps * (1 - each / times[0]) for rung, each in enumerate(times)]
-    return sum(sum(saved[: ladder.rungs]) for ladder in narrow)
+    return sum(sum(saved[first_missing(ladder, done or {}) : ladder.rungs]) for ladder in narrow)
 
 
 def _measured(choice: Choice) -> float:

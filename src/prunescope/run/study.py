@@ -13,7 +13,7 @@ from prunescope.errors import Fault, InputError, said
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.agenda import Agenda
-from prunescope.run.climb import Setting, first_missing, work_left
+from prunescope.run.climb import Setting, work_left
 from prunescope.run.cohorts import Key
 from prunescope.run.estimate import SOON, cores
 from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Scored, Tell, Unkept, Unmeasured
@@ -22,6 +22,7 @@ from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Hand, Measure, Rate, device_named
 from prunescope.run.workers import Alone, Crew, Done, Measured, Trouble, Workers
 from prunescope.spec import Cell, Ensemble, Ladder, Study, ensembles
+from prunescope.spec.effort import first_missing
 from prunescope.spec.parts import Keep, Recipe, keeps
 from prunescope.table import Store
 from prunescope.table.status import is_scored

@@ -171,6 +171,7 @@ class Workers:
     def _new(self) -> _Worker:
         # Not by multiprocessing, whose workers import the main module: a script need not guard itself against that. In
         # a session of its own, a terminal's Ctrl-C reaches the run alone; that of others is ignored before all else.
+        # With -P Python does not search the current folder before the worker has the run's own path.
         ours, theirs = Pipe()
         program = (
             "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
@@ -178,7 +179,7 @@ class Workers:
             f"from prunescope.run.workers import serve; serve({theirs.fileno()}, {os.getpid()})"
         )
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", program],
+            [sys.executable, "-P", "-c", program],
             pass_fds=[theirs.fileno()],
             start_new_session=True,
             stdin=subprocess.DEVNULL,

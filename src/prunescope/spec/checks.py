@@ -12,7 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from prunescope.errors import Fault, clipped, listed, nearest
-from prunescope.spec.names import DATASETS, FAMILIES, SCORES, is_import_path
+from prunescope.spec.names import (
+    DATASETS,
+    FAMILIES,
+    NOT_TRAINED,
+    SCORES,
+    TRAINED_DATASETS,
+    TRAINED_FAMILIES,
+    is_import_path,
+)
 from prunescope.spec.parts import (
     AXIS_KEYS,
     DEFAULTS,
@@ -136,15 +144,19 @@ def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]
             if twice:
                 yield Fault(locate("axes", index, key), "must name each value once", f"{listed(twice)} more than once")
         for name in axes.dataset:
-            if name not in DATASETS:
-                must = f"must be one of {', '.join(DATASETS)}"
-                yield Fault(locate("axes", index, "dataset"), must, clipped(name), nearest(name, DATASETS))
+            if name not in TRAINED_DATASETS:
+                must = f"must be one of {', '.join(TRAINED_DATASETS)}"
+                yield Fault(locate("axes", index, "dataset"), must, clipped(name), _instead(name, TRAINED_DATASETS))
         for name in axes.family:
-            if name in FAMILIES:
+            if name in TRAINED_FAMILIES:
                 yield from _depth_faults(name, axes.depth, locate("axes", index, "depth"))
             elif not is_import_path(name):
-                must = f"must be one of {', '.join(FAMILIES)}, or package.module:function"
-                yield Fault(locate("axes", index, "family"), must, clipped(name), nearest(name, FAMILIES))
+                must = f"must be one of {', '.join(TRAINED_FAMILIES)}, or package.module:function"
+                yield Fault(locate("axes", index, "family"), must, clipped(name), _instead(name, TRAINED_FAMILIES))
+
+
+def _instead(name: str, names: Sequence[str]) -> str:
+    return "It is not trained here yet." if name in NOT_TRAINED else nearest(name, names)
 
 
 def _depth_faults(family: str, depths: Sequence[int], place: str) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from prunescope.spec.study import Ladder
@@ -50,18 +50,28 @@ def examples_of(ladder: Ladder) -> int:
     return used
 
 
-def effort(ladders: Iterable[Ladder]) -> Effort:
-    """Add up what the ladders train."""
+def first_missing(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:
+    """Return the lowest rung that is not finished."""
+    have = done.get(ladder.identity, frozenset())
+    return next(rung for rung in range(len(have) + 1) if rung not in have)
+
+
+def effort(ladders: Iterable[Ladder], done: Mapping[str, frozenset[int]] | None = None) -> Effort:
+    """Add up what the ladders train, or what is left of it where some of their rungs are finished."""
     rungs = networks = epochs = steps = examples = 0
     trained: set[str] = set()
     for ladder in ladders:
-        shares = ladder.unpruned in trained
-        trained.add(ladder.unpruned)
-        first = 0 if shares else epochs_of(ladder, 0)
-        further = epochs_of(ladder, 1) * (ladder.rungs - 1)
+        start = first_missing(ladder, done or {})
+        if start >= ladder.rungs:
+            continue
+        shares = start == 0 and ladder.unpruned in trained
+        if start == 0:
+            trained.add(ladder.unpruned)
+        first = 0 if start or shares else epochs_of(ladder, 0)
+        further = epochs_of(ladder, 1) * (ladder.rungs - max(start, 1))
         used = examples_of(ladder)
-        rungs += ladder.rungs
-        networks += ladder.rungs - shares
+        rungs += ladder.rungs - start
+        networks += ladder.rungs - start - shares
         epochs += first + further
         steps += (first + further) * math.ceil(used / ladder.recipe.batch)
         examples += (first + further) * used

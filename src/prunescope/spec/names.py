@@ -1,7 +1,8 @@
 """What a study may name: datasets, families and scores, with the facts needed to check a study without loading them.
 
-The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. A
-user's own family or score is named by import path, ``package.module:function``.
+The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. Tables
+may hold measurements of others, which are known here too and which no study may name yet (`NOT_TRAINED`). A user's own
+family or score is named by import path, ``package.module:function``.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ FAMILIES = {
     "vgg": DepthRule(16, last=16),
     "imagenet-resnet": DepthRule(50, last=50),
 }
+
+# Known from tables of others, and not trained here yet: no study may name them, and presets that do are not offered.
+# A dataset that can be loaded, or a family that has its design, leaves this line and is offered with its presets.
+NOT_TRAINED = frozenset({"imagenet", "imagenet-resnet"})
+TRAINED_DATASETS = tuple(name for name in DATASETS if name not in NOT_TRAINED)
+TRAINED_FAMILIES = tuple(name for name in FAMILIES if name not in NOT_TRAINED)
 
 # Gradient is SNIP's score, gradient-flow GraSP's, synaptic-flow SynFlow's.
 SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")

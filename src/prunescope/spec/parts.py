@@ -5,9 +5,12 @@ Every field's description is its documentation: `docs/study.md` is checked again
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_FRACTION = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 
 Kind = Literal["dense", "imp", "one-shot", "extended", "narrow", "leave-out"]
 
@@ -15,6 +18,12 @@ Kind = Literal["dense", "imp", "one-shot", "extended", "narrow", "leave-out"]
 def _as_list(value: Any) -> Any:
     """Let an axis with one value be written without brackets."""
     return value if isinstance(value, list | tuple) else [value]
+
+
+def _fraction(value: Any) -> Any:
+    """Read a fraction such as "1/8" as the number that it is."""
+    parts = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    return int(parts[1]) / int(parts[2]) if parts else value
 
 
 def _plain_zero(value: float) -> float:
@@ -80,9 +89,10 @@ class Axes(Part):
     depth: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=10_000)], ...], BeforeValidator(_as_list)] = (
         _axis("numbers of layers with weights, shortcuts aside")
     )
-    width: Annotated[tuple[Annotated[Number, Field(strict=True, gt=0, le=1_000)], ...], BeforeValidator(_as_list)] = (
-        _axis("width factors; 1 is the family's own width")
-    )
+    width: Annotated[
+        tuple[Annotated[Annotated[Number, Field(strict=True, gt=0, le=1_000)], BeforeValidator(_fraction)], ...],
+        BeforeValidator(_as_list),
+    ] = _axis('width factors, such as 0.125 or "1/8"; 1 is the family\'s own width')
     examples: Annotated[
         tuple[Annotated[int, Field(strict=True, ge=1)] | Annotated[str, Field(strict=True)], ...],
         BeforeValidator(_as_list),

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.spec import checks
+from prunescope.spec.names import NOT_TRAINED
 from prunescope.spec.parts import Axes, El2n, Head, Part, Recipe, Treatment
 from prunescope.spec.study import Study
 from prunescope.spec.words import SECTIONS, faults_of
@@ -23,9 +24,10 @@ _P = TypeVar("_P", bound=Part)
 
 
 def presets() -> tuple[str, ...]:
-    """Return the names of the studies that ship with the package."""
+    """Return the names of the studies that ship with the package and can be trained."""
     folder = resources.files("prunescope.spec") / "presets"
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return tuple(name for name in names if not any(f'"{word}"' in preset_text(name) for word in NOT_TRAINED))
 
 
 def preset_text(name: str) -> str:

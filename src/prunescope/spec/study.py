@@ -235,10 +235,13 @@ class Study:
         return digest(self.to_mapping())
 
     @property
-    def slug(self) -> str:
-        """The name as a folder may be called: lower-case letters, digits and dashes."""
-        spelled = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in self.name.lower())
-        return "-".join(part for part in spelled.split("-") if part)[:60] or f"study-{self.identity[:8]}"
+    def folder(self) -> str:
+        """What its store is called where none is named: its name, where that can be the name of a folder.
+
+        A slash becomes a dash, and a name that would be hidden, or be taken for an option, loses what it begins with.
+        """
+        name = self.name.replace("/", "-").lstrip(".- ").encode()[:200].decode(errors="ignore")
+        return name or f"study-{self.identity[:8]}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study as plain content, every default written out."""

@@ -73,6 +73,8 @@ def faults_of(
             must += f" ({meaning})" if meaning else ""
         if steps[:1] == ("examples",):
             must = 'must be a whole number above 0, "all" or a share such as "1/4"'
+        if steps[:1] == ("width",) and error["type"] == "float_type":
+            must = 'must be a number, or a fraction such as "1/8"'
         if steps and steps[0] in KEEP_KEYS:
             must = 'must be "none", "all" or a list of rungs such as [0, 10, 20]'
         found[place] = Fault(words, must, value, hint)

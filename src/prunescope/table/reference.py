@@ -43,6 +43,9 @@ can be used to group and to filter; one that is nearly named as a column below i
 - A number that may be missing is left empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags are never
   missing: leave the column out where they are not known.
 - CSV has no types: a column of your own that holds nothing but numbers is read as numbers. Parquet keeps what it was.
+- Values are written to CSV as they are. A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula
+  and runs it. Where text in a table comes from others, import the file with these columns set to text, or write Parquet
+  (`--out FILE.parquet`).
 
 ## Columns
 
