@@ -106,11 +106,10 @@ def estimate(
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     spent, told, threads = [], 0.0, []
     memory = disk = weights = 0
-    work = [
-        (key, group[0], effort(group).steps - _saved_steps(group, rate), len(group)) for key, group in groups.items()
-    ]
-    work += [(key_of(each.ladder), each.ladder, each.steps, each.networks) for each in ensembles]
-    for key, ladder, steps, members in work:
+    work = [(key, group, effort(group).steps - _saved_steps(group, rate), len(group)) for key, group in groups.items()]
+    scorers = [(key_of(each.ladder), [each.ladder], each.steps, each.networks) for each in ensembles]
+    for key, group, steps, members in work + scorers:
+        ladder = group[0]
         outline = _outline(ladder, 0)
         choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
         choice = next(choices, None)
@@ -121,10 +120,9 @@ def estimate(
         own_bytes = member_bytes(outline, ladder.recipe)
         together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
-    for ladder in ladders:
-        outcomes = _outcomes_on_disk(ladder, keep_examples)
-        disk += _on_disk(ladder, keep) + outcomes
-        weights += _on_disk(ladder, "all") + outcomes
+        if len(spent) <= len(groups):
+            plain, whole = _group_on_disk(group, keep, keep_examples)
+            disk, weights = disk + plain, weights + whole
     scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
     disk, weights = disk + scores, weights + scores
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
@@ -137,6 +135,19 @@ def estimate(
     processes = 1 if alone else min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, told / sum(spent) if sum(spent) else 0.0, total, disk, weights)
+
+
+def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
+    """Return the bytes that ladders of one shape leave in a store: as asked, and with the weights of every rung."""
+    sizes: dict[tuple[int, int, bool], tuple[int, int]] = {}
+    disk = weights = 0
+    for ladder in group:
+        alike = id(ladder.treatment), ladder.recipe.levels, ladder.teaches
+        if alike not in sizes:
+            outcomes = _outcomes_on_disk(ladder, keep_examples)
+            sizes[alike] = _on_disk(ladder, keep) + outcomes, _on_disk(ladder, "all") + outcomes
+        disk, weights = disk + sizes[alike][0], weights + sizes[alike][1]
+    return disk, weights
 
 
 def _outline(ladder: Ladder, rung: int) -> Outline:
