@@ -90,11 +90,11 @@ def small_study(levels: int = 2) -> Study:
 
 
 def within_limits(*arguments: object, megabytes: int = 4_000, seconds: int = 60) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process that may take no more memory and processor time: far more than a sound file takes."""
+    """Run Python in a process that may take no more memory and processor time: far more than a sound file takes."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
-    command = [sys.executable, "-m", "prunescope.cli", *map(str, arguments)]
+    command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)

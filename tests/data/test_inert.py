@@ -130,6 +130,27 @@ def test_bytes_are_not_made_without_end() -> None:
         read_pickle(b"\x80\x02" + call, "train")
 
 
+LONG = b"T" + (1_000).to_bytes(4, "little") + b"a" * 1_000
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01%scnumpy\ndtype\nU\x02u1\x85R\x89U\x00tb"
+
+
+@pytest.mark.parametrize(
+    ("instructions", "words"),
+    [
+        (b"]" * 200_000, "more than 100,000 instructions"),
+        (b"}%sK\x01s" % LONG, "a name of 1,000 letters"),
+        (b"cnumpy\ndtype\n%s\x85R" % LONG, "a name of 1,000 letters"),
+        (b"%s%s\x93" % (LONG, LONG), "a name of 1,000 letters"),
+        (b"cnumpy\ndtype\n(%stR" % (b"U\x02u1" * 100), "a call with 100 arguments"),
+        (ARRAY % (b"(" + b"K\x00" * 100 + b"t"), "an array without a plain shape"),
+        (ARRAY % (b"K\x00\x8a\x09" + b"\xff" * 8 + b"\0\x86"), "an array without a plain shape"),
+    ],
+)
+def test_what_could_be_made_again_and_again_from_the_same_bytes_is_short(instructions: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_pickle(b"\x80\x02" + instructions + b".", "train")
+
+
 def test_a_dictionary_of_another_kind_is_none() -> None:
     with pytest.raises(InputError, match=r"collections\.OrderedDict"):
         read_pickle(pickle.dumps(OrderedDict(data=1)), "train")
