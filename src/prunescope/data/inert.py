@@ -131,7 +131,7 @@ def read_pickle(content: bytes, name: str, most: int = 100_000) -> dict[str, Any
     except _ForeignError as trouble:
         must = "must hold arrays, lists, numbers and texts, and nothing else"
         raise refusal(name, must, f"{printable(str(trouble)[:100])}; nothing of the file was run") from None
-    except (ValueError, TypeError, LookupError, OverflowError, EOFError, AttributeError) as trouble:
+    except (ValueError, TypeError, LookupError, OverflowError, EOFError, AttributeError, Warning) as trouble:
         raise refusal(name, "must be a whole pickle", printable(str(trouble)[:100]), "Fetch it again.") from None
 
 
