@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +87,14 @@ def small_study(levels: int = 2) -> Study:
         preset_text("digits").replace("replicates = 8", "replicates = 2").replace("levels = 28", f"levels = {levels}")
     )
     return parse_study(text.replace("[0.1, 0.2, 0.4]", "0.1").replace('["all", "1/2", "1/4"]', '["all", "1/2"]'))
+
+
+def within_limits(*arguments: object, megabytes: int = 4_000, seconds: int = 60) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process that may take no more memory and processor time: far more than a sound file takes."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)

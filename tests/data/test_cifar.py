@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from prunescope.data import load
 from prunescope.data.cifar import VERSIONS, Version
 from prunescope.data.dataset import Part
 from prunescope.errors import InputError
+from tests.builders import within_limits
 from tests.data.formats import batches, pickled_by_python_2, pictures, records, same, shrink, tarred
 
 Files = dict[str, bytes]
@@ -112,6 +115,8 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path, monkeypatch: pyte
         ({"fine_labels": [1.5] * 50}, "whole numbers"),
         ({"fine_labels": [-1] * 50}, "classes; found -1 to -1"),
         ({"fine_labels": [2**80] * 50}, "classes"),
+        ({"fine_labels": [10**5_000] * 50}, "classes; found something too large to show to"),
+        ({"fine_labels": np.zeros((50, 50), np.int64)}, "found ndarray"),
         ({"fine_labels": "none"}, "found str"),
     ],
 )
@@ -162,3 +167,69 @@ def test_archives_that_are_damaged_or_lead_elsewhere_are_refused(
         members=files | {"cifar-100-binary/train.bin": bytes(153_701)}
     )
     assert sorted(each.name for each in tmp_path.iterdir()) == [path.name]
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Return the header of an entry, whatever its size."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+def zipped_archive(path: Path, *parts: bytes, size: int = 0) -> None:
+    """Write a .tar.gz of parts, and of zeros up to a size, which take no room."""
+    with gzip.open(path, "wb", compresslevel=1) as archive:
+        for part in parts:
+            archive.write(part)
+        for _ in range(size >> 20):
+            archive.write(bytes(1 << 20))
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_headers_about_headers_are_passed_over_and_their_chains_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bytes
+) -> None:
+    parts = parts_of(monkeypatch, "cifar100")
+    version = VERSIONS["cifar100"][0]
+    path = tmp_path / version.archive
+    tarred(path, {f"{version.folder}/{name}": content for name, content in files_of(version, *parts).items()})
+    sound = gzip.decompress(path.read_bytes())
+    link = header("link", 9, kind) + b"8 path=x\n".ljust(512, b"\0")
+    zipped_archive(path, link * 900, sound)
+    same(load("cifar100", tmp_path, fetch=False), *parts)
+    zipped_archive(path, link * 3_000, sound)
+    with pytest.raises(InputError, match="must hold at most 1,000 files"):
+        load("cifar100", tmp_path, fetch=False)
+
+
+def test_an_archive_that_goes_on_and_on_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = parts_of(monkeypatch, "cifar100")
+    version = VERSIONS["cifar100"][0]
+    path = tmp_path / version.archive
+    tarred(path, {f"{version.folder}/{name}": content for name, content in files_of(version, *parts).items()})
+    sound = gzip.decompress(path.read_bytes())
+    for start in (sound, header("big", 40 << 20) + sound, header("name", 40 << 20, tarfile.GNUTYPE_LONGNAME)):
+        zipped_archive(path, start, size=40 << 20)
+        with pytest.raises(InputError, match="must unpack to at most 17,084,616 bytes; found more"):
+            load("cifar100", tmp_path, fetch=False)
+
+
+LOADED = "from prunescope.data import load; import sys; load('cifar10', sys.argv[1], fetch=False)"
+
+
+@pytest.mark.parametrize(
+    ("size", "content", "words"),
+    [
+        (2**80, 0, "must be a whole .tar.gz archive; found an entry of 1,208,925,819,614,629,174,706,176 bytes"),
+        (-512, 0, "must be a whole .tar.gz archive; found an entry of -512 bytes"),
+        (41_000_000, 41_000_000, "found more than 170,000 instructions; nothing of the file was run"),
+    ],
+)
+def test_an_archive_of_a_few_kilobytes_fills_no_memory_and_no_time(
+    tmp_path: Path, size: int, content: int, words: str
+) -> None:
+    version = VERSIONS["cifar10"][1]
+    first = header(f"{version.folder}/data_batch_1", size)
+    zipped_archive(tmp_path / version.archive, first + b"]" * content + bytes(-content % 512), size=1 << 20)
+    answer = within_limits("-c", LOADED, tmp_path, megabytes=2_000, seconds=30)
+    assert words in answer.stderr

@@ -100,6 +100,7 @@ def test_a_malicious_pickle_is_refused_and_nothing_happens(tmp_path: Path, proto
         b"\x80\x02h\x07.",
         b"\x80\x05\x8e\xff\xff\xff\xff\xff\xff\xff\x7fa.",
         b"<html>not found</html>",
+        b"S'\\]'\n.",  # of which Python warns
     ],
 )
 def test_anything_else_is_refused_in_words(content: bytes) -> None:
@@ -128,6 +129,27 @@ def test_bytes_are_not_made_without_end() -> None:
     call = b"](c_codecs\nencode\nq\x01" + text + b"q\x02\x85R" + b"h\x01h\x02\x85R" * 100 + b"e."
     with pytest.raises(InputError, match="more bytes than the file has"):
         read_pickle(b"\x80\x02" + call, "train")
+
+
+LONG = b"T" + (1_000).to_bytes(4, "little") + b"a" * 1_000
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01%scnumpy\ndtype\nU\x02u1\x85R\x89U\x00tb"
+
+
+@pytest.mark.parametrize(
+    ("instructions", "words"),
+    [
+        (b"]" * 200_000, "more than 100,000 instructions"),
+        (b"}%sK\x01s" % LONG, "a name of 1,000 letters"),
+        (b"cnumpy\ndtype\n%s\x85R" % LONG, "a name of 1,000 letters"),
+        (b"%s%s\x93" % (LONG, LONG), "a name of 1,000 letters"),
+        (b"cnumpy\ndtype\n(%stR" % (b"U\x02u1" * 100), "a call with 100 arguments"),
+        (ARRAY % (b"(" + b"K\x00" * 100 + b"t"), "an array without a plain shape"),
+        (ARRAY % (b"K\x00\x8a\x09" + b"\xff" * 8 + b"\0\x86"), "an array without a plain shape"),
+    ],
+)
+def test_what_could_be_made_again_and_again_from_the_same_bytes_is_short(instructions: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_pickle(b"\x80\x02" + instructions + b".", "train")
 
 
 def test_a_dictionary_of_another_kind_is_none() -> None:

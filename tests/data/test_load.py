@@ -151,6 +151,20 @@ def test_files_that_are_not_what_was_published_are_not_kept(
     assert not list(cache.glob("mnist/*"))
 
 
+def test_a_server_that_sends_without_end_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path, server: tuple[str, Path]
+) -> None:
+    pytest.importorskip("pooch")
+    address, folder = server
+    write_mnist(folder, *parts, zipped=True)
+    served(monkeypatch, folder, address)
+    for file in folder.iterdir():
+        file.write_bytes(bytes(3_000_000))
+    with pytest.raises(PrunescopeError, match="what came is larger than the 1 MB that were published"):
+        load("mnist")
+    assert not list(cache.glob("mnist/*"))
+
+
 def test_no_network_is_told_in_two_lines(
     monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path, server: tuple[str, Path]
 ) -> None:

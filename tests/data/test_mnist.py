@@ -95,8 +95,22 @@ def test_pictures_of_any_size_are_not_pictures(tmp_path: Path, parts: tuple[Part
     write_mnist(tmp_path, *parts)
     whole = (tmp_path / IMAGES).read_bytes()
     (tmp_path / IMAGES).write_bytes(whole[:8] + b"\xff" * 8 + whole[16:])
-    with pytest.raises(InputError, match="1 to 4,096 pixels a side; found 4294967295 x 4294967295"):
+    with pytest.raises(InputError, match="pictures of 28 x 28 pixels; found 4294967295 x 4294967295"):
         load("mnist", tmp_path, fetch=False)
+
+
+def test_a_file_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+    write_mnist(tmp_path, *parts)
+    large = (0x803).to_bytes(4) + (50).to_bytes(4) + (4_096).to_bytes(4) * 2 + bytes(10**6)
+    (tmp_path / IMAGES).write_bytes(gz(large))
+    with (tmp_path / LABELS).open("wb") as labels:
+        labels.truncate(200 << 20)
+    with pytest.raises(InputError) as raised:
+        load("mnist", tmp_path, fetch=False)
+    assert [(fault.must, fault.found) for fault in raised.value.faults] == [
+        ("must hold pictures of 28 x 28 pixels", "4096 x 4096"),
+        ("must hold at most 65,586 bytes", "209,715,200"),
+    ]
 
 
 def test_pictures_that_are_all_one_value_are_refused(tmp_path: Path, parts: tuple[Part, Part]) -> None:

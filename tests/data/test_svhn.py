@@ -103,6 +103,37 @@ def test_an_array_larger_than_it_can_be_is_not_unpacked(tmp_path: Path) -> None:
         read_mat(tmp_path / "a.mat", {"X": 1000})
 
 
+def element(kind: int, content: bytes = b"") -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matrix(name: bytes, dimensions: list[int], values: bytes) -> bytes:
+    shape = struct.pack(f"<{len(dimensions)}i", *dimensions)
+    head = element(6, struct.pack("<II", 9, 0)) + element(5, shape) + element(1, name)
+    return element(14, head + element(2, values))
+
+
+HEAD = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        (element(99) * 1_001, "must be a whole MATLAB 5 file; found more than 1,000 arrays"),
+        (matrix(b"X", [0, *[2**31 - 1] * 5], b""), "must be a whole MATLAB 5 file"),
+    ],
+)
+def test_a_file_that_was_made_to_do_harm_is_refused(tmp_path: Path, elements: bytes, words: str) -> None:
+    (tmp_path / "a.mat").write_bytes(HEAD + elements)
+    with pytest.raises(InputError, match=words):
+        read_mat(tmp_path / "a.mat", {"X": ANY, "y": ANY})
+
+
+def test_an_array_that_stands_twice_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(HEAD + matrix(b"X", [1, 1], b"a") + matrix(b"X", [1, 1], b"b"))
+    assert read_mat(tmp_path / "a.mat", {"X": ANY, "y": ANY})["X"].tolist() == [[ord("a")]]
+
+
 def matlab(part: Part) -> dict[str, NDArray[Any]]:
     labels = np.where(part.labels == 0, 10, part.labels).astype(np.uint8)
     return {"X": part.images.transpose(2, 3, 1, 0), "y": labels[:, None]}
@@ -130,6 +161,9 @@ def test_both_files_of_svhn_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "train_32x32.mat: must hold the arrays X and y; found no y",
         "test_32x32.mat: must hold y as 20 whole numbers from 1 to 10; found 20 numbers, 0 to 0",
     ]
+    savemat(tmp_path / "test_32x32.mat", matlab(test) | {"y": np.full((20, 1), np.nan)})
+    with pytest.raises(InputError, match="must hold y as 20 whole numbers"):
+        load("svhn", tmp_path, fetch=False)
     savemat(tmp_path / "train_32x32.mat", matlab(train) | {"X": matlab(train)["X"][:16]})
     savemat(tmp_path / "test_32x32.mat", matlab(test) | {"y": np.zeros((0, 1))})
     with pytest.raises(InputError) as raised:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from prunescope.data import load
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
+from prunescope.nets.outline import Outline, outline
 from prunescope.run import run_study
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, bench_for
@@ -290,6 +293,20 @@ def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
     run_study(study, store, workers=1, keep_examples=True)
     files = (store.path / "examples").rglob("*.safetensors")
     assert every[0] - none[0] == pytest.approx(sum(file.stat().st_size for file in files), rel=0.5)
+
+
+def test_an_estimate_walks_each_shape_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[object] = []
+
+    def counted_outline(*design: Any) -> Outline:
+        walks.append(design)
+        return outline(*design)
+
+    monkeypatch.setattr(import_module("prunescope.nets.network"), "outline", counted_outline)
+    widths = tuple(round(0.501 + place / 1_000, 3) for place in range(300))
+    study = dense_study(replicates=2, widths=widths)
+    estimate(study.ladders, None)
+    assert len(walks) == len(widths)
 
 
 def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> None:

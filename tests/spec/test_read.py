@@ -9,6 +9,7 @@ import pytest
 
 from prunescope.errors import Fault, InputError
 from prunescope.spec import parse_study, read_study
+from tests.builders import within_limits
 
 SOUND = """\
 name = "mine"
@@ -366,8 +367,53 @@ def test_a_study_made_in_python_is_checked_like_a_file() -> None:
 
 
 def test_a_list_of_many_values_is_refused_at_once() -> None:
-    with pytest.raises(InputError, match="must make at most 1,000,000 ladders"):
+    with pytest.raises(InputError, match="must hold at most 1,000 values; found 200,000"):
         parse_study(SOUND.replace("width = [0.5, 1]", f"width = {[1 + n / 1e6 for n in range(200_000)]}"))
+
+
+def test_a_study_too_large_to_be_meant_is_refused() -> None:
+    widths = SOUND.replace("width = [0.5, 1]", f"width = {[1 + n / 1e6 for n in range(1_000)]}")
+    assert only_fault(f"replicates = 60\n{widths}").must == "must make at most 100,000 ladders"
+    assert only_fault(widths.replace("[3, 4]", "[600, 700]")).must.startswith("must make networks of at most 1,000,000")
+    narrow = widths.replace('kind = "imp"', 'kind = "narrow"').replace("[3, 4]", "[100, 110]")
+    assert only_fault(narrow).found == f"{1_000 * 210 * 6:,}"
+    assert len(parse_study(widths).cells) == 2_000
+    assert only_fault(SOUND.replace("epochs = 40", f"epochs = {10**12}")).must == "must be 1000000 or less"
+
+
+QUOTES = '"' + '\\"' * 400_000
+CHAIN = "".join(f'[[treatments]]\nkind = "leave-out"\nname = "{n}"\nlearns_from = "{n + 1}"\n' for n in range(20_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "must"),
+    [
+        (
+            SOUND + ".".join("a" * 100_000) + " = 1",
+            "treatments.a (line 17)",
+            "must be a key of fewer than twenty parts",
+        ),
+        (SOUND + "x = {" + ".".join("a" * 100_000) + " = 1}", "treatments.a (line 17)", "must be a key of fewer"),
+        (f"[{'.'.join('a' * 100_000)}]\n" + "b = 1\n" * 1_000, "a (line 1)", "must be a key of fewer than"),
+        (f"purpose = '''{QUOTES}'''\n{SOUND}", "purpose (line 1)", "must be at most 5000 letters"),
+        (SOUND.replace("[3, 4]", f"{[0] * 400_000}"), "axes 1: depth (line 6)", "must hold at most 1,000 values"),
+        (SOUND.replace("levels = 5", "".join(f"k{n} = 1\n" for n in range(100_000))), "recipe (line 9)", "at most 100"),
+        (SOUND + CHAIN, "[[treatments]]", "must be given at most 200 times"),
+    ],
+    ids=["dotted key", "inline", "header", "quotes", "values", "keys", "treatments"],
+)
+def test_a_file_made_to_take_for_ever_is_refused(tmp_path: Path, text: str, place: str, must: str) -> None:
+    (tmp_path / "bomb.toml").write_text(text)
+    answer = within_limits("-m", "prunescope.cli", "plan", tmp_path / "bomb.toml", megabytes=400, seconds=20)
+    assert answer.returncode == 2, answer.stderr
+    assert f"  {place}: " in answer.stderr
+    assert must in answer.stderr
+
+
+def test_a_file_of_nothing_but_faults_is_read_until_there_are_many() -> None:
+    with pytest.raises(InputError) as raised:
+        parse_study(SOUND.replace("[axes]", "[[axes]]") + "[[axes]]\n" * 9_000)
+    assert 1_000 <= len(raised.value.faults) < 1_100
 
 
 @pytest.mark.parametrize("comment", ['# say """', "# don'''t", "# [recipe]"])

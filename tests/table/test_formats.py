@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.table import BY_NAME, Kind, Table, read_table, write_table
-from tests.builders import rung
+from prunescope.table import BY_NAME, Kind, Table, findings, read_table, write_table
+from tests.builders import rung, within_limits
 
 letters = st.characters(exclude_categories=["Cs"])
 texts = st.text(letters, min_size=1, max_size=8)
@@ -342,3 +344,82 @@ def test_values_of_any_sql_type_are_shown_and_written(tmp_path: Path) -> None:
     assert row["day"].startswith("2020-01-01")
     assert row["yes"] is True
     assert "2020-01-01" in str(found)
+
+
+def wide(path: Path, columns: int) -> Path:
+    """Write three rows of so many columns."""
+    names = ["density", "error", *(f"measure_{number}" for number in range(columns - 2))]
+    rows = [[f"{0.8**row}", "0.1", *(str(row * number % 7) for number in range(columns - 2))] for row in range(3)]
+    path.write_text("\n".join(map(",".join, [names, *rows])) + "\n")
+    return path
+
+
+def parquet(path: Path, **columns: Any) -> Path:
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_ten_thousand_columns_are_read_in_a_time_that_grows_with_their_number(tmp_path: Path) -> None:
+    answer = within_limits("-m", "prunescope.cli", "table", wide(tmp_path / "wide.csv", 10_000), seconds=20)
+    assert answer.returncode == 0, answer.stderr
+    assert "measure_9997" in answer.stdout
+
+
+def test_more_columns_than_anybody_reads_are_refused(tmp_path: Path) -> None:
+    columns = {f"measure_{number}": [1.0] for number in range(20_000)}
+    for path in (wide(tmp_path / "wide.csv", 20_000), parquet(tmp_path / "wide.parquet", **columns)):
+        answer = within_limits("-m", "prunescope.cli", "table", path, seconds=20)
+        assert answer.returncode == 2
+        assert "the columns: must be at most 10,000; found 20,000" in answer.stderr
+
+
+def test_rows_and_texts_of_parquet_are_counted_before_they_are_read(tmp_path: Path) -> None:
+    rows = 10_000_001
+    many = parquet(tmp_path / "many.parquet", density=np.ones(rows, np.float32), error=np.ones(rows, np.float32))
+    text = pyarrow.array(["x" * 120_000])
+    texts = pyarrow.DictionaryArray.from_arrays(np.zeros(10_000, np.int32), text)
+    ones = np.ones(10_000)
+    long = parquet(tmp_path / "long.parquet", density=ones, error=ones, note=texts)
+    longer = parquet(tmp_path / "longer.parquet", density=[1.0], error=[0.1], note=["x" * 131_073])
+    for path, words in (
+        (many, "the rows: must be at most 10,000,000; found 10,000,001"),
+        (long, "the texts: must be at most 1,000,000,000 bytes in all; found 1,200,000,000"),
+        (longer, "column 'note': must hold texts of at most 131,072 bytes; found 131,073"),
+    ):
+        assert path.stat().st_size < 1_000_000
+        with pytest.raises(InputError) as raised:
+            read_table(path)
+        assert words in str(raised.value)
+
+
+def test_short_rows_below_a_wide_header_fill_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "MOST_VALUES", 1_000_000)
+    path = wide(tmp_path / "wide.csv", 5_000)
+    with path.open("a") as file:
+        file.write("1\n" * 500)
+    with pytest.raises(InputError, match=r"rows times columns: must be at most 1,000,000; found \d,"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("before", ["", "sep=;\n"])
+def test_a_text_that_is_too_long_is_told_with_its_line_and_column(tmp_path: Path, before: str) -> None:
+    mark = ";" if before else ","
+    rows = ["density,note,error", '1,"a\nb, c",0.1', f'0.8,"d,""e""",{"x" * 200_000}']
+    (tmp_path / "a.csv").write_text(before + "\n".join(rows).replace(",", mark))
+    with pytest.raises(InputError) as raised:
+        read_table(tmp_path / "a.csv")
+    (fault,) = raised.value.faults
+    assert fault.place == f"column 'error', line {4 + bool(before)}"
+    (tmp_path / "a.csv").write_text(f"density,error,{'x' * 200_000}\n1,0.1,2\n")
+    with pytest.raises(InputError, match="column 3, line 1: must hold texts of at most 131,072 letters"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_a_number_of_thousands_of_digits_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"density,error,note\n1,0.1,{'9' * 5_000}\n0.8,0.1,0007\n")
+    assert read_table(tmp_path / "a.csv")["note"].tolist() == ["9" * 5_000, "0007"]
+
+
+def test_columns_are_selected_by_any_spelling(tmp_path: Path) -> None:
+    table = read_table(wide(tmp_path / "wide.csv", 5))
+    assert table.select(["MEASURE_1", "Error"]).names == ("measure_1", "test_error")

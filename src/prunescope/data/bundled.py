@@ -36,6 +36,6 @@ def read_digits() -> tuple[Part, Part]:
     parts = []
     for kind, count in (("train", facts.train), ("test", facts.test)):
         images, labels = f"{kind}-images-idx3-ubyte.gz", f"{kind}-labels-idx1-ubyte.gz"
-        pictures = parse_idx(contents[images], images, 3, count)
-        parts.append(Part(pictures[:, np.newaxis], parse_idx(contents[labels], labels, 1, count).astype(np.int64)))
+        pictures = parse_idx(contents[images], images, (count, *facts.shape[1:]))
+        parts.append(Part(pictures[:, np.newaxis], parse_idx(contents[labels], labels, (count,)).astype(np.int64)))
     return parts[0], parts[1]

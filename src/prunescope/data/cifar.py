@@ -25,6 +25,7 @@ from prunescope.spec.names import DATASETS
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3072
+_INSTRUCTIONS = 16  # of a pickle for each picture: two labels and a name take two to eight
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _records(content: bytes, file: str, count: int, labels: int) -> _Batch:
 
 
 def _pickled(content: bytes, file: str, count: int, key: str) -> _Batch:
-    batch = read_pickle(content, file)
+    batch = read_pickle(content, file, count * _INSTRUCTIONS + 10_000)
     absent = [name for name in ("data", key) if name not in batch]
     if absent:
         raise refusal(file, f"must hold {' and '.join(absent)}", f"only {listed(map(clipped, batch), 4)}")
@@ -166,12 +167,12 @@ def _pickled(content: bytes, file: str, count: int, key: str) -> _Batch:
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (count, _BYTES):
         found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise refusal(file, f"must hold data as uint8 ({count}, {_BYTES})", found)
-    values = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    values = labels.tolist() if isinstance(labels, np.ndarray) and labels.shape == (count,) else labels
     if not isinstance(values, list) or len(values) != count or any(type(value) is not int for value in values):
         found = f"{len(values):,} items" if isinstance(values, list) else type(values).__name__
         raise refusal(file, f"must hold {key} as a list of {count:,} whole numbers", found)
     if not all(0 <= value < 256 for value in values):
-        raise refusal(file, f"must hold {key} that are classes", f"{min(values)} to {max(values)}")
+        raise refusal(file, f"must hold {key} that are classes", f"{clipped(min(values))} to {clipped(max(values))}")
     return _Batch(data, np.array(values, np.int64))
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prunescope.data.layouts import VARIABLE
 from prunescope.data.sources import SOURCES
 from prunescope.errors import MissingPackageError, PrunescopeError, printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
@@ -25,11 +30,16 @@ def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
             f"{dataset} is not in {where}, and fetching it needs pooch: pip install pooch\n"
             f"Or name a folder that holds {names} with --data DIR or {VARIABLE}."
         ) from None
+
+    def downloaded(address: str, target: str, asker: Any) -> None:
+        with _Bounded(target, source.megabytes) as file:
+            pooch.HTTPDownloader()(address, file, asker)
+
     reason = ""
     for file, expected in source.sums.items():
         for address in source.addresses:
             try:
-                pooch.retrieve(address + file, f"sha256:{expected}", file, folder)
+                pooch.retrieve(address + file, f"sha256:{expected}", file, folder, downloader=downloaded)
                 break
             except (OSError, ValueError) as trouble:  # requests' errors are OSErrors; a wrong sum is a ValueError
                 reason = _short(trouble)
@@ -39,6 +49,21 @@ def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
                 f"Put {names} ({source.megabytes} MB) into {folder}, "
                 f"or name a folder that holds them with --data DIR or {VARIABLE}."
             )
+
+
+class _Bounded(io.FileIO):
+    """A new file that takes no more than a dataset has, so that no server can fill the disk."""
+
+    def __init__(self, path: str, megabytes: int) -> None:
+        super().__init__(path, "wb")
+        self.megabytes, self.left = megabytes, (megabytes + 1) * 1_000_000
+
+    def write(self, content: Buffer) -> int:
+        """Write what came; raise where it is too much."""
+        self.left -= memoryview(content).nbytes
+        if self.left < 0:
+            raise ValueError(f"what came is larger than the {self.megabytes} MB that were published")
+        return super().write(content)
 
 
 def _short(trouble: Exception) -> str:

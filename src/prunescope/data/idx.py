@@ -5,6 +5,7 @@ Only what those files hold is read: unsigned bytes in one dimension (labels) or 
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -19,17 +20,26 @@ KINDS = {1: "labels (an IDX file with magic number 2049)", 3: "pictures (an IDX 
 _GZIP = b"\x1f\x8b"
 
 
-def read_idx(path: Path, dimensions: int, count: int) -> NDArray[np.uint8]:
-    """Return the labels (1 dimension) or pictures (3) of a file that has to hold ``count`` of them."""
+def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the labels (1 dimension) or pictures (3) of a file that has to hold ``shape[0]`` of them."""
     try:
+        size, most = path.stat().st_size, _most_bytes(shape)
+        if size > most:
+            raise refusal(path.name, f"must hold at most {most:,} bytes", f"{size:,}")
         content = path.read_bytes()
     except OSError as trouble:
         raise refusal(path.name, "must be a file that can be read", trouble.strerror or str(trouble)) from None
-    return parse_idx(content, path.name, dimensions, count)
+    return parse_idx(content, path.name, shape)
 
 
-def parse_idx(content: bytes, name: str, dimensions: int, count: int) -> NDArray[np.uint8]:
+def _most_bytes(shape: tuple[int, ...]) -> int:
+    """Return how large a file can be: gzip adds little to what it cannot make smaller."""
+    return math.prod(shape) * 101 // 100 + 65_536
+
+
+def parse_idx(content: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return what the content of a file called ``name`` holds."""
+    dimensions, count = len(shape), shape[0]
     head = 4 + 4 * dimensions
     start, _ = _unpacked(content, name, head)
     start = start[:head]
@@ -38,15 +48,14 @@ def parse_idx(content: bytes, name: str, dimensions: int, count: int) -> NDArray
         raise refusal(name, f"must hold {KINDS[dimensions]}", found)
     if len(start) < head:
         raise refusal(name, f"must hold {KINDS[dimensions]}", f"{len(start)} bytes")
-    shape = struct.unpack_from(f">{dimensions}I", start, 4)
+    given = struct.unpack_from(f">{dimensions}I", start, 4)
     what = KINDS[dimensions].split(" (")[0]
-    if shape[0] != count:
-        raise refusal(name, f"must hold {count:,} {what}", f"{shape[0]:,}")
-    size = shape[0]
-    for length in shape[1:]:
-        size *= length
-    if dimensions == 3 and not all(1 <= length <= 4096 for length in shape[1:]):
-        raise refusal(name, "must hold pictures of 1 to 4,096 pixels a side", f"{shape[1]} x {shape[2]}")
+    if given[0] != count:
+        raise refusal(name, f"must hold {count:,} {what}", f"{given[0]:,}")
+    if given != shape:
+        must = f"must hold pictures of {' x '.join(map(str, shape[1:]))} pixels"
+        raise refusal(name, must, " x ".join(map(str, given[1:])))
+    size = math.prod(shape)
     whole, ended = _unpacked(content, name, head + size)
     if len(whole) != head + size or not ended:
         found = "more" if len(whole) > head + size else f"{len(whole):,}: the file is cut off"

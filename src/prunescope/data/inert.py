@@ -3,6 +3,11 @@
 A pickle is a program, and `pickle.load` calls whatever it names. Here :mod:`pickletools` only takes the program apart,
 and the few instructions that files of CIFAR are made of are followed with values of our own. Nothing that a pickle
 names is ever looked up: six names are known, which stand for arrays, their types and bytes; every other is refused.
+
+What a pickle makes stays as large as its file, within a small factor: instructions are counted, each makes one object,
+and whatever could be made from the same bytes again and again (texts, bytes, arguments, shapes) is short or counted.
+A restricted `pickle.Unpickler` would be shorter and would call nothing either, but it has no such bound: each byte of a
+file may make an empty list, and a file of 41 MB that gzip packs into 40 kB makes 41 million of them, 2.6 GB.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ class _Type:
     order: Any = "|"
 
     def build(self, state: Any) -> None:
-        self.order = _text(state[1])
+        self.order = _word(state[1])
 
     def dtype(self) -> np.dtype[Any]:
         if not re.fullmatch(r"[<>=|]?([iu][1248]|f[248]|b1)", self.code) or self.order not in ("<", ">", "=", "|"):
@@ -55,7 +60,8 @@ class _Array:
 def _array(data: Any, kind: Any, shape: Any, order: Any) -> NDArray[Any]:
     if not isinstance(data, bytes | bytearray) or not isinstance(kind, _Type) or not isinstance(shape, tuple):
         raise _ForeignError("an array that is not made of bytes, type and shape")
-    if not all(isinstance(length, int) and length >= 0 for length in shape) or order not in ("C", "F"):
+    plain = len(shape) <= _MOST_DIMENSIONS and all(isinstance(length, int) and 0 <= length < 2**63 for length in shape)
+    if not plain or order not in ("C", "F"):
         raise _ForeignError("an array without a plain shape")
     dtype = kind.dtype()
     if math.prod(shape) * dtype.itemsize != len(data):
@@ -68,7 +74,7 @@ def _empty_array(*_: Any) -> _Array:
 
 
 def _type(code: Any, *_: Any) -> _Type:
-    return _Type(_text(code))
+    return _Type(_word(code))
 
 
 def _buffer(data: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
@@ -96,6 +102,8 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     **{f"numpy.{core}.numeric _frombuffer": _buffer for core in ("core", "_core")},
 }
 
+_MOST_DIMENSIONS, _MOST_ARGUMENTS, _LONGEST_WORD = 32, 8, 200
+
 _MARK = object()
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -113,25 +121,30 @@ _VALUES = {
 }
 
 
-def read_pickle(content: bytes, name: str) -> dict[str, Any]:
-    """Return the dictionary that a pickle called ``name`` holds; its keys as texts, its arrays read-only or not."""
+def read_pickle(content: bytes, name: str, most: int = 100_000) -> dict[str, Any]:
+    """Return the dictionary that a pickle called ``name`` holds; its keys as texts, its arrays read-only or not.
+
+    ``most`` is the number of instructions that it may have.
+    """
     try:
-        return _plain(_followed(content))
+        return _plain(_followed(content, most))
     except _ForeignError as trouble:
         must = "must hold arrays, lists, numbers and texts, and nothing else"
-        raise refusal(name, must, f"{printable(str(trouble))[:100]}; nothing of the file was run") from None
-    except (ValueError, TypeError, LookupError, OverflowError, EOFError, AttributeError) as trouble:
-        raise refusal(name, "must be a whole pickle", printable(str(trouble))[:100], "Fetch it again.") from None
+        raise refusal(name, must, f"{printable(str(trouble)[:100])}; nothing of the file was run") from None
+    except (ValueError, TypeError, LookupError, OverflowError, EOFError, AttributeError, Warning) as trouble:
+        raise refusal(name, "must be a whole pickle", printable(str(trouble)[:100]), "Fetch it again.") from None
 
 
-def _followed(content: bytes) -> Any:
+def _followed(content: bytes, most: int) -> Any:
     """Follow the instructions of a pickle that make data; refuse the others before anything else."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     room = len(content)
     opcode: Any
     argument: Any
-    for opcode, argument, _ in pickletools.genops(content):
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if number >= most:
+            raise _ForeignError(f"more than {most:,} instructions")
         name = opcode.name
         if name in _CONSTANTS:
             stack.append(_CONSTANTS[name]())
@@ -161,7 +174,7 @@ def _followed(content: bytes) -> Any:
                 stack[-1] = [] if name == "LIST" else {}
                 _extend(stack[-1], items)
         elif name in ("GLOBAL", "STACK_GLOBAL"):
-            words = argument if name == "GLOBAL" else " ".join([_text(stack.pop()) for _ in range(2)][::-1])
+            words = argument if name == "GLOBAL" else " ".join([_word(stack.pop()) for _ in range(2)][::-1])
             if words not in _KNOWN:
                 raise _ForeignError(words.replace(" ", "."))
             stack.append(_KNOWN[words])
@@ -169,6 +182,8 @@ def _followed(content: bytes) -> Any:
             arguments, function = stack.pop(), stack.pop()
             if not any(function is known for known in _KNOWN.values()) or not isinstance(arguments, tuple):
                 raise _ForeignError("a call of something that is no function")
+            if len(arguments) > _MOST_ARGUMENTS:
+                raise _ForeignError(f"a call with {len(arguments):,} arguments")
             stack.append(function(*arguments))
             room -= len(stack[-1]) if isinstance(stack[-1], bytes) else 0
             if room < 0:
@@ -197,17 +212,18 @@ def _extend(target: Any, items: list[Any]) -> None:
     if type(target) is list:
         target.extend(items)
     elif type(target) is dict:
-        target.update({_text(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
+        target.update({_word(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
     else:
         raise _ForeignError("items of something that is neither a list nor a dictionary")
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    if not isinstance(value, str):
+def _word(value: Any) -> str:
+    """Return a name, which is short: a pickle may use the same bytes for it as often as it likes."""
+    if not isinstance(value, bytes | str):
         raise _ForeignError(f"a name that is no text but {type(value).__name__}")
-    return value
+    if len(value) > _LONGEST_WORD:
+        raise _ForeignError(f"a name of {len(value):,} letters")
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _plain(value: Any) -> dict[str, Any]:

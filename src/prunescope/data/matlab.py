@@ -25,6 +25,7 @@ _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _NUMERIC = range(6, 16)
 _CHUNK = 1 << 20
+_MOST_ELEMENTS = 1_000
 
 
 class _BrokenError(Exception):
@@ -40,7 +41,7 @@ def read_mat(path: Path, wanted: Mapping[str, int]) -> dict[str, NDArray[np.gene
     try:
         with path.open("rb") as file:
             return _arrays(file, path.name, wanted)
-    except (_BrokenError, zlib.error, struct.error) as trouble:
+    except (_BrokenError, zlib.error, struct.error, ValueError) as trouble:
         raise refusal(path.name, "must be a whole MATLAB 5 file", str(trouble), "Fetch it again.") from None
     except OSError as trouble:
         raise refusal(path.name, "must be a file that can be read", trouble.strerror or str(trouble)) from None
@@ -56,7 +57,11 @@ def _arrays(file: BinaryIO, name: str, wanted: Mapping[str, int]) -> dict[str, N
         raise refusal(name, "must be a MATLAB 5 file", "something else" if head else "an empty file")
     end = os.fstat(file.fileno()).st_size
     found: dict[str, NDArray[np.generic]] = {}
+    elements = 0
     while file.tell() < end and len(found) < len(wanted):
+        elements += 1
+        if elements > _MOST_ELEMENTS:
+            raise _BrokenError(f"more than {_MOST_ELEMENTS:,} arrays")
         kind, size = struct.unpack(f"{order}II", _exactly(file, 8))
         after = file.tell() + size
         if after > end:
@@ -65,7 +70,7 @@ def _arrays(file: BinaryIO, name: str, wanted: Mapping[str, int]) -> dict[str, N
         if kind == _COMPRESSED:
             kind, _ = struct.unpack(f"{order}II", _exactly(stream, 8))
         if kind == _MATRIX:
-            read = _matrix(stream, order, name, wanted)
+            read = _matrix(stream, order, name, {label: most for label, most in wanted.items() if label not in found})
             if read is not None:
                 found[read[0]] = read[1]
         file.seek(after)

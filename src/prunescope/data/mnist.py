@@ -29,10 +29,10 @@ def read_mnist(name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
     gathered = Gathered(folder)
     arrays = []
     for file, count in zip(FILES, (facts.train, facts.train, facts.test, facts.test), strict=True):
-        dimensions = 3 if "images" in file else 1
+        labels = "labels" in file
         with gathered.file():
-            array = read_idx(files[file], dimensions, count)
-            if dimensions == 1:
+            array = read_idx(files[file], (count,) if labels else (count, *facts.shape[1:]))
+            if labels:
                 _refuse_the_other(name, files[file], array.tobytes(), test=file == FILES[3])
             arrays.append(array)
     gathered.tell()

@@ -41,7 +41,8 @@ def _read(path: Path, count: int) -> Part:
     if pictures.shape != shape or pictures.dtype != np.uint8:
         must = f"must hold X as uint8 {' x '.join(map(str, shape))}"
         raise refusal(path.name, must, f"{pictures.dtype} {' x '.join(map(str, pictures.shape))}")
-    numbers = labels.reshape(-1).astype(np.int64)
+    with np.errstate(invalid="ignore"):  # what is no number differs from what it becomes
+        numbers = labels.reshape(-1).astype(np.int64)
     if labels.size != count or not np.array_equal(numbers, labels.reshape(-1)) or not _within(numbers):
         found = f"{labels.size:,} numbers" + (f", {numbers.min()} to {numbers.max()}" if labels.size else "")
         raise refusal(path.name, f"must hold y as {count:,} whole numbers from 1 to 10", found)

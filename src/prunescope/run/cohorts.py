@@ -97,8 +97,12 @@ def by_start(ladders: Iterable[Ladder]) -> dict[str, list[Ladder]]:
 def by_key(ladders: Iterable[Ladder]) -> dict[Key, list[Ladder]]:
     """Sort ladders by what they share, in their order."""
     found: dict[Key, list[Ladder]] = {}
+    keys: dict[object, Key] = {}  # ladders of a cell differ in replicate and treatment, mostly
     for ladder in ladders:
-        found.setdefault(key_of(ladder), []).append(ladder)
+        alike = ladder.cell, id(ladder.recipe), ladder.treatment.kind == "leave-out"
+        if alike not in keys:
+            keys[alike] = key_of(ladder)
+        found.setdefault(keys[alike], []).append(ladder)
     return found
 
 

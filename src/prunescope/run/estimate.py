@@ -127,10 +127,9 @@ def estimate(
         own_bytes = member_bytes(outline, ladder.recipe)
         together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
-    for ladder in ladders:
-        outcomes = _outcomes_on_disk(ladder, keep_examples)
-        disk += _on_disk(ladder, keep) + outcomes
-        weights += _on_disk(ladder, "all") + outcomes
+    for group in by_key(ladders).values():
+        plain, whole = _group_on_disk(group, keep, keep_examples)
+        disk, weights = disk + plain, weights + whole
     scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
     disk, weights = disk + scores, weights + scores
     if not work:
@@ -145,6 +144,19 @@ def estimate(
     processes = 1 if alone else min(count, len(groups))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, told / sum(spent) if sum(spent) else 0.0, total, disk, weights)
+
+
+def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
+    """Return the bytes that ladders of one shape leave in a store: as asked, and with the weights of every rung."""
+    sizes: dict[tuple[int, int, bool], tuple[int, int]] = {}
+    disk = weights = 0
+    for ladder in group:
+        alike = id(ladder.treatment), ladder.recipe.levels, ladder.teaches
+        if alike not in sizes:
+            outcomes = _outcomes_on_disk(ladder, keep_examples)
+            sizes[alike] = _on_disk(ladder, keep) + outcomes, _on_disk(ladder, "all") + outcomes
+        disk, weights = disk + sizes[alike][0], weights + sizes[alike][1]
+    return disk, weights
 
 
 def _outline(ladder: Ladder, rung: int) -> Outline:

@@ -6,10 +6,11 @@ sound, so that one mistake is told once.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 
 from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.spec.names import (
@@ -36,7 +37,8 @@ from prunescope.spec.parts import (
     completed,
 )
 
-MOST_LADDERS = 1_000_000
+MOST_LADDERS = 100_000
+MOST_LAYERS = 1_000_000  # of all networks that differ in shape
 SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
 
 # From the path of a key, such as ("axes", 0, "depth"), to words with its line.
@@ -73,7 +75,7 @@ def study_faults(
     ``head`` is None where it could not be read. ``unsound`` names keys of the recipe whose value is only a stand-in,
     ``unsound_treatments`` treatments that the study has but that could not be read.
     """
-    too_many = list(size_faults(axes.values(), len(treatments), head.replicates if head else 1, locate))
+    too_many = list(size_faults(axes.values(), treatments.values(), recipe, head.replicates if head else 1, locate))
     if too_many:
         yield from too_many
         return
@@ -280,11 +282,28 @@ def _measure_faults(
                 yield Fault(locate("axes", position, "levels"), "must be 1 or more to leave examples out", "0")
 
 
-def size_faults(all_axes: Iterable[Axes], treatments: int, replicates: int, locate: Locate) -> Iterator[Fault]:
+def size_faults(
+    all_axes: Collection[Axes],
+    treatments: Collection[Treatment],
+    recipe: Recipe | None,
+    replicates: int,
+    locate: Locate,
+) -> Iterator[Fault]:
     """Refuse a study too large to be meant."""
     own = (
         (math.prod(len(getattr(axes, key)) for key in AXIS_KEYS), axes.replicates or replicates) for axes in all_axes
     )
-    ladders = treatments * sum(cells * repeated for cells, repeated in own)
+    ladders = len(treatments) * sum(cells * repeated for cells, repeated in own)
     if ladders > MOST_LADDERS:
         yield Fault(locate("axes"), f"must make at most {MOST_LADDERS:,} ladders", f"{ladders:,}")
+        return
+    levels = recipe.levels if recipe and any(treatment.kind == "narrow" for treatment in treatments) else 0
+    shapes = {
+        shape: 1 + (axes.levels or levels if levels else 0)
+        for axes in all_axes
+        for shape in itertools.product(axes.family, axes.dataset, axes.depth, axes.width)
+    }
+    layers = sum(depth * rungs for (_, _, depth, _), rungs in shapes.items())
+    if layers > MOST_LAYERS:
+        must = f"must make networks of at most {MOST_LAYERS:,} layers in all, one of each shape"
+        yield Fault(locate("axes"), must, f"{layers:,}")

@@ -33,14 +33,19 @@ def _plain_zero(value: float) -> float:
 
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_plain_zero)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Whole = Annotated[int, Field(ge=1, le=10**12)]
+Whole = Annotated[int, Field(ge=1, le=1_000_000)]
+MOST_VALUES = 1_000
+"""Values that one list of a study may hold."""
+MOST_LEVELS = 200
 Keep = Literal["none", "all"] | tuple[int, ...]
 """Which rungs a run keeps something of."""
 
 
 _Kept = (
     Literal["none", "all"]
-    | Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1)]
+    | Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)
+    ]
 )
 
 
@@ -51,7 +56,7 @@ class Part(BaseModel):
 
 
 def _axis(meaning: str, **rules: Any) -> Any:
-    return Field(description=meaning, min_length=1, strict=False, **rules)
+    return Field(description=meaning, min_length=1, max_length=MOST_VALUES, strict=False, **rules)
 
 
 class Head(Part):
@@ -86,8 +91,8 @@ class Axes(Part):
     family: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis(
         "names of network families, or package.module:function for one's own"
     )
-    depth: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=10_000)], ...], BeforeValidator(_as_list)] = (
-        _axis("numbers of layers with weights, shortcuts aside")
+    depth: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=2_000)], ...], BeforeValidator(_as_list)] = _axis(
+        "numbers of layers with weights, shortcuts aside"
     )
     width: Annotated[
         tuple[Annotated[Annotated[Number, Field(strict=True, gt=0, le=1_000)], BeforeValidator(_fraction)], ...],
@@ -100,7 +105,7 @@ class Axes(Part):
     label_noise: Annotated[tuple[Annotated[Number, Field(strict=True, ge=0, lt=1)], ...], BeforeValidator(_as_list)] = (
         _axis("shares of training labels changed to another class", default=(0.0,))
     )
-    levels: Annotated[int, Field(ge=0, le=200)] | None = Field(
+    levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] | None = Field(
         None, description="rungs above the dense one for these cells alone; the recipe's where not given"
     )
     replicates: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
@@ -123,9 +128,9 @@ class Recipe(Part):
     nesterov: bool = Field(False, description="Nesterov's form of momentum")
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.0, description="L2 penalty on all parameters")
     schedule: Literal["constant", "steps"] = Field("constant", description="learning rate over epochs")
-    milestones: Annotated[tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(strict=False)] = Field(
-        (), description="epochs at which a schedule of steps multiplies the rate by `factor`"
-    )
+    milestones: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(strict=False, max_length=MOST_VALUES)
+    ] = Field((), description="epochs at which a schedule of steps multiplies the rate by `factor`")
     factor: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="what each milestone multiplies by")
     warmup: Annotated[int, Field(ge=0)] = Field(0, description="epochs of linear growth from 0 to the full rate")
     augment: Literal["none", "flip-crop"] = Field(
@@ -145,7 +150,7 @@ class Recipe(Part):
     rewind_epoch: Annotated[int, Field(ge=0)] = Field(
         0, description="epoch that weights or learning rate go back to before retraining"
     )
-    levels: Annotated[int, Field(ge=0, le=200)] = Field(
+    levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] = Field(
         description="rungs above the dense one; more can be asked for later without redoing any"
     )
 

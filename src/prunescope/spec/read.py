@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,11 +16,19 @@ from pydantic import ValidationError
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.spec import checks
 from prunescope.spec.names import NOT_TRAINED
-from prunescope.spec.parts import Axes, El2n, Head, Part, Recipe, Treatment
+from prunescope.spec.parts import MOST_VALUES, Axes, El2n, Head, Part, Recipe, Treatment
 from prunescope.spec.study import Study
 from prunescope.spec.words import SECTIONS, faults_of
 
 MOST_BYTES = 4_000_000
+MOST_FAULTS = 1_000  # after which a file is read no further
+MOST_KEYS = 100
+MOST_TABLES = {"axes": 10_000, "treatments": 200}
+# A key of twenty parts. The time that tomllib takes grows with the square of their number.
+_DEEP_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){19}""", re.MULTILINE
+)
+_SECTION = re.compile(r"^[ \t]*+\[[\[ \t]*+([\w-]++)", re.MULTILINE)
 _P = TypeVar("_P", bound=Part)
 
 
@@ -70,6 +79,8 @@ def read_study(source: str | Path) -> Study:
 
 def parse_study(text: str, source: str = "study") -> Study:
     """Read a study from the text of its file."""
+    if deep := _DEEP_KEY.search(text):
+        raise InputError(source, [_deep_fault(text, deep)])
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as trouble:
@@ -85,6 +96,14 @@ def parse_study(text: str, source: str = "study") -> Study:
     return study_from(content, source, _lines(text))
 
 
+def _deep_fault(text: str, deep: re.Match[str]) -> Fault:
+    before = text[: deep.start()]
+    section = [] if deep[0].startswith("[") else _SECTION.findall(before)[-1:]
+    key = deep[0].partition(".")[0].strip(" \t[{,\"'")
+    words, line = ".".join([*section, key]), before.count("\n") + 1
+    return Fault(f"{words} (line {line})", "must be a key of fewer than twenty parts", clipped(deep[0]))
+
+
 def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping[str, int] | None = None) -> Study:
     """Build a study from plain content, such as `Study.to_mapping` returns."""
     faults: list[Fault] = []
@@ -94,6 +113,9 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         line = (lines or {}).get(_key(path))
         return f"{words} (line {line})" if line else words
 
+    too_large = list(islice(_too_large(content, locate), MOST_FAULTS))
+    if too_large:
+        raise InputError(source, too_large)
     head_content = {key: value for key, value in content.items() if key not in SECTIONS}
     head = _part(Head, head_content, (), locate, faults)
     axes = _many(Axes, content, "axes", locate, faults)
@@ -106,7 +128,7 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
     el2n = _one(El2n, content, "el2n", locate, faults) if "el2n" in content else None
     faults += checks.el2n_faults(el2n, stand_in, locate, unsound)
     named = _named(content) if faults else set()
-    faults += checks.study_faults(axes, stand_in, treatments, head, locate, unsound, named)
+    faults += islice(checks.study_faults(axes, stand_in, treatments, head, locate, unsound, named), MOST_FAULTS)
     if head is None or recipe is None or faults:
         raise InputError(source, sorted(faults, key=_line))
     return Study(
@@ -116,6 +138,31 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         el2n=el2n,
         **head.model_dump(exclude={"format"}),
     )
+
+
+def _too_large(content: Mapping[str, Any], locate: checks.Locate) -> Iterator[Fault]:
+    """Tell which parts of a file are too large to be meant; such a file is read no further."""
+    parts: list[tuple[tuple[object, ...], object]] = [((), {key: content[key] for key in content.keys() - SECTIONS})]
+    for section in SECTIONS:
+        value = content.get(section)
+        if section not in MOST_TABLES:
+            parts.append(((section,), value))
+            continue
+        tables = value if isinstance(value, list) else [value]
+        if len(tables) > MOST_TABLES[section]:
+            yield Fault(f"[[{section}]]", f"must be given at most {MOST_TABLES[section]:,} times", f"{len(tables):,}")
+        else:
+            parts += [((section, index), table) for index, table in enumerate(tables)]
+    for path, part in parts:
+        if not isinstance(part, Mapping):
+            continue
+        if len(part) > MOST_KEYS:
+            place = locate(*path) if path else "the top of a study"
+            yield Fault(place, f"must have at most {MOST_KEYS} keys", f"{len(part):,}")
+            continue
+        for key, value in part.items():
+            if isinstance(value, list) and len(value) > MOST_VALUES:
+                yield Fault(locate(*path, key), f"must hold at most {MOST_VALUES:,} values", f"{len(value):,}")
 
 
 def _named(content: Mapping[str, Any]) -> set[str]:
@@ -157,7 +204,10 @@ def _many(
         found = clipped(content[key]) if key in content else ""
         faults.append(Fault(f"[[{key}]]", "must be given, as one table or more", found))
         return {}
-    parts = {index: _part(model, entry, (key, index), locate, faults) for index, entry in enumerate(entries)}
+    parts: dict[int, _P | None] = {}
+    for index, entry in enumerate(entries):
+        if len(faults) < MOST_FAULTS:
+            parts[index] = _part(model, entry, (key, index), locate, faults)
     for index, part in parts.items():
         if part is None and isinstance(entries[index], Mapping):
             parts[index] = _sound_keys(model, entries[index])
@@ -224,9 +274,9 @@ def _key(path: tuple[object, ...]) -> str:
     return "/".join(str(step) for step in steps)
 
 
-# Marks of texts of several lines; texts of one line and comments may hold anything.
-_LONG = ('"""', "'''")
-_MARKS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*')
+# Texts of one line and comments may hold anything; a text of several lines goes on to the mark that it began with.
+_MARKS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*+"|\'[^\']*+\'|#.*')
+_ENDS = {'"""': re.compile(r'(?:\\.|(?!""")[^\\])*+"""'), "'''": re.compile(r"(?:(?!''').)*+'''")}
 _HEADER = re.compile(r"""\s*\[(\[?)\s*["']?([\w-]+)["']?\s*\]""")
 _ASSIGNED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 
@@ -237,12 +287,10 @@ def _lines(text: str) -> dict[str, int]:
     section, counts, inside = "", dict.fromkeys(SECTIONS, 0), ""
     for number, line in enumerate(text.split("\n"), 1):
         # Lines within a text of several lines are no keys.
-        starts_inside = inside
-        for mark in _MARKS.findall(line) if not inside else re.findall(inside, line):
-            if mark == inside:
-                inside = ""
-            elif not inside and mark in _LONG:
-                inside = mark
+        starts_inside, place = inside, 0
+        while mark := _ENDS[inside].match(line, place) if inside else _MARKS.search(line, place):
+            place = mark.end()
+            inside = mark[0] if not inside and mark[0] in _ENDS else ""
         if starts_inside:
             continue
         header = _HEADER.match(line)

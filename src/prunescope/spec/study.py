@@ -216,15 +216,18 @@ class Study:
     def ladders(self) -> tuple[Ladder, ...]:
         """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
         order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
+        teaching = {treatment.label: self.teaches(treatment) for treatment in order}
+        recipes: dict[int, Recipe] = {}
         found = []
         for cell, asked in self.extent.items():
             for replicate, levels in enumerate(asked):
-                recipe = self.recipe.model_copy(update={"levels": levels})
+                if levels not in recipes:
+                    recipes[levels] = self.recipe.model_copy(update={"levels": levels})
+                recipe = recipes[levels]
                 known: dict[str, Ladder] = {}
                 for treatment in order:
                     teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
-                    teaches = self.teaches(treatment)
-                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaches)
+                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaching[treatment.label])
                     known[treatment.label] = ladder
                     found.append(ladder)
         return tuple(found)

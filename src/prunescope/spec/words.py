@@ -27,6 +27,7 @@ _MUST = {
     "model_type": "must be a table of keys and values",
     "model_attributes_type": "must be a table of keys and values",
     "too_short": "must hold one value or more",
+    "too_long": "must hold at most {max_length} values",
     "string_too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} letters",
     "greater_than": "must be above {gt}",

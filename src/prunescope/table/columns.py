@@ -82,7 +82,7 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
             continue
         if name in named:
             hint = "`error` and `test_error` are one column." if name in ALIASES.values() else ""
-            findings.add(f"column {str(written)!r}", f"must not be there beside {spelled[name]!r}", hint=hint)
+            findings.add(f"column {clipped(str(written))}", f"must not be there beside {spelled[name]!r}", hint=hint)
             continue
         if name.lower() in folded:
             twin = folded[name.lower()]
@@ -92,7 +92,7 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
             findings.add(f"column {clipped(name)}", "must have a name in Unicode text that does not begin with __")
             continue
         if isinstance(values, str) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) != 1:
-            findings.add(f"column {str(written)!r}", "must be a list of values", clipped(values))
+            findings.add(f"column {clipped(str(written))}", "must be a list of values", clipped(values))
             continue
         named[name] = gaps_filled(values) if isinstance(values, np.ma.MaskedArray) else values
         spelled[name], folded[name.lower()] = str(written), name
@@ -107,10 +107,10 @@ def _missing_hint(name: str, spelled: Sequence[str]) -> str:
     for column in spelled:
         conversion = _CONVERSIONS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
         if conversion and conversion.startswith(f"{name} is"):
-            return f"There is {column!r}: {conversion}."
+            return f"There is {clipped(column)}: {conversion}."
     others = [column for column in spelled if canonical(column) not in BY_NAME]
     hint = nearest(name, others) or nearest(ALIASES.get(name, name), others)
-    return hint or (f"The columns are {listed(spelled, 12)}." if spelled else "")
+    return hint or (f"The columns are {listed((clipped(name)[1:-1] for name in spelled), 12)}." if spelled else "")
 
 
 def _check_sizes(columns: Mapping[str, Array], findings: Findings) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from prunescope.errors import clipped, counted, listed
-from prunescope.table.findings import Array, Findings
+from prunescope.table.findings import MOST_LETTERS, Array, Findings
 from prunescope.table.schema import BY_NAME, canonical, is_number
 from prunescope.table.values import parsed
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEPARATOR = re.compile(r'"?sep=([,;\t|])"?,*')  # a first line for Excel alone
-_CHUNK = 50_000
+_CHUNK = 1_000_000  # values held as rows
 
 
 def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
@@ -70,8 +70,26 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
         findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", found, hint)
         if delimiter == " ":
             return {}
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    header = next(reader)
+    records = _records(csv.reader(stream, delimiter=delimiter, strict=True))
+    header: list[str] = []
+    try:
+        header += next(records)[1]
+        findings.refuse_size(0, len(header))
+        return _columns(header, records, above, delimiter, findings)
+    except _LongFieldError as trouble:
+        stream.seek(begin)
+        column = _long_column(islice(stream, trouble.first - 1, trouble.last), delimiter)
+        name = f"column {clipped(header[column])}" if column < len(header) else f"column {column + 1}"
+        hint = "Shorten the text, or look for a quote that is not closed."
+        place, must = f"{name}, line {trouble.first + above}", f"must hold texts of at most {MOST_LETTERS:,} letters"
+        findings.add(place, must, "more", hint)
+        return {}
+
+
+def _columns(
+    header: list[str], records: Iterator[tuple[int, list[str]]], above: int, delimiter: str, findings: Findings
+) -> dict[str, list[str]]:
+    """Return the columns below a header."""
     if all(parsed(name) is not None for name in header):
         found = clipped(delimiter.join(header))
         findings.add(f"line {1 + above}", "must name the columns", found, "For example: density,error")
@@ -81,8 +99,9 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
     columns: list[list[str]] = [[] for _ in header]
     lines: list[int] = []
     short: list[tuple[int, int]] = []
-    rows = iter(_numbered_rows(reader, len(header), lines, short))
-    while chunk := list(islice(rows, _CHUNK)):
+    rows = iter(_numbered_rows(records, len(header), lines, short))
+    while chunk := list(islice(rows, max(1, _CHUNK // max(1, len(header))))):
+        findings.refuse_size(len(lines), len(header))
         for name, column, values in zip(header, columns, zip(*chunk, strict=True), strict=True):
             column.extend(values if is_number(name) else map(sys.intern, values))
     numbers = np.array(lines, np.int64) + above
@@ -95,13 +114,45 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
     return _by_name(header, columns, findings, 1 + above)
 
 
+class _LongFieldError(Exception):
+    """A field is longer than any text is."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__()
+        self.first, self.last = first, last
+
+
+def _records(reader: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Give each row with the line that it begins on."""
+    last = 0
+    try:
+        for row in reader:
+            yield last + 1, row
+            last = reader.line_num  # type: ignore[attr-defined]
+    except csv.Error as trouble:
+        if "field limit" in str(trouble):
+            raise _LongFieldError(last + 1, reader.line_num) from None  # type: ignore[attr-defined]
+        raise
+
+
+def _long_column(lines: Iterable[str], delimiter: str) -> int:
+    """Return which field of a row is too long, counted from 0."""
+    column, length, inside = 0, 0, False
+    for letter in chain.from_iterable(lines):
+        inside ^= letter == '"'
+        length += letter != '"'
+        if letter == delimiter and not inside:
+            column, length = column + 1, 0
+        if length > MOST_LETTERS:
+            break
+    return column
+
+
 def _numbered_rows(
-    reader: Iterable[list[str]], width: int, lines: list[int], short: list[tuple[int, int]]
+    records: Iterable[tuple[int, list[str]]], width: int, lines: list[int], short: list[tuple[int, int]]
 ) -> Iterable[list[str]]:
     """Give the rows that hold anything, padded or cut to the header's width, and note their lines."""
-    last: int = reader.line_num  # type: ignore[attr-defined]
-    for row in reader:
-        line, last = last + 1, reader.line_num  # type: ignore[attr-defined]
+    for line, row in records:
         if not any(map(str.strip, row)):
             continue
         if len(row) != width:
@@ -120,7 +171,7 @@ def _by_name(header: list[str], columns: list[list[str]], findings: Findings, li
                 continue  # which pandas and R write unasked
             findings.add(f"column {position}", f"must have a name in line {line}", "none")
         elif name in found:
-            findings.add(f"column {name!r}", "must be there once", "twice")
+            findings.add(f"column {clipped(name)}", "must be there once", "twice")
         else:
             found[name] = values
     return found

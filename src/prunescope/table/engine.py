@@ -12,16 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
 
-from prunescope.errors import Fault, InputError, PrunescopeError, listed, nearest
-from prunescope.table.findings import Array
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, listed, nearest
+from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
 from prunescope.table.values import gaps_filled, widened
 
 _ROW = "__row"
+_T = TypeVar("_T")
 
 
 def _opened(threads: int = 0) -> duckdb.DuckDBPyConnection:
@@ -124,24 +125,79 @@ def _unmasked(values: Any) -> Array:
     return widened(np.asarray(values))
 
 
-def read_parquet(path: Path) -> dict[str, Array]:
-    """Return the columns of a Parquet file, each as float64, int64, bool or text."""
+# Columns asked for at a time: the time that DuckDB takes to prepare a query grows with the square of their number.
+_AT_A_TIME = 500
+
+
+def read_parquet(path: Path, findings: Findings) -> dict[str, Array]:
+    """Return the columns of a Parquet file, each as float64, int64, bool or text.
+
+    A few bytes may stand for any number of rows, or of letters, so both are counted before anything is read.
+    """
     with connection() as opened:
-        source = f"read_parquet({literal(plain_path(path))}, hive_partitioning = false)"
+        name = literal(plain_path(path))
+        (columns,) = _one(opened, f"select count(*) from parquet_schema({name}) where num_children is null")
+        findings.refuse_size(0, columns)
+        (told,) = _one(opened, f"select sum(num_rows) from parquet_file_metadata({name})")
+        (kept,) = _one(
+            opened,
+            "select coalesce(sum(rows), 0) from (select max(row_group_num_rows) as rows "
+            f"from parquet_metadata({name}) group by row_group_id)",
+        )
+        findings.refuse_size(max(told, kept), columns)
+        source = f"read_parquet({name}, hive_partitioning = false)"
         described = opened.execute(f"describe select * from {source}").fetchall()
-        picked = ", ".join(_cast(name, kind) for name, kind, *_ in described)
-        return fetch(opened, f"select {picked} from {source}")
+        texts = [name for name, kind, *_ in described if _is_text(kind)]
+        total = 0
+        for some in _batched(texts):
+            lengths = ", ".join(f"max(strlen({_text(name)})), sum(strlen({_text(name)}))" for name in some)
+            answer = [length or 0 for length in _one(opened, f"select {lengths} from {source}")]
+            for name, longest in zip(some, answer[::2], strict=True):
+                if longest > MOST_LETTERS:
+                    findings.add(
+                        f"column {clipped(name)}", f"must hold texts of at most {MOST_LETTERS:,} bytes", f"{longest:,}"
+                    )
+            total += sum(answer[1::2])
+        if total > MOST_TEXT:
+            findings.add("the texts", f"must be at most {MOST_TEXT:,} bytes in all", f"{total:,}")
+        findings.raise_if_any()
+        found: dict[str, Array] = {}
+        for some in _batched(described):
+            picked = ", ".join(_cast(name, kind) for name, kind, *_ in some)
+            found |= fetch(opened, f"select {picked} from {source}")
+        return found
+
+
+def _batched(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Give items some at a time."""
+    return (items[start : start + _AT_A_TIME] for start in range(0, len(items), _AT_A_TIME))
+
+
+def _one(opened: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    """Return the only row of an answer."""
+    (row,) = opened.execute(sql).fetchall()
+    return tuple(row)
+
+
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_REALS = ("UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE")
+
+
+def _is_text(kind: str) -> bool:
+    return kind not in ("BOOLEAN", *_INTEGERS, *_REALS) and not kind.startswith("DECIMAL")
+
+
+def _text(name: str) -> str:
+    return f"{quoted(name)}::varchar"
 
 
 def _cast(name: str, kind: str) -> str:
     column = quoted(name)
     if kind == "BOOLEAN":
         return column
-    if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
+    if kind in _INTEGERS:
         return f"{column}::bigint as {column}"
-    if kind in ("UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
-        return f"{column}::double as {column}"
-    return f"{column}::varchar as {column}"
+    return f"{_text(name)} as {column}" if _is_text(kind) else f"{column}::double as {column}"
 
 
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:

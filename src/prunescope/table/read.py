@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -140,7 +141,7 @@ def _arrow(table: Any, needed: Sequence[str]) -> Table:
 
 
 def _refuse_twins(names: Sequence[str], source: str) -> None:
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(source, [Fault(f"column {twice[0]!r}", "must be there once", "twice")])
 
@@ -166,10 +167,11 @@ def _csv(path: Path, name: str, size: int, needed: Sequence[str]) -> Table:
 
 
 def _parquet(path: Path, name: str, needed: Sequence[str]) -> Table:
+    findings = Findings(name)
     try:
-        raw = read_parquet(path)
+        raw = read_parquet(path, findings)
     except (duckdb.Error, UnicodeDecodeError, MemoryError, OverflowError) as trouble:
         words = str(trouble).split("\n")[0][:200]
         found = f"a damaged file ({words})" if words else "a damaged file"
         raise InputError(name, [Fault("the file", "must be whole Parquet", found)]) from None
-    return conform(raw, Findings(name), needed)
+    return conform(raw, findings, needed)

@@ -40,6 +40,8 @@ can be used to group and to filter; one that is nearly named as a column below i
   away; read again, they count as given.
 - Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the
   order of the file, and a row that repeats another in everything, results included, is taken for a mistake.
+- A file may have 10,000,000 rows, 10,000 columns and 200,000,000 values (rows times columns); one text
+  131,072 letters, and all texts of a Parquet file 1,000,000,000 bytes. A file beyond that is refused.
 - A number that may be missing is left empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags are never
   missing: leave the column out where they are not known.
 - CSV has no types: a column of your own that holds nothing but numbers is read as numbers. Parquet keeps what it was.

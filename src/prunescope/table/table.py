@@ -78,15 +78,7 @@ class Table:
 
     def __getitem__(self, name: str) -> Array:
         """Return a column; ``error`` is ``test_error``, and capital letters do not matter."""
-        if not isinstance(name, str):
-            raise TypeError(
-                "a table is asked for one column by name; select([...]) gives several, take(...) gives rows"
-            )
-        for known in (name, canonical(name), *(each for each in self.columns if each.lower() == name.lower())):
-            if known in self.columns:
-                return self.columns[known]
-        hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
-        raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
+        return self.columns[self._known(name)]
 
     def __eq__(self, other: object) -> bool:
         """Whether the same columns hold the same values; sources and notes do not count."""
@@ -103,11 +95,23 @@ class Table:
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
-        return Table({self._known(name): self[name] for name in names}, self.source, self.notes, self.unpruned_rows)
+        picked = {known: self.columns[known] for known in map(self._known, names)}
+        return Table(picked, self.source, self.notes, self.unpruned_rows)
 
     def _known(self, name: str) -> str:
-        column = self[name]
-        return next(known for known, values in self.columns.items() if values is column)
+        """Return the name of a column as the table has it, however it is spelled."""
+        if not isinstance(name, str):
+            raise TypeError(
+                "a table is asked for one column by name; select([...]) gives several, take(...) gives rows"
+            )
+        for known in (name, canonical(name)):
+            if known in self.columns:
+                return known
+        known = next((known for known in self.columns if known.lower() == name.lower()), "")
+        if known:
+            return known
+        hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
+        raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""

@@ -217,7 +217,7 @@ def _guessed(values: list[Any]) -> Array:
         return text_array(values)
     array = np.array(numbers, np.float64) + 0.0
     texts = [value.strip().lower().lstrip("+-") for value in values if isinstance(value, str)]
-    long = any(len(text) > 15 and text.isdigit() and int(text) > LARGEST_INTEGER for text in texts)
+    long = any(len(text) > 15 and text.isdigit() and _beyond_integers(text) for text in texts)
     too_large = any(text not in ("inf", "infinity") for text in texts) and bool(
         np.isinf(array).sum() > sum(text in ("inf", "infinity") for text in texts)
     )
@@ -227,6 +227,11 @@ def _guessed(values: list[Any]) -> Array:
     if whole and not any("." in str(value) or "e" in str(value).lower() for value in values):
         return array.astype(np.int64)
     return array
+
+
+def _beyond_integers(digits: str) -> bool:
+    digits = digits.lstrip("0")
+    return len(digits) > 16 or int(digits or "0") > LARGEST_INTEGER  # Python reads no number of thousands of digits
 
 
 def encodable(text: str) -> bool:
