@@ -207,16 +207,16 @@ def test_a_store_that_cannot_be_written_to_is_told_with_what_was_trained(
 ) -> None:
     path = written(tmp_path / "study.toml")
     monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: Report(8, 6, unwritable="mine: no space"))
-    told = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
-    assert told.exit_code == 1
-    assert "trained 6 networks for 8 rungs" in told.output
-    assert "mine: no space" in str(told.exception)
+    result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
+    assert result.exit_code == 1
+    assert "trained 6 networks for 8 rungs" in result.output
+    assert "mine: no space" in str(result.exception)
     monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: Report(unwritable="mine: no space"))
-    told = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store"), "--json"])
-    assert told.exit_code == 1
-    assert json.loads(told.stdout)["unwritable"] == "mine: no space"
-    told = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
-    assert told.stdout == ""
+    result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store"), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["unwritable"] == "mine: no space"
+    result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -174,9 +174,9 @@ def unwritable(folder: Path, trouble: Exception) -> UnwritableError:
     number = trouble.errno if isinstance(trouble, OSError) else None
     words = (trouble.strerror if isinstance(trouble, OSError) else None) or str(trouble).strip().split("\n")[0]
     full = number in _NO_SPACE or "space left" in words or "File too large" in words
-    help_ = "Make room there" if full else "Make it writable"
+    advice = "Make room there" if full else "Make it writable"
     return UnwritableError(
-        f"{folder} cannot be written to: {words}. {help_}, then give the same command again: what was written is safe"
+        f"{folder} cannot be written to: {words}. {advice}, then give the same command again: what was written is safe"
     )
 
 

@@ -45,12 +45,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def masks(store: Store, study: Study) -> dict[tuple[str, int], bytes]:
     """Return the surviving weights of every finished rung, as bits."""
     data = load("digits")
-    found = {}
+    bits = {}
     for ladder in study.ladders:
         net = network(ladder.cell.family, ladder.cell.depth, ladder.cell.width, data.classes, data.shape)
         for rung in store.done().get(ladder.identity, ()):
-            found[ladder.identity, rung] = read_masks(store, ladder, rung, net).packed().tobytes()
-    return found
+            bits[ladder.identity, rung] = read_masks(store, ladder, rung, net).packed().tobytes()
+    return bits
 
 
 def flipped(path: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_ladder_with_a_damaged_checkpoint_is_trained_again_from_what_is_sound(
     report = run_study(study, store, workers=1, tell=events.append)
     assert not report.failures
     assert report.rungs == 6
-    (told,) = (event for event in events if isinstance(event, Unsound))
-    assert str(path) in told.reason
-    assert victim.identity in told.reason
-    assert f"from rung {2 if own_files and place else 0}," in told.instead
+    (unsound,) = (event for event in events if isinstance(event, Unsound))
+    assert str(path) in unsound.reason
+    assert victim.identity in unsound.reason
+    assert f"from rung {2 if own_files and place else 0}," in unsound.instead
     assert rows(store) == rows(whole)
     assert set(shards) <= set(store.shards.listing().all)  # finished rows stay
     assert len(masks(whole, study)) == 24

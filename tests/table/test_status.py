@@ -203,11 +203,11 @@ def test_a_status_is_told_where_there_are_no_locks(store: Store, monkeypatch: py
     store.begin(small_study())
     with store.claim(small_study().ladders[0].identity):
         monkeypatch.setattr(fcntl, "flock", without_locks)
-        told = CliRunner().invoke(cli, ["status", str(store.path)])
+        shown = CliRunner().invoke(cli, ["status", str(store.path)])
         content = json.loads(CliRunner().invoke(cli, ["status", str(store.path), "--json"]).stdout)
-    assert told.exit_code == 0
-    assert "4 left" in told.stdout
-    assert "has no locks" in told.stderr
+    assert shown.exit_code == 0
+    assert "4 left" in shown.stdout
+    assert "has no locks" in shown.stderr
     assert content["locks"] is False
 
 

@@ -295,9 +295,9 @@ def test_memory_that_runs_out_is_not_called_damage(store: Store, monkeypatch: py
 
     store.write([rung(0, 0)])
     monkeypatch.setattr("prunescope.table.shards.fetch", failing)
-    with pytest.raises(PrunescopeError, match="Memory ran out") as told:
+    with pytest.raises(PrunescopeError, match="Memory ran out") as caught:
         Store(store.path).table()
-    assert not isinstance(told.value, DamageError)
+    assert not isinstance(caught.value, DamageError)
 
 
 def test_a_shard_that_finds_no_room_is_told_with_the_path_of_the_store(store: Store) -> None:

@@ -113,8 +113,8 @@ def damage(store: Store, ladder: Ladder, rung: int) -> Damage:
     sound = [top for top in tops if not files[top]]
     # What all rungs go back to is in the first file.
     lowest = max((top + 1 for top in sound if top < rung), default=0) if tops[:1] == sound[:1] else 0
-    holders = {each: top for below, top in pairwise([-1, *tops]) for each in range(below + 1, top + 1)}
-    lost = {each: top for each, top in holders.items() if files[top]}
+    spans = ((range(below + 1, top + 1), top) for below, top in pairwise([-1, *tops]))
+    lost = {place: top for span, top in spans if files[top] for place in span}
     return Damage(lowest, lost, tuple(path for paths in files.values() for path in paths))
 
 
