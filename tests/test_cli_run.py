@@ -10,12 +10,28 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from prunescope.cli.main import cli
 from prunescope.cli.progress import Progress
 from prunescope.cli.run import need_torch, next_commands
 from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import MissingPackageError
-from prunescope.run.events import Begun, Elsewhere, Failed, Finished, Measuring, Rung, Unkept, Unmeasured, Working
+from prunescope.run import Report
+from prunescope.run.events import (
+    Begun,
+    Elsewhere,
+    Failed,
+    Finished,
+    Lost,
+    Measuring,
+    Rung,
+    Unkept,
+    Unlocked,
+    Unmeasured,
+    Unsound,
+    Working,
+)
 from prunescope.spec.parts import El2n, Treatment
 from prunescope.table import Store, read_table
 from tests.run.studies import dense_study, mixed_study
@@ -221,6 +237,45 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         "24 s: 58%, 2 networks, 1 failed, about 30 s left; failed: narrow, rung 0: made to fail",
         "36 s: 100%, 4 networks, 1 failed, about 0.0 s left; wide, 2 together, rung 1: density 0.8, error 0.5",
     ]
+
+
+def test_progress_takes_back_what_did_not_get_to_the_disk(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("prunescope.cli.progress.time.monotonic", lambda: clock)
+    with Progress("dense") as progress:
+        progress.tell(Begun(2, 1600, 1600))
+        progress.tell(Rung(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
+        progress.tell(Lost(1, 2, 1600))
+        progress.tell(Unsound("a note is damaged", "cohorts are formed anew"))
+        progress.tell(Failed(1, "f" * 32, "wide", 0, "made to fail", 1600))
+        progress.tell(Unlocked("runs/mine"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines[1:]] == [
+        "0.0 s: 0%, 0 networks",
+        "0.0 s: 100%, 0 networks, 1 failed",
+        "0.0 s: 100%, 0 networks, 1 failed",
+    ]
+    assert "a note is damaged" in lines[1]
+    assert "runs/mine" in lines[3]
+
+
+def test_a_store_that_cannot_be_written_to_is_told_with_what_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "study.toml")
+    monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: Report(8, 6, unwritable="mine: no space"))
+    result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
+    assert result.exit_code == 1
+    assert "trained 6 networks for 8 rungs" in result.output
+    assert "mine: no space" in str(result.exception)
+    monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: Report(unwritable="mine: no space"))
+    result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store"), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["unwritable"] == "mine: no space"
+    result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,8 @@ def _trained(study: Study, path: Path, say: Callable[[str], None], showing: Show
     store = Store(path, create=True)
     with showing(study.name) as tell:
         done = run_study(study, store, tell=tell)
+    if done.unwritable:
+        raise PrunescopeError(done.unwritable)
     if done.failures or done.elsewhere:
         raise PrunescopeError(f"not everything was trained: {command('status', path)} tells more")
     took = f" in {done.seconds:.0f} s" if done.networks else ": all were"

@@ -7,6 +7,7 @@ gathers all faults of one source, so that a user repairs a file once and not fau
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,10 @@ from traceback import extract_tb
 from typing import Any
 
 MOST_SHOWN = 50
+
+# As torch says it on a processor and on a GPU, and DuckDB of its own limit.
+_NO_MEMORY = ("defaultcpuallocator", "not enough memory", "out of memory")
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ class DamageError(PrunescopeError):
     """A file of a store is not what was written: truncated, altered, or not ours."""
 
 
+class UnwritableError(PrunescopeError):
+    """A folder cannot be written to: no space, no permission, a file system mounted for reading alone."""
+
+
 class MissingPackageError(PrunescopeError):
     """An optional package is needed for what was asked."""
 
@@ -135,6 +144,9 @@ def named(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {f'{value:.12g}' if isinstance(value, float) else value}" for name, value in told.items())
 
 
+MEMORY_HINT = "Memory ran out: take fewer --workers, smaller networks or batches, or close other programs"
+
+
 def said(trouble: BaseException) -> str:
     """Write what a user's own code raised, and where: ``ValueError: too deep (mine.py, line 12)``."""
     own = str(Path(__file__).parent)
@@ -145,7 +157,28 @@ def said(trouble: BaseException) -> str:
     ]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     words = str(trouble).strip().split("\n")[0]
-    return f"{type(trouble).__name__}{': ' if words else ''}{words}{place}"
+    hint = f". {MEMORY_HINT}" if is_out_of_memory(trouble) else ""
+    return f"{type(trouble).__name__}{': ' if words else ''}{words}{place}{hint}"
+
+
+def is_out_of_memory(trouble: BaseException) -> bool:
+    """Whether something failed for want of memory, whatever its type."""
+    if isinstance(trouble, OSError):
+        return trouble.errno == errno.ENOMEM
+    text = str(trouble).lower()
+    torch_or_duckdb = not isinstance(trouble, PrunescopeError) and any(words in text for words in _NO_MEMORY)
+    return isinstance(trouble, MemoryError) or torch_or_duckdb
+
+
+def unwritable(folder: Path, trouble: Exception) -> UnwritableError:
+    """Return what to tell of a folder that could not be written to, with what would help."""
+    number = trouble.errno if isinstance(trouble, OSError) else None
+    words = (trouble.strerror if isinstance(trouble, OSError) else None) or str(trouble).strip().split("\n")[0]
+    full = number in _NO_SPACE or "space left" in words or "File too large" in words
+    advice = "Make room there" if full else "Make it writable"
+    return UnwritableError(
+        f"{folder} cannot be written to: {words}. {advice}, then give the same command again: what was written is safe"
+    )
 
 
 def shell_word(word: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -154,6 +156,59 @@ def test_a_claim_ends_with_its_holder(store: Store) -> None:
     assert killed.returncode == -9
     with store.claim(LADDER) as free:
         assert free
+
+
+def test_thousands_of_ladders_are_claimed_with_few_descriptors(store: Store) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))\n"
+        "from prunescope.table import Store\n"
+        "from tests.builders import ladder_identity\n"
+        "store, ladders = Store(sys.argv[1]), [ladder_identity(number) for number in range(2560)]\n"
+        "with store.claim_all(ladders) as free: print(len(free), len(store.running()))"
+    )
+    with store.claim(LADDER):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(store.path)], capture_output=True, text=True, check=False
+        )
+    assert done.stdout == "2559 2560\n", done.stderr
+
+
+def test_claims_overlap_nowhere_and_leave_no_file_behind(store: Store) -> None:
+    ladders = [ladder_identity(number) for number in range(4)]
+    with store.claim_all(ladders[:2]) as first, store.claim_all(ladders[1:3]) as second:
+        assert first == set(ladders[:2])
+        assert second == {ladders[2]}
+        assert store.running() == set(ladders[:3])
+        with store.claim_all(ladders) as third:
+            assert third == {ladders[3]}
+        with store.claim_all(ladders[:2]) as nothing:
+            assert not nothing
+    assert store.running() == frozenset()
+    program = (
+        "import os, sys; from prunescope.table import Store\n"
+        "with Store(sys.argv[1]).claim(sys.argv[2]) as free: assert free; os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(store.path), LADDER], check=False)
+    assert len(list((store.path / "claims").glob("*.lock"))) == 1
+    with store.claim(ladders[3]):
+        pass
+    assert not list((store.path / "claims").glob("*.lock"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO])
+def test_a_status_is_told_where_there_are_no_locks(store: Store, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(number, "no locks here")
+
+    store.begin(small_study())
+    with store.claim(small_study().ladders[0].identity):
+        monkeypatch.setattr(fcntl, "flock", without_locks)
+        shown = CliRunner().invoke(cli, ["status", str(store.path)])
+        content = json.loads(CliRunner().invoke(cli, ["status", str(store.path), "--json"]).stdout)
+    assert shown.exit_code == 0
+    assert "4 left" in shown.stdout
+    assert "has no locks" in shown.stderr
+    assert content["locks"] is False
 
 
 def test_studies_come_back_in_every_version(store: Store) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -284,6 +285,39 @@ def test_a_strangers_shard_with_the_right_name_and_wrong_content_is_refused(stor
     publish_bytes(store.path, store.path / "rungs", "1", ".parquet", b"PAR1 no table at all PAR1")
     with pytest.raises(DamageError, match="no table of rungs"):
         store.table()
+
+
+def test_memory_that_runs_out_is_not_called_damage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise duckdb.OutOfMemoryException(
+            "Out of Memory Error: failed to allocate data of size 2.0 GiB (1.8 GiB/2.0 GiB)"
+        )
+
+    store.write([rung(0, 0)])
+    monkeypatch.setattr("prunescope.table.shards.fetch", failing)
+    with pytest.raises(PrunescopeError, match="Memory ran out") as caught:
+        Store(store.path).table()
+    assert not isinstance(caught.value, DamageError)
+
+
+def test_a_shard_that_finds_no_room_is_told_with_the_path_of_the_store(store: Store) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, -1))\n"
+        "from prunescope.errors import UnwritableError\n"
+        "from prunescope.table import Store\n"
+        "from tests.builders import rung\n"
+        "store = Store(sys.argv[1])\n"
+        "try: store.write([rung(0, 0)])\n"
+        "except UnwritableError as trouble: print(trouble)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
+        "store.write([rung(1, 0)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(store.path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(store.path) in done.stdout
+    assert "Make room there" in done.stdout
+    assert not list((store.path / "drafts").iterdir())
+    assert len(store.table()) == 1
 
 
 def test_files_that_are_no_shards_are_no_part_of_a_store(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def decide(
         whole.ladders += report.ladders
         whole.failures += report.failures
         whole.elsewhere += report.elsewhere
-        return not report.failures and not report.elsewhere
+        whole.unwritable = report.unwritable
+        return not report.failures and not report.elsewhere and not report.unwritable
 
     def told(plan: Plan) -> None:
         if not plan.decided and plan.ladders:
@@ -61,7 +62,7 @@ def decide(
     part = at_noise(study, label_noise=noise)
     plan = train_until_decided(part, store, max_error, train, enough=enough, told=told)
     whole.seconds = time.perf_counter() - clock
-    if whole.failures or whole.elsewhere:
+    if whole.failures or whole.elsewhere or whole.unwritable:
         return whole
     share = _share(part, store)
     rows = store.table()

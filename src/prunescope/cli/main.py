@@ -23,7 +23,7 @@ from prunescope.cli.run import need_torch, run
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
 from prunescope.cli.trials import compare, sensitivity
-from prunescope.errors import PrunescopeError, nearest, printable
+from prunescope.errors import PrunescopeError, is_out_of_memory, nearest, printable, said
 from prunescope.version import __version__
 
 
@@ -68,6 +68,9 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         _stopped()
     except RuntimeError as trouble:
+        if is_out_of_memory(trouble):
+            click.echo(f"prunescope: {said(trouble)}", err=True)
+            _leave(1)
         if "interrupted" not in str(trouble).lower():  # as DuckDB says that it was Ctrl-C
             raise
         _stopped()
@@ -78,6 +81,9 @@ def main() -> None:
     except PrunescopeError as trouble:
         click.echo("\n".join(map(printable, f"prunescope: {trouble}".split("\n"))), err=True)
         _leave(trouble.exit_code)
+    except MemoryError as trouble:
+        click.echo(f"prunescope: {said(trouble)}", err=True)
+        _leave(1)
     except OSError as trouble:
         where = f"{trouble.filename}: " if trouble.filename else ""
         click.echo(f"prunescope: {where}{trouble.strerror or trouble}", err=True)

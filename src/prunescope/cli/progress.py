@@ -18,12 +18,15 @@ from prunescope.run.events import (
     Event,
     Failed,
     Finished,
+    Lost,
     Measuring,
     Rung,
     Scored,
     Tell,
     Unkept,
+    Unlocked,
     Unmeasured,
+    Unsound,
     Working,
 )
 
@@ -109,6 +112,17 @@ class Progress:
                 self._networks += event.networks
                 line = f"{event.words}, {event.members} together, rung {event.rung}: density {event.density:.3g}, "
                 self._say(f"{line}error {event.error:.3g}", now)
+            case Lost():
+                self._under_way.pop(event.cohort, None)
+                self._left += event.work
+                self._trained -= event.work
+                self._networks -= event.networks
+            case Unlocked():
+                words = f"the file system of {printable(event.store)} has no locks, so that two runs there would not"
+                words += " know of each other: give one run at a time, or put the store where there are locks (--store)"
+                self._say(words, now, always=True)
+            case Unsound():
+                self._say(f"{printable(event.reason)}; {event.instead}", now, always=True)
             case Scored():
                 self._first = self._first or now
                 self._under_way.pop(event.cohort, None)

@@ -103,7 +103,7 @@ def run(
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
-    if until_decided is not None and not report.failures and not report.elsewhere:
+    if until_decided is not None and not report.failures and not report.elsewhere and not report.unwritable:
         return
     if as_json:
         failures = [{"ladder": each.ladder, "rung": each.rung, "reason": each.reason} for each in report.failures]
@@ -115,13 +115,15 @@ def run(
                 "scored": report.scored,
                 "failures": failures,
                 "elsewhere": report.elsewhere,
+                "unwritable": report.unwritable,
                 "seconds": report.seconds,
             }
         )
     else:
         _print(report, path, read)
-    if report.failures or report.elsewhere:
-        raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report)]))
+    if report.failures or report.elsewhere or report.unwritable:
+        unwritable = [report.unwritable] if report.unwritable else []
+        raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report), *unwritable]))
 
 
 def need_torch() -> None:
@@ -137,14 +139,14 @@ def _print(report: Report, path: Path, study: Study) -> None:
     if not report.rungs:
         if report.scored:
             return
-        if report.failures:
+        if report.failures or report.unwritable:
             return
         told = "everything is done already" if not report.elsewhere else "nothing was left for this run"
         click.echo(f"{told}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
         click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
-    if report.rungs:
+    if report.rungs and not report.unwritable:
         click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)
 
 
@@ -177,7 +179,8 @@ def _failed(report: Report) -> list[str]:
     for failure in report.failures:
         reasons.setdefault(failure.reason, []).append(f"{failure.words}, rung {failure.rung}")
     failed = len(report.failures)
-    others = "" if failed + report.elsewhere >= report.ladders else "; all others are trained"
+    some = report.unwritable or failed + report.elsewhere >= report.ladders
+    others = "" if some else "; all others are trained"
     stopped = ", and the run was stopped" if report.stopped else others
     lines = [f"{failed:,} of {counted(report.ladders, 'ladder')} failed{stopped}:"]
     for reason, which in list(reasons.items())[:MOST_TOLD]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import print_json
+from prunescope.cli.show import note, print_json
 from prunescope.errors import counted, printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def status(store_path: Path, as_json: bool) -> None:
         print_json(_status_content(store_path, found))
         return
     click.echo(f"{store_path}: {counted(found.rungs, 'rung')} in {counted(found.shards, 'shard')}")
+    if not found.locks:
+        note("the file system has no locks, so that ladders that a run is at are counted among those left")
     names = [each.study.name for each in found.studies]
     for each in found.studies:
         version = f" (version {each.study.identity[:8]})" if names.count(each.study.name) > 1 else ""
@@ -61,6 +63,7 @@ def _status_content(path: Path, found: Status) -> dict[str, Any]:
         "rungs": found.rungs,
         "strays": found.strays,
         "shards": found.shards,
+        "locks": found.locks,
         "studies": [
             {
                 "name": each.study.name,

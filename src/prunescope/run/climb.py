@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,13 +17,13 @@ import numpy as np
 import torch
 
 from prunescope.data import Dataset
-from prunescope.errors import PrunescopeError
+from prunescope.errors import DamageError, PrunescopeError, listed
 from prunescope.nets import Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.run.climber import Climber, set_out, write
 from prunescope.run.cohorts import Cohort
-from prunescope.run.events import Elsewhere, Failed, Finished, Rung, Tell, Working
-from prunescope.run.keep import rung_arrays
+from prunescope.run.events import Elsewhere, Failed, Finished, Rung, Tell, Unsound, Working, Written
+from prunescope.run.keep import damage, rung_arrays
 from prunescope.run.rows import Circumstances, row
 from prunescope.run.together import Ready, Ticker, distinct, ready, shared_span, train_together
 from prunescope.spec import Ladder
@@ -83,9 +82,9 @@ def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Te
 
     Ladders that another process is at are left to it. A ladder that fails is noted in the store and the others go on.
     """
-    with ExitStack() as claims:
-        free = [ladder for ladder in cohort.ladders if claims.enter_context(store.claim(ladder.identity))]
-        _Ascent(cohort, bench, store, setting, tell).climb(free)
+    with store.claim_all(ladder.identity for ladder in cohort.ladders) as free:
+        claimed = [ladder for ladder in cohort.ladders if ladder.identity in free]
+        _Ascent(cohort, bench, store, setting, tell).climb(claimed)
     tell(Finished(cohort.number))
 
 
@@ -106,6 +105,7 @@ class _Ascent:
         self._setting = setting
         self._tell = tell
         self._parts = cohort.parts()
+        self._networks = 0  # trained since the last were written
 
     def climb(self, free: Sequence[Ladder]) -> None:
         """Train the ladders that this process has claimed, always those that stand lowest."""
@@ -115,15 +115,22 @@ class _Ascent:
             while climbers:
                 lowest = min(each.rung for each in climbers)
                 together = self._in_lock_step([each for each in climbers if each.rung == lowest])
-                if any(lowest in each.have for each in together):
-                    write(everyone, self._store)  # what is finished is trained again only to go on from it
+                if any(lowest in each.have or each.mends for each in together):
+                    self._write(everyone)  # what is finished is trained again only to go on from it
                 failed = self._next_rung(together)
                 climbers = [each for each in climbers if each not in failed and not each.arrived]
                 if time.perf_counter() - written > WRITTEN_EVERY:
-                    write(everyone, self._store)
+                    self._write(everyone)
                     written = time.perf_counter()
         finally:  # also where Ctrl-C ended it
-            write(everyone, self._store)
+            self._write(everyone)
+
+    def _write(self, climbers: Sequence[Climber]) -> None:
+        """Write what is finished, and tell of it."""
+        rows = write(climbers, self._store)
+        if rows or self._networks:
+            networks, self._networks = self._networks, 0
+            self._tell(Written(self._cohort.number, rows, networks))
 
     def _in_lock_step(self, level: Sequence[Climber]) -> list[Climber]:
         """Return which of the climbers that stand equally high are trained first, in one step."""
@@ -154,10 +161,24 @@ class _Ascent:
             if rung < ladder.rungs:
                 have = done.get(ladder.identity, frozenset())
                 try:
-                    climbers.append(set_out(ladder, self._bench_at(ladder, rung), self._store, rung, have))
+                    climbers.append(self._begin(ladder, rung, have))
                 except PrunescopeError as trouble:
                     self._fail(ladder, rung, str(trouble))
         return climbers
+
+    def _begin(self, ladder: Ladder, rung: int, have: frozenset[int]) -> Climber:
+        """Return a ladder before a rung; before a lower one where what the rung starts from is damaged."""
+        try:
+            return set_out(ladder, self._bench_at(ladder, rung), self._store, rung, have)
+        except DamageError:
+            left = damage(self._store, ladder, rung)
+            if not left.files:  # no file of its own
+                raise
+        verb = "is" if len(left.files) == 1 else "are"
+        words = f"{listed(left.files, 3)} of ladder {ladder.identity} {verb} damaged"
+        instead = f"the ladder is trained again from rung {left.rung}, and its finished rows stay as they are"
+        self._tell(Unsound(words, instead))
+        return set_out(ladder, self._bench_at(ladder, left.rung), self._store, left.rung, have, left.lost)
 
     def _next_rung(self, climbers: Sequence[Climber]) -> list[Climber]:
         """Train one rung of climbers that stand equally high; return those that failed."""
@@ -187,7 +208,10 @@ class _Ascent:
                 failed.append(each.climber)
         if rows:
             density, error = (float(np.mean([each[key] for each in rows])) for key in ("density", "test_error"))
-            work = len(rows) * work_of(members[0].climber.ladder, rung)
+            self._networks += len(finished)
+            # What was finished before a ladder's first gap, and is trained again to go on from it, was never left.
+            below = sum(member.climber.have.issuperset(range(rung + 1)) for member in members)
+            work = max(0, len(rows) - below) * work_of(members[0].climber.ladder, rung)
             told = len(rows), len(finished), rung, work, density, error, took
             self._tell(Rung(self._cohort.number, self._cohort.words, *told))
         return failed
@@ -214,9 +238,10 @@ class _Ascent:
         rung = climber.rung
         inheritance = climber.climb.leave(rung, masks, climber.before, after, snapshot)
         own = row(climber.ladder, rung, climber.climb.bench.network, masks, outcome, climber.member.share.noisy, where)
+        if rung not in climber.have or rung in climber.lost:
+            climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
         if rung not in climber.have:
             climber.rows.append(own)
-            climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
             if keeps(self._setting.keep_examples, rung) or climber.ladder.teaches:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Climber:
         What the rung below left; None before rung 0.
     have
         Rungs that are finished, as above a gap that damage has left.
+    lost
+        Rungs whose masks were in files that are damaged, with the rung after which each file is written again.
     rows, arrays, outcomes
         Of rungs that are not on the disk yet.
     """
@@ -38,6 +40,7 @@ class Climber:
     rung: int
     before: Inheritance | None
     have: frozenset[int] = frozenset()
+    lost: Mapping[int, int] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -61,6 +64,11 @@ class Climber:
     def arrived(self) -> bool:
         """Whether it has reached the top."""
         return self.rung >= self.ladder.rungs
+
+    @property
+    def mends(self) -> bool:
+        """Whether it stands where a damaged file is to be written again."""
+        return self.lost.get(self.rung - 1) == self.rung - 1 and bool(self.arrays)
 
     def stand_at(self, bench: Bench) -> None:
         """Take the bench of the rung that it stands before, where another than that of the rung below."""
@@ -94,7 +102,14 @@ def share_of(ladder: Ladder, dataset: Dataset) -> Share:
     )
 
 
-def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozenset[int] = frozenset()) -> Climber:
+def set_out(
+    ladder: Ladder,
+    bench: Bench,
+    store: Store,
+    rung: int,
+    have: frozenset[int] = frozenset(),
+    lost: Mapping[int, int] | None = None,
+) -> Climber:
     """Return a ladder before a rung, with what the one below left.
 
     Parameters
@@ -114,13 +129,20 @@ def set_out(ladder: Ladder, bench: Bench, store: Store, rung: int, have: frozens
     if ladder.treatment.kind == "leave-out":
         left = left_out(store, ladder, share)
         arrays, share = left_out_arrays(share.train[left]), share.without(left)
-    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have, arrays=arrays)
+    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have, lost or {}, arrays=arrays)
 
 
-def write(climbers: Sequence[Climber], store: Store) -> None:
-    """Write finished rungs: first what goes with them, then their rows, with which they count as finished."""
-    fresh = [each for each in climbers if each.rows]
+def write(climbers: Sequence[Climber], store: Store) -> int:
+    """Write finished rungs: first what goes with them, then their rows, with which they count as finished.
+
+    Returns
+    -------
+    int
+        The number of rows.
+    """
+    fresh = [each for each in climbers if each.rows or each.mends]
     store.write_all_arrays(entry for climber in fresh for entry in climber.entries())
-    store.write(row for climber in fresh for row in climber.rows)
+    written = store.write(row for climber in fresh for row in climber.rows)
     for climber in fresh:
         climber.wrote()
+    return written

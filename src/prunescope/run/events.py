@@ -72,8 +72,31 @@ class Working:
 
 
 @dataclass(frozen=True)
+class Unlocked:
+    """The file system of the store has no locks, so that two runs there would not know of each other."""
+
+    store: str
+
+
+@dataclass(frozen=True)
+class Unsound:
+    """A file of the store is not what was written, and the run goes on without it.
+
+    Attributes
+    ----------
+    reason
+        What is wrong with which file, or files.
+    instead
+        What is done for want of it.
+    """
+
+    reason: str
+    instead: str
+
+
+@dataclass(frozen=True)
 class Rung:
-    """Ladders of a cohort have finished a rung, and it is on the disk.
+    """Ladders of a cohort have finished a rung; it is on the disk with the next `Written` of the cohort.
 
     Attributes
     ----------
@@ -96,6 +119,38 @@ class Rung:
     density: float
     error: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a cohort has finished is on the disk.
+
+    Attributes
+    ----------
+    rungs
+        Rows written.
+    networks
+        Networks trained since the last time.
+    """
+
+    cohort: int
+    rungs: int
+    networks: int
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What a cohort had finished did not get to the disk, and counts no more.
+
+    Attributes
+    ----------
+    networks, work
+        As `Rung` told of them.
+    """
+
+    cohort: int
+    networks: int
+    work: int
 
 
 @dataclass(frozen=True)
@@ -142,5 +197,20 @@ class Finished:
     cohort: int
 
 
-Event = Begun | Measuring | Unmeasured | Unkept | Working | Rung | Scored | Failed | Elsewhere | Finished
+Event = (
+    Begun
+    | Measuring
+    | Unmeasured
+    | Unkept
+    | Unlocked
+    | Unsound
+    | Working
+    | Rung
+    | Written
+    | Lost
+    | Scored
+    | Failed
+    | Elsewhere
+    | Finished
+)
 Tell = Callable[[Event], None]

@@ -18,6 +18,11 @@ that come from a seed (a rewind to epoch 0) are drawn again rather than kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 
 from prunescope.data import Share
@@ -82,6 +87,37 @@ def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Inhe
     return Inheritance.from_arrays(arrays, network, ladder.recipe.prunable)
 
 
+@dataclass(frozen=True)
+class Damage:
+    """What is left of a ladder some of whose files are damaged.
+
+    Attributes
+    ----------
+    rung
+        Where it can be trained again from: above the highest rung that has left a sound file, or 0.
+    lost
+        Rungs whose masks were in damaged files, with the rung whose name the file has.
+    files
+        The damaged ones.
+    """
+
+    rung: int
+    lost: Mapping[int, int]
+    files: tuple[Path, ...]
+
+
+def damage(store: Store, ladder: Ladder, rung: int) -> Damage:
+    """Return what is left of a ladder that cannot go on to a rung."""
+    files = store.damaged_arrays("checkpoints", ladder.identity)
+    tops = list(files)
+    sound = [top for top in tops if not files[top]]
+    # What all rungs go back to is in the first file.
+    lowest = max((top + 1 for top in sound if top < rung), default=0) if tops[:1] == sound[:1] else 0
+    spans = ((range(below + 1, top + 1), top) for below, top in pairwise([-1, *tops]))
+    lost = {place: top for span, top in spans if files[top] for place in span}
+    return Damage(lowest, lost, tuple(path for paths in files.values() for path in paths))
+
+
 def started(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance:
     """Return what a finished rung began from, where it took nothing from the one below but its mask."""
     first: dict[str, np.ndarray] = {}
@@ -97,10 +133,8 @@ def _file_with(store: Store, ladder: Ladder, rung: int, start: str) -> dict[str,
 
     None of them has any where nothing was kept under such a name.
     """
-    names = store.array_names("checkpoints", ladder.identity)
-    above = (each for each in sorted(names) if each >= rung and any(name.startswith(start) for name in names[each]))
-    found = next(above, None)
-    return {} if found is None else store.read_arrays("checkpoints", ladder.identity, found)
+    above = store.rung_with("checkpoints", ladder.identity, rung, start)
+    return {} if above is None else store.read_arrays("checkpoints", ladder.identity, above)
 
 
 def read_masks(store: Store, ladder: Ladder, rung: int, network: Network) -> Masks:

@@ -7,12 +7,15 @@ gives the same rows as the first. No torch here: a plan reads it too.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from prunescope.spec.study import digest
 from prunescope.table import Store
@@ -56,7 +59,14 @@ class Remembered:
 
     def settled(self, key: str) -> Choice | None:
         """Return what a store goes by."""
-        return _choice(self._store.read_note(self._settled_name(key))) if self._store else None
+        return next(filter(None, map(_choice, self._notes(key).values())), None)
+
+    def unsound(self, key: str) -> list[Path]:
+        """Return the notes that a store should go by and does not, since they are damaged or make no choice."""
+        return [] if self.settled(key) else list(self._notes(key))
+
+    def _notes(self, key: str) -> dict[Path, dict[str, Any] | None]:
+        return self._store.read_notes(self._settled_name(key)) if self._store else {}
 
     def settle(self, key: str, choice: Choice) -> None:
         """Let a store go by a choice from now on."""
@@ -90,6 +100,20 @@ def _choice(kept: object) -> Choice | None:
     if not isinstance(kept, dict):
         return None
     try:
-        return Choice(**{name: kept[name] for name in Choice.__dataclass_fields__})
+        choice = Choice(**{name: kept[name] for name in Choice.__dataclass_fields__})
     except KeyError:
         return None
+    return choice if _is_possible(vars(choice)) else None
+
+
+def _is_possible(values: Mapping[str, Any]) -> bool:
+    """Whether networks can be trained as a file says, which may say anything."""
+    counts = [values[name] for name in ("members", "threads", "together", "pack")]
+    starts, seconds = values["starts"], values["seconds"]
+    return (
+        all(type(count) is int and count >= 1 for count in (*counts, 1 if starts is None else starts))
+        and values["pack"] <= values["together"] <= values["members"]
+        and type(values["planar"]) is bool
+        and type(seconds) in (int, float)
+        and 0 <= seconds < math.inf
+    )

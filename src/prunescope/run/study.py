@@ -9,14 +9,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, load
-from prunescope.errors import Fault, InputError, said
+from prunescope.errors import DamageError, Fault, InputError, UnwritableError, said
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.agenda import Agenda
 from prunescope.run.climb import Setting, work_left
 from prunescope.run.cohorts import Key
 from prunescope.run.estimate import SOON, cores
-from prunescope.run.events import Begun, Elsewhere, Event, Failed, Finished, Rung, Scored, Tell, Unkept, Unmeasured
+from prunescope.run.events import (
+    Begun,
+    Elsewhere,
+    Event,
+    Failed,
+    Finished,
+    Lost,
+    Rung,
+    Scored,
+    Tell,
+    Unkept,
+    Unlocked,
+    Unmeasured,
+    Unsound,
+    Written,
+)
 from prunescope.run.keep import examples_kept, weights_kept
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.run.work import Go, Hand, Measure, Rate, device_named
@@ -48,6 +63,8 @@ class Report:
         Ladders, and scores, that this run left to another one and that are not finished.
     stopped
         Whether the first failure ended it.
+    unwritable
+        Why the store could not be written to, which ended the run; empty where it could.
     """
 
     rungs: int = 0
@@ -58,6 +75,7 @@ class Report:
     elsewhere: int = 0
     seconds: float = 0.0
     stopped: bool = False
+    unwritable: str = ""
 
 
 def run_study(
@@ -107,16 +125,22 @@ def run_study(
     wanted = tuple(ladders) if ladders is not None else study.ladders
     datasets = _datasets(wanted, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
-    kept.begin(study)
     done = kept.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
     scores = ensembles(study) if ladders is None else ()
     unscored = [each for each in scores if not is_scored(kept, each)]
+    try:
+        kept.begin(study)
+    except UnwritableError:
+        if missing or unscored:
+            raise
     hand = Hand(kept, folder, setting, cores(), datasets)
     hear = tell or _ignore
     left = sum(work_left(ladder, done) for ladder in missing) + sum(each.work for each in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(each.work for each in scores)
     hear(Begun(len(wanted), total, left))
+    if (missing or unscored) and not kept.has_locks():
+        hear(Unlocked(str(kept.path)))
     _tell_unkept(kept, wanted, done, setting, hear)
     report = Report(ladders=len(wanted))
     if missing or unscored:
@@ -128,6 +152,8 @@ def run_study(
             _direct(crew, agenda, kept, remembered, report, fail_fast, hear)
         except _Stop:
             report.stopped = True
+        except UnwritableError as trouble:
+            report.unwritable = str(trouble)
         except _Deaf as deaf:
             raise deaf.trouble from None
         finally:
@@ -152,9 +178,14 @@ def _tell_unkept(
     )
     for what, keep, kept in wanted:
         if keep != "none":
-            asked = ((each, {rung for rung in range(each.rungs) if keeps(keep, rung)}) for each in ladders)
-            finished = ((each, done.get(each.identity, frozenset()) & rungs) for each, rungs in asked)
-            rungs = sum(len(own - kept(store, each)) for each, own in finished if own)
+            rungs = 0
+            for ladder in ladders:
+                asked = {rung for rung in range(ladder.rungs) if keeps(keep, rung)}
+                finished = done.get(ladder.identity, frozenset()) & asked
+                try:
+                    rungs += len(finished - kept(store, ladder)) if finished else 0
+                except DamageError as trouble:
+                    tell(Unsound(f"of ladder {ladder.identity}, {trouble}", "the run goes on"))
             if rungs:
                 tell(Unkept(what, rungs))
 
@@ -246,11 +277,16 @@ def _direct(
     crew: Crew, agenda: Agenda, store: Store, remembered: Remembered, report: Report, fail_fast: bool, tell: Tell
 ) -> None:
     """Give tasks and hear answers until nothing is left."""
+    unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
 
     def noted(event: Event) -> None:
         match event:
             case Rung():
-                report.rungs += event.members
+                networks, work = unwritten.get(event.cohort, (0, 0))
+                unwritten[event.cohort] = networks + event.networks, work + event.work
+            case Written():
+                unwritten.pop(event.cohort, None)
+                report.rungs += event.rungs
                 report.networks += event.networks
             case Scored():
                 report.scored += 1
@@ -271,15 +307,21 @@ def _direct(
         if not crew.busy():
             return
         for answer in crew.hear(noted):
+            if isinstance(answer, Trouble) and isinstance(answer.task, Go):
+                number = answer.task.cohort.number
+                if number in unwritten:
+                    noted(Lost(number, *unwritten.pop(number)))
             match answer:
+                case Trouble(unwritable=True):
+                    raise UnwritableError(answer.words)
                 case Measured():
-                    _settle(answer.task.key, answer.choice, agenda, remembered)
+                    _settle(answer.task.key, answer.choice, agenda, remembered, noted)
                 case Trouble(again=True):
                     agenda.again(answer.task)
                 case Trouble(task=Measure() as task):
                     instead = "each of its ladders is trained alone, with one thread"
                     noted(Unmeasured(task.words, answer.words, instead))
-                    _settle(task.key, Choice(1, 1, 1, 1, 0.0), agenda, remembered)
+                    _settle(task.key, Choice(1, 1, 1, 1, 0.0), agenda, remembered, noted)
                 case Trouble(task=Rate() as task):
                     store.fail(task.name, 0, answer.words)
                     ensemble = task.ensemble
@@ -292,9 +334,11 @@ def _direct(
                     agenda.finished(task)
 
 
-def _settle(key: Key, choice: Choice, agenda: Agenda, remembered: Remembered) -> None:
+def _settle(key: Key, choice: Choice, agenda: Agenda, remembered: Remembered, tell: Tell) -> None:
     """Form the cohorts of a shape as the store has them, or as is best; the store has them from now on."""
     settled = remembered.settled(key)
+    for note in remembered.unsound(key):
+        tell(Unsound(f"{note} is damaged or holds what no run can have noted", "cohorts are formed anew"))
     if settled is None:
         settled = replace(choice, starts=agenda.starts(key, choice))
         if settled.seconds:

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Protocol
 
-from prunescope.errors import PrunescopeError, said
+from prunescope.errors import PrunescopeError, UnwritableError, said
 from prunescope.run.climb import Setting
 from prunescope.run.events import Event, Tell
 from prunescope.run.memory import hold_memory
@@ -47,11 +47,20 @@ class Done:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A task could not be done; ``words`` say why. ``again`` asks for another try."""
+    """A task could not be done; ``words`` say why.
+
+    Attributes
+    ----------
+    again
+        Asks for another try.
+    unwritable
+        The store cannot be written to, so that no other task could be done either.
+    """
 
     task: Task
     words: str
     again: bool = False
+    unwritable: bool = False
 
 
 Answer = Measured | Done | Trouble
@@ -94,7 +103,7 @@ def _do(hand: Hand, task: Task, tell: Tell) -> Answer:
             hand.go(task, tell)
     except Exception as trouble:
         words = str(trouble) if isinstance(trouble, PrunescopeError) else said(trouble)
-        return Trouble(task, words)
+        return Trouble(task, words, unwritable=isinstance(trouble, UnwritableError))
     return Done(task)
 
 

@@ -7,7 +7,7 @@ business of the rooms that write and read them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import ConflictError, DamageError, Fault, InputError, clipped
-from prunescope.table.durable import is_own, new_draft, publish_all, published_name, verified
+from prunescope.table.durable import is_own, is_sound, new_draft, publish_all, published_name, verified, writing
 from prunescope.table.findings import Array
 
 IDENTITY = re.compile(r"[0-9a-f]{32}")
@@ -45,22 +45,26 @@ def write_arrays(store: Path, entries: Iterable[Entry], final: Callable[[str, in
     Parameters
     ----------
     final
-        Whether what a rung of a ladder has must stay; where not, other arrays make room for these.
+        Whether what a rung of a ladder has must stay; where not, other arrays make room for these. Damaged ones always
+        do.
     """
     files: list[tuple[Path, Path]] = []
+    replaced: list[Path] = []
     try:
         for entry in entries:
             target, content = _file(store, entry)
             others = [path for path in found_arrays(store, entry.keep, entry.ladder, entry.rung) if path != target]
             if others and final(entry.ladder, entry.rung):
-                words = "stands already and holds other arrays; a finished rung is never overwritten"
-                raise ConflictError(f"{others[0]} {words}")
-            for path in others:
+                sound = [path for path in others if is_sound(path)]
+                if sound:
+                    words = "stands already and holds other arrays; a finished rung is never overwritten"
+                    raise ConflictError(f"{sound[0]} {words}")
+            replaced += others
+            files.append((new_draft(store, target.suffix, content), target))
+        publish_all(store, files, mend=True)
+        with writing(store):
+            for path in replaced:
                 path.unlink(missing_ok=True)
-            draft = new_draft(store, target.suffix)
-            files.append((draft, target))
-            draft.write_bytes(content)
-        publish_all(files)
     finally:
         for draft, _ in files:
             draft.unlink(missing_ok=True)
@@ -127,21 +131,30 @@ def _content(path: Path) -> dict[str, Array]:
         raise DamageError(f"{path} holds no arrays: {trouble}") from None
 
 
-def array_names(store: Path, keep: Keep, ladder: str) -> dict[int, frozenset[str]]:
-    """Return the names of the arrays in a ladder's files, by their rungs, without reading the arrays."""
+def array_names(store: Path, keep: Keep, ladder: str, lowest: int = 0) -> Iterator[tuple[int, frozenset[str]]]:
+    """Yield the rungs of a ladder's files, from one on, with the names of the arrays in them; no array is read."""
     from safetensors import SafetensorError, safe_open
 
-    found: dict[int, frozenset[str]] = {}
+    for rung, paths in ladder_files(store, keep, ladder).items():
+        names: set[str] = set()
+        for path in paths if rung >= lowest else ():
+            try:
+                with safe_open(path, framework="numpy") as opened:
+                    names.update(opened.keys())
+            except SafetensorError as trouble:
+                raise DamageError(f"{path} holds no arrays: {trouble}") from None
+        if rung >= lowest:
+            yield rung, frozenset(names)
+
+
+def ladder_files(store: Path, keep: Keep, ladder: str) -> dict[int, list[Path]]:
+    """Return the files with a ladder's arrays by their rungs, the lowest first."""
+    files: dict[int, list[Path]] = {}
     for path in sorted(_folder(store, keep, ladder, 0).glob("*.safetensors")):
         match = _NAME.fullmatch(path.name)
         if match and is_own(path):
-            try:
-                with safe_open(path, framework="numpy") as opened:
-                    names = frozenset(opened.keys())
-            except SafetensorError as trouble:
-                raise DamageError(f"{path} holds no arrays: {trouble}") from None
-            found[int(match[1])] = found.get(int(match[1]), frozenset()) | names
-    return found
+            files.setdefault(int(match[1]), []).append(path)
+    return dict(sorted(files.items()))
 
 
 def check_identity(source: Path, ladder: object) -> str:

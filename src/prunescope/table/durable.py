@@ -12,11 +12,12 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-from prunescope.errors import DamageError
+from prunescope.errors import DamageError, unwritable
 from prunescope.files import open_to_all
 
 HASH_LENGTH = 40
@@ -29,65 +30,86 @@ def content_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
 
 
-def new_draft(store: Path, suffix: str) -> Path:
-    """Return the path of a new empty file under ``drafts/``."""
+@contextmanager
+def writing(store: Path) -> Iterator[None]:
+    """Turn what keeps a store from being written to into words that name the store."""
+    try:
+        yield
+    except OSError as trouble:
+        raise unwritable(store, trouble) from None
+
+
+def new_draft(store: Path, suffix: str, content: bytes = b"") -> Path:
+    """Return the path of a new file under ``drafts/``."""
     folder = store / "drafts"
-    folder.mkdir(exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=suffix, dir=folder)
-    os.close(handle)
-    return Path(name)
+    draft = None
+    try:
+        with writing(store):
+            folder.mkdir(exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=suffix, dir=folder)
+            draft = Path(name)
+            with os.fdopen(handle, "wb") as opened:
+                opened.write(content)
+    except BaseException:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+        raise
+    return draft
 
 
-def publish(draft: Path, target: Path) -> None:
+def publish(store: Path, draft: Path, target: Path) -> None:
     """Flush a draft and give it its place; where its like stands there already, that stays. The draft is gone after."""
-    publish_all([(draft, target)])
+    publish_all(store, [(draft, target)])
 
 
-def publish_all(files: Sequence[tuple[Path, Path]]) -> None:
+def publish_all(store: Path, files: Sequence[tuple[Path, Path]], mend: bool = False) -> None:
     """Publish many drafts, each to its target; when this returns, all of them are on the disk.
 
     Each file for itself is whole or absent; that some are there before others nobody may build on.
+
+    Parameters
+    ----------
+    mend
+        Let a draft take the place of a damaged file of its name, which otherwise is told.
     """
     try:
-        for draft, _ in files:
-            open_to_all(draft)
-        _flush([draft for draft, _ in files])
-        folders = dict.fromkeys(target.parent for _, target in files)
-        new = [folder for folder in folders if not folder.is_dir()]
-        for folder in new:
-            folder.mkdir(parents=True, exist_ok=True)
-        placed = [target for draft, target in files if _place(draft, target)]
-        _flush([*dict.fromkeys(folder.parent for folder in new), *dict.fromkeys(target.parent for target in placed)])
+        with writing(store):
+            for draft, _ in files:
+                open_to_all(draft)
+            _flush([draft for draft, _ in files])
+            folders = dict.fromkeys(target.parent for _, target in files)
+            new = [folder for folder in folders if not folder.is_dir()]
+            for folder in new:
+                folder.mkdir(parents=True, exist_ok=True)
+            placed = [target for draft, target in files if _place(draft, target, mend)]
+            parents = [*(folder.parent for folder in new), *(target.parent for target in placed)]
+            _flush([*dict.fromkeys(parents)])
     finally:
         for draft, _ in files:
             draft.unlink(missing_ok=True)
 
 
-def _place(draft: Path, target: Path) -> bool:
+def _place(draft: Path, target: Path, mend: bool) -> bool:
     """Give a draft its place; return False where its like stood there already."""
     try:
         os.link(draft, target)
-    except FileExistsError:
-        verified(target)  # names hold hashes, so what stands there is the same, unless it was damaged
-        return False
     except OSError:
-        # A file system without hard links: replacing puts the same bytes there.
+        # Names hold hashes, so what stands there is the same, unless it was damaged.
         if target.exists():
-            verified(target)
-            return False
+            if is_sound(target):
+                return False
+            if not mend:
+                verified(target)
+        # Its content, or a file system without hard links: replacing puts the right bytes there.
         draft.replace(target)
     return True
 
 
-def publish_bytes(store: Path, folder: Path, stem: str, suffix: str, content: bytes) -> Path:
-    """Write content to ``folder/stem.<hash>suffix``; return that path."""
+def publish_bytes(store: Path, folder: Path, stem: str, suffix: str, content: bytes, mend: bool = False) -> Path:
+    """Write content to ``folder/stem.<hash>suffix``, unless it is there; return that path."""
     target = folder / published_name(stem, suffix, content)
-    draft = new_draft(store, suffix)
-    try:
-        draft.write_bytes(content)
-        publish(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
+    if not (is_own(target) and is_sound(target)):
+        publish_all(store, [(new_draft(store, suffix, content), target)], mend)
     return target
 
 
@@ -104,6 +126,15 @@ def verified(path: Path) -> bytes:
             f"{path} is damaged: its content is not what was written. Restore it from a copy or delete it."
         )
     return content
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file's content is what its name says."""
+    try:
+        verified(path)
+    except DamageError:
+        return False
+    return True
 
 
 def is_own(path: Path) -> bool:

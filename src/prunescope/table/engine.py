@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import duckdb
 import numpy as np
 
-from prunescope.errors import Fault, InputError, PrunescopeError, clipped, listed, nearest
+from prunescope.errors import Fault, InputError, clipped, listed, nearest, unwritable
 from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
 from prunescope.table.values import gaps_filled, widened
 
@@ -63,8 +63,11 @@ class ParquetWriter:
             register(cursor, "columns", columns)
             written = f"(format parquet, compression {compression})"
             cursor.execute(f"copy (select * from columns) to {literal(str(path))} {written}")
-        except duckdb.IOException as trouble:
-            raise PrunescopeError(f"{path.parent} cannot be written to: {_first_line(trouble)}") from None
+        except duckdb.Error as trouble:
+            self._opened = None  # after some errors an engine answers nothing any more
+            if isinstance(trouble, duckdb.IOException):
+                raise unwritable(path.parent, trouble) from None
+            raise
         finally:
             cursor.close()
 

@@ -47,14 +47,11 @@ def _copy(other: Store, into: Store) -> None:
     for relative in _files(other.path):
         if (into.path / relative).exists():
             continue
-        draft = new_draft(into.path, relative.suffix)
         try:
-            draft.write_bytes(verified(other.path / relative))
-            publish(draft, into.path / relative)
+            content = verified(other.path / relative)
         except FileNotFoundError:
             continue  # packed away since it was listed
-        finally:
-            draft.unlink(missing_ok=True)
+        publish(into.path, new_draft(into.path, relative.suffix, content), into.path / relative)
 
 
 def _holds(into: Store, other: Store) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from prunescope.errors import ConflictError, DamageError, PrunescopeError, counted
+from prunescope.errors import MEMORY_HINT, ConflictError, DamageError, PrunescopeError, counted, is_out_of_memory
 from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
 from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
 from prunescope.table.findings import Array
@@ -101,7 +101,7 @@ class Shards:
             # Compressing a shard of a few rows saves nothing and costs every reader a fifth of its time.
             self.writer.write(columns, draft, compression="zstd" if kind else "uncompressed")
             name = f"{FORMAT}.{kind}{content_hash(draft.read_bytes())}.parquet"
-            publish(draft, self.folder / name)
+            publish(self.store, draft, self.folder / name)
         finally:
             draft.unlink(missing_ok=True)
         return name
@@ -179,6 +179,8 @@ class Shards:
             if gone is not None:
                 raise FileNotFoundError(gone) from None
             words = str(trouble).split("\n")[0]
+            if is_out_of_memory(trouble):
+                raise PrunescopeError(f"{self.folder} cannot be read: {words}. {MEMORY_HINT}") from None
             raise DamageError(f"{self.folder} holds a shard that is no table of rungs: {words}") from None
 
     def pack(self) -> int:

@@ -72,12 +72,15 @@ class Status:
         Finished rungs that belong to none of the studies, as after a merge.
     shards
         Files that hold the rows.
+    locks
+        Whether the file system has locks; without them nobody knows who is running.
     """
 
     studies: tuple[Progress, ...]
     rungs: int
     strays: int
     shards: int
+    locks: bool
 
 
 def status(store: Store) -> Status:
@@ -88,7 +91,8 @@ def status(store: Store) -> Status:
     progress = tuple(_progress(study, store, done, running, failures) for study in studies)
     planned = {ladder.identity for study in studies for ladder in study.ladders}
     strays = sum(len(rungs) for ladder, rungs in done.items() if ladder not in planned)
-    return Status(progress, sum(map(len, done.values())), strays, len(store.shards.listing().all))
+    shards = len(store.shards.listing().all)
+    return Status(progress, sum(map(len, done.values())), strays, shards, store.has_locks())
 
 
 def finished(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:

@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,9 +31,9 @@ from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Entry, Keep, check_identity
-from prunescope.table.claims import claimed, claims
+from prunescope.table.claims import claimed, claims, has_locks
 from prunescope.table.columns import conform
-from prunescope.table.durable import is_own, new_draft, publish_bytes, verified
+from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
 from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import sorted_rows
@@ -50,6 +50,7 @@ _MARK = "store.json"
 _FOLDERS = ("rungs", "studies", "examples", "checkpoints", "failures", "notes", "claims", "drafts")
 _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
 _FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
+_NOTE_FILE = _FAILURE_FILE
 _LOOK_EVERY = 32
 
 
@@ -68,6 +69,21 @@ def _keep(name: Keep | str) -> Keep:
         return Keep(name)
     must = f"must be one of {', '.join(Keep)}"
     raise InputError("arrays", [Fault("what is kept", must, clipped(name), nearest(name, Keep))])
+
+
+@contextmanager
+def _claim_of_one(claim: AbstractContextManager[frozenset[str]]) -> Iterator[bool]:
+    with claim as free:
+        yield bool(free)
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """Return the content of a note, None where it is not what was written."""
+    try:
+        content = json.loads(verified(path)) if _NOTE_FILE.fullmatch(path.name) and is_own(path) else None
+    except (OSError, ValueError, RecursionError, DamageError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
@@ -122,8 +138,7 @@ class Store:
                 raise InputError(str(self.path), [fault])
             for name in _FOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
-            draft = new_draft(self.path, f"-{_MARK}")
-            draft.write_text(json.dumps({"prunescope store": FORMAT}) + "\n")
+            draft = new_draft(self.path, f"-{_MARK}", f"{json.dumps({'prunescope store': FORMAT})}\n".encode())
             open_to_all(draft)
             draft.replace(self.path / _MARK)
         except OSError as trouble:
@@ -132,7 +147,9 @@ class Store:
     def _check_format(self) -> None:
         try:
             found = json.loads((self.path / _MARK).read_text())["prunescope store"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except OSError as trouble:
+            raise PrunescopeError(f"{self.path / _MARK} cannot be read: {trouble.strerror}") from None
+        except (ValueError, KeyError, TypeError, RecursionError):
             must = f'it must read {{"prunescope store": {FORMAT}}}'
             raise DamageError(f"{self.path / _MARK} is damaged; {must}") from None
         if found is True or found != FORMAT:
@@ -186,7 +203,7 @@ class Store:
 
     def pack(self) -> int:
         """Put many small shards into one, unless another process is at it; return how many were replaced."""
-        with claimed(self.path, "pack") as free:
+        with claimed(self.path, ["pack"]) as free:
             return self.shards.pack() if free else 0
 
     def table(self, where: str = "") -> Table:
@@ -257,16 +274,33 @@ class Store:
 
     def array_names(self, keep: Keep | str, ladder: str) -> dict[int, frozenset[str]]:
         """Return the names of the arrays that were kept of a ladder, by the rungs that have a file."""
-        return arrays.array_names(self.path, _keep(keep), ladder)
+        return dict(arrays.array_names(self.path, _keep(keep), ladder))
+
+    def rung_with(self, keep: Keep | str, ladder: str, lowest: int, start: str) -> int | None:
+        """Return the first rung, from the lowest asked for, whose file has an array with a name that starts so."""
+        named = arrays.array_names(self.path, _keep(keep), ladder, lowest)
+        return next((rung for rung, names in named if any(name.startswith(start) for name in names)), None)
+
+    def damaged_arrays(self, keep: Keep | str, ladder: str) -> dict[int, list[Path]]:
+        """Return which files of a ladder are not what was written, by all rungs that have files, the lowest first."""
+        files = arrays.ladder_files(self.path, _keep(keep), ladder)
+        return {rung: [path for path in paths if not is_sound(path)] for rung, paths in files.items()}
 
     def claim(self, ladder: str) -> AbstractContextManager[bool]:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
-        check_identity(self.path, ladder)
-        return claimed(self.path, ladder)
+        return _claim_of_one(self.claim_all([ladder]))
+
+    def claim_all(self, ladders: Iterable[str]) -> AbstractContextManager[frozenset[str]]:
+        """Claim ladders while a ``with`` block runs; the value says which of them were free."""
+        return claimed(self.path, [check_identity(self.path, ladder) for ladder in ladders])
 
     def running(self) -> frozenset[str]:
-        """Return the ladders that living processes of this machine work on."""
+        """Return the ladders that living processes of this machine work on; none where nobody can know."""
         return frozenset(name for name in claims(self.path) if IDENTITY.fullmatch(name))
+
+    def has_locks(self) -> bool:
+        """Whether the file system has locks; without them nobody knows who works on what."""
+        return has_locks(self.path)
 
     def fail(self, ladder: str, rung: int, words: str) -> None:
         """Note that a ladder failed."""
@@ -288,26 +322,18 @@ class Store:
         return tuple(sorted(found, key=lambda failure: (failure.when, failure.ladder)))
 
     def write_note(self, name: str, content: Mapping[str, Any]) -> None:
-        """Keep plain content under 32 hexadecimal digits; what was noted first stands."""
-        target = self.path / "notes" / f"{check_identity(self.path, name)}.json"
-        target.parent.mkdir(exist_ok=True)
-        draft = new_draft(self.path, ".json")
-        try:
-            draft.write_text(json.dumps(content, sort_keys=True))
-            open_to_all(draft)
-            with suppress(FileExistsError):
-                os.link(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        """Keep plain content under 32 hexadecimal digits."""
+        written = json.dumps(content, sort_keys=True).encode()
+        folder = self.path / "notes"
+        publish_bytes(self.path, folder, check_identity(self.path, name), ".json", written, mend=True)
 
-    def read_note(self, name: str) -> dict[str, Any] | None:
-        """Return what was noted under a name, None where nothing was or where it cannot be read."""
-        path = self.path / "notes" / f"{check_identity(self.path, name)}.json"
-        try:
-            content = json.loads(path.read_text()) if is_own(path) else None
-        except (OSError, ValueError, RecursionError):
-            return None
-        return content if isinstance(content, dict) else None
+    def read_notes(self, name: str) -> dict[Path, dict[str, Any] | None]:
+        """Return what was noted under a name: one file, or several where processes noted at once.
+
+        The content of a file that is damaged or has no hash in its name is None.
+        """
+        check_identity(self.path, name)
+        return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
         """List the store's own files in one of its folders."""
