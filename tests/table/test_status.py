@@ -96,9 +96,9 @@ def test_a_claim_does_not_live_on_in_a_forked_child(store: Store) -> None:
     program = (
         "import os, sys, time; from prunescope.table import Store\n"
         "with Store(sys.argv[1]).claim(sys.argv[2]) as free:\n"
-        "    child = os.fork()\n"
-        "    if child == 0: sys.stdin.read(); os._exit(0)\n"
-        "    print('held', flush=True); os.kill(os.getpid(), 9)"
+        "    ready, done = os.pipe()\n"
+        "    if os.fork() == 0: os.write(done, b'.'); sys.stdin.read(); os._exit(0)\n"
+        "    os.read(ready, 1); print('held', flush=True); os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-c", program, str(store.path), LADDER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
