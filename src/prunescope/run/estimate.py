@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.nets import Outline, network
-from prunescope.run.cohorts import by_key, key_of
+from prunescope.run.cohorts import Key, by_key, key_of
 from prunescope.run.remembered import Choice, Remembered
 from prunescope.spec import Ensemble, Ladder
 from prunescope.spec.effort import effort, epochs_of, examples_of, first_missing
@@ -103,20 +103,26 @@ def estimate(
         Rungs that are finished and take no more time and memory; None: from the start.
     """
     done = done or {}
-    left = [ladder for ladder in ladders if first_missing(ladder, done) < ladder.rungs]
-    groups = by_key(left)
     if any(is_import_path(ladder.cell.family) for ladder in ladders):
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     known = [Remembered(store, "cpu", each) for each in (1, count)]
     spent, told, threads = [], 0.0, []
-    memory = disk = weights = 0
-    work = [
-        (key, group[0], effort(group, done).steps - _saved_steps(group, rate, done), len(group))
-        for key, group in groups.items()
-    ]
-    work += [(key_of(each.ladder), each.ladder, each.steps, each.networks) for each in ensembles]
-    for key, ladder, steps, members in work:
+    memory = disk = weights = shapes = 0
+    groups: list[tuple[Key, list[Ladder], Ensemble | None]] = [(*item, None) for item in by_key(ladders).items()]
+    groups += [(key_of(scorer.ladder), [scorer.ladder], scorer) for scorer in ensembles]
+    for key, group, scorer in groups:
+        if scorer is None:
+            plain, whole = _group_on_disk(group, keep, keep_examples)
+            disk, weights = disk + plain, weights + whole
+            left = [ladder for ladder in group if first_missing(ladder, done) < ladder.rungs]
+            if not left:
+                continue
+            shapes += 1
+            steps, members = effort(left, done).steps - _saved_steps(left, rate, done), len(left)
+        else:
+            left, steps, members = group, scorer.steps, scorer.networks
+        ladder = left[0]
         outline = _outline(ladder, 0)
         choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
         choice = next(choices, None)
@@ -127,21 +133,18 @@ def estimate(
         own_bytes = member_bytes(outline, ladder.recipe)
         together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
-    for group in by_key(ladders).values():
-        plain, whole = _group_on_disk(group, keep, keep_examples)
-        disk, weights = disk + plain, weights + whole
     scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
     disk, weights = disk + scores, weights + scores
-    if not work:
+    if not spent:
         return Estimate(0.0, 1.0, 0, disk, weights)
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
     datasets = max(each.train * math.prod(each.shape) for each in facts_used)
     # As a run decides it, by the ladders of the heaviest shape.
-    training = spent[: len(groups)]
+    training = spent[:shapes]
     at_once = threads[int(np.argmax(training))] if training else 1
     alone = count == 1 or len(ladders) == 1 or at_once == count or sum(training) < SOON
     seconds = sum(spent) / (at_once if alone else count) + (START if alone else 2 * START)
-    processes = 1 if alone else min(count, len(groups))
+    processes = 1 if alone else max(1, min(count, shapes))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, told / sum(spent) if sum(spent) else 0.0, total, disk, weights)
 
