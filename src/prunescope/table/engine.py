@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +19,7 @@ import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, PrunescopeError, listed, nearest
+from prunescope.table.coded import Texts
 from prunescope.table.findings import Array
 from prunescope.table.values import gaps_filled, widened
 
@@ -37,6 +39,19 @@ def connection(threads: int = 0) -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
     finally:
         opened.close()
+
+
+# What an engine that sorts a store may hold in memory; the rest goes to files.
+_SPILLING = "400MB"
+
+
+@contextmanager
+def spilling(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the same with bounded memory: what does not fit goes to a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=folder) as spill, connection() as opened:
+        opened.execute(f"set memory_limit = {literal(_SPILLING)}")
+        opened.execute(f"set temp_directory = {literal(spill)}")
+        yield opened
 
 
 # A forked child must neither use its parent's engine nor end it: the threads that would have to agree are not there.
@@ -124,13 +139,62 @@ def _unmasked(values: Any) -> Array:
     return widened(np.asarray(values))
 
 
-def read_parquet(path: Path) -> dict[str, Array]:
+def read_parquet(path: Path) -> dict[str, Array | Texts]:
     """Return the columns of a Parquet file, each as float64, int64, bool or text."""
     with connection() as opened:
         source = f"read_parquet({literal(plain_path(path))}, hive_partitioning = false)"
         described = opened.execute(f"describe select * from {source}").fetchall()
-        picked = ", ".join(_cast(name, kind) for name, kind, *_ in described)
-        return fetch(opened, f"select {picked} from {source}")
+        return read_columns(opened, {name: _cast(name, kind) for name, kind, *_ in described}, source)
+
+
+# Rows from which on columns are read some at a time, and each different text once.
+_MANY_ROWS = 100_000
+# Columns read at once: what the engine holds of an answer stands beside the arrays that are made of it.
+_AT_ONCE = 4
+# Where more than this share of texts differ, numbering them takes longer than reading them.
+_MANY_TEXTS = 0.2
+
+
+def read_columns(
+    opened: duckdb.DuckDBPyConnection, picked: Mapping[str, str], source: str, parameters: Sequence[object] = ()
+) -> dict[str, Array | Texts]:
+    """Return columns of files.
+
+    Parameters
+    ----------
+    picked
+        Expressions by the names of their columns; those of text end in ``::varchar``.
+    """
+    listed_all = ", ".join(f"{expression} as {quoted(name)}" for name, expression in picked.items())
+    rows = fetch(opened, f"select count(*) as rows from {source}", parameters)["rows"][0]
+    if rows < _MANY_ROWS:
+        return dict(fetch(opened, f"select {listed_all} from {source}", parameters))
+    texts = [name for name, expression in picked.items() if expression.endswith("::varchar")]
+    others = [name for name in picked if name not in texts]
+    found: dict[str, Array | Texts] = {}
+    for first in range(0, len(others), _AT_ONCE):
+        some = ", ".join(f"{picked[name]} as {quoted(name)}" for name in others[first : first + _AT_ONCE])
+        found |= fetch(opened, f"select {some} from {source}", parameters)
+    for name in texts:
+        found[name] = _read_texts(opened, picked[name], source, parameters, rows)
+    return {name: found[name] for name in picked}
+
+
+def _read_texts(
+    opened: duckdb.DuckDBPyConnection, text: str, source: str, parameters: Sequence[object], rows: int
+) -> Array | Texts:
+    """Return a column of text, each different one read once unless most differ."""
+    many = fetch(opened, f"select approx_count_distinct({text}) as many from {source}", parameters)["many"][0]
+    if many > _MANY_TEXTS * rows:
+        return fetch(opened, f"select {text} as text from {source}", parameters)["text"]
+    # A type cannot be made of a query with parameters.
+    different = f"create or replace temp table __texts as select distinct {text} as text from {source}"
+    opened.execute(different, list(parameters))
+    opened.execute("create or replace type __text as enum (select text from __texts where text is not null)")
+    words = fetch(opened, "select unnest(enum_range(null::__text))::varchar as text")["text"]
+    coded = f"select coalesce(enum_code(({text})::__text)::integer, {len(words)}) as code from {source}"
+    codes = fetch(opened, coded, parameters)["code"]
+    return Texts(np.append(words, [None]).astype(object), codes.astype(np.int32))
 
 
 def _cast(name: str, kind: str) -> str:
@@ -138,10 +202,10 @@ def _cast(name: str, kind: str) -> str:
     if kind == "BOOLEAN":
         return column
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
-        return f"{column}::bigint as {column}"
+        return f"{column}::bigint"
     if kind in ("UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE") or kind.startswith("DECIMAL"):
-        return f"{column}::double as {column}"
-    return f"{column}::varchar as {column}"
+        return f"{column}::double"
+    return f"{column}::varchar"
 
 
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:
