@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -198,3 +200,17 @@ def test_text_written_in_parts_is_the_text(monkeypatch: pytest.MonkeyPatch) -> N
     assert json.loads(whole[1]) == plain_rows
     assert whole[1] == json.dumps(plain_rows, ensure_ascii=False, indent=1)
     assert json_text(table.take(np.arange(0))) == "[]"
+
+
+def test_a_table_goes_into_a_page_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prunescope.report.page.content import packed
+
+    table = read_table({"density": np.linspace(0.1, 1, 500), "error": np.linspace(0.9, 0.1, 500)})
+    whole = packed(table)
+    assert whole is not None
+    assert gzip.decompress(base64.b64decode(whole)).decode() == csv_text(table)
+    assert base64.b64decode(whole) == gzip.compress(csv_text(table).encode(), 9, mtime=0)
+    monkeypatch.setattr("prunescope.report.page.content.MOST_TABLE", len(whole))
+    assert packed(table) == whole
+    monkeypatch.setattr("prunescope.report.page.content.MOST_TABLE", len(whole) - 8)
+    assert packed(table) is None

@@ -84,7 +84,9 @@ class Table:
 
     def known(self, name: str) -> str:
         """Return a column's name as the table spells it."""
-        for known in (name, canonical(name), *(other for other in self.columns if other.lower() == name.lower())):
+        if name in self.columns:
+            return name
+        for known in (canonical(name), *(other for other in self.columns if other.lower() == name.lower())):
             if known in self.columns:
                 return known
         hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."

@@ -108,7 +108,7 @@ def packed(rows: Table) -> str | None:
     for text in chain(csv_parts(rows), [None]):
         parts.append(press.flush() if text is None else press.compress(text.encode()))
         length += len(parts[-1])
-        if length * 4 / 3 > MOST_TABLE:
+        if 4 * -(-length // 3) > MOST_TABLE:
             return None  # a million rows need not be packed to see that they are too many
     return base64.b64encode(b"".join(parts)).decode()
 
