@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
@@ -134,3 +136,7 @@ def test_the_points_of_each_cell_are_those_that_name_it() -> None:
     assert len(group.points_of) == group.cells
     for cell, points in enumerate(group.points_of):
         assert points.tolist() == np.flatnonzero(group.cell == cell).tolist()
+    for points, alone in zip(group.points_of, group.by_cell(), strict=True):
+        picked = group.pick(points)
+        for item in dataclasses.fields(group):
+            assert np.array_equal(getattr(alone, item.name), getattr(picked, item.name)), item.name

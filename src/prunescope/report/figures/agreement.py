@@ -116,7 +116,7 @@ def _by_cell(cells: Measured) -> tuple[Numbers, np.ndarray]:
     """Return what Eq. 1, fitted to each cell by itself, gives; and of which points it gives anything."""
     found, told = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
     own = cells.points_of
-    fits = fit_groups(SINGLE, [cells.pick(rows) for rows in own], Options(intervals="none", starts=8))
+    fits = fit_groups(SINGLE, cells.by_cell(), Options(intervals="none", starts=8))
     for rows, fit in zip(own, fits, strict=True):
         if isinstance(fit, Fit):
             found[rows] = predicted(
