@@ -11,12 +11,13 @@ import platform
 import statistics
 import sys
 
-from benchmarks import coverage, lab, laws, nextladders, report, startup, store, table
+from benchmarks import coverage, lab, laws, million, nextladders, report, startup, store, table
 
 BENCHMARKS = {
     "startup": startup.measure,
     "table": table.measure,
     "store": store.measure,
+    "million": million.measure,
     "laws": laws.measure,
     "coverage": coverage.measure,
     "lab": lab.measure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunescope.choose.unpruned import Place, Smooth, Unpruned
+from prunescope.choose.unpruned import Place, Smooth, Unpruned, nearest_places
 
 
 def told_by(cells: Place, log_error: np.ndarray, noise: np.ndarray, members: Place) -> Unpruned:
@@ -78,3 +78,19 @@ def test_nothing_measured_is_known_widely() -> None:
     found = told_by(nothing, np.zeros(0), np.zeros(0), place([8, 20], [1, 1]))
     assert np.isfinite(found.mean).all()
     assert (found.spread > 1).all()
+
+
+def test_of_too_many_cells_the_nearest_to_the_members_are_weighed() -> None:
+    cells = place([8.0, 10.0, 20.0, 40.0, 80.0], [1.0] * 5)
+    assert nearest_places(cells, place([20.0, 40.0], [1.0, 1.0]), most=5).tolist() == [0, 1, 2, 3, 4]
+    assert nearest_places(cells, place([20.0, 40.0], [1.0, 1.0]), most=2).tolist() == [2, 3]
+    assert nearest_places(cells, place([20.0], [1.0]), most=3).tolist() == [1, 2, 3]
+
+
+def test_draws_survive_a_covariance_that_rounding_has_left_without_a_root() -> None:
+    covariance = np.full((40, 40), 1.0) - 1e-8 * np.eye(40)
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(covariance + 1e-9 * np.eye(40))
+    drawn = Unpruned(np.zeros(40), covariance).draws(400, seed=0)
+    assert np.isfinite(drawn).all()
+    assert np.cov(drawn.T) == pytest.approx(covariance, abs=0.2)

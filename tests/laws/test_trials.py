@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
@@ -110,3 +112,31 @@ def test_sizes_grow_evenly_in_their_logarithms() -> None:
     assert len(sizes) == 12
     assert (sizes[0], sizes[-1]) == (10, 3000)
     assert default_sizes(4, 4) == (4,)
+
+
+def test_very_large_groups_are_tried_on_whole_cells_by_chance_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    group, _ = family_group(3, members=30)
+    assert group.thinned(len(group)) is group
+    some = group.thinned(200)
+    assert 100 < len(some) <= 200
+    assert some.error.tolist() == group.thinned(200).error.tolist() != group.thinned(200, seed=1).error.tolist()
+    whole = {tuple(group.error[points].tolist()) for points in group.points_of}
+    assert {tuple(some.error[points].tolist()) for points in some.points_of} <= whole
+    found = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
+    assert (found.points, found.measured_points, found.drawn_from) == (len(group), len(group), "")
+    monkeypatch.setattr("prunescope.laws.measured.Measured.thinned", lambda self, seed=0: self.pick(self.cell < 10))
+    fewer = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
+    assert fewer.points < fewer.measured_points == len(group)
+    assert f"{fewer.points:,} of {len(group):,} points" in fewer.drawn_from
+    assert compare(group, joint=True, count=2)[0].fitted.points == fewer.points
+
+
+def test_the_points_of_each_cell_are_those_that_name_it() -> None:
+    group, _ = family_group(2, members=6)
+    assert len(group.points_of) == group.cells
+    for cell, points in enumerate(group.points_of):
+        assert points.tolist() == np.flatnonzero(group.cell == cell).tolist()
+    for points, alone in zip(group.points_of, group.by_cell(), strict=True):
+        picked = group.pick(points)
+        for item in dataclasses.fields(group):
+            assert np.array_equal(getattr(alone, item.name), getattr(picked, item.name)), item.name

@@ -101,7 +101,7 @@ def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path: Path, monke
     def fail(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("prunescope.table.write.csv_text", fail)
+    monkeypatch.setattr("prunescope.table.write.csv_parts", fail)
     with pytest.raises(PrunescopeError, match="No space left"):
         small().write(path)
     assert path.read_text() == before

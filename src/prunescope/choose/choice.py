@@ -262,6 +262,11 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
                 f"all networks measured under pruning have {name} {low:g}: how pruning goes at another is guessed, as "
                 f"if {name} did not matter to it"
             )
+    if family.unweighed:
+        notes.append(
+            f"unpruned errors are smoothed over the {len(family.told.smooth.cells.depth):,} cells nearest to the "
+            f"members, {family.unweighed:,} others tell of them by the law of unpruned networks alone"
+        )
     predicted = sum(each == "predicted" for each in family.known)
     if predicted:
         notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from prunescope.nets.outline import Outline
 from prunescope.nets.registry import DESIGNS, network
 from prunescope.spec.names import DATASETS, FAMILIES
 from prunescope.table import Table
+from prunescope.table.coded import Columns
+from prunescope.table.groups import group_codes
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")
@@ -73,7 +76,12 @@ class Counts:
         if "prunable" in table:
             kept = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
             rest = table.columns.get("parameters", kept) - kept
-            rows = zip(*(each.tolist() for each in (depth, width, table["prunable"], rest)), strict=True)
+            # Of rows for one member the last one counts.
+            pairs = group_codes(table.columns, [name for name in ("depth", "width") if name in table])
+            last = np.full(int(pairs.max()) + 1, -1)
+            last[pairs] = np.arange(len(pairs))
+            once = last[pairs[np.sort(np.unique(pairs, return_index=True)[1])]]
+            rows = zip(*(values[once].tolist() for values in (depth, width, table["prunable"], rest)), strict=True)
             measured = {(depth, width): (int(prunable), int(rest)) for depth, width, prunable, rest in rows}
         elif "parameters" in table or "kept" in table:
             left = _numbers(table, "parameters" if "parameters" in table else "kept")
@@ -96,9 +104,13 @@ class Counts:
             own = sum(each.size for each in design.prunable(self.rule))
             return Count(own, design.total - own, multiplications, "counted")
         if self.measured:
-            prunable, rest = (self.smooth(part)(np.array([depth]), np.array([width]))[0] for part in range(2))
+            prunable, rest = (law(np.array([depth]), np.array([width]))[0] for law in self._laws)
             return Count(float(round(prunable)), float(round(rest)), multiplications, "estimated")
         return Count(depth * width**2, 0.0, multiplications, "relative")
+
+    @cached_property
+    def _laws(self) -> tuple[Any, Any]:
+        return self.smooth(0), self.smooth(1)
 
     def smooth(self, part: int) -> Any:
         """Return a function of depth and width that carries the table's counts on: a power law in both."""
@@ -160,5 +172,8 @@ def _numbers(table: Table, name: str) -> Numbers:
 
 def _only(table: Table, name: str) -> str:
     """Return the one value of a column of text, or nothing."""
-    values = set(table[name].tolist()) if name in table else set()
+    values: set[Any] = set()
+    if name in table:
+        column = Columns.of(table.columns).column(name)
+        values = set(column.texts.words[np.unique(column.texts.codes)].tolist())
     return str(next(iter(values))) if len(values) == 1 and None not in values else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from prunescope.choose.curves import Curves, Departure
 from prunescope.choose.expected import Told, expectation_of
 from prunescope.choose.results import member_words
 from prunescope.choose.smallest import Numbers, Scatter, Sizes, Truths
-from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned
+from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned, nearest_places
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
 from prunescope.laws.batch import to_coordinates
@@ -23,6 +24,7 @@ from prunescope.laws.kinds import JOINT
 from prunescope.laws.measured import Measured
 from prunescope.laws.points import sample
 from prunescope.table import Table, read_table
+from prunescope.table.coded import Columns, rows_of
 
 # How far outside the depths and widths that were pruned a member may lie.
 FAR = 2.0
@@ -76,6 +78,8 @@ class Family:
         The measurements.
     departures
         How each measured member departs from the law; None for others, or where the law is asked for alone.
+    unweighed
+        Cells whose unpruned errors are left to the dense law alone, as there are thousands nearer to the members.
     """
 
     group: Mapping[str, Any]
@@ -93,6 +97,7 @@ class Family:
     departures: tuple[Departure | None, ...]
     has_depth: bool
     has_width: bool
+    unweighed: int = 0
 
     def __len__(self) -> int:
         return len(self.depth)
@@ -216,7 +221,7 @@ def families(
 def _family(
     rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
 ) -> Family:
-    own = _rows_of(rows, fit.group)
+    own = rows_of_group(rows, fit.group)
     counting = Counts.of(own)
     examples = _examples(own, cells, grid)
     first = np.unique(cells.cell, return_index=True)[1]
@@ -242,7 +247,8 @@ def _family(
     noise = _noise(fit, cells)[first]
     found = _departures(fit, cells)
     expectation = expectation_of(own, counting, at, classes)
-    told = Told.by(expectation, at, np.log(cells.unpruned[first]), noise)
+    near = nearest_places(at, there)
+    told = Told.by(expectation, at.pick(near), np.log(cells.unpruned[first])[near], noise[near])
     unpruned = _with_given(told.of(depth, width, there.examples), given)
     return Family(
         fit.group,
@@ -260,6 +266,7 @@ def _family(
         tuple(None if law_alone else found.get(key) for key in _keys(there)),
         "depth" in rows,
         "width" in rows,
+        len(at.depth) - len(near),
     )
 
 
@@ -279,12 +286,12 @@ def _departures(fit: Fit, cells: Measured) -> dict[tuple[float, float, float], D
     if height < LEAST_DEPARTURE:
         return {}
     found = {}
-    for cell in range(cells.cells):
-        own = cells.cell == cell
-        if own.sum() > 1:
-            key = tuple(float(getattr(cells, name)[own][0]) for name in names)
-            points = cells.points.density[own], cells.points.error[own], noise[own]
-            found[key[0], key[1], key[2]] = Departure(*points, height, single)
+    order = np.argsort(cells.cell, kind="stable")
+    for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
+        if len(points) > 1:
+            depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
+            measured = cells.points.density[points], cells.points.error[points], noise[points]
+            found[depth, width, examples] = Departure(*measured, height, single)
     return found
 
 
@@ -295,13 +302,16 @@ def _height(off: Numbers, noise: Numbers) -> float:
     return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))
 
 
-def _rows_of(rows: Table, group: Mapping[str, Any]) -> Table:
+def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
     """Return the rows of a group."""
-    picked = np.ones(len(rows), bool)
+    columns, picked = Columns.of(rows.columns), np.ones(len(rows), bool)
     for name, value in group.items():
-        values = rows[name].tolist()
-        picked &= np.array([each == value or (value is None and (each is None or each != each)) for each in values])
-    return rows.take(picked)
+        column = columns.column(name)
+        if column.is_text:
+            picked &= rows_of(column.texts, partial(eq, value))
+        else:
+            picked &= np.isnan(column.array) if value is None else column.array == value
+    return rows if picked.all() else rows.take(picked)
 
 
 def _examples(rows: Table, cells: Measured, grid: Grid) -> int | None:

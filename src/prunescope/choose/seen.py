@@ -12,14 +12,14 @@ from prunescope.choose.results import Seen, rounded
 def smallest_seen(family: Family, bound: float, limits: Limits) -> Seen | None:
     """Return the smallest pruned network of a family's members that kept a bound in the mean over replicates."""
     cells, best, found = family.cells, np.inf, None
-    examples = float(family.examples or 1)
+    keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)
+    keeps = np.flatnonzero(keeps & (cells.density >= limits.min_density))
+    depth, width = cells.depth[keeps], cells.width[keeps]
     for member in range(len(family)):
         count = family.counts[member]
         if limits.max_multiplications is not None and not count.multiplications <= limits.max_multiplications:
             continue
-        own = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
-        own &= (cells.examples == examples) & (cells.density < 1) & (cells.density >= limits.min_density)
-        for point in np.flatnonzero(own & (cells.error <= bound)).tolist():
+        for point in keeps[(depth == family.depth[member]) & (width == family.width[member])].tolist():
             parameters = count.rest + count.prunable * float(cells.density[point])
             if parameters < min(best, limits.max_parameters or np.inf):
                 best = parameters

@@ -7,9 +7,11 @@ fitted, otherwise straight lines in log size and log examples with gentle slopes
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.choose.normal import Numbers, drawn
 
@@ -22,6 +24,10 @@ HEIGHTS, LENGTHS = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
 # Few measurements that happen to lie well do not prove that there are no departures: which height is usual, and within
 # which factor (the logarithm of it).
 USUAL_HEIGHT, HEIGHT_SPREAD = 0.06, 0.7
+# Cells that are weighed against each other at the most.
+MOST_WEIGHED = 1_000
+# How often the least variance grows tenfold before a covariance is taken apart in a slower way.
+_GIVEN_BACK = 4
 # Relative noise of a measured error that is always assumed.
 LEAST_NOISE = 1e-3
 
@@ -44,10 +50,29 @@ class Place:
     examples: Numbers
     expected: tuple[Numbers, Numbers] | None = None
 
+    def pick(self, networks: NDArray[np.int64]) -> Place:
+        """Return some of the networks."""
+        expected = None if self.expected is None else (self.expected[0][networks], self.expected[1][networks])
+        return Place(self.depth[networks], self.width[networks], self.examples[networks], expected)
+
     @property
     def coordinates(self) -> Numbers:
         """Logarithms, ``[networks, 3]``."""
         return np.log(np.stack([self.depth, self.width, self.examples], axis=1))
+
+
+def nearest_places(cells: Place, members: Place, most: int = MOST_WEIGHED) -> NDArray[np.int64]:
+    """Return the cells nearest to any of some members, in the cells' order; all of them unless they are too many.
+
+    To weigh measurements against each other takes memory with the square of their number, and time with its cube.
+    """
+    here, there = cells.coordinates, np.unique(members.coordinates, axis=0)
+    if len(here) <= most:
+        return np.arange(len(here))
+    apart = np.full(len(here), np.inf)
+    for member in there:
+        apart = np.minimum(apart, ((here - member) ** 2).sum(axis=1))
+    return np.sort(np.argsort(apart, kind="stable")[:most])
 
 
 @dataclass(frozen=True)
@@ -66,8 +91,7 @@ class Unpruned:
         """Draw ``[count, members]``; as many to one side as to the other, so that means are exact."""
         # Thousands of members make this the dearest step: eigenvectors would take thirty times as long.
         least = 1e-9 * max(float(np.diag(self.covariance).max(initial=0.0)), 1e-12)
-        root = np.asarray(np.linalg.cholesky(self.covariance + least * np.eye(len(self.mean))), np.float64)
-        return drawn(self.mean, root, count, seed)
+        return drawn(self.mean, _root(self.covariance, least), count, seed)
 
 
 @dataclass(frozen=True)
@@ -148,6 +172,16 @@ class Smooth:
         if members.expected is None:
             across += _lines(there - self.centre) @ OPEN @ _lines(here - self.centre).T
         return across
+
+
+def _root(covariance: Numbers, least: float) -> Numbers:
+    """Return the root of a covariance; what rounding took from it is given back: hundreds of members lose most."""
+    for _ in range(_GIVEN_BACK):
+        with suppress(np.linalg.LinAlgError):
+            return np.asarray(np.linalg.cholesky(covariance + least * np.eye(len(covariance))), np.float64)
+        least *= 10
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)), np.float64)
 
 
 def _usual(level: float) -> Numbers:

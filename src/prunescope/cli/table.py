@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -39,7 +39,7 @@ def table(
 
     Conditions apply first, then the query, then the choice of columns. Text in SQL stands in single quotes.
     """
-    from prunescope.table import csv_text, json_text, read_table, write_table
+    from prunescope.table import csv_parts, json_parts, read_table, write_table
 
     if out is not None and out != "-" and Path(out).exists() and Path(out).resolve() == Path(source).resolve():
         raise click.UsageError("--out names the table that is read; name another file")
@@ -59,12 +59,14 @@ def table(
     if chosen:
         rows = rows.select(chosen)
     if out == "-":
-        click.echo(csv_text(rows), nl=False)
+        for part in csv_parts(rows):
+            click.echo(part, nl=False)
     elif out is not None:
         write_table(rows, out)
         click.echo(f"wrote {counted(len(rows), 'row')} to {out}", err=True)
     elif as_json:
-        click.echo(json_text(rows))
+        for part in (*json_parts(rows), "\n"):
+            click.echo(part, nl=False)
     else:
         _print_table(rows, summary, limit, shorten=not chosen and query is None)
 
@@ -87,13 +89,14 @@ def _replicates(rows: Table) -> str:
     """Say how often each network was trained: ``3 replicates``, or ``3 to 246 replicates``."""
     import numpy as np
 
-    from prunescope.table.groups import configuration_codes, group_codes
+    from prunescope.table.groups import group_codes
+    from prunescope.table.schema import CONFIGURATION
 
-    columns = {**rows.columns, "configuration": configuration_codes(rows.columns)}
-    alike = [name for name in ("configuration", "treatment", "density") if name in columns]
-    network = group_codes(columns, alike)
-    trained = np.unique(np.stack([network, group_codes(columns, ["replicate"])]), axis=1)[0]
-    least, most = (int(each(np.bincount(trained))) for each in (np.min, np.max))
+    alike = [name for name in (*CONFIGURATION, "treatment", "density") if name in rows]
+    network = group_codes(rows.columns, alike)
+    trained = np.zeros(int(group_codes(rows.columns, [*alike, "replicate"]).max()) + 1, np.int64)
+    trained[group_codes(rows.columns, [*alike, "replicate"])] = network
+    least, most = (int(extreme(np.bincount(trained))) for extreme in (np.min, np.max))
     return counted(most, "replicate") if least == most else f"{least:,} to {counted(most, 'replicate')}"
 
 
@@ -101,15 +104,17 @@ def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
     import numpy as np
 
     from prunescope.table import aligned, shown
+    from prunescope.table.coded import Columns
 
     click.echo(f"{counted(len(rows), 'row')} from {printable(rows.source)}{f': {summary}' if summary else ''}")
     if not len(rows):
         return
-    constant = [name for name in rows.names if shorten and len(rows) > 1 and _constant(rows[name])]
+    columns = Columns.of(rows.columns)
+    constant = [name for name in rows.names if shorten and len(rows) > 1 and columns.column(name).is_constant]
     told = [
         f"{name} {shown(value)}"
         for name in constant
-        if (value := rows[name].tolist()[0]) is not None and value == value
+        if (value := rows[name][:1].tolist()[0]) is not None and value == value
     ]
     if told:
         click.echo(f"in every row: {printable(', '.join(told))}")
@@ -118,8 +123,3 @@ def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
     click.echo("\n".join(aligned(rows.select(varied).take(np.arange(min(limit, len(rows)))))))
     if len(rows) > limit:
         click.echo(f"... and {len(rows) - limit:,} more; --limit N shows more, --out FILE writes all")
-
-
-def _constant(values: Any) -> bool:
-    first = values[0]
-    return bool(all(value != value for value in values) if first != first else (values == first).all())

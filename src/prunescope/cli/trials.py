@@ -27,6 +27,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     Each figure is mu and sigma of the relative deviation, in percent.
     """
     from prunescope.laws.compare import compare as compared
+    from prunescope.laws.measured import thinned_words
     from prunescope.laws.seeds import seeds
 
     if settings.pop("fix"):
@@ -48,6 +49,8 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
         click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))
+        if tried := thinned_words(many[0].fitted.points, len(group)):
+            click.echo(f"  {tried}")
         wide = max(len(each.form) for each in many)
         click.echo(f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'extrapolated':>18}")
         for each in many:
@@ -108,6 +111,8 @@ def sensitivity(
     for each in found:
         goal = sigma if sigma is not None else each.sigma + 0.01
         click.echo(printable(f"{named(each.group) or 'the table'}: {each.points} points, {each.cells} configurations"))
+        if each.drawn_from:
+            click.echo(f"  {each.drawn_from}")
         click.echo(f"  fitted to all: mu {100 * each.mu:.2f} %, sigma {100 * each.sigma:.2f} %")
         for number, rows in each.experiments.items():
             click.echo(f"\n  Experiment {number}: {EXPERIMENTS[number]}; {each.repeats} draws of each size")

@@ -15,6 +15,10 @@ from prunescope.laws.batch import Numbers, Points
 Integers = NDArray[np.int64]
 
 
+# Points on which trials of a law are made at the most: its parameters are sure from some hundred on.
+MOST_TRIED = 20_000
+
+
 @dataclass(frozen=True)
 class Measured:
     """The points of one group, and the rows that they are means of.
@@ -77,6 +81,39 @@ class Measured:
         """The largest error that a plateau may have: that of guessing, or 1."""
         return 1.0 if self.chance is None else self.chance
 
+    @cached_property
+    def points_of(self) -> tuple[Integers, ...]:
+        """The points of each cell, in their order."""
+        order = np.argsort(self.cell, kind="stable")
+        return tuple(np.split(order, np.cumsum(np.bincount(self.cell))[:-1])) if len(order) else ()
+
+    def by_cell(self) -> list[Measured]:
+        """Return each cell by itself, as `pick` would; thousands of them in one go."""
+        owner = self.cell[self.row_point]
+        rows = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner, minlength=self.cells))[:-1])
+        place = np.empty(len(self), np.int64)
+        for points in self.points_of:
+            place[points] = np.arange(len(points))
+        return [
+            replace(
+                self,
+                **{name: getattr(self, name)[points] for name in _BY_POINT if name != "cell"},
+                cell=np.zeros(len(points), np.int64),
+                row_error=self.row_error[own],
+                row_point=place[self.row_point[own]],
+                row_replicate=self.row_replicate[own],
+            )
+            for points, own in zip(self.points_of, rows, strict=True)
+        ]
+
+    def thinned(self, most: int = MOST_TRIED, seed: int = 0) -> Measured:
+        """Return whole cells, drawn by chance, with about as many points in all; the group itself if it has no more."""
+        if len(self) <= most:
+            return self
+        cells = np.random.default_rng(seed).permutation(self.cells)
+        kept = cells[: max(1, int(np.searchsorted(np.cumsum(np.bincount(self.cell)[cells]), most, "right")))]
+        return self.pick(np.isin(self.cell, kept))
+
     def pick(self, points: NDArray[np.bool_] | Integers) -> Measured:
         """Return some of the points with their rows; cells are numbered anew."""
         chosen = np.flatnonzero(points) if points.dtype == np.bool_ else points
@@ -104,6 +141,11 @@ _BY_POINT = tuple(
     for item in fields(Measured)
     if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
 )
+
+
+def thinned_words(kept: int, points: int) -> str:
+    """Say that trials were made on some of many points; nothing where they were made on all."""
+    return f"Tried on whole cells picked by chance: {kept:,} of {points:,} points." if kept < points else ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_
 from prunescope.laws.measured import Integers, Measured
 from prunescope.spec.names import DATASETS
 from prunescope.table import Table, read_table
-from prunescope.table.groups import configuration_codes, group_codes, occurrence, unpruned
+from prunescope.table.coded import Columns
+from prunescope.table.groups import configuration_codes, group_codes, having, unpruned
 from prunescope.table.notes import REPETITIONS
 from prunescope.table.schema import BY_NAME, CONFIGURATION, Group
 
@@ -99,7 +100,7 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     told[np.unique(codes, return_index=True)[1]] = True
     told &= ~np.isin(codes, codes[dense])
     error = np.where(told, rows["unpruned_error"], rows["test_error"])
-    columns = {**rows.columns, "test_error": error, "density": np.ones(len(rows))}
+    columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
     found = Table(columns, rows.source).take(dense | told)
     identity = tuple(name for name in found if name in CONFIGURATION)
     chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(found, by)
@@ -176,18 +177,13 @@ def _families(table: Table, by: Sequence[str]) -> bool:
     """Whether some group holds members of different depth, width or examples."""
     explained = [name for name in EXPLAINED if name in table]
     groups = group_codes(table.columns, by)
-    members = group_codes({"group": groups, **table.columns}, ["group", *explained])
-    return len(np.unique(members)) > len(np.unique(groups))
+    members = Columns.of(table.columns).groups(explained, groups)
+    return int(members.max(initial=-1)) > int(groups.max(initial=-1))
 
 
 def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     """Return columns as the table spells them; those that are not there are told."""
-    return tuple(_known(table, name) for name in names)
-
-
-def _known(table: Table, name: str) -> str:
-    column = table[name]
-    return next(known for known in table if table[known] is column)
+    return tuple(table.known(name) for name in names)
 
 
 def _eligible(table: Table, notes: list[str]) -> Table:
@@ -196,7 +192,8 @@ def _eligible(table: Table, notes: list[str]) -> Table:
         raise InputError(table.source, [Fault("the rows", "must be one or more", "none")])
     if "treatment" in table:
         dense = table["rung"] == 0 if "rung" in table else np.zeros(len(table), bool)
-        foreign = np.isin(table["treatment"].astype(str), FOREIGN) & ~(dense & (table["treatment"] == "extended"))
+        foreign = having(table.columns, "treatment", FOREIGN)
+        foreign &= ~(dense & having(table.columns, "treatment", ("extended",)))
         if foreign.any():
             kinds = listed(sorted({str(each) for each in table["treatment"][foreign]}))
             notes.append(
@@ -250,9 +247,9 @@ def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray
     if classes is not None:
         return np.full(len(table), 1 - 1 / classes)
     if "dataset" in table:
-        named = table["dataset"].tolist()
-        known = {name: 1 - 1 / DATASETS[name].classes for name in dict.fromkeys(named) if name in DATASETS}
-        found = np.array([known.get(name, np.nan) for name in named])
+        texts = Columns.of(table.columns).column("dataset").texts
+        known = [1 - 1 / DATASETS[name].classes if name in DATASETS else np.nan for name in texts.words.tolist()]
+        found = np.array(known)[texts.codes]
     else:
         found = np.full(len(table), np.nan)
     if needed and np.isnan(found).any():
@@ -280,10 +277,11 @@ def _not_overly_large(table: Table) -> NDArray[np.bool_]:
 
 def _tell_mixed(table: Table, identity: Sequence[str], notes: list[str]) -> None:
     """Say where rows that count as replicates differ in a column that was not taken to tell ladders apart."""
-    twice = occurrence(group_codes(table.columns, [*identity, "replicate", "density"])) > 0
-    if twice.any():
+    codes = group_codes(table.columns, [*identity, "replicate", "density"])
+    twice = len(codes) - (int(codes.max(initial=-1)) + 1)
+    if twice:
         notes.append(
-            f"{counted(int(twice.sum()), 'row')} repeat a configuration, density and replicate and are averaged; if "
+            f"{counted(twice, 'row')} repeat a configuration, density and replicate and are averaged; if "
             "they differ in something, say so in a column of text, or with --by"
         )
 
@@ -292,8 +290,8 @@ def _curves(table: Table) -> Table:
     """Leave out treatments of unpruned networks, whose errors stand in `unpruned_error`, where there are others."""
     if "treatment" not in table:
         return table
-    pruned = ~np.isin(table["treatment"].astype(str), UNPRUNED)
-    return table.take(pruned) if pruned.any() else table
+    pruned = ~having(table.columns, "treatment", UNPRUNED)
+    return table.take(pruned) if pruned.any() and not pruned.all() else table
 
 
 def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -306,10 +304,13 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     pruned = table["density"] < 1
     own: list[str] = []
     if pruned.any():
-        columns = {name: values[pruned] for name, values in table.columns.items()}
+        candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
+        if not candidates:
+            return tuple(identity), ()
+        columns = Columns.of(table.columns).pick([*identity, *candidates, "density"]).take(pruned)
         before = _densities(columns, identity)
-        for name, values in columns.items():
-            if name in BY_NAME or name.lower() in REPETITIONS or not _tells(values):
+        for name in candidates:
+            if not _tells(columns[name]):
                 continue
             if _densities(columns, [*identity, *own, name]) >= max(3.0, before / 2):
                 own.append(name)
@@ -336,7 +337,7 @@ def _groups(
     columns = table.columns
     density = table["density"]
     group = group_codes(columns, by)
-    cell = group_codes({"group": group, **columns}, ["group", *(name for name in identity if name not in by)])
+    cell = Columns.of(columns).groups([name for name in identity if name not in by], group)
     level = _levels(density)
     order = np.lexsort((table["replicate"], -level, cell, group))
     group, cell, level = group[order], cell[order], level[order]

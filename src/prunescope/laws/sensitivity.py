@@ -15,7 +15,7 @@ import numpy as np
 from prunescope.laws.batch import Numbers, Points
 from prunescope.laws.fit import searched
 from prunescope.laws.kinds import Law, box, starts
-from prunescope.laws.measured import Integers, Measured, padded
+from prunescope.laws.measured import Integers, Measured, padded, thinned_words
 from prunescope.laws.search import search
 from prunescope.laws.solve import deviation
 
@@ -49,6 +49,8 @@ class Sensitivity:
         Of the fit to all points.
     experiments
         Rows by experiment, 1 and 2, growing.
+    measured_points
+        Points of the group; where there are more than `MOST_TRIED`, whole cells are picked by chance beforehand.
     """
 
     group: Mapping[str, Any]
@@ -59,6 +61,12 @@ class Sensitivity:
     mu: float
     sigma: float
     experiments: Mapping[int, tuple[Row, ...]]
+    measured_points: int
+
+    @property
+    def drawn_from(self) -> str:
+        """What draws and judgement are limited to, in words; empty where they are of all points."""
+        return thinned_words(self.points, self.measured_points)
 
     def enough(self, experiment: int, sigma: float) -> int | None:
         """Return the smallest draw from which on sigma, with one standard deviation, stays below a bound."""
@@ -102,6 +110,7 @@ def sensitivity(
     repeats, count, seed
         Draws of each size, starts of each fit, and the seed of both.
     """
+    measured, group = len(group), group.thinned(seed=seed)
     free = sum(name not in fixed for name in law.parameters)
     planned = sizes or {
         number: default_sizes(least, int(MOST * there))
@@ -110,7 +119,7 @@ def sensitivity(
     }
     whole = searched(law, [group], fixed, max(count, 16), seed)
     residual = deviation(law.form, group.points, whole.theta)[0][0]
-    members = [np.flatnonzero(group.cell == cell) for cell in range(group.cells)]
+    members = group.points_of
     found: dict[int, tuple[Row, ...]] = {}
     done, total = 0, sum(len(each) for each in planned.values())
     for number, drawn_sizes in planned.items():
@@ -133,7 +142,7 @@ def sensitivity(
                 progress(done, total)
         found[number] = tuple(rows)
     overall = float(residual.mean()), float(residual.std())
-    return Sensitivity(group.key, law.name, len(group), group.cells, repeats, *overall, found)
+    return Sensitivity(group.key, law.name, len(group), group.cells, repeats, *overall, found, measured)
 
 
 def _fitted(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, counted, listed, named, shell_word
 from prunescope.lens.cells import MISSING, Doing, Measurements, Network, Row, Scorer
@@ -23,12 +24,15 @@ from prunescope.lens.outcomes import Outcomes, Scored, read_outcomes, read_score
 from prunescope.lens.told import Told
 from prunescope.spec.parts import DEFAULTS, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
+from prunescope.table.coded import Columns
 from prunescope.table.engine import condition
-from prunescope.table.groups import group_codes
+from prunescope.table.findings import Array
+from prunescope.table.groups import group_codes, having
 from prunescope.table.schema import BY_NAME, Group
 
 _TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is Group.TREATMENT)
 _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group is Group.CONFIGURATION)
+_APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_noise"))
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
 MOST_TELLING = 3  # columns of one's own that are tried together
@@ -44,6 +48,8 @@ class Source:
         What the store's studies say.
     notes
         What was decided while reading.
+    unread
+        Rows beyond the most that were asked for.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Source:
     store: Store | None
     told: Told
     notes: tuple[str, ...]
+    unread: int = 0
 
     @cached_property
     def _by_kind(self) -> dict[tuple[object, ...], list[Measurements]]:
@@ -81,16 +88,28 @@ class Source:
         return len(arrays["left_out"]) if "left_out" in arrays else None
 
 
-def opened(source: Any) -> Source:
-    """Read a store, or whatever else is a table, as measurements."""
+def opened(source: Any, most: int | None = None) -> Source:
+    """Read a store, or whatever else is a table, as measurements: of about as many rows at the most."""
     store = source if isinstance(source, Store) else None
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
     table = read_table(source if store is None else store)
     told = Told(store)
     notes = list(table.notes)
-    found = tuple(_measurements(table, told, notes))
-    return Source(table.source, found, store, told, tuple(notes))
+    rows = table if most is None or len(table) <= most else table.take(_most_telling(table, most))
+    found = tuple(_measurements(rows, told, notes))
+    return Source(table.source, found, store, told, tuple(notes), len(table) - len(rows))
+
+
+def _most_telling(table: Table, most: int) -> NDArray[np.bool_]:
+    """Pick the rows of networks with most treatments and levels of label noise, the first ones among equals."""
+    # The rungs of a narrow ladder differ in width: members of all widths stay together.
+    codes = group_codes(table.columns, [name for name in _APART if name in table])
+    kinds = group_codes(table.columns, [name for name in (*_APART, *_TREATMENT, "label_noise") if name in table])
+    first = np.unique(kinds, return_index=True)[1]
+    order = np.argsort(-np.bincount(codes[first]), kind="stable")
+    kept = int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), most, "right"))
+    return np.isin(codes, order[: max(1, kept)])
 
 
 def _measurements(table: Table, told: Told, notes: list[str]) -> Iterator[Measurements]:
@@ -119,35 +138,51 @@ def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError
     return InputError(table.source, [Fault(place, "must be one ladder", names, hint)])
 
 
-def _ladders(table: Table, notes: list[str]) -> Iterator[Table]:
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one ladder, next to each other in arrays of all."""
+
+    columns: Mapping[str, Array]
+    place: slice
+
+    def __len__(self) -> int:
+        return int(self.place.stop - self.place.start)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name][self.place]
+
+
+def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
     """Yield the rows of each ladder, its rungs in order."""
-    columns = dict(table.columns)
+    columns = Columns.of(table.columns)
     names = ["ladder"] if "ladder" in columns else [*_CONFIGURATION, *_TREATMENT, "replicate"]
     if "ladder" not in columns and "width" in columns and "treatment" in columns:
         # The rungs of a narrow ladder differ in width, and no other column says that they belong together.
-        columns["width"] = np.where(columns["treatment"] == "narrow", 0.0, columns["width"])
+        narrow = having(columns, "treatment", ("narrow",))
+        columns = columns.changed(width=np.where(narrow, 0.0, columns["width"]))
     codes = group_codes(columns, [name for name in names if name in columns])
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])
-    for places in np.split(order, starts[1:]):
-        rows = table.take(places)
+    order = np.lexsort((table["rung"] if "rung" in table else -table["density"], codes))
+    ends = [*(np.flatnonzero(np.diff(codes[order])) + 1).tolist(), len(order)]
+    sorted_columns = dict(table.take(order).columns)
+    for start, end in zip([0, *ends], ends, strict=False):
+        rows = _Rows(sorted_columns, slice(start, end))
         kind = rows["treatment"][0] if "treatment" in rows else None
         if "rung" in rows:
-            rows = rows.take(np.argsort(rows["rung"], kind="stable"))
             if len(set(rows["rung"].tolist())) < len(rows):
                 if kind == "narrow" and "ladder" not in rows:
                     several = "narrow rows of several networks need a column `ladder` to be told apart"
                     notes.append(f"{several}; {counted(len(rows), 'row')} left out")
                     continue
-                raise _unclear(table, rows)
+                raise _unclear(table, table.take(order[start:end]))
         elif kind in ("extended", "narrow"):
             words = f"{kind} rows need a column `rung` to be told apart; {counted(len(rows), 'row')} left out"
             notes.append(words)
             continue
-        else:
-            rows = rows.take(np.argsort(-rows["density"], kind="stable"))
-            if len(set(rows["density"].tolist())) < len(rows):
-                raise _unclear(table, rows)
+        elif len(set(rows["density"].tolist())) < len(rows):
+            raise _unclear(table, table.take(order[start:end]))
         if kind == "narrow" and "rung" in rows and rows["rung"][0] != 0 and "ladder" not in rows:
             notes.append("narrow rows without a rung 0 belong to no cell; they are left out")
             continue
@@ -201,10 +236,12 @@ def _once(rows: Table, names: Sequence[str]) -> bool:
     return len(np.unique(group_codes(rows.columns, names))) == len(rows)
 
 
-def _measured(rows: Table, told: Told) -> Measurements:
+def _measured(rows: _Rows, told: Told) -> Measurements:
     identity = str(rows["ladder"][0]) if "ladder" in rows else ""
     ladder = told.ladders.get(identity)
-    first: dict[str, Any] = {name: rows[name].tolist()[0] for name in (*_CONFIGURATION, *_TREATMENT) if name in rows}
+    first: dict[str, Any] = {
+        name: rows[name][:1].tolist()[0] for name in (*_CONFIGURATION, *_TREATMENT) if name in rows
+    }
     width = ladder.cell.width if ladder else first.get("width")
     network = Network(
         first.get("family"),
@@ -246,7 +283,7 @@ def _decisive(kind: str | None, name: str, value: str | None) -> str | None:
     return None
 
 
-def _rows(rows: Table, kind: str | None) -> Iterator[Row]:
+def _rows(rows: _Rows, kind: str | None) -> Iterator[Row]:
     count = len(rows)
     figures = {name: rows[name].astype(float).tolist() if name in rows else [MISSING] * count for name in _FIGURES}
     density, error = rows["density"].tolist(), rows["test_error"].tolist()

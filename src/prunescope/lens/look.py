@@ -29,6 +29,7 @@ def look(
     rung: int | None = None,
     density: float | None = None,
     examples: int = 10,
+    most: int | None = None,
 ) -> Look:
     """Say what pruning did to every cell of a store or table, and why, without training anything.
 
@@ -48,6 +49,8 @@ def look(
         A sparsity to look at beside the two of interest; of a density the rung nearest to it.
     examples
         How many of the examples that change most to name, at either end.
+    most
+        About how many rows to look at, of the networks with most treatments; all of them where it is None.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def look(
         set side by side are not of the same examples and labels.
     """
     question = Question(noise, cell or {}, treatment, groups, rung, density, examples)
-    found = opened(source)
+    found = opened(source, most)
     every = sorted_cells(found.ladders)
     pruned = [own for own in every if any(each.doing.prunes for each in own)]
     if not pruned:
@@ -65,7 +68,8 @@ def look(
     chosen = question.chosen(found.name, pruned)
     names = Counter(network.name for network in {own[0].network for own in chosen})
     others = len(every) - len(pruned)
-    notes = [f"{counted(others, 'cell')} without pruned networks left out"] if others else []
+    unread = [f"{counted(found.unread, 'row')} of networks with fewer treatments not looked at"] if found.unread else []
+    notes = [*unread, *([f"{counted(others, 'cell')} without pruned networks left out"] if others else [])]
     looks = tuple(_look(found, own, question, names[own[0].network.name] > 1) for own in chosen)
     if question.rung is not None and all(each.asked is None for each in looks):
         measured = sorted({point.rung for each in looks for point in each.pruning.points if point.rung > 0})

@@ -18,12 +18,16 @@ from prunescope.report.results import Chapter, Said, Section
 
 # Networks that get a chapter.
 CHAPTERS = 3
+# Rows that are looked at for them.
+MOST = 50_000
 
 
 def looked_at(source: Any, missing: list[str]) -> Look | None:
     """Look at a source; where there is nothing to see, it is said why."""
     try:
-        return look(source)
+        found = look(source, most=MOST)
+        missing += (f"the lens: {words}; prunescope lens has all" for words in found.notes if "not looked at" in words)
+        return found
     except InputError as trouble:
         missing.append(f"the lens: {trouble.faults[0]}")
     except PrunescopeError as trouble:

@@ -75,7 +75,7 @@ def worded(name: str, value: float) -> str:
 
 def cell_words(cells: Measured, known: Sequence[str], cell: int) -> str:
     """Name a cell by what its table knows of it: ``depth 20, width 0.5, examples 50,000``."""
-    row = int(np.flatnonzero(cells.cell == cell)[0])
+    row = int(cells.points_of[cell][0])
     told = [
         f"{name} {worded(name, float(getattr(cells, name)[row]))}"
         for name in ("depth", "width", "examples")

@@ -2,6 +2,7 @@
 
 from prunescope.table.arrays import Entry as Entry
 from prunescope.table.arrays import Keep as Keep
+from prunescope.table.csvfile import csv_parts as csv_parts
 from prunescope.table.csvfile import csv_text as csv_text
 from prunescope.table.groups import configuration_codes as configuration_codes
 from prunescope.table.merge import merge as merge
@@ -22,5 +23,6 @@ from prunescope.table.store import is_store as is_store
 from prunescope.table.table import Table as Table
 from prunescope.table.table import aligned as aligned
 from prunescope.table.table import shown as shown
+from prunescope.table.write import json_parts as json_parts
 from prunescope.table.write import json_text as json_text
 from prunescope.table.write import write_table as write_table

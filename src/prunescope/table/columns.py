@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from prunescope.errors import clipped, listed, nearest
+from prunescope.table.coded import Columns, Texts
 from prunescope.table.findings import Array, Findings
 from prunescope.table.groups import group_codes, occurrence, unpruned_error
 from prunescope.table.notes import notes_on
@@ -41,33 +42,34 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
         Columns that must be there.
     """
     named = _named(raw, findings, needed)
-    columns: dict[str, Array] = {}
+    made: dict[str, Array | Texts] = {}
     unsound: set[str] = set()
     for name in by_schema(list(named)):
         before = len(findings.faults)
         column = BY_NAME.get(name)
-        columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
+        made[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)
-    length = {len(values) for values in columns.values()}
+    length = {len(values) for values in made.values()}
     if len(length) > 1:
         findings.add("the columns", "must have one length", listed(sorted(length)))
     elif length == {0} or not length:
         findings.add("the rows", "must be one or more", "none")
     if len(length) != 1 or length == {0}:
         findings.raise_if_any()
+    columns = Columns(made)
     if not unsound & BY_NAME.keys() and set(needed) <= columns.keys():
         _check_sizes(columns, findings)
         if "test_error" in columns:
             _check_rungs(columns, findings)
     findings.raise_if_any()
     if "test_error" not in columns:  # networks that nobody measured: nothing to fill in, nothing to note
-        return Table({name: columns[name] for name in by_schema(list(columns))}, findings.source)
+        return Table(columns, findings.source)
     unpruned, behind = unpruned_error(columns)
-    filled = {**columns, "unpruned_error": unpruned}
+    filled = columns.changed(unpruned_error=unpruned)
     if "replicate" not in columns:
-        filled["replicate"] = occurrence(group_codes(columns, _rung_key(columns)))
-    ordered = {name: filled[name] for name in by_schema(list(filled))}
+        filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
+    ordered = filled.pick(by_schema(list(filled)))
     return Table(ordered, findings.source, tuple(notes_on(ordered, columns)), behind)
 
 
@@ -148,11 +150,11 @@ def _check_rungs(columns: Mapping[str, Array], findings: Findings) -> None:
 
 def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Findings, hint: str) -> None:
     codes = group_codes(columns, key)
+    if int(codes.max()) + 1 == len(codes):
+        return
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     earlier = first[inverse.reshape(-1)]
     rows = np.flatnonzero(earlier != np.arange(len(codes)))
-    if not len(rows):
-        return
     everything = group_codes(columns, list(columns))
     if (everything[rows] == everything[earlier[rows]]).all():
         which = "it" if len(rows) == 1 else "them"

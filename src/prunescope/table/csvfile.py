@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from prunescope.errors import clipped, counted, listed
-from prunescope.table.findings import MOST_LETTERS, Array, Findings
+from prunescope.table.coded import Column, Columns
+from prunescope.table.findings import MOST_LETTERS, Findings
 from prunescope.table.schema import BY_NAME, canonical, is_number
 from prunescope.table.values import parsed
 
@@ -196,21 +197,33 @@ def _delimiter(line: str, expected: str) -> str:
 
 def csv_text(table: Table) -> str:
     """Return a table as CSV: numbers in their shortest exact form, nothing where a value is missing."""
-    columns = [[_quoted(name), *_written(values)] for name, values in table.columns.items()]
-    if len(columns) == 1:
-        columns = [[value or '""' for value in columns[0]]]  # an empty line would be no row
-    return "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
+    return "".join(csv_parts(table))
 
 
-def _written(values: Array) -> list[str]:
-    plain = values.tolist()
+def csv_parts(table: Table) -> Iterator[str]:
+    """Yield the same in parts, so that a large table need not be in memory as text."""
+    yield ",".join(map(_quoted, table.names)) + "\n"
+    columns = Columns.of(table.columns)
+    for first in range(0, columns.rows, _CHUNK):
+        rows = columns.take(np.arange(first, min(first + _CHUNK, columns.rows)))
+        written = [_written(rows.column(name)) for name in rows]
+        if len(written) == 1:
+            written = [[value or '""' for value in written[0]]]  # an empty line would be no row
+        yield "\n".join(map(",".join, zip(*written, strict=True))) + "\n"
+
+
+def _written(column: Column) -> list[str]:
+    """Write values, each different number once: bits, as 0.0 and -0.0 are written differently."""
+    values = column.array
     if values.dtype.kind == "f":
-        return ["" if value != value else repr(value) for value in plain]
+        bits, place = np.unique(values.view(np.int64), return_inverse=True)
+        texts = np.array(["" if value != value else repr(value) for value in bits.view(np.float64).tolist()], object)
+        return list(texts[place.reshape(-1)].tolist())
     if values.dtype.kind == "b":
-        return ["true" if value else "false" for value in plain]
+        return ["true" if value else "false" for value in values.tolist()]
     if values.dtype.kind == "i":
-        return list(map(str, plain))
-    return ["" if value is None else _quoted(str(value)) for value in plain]
+        return list(map(str, values.tolist()))
+    return ["" if value is None else _quoted(str(value)) for value in values.tolist()]
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 from collections import deque
@@ -28,6 +29,12 @@ _FLUSHES = 8
 def content_hash(content: bytes) -> str:
     """Return the hexadecimal digits that a file with this content carries in its name."""
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
+
+
+def file_hash(path: Path) -> str:
+    """Return the same of a file, read in parts."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:HASH_LENGTH]
 
 
 @contextmanager
@@ -121,11 +128,20 @@ def published_name(stem: str, suffix: str, content: bytes) -> str:
 def verified(path: Path) -> bytes:
     """Return a file's content after checking it against the hash in its name."""
     content = path.read_bytes()
-    if path.name.split(".")[-2] != content_hash(content):
+    _refuse_other(path, content_hash(content))
+    return content
+
+
+def verify(path: Path) -> None:
+    """Check a file's content against the hash in its name."""
+    _refuse_other(path, file_hash(path))
+
+
+def _refuse_other(path: Path, found: str) -> None:
+    if path.name.split(".")[-2] != found:
         raise DamageError(
             f"{path} is damaged: its content is not what was written. Restore it from a copy or delete it."
         )
-    return content
 
 
 def is_sound(path: Path) -> bool:
@@ -147,7 +163,7 @@ def sweep(store: Path) -> None:
     for draft in (store / "drafts").glob("*-*"):
         try:
             if time.time() - draft.stat().st_mtime > _STALE_SECONDS:
-                draft.unlink()
+                shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
         except OSError:
             continue
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +19,7 @@ import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest, unwritable
+from prunescope.table.coded import Texts
 from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
 from prunescope.table.values import gaps_filled, widened
 
@@ -38,6 +40,19 @@ def connection(threads: int = 0) -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
     finally:
         opened.close()
+
+
+# What an engine that sorts a store may hold in memory; the rest goes to files.
+_SPILLING = "400MB"
+
+
+@contextmanager
+def spilling(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the same with bounded memory: what does not fit goes to a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=folder) as spill, connection() as opened:
+        opened.execute(f"set memory_limit = {literal(_SPILLING)}")
+        opened.execute(f"set temp_directory = {literal(spill)}")
+        yield opened
 
 
 # A forked child must neither use its parent's engine nor end it: the threads that would have to agree are not there.
@@ -132,7 +147,7 @@ def _unmasked(values: Any) -> Array:
 _AT_A_TIME = 500
 
 
-def read_parquet(path: Path, findings: Findings) -> dict[str, Array]:
+def read_parquet(path: Path, findings: Findings) -> dict[str, Array | Texts]:
     """Return the columns of a Parquet file, each as float64, int64, bool or text.
 
     A few bytes may stand for any number of rows, or of letters, so both are counted before anything is read.
@@ -164,11 +179,10 @@ def read_parquet(path: Path, findings: Findings) -> dict[str, Array]:
         if total > MOST_TEXT:
             findings.add("the texts", f"must be at most {MOST_TEXT:,} bytes in all", f"{total:,}")
         findings.raise_if_any()
-        found: dict[str, Array] = {}
+        columns_read: dict[str, Array | Texts] = {}
         for some in _batched(described):
-            picked = ", ".join(_cast(name, kind) for name, kind, *_ in some)
-            found |= fetch(opened, f"select {picked} from {source}")
-        return found
+            columns_read |= read_columns(opened, {name: _cast(name, kind) for name, kind, *_ in some}, source)
+        return columns_read
 
 
 def _batched(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -194,13 +208,63 @@ def _text(name: str) -> str:
     return f"{quoted(name)}::varchar"
 
 
+# Rows from which on columns are read some at a time, and each different text once.
+_MANY_ROWS = 100_000
+# Columns read at once: what the engine holds of an answer stands beside the arrays that are made of it.
+_AT_ONCE = 4
+# Where more than this share of texts differ, numbering them takes longer than reading them.
+_MANY_TEXTS = 0.2
+
+
+def read_columns(
+    opened: duckdb.DuckDBPyConnection, picked: Mapping[str, str], source: str, parameters: Sequence[object] = ()
+) -> dict[str, Array | Texts]:
+    """Return columns of files.
+
+    Parameters
+    ----------
+    picked
+        Expressions by the names of their columns; those of text end in ``::varchar``.
+    """
+    listed_all = ", ".join(f"{expression} as {quoted(name)}" for name, expression in picked.items())
+    rows = fetch(opened, f"select count(*) as rows from {source}", parameters)["rows"][0]
+    if rows < _MANY_ROWS:
+        return dict(fetch(opened, f"select {listed_all} from {source}", parameters))
+    texts = [name for name, expression in picked.items() if expression.endswith("::varchar")]
+    others = [name for name in picked if name not in texts]
+    found: dict[str, Array | Texts] = {}
+    for first in range(0, len(others), _AT_ONCE):
+        some = ", ".join(f"{picked[name]} as {quoted(name)}" for name in others[first : first + _AT_ONCE])
+        found |= fetch(opened, f"select {some} from {source}", parameters)
+    for name in texts:
+        found[name] = _read_texts(opened, picked[name], source, parameters, rows)
+    return {name: found[name] for name in picked}
+
+
+def _read_texts(
+    opened: duckdb.DuckDBPyConnection, text: str, source: str, parameters: Sequence[object], rows: int
+) -> Array | Texts:
+    """Return a column of text, each different one read once unless most differ."""
+    many = fetch(opened, f"select approx_count_distinct({text}) as many from {source}", parameters)["many"][0]
+    if many > _MANY_TEXTS * rows:
+        return fetch(opened, f"select {text} as text from {source}", parameters)["text"]
+    # A type cannot be made of a query with parameters.
+    different = f"create or replace temp table __texts as select distinct {text} as text from {source}"
+    opened.execute(different, list(parameters))
+    opened.execute("create or replace type __text as enum (select text from __texts where text is not null)")
+    words = fetch(opened, "select unnest(enum_range(null::__text))::varchar as text")["text"]
+    coded = f"select coalesce(enum_code(({text})::__text)::integer, {len(words)}) as code from {source}"
+    codes = fetch(opened, coded, parameters)["code"]
+    return Texts(np.append(words, [None]).astype(object), codes.astype(np.int32))
+
+
 def _cast(name: str, kind: str) -> str:
     column = quoted(name)
     if kind == "BOOLEAN":
         return column
     if kind in _INTEGERS:
-        return f"{column}::bigint as {column}"
-    return f"{_text(name)} as {column}" if _is_text(kind) else f"{column}::double as {column}"
+        return f"{column}::bigint"
+    return _text(name) if _is_text(kind) else f"{column}::double"
 
 
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:

@@ -7,43 +7,30 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.table.coded import Columns, rows_of
 from prunescope.table.findings import Array
 from prunescope.table.schema import CONFIGURATION
 
 
 def group_codes(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
     """Return one integer per row: equal exactly where all the named columns are equal."""
-    length = len(next(iter(columns.values())))
-    codes = np.zeros(length, np.int64)
-    for name in names:
-        own = _codes(columns[name])
-        codes = _compact(codes * (int(own.max(initial=0)) + 1) + own)
-    return codes
-
-
-def _codes(values: Array) -> NDArray[np.int64]:
-    if values.dtype.kind == "O":
-        plain = values.tolist()
-        numbers = {value: number for number, value in enumerate(dict.fromkeys(plain))}
-        return np.fromiter(map(numbers.__getitem__, plain), np.int64, len(plain))
-    return _compact(values)
+    return Columns.of(columns).groups(names)
 
 
 def sorted_rows(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
     """Return the order of rows by the named columns, the first one first; missing text comes last."""
-    keys = []
-    for name in names:
-        values = columns[name]
-        if values.dtype.kind == "O":
-            plain = values.tolist()
-            ranks = {text: rank for rank, text in enumerate(sorted(set(plain), key=lambda text: (text is None, text)))}
-            values = np.fromiter(map(ranks.__getitem__, plain), np.int64, len(plain))
-        keys.append(values)
-    return np.lexsort(keys[::-1])
+    every = Columns.of(columns)
+    keys = [every.column(name).ranks for name in names]
+    varied = [key for key in keys if (key != key[0]).any()] if every.rows else []
+    return np.lexsort(varied[::-1]) if varied else np.arange(every.rows)
 
 
-def _compact(values: Array) -> NDArray[np.int64]:
-    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+def having(columns: Mapping[str, Array], name: str, texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows have one of some texts in a column."""
+    column = Columns.of(columns).column(name)
+    if not column.is_text:
+        return np.isin(column.array.astype(str), list(texts))
+    return rows_of(column.texts, lambda text: text in texts)
 
 
 def occurrence(codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -84,7 +71,7 @@ def unpruned(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
     """Return which rows are ordinary unpruned networks."""
     dense: NDArray[np.bool_] = columns["density"] == 1
     if "treatment" in columns:
-        dense = dense & (columns["treatment"] != "leave-out")
+        dense = dense & ~having(columns, "treatment", ("leave-out",))
         if "rung" in columns:
-            dense = dense & ((columns["treatment"] != "extended") | (columns["rung"] == 0))
+            dense = dense & (~having(columns, "treatment", ("extended",)) | (columns["rung"] == 0))
     return dense

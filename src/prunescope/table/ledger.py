@@ -6,8 +6,10 @@ shards read each time, a study of ten thousand ladders would spend its days look
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
+from prunescope.table.coded import Texts, plain
+from prunescope.table.findings import Array
 from prunescope.table.shards import Shards
 
 Rungs = dict[str, frozenset[int]]
@@ -34,7 +36,7 @@ class Ledger:
         if not (self._seen <= now and self._add(now - self._seen)):
             # Shards were packed or deleted, or rungs stand twice: `load` tells copies from contradictions.
             columns = self._shards.load(KEY)
-            self._rungs = _merged({}, zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True))
+            self._rungs = _merged({}, _pairs(columns))
         self._seen = now
         return dict(self._rungs)
 
@@ -54,7 +56,7 @@ class Ledger:
             columns = self._shards.rows(fresh, KEY)
         except FileNotFoundError:
             return False  # packed since they were listed
-        found = list(zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True))
+        found = list(_pairs(columns))
         if not self._are_new(found):
             return False
         self._rungs = _merged(self._rungs, found)
@@ -65,6 +67,10 @@ class Ledger:
         return len(set(rungs)) == len(rungs) and all(
             rung not in self._rungs.get(ladder, none) for ladder, rung in rungs
         )
+
+
+def _pairs(columns: Mapping[str, Array | Texts]) -> Iterator[tuple[str, int]]:
+    return zip(plain(columns["ladder"]).tolist(), plain(columns["rung"]).tolist(), strict=True)
 
 
 def _merged(rungs: Rungs, more: Iterable[tuple[str, int]]) -> Rungs:

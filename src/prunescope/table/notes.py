@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import clipped, listed
+from prunescope.table.coded import Columns, compact
 from prunescope.table.findings import Array
-from prunescope.table.groups import configuration_codes, group_codes, unpruned
-from prunescope.table.schema import BY_NAME
+from prunescope.table.groups import configuration_codes, unpruned
+from prunescope.table.schema import BY_NAME, CONFIGURATION
 
 # When errors are taken for accuracies. Of simulated errors that are flat but for noise, one curve in a hundred of four
 # densities draws the note, one in some hundreds of eleven; of accuracies that fall by ten times their noise, as the
@@ -76,8 +77,9 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
     rows = unpruned(columns) | (columns["density"] < 1)
     if "label_noise" in columns:
         rows &= ~(columns["label_noise"] > 0)
-    kept = {name: values[rows] for name, values in columns.items()}
-    curves = [] if not rows.any() else list(_curves(kept))
+    needed = [name for name in columns if name in (*CONFIGURATION, "density", "test_error")]
+    every = Columns.of(columns).pick(needed)
+    curves = [] if not rows.any() else list(_curves(every if rows.all() else every.take(rows)))
     falling = [curve for curve, _ in curves if curve[0] > HALF and _falls(curve)]
     if len(falling) > sum(len(curve) > 1 for curve, _ in curves) / 2:
         first, last = (np.mean([curve[place] for curve in falling]) for place in (0, -1))
@@ -95,14 +97,17 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
         )
 
 
-def _curves(columns: Mapping[str, Array]) -> Iterator[tuple[NDArray[np.float64], float]]:
+def _curves(columns: Columns) -> Iterator[tuple[NDArray[np.float64], float]]:
     """Yield each configuration's mean errors from dense to sparse; of high ones the error of guessing, or NaN."""
-    density, place = np.unique(-columns["density"], return_inverse=True)
+    sparsest = int(columns.column("density").codes.max())
     codes = configuration_codes(columns)
-    pairs, at, counts = np.unique(codes * len(density) + place.reshape(-1), return_inverse=True, return_counts=True)
-    means = np.bincount(at.reshape(-1), columns["test_error"]) / counts
+    pairs = codes * (sparsest + 1) + (sparsest - columns.column("density").codes)
+    at = compact(pairs)
+    means = np.bincount(at, columns["test_error"]) / np.bincount(at)
+    configuration = np.empty(len(means), np.int64)
+    configuration[at] = codes
     first = np.unique(codes, return_index=True)[1].tolist()
-    for row, curve in zip(first, np.split(means, np.flatnonzero(np.diff(pairs // len(density))) + 1), strict=True):
+    for row, curve in zip(first, np.split(means, np.flatnonzero(np.diff(configuration)) + 1), strict=True):
         high = curve[0] > HALF and "dataset" in columns
         yield curve, _chance(columns["dataset"][row]) if high else np.nan
 
@@ -134,14 +139,16 @@ def _mixtures(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Itera
     dense = unpruned(columns) & np.isnan(given.get("unpruned_error", np.full(len(columns["density"]), np.nan)))
     if not dense.any():
         return
-    rows = {name: values[dense] for name, values in columns.items()}
+    own = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
+    if not own:
+        return
+    rows = Columns.of(columns).take(dense)
     configurations = configuration_codes(rows)
-    for name in columns:
+    for name in own:
         values = rows[name]
-        measured = values.dtype.kind == "f" and len(np.unique(values)) == len(values)  # as another error would be
-        if name in BY_NAME or name.lower() in REPETITIONS or measured:
+        if values.dtype.kind == "f" and len(np.unique(values)) == len(values):  # as another error would be
             continue
-        both = group_codes({"configuration": configurations, name: rows[name]}, ("configuration", name))
+        both = rows.groups((name,), configurations)
         if both.max() > configurations.max():
             told = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
             yield (

@@ -14,17 +14,37 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
-from prunescope.errors import MEMORY_HINT, ConflictError, DamageError, PrunescopeError, counted, is_out_of_memory
-from prunescope.table.durable import content_hash, new_draft, publish, sweep, verified
-from prunescope.table.engine import ParquetWriter, connection, fetch, plain_path, quoted, register
+from prunescope.errors import (
+    MEMORY_HINT,
+    ConflictError,
+    DamageError,
+    PrunescopeError,
+    counted,
+    is_out_of_memory,
+    unwritable,
+)
+from prunescope.table.coded import Texts, joined, plain
+from prunescope.table.durable import file_hash, new_draft, publish, sweep, verify
+from prunescope.table.engine import (
+    ParquetWriter,
+    connection,
+    fetch,
+    literal,
+    plain_path,
+    quoted,
+    read_columns,
+    register,
+    spilling,
+)
 from prunescope.table.findings import Array
 from prunescope.table.schema import CIRCUMSTANCES, RESULTS, STORED, STORED_NAMES, Kind
 
@@ -41,6 +61,8 @@ _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
 _KEY = ("ladder", "rung")
+# Of rows for one rung, the one that started first.
+_FIRST = f"qualify row_number() over (partition by {', '.join(_KEY)} order by {', '.join(CIRCUMSTANCES)}) = 1"
 
 
 @dataclass(frozen=True)
@@ -93,33 +115,33 @@ class Shards:
 
     def write(self, columns: Mapping[str, Array]) -> str:
         """Write rows as one new shard and return its name; when this returns, the rows are on the disk."""
-        return self._publish({name: columns[name] for name in STORED_NAMES}, "")
-
-    def _publish(self, columns: Mapping[str, Array], kind: str) -> str:
         draft = new_draft(self.store, ".parquet")
         try:
             # Compressing a shard of a few rows saves nothing and costs every reader a fifth of its time.
-            self.writer.write(columns, draft, compression="zstd" if kind else "uncompressed")
-            name = f"{FORMAT}.{kind}{content_hash(draft.read_bytes())}.parquet"
-            publish(self.store, draft, self.folder / name)
+            self.writer.write({name: columns[name] for name in STORED_NAMES}, draft, compression="uncompressed")
+            return self._placed(draft, "")
         finally:
             draft.unlink(missing_ok=True)
+
+    def _placed(self, draft: Path, kind: str) -> str:
+        name = f"{FORMAT}.{kind}{file_hash(draft)}.parquet"
+        publish(self.store, draft, self.folder / name)
         return name
 
-    def load(self, names: Sequence[str]) -> dict[str, Array]:
+    def load(self, names: Sequence[str]) -> dict[str, Array | Texts]:
         """Return the columns asked for, each rung once, in no particular order."""
         columns = self._gathered(names)
         # Two 64-bit hashes meet by chance once in 10^9 stores of 100,000 rungs; then this only takes the longer way.
-        keys = columns.pop("__key")
-        if len(np.unique(keys)) == len(keys):
+        keys = np.sort(plain(columns.pop("__key")))
+        if not (keys[1:] == keys[:-1]).any():
             return columns
-        every = self._gathered(STORED_NAMES, sources=True)
+        every = {name: plain(values) for name, values in self._gathered(STORED_NAMES, sources=True).items()}
         refuse_contradictions(every, f"{self.store} holds", _REMEDY)
         return {name: values for name, values in _once(every).items() if name in columns}
 
-    def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array]:
+    def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array | Texts]:
         """Return columns of all shards, copies of rows included, with a hash of each row's rung as ``__key``."""
-        parts: list[dict[str, Array]] = []
+        parts: list[dict[str, Array | Texts]] = []
         seen: set[str] = set()
         for _ in range(_TRIES):
             now = self.listing().all
@@ -135,45 +157,52 @@ class Shards:
             later = self.listing()
             if later.packed <= seen and set(now) <= set(later.all):
                 filled = [part for part in parts if len(part["__key"])] or parts[:1]
-                return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+                return {name: joined([part.pop(name) for part in filled]) for name in list(filled[0])}
         raise PrunescopeError(f"{self.store} is being packed all the time; try again")
 
-    def rows(self, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Array]:
+    def rows(self, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Array | Texts]:
         """Return columns of some shards, after checking their content, on all cores.
 
         ``__key`` is a hash of each row's rung; where sources are asked for, ``__source`` is the path of its shard.
         """
         picked = [column for column in STORED if column.name in names]
-        selected = [f"{quoted(column.name)}::{_SQL[column.kind]} as {quoted(column.name)}" for column in picked]
-        selected.append("hash(ladder, rung)::ubigint as __key")
+        selected = {column.name: f"{quoted(column.name)}::{_SQL[column.kind]}" for column in picked}
+        selected["__key"] = "hash(ladder, rung)::ubigint"
         if sources:
-            selected.append("filename as __source")
+            selected["__source"] = "filename"
         if not shards:
-            nothing: dict[str, Array] = {column.name: np.empty(0, _NUMPY[column.kind]) for column in picked}
+            nothing: dict[str, Array | Texts] = {column.name: np.empty(0, _NUMPY[column.kind]) for column in picked}
             return nothing | {"__key": np.empty(0, np.int64)} | ({"__source": np.empty(0, object)} if sources else {})
         # One engine reading thousands of small files keeps one core busy; one engine for each core does better.
         workers = min(os.cpu_count() or 1, len(shards), _MOST_ENGINES)
         threads = max(1, (os.cpu_count() or 1) // workers)
         parts = [shards[position::workers] for position in range(workers)]
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(lambda part: self._part(part, ", ".join(selected), threads), parts))
-        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+            found = list(pool.map(lambda part: self._part(part, selected, threads), parts))
+        return {name: joined([part.pop(name) for part in found]) for name in list(found[0])}
 
     def _verify(self, shards: Sequence[str]) -> None:
         for name in shards:
             if name not in self.checked:
-                verified(self.folder / name)
+                verify(self.folder / name)
                 self.checked.add(name)
 
-    def _part(self, shards: Sequence[str], selected: str, threads: int) -> dict[str, Array]:
+    def _part(self, shards: Sequence[str], selected: Mapping[str, str], threads: int) -> dict[str, Array | Texts]:
         self._verify(shards)
+        with self._reading(shards), connection(threads) as opened:
+            named = ", filename = true" if "__source" in selected else ""
+            read = f"read_parquet(?, hive_partitioning = false{named})"
+            return read_columns(opened, selected, read, [self._paths(shards)])
+
+    def _paths(self, shards: Sequence[str]) -> list[str]:
         folder = plain_path(self.folder)
-        paths = [f"{folder}/{name}" for name in shards]
+        return [f"{folder}/{name}" for name in shards]
+
+    @contextmanager
+    def _reading(self, shards: Sequence[str]) -> Iterator[None]:
+        """Say what is wrong where the engine cannot read shards."""
         try:
-            with connection(threads) as opened:
-                named = ", filename = true" if "filename" in selected else ""
-                read = f"read_parquet(?, hive_partitioning = false{named})"
-                return fetch(opened, f"select {selected} from {read}", [paths])
+            yield
         except duckdb.Error as trouble:
             gone = next((name for name in shards if not (self.folder / name).exists()), None)
             if gone is not None:
@@ -183,6 +212,42 @@ class Shards:
                 raise PrunescopeError(f"{self.folder} cannot be read: {words}. {MEMORY_HINT}") from None
             raise DamageError(f"{self.folder} holds a shard that is no table of rungs: {words}") from None
 
+    def _packed(self, sources: Sequence[str]) -> str:
+        """Write the rows of some shards as one packed shard and return its name; memory does not grow with them."""
+        draft = new_draft(self.store, ".parquet")
+        columns = [
+            f"coalesce({quoted(column.name)}::double, 'nan'::double) as {quoted(column.name)}"
+            if column.kind is Kind.NUMBER
+            else f"{quoted(column.name)}::{_SQL[column.kind]} as {quoted(column.name)}"
+            for column in STORED
+        ]
+        paths = ", ".join(map(literal, self._paths(sources)))
+        try:
+            with self._reading(sources), spilling(draft.parent) as opened:
+                opened.execute(
+                    f"create view rows as select {', '.join(columns)}, filename as __source "
+                    f"from read_parquet([{paths}], hive_partitioning = false, filename = true)"
+                )
+                count = "select count(*) from"
+                rungs = opened.execute(f"{count} (select distinct {listing_of(_KEY)} from rows)").fetchall()
+                copied = opened.execute(f"{count} rows").fetchall() != rungs
+                if copied:
+                    # Packed together, contradicting rows could not be told apart by their files any more.
+                    _refuse_contradictions(opened, f"{self.store} holds", _REMEDY)
+                try:
+                    opened.execute(
+                        f"copy (select {listing_of(STORED_NAMES)} from rows {_FIRST if copied else ''} "
+                        f"order by {listing_of(_KEY)}) to {literal(str(draft))} (format parquet, compression zstd)"
+                    )
+                except duckdb.IOException as trouble:
+                    raise unwritable(self.store, trouble) from None
+                written = opened.execute(f"{count} read_parquet({literal(plain_path(draft))})").fetchall()
+            if written != rungs:
+                raise PrunescopeError(f"packing {self.store} would lose rows; its sources were left")
+            return self._placed(draft, "packed.")
+        finally:
+            draft.unlink(missing_ok=True)
+
     def pack(self) -> int:
         """Put many small shards into one; return how many were replaced. Safe at any moment, beside anybody."""
         now = self.listing()
@@ -191,17 +256,11 @@ class Shards:
             self._verify(now.all)
             if len(sources) < 2:
                 return 0
-            rows = self.rows(sources, STORED_NAMES, sources=True)
+            packed = self._packed(sources)
         except FileNotFoundError:
             if set(sources) <= set(self.listing().all):
                 raise
             return 0  # another process packed them first
-        # Packed together, contradicting rows could not be told apart by their files any more.
-        refuse_contradictions(rows, f"{self.store} holds", _REMEDY)
-        rows = _once(rows)
-        packed = self._publish(rows, "packed.")
-        if len(self.rows([packed], ("rung",))["rung"]) != len(rows["rung"]):
-            raise PrunescopeError(f"packing {self.store} would lose rows; its sources were left")
         for name in sources:
             if name != packed:
                 (self.folder / name).unlink(missing_ok=True)
@@ -210,15 +269,10 @@ class Shards:
 
 
 def _once(rows: Mapping[str, Array]) -> dict[str, Array]:
-    """Return rows without copies: of those for one rung, the one that started first."""
+    """Return rows without copies."""
     with connection() as opened:
         register(opened, "copies", {name: rows[name] for name in STORED_NAMES})
-        return fetch(
-            opened,
-            f"select {listing_of(STORED_NAMES)} from copies "
-            f"qualify row_number() over (partition by {listing_of(_KEY)} order by {listing_of(CIRCUMSTANCES)}) = 1 "
-            "order by ladder, rung",
-        )
+        return fetch(opened, f"select {listing_of(STORED_NAMES)} from copies {_FIRST} order by {listing_of(_KEY)}")
 
 
 def listing_of(names: Sequence[str]) -> str:
@@ -230,24 +284,29 @@ def refuse_contradictions(rows: Mapping[str, Array], subject: str, remedy: str) 
     """Raise where rows of one rung differ in a result, and say in which, and where each is from (``__source``)."""
     with connection() as opened:
         register(opened, "rows", {name: rows[name] for name in (*_KEY, *RESULTS, "__source")})
-        found = opened.execute(
-            f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from rows) "
-            "group by ladder, rung having count(*) > 1 order by ladder, rung"
+        _refuse_contradictions(opened, subject, remedy)
+
+
+def _refuse_contradictions(opened: duckdb.DuckDBPyConnection, subject: str, remedy: str) -> None:
+    """Raise where rows of a view ``rows`` contradict each other."""
+    found = opened.execute(
+        f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from rows) "
+        "group by ladder, rung having count(*) > 1 order by ladder, rung"
+    ).fetchall()
+    if not found:
+        return
+    lines = [f"{subject} different results for {counted(len(found), 'rung')}:"]
+    for ladder, rung in found[:5]:
+        lines.append(f"  ladder {ladder}, rung {rung}:")
+        told = opened.execute(
+            f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? order by 1",
+            [ladder, rung],
         ).fetchall()
-        if not found:
-            return
-        lines = [f"{subject} different results for {counted(len(found), 'rung')}:"]
-        for ladder, rung in found[:5]:
-            lines.append(f"  ladder {ladder}, rung {rung}:")
-            told = opened.execute(
-                f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? order by 1",
-                [ladder, rung],
-            ).fetchall()
-            # One missing value equals another here; in Python it would not.
-            values = [[None if value != value else value for value in row[1:]] for row in told]
-            differ = [at for at, column in enumerate(zip(*values, strict=True)) if len(set(column)) > 1]
-            for row, value in zip(told, values, strict=True):
-                lines.append(f"    {', '.join(f'{RESULTS[at]} {value[at]}' for at in differ[:4])} in {row[0]}")
+        # One missing value equals another here; in Python it would not.
+        values = [[None if value != value else value for value in row[1:]] for row in told]
+        differ = [at for at, column in enumerate(zip(*values, strict=True)) if len(set(column)) > 1]
+        for row, value in zip(told, values, strict=True):
+            lines.append(f"    {', '.join(f'{RESULTS[at]} {value[at]}' for at in differ[:4])} in {row[0]}")
     lines += [f"  ... and {len(found) - 5} more"] if len(found) > 5 else []
     lines.append(f"One of them was not trained as its identity says. {remedy}")
     raise ConflictError("\n".join(lines))

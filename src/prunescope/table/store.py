@@ -26,12 +26,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, Entry, Keep, check_identity
 from prunescope.table.claims import claimed, claims, has_locks
+from prunescope.table.coded import Columns, Texts, plain, rows_of, take
 from prunescope.table.columns import conform
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.engine import answer, mentioned
@@ -88,10 +91,21 @@ def _note(path: Path) -> dict[str, Any] | None:
 
 def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
     """Return rows of a store as a table: the schema's rules, and identities that are identities."""
-    for position, ladder in enumerate(columns["ladder"]):
-        if not isinstance(ladder, str) or not IDENTITY.fullmatch(ladder):
-            findings.add(f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladder))
+    ladders = columns["ladder"]
+    if isinstance(ladders, Texts | np.ndarray):
+        wrong = np.flatnonzero(rows_of(ladders, lambda ladder: not _is_identity(ladder))).tolist()
+        ladders = plain(ladders)
+    else:
+        wrong = [position for position, ladder in enumerate(ladders) if not _is_identity(ladder)]
+    for position in wrong:
+        findings.add(
+            f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladders[position])
+        )
     return conform(columns, findings, STORED_NAMES)
+
+
+def _is_identity(ladder: object) -> bool:
+    return isinstance(ladder, str) and IDENTITY.fullmatch(ladder) is not None
 
 
 def is_store(path: Path) -> bool:
@@ -218,9 +232,10 @@ class Store:
         if not len(columns["ladder"]):
             hint = "Nothing was finished here yet."
             raise InputError(str(self.path), [Fault("the store", "must hold one rung or more", "none", hint)])
-        order = sorted_rows(columns, (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
-        ordered = {name: values[order] for name, values in columns.items()}
-        table = _conform(ordered, Findings(str(self.path)))
+        order = sorted_rows(Columns(columns), (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
+        for name in columns:  # one by one: memory for a second table is not needed
+            columns[name] = take(columns[name], order)
+        table = _conform(columns, Findings(str(self.path)))
         return table.where(where) if where.strip() else table
 
     def query(self, sql: str) -> Table:
@@ -228,7 +243,7 @@ class Store:
 
         ``Store("runs/digits").query("select width, min(error) as best from rungs group by width")``
         """
-        columns = self.shards.load(mentioned(STORED_NAMES, sql))
+        columns = Columns(self.shards.load(mentioned(STORED_NAMES, sql)))
         return Table(answer(columns, sql, str(self.path), STORED_NAMES), str(self.path))
 
     def done(self) -> dict[str, frozenset[int]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
 from prunescope.notebook import table_html
+from prunescope.table.coded import Columns
 from prunescope.table.engine import answer, matching, mentioned
 from prunescope.table.findings import Array
 from prunescope.table.schema import BY_NAME, canonical
@@ -22,6 +22,9 @@ from prunescope.table.write import write_table
 
 if TYPE_CHECKING:
     import pandas
+
+# Rows that are made into plain values at once.
+_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +51,7 @@ class Table:
     unpruned_rows: Array | None = None
 
     def __post_init__(self) -> None:
-        frozen = {}
-        for name, values in self.columns.items():
-            view = values.view()
-            view.flags.writeable = False
-            frozen[name] = view
-        object.__setattr__(self, "columns", MappingProxyType(frozen))
+        object.__setattr__(self, "columns", Columns.of(self.columns))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +59,7 @@ class Table:
         return tuple(self.columns)
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()))) if self.columns else 0
+        return Columns.of(self.columns).rows
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical(name) in self.columns
@@ -78,7 +76,21 @@ class Table:
 
     def __getitem__(self, name: str) -> Array:
         """Return a column; ``error`` is ``test_error``, and capital letters do not matter."""
-        return self.columns[self._known(name)]
+        if not isinstance(name, str):
+            raise TypeError(
+                "a table is asked for one column by name; select([...]) gives several, take(...) gives rows"
+            )
+        return self.columns[self.known(name)]
+
+    def known(self, name: str) -> str:
+        """Return a column's name as the table spells it."""
+        if name in self.columns:
+            return name
+        for known in (canonical(name), *(other for other in self.columns if other.lower() == name.lower())):
+            if known in self.columns:
+                return known
+        hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
+        raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
 
     def __eq__(self, other: object) -> bool:
         """Whether the same columns hold the same values; sources and notes do not count."""
@@ -91,27 +103,12 @@ class Table:
     def take(self, rows: Array) -> Table:
         """Return the rows picked by a boolean mask or by positions."""
         behind = None if self.unpruned_rows is None else self.unpruned_rows[rows]
-        return Table({name: values[rows] for name, values in self.columns.items()}, self.source, self.notes, behind)
+        return Table(Columns.of(self.columns).take(np.asarray(rows)), self.source, self.notes, behind)
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
-        picked = {known: self.columns[known] for known in map(self._known, names)}
+        picked = Columns.of(self.columns).pick([self.known(name) for name in names])
         return Table(picked, self.source, self.notes, self.unpruned_rows)
-
-    def _known(self, name: str) -> str:
-        """Return the name of a column as the table has it, however it is spelled."""
-        if not isinstance(name, str):
-            raise TypeError(
-                "a table is asked for one column by name; select([...]) gives several, take(...) gives rows"
-            )
-        for known in (name, canonical(name)):
-            if known in self.columns:
-                return known
-        known = next((known for known in self.columns if known.lower() == name.lower()), "")
-        if known:
-            return known
-        hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
-        raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""
@@ -129,9 +126,11 @@ class Table:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Iterate over rows as mappings to plain Python values; None where a value is missing."""
-        lists = [_plain(values) for values in self.columns.values()]
-        for values in zip(*lists, strict=True):
-            yield dict(zip(self.names, values, strict=True))
+        columns = Columns.of(self.columns)
+        for first in range(0, len(self), _AT_ONCE):
+            some = columns.take(np.arange(first, min(first + _AT_ONCE, len(self))))
+            for values in zip(*(_plain(values) for values in some.values()), strict=True):
+                yield dict(zip(self.names, values, strict=True))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a pandas DataFrame; needs pandas."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.table.coded import Texts, mostly_different, plain, rows_of
 from prunescope.table.findings import Array, Findings
 from prunescope.table.schema import NEEDED, Column, Kind, Range
 
@@ -19,7 +20,7 @@ MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 LARGEST_INTEGER = 2**53
 
 
-def typed(column: Column, values: Any, findings: Findings) -> Array:
+def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
     """Return a column of the schema as its type, faults told."""
     if column.kind is Kind.TEXT:
         return _texts(column, values, findings)
@@ -92,8 +93,8 @@ def _is_na(value: object) -> bool:
 def plain_column(values: Any) -> Any:
     """Return a column of pandas, polars or Arrow as an array or a list, None where they say that a value is missing."""
     if hasattr(values, "dtype") and hasattr(values, "to_numpy") and hasattr(values, "index"):
-        plain = isinstance(values.dtype, np.dtype)
-        return values.to_numpy() if plain else values.to_numpy(dtype=object, na_value=None)
+        of_numpy = isinstance(values.dtype, np.dtype)
+        return values.to_numpy() if of_numpy else values.to_numpy(dtype=object, na_value=None)
     for name in ("to_list", "to_pylist"):
         if hasattr(values, name) and not isinstance(values, np.ndarray):
             return getattr(values, name)()
@@ -132,32 +133,41 @@ def _like_percent(numbers: NDArray[np.float64]) -> bool:
     return bool(told.min() >= 0 and 2 < told.max() <= 100 and np.mean(told > 1) >= 0.5)
 
 
-def _texts(column: Column, values: Any, findings: Findings) -> Array:
-    texts = text_array(values)
+def _texts(column: Column, values: Any, findings: Findings) -> Array | Texts:
+    texts = texts_of(values)
     _refuse_unwritable(column.name, texts, findings)
     if not column.optional:
-        empty = np.flatnonzero([text is None for text in texts.tolist()])
+        empty = np.flatnonzero(rows_of(texts, lambda text: text is None))
         findings.at_rows(column.name, empty, "must have a value in every row", [])
     return texts
 
 
-def _refuse_unwritable(name: str, texts: Array, findings: Findings) -> None:
-    unwritable = {text for text in set(texts.tolist()) if text is not None and not encodable(text)}
-    if unwritable:
-        rows = np.flatnonzero([text in unwritable for text in texts.tolist()])
-        findings.at_rows(name, rows, "must be Unicode text", texts[rows].tolist())
+def _refuse_unwritable(name: str, texts: Array | Texts, findings: Findings) -> None:
+    words = (texts.words if isinstance(texts, Texts) else texts).tolist()
+    if encodable("".join(filter(None, words))):
+        return
+    rows = np.flatnonzero(rows_of(texts, lambda text: text is not None and not encodable(text)))
+    findings.at_rows(name, rows, "must be Unicode text", plain(texts)[rows].tolist())
 
 
-def text_array(values: Any) -> Array:
-    """Return values as an object array of text, None where there is none."""
-    plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    texts = np.empty(len(plain), object)
-    if set(map(type, plain)) <= {str, type(None)}:
-        same = {text: text or None for text in dict.fromkeys(plain)}
-        texts[:] = list(map(same.__getitem__, plain))
+def texts_of(values: Any) -> Array | Texts:
+    """Return values as text, None where there is none: each different one once, unless most of many differ."""
+    if isinstance(values, Texts):
+        known = values
     else:
-        texts[:] = [_text(value) for value in plain]
-    return texts
+        some = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        some = some if set(map(type, some)) <= {str, type(None)} else [_text(value) for value in some]
+        if mostly_different(some) and "" not in some:
+            array = np.empty(len(some), object)
+            array[:] = some
+            return array
+        known = Texts.of(some)
+    words = known.words.tolist()
+    if "" not in words:
+        return known
+    missing = np.empty(len(words), object)
+    missing[:] = [word or None for word in words]
+    return Texts(missing, known.codes) if None not in words else Texts.of(missing[known.codes].tolist())
 
 
 def _text(value: object) -> str | None:
@@ -181,22 +191,26 @@ _FLAGS = {
 
 
 def _flags(column: Column, values: Any, findings: Findings) -> Array:
-    plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    found = [_FLAGS.get(str(value).strip().lower()) for value in plain]
+    if isinstance(values, np.ndarray) and values.dtype.kind == "b":
+        return values
+    given = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    found = [_FLAGS.get(str(value).strip().lower()) for value in given]
     wrong = np.array([row for row, flag in enumerate(found) if flag is None], int)
-    findings.at_rows(column.name, wrong, "must be true or false", [plain[row] for row in wrong[:6]])
+    findings.at_rows(column.name, wrong, "must be true or false", [given[row] for row in wrong[:6]])
     return np.array([bool(flag) for flag in found], bool)
 
 
-def untyped(name: str, values: Any, findings: Findings) -> Array:
+def untyped(name: str, values: Any, findings: Findings) -> Array | Texts:
     """Return a column that the schema does not know: integers, numbers or flags where all values are, else text."""
     found = _untyped(values)
-    if found.dtype.kind == "O":
+    if isinstance(found, Texts) or found.dtype.kind == "O":
         _refuse_unwritable(name, found, findings)
     return found
 
 
-def _untyped(values: Any) -> Array:
+def _untyped(values: Any) -> Array | Texts:
+    if isinstance(values, Texts):
+        return texts_of(values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         if values.dtype.kind == "b":
             return values.astype(bool)
@@ -204,17 +218,17 @@ def _untyped(values: Any) -> Array:
             return values.astype(np.int64)
         return values.astype(np.float64) + 0.0
     if isinstance(values, np.ndarray) and all(isinstance(value, str | None) for value in values.tolist()):
-        return text_array(values)  # typed as text where it comes from: "007" stays
+        return texts_of(values)  # typed as text where it comes from: "007" stays
     return _guessed(list(values))
 
 
-def _guessed(values: list[Any]) -> Array:
+def _guessed(values: list[Any]) -> Array | Texts:
     numbers = [parsed(value) for value in values]
     if any(number is None for number in numbers) or all(number != number for number in numbers):
         lowered = {str(value).strip().lower() for value in values}
         if lowered and lowered <= {"true", "false"}:
             return np.array([str(value).strip().lower() == "true" for value in values], bool)
-        return text_array(values)
+        return texts_of(values)
     array = np.array(numbers, np.float64) + 0.0
     texts = [value.strip().lower().lstrip("+-") for value in values if isinstance(value, str)]
     long = any(len(text) > 15 and text.isdigit() and _beyond_integers(text) for text in texts)
@@ -222,7 +236,7 @@ def _guessed(values: list[Any]) -> Array:
         np.isinf(array).sum() > sum(text in ("inf", "infinity") for text in texts)
     )
     if texts and (long or too_large):
-        return text_array(values)  # names written in digits: as numbers, different ones would become one
+        return texts_of(values)  # names written in digits: as numbers, different ones would become one
     whole = np.isfinite(array).all() and (np.floor(array) == array).all() and np.abs(array).max() <= LARGEST_INTEGER
     if whole and not any("." in str(value) or "e" in str(value).lower() for value in values):
         return array.astype(np.int64)
@@ -258,7 +272,9 @@ def widened(values: Array) -> Array:
         return values.astype(np.int64)
     if values.dtype.kind in "fb":
         return values.astype(np.float64) if values.dtype.kind == "f" else values
-    plain = values.tolist() if values.dtype.kind == "O" else values.astype(str).tolist()
-    texts = np.empty(len(plain), object)
-    texts[:] = [value if value is None or isinstance(value, str) else str(value) for value in plain]
+    if values.dtype.kind == "O" and set(map(type, values.tolist())) <= {str, type(None)}:
+        return values
+    given = values.tolist() if values.dtype.kind == "O" else values.astype(str).tolist()
+    texts = np.empty(len(given), object)
+    texts[:] = [value if value is None or isinstance(value, str) else str(value) for value in given]
     return texts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prunescope.errors import Fault, InputError
 from prunescope.files import replacing
-from prunescope.table.csvfile import csv_text
+from prunescope.table.csvfile import csv_parts
 from prunescope.table.engine import ParquetWriter
 
 if TYPE_CHECKING:
@@ -20,11 +21,23 @@ SUFFIXES = (".csv", ".parquet", ".json")
 
 def json_text(table: Table) -> str:
     """Return a table as a JSON array of objects; null where a value is missing or infinite."""
-    rows = [
-        {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in row.items()}
-        for row in table.rows()
-    ]
-    return json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1)
+    return "".join(json_parts(table))
+
+
+def json_parts(table: Table) -> Iterator[str]:
+    """Yield the same in parts, so that a large table need not be in memory as text."""
+    if not len(table):
+        yield "[]"
+        return
+    before = "["
+    for row in table.rows():
+        finite = {
+            name: None if isinstance(value, float) and math.isinf(value) else value for name, value in row.items()
+        }
+        text = json.dumps([finite], ensure_ascii=False, allow_nan=False, indent=1)
+        yield before + text[1:-2]
+        before = ","
+    yield "\n]"
 
 
 def write_table(table: Table, path: object) -> None:
@@ -40,5 +53,5 @@ def write_table(table: Table, path: object) -> None:
         if suffix == ".parquet":
             ParquetWriter().write(table.columns, draft)
         else:
-            text = csv_text(table) if suffix == ".csv" else json_text(table) + "\n"
-            draft.write_text(text, encoding="utf-8", newline="")
+            with draft.open("w", encoding="utf-8", newline="") as stream:
+                stream.writelines(csv_parts(table) if suffix == ".csv" else (*json_parts(table), "\n"))

@@ -115,8 +115,8 @@ def _region(fit: Fit, cells: Measured) -> list[str]:
 def _by_cell(cells: Measured) -> tuple[Numbers, np.ndarray]:
     """Return what Eq. 1, fitted to each cell by itself, gives; and of which points it gives anything."""
     found, told = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
-    own = [np.flatnonzero(cells.cell == cell) for cell in range(cells.cells)]
-    fits = fit_groups(SINGLE, [cells.pick(rows) for rows in own], Options(intervals="none", starts=8))
+    own = cells.points_of
+    fits = fit_groups(SINGLE, cells.by_cell(), Options(intervals="none", starts=8))
     for rows, fit in zip(own, fits, strict=True):
         if isinstance(fit, Fit):
             found[rows] = predicted(
@@ -135,7 +135,7 @@ def _points(
     ends: tuple[Numbers, Numbers] | None = None,
 ) -> list[Agreed]:
     cells = subject.cells
-    names = [cell_words(cells, subject.known, cell) for cell in range(cells.cells)]
+    names = {cell: cell_words(cells, subject.known, cell) for cell in np.unique(cells.cell[rows]).tolist()}
     return [
         Agreed(
             panel,

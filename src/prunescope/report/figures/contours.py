@@ -65,7 +65,7 @@ def contours(subject: Subject) -> Contours | None:
     for panel in slices(cells, subject.known):
         if panel.varied not in EXPONENT:
             continue
-        own = [np.flatnonzero(cells.cell == cell) for cell in panel.cells]
+        own = [cells.points_of[cell] for cell in panel.cells]
         found = [point for level in _levels(cells, own) for point in _contour(cells, subject.fit, panel, own, level)]
         if sum(point.what == "measured" for point in found) >= 2:
             panels.append(panel)

@@ -73,7 +73,7 @@ def curves(subject: Subject) -> Curves:
     points: list[CurvePoint] = []
     for panel in panels:
         for cell, member in zip(panel.cells, panel.labels, strict=True):
-            own = np.flatnonzero(cells.cell == cell)
+            own = cells.points_of[cell]
             points += (
                 CurvePoint(panel.title, member, "measured", *numbers)
                 for numbers in zip(

@@ -11,7 +11,7 @@ from prunescope.laws.batch import Points
 from prunescope.laws.compare import Compared, compare
 from prunescope.laws.fit import searched
 from prunescope.laws.kinds import ADAPTED_JOINT, JOINT, Law, unvaried
-from prunescope.laws.measured import Measured
+from prunescope.laws.measured import Measured, thinned_words
 from prunescope.laws.results import percent
 from prunescope.report.figures.figure import Figure, geometric
 from prunescope.report.slices import Slice, slices
@@ -83,18 +83,20 @@ def forms(subject: Subject) -> Forms | None:
         for name, words in TRIALS.items()
         if (off := getattr(each, name)) is not None
     ]
-    return Forms(_caption(found, cells.cells > 1), panel.title, names, tuple(points))
+    tried = thinned_words(found[0].fitted.points, len(cells))
+    caption = " ".join(filter(None, (_caption(found, cells.cells > 1), tried)))
+    return Forms(caption, panel.title, names, tuple(points))
 
 
 def _curves(cells: Measured, panel: Slice, names: tuple[str, str]) -> list[FormPoint]:
     places = sorted({round(float(each)) for each in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))})
     fits = [
-        (words, law, searched(law, [cells], unvaried(law, cells, None), 8, 0).theta)
+        (words, law, searched(law, [cells.thinned()], unvaried(law, cells, None), 8, 0).theta)
         for words, law in zip(names, (JOINT, ADAPTED_JOINT), strict=True)
     ]
     points = []
     for place in places:
-        member, own = panel.labels[place], np.flatnonzero(cells.cell == panel.cells[place])
+        member, own = panel.labels[place], cells.points_of[panel.cells[place]]
         for density, error in zip(cells.density[own].tolist(), cells.error[own].tolist(), strict=True):
             points.append(FormPoint("curves", "measured", member, density, error, "", None, None))
         densities = geometric(float(cells.density[own].min()), 1.0, STEPS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from prunescope.errors import listed
 from prunescope.laws.forms import invariant as invariant_of
 from prunescope.laws.results import number
@@ -69,7 +67,7 @@ def invariant(subject: Subject) -> Invariant | None:
         )
         for panel in panels
         for cell, member in zip(panel.cells, panel.labels, strict=True)
-        for row in np.flatnonzero(cells.cell == cell).tolist()
+        for row in cells.points_of[cell].tolist()
     ]
     parts = [
         f"{name}^{number(values[each])}" for name, each in (("depth", "phi"), ("width", "psi")) if values[each] != 0

@@ -82,7 +82,7 @@ def regions(subject: Subject) -> Regions | None:
         return None
     cells, fit = subject.cells, subject.fit
     cell = _telling(cells)
-    own = np.flatnonzero(cells.cell == cell)
+    own = cells.points_of[cell]
     unpruned = float(cells.unpruned[own[0]])
     depth, width = float(cells.depth[own[0]]), float(cells.width[own[0]])
     plateau, slope = fit.parameters["eps_up"], fit.parameters["gamma"]
@@ -129,7 +129,7 @@ def regions(subject: Subject) -> Regions | None:
 def _telling(cells: Measured) -> int:
     """Return the cell whose error rises most from its unpruned error; among equals the one with most densities."""
     rise = np.log(cells.error / cells.unpruned)
-    tops = np.array([rise[cells.cell == cell].max() for cell in range(cells.cells)])
+    tops = np.array([rise[points].max() for points in cells.points_of])
     near = np.flatnonzero(tops >= tops.max() - 0.1 * abs(tops.max()))
     counts = np.bincount(cells.cell, minlength=cells.cells)[near]
     return int(near[len(near) // 2]) if np.ptp(counts) == 0 else int(near[counts.argmax()])

@@ -65,7 +65,8 @@ def _caption(found: Sensitivity) -> str:
     goal = found.sigma + ALLOWED
     words = [
         f"The law fitted to part of the measurements, judged on all; lines are means over {found.repeats} draws, bands "
-        "one standard deviation."
+        "one standard deviation.",
+        *([found.drawn_from] if found.drawn_from else []),
     ]
     for number, what in ((1, "network"), (2, "cell")):
         if number not in found.experiments:

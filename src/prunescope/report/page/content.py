@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from prunescope.report.charts.draw import drawn
@@ -17,12 +18,14 @@ from prunescope.report.figures.extremes import ExtremeExamples
 from prunescope.report.figures.figure import Figure
 from prunescope.report.page.png import data_address
 from prunescope.report.results import Slider
-from prunescope.table import Table, csv_text
+from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
 DIGITS = 7
 # Marks from which on a panel is drawn as pixels: shapes of their own make a page slow.
 MANY = 700
+# Tells zlib to write gzip's format.
+GZIP = 31
 # A table that is larger than this when packed does not come with the page.
 MOST_TABLE = 700_000
 
@@ -101,8 +104,13 @@ def stops(slider: Slider) -> list[dict[str, Any]]:
 
 def packed(rows: Table) -> str | None:
     """Return the whole table as packed CSV, in letters; None where that is too large for a page."""
-    found = base64.b64encode(gzip.compress(csv_text(rows).encode(), 9, mtime=0)).decode()
-    return found if len(found) <= MOST_TABLE else None
+    press, parts, length = zlib.compressobj(9, zlib.DEFLATED, GZIP), [], 0
+    for text in chain(csv_parts(rows), [None]):
+        parts.append(press.flush() if text is None else press.compress(text.encode()))
+        length += len(parts[-1])
+        if 4 * -(-length // 3) > MOST_TABLE:
+            return None  # a million rows need not be packed to see that they are too many
+    return base64.b64encode(b"".join(parts)).decode()
 
 
 def shortened(value: object) -> object:
@@ -112,16 +120,28 @@ def shortened(value: object) -> object:
     return value
 
 
+def _plain(value: Any) -> object:
+    """Return a value of an array as Python has it."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]], str]:
     """Return names and the first rows of the columns that vary, and what is the same in all rows, in words."""
     import numpy as np
 
     from prunescope.table import shown
+    from prunescope.table.coded import Columns
 
-    constant = [
-        name for name in rows.names if len(rows) > 1 and len({shown(each) for each in rows[name].tolist()}) == 1
-    ]
-    told = [f"{name} {text}" for name in constant if (text := shown(rows[name].tolist()[0])) and text != "nan"]
+    columns, few = Columns.of(rows.columns), rows.take(np.arange(min(len(rows), 1)))
+
+    def is_same(name: str) -> bool:
+        if columns.column(name).is_constant:
+            return True
+        first = shown(few[name].tolist()[0])
+        return all(shown(value) == first for value in map(_plain, rows[name]))
+
+    constant = [name for name in rows.names if len(rows) > 1 and is_same(name)]
+    told = [f"{name} {text}" for name in constant if (text := shown(few[name].tolist()[0])) and text != "nan"]
     names = [name for name in rows.names if name not in constant] or list(rows.names)
     first = rows.select(names).take(np.arange(min(most, len(rows))))
     return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(told)
