@@ -294,7 +294,7 @@ def test_memory_that_runs_out_is_not_called_damage(store: Store, monkeypatch: py
         )
 
     store.write([rung(0, 0)])
-    monkeypatch.setattr("prunescope.table.shards.fetch", failing)
+    monkeypatch.setattr("prunescope.table.shards.read_columns", failing)
     with pytest.raises(PrunescopeError, match="Memory ran out") as caught:
         Store(store.path).table()
     assert not isinstance(caught.value, DamageError)
