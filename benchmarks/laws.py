@@ -19,11 +19,11 @@ from scipy.optimize import curve_fit, least_squares
 
 from benchmarks.clock import Figure, seconds
 from prunescope.laws.batch import Numbers, Points
+from prunescope.laws.data import GroupData, Integers, padded
 from prunescope.laws.fit import Options, fit_groups, searched
 from prunescope.laws.forms import joint_error
-from prunescope.laws.kinds import JOINT, SINGLE, Law, box, starts
-from prunescope.laws.measured import Integers, Measured, padded
-from prunescope.laws.points import sample
+from prunescope.laws.grouping import sample
+from prunescope.laws.models import JOINT, SINGLE, Law, box, starts
 from prunescope.laws.search import search
 from prunescope.laws.sensitivity import sensitivity
 from prunescope.laws.solve import deviation
@@ -44,7 +44,7 @@ def low_plateau(depth: Any, width: Any, examples: Any) -> Any:
     return np.minimum(0.5, 0.04 + 4.5 * examples**-0.5 + 0.02 * (depth * width**2 / 8) ** -0.35)
 
 
-def family() -> Measured:
+def family() -> GroupData:
     """Return a made-up family of the size of Table 1."""
     random = np.random.default_rng(0)
     axes = (np.array([8, 14, 20, 26, 50, 98]), 2.0 ** np.arange(-4, 3), 50_000 // 2 ** np.arange(7))
@@ -131,7 +131,7 @@ def by_curve_fit(points: Points, begin: Numbers, low: Numbers, high: Numbers, ex
 class Drawn:
     """The draws of one size of one experiment, as `sensitivity` makes them, and what we find in each."""
 
-    def __init__(self, group: Measured, experiment: int, size: int, told: float) -> None:
+    def __init__(self, group: GroupData, experiment: int, size: int, told: float) -> None:
         random = np.random.default_rng([0, experiment, size])
         draws = [self._draw(group, experiment, size, random) for _ in range(REPEATS)]
         self.parts = [group.pick(np.sort(draw)) for draw in draws]
@@ -144,7 +144,7 @@ class Drawn:
         assert abs(np.mean([relative(group.points, theta).std() for theta in found.theta]) / told - 1) < 1e-6
 
     @staticmethod
-    def _draw(group: Measured, experiment: int, size: int, random: np.random.Generator) -> Integers:
+    def _draw(group: GroupData, experiment: int, size: int, random: np.random.Generator) -> Integers:
         if experiment == 1:
             return random.permutation(len(group))[:size]
         cells = random.permutation(group.cells)[:size]
@@ -164,7 +164,7 @@ def measure() -> Iterator[Figure]:
     yield from many_rows()
 
 
-def one_family(group: Measured) -> Iterator[Figure]:
+def one_family(group: GroupData) -> Iterator[Figure]:
     """Measure one joint fit."""
     side_by_side = padded([group])
     where = box(JOINT, side_by_side, {}, np.array([group.ceiling]))
@@ -182,7 +182,7 @@ def one_family(group: Measured) -> Iterator[Figure]:
     yield "the same fit by us, with intervals", "s", seconds(lambda: fit_groups(JOINT, [group], Options()), 3)
 
 
-def experiments(group: Measured) -> Iterator[Figure]:
+def experiments(group: GroupData) -> Iterator[Figure]:
     """Measure Experiments 1 and 2: all fits by us, some draws of every size by SciPy."""
     result = sensitivity(JOINT, group, {}, repeats=REPEATS, count=STARTS)
     drawn = [
@@ -225,7 +225,7 @@ def many_rows() -> Iterator[Figure]:
         fitting: list[float] = []
         grouping: list[float] = []
         for _ in range(3):
-            groups: list[Measured] = []
+            groups: list[GroupData] = []
             grouping += seconds(partial(_grouped, table, law, groups), 1)
             fitting += seconds(partial(fit_groups, law, groups, Options()), 1)
         yield f"{rows} put into groups for {what}", "s", grouping
@@ -233,5 +233,5 @@ def many_rows() -> Iterator[Figure]:
         yield "both together", "s", [sum(each) for each in zip(grouping, fitting, strict=True)]
 
 
-def _grouped(table: Table, law: Law, groups: list[Measured]) -> None:
+def _grouped(table: Table, law: Law, groups: list[GroupData]) -> None:
     groups.extend(sample(table, law.family).groups)

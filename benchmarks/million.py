@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.clock import Figure
 from prunescope.laws import joint_error
-from prunescope.spec import Study
-from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.study import Study
+from prunescope.study.sections import Axes, Recipe, Treatment
 from prunescope.table import STORED, Kind, Store
 from prunescope.table.columns import conform
 from prunescope.table.findings import Findings

@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.belief import Belief, Rows, believed
-from prunescope.choose.design import Ladders, designed
 from prunescope.choose.family import Grid, families
-from prunescope.choose.smallest import Sizes, Truths, needed_density, smallest
+from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest
 from prunescope.choose.unpruned import Place
-from prunescope.choose.worth import WORST, Choice, Judge, Question, new_networks
+from prunescope.design.posterior import Posterior, Rows, believed
+from prunescope.design.sequence import Ladders, designed
+from prunescope.design.value_of_information import WORST, Decision, Judge, Question, new_networks
 from prunescope.errors import PrunescopeError
 from prunescope.laws import joint_error
 from prunescope.laws.batch import to_coordinates
-from prunescope.laws.kinds import JOINT
+from prunescope.laws.models import JOINT
 
 Tops = Mapping[int, tuple[int, ...]]
 LEVELS, NOISE, DEPARTURE, SHIFT = 25, 0.034, 0.02, 0.05
@@ -73,7 +73,7 @@ class World:
         self.work = size * examples / examples.max()
         self.members = np.flatnonzero(examples == self.examples[0])
         here = self.members
-        self.sizes = Sizes(depth[here], width[here], 8000 * size[here], 40 * depth[here])
+        self.sizes = MemberSizes(depth[here], width[here], 8000 * size[here], 40 * depth[here])
         self.bound = float(self.unpruned[here].min() * random.uniform(1.1, 2.0))
 
     def measured(self, tops: Tops) -> dict[str, Any]:
@@ -111,14 +111,14 @@ class World:
         """What is to be decided."""
         return Question(self.bound, self.sizes, self.members, np.full(len(self.sizes), -30.0))
 
-    def keeps(self, choice: Choice) -> float:
+    def keeps(self, choice: Decision) -> float:
         """Return how likely a newly trained network is to keep the bound in truth."""
         if choice.member < 0:
             return float("nan")
         error = self._law(int(self.members[choice.member]), np.exp(choice.log_density))
         return NormalDist().cdf((self.bound / float(error) - 1) / NOISE)
 
-    def loss(self, choice: Choice) -> float:
+    def loss(self, choice: Decision) -> float:
         """Judge a decision by the truth."""
         theta = to_coordinates(JOINT.parameters, np.array([self.law[name] for name in JOINT.parameters]))
         truth = Truths(theta[None], np.log(self.unpruned[self.members])[None])
@@ -131,7 +131,7 @@ class World:
         return float(min(WORST, size[choice.member] - size.min()) + min(WORST, off))
 
 
-def chosen(world: World, tops: Tops) -> Choice:
+def chosen(world: World, tops: Tops) -> Decision:
     """Decide as `choose` does: by least squares, members' departures from the law, unpruned errors smoothed."""
     columns = world.measured(tops)
     del columns["cell"]
@@ -140,13 +140,13 @@ def chosen(world: World, tops: Tops) -> Choice:
     try:
         found, _, _ = families(columns, grid, {"intervals": "none", "starts": 8, "classes": 10}, extrapolate=True)
     except PrunescopeError:
-        return Choice(-1, 0.0)
+        return Decision(-1, 0.0)
     needed = found[0].likeliest.needed(world.bound)
     member = int(smallest(sizes.parameters(needed))[0])
-    return Choice(member, float(needed[0, member]))
+    return Decision(member, float(needed[0, member]))
 
 
-def belief_of(world: World, tops: Tops) -> Belief:
+def belief_of(world: World, tops: Tops) -> Posterior:
     """Return what `next` believes after some ladders."""
     if not tops:
         return believed(world.place, Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), GUESSING)
@@ -170,9 +170,9 @@ class Stage:
 
     tops: Tops
     cost: float
-    choice: Choice
+    choice: Decision
     stated: float
-    sure: tuple[Choice, ...]
+    sure: tuple[Decision, ...]
 
 
 def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03) -> Iterator[Stage]:
@@ -187,8 +187,8 @@ def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03
         for each in planned:
             ladders, spent = ladders.climbed(each.look), spent + each.look.cost
         belief = belief_of(world, ladders.tops)
-        choice, networks = Choice.by(world.question, belief), new_networks(world.question, belief)
-        sure = tuple(Choice.sure(world.question, networks, probability) for probability in SURE)
+        choice, networks = Decision.by(world.question, belief), new_networks(world.question, belief)
+        sure = tuple(Decision.sure(world.question, networks, probability) for probability in SURE)
         stated = Judge.of(world.question, belief).loss(belief.mean)
         yield Stage(dict(ladders.tops), spent, choice, stated, sure)
 

@@ -22,18 +22,27 @@ import numpy as np
 import torch
 
 from benchmarks.plain import Loop
-from prunescope.data import Dataset, Share, load
+from prunescope.data import Dataset, Subsample, load
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.run import climb, run_study, together
 from prunescope.run.memory import hold_memory
-from prunescope.run.remembered import Choice
 from prunescope.run.tune import choose, threads
-from prunescope.spec import Study
-from prunescope.spec.parts import Recipe
-from prunescope.spec.read import study_from
+from prunescope.run.tuning_cache import CohortSettings
+from prunescope.study import Study
+from prunescope.study.read import study_from
+from prunescope.study.sections import Recipe
 from prunescope.table import Store
-from prunescope.train import Bench, Chance, Climb, Inheritance, Member, Span, chance_of, train_rung
+from prunescope.train import (
+    CohortMember,
+    LadderRungs,
+    RungHandover,
+    Seeding,
+    Span,
+    TrainingContext,
+    chance_of,
+    train_rung,
+)
 
 TEST = 500  # pictures; measuring networks is no part of the figures
 SIZES = {"mnist": (60_000, (1, 28, 28)), "cifar10": (50_000, (3, 32, 32))}
@@ -64,11 +73,11 @@ class Shape:
         pictures = {"momentum": 0.9, "weight_decay": 1e-4, "augment": "flip-crop"}
         return Recipe.model_validate(common if self.family == "lenet" else common | pictures)
 
-    def bench(self, layout: Layout = Layout()) -> Bench:  # noqa: B008 - frozen
+    def bench(self, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
         """Return where it is trained."""
         data = made_up(self.dataset)
         net = network(self.family, self.depth, self.width, data.classes, data.shape)
-        return Bench(net, self.recipe, data, torch.device(self.device), layout=layout)
+        return TrainingContext(net, self.recipe, data, torch.device(self.device), layout=layout)
 
 
 @lru_cache
@@ -131,7 +140,7 @@ def _serve(pipe: Connection, barriers: Sequence[Barrier]) -> None:
             pipe.send(function(barriers[count - 1], *arguments))
 
 
-def chosen(barrier: Barrier, shape: Shape) -> Choice:
+def chosen(barrier: Barrier, shape: Shape) -> CohortSettings:
     """Return how a shape is trained fastest, as a run finds it."""
     del barrier
     return choose(shape.bench(), shape.members, len(os.sched_getaffinity(0)))
@@ -164,20 +173,20 @@ class Stopwatch:
         return self.ended - self.begun
 
 
-def members(bench: Bench, count: int, steps: int) -> list[Member]:
+def members(bench: TrainingContext, count: int, steps: int) -> list[CohortMember]:
     """Return members with examples for so many steps, from all over the dataset."""
     found = []
     for member in range(count):
         train = np.random.default_rng(member).permutation(len(bench.dataset.train_labels))[: steps * bench.recipe.batch]
-        share = Share(train, bench.dataset.train_labels[train], np.zeros(len(train), bool), np.empty(0, np.int64))
-        found.append(Member(share, Chance(("bench", member))))
+        share = Subsample(train, bench.dataset.train_labels[train], np.zeros(len(train), bool), np.empty(0, np.int64))
+        found.append(CohortMember(share, Seeding(("bench", member))))
     return found
 
 
 _kept_bench = lru_cache(Shape.bench)
 
 
-def trained(barrier: Barrier, shape: Shape, choice: Choice, steps: int) -> tuple[float, float]:
+def trained(barrier: Barrier, shape: Shape, choice: CohortSettings, steps: int) -> tuple[float, float]:
     """Train a cohort for some steps, after as many to warm up; return when that began and ended."""
     bench = _kept_bench(shape, Layout(choice.together, choice.pack, choice.planar))
     chance = np.random.default_rng(0)
@@ -223,20 +232,22 @@ def deep(barrier: Barrier, data: Path | None, steps: int, rounds: int) -> list[t
     del barrier
     ladders = study_from(_MNIST).ladders
     dataset = made_up("mnist") if data is None else load("mnist", data, fetch=False)
-    bench = climb.bench_for(ladders[0], dataset, Layout(len(ladders), 1), climb.Setting("bench"))
+    bench = climb.bench_for(ladders[0], dataset, Layout(len(ladders), 1), climb.RunSettings("bench"))
     few = members(bench, len(ladders), steps)
     everyone = [replace(each, chance=chance_of(own)) for each, own in zip(few, ladders, strict=True)]
-    climbs = [Climb(own, bench, each) for own, each in zip(ladders, everyone, strict=True)]
-    before: list[Inheritance | None] = [None] * len(ladders)
+    climbs = [LadderRungs(own, bench, each) for own, each in zip(ladders, everyone, strict=True)]
+    before: list[RungHandover | None] = [None] * len(ladders)
 
-    def rung(bench: Bench, number: int, before: list[Inheritance | None]) -> tuple[list[Inheritance | None], float]:
+    def rung(
+        bench: TrainingContext, number: int, before: list[RungHandover | None]
+    ) -> tuple[list[RungHandover | None], float]:
         begins = [each.begin(number, own) for each, own in zip(climbs, before, strict=True)]
         masks = bench.masks([each.masks for each in begins])
         whole = bench.stacked([each.tensors for each in begins])
         start = {name: each * masks[name] if name in masks else each for name, each in whole.items()}
         watch = Stopwatch(bench.device)
         after = train_rung(bench, everyone, start, masks, number, Span(0, 2), watch).state
-        left: list[Inheritance | None] = [
+        left: list[RungHandover | None] = [
             each.leave(number, own.masks, old, {name: values[place] for name, values in after.items()}, None)
             for place, (each, own, old) in enumerate(zip(climbs, begins, before, strict=True))
         ]

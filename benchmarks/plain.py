@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Examples
 
 from prunescope.data import Dataset
-from prunescope.spec.parts import Recipe
+from prunescope.study.sections import Recipe
 
 PADDING = 4
 

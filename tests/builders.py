@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prunescope.spec import Study, parse_study, preset_text
+from prunescope.study import Study, parse_study, preset_text
 from prunescope.table import Store
 
 PRUNABLE = 10_000

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from prunescope.cli.main import cli
-from prunescope.spec import parse_study, preset_text, presets
+from prunescope.study import parse_study, preset_text, presets
 from prunescope.table import Store
 from tests.builders import rung
 

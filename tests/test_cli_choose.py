@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.choose.planning import next_ladders
 from prunescope.demo import sample_path
+from prunescope.design.recommendation import next_ladders
 from prunescope.errors import InputError
-from prunescope.spec import parse_study, preset_text, read_study
+from prunescope.study import parse_study, preset_text, read_study
 from prunescope.table import Store, read_table
 from tests.builders import rung
 from tests.choose.test_choice import planted

@@ -12,27 +12,27 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from prunescope.cli.formatting import spelled, spelled_bytes
 from prunescope.cli.main import cli
-from prunescope.cli.progress import Progress
+from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch, next_commands
-from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import MissingPackageError
-from prunescope.run import Report
+from prunescope.run import RunReport
 from prunescope.run.events import (
-    Begun,
-    Elsewhere,
-    Failed,
-    Finished,
+    ArtifactsMissing,
+    CohortFinished,
+    CohortProgress,
+    LadderFailed,
+    LaddersElsewhere,
     Lost,
-    Measuring,
-    Rung,
-    Unkept,
+    RungFinished,
+    RunStarted,
+    TuningFailed,
+    TuningStarted,
     Unlocked,
-    Unmeasured,
     Unsound,
-    Working,
 )
-from prunescope.spec.parts import El2n, Treatment
+from prunescope.study.sections import El2n, Treatment
 from prunescope.table import Store, read_table
 from tests.run.studies import dense_study, mixed_study
 from tests.test_cli import fails, run
@@ -211,20 +211,20 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     """Of 4 ladders with rungs of 2 and 1 epochs of 400 examples: 4,800 examples in all."""
     clock = 0.0
     monkeypatch.setattr("prunescope.cli.progress.time.monotonic", lambda: clock)
-    with Progress("dense") as progress:
-        progress.tell(Begun(4, 4800, 4800))
-        progress.tell(Measuring("lenet"))
-        progress.tell(Unkept("weights", 1))
-        progress.tell(Unmeasured("lenet", "no room", "this process trains without workers"))
+    with ProgressDisplay("dense") as progress:
+        progress.tell(RunStarted(4, 4800, 4800))
+        progress.tell(TuningStarted("lenet"))
+        progress.tell(ArtifactsMissing("weights", 1))
+        progress.tell(TuningFailed("lenet", "no room", "this process trains without workers"))
         clock = 12.0
-        progress.tell(Working(1, "wide", 2, 800, 0, 2, 0, 2, 25, 50))
+        progress.tell(CohortProgress(1, "wide", 2, 800, 0, 2, 0, 2, 25, 50))
         clock = 24.0
-        progress.tell(Rung(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
-        progress.tell(Failed(1, "f" * 32, "narrow", 0, "made to fail", 1200))
-        progress.tell(Elsewhere(1, 1200))
+        progress.tell(RungFinished(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
+        progress.tell(LadderFailed(1, "f" * 32, "narrow", 0, "made to fail", 1200))
+        progress.tell(LaddersElsewhere(1, 1200))
         clock = 36.0
-        progress.tell(Rung(1, "wide", 2, 2, 1, 800, 0.8, 0.5, 12.0))
-        progress.tell(Finished(1))
+        progress.tell(RungFinished(1, "wide", 2, 2, 1, 800, 0.8, 0.5, 12.0))
+        progress.tell(CohortFinished(1))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "dense: 4 ladders, 0% done before",
@@ -244,12 +244,12 @@ def test_progress_takes_back_what_did_not_get_to_the_disk(
 ) -> None:
     clock = 0.0
     monkeypatch.setattr("prunescope.cli.progress.time.monotonic", lambda: clock)
-    with Progress("dense") as progress:
-        progress.tell(Begun(2, 1600, 1600))
-        progress.tell(Rung(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
+    with ProgressDisplay("dense") as progress:
+        progress.tell(RunStarted(2, 1600, 1600))
+        progress.tell(RungFinished(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
         progress.tell(Lost(1, 2, 1600))
         progress.tell(Unsound("a note is damaged", "cohorts are formed anew"))
-        progress.tell(Failed(1, "f" * 32, "wide", 0, "made to fail", 1600))
+        progress.tell(LadderFailed(1, "f" * 32, "wide", 0, "made to fail", 1600))
         progress.tell(Unlocked("runs/mine"))
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(";")[0] for line in lines[1:]] == [
@@ -265,12 +265,12 @@ def test_a_store_that_cannot_be_written_to_is_told_with_what_was_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path / "study.toml")
-    monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: Report(8, 6, unwritable="mine: no space"))
+    monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: RunReport(8, 6, unwritable="mine: no space"))
     result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store")])
     assert result.exit_code == 1
     assert "trained 6 networks for 8 rungs" in result.output
     assert "mine: no space" in str(result.exception)
-    monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: Report(unwritable="mine: no space"))
+    monkeypatch.setattr("prunescope.run.run_study", lambda *_, **__: RunReport(unwritable="mine: no space"))
     result = CliRunner().invoke(cli, ["run", str(path), "--store", str(tmp_path / "store"), "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout)["unwritable"] == "mine: no space"

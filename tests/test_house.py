@@ -47,7 +47,7 @@ def test_a_study_is_read_without_numpy_and_a_table_without_torch_or_pandas() -> 
 
 def test_choosing_and_planning_load_no_torch() -> None:
     table = "prunescope.demo.sample_path()"
-    program = "import prunescope, prunescope.demo; from prunescope.choose.words import answer_lines; "
+    program = "import prunescope, prunescope.demo; from prunescope.choose.sentences import answer_lines; "
     program += (
         f"found = prunescope.smallest_network({table}, 0.2, intervals='quick'); list(answer_lines(found.answers[0])); "
     )
@@ -89,10 +89,10 @@ def test_the_page_of_the_table_is_not_stale() -> None:
 
 
 def test_the_page_of_the_study_names_every_key() -> None:
-    from prunescope.spec.parts import Axes, El2n, Head, Recipe, Treatment
+    from prunescope.study.sections import Axes, El2n, Recipe, StudyKeys, Treatment
 
     page = (ROOT / "docs" / "study.md").read_text()
-    for part in (Head, Axes, Recipe, Treatment, El2n):
+    for part in (StudyKeys, Axes, Recipe, Treatment, El2n):
         for key in part.model_fields:
             assert f"| `{key}` |" in page, key
 
@@ -156,7 +156,7 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 
 
 def test_the_example_of_the_study_page_is_a_study() -> None:
-    from prunescope.spec import parse_study
+    from prunescope.study import parse_study
 
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "study.md").read_text(), re.DOTALL)
     assert len(parse_study(example).ladders) == 2 * 3 * 2 * 3

@@ -10,9 +10,9 @@ import pytest
 
 from prunescope.choose import smallest_network
 from prunescope.laws import JointLaw
-from prunescope.lens import look
+from prunescope.lens import analyze
 from prunescope.report import report
-from prunescope.spec import read_study
+from prunescope.study import read_study
 from prunescope.table import Store, read_table
 from tests.builders import rung
 from tests.choose.test_choice import planted
@@ -72,6 +72,6 @@ def test_a_store_shows_how_far_it_is(tmp_path: Path) -> None:
 
 def test_looks_and_reports_show_themselves(tmp_path: Path, strange: dict[str, Any]) -> None:
     store = PLAIN.into(tmp_path / "store", study())
-    found = look(store)
+    found = analyze(store)
     assert found.cells[0].diagnosis.words[:20] in shown(found)
     assert "&lt;script&gt;" in shown(report(strange, max_error=0.2, draws=0))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prunescope.choose import smallest_network
-from prunescope.lens import look
+from prunescope.lens import analyze
 from prunescope.table import Table, read_table
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def test_the_demo_says_what_matters(walk: Walk) -> None:
     chosen = smallest_network(walk.folder / "demo" / "digits", 0.12).answers[0].robust
     assert chosen is not None
     assert f"{chosen.parameters:,.0f} parameters" in sentences[1]
-    seen = look(walk.folder / "demo" / "lens")
+    seen = analyze(walk.folder / "demo" / "lens")
     assert [cell.label_noise for cell in seen.cells] == [0.0, 0.3]
     assert all(cell.diagnosis.words in sentences[2] for cell in seen.cells)
     page = (walk.folder / "demo" / "report.html").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from prunescope.version import __version__
 
 if TYPE_CHECKING:
-    from prunescope.choose import next_ladders as next_ladders
     from prunescope.choose import smallest_network as smallest_network
+    from prunescope.design import next_ladders as next_ladders
     from prunescope.errors import ConflictError as ConflictError
     from prunescope.errors import DamageError as DamageError
     from prunescope.errors import Fault as Fault
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from prunescope.laws import SingleLaw as SingleLaw
     from prunescope.laws import load_law as load_law
     from prunescope.run import run_study as run_study
-    from prunescope.spec import Ladder as Ladder
-    from prunescope.spec import Study as Study
-    from prunescope.spec import read_study as read_study
+    from prunescope.study import Ladder as Ladder
+    from prunescope.study import Study as Study
+    from prunescope.study import read_study as read_study
     from prunescope.table import Store as Store
     from prunescope.table import Table as Table
     from prunescope.table import read_table as read_table
 
 _HOMES = {
-    "next_ladders": "prunescope.choose",
     "smallest_network": "prunescope.choose",
+    "next_ladders": "prunescope.design",
     "ConflictError": "prunescope.errors",
     "DamageError": "prunescope.errors",
     "Fault": "prunescope.errors",
@@ -47,9 +47,9 @@ _HOMES = {
     "SingleLaw": "prunescope.laws",
     "load_law": "prunescope.laws",
     "run_study": "prunescope.run",
-    "Ladder": "prunescope.spec",
-    "Study": "prunescope.spec",
-    "read_study": "prunescope.spec",
+    "Ladder": "prunescope.study",
+    "Study": "prunescope.study",
+    "read_study": "prunescope.study",
     "Store": "prunescope.table",
     "Table": "prunescope.table",
     "read_table": "prunescope.table",

@@ -18,9 +18,9 @@ import numpy as np
 from prunescope.choose import Answer, smallest_network
 from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.laws import JointLaw, SingleLaw
-from prunescope.lens import Look, look
+from prunescope.lens import LensResult, analyze
 from prunescope.report import report, write_page
-from prunescope.spec import Study, effort, read_study
+from prunescope.study import Study, effort, read_study
 from prunescope.table import Store, Table, is_store, read_table, write_table
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     path = folder / "lens"
     say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: {command('lens', path)}")
     _trained(lens_study(), path, say, showing)
-    seen = look(path)
+    seen = analyze(path)
     for cell in seen.cells:
         say(f"   label noise {cell.label_noise:g}: {cell.diagnosis.words}")
 
@@ -179,7 +179,7 @@ def _chosen(answer: Answer) -> list[str]:
     return lines
 
 
-def _why(seen: Look) -> str:
+def _why(seen: LensResult) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
     told = "; ".join(f"with {each.label_noise:.0%} wrong labels, {each.diagnosis.words}" for each in seen.cells)
     return f"{told[:1].upper()}{told[1:]}."

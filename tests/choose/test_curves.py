@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunescope.choose.curves import REACH, Curves, Departure
-from prunescope.choose.smallest import Scatter, Sizes, Truths, log_errors, needed_density
+from prunescope.choose.member_curves import REACH, Departure, MemberCurves
+from prunescope.choose.smallest import MemberSizes, Scatter, Truths, log_errors, needed_density
 from tests.choose.test_smallest import drawn_family
 
 STEP = np.log(0.8)
@@ -21,7 +21,7 @@ def test_the_confident_density_is_where_the_probability_crosses_the_confidence()
             truth.unpruned + 0.03 * random.standard_normal((200, len(sizes))),
         )
         scatter = Scatter(truth.theta, truth.unpruned[0], np.full(3, 0.04))
-        curves = Curves(sizes, possible, [None] * len(sizes), scatter)
+        curves = MemberCurves(sizes, possible, [None] * len(sizes), scatter)
         density = curves.confident(bound, 0.9)
         there = np.isfinite(density) & (density > -29)
         odds = curves.keeping(np.where(there, density, 0.0), bound)
@@ -31,30 +31,32 @@ def test_the_confident_density_is_where_the_probability_crosses_the_confidence()
 
 
 def test_odds_are_those_of_the_normal_distribution_by_hand() -> None:
-    sizes = Sizes(np.ones(1), np.ones(1), np.array([100.0]), np.zeros(1))
+    sizes = MemberSizes(np.ones(1), np.ones(1), np.array([100.0]), np.zeros(1))
     theta = np.array([[np.log(0.8), np.log(1.5), np.log(0.02), 0.0, 0.0]])
     truth = Truths(theta, np.log([[0.1]]))
     at = np.log(np.array([0.05]))
     error = float(log_errors(sizes, truth, at)[0, 0])
     scatter = Scatter(theta, truth.unpruned[0], np.full(3, 0.1))
-    curves = Curves(sizes, truth, [None], scatter)
+    curves = MemberCurves(sizes, truth, [None], scatter)
     assert curves.keeping(at, float(np.exp(error)))[0] == pytest.approx(0.5, abs=1e-6)
     assert curves.keeping(at, float(np.exp(error + 0.1)))[0] == pytest.approx(0.8413447, abs=1e-6)
 
 
-def departing(noise: float, height: float = 0.1, seed: int = 0) -> tuple[Curves, np.ndarray, np.ndarray]:
+def departing(noise: float, height: float = 0.1, seed: int = 0) -> tuple[MemberCurves, np.ndarray, np.ndarray]:
     """Return the curve of a member that departs from its law by a known wave, its densities and true log errors."""
     theta = np.array([[np.log(0.8), np.log(1.2), np.log(0.02), 0.0, 0.0]])
-    sizes = Sizes(np.ones(1), np.ones(1), np.array([10_000.0]), np.zeros(1))
+    sizes = MemberSizes(np.ones(1), np.ones(1), np.array([10_000.0]), np.zeros(1))
     truth = Truths(theta, np.log([[0.05]]))
     at = STEP * np.arange(25)
-    many = Sizes(*(np.repeat(values, len(at)) for values in (sizes.depth, sizes.width, sizes.prunable, sizes.rest)))
+    many = MemberSizes(
+        *(np.repeat(values, len(at)) for values in (sizes.depth, sizes.width, sizes.prunable, sizes.rest))
+    )
     law = log_errors(many, Truths(theta, np.repeat(truth.unpruned, len(at), axis=1)), at)[0]
     true = law + height * np.sin(at / 1.3)
     measured = true + noise * np.random.default_rng(seed).standard_normal(len(at))
     departure = Departure(at, measured, np.full(len(at), max(noise, 1e-4)), height / np.sqrt(2), max(noise, 1e-4))
     scatter = Scatter(theta, truth.unpruned[0], np.full(3, 0.1))
-    return Curves(sizes, truth, [departure], scatter), at, true
+    return MemberCurves(sizes, truth, [departure], scatter), at, true
 
 
 def test_a_curve_measured_without_noise_is_the_curve() -> None:
@@ -95,7 +97,7 @@ def test_what_departures_leave_open_is_counted_once() -> None:
     assert curves.spread(between)[0] == pytest.approx(np.hypot(departure.single, open_))
     chance = np.random.default_rng(0).standard_normal((4000, 1))
     many = Truths(np.repeat(curves.truths.theta, 4000, axis=0), np.repeat(curves.truths.unpruned, 4000, axis=0))
-    drawn = Curves(curves.sizes, many, curves.departures, curves.scatter, chance)
+    drawn = MemberCurves(curves.sizes, many, curves.departures, curves.scatter, chance)
     assert drawn.spread(between)[0] == pytest.approx(departure.single)
     assert drawn.log_errors(between).std() == pytest.approx(open_, rel=0.05)
     bound = float(np.exp(curves.log_errors(between)[0, 0] + 0.05))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from prunescope.choose.smallest import Sizes, Truths, log_errors, needed_density, smallest
+from prunescope.choose.smallest import MemberSizes, Truths, log_errors, needed_density, smallest
 
 STEPS = 801
 LOWEST = np.log(1e-5)
 
 
-def drawn_family(seed: int) -> tuple[Sizes, Truths, float]:
+def drawn_family(seed: int) -> tuple[MemberSizes, Truths, float]:
     """Draw a family, its law and a bound that some members may reach."""
     random = np.random.default_rng(seed)
     members = int(random.integers(2, 30))
@@ -34,10 +34,10 @@ def drawn_family(seed: int) -> tuple[Sizes, Truths, float]:
         ]
     )
     bound = float(np.exp(random.uniform(np.log(unpruned.min() * 1.02), np.log(up * 0.98))))
-    return Sizes(depth, width, prunable, rest), Truths(theta[None], np.log(unpruned)[None]), bound
+    return MemberSizes(depth, width, prunable, rest), Truths(theta[None], np.log(unpruned)[None]), bound
 
 
-def by_brute_force(sizes: Sizes, truth: Truths, bound: float) -> tuple[int, float, float]:
+def by_brute_force(sizes: MemberSizes, truth: Truths, bound: float) -> tuple[int, float, float]:
     """Try every member at every density of a fine grid."""
     grid = np.linspace(LOWEST, 0.0, STEPS)
     repeated = Truths(np.repeat(truth.theta, STEPS, axis=0), np.repeat(truth.unpruned, STEPS, axis=0))
@@ -70,7 +70,7 @@ def test_brute_force_over_a_fine_grid_finds_the_same_member_and_density_for_1000
     assert found_some > 900
 
 
-def _over(sizes: Sizes, truth: Truths, bound: float, member: int, log_density: float) -> float:
+def _over(sizes: MemberSizes, truth: Truths, bound: float, member: int, log_density: float) -> float:
     at = np.full(len(sizes), log_density)
     return float(log_errors(sizes, truth, at)[0, member] - np.log(bound))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunescope.choose.unpruned import Place, Smooth, Unpruned, nearest_places
+from prunescope.choose.unpruned import GaussianProcess, Place, Unpruned, nearest_places
 
 
 def told_by(cells: Place, log_error: np.ndarray, noise: np.ndarray, members: Place) -> Unpruned:
-    return Smooth.through(cells, log_error, noise).of(members)
+    return GaussianProcess.through(cells, log_error, noise).of(members)
 
 
 def place(depth: list[float], width: list[float]) -> Place:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prunescope.data.dataset import Dataset, Part
-from prunescope.spec.names import DATASETS, DatasetFacts
+from prunescope.data.dataset import Dataset, DatasetPart
+from prunescope.study.catalogue import DATASETS, DatasetFacts
 
 
 def shrink(patch: pytest.MonkeyPatch, name: str, train: int = 50, test: int = 20) -> DatasetFacts:
@@ -23,11 +23,11 @@ def shrink(patch: pytest.MonkeyPatch, name: str, train: int = 50, test: int = 20
     return facts
 
 
-def pictures(facts: DatasetFacts, shape: tuple[int, ...], seed: int = 0) -> tuple[Part, Part]:
+def pictures(facts: DatasetFacts, shape: tuple[int, ...], seed: int = 0) -> tuple[DatasetPart, DatasetPart]:
     """Return random pictures and labels: [n, channels, height, width] and [n]."""
     random = np.random.default_rng(seed)
     parts = [
-        Part(random.integers(0, 256, (count, *shape), dtype=np.uint8), random.integers(0, facts.classes, count))
+        DatasetPart(random.integers(0, 256, (count, *shape), dtype=np.uint8), random.integers(0, facts.classes, count))
         for count in (facts.train, facts.test)
     ]
     return parts[0], parts[1]
@@ -43,7 +43,7 @@ def gz(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
 
 
-def write_mnist(folder: Path, train: Part, test: Part, *, zipped: bool = False) -> None:
+def write_mnist(folder: Path, train: DatasetPart, test: DatasetPart, *, zipped: bool = False) -> None:
     """Write the four files of MNIST."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind, part in (("train", train), ("t10k", test)):
@@ -52,7 +52,7 @@ def write_mnist(folder: Path, train: Part, test: Part, *, zipped: bool = False) 
             path.write_bytes(gz(idx(array)) if zipped else idx(array))
 
 
-def records(part: Part, labels: int) -> bytes:
+def records(part: DatasetPart, labels: int) -> bytes:
     """Return a binary batch of CIFAR: one label or, for CIFAR-100, a coarse one that misleads and the fine one."""
     columns = [part.labels.astype(np.uint8)[:, None]]
     if labels == 2:
@@ -87,11 +87,11 @@ def _text(text: str) -> bytes:
     return b"U%c" % len(text) + text.encode()
 
 
-def batches(train: Part, test: Part, count: int) -> list[Part]:
+def batches(train: DatasetPart, test: DatasetPart, count: int) -> list[DatasetPart]:
     """Cut the training part into ``count`` batches; the test part comes last."""
     size = len(train.labels) // count
     cuts = [slice(number * size, (number + 1) * size) for number in range(count)]
-    return [*(Part(train.images[cut], train.labels[cut]) for cut in cuts), test]
+    return [*(DatasetPart(train.images[cut], train.labels[cut]) for cut in cuts), test]
 
 
 def tarred(path: Path, files: dict[str, bytes]) -> None:
@@ -103,7 +103,7 @@ def tarred(path: Path, files: dict[str, bytes]) -> None:
             archive.addfile(entry, io.BytesIO(content))
 
 
-def same(dataset: Dataset, train: Part, test: Part) -> None:
+def same(dataset: Dataset, train: DatasetPart, test: DatasetPart) -> None:
     """Assert that a dataset holds these parts, as every dataset has to."""
     for found, expected in (
         (dataset.train_images, train.images),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunescope.data import generator
-from prunescope.data.chance import keys
+from prunescope.data.random_streams import keys
 
 
 def test_the_stream_of_some_words_is_known() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from prunescope.data import load
 from prunescope.data.cifar import VERSIONS, Version
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import DatasetPart
 from prunescope.errors import InputError
 from tests.builders import within_limits
 from tests.data.formats import batches, pickled_by_python_2, pictures, records, same, shrink, tarred
@@ -21,20 +21,22 @@ from tests.data.formats import batches, pickled_by_python_2, pictures, records, 
 Files = dict[str, bytes]
 
 
-def python_2(part: Part, key: str) -> bytes:
+def python_2(part: DatasetPart, key: str) -> bytes:
     data = part.images.reshape(len(part.labels), -1)
     return pickled_by_python_2({"batch_label": "one", "labels": [0], key: part.labels.tolist(), "data": data})
 
 
-def python_3(protocol: int) -> Callable[[Part, str], bytes]:
-    def dumped(part: Part, key: str) -> bytes:
+def python_3(protocol: int) -> Callable[[DatasetPart, str], bytes]:
+    def dumped(part: DatasetPart, key: str) -> bytes:
         data = part.images.reshape(len(part.labels), -1)
         return pickle.dumps({"data": data, key: part.labels.tolist(), "filenames": ["a", "b"]}, protocol)
 
     return dumped
 
 
-def files_of(version: Version, train: Part, test: Part, dumped: Callable[[Part, str], bytes] = python_2) -> Files:
+def files_of(
+    version: Version, train: DatasetPart, test: DatasetPart, dumped: Callable[[DatasetPart, str], bytes] = python_2
+) -> Files:
     contents = [
         records(part, version.labels) if isinstance(version.labels, int) else dumped(part, version.labels)
         for part in batches(train, test, len(version.train))
@@ -48,7 +50,7 @@ def write(folder: Path, files: Files) -> None:
         (folder / name).write_bytes(content)
 
 
-def parts_of(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[Part, Part]:
+def parts_of(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[DatasetPart, DatasetPart]:
     return pictures(shrink(monkeypatch, name), (3, 32, 32))
 
 

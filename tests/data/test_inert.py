@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.data.inert import read_pickle
+from prunescope.data.safe_pickle import read_pickle
 from prunescope.errors import InputError
 from tests.data.formats import pickled_by_python_2
 

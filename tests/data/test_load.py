@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 
 from prunescope.data import load
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import DatasetPart
 from prunescope.data.layouts import cache_folder
 from prunescope.data.load import LAYOUTS
-from prunescope.data.sources import SOURCES, Source
+from prunescope.data.sources import SOURCES, DatasetSource
 from prunescope.errors import InputError, MissingPackageError, PrunescopeError
-from prunescope.spec.names import DATASETS, TRAINED_DATASETS
+from prunescope.study.catalogue import DATASETS, TRAINED_DATASETS
 from tests.data.formats import pictures, same, shrink, write_mnist
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
+def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[DatasetPart, DatasetPart]:
     return pictures(shrink(monkeypatch, "mnist"), (1, 28, 28))
 
 
@@ -50,7 +50,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
 
 def served(monkeypatch: pytest.MonkeyPatch, folder: Path, *addresses: str) -> None:
     sums = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in sorted(folder.iterdir())}
-    monkeypatch.setitem(SOURCES, "mnist", Source(addresses, sums, 1))
+    monkeypatch.setitem(SOURCES, "mnist", DatasetSource(addresses, sums, 1))
 
 
 def test_every_dataset_that_a_study_may_name_is_there_or_refused() -> None:
@@ -67,7 +67,7 @@ def test_every_dataset_that_a_study_may_name_is_there_or_refused() -> None:
 
 
 def test_the_folder_named_goes_before_the_variable_and_the_variable_before_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[DatasetPart, DatasetPart], cache: Path
 ) -> None:
     facts = DATASETS["mnist"]
     others = [pictures(facts, (1, 28, 28), seed) for seed in (1, 2)]
@@ -112,7 +112,7 @@ def test_missing_files_are_named_with_where_they_were_looked_for(tmp_path: Path)
         load("mnist", tmp_path, fetch=False)
 
 
-def test_half_a_dataset_is_told_and_not_fetched_around(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+def test_half_a_dataset_is_told_and_not_fetched_around(tmp_path: Path, parts: tuple[DatasetPart, DatasetPart]) -> None:
     write_mnist(tmp_path / "MNIST", *parts)
     (tmp_path / "MNIST" / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(InputError) as raised:
@@ -121,7 +121,11 @@ def test_half_a_dataset_is_told_and_not_fetched_around(tmp_path: Path, parts: tu
 
 
 def test_what_is_missing_is_fetched_into_the_cache_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path, server: tuple[str, Path]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: tuple[DatasetPart, DatasetPart],
+    cache: Path,
+    server: tuple[str, Path],
 ) -> None:
     pytest.importorskip("pooch")
     address, folder = server
@@ -138,7 +142,7 @@ def test_what_is_missing_is_fetched_into_the_cache_once(
 
 
 def test_files_that_are_not_what_was_published_are_not_kept(
-    monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path, server: tuple[str, Path]
+    monkeypatch: pytest.MonkeyPatch, parts: tuple[DatasetPart, DatasetPart], cache: Path, server: tuple[str, Path]
 ) -> None:
     pytest.importorskip("pooch")
     address, folder = server
@@ -152,7 +156,7 @@ def test_files_that_are_not_what_was_published_are_not_kept(
 
 
 def test_a_server_that_sends_without_end_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path, server: tuple[str, Path]
+    monkeypatch: pytest.MonkeyPatch, parts: tuple[DatasetPart, DatasetPart], cache: Path, server: tuple[str, Path]
 ) -> None:
     pytest.importorskip("pooch")
     address, folder = server
@@ -166,7 +170,7 @@ def test_a_server_that_sends_without_end_is_cut_off(
 
 
 def test_no_network_is_told_in_two_lines(
-    monkeypatch: pytest.MonkeyPatch, parts: tuple[Part, Part], cache: Path, server: tuple[str, Path]
+    monkeypatch: pytest.MonkeyPatch, parts: tuple[DatasetPart, DatasetPart], cache: Path, server: tuple[str, Path]
 ) -> None:
     pytest.importorskip("pooch")
     address, folder = server

@@ -9,17 +9,17 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from prunescope.data import bundled, load
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import DatasetPart
 from prunescope.data.mnist import FIRST_LABELS
 from prunescope.errors import DamageError, InputError
-from prunescope.spec.names import DATASETS
+from prunescope.study.catalogue import DATASETS
 from tests.data.formats import gz, idx, pictures, same, shrink, write_mnist
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
+def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[DatasetPart, DatasetPart]:
     shrink(monkeypatch, "fashion-mnist")
     return pictures(shrink(monkeypatch, "mnist"), (1, 28, 28))
 
@@ -27,20 +27,22 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("where", [".", "mnist", "MNIST/raw", "mnist/MNIST/raw"])
 def test_files_are_found_where_they_usually_are(
-    tmp_path: Path, parts: tuple[Part, Part], where: str, zipped: bool
+    tmp_path: Path, parts: tuple[DatasetPart, DatasetPart], where: str, zipped: bool
 ) -> None:
     write_mnist(tmp_path / where, *parts, zipped=zipped)
     same(load("mnist", tmp_path, fetch=False), *parts)
 
 
-def test_a_folder_with_the_datasets_name_goes_first(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+def test_a_folder_with_the_datasets_name_goes_first(tmp_path: Path, parts: tuple[DatasetPart, DatasetPart]) -> None:
     write_mnist(tmp_path, *pictures(DATASETS["mnist"], (1, 28, 28), seed=1))
     write_mnist(tmp_path / "fashion-mnist", *parts)
     same(load("fashion-mnist", tmp_path, fetch=False), *parts)
 
 
 @pytest.mark.parametrize(("asked", "there"), [("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")])
-def test_files_of_the_other_set_are_refused(tmp_path: Path, parts: tuple[Part, Part], asked: str, there: str) -> None:
+def test_files_of_the_other_set_are_refused(
+    tmp_path: Path, parts: tuple[DatasetPart, DatasetPart], asked: str, there: str
+) -> None:
     for part, firsts in zip(parts, FIRST_LABELS[there], strict=True):
         part.labels[: len(firsts)] = list(firsts)
     write_mnist(tmp_path, *parts, zipped=True)
@@ -50,7 +52,7 @@ def test_files_of_the_other_set_are_refused(tmp_path: Path, parts: tuple[Part, P
     assert len(raised.value.faults) == 2
 
 
-def test_every_faulty_file_is_told(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+def test_every_faulty_file_is_told(tmp_path: Path, parts: tuple[DatasetPart, DatasetPart]) -> None:
     train, test = parts
     write_mnist(tmp_path, train, test)
     (tmp_path / IMAGES).write_bytes(idx(train.labels.astype(np.uint8)))
@@ -83,7 +85,7 @@ def test_every_faulty_file_is_told(tmp_path: Path, parts: tuple[Part, Part]) -> 
     ],
 )
 def test_labels_that_are_not_whole_are_refused(
-    tmp_path: Path, parts: tuple[Part, Part], content: bytes, words: str
+    tmp_path: Path, parts: tuple[DatasetPart, DatasetPart], content: bytes, words: str
 ) -> None:
     write_mnist(tmp_path, *parts)
     (tmp_path / LABELS).write_bytes(content)
@@ -91,7 +93,7 @@ def test_labels_that_are_not_whole_are_refused(
         load("mnist", tmp_path, fetch=False)
 
 
-def test_pictures_of_any_size_are_not_pictures(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+def test_pictures_of_any_size_are_not_pictures(tmp_path: Path, parts: tuple[DatasetPart, DatasetPart]) -> None:
     write_mnist(tmp_path, *parts)
     whole = (tmp_path / IMAGES).read_bytes()
     (tmp_path / IMAGES).write_bytes(whole[:8] + b"\xff" * 8 + whole[16:])
@@ -99,7 +101,9 @@ def test_pictures_of_any_size_are_not_pictures(tmp_path: Path, parts: tuple[Part
         load("mnist", tmp_path, fetch=False)
 
 
-def test_a_file_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+def test_a_file_that_would_fill_the_memory_is_not_unpacked(
+    tmp_path: Path, parts: tuple[DatasetPart, DatasetPart]
+) -> None:
     write_mnist(tmp_path, *parts)
     large = (0x803).to_bytes(4) + (50).to_bytes(4) + (4_096).to_bytes(4) * 2 + bytes(10**6)
     (tmp_path / IMAGES).write_bytes(gz(large))
@@ -113,7 +117,7 @@ def test_a_file_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, parts
     ]
 
 
-def test_pictures_that_are_all_one_value_are_refused(tmp_path: Path, parts: tuple[Part, Part]) -> None:
+def test_pictures_that_are_all_one_value_are_refused(tmp_path: Path, parts: tuple[DatasetPart, DatasetPart]) -> None:
     parts[0].images[:] = 7
     write_mnist(tmp_path, *parts)
     with pytest.raises(InputError, match="must differ; found one value only, 7"):

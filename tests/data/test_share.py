@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.data import Share, draw_share
+from prunescope.data import Subsample, draw_share
 from prunescope.errors import InputError
 
 TOTAL, CLASSES = 200, 7
 LABELS = np.arange(TOTAL, dtype=np.int64) % CLASSES
 
 
-def share(**changes: Any) -> Share:
+def share(**changes: Any) -> Subsample:
     settings: dict[str, Any] = {
         "examples": 120, "label_noise": 0.25, "held_out": 40, "seed": 1, "replicate": 0, "dataset": "digits",
     }  # fmt: skip

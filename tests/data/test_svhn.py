@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
 from prunescope.data import load
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import DatasetPart
 from prunescope.data.matlab import read_mat
 from prunescope.errors import InputError
 from tests.data.formats import pictures, same, shrink
@@ -134,7 +134,7 @@ def test_an_array_that_stands_twice_is_read_once(tmp_path: Path) -> None:
     assert read_mat(tmp_path / "a.mat", {"X": ANY, "y": ANY})["X"].tolist() == [[ord("a")]]
 
 
-def matlab(part: Part) -> dict[str, NDArray[Any]]:
+def matlab(part: DatasetPart) -> dict[str, NDArray[Any]]:
     labels = np.where(part.labels == 0, 10, part.labels).astype(np.uint8)
     return {"X": part.images.transpose(2, 3, 1, 0), "y": labels[:, None]}
 

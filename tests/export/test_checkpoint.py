@@ -17,7 +17,7 @@ from torch import nn
 
 from prunescope import load_network
 from prunescope.errors import DamageError, InputError, PrunescopeError
-from prunescope.export.checkpoint import Card, Saved, _digest, read, write
+from prunescope.export.checkpoint import Card, SavedNetwork, _digest, read, write
 from prunescope.export.fold import folded
 from prunescope.export.load import made
 from prunescope.export.program import Arrays, Step
@@ -220,12 +220,12 @@ def test_a_network_of_ones_own_is_made_by_the_factory_that_its_reader_names(tmp_
     card = replace(CARD, family="mine:make", depth=3)
     module = make(3, 1.0, 5)
     tensors = {name: each.numpy() for name, each in module.state_dict().items()}
-    loaded = made(Saved(card, (), tensors), "net", make)
+    loaded = made(SavedNetwork(card, (), tensors), "net", make)
     x = torch.full((2, *SHAPE), 120.0)
     mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (CARD.mean, CARD.std))
     torch.testing.assert_close(loaded(x), module((x - mean) / std))
     with pytest.raises(InputError, match="tensors of the same names and shapes; found others at 1"):
-        made(Saved(replace(card, depth=4), (), tensors), "net", make)
+        made(SavedNetwork(replace(card, depth=4), (), tensors), "net", make)
 
 
 def test_programs_of_own_modules_are_not_known() -> None:

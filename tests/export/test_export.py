@@ -18,19 +18,19 @@ from prunescope.errors import InputError, MissingPackageError, PrunescopeError
 from prunescope.export import export as room
 from prunescope.export import onnxfile
 from prunescope.export.checkpoint import Card, write
-from prunescope.export.pick import Picked
+from prunescope.export.pick import PickedRung
 from prunescope.export.program import Arrays, Program, Step
 from prunescope.export.prove import agreement, original
-from prunescope.export.retrain import Plan, Retrained, retrain
+from prunescope.export.retrain import Retrained, RetrainPlan, retrain
 from prunescope.export.shrink import shrunk
 from prunescope.export.speed import timed
 from prunescope.nets import network
 from prunescope.run import run_study
-from prunescope.run.events import Begun, Event, Rung, Tell
-from prunescope.spec import Study
-from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.run.events import Event, RungFinished, RunStarted, Tell
+from prunescope.study import Study
+from prunescope.study.sections import Axes, Recipe, Treatment
 from prunescope.table.schema import STORED_NAMES
-from prunescope.train import Bench
+from prunescope.train import TrainingContext
 from tests.run.studies import dense_study, rows
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_convolutions_are_proved_and_compared_with_folding_alone(convolved: Stor
 
 def test_a_network_that_was_not_kept_is_trained_again_from_its_mask(store: Store, tmp_path: Path) -> None:
     told: list[Event] = []
-    plans: list[Plan] = []
+    plans: list[RetrainPlan] = []
     before, files = rows(store), sorted(store.path.rglob("*.safetensors"))
     found = export_network(
         store,
@@ -146,8 +146,8 @@ def test_a_network_that_was_not_kept_is_trained_again_from_its_mask(store: Store
     )
     assert [(plan.first, plan.rung) for plan in plans] == [(LOST, LOST)]
     assert plans[0].seconds > 0
-    assert isinstance(told[0], Begun)
-    assert [event.rung for event in told if isinstance(event, Rung)] == [LOST]
+    assert isinstance(told[0], RunStarted)
+    assert [event.rung for event in told if isinstance(event, RungFinished)] == [LOST]
     assert found.card.retrained
     assert error_of(tmp_path / "net.safetensors") == row(store, first(store), LOST)["test_error"] == found.stored_error
     assert "trained again for this, with the error of the store" in "\n".join(found.sentences())
@@ -160,7 +160,7 @@ def test_without_its_checkpoints_the_whole_ladder_is_trained_again(store: Store,
     for study in store.studies():
         bare.begin(study)
     bare.write([{name: each[name] for name in STORED_NAMES} for each in store.table().rows()])
-    plans: list[Plan] = []
+    plans: list[RetrainPlan] = []
     target = tmp_path / "net.safetensors"
     export_network(bare, target, ladder=first(store), rung=LOST, form="dense", before=plans.append)
     assert [(plan.first, plan.rung) for plan in plans] == [(0, LOST)]
@@ -185,7 +185,7 @@ def test_numbers_that_differ_after_training_again_are_told(
 ) -> None:
     """As on another machine: the exported network has its own error, and both are said."""
 
-    def otherwise(plan: Plan, picked: Picked, bench: Bench, device: str, tell: Tell) -> Retrained:
+    def otherwise(plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, tell: Tell) -> Retrained:
         found = retrain(plan, picked, bench, device, tell)
         found.tensors["output.bias"] = found.tensors["output.bias"][::-1].copy()
         net = network("lenet", 3, 0.08, 10, (1, 8, 8))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from prunescope.laws import joint_error
-from prunescope.laws.measured import Measured
-from prunescope.laws.points import sample
+from prunescope.laws.data import GroupData
+from prunescope.laws.grouping import sample
 from prunescope.table import Table, read_table
 
 DEPTHS, WIDTHS, EXAMPLES = (8, 14, 20, 26, 50, 98), 2.0 ** np.arange(-4, 3), 50_000 // 2 ** np.arange(7)
@@ -85,7 +85,7 @@ def family_table(seed: int, **changes: Any) -> tuple[Table, dict[str, float]]:
     return read_table(columns), planted
 
 
-def family_group(seed: int, **changes: Any) -> tuple[Measured, dict[str, float]]:
+def family_group(seed: int, **changes: Any) -> tuple[GroupData, dict[str, float]]:
     """Return a family as one group, and its parameters."""
     table, planted = family_table(seed, **changes)
     return sample(table, joint=True).groups[0], planted

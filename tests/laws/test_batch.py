@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prunescope.laws import adapted_error, dense_error, joint_error, single_error
-from prunescope.laws.batch import Form, Points, to_coordinates, to_parameters
-from prunescope.laws.kinds import ADAPTED, ADAPTED_JOINT, DENSE, JOINT, SINGLE, Law
+from prunescope.laws.batch import BatchForm, Points, to_coordinates, to_parameters
+from prunescope.laws.models import ADAPTED, ADAPTED_JOINT, DENSE, JOINT, SINGLE, Law
 
 RANDOM = np.random.default_rng(7)
 COUNT = 60
@@ -92,7 +92,7 @@ def test_batches_are_the_public_forms() -> None:
 
 @pytest.mark.parametrize("law", REFERENCE, ids=lambda law: law.name)
 def test_a_batch_gives_each_fit_what_it_would_get_alone(law: Law) -> None:
-    form: Form = law.form
+    form: BatchForm = law.form
     theta = np.array([THETA[law]] * 3) * np.array([[1.0], [0.9], [1.05]])
     theta = to_coordinates(law.parameters, theta)
     together, slopes = form.evaluate(theta, POINTS)

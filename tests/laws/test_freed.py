@@ -11,16 +11,16 @@ import pytest
 from scipy.optimize import least_squares
 
 from prunescope.laws.batch import Numbers, to_coordinates
+from prunescope.laws.data import GroupData, padded
 from prunescope.laws.fit import searched
-from prunescope.laws.freed import Freed, curvature, free_plateaus, solve_freed
-from prunescope.laws.kinds import JOINT, SINGLE, box
-from prunescope.laws.measured import Measured, padded
-from prunescope.laws.points import sample
+from prunescope.laws.free_plateaus import FreePlateaus, curvature, free_plateaus, solve_freed
+from prunescope.laws.grouping import sample
+from prunescope.laws.models import JOINT, SINGLE, box
 from prunescope.table import read_table
 from tests.laws.families import NOISE, curve, family_group
 
 
-def residuals(problem: Freed, cells: int, unknown: Numbers) -> Any:
+def residuals(problem: FreePlateaus, cells: int, unknown: Numbers) -> Any:
     """Return all weighted residuals of coordinates and plateaus together, by the definition."""
     theta, plateaus = unknown[:-cells], unknown[-cells:]
     points = replace(problem.points, unpruned=plateaus[problem.cell])
@@ -59,7 +59,7 @@ def test_given_plateaus_do_not_move() -> None:
 
 
 def test_curves_side_by_side_are_curves_alone() -> None:
-    groups: list[Measured] = [
+    groups: list[GroupData] = [
         sample(read_table(curve(p=p, noise=0.03, levels=levels, replicates=3, known=False)), joint=False).groups[0]
         for p, levels in ((0.01, 22), (0.03, 25), (0.1, 31))
     ]

@@ -21,8 +21,8 @@ def profile_of_lmfit(columns: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Return the intervals of lmfit's profile for Eq. 1, in the same coordinates."""
     import lmfit
 
-    from prunescope.laws.kinds import SINGLE
-    from prunescope.laws.points import sample
+    from prunescope.laws.grouping import sample
+    from prunescope.laws.models import SINGLE
 
     points = sample(read_table(columns), joint=False).groups[0].points
     parameters = lmfit.Parameters()

@@ -9,8 +9,8 @@ import pytest
 
 from prunescope.errors import InputError, named
 from prunescope.laws import JointLaw, SingleLaw, better_than_chance, not_overly_large
-from prunescope.laws.measured import replicated
-from prunescope.laws.points import sample
+from prunescope.laws.data import replicated
+from prunescope.laws.grouping import sample
 from prunescope.laws.seeds import seeds
 from prunescope.table import read_table
 from tests.builders import filled

@@ -10,21 +10,21 @@ import pytest
 from scipy.optimize import least_squares
 
 from prunescope.laws.batch import Numbers, to_parameters
+from prunescope.laws.data import GroupData, padded
 from prunescope.laws.fit import searched
-from prunescope.laws.kinds import ADAPTED_JOINT, DENSE, JOINT, SINGLE, Box, Law, box, starts
-from prunescope.laws.measured import Measured, padded
-from prunescope.laws.points import dense_sample, sample
+from prunescope.laws.grouping import dense_sample, sample
+from prunescope.laws.models import ADAPTED_JOINT, DENSE, JOINT, SINGLE, Box, Law, box, starts
 from prunescope.laws.search import search
 from prunescope.laws.solve import deviation, normal, solve
 from prunescope.table import read_table
 from tests.laws.families import curve, family_group, family_table
 
 
-def box_of(law: Law, group: Measured, **fixed: float) -> Box:
+def box_of(law: Law, group: GroupData, **fixed: float) -> Box:
     return box(law, padded([group]), fixed, np.array([1.0]))
 
 
-def best_of_scipy(law: Law, group: Measured, count: int) -> float:
+def best_of_scipy(law: Law, group: GroupData, count: int) -> float:
     """Return the lowest cost that SciPy finds from many starts of its own."""
     where = box_of(law, group)
     low, high = where.low[0], where.high[0]

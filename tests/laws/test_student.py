@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri, stdtrit
 
-from prunescope.laws.student import normal_reach, reach
+from prunescope.laws.t_distribution import normal_reach, reach
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95, 0.99])

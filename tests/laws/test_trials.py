@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from prunescope.laws.compare import compare, contenders
+from prunescope.laws.comparison import compare, contenders
+from prunescope.laws.data import padded
 from prunescope.laws.fit import searched
-from prunescope.laws.kinds import JOINT, box, starts
-from prunescope.laws.measured import padded
-from prunescope.laws.points import sample
+from prunescope.laws.grouping import sample
+from prunescope.laws.models import JOINT, box, starts
 from prunescope.laws.sensitivity import default_sizes, sensitivity
 from prunescope.laws.solve import deviation
 from prunescope.table import read_table
@@ -124,7 +124,7 @@ def test_very_large_groups_are_tried_on_whole_cells_by_chance_and_it_is_said(mon
     assert {tuple(some.error[points].tolist()) for points in some.points_of} <= whole
     found = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
     assert (found.points, found.measured_points, found.drawn_from) == (len(group), len(group), "")
-    monkeypatch.setattr("prunescope.laws.measured.Measured.thinned", lambda self, seed=0: self.pick(self.cell < 10))
+    monkeypatch.setattr("prunescope.laws.data.Measured.thinned", lambda self, seed=0: self.pick(self.cell < 10))
     fewer = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
     assert fewer.points < fewer.measured_points == len(group)
     assert f"{fewer.points:,} of {len(group):,} points" in fewer.drawn_from

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.spec import Ladder, Study, ensembles
-from prunescope.spec.parts import Axes, El2n, Recipe, Treatment
-from prunescope.table import Entry, Keep, Store
+from prunescope.study import Ladder, Study, ensembles
+from prunescope.study.sections import Axes, El2n, Recipe, Treatment
+from prunescope.table import ArrayEntry, ArrayKind, Store
 from tests.builders import PRUNABLE, rung
 
 EXAMPLES = 40
@@ -84,7 +84,7 @@ class Plant:
             store.write([row(ladder, number, **own) for ladder, number, own in told if own is not None])
         return store
 
-    def _outcomes(self, told: Sequence[tuple[Ladder, int, Figures | None]]) -> Iterator[Entry]:
+    def _outcomes(self, told: Sequence[tuple[Ladder, int, Figures | None]]) -> Iterator[ArrayEntry]:
         for ladder, number, figures in told:
             losses = self.losses(ladder, number)
             if figures is not None and losses is not None:
@@ -95,14 +95,14 @@ class Plant:
                     "loss": losses.astype(np.float32),
                     "right": losses < 1,
                 }
-                yield Entry(Keep.EXAMPLES, ladder.identity, number, self.changed(ladder, number, arrays))
+                yield ArrayEntry(ArrayKind.EXAMPLES, ladder.identity, number, self.changed(ladder, number, arrays))
 
-    def _scores(self, made: Study) -> Iterator[Entry]:
+    def _scores(self, made: Study) -> Iterator[ArrayEntry]:
         for ensemble in ensembles(made):
             if self.scored(ensemble.ladder):
                 number = ensemble.ladder.replicate
                 arrays = {"index": index(number), "el2n": el2n(number).astype(np.float32)}
-                yield Entry(Keep.EXAMPLES, ensemble.identity, 0, arrays)
+                yield ArrayEntry(ArrayKind.EXAMPLES, ensemble.identity, 0, arrays)
 
 
 def row(ladder: Ladder, number: int, **figures: Any) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.lens import Outcome, look
-from prunescope.lens.results import CellLook
-from prunescope.spec import Ladder, Study, Treatment
+from prunescope.lens import TreatmentOutcome, analyze
+from prunescope.lens.results import CellResult
+from prunescope.study import Ladder, Study, Treatment
 from prunescope.table import Store
 from tests.lens.planted import IMP, PLAIN, Figures, Plant, row, study
 
@@ -52,24 +52,24 @@ def planted(path: Path, made: Study) -> Store:
 
 
 @pytest.fixture(scope="module")
-def cell(tmp_path_factory: pytest.TempPathFactory) -> CellLook:
-    (found,) = look(planted(tmp_path_factory.mktemp("beside") / "store", study(*TREATMENTS, el2n=False))).cells
+def cell(tmp_path_factory: pytest.TempPathFactory) -> CellResult:
+    (found,) = analyze(planted(tmp_path_factory.mktemp("beside") / "store", study(*TREATMENTS, el2n=False))).cells
     return found
 
 
-def test_extended_training_is_compared_rung_by_rung_and_at_its_best(cell: CellLook) -> None:
+def test_extended_training_is_compared_rung_by_rung_and_at_its_best(cell: CellResult) -> None:
     assert cell.extended is not None
     assert [(match.rung, match.pruned_rung) for match in cell.extended.matches] == [(1, 1), (2, 2), (3, 3)]
     for match in cell.extended.matches:
         assert match.difference.differences == pytest.approx((0.01, 0.011, 0.012))
-        assert match.difference.outcome is Outcome.WORSE
+        assert match.difference.outcome is TreatmentOutcome.WORSE
     assert cell.extended.best is not None
     assert cell.extended.best.mean == pytest.approx(0.011)
     assert [point.epochs for point in cell.extended.curve.points] == [4, 8, 12, 16]
     assert cell.extended.words.endswith("rung by rung worse at 3 of 3")
 
 
-def test_narrow_networks_are_matched_by_parameters(cell: CellLook) -> None:
+def test_narrow_networks_are_matched_by_parameters(cell: CellResult) -> None:
     assert cell.narrow is not None
     # 0.64 of the weights is rung 2 of pruning; 0.41 and 0.26 are below its last rung, 0.512.
     assert [(match.rung, match.pruned_rung) for match in cell.narrow.matches] == [(1, 2)]
@@ -81,16 +81,16 @@ def test_narrow_networks_are_matched_by_parameters(cell: CellLook) -> None:
     assert cell.narrow.curve.at(1).density == 1
 
 
-def test_other_rewinds_and_scores_are_ablations(cell: CellLook) -> None:
+def test_other_rewinds_and_scores_are_ablations(cell: CellResult) -> None:
     assert cell.pruning.treatment == "imp learning-rate"
     found = {each.curve.treatment: each for each in cell.ablations}
     assert set(found) == {"imp weights", "imp learning-rate random"}
     best = {name: each.best.outcome for name, each in found.items() if each.best}
-    assert best == {"imp weights": Outcome.BETTER, "imp learning-rate random": Outcome.WORSE}
+    assert best == {"imp weights": TreatmentOutcome.BETTER, "imp learning-rate random": TreatmentOutcome.WORSE}
     assert [match.rung for match in found["imp weights"].matches] == [1, 2, 3]
 
 
-def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_random(cell: CellLook) -> None:
+def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_random(cell: CellResult) -> None:
     found = {(each.leave, each.share): each for each in cell.leave_outs}
     assert set(found) == set(LEAVES)
     improved = found["improved", 0.2]
@@ -106,10 +106,10 @@ def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_rando
     wrong = found["misclassified", None]
     assert wrong.against_random is None
     assert wrong.against_dense is not None
-    assert wrong.against_dense.outcome is Outcome.BETTER
+    assert wrong.against_dense.outcome is TreatmentOutcome.BETTER
 
 
-def test_what_falls_short_of_pruning_is_said_in_practice(cell: CellLook) -> None:
+def test_what_falls_short_of_pruning_is_said_in_practice(cell: CellResult) -> None:
     assert "training as long without pruning falls short of pruning (+1.1 ± 0.1 points)" in cell.diagnosis.practice
     assert any(each.startswith("a narrower network from the start falls") for each in cell.diagnosis.practice)
 
@@ -121,7 +121,7 @@ def test_what_does_better_is_said_even_where_pruning_gains_nothing(tmp_path: Pat
         return {"test_error": error, "validation_error": error}
 
     made = study(IMP, TREATMENTS[1], TREATMENTS[2], el2n=False)
-    (cell,) = look(Plant(worse).into(tmp_path / "store", made)).cells
+    (cell,) = analyze(Plant(worse).into(tmp_path / "store", made)).cells
     assert cell.diagnosis.practice == (
         "for test error alone keep the dense network; prune only for size",
         "a narrower network from the start does better than pruning (-11 ± 1 points)",
@@ -130,7 +130,7 @@ def test_what_does_better_is_said_even_where_pruning_gains_nothing(tmp_path: Pat
 
 def test_the_treatment_asked_for_is_the_main_one(tmp_path: Path) -> None:
     store = planted(tmp_path / "store", study(*TREATMENTS, el2n=False))
-    (cell,) = look(store, treatment="imp weights").cells
+    (cell,) = analyze(store, treatment="imp weights").cells
     assert cell.pruning.treatment == "imp weights"
     assert {each.curve.treatment for each in cell.ablations} == {"imp learning-rate", "imp learning-rate random"}
 
@@ -138,15 +138,15 @@ def test_the_treatment_asked_for_is_the_main_one(tmp_path: Path) -> None:
 def test_leave_out_ladders_that_learned_again_from_more_levels_count(tmp_path: Path) -> None:
     pupils = (IMP, TREATMENTS[5])
     few, many = study(*pupils, levels=2, el2n=False), study(*pupils, levels=3, el2n=False)
-    (cell,) = look(planted(tmp_path / "store", many)).cells
-    (both,) = look(_joined(tmp_path / "both", few, many)).cells
+    (cell,) = analyze(planted(tmp_path / "store", many)).cells
+    (both,) = analyze(_joined(tmp_path / "both", few, many)).cells
     assert both.leave_outs == cell.leave_outs
 
 
 def test_leave_out_ladders_that_a_file_does_not_tell_apart_are_left_out_with_a_note(tmp_path: Path) -> None:
     store = planted(tmp_path / "store", study(*TREATMENTS, el2n=False))
     store.table().write(tmp_path / "rows.csv")
-    found = look(tmp_path / "rows.csv")
+    found = analyze(tmp_path / "rows.csv")
     assert {each.leave for each in found.cells[0].leave_outs} == {"improved", "misclassified"}
     assert found.notes.count("2 leave-out ladders that the rows do not tell apart are left out") == 3
     (improved,) = [each for each in found.cells[0].leave_outs if each.leave == "improved"]
@@ -167,6 +167,6 @@ def _joined(path: Path, few: Study, many: Study) -> Store:
 
 
 def test_a_one_shot_ladder_counts_epochs_from_its_dense_network(tmp_path: Path) -> None:
-    (cell,) = look(PLAIN.into(tmp_path / "store", study(Treatment(kind="one-shot"), el2n=False))).cells
+    (cell,) = analyze(PLAIN.into(tmp_path / "store", study(Treatment(kind="one-shot"), el2n=False))).cells
     assert cell.pruning.treatment == "one-shot weights"
     assert [point.epochs for point in cell.pruning.points] == [4, 8, 8, 8]

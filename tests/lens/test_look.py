@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.lens import Effect, Outcome, look
-from prunescope.lens.results import CellLook
-from prunescope.spec import Ladder
+from prunescope.lens import Effect, TreatmentOutcome, analyze
+from prunescope.lens.results import CellResult
+from prunescope.study import Ladder
 from prunescope.table import Store
 from tests.lens.planted import PLAIN, Figures, Plant, el2n, index, noisy, plain_figures, study
 
@@ -21,17 +21,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def cell(store: Store) -> CellLook:
-    (found,) = look(store).cells
+def cell(store: Store) -> CellResult:
+    (found,) = analyze(store).cells
     return found
 
 
-def test_a_cell_says_what_it_is_and_which_replicates_it_rests_on(cell: CellLook) -> None:
+def test_a_cell_says_what_it_is_and_which_replicates_it_rests_on(cell: CellResult) -> None:
     assert cell.name == "lenet, depth 3, width 0.1, 40 examples of digits"
     assert (cell.label_noise, cell.replicates, cell.pruning.treatment) == (0.0, ("0", "1", "2"), "imp learning-rate")
 
 
-def test_generalisation_is_told_by_density_with_its_spread(cell: CellLook) -> None:
+def test_generalisation_is_told_by_density_with_its_spread(cell: CellResult) -> None:
     assert [point.density for point in cell.pruning.points] == [1.0, 0.8, 0.64, 0.512]
     assert [point.epochs for point in cell.pruning.points] == [4, 8, 12, 16]
     first = cell.pruning.at(1).test_error
@@ -39,10 +39,10 @@ def test_generalisation_is_told_by_density_with_its_spread(cell: CellLook) -> No
     assert first.mean == pytest.approx(0.15)
     assert first.deviation == pytest.approx(0.02)
     verdicts = [point.against_dense.outcome for point in cell.pruning.points if point.against_dense]
-    assert verdicts == [Outcome.BETTER, Outcome.BETTER, Outcome.WORSE]
+    assert verdicts == [TreatmentOutcome.BETTER, TreatmentOutcome.BETTER, TreatmentOutcome.WORSE]
 
 
-def test_the_optimal_sparsity_is_by_validation_and_the_sparsest_still_beats_the_dense_network(cell: CellLook) -> None:
+def test_the_optimal_sparsity_is_by_validation_and_the_sparsest_still_beats_the_dense_network(cell: CellResult) -> None:
     assert cell.optimal is not None
     assert cell.sparsest is not None
     assert (cell.optimal.rung, cell.optimal.density) == (1, 0.8)
@@ -54,7 +54,7 @@ def test_the_optimal_sparsity_is_by_validation_and_the_sparsest_still_beats_the_
     assert cell.pruning.own_optimal == (1, 1, 1)
 
 
-def test_groups_hold_the_mean_loss_differences_of_each_replicate(cell: CellLook) -> None:
+def test_groups_hold_the_mean_loss_differences_of_each_replicate(cell: CellResult) -> None:
     assert cell.sparsest is not None
     groups = cell.sparsest.groups
     assert groups is not None
@@ -69,19 +69,19 @@ def test_groups_hold_the_mean_loss_differences_of_each_replicate(cell: CellLook)
         assert group.el2n.values == pytest.approx(
             tuple(el2n(replicate)[2 * group.number :][:2].mean() for replicate in range(3)), rel=1e-6
         )
-        assert group.difference.outcome is Outcome.BETTER
+        assert group.difference.outcome is TreatmentOutcome.BETTER
         assert (group.low, group.high) == (5 * group.number, 5 * group.number + 5)
     assert groups.words == "of 20 groups by EL2N, training loss is better in 20"
 
 
 def test_all_examples_as_one_group_are_told_as_one(store: Store) -> None:
-    (cell,) = look(store, groups=1).cells
+    (cell,) = analyze(store, groups=1).cells
     assert cell.sparsest is not None
     assert cell.sparsest.groups is not None
     assert cell.sparsest.groups.words == "over all examples, as one group by EL2N, training loss is better"
 
 
-def test_the_top_fifth_is_weighed_against_the_rest(cell: CellLook) -> None:
+def test_the_top_fifth_is_weighed_against_the_rest(cell: CellResult) -> None:
     assert cell.optimal is not None
     assert cell.optimal.groups is not None
     top = cell.optimal.groups.top
@@ -94,18 +94,18 @@ def test_the_top_fifth_is_weighed_against_the_rest(cell: CellLook) -> None:
 
 
 def test_as_many_groups_as_asked_and_at_the_rung_asked(store: Store) -> None:
-    (cell,) = look(store, groups=3, rung=3).cells
+    (cell,) = analyze(store, groups=3, rung=3).cells
     assert cell.asked is not None
     assert cell.asked.groups is not None
     assert [group.size for group in cell.asked.groups.groups] == [14, 13, 13]
     assert cell.asked.rung == 3
-    (nearest,) = look(store, density=0.6).cells
+    (nearest,) = analyze(store, density=0.6).cells
     assert nearest.asked is not None
     assert nearest.asked.rung == 2
 
 
 def test_single_examples_are_named_by_their_place_with_ties_in_order(store: Store) -> None:
-    (cell,) = look(store, examples=3).cells
+    (cell,) = analyze(store, examples=3).cells
     assert cell.optimal is not None
     for number, each in enumerate(cell.optimal.extremes):
         assert each.replicate == str(number)
@@ -120,7 +120,7 @@ def test_single_examples_are_named_by_their_place_with_ties_in_order(store: Stor
         assert first.el2n == pytest.approx(el2n(number)[place], rel=1e-6)
 
 
-def test_lower_training_loss_that_comes_with_lower_error_is_better_training(cell: CellLook) -> None:
+def test_lower_training_loss_that_comes_with_lower_error_is_better_training(cell: CellResult) -> None:
     assert cell.diagnosis.effect is Effect.TRAINING
     assert cell.diagnosis.words == ("better training: at density 0.8 pruning gains test error (-5 ± 1 points)")
     assert "training loss there: better, -0.1 ± 0 nats (n = 3)" in cell.diagnosis.rests_on
@@ -165,7 +165,7 @@ def test_noisy_labels_tell_training_from_regularisation(
     tmp_path: Path, original: float, noise: float, error: float, effect: Effect
 ) -> None:
     plant = with_noise(original, noise, error)
-    (cell,) = look(plant.into(tmp_path / "store", study(noise=(0.25,), levels=1))).cells
+    (cell,) = analyze(plant.into(tmp_path / "store", study(noise=(0.25,), levels=1))).cells
     assert cell.diagnosis.effect is effect
     told = "better training and additional" if effect is Effect.BOTH else str(effect)
     assert cell.diagnosis.words.startswith(told)
@@ -184,7 +184,7 @@ def test_noisy_labels_tell_training_from_regularisation(
 
 def test_without_noise_influential_examples_that_are_fitted_less_are_regularisation(tmp_path: Path) -> None:
     plant = with_noise(-0.1, 0.0, top=0.5)
-    (cell,) = look(plant.into(tmp_path / "store", study(levels=1))).cells
+    (cell,) = analyze(plant.into(tmp_path / "store", study(levels=1))).cells
     assert cell.diagnosis.effect is Effect.BOTH
     assert any("look at those that pruning worsens most" in words for words in cell.diagnosis.practice)
     assert cell.optimal is not None
@@ -196,7 +196,7 @@ def test_further_pruning_may_regularise_where_the_optimum_trains_better(tmp_path
         loss = (0.5, 0.4, 0.6, 0.9)[number]
         return {**plain_figures(ladder, number), "train_loss": loss, "train_loss_original": loss}
 
-    (cell,) = look(Plant(figures).into(tmp_path / "store", study(el2n=False))).cells
+    (cell,) = analyze(Plant(figures).into(tmp_path / "store", study(el2n=False))).cells
     assert (cell.diagnosis.effect, cell.diagnosis.at_sparsest) == (Effect.TRAINING, Effect.REGULARISATION)
     told = "at density 0.64, the lowest that beats the dense network: additional regularisation"
     assert cell.diagnosis.rests_on[-1] == told
@@ -204,7 +204,7 @@ def test_further_pruning_may_regularise_where_the_optimum_trains_better(tmp_path
 
 def test_examples_that_do_not_change_are_at_neither_extreme(tmp_path: Path) -> None:
     plant = with_noise(0.0, 0.0, top=0.5)
-    (cell,) = look(plant.into(tmp_path / "store", study(levels=1))).cells
+    (cell,) = analyze(plant.into(tmp_path / "store", study(levels=1))).cells
     assert cell.optimal is not None
     first = cell.optimal.extremes[0]
     assert (len(first.worsened), first.improved) == (8, ())
@@ -213,22 +213,22 @@ def test_examples_that_do_not_change_are_at_neither_extreme(tmp_path: Path) -> N
 def test_cells_come_by_network_and_noise_and_can_be_chosen(tmp_path: Path) -> None:
     plant = with_noise(-0.1, 0.1)
     store = plant.into(tmp_path / "store", study(noise=(0.25, 0.0), widths=(0.2, 0.1), levels=1))
-    assert [(each.width, each.label_noise) for each in look(store).cells] == [
+    assert [(each.width, each.label_noise) for each in analyze(store).cells] == [
         (0.1, 0.0),
         (0.1, 0.25),
         (0.2, 0.0),
         (0.2, 0.25),
     ]
-    (only,) = look(store, noise=[0.25], cell={"width": "0.20"}).cells
+    (only,) = analyze(store, noise=[0.25], cell={"width": "0.20"}).cells
     assert (only.width, only.label_noise) == (0.2, 0.25)
 
 
 def test_json_is_plain_whole_and_the_same_each_time(store: Store) -> None:
-    one, other = (json.dumps(look(store).to_dict(), allow_nan=False) for _ in range(2))
+    one, other = (json.dumps(analyze(store).to_dict(), allow_nan=False) for _ in range(2))
     assert one == other
     content = json.loads(one)
     (cell,) = content["cells"]
     assert cell["diagnosis"]["effect"] == "better training"
     assert cell["optimal"]["test_error"]["outcome"] == "better"
     assert len(cell["optimal"]["groups"]["groups"]) == 20
-    assert set(cell) == set(vars(look(store).cells[0]))
+    assert set(cell) == set(vars(analyze(store).cells[0]))

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from prunescope.errors import InputError
-from prunescope.lens import Effect, Outcome, look
-from prunescope.lens.results import CellLook
-from prunescope.spec import Ladder, Treatment
+from prunescope.lens import Effect, TreatmentOutcome, analyze
+from prunescope.lens.results import CellResult
+from prunescope.study import Ladder, Treatment
 from prunescope.table import Store, read_table
 from tests.lens.planted import IMP, PLAIN, Figures, Plant, plain_figures, plain_losses, study
 
 
-def missing(cell: CellLook) -> dict[str, str]:
+def missing(cell: CellResult) -> dict[str, str]:
     return {each.what: each.words for each in cell.missing}
 
 
-def only(store: Store) -> CellLook:
-    (cell,) = look(store).cells
+def only(store: Store) -> CellResult:
+    (cell,) = analyze(store).cells
     return cell
 
 
@@ -41,7 +41,7 @@ def test_without_validation_there_is_no_optimum_but_a_sparsest(tmp_path: Path) -
 def test_one_replicate_gives_figures_and_no_verdict(tmp_path: Path) -> None:
     cell = only(PLAIN.into(tmp_path / "store", study(replicates=1)))
     assert cell.optimal is not None
-    assert cell.optimal.test_error.outcome is Outcome.UNTOLD
+    assert cell.optimal.test_error.outcome is TreatmentOutcome.UNTOLD
     assert cell.optimal.test_error.words == "-5 points, no verdict (n = 1)"
     assert cell.diagnosis.effect is Effect.UNTOLD
     assert cell.diagnosis.words == "no diagnosis of one replicate: test error -5 points, no verdict (n = 1)"
@@ -100,8 +100,8 @@ def test_a_study_that_has_only_just_begun_is_looked_at(tmp_path: Path) -> None:
     assert (cell.pruning.optimal, cell.optimal, cell.sparsest) == (None, None, None)
     assert "its dense networks alone so far; the study asks for it" in missing(cell)["sparse networks"]
     with pytest.raises(InputError, match="rung: must be a sparse one that was measured"):
-        look(tmp_path / "store", rung=1)
-    assert look(tmp_path / "store", density=0.5).cells[0].asked is None
+        analyze(tmp_path / "store", rung=1)
+    assert analyze(tmp_path / "store", density=0.5).cells[0].asked is None
 
 
 def test_treatments_are_missing_or_not_yet_measured(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_dense_network_that_does_best_is_told(tmp_path: Path) -> None:
 def test_a_file_tells_all_that_rows_tell(tmp_path: Path) -> None:
     store = PLAIN.into(tmp_path / "store", study(IMP, Treatment(kind="extended")))
     read_table(store).write(tmp_path / "rows.csv")
-    there, here = only(store), look(tmp_path / "rows.csv").cells[0]
+    there, here = only(store), analyze(tmp_path / "rows.csv").cells[0]
     assert here.pruning == there.pruning
     assert here.extended == there.extended
     assert here.optimal is not None
@@ -149,7 +149,7 @@ def test_three_columns_are_enough_for_a_curve() -> None:
         "error": [0.2, 0.1, 0.3, 0.21, 0.12, 0.31],
         "replicate": [0, 0, 0, 1, 1, 1],
     }
-    (cell,) = look(columns).cells
+    (cell,) = analyze(columns).cells
     assert (cell.name, cell.pruning.treatment) == ("one network", "pruning")
     assert [point.rung for point in cell.pruning.points] == [0, 1, 2]
     assert cell.sparsest is not None
@@ -176,7 +176,7 @@ def test_losses_that_the_rows_do_not_tell_are_named_and_only_those(tmp_path: Pat
 
 
 def test_a_file_without_the_dense_network_says_so() -> None:
-    (cell,) = look({"density": [0.5, 0.25], "error": [0.1, 0.3], "validation_error": [0.1, 0.3]}).cells
+    (cell,) = analyze({"density": [0.5, 0.25], "error": [0.1, 0.3], "validation_error": [0.1, 0.3]}).cells
     assert (cell.optimal, cell.sparsest) == (None, None)
     assert [point.rung for point in cell.pruning.points] == [1, 2]
     assert "has no rung 0 at density 1" in missing(cell)["dense networks"]
@@ -190,7 +190,7 @@ def test_rows_that_need_a_rung_to_be_told_apart_are_left_out_with_a_note() -> No
         "epochs": [1, 1, 1, 1],
         "replicate": [0, 0, 0, 1],
     }
-    found = look(columns)
+    found = analyze(columns)
     assert "extended rows need a column `rung` to be told apart; 1 row left out" in found.notes
     assert found.cells[0].extended is None
 
@@ -221,7 +221,7 @@ def test_one_ladder_told_twice_is_refused_where_a_file_leaves_out_what_is_usual(
     density = [1.0] * 9 if kind == "extended" else rows()["density"]
     twice = [rows(treatment=kind, density=density, score=score) for score in ("magnitude", "")]
     with pytest.raises(InputError, match="must be one ladder"):
-        look(joined(rows(score="random"), *twice))
+        analyze(joined(rows(score="random"), *twice))
 
 
 @pytest.mark.parametrize("dense", ["own", "shared"])
@@ -236,20 +236,20 @@ def test_columns_of_ones_own_that_tell_rows_apart_are_named_with_a_condition_tha
         several = {name: [values[place] for place in kept] for name, values in several.items()}
     table = read_table(several)
     with pytest.raises(InputError, match="must have one row for each rung; found ") as told:
-        look(table)
+        analyze(table)
     words = str(told.value)
     assert "'method', 'times' tell these rows apart" in words
     condition = re.search(r'--where "(.*?)" --out FILE; prunescope lens FILE', words)
     assert condition is not None
     assert ("density = 1" in condition[1]) == (dense == "shared")
-    (cell,) = look(table.where(condition[1])).cells
+    (cell,) = analyze(table.where(condition[1])).cells
     assert len(cell.pruning.points) == 3
 
 
 def test_narrow_rows_of_two_networks_are_left_out_and_the_rest_is_shown() -> None:
     dense = [1.0] * 9
     narrow = [rows(treatment="narrow", density=dense, width=[own * 0.8 ** (n % 3) for n in range(9)]) for own in (1, 2)]
-    found = look(joined(rows(), rows(width=2.0), *narrow))
+    found = analyze(joined(rows(), rows(width=2.0), *narrow))
     assert [cell.pruning.replicates for cell in found.cells] == [("0", "1", "2")] * 2
     assert all(cell.narrow is None for cell in found.cells)
     assert any("narrow rows of several networks need a column `ladder`" in note for note in found.notes)
@@ -257,14 +257,14 @@ def test_narrow_rows_of_two_networks_are_left_out_and_the_rest_is_shown() -> Non
 
 def test_a_rung_is_looked_at_in_the_cells_that_have_it() -> None:
     short = {name: [value for n, value in enumerate(values) if n % 3 < 2] for name, values in rows(width=2.0).items()}
-    found = look(joined(rows(), short), rung=2)
+    found = analyze(joined(rows(), short), rung=2)
     assert [cell.asked is not None for cell in found.cells] == [True, False]
     assert "rung 2 was not measured here" in found.cells[1].notes
     with pytest.raises(InputError, match="must be a sparse one that was measured: 1, 2"):
-        look(joined(rows(), short), rung=3)
+        analyze(joined(rows(), short), rung=3)
 
 
 def test_a_replicate_without_validation_errors_does_not_hide_the_optimum_of_the_others() -> None:
     validation = [float("nan") if n >= 6 else value for n, value in enumerate(rows()["validation_error"])]
-    (cell,) = look(rows(validation_error=validation)).cells
+    (cell,) = analyze(rows(validation_error=validation)).cells
     assert (cell.pruning.optimal, cell.pruning.complete) == (1, ("0", "1"))

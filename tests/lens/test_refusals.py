@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prunescope.errors import InputError
-from prunescope.lens import look
-from prunescope.spec import Ladder, Treatment, ensembles
+from prunescope.lens import analyze
+from prunescope.study import Ladder, Treatment, ensembles
 from prunescope.table import Store
 from tests.lens.planted import EXAMPLES, IMP, PLAIN, Figures, ladder_of, plain_figures, row, study
 
@@ -34,7 +34,7 @@ def test_networks_of_other_examples_or_labels_are_not_compared(
 
     store = replace(PLAIN, changed=change).into(tmp_path / "store", study())
     with pytest.raises(InputError, match=words) as raised:
-        look(store)
+        analyze(store)
     assert f"examples/{ladder_of(study(), replicate=1).identity}, rung 1" in str(raised.value)
 
 
@@ -44,7 +44,7 @@ def test_scores_of_other_examples_are_not_used(tmp_path: Path) -> None:
         arrays: Arrays = {"index": np.arange(EXAMPLES), "el2n": np.ones(EXAMPLES, np.float32)}
         store.write_arrays("examples", each.identity, 0, arrays)
     with pytest.raises(InputError, match="must score the same examples as"):
-        look(store)
+        analyze(store)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_scores_of_other_examples_are_not_used(tmp_path: Path) -> None:
 def test_outcomes_that_are_not_whole_are_refused(tmp_path: Path, change: object, words: str) -> None:
     plant = replace(PLAIN, changed=lambda ladder, number, arrays: change(arrays))  # type: ignore[operator]
     with pytest.raises(InputError, match=words):
-        look(plant.into(tmp_path / "store", study()))
+        analyze(plant.into(tmp_path / "store", study()))
 
 
 def test_another_recipe_is_not_compared_and_what_differs_is_told(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_another_recipe_is_not_compared_and_what_differs_is_told(tmp_path: Path)
     store = PLAIN.into(tmp_path / "store", study())
     store.begin(other)
     store.write([row(each, number, **plain_figures(each, number)) for each in other.ladders for number in range(4)])
-    found = look(store)
+    found = analyze(store)
     (cell,) = found.cells
     assert cell.extended is None
     (told,) = [each.words for each in cell.missing if each.what == "extended dense training"]
@@ -79,7 +79,7 @@ def test_another_seed_is_another_split_and_pairs_with_nothing(tmp_path: Path) ->
     store = PLAIN.into(tmp_path / "store", study())
     store.begin(other)
     store.write([row(each, number, **plain_figures(each, number)) for each in other.ladders for number in range(4)])
-    (cell,) = look(store).cells
+    (cell,) = analyze(store).cells
     assert cell.extended is not None
     assert (cell.extended.best, cell.extended.matches) == (None, ())
     assert cell.replicates == ("0 of seed 0", "1 of seed 0", "2 of seed 0")
@@ -90,7 +90,7 @@ def test_another_seed_is_another_split_and_pairs_with_nothing(tmp_path: Path) ->
 
 def test_replicates_of_two_seeds_are_pairs_within_each_seed(tmp_path: Path) -> None:
     first, second = study(el2n=False), study(el2n=False, seed=1)
-    (cell,) = look(PLAIN.into(tmp_path / "store", first, second)).cells
+    (cell,) = analyze(PLAIN.into(tmp_path / "store", first, second)).cells
     assert cell.optimal is not None
     assert len(cell.optimal.test_error.differences) == 6
 
@@ -100,7 +100,7 @@ def test_two_ladders_that_nothing_tells_apart_are_refused(tmp_path: Path) -> Non
     store = Store(tmp_path / "store", create=True)
     store.write([*rows, *(each | {"ladder": "f" * 32} for each in rows)])
     with pytest.raises(InputError, match=r"must be one ladder; found .* Give each a `replicate` of its own"):
-        look(store)
+        analyze(store)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_questions_that_have_no_answer_name_what_there_is(
 ) -> None:
     store = PLAIN.into(tmp_path / "store", study())
     with pytest.raises(InputError, match=words):
-        look(store, **question)  # type: ignore[arg-type]
+        analyze(store, **question)  # type: ignore[arg-type]
 
 
 def test_values_that_no_cell_has_at_once_are_refused(tmp_path: Path) -> None:
@@ -134,12 +134,12 @@ def test_values_that_no_cell_has_at_once_are_refused(tmp_path: Path) -> None:
         return plain_figures(ladder, number) if there else None
 
     with pytest.raises(InputError, match="none has all of it at once"):
-        look(replace(PLAIN, figures=some).into(tmp_path / "store", made), cell={"width": 0.2}, noise=[0.2])
+        analyze(replace(PLAIN, figures=some).into(tmp_path / "store", made), cell={"width": 0.2}, noise=[0.2])
 
 
 def test_a_table_without_pruned_networks_has_nothing_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must hold pruned networks"):
-        look(PLAIN.into(tmp_path / "store", study(Treatment(kind="dense"))))
+        analyze(PLAIN.into(tmp_path / "store", study(Treatment(kind="dense"))))
 
 
 def test_a_treatment_that_another_cell_has_is_said_to_be_missing_here(tmp_path: Path) -> None:
@@ -149,6 +149,6 @@ def test_a_treatment_that_another_cell_has_is_said_to_be_missing_here(tmp_path: 
 
     made = study(IMP, Treatment(kind="imp", name="weights"), noise=(0.0, 0.2))
     store = replace(PLAIN, figures=some).into(tmp_path / "store", made)
-    clean, noisy = look(store, treatment="imp weights").cells
+    clean, noisy = analyze(store, treatment="imp weights").cells
     assert (clean.pruning.treatment, noisy.pruning.treatment) == ("imp weights", "imp learning-rate")
     assert "this cell has no imp weights; imp learning-rate is looked at instead" in noisy.notes

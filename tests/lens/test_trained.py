@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.lens import Effect, look, pictures
-from prunescope.lens.results import CellLook, Look
+from prunescope.lens import Effect, analyze, pictures
+from prunescope.lens.results import CellResult, LensResult
 from prunescope.run import run_study
-from prunescope.run.keep import read_left_out
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import El2n, Study, Treatment, ensembles, parse_study
+from prunescope.run.artifacts import read_left_out
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import El2n, Study, Treatment, ensembles, parse_study
 from prunescope.table import Store
 from prunescope.table.optimal import optimal_rung
 from tests.run.studies import lesson_study
@@ -47,17 +47,17 @@ def replace_rewind(treatment: Treatment) -> Treatment:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     made = Store(tmp_path_factory.mktemp("trained") / "store", create=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+        patch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
         assert not run_study(trained_study(), made, workers=1).failures
     return made
 
 
 @pytest.fixture(scope="module")
-def found(store: Store) -> Look:
-    return look(store, groups=5)
+def found(store: Store) -> LensResult:
+    return analyze(store, groups=5)
 
 
-def test_every_cell_is_told_in_full(found: Look) -> None:
+def test_every_cell_is_told_in_full(found: LensResult) -> None:
     assert [cell.label_noise for cell in found.cells] == [0.0, 0.3]
     for cell in found.cells:
         assert cell.missing == ()
@@ -73,7 +73,7 @@ def test_every_cell_is_told_in_full(found: Look) -> None:
     assert found.cells[1].optimal.gap is not None
 
 
-def test_groups_are_the_means_of_the_stored_losses_by_the_stored_scores(store: Store, found: Look) -> None:
+def test_groups_are_the_means_of_the_stored_losses_by_the_stored_scores(store: Store, found: LensResult) -> None:
     study = trained_study()
     scorers = {(each.ladder.cell, each.ladder.replicate): each.identity for each in ensembles(study)}
     for cell in found.cells:
@@ -100,8 +100,8 @@ def test_groups_are_the_means_of_the_stored_losses_by_the_stored_scores(store: S
             assert worst == sorted(change[change > 0].tolist(), reverse=True)[:10]
 
 
-def test_rows_and_examples_agree_on_the_loss_of_the_noisy_part(store: Store, found: Look) -> None:
-    cell: CellLook = found.cells[1]
+def test_rows_and_examples_agree_on_the_loss_of_the_noisy_part(store: Store, found: LensResult) -> None:
+    cell: CellResult = found.cells[1]
     for point in cell.pruning.points:
         assert point.train_loss_noisy is not None
         ladders = [
@@ -114,7 +114,7 @@ def test_rows_and_examples_agree_on_the_loss_of_the_noisy_part(store: Store, fou
             assert arrays["loss"][arrays["noisy"]].mean() == pytest.approx(told, rel=1e-5)
 
 
-def test_the_optimum_of_each_replicate_is_the_one_that_its_pupils_learned_from(store: Store, found: Look) -> None:
+def test_the_optimum_of_each_replicate_is_the_one_that_its_pupils_learned_from(store: Store, found: LensResult) -> None:
     for cell in found.cells:
         table = store.table(f"treatment = 'imp' and label_noise = {cell.label_noise}")
         for place, replicate in enumerate(cell.replicates):
@@ -133,7 +133,7 @@ def test_the_optimum_of_each_replicate_is_the_one_that_its_pupils_learned_from(s
         assert improved.against_random is not None
 
 
-def test_pictures_of_extremes_can_be_had(found: Look) -> None:
+def test_pictures_of_extremes_can_be_had(found: LensResult) -> None:
     cell = found.cells[1]
     assert cell.optimal is not None
     index = [example.index for example in cell.optimal.extremes[0].improved]
@@ -153,7 +153,7 @@ def test_the_page_of_the_lens_runs(store: Store, capsys: pytest.CaptureFixture[s
     assert (told.recipe.validation, told.el2n) == (0.1, El2n())
 
 
-def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store: Store, found: Look) -> None:
+def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store: Store, found: LensResult) -> None:
     told = run("lens", store.path)
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
@@ -168,7 +168,7 @@ def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store:
     assert len(re.findall(r"^  (?:worse|better) +\d", one.stdout, re.MULTILINE)) == 4
 
 
-def test_the_command_gives_the_same_as_json(store: Store, found: Look) -> None:
+def test_the_command_gives_the_same_as_json(store: Store, found: LensResult) -> None:
     told = run("lens", store.path, "--json", "--groups", "5", "--examples", "10")
     assert json.loads(told.stdout) == json.loads(json.dumps(found.to_dict()))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.lens.results import Outcome
+from prunescope.lens.results import TreatmentOutcome
 from prunescope.lens.verdicts import compared, minus, over, spread, verdict
 
 NAMES = "abcdefgh"
@@ -18,18 +18,18 @@ DIFFERENCES = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8)
 @pytest.mark.parametrize(
     ("differences", "outcome"),
     [
-        ([-0.03, -0.02, -0.01], Outcome.BETTER),
-        ([0.03, 0.02, 0.01], Outcome.WORSE),
-        ([0.02, 0.01, 0.0], Outcome.WORSE),  # mean 0.01, deviation 0.01: at least one away
-        ([0.02, 0.01, -0.001], Outcome.MATCHES),
-        ([0.0, 0.0, 0.0], Outcome.MATCHES),
-        ([0.01, -0.01], Outcome.MATCHES),
-        ([0.01, 0.01], Outcome.WORSE),
-        ([-0.5], Outcome.UNTOLD),
+        ([-0.03, -0.02, -0.01], TreatmentOutcome.BETTER),
+        ([0.03, 0.02, 0.01], TreatmentOutcome.WORSE),
+        ([0.02, 0.01, 0.0], TreatmentOutcome.WORSE),  # mean 0.01, deviation 0.01: at least one away
+        ([0.02, 0.01, -0.001], TreatmentOutcome.MATCHES),
+        ([0.0, 0.0, 0.0], TreatmentOutcome.MATCHES),
+        ([0.01, -0.01], TreatmentOutcome.MATCHES),
+        ([0.01, 0.01], TreatmentOutcome.WORSE),
+        ([-0.5], TreatmentOutcome.UNTOLD),
     ],
 )
 def test_results_differ_where_the_mean_is_a_deviation_away_from_zero(
-    differences: list[float], outcome: Outcome
+    differences: list[float], outcome: TreatmentOutcome
 ) -> None:
     assert verdict("test error", NAMES[: len(differences)], differences).outcome is outcome
 
@@ -41,13 +41,17 @@ def test_a_verdict_is_the_rule_with_the_sample_deviation(differences: list[int])
     assert found.mean == pytest.approx(mean)
     assert found.deviation == pytest.approx(deviation)
     far = mean != 0 and mean**2 >= statistics.variance(differences)
-    wanted = (Outcome.BETTER if mean < 0 else Outcome.WORSE) if far else Outcome.MATCHES
+    wanted = (TreatmentOutcome.BETTER if mean < 0 else TreatmentOutcome.WORSE) if far else TreatmentOutcome.MATCHES
     assert found.outcome is wanted
 
 
 @given(DIFFERENCES)
 def test_turned_round_better_is_worse(differences: list[int]) -> None:
-    turned = {Outcome.BETTER: Outcome.WORSE, Outcome.WORSE: Outcome.BETTER, Outcome.MATCHES: Outcome.MATCHES}
+    turned = {
+        TreatmentOutcome.BETTER: TreatmentOutcome.WORSE,
+        TreatmentOutcome.WORSE: TreatmentOutcome.BETTER,
+        TreatmentOutcome.MATCHES: TreatmentOutcome.MATCHES,
+    }
     names = NAMES[: len(differences)]
     there = verdict("test error", names, [float(each) for each in differences])
     back = verdict("test error", names, [-float(each) for each in differences])

@@ -6,7 +6,7 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.nets import DESIGNS, network
-from prunescope.spec.names import TRAINED_FAMILIES
+from prunescope.study.catalogue import TRAINED_FAMILIES
 
 
 def test_every_design_is_a_family_that_a_study_may_name() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.prune import L1Unstructured, global_unstructured, l1_unstructured
 
 from prunescope.errors import DamageError
-from prunescope.nets import Network, Parameter, network
+from prunescope.nets import Network, ParameterOutline, network
 from prunescope.nets.outline import Start
 from prunescope.prune import Masks, full, prune, unpacked
 from tests.nets.members import of_member, stacked
@@ -80,8 +80,8 @@ def test_equal_weights_go_in_the_networks_order() -> None:
     assert masks.by_name()["early"].tolist() == [[True, True], [True, True]]
 
 
-def parameter(name: str, *shape: int) -> Parameter:
-    return Parameter(name, shape, Start.KAIMING, weight=True)
+def parameter(name: str, *shape: int) -> ParameterOutline:
+    return ParameterOutline(name, shape, Start.KAIMING, weight=True)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from(["global", "layer"]), st.floats(0.05, 0.9))

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.nets.outline import Parameter, Start
+from prunescope.nets.outline import ParameterOutline, Start
 from prunescope.prune import SCORES, Probe, full, prune, score
-from prunescope.spec import names
+from prunescope.study import catalogue as names
 from tests.prune.probes import probe as some_probe
 
 WEIGHTS = {"a": np.array([[3.0, -1.0], [0.5, -4.0]]), "b": np.array([2.0, -2.5, 0.0])}
@@ -41,7 +41,7 @@ def broken(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def pruned(by: str, seed: int = 0, fraction: float = 0.5) -> list[bool]:
-    layers = [Parameter(name, values.shape, Start.KAIMING, weight=True) for name, values in WEIGHTS.items()]
+    layers = [ParameterOutline(name, values.shape, Start.KAIMING, weight=True) for name, values in WEIGHTS.items()]
     masks = prune(
         full(layers),
         WEIGHTS,

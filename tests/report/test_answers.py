@@ -15,7 +15,7 @@ from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import told
 from prunescope.report.figures.forms import forms, verdict
 from prunescope.report.figures.regions import regions
-from prunescope.report.subjects import Subject, subjects
+from prunescope.report.groups import ReportGroup, subjects
 from prunescope.table import Table, read_table
 from tests.test_cli import run
 
@@ -23,7 +23,7 @@ DENSITY = 0.8 ** np.arange(12)
 RISES = np.minimum(0.4, 0.08 * (1 + 0.002 * DENSITY**-2.5))
 
 
-def subject(**columns: Any) -> Subject:
+def subject(**columns: Any) -> ReportGroup:
     return subjects(read_table(columns)).all[0]
 
 

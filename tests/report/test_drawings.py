@@ -18,14 +18,14 @@ from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.forms import Forms
 from prunescope.report.figures.regions import Regions, regions
 from prunescope.report.figures.sizes import Sizes
+from prunescope.report.groups import ReportGroup, subjects
 from prunescope.report.page.page import page
-from prunescope.report.subjects import Subject, subjects
 from prunescope.table import Table
 from tests.report.test_report import CURVE
 
 
 @pytest.fixture(scope="module")
-def noisy(family: Table) -> Subject:
+def noisy(family: Table) -> ReportGroup:
     return subjects(family).all[0]
 
 
@@ -58,7 +58,7 @@ def marked(panel: Panel, style: str) -> list[dict[str, Any]]:
     return [each for each in layers(content(panel)) if each["mark"].get("style") == style]
 
 
-def test_axes_hold_the_bars(noisy: Subject) -> None:
+def test_axes_hold_the_bars(noisy: ReportGroup) -> None:
     one_curve = regions(noisy)
     assert one_curve is not None
     both: tuple[Any, ...] = curves(noisy), one_curve
@@ -75,7 +75,7 @@ def test_axes_hold_the_bars(noisy: Subject) -> None:
             assert high > 1.5 * highest
 
 
-def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: Subject) -> None:
+def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: ReportGroup) -> None:
     figure = curves(noisy)
     low, _ = axis(drawn(figure)[0], "y", "error")
     points = tuple(replace(point, low=0.0) if point.what == "measured" else point for point in figure.points)
@@ -84,7 +84,7 @@ def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: Subject) -> None:
     assert told == [{"calculate": "isValid(datum.low) ? max(datum.low, 0.05) : null", "as": "low"}]
 
 
-def test_names_of_densities_stand_above_the_drawing_on_lines_of_their_own(noisy: Subject) -> None:
+def test_names_of_densities_stand_above_the_drawing_on_lines_of_their_own(noisy: ReportGroup) -> None:
     figure = regions(noisy)
     assert figure is not None
     (panel,) = drawn(figure)
@@ -100,7 +100,7 @@ def test_words_at_a_line_stay_on_its_broader_side(value: float, align: str) -> N
     assert beside(value, (0.01, 1.0)) == align
 
 
-def test_what_is_not_told_is_not_drawn(noisy: Subject) -> None:
+def test_what_is_not_told_is_not_drawn(noisy: ReportGroup) -> None:
     figure = regions(noisy)
     assert figure is not None
     points = tuple(replace(point, region="") for point in figure.points if point.what in ("measured", "law"))
@@ -110,7 +110,7 @@ def test_what_is_not_told_is_not_drawn(noisy: Subject) -> None:
     assert all("shape" not in each["encoding"] for each in layers(content(panel)))
 
 
-def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: Subject) -> None:
+def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: ReportGroup) -> None:
     figure = regions(noisy)
     assert figure is not None
     highest = max(point.error for point in figure.points)

@@ -20,26 +20,26 @@ from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
+from prunescope.report.groups import ReportGroup, decide, decide_all, subjects
 from prunescope.report.results import Report
 from prunescope.report.slices import slices
-from prunescope.report.subjects import Subject, decide, decide_all, subjects
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import LAW, planted
 from tests.laws.families import low_plateau
 
 
 @pytest.fixture(scope="module")
-def exact() -> Subject:
+def exact() -> ReportGroup:
     """Return a family without noise, whose unpruned errors lie a little above the plateaus that it was made with."""
     return subjects(read_table(planted(), "width <= 0.5")).all[0]
 
 
 @pytest.fixture(scope="module")
-def noisy(family: Table) -> Subject:
+def noisy(family: Table) -> ReportGroup:
     return subjects(family).all[0]
 
 
-def test_curves_hold_means_extremes_and_the_law(noisy: Subject, family: Table) -> None:
+def test_curves_hold_means_extremes_and_the_law(noisy: ReportGroup, family: Table) -> None:
     figure = curves(noisy)
     assert [panel.varied for panel in figure.panels] == ["width", "depth"]
     panel = figure.panels[0]
@@ -55,7 +55,7 @@ def test_curves_hold_means_extremes_and_the_law(noisy: Subject, family: Table) -
     assert (error <= high).all()
 
 
-def test_without_noise_the_law_is_the_planted_one(exact: Subject) -> None:
+def test_without_noise_the_law_is_the_planted_one(exact: ReportGroup) -> None:
     for point in curves(exact).points:
         if point.what == "law" and point.panel.startswith("width"):
             width = float(point.member)
@@ -63,7 +63,7 @@ def test_without_noise_the_law_is_the_planted_one(exact: Subject) -> None:
             assert point.error == pytest.approx(float(true), rel=5e-3)
 
 
-def test_regions_begin_and_end_where_the_law_bends(exact: Subject) -> None:
+def test_regions_begin_and_end_where_the_law_bends(exact: ReportGroup) -> None:
     figure = regions(exact)
     assert figure is not None
     assert figure.begins is not None
@@ -90,7 +90,7 @@ def test_regions_begin_and_end_where_the_law_bends(exact: Subject) -> None:
     assert slope[0] == pytest.approx(-LAW["gamma"], rel=0.01)
 
 
-def test_agreement_is_the_fits_own_deviation(noisy: Subject) -> None:
+def test_agreement_is_the_fits_own_deviation(noisy: ReportGroup) -> None:
     figure = agreement(noisy)
     assert isinstance(figure, Agreement)
     by_panel = {each.panel: each for each in figure.summaries}
@@ -103,7 +103,7 @@ def test_agreement_is_the_fits_own_deviation(noisy: Subject) -> None:
     assert by_panel[SEEDS].sigma == pytest.approx(0.03, rel=0.1)
 
 
-def test_contours_go_through_where_the_law_has_that_error(exact: Subject) -> None:
+def test_contours_go_through_where_the_law_has_that_error(exact: ReportGroup) -> None:
     figure = contours(exact)
     assert figure is not None
     checked = 0
@@ -120,7 +120,7 @@ def test_contours_go_through_where_the_law_has_that_error(exact: Subject) -> Non
     assert all(len(point.level.removeprefix("0.").lstrip("0")) <= 2 for point in figure.points)
 
 
-def test_members_fall_onto_one_curve_by_the_invariant(exact: Subject) -> None:
+def test_members_fall_onto_one_curve_by_the_invariant(exact: ReportGroup) -> None:
     figure = invariant(exact)
     assert figure is not None
     for point in figure.points[:20]:
@@ -128,7 +128,7 @@ def test_members_fall_onto_one_curve_by_the_invariant(exact: Subject) -> None:
         assert point.invariant == pytest.approx(point.density * depth ** LAW["phi"] * width ** LAW["psi"], rel=0.01)
 
 
-def test_forms_are_held_against_each_other(noisy: Subject) -> None:
+def test_forms_are_held_against_each_other(noisy: ReportGroup) -> None:
     figure = forms(noisy)
     assert figure is not None
     off = {(point.what, point.trial): point.sigma or 0.0 for point in figure.points if point.panel == "deviation"}
@@ -137,7 +137,7 @@ def test_forms_are_held_against_each_other(noisy: Subject) -> None:
     assert "the first follows these data better" in figure.caption
 
 
-def test_stability_narrows_with_more_measurements(noisy: Subject) -> None:
+def test_stability_narrows_with_more_measurements(noisy: ReportGroup) -> None:
     figure = stability(noisy, 4)
     assert figure is not None
     sigma = [point for point in figure.points if point.figure == "sigma" and point.panel.startswith("networks")]
@@ -145,7 +145,7 @@ def test_stability_narrows_with_more_measurements(noisy: Subject) -> None:
     assert [point.drawn for point in sigma] == sorted(point.drawn for point in sigma)
 
 
-def test_the_frontier_is_below_every_member(noisy: Subject) -> None:
+def test_the_frontier_is_below_every_member(noisy: ReportGroup) -> None:
     answer, why = decide(noisy, 0.2, 0.9)
     assert answer is not None, why
     assert noisy.family is not None
@@ -164,7 +164,7 @@ def test_the_frontier_is_below_every_member(noisy: Subject) -> None:
     assert set(chosen) == {each.max_error for each in steps if each.choice} | {0.2}
 
 
-def test_slices_keep_all_but_one_dimension(noisy: Subject) -> None:
+def test_slices_keep_all_but_one_dimension(noisy: ReportGroup) -> None:
     for panel in slices(noisy.cells, noisy.known):
         cells = noisy.cells
         at = [np.flatnonzero(cells.cell == cell)[0] for cell in panel.cells]

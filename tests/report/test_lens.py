@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from prunescope.data import load
-from prunescope.lens import CellLook, look
+from prunescope.lens import CellResult, analyze
 from prunescope.report import Chapter, report, write_page
 from prunescope.report.charts.draw import drawn
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups
@@ -31,8 +31,8 @@ from prunescope.report.figures.treatments import (
     narrow,
 )
 from prunescope.report.page.png import png
-from prunescope.spec import Ladder
-from prunescope.spec.parts import Treatment
+from prunescope.study import Ladder
+from prunescope.study.sections import Treatment
 from prunescope.table import Store
 from tests.lens.planted import IMP, Figures, Plant, plain_figures, plain_losses, study
 from tests.report.conftest import Open
@@ -68,8 +68,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def cells(store: Store) -> tuple[CellLook, ...]:
-    return look(store).cells
+def cells(store: Store) -> tuple[CellResult, ...]:
+    return analyze(store).cells
 
 
 def lens_chapter(chapters: tuple[Chapter, ...]) -> Chapter:
@@ -89,7 +89,7 @@ def test_every_figure_of_the_second_paper_is_there(store: Store) -> None:
             assert panel.chart.to_dict(validate=True)
 
 
-def test_errors_and_dense_baselines_are_the_looks(cells: tuple[CellLook, ...]) -> None:
+def test_errors_and_dense_baselines_are_the_looks(cells: tuple[CellResult, ...]) -> None:
     figure = noise(cells)
     assert isinstance(figure, Noise)
     for cell, level in zip(cells, figure.levels, strict=True):
@@ -104,7 +104,7 @@ def test_errors_and_dense_baselines_are_the_looks(cells: tuple[CellLook, ...]) -
             assert point.high - point.low == pytest.approx(2 * (each.test_error.deviation or 0.0))
 
 
-def test_losses_are_told_apart_only_under_noise(cells: tuple[CellLook, ...]) -> None:
+def test_losses_are_told_apart_only_under_noise(cells: tuple[CellResult, ...]) -> None:
     figure = losses(cells)
     assert isinstance(figure, Losses)
     parts = {(point.panel, point.part) for point in figure.points}
@@ -115,7 +115,7 @@ def test_losses_are_told_apart_only_under_noise(cells: tuple[CellLook, ...]) -> 
     }
 
 
-def test_groups_are_the_looks_differences(cells: tuple[CellLook, ...]) -> None:
+def test_groups_are_the_looks_differences(cells: tuple[CellResult, ...]) -> None:
     figure = el2n_groups(cells)
     assert isinstance(figure, El2nGroups)
     optimal = cells[1].optimal
@@ -128,7 +128,7 @@ def test_groups_are_the_looks_differences(cells: tuple[CellLook, ...]) -> None:
     assert np.allclose([point.high - point.low for point in own], 2 * np.array(reach))
 
 
-def test_other_treatments_stand_beside_pruning(cells: tuple[CellLook, ...]) -> None:
+def test_other_treatments_stand_beside_pruning(cells: tuple[CellResult, ...]) -> None:
     for figure, kind, name in (
         (extended(cells), Extended, "extended"),
         (narrow(cells), Narrow, "narrow"),
@@ -149,7 +149,7 @@ def test_other_treatments_stand_beside_pruning(cells: tuple[CellLook, ...]) -> N
     ]
 
 
-def test_single_examples_are_the_looks(cells: tuple[CellLook, ...]) -> None:
+def test_single_examples_are_the_looks(cells: tuple[CellResult, ...]) -> None:
     figure = extreme_examples(cells)
     assert isinstance(figure, ExtremeExamples)
     optimal = cells[1].optimal
@@ -163,7 +163,7 @@ def test_single_examples_are_the_looks(cells: tuple[CellLook, ...]) -> None:
         assert (point.labelled == NOISY) == each.noisy
 
 
-def test_legends_name_what_their_panel_has(cells: tuple[CellLook, ...]) -> None:
+def test_legends_name_what_their_panel_has(cells: tuple[CellResult, ...]) -> None:
     figure = extreme_examples(cells)
     assert figure is not None
     for panel in drawn(figure):
@@ -204,7 +204,7 @@ def test_the_page_draws_what_the_lens_sees(store: Store, tmp_path: Path, opened:
     assert page.tab.locator("nav a").count() == page.tab.locator("section.chapter").count()
 
 
-def test_examples_are_pictured_where_their_dataset_is(cells: tuple[CellLook, ...]) -> None:
+def test_examples_are_pictured_where_their_dataset_is(cells: tuple[CellResult, ...]) -> None:
     figure = extreme_examples(cells)
     assert figure is not None
     shown = {int(portrait.words.split(": ")[1].split(",")[0]): portrait for portrait in figure.portraits}
@@ -217,7 +217,7 @@ def test_examples_are_pictured_where_their_dataset_is(cells: tuple[CellLook, ...
     assert np.array_equal(np.moveaxis(np.asarray(Image.open(io.BytesIO(png(colours)))), -1, 0), colours)
 
 
-def test_examples_of_unknown_datasets_are_shown_without_pictures(cells: tuple[CellLook, ...]) -> None:
+def test_examples_of_unknown_datasets_are_shown_without_pictures(cells: tuple[CellResult, ...]) -> None:
     figure = extreme_examples([replace(cells[0], dataset="mine")])
     assert figure is not None
     assert figure.portraits == ()

@@ -15,7 +15,7 @@ from prunescope.demo import sample_path
 from prunescope.errors import InputError, MissingPackageError
 from prunescope.report import Report, report, write_figures, write_page
 from prunescope.report.page.page import page
-from prunescope.spec import read_study
+from prunescope.study import read_study
 from prunescope.table import Store
 from tests.builders import filled, rung
 from tests.choose.test_choice import planted
@@ -174,7 +174,7 @@ def test_a_table_may_come_by_a_pipe(tmp_path: Path) -> None:
 def test_without_what_draws_a_report_is_refused_in_words(
     made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prunescope.report.out.NEEDED", ("altair", "a_package_that_is_not_there"))
+    monkeypatch.setattr("prunescope.report.writing.NEEDED", ("altair", "a_package_that_is_not_there"))
     with pytest.raises(MissingPackageError, match="needs the extra `report`"):
         write_page(made, tmp_path / "page.html")
     with pytest.raises(MissingPackageError):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.spec import Study
-from prunescope.spec.parts import Axes, Recipe, Treatment
+from prunescope.study import Study
+from prunescope.study.sections import Axes, Recipe, Treatment
 from prunescope.table import Store
 from prunescope.table.schema import CIRCUMSTANCES, STORED_NAMES
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from prunescope.run import run_study
-from prunescope.spec import Treatment
+from prunescope.study import Treatment
 from prunescope.table import Store
 from tests.run.studies import children, dense_study, rows
 

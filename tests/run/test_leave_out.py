@@ -11,30 +11,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.data import Share, draw_share, load
+from prunescope.data import Subsample, draw_share, load
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
-from prunescope.run.agenda import Agenda
-from prunescope.run.climb import Setting, bench_for
+from prunescope.run.artifacts import read_left_out
+from prunescope.run.climb import RunSettings, bench_for
 from prunescope.run.climber import set_out
 from prunescope.run.cohorts import by_key
-from prunescope.run.events import Elsewhere, Event, Rung
-from prunescope.run.keep import read_left_out
-from prunescope.run.lesson import left_out
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.run.work import Go, Measure
-from prunescope.spec import Ladder, Study, Treatment
-from prunescope.spec.checks import held_out
+from prunescope.run.events import Event, LaddersElsewhere, RungFinished
+from prunescope.run.example_selection import left_out
+from prunescope.run.task_runner import TrainTask, TuneTask
+from prunescope.run.task_schedule import TaskSchedule
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Ladder, Study, Treatment
+from prunescope.study.checks import held_out
 from prunescope.table import Store
 from prunescope.table.optimal import optimal_rung
-from prunescope.train.ladder import Climb
+from prunescope.train.ladder import LadderRungs
 from tests.run.studies import PUPILS, lesson_study, rows
 
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def pupils(study: Study, leave: str | None = None) -> list[Ladder]:
     return [each for each in study.ladders if each.teacher and leave in (None, each.treatment.leave)]
 
 
-def share_of(ladder: Ladder) -> Share:
+def share_of(ladder: Ladder) -> Subsample:
     data = load("digits")
     return draw_share(
         data.train_labels,
@@ -111,7 +111,7 @@ def test_random_examples_are_drawn_for_each_replicate_and_need_no_teacher(unbrok
 def test_a_pupil_trains_on_the_others_from_the_start_of_its_teacher(unbroken: Store) -> None:
     study, data = lesson_study(), load("digits")
     for ladder in pupils(study):
-        bench = bench_for(ladder, data, Layout(), Setting("tests"))
+        bench = bench_for(ladder, data, Layout(), RunSettings("tests"))
         climber = set_out(ladder, bench, unbroken, 0)
         share, left = share_of(ladder), read_left_out(unbroken, ladder)
         kept = ~np.isin(share.train, left)
@@ -151,7 +151,7 @@ def stopping_after(rungs: int) -> object:
 
     def tell(event: Event) -> None:
         nonlocal seen
-        seen += isinstance(event, Rung)
+        seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
@@ -175,20 +175,20 @@ def test_workers_give_the_rows_of_one_process(unbroken: Store, tmp_path: Path) -
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
-def given(agenda: Agenda) -> Sequence[Go]:
+def given(agenda: TaskSchedule) -> Sequence[TrainTask]:
     """Settle all shapes of an agenda, and return the cohorts that it gives before any is finished."""
-    tasks: list[Go] = []
+    tasks: list[TrainTask] = []
     while (task := agenda.next()) is not None:
-        if isinstance(task, Measure):
-            agenda.measured(task.key, Choice(2, 1, 2, 1, 1.0))
-        elif isinstance(task, Go):
+        if isinstance(task, TuneTask):
+            agenda.measured(task.key, CohortSettings(2, 1, 2, 1, 1.0))
+        elif isinstance(task, TrainTask):
             tasks.append(task)
     return tasks
 
 
 def test_cohorts_wait_for_their_teachers() -> None:
     study = lesson_study()
-    agenda = Agenda(study.ladders, {}, 2)
+    agenda = TaskSchedule(study.ladders, {}, 2)
     first = given(agenda)
     assert {each.treatment.label for task in first for each in task.cohort.ladders} == {"imp"}
     for task in first[:-1]:
@@ -206,9 +206,9 @@ def test_cohorts_wait_for_their_teachers() -> None:
 def test_a_teacher_that_is_done_keeps_nobody_waiting() -> None:
     study = lesson_study()
     done = {each.identity: frozenset(range(4)) for each in study.ladders if each.treatment.kind == "imp"}
-    assert {each.treatment.kind for task in given(Agenda(study.ladders, done, 1)) for each in task.cohort.ladders} == {
-        "leave-out"
-    }
+    assert {
+        each.treatment.kind for task in given(TaskSchedule(study.ladders, done, 1)) for each in task.cohort.ladders
+    } == {"leave-out"}
 
 
 def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
@@ -216,15 +216,15 @@ def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
 ) -> None:
     study, store = lesson_study(PUPILS[0]), Store(tmp_path / "store", create=True)
     victim = next(each for each in study.ladders if each.teaches)
-    leave = Climb.leave
+    leave = LadderRungs.leave
 
-    def failing(self: Climb, rung: int, *rest: object) -> object:
+    def failing(self: LadderRungs, rung: int, *rest: object) -> object:
         if self.ladder.identity == victim.identity and rung == 2:
             raise PrunescopeError("made to fail")
         return leave(self, rung, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Climb, "leave", failing)
+        patch.setattr(LadderRungs, "leave", failing)
         report = run_study(study, store, workers=1)
     reasons = {each.reason for each in report.failures}
     assert reasons == {"made to fail", f"its teacher {victim.identity} has no rung 2 to learn from"}
@@ -251,7 +251,7 @@ def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Pat
         other.communicate()
     assert not report.failures
     assert report.elsewhere == 2
-    assert sum(each.ladders for each in told if isinstance(each, Elsewhere)) == 2
+    assert sum(each.ladders for each in told if isinstance(each, LaddersElsewhere)) == 2
     left = {each.identity for each in study.ladders} - set(store.done())
     assert left == {teacher.identity} | {each.identity for each in study.ladders if each.teacher == teacher.identity}
     assert run_study(study, store, workers=1).rungs == 5

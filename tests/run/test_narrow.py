@@ -11,12 +11,12 @@ import pytest
 from prunescope.data import load
 from prunescope.nets import network
 from prunescope.run import run_study
+from prunescope.run.artifacts import read_masks, read_weights
 from prunescope.run.cohorts import Cohort, by_key
 from prunescope.run.estimate import _saved_steps, estimate
-from prunescope.run.events import Event, Rung
-from prunescope.run.keep import read_masks, read_weights
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import Study, effort
+from prunescope.run.events import Event, RungFinished
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Study, effort
 from prunescope.table import Store
 from tests.run.studies import narrow_study, rows
 from tests.train.cohorts import climbed, ladder, pictures, same
@@ -24,7 +24,7 @@ from tests.train.cohorts import climbed, ladder, pictures, same
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, t
 
     def tell(event: Event) -> None:
         nonlocal seen
-        seen += isinstance(event, Rung)
+        seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 

@@ -15,21 +15,21 @@ from prunescope.cli.main import cli
 from prunescope.data import load
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
-from prunescope.run.climb import Setting, bench_for
+from prunescope.run.climb import RunSettings, bench_for
 from prunescope.run.climber import share_of
 from prunescope.run.estimate import START, estimate
-from prunescope.run.events import Elsewhere, Event, Scored
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import El2n, Ensemble, Study, Treatment, ensembles
-from prunescope.spec.effort import effort
+from prunescope.run.events import Event, ExamplesScored, LaddersElsewhere
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import El2n, Ensemble, Study, Treatment, ensembles
+from prunescope.study.effort import effort
 from prunescope.table import Store, merge
-from prunescope.train import Member, Span, chance_of_scorer, label_distances, train_rung
+from prunescope.train import CohortMember, Span, chance_of_scorer, label_distances, train_rung
 from tests.run.studies import narrow_study, rows
 
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(2, 1, 2, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
 
 
 def scored_study(networks: int = 3, epoch: int | None = 1) -> Study:
@@ -52,10 +52,10 @@ def scores(store: Store, ensemble: Ensemble) -> dict[str, np.ndarray]:
 def test_scores_are_the_mean_over_networks_trained_alone(scored: Store) -> None:
     data = load("digits")
     for ensemble in ensembles(scored_study()):
-        bench = bench_for(ensemble.ladder, data, Layout(), Setting("tests", dtype=torch.float32))
+        bench = bench_for(ensemble.ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
         share, found = share_of(ensemble.ladder, data), []
         for number in range(3):
-            member = Member(share, chance_of_scorer(ensemble, number))
+            member = CohortMember(share, chance_of_scorer(ensemble, number))
             start = bench.stacked([bench.network.start(member.chance.start())])
             state = train_rung(bench, [member], start, {}, 0, Span(0, 1), lambda done, total: None).state
             found.append(label_distances(bench, share, state)[0])
@@ -82,7 +82,7 @@ def test_scores_are_computed_once_and_used_by_every_study_that_asks_for_them(sco
     pruned = replace(scored_study(), name="other", treatments=(Treatment(kind="imp"),))
     assert {each.identity for each in ensembles(pruned)} == {each.identity for each in ensembles(scored_study())}
     assert run_study(pruned, scored, workers=1, tell=told.append).scored == 0
-    assert not any(isinstance(event, Scored) for event in told)
+    assert not any(isinstance(event, ExamplesScored) for event in told)
 
 
 def test_scores_do_not_touch_the_rows(scored: Store, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_run_that_was_stopped_gives_the_same_scores(scored: Store, tmp_path: P
     store = Store(tmp_path / "store", create=True)
 
     def tell(event: Event) -> None:
-        if isinstance(event, Scored):
+        if isinstance(event, ExamplesScored):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -115,7 +115,7 @@ def test_scores_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
     with store.claim(first.identity):
         report = run_study(study, store, workers=1, tell=told.append)
     assert (report.scored, report.elsewhere) == (3, 1)
-    assert sum(each.ladders for each in told if isinstance(each, Elsewhere)) == 1
+    assert sum(each.ladders for each in told if isinstance(each, LaddersElsewhere)) == 1
     assert run_study(study, store, workers=1).scored == 1
 
 
@@ -160,7 +160,7 @@ def test_a_plan_counts_what_workers_take_to_start_and_what_they_save(monkeypatch
     study = narrow_study(kind="dense")
 
     def told(threads: int, step: float) -> float:
-        monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(2, threads, 2, 1, step))
+        monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(2, threads, 2, 1, step))
         found = estimate(study.ladders, None).seconds
         assert found is not None
         return found

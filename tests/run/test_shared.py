@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from prunescope.run import run_study
-from prunescope.run.events import Event, Rung
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import Study, Treatment, effort
+from prunescope.run.events import Event, RungFinished
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Study, Treatment, effort
 from prunescope.table import Store
 from prunescope.train import rung as trainer
 from tests.run.studies import lesson_study, rows
@@ -39,7 +39,7 @@ TREATMENTS = (
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ways be trained in parts that cut through cells and replicates."""
-    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(3, 1, 3, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(3, 1, 3, 1, 1e-4))
 
 
 def study_of(*treatments: Treatment) -> Study:
@@ -84,7 +84,7 @@ def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: 
     seen: Counter[tuple[object, ...]] = Counter()
     train = trainer.train_rung
 
-    def counting(bench: object, members: Sequence[trainer.Member], *rest: object) -> trainer.Trained:
+    def counting(bench: object, members: Sequence[trainer.CohortMember], *rest: object) -> trainer.TrainedMembers:
         if rest[2] == 0:
             seen.update((*each.chance.words, each.share.labels.tobytes()) for each in members)
         return train(bench, members, *rest)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(whole: Store, tmp_
 
     def tell(event: Event) -> None:
         nonlocal seen
-        seen += isinstance(event, Rung)
+        seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 

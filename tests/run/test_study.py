@@ -18,18 +18,18 @@ from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.outline import Outline, outline
 from prunescope.run import run_study
-from prunescope.run.agenda import Agenda
-from prunescope.run.climb import Setting, bench_for
+from prunescope.run.artifacts import read_masks, read_weights
+from prunescope.run.climb import RunSettings, bench_for
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.estimate import estimate
-from prunescope.run.events import Event, Failed, Rung, Tell, Unkept, Unmeasured
-from prunescope.run.keep import read_masks, read_weights
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.run.work import Go, Measure
-from prunescope.spec import Ladder, Study, effort
-from prunescope.spec.parts import Axes, Keep, Recipe, Treatment
+from prunescope.run.events import ArtifactsMissing, Event, LadderFailed, RungFinished, Tell, TuningFailed
+from prunescope.run.task_runner import TrainTask, TuneTask
+from prunescope.run.task_schedule import TaskSchedule
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Ladder, Study, effort
+from prunescope.study.sections import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
-from prunescope.train.ladder import Climb
+from prunescope.train.ladder import LadderRungs
 from tests.run.studies import children, dense_study, mixed_study, rows
 
 
@@ -45,7 +45,7 @@ def trained(study: Study, path: Path, workers: int = 1) -> Store:
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process train all ladders of a shape together, whatever is fastest on a machine as busy as it may be."""
-    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def stopping_after(rungs: int) -> Tell:
 
     def tell(event: Event) -> None:
         nonlocal seen
-        seen += isinstance(event, Rung)
+        seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
@@ -129,15 +129,15 @@ def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
 ) -> None:
     study, store = dense_study(), Store(tmp_path / "store", create=True)
     victim = study.ladders[1]
-    leave = Climb.leave
+    leave = LadderRungs.leave
 
-    def failing(self: Climb, rung: int, *rest: object) -> object:
+    def failing(self: LadderRungs, rung: int, *rest: object) -> object:
         if self.ladder.identity == victim.identity and rung == 1:
             raise PrunescopeError("made to fail")
         return leave(self, rung, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Climb, "leave", failing)
+        patch.setattr(LadderRungs, "leave", failing)
         report = run_study(study, store, workers=1)
     assert [(each.ladder, each.rung, each.reason) for each in report.failures] == [(victim.identity, 1, "made to fail")]
     assert [failure.words for failure in store.failures()] == ["made to fail"]
@@ -158,7 +158,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
     killed: list[int] = []
 
     def tell(event: Event) -> None:
-        if isinstance(event, Rung) and not killed:
+        if isinstance(event, RungFinished) and not killed:
             killed.extend(children(os.getpid()))
             for child in killed:
                 os.kill(child, signal.SIGKILL)
@@ -174,7 +174,7 @@ def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: St
 
     def tell(event: Event) -> None:
         nonlocal interrupted
-        if isinstance(event, Rung):
+        if isinstance(event, RungFinished):
             for child in children(os.getpid()):
                 os.kill(child, signal.SIGINT)
                 interrupted += 1
@@ -187,7 +187,7 @@ def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: St
 
 def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
     def tell(event: Event) -> None:
-        if not isinstance(event, Failed):
+        if not isinstance(event, LadderFailed):
             for child in children(os.getpid()):
                 os.kill(child, signal.SIGKILL)
 
@@ -214,7 +214,7 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
     table = store.table()
     for ladder in study.ladders[:4]:
         net = network(ladder.cell.family, 8, ladder.cell.width, data.classes, data.shape)
-        bench = bench_for(ladder, data, Layout(), Setting("mixed"))
+        bench = bench_for(ladder, data, Layout(), RunSettings("mixed"))
         for rung in range(ladder.rungs):
             weights = read_weights(store, ladder, rung, net)
             engine = bench.engine(bench.stacked([weights]), {})
@@ -272,8 +272,8 @@ def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -
         assert not plain.array_names("examples", ladder.identity)
     told: list[Event] = []
     run_study(replace(study, keep_examples="all"), chosen, workers=1, tell=told.append)
-    missing = [event for event in told if isinstance(event, Unkept)]
-    assert missing == [Unkept("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
+    missing = [event for event in told if isinstance(event, ArtifactsMissing)]
+    assert missing == [ArtifactsMissing("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
 
 
 def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
@@ -447,15 +447,15 @@ def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
 def test_a_shape_that_cannot_be_measured_is_told_and_trained_all_the_same(
     unbroken: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*_: object) -> Choice:
+    def failing(*_: object) -> CohortSettings:
         raise MemoryError("no room to measure in")
 
-    monkeypatch.setattr(Remembered, "found", lambda self, key: None)
-    monkeypatch.setattr("prunescope.run.work.choose", failing)
-    monkeypatch.setattr("prunescope.run.study.cores", lambda: 2)
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: None)
+    monkeypatch.setattr("prunescope.run.task_runner.choose", failing)
+    monkeypatch.setattr("prunescope.run.study_run.cores", lambda: 2)
     told: list[Event] = []
     run_study(dense_study(), tmp_path / "store", tell=told.append)
-    found = [event for event in told if isinstance(event, Unmeasured)]
+    found = [event for event in told if isinstance(event, TuningFailed)]
     assert all(event.reason.startswith("MemoryError: no room to measure in") for event in found)
     assert found[0].instead == "this process trains without workers"
     assert len(found) == 3  # the heaviest shape before there is a crew, then both
@@ -482,7 +482,7 @@ def test_rows_of_ladders_that_share_an_identity_are_the_same(tmp_path: Path) -> 
 
 def test_a_listener_that_fails_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
     def tell(event: Event) -> None:
-        if isinstance(event, Rung):
+        if isinstance(event, RungFinished):
             raise BrokenPipeError("nobody reads")
 
     with pytest.raises(BrokenPipeError):
@@ -511,22 +511,22 @@ def test_weights_that_were_not_kept_are_told(unbroken: Store) -> None:
 
 def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
     study = dense_study(replicates=8)
-    fresh = Agenda(study.ladders, {}, 2)
+    fresh = TaskSchedule(study.ladders, {}, 2)
     key = fresh.heaviest().key
-    assert fresh.starts(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    assert fresh.starts(key, CohortSettings(8, 1, 8, 1, 1.0)) == 8
     half_done = {ladder.identity: frozenset(range(4)) for ladder in study.ladders[:8]}
-    again = Agenda(study.ladders, half_done, 2)
-    assert again.starts(key, Choice(8, 1, 8, 1, 1.0)) == 8
+    again = TaskSchedule(study.ladders, half_done, 2)
+    assert again.starts(key, CohortSettings(8, 1, 8, 1, 1.0)) == 8
     narrow = study.ladders[:16:2]  # four of each shape
-    found = [Agenda(narrow, {}, hands).starts(key, Choice(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
+    found = [TaskSchedule(narrow, {}, hands).starts(key, CohortSettings(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
     assert found == [4, 4, 2]
-    fresh.measured(key, Choice(3, 1, 3, 1, 1.0))
+    fresh.measured(key, CohortSettings(3, 1, 3, 1, 1.0))
     task = fresh.next()
-    while isinstance(task, Measure):
+    while isinstance(task, TuneTask):
         task = fresh.next()
-    assert isinstance(task, Go)
+    assert isinstance(task, TrainTask)
     assert len(task.cohort.ladders) == 3
     fresh.again(task)
     halves = [fresh.next() for _ in range(6)]
-    sizes = [len(half.cohort.ladders) for half in halves if isinstance(half, Go)]
+    sizes = [len(half.cohort.ladders) for half in halves if isinstance(half, TrainTask)]
     assert sorted(sizes) == [1, 2, 2, 3]

@@ -17,19 +17,19 @@ from prunescope.data import load
 from prunescope.errors import UnwritableError
 from prunescope.nets import network
 from prunescope.run import run_study
+from prunescope.run.artifacts import read_masks
 from prunescope.run.events import Event, Unlocked, Unsound
-from prunescope.run.keep import read_masks
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import Study
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Study
 from prunescope.table import Store, status
-from prunescope.train.ladder import Climb
+from prunescope.train.ladder import LadderRungs
 from tests.run.studies import dense_study, rows
 
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process train all ladders of a shape together, whatever is fastest on a machine as busy as it may be."""
-    monkeypatch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A study trained into a sound store without a break."""
     store = Store(tmp_path_factory.mktemp("whole") / "store", create=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Remembered, "found", lambda self, key: Choice(64, 1, 64, 1, 1e-4))
+        patch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
         assert run_study(dense_study(), store, workers=1).rungs == 24
     return store
 
@@ -88,7 +88,7 @@ def cut(path: Path) -> None:
 )
 def test_a_note_with_values_that_no_run_can_have_noted_is_no_choice(tmp_path: Path, changes: dict[str, Any]) -> None:
     store = Store(tmp_path / "store", create=True)
-    remembered, choice = Remembered(store, "cpu", 1), Choice(64, 1, 64, 1, 1e-4, starts=2)
+    remembered, choice = TuningCache(store, "cpu", 1), CohortSettings(64, 1, 64, 1, 1e-4, starts=2)
     store.write_note(remembered._settled_name("key"), vars(choice) | changes)
     assert remembered.settled("key") is None
     assert remembered.unsound("key") == list((store.path / "notes").iterdir())
@@ -279,7 +279,7 @@ def test_a_run_that_is_out_of_memory_says_so(
     def failing(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(Climb, "leave", failing)
+    monkeypatch.setattr(LadderRungs, "leave", failing)
     report = run_study(dense_study(replicates=1, levels=1), tmp_path / "store", workers=1)
     assert len(report.failures) == 2
     for failure in report.failures:

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from prunescope.errors import ConflictError, DamageError
 from prunescope.table import Store, Table, csv_text, json_text, read_table
-from prunescope.table.coded import Column, Columns, Texts, compact, joined, plain
-from prunescope.table.engine import connection, read_columns
-from prunescope.table.groups import group_codes, having, sorted_rows
+from prunescope.table.coded import Columns, ColumnValues, Texts, compact, joined, plain
+from prunescope.table.duckdb_engine import connection, read_columns
+from prunescope.table.row_groups import group_codes, having, sorted_rows
 from tests.builders import filled, rung
 
 WORDS = st.lists(st.sampled_from(["imp", "dense", "ä", "", None, "leave-out"]), min_size=1, max_size=40)
@@ -51,7 +51,7 @@ def test_texts_are_the_texts_however_their_words_are_numbered(words: list[Any], 
     rows = np.random.default_rng(seed).permutation(len(words))[: len(words) // 2 + 1]
     assert texts.take(rows).array().tolist() == objects(words)[rows].tolist()
     assert plain(joined([texts, Texts.of(words)])).tolist() == words + words
-    assert Column(texts).is_constant == (len(set(words)) == 1)
+    assert ColumnValues(texts).is_constant == (len(set(words)) == 1)
 
 
 @given(WORDS, NUMBERS, st.integers(0, 5))
@@ -110,8 +110,8 @@ def test_columns_read_in_parts_are_those_that_are_read_at_once(
         at_once = Store(store.path).table()
         query = Store(store.path).query("select ladder, device, seconds from rungs order by ladder, rung")
         with monkeypatch.context() as patched:
-            patched.setattr("prunescope.table.engine._MANY_ROWS", 0)
-            patched.setattr("prunescope.table.engine._MANY_TEXTS", share)
+            patched.setattr("prunescope.table.duckdb_engine._MANY_ROWS", 0)
+            patched.setattr("prunescope.table.duckdb_engine._MANY_TEXTS", share)
             in_parts = Store(store.path).table()
             assert Store(store.path).query("select ladder, device, seconds from rungs order by ladder, rung") == query
         assert in_parts == at_once
@@ -139,14 +139,14 @@ def test_large_parquet_files_are_read_as_small_ones_are(tmp_path: Path, monkeypa
     })  # fmt: skip
     table.write(path)
     small = read_table(path)
-    monkeypatch.setattr("prunescope.table.engine._MANY_ROWS", 0)
-    monkeypatch.setattr("prunescope.table.engine._MANY_TEXTS", 1.0)
+    monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_ROWS", 0)
+    monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_TEXTS", 1.0)
     assert read_table(path) == small == table
 
 
 def test_a_column_without_any_text_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prunescope.table.engine._MANY_ROWS", 0)
-    monkeypatch.setattr("prunescope.table.engine._MANY_TEXTS", 1.0)
+    monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_ROWS", 0)
+    monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_TEXTS", 1.0)
     with connection() as opened:
         found = read_columns(opened, {"a": "a::varchar"}, "(select null::varchar as a from range(3))")
     assert plain(found["a"]).tolist() == [None, None, None]

@@ -259,7 +259,7 @@ def test_a_fault_in_a_large_csv_file_is_told_with_its_line(
     path.write_text("density,error,n\n" + "1,0.1,2\n" * 1 + "0.5,0.1,2\n" + broken + "\n")
     messages = []
     for large in (0, 10**9):
-        monkeypatch.setattr("prunescope.table.read.LARGE", large)
+        monkeypatch.setattr("prunescope.table.reading.LARGE", large)
         with pytest.raises(InputError) as told:
             read_table(path)
         messages.append(str(told.value))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope.errors import ConflictError, InputError
-from prunescope.spec import parse_study, preset_text
+from prunescope.study import parse_study, preset_text
 from prunescope.table import STORED, Store, merge
 from tests.builders import files, filled, ladder_identity
 

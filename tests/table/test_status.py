@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from prunescope.cli.main import cli
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.spec import El2n, ensembles
+from prunescope.study import El2n, ensembles
 from prunescope.table import Store, status
 from tests.builders import ladder_identity, rung, small_study
 

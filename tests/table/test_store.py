@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from prunescope.errors import ConflictError, DamageError, InputError, PrunescopeError
-from prunescope.table import STORED, Entry, Keep, Store, read_table
+from prunescope.table import STORED, ArrayEntry, ArrayKind, Store, read_table
 from prunescope.table.shards import PACK_AT, Listing, Shards
 from tests.builders import files, filled, ladder_identity, rung, small_study
 
@@ -384,7 +384,7 @@ def test_arrays_come_back_bit_for_bit(store: Store) -> None:
         "one": np.zeros((2, 0, 3)),
     }
     store.write_arrays("examples", LADDER, 7, arrays)
-    found = store.read_arrays(Keep.EXAMPLES, LADDER, 7)
+    found = store.read_arrays(ArrayKind.EXAMPLES, LADDER, 7)
     assert found.keys() == arrays.keys()
     for name, values in arrays.items():
         assert found[name].dtype == values.dtype
@@ -425,8 +425,11 @@ def test_no_identity_leads_out_of_the_store(store: Store, name: str) -> None:
 
 
 def test_arrays_of_many_rungs_are_kept_at_once_and_make_room_where_no_row_holds_them(store: Store) -> None:
-    def entries(value: float) -> list[Entry]:
-        return [Entry(Keep.EXAMPLES, ladder_identity(number), 0, {"loss": np.full(3, value)}) for number in range(20)]
+    def entries(value: float) -> list[ArrayEntry]:
+        return [
+            ArrayEntry(ArrayKind.EXAMPLES, ladder_identity(number), 0, {"loss": np.full(3, value)})
+            for number in range(20)
+        ]
 
     store.write_all_arrays(entries(0.0))
     store.write_all_arrays(entries(1.0))
@@ -452,7 +455,7 @@ def test_every_file_and_folder_is_flushed_before_arrays_count_as_kept(
     monkeypatch.setattr(os, "fsync", noted)
     ladders = [ladder_identity(number) for number in range(3)]
     store.write_all_arrays(
-        [Entry(Keep.CHECKPOINTS, each, 1, {"mask": np.ones(number)}) for number, each in enumerate(ladders)]
+        [ArrayEntry(ArrayKind.CHECKPOINTS, each, 1, {"mask": np.ones(number)}) for number, each in enumerate(ladders)]
     )
     folder = store.path / "checkpoints"
     assert {str(folder), *(str(folder / each) for each in ladders)} <= set(flushed)

@@ -17,15 +17,15 @@ from prunescope.data.dataset import moments
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks, full
-from prunescope.run.climb import Setting, bench_for, climb, network_of
+from prunescope.run.artifacts import inherited, read_weights
+from prunescope.run.climb import RunSettings, bench_for, climb, network_of
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.events import Event
-from prunescope.run.keep import inherited, read_weights
-from prunescope.spec import Ladder
-from prunescope.spec.parts import Recipe, Treatment, completed
-from prunescope.spec.study import Cell
+from prunescope.study import Ladder
+from prunescope.study.sections import Recipe, Treatment, completed
+from prunescope.study.study import Cell
 from prunescope.table import Store
-from prunescope.train import Bench, Inheritance
+from prunescope.train import RungHandover, TrainingContext
 
 SHAPE = (3, 8, 8)
 OUTCOMES = ("test_error", "test_loss", "train_error", "train_loss", "train_loss_original", "train_loss_noisy")
@@ -75,7 +75,7 @@ class Climbed:
 
     row: dict[str, Any]
     state: dict[str, np.ndarray]
-    left: Inheritance
+    left: RungHandover
 
 
 def climbed(
@@ -90,7 +90,7 @@ def climbed(
     """Climb ladders as one cohort, or each alone, and return each one's rungs, by identity."""
     assert len({key_of(each) for each in ladders}) == 1
     store = Store(folder, create=True)
-    setting = Setting("tests", dtype=dtype, keep="all")
+    setting = RunSettings("tests", dtype=dtype, keep="all")
     bench = replace(bench_for(ladders[0], dataset, layout, setting), compact=compact)
     for cohort in [(each,) for each in ladders] if alone else [tuple(ladders)]:
         with patch("prunescope.run.climb.WRITTEN_EVERY", -1.0):  # each rung gets a file of its own
@@ -132,14 +132,14 @@ def same(one: Sequence[Climbed], other: Sequence[Climbed], exact: bool = False) 
 
 def bench(
     family: str = "lenet", depth: int = 3, width: float = 0.05, dataset: Dataset | None = None, **changes: Any
-) -> Bench:
+) -> TrainingContext:
     """Return a bench in double precision; further words change its recipe."""
     data = dataset or pictures()
     net = network(family, depth, width, data.classes, data.shape)
-    return Bench(net, recipe(**changes), data, dtype=torch.float64)
+    return TrainingContext(net, recipe(**changes), data, dtype=torch.float64)
 
 
-def random_masks(made: Bench, members: int, density: float, seed: int = 0) -> list[Masks]:
+def random_masks(made: TrainingContext, members: int, density: float, seed: int = 0) -> list[Masks]:
     """Return masks with exactly a share of the prunable weights, anywhere."""
     whole = full(made.network.outline.prunable(made.recipe.prunable))
     found = []
@@ -149,7 +149,7 @@ def random_masks(made: Bench, members: int, density: float, seed: int = 0) -> li
     return found
 
 
-def starts(made: Bench, masks: Sequence[Masks], seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def starts(made: TrainingContext, masks: Sequence[Masks], seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return stacked tensors, biases included that are not zero, and stacked masks; what is pruned is zero."""
     chance = np.random.default_rng(seed)
     tensors = made.stacked([made.network.start(chance) for _ in masks])

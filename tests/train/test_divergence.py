@@ -11,8 +11,8 @@ import torch
 
 from prunescope.nets.cohort import Layout
 from prunescope.table import Store
-from prunescope.train import Climb, Inheritance
-from prunescope.train.ladder import Beginning
+from prunescope.train import LadderRungs, RungHandover
+from prunescope.train.ladder import RungStart
 from tests.train.cohorts import climbed, ladder, pictures, same
 
 SHAPES: list[tuple[str, int, float]] = [
@@ -26,22 +26,22 @@ SHAPES: list[tuple[str, int, float]] = [
 def test_a_member_that_diverges_fails_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[str, int, float], layout: Layout, rung: int
 ) -> None:
-    begin = Climb.begin
+    begin = LadderRungs.begin
 
-    def blown(self: Climb, at: int, before: Inheritance | None) -> Beginning:
+    def blown(self: LadderRungs, at: int, before: RungHandover | None) -> RungStart:
         found = begin(self, at, before)
         if at == rung and self.ladder.replicate == 1:
             large = {  # the first sums are infinite already
                 name: np.sign(each, dtype=float) * 1e308 if "weight" in name else each
                 for name, each in found.tensors.items()
             }
-            return Beginning(large, found.masks)
+            return RungStart(large, found.masks)
         return found
 
     ladders = [ladder(*shape, replicate=replicate) for replicate in range(4)]
     data = pictures()
     usual = climbed(ladders, data, tmp_path / "usual", layout)
-    monkeypatch.setattr(Climb, "begin", blown)
+    monkeypatch.setattr(LadderRungs, "begin", blown)
     found = climbed(ladders, data, tmp_path / "blown", layout)
     for each in ladders:
         if each.replicate == 1:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks
-from prunescope.train import Bench
-from prunescope.train.dense import Dense
-from prunescope.train.engine import Engine, General, Tensors
+from prunescope.train import TrainingContext
+from prunescope.train.dense import DenseEngine
+from prunescope.train.engine import AutogradEngine, Engine, Tensors
 from tests.nets.modules import plain
 from tests.train.cohorts import bench, pictures, random_masks, starts
 from tests.train.test_optimizer import RATES, RULES, theirs
@@ -22,7 +22,7 @@ from tests.train.test_optimizer import RATES, RULES, theirs
 BATCHES = [7, 7, 7, 3, 7, 7, 2]  # the last of an epoch is smaller
 
 
-def batches(made: Bench, members: int) -> list[tuple[Tensor, Tensor]]:
+def batches(made: TrainingContext, members: int) -> list[tuple[Tensor, Tensor]]:
     """Draw inputs and labels, each member's own; some inputs are negative, as normalised pictures are."""
     chance = torch.Generator().manual_seed(3)
     channels, height, width = made.dataset.shape
@@ -37,7 +37,7 @@ def batches(made: Bench, members: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def trained(
-    engine: Engine, made: Bench, members: int, columns: Tensor | None = None
+    engine: Engine, made: TrainingContext, members: int, columns: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Take some steps; return the logits of one more batch, and the state."""
     found = batches(made, members)
@@ -51,7 +51,12 @@ def trained(
 
 
 def reference(
-    made: Bench, shape: tuple[str, int, float], rule: dict[str, Any], tensors: Tensors, masks: Tensors, members: int
+    made: TrainingContext,
+    shape: tuple[str, int, float],
+    rule: dict[str, Any],
+    tensors: Tensors,
+    masks: Tensors,
+    members: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Train each member as a module of torch by torch's optimizer, alone."""
     family, depth, width = shape
@@ -86,7 +91,7 @@ def hold(ours: tuple[Tensor, dict[str, Tensor]], others: tuple[Tensor, dict[str,
         torch.testing.assert_close(each, others[1][name], rtol=1e-8, atol=1e-9, msg=f"{name} is not the same")
 
 
-def apart(made: Bench, members: int) -> list[Masks]:
+def apart(made: TrainingContext, members: int) -> list[Masks]:
     """Return masks from half dense to nearly empty."""
     return [random_masks(made, 1, 0.5 * 0.15**member, seed=member)[0] for member in range(members)]
 
@@ -99,7 +104,7 @@ def test_autograd_trains_members_as_torch_trains_modules(rule: dict[str, Any]) -
     tensors, stacked = starts(made, masks)
     expected = reference(made, ("cifar-resnet", 8, 1 / 8), rule, tensors, stacked, 3)
     for layout in (Layout(), Layout(3), Layout(3, 3), Layout(3, planar=True)):
-        engine = General(made.network, made.recipe, tensors, stacked, layout)
+        engine = AutogradEngine(made.network, made.recipe, tensors, stacked, layout)
         hold(trained(engine, made, 3), expected)
 
 
@@ -111,9 +116,9 @@ def test_dense_networks_are_trained_as_torch_trains_modules(rule: dict[str, Any]
         tensors, stacked = starts(made, masks)
         count = len(masks)
         expected = reference(made, ("lenet", 4, 0.08), rule, tensors, stacked, count)
-        hold(trained(General(made.network, made.recipe, tensors, stacked, Layout(count)), made, count), expected)
+        hold(trained(AutogradEngine(made.network, made.recipe, tensors, stacked, Layout(count)), made, count), expected)
         for compact in (True, False, None):
-            engine = Dense(made.network, made.recipe, tensors, stacked, compact)
+            engine = DenseEngine(made.network, made.recipe, tensors, stacked, compact)
             hold(trained(engine, made, count, engine.columns), expected)
             left_out = compact is True and bool(stacked) and not (rule.get("optimizer") and rule.get("weight_decay"))
             assert (engine.columns is not None) == left_out
@@ -125,7 +130,7 @@ def test_what_is_cut_off_everywhere_leaves_biases_to_learn_alone() -> None:
     nothing = [Masks(each.layers, each.flat & False) for each in random_masks(made, 2, 1.0)]
     tensors, stacked = starts(made, nothing)
     expected = reference(made, ("lenet", 4, 0.08), rule, tensors, stacked, 2)
-    engine = Dense(made.network, made.recipe, tensors, stacked, True)
+    engine = DenseEngine(made.network, made.recipe, tensors, stacked, True)
     hold(trained(engine, made, 2, engine.columns), expected)
     assert not torch.equal(engine.state()["output.bias"], tensors["output.bias"])
 
@@ -134,9 +139,9 @@ def test_leaving_out_is_done_where_it_pays() -> None:
     made = bench("lenet", 3, 0.5, dataset=pictures((1, 28, 28)))
     sparse, thick = random_masks(made, 2, 0.01), random_masks(made, 2, 0.9)
     for masks, small in ((sparse, True), (thick, False), ([*sparse, *thick], False)):
-        assert (Dense(made.network, made.recipe, *starts(made, masks)).columns is not None) == small
+        assert (DenseEngine(made.network, made.recipe, *starts(made, masks)).columns is not None) == small
     tiny = bench("lenet", 3, 0.05)
-    assert Dense(tiny.network, tiny.recipe, *starts(tiny, random_masks(tiny, 2, 0.01))).columns is None
+    assert DenseEngine(tiny.network, tiny.recipe, *starts(tiny, random_masks(tiny, 2, 0.01))).columns is None
 
 
 def test_a_bench_takes_the_fast_way_for_dense_networks_alone() -> None:
@@ -144,9 +149,9 @@ def test_a_bench_takes_the_fast_way_for_dense_networks_alone() -> None:
         made = bench(*shape, **changes)
         return type(made.engine(*starts(made, random_masks(made, 2, 0.5))))
 
-    assert kind("lenet", 3, 0.05) is Dense
-    assert kind("lenet", 3, 0.05, precision="bfloat16") is General
-    assert kind("cifar-resnet", 8, 1 / 16) is General
+    assert kind("lenet", 3, 0.05) is DenseEngine
+    assert kind("lenet", 3, 0.05, precision="bfloat16") is AutogradEngine
+    assert kind("cifar-resnet", 8, 1 / 16) is AutogradEngine
 
 
 @pytest.mark.parametrize("family", [("lenet", 3, 0.1), ("cifar-resnet", 8, 1 / 8)])
@@ -180,5 +185,5 @@ def test_a_constant_unit_may_lead_to_constant_and_changing_units() -> None:
     for name in ("hidden1.bias", "hidden2.bias"):
         tensors[name] = tensors[name].abs() + 0.5  # so that the constants are not cut off by the ReLU
     expected = reference(made, ("lenet", 4, 0.08), {}, tensors, stacked, 1)
-    engine = Dense(made.network, made.recipe, tensors, stacked, True)
+    engine = DenseEngine(made.network, made.recipe, tensors, stacked, True)
     hold(trained(engine, made, 1, engine.columns), expected)

@@ -16,10 +16,19 @@ from prunescope.nets.cohort import Layout
 from prunescope.prune import full, keep_highest
 from prunescope.run import together
 from prunescope.run.climber import set_out
-from prunescope.spec import Ladder
-from prunescope.train import Bench, Climb, Inheritance, Member, Span, Trained, chance_of, train_rung
+from prunescope.study import Ladder
+from prunescope.train import (
+    CohortMember,
+    LadderRungs,
+    RungHandover,
+    Span,
+    TrainedMembers,
+    TrainingContext,
+    chance_of,
+    train_rung,
+)
 from prunescope.train.engine import Tensors
-from prunescope.train.ladder import Beginning, check_begin, check_end
+from prunescope.train.ladder import RungStart, check_begin, check_end
 from tests.train.cohorts import Climbed, bench, climbed, ladder, pictures
 
 EPOCHS: dict[str, Any] = {"epochs": 3, "rewind_epoch": 1, "schedule": "steps", "milestones": (2,), "momentum": 0.9}
@@ -32,7 +41,7 @@ class Seen:
     start: dict[str, np.ndarray]
     masks: dict[str, np.ndarray]
     span: Span
-    trained: Trained
+    trained: TrainedMembers
 
 
 @pytest.fixture
@@ -41,8 +50,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     found: list[Seen] = []
 
     def watched(
-        made: Bench, members: Sequence[Member], start: Tensors, masks: Tensors, rung: int, span: Span, tick: Any
-    ) -> Trained:
+        made: TrainingContext,
+        members: Sequence[CohortMember],
+        start: Tensors,
+        masks: Tensors,
+        rung: int,
+        span: Span,
+        tick: Any,
+    ) -> TrainedMembers:
         trained = train_rung(made, members, start, masks, rung, span, tick)
         begun, kept = ({name: each[0].numpy().copy() for name, each in part.items()} for part in (start, masks))
         found.append(Seen(begun, kept, span, trained))
@@ -94,7 +109,7 @@ def test_the_rewind_epoch_is_the_state_after_so_many_epochs() -> None:
     own = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
     made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
     share = set_out(own, made, None, 0).member.share  # type: ignore[arg-type]
-    one = Member(share, chance_of(own))
+    one = CohortMember(share, chance_of(own))
     start = made.stacked([made.network.start(one.chance.start())])
     through = train_rung(made, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
     stopped = train_rung(made, [one], start, {}, 0, Span(0, 1), lambda done, total: None)
@@ -180,7 +195,7 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
     made = bench("lenet", 3, 0.05, **EPOCHS)
     final = bench("lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()})
     own = ladder("lenet", 3, 0.05, **EPOCHS)
-    one = Member(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
+    one = CohortMember(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
     start = made.stacked([made.network.start(one.chance.start())])
     usual, tuned, wanted = (
         train_rung(each, [one], start, {}, 1, span, lambda done, total: None).state
@@ -194,7 +209,7 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
 def test_a_rung_is_ticked_step_by_step() -> None:
     own = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
     made, told = bench("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
-    one = Member(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
+    one = CohortMember(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
     start = made.stacked([made.network.start(one.chance.start())])
     train_rung(made, [one], start, {}, 0, Span(1, 3), lambda done, total: told.append((done, total)))
     assert told == [(done, 2 * 4) for done in range(1, 9)]
@@ -228,7 +243,7 @@ def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path
         assert row[f"{kind}_loss"] == pytest.approx(loss.mean(), rel=1e-6)
 
 
-def begun(members: int = 2) -> tuple[list[Beginning], dict[str, torch.Tensor]]:
+def begun(members: int = 2) -> tuple[list[RungStart], dict[str, torch.Tensor]]:
     """Return how members of a cohort begin, each with weights and masks of its own, and their tensors stacked."""
     made = bench("lenet", 3, 0.05)
     whole = full(made.network.outline.prunable("all"))
@@ -238,10 +253,10 @@ def begun(members: int = 2) -> tuple[list[Beginning], dict[str, torch.Tensor]]:
     for name in tensors[0]:
         kept = [each[name] * own.by_name().get(name, 1.0) for each, own in zip(tensors, masks, strict=True)]
         start[name] = torch.from_numpy(np.stack(kept))
-    return [Beginning(each, own) for each, own in zip(tensors, masks, strict=True)], start
+    return [RungStart(each, own) for each, own in zip(tensors, masks, strict=True)], start
 
 
-def counts(beginnings: list[Beginning]) -> list[int]:
+def counts(beginnings: list[RungStart]) -> list[int]:
     return [each.masks.kept for each in beginnings]
 
 
@@ -269,12 +284,12 @@ def test_a_rung_that_starts_elsewhere_may_not_begin(name: str, place: tuple[int,
 
 
 def ended() -> tuple[list[Any], dict[str, np.ndarray], list[Any]]:
-    from prunescope.train import Outcome
+    from prunescope.train import NetworkOutcome
 
     beginnings, start = begun(3)
     some, right = np.zeros(3), np.ones(3, bool)
     after = {name: each.numpy().copy() for name, each in start.items()}
-    return [each.masks for each in beginnings], after, [Outcome(some, right, some, right, some, right)] * 3
+    return [each.masks for each in beginnings], after, [NetworkOutcome(some, right, some, right, some, right)] * 3
 
 
 def test_a_rung_that_ends_as_it_should_is_kept() -> None:
@@ -300,7 +315,7 @@ def test_a_member_without_numbers_is_not_kept(where: str, wrong: float) -> None:
     assert check_end(masks, after, outcomes) == {2: told}
 
 
-def rungs_of(own: Ladder) -> Climb:
+def rungs_of(own: Ladder) -> LadderRungs:
     return set_out(own, bench("lenet", 3, 0.05), None, 0).climb  # type: ignore[arg-type]
 
 
@@ -323,14 +338,14 @@ def test_a_rung_above_the_first_needs_the_one_below() -> None:
 def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
     net = bench("lenet", 3, 0.05).network
     masks = replace(full(net.outline.prunable("all")), flat=np.arange(2975) % 7 > 2)
-    one = Inheritance(masks, {"a": np.ones(2)}, {"b": np.zeros(3)}, {"a": np.arange(4)})
-    back = Inheritance.from_arrays(one.to_arrays(), net, "all")
+    one = RungHandover(masks, {"a": np.ones(2)}, {"b": np.zeros(3)}, {"a": np.arange(4)})
+    back = RungHandover.from_arrays(one.to_arrays(), net, "all")
     assert np.array_equal(back.masks.flat, masks.flat)
     for ours, theirs in ((back.origin, one.origin), (back.last, one.last), (back.dense, one.dense)):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(DamageError, match="must hold the mask of the next rung"):
-        Inheritance.from_arrays({}, net, "all")
+        RungHandover.from_arrays({}, net, "all")
 
 
 def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from prunescope.data import Dataset
-from prunescope.train import Chance
-from prunescope.train.pictures import Chosen, Moves, NarrowRows, Pictures
+from prunescope.train import Seeding
+from prunescope.train.pictures import ChosenExamples, Moves, NarrowRows, Pictures
 from tests.train.cohorts import pictures
 
 SHAPES = [(3, 8, 6), (1, 5, 5)]
@@ -68,13 +68,13 @@ def test_a_crop_from_the_middle_moves_nothing() -> None:
 
 
 def test_moves_are_drawn_over_all_there_is_and_evenly() -> None:
-    flip, down, right = Chance((1, "a")).moves(0, 0, 9_000)
+    flip, down, right = Seeding((1, "a")).moves(0, 0, 9_000)
     assert abs(flip.mean() - 0.5) < 6 * 0.5 / np.sqrt(9_000)
     for each in (down, right):
         counts = np.bincount(each, minlength=9)
         assert len(counts) == 9
         assert abs(counts - 1_000).max() < 6 * np.sqrt(1_000)
-    again, other = Chance((1, "a")).moves(0, 0, 9_000), Chance((1, "a")).moves(0, 1, 9_000)
+    again, other = Seeding((1, "a")).moves(0, 0, 9_000), Seeding((1, "a")).moves(0, 1, 9_000)
     for one, same, new in zip((flip, down, right), again, other, strict=True):
         assert np.array_equal(one, same)
         assert not np.array_equal(one, new)
@@ -88,7 +88,7 @@ def test_members_own_examples_are_read_by_their_own_numbers(shape: tuple[int, in
     order = torch.from_numpy(chance.integers(0, 30, (3, 8)))
     whole = made(data, as_rows=True)
     chosen = whole.of(places)
-    assert isinstance(chosen, Chosen)
+    assert isinstance(chosen, ChosenExamples)
     expected = torch.stack([whole.take(places[m][order[m]][None])[0] for m in range(3)])
     assert torch.equal(chosen.take(order), expected)
     columns = torch.from_numpy(np.stack([chance.permutation(int(np.prod(shape)))[:11] for _ in range(3)]))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from prunescope.nets.cohort import Layout
-from prunescope.spec import Ladder
+from prunescope.study import Ladder
 from prunescope.train import chance_of
 from tests.train.cohorts import climbed, ladder, pictures, same
 

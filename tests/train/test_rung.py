@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from prunescope.data import draw_share
-from prunescope.train import Chance, Member, Span, train_rung
+from prunescope.train import CohortMember, Seeding, Span, train_rung
 from tests.nets.modules import plain
 from tests.train.cohorts import bench, pictures
 
@@ -21,7 +21,7 @@ SHAPES: list[tuple[str, int, float]] = [("lenet", 3, 0.05), ("cifar-resnet", 8, 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape[0])
 def test_a_rung_sees_the_examples_in_the_order_of_its_draws(shape: tuple[str, int, float], rung: int) -> None:
     family, depth, width = shape
-    data, chance = pictures(), Chance((7, "a"))
+    data, chance = pictures(), Seeding((7, "a"))
     changes: dict[str, Any] = {"momentum": 0.9, "schedule": "steps", "milestones": (2,), "augment": "flip-crop"}
     made = bench(family, depth, width, data, epochs=3, **changes)
     share = draw_share(
@@ -29,7 +29,7 @@ def test_a_rung_sees_the_examples_in_the_order_of_its_draws(shape: tuple[str, in
     )
     tensors = made.network.start(chance.start())
     trained = train_rung(
-        made, [Member(share, chance)], made.stacked([tensors]), {}, rung, Span(1, 3), lambda done, total: None
+        made, [CohortMember(share, chance)], made.stacked([tensors]), {}, rung, Span(1, 3), lambda done, total: None
     )
     module = plain(family, data.shape, depth, width, 4)
     module.load_state_dict({name: torch.from_numpy(each) for name, each in tensors.items()}, strict=False)

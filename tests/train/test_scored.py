@@ -11,8 +11,8 @@ import torch
 
 from prunescope.nets.cohort import Layout
 from prunescope.run.climber import set_out
-from prunescope.train import ask
-from prunescope.train.ask import probe_of
+from prunescope.train import score_inputs as ask
+from prunescope.train.score_inputs import probe_of
 from tests.train.cohorts import bench, climbed, ladder, pictures, same
 
 SCORED = ("gradient", "gradient-flow", "synaptic-flow")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prunescope.choose.continuous_optimum import ideal
 from prunescope.choose.decline import (
     decline_above,
     decline_beyond,
@@ -15,13 +16,12 @@ from prunescope.choose.decline import (
     decline_unreached,
     too_large,
 )
-from prunescope.choose.describe import Picker, rivals, smallest_unpruned, unit
+from prunescope.choose.description import Picker, rivals, smallest_unpruned, unit
 from prunescope.choose.family import Family, Grid, families
 from prunescope.choose.frontier import bounds_of, frontier, insight, steps
-from prunescope.choose.ideal import ideal
 from prunescope.choose.limits import Limits, bound_faults, confidence_faults, floor_of, permitted, reach
+from prunescope.choose.measured_best import smallest_seen
 from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
-from prunescope.choose.seen import smallest_seen
 from prunescope.choose.smallest import NOTHING, Numbers, smallest
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent, unjudged
@@ -100,7 +100,7 @@ def _faults(max_error: float, confidence: float, min_density: float, *caps: floa
 
 
 @dataclass(frozen=True)
-class _Decided:
+class _Decision:
     """What decides an answer.
 
     Attributes
@@ -138,7 +138,7 @@ class _Decided:
         return pick(self.surest, float(self.sure[self.surest])) if self.surest >= 0 and not self.over else None
 
 
-def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decided:
+def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decision:
     """Decide, or refuse to; a refusal names what was measured to keep the bound."""
     try:
         return _by_law(family, bound, confidence, limits)
@@ -150,7 +150,7 @@ def _decided(family: Family, bound: float, confidence: float, limits: Limits) ->
         raise DeclinedError(words, seen) from None
 
 
-def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> _Decided:
+def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> _Decision:
     decline_above(family, bound)
     family = permitted(family, limits)
     sizes, curves = family.sizes, family.likeliest
@@ -167,7 +167,7 @@ def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> 
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
     surest, sure = _sure(family, bound, confidence, density, floor)
     over = surest >= 0 and limits.max_parameters is not None and sizes.parameters(sure)[surest] > limits.max_parameters
-    return _Decided(family, floor, needed, density, drawn, best, surest, sure, bool(over))
+    return _Decision(family, floor, needed, density, drawn, best, surest, sure, bool(over))
 
 
 def choices(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from prunescope.nets.outline import Outline
 from prunescope.nets.registry import DESIGNS, network
-from prunescope.spec.names import DATASETS, FAMILIES
+from prunescope.study.catalogue import DATASETS, FAMILIES
 from prunescope.table import Table
 from prunescope.table.coded import Columns
-from prunescope.table.groups import group_codes
+from prunescope.table.row_groups import group_codes
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prunescope.choose.describe import short_unit
+from prunescope.choose.description import short_unit
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits, reach
 from prunescope.choose.results import DeclinedError, amount, rounded

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.choose.counts import Count, Counts
-from prunescope.choose.curves import Curves, Departure
-from prunescope.choose.expected import Told, expectation_of
+from prunescope.choose.member_curves import Departure, MemberCurves
 from prunescope.choose.results import member_words
-from prunescope.choose.smallest import Numbers, Scatter, Sizes, Truths
+from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths
 from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned, nearest_places
+from prunescope.choose.unpruned_model import UnprunedModel, expectation_of
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
 from prunescope.laws.batch import to_coordinates
-from prunescope.laws.kinds import JOINT
-from prunescope.laws.measured import Measured
-from prunescope.laws.points import sample
+from prunescope.laws.data import GroupData
+from prunescope.laws.grouping import sample
+from prunescope.laws.models import JOINT
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns, rows_of
 
@@ -33,7 +33,7 @@ LEAST_DEPARTURE = 0.005
 
 
 @dataclass(frozen=True)
-class Range:
+class MeasuredRange:
     """What was measured of a family.
 
     Attributes
@@ -90,10 +90,10 @@ class Family:
     counts: tuple[Count, ...]
     known: tuple[str, ...]
     unpruned: Unpruned
-    told: Told
-    measured: Range
+    told: UnprunedModel
+    measured: MeasuredRange
     left_out: int
-    cells: Measured
+    cells: GroupData
     departures: tuple[Departure | None, ...]
     has_depth: bool
     has_width: bool
@@ -128,10 +128,10 @@ class Family:
         return member_words(self.depth_of(member), self.width_of(member))
 
     @property
-    def sizes(self) -> Sizes:
+    def sizes(self) -> MemberSizes:
         """The members' sizes."""
         prunable, rest = (np.array([getattr(each, name) for each in self.counts]) for name in ("prunable", "rest"))
-        return Sizes(self.depth, self.width, prunable, rest)
+        return MemberSizes(self.depth, self.width, prunable, rest)
 
     @property
     def theta(self) -> Numbers:
@@ -139,12 +139,12 @@ class Family:
         return _theta(self.fit)
 
     @cached_property
-    def likeliest(self) -> Curves:
+    def likeliest(self) -> MemberCurves:
         """The curves by the least-squares law and the likeliest unpruned errors."""
         return self._curves(Truths(self.theta, self.unpruned.mean[None]))
 
     @cached_property
-    def possible(self) -> Curves:
+    def possible(self) -> MemberCurves:
         """The curves by truths that the data are about as happy with."""
         # Twice as many as draws of the law, so that its draws and those of unpruned errors do not go hand in hand.
         theta = np.repeat(self.fit.draws, 2, axis=0)
@@ -157,9 +157,9 @@ class Family:
         chance = np.random.default_rng(1).standard_normal((len(theta), len(self)))
         return self._curves(Truths(theta, unpruned), chance)
 
-    def _curves(self, truths: Truths, chance: Numbers | None = None) -> Curves:
+    def _curves(self, truths: Truths, chance: Numbers | None = None) -> MemberCurves:
         scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread))
-        return Curves(self.sizes, truths, self.departures, scatter, chance)
+        return MemberCurves(self.sizes, truths, self.departures, scatter, chance)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def families(
 
 
 def _family(
-    rows: Table, fit: Fit, cells: Measured, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
+    rows: Table, fit: Fit, cells: GroupData, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
 ) -> Family:
     own = rows_of_group(rows, fit.group)
     counting = Counts.of(own)
@@ -248,7 +248,7 @@ def _family(
     found = _departures(fit, cells)
     expectation = expectation_of(own, counting, at, classes)
     near = nearest_places(at, there)
-    told = Told.by(expectation, at.pick(near), np.log(cells.unpruned[first])[near], noise[near])
+    told = UnprunedModel.by(expectation, at.pick(near), np.log(cells.unpruned[first])[near], noise[near])
     unpruned = _with_given(told.of(depth, width, there.examples), given)
     return Family(
         fit.group,
@@ -275,7 +275,7 @@ def _theta(fit: Fit) -> Numbers:
     return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))
 
 
-def _departures(fit: Fit, cells: Measured) -> dict[tuple[float, float, float], Departure]:
+def _departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
     """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
     names = ("depth", "width", "examples")
     off = cells.points.error - JOINT.form.evaluate(_theta(fit), cells.points)[0][0]
@@ -314,7 +314,7 @@ def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
     return rows if picked.all() else rows.take(picked)
 
 
-def _examples(rows: Table, cells: Measured, grid: Grid) -> int | None:
+def _examples(rows: Table, cells: GroupData, grid: Grid) -> int | None:
     """Return the number of examples that members are trained on: as asked, or the most that were."""
     if grid.examples is not None:
         if "examples" not in rows:
@@ -323,7 +323,7 @@ def _examples(rows: Table, cells: Measured, grid: Grid) -> int | None:
     return int(cells.examples.max()) if "examples" in rows else None
 
 
-def _members(rows: Table, cells: Measured, grid: Grid, examples: int | None) -> tuple[Numbers, Numbers, Numbers]:
+def _members(rows: Table, cells: GroupData, grid: Grid, examples: int | None) -> tuple[Numbers, Numbers, Numbers]:
     """Return depth, width and given unpruned error (or NaN) of the members asked for."""
     if grid.table is not None:
         asked = read_table(grid.table, needed=())
@@ -360,7 +360,7 @@ def _far(span: tuple[float, float], values: Numbers) -> NDArray[np.bool_]:
     return np.asarray((values < low / far * (1 - 1e-9)) | (values > high * far * (1 + 1e-9)))
 
 
-def _too_far(ranges: Range, depth: Numbers, width: Numbers) -> Iterator[Fault]:
+def _too_far(ranges: MeasuredRange, depth: Numbers, width: Numbers) -> Iterator[Fault]:
     """Say why no member is near enough to what was measured."""
     for name, (low, high), values in (("depth", ranges.depth, depth), ("width", ranges.width, width)):
         if not _far((low, high), values).any():
@@ -374,11 +374,11 @@ def _too_far(ranges: Range, depth: Numbers, width: Numbers) -> Iterator[Fault]:
         yield Fault(name, must, found, hint)
 
 
-def _range(fit: Fit, cells: Measured, pruned: NDArray[np.bool_]) -> Range:
+def _range(fit: Fit, cells: GroupData, pruned: NDArray[np.bool_]) -> MeasuredRange:
     phi, psi = fit.parameters["phi"], fit.parameters["psi"]
     invariant = np.log(cells.density) + phi * np.log(cells.depth) + psi * np.log(cells.width)
     depth, width = cells.depth[pruned], cells.width[pruned]
-    return Range(
+    return MeasuredRange(
         float(invariant[pruned].min()),
         float(cells.error[pruned].max()),
         (float(depth.min()), float(depth.max())),
@@ -386,7 +386,7 @@ def _range(fit: Fit, cells: Measured, pruned: NDArray[np.bool_]) -> Range:
     )
 
 
-def _noise(fit: Fit, cells: Measured) -> Numbers:
+def _noise(fit: Fit, cells: GroupData) -> Numbers:
     """Return how far each unpruned error may be from that of many networks: 0 where it was given."""
     noise = fit.seed_noise if fit.seed_noise is not None else fit.spread[0]
     behind = cells.dense_repeats.astype(np.float64)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.curves import Curves
 from prunescope.choose.family import Family
-from prunescope.choose.results import Insight, Step, rounded
+from prunescope.choose.member_curves import MemberCurves
+from prunescope.choose.results import FrontierStep, Insight, rounded
 from prunescope.choose.smallest import Numbers, smallest
 
 # How near a member's unpruned error counts as matching it.
@@ -41,7 +41,7 @@ class Frontier:
     each: Numbers
 
 
-def frontier(curves: Curves, bounds: Numbers, lowest: Numbers) -> Frontier:
+def frontier(curves: MemberCurves, bounds: Numbers, lowest: Numbers) -> Frontier:
     """Return the frontier by the first truth at some bounds; no density below a member's `lowest` is taken."""
     density = np.stack([curves.needed(bound)[0] for bound in bounds.tolist()])
     density = np.maximum(density, lowest)
@@ -51,13 +51,13 @@ def frontier(curves: Curves, bounds: Numbers, lowest: Numbers) -> Frontier:
     return Frontier(bounds, best, density[rows, best], each[rows, best], each)
 
 
-def bounds_of(curves: Curves, highest: float, count: int = 40) -> Numbers:
+def bounds_of(curves: MemberCurves, highest: float, count: int = 40) -> Numbers:
     """Return errors from just above the best member's unpruned error up to the highest one asked for."""
     low = float(np.exp(curves.truths.unpruned.min())) * (1 + MATCHED)
     return np.geomspace(low, max(low * 1.001, highest), count)
 
 
-def steps(family: Family, curve: Frontier) -> list[Step]:
+def steps(family: Family, curve: Frontier) -> list[FrontierStep]:
     """Describe a frontier error by error."""
     sizes = family.sizes
     largest = int(np.argmax(sizes.prunable + sizes.rest))
@@ -68,7 +68,7 @@ def steps(family: Family, curve: Frontier) -> list[Step]:
             continue
         times = float(curve.each[row, largest] / curve.parameters[row])
         steps.append(
-            Step(
+            FrontierStep(
                 error=bound,
                 depth=family.depth_of(member),
                 width=family.width_of(member),

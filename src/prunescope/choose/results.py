@@ -94,7 +94,7 @@ class Pick(Member):
 
 
 @dataclass(frozen=True)
-class Seen(Member):
+class MeasuredBest(Member):
     """The smallest network that kept a bound when it was measured, in the mean over replicates.
 
     Attributes
@@ -124,7 +124,7 @@ class DeclinedError(PrunescopeError):
         The smallest network that kept the bound when it was measured, if there is one.
     """
 
-    def __init__(self, why: str, seen: Seen | None = None) -> None:
+    def __init__(self, why: str, seen: MeasuredBest | None = None) -> None:
         super().__init__(why)
         self.seen = seen
 
@@ -154,7 +154,7 @@ class Rival(Member):
 
 
 @dataclass(frozen=True)
-class Ideal:
+class ContinuousOptimum:
     """The optimum over real depths and widths within what was measured."""
 
     depth: float
@@ -165,7 +165,7 @@ class Ideal:
 
 
 @dataclass(frozen=True)
-class Step(Member):
+class FrontierStep(Member):
     """One error of the frontier: which member to start with to be smallest there, and how far to prune it."""
 
     error: float
@@ -195,7 +195,7 @@ class Insight(Member):
     width: float | None
     error: float
     matched_parameters: float
-    smallest: Step
+    smallest: FrontierStep
     times: float
 
 
@@ -224,13 +224,13 @@ class Answer:
     confidence: float
     choice: Pick
     robust: Pick | None
-    seen: Seen | None
+    seen: MeasuredBest | None
     unpruned: Rival | None
     unpruned_parameters: float | None
     times_smaller: float | None
     rivals: tuple[Rival, ...]
-    ideal: Ideal | None
-    frontier: tuple[Step, ...]
+    ideal: ContinuousOptimum | None
+    frontier: tuple[FrontierStep, ...]
     insight: Insight | None
     unit: str
     notes: tuple[str, ...]
@@ -240,7 +240,7 @@ class Answer:
         return {**asdict(self), "group": dict(self.group)}
 
     def __str__(self) -> str:
-        from prunescope.choose.words import answer_lines
+        from prunescope.choose.sentences import answer_lines
 
         return "\n".join(answer_lines(self))
 
@@ -281,7 +281,7 @@ class Declined:
 
     group: Mapping[str, Any]
     why: str
-    seen: Seen | None = None
+    seen: MeasuredBest | None = None
 
 
 @dataclass(frozen=True)

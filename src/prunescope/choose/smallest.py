@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prunescope.laws import size_for_error
 from prunescope.laws.assemble import region_of
 from prunescope.laws.batch import Points
-from prunescope.laws.kinds import JOINT
+from prunescope.laws.models import JOINT
 
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
@@ -25,7 +25,7 @@ NOTHING = -30.0
 
 
 @dataclass(frozen=True)
-class Sizes:
+class MemberSizes:
     """How large members are, one value each.
 
     Attributes
@@ -50,9 +50,9 @@ class Sizes:
         """Return the parameters that survive at densities ``[..., members]``; infinity at infinity."""
         return np.asarray(self.rest + self.prunable * np.exp(log_density))
 
-    def pick(self, members: Picked) -> Sizes:
+    def pick(self, members: Picked) -> MemberSizes:
         """Return some of the members."""
-        return Sizes(self.depth[members], self.width[members], self.prunable[members], self.rest[members])
+        return MemberSizes(self.depth[members], self.width[members], self.prunable[members], self.rest[members])
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Scatter:
     unpruned: Numbers
     by_region: Numbers
 
-    def at(self, sizes: Sizes, log_density: Numbers) -> Numbers:
+    def at(self, sizes: MemberSizes, log_density: Numbers) -> Numbers:
         """Return the standard deviation for each member at its density."""
         size = log_density + self.theta[0, 3] * np.log(sizes.depth) + self.theta[0, 4] * np.log(sizes.width)
         return np.asarray(self.by_region[region_of(self.theta, size[None], self.unpruned[None])[0]])
 
 
-def needed_density(sizes: Sizes, truths: Truths, bound: float | Numbers) -> Numbers:
+def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -> Numbers:
     """Return the logarithm of the lowest density at which each member's law keeps a bound, ``[truths, members]``.
 
     The bound may be one for all, or one for each truth ``[truths, 1]``.
@@ -113,7 +113,7 @@ def needed_density(sizes: Sizes, truths: Truths, bound: float | Numbers) -> Numb
     return np.asarray(np.where(np.isnan(found) | (found > 0), np.inf, found))
 
 
-def log_errors(sizes: Sizes, truths: Truths, log_density: Numbers) -> Numbers:
+def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numbers:
     """Return the logarithm of each member's error at its density (``[members]`` or ``[truths, members]``)."""
     density = np.broadcast_to(log_density, truths.unpruned.shape)
     points = Points(np.zeros(len(sizes)), truths.unpruned, density, np.log(sizes.depth), np.log(sizes.width))

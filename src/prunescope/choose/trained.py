@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.choose.results import Answer
-from prunescope.spec.parts import PRUNING
+from prunescope.study.sections import PRUNING
 from prunescope.table import Table
 
 NEEDED = ("ladder", "rung", "treatment", "test_error", "parameters")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A trained network.
 
     Attributes
@@ -45,7 +45,7 @@ class Trained:
         return f"test error {self.error:.4g}, the best of {self.of} by {self.by}; their mean {self.mean:.4g}"
 
 
-def trained_network(rows: Table, answer: Answer) -> Trained | None:
+def trained_network(rows: Table, answer: Answer) -> TrainedNetwork | None:
     """Return the network to take for an answer: of its member, no sparser than its rung, measured to keep the bound.
 
     The sparsest such rung counts; of its networks the one with the lowest validation error.
@@ -70,7 +70,7 @@ def trained_network(rows: Table, answer: Answer) -> Trained | None:
     by = "validation error" if np.isfinite(judged[here]).all() else "test error"
     error = judged if by == "validation error" else rows["test_error"]
     best = int(np.flatnonzero(here)[np.argmin(error[here])])
-    return Trained(
+    return TrainedNetwork(
         str(rows["ladder"][best]),
         int(rows["rung"][best]),
         float(rows["density"][best]),

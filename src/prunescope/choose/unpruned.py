@@ -95,7 +95,7 @@ class Unpruned:
 
 
 @dataclass(frozen=True)
-class Smooth:
+class GaussianProcess:
     """Measured errors, smoothed: what they say of any member.
 
     Attributes
@@ -119,7 +119,7 @@ class Smooth:
     inverse: Numbers
 
     @staticmethod
-    def through(cells: Place, log_error: Numbers, noise: Numbers) -> Smooth:
+    def through(cells: Place, log_error: Numbers, noise: Numbers) -> GaussianProcess:
         """Smooth measurements.
 
         Parameters
@@ -137,7 +137,7 @@ class Smooth:
         within = within + np.diag(np.maximum(noise, LEAST_NOISE) ** 2)
         height, length = _likeliest(here, residual, within)
         inverse = np.linalg.inv(within + _alike(here, here, height, length))
-        return Smooth(cells, level, centre, height, length, inverse @ residual, inverse)
+        return GaussianProcess(cells, level, centre, height, length, inverse @ residual, inverse)
 
     def mean(self, members: Place) -> Numbers:
         """Return the logarithm of the error to expect of each member."""

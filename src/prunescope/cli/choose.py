@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, rows_of
-from prunescope.cli.show import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def choose(
     as surely as is asked.
     """
     from prunescope.choose import smallest_network
-    from prunescope.choose.words import answer_lines, frontier_lines, group_words
+    from prunescope.choose.sentences import answer_lines, frontier_lines, group_words
 
     rows = rows_of(source, settings.pop("where"))
     found = smallest_network(
@@ -107,7 +107,7 @@ def choose(
 def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) -> None:
     """Say how to take away a network of a store that will do."""
     from prunescope.choose.trained import trained_network
-    from prunescope.spec.names import is_import_path
+    from prunescope.study.catalogue import is_import_path
     from prunescope.table import Store, is_store
 
     if source == "-" or not is_store(Path(source)):
@@ -141,7 +141,7 @@ def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_declined(found: Answers) -> None:
-    from prunescope.choose.words import group_words
+    from prunescope.choose.sentences import group_words
 
     kinds: dict[str, list[str]] = {}
     for each in found.declined:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import note, print_json, wrapped
-from prunescope.cli.spelled import spelled
+from prunescope.cli.formatting import spelled
+from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted
 
 if TYPE_CHECKING:
-    from prunescope.choose.plan import Plan
-    from prunescope.run import Report
-    from prunescope.spec import Ladder, Study
+    from prunescope.design.plan import DesignPlan
+    from prunescope.run import RunReport
+    from prunescope.study import Ladder, Study
 
 
 def decide(
     study: Study, path: Path, max_error: float, enough: float, noise: float | None, as_json: bool, **options: Any
-) -> Report:
+) -> RunReport:
     """Train what settles the choice, print the answer, return what came of all the training.
 
     Parameters
@@ -30,19 +30,19 @@ def decide(
         Of `run_study`.
     """
     from prunescope.choose import smallest_network
-    from prunescope.choose.loop import train_until_decided
-    from prunescope.choose.scene import at_noise
-    from prunescope.choose.words import answer_lines
+    from prunescope.choose.sentences import answer_lines
     from prunescope.cli.next import off_words, sure_words
-    from prunescope.cli.progress import Progress
-    from prunescope.run import Report, run_study
+    from prunescope.cli.progress import ProgressDisplay
+    from prunescope.design.adaptive import train_until_decided
+    from prunescope.design.inputs import at_noise
+    from prunescope.run import RunReport, run_study
     from prunescope.table import Store
 
     clock = time.perf_counter()
-    store, whole = Store(path, create=True), Report()
+    store, whole = Store(path, create=True), RunReport()
 
     def train(ladders: Sequence[Ladder]) -> bool:
-        with Progress(study.name) as progress:
+        with ProgressDisplay(study.name) as progress:
             report = run_study(study, store, ladders=ladders, tell=progress.tell, **options)
         whole.rungs += report.rungs
         whole.networks += report.networks
@@ -52,7 +52,7 @@ def decide(
         whole.unwritable = report.unwritable
         return not report.failures and not report.elsewhere and not report.unwritable
 
-    def told(plan: Plan) -> None:
+    def told(plan: DesignPlan) -> None:
         if not plan.decided and plan.ladders:
             rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
@@ -98,7 +98,7 @@ def decide(
     return whole
 
 
-def _ended(plan: Plan, choice: str, off: str) -> str:
+def _ended(plan: DesignPlan, choice: str, off: str) -> str:
     if plan.decided and plan.pick is None:
         return "no member is expected to keep that error, and more training would hardly change it"
     if plan.decided:
@@ -109,7 +109,7 @@ def _ended(plan: Plan, choice: str, off: str) -> str:
 def _share(study: Study, store: Any) -> float:
     """Return the share of a study's training that is done, in examples seen times prunable weights."""
     from prunescope.choose.counts import Counts
-    from prunescope.spec.effort import epochs_of
+    from prunescope.study.effort import epochs_of
 
     done, asked, trained = store.done(), 0.0, 0.0
     begun: set[str] = set()

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prunescope.cli.formatting import spelled, spelled_bytes
 from prunescope.cli.options import SHARE, rows_of
-from prunescope.cli.progress import Progress
+from prunescope.cli.printing import print_json
+from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch
-from prunescope.cli.show import print_json
-from prunescope.cli.spelled import spelled, spelled_bytes
 from prunescope.errors import PrunescopeError, apart, command, counted, listed, named, printable, shell_word
 
 if TYPE_CHECKING:
-    from prunescope.export.results import Exported, Form
-    from prunescope.export.retrain import Plan
+    from prunescope.export.outcome import Exported, ExportedForm
+    from prunescope.export.retrain import RetrainPlan
     from prunescope.table import Store
 
 
@@ -77,7 +77,7 @@ def export(
     need_torch()
     from prunescope.export import export_network
     from prunescope.run.memory import hold_memory
-    from prunescope.spec.own import search_folders
+    from prunescope.study.import_path import search_folders
     from prunescope.table import Store
 
     store = Store(store_path)
@@ -85,7 +85,7 @@ def export(
         ladder, rung = _chosen(store, max_error, where, quiet)
     search_folders([path for path in (factory, score) if path is not None], [Path.cwd()])
     hold_memory()
-    with Progress("training again") as progress:
+    with ProgressDisplay("training again") as progress:
         found = export_network(
             store,
             out,
@@ -112,7 +112,7 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     """Return ladder and rung of the trained network that the choice for an error comes down to."""
     from prunescope.choose import smallest_network
     from prunescope.choose.trained import trained_network
-    from prunescope.table.engine import condition
+    from prunescope.table.duckdb_engine import condition
 
     rows = rows_of(str(store.path), where)
     found = smallest_network(rows, max_error)
@@ -137,7 +137,7 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     return there.ladder, there.rung
 
 
-def _tell_plan(plan: Plan) -> None:
+def _tell_plan(plan: RetrainPlan) -> None:
     rungs = f"rung {plan.rung}" if plan.first == plan.rung else f"rungs {plan.first} to {plan.rung}"
     time = f"about {spelled(plan.seconds)}"
     click.echo(f"the weights of rung {plan.rung} were not kept: training {rungs} again, {time}", err=True)
@@ -149,7 +149,7 @@ def _content(found: Exported) -> dict[str, Any]:
 
 
 def _print(found: Exported) -> None:
-    from prunescope.export.results import TITLES
+    from prunescope.export.outcome import TITLES
 
     first, *sentences = found.sentences()
     click.echo(click.style(printable(first), bold=True))
@@ -171,7 +171,7 @@ def _print(found: Exported) -> None:
         click.echo(f"from Python: prunescope.load_network({json.dumps(str(path), ensure_ascii=False)})")
 
 
-def _time(form: Form) -> str:
+def _time(form: ExportedForm) -> str:
     if form.timing is None:
         return ""
     median, least, most = (f"{each * 1e3:.3g}" for each in (form.timing.median, form.timing.least, form.timing.most))

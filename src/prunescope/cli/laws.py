@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, estimator, rows_of
-from prunescope.cli.show import counting, note, print_json
+from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import JSON, SHARE
-from prunescope.cli.show import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted, listed, printable
 
 if TYPE_CHECKING:
-    from prunescope.lens import Beside, CellLook, Curve, Look, Sparsity, Spread, Verdict
+    from prunescope.lens import CellResult, Curve, LensResult, Sparsity, Spread, TreatmentComparison, Verdict
 
 Columns = dict[str, list[object]]
 # Rungs of a curve that are shown beside those of interest; --json has all.
@@ -52,9 +52,9 @@ def lens(source: str, as_json: bool, **question: Any) -> None:
     A CSV or Parquet TABLE will do for all that needs no single examples. Of several cells the diagnoses are printed and
     what they rest on; of one cell everything.
     """
-    from prunescope.lens import look
+    from prunescope.lens import analyze
 
-    found = look(source, **question)
+    found = analyze(source, **question)
     for words in found.notes:
         note(words)
     if as_json:
@@ -64,7 +64,7 @@ def lens(source: str, as_json: bool, **question: Any) -> None:
     click.echo("\n".join(wrapped(printable(line)) for line in lines))
 
 
-def _several(found: Look) -> Iterator[str]:
+def _several(found: LensResult) -> Iterator[str]:
     for cells in (list(group) for _, group in itertools.groupby(found.cells, key=lambda cell: cell.name)):
         yield from _heading(cells[0])
         yield ""
@@ -78,7 +78,7 @@ def _several(found: Look) -> Iterator[str]:
     yield "--noise and --cell name one cell: its densities, groups, other treatments and examples"
 
 
-def _one(cell: CellLook) -> Iterator[str]:
+def _one(cell: CellResult) -> Iterator[str]:
     yield from _heading(cell)
     yield ""
     yield from _diagnosis(cell)
@@ -95,21 +95,21 @@ def _one(cell: CellLook) -> Iterator[str]:
     yield from _remarks([cell])
 
 
-def _heading(cell: CellLook) -> Iterator[str]:
+def _heading(cell: CellResult) -> Iterator[str]:
     yield f"{cell.name}"
     yield f"{cell.pruning.treatment}, replicates {listed(cell.replicates)}"
 
 
-def _diagnosis(cell: CellLook) -> Iterator[str]:
+def _diagnosis(cell: CellResult) -> Iterator[str]:
     yield f"label noise {cell.label_noise:g}: {cell.diagnosis.words}"
     for words in cell.diagnosis.practice:
         yield f"    {words}"
 
 
-def _summary(cells: Sequence[CellLook]) -> Iterator[str]:
+def _summary(cells: Sequence[CellResult]) -> Iterator[str]:
     """Set the cells of one network side by side."""
 
-    def best(other: Beside | None) -> str:
+    def best(other: TreatmentComparison | None) -> str:
         return _verdict(other.best if other else None)
 
     yield from _aligned(
@@ -125,7 +125,7 @@ def _summary(cells: Sequence[CellLook]) -> Iterator[str]:
     )
 
 
-def _curve(cell: CellLook) -> Iterator[str]:
+def _curve(cell: CellResult) -> Iterator[str]:
     """Show some rungs: those of interest, and others evenly between."""
     points = cell.pruning.points
     marks = {each.rung: each.which for each in reversed(_sparsities(cell))}
@@ -148,7 +148,7 @@ def _curve(cell: CellLook) -> Iterator[str]:
         yield f"  {counted(len(points) - len(shown), 'rung')} between are left out; --json has all"
 
 
-def _groups(cell: CellLook) -> Iterator[str]:
+def _groups(cell: CellResult) -> Iterator[str]:
     grouped = [(each, each.groups) for each in _sparsities(cell) if each.groups]
     if not grouped:
         return
@@ -166,7 +166,7 @@ def _groups(cell: CellLook) -> Iterator[str]:
         yield f"  {each.which}: {groups.top.words}"
 
 
-def _beside(cell: CellLook) -> Iterator[str]:
+def _beside(cell: CellResult) -> Iterator[str]:
     lines = [each.words for each in (cell.extended, cell.narrow, *cell.ablations) if each]
     lines += [each.words for each in cell.leave_outs]
     if lines:
@@ -175,7 +175,7 @@ def _beside(cell: CellLook) -> Iterator[str]:
         yield from (f"  {line}" for line in lines)
 
 
-def _examples(cell: CellLook) -> Iterator[str]:
+def _examples(cell: CellResult) -> Iterator[str]:
     """Show single examples of the first replicate, at the optimal sparsity or the first one there is."""
     there = next((each for each in _sparsities(cell) if each.extremes), None)
     if there is None or not (there.extremes[0].worsened or there.extremes[0].improved):
@@ -197,9 +197,9 @@ def _examples(cell: CellLook) -> Iterator[str]:
     )
 
 
-def _remarks(cells: Sequence[CellLook]) -> Iterator[str]:
+def _remarks(cells: Sequence[CellResult]) -> Iterator[str]:
     """Tell what was decided and what is missing, the same of several cells once."""
-    told: dict[str, list[CellLook]] = {}
+    told: dict[str, list[CellResult]] = {}
     for cell in cells:
         for words in (*cell.notes, *(f"missing: {each.words}" for each in cell.missing)):
             told.setdefault(words, []).append(cell)
@@ -210,7 +210,7 @@ def _remarks(cells: Sequence[CellLook]) -> Iterator[str]:
         yield f"  ! {words}{'' if len(those) == len(cells) else f' ({where})'}"
 
 
-def _sparsities(cell: CellLook) -> list[Sparsity]:
+def _sparsities(cell: CellResult) -> list[Sparsity]:
     return [each for each in (cell.optimal, cell.sparsest, cell.asked) if each is not None]
 
 

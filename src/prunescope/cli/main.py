@@ -106,7 +106,7 @@ def demo(out: Path) -> None:
     need_torch()
     from prunescope.cli.progress import showing
     from prunescope.demo import walk
-    from prunescope.report.out import need_drawing
+    from prunescope.report.writing import need_drawing
 
     need_drawing()
     walk(out, click.echo, showing)

@@ -10,12 +10,12 @@ import click
 
 from prunescope.cli.choose import ERROR, numbers
 from prunescope.cli.options import JSON, SEED, SHARE, names_in, rows_of
-from prunescope.cli.show import counting, note, print_json, wrapped
+from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
 if TYPE_CHECKING:
-    from prunescope.choose.plan import Plan, Proposal
-    from prunescope.spec import Study
+    from prunescope.design.plan import DesignPlan, Proposal
+    from prunescope.study import Study
     from prunescope.table import Table
 
 SHOWN = 30
@@ -60,7 +60,7 @@ def next_(
     brings the choice nearest to the truly smallest network for its cost; where more training would hardly change the
     choice, it says so.
     """
-    from prunescope.choose.planning import next_ladders
+    from prunescope.design.recommendation import next_ladders
 
     read = _study(source, study)
     rows = _rows(source, where, read)
@@ -92,8 +92,8 @@ def next_(
 
 def _study(source: str, study: str | None) -> Study | None:
     """Return the study to go by: the one named, or the store's own."""
-    from prunescope.choose.planning import PART
-    from prunescope.spec import read_study
+    from prunescope.design.recommendation import PART
+    from prunescope.study import read_study
     from prunescope.table import Store, is_store
 
     if study is not None:
@@ -125,9 +125,9 @@ def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | Non
     return rows_of(source, where)
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(plan: DesignPlan) -> None:
     """Print a plan for people."""
-    from prunescope.choose.costs import plain_cost
+    from prunescope.design.costs import plain_cost
 
     def cost(value: float) -> str:
         return str(plain_cost(value, plan.unit, plan.whole))
@@ -175,7 +175,7 @@ def show_plan(plan: Plan) -> None:
     )
 
 
-def sure_words(plan: Plan) -> str:
+def sure_words(plan: DesignPlan) -> str:
     """Name the network that keeps the bound surely."""
     return f"{plan.confidence:.0%} sure: {plan.sure or 'none'}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import note
+from prunescope.cli.printing import note
 
 if TYPE_CHECKING:
     from prunescope.laws import Estimator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-class Share(click.types.FloatParamType):
+class Fraction(click.types.FloatParamType):
     """A fraction, such as 0.09; who writes percent is told the fraction."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -34,7 +34,7 @@ class Share(click.types.FloatParamType):
         return found
 
 
-SHARE = Share()
+SHARE = Fraction()
 
 
 def options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

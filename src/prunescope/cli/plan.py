@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import code_words, print_json, tell
-from prunescope.cli.spelled import spelled, spelled_bytes
+from prunescope.cli.formatting import spelled, spelled_bytes
+from prunescope.cli.printing import code_words, print_json, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
-    from prunescope.spec import Study
-    from prunescope.spec.parts import Keep
+    from prunescope.study import Study
+    from prunescope.study.sections import Keep
     from prunescope.table import Store
 
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path | None, as_json: bool) -> None:
     """Show what a STUDY would train; without one, list the presets."""
-    from prunescope.spec import preset_text, presets, read_study
+    from prunescope.study import preset_text, presets, read_study
 
     if study is None:
         if store_path or ladders or save:
@@ -60,7 +60,7 @@ def _copied(study: Study, text: str, name: str) -> str:
 
     Comments stay where the lines can be told; where not, the study is written anew.
     """
-    from prunescope.spec import parse_study
+    from prunescope.study import parse_study
 
     wanted = dataclasses.replace(study, name=name, cost="")
     top, bracket, rest = text.partition("\n[")
@@ -83,8 +83,8 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 
 def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
-    from prunescope.spec import effort, ensembles
-    from prunescope.spec.own import own_paths
+    from prunescope.study import effort, ensembles
+    from prunescope.study.import_path import own_paths
     from prunescope.table import finished
     from prunescope.table.status import is_scored
 
@@ -142,7 +142,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
 
 def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
     """Compare with the versions of the study that a store holds, nearest first; none where this one is among them."""
-    from prunescope.spec import differences
+    from prunescope.study import differences
 
     others = [other for other in store.studies() if other.name == study.name]
     if any(other.identity == study.identity for other in others):
@@ -151,7 +151,7 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
 
 
 def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) -> None:
-    from prunescope.spec.parts import AXIS_KEYS
+    from prunescope.study.sections import AXIS_KEYS
 
     content = _plan_content(study, store, ladders)
     recipe = study.recipe

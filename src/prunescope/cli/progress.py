@@ -10,24 +10,24 @@ from typing import Any, Self
 
 import click
 
-from prunescope.cli.spelled import spelled
+from prunescope.cli.formatting import spelled
 from prunescope.errors import counted, printable
 from prunescope.run.events import (
-    Begun,
-    Elsewhere,
+    ArtifactsMissing,
+    CohortFinished,
+    CohortProgress,
     Event,
-    Failed,
-    Finished,
+    ExamplesScored,
+    LadderFailed,
+    LaddersElsewhere,
     Lost,
-    Measuring,
-    Rung,
-    Scored,
+    RungFinished,
+    RunStarted,
     Tell,
-    Unkept,
+    TuningFailed,
+    TuningStarted,
     Unlocked,
-    Unmeasured,
     Unsound,
-    Working,
 )
 
 # Where there is no terminal: seconds between two lines, and at least this share of the time so far.
@@ -37,18 +37,18 @@ LINE_EVERY, LINE_SHARE = 10.0, 0.01
 @contextmanager
 def showing(name: str) -> Iterator[Tell]:
     """Show how far a run is, for as long as it lasts."""
-    with Progress(name) as progress:
+    with ProgressDisplay(name) as progress:
         yield progress.tell
 
 
-class Progress:
+class ProgressDisplay:
     """Listens to a run and shows it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._total = self._left = 0
         self._trained = 0.0  # examples seen in this run, rungs under way included
-        self._under_way: dict[int, tuple[Working, float]] = {}
+        self._under_way: dict[int, tuple[CohortProgress, float]] = {}
         self._networks = self._failures = 0
         self._clock = self._told = time.monotonic()
         self._first: float | None = None
@@ -64,7 +64,7 @@ class Progress:
         if self._bars is not None:
             self._bars.stop()
 
-    def _begin(self, event: Begun) -> None:
+    def _begin(self, event: RunStarted) -> None:
         self._total, self._left = event.total, event.left
         if not event.left:
             return
@@ -85,26 +85,26 @@ class Progress:
         """Take note of an event and show it."""
         now = time.monotonic()
         match event:
-            case Begun():
+            case RunStarted():
                 self._begin(event)
-            case Measuring():
+            case TuningStarted():
                 self._phase = f"measuring how {event.words} trains fastest"
                 self._say(self._phase, now)
-            case Unmeasured():
+            case TuningFailed():
                 words = f"how {event.words} trains fastest could not be measured: {event.reason}; {event.instead}"
                 self._say(words, now, always=True)
-            case Unkept():
+            case ArtifactsMissing():
                 verb, whose = ("was", "its") if event.rungs == 1 else ("were", "their")
                 told = f"{counted(event.rungs, 'network')} {verb} trained before without keeping {whose} {event.what}"
                 words = f"{told}; those of networks trained from now on are kept. For all, run into a new --store"
                 self._say(words, now, always=True)
-            case Working():
+            case CohortProgress():
                 self._first = self._first or now
                 self._under_way[event.cohort] = (event, event.members * event.work * event.done / event.total)
                 self._phase = ""
                 self._bar(event)
                 self._say(f"{event.words}, {event.members} together, {self._place(event)}", now)
-            case Rung():
+            case RungFinished():
                 self._first = self._first or now
                 self._under_way.pop(event.cohort, None)
                 self._left -= event.work
@@ -123,20 +123,20 @@ class Progress:
                 self._say(words, now, always=True)
             case Unsound():
                 self._say(f"{printable(event.reason)}; {event.instead}", now, always=True)
-            case Scored():
+            case ExamplesScored():
                 self._first = self._first or now
                 self._under_way.pop(event.cohort, None)
                 self._left -= event.work
                 self._trained += event.work
                 self._say(f"{event.words}: scored by {counted(event.networks, 'network')}", now)
-            case Failed():
+            case LadderFailed():
                 self._left -= event.work
                 self._failures += 1
                 self._under_way.pop(event.cohort, None)
                 self._say(f"failed: {event.words}, rung {event.rung}: {event.reason}", now, always=True)
-            case Elsewhere():
+            case LaddersElsewhere():
                 self._left -= event.work
-            case Finished():
+            case CohortFinished():
                 self._under_way.pop(event.cohort, None)
                 task = self._tasks.pop(event.cohort, None)
                 if task is not None:
@@ -168,7 +168,7 @@ class Progress:
             self._told = now
             click.echo(f"{spelled(now - self._clock)}: {self._summary(now)}; {words}", err=True)
 
-    def _bar(self, event: Working) -> None:
+    def _bar(self, event: CohortProgress) -> None:
         if self._bars is None:
             return
         if event.cohort not in self._tasks:
@@ -178,7 +178,7 @@ class Progress:
         self._bars.update(self._tasks[event.cohort], completed=done, words=words)
 
     @staticmethod
-    def _place(event: Working) -> str:
+    def _place(event: CohortProgress) -> str:
         return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}"
 
     def _show_whole(self, now: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from prunescope.cli.options import SHARE
-from prunescope.cli.show import note
+from prunescope.cli.printing import note
 from prunescope.errors import counted
 
 
@@ -53,7 +53,7 @@ def report(
     """
     from prunescope.report import report as made
     from prunescope.report import write_figures, write_page
-    from prunescope.report.out import need_drawing
+    from prunescope.report.writing import need_drawing
 
     need_drawing()
     condition = " and ".join(f"({each})" for each in where)

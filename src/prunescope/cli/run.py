@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.decide import decide
+from prunescope.cli.formatting import spelled
 from prunescope.cli.options import SHARE
-from prunescope.cli.show import code_words, note, print_json
-from prunescope.cli.spelled import spelled
+from prunescope.cli.printing import code_words, note, print_json
 from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
 
 if TYPE_CHECKING:
-    from prunescope.run import Report
-    from prunescope.spec import Study
+    from prunescope.run import RunReport
+    from prunescope.study import Study
 
 MOST_TOLD = 10  # kinds of failure
 _FOR_THE_LENS = ("extended", "narrow", "leave-out")
@@ -71,8 +71,8 @@ def run(
 
     The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
     """
-    from prunescope.spec import read_study
-    from prunescope.spec.own import own_paths, search_folders
+    from prunescope.study import read_study
+    from prunescope.study.import_path import own_paths, search_folders
 
     read = read_study(study)
     need_torch()
@@ -81,7 +81,7 @@ def run(
     if paths:
         note(code_words(paths))
     path = store_path or Path("runs") / read.folder
-    from prunescope.cli.progress import Progress
+    from prunescope.cli.progress import ProgressDisplay
     from prunescope.run import run_study
     from prunescope.run.memory import hold_memory
 
@@ -98,7 +98,7 @@ def run(
         if until_decided is not None:
             report = decide(read, path, until_decided, enough, noise, as_json, **options)
         else:
-            with Progress(read.name) as progress:
+            with ProgressDisplay(read.name) as progress:
                 report = run_study(read, path, tell=progress.tell, **options)
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
@@ -132,7 +132,7 @@ def need_torch() -> None:
         raise MissingPackageError("training needs torch: pip install 'prunescope[train]'")
 
 
-def _print(report: Report, path: Path, study: Study) -> None:
+def _print(report: RunReport, path: Path, study: Study) -> None:
     if report.scored:
         whose = counted(report.scored, "replicate of a cell", "replicates of cells")
         click.echo(f"scored the training examples of {whose}: {path}")
@@ -152,7 +152,7 @@ def _print(report: Report, path: Path, study: Study) -> None:
 
 def next_commands(study: Study, path: Path) -> Iterator[str]:
     """Name the commands that have something to say of what a study trained."""
-    from prunescope.spec.parts import PRUNING
+    from prunescope.study.sections import PRUNING
 
     yield command("table", path)
     pruned = {ladder.cell for ladder in study.ladders if ladder.treatment.kind in PRUNING and ladder.rungs > 1}
@@ -171,7 +171,7 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
         yield command("lens", path)
 
 
-def _failed(report: Report) -> list[str]:
+def _failed(report: RunReport) -> list[str]:
     """Say what failed and why, like reasons together."""
     if not report.failures:
         return []
@@ -192,7 +192,7 @@ def _failed(report: Report) -> list[str]:
     return lines
 
 
-def _elsewhere(report: Report) -> list[str]:
+def _elsewhere(report: RunReport) -> list[str]:
     """Say what another run is at."""
     if not report.elsewhere:
         return []

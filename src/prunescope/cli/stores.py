@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.show import note, print_json
+from prunescope.cli.printing import note, print_json
 from prunescope.errors import counted, printable
 
 if TYPE_CHECKING:

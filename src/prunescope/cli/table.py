@@ -89,7 +89,7 @@ def _replicates(rows: Table) -> str:
     """Say how often each network was trained: ``3 replicates``, or ``3 to 246 replicates``."""
     import numpy as np
 
-    from prunescope.table.groups import group_codes
+    from prunescope.table.row_groups import group_codes
     from prunescope.table.schema import CONFIGURATION
 
     alike = [name for name in (*CONFIGURATION, "treatment", "density") if name in rows]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, names_in, rows_of
-from prunescope.cli.show import counting, note, print_json
+from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
-    from prunescope.laws.measured import Measured
+    from prunescope.laws.data import GroupData
 
 
 @click.command()
@@ -26,8 +26,8 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
 
     Each figure is mu and sigma of the relative deviation, in percent.
     """
-    from prunescope.laws.compare import compare as compared
-    from prunescope.laws.measured import thinned_words
+    from prunescope.laws.comparison import compare as compared
+    from prunescope.laws.data import thinned_words
     from prunescope.laws.seeds import seeds
 
     if settings.pop("fix"):
@@ -89,7 +89,7 @@ def sensitivity(
     Experiment 1 draws single networks, Experiment 2 configurations with all their densities; every fit is judged on
     all points.
     """
-    from prunescope.laws.kinds import LAWS, unvaried
+    from prunescope.laws.models import LAWS, unvaried
     from prunescope.laws.sensitivity import EXPERIMENTS
     from prunescope.laws.sensitivity import sensitivity as experiments
 
@@ -125,7 +125,7 @@ def sensitivity(
             click.echo(f"  for sigma + one standard deviation <= {100 * goal:.1f} %: {words}")
 
 
-def _sizes(group: Measured, networks: str | None, configurations: str | None) -> dict[int, list[int]] | None:
+def _sizes(group: GroupData, networks: str | None, configurations: str | None) -> dict[int, list[int]] | None:
     """Return the sizes asked for, by experiment."""
     if networks is None and configurations is None:
         return None
@@ -143,12 +143,12 @@ def _sizes(group: Measured, networks: str | None, configurations: str | None) ->
     return found
 
 
-def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[Measured]]:
+def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[GroupData]]:
     """Return whether the law is joint, and the groups that can be fitted."""
     import numpy as np
 
     from prunescope.errors import Fault, InputError
-    from prunescope.laws.points import Sample, sample
+    from prunescope.laws.grouping import Sample, sample
 
     rows = rows_of(source, settings["where"])
     by = names_in(settings["by"])

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from prunescope.data.gather import refusal
+from prunescope.data.fault_collector import refusal
 
 MOST_ENTRIES = 1_000
 # Beside the files wanted: a list of labels, a page to read, headers, padding.

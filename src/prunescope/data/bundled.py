@@ -10,10 +10,10 @@ from importlib import resources
 
 import numpy as np
 
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import DatasetPart
 from prunescope.data.idx import parse_idx
 from prunescope.errors import DamageError
-from prunescope.spec.names import DATASETS
+from prunescope.study.catalogue import DATASETS
 
 SUMS = {
     "train-images-idx3-ubyte.gz": "4c30f50127b923c6dee9f8b5d1f7ac311e63a7a56b9f4a77082129845eb793b2",
@@ -23,7 +23,7 @@ SUMS = {
 }
 
 
-def read_digits() -> tuple[Part, Part]:
+def read_digits() -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part, after checking that the files are those that were packed."""
     folder = resources.files("prunescope") / "data" / "digits"
     contents = {}
@@ -37,5 +37,7 @@ def read_digits() -> tuple[Part, Part]:
     for kind, count in (("train", facts.train), ("test", facts.test)):
         images, labels = f"{kind}-images-idx3-ubyte.gz", f"{kind}-labels-idx1-ubyte.gz"
         pictures = parse_idx(contents[images], images, (count, *facts.shape[1:]))
-        parts.append(Part(pictures[:, np.newaxis], parse_idx(contents[labels], labels, (count,)).astype(np.int64)))
+        parts.append(
+            DatasetPart(pictures[:, np.newaxis], parse_idx(contents[labels], labels, (count,)).astype(np.int64))
+        )
     return parts[0], parts[1]

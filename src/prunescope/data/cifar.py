@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.archive import members
-from prunescope.data.dataset import Part
-from prunescope.data.gather import Gathered, refusal
-from prunescope.data.inert import read_pickle
-from prunescope.data.layouts import Layout
+from prunescope.data.dataset import DatasetPart
+from prunescope.data.fault_collector import FaultCollector, refusal
+from prunescope.data.layouts import FileLayout
+from prunescope.data.safe_pickle import read_pickle
 from prunescope.errors import clipped, listed
-from prunescope.spec.names import DATASETS
+from prunescope.study.catalogue import DATASETS
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3072
@@ -75,7 +75,7 @@ VERSIONS = {
 }
 
 
-def _read_folder(version: Version, name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
+def _read_folder(version: Version, name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     reading = _Reading(name, version, str(files[version.test].parent))
     for file, path in files.items():
         with reading.gathered.file():
@@ -90,7 +90,7 @@ def _read_folder(version: Version, name: str, files: Mapping[str, Path]) -> tupl
     return reading.parts()
 
 
-def _read_archive(version: Version, name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
+def _read_archive(version: Version, name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     path = files[version.archive]
     reading = _Reading(name, version, str(path))
     wanted = {f"{version.folder}/{file}": file for file in version.files}
@@ -107,10 +107,10 @@ class _Reading:
     def __init__(self, name: str, version: Version, source: str) -> None:
         facts = DATASETS[name]
         self.version = version
-        self.gathered = Gathered(source)
+        self.gathered = FaultCollector(source)
         self.counts = dict.fromkeys(version.train, facts.train // len(version.train)) | {version.test: facts.test}
-        self.train = Part(np.empty((facts.train, *_SHAPE), np.uint8), np.empty(facts.train, np.int64))
-        self.test = Part(np.empty((facts.test, *_SHAPE), np.uint8), np.empty(facts.test, np.int64))
+        self.train = DatasetPart(np.empty((facts.train, *_SHAPE), np.uint8), np.empty(facts.train, np.int64))
+        self.test = DatasetPart(np.empty((facts.test, *_SHAPE), np.uint8), np.empty(facts.test, np.int64))
         self.absent = dict.fromkeys(version.files)
 
     def most(self, file: str) -> int:
@@ -133,7 +133,7 @@ class _Reading:
         part.images[start : start + count] = read.pictures.reshape(count, *_SHAPE)
         part.labels[start : start + count] = read.classes
 
-    def parts(self) -> tuple[Part, Part]:
+    def parts(self) -> tuple[DatasetPart, DatasetPart]:
         """Return training and test part, or tell what was wrong with the files."""
         if self.absent and not self.gathered.faults:
             must = f"must hold {self.version.folder}/{' and '.join(self.absent)}"
@@ -176,9 +176,11 @@ def _pickled(content: bytes, file: str, count: int, key: str) -> _Batch:
     return _Batch(data, np.array(values, np.int64))
 
 
-def _layouts(name: str) -> tuple[Layout, ...]:
-    unpacked = [Layout(version.files, partial(_read_folder, version), (version.folder,)) for version in VERSIONS[name]]
-    packed = [Layout((version.archive,), partial(_read_archive, version)) for version in VERSIONS[name]]
+def _layouts(name: str) -> tuple[FileLayout, ...]:
+    unpacked = [
+        FileLayout(version.files, partial(_read_folder, version), (version.folder,)) for version in VERSIONS[name]
+    ]
+    packed = [FileLayout((version.archive,), partial(_read_archive, version)) for version in VERSIONS[name]]
     return (*unpacked, *packed)
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, listed
-from prunescope.spec.names import DATASETS
+from prunescope.study.catalogue import DATASETS
 
 # Values turned into float64 at a time: they stay in a core's cache, and are too few for BLAS to wake other cores for.
 _CHUNK = 8192
 
 
-class Part(NamedTuple):
+class DatasetPart(NamedTuple):
     """The training or the test part of a dataset: uint8 [n, channels, height, width] and int64 [n]."""
 
     images: NDArray[np.uint8]
@@ -60,7 +60,7 @@ class Dataset:
         return channels, height, width
 
 
-def assembled(name: str, train: Part, test: Part, source: str) -> Dataset:
+def assembled(name: str, train: DatasetPart, test: DatasetPart, source: str) -> Dataset:
     """Return a dataset from its parts; refuse parts that cannot be this dataset, naming ``source``."""
     faults = list(_faults(name, train, test))
     if faults:
@@ -72,14 +72,14 @@ def assembled(name: str, train: Part, test: Part, source: str) -> Dataset:
     return Dataset(name, *train, *test, DATASETS[name].classes, mean, std)
 
 
-def frozen(part: Part) -> Part:
+def frozen(part: DatasetPart) -> DatasetPart:
     """Return a part that is in C order and read-only."""
     images, labels = np.ascontiguousarray(part.images), np.ascontiguousarray(part.labels)
     images.flags.writeable = labels.flags.writeable = False
-    return Part(images, labels)
+    return DatasetPart(images, labels)
 
 
-def _faults(name: str, train: Part, test: Part) -> Iterator[Fault]:
+def _faults(name: str, train: DatasetPart, test: DatasetPart) -> Iterator[Fault]:
     facts = DATASETS[name]
     for words, part, count in (("training", train, facts.train), ("test", test, facts.test)):
         if len(part.images) != count:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.gather import refusal
+from prunescope.data.fault_collector import refusal
 
 KINDS = {1: "labels (an IDX file with magic number 2049)", 3: "pictures (an IDX file with magic number 2051)"}
 

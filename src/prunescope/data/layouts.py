@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunescope.data.dataset import Part
+from prunescope.data.dataset import DatasetPart
 from prunescope.errors import Fault, InputError, listed
 
 VARIABLE = "PRUNESCOPE_DATA"
 
-Read = Callable[[str, Mapping[str, Path]], tuple[Part, Part]]
+Read = Callable[[str, Mapping[str, Path]], tuple[DatasetPart, DatasetPart]]
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """One way in which the files of a dataset are kept.
 
     Attributes
@@ -61,10 +61,10 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFiles:
     """A layout whose files are all there."""
 
-    layout: Layout
+    layout: FileLayout
     files: Mapping[str, Path]
 
 
@@ -86,18 +86,18 @@ def data_folder(folder: str | Path | None) -> Path:
     return path
 
 
-def find(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> Found | None:
+def find(dataset: str, layouts: Sequence[FileLayout], folders: Sequence[Path]) -> FoundFiles | None:
     """Return the first layout whose files are all in one place, in the order of folders."""
     for folder in folders:
         for layout in layouts:
             for place in layout.places(folder, dataset):
                 files = layout.present(place)
                 if len(files) == len(layout.files):
-                    return Found(layout, files)
+                    return FoundFiles(layout, files)
     return None
 
 
-def halves(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> list[Fault]:
+def halves(dataset: str, layouts: Sequence[FileLayout], folders: Sequence[Path]) -> list[Fault]:
     """Return a fault for each place that holds some files of a layout and not the others."""
     faults = []
     for folder in folders:
@@ -110,7 +110,7 @@ def halves(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> 
     return faults
 
 
-def missing(dataset: str, layouts: Sequence[Layout], folders: Sequence[Path]) -> InputError:
+def missing(dataset: str, layouts: Sequence[FileLayout], folders: Sequence[Path]) -> InputError:
     """Return the error for a dataset that is nowhere: what was looked for, where, and how to get it."""
     usual = dict.fromkeys(name for layout in layouts for name in (dataset, *layout.folders))
     where = f"{' or '.join(map(str, folders))}, or in a folder there called {' or '.join(usual)}"

@@ -8,11 +8,11 @@ from prunescope.data import cifar, mnist, svhn
 from prunescope.data.bundled import read_digits
 from prunescope.data.dataset import Dataset, assembled
 from prunescope.data.fetch import fetch as fetch_files
-from prunescope.data.layouts import Layout, cache_folder, data_folder, find, halves, missing
+from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, halves, missing
 from prunescope.errors import Fault, InputError, clipped, nearest
-from prunescope.spec.names import DATASETS
+from prunescope.study.catalogue import DATASETS
 
-LAYOUTS: dict[str, tuple[Layout, ...]] = mnist.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
+LAYOUTS: dict[str, tuple[FileLayout, ...]] = mnist.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
 
 
 def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> Dataset:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.gather import refusal
+from prunescope.data.fault_collector import refusal
 
 _MATRIX, _COMPRESSED = 14, 15
 # Types of stored values, and the classes of arrays that hold numbers (double to uint64).

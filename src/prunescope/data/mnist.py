@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prunescope.data.dataset import Part
-from prunescope.data.gather import Gathered, refusal
+from prunescope.data.dataset import DatasetPart
+from prunescope.data.fault_collector import FaultCollector, refusal
 from prunescope.data.idx import read_idx
-from prunescope.data.layouts import Layout
-from prunescope.spec.names import DATASETS
+from prunescope.data.layouts import FileLayout
+from prunescope.study.catalogue import DATASETS
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -22,11 +22,11 @@ FIRST_LABELS = {
 }
 
 
-def read_mnist(name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
+def read_mnist(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part from the four files, keyed by their names without ``.gz``."""
     facts = DATASETS[name]
     folder = str(files[FILES[0]].parent)
-    gathered = Gathered(folder)
+    gathered = FaultCollector(folder)
     arrays = []
     for file, count in zip(FILES, (facts.train, facts.train, facts.test, facts.test), strict=True):
         labels = "labels" in file
@@ -38,8 +38,8 @@ def read_mnist(name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
     gathered.tell()
     train_images, train_labels, test_images, test_labels = arrays
     return (
-        Part(train_images[:, np.newaxis], train_labels.astype(np.int64)),
-        Part(test_images[:, np.newaxis], test_labels.astype(np.int64)),
+        DatasetPart(train_images[:, np.newaxis], train_labels.astype(np.int64)),
+        DatasetPart(test_images[:, np.newaxis], test_labels.astype(np.int64)),
     )
 
 
@@ -51,6 +51,6 @@ def _refuse_the_other(name: str, path: Path, labels: bytes, *, test: bool) -> No
 
 
 LAYOUTS = {
-    "mnist": (Layout(FILES, read_mnist, ("MNIST/raw", "MNIST", "raw"), gzipped=True),),
-    "fashion-mnist": (Layout(FILES, read_mnist, ("FashionMNIST/raw", "FashionMNIST", "raw"), gzipped=True),),
+    "mnist": (FileLayout(FILES, read_mnist, ("MNIST/raw", "MNIST", "raw"), gzipped=True),),
+    "fashion-mnist": (FileLayout(FILES, read_mnist, ("FashionMNIST/raw", "FashionMNIST", "raw"), gzipped=True),),
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetSource:
     """The files of one dataset on the network.
 
     Attributes
@@ -25,7 +25,7 @@ class Source:
 
 
 SOURCES = {
-    "mnist": Source(
+    "mnist": DatasetSource(
         (
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -38,7 +38,7 @@ SOURCES = {
         },
         12,
     ),
-    "fashion-mnist": Source(
+    "fashion-mnist": DatasetSource(
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
         {
             "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -48,17 +48,17 @@ SOURCES = {
         },
         31,
     ),
-    "cifar10": Source(
+    "cifar10": DatasetSource(
         ("https://www.cs.toronto.edu/~kriz/",),
         {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
         170,
     ),
-    "cifar100": Source(
+    "cifar100": DatasetSource(
         ("https://www.cs.toronto.edu/~kriz/",),
         {"cifar-100-binary.tar.gz": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"},
         169,
     ),
-    "svhn": Source(
+    "svhn": DatasetSource(
         ("http://ufldl.stanford.edu/housenumbers/",),
         {
             "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.dataset import Part
-from prunescope.data.gather import Gathered, refusal
-from prunescope.data.layouts import Layout
+from prunescope.data.dataset import DatasetPart
+from prunescope.data.fault_collector import FaultCollector, refusal
+from prunescope.data.layouts import FileLayout
 from prunescope.data.matlab import read_mat
-from prunescope.spec.names import DATASETS
+from prunescope.study.catalogue import DATASETS
 
 FILES = ("train_32x32.mat", "test_32x32.mat")
 _SIDE = 32
 _ROWS = 1024
 
 
-def read_svhn(name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
+def read_svhn(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part from the two files."""
     facts = DATASETS[name]
-    gathered = Gathered(str(files[FILES[0]].parent))
+    gathered = FaultCollector(str(files[FILES[0]].parent))
     parts = []
     for file, count in zip(FILES, (facts.train, facts.test), strict=True):
         with gathered.file():
@@ -31,7 +31,7 @@ def read_svhn(name: str, files: Mapping[str, Path]) -> tuple[Part, Part]:
     return parts[0], parts[1]
 
 
-def _read(path: Path, count: int) -> Part:
+def _read(path: Path, count: int) -> DatasetPart:
     shape = (_SIDE, _SIDE, 3, count)
     arrays = read_mat(path, {"X": 3 * _SIDE * _SIDE * count, "y": 8 * count})
     absent = [name for name in ("X", "y") if name not in arrays]
@@ -51,11 +51,11 @@ def _read(path: Path, count: int) -> Part:
     for start in range(0, count, _ROWS):
         chunk = images[start : start + _ROWS]
         chunk[:] = chunk.transpose(0, 1, 3, 2).copy()
-    return Part(images, numbers % 10)
+    return DatasetPart(images, numbers % 10)
 
 
 def _within(numbers: NDArray[np.int64]) -> bool:
     return bool(numbers.size and numbers.min() >= 1 and numbers.max() <= 10)
 
 
-LAYOUTS = {"svhn": (Layout(FILES, read_svhn, ("SVHN",)),)}
+LAYOUTS = {"svhn": (FileLayout(FILES, read_svhn, ("SVHN",)),)}

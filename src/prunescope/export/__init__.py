@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prunescope.export.export import export_network as export_network
     from prunescope.export.load import load_network as load_network
-    from prunescope.export.results import Exported as Exported
+    from prunescope.export.outcome import Exported as Exported
 
 _HOMES = {
-    "Exported": "prunescope.export.results",
+    "Exported": "prunescope.export.outcome",
     "export_network": "prunescope.export.export",
     "load_network": "prunescope.export.load",
 }

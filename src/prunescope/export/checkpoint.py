@@ -68,7 +68,7 @@ class Card:
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
+class SavedNetwork:
     """What a file holds.
 
     Attributes
@@ -106,7 +106,7 @@ def write(path: Path, card: Card, steps: tuple[Step, ...], tensors: Arrays, mask
     path.write_bytes(save(stored, metadata))
 
 
-def read(path: Path) -> Saved:
+def read(path: Path) -> SavedNetwork:
     """Read a network; refuse a file that is not what was written."""
     from safetensors import SafetensorError, safe_open
 
@@ -131,7 +131,7 @@ def read(path: Path) -> Saved:
         content = json.loads(text)
         card, steps = _card(content["card"]), tuple(_step(each) for each in content["steps"])
         masked = {str(name): tuple(map(int, shape)) for name, shape in content["masked"].items()}
-        return Saved(card, steps, _whole(stored, masked))
+        return SavedNetwork(card, steps, _whole(stored, masked))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as trouble:
         raise DamageError(f"{path} does not say what network it is: {clipped(str(trouble))}") from None
 

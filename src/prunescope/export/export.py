@@ -18,11 +18,11 @@ from prunescope.export.checkpoint import Card, read, write
 from prunescope.export.fold import folded
 from prunescope.export.load import made, own_module, plain_module
 from prunescope.export.onnxfile import answers, need_onnx, write_onnx
-from prunescope.export.pick import Picked, pick
+from prunescope.export.outcome import Exported, ExportedForm
+from prunescope.export.pick import PickedRung, pick
 from prunescope.export.program import Arrays, Program
 from prunescope.export.prove import agreement, algebra, check_error, exported, original
-from prunescope.export.results import Exported, Form
-from prunescope.export.retrain import Plan, planned, retrain
+from prunescope.export.retrain import RetrainPlan, planned, retrain
 from prunescope.export.shrink import shrunk
 from prunescope.export.speed import timed
 from prunescope.export.trace import traced
@@ -31,13 +31,13 @@ from prunescope.nets import Designed, Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import SEED
 from prunescope.prune import Masks
-from prunescope.run.climb import Setting, bench_for
+from prunescope.run.artifacts import read_masks, read_weights, weights_kept
+from prunescope.run.climb import RunSettings, bench_for
 from prunescope.run.events import Tell
-from prunescope.run.keep import read_masks, read_weights, weights_kept
+from prunescope.run.task_runner import device_named
 from prunescope.run.tune import threads
-from prunescope.run.work import device_named
-from prunescope.spec.names import is_import_path
-from prunescope.spec.own import own_function
+from prunescope.study.catalogue import is_import_path
+from prunescope.study.import_path import own_function
 from prunescope.table import Store
 from prunescope.version import __version__
 
@@ -59,7 +59,7 @@ def export_network(
     data: str | os.PathLike[str] | None = None,
     device: str = "auto",
     batch: int = 256,
-    before: Callable[[Plan], None] | None = None,
+    before: Callable[[RetrainPlan], None] | None = None,
     tell: Tell | None = None,
 ) -> Exported:
     """Write a trained network as files that hold nothing else, and prove that they are that network.
@@ -110,7 +110,7 @@ def export_network(
             return _Export(picked, net, dataset, source, batch).result(paths, targets)
 
 
-def _check_code(store: Store, picked: Picked, factory: str | None, score: str | None) -> None:
+def _check_code(store: Store, picked: PickedRung, factory: str | None, score: str | None) -> None:
     """Refuse to import what a store names and the caller does not."""
     again = picked.rung not in weights_kept(store, picked.ladder)
     family, rank = picked.ladder.cell.family, picked.ladder.treatment.score or ""
@@ -173,21 +173,21 @@ class _Source:
 
 def _source(
     store: Store,
-    picked: Picked,
+    picked: PickedRung,
     net: Network,
     dataset: Dataset,
     device: str,
-    before: Callable[[Plan], None],
+    before: Callable[[RetrainPlan], None],
     tell: Tell,
 ) -> _Source:
     """Read a rung's weights, or train it again; either way hold its test error against its row."""
-    here = bench_for(picked.ladder, dataset, Layout(), Setting(picked.study))
+    here = bench_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
     if picked.rung in weights_kept(store, picked.ladder):
         tensors = read_weights(store, picked.ladder, picked.rung, net)
         masks, row = read_masks(store, picked.ladder, picked.rung, net), picked.row
     else:
         where = device_named(device)
-        bench = bench_for(picked.ladder, dataset, Layout(), Setting(picked.study, where))
+        bench = bench_for(picked.ladder, dataset, Layout(), RunSettings(picked.study, where))
         plan = planned(store, picked, bench)
         before(plan)
         again = retrain(plan, picked, bench, where, tell)
@@ -199,7 +199,7 @@ def _source(
 class _Export:
     """One network on its way to its files."""
 
-    def __init__(self, picked: Picked, net: Network, dataset: Dataset, source: _Source, batch: int) -> None:
+    def __init__(self, picked: PickedRung, net: Network, dataset: Dataset, source: _Source, batch: int) -> None:
         self._picked = picked
         self._network = net
         self._dataset = dataset
@@ -249,7 +249,7 @@ class _Export:
             exactness = algebra(self._network, self._source.tensors, small, self._dataset)
             units, units_left, unread = whole.units, small.units, small.unread
             small = small.cast(np.float32)
-        written: list[Form] = []
+        written: list[ExportedForm] = []
         for name, path in drafts.items():
             card = self._card(name)
             if name == "sparse":
@@ -262,7 +262,7 @@ class _Export:
         pictures = torch.from_numpy(np.array(self._dataset.test_images[: self._batch]))
         timings = timed({name: module for name, (module, _, _) in modules.items()}, pictures)
         compared = [
-            Form(name, None, size, count, timings[name])
+            ExportedForm(name, None, size, count, timings[name])
             for name, (_, size, count) in modules.items()
             if name not in drafts
         ]
@@ -305,7 +305,7 @@ class _Export:
 
     def _proved(
         self, name: str, path: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]
-    ) -> Form:
+    ) -> ExportedForm:
         """Read a draft back and compare; the networks that can be timed are added to ``modules``."""
         size = path.stat().st_size
         count = self._network.outline.multiplications if name == "sparse" or small is None else small.multiplications
@@ -318,7 +318,7 @@ class _Export:
             with torch.no_grad():
                 found = exported(module, self._dataset)
         agreed = agreement(self._wanted[: len(found)], found, f"the {name} file")
-        return Form(name, path, size, count, None, len(found), agreed.difference, agreed.changed)
+        return ExportedForm(name, path, size, count, None, len(found), agreed.difference, agreed.changed)
 
 
 def _single(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from prunescope.export.program import Program, Step
-from prunescope.nets.grouped import EPSILON
+from prunescope.nets.grouped_convolutions import EPSILON
 
 
 def folded(program: Program) -> Program:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.errors import DamageError, Fault, InputError, clipped, listed
-from prunescope.export.checkpoint import Card, Saved, read
+from prunescope.export.checkpoint import Card, SavedNetwork, read
 from prunescope.export.module import Plain, Scaled
 from prunescope.export.program import Arrays, Program
 from prunescope.nets.custom import Custom
-from prunescope.spec.names import is_import_path
-from prunescope.spec.own import own_function
+from prunescope.study.catalogue import is_import_path
+from prunescope.study.import_path import own_function
 
 
-class Own(nn.Module):
+class OwnNetwork(nn.Module):
     """A user's own module behind the scaling of its pictures."""
 
     card: Card
@@ -35,7 +35,9 @@ class Own(nn.Module):
         return logits
 
 
-def load_network(path: str | os.PathLike[str], factory: str | Callable[..., object] | None = None) -> Plain | Own:
+def load_network(
+    path: str | os.PathLike[str], factory: str | Callable[..., object] | None = None
+) -> Plain | OwnNetwork:
     """Return an exported network as a plain module in evaluation mode.
 
     It takes pictures ``[B, channels, height, width]`` with values from 0 to 255, bytes or floats, and returns logits;
@@ -51,10 +53,10 @@ def load_network(path: str | os.PathLike[str], factory: str | Callable[..., obje
     return made(saved, str(path), factory)
 
 
-def made(saved: Saved, source: str, factory: str | Callable[..., object] | None = None) -> Plain | Own:
+def made(saved: SavedNetwork, source: str, factory: str | Callable[..., object] | None = None) -> Plain | OwnNetwork:
     """Return the module of what a file holds."""
     card = saved.card
-    module: Plain | Own
+    module: Plain | OwnNetwork
     if is_import_path(card.family):
         if factory is None:
             must = f"must be named: this network is made by {card.family}, a function of its author's"
@@ -90,7 +92,7 @@ def plain_module(program: Program, card: Card, source: str) -> Plain:
         raise DamageError(f"{source} is damaged: its tensors make no network: {clipped(str(trouble))}") from None
 
 
-def own_module(card: Card, make: Callable[..., object], tensors: Arrays, source: str) -> Own:
+def own_module(card: Card, make: Callable[..., object], tensors: Arrays, source: str) -> OwnNetwork:
     """Return a user's own module with the tensors of a file."""
     network = Custom(make, card.family, card.shape, card.depth, card.width, card.classes)
     module = network.module()
@@ -106,4 +108,4 @@ def own_module(card: Card, make: Callable[..., object], tensors: Arrays, source:
     with torch.no_grad():
         for name, place in places.items():
             place.copy_(torch.from_numpy(tensors[name].copy()))
-    return Own(module, Scaled(card.shape, *scaling(card.mean, card.std)))
+    return OwnNetwork(module, Scaled(card.shape, *scaling(card.mean, card.std)))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from prunescope.export.checkpoint import Card
 from prunescope.export.program import Arrays, Program, Shape, Step
-from prunescope.nets.grouped import EPSILON
+from prunescope.nets.grouped_convolutions import EPSILON
 
 
 class Scaled(nn.Module):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
-from prunescope.spec import Ladder
+from prunescope.study import Ladder
 from prunescope.table import Store
 from prunescope.table.schema import STORED_NAMES
 
 
 @dataclass(frozen=True)
-class Picked:
+class PickedRung:
     """One finished rung.
 
     Attributes
@@ -51,7 +51,7 @@ def words_of(ladder: Ladder) -> str:
     )
 
 
-def pick(store: Store, ladder: str | None, rung: int | None, density: float | None) -> Picked:
+def pick(store: Store, ladder: str | None, rung: int | None, density: float | None) -> PickedRung:
     """Return the rung that is meant.
 
     Parameters
@@ -73,7 +73,7 @@ def pick(store: Store, ladder: str | None, rung: int | None, density: float | No
     table = store.table(f"ladder = '{identity}'")
     rows = {int(row["rung"]): {name: row[name] for name in STORED_NAMES} for row in table.rows()}
     found, name = known[identity]
-    return Picked(found, name, _rung(store, rows, rung, density), rows)
+    return PickedRung(found, name, _rung(store, rows, rung, density), rows)
 
 
 def _identity(

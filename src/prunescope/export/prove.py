@@ -20,7 +20,7 @@ from prunescope.export.program import Arrays, Program
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks
-from prunescope.train import Bench
+from prunescope.train import TrainingContext
 from prunescope.train.pictures import Pictures
 
 EXAMPLES = 250  # in one pass
@@ -31,7 +31,7 @@ EXACT = 1e-9  # in double precision
 
 
 @dataclass(frozen=True)
-class Agreement:
+class LogitAgreement:
     """How the logits of two networks compare on the test set.
 
     Attributes
@@ -78,7 +78,7 @@ def algebra(network: Network, tensors: Arrays, program: Program, dataset: Datase
     return difference
 
 
-def agreement(wanted: Tensor, found: Tensor, what: str) -> Agreement:
+def agreement(wanted: Tensor, found: Tensor, what: str) -> LogitAgreement:
     """Compare logits; refuse a network that answers otherwise by more than rounding."""
     difference = float((found - wanted).abs().max())
     differs = found.argmax(1) != wanted.argmax(1)
@@ -87,10 +87,10 @@ def agreement(wanted: Tensor, found: Tensor, what: str) -> Agreement:
     if wrong or not difference <= bound:
         told = f"logits differ by {difference:.3g}, {wrong:,} of {len(wanted):,} predictions by more than rounding"
         raise PrunescopeError(f"{what} is not the network that was trained: {told}; nothing was written")
-    return Agreement(difference, int(differs.sum()))
+    return LogitAgreement(difference, int(differs.sum()))
 
 
-def check_error(bench: Bench, tensors: Arrays, masks: Masks, row: Mapping[str, Any], what: str) -> None:
+def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapping[str, Any], what: str) -> None:
     """Measure the test error as in training, and hold it against a row."""
     precision = bench.recipe.precision if row["device"] == "cpu" else "elsewhere"
     engine, stored = bench.engine(bench.stacked([tensors]), bench.masks([masks])), row["test_error"]

@@ -15,26 +15,26 @@ from typing import Any
 import numpy as np
 
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.export.pick import Picked
+from prunescope.export.pick import PickedRung
 from prunescope.nets import Network
 from prunescope.prune import Masks, full
-from prunescope.run.climb import Setting, climb, work_left
+from prunescope.run.artifacts import inherited, read_masks, read_weights, started
+from prunescope.run.climb import RunSettings, climb, work_left
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.estimate import cores
-from prunescope.run.events import Begun, Tell
-from prunescope.run.keep import inherited, read_masks, read_weights, started
+from prunescope.run.events import RunStarted, Tell
 from prunescope.run.tune import choose, threads
-from prunescope.spec import Ladder
-from prunescope.spec.effort import epochs_of
+from prunescope.study import Ladder
+from prunescope.study.effort import epochs_of
 from prunescope.table import Store
-from prunescope.train import Bench, Inheritance
+from prunescope.train import RungHandover, TrainingContext
 
 FROM_MASK = ("weights", "reinitialise")
 """Rewindings of imp after which a rung begins from its mask and what the first rung left."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetrainPlan:
     """What is trained again.
 
     Attributes
@@ -52,12 +52,12 @@ class Plan:
     ladder: Ladder
     first: int
     rung: int
-    before: Inheritance | None
+    before: RungHandover | None
     seconds: float
     threads: int
 
 
-def planned(store: Store, picked: Picked, bench: Bench) -> Plan:
+def planned(store: Store, picked: PickedRung, bench: TrainingContext) -> RetrainPlan:
     """Find what has to be trained for a rung, and about how long that takes."""
     recipe = picked.ladder.recipe.model_copy(update={"levels": picked.rung})
     ladder = replace(picked.ladder, recipe=recipe)
@@ -69,10 +69,10 @@ def planned(store: Store, picked: Picked, bench: Bench) -> Plan:
     epochs = sum(epochs_of(ladder, rung) for rung in range(first, picked.rung + 1))
     steps = epochs * -(-ladder.cell.examples // recipe.batch)
     choice = choose(bench, 1, cores())
-    return Plan(ladder, first, picked.rung, before, steps * choice.seconds, choice.threads)
+    return RetrainPlan(ladder, first, picked.rung, before, steps * choice.seconds, choice.threads)
 
 
-def _before(store: Store, ladder: Ladder, rung: int, network: Network) -> Inheritance | None:
+def _before(store: Store, ladder: Ladder, rung: int, network: Network) -> RungHandover | None:
     """Return what the rung below left to a rung, None where the store has not enough of it."""
     try:
         return inherited(store, ladder, rung - 1, network)
@@ -96,7 +96,7 @@ class Retrained:
     masks: Masks
 
 
-def retrain(plan: Plan, picked: Picked, bench: Bench, device: str, tell: Tell) -> Retrained:
+def retrain(plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, tell: Tell) -> Retrained:
     """Train what is planned."""
     ladder, rung, network = plan.ladder, picked.rung, bench.network
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
@@ -107,8 +107,8 @@ def retrain(plan: Plan, picked: Picked, bench: Bench, device: str, tell: Tell) -
             store.write_arrays("checkpoints", ladder.identity, plan.first - 1, arrays)
             store.write(picked.rows[each] for each in range(plan.first))
         left = work_left(ladder, store.done())
-        tell(Begun(1, left, left))
-        setting = Setting(picked.study, device, keep=(rung,))
+        tell(RunStarted(1, left, left))
+        setting = RunSettings(picked.study, device, keep=(rung,))
         with threads(plan.threads):
             climb(Cohort(key_of(ladder), (ladder,), 1), bench, store, setting, tell)
         for failure in store.failures():

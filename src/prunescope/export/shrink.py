@@ -29,7 +29,7 @@ def shrunk(program: Program) -> Program:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _ShrinkingLayer:
     """A convolution or linear layer: ``sums`` [out, in] over its kernels, ``alive`` where a weight is not zero."""
 
     weight: np.ndarray
@@ -64,11 +64,11 @@ class _Shrinking:
         """Return each step with the number of the value that it gives."""
         return list(enumerate(self._steps, 1))
 
-    def _layer(self, step: Step) -> _Layer:
+    def _layer(self, step: Step) -> _ShrinkingLayer:
         weight = self._program.tensors[f"{step.name}.weight"]
         bias = self._program.tensors.get(f"{step.name}.bias", np.zeros(len(weight), weight.dtype))
         flat = weight.reshape(*weight.shape[:2], -1)
-        return _Layer(weight, bias, flat.sum(2), (flat != 0).any(2), padded=flat.shape[2] > 1)
+        return _ShrinkingLayer(weight, bias, flat.sum(2), (flat != 0).any(2), padded=flat.shape[2] > 1)
 
     def _find_constants(self) -> list[np.ndarray]:
         found = [np.full(self._program.shape[0], np.nan)]

@@ -22,6 +22,6 @@ from prunescope.laws.forms import size_for_error as size_for_error
 from prunescope.laws.predict import Prediction as Prediction
 from prunescope.laws.results import Convergence as Convergence
 from prunescope.laws.results import Fit as Fit
-from prunescope.laws.results import Refused as Refused
+from prunescope.laws.results import RefusedFit as RefusedFit
 from prunescope.laws.results import Region as Region
 from prunescope.laws.saved import load_law as load_law

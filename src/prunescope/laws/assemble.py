@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Numbers, Pruned, to_parameters
-from prunescope.laws.intervals import NOT_ASKED, Known, Task, Uncertainty
-from prunescope.laws.kinds import DENSE, EXPONENTS
-from prunescope.laws.measured import Measured
+from prunescope.laws.batch import Numbers, PruningForm, to_parameters
+from prunescope.laws.data import GroupData
+from prunescope.laws.identifiability import DIP, GAP, RISES, Evidence, bias_words, gap_words, warnings
+from prunescope.laws.intervals import NOT_ASKED, FitIntervals, IntervalTask, Uncertainty
+from prunescope.laws.models import DENSE, EXPONENTS
 from prunescope.laws.results import Convergence, Fit, Interval, Region
-from prunescope.laws.search import Found
+from prunescope.laws.search import SearchResult
 from prunescope.laws.solve import deviation
-from prunescope.laws.words import DIP, GAP, RISES, Evidence, bias_words, gap_words, warnings
 
 REGIONS = ("plateau", "power law", "saturation")
 # Neighbouring densities that are averaged, and standard errors below the unpruned error that are no accident there.
@@ -68,7 +68,7 @@ class _Rows:
     error: Numbers
 
 
-def _rows(task: Task) -> _Rows:
+def _rows(task: IntervalTask) -> _Rows:
     lengths = [len(group.row_error) for group in task.groups]
     owner = np.repeat(np.arange(len(task.groups)), lengths)
     point = np.concatenate([group.row_point for group in task.groups])
@@ -76,11 +76,11 @@ def _rows(task: Task) -> _Rows:
     return _Rows(owner, point + owner * task.side_by_side.points.count, error)
 
 
-def assembled(task: Task, found: Found, known: Sequence[Known]) -> list[Fit]:
+def assembled(task: IntervalTask, found: SearchResult, known: Sequence[FitIntervals]) -> list[Fit]:
     """Return the results of a batch. What can be done for all fits at once is, as there may be tens of thousands."""
     law, side_by_side, theta = task.law, task.side_by_side, task.solved.theta
     points, present, names = side_by_side.points, side_by_side.present, law.parameters
-    bends = isinstance(law.form, Pruned)
+    bends = isinstance(law.form, PruningForm)
     residual, _ = deviation(law.form, points, theta)
     shape = np.zeros((1, 1))
     if law.family:
@@ -242,7 +242,7 @@ def _regions(counts: Sequence[int], means: Sequence[float], stds: Sequence[float
     )
 
 
-def _misfit(sigma: float, seed_noise: float | None, group: Measured) -> float | None:
+def _misfit(sigma: float, seed_noise: float | None, group: GroupData) -> float | None:
     """Return what seeds would explain of sigma, where that is far less; None where they explain it."""
     explained = (
         MISFIT / MISFIT_TIMES if seed_noise is None else seed_noise / math.sqrt(len(group.row_error) / len(group))
@@ -250,11 +250,11 @@ def _misfit(sigma: float, seed_noise: float | None, group: Measured) -> float | 
     return explained if sigma > max(MISFIT, MISFIT_TIMES * explained) else None
 
 
-def _levels(group: Measured) -> dict[str, int]:
+def _levels(group: GroupData) -> dict[str, int]:
     return {column: len(np.unique(getattr(group, column))) for column in ("depth", "width")}
 
 
-def _dips(task: Task) -> Numbers:
+def _dips(task: IntervalTask) -> Numbers:
     """Return how far errors fall below the unpruned error, for each fit."""
     side_by_side = task.side_by_side
     points, present = side_by_side.points, side_by_side.present
@@ -301,7 +301,7 @@ def _clear_dip(counts: Numbers, totals: Numbers, noise: Numbers | float) -> Numb
     return np.asarray(-np.where(clear, mean, 0.0).min(axis=-1))
 
 
-def _gaps(task: Task) -> Numbers:
+def _gaps(task: IntervalTask) -> Numbers:
     """Return how far the law lies above the unpruned errors measured, in the mean over cells; NaN where none were."""
     side_by_side = task.side_by_side
     points = side_by_side.points
@@ -313,7 +313,7 @@ def _gaps(task: Task) -> Numbers:
     return np.where(counts > 0, np.where(measured, over, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def _dip(group: Measured, noise: float) -> float:
+def _dip(group: GroupData, noise: float) -> float:
     """Return the same for one group of several cells: level by level over all of them."""
     pruned = group.density < 1
     densities = np.round(np.log(group.density[pruned]), 2)
@@ -325,7 +325,7 @@ def _dip(group: Measured, noise: float) -> float:
     return float(_clear_dip(_windows(counts), _windows(totals), noise))
 
 
-def _spread(task: Task, rows: _Rows, residual: Numbers, region: NDArray[np.int64]) -> Numbers:
+def _spread(task: IntervalTask, rows: _Rows, residual: Numbers, region: NDArray[np.int64]) -> Numbers:
     """Return the standard deviation of ``log(e / e_hat)`` of single networks, region by region."""
     fits = len(task.groups)
     predicted = (np.log1p(residual) + task.side_by_side.points.error).ravel()[rows.place]

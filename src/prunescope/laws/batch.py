@@ -57,7 +57,7 @@ class Points:
         return [(name, values) for name, values in each if values is not None]
 
 
-class Form(Protocol):
+class BatchForm(Protocol):
     """A functional form over a batch of fits."""
 
     @property
@@ -87,7 +87,7 @@ def to_parameters(names: Sequence[str], theta: Numbers) -> Numbers:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PruningForm:
     """Eq. 1 and Eq. 2: ``eps_up, gamma, p`` and, for a family, ``phi, psi``; see `forms.log_gradient`."""
 
     coordinates: tuple[str, ...]
@@ -115,7 +115,7 @@ class Pruned:
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptedForm:
     """Rosenfeld's form adapted to density, held to the unpruned error: ``eps_up, b, beta`` and ``phi, psi``.
 
     ``t = b m*^-beta + c`` with ``eta = eps_up`` (only ratios to eta matter, so it fixes nothing) and ``c`` such that
@@ -148,7 +148,7 @@ class Adapted:
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseForm:
     """Rosenfeld's law of dense networks, ``eps_0, a, alpha, b, beta, c``, with ``eta = eps_0``.
 
     Only ratios to eta matter, so it is no parameter of its own; with ``eta = eps_0``, ``t`` is the error itself as

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Numbers
-from prunescope.laws.kinds import Box
+from prunescope.laws.models import Box
 
 PROPOSED, KEPT, STATIONS = 1200, 100, 4
 # Added to the density of proposals, so that none that strayed far outweighs all others.

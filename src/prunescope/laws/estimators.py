@@ -16,12 +16,12 @@ import numpy as np
 
 from prunescope.errors import Fault, InputError, PrunescopeError, clipped, counted, listed, named, nearest
 from prunescope.laws.batch import Numbers
+from prunescope.laws.data import GroupData
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.kinds import DENSE, JOINT, SINGLE, Law
-from prunescope.laws.measured import Measured
-from prunescope.laws.points import Sample, dense_sample, members, plain, read_for_laws, sample
+from prunescope.laws.grouping import Sample, dense_sample, members, plain, read_for_laws, sample
+from prunescope.laws.models import DENSE, JOINT, SINGLE, Law
 from prunescope.laws.predict import Prediction, predicted
-from prunescope.laws.results import Fit, Intervals, Refused
+from prunescope.laws.results import Fit, Intervals, RefusedFit
 from prunescope.laws.settings import setting_faults
 from prunescope.notebook import table_html
 from prunescope.table import Table
@@ -42,7 +42,7 @@ class Estimator:
     _law: ClassVar[Law]
 
     fits_: tuple[Fit, ...]
-    refused_: tuple[Refused, ...]
+    refused_: tuple[RefusedFit, ...]
     notes_: tuple[str, ...]
     by_: tuple[str, ...]
     fitted_on_: Mapping[str, Any]
@@ -112,7 +112,7 @@ class Estimator:
         found = self._sample(rows)
         self._check_groups(found.groups)
         each = fit_groups(self._law, found.groups, self._options(), progress)
-        refused = tuple(one for one in each if isinstance(one, Refused))
+        refused = tuple(one for one in each if isinstance(one, RefusedFit))
         if len(refused) == len(each):
             raise InputError(rows.source, [Fault(_named(one.group), one.why) for one in refused])
         self.fits_, self.refused_ = tuple(one for one in each if isinstance(one, Fit)), refused
@@ -223,7 +223,7 @@ class Estimator:
         if faults:
             raise InputError(type(self).__name__, faults)
 
-    def _check_groups(self, groups: Sequence[Measured]) -> None:
+    def _check_groups(self, groups: Sequence[GroupData]) -> None:
         """Refuse settings that the table cannot follow."""
 
     def _columns(self) -> tuple[str, ...]:
@@ -335,7 +335,7 @@ class JointLaw(Estimator):
         self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
         self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
 
-    def _check_groups(self, groups: Sequence[Measured]) -> None:
+    def _check_groups(self, groups: Sequence[GroupData]) -> None:
         faults = []
         for column in self.vary or ():
             values = np.unique(np.concatenate([getattr(group, column) for group in groups]))
@@ -434,7 +434,7 @@ def _named(group: Mapping[str, Any]) -> str:
     return named(group) or "the table"
 
 
-def _digest(groups: Sequence[Measured]) -> str:
+def _digest(groups: Sequence[GroupData]) -> str:
     """Return a hash of the numbers that were fitted to."""
     found = hashlib.sha256()
     for group in groups:

@@ -9,11 +9,11 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws.assemble import assembled
-from prunescope.laws.intervals import Task, intervals
-from prunescope.laws.kinds import DENSE, Law, box, starts, unvaried
-from prunescope.laws.measured import Measured, padded, replicated
-from prunescope.laws.quick import quick
-from prunescope.laws.results import Fit, Refused
+from prunescope.laws.data import GroupData, padded, replicated
+from prunescope.laws.intervals import IntervalTask, intervals
+from prunescope.laws.linear_intervals import quick
+from prunescope.laws.models import DENSE, Law, box, starts, unvaried
+from prunescope.laws.results import Fit, RefusedFit
 from prunescope.laws.search import search
 from prunescope.laws.solve import Solved
 
@@ -52,10 +52,10 @@ class Options:
 
 
 def fit_groups(
-    law: Law, groups: Sequence[Measured], options: Options, progress: Callable[[int, int], None] | None = None
-) -> list[Fit | Refused]:
+    law: Law, groups: Sequence[GroupData], options: Options, progress: Callable[[int, int], None] | None = None
+) -> list[Fit | RefusedFit]:
     """Fit a law to each group, or say why not."""
-    found: list[Fit | Refused | None] = []
+    found: list[Fit | RefusedFit | None] = []
     without: list[dict[str, float]] = []
     for group in groups:
         fixed = {**unvaried(law, group, options.vary), **options.fixed}
@@ -78,15 +78,15 @@ def fit_groups(
     return [each for each in found if each is not None]
 
 
-def _refusal(law: Law, group: Measured, free: Sequence[str]) -> Refused | None:
+def _refusal(law: Law, group: GroupData, free: Sequence[str]) -> RefusedFit | None:
     if law is DENSE:
         if len(group) < len(free):
             why = f"{counted(len(group), 'unpruned network')} for {len(free)} parameters: train more sizes or examples"
-            return Refused(group.key, why)
+            return RefusedFit(group.key, why)
         return None
     pruned = group.density < 1
     if not pruned.any():
-        return Refused(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
+        return RefusedFit(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
     # The points of a curve are as many densities; over several cells, or with replicates kept, they repeat.
     falling = bool((group.density[1:] < group.density[:-1]).all())
     densities = int(pruned.sum()) if falling else len(np.unique(np.round(np.log(group.density[pruned]), 3)))
@@ -99,12 +99,12 @@ def _refusal(law: Law, group: Measured, free: Sequence[str]) -> Refused | None:
         )
         need = f"measure at least {len(about_density)} densities" if few else f"measure at least {len(free)} points"
         spare = f", or fix parameters with --fix {about_density[0]}=..." if about_density else ""
-        return Refused(group.key, f"{here} for {counted(len(free), 'parameter')}: {need}{spare}")
+        return RefusedFit(group.key, f"{here} for {counted(len(free), 'parameter')}: {need}{spare}")
     return None
 
 
 def _batches(
-    groups: Sequence[Measured], accepted: Sequence[int], without: Sequence[Mapping[str, float]]
+    groups: Sequence[GroupData], accepted: Sequence[int], without: Sequence[Mapping[str, float]]
 ) -> Iterator[list[int]]:
     """Put groups of about one size side by side, large ones by themselves."""
     batch: list[int] = []
@@ -119,7 +119,7 @@ def _batches(
 
 
 def _fit_batch(
-    law: Law, groups: Sequence[Measured], fixed: Mapping[str, float], options: Options, manner: str
+    law: Law, groups: Sequence[GroupData], fixed: Mapping[str, float], options: Options, manner: str
 ) -> list[Fit]:
     side_by_side = padded(groups)
     where = box(law, side_by_side, fixed, np.array([group.ceiling for group in groups]))
@@ -132,7 +132,7 @@ def _fit_batch(
     sigma = np.sqrt(2 * found.best.cost / side_by_side.count).tolist()
     noise = [own if between is None else between for own, between in zip(sigma, seed_noise, strict=True)]
     rough = quick(law.form, side_by_side, found.best, where)
-    task = Task(
+    task = IntervalTask(
         law=law,
         groups=groups,
         side_by_side=side_by_side,
@@ -149,7 +149,7 @@ def _fit_batch(
     return assembled(task, found, intervals(task, manner))
 
 
-def searched(law: Law, groups: Sequence[Measured], fixed: Mapping[str, float], count: int, seed: int) -> Solved:
+def searched(law: Law, groups: Sequence[GroupData], fixed: Mapping[str, float], count: int, seed: int) -> Solved:
     """Return the best of many starts for each group, without uncertainty."""
     side_by_side = padded(groups)
     where = box(law, side_by_side, fixed, np.array([group.ceiling for group in groups]))

@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted
-from prunescope.laws.batch import PLAIN, Numbers, Pruned
+from prunescope.laws.batch import PLAIN, Numbers, PruningForm
+from prunescope.laws.data import GroupData, PaddedGroups
 from prunescope.laws.draws import normal_draws, plausible_draws
-from prunescope.laws.freed import Freed, FreedSolved, curvature, firmness, free_plateaus, solve_freed
-from prunescope.laws.kinds import AT_BOUND, Box, Law
-from prunescope.laws.measured import Measured, Padded
+from prunescope.laws.free_plateaus import FreePlateauFit, FreePlateaus, curvature, firmness, free_plateaus, solve_freed
+from prunescope.laws.linear_intervals import ENOUGH_CELLS, UNTOLD, LinearIntervals, inverted
+from prunescope.laws.models import AT_BOUND, Box, Law
 from prunescope.laws.profile import Profile, profile
-from prunescope.laws.quick import ENOUGH_CELLS, UNTOLD, Quick, inverted
 from prunescope.laws.resample import drawn_cells, resampled, resampled_freed
 from prunescope.laws.solve import Solved
-from prunescope.laws.student import normal_reach
-from prunescope.laws.student import reach as student
+from prunescope.laws.t_distribution import normal_reach
+from prunescope.laws.t_distribution import reach as student
 
 # Standard deviations (of logarithms, or of an exponent) beyond which the profile is asked too.
 DOUBTFUL = 0.2
@@ -70,7 +70,7 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
-class Task:
+class IntervalTask:
     """A batch of fits whose uncertainty is asked for.
 
     Attributes
@@ -84,11 +84,11 @@ class Task:
     """
 
     law: Law
-    groups: Sequence[Measured]
-    side_by_side: Padded
+    groups: Sequence[GroupData]
+    side_by_side: PaddedGroups
     where: Box
     solved: Solved
-    rough: Quick
+    rough: LinearIntervals
     noise: Sequence[float]
     seed_noise: Sequence[float | None]
     ladders: Sequence[int]
@@ -98,27 +98,27 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Known:
+class FitIntervals:
     """The intervals of one fit, and the quick ones beside them."""
 
     usual: Uncertainty
     quick: Uncertainty
 
 
-def intervals(task: Task, manner: str) -> list[Known]:
+def intervals(task: IntervalTask, manner: str) -> list[FitIntervals]:
     """Return the uncertainty of each fit of a batch."""
     theta, cells, sound = task.solved.theta, task.side_by_side.cells, task.rough.freedom > 0
     form = task.law.form
-    plain = np.arange(len(theta)) if manner == "none" or not isinstance(form, Pruned) else np.flatnonzero(~sound)
+    plain = np.arange(len(theta)) if manner == "none" or not isinstance(form, PruningForm) else np.flatnonzero(~sound)
     rough = _linear(task, plain, theta[plain], task.rough.covariance[plain], task.rough.freedom[plain])
-    found = {row: Known(each, each) for row, each in zip(plain.tolist(), rough, strict=True)}
+    found = {row: FitIntervals(each, each) for row, each in zip(plain.tolist(), rough, strict=True)}
     if manner == "none":
         nothing = np.zeros(theta.shape[1], bool)
         silent = [replace(each.usual, told=nothing, by=NOT_ASKED, draws=theta[:0]) for each in found.values()]
-        return [Known(each, each) for each in silent]
-    if not isinstance(form, Pruned):
+        return [FitIntervals(each, each) for each in silent]
+    if not isinstance(form, PruningForm):
         for row in np.flatnonzero((cells >= ENOUGH_CELLS) & (manner != "quick")).tolist():
-            found[row] = Known(_resampled(task, row), found[row].quick)
+            found[row] = FitIntervals(_resampled(task, row), found[row].quick)
         return list(found.values())
     lone = np.flatnonzero((cells == 1) & sound).tolist()
     rest = [[row] for row in np.flatnonzero((cells > 1) & sound).tolist()]
@@ -129,12 +129,12 @@ def intervals(task: Task, manner: str) -> list[Known]:
         if manner != "quick":
             plenty = cells[rows[0]] >= ENOUGH_CELLS
             usual = [_resampled_freed(task, form, rows[0], best)] if plenty else _profiled(task, form, rows, best)
-        found |= {row: Known(usual[place], quick[place]) for place, row in enumerate(rows)}
+        found |= {row: FitIntervals(usual[place], quick[place]) for place, row in enumerate(rows)}
     return [found[row] for row in range(len(theta))]
 
 
 def _linear(
-    task: Task, rows: NDArray[np.int64], theta: Numbers, covariance: Numbers, freedom: Numbers
+    task: IntervalTask, rows: NDArray[np.int64], theta: Numbers, covariance: Numbers, freedom: Numbers
 ) -> list[Uncertainty]:
     """Return the quick intervals of some fits."""
     where = Box(task.where.low[rows], task.where.high[rows])
@@ -146,7 +146,7 @@ def _linear(
     told &= _narrow(task, low, high)
     draws = normal_draws(theta, covariance, where, QUICK_DRAWS, task.seed)
     by = "linear, from the curvature at the optimum"
-    free = theta if isinstance(task.law.form, Pruned) else None
+    free = theta if isinstance(task.law.form, PruningForm) else None
     return [
         Uncertainty(low[each], high[each], told[each], by, draws[each], None if free is None else free[each])
         for each in range(len(theta))
@@ -157,15 +157,15 @@ def _linear(
 class _Best:
     """The best with unknown plateaus, of one group or of many of one cell each."""
 
-    problem: Freed
-    solved: FreedSolved
+    problem: FreePlateaus
+    solved: FreePlateauFit
     variance: Numbers
     freedom: Numbers
     covariance: Numbers
     flat: NDArray[np.bool_]
 
 
-def _freed(task: Task, form: Pruned, rows: Sequence[int], both: bool) -> _Best:
+def _freed(task: IntervalTask, form: PruningForm, rows: Sequence[int], both: bool) -> _Best:
     """Solve with the unpruned errors read as points of the law, and as low plateaus where that fits clearly better.
 
     Only the first reading is tried unless ``both`` are asked for.
@@ -193,7 +193,9 @@ def _freed(task: Task, form: Pruned, rows: Sequence[int], both: bool) -> _Best:
     return _Best(problem, solved, variance, freedom.astype(np.float64), covariance, direction != 0)
 
 
-def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers) -> Profile:
+def _profile(
+    task: IntervalTask, form: PruningForm, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers
+) -> Profile:
     where = Box(task.where.low[rows], task.where.high[rows])
     quantile = student(task.level, freedom)
     rise = (best.variance * factor * quantile**2 / 2)[:, None] * np.ones(where.low.shape)
@@ -209,7 +211,7 @@ def _profile(task: Task, form: Pruned, rows: Sequence[int], best: _Best, factor:
     return profile(best.solved.theta, best.solved.cost, where, rise, reach, minimise)
 
 
-def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> list[Uncertainty]:
+def _profiled(task: IntervalTask, form: PruningForm, rows: Sequence[int], best: _Best) -> list[Uncertainty]:
     found = _profile(task, form, rows, best, 1.0, best.freedom)
     firm = firmness(form, best.problem, best.solved)
     done = []
@@ -222,7 +224,7 @@ def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> lis
         measured = own.measured.ravel()[0] if task.groups[row].cells == 1 else None
 
         def costs_of(
-            proposed: Numbers, own: Freed = own, plateaus: Numbers = plateaus, measured: float | None = measured
+            proposed: Numbers, own: FreePlateaus = own, plateaus: Numbers = plateaus, measured: float | None = measured
         ) -> tuple[Numbers, Numbers]:
             shared = own if own.points.error.ndim == 1 else own.fits(np.zeros(len(proposed), np.int64))
             found = solve_freed(form, shared, proposed, proposed, proposed, plateaus)
@@ -247,14 +249,14 @@ def _profiled(task: Task, form: Pruned, rows: Sequence[int], best: _Best) -> lis
     return done
 
 
-def _stretched(task: Task, cells: int, centre: Numbers, draws: Numbers) -> Numbers:
+def _stretched(task: IntervalTask, cells: int, centre: Numbers, draws: Numbers) -> Numbers:
     """Return draws spread wider for few cells: they scatter too little, and by how much is uncertain too."""
     ratio = float(student(task.level, cells - 1)) / normal_reach(task.level)
     stretch = ratio * np.sqrt(cells / (cells - 1))
     return np.asarray(centre + (draws - centre) * stretch)
 
 
-def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncertainty:
+def _resampled_freed(task: IntervalTask, form: PruningForm, row: int, best: _Best) -> Uncertainty:
     group, where, theta = task.groups[row], task.where.of(row), best.solved.theta[0]
     weights = drawn_cells(group.cells, task.draws, task.seed)
     draws = resampled_freed(form, best.problem, theta, best.solved.plateaus[0], where, weights)
@@ -283,7 +285,7 @@ def _resampled_freed(task: Task, form: Pruned, row: int, best: _Best) -> Uncerta
     return Uncertainty(low, high, told, by, draws, theta)
 
 
-def _resampled(task: Task, row: int) -> Uncertainty:
+def _resampled(task: IntervalTask, row: int) -> Uncertainty:
     group, where, theta = task.groups[row], task.where.of(row), task.solved.theta[row]
     draws = resampled(task.law.form, group, theta, where, drawn_cells(group.cells, task.draws, task.seed))
     draws = _stretched(task, group.cells, theta, draws)
@@ -297,14 +299,14 @@ def _resampled(task: Task, row: int) -> Uncertainty:
     )
 
 
-def _narrow(task: Task, low: Numbers, high: Numbers) -> NDArray[np.bool_]:
+def _narrow(task: IntervalTask, low: Numbers, high: Numbers) -> NDArray[np.bool_]:
     """Return which intervals are narrow enough to say something."""
     most = np.array([TELLS_NO_EXPONENT if name in PLAIN else TELLS_NOTHING for name in task.law.parameters])
     return np.asarray((high - low <= most) & (high >= low))
 
 
 def _told(
-    task: Task, row: int, low: Numbers, high: Numbers, open_low: NDArray[np.bool_], open_high: NDArray[np.bool_]
+    task: IntervalTask, row: int, low: Numbers, high: Numbers, open_low: NDArray[np.bool_], open_high: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return which coordinates' intervals say something: an end at a bound that means nothing does not."""
     free = task.where.low[row] < task.where.high[row]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prunescope.laws.assemble import region_of
-from prunescope.laws.batch import Numbers, Points, Pruned, to_coordinates
-from prunescope.laws.kinds import LAWS
+from prunescope.laws.batch import Numbers, Points, PruningForm, to_coordinates
+from prunescope.laws.models import LAWS
 from prunescope.laws.results import Fit
-from prunescope.laws.student import normal_reach
+from prunescope.laws.t_distribution import normal_reach
 
 # Predictions worked on at a time, draws included.
 BLOCK = 2_000_000
@@ -69,7 +69,7 @@ def predicted(
 
 def _scatter(fit: Fit, theta: Numbers, points: Points) -> Numbers:
     """Return the standard deviation of single networks about the law, at each point."""
-    if not isinstance(LAWS[fit.law].form, Pruned):
+    if not isinstance(LAWS[fit.law].form, PruningForm):
         return np.full(points.count, fit.spread[1])
     size = points.density
     if theta.shape[1] > 3:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.batch import Numbers
-from prunescope.laws.kinds import Box
+from prunescope.laws.models import Box
 
 OUTWARD, INWARD = 12, 6
 

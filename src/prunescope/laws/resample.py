@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from prunescope.laws.batch import Form, Numbers, Pruned
-from prunescope.laws.freed import Freed, solve_freed
-from prunescope.laws.kinds import Box
-from prunescope.laws.measured import Measured
+from prunescope.laws.batch import BatchForm, Numbers, PruningForm
+from prunescope.laws.data import GroupData
+from prunescope.laws.free_plateaus import FreePlateaus, solve_freed
+from prunescope.laws.models import Box
 from prunescope.laws.solve import solve
 
 
@@ -23,7 +23,7 @@ def drawn_cells(cells: int, draws: int, seed: int) -> Numbers:
     return random.multinomial(cells, np.full(cells, 1 / cells), draws).astype(np.float64)
 
 
-def resampled(form: Form, group: Measured, theta: Numbers, where: Box, weights: Numbers) -> Numbers:
+def resampled(form: BatchForm, group: GroupData, theta: Numbers, where: Box, weights: Numbers) -> Numbers:
     """Return the coordinates fitted to each draw, the unpruned errors taken as they are."""
     size = max(1, 4_000_000 // len(group))
     found = []
@@ -35,7 +35,7 @@ def resampled(form: Form, group: Measured, theta: Numbers, where: Box, weights: 
 
 
 def resampled_freed(
-    form: Pruned, problem: Freed, theta: Numbers, plateaus: Numbers, where: Box, weights: Numbers
+    form: PruningForm, problem: FreePlateaus, theta: Numbers, plateaus: Numbers, where: Box, weights: Numbers
 ) -> Numbers:
     """Return the coordinates fitted to each draw, each cell's plateau fitted along."""
     start = np.repeat(theta[None], len(weights), axis=0)

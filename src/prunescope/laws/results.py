@@ -11,7 +11,7 @@ import numpy as np
 
 from prunescope.errors import named
 from prunescope.laws.batch import Numbers
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 from prunescope.notebook import table_html
 
 Interval = tuple[float, float]
@@ -209,7 +209,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFit:
     """A group that cannot be fitted, and why, in a sentence that says what to do."""
 
     group: Mapping[str, Any]
@@ -240,6 +240,6 @@ def _tuples(intervals: Mapping[str, Any]) -> dict[str, Interval | None]:
     return {name: None if each is None else (each[0], each[1]) for name, each in intervals.items()}
 
 
-def unjudged(fit: Fit, cells: Measured) -> bool:
+def unjudged(fit: Fit, cells: GroupData) -> bool:
     """Whether a law has as many parameters as there are pruned points, and is near them in any case."""
     return int((cells.density < 1).sum()) <= len(fit.intervals)

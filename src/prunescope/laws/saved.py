@@ -10,7 +10,7 @@ from typing import Any
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.files import replacing
 from prunescope.laws.estimators import DenseLaw, Estimator, JointLaw, SingleLaw
-from prunescope.laws.results import Fit, Refused, json_text
+from prunescope.laws.results import Fit, RefusedFit, json_text
 from prunescope.version import __version__
 
 FORMAT = 1
@@ -49,7 +49,7 @@ def load_law(path: str | Path) -> Estimator:
             raise InputError(source, [Fault("the law", f"must be of format {FORMAT}", found, "Fit it anew.")])
         law = ESTIMATORS[content["estimator"]](**content["settings"])
         law.fits_ = tuple(Fit.restored(each) for each in content["fits"])
-        law.refused_ = tuple(Refused(**each) for each in content["refused"])
+        law.refused_ = tuple(RefusedFit(**each) for each in content["refused"])
         law.notes_, law.by_ = tuple(content["notes"]), tuple(content["by"])
         law.fitted_on_ = content["fitted_on"]
         if any(set(fit.parameters) != set(law._law.parameters) for fit in law.fits_):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Form, Numbers, Points
+from prunescope.laws.batch import BatchForm, Numbers, Points
 from prunescope.laws.solve import BLOCK, STEPS, Solved, cores, normal, solve
 
 # The starts of a large fit run on a sample of its points; the ends that differ are then carried on with all points.
@@ -27,7 +27,7 @@ TOGETHER = 1_000_000
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The best end of each fit, how many starts were followed and how many ended there."""
 
     best: Solved
@@ -35,7 +35,9 @@ class Found:
     agreed: NDArray[np.int64]
 
 
-def search(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int = 0) -> Found:
+def search(
+    form: BatchForm, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int = 0
+) -> SearchResult:
     """Return the best end of each fit.
 
     Parameters
@@ -50,7 +52,7 @@ def search(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numb
     return _many(form, points, starts, low, high, seed)
 
 
-def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
+def _one(form: BatchForm, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> SearchResult:
     sampled = points.count > 2 * SAMPLE
     rough = sample(points, SAMPLE, seed) if sampled else points
     ends = solve(form, rough, starts, low, high, 1e-7, ROUGH if sampled else STEPS)
@@ -66,10 +68,10 @@ def _one(form: Form, points: Points, starts: Numbers, low: Numbers, high: Number
     agreed = np.isin(kind, arrived)
     rows = slice(winner, winner + 1)
     best = Solved(carried.theta[rows], carried.cost[rows], carried.converged[rows], carried.hessian[rows])
-    return Found(best, len(starts), np.array([np.count_nonzero(agreed)]))
+    return SearchResult(best, len(starts), np.array([np.count_nonzero(agreed)]))
 
 
-def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> Found:
+def _many(form: BatchForm, points: Points, starts: Numbers, low: Numbers, high: Numbers, seed: int) -> SearchResult:
     fits, count, _ = starts.shape
     low, high = np.broadcast_to(low, starts[:, 0].shape), np.broadcast_to(high, starts[:, 0].shape)
     many = fits * points.count > MANY and count > FOLLOWED
@@ -92,7 +94,7 @@ def _many(form: Form, points: Points, starts: Numbers, low: Numbers, high: Numbe
     thetas = np.concatenate([each.theta.reshape(fits, -1, starts.shape[2]) for each in ends], axis=1)
     done = solve(form, points, thetas[np.arange(fits), costs.argmin(axis=1)], low, high)
     agreed = np.count_nonzero(costs <= costs.min(axis=1)[:, None] * (1 + SAME) + 1e-30, axis=1)
-    return Found(done, count, agreed)
+    return SearchResult(done, count, agreed)
 
 
 def samples(points: Points, count: int, seed: int) -> Points:
@@ -115,7 +117,7 @@ def samples(points: Points, count: int, seed: int) -> Points:
     )
 
 
-def _costs(form: Form, points: Points, starts: Numbers) -> Numbers:
+def _costs(form: BatchForm, points: Points, starts: Numbers) -> Numbers:
     """Return the cost of each start of each fit, ``[starts, fits]``, on all cores."""
     fits, count, _ = starts.shape
     size = max(1, 16 * BLOCK // points.count)

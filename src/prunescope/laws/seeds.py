@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.laws.batch import Numbers
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Seeds:
     std: float | None
 
 
-def seeds(group: Measured) -> Seeds:
+def seeds(group: GroupData) -> Seeds:
     """Return how the replicates of a group differ."""
     count = len(group)
     repeats = np.bincount(group.row_point, minlength=count)

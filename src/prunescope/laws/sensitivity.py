@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from prunescope.laws.batch import Numbers, Points
+from prunescope.laws.data import GroupData, Integers, padded, thinned_words
 from prunescope.laws.fit import searched
-from prunescope.laws.kinds import Law, box, starts
-from prunescope.laws.measured import Integers, Measured, padded, thinned_words
+from prunescope.laws.models import Law, box, starts
 from prunescope.laws.search import search
 from prunescope.laws.solve import deviation
 
@@ -26,7 +26,7 @@ MOST = 0.75
 
 
 @dataclass(frozen=True)
-class Row:
+class SensitivityRow:
     """Fits to draws of one size: mean and standard deviation of mu and sigma over the repeats, as fractions."""
 
     drawn: int
@@ -60,7 +60,7 @@ class Sensitivity:
     repeats: int
     mu: float
     sigma: float
-    experiments: Mapping[int, tuple[Row, ...]]
+    experiments: Mapping[int, tuple[SensitivityRow, ...]]
     measured_points: int
 
     @property
@@ -90,7 +90,7 @@ def default_sizes(least: int, most: int) -> tuple[int, ...]:
 
 def sensitivity(
     law: Law,
-    group: Measured,
+    group: GroupData,
     fixed: Mapping[str, float],
     *,
     sizes: Mapping[int, Sequence[int]] | None = None,
@@ -120,7 +120,7 @@ def sensitivity(
     whole = searched(law, [group], fixed, max(count, 16), seed)
     residual = deviation(law.form, group.points, whole.theta)[0][0]
     members = group.points_of
-    found: dict[int, tuple[Row, ...]] = {}
+    found: dict[int, tuple[SensitivityRow, ...]] = {}
     done, total = 0, sum(len(each) for each in planned.values())
     for number, drawn_sizes in planned.items():
         rows = []
@@ -136,7 +136,7 @@ def sensitivity(
             mu, sigma = _judged(law, group.points, theta)
             points = float(np.mean([len(draw) for draw in draws]))
             spreads = (float(each) for values in (mu, sigma) for each in (values.mean(), values.std(ddof=1)))
-            rows.append(Row(size, points, *spreads))
+            rows.append(SensitivityRow(size, points, *spreads))
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -146,7 +146,7 @@ def sensitivity(
 
 
 def _fitted(
-    law: Law, group: Measured, draws: Sequence[Integers], fixed: Mapping[str, float], count: int, seed: int
+    law: Law, group: GroupData, draws: Sequence[Integers], fixed: Mapping[str, float], count: int, seed: int
 ) -> Numbers:
     parts = [group.pick(np.sort(draw)) for draw in draws]
     side_by_side = padded(parts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Form, Numbers, Points
+from prunescope.laws.batch import BatchForm, Numbers, Points
 
 # Numbers worked on at a time: few enough to stay near the cache, enough that a call outlasts its overhead (measured).
 BLOCK = 16_384
@@ -55,7 +55,7 @@ def cores() -> int:
 
 
 def solve(
-    form: Form,
+    form: BatchForm,
     points: Points,
     start: Numbers,
     low: Numbers,
@@ -91,7 +91,7 @@ def solve(
 
 
 def _solve(
-    form: Form, points: Points, start: Numbers, low: Numbers, high: Numbers, tolerance: float, steps: int
+    form: BatchForm, points: Points, start: Numbers, low: Numbers, high: Numbers, tolerance: float, steps: int
 ) -> Solved:
     theta = np.clip(start, low, high)
     cost, hessian, gradient = normal(form, points, theta)
@@ -138,7 +138,7 @@ def damped_step(at: Numbers, slope: Numbers, curve: Numbers, low: Numbers, high:
     return np.clip(at + step, low, high) - at
 
 
-def normal(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def normal(form: BatchForm, points: Points, theta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Return half the sum of squares, ``J' W J`` and ``J' W r`` of every fit, block by block of points."""
     width = max(32, BLOCK // len(theta))
     if points.count <= width:
@@ -151,7 +151,7 @@ def normal(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Numbers
     return cost, hessian, gradient
 
 
-def _normal(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _normal(form: BatchForm, points: Points, theta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     residual, jacobian = deviation(form, points, theta)
     if points.weight is not None:
         root = np.sqrt(points.weight)
@@ -163,7 +163,7 @@ def _normal(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Number
     return np.einsum("fn,fn->f", residual, residual) / 2, hessian, gradient
 
 
-def deviation(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
+def deviation(form: BatchForm, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
     """Return the relative deviation ``(e_hat - e) / e``, ``[fits, n]``, and its Jacobian ``[coordinates, fits, n]``."""
     log_error, jacobian = form.evaluate(theta, points)
     log_error -= points.error

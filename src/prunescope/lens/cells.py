@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from prunescope.spec.parts import DEFAULTS, PRUNING
+from prunescope.study.sections import DEFAULTS, PRUNING
 
 # The main treatment where a cell has several: the second paper prunes iteratively with learning-rate rewinding.
 _KINDS = (None, *PRUNING)
@@ -15,7 +15,7 @@ MISSING = float("nan")
 
 
 @dataclass(frozen=True)
-class Network:
+class MeasuredNetwork:
     """A cell, label noise aside; None where the table does not tell."""
 
     family: str | None
@@ -39,7 +39,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Doing:
+class TreatmentSpec:
     """What is done to a cell: a treatment as far as it decides numbers; None where the table does not tell.
 
     Attributes
@@ -89,7 +89,7 @@ class Doing:
 
 
 @dataclass(frozen=True)
-class Row:
+class CellRow:
     """One rung as its row tells it; NaN where it does not.
 
     Attributes
@@ -141,17 +141,17 @@ class Measurements:
         Identity of the ladder that a leave-out ladder learned from; empty where there is none or the rows cannot tell.
     """
 
-    network: Network
+    network: MeasuredNetwork
     label_noise: float
-    doing: Doing
+    doing: TreatmentSpec
     replicate: str
-    rows: tuple[Row, ...]
+    rows: tuple[CellRow, ...]
     ladder: str = ""
     planned: int = 0
     teacher: str = ""
     scorers: tuple[Scorer, ...] = ()
 
-    def at(self, rung: int) -> Row | None:
+    def at(self, rung: int) -> CellRow | None:
         """Return the row of a rung, None where it was not measured."""
         return self._by_rung.get(rung)
 
@@ -161,7 +161,7 @@ class Measurements:
         return MISSING if row is None else float(getattr(row, name))
 
     @cached_property
-    def _by_rung(self) -> dict[int, Row]:
+    def _by_rung(self) -> dict[int, CellRow]:
         return {row.rung: row for row in self.rows}
 
     @property
@@ -170,7 +170,7 @@ class Measurements:
         return frozenset(self._by_rung)
 
     @property
-    def dense(self) -> Row | None:
+    def dense(self) -> CellRow | None:
         """Its ordinary dense network: rung 0, nothing removed, nothing left out."""
         row = self.at(0)
         return row if row is not None and row.density == 1 and self.doing.kind != "leave-out" else None

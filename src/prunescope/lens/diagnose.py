@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prunescope.lens.results import Beside, Diagnosis, Effect, Outcome, Sparsity, Verdict
+from prunescope.lens.results import Diagnosis, Effect, Sparsity, TreatmentComparison, TreatmentOutcome, Verdict
 from prunescope.lens.verdicts import TEST_ERROR, amount
 
 _NAMES = {
@@ -24,7 +24,11 @@ _NAMES = {
 
 
 def diagnosed(
-    optimal: Sparsity | None, sparsest: Sparsity | None, extended: Beside | None, narrow: Beside | None, noise: float
+    optimal: Sparsity | None,
+    sparsest: Sparsity | None,
+    extended: TreatmentComparison | None,
+    narrow: TreatmentComparison | None,
+    noise: float,
 ) -> Diagnosis:
     """Return the diagnosis of one cell, from its two sparsities of interest and the treatments beside pruning."""
     beyond = effect_of(sparsest) if sparsest else None
@@ -44,15 +48,15 @@ def diagnosed(
 
 def effect_of(found: Sparsity) -> Effect:
     """Apply the rule to the verdicts at one sparsity."""
-    if found.test_error.outcome is Outcome.UNTOLD:
+    if found.test_error.outcome is TreatmentOutcome.UNTOLD:
         return Effect.UNTOLD
-    if found.test_error.outcome is not Outcome.BETTER:
+    if found.test_error.outcome is not TreatmentOutcome.BETTER:
         return Effect.NEITHER
     if found.train_loss is None and found.train_loss_original is None and found.groups is None:
         return Effect.UNTOLD
-    training = _has(Outcome.BETTER, found.train_loss, found.train_loss_original)
+    training = _has(TreatmentOutcome.BETTER, found.train_loss, found.train_loss_original)
     top = found.groups.top.top if found.groups else None
-    regularisation = _has(Outcome.WORSE, found.train_loss, found.train_loss_noisy, top)
+    regularisation = _has(TreatmentOutcome.WORSE, found.train_loss, found.train_loss_noisy, top)
     if training and regularisation:
         return Effect.BOTH
     if training:
@@ -60,18 +64,18 @@ def effect_of(found: Sparsity) -> Effect:
     return Effect.REGULARISATION if regularisation else Effect.NEITHER
 
 
-def _has(outcome: Outcome, *verdicts: Verdict | None) -> bool:
+def _has(outcome: TreatmentOutcome, *verdicts: Verdict | None) -> bool:
     return any(found is not None and found.outcome is outcome for found in verdicts)
 
 
 def _words(effect: Effect, optimal: Sparsity) -> str:
     error = optimal.test_error
-    if error.outcome is Outcome.UNTOLD:
+    if error.outcome is TreatmentOutcome.UNTOLD:
         return f"no diagnosis of one replicate: test error {error.words}"
     change = amount(TEST_ERROR, error.mean, error.deviation)
-    if error.outcome is Outcome.MATCHES:
+    if error.outcome is TreatmentOutcome.MATCHES:
         return f"neither: at its optimal density {optimal.density:.3g} pruning neither gains nor loses ({change})"
-    if error.outcome is Outcome.WORSE:
+    if error.outcome is TreatmentOutcome.WORSE:
         return f"neither: even at its optimal density {optimal.density:.3g} pruning costs test error ({change})"
     if effect is Effect.UNTOLD:
         return f"no diagnosis: pruning gains test error ({change}), and no training loss tells why"
@@ -80,7 +84,9 @@ def _words(effect: Effect, optimal: Sparsity) -> str:
     return f"{_NAMES[effect]}: at density {optimal.density:.3g} pruning gains test error ({change})"
 
 
-def _figures(optimal: Sparsity, extended: Beside | None, narrow: Beside | None) -> Iterator[str]:
+def _figures(
+    optimal: Sparsity, extended: TreatmentComparison | None, narrow: TreatmentComparison | None
+) -> Iterator[str]:
     yield f"test error at the optimal sparsity: {optimal.test_error.words}"
     if optimal.train_loss:
         yield f"training loss there: {optimal.train_loss.words}"
@@ -99,30 +105,34 @@ def _figures(optimal: Sparsity, extended: Beside | None, narrow: Beside | None) 
 
 
 def _practice(
-    effect: Effect, optimal: Sparsity, extended: Beside | None, narrow: Beside | None, noise: float
+    effect: Effect,
+    optimal: Sparsity,
+    extended: TreatmentComparison | None,
+    narrow: TreatmentComparison | None,
+    noise: float,
 ) -> Iterator[str]:
     outcome = optimal.test_error.outcome
-    if outcome is Outcome.UNTOLD:
+    if outcome is TreatmentOutcome.UNTOLD:
         yield "train two replicates or more before deciding anything"
         return
-    if outcome is Outcome.MATCHES:
+    if outcome is TreatmentOutcome.MATCHES:
         yield f"prune for size: at density {optimal.density:.3g} it costs no test error"
-    elif outcome is Outcome.WORSE:
+    elif outcome is TreatmentOutcome.WORSE:
         yield "for test error alone keep the dense network; prune only for size"
     elif effect in (Effect.REGULARISATION, Effect.BOTH):
         if noise > 0:
             yield "labels are noisy: prune, so that the wrong ones are not fitted"
         else:
             yield "some examples are better not fitted: look at those that pruning worsens most for wrong labels"
-    gains = outcome is Outcome.BETTER
+    gains = outcome is TreatmentOutcome.BETTER
     for what, other in (("training as long without pruning", extended), ("a narrower network from the start", narrow)):
         best = other.best if other else None
-        if best and (gains or best.outcome is Outcome.BETTER) and best.outcome in _INSTEAD:
+        if best and (gains or best.outcome is TreatmentOutcome.BETTER) and best.outcome in _INSTEAD:
             yield f"{what} {_INSTEAD[best.outcome]} ({amount(TEST_ERROR, best.mean, best.deviation)})"
 
 
 _INSTEAD = {
-    Outcome.WORSE: "falls short of pruning",
-    Outcome.MATCHES: "gets you the same",
-    Outcome.BETTER: "does better than pruning",
+    TreatmentOutcome.WORSE: "falls short of pruning",
+    TreatmentOutcome.MATCHES: "gets you the same",
+    TreatmentOutcome.BETTER: "does better than pruning",
 }

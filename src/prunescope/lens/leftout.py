@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import MISSING, Measurements
-from prunescope.lens.curves import own_optimal_error
-from prunescope.lens.door import Source
+from prunescope.lens.loading import LensSource
 from prunescope.lens.results import LeaveOut, Spread
+from prunescope.lens.rung_curves import own_optimal_error
 from prunescope.lens.verdicts import TEST_ERROR, compared, over, spread
 
 RANDOM = "random"
@@ -26,7 +26,7 @@ class _Pupil:
 
 
 def leave_outs(
-    source: Source, cell: Sequence[Measurements], main: Sequence[Measurements], dense: Spread | None
+    source: LensSource, cell: Sequence[Measurements], main: Sequence[Measurements], dense: Spread | None
 ) -> tuple[LeaveOut, ...]:
     """Return every leave-out treatment of a cell.
 
@@ -48,7 +48,7 @@ def leave_outs(
 
 
 def _pupil(
-    source: Source,
+    source: LensSource,
     ladder: Measurements,
     cell: Sequence[Measurements],
     main: Sequence[Measurements],

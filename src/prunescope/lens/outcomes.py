@@ -37,7 +37,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredExamples:
     """EL2N of training examples."""
 
     place: str
@@ -61,12 +61,12 @@ def read_outcomes(store: Store, ladder: str, rung: int) -> Outcomes | None:
     )
 
 
-def read_scores(store: Store, identity: str) -> Scored:
+def read_scores(store: Store, identity: str) -> ScoredExamples:
     """Return the scores of an ensemble that the store has."""
     arrays = store.read_arrays("examples", identity, 0)
     place = f"examples/{identity}, rung 0"
     _need(store, place, arrays, ("index", "el2n"))
-    return Scored(place, arrays["index"].astype(np.int64), arrays["el2n"].astype(np.float64))
+    return ScoredExamples(place, arrays["index"].astype(np.int64), arrays["el2n"].astype(np.float64))
 
 
 def _need(store: Store, place: str, arrays: dict[str, NDArray[np.generic]], names: tuple[str, ...]) -> None:
@@ -92,7 +92,7 @@ def refuse_other_examples(source: str, ours: Outcomes, theirs: Outcomes) -> None
             raise InputError(source, [Fault(ours.place, f"must be of {same} as {theirs.place} to be compared", other)])
 
 
-def refuse_other_scores(source: str, scored: Scored, outcomes: Outcomes) -> None:
+def refuse_other_scores(source: str, scored: ScoredExamples, outcomes: Outcomes) -> None:
     """Refuse scores of other examples than the outcomes are of."""
     if not np.array_equal(scored.index, outcomes.index):
         must = f"must score the same examples as {outcomes.place}"

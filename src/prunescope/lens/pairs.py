@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.lens.cells import Measurements, Scorer
-from prunescope.lens.door import Source
+from prunescope.lens.loading import LensSource
 from prunescope.lens.outcomes import Outcomes, refuse_other_examples, refuse_other_scores
 
 
@@ -36,13 +36,13 @@ class Pair:
         return self.sparse.loss - self.dense.loss
 
 
-def pairs_at(source: Source, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None) -> tuple[Pair, ...]:
+def pairs_at(source: LensSource, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None) -> tuple[Pair, ...]:
     """Return the replicates whose outcomes were kept both at rung 0 and at another one."""
     found = (_pair(source, each, rung, scorer) for each in ladders if each.dense and each.at(rung))
     return tuple(pair for pair in found if pair is not None)
 
 
-def _pair(source: Source, ladder: Measurements, rung: int, scorer: Scorer | None) -> Pair | None:
+def _pair(source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | None) -> Pair | None:
     dense, sparse = source.outcomes(ladder.ladder, 0), source.outcomes(ladder.ladder, rung)
     if dense is None or sparse is None:
         return None

@@ -23,7 +23,7 @@ from typing import Any
 from prunescope.notebook import table_html
 
 
-class Outcome(StrEnum):
+class TreatmentOutcome(StrEnum):
     """How one result compares with another, by the paper's rule."""
 
     BETTER = "better"
@@ -76,7 +76,7 @@ class Verdict:
     """
 
     measure: str
-    outcome: Outcome
+    outcome: TreatmentOutcome
     replicates: tuple[str, ...]
     differences: tuple[float, ...]
     mean: float
@@ -140,7 +140,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Group:
+class ExampleGroup:
     """Training examples within a range of EL2N percentiles, lowest scores first.
 
     Attributes
@@ -203,7 +203,7 @@ class Groups:
     networks: int
     epoch: int
     replicates: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[ExampleGroup, ...]
     top: Top
     words: str
 
@@ -292,7 +292,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Beside:
+class TreatmentComparison:
     """Another treatment beside pruning.
 
     Attributes
@@ -376,7 +376,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class CellLook:
+class CellResult:
     """One cell under the lens: one network at one level of label noise.
 
     Attributes
@@ -402,9 +402,9 @@ class CellLook:
     optimal: Sparsity | None
     sparsest: Sparsity | None
     asked: Sparsity | None
-    extended: Beside | None
-    narrow: Beside | None
-    ablations: tuple[Beside, ...]
+    extended: TreatmentComparison | None
+    narrow: TreatmentComparison | None
+    ablations: tuple[TreatmentComparison, ...]
     leave_outs: tuple[LeaveOut, ...]
     diagnosis: Diagnosis
     missing: tuple[Missing, ...]
@@ -412,11 +412,11 @@ class CellLook:
 
 
 @dataclass(frozen=True)
-class Look:
+class LensResult:
     """All cells of a store or table under the lens, in the order of networks and of label noise."""
 
     source: str
-    cells: tuple[CellLook, ...]
+    cells: tuple[CellResult, ...]
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:

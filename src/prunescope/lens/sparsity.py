@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import Measurements
-from prunescope.lens.curves import dense_figure
-from prunescope.lens.door import Source
+from prunescope.lens.el2n_differences import grouped
 from prunescope.lens.extremes import extremes
-from prunescope.lens.grouped import grouped
+from prunescope.lens.loading import LensSource
 from prunescope.lens.pairs import pairs_at, scorer_of
-from prunescope.lens.results import Curve, Gap, Outcome, Sparsity, Spread
+from prunescope.lens.results import Curve, Gap, Sparsity, Spread, TreatmentOutcome
+from prunescope.lens.rung_curves import dense_figure
 from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, compared, minus
 
 _WHY = {
@@ -20,15 +20,15 @@ _WHY = {
     "asked": "as asked",
 }
 _VERBS = {
-    Outcome.WORSE: "widens",
-    Outcome.BETTER: "narrows",
-    Outcome.MATCHES: "stays",
-    Outcome.UNTOLD: "goes",
+    TreatmentOutcome.WORSE: "widens",
+    TreatmentOutcome.BETTER: "narrows",
+    TreatmentOutcome.MATCHES: "stays",
+    TreatmentOutcome.UNTOLD: "goes",
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class SparseNetworks:
     """What the sparsities of one cell share.
 
     Attributes
@@ -41,7 +41,7 @@ class Subject:
         How many groups by EL2N, and how many examples at either extreme.
     """
 
-    source: Source
+    source: LensSource
     ladders: Sequence[Measurements]
     cell: Sequence[Measurements]
     found: Curve

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from prunescope.lens.results import Outcome, Spread, Verdict
+from prunescope.lens.results import Spread, TreatmentOutcome, Verdict
 
 TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
 # Differences of decimal fractions are off by rounding; on the very edge of the rule they count as far.
@@ -53,16 +53,16 @@ def verdict(measure: str, replicates: Sequence[str], differences: Sequence[float
     return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words)
 
 
-def outcome_of(mean: float, deviation: float | None) -> Outcome:
+def outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
     """Apply the rule to a mean difference and its deviation."""
     if deviation is None:
-        return Outcome.UNTOLD
+        return TreatmentOutcome.UNTOLD
     if mean == 0 or abs(mean) < deviation * (1 - _ROUNDING):
-        return Outcome.MATCHES
-    return Outcome.BETTER if mean < 0 else Outcome.WORSE
+        return TreatmentOutcome.MATCHES
+    return TreatmentOutcome.BETTER if mean < 0 else TreatmentOutcome.WORSE
 
 
-def verdict_words(measure: str, outcome: Outcome, mean: float, deviation: float | None, count: int) -> str:
+def verdict_words(measure: str, outcome: TreatmentOutcome, mean: float, deviation: float | None, count: int) -> str:
     """Write a verdict with its figures: ``better, -2.1 ± 0.3 points (n = 3)``."""
     if deviation is None:
         return f"{amount(measure, mean)}, no verdict (n = 1)"

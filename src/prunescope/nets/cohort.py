@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prunescope.nets.grouped import Grouped, arranged
+from prunescope.nets.grouped_convolutions import GroupedConvolutions, arranged
 from prunescope.nets.kernels import Kernels, kernels
 from prunescope.nets.ops import Design
 from prunescope.nets.planar import Planar, innermost
@@ -62,7 +62,7 @@ def logits(
         own = tensors if part == slice(0, len(x)) else {name: each[part] for name, each in tensors.items()}
         members = part.stop - part.start
         if compiled is None:
-            grouped = Grouped(own, members, training, layout.pack)
+            grouped = GroupedConvolutions(own, members, training, layout.pack)
             found.append(design(grouped, arranged(x[part]), depth, width, classes))
         else:
             planar = Planar(own, members, training, compiled)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from prunescope.errors import Fault, InputError, listed, said
 from prunescope.nets.cohort import Layout
-from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start
-from prunescope.nets.reach import Flags
+from prunescope.nets.connectivity import Flags
+from prunescope.nets.outline import Buffer, Outline, ParameterOutline, Shape, Start
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SEED = "prunescope.seed"  # the buffer that a member's random numbers follow from
@@ -105,7 +105,7 @@ class Custom:
         if not weights:
             raise self._fault("must have linear layers or convolutions to prune", "none")
         parameters = tuple(
-            Parameter(name, tuple(value.shape), Start.SHIFT, weight=name in kinds, output=name == weights[-1])
+            ParameterOutline(name, tuple(value.shape), Start.SHIFT, weight=name in kinds, output=name == weights[-1])
             for name, value in module.named_parameters()
         )
         buffers = [Buffer(name, tuple(value.shape), 0.0) for name, value in module.named_buffers()]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from prunescope.nets.connectivity import Flags, connected
 from prunescope.nets.ops import Design
-from prunescope.nets.outline import Buffer, Outline, Parameter, Shape, Start, outline
-from prunescope.nets.reach import Flags, connected
+from prunescope.nets.outline import Buffer, Outline, ParameterOutline, Shape, Start, outline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +81,7 @@ class Designed:
         return connected(self.design, self.shape, self.depth, self.width, self.classes, masks)
 
 
-def draw(parameter: Parameter, chance: np.random.Generator) -> np.ndarray:
+def draw(parameter: ParameterOutline, chance: np.random.Generator) -> np.ndarray:
     """Draw one parameter as it stands before training, in double precision."""
     shape = parameter.shape
     match parameter.start:

@@ -25,7 +25,7 @@ class Start(StrEnum):
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ParameterOutline:
     """A trained tensor.
 
     Attributes
@@ -74,7 +74,7 @@ class Outline:
         Whether it is linear layers with ReLU between them and nothing else.
     """
 
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[ParameterOutline, ...]
     buffers: tuple[Buffer, ...]
     multiplications: int
     activations: int
@@ -85,7 +85,7 @@ class Outline:
         """All parameters, counted."""
         return sum(each.size for each in self.parameters)
 
-    def prunable(self, rule: str) -> tuple[Parameter, ...]:
+    def prunable(self, rule: str) -> tuple[ParameterOutline, ...]:
         """Return the parameters that pruning may remove from: weights of ``all`` layers, or ``all-but-output``."""
         return tuple(each for each in self.parameters if each.weight and (rule == "all" or not each.output))
 
@@ -94,7 +94,7 @@ class _Walk:
     """Operations on shapes: one example's (channels, height, width), or (features,)."""
 
     def __init__(self) -> None:
-        self.parameters: list[Parameter] = []
+        self.parameters: list[ParameterOutline] = []
         self.buffers: list[Buffer] = []
         self.multiplications = 0
         self.activations = 0
@@ -104,7 +104,7 @@ class _Walk:
         channels, height, width = x
         fan_in = channels * kernel * kernel
         shape = (out, channels, kernel, kernel)
-        self.parameters.append(Parameter(f"{name}.weight", shape, Start.KAIMING, fan_in, weight=True))
+        self.parameters.append(ParameterOutline(f"{name}.weight", shape, Start.KAIMING, fan_in, weight=True))
         y = (out, -(-height // stride), -(-width // stride))
         self.multiplications += fan_in * prod(y)
         self.activations += prod(y)
@@ -112,8 +112,8 @@ class _Walk:
         return y
 
     def norm(self, x: Shape, name: str) -> Shape:
-        self.parameters.append(Parameter(f"{name}.weight", (x[0],), Start.SCALE))
-        self.parameters.append(Parameter(f"{name}.bias", (x[0],), Start.SHIFT))
+        self.parameters.append(ParameterOutline(f"{name}.weight", (x[0],), Start.SCALE))
+        self.parameters.append(ParameterOutline(f"{name}.bias", (x[0],), Start.SHIFT))
         self.buffers.append(Buffer(f"{name}.running_mean", (x[0],), 0.0))
         self.buffers.append(Buffer(f"{name}.running_var", (x[0],), 1.0))
         self.activations += prod(x)
@@ -122,8 +122,10 @@ class _Walk:
 
     def linear(self, x: Shape, name: str, out: int) -> Shape:
         (features,) = x
-        self.parameters.append(Parameter(f"{name}.weight", (out, features), Start.KAIMING, features, weight=True))
-        self.parameters.append(Parameter(f"{name}.bias", (out,), Start.BIAS, features))
+        self.parameters.append(
+            ParameterOutline(f"{name}.weight", (out, features), Start.KAIMING, features, weight=True)
+        )
+        self.parameters.append(ParameterOutline(f"{name}.bias", (out,), Start.BIAS, features))
         self.multiplications += features * out
         self.activations += out
         return (out,)
@@ -160,7 +162,7 @@ def outline(design: Design, shape: Shape, depth: int, width: float, classes: int
     design(walk, shape, depth, width, classes)
     last = max(index for index, each in enumerate(walk.parameters) if each.weight)
     parameters = tuple(
-        Parameter(each.name, each.shape, each.start, each.fan_in, each.weight, output=index >= last)
+        ParameterOutline(each.name, each.shape, each.start, each.fan_in, each.weight, output=index >= last)
         for index, each in enumerate(walk.parameters)
     )
     return Outline(parameters, tuple(walk.buffers), walk.multiplications, walk.activations, walk.dense)

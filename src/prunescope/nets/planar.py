@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prunescope.nets.grouped import EPSILON, MOMENTUM, Grouped
+from prunescope.nets.grouped_convolutions import EPSILON, MOMENTUM, GroupedConvolutions
 from prunescope.nets.kernels import Kernels, Shape
 
 
@@ -49,7 +49,7 @@ class Planar:
         self._members = members
         self._training = training
         self._compiled = compiled
-        self._grouped = Grouped(tensors, members, training, 1)
+        self._grouped = GroupedConvolutions(tensors, members, training, 1)
 
     def conv(self, x: _Value, name: str, out: int, kernel: int = 3, stride: int = 1) -> _Value:
         return _Waiting(self._done(x), name, out, kernel, stride)

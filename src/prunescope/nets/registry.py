@@ -9,8 +9,8 @@ from prunescope.nets.families import cifar_resnet, lenet, vgg
 from prunescope.nets.network import Designed, Network
 from prunescope.nets.ops import Design
 from prunescope.nets.outline import Shape
-from prunescope.spec.names import is_import_path
-from prunescope.spec.own import own_function
+from prunescope.study.catalogue import is_import_path
+from prunescope.study.import_path import own_function
 
 DESIGNS: dict[str, Design] = {"lenet": lenet, "cifar-resnet": cifar_resnet, "vgg": vgg}
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from prunescope.errors import DamageError
-from prunescope.nets.outline import Parameter
+from prunescope.nets.outline import ParameterOutline
 from prunescope.prune.select import Flags
 
 
@@ -25,7 +25,7 @@ class Masks:
         True where a weight survives, all layers one after another.
     """
 
-    layers: tuple[Parameter, ...]
+    layers: tuple[ParameterOutline, ...]
     flat: Flags
 
     @cached_property
@@ -56,7 +56,7 @@ def stacked(members: Sequence[Masks]) -> dict[str, Flags]:
     return _by_name(members[0].layers, np.stack([each.flat for each in members]))
 
 
-def _by_name(layers: Sequence[Parameter], flat: Flags) -> dict[str, Flags]:
+def _by_name(layers: Sequence[ParameterOutline], flat: Flags) -> dict[str, Flags]:
     """Cut the last axis into layers, each in its shape."""
     found, first = {}, 0
     for layer in layers:
@@ -66,12 +66,12 @@ def _by_name(layers: Sequence[Parameter], flat: Flags) -> dict[str, Flags]:
     return found
 
 
-def full(layers: Sequence[Parameter]) -> Masks:
+def full(layers: Sequence[ParameterOutline]) -> Masks:
     """Return masks that keep everything."""
     return Masks(tuple(layers), np.ones(sum(layer.size for layer in layers), bool))
 
 
-def unpacked(layers: Sequence[Parameter], packed: np.ndarray) -> Masks:
+def unpacked(layers: Sequence[ParameterOutline], packed: np.ndarray) -> Masks:
     """Return masks from the bytes of `Masks.packed`."""
     size = sum(layer.size for layer in layers)
     if packed.dtype != np.uint8 or packed.shape != ((size + 7) // 8,):

@@ -16,8 +16,8 @@ from prunescope.errors import Fault, InputError, PrunescopeError, clipped, said
 from prunescope.prune.flow import ROUNDS, synaptic_flow
 from prunescope.prune.gradients import gradient, gradient_flow
 from prunescope.prune.probe import Probe
-from prunescope.spec.names import is_import_path
-from prunescope.spec.own import own_function
+from prunescope.study.catalogue import is_import_path
+from prunescope.study.import_path import own_function
 
 Arrays = Mapping[str, np.ndarray]
 Draws = Callable[[], np.random.Generator]

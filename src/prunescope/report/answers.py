@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from prunescope.choose.results import Answer, Pick, amount
-from prunescope.choose.words import insight_words
+from prunescope.choose.sentences import insight_words
 from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 from prunescope.laws.results import number, percent, unjudged
-from prunescope.report.asked import Asked
 from prunescope.report.figures.figure import clearly_better, told
+from prunescope.report.groups import ReportGroup
+from prunescope.report.options import ReportOptions
 from prunescope.report.provenance import place
-from prunescope.report.results import Said
-from prunescope.report.subjects import Subject
+from prunescope.report.results import Statement
 
 # The first paper's bars: sigma of one network's law, and of a family's.
 BARS = {False: 0.04, True: 0.06}
@@ -26,37 +26,37 @@ MEAN_BAR, FAR = 0.02, 2.0
 
 
 def answers(
-    subject: Subject, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
-) -> Iterator[Said]:
+    subject: ReportGroup, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
+) -> Iterator[Statement]:
     """Yield what there is to say of a family, answers first; `options` pick its rows from the source's."""
     if subject.fit is not None:
-        yield Said("answer", "How well the law fits", _fit(subject.fit, subject.cells))
-        yield Said("answer", "What its parameters mean", _parameters(subject.fit, subject.cells))
+        yield Statement("answer", "How well the law fits", _fit(subject.fit, subject.cells))
+        yield Statement("answer", "What its parameters mean", _parameters(subject.fit, subject.cells))
     else:
-        yield Said("warning", "No law", _sentence(why or subject.why))
+        yield Statement("warning", "No law", _sentence(why or subject.why))
     if answer is not None:
-        yield Said("answer", f"Which network for an error of at most {bound:g}", _choice(answer))
+        yield Statement("answer", f"Which network for an error of at most {bound:g}", _choice(answer))
         if answer.insight is not None and answer.insight.times > 1.05:
-            yield Said("answer", "Matching is not enough", insight_words(answer))
+            yield Statement("answer", "Matching is not enough", insight_words(answer))
     elif subject.fit is not None:
-        yield Said("warning", f"No choice at an error of at most {bound:g}", _sentence(why))
+        yield Statement("warning", f"No choice at an error of at most {bound:g}", _sentence(why))
     gained = _gain(subject.cells)
     if gained:
-        yield Said("answer", "Where pruning helps", gained)
+        yield Statement("answer", "Where pruning helps", gained)
     if subject.fit is not None:
         for words in subject.fit.warnings:
             # Of one network m* is its density.
             own = words if subject.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
-            yield Said("warning", "The data leave open", _sentence(own))
+            yield Statement("warning", "The data leave open", _sentence(own))
     for words in answer.notes if answer is not None else ():
-        yield Said("warning", "About the choice", _sentence(words))
+        yield Statement("warning", "About the choice", _sentence(words))
     if answer is not None:
-        sure = () if answer.confidence == Asked().confidence else ("--confidence", answer.confidence)
+        sure = () if answer.confidence == ReportOptions().confidence else ("--confidence", answer.confidence)
         typed = command("next", place(source), *options, "--max-error", bound, *sure)
-        yield Said("next", "What to measure next", _next(answer, typed))
+        yield Statement("next", "What to measure next", _next(answer, typed))
 
 
-def in_short(subject: Subject, answer: Answer | None, why: str) -> str:
+def in_short(subject: ReportGroup, answer: Answer | None, why: str) -> str:
     """Say the whole of a family in a sentence or two."""
     if subject.fit is None:
         return _sentence(why or subject.why)
@@ -77,7 +77,7 @@ def _sentence(words: str) -> str:
     return begun + ("" if words.endswith((".", "!", "?")) else ".")
 
 
-def _fit(fit: Fit, cells: Measured) -> str:
+def _fit(fit: Fit, cells: GroupData) -> str:
     several = cells.cells > 1
     sizes = f"{counted(fit.points, 'point')} of {counted(fit.ladders, 'ladder')}"
     if unjudged(fit, cells):
@@ -114,7 +114,7 @@ def _fit(fit: Fit, cells: Measured) -> str:
     return words
 
 
-def _parameters(fit: Fit, cells: Measured) -> str:
+def _parameters(fit: Fit, cells: GroupData) -> str:
     values = fit.parameters
     gamma = values["gamma"]
     if not told(fit, "gamma"):
@@ -174,7 +174,7 @@ def _picked(answer: Answer, pick: Pick) -> str:
     return f"{pick.name} pruned to density {number(pick.density)}, {amount(pick.parameters)} {unit}"
 
 
-def _gain(cells: Measured) -> str:
+def _gain(cells: GroupData) -> str:
     """Say where pruned networks err less than their unpruned ones, by more than chance between seeds."""
     clear = clearly_better(cells)
     if clear is None or not (cells.density < 1).any():

@@ -9,10 +9,8 @@ from typing import Any
 from prunescope.choose.results import Answer, amount
 from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
-from prunescope.lens import look
+from prunescope.lens import analyze
 from prunescope.report.answers import answers, in_short
-from prunescope.report.asked import Asked
-from prunescope.report.examine import examined, looked_at
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
@@ -22,10 +20,12 @@ from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
+from prunescope.report.groups import ReportGroup, decide, decide_all, subjects
+from prunescope.report.lens_chapters import examined, looked_at
+from prunescope.report.options import ReportOptions
 from prunescope.report.provenance import UNNAMED, provenance
-from prunescope.report.results import Chapter, Line, Report, Section
-from prunescope.report.stops import bounds_for, slider, usual_bound
-from prunescope.report.subjects import Subject, decide, decide_all, subjects
+from prunescope.report.results import Chapter, FigureSection, Line, Report
+from prunescope.report.slider import bounds_for, slider, usual_bound
 from prunescope.table import Store, Table, is_store, read_table
 
 # Families that get a chapter; more are listed.
@@ -52,17 +52,17 @@ def report(
     lens
         Another store, or table, for the lens to look at; None is the source.
     max_error, confidence, draws
-        See `Asked`.
+        See `ReportOptions`.
 
     Raises
     ------
     InputError
         Where the table cannot be read, holds no row, or something impossible is asked for.
     """
-    asked = Asked(max_error, confidence, draws)
+    asked = ReportOptions(max_error, confidence, draws)
     name = _named(source)
     rows = read_table(source, where)
-    seen = None if lens is None else look(lens)  # what is named must be there to be looked at
+    seen = None if lens is None else analyze(lens)  # what is named must be there to be looked at
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
     found = subjects(rows)
@@ -104,7 +104,7 @@ def _is_store(source: Any) -> bool:
     return isinstance(source, str | Path) and is_store(Path(source))
 
 
-def _subtitle(rows: Table, found: tuple[Subject, ...]) -> str:
+def _subtitle(rows: Table, found: tuple[ReportGroup, ...]) -> str:
     families = counted(len(found), "family", "families") if len(found) != 1 else found[0].name
     return f"{families}: {counted(len(rows), 'network')}"
 
@@ -113,13 +113,13 @@ def _subtitle(rows: Table, found: tuple[Subject, ...]) -> str:
 class _Decided:
     """A family with its answer at the bound that it is asked for, or why there is none."""
 
-    subject: Subject
+    subject: ReportGroup
     bound: float
     answer: Answer | None
     why: str
 
 
-def _decided(subject: Subject, asked: Asked) -> _Decided:
+def _decided(subject: ReportGroup, asked: ReportOptions) -> _Decided:
     bound = asked.max_error or usual_bound(subject)
     return _Decided(subject, bound, *decide(subject, bound, asked.confidence))
 
@@ -133,7 +133,7 @@ def _rank(found: _Decided) -> tuple[int, bool, bool, float]:
     return points, False, found.answer.choice.counted == "relative", found.answer.choice.parameters
 
 
-def _chapter(found: _Decided, asked: Asked, source: str, where: str) -> Chapter:
+def _chapter(found: _Decided, asked: ReportOptions, source: str, where: str) -> Chapter:
     subject, bound, answer, why = found.subject, found.bound, found.answer, found.why
     steps = decide_all(subject, bounds_for(subject, bound), asked.confidence)
     # A lone refusal is said in words.
@@ -144,19 +144,19 @@ def _chapter(found: _Decided, asked: Asked, source: str, where: str) -> Chapter:
         shown, _ = decide(subject, reachable.max_error, asked.confidence)
     sections = []
     if subject.family is not None and shown is not None:
-        sections.append(Section("Which network", (sizes(subject.family, shown, steps),)))
-    sections.append(Section("The law", _present(curves(subject), regions(subject), agreement(subject))))
-    sections.append(Section("The invariant", _present(contours(subject), invariant(subject))))
+        sections.append(FigureSection("Which network", (sizes(subject.family, shown, steps),)))
+    sections.append(FigureSection("The law", _present(curves(subject), regions(subject), agreement(subject))))
+    sections.append(FigureSection("The invariant", _present(contours(subject), invariant(subject))))
     if subject.fit is not None:
         trials = _present(forms(subject), stability(subject, asked.draws) if asked.draws else None)
-        sections.append(Section("Trials of the law", trials))
+        sections.append(FigureSection("Trials of the law", trials))
     _tell_missing(subject, missing)
     said = tuple(answers(subject, answer, why, bound, source, _options(subject, where)))
     kept = tuple(section for section in sections if section.figures)
     return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
 
 
-def _options(subject: Subject, where: str) -> tuple[str, ...]:
+def _options(subject: ReportGroup, where: str) -> tuple[str, ...]:
     """Return the options that a command on this family alone needs."""
     conditions = [condition for condition in (where.strip(), subject.condition) if condition]
     return tuple(word for condition in conditions for word in ("--where", condition))
@@ -166,7 +166,7 @@ def _present(*figures: Figure | None) -> tuple[Figure, ...]:
     return tuple(figure for figure in figures if figure is not None)
 
 
-def _tell_missing(subject: Subject, missing: list[str]) -> None:
+def _tell_missing(subject: ReportGroup, missing: list[str]) -> None:
     """Say which figures are not there, and what would bring them."""
     cells = subject.cells
     if subject.fit is None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import command, counted, listed
-from prunescope.laws.points import identity_columns
-from prunescope.report.asked import Asked
-from prunescope.report.results import Begun, Provenance
+from prunescope.laws.grouping import identity_columns
+from prunescope.report.options import ReportOptions
+from prunescope.report.results import Provenance, StudyState
 from prunescope.table import Store, Table, is_store, status
-from prunescope.table.groups import group_codes
+from prunescope.table.row_groups import group_codes
 from prunescope.table.schema import CONFIGURATION
 from prunescope.version import __version__
 
@@ -20,7 +20,7 @@ from prunescope.version import __version__
 UNNAMED = "a table"
 
 
-def provenance(rows: Table, source: str, asked: Asked, lens: str = "", where: str = "") -> Provenance:
+def provenance(rows: Table, source: str, asked: ReportOptions, lens: str = "", where: str = "") -> Provenance:
     """Return where the rows of a source come from, and what makes their report again.
 
     Parameters
@@ -40,14 +40,14 @@ def place(source: str) -> Path:
     return Path("TABLE" if source == UNNAMED else source)
 
 
-def _options(asked: Asked, lens: str, where: str) -> Iterator[object]:
+def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
     if lens:
         yield "--lens"
         yield place(lens)
     if where.strip():
         yield "--where"
         yield where
-    usual = Asked()
+    usual = ReportOptions()
     for name, value, other in (
         ("--max-error", asked.max_error, usual.max_error),
         ("--confidence", asked.confidence, usual.confidence),
@@ -58,12 +58,12 @@ def _options(asked: Asked, lens: str, where: str) -> Iterator[object]:
             yield value
 
 
-def _studies(source: str) -> Iterator[Begun]:
+def _studies(source: str) -> Iterator[StudyState]:
     if source == "-" or not is_store(Path(source)):
         return
     for each in status(Store(source)).studies:
         study = each.study
-        yield Begun(study.name, study.purpose, each.rungs_done, each.rungs, each.failed, study.to_toml())
+        yield StudyState(study.name, study.purpose, each.rungs_done, each.rungs, each.failed, study.to_toml())
 
 
 def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
@@ -104,6 +104,6 @@ def _spelled(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
-def _trained(source: str, studies: tuple[Begun, ...]) -> Iterator[str]:
+def _trained(source: str, studies: tuple[StudyState, ...]) -> Iterator[str]:
     for each in studies:
         yield command("run", Path(f"{each.name}.toml"), "--store", place(source))

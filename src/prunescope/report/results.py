@@ -14,7 +14,7 @@ Kind = Literal["answer", "warning", "next"]
 
 
 @dataclass(frozen=True)
-class Said:
+class Statement:
     """Something a report says: an answer, a warning, or what to do next.
 
     Attributes
@@ -66,7 +66,7 @@ class Slider:
 
 
 @dataclass(frozen=True)
-class Section:
+class FigureSection:
     """Figures under a heading."""
 
     title: str
@@ -87,9 +87,9 @@ class Chapter:
 
     name: str
     short: str
-    said: tuple[Said, ...]
+    said: tuple[Statement, ...]
     slider: Slider | None
-    sections: tuple[Section, ...]
+    sections: tuple[FigureSection, ...]
     missing: tuple[str, ...]
 
     @property
@@ -111,7 +111,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Begun:
+class StudyState:
     """A study of the store, and how far it is.
 
     Attributes
@@ -143,7 +143,7 @@ class Provenance:
     """
 
     facts: tuple[tuple[str, str], ...]
-    studies: tuple[Begun, ...]
+    studies: tuple[StudyState, ...]
     commands: tuple[str, ...]
 
 

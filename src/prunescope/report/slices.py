@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 
 # Curves that one panel can hold and a reader still tell apart.
 MOST = 7
@@ -36,7 +36,7 @@ class Slice:
     labels: tuple[str, ...]
 
 
-def slices(cells: Measured, known: Sequence[str]) -> tuple[Slice, ...]:
+def slices(cells: GroupData, known: Sequence[str]) -> tuple[Slice, ...]:
     """Return a slice for each dimension that varies: the one with most cells, with most examples among equals."""
     first = np.unique(cells.cell, return_index=True)[1]
     values = {name: getattr(cells, name)[first] for name in DIMENSIONS}
@@ -73,7 +73,7 @@ def worded(name: str, value: float) -> str:
     return f"{value:g}" if name == "width" else f"{value:,.0f}"
 
 
-def cell_words(cells: Measured, known: Sequence[str], cell: int) -> str:
+def cell_words(cells: GroupData, known: Sequence[str], cell: int) -> str:
     """Name a cell by what its table knows of it: ``depth 20, width 0.5, examples 50,000``."""
     row = int(cells.points_of[cell][0])
     told = [

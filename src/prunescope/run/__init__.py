@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prunescope.run.study import Report as Report
-    from prunescope.run.study import run_study as run_study
+    from prunescope.run.study_run import RunReport as RunReport
+    from prunescope.run.study_run import run_study as run_study
 
-__all__ = ["Report", "run_study"]
+__all__ = ["RunReport", "run_study"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from prunescope.run import study
+        from prunescope.run import study_run as study
 
         return getattr(study, name)
     raise AttributeError(f"module 'prunescope.run' has no attribute {name!r}")

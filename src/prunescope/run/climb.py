@@ -20,24 +20,33 @@ from prunescope.data import Dataset
 from prunescope.errors import DamageError, PrunescopeError, listed
 from prunescope.nets import Network, network
 from prunescope.nets.cohort import Layout
+from prunescope.run.artifacts import damage, rung_arrays
 from prunescope.run.climber import Climber, set_out, write
 from prunescope.run.cohorts import Cohort
-from prunescope.run.events import Elsewhere, Failed, Finished, Rung, Tell, Unsound, Working, Written
-from prunescope.run.keep import damage, rung_arrays
+from prunescope.run.events import (
+    CohortFinished,
+    CohortProgress,
+    LadderFailed,
+    LaddersElsewhere,
+    RungFinished,
+    Tell,
+    Unsound,
+    Written,
+)
 from prunescope.run.rows import Circumstances, row
 from prunescope.run.together import Ready, Ticker, distinct, ready, shared_span, train_together
-from prunescope.spec import Ladder
-from prunescope.spec.effort import epochs_of, first_missing
-from prunescope.spec.parts import Keep, keeps
+from prunescope.study import Ladder
+from prunescope.study.effort import epochs_of, first_missing
+from prunescope.study.sections import Keep, keeps
 from prunescope.table import Store
-from prunescope.train import Bench, Span, Trained
+from prunescope.train import Span, TrainedMembers, TrainingContext
 from prunescope.train.ladder import check_end
 
 WRITTEN_EVERY = 2.0  # seconds of training after which finished rungs are written, at the latest
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunSettings:
     """How and for whom cohorts are trained.
 
     Attributes
@@ -61,10 +70,10 @@ def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
     return network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
 
 
-def bench_for(ladder: Ladder, dataset: Dataset, layout: Layout, setting: Setting) -> Bench:
+def bench_for(ladder: Ladder, dataset: Dataset, layout: Layout, setting: RunSettings) -> TrainingContext:
     """Return what the first networks of a ladder are trained on."""
     net = network_of(ladder, 0, dataset)
-    return Bench(net, ladder.recipe, dataset, torch.device(setting.device), setting.dtype, layout)
+    return TrainingContext(net, ladder.recipe, dataset, torch.device(setting.device), setting.dtype, layout)
 
 
 def work_of(ladder: Ladder, rung: int) -> int:
@@ -77,7 +86,7 @@ def work_left(ladder: Ladder, done: dict[str, frozenset[int]]) -> int:
     return sum(work_of(ladder, rung) for rung in range(first_missing(ladder, done), ladder.rungs))
 
 
-def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Tell) -> None:
+def climb(cohort: Cohort, bench: TrainingContext, store: Store, setting: RunSettings, tell: Tell) -> None:
     """Train what is missing of a cohort's ladders.
 
     Ladders that another process is at are left to it. A ladder that fails is noted in the store and the others go on.
@@ -85,7 +94,7 @@ def climb(cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Te
     with store.claim_all(ladder.identity for ladder in cohort.ladders) as free:
         claimed = [ladder for ladder in cohort.ladders if ladder.identity in free]
         _Ascent(cohort, bench, store, setting, tell).climb(claimed)
-    tell(Finished(cohort.number))
+    tell(CohortFinished(cohort.number))
 
 
 def _teacher_at_work(ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
@@ -97,10 +106,10 @@ def _teacher_at_work(ladder: Ladder, running: frozenset[str], done: dict[str, fr
 class _Ascent:
     """The way of one cohort, with what all its steps need."""
 
-    def __init__(self, cohort: Cohort, bench: Bench, store: Store, setting: Setting, tell: Tell) -> None:
+    def __init__(self, cohort: Cohort, bench: TrainingContext, store: Store, setting: RunSettings, tell: Tell) -> None:
         self._cohort = cohort
         self._bench = bench
-        self._narrower: Bench | None = None
+        self._narrower: TrainingContext | None = None
         self._store = store
         self._setting = setting
         self._tell = tell
@@ -138,7 +147,7 @@ class _Ascent:
             return [each for each in level if each.examples == level[0].examples]
         return [each for each in level if self._parts[each.ladder.identity] == self._parts[level[0].ladder.identity]]
 
-    def _bench_at(self, ladder: Ladder, rung: int) -> Bench:
+    def _bench_at(self, ladder: Ladder, rung: int) -> TrainingContext:
         """Return the bench of a ladder's rung, whose network those that climb with it share."""
         if ladder.cell_at(rung) == ladder.cell:
             return self._bench
@@ -154,7 +163,7 @@ class _Ascent:
         free = [ladder for ladder in free if not _teacher_at_work(ladder, running, done)]
         taken = [ladder for ladder in self._cohort.ladders if ladder not in free and work_left(ladder, done)]
         if taken:
-            self._tell(Elsewhere(len(taken), sum(work_left(ladder, done) for ladder in taken)))
+            self._tell(LaddersElsewhere(len(taken), sum(work_left(ladder, done) for ladder in taken)))
         climbers = []
         for ladder in free:
             rung = first_missing(ladder, done)
@@ -213,10 +222,10 @@ class _Ascent:
             below = sum(member.climber.have.issuperset(range(rung + 1)) for member in members)
             work = max(0, len(rows) - below) * work_of(members[0].climber.ladder, rung)
             told = len(rows), len(finished), rung, work, density, error, took
-            self._tell(Rung(self._cohort.number, self._cohort.words, *told))
+            self._tell(RungFinished(self._cohort.number, self._cohort.words, *told))
         return failed
 
-    def _ready(self, climbers: Sequence[Climber], bench: Bench) -> tuple[list[Ready], list[Climber]]:
+    def _ready(self, climbers: Sequence[Climber], bench: TrainingContext) -> tuple[list[Ready], list[Climber]]:
         """Return the climbers that can begin their next rung, and those that fail at it."""
         members, failed = [], []
         for climber in climbers:
@@ -228,7 +237,7 @@ class _Ascent:
                 failed.append(climber)
         return members, failed
 
-    def _finish(self, member: Ready, place: int, trained: Trained, where: Circumstances) -> dict[str, Any]:
+    def _finish(self, member: Ready, place: int, trained: TrainedMembers, where: Circumstances) -> dict[str, Any]:
         """Prune after a rung, keep what is to be kept, and put the climber before the next one; return the row."""
         climber, masks, outcome = member.climber, member.beginning.masks, trained.outcomes[place]
         after = {name: each[place] for name, each in trained.state.items()}
@@ -252,7 +261,7 @@ class _Ascent:
         ladder, rung = members[0].climber.ladder, members[0].climber.rung
         words, work, count = self._cohort.words, work_of(ladder, rung), len(members)
         rungs = max(each.climber.ladder.rungs for each in members)
-        note = Working(self._cohort.number, words, count, work, rung, rungs, span.first, span.last, 0, 1)
+        note = CohortProgress(self._cohort.number, words, count, work, rung, rungs, span.first, span.last, 0, 1)
         return Ticker(note, span, self._tell)
 
     def _fail(self, ladder: Ladder, rung: int, reason: str) -> None:
@@ -261,4 +270,4 @@ class _Ascent:
         cell = ladder.cell
         words = f"{cell.family} l={cell.depth} w={cell.width:g} n={cell.examples} replicate {ladder.replicate}"
         work = sum(work_of(ladder, each) for each in range(rung, ladder.rungs))
-        self._tell(Failed(self._cohort.number, ladder.identity, words, rung, reason, work))
+        self._tell(LadderFailed(self._cohort.number, ladder.identity, words, rung, reason, work))

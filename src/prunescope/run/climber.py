@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.data import Dataset, Share, draw_share
+from prunescope.data import Dataset, Subsample, draw_share
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.run.keep import checkpoint, examples, inherited, left_out_arrays
-from prunescope.run.lesson import left_out
-from prunescope.spec import Ladder
-from prunescope.spec.checks import held_out
-from prunescope.table import Entry, Store
-from prunescope.train import Bench, Climb, Inheritance, Member, Outcome, chance_of
+from prunescope.run.artifacts import checkpoint, examples, inherited, left_out_arrays
+from prunescope.run.example_selection import left_out
+from prunescope.study import Ladder
+from prunescope.study.checks import held_out
+from prunescope.table import ArrayEntry, Store
+from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, RungHandover, TrainingContext, chance_of
 
 
 @dataclass(eq=False)
@@ -36,14 +36,14 @@ class Climber:
         Of rungs that are not on the disk yet.
     """
 
-    climb: Climb
+    climb: LadderRungs
     rung: int
-    before: Inheritance | None
+    before: RungHandover | None
     have: frozenset[int] = frozenset()
     lost: Mapping[int, int] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, NetworkOutcome] = field(default_factory=dict)
 
     @property
     def ladder(self) -> Ladder:
@@ -51,7 +51,7 @@ class Climber:
         return self.climb.ladder
 
     @property
-    def member(self) -> Member:
+    def member(self) -> CohortMember:
         """Its examples and its draws."""
         return self.climb.member
 
@@ -70,13 +70,13 @@ class Climber:
         """Whether it stands where a damaged file is to be written again."""
         return self.lost.get(self.rung - 1) == self.rung - 1 and bool(self.arrays)
 
-    def stand_at(self, bench: Bench) -> None:
+    def stand_at(self, bench: TrainingContext) -> None:
         """Take the bench of the rung that it stands before, where another than that of the rung below."""
         if bench is not self.climb.bench:
             chance = chance_of(self.ladder, self.rung)
-            self.climb = Climb(self.ladder, bench, Member(self.member.share, chance))
+            self.climb = LadderRungs(self.ladder, bench, CohortMember(self.member.share, chance))
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ArrayEntry]:
         """Yield the files of rungs that are not on the disk yet."""
         for rung, outcome in self.outcomes.items():
             yield examples(self.ladder, rung, self.member.share, outcome)
@@ -88,7 +88,7 @@ class Climber:
         self.rows, self.arrays, self.outcomes = [], {}, {}
 
 
-def share_of(ladder: Ladder, dataset: Dataset) -> Share:
+def share_of(ladder: Ladder, dataset: Dataset) -> Subsample:
     """Return what the cell and replicate of a ladder train on."""
     return draw_share(
         dataset.train_labels,
@@ -104,7 +104,7 @@ def share_of(ladder: Ladder, dataset: Dataset) -> Share:
 
 def set_out(
     ladder: Ladder,
-    bench: Bench,
+    bench: TrainingContext,
     store: Store,
     rung: int,
     have: frozenset[int] = frozenset(),
@@ -129,7 +129,9 @@ def set_out(
     if ladder.treatment.kind == "leave-out":
         left = left_out(store, ladder, share)
         arrays, share = left_out_arrays(share.train[left]), share.without(left)
-    return Climber(Climb(ladder, bench, Member(share, chance)), rung, before, have, lost or {}, arrays=arrays)
+    return Climber(
+        LadderRungs(ladder, bench, CohortMember(share, chance)), rung, before, have, lost or {}, arrays=arrays
+    )
 
 
 def write(climbers: Sequence[Climber], store: Store) -> int:

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from prunescope.spec import Ladder
-from prunescope.spec.study import digest
+from prunescope.study import Ladder
+from prunescope.study.study import digest
 
 Key = str
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from prunescope.nets import Outline, network
 from prunescope.run.cohorts import Key, by_key, key_of
-from prunescope.run.remembered import Choice, Remembered
-from prunescope.spec import Ensemble, Ladder
-from prunescope.spec.effort import effort, epochs_of, examples_of, first_missing
-from prunescope.spec.names import DATASETS, is_import_path
-from prunescope.spec.parts import PRUNING, Keep, Recipe, keeps
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Ensemble, Ladder
+from prunescope.study.catalogue import DATASETS, is_import_path
+from prunescope.study.effort import effort, epochs_of, examples_of, first_missing
+from prunescope.study.sections import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
 
 # Of a step of one member of a cohort on one core, beside its multiplications; near what `make bench` shows.
@@ -106,7 +106,7 @@ def estimate(
     if any(is_import_path(ladder.cell.family) for ladder in ladders):
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
-    known = [Remembered(store, "cpu", each) for each in (1, count)]
+    known = [TuningCache(store, "cpu", each) for each in (1, count)]
     spent, told, threads = [], 0.0, []
     memory = disk = weights = shapes = 0
     groups: list[tuple[Key, list[Ladder], Ensemble | None]] = [(*item, None) for item in by_key(ladders).items()]
@@ -180,7 +180,7 @@ def _saved_steps(group: Sequence[Ladder], rate: float, done: Mapping[str, frozen
     return sum(sum(saved[first_missing(ladder, done or {}) : ladder.rungs]) for ladder in narrow)
 
 
-def _measured(choice: Choice) -> float:
+def _measured(choice: CohortSettings) -> float:
     """Return core seconds of a member's step, as it was measured."""
     return choice.seconds * choice.threads
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Begun:
+class RunStarted:
     """What the run is about: examples that all networks of the study see, and those of them that are missing."""
 
     ladders: int
@@ -16,14 +16,14 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class Measuring:
+class TuningStarted:
     """How a shape of network trains fastest here is being measured."""
 
     words: str
 
 
 @dataclass(frozen=True)
-class Unmeasured:
+class TuningFailed:
     """How a shape of network trains fastest could not be found out.
 
     Attributes
@@ -38,7 +38,7 @@ class Unmeasured:
 
 
 @dataclass(frozen=True)
-class Unkept:
+class ArtifactsMissing:
     """Rungs that were finished before without what this run is to keep; they are not trained again for it."""
 
     what: str
@@ -46,7 +46,7 @@ class Unkept:
 
 
 @dataclass(frozen=True)
-class Working:
+class CohortProgress:
     """A cohort is somewhere on its way.
 
     Attributes
@@ -95,7 +95,7 @@ class Unsound:
 
 
 @dataclass(frozen=True)
-class Rung:
+class RungFinished:
     """Ladders of a cohort have finished a rung; it is on the disk with the next `Written` of the cohort.
 
     Attributes
@@ -145,7 +145,7 @@ class Lost:
     Attributes
     ----------
     networks, work
-        As `Rung` told of them.
+        As `RungFinished` told of them.
     """
 
     cohort: int
@@ -154,7 +154,7 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ExamplesScored:
     """Training examples have their EL2N scores, and they are on the disk.
 
     Attributes
@@ -171,7 +171,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Failed:
+class LadderFailed:
     """A ladder failed; the others of its cohort go on."""
 
     cohort: int
@@ -183,7 +183,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class LaddersElsewhere:
     """Another process is at these ladders."""
 
     ladders: int
@@ -191,26 +191,26 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
-class Finished:
+class CohortFinished:
     """A cohort is done."""
 
     cohort: int
 
 
 Event = (
-    Begun
-    | Measuring
-    | Unmeasured
-    | Unkept
+    RunStarted
+    | TuningStarted
+    | TuningFailed
+    | ArtifactsMissing
     | Unlocked
     | Unsound
-    | Working
-    | Rung
+    | CohortProgress
+    | RungFinished
     | Written
     | Lost
-    | Scored
-    | Failed
-    | Elsewhere
-    | Finished
+    | ExamplesScored
+    | LadderFailed
+    | LaddersElsewhere
+    | CohortFinished
 )
 Tell = Callable[[Event], None]

@@ -9,8 +9,8 @@ import numpy as np
 
 from prunescope.nets import Network
 from prunescope.prune import Masks
-from prunescope.spec import Ladder
-from prunescope.train import Outcome
+from prunescope.study import Ladder
+from prunescope.train import NetworkOutcome
 from prunescope.version import __version__
 
 
@@ -26,7 +26,13 @@ class Circumstances:
 
 
 def row(
-    ladder: Ladder, rung: int, network: Network, masks: Masks, outcome: Outcome, noisy: np.ndarray, where: Circumstances
+    ladder: Ladder,
+    rung: int,
+    network: Network,
+    masks: Masks,
+    outcome: NetworkOutcome,
+    noisy: np.ndarray,
+    where: Circumstances,
 ) -> dict[str, Any]:
     """Return a rung's row; everything is counted from what happened."""
     cell, treatment = ladder.cell_at(rung), ladder.treatment

@@ -14,15 +14,17 @@ import numpy as np
 
 from prunescope.errors import PrunescopeError
 from prunescope.run.climber import share_of
-from prunescope.run.events import Elsewhere, Finished, Scored, Tell, Working
+from prunescope.run.events import CohortFinished, CohortProgress, ExamplesScored, LaddersElsewhere, Tell
 from prunescope.run.together import Ticker
-from prunescope.spec import Ensemble
+from prunescope.study import Ensemble
 from prunescope.table import Store
 from prunescope.table.status import is_scored
-from prunescope.train import Bench, Member, Span, chance_of_scorer, label_distances, train_rung
+from prunescope.train import CohortMember, Span, TrainingContext, chance_of_scorer, label_distances, train_rung
 
 
-def score_examples(ensemble: Ensemble, number: int, at_once: int, bench: Bench, store: Store, tell: Tell) -> None:
+def score_examples(
+    ensemble: Ensemble, number: int, at_once: int, bench: TrainingContext, store: Store, tell: Tell
+) -> None:
     """Put the scores of an ensemble into a store, unless they are there or another process is at them.
 
     Parameters
@@ -35,7 +37,7 @@ def score_examples(ensemble: Ensemble, number: int, at_once: int, bench: Bench, 
     with store.claim(ensemble.identity) as free:
         if not is_scored(store, ensemble):
             if not free:
-                tell(Elsewhere(1, ensemble.work))
+                tell(LaddersElsewhere(1, ensemble.work))
             else:
                 clock = time.perf_counter()
                 share = share_of(ensemble.ladder, bench.dataset)
@@ -43,20 +45,20 @@ def score_examples(ensemble: Ensemble, number: int, at_once: int, bench: Bench, 
                 arrays = {"index": share.train, "el2n": scores.astype(np.float32)}
                 store.write_arrays("examples", ensemble.identity, 0, arrays)
                 took = time.perf_counter() - clock
-                tell(Scored(number, ensemble.words, ensemble.networks, ensemble.work, took))
-    tell(Finished(number))
+                tell(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
+    tell(CohortFinished(number))
 
 
-def _scores(ensemble: Ensemble, number: int, at_once: int, bench: Bench, tell: Tell) -> Iterator[np.ndarray]:
+def _scores(ensemble: Ensemble, number: int, at_once: int, bench: TrainingContext, tell: Tell) -> Iterator[np.ndarray]:
     """Yield the distances ``[R, n]`` of some networks at a time, in their order."""
     share = share_of(ensemble.ladder, bench.dataset)
     span = Span(0, ensemble.epoch)
     for first in range(0, ensemble.networks, at_once):
         places = range(first, min(first + at_once, ensemble.networks))
-        members = [Member(share, chance_of_scorer(ensemble, place)) for place in places]
+        members = [CohortMember(share, chance_of_scorer(ensemble, place)) for place in places]
         start = bench.stacked([bench.network.start(each.chance.start()) for each in members])
         work = ensemble.work // ensemble.networks
-        note = Working(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
+        note = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
         trained = train_rung(bench, members, start, {}, 0, span, Ticker(note, span, tell))
         if not all(outcome.finite for outcome in trained.outcomes):
             raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")

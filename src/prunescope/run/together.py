@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prunescope.run.climber import Climber
-from prunescope.run.events import Tell, Working
-from prunescope.train import Bench, Span, Trained, train_rung
-from prunescope.train.ladder import Beginning, check_begin
+from prunescope.run.events import CohortProgress, Tell
+from prunescope.train import Span, TrainedMembers, TrainingContext, train_rung
+from prunescope.train.ladder import RungStart, check_begin
 
 TOLD_EVERY = 0.2  # seconds between two notes of how far a rung is
 
@@ -19,7 +19,7 @@ class Ready:
     """A climber that may train its next rung: how it begins, and over which epochs it goes."""
 
     climber: Climber
-    beginning: Beginning
+    beginning: RungStart
     span: Span
 
 
@@ -52,7 +52,7 @@ def distinct(members: Sequence[Ready]) -> tuple[list[Ready], list[int]]:
     return networks, found
 
 
-def train_together(members: Sequence[Ready], bench: Bench, span: Span, tick: Ticker) -> Trained:
+def train_together(members: Sequence[Ready], bench: TrainingContext, span: Span, tick: Ticker) -> TrainedMembers:
     """Train a rung; members packed into shared groups are trained again apart if one of them diverges.
 
     Zero times infinity is no number: in a shared group one member's infinities would reach the others.
@@ -81,7 +81,7 @@ class Ticker:
         What is told, but for epoch and steps.
     """
 
-    def __init__(self, note: Working, span: Span, tell: Tell) -> None:
+    def __init__(self, note: CohortProgress, span: Span, tell: Tell) -> None:
         self._note = note
         self._span = span
         self._tell = tell

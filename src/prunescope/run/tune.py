@@ -16,8 +16,8 @@ from prunescope.nets import Designed
 from prunescope.nets.cohort import Layout
 from prunescope.nets.kernels import kernels
 from prunescope.run.estimate import cohort_bytes, member_bytes
-from prunescope.run.remembered import Choice
-from prunescope.train import Bench
+from prunescope.run.tuning_cache import CohortSettings
+from prunescope.train import TrainingContext
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 ENOUGH = 0.05  # seconds of steps for one figure, or this many steps
@@ -37,14 +37,14 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose(bench: Bench, ladders: int, cores: int) -> Choice:
+def choose(bench: TrainingContext, ladders: int, cores: int) -> CohortSettings:
     """Measure how up to ``ladders`` members of one shape are trained fastest with ``cores`` cores.
 
     A thread less for each cohort is a cohort more at a time, so what counts is seconds times threads.
     """
     most = max(1, min(ladders, cohort_bytes() // member_bytes(bench.network.outline, bench.recipe)))
     sizes = sorted({size for size in SIZES if size <= most} | ({most} if most <= SIZES[-1] else set()))
-    best: Choice | None = None
+    best: CohortSettings | None = None
     on_cpu = bench.device.type == "cpu"
     for count in sorted({1, cores}) if on_cpu else (torch.get_num_threads(),):
         with threads(count):
@@ -57,12 +57,12 @@ def choose(bench: Bench, ladders: int, cores: int) -> Choice:
     return best
 
 
-def _best_size(bench: Bench, sizes: Iterable[int], count: int) -> Choice:
+def _best_size(bench: TrainingContext, sizes: Iterable[int], count: int) -> CohortSettings:
     """Measure growing sizes until they have become worse twice."""
-    found: list[Choice] = []
+    found: list[CohortSettings] = []
     for size in sizes:
         tried = (
-            Choice(size, count, each.together, each.pack, _seconds(bench, size, each), each.planar)
+            CohortSettings(size, count, each.together, each.pack, _seconds(bench, size, each), each.planar)
             for each in _layouts(size, bench)
         )
         found.append(min(tried, key=_pace))
@@ -72,11 +72,11 @@ def _best_size(bench: Bench, sizes: Iterable[int], count: int) -> Choice:
     return next(choice for choice in reversed(found) if _pace(choice) <= NEAR * best)
 
 
-def _pace(choice: Choice) -> float:
+def _pace(choice: CohortSettings) -> float:
     return choice.seconds
 
 
-def _layouts(size: int, bench: Bench) -> list[Layout]:
+def _layouts(size: int, bench: TrainingContext) -> list[Layout]:
     if not bench.network.pictures:
         return [Layout(size, 1)]
     found = [Layout(1, 1)]
@@ -88,7 +88,7 @@ def _layouts(size: int, bench: Bench) -> list[Layout]:
     return found
 
 
-def _seconds(bench: Bench, size: int, layout: Layout) -> float:
+def _seconds(bench: TrainingContext, size: int, layout: Layout) -> float:
     """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data."""
     trial = bench.with_layout(layout)
     chance = np.random.default_rng(0)

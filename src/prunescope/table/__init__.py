@@ -1,20 +1,20 @@
 """Measurements: the schema, people's files and stores read into one typed table, and the store itself."""
 
-from prunescope.table.arrays import Entry as Entry
-from prunescope.table.arrays import Keep as Keep
+from prunescope.table.arrays import ArrayEntry as ArrayEntry
+from prunescope.table.arrays import ArrayKind as ArrayKind
 from prunescope.table.csvfile import csv_parts as csv_parts
 from prunescope.table.csvfile import csv_text as csv_text
-from prunescope.table.groups import configuration_codes as configuration_codes
 from prunescope.table.merge import merge as merge
 from prunescope.table.merge import refuse_unlike as refuse_unlike
-from prunescope.table.read import read_table as read_table
+from prunescope.table.reading import read_table as read_table
+from prunescope.table.row_groups import configuration_codes as configuration_codes
 from prunescope.table.schema import BY_NAME as BY_NAME
 from prunescope.table.schema import COLUMNS as COLUMNS
 from prunescope.table.schema import STORED as STORED
 from prunescope.table.schema import Column as Column
 from prunescope.table.schema import Kind as Kind
-from prunescope.table.status import Progress as Progress
 from prunescope.table.status import Status as Status
+from prunescope.table.status import StudyProgress as StudyProgress
 from prunescope.table.status import finished as finished
 from prunescope.table.status import status as status
 from prunescope.table.store import Failure as Failure

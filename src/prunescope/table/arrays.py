@@ -22,7 +22,7 @@ IDENTITY = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"([0-9]{4,})\.[0-9a-f]{40}\.safetensors")
 
 
-class Keep(StrEnum):
+class ArrayKind(StrEnum):
     """What kind of arrays a file holds, and the folder it is in."""
 
     EXAMPLES = "examples"
@@ -30,16 +30,16 @@ class Keep(StrEnum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArrayEntry:
     """Arrays of one rung that are to be kept."""
 
-    keep: Keep
+    keep: ArrayKind
     ladder: str
     rung: int
     values: Mapping[str, Array]
 
 
-def write_arrays(store: Path, entries: Iterable[Entry], final: Callable[[str, int], bool]) -> list[Path]:
+def write_arrays(store: Path, entries: Iterable[ArrayEntry], final: Callable[[str, int], bool]) -> list[Path]:
     """Write arrays of rungs; when this returns they are all on the disk. Many take little longer than one.
 
     Parameters
@@ -71,7 +71,7 @@ def write_arrays(store: Path, entries: Iterable[Entry], final: Callable[[str, in
     return [target for _, target in files]
 
 
-def _file(store: Path, entry: Entry) -> tuple[Path, bytes]:
+def _file(store: Path, entry: ArrayEntry) -> tuple[Path, bytes]:
     """Return the path and the content of the file that holds a rung's arrays."""
     from safetensors.numpy import save
 
@@ -85,7 +85,7 @@ def _file(store: Path, entry: Entry) -> tuple[Path, bytes]:
     return folder / published_name(f"{entry.rung:04d}", ".safetensors", content), content
 
 
-def found_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> list[Path]:
+def found_arrays(store: Path, keep: ArrayKind, ladder: str, rung: int) -> list[Path]:
     """Return the files with a rung's arrays: one, none, or several where stores were merged."""
     folder = _folder(store, keep, ladder, rung)
     return sorted(
@@ -93,7 +93,7 @@ def found_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> list[Path]:
     )
 
 
-def read_arrays(store: Path, keep: Keep, ladder: str, rung: int) -> dict[str, Array]:
+def read_arrays(store: Path, keep: ArrayKind, ladder: str, rung: int) -> dict[str, Array]:
     """Return the arrays of one rung, after checking that they are what was written.
 
     Raises
@@ -131,7 +131,7 @@ def _content(path: Path) -> dict[str, Array]:
         raise DamageError(f"{path} holds no arrays: {trouble}") from None
 
 
-def array_names(store: Path, keep: Keep, ladder: str, lowest: int = 0) -> Iterator[tuple[int, frozenset[str]]]:
+def array_names(store: Path, keep: ArrayKind, ladder: str, lowest: int = 0) -> Iterator[tuple[int, frozenset[str]]]:
     """Yield the rungs of a ladder's files, from one on, with the names of the arrays in them; no array is read."""
     from safetensors import SafetensorError, safe_open
 
@@ -147,7 +147,7 @@ def array_names(store: Path, keep: Keep, ladder: str, lowest: int = 0) -> Iterat
             yield rung, frozenset(names)
 
 
-def ladder_files(store: Path, keep: Keep, ladder: str) -> dict[int, list[Path]]:
+def ladder_files(store: Path, keep: ArrayKind, ladder: str) -> dict[int, list[Path]]:
     """Return the files with a ladder's arrays by their rungs, the lowest first."""
     files: dict[int, list[Path]] = {}
     for path in sorted(_folder(store, keep, ladder, 0).glob("*.safetensors")):
@@ -165,7 +165,7 @@ def check_identity(source: Path, ladder: object) -> str:
     raise InputError(str(source), [Fault("the identity of a ladder", must, clipped(ladder))])
 
 
-def _folder(store: Path, keep: Keep, ladder: str, rung: int) -> Path:
+def _folder(store: Path, keep: ArrayKind, ladder: str, rung: int) -> Path:
     """Return where a rung's arrays are."""
     folder = store / keep / check_identity(store, ladder)
     if rung < 0:

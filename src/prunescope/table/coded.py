@@ -104,7 +104,7 @@ def plain(values: Array | Texts) -> Array:
     return values.array() if isinstance(values, Texts) else values
 
 
-class Column:
+class ColumnValues:
     """One column, as an array or as texts; either is made of the other when it is asked for."""
 
     def __init__(self, values: Array | Texts, loose: NDArray[np.int32] | None = None) -> None:
@@ -176,12 +176,12 @@ class Column:
         rank[order] = np.arange(len(words))
         return np.asarray(rank[self.texts.codes])
 
-    def take(self, rows: Array) -> Column:
+    def take(self, rows: Array) -> ColumnValues:
         """Return some rows."""
         if self._texts is not None:
-            return Column(self._texts.take(rows))
+            return ColumnValues(self._texts.take(rows))
         known = self._loose if self._codes is None else self._codes
-        return Column(self.array[rows], None if known is None else known[rows])
+        return ColumnValues(self.array[rows], None if known is None else known[rows])
 
 
 class Columns(Mapping[str, Array]):
@@ -195,11 +195,12 @@ class Columns(Mapping[str, Array]):
         Another mapping over the same rows, whose groups are remembered here as well.
     """
 
-    def __init__(self, columns: Mapping[str, Array | Texts | Column], like: Columns | None = None) -> None:
+    def __init__(self, columns: Mapping[str, Array | Texts | ColumnValues], like: Columns | None = None) -> None:
         self._columns = {
-            name: values if isinstance(values, Column) else Column(values) for name, values in columns.items()
+            name: values if isinstance(values, ColumnValues) else ColumnValues(values)
+            for name, values in columns.items()
         }
-        self._groups: dict[tuple[Column, ...], Codes] = {} if like is None else like._groups
+        self._groups: dict[tuple[ColumnValues, ...], Codes] = {} if like is None else like._groups
 
     @classmethod
     def of(cls, columns: Mapping[str, Array]) -> Columns:
@@ -226,7 +227,7 @@ class Columns(Mapping[str, Array]):
         """How many rows there are."""
         return len(next(iter(self._columns.values()))) if self._columns else 0
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> ColumnValues:
         """Return a column with all that is known of it."""
         return self._columns[name]
 

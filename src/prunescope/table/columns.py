@@ -14,9 +14,9 @@ import numpy as np
 from prunescope.errors import clipped, listed, nearest
 from prunescope.table.coded import Columns, Texts
 from prunescope.table.findings import Array, Findings
-from prunescope.table.groups import group_codes, occurrence, unpruned_error
 from prunescope.table.notes import notes_on
-from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, Group, canonical
+from prunescope.table.row_groups import group_codes, occurrence, unpruned_error
+from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, ColumnGroup, canonical
 from prunescope.table.table import Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, plain_column, typed, untyped
 
@@ -128,7 +128,7 @@ def _check_sizes(columns: Mapping[str, Array], findings: Findings) -> None:
 
 
 # Not part of a rung's key: what training answered and what it cost.
-_ANSWERS = (Group.OUTCOME, Group.DERIVED, Group.COST)
+_ANSWERS = (ColumnGroup.OUTCOME, ColumnGroup.DERIVED, ColumnGroup.COST)
 
 
 def _rung_key(columns: Mapping[str, Array]) -> list[str]:

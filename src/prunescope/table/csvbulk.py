@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from prunescope.table.engine import connection, fetch, literal, plain_path, quoted
+from prunescope.table.duckdb_engine import connection, fetch, literal, plain_path, quoted
 from prunescope.table.schema import is_number
 
 # Below this, starting DuckDB costs more than it saves.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from prunescope.errors import clipped, counted, listed
-from prunescope.table.coded import Column, Columns
+from prunescope.table.coded import Columns, ColumnValues
 from prunescope.table.findings import MOST_LETTERS, Findings
 from prunescope.table.schema import BY_NAME, canonical, is_number
 from prunescope.table.values import parsed
@@ -212,7 +212,7 @@ def csv_parts(table: Table) -> Iterator[str]:
         yield "\n".join(map(",".join, zip(*written, strict=True))) + "\n"
 
 
-def _written(column: Column) -> list[str]:
+def _written(column: ColumnValues) -> list[str]:
     """Write values, each different number once: bits, as 0.0 and -0.0 are written differently."""
     values = column.array
     if values.dtype.kind == "f":

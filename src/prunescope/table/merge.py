@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
-from prunescope.table.arrays import IDENTITY, Keep, joined_arrays
+from prunescope.table.arrays import IDENTITY, ArrayKind, joined_arrays
 from prunescope.table.durable import is_own, new_draft, publish, verified
 from prunescope.table.schema import RESULTS
 from prunescope.table.shards import refuse_contradictions
@@ -77,7 +77,7 @@ def _files(root: Path) -> list[Path]:
     """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed."""
     found = []
     folders = [root / name for name in ("studies", "failures", "rungs")]
-    for keep in Keep:
+    for keep in ArrayKind:
         folder = root / keep
         if folder.is_dir() and not folder.is_symlink():
             ladders = [entry for entry in folder.iterdir() if IDENTITY.fullmatch(entry.name)]

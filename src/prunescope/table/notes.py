@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prunescope.errors import clipped, listed
 from prunescope.table.coded import Columns, compact
 from prunescope.table.findings import Array
-from prunescope.table.groups import configuration_codes, unpruned
+from prunescope.table.row_groups import configuration_codes, unpruned
 from prunescope.table.schema import BY_NAME, CONFIGURATION
 
 # When errors are taken for accuracies. Of simulated errors that are flat but for noise, one curve in a hundred of four
@@ -113,7 +113,7 @@ def _curves(columns: Columns) -> Iterator[tuple[NDArray[np.float64], float]]:
 
 
 def _chance(dataset: str | None) -> float:
-    from prunescope.spec.names import DATASETS  # takes longer to load than most tables to read
+    from prunescope.study.catalogue import DATASETS  # takes longer to load than most tables to read
 
     facts = DATASETS.get(dataset or "")
     return 1 - 1 / facts.classes if facts else np.nan

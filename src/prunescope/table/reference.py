@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from prunescope.table.schema import COLUMNS, NEEDED, Column, Group, Kind
+from prunescope.table.schema import COLUMNS, NEEDED, Column, ColumnGroup, Kind
 
 _HEAD = """\
 # The table
@@ -60,7 +60,7 @@ def reference() -> str:
     """Return the page's text."""
     needed = " and ".join(f"`{name}`" for name in NEEDED)
     parts = [_HEAD.format(needed=needed)]
-    for group in Group:
+    for group in ColumnGroup:
         parts.append(f"\n### {group.capitalize()}\n")
         parts.append("| column | type | unit | range | may be empty | meaning |")
         parts.append("|---|---|---|---|---|---|")

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     FLAG = "flag"  # bool, never missing
 
 
-class Group(StrEnum):
+class ColumnGroup(StrEnum):
     """What a column is for."""
 
     IDENTITY = "identity"
@@ -32,7 +32,7 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True)
-class Range:
+class ValueRange:
     """Bounds of a number; None is no bound, ``open`` excludes the bound itself."""
 
     low: float | None = None
@@ -48,10 +48,10 @@ class Range:
         return "any"
 
 
-SHARE = Range(0, 1)
-NOT_NEGATIVE = Range(0)
-POSITIVE = Range(0, low_open=True)
-ONE_OR_MORE = Range(1)
+SHARE = ValueRange(0, 1)
+NOT_NEGATIVE = ValueRange(0)
+POSITIVE = ValueRange(0, low_open=True)
+ONE_OR_MORE = ValueRange(1)
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,20 @@ class Column:
 
     name: str
     kind: Kind
-    group: Group
+    group: ColumnGroup
     meaning: str
     unit: str = ""
-    range: Range = Range()
+    range: ValueRange = ValueRange()
     optional: bool = False
 
 
-_I, _C, _T, _S, _O = Group.IDENTITY, Group.CONFIGURATION, Group.TREATMENT, Group.SIZE, Group.OUTCOME
+_I, _C, _T, _S, _O = (
+    ColumnGroup.IDENTITY,
+    ColumnGroup.CONFIGURATION,
+    ColumnGroup.TREATMENT,
+    ColumnGroup.SIZE,
+    ColumnGroup.OUTCOME,
+)
 _TEXT, _INTEGER, _NUMBER, _FLAG = Kind.TEXT, Kind.INTEGER, Kind.NUMBER, Kind.FLAG
 
 COLUMNS = (
@@ -104,7 +110,7 @@ COLUMNS = (
         _NUMBER,
         _C,
         "share of training labels changed to another class",
-        range=Range(0, 1, high_open=True),
+        range=ValueRange(0, 1, high_open=True),
     ),
     Column("recipe", _TEXT, _C, "identity of the recipe: rows that share it were trained alike", optional=True),
     Column("treatment", _TEXT, _T, "imp, one-shot, extended, narrow, dense or leave-out", optional=True),
@@ -112,7 +118,7 @@ COLUMNS = (
     Column("score", _TEXT, _T, "what ranked the weights", optional=True),
     Column("scope", _TEXT, _T, "ranks over the whole network (global) or layer by layer (layer)", optional=True),
     Column("leave", _TEXT, _T, "which examples a leave-out ladder did without", optional=True),
-    Column("density", _NUMBER, _S, "kept / prunable", range=Range(0, 1, low_open=True)),
+    Column("density", _NUMBER, _S, "kept / prunable", range=ValueRange(0, 1, low_open=True)),
     Column("kept", _INTEGER, _S, "prunable weights that survive, counted", "weights", NOT_NEGATIVE),
     Column("prunable", _INTEGER, _S, "weights that pruning may remove", "weights", ONE_OR_MORE),
     Column(
@@ -189,25 +195,25 @@ COLUMNS = (
     Column(
         "unpruned_error",
         _NUMBER,
-        Group.DERIVED,
+        ColumnGroup.DERIVED,
         "error of the unpruned network; where missing, the mean test error at density 1 over the rows that "
         "share the configuration",
         range=SHARE,
         optional=True,
     ),
-    Column("epochs", _INTEGER, Group.COST, "epochs that this rung trained", "epochs", NOT_NEGATIVE),
+    Column("epochs", _INTEGER, ColumnGroup.COST, "epochs that this rung trained", "epochs", NOT_NEGATIVE),
     Column(
         "seconds",
         _NUMBER,
-        Group.COST,
+        ColumnGroup.COST,
         "this network's share of the time that its cohort took; of a rung 0 that ladders share, told by each of them",
         "s",
         NOT_NEGATIVE,
         True,
     ),
-    Column("device", _TEXT, Group.COST, "what it was trained on", optional=True),
-    Column("version", _TEXT, Group.COST, "version of the code that trained it", optional=True),
-    Column("started", _TEXT, Group.COST, "when training of the rung began, UTC, ISO 8601", optional=True),
+    Column("device", _TEXT, ColumnGroup.COST, "what it was trained on", optional=True),
+    Column("version", _TEXT, ColumnGroup.COST, "version of the code that trained it", optional=True),
+    Column("started", _TEXT, ColumnGroup.COST, "when training of the rung began, UTC, ISO 8601", optional=True),
 )
 
 BY_NAME = {column.name: column for column in COLUMNS}
@@ -215,9 +221,9 @@ ALIASES = {"error": "test_error"}
 
 # What the laws need of anybody's file. A store's rows have every stored column.
 NEEDED = ("density", "test_error")
-STORED = tuple(column for column in COLUMNS if column.group is not Group.DERIVED)
+STORED = tuple(column for column in COLUMNS if column.group is not ColumnGroup.DERIVED)
 STORED_NAMES = tuple(column.name for column in STORED)
-CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is Group.CONFIGURATION)
+CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is ColumnGroup.CONFIGURATION)
 
 # When, where and for whom a rung was trained. Two rows for one rung may differ here; elsewhere they contradict.
 CIRCUMSTANCES = ("started", "seconds", "device", "version", "study")

@@ -33,8 +33,7 @@ from prunescope.errors import (
     unwritable,
 )
 from prunescope.table.coded import Texts, joined, plain
-from prunescope.table.durable import file_hash, new_draft, publish, sweep, verify
-from prunescope.table.engine import (
+from prunescope.table.duckdb_engine import (
     ParquetWriter,
     connection,
     fetch,
@@ -45,6 +44,7 @@ from prunescope.table.engine import (
     register,
     spilling,
 )
+from prunescope.table.durable import file_hash, new_draft, publish, sweep, verify
 from prunescope.table.findings import Array
 from prunescope.table.schema import CIRCUMSTANCES, RESULTS, STORED, STORED_NAMES, Kind
 

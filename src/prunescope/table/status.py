@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prunescope.table.store import Failure, Store
 
 if TYPE_CHECKING:
-    from prunescope.spec import Ensemble, Ladder, Study
+    from prunescope.study import Ensemble, Ladder, Study
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """How far one version of a study is.
 
     Attributes
@@ -76,7 +76,7 @@ class Status:
         Whether the file system has locks; without them nobody knows who is running.
     """
 
-    studies: tuple[Progress, ...]
+    studies: tuple[StudyProgress, ...]
     rungs: int
     strays: int
     shards: int
@@ -106,7 +106,7 @@ def is_scored(store: Store, ensemble: Ensemble) -> bool:
 
 
 def _scores(study: Study, store: Store, running: frozenset[str], failures: Mapping[str, Failure]) -> Scores | None:
-    from prunescope.spec import ensembles
+    from prunescope.study import ensembles
 
     wanted = ensembles(study)
     missing = [each.identity for each in wanted if not is_scored(store, each)]
@@ -122,7 +122,7 @@ def _progress(
     done: Mapping[str, frozenset[int]],
     running: frozenset[str],
     failures: Mapping[str, Failure],
-) -> Progress:
+) -> StudyProgress:
     counts = {"done": 0, "running": 0, "failed": 0, "left": 0}
     rungs_done = 0
     failed = []
@@ -140,4 +140,4 @@ def _progress(
             counts["left"] += 1
     rungs = sum(ladder.rungs for ladder in study.ladders)
     scores = _scores(study, store, running, failures)
-    return Progress(study, len(study.ladders), rungs, rungs_done, **counts, failures=tuple(failed), scores=scores)
+    return StudyProgress(study, len(study.ladders), rungs, rungs_done, **counts, failures=tuple(failed), scores=scores)

@@ -32,21 +32,21 @@ from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, c
 from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
-from prunescope.table.arrays import IDENTITY, Entry, Keep, check_identity
+from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
 from prunescope.table.claims import claimed, claims, has_locks
 from prunescope.table.coded import Columns, Texts, plain, rows_of, take
 from prunescope.table.columns import conform
+from prunescope.table.duckdb_engine import answer, mentioned
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
-from prunescope.table.engine import answer, mentioned
 from prunescope.table.findings import Array, Findings
-from prunescope.table.groups import sorted_rows
 from prunescope.table.ledger import Ledger
+from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.table import Table
 
 if TYPE_CHECKING:
-    from prunescope.spec import Study
+    from prunescope.study import Study
 
 FORMAT = 1
 _MARK = "store.json"
@@ -67,11 +67,11 @@ class Failure:
     when: str
 
 
-def _keep(name: Keep | str) -> Keep:
-    if name in set(Keep):
-        return Keep(name)
-    must = f"must be one of {', '.join(Keep)}"
-    raise InputError("arrays", [Fault("what is kept", must, clipped(name), nearest(name, Keep))])
+def _keep(name: ArrayKind | str) -> ArrayKind:
+    if name in set(ArrayKind):
+        return ArrayKind(name)
+    must = f"must be one of {', '.join(ArrayKind)}"
+    raise InputError("arrays", [Fault("what is kept", must, clipped(name), nearest(name, ArrayKind))])
 
 
 @contextmanager
@@ -256,7 +256,7 @@ class Store:
 
     def studies(self) -> tuple[Study, ...]:
         """Return every version of every study that was begun here."""
-        from prunescope.spec import parse_study
+        from prunescope.study import parse_study
 
         found: dict[str, Study] = {}
         for path in self._files("studies", _STUDY_FILE):
@@ -267,36 +267,36 @@ class Store:
             found[study.identity] = study
         return tuple(sorted(found.values(), key=lambda study: (study.name, study.identity)))
 
-    def write_arrays(self, keep: Keep | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
+    def write_arrays(self, keep: ArrayKind | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
         """Keep arrays of a rung, such as losses per training example; see `arrays`."""
-        entry = Entry(_keep(keep), ladder, rung, values)
+        entry = ArrayEntry(_keep(keep), ladder, rung, values)
         return arrays.write_arrays(self.path, [entry], lambda *_: True)[0]
 
-    def write_all_arrays(self, entries: Iterable[Entry]) -> None:
+    def write_all_arrays(self, entries: Iterable[ArrayEntry]) -> None:
         """Keep arrays of many rungs, in little more time than those of one.
 
         Arrays of a rung that never got its row, since what wrote them was stopped in between, make room.
         """
         arrays.write_arrays(self.path, entries, lambda ladder, rung: rung in self.done().get(ladder, frozenset()))
 
-    def read_arrays(self, keep: Keep | str, ladder: str, rung: int) -> dict[str, Array]:
+    def read_arrays(self, keep: ArrayKind | str, ladder: str, rung: int) -> dict[str, Array]:
         """Return arrays that were kept of a rung."""
         return arrays.read_arrays(self.path, _keep(keep), ladder, rung)
 
-    def has_arrays(self, keep: Keep | str, ladder: str, rung: int) -> bool:
+    def has_arrays(self, keep: ArrayKind | str, ladder: str, rung: int) -> bool:
         """Whether arrays were kept of a rung."""
         return bool(arrays.found_arrays(self.path, _keep(keep), ladder, rung))
 
-    def array_names(self, keep: Keep | str, ladder: str) -> dict[int, frozenset[str]]:
+    def array_names(self, keep: ArrayKind | str, ladder: str) -> dict[int, frozenset[str]]:
         """Return the names of the arrays that were kept of a ladder, by the rungs that have a file."""
         return dict(arrays.array_names(self.path, _keep(keep), ladder))
 
-    def rung_with(self, keep: Keep | str, ladder: str, lowest: int, start: str) -> int | None:
+    def rung_with(self, keep: ArrayKind | str, ladder: str, lowest: int, start: str) -> int | None:
         """Return the first rung, from the lowest asked for, whose file has an array with a name that starts so."""
         named = arrays.array_names(self.path, _keep(keep), ladder, lowest)
         return next((rung for rung, names in named if any(name.startswith(start) for name in names)), None)
 
-    def damaged_arrays(self, keep: Keep | str, ladder: str) -> dict[int, list[Path]]:
+    def damaged_arrays(self, keep: ArrayKind | str, ladder: str) -> dict[int, list[Path]]:
         """Return which files of a ladder are not what was written, by all rungs that have files, the lowest first."""
         files = arrays.ladder_files(self.path, _keep(keep), ladder)
         return {rung: [path for path in paths if not is_sound(path)] for rung, paths in files.items()}

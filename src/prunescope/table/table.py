@@ -15,7 +15,7 @@ import numpy as np
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
 from prunescope.notebook import table_html
 from prunescope.table.coded import Columns
-from prunescope.table.engine import answer, matching, mentioned
+from prunescope.table.duckdb_engine import answer, matching, mentioned
 from prunescope.table.findings import Array
 from prunescope.table.schema import BY_NAME, canonical
 from prunescope.table.write import write_table

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prunescope.table.coded import Texts, mostly_different, plain, rows_of
 from prunescope.table.findings import Array, Findings
-from prunescope.table.schema import NEEDED, Column, Kind, Range
+from prunescope.table.schema import NEEDED, Column, Kind, ValueRange
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 LARGEST_INTEGER = 2**53
@@ -124,7 +124,7 @@ def _check_range(column: Column, numbers: NDArray[np.float64], findings: Finding
     findings.at_rows(column.name, rows, f"must be {_words(bounds)}", numbers[rows].tolist())
 
 
-def _words(bounds: Range) -> str:
+def _words(bounds: ValueRange) -> str:
     return "a finite number" if bounds.low is None and bounds.high is None else str(bounds)
 
 

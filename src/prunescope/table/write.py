@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prunescope.errors import Fault, InputError
 from prunescope.files import replacing
 from prunescope.table.csvfile import csv_parts
-from prunescope.table.engine import ParquetWriter
+from prunescope.table.duckdb_engine import ParquetWriter
 
 if TYPE_CHECKING:
     from prunescope.table.table import Table

@@ -1,20 +1,20 @@
 """Training: cohorts in lock-step, rungs, what one rung leaves to the next."""
 
-from prunescope.train.bench import Bench
 from prunescope.train.el2n import label_distances
-from prunescope.train.ladder import Climb, Inheritance
-from prunescope.train.order import Chance, chance_of, chance_of_scorer
-from prunescope.train.rung import Member, Outcome, Span, Trained, train_rung
+from prunescope.train.ladder import LadderRungs, RungHandover
+from prunescope.train.rung import CohortMember, NetworkOutcome, Span, TrainedMembers, train_rung
+from prunescope.train.seeding import Seeding, chance_of, chance_of_scorer
+from prunescope.train.training_context import TrainingContext
 
 __all__ = [
-    "Bench",
-    "Chance",
-    "Climb",
-    "Inheritance",
-    "Member",
-    "Outcome",
+    "CohortMember",
+    "LadderRungs",
+    "NetworkOutcome",
+    "RungHandover",
+    "Seeding",
     "Span",
-    "Trained",
+    "TrainedMembers",
+    "TrainingContext",
     "chance_of",
     "chance_of_scorer",
     "label_distances",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from prunescope.nets import Network
-from prunescope.spec.parts import Recipe
+from prunescope.study.sections import Recipe
 from prunescope.train.compact import Remaining, Units, remaining
 from prunescope.train.engine import Tensors
 from prunescope.train.optimizer import decayed, optimizer
@@ -56,7 +56,7 @@ class _Memory:
         self.back = [room(layer.weight.shape[2]) for layer in layers[1:]]
 
 
-class Dense:
+class DenseEngine:
     """R fully connected networks in training.
 
     Parameters

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from prunescope.data import Share
-from prunescope.train.bench import Bench
+from prunescope.data import Subsample
 from prunescope.train.rung import evaluated
+from prunescope.train.training_context import TrainingContext
 
 
-def label_distances(bench: Bench, share: Share, state: Mapping[str, np.ndarray]) -> np.ndarray:
+def label_distances(bench: TrainingContext, share: Subsample, state: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the distance of each of R networks on each training example, ``[R, n]``.
 
     Parameters

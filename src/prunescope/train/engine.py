@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
-from prunescope.spec.parts import Recipe
+from prunescope.study.sections import Recipe
 from prunescope.train.optimizer import optimizer
 
 Tensors = Mapping[str, Tensor]
@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Return parameters and buffers as they are now, in full."""
 
 
-class General:
+class AutogradEngine:
     """Any network, by autograd."""
 
     columns: Tensor | None = None

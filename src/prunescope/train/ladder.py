@@ -1,6 +1,6 @@
 """What happens from rung to rung: which weights go, where training starts again, and which epochs it trains.
 
-One rung after another, for a cohort in lock-step. What the next rung needs of this one is an `Inheritance`: a few
+One rung after another, for a cohort in lock-step. What the next rung needs of this one is an `RungHandover`: a few
 arrays, so that a ladder can be put down after any rung and taken up later, by another process, with the same numbers.
 """
 
@@ -16,18 +16,18 @@ from torch import Tensor
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets import Network
 from prunescope.prune import Masks, full, kept_count, prune, stacked, unpacked
-from prunescope.spec import Ladder
-from prunescope.spec.parts import PRUNING
-from prunescope.train.ask import probe_of
-from prunescope.train.bench import Bench
-from prunescope.train.rung import Member, Outcome, Span
+from prunescope.study import Ladder
+from prunescope.study.sections import PRUNING
+from prunescope.train.rung import CohortMember, NetworkOutcome, Span
+from prunescope.train.score_inputs import probe_of
+from prunescope.train.training_context import TrainingContext
 
 Arrays = Mapping[str, np.ndarray]
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Inheritance:
+class RungHandover:
     """What a rung leaves to the next.
 
     Attributes
@@ -54,7 +54,7 @@ class Inheritance:
         return {"next": self.masks.packed(), **named}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, network: Network, rule: str) -> Inheritance:
+    def from_arrays(cls, arrays: Arrays, network: Network, rule: str) -> RungHandover:
         """Return what `to_arrays` stands for."""
         if "next" not in arrays:
             raise DamageError("a checkpoint must hold the mask of the next rung")
@@ -68,14 +68,14 @@ class Inheritance:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class RungStart:
     """How one member's rung begins: its tensors, with pruned weights at zero, and its masks."""
 
     tensors: Arrays
     masks: Masks
 
 
-class Climb:
+class LadderRungs:
     """The rungs of one ladder; of a narrow one, whose networks differ from rung to rung, a single rung.
 
     Parameters
@@ -88,7 +88,7 @@ class Climb:
         Its examples and its draws.
     """
 
-    def __init__(self, ladder: Ladder, bench: Bench, member: Member) -> None:
+    def __init__(self, ladder: Ladder, bench: TrainingContext, member: CohortMember) -> None:
         self.ladder = ladder
         self.member = member
         self.bench = bench
@@ -132,16 +132,16 @@ class Climb:
         rates_at = recipe.epochs - 1 if rung > 0 and rewind == "fine-tuning" else None
         return Span(first, recipe.epochs, rates_at, snapshot)
 
-    def begin(self, rung: int, before: Inheritance | None) -> Beginning:
+    def begin(self, rung: int, before: RungHandover | None) -> RungStart:
         """Return how a rung begins, from what the one below left."""
         if self.number(rung) == 0:
-            return Beginning(self._network.start(self._chance.start()), full(self._layers))
+            return RungStart(self._network.start(self._chance.start()), full(self._layers))
         if before is not None and before.masks.kept == 0:
             raise PrunescopeError(f"level {rung} keeps none of {before.masks.prunable:,} weights; ask for fewer levels")
         if before is None:
             raise PrunescopeError(f"rung {rung} of ladder {self.ladder.identity} has no rung below to go on from")
         if not self.prunes:
-            return Beginning(before.last, full(self._layers))
+            return RungStart(before.last, full(self._layers))
         match self._treatment.rewind:
             case "weights":
                 tensors = before.origin or self._network.start(self._chance.start())
@@ -149,11 +149,11 @@ class Climb:
                 tensors = self._network.start(self._chance.start(rung))
             case _:
                 tensors = before.dense if self._treatment.kind == "one-shot" else before.last
-        return Beginning(tensors, before.masks)
+        return RungStart(tensors, before.masks)
 
     def leave(
-        self, rung: int, masks: Masks, before: Inheritance | None, after: Arrays, snapshot: Arrays | None
-    ) -> Inheritance:
+        self, rung: int, masks: Masks, before: RungHandover | None, after: Arrays, snapshot: Arrays | None
+    ) -> RungHandover:
         """Return what a finished rung leaves to the next.
 
         Parameters
@@ -167,7 +167,7 @@ class Climb:
         """
         rewind, one_shot = self._treatment.rewind, self._treatment.kind == "one-shot"
         if not self.prunes:
-            return Inheritance(masks, last=after if self._treatment.kind == "extended" else {})
+            return RungHandover(masks, last=after if self._treatment.kind == "extended" else {})
         dense: Arrays = {}
         if one_shot:
             dense = after if before is None else before.dense
@@ -184,10 +184,10 @@ class Climb:
         )
         origin = snapshot or (before.origin if before else {})
         goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot
-        return Inheritance(following, origin, after if goes_on else {}, dense)
+        return RungHandover(following, origin, after if goes_on else {}, dense)
 
 
-def check_begin(beginnings: Sequence[Beginning], start: Mapping[str, Tensor], expected: Sequence[int]) -> None:
+def check_begin(beginnings: Sequence[RungStart], start: Mapping[str, Tensor], expected: Sequence[int]) -> None:
     """Hold a cohort's rung against its contract before it trains.
 
     Every member must have the right number of weights, and start from where it should to the last bit.
@@ -205,7 +205,7 @@ def check_begin(beginnings: Sequence[Beginning], start: Mapping[str, Tensor], ex
             raise PrunescopeError(f"{name} does not start where it should")
 
 
-def check_end(masks: Sequence[Masks], after: Arrays, outcomes: Sequence[Outcome]) -> dict[int, str]:
+def check_end(masks: Sequence[Masks], after: Arrays, outcomes: Sequence[NetworkOutcome]) -> dict[int, str]:
     """Hold a cohort's rung against its contract after it trained; return which members break it, by place, and how.
 
     What was pruned must be zero, and everything finite.

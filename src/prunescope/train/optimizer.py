@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from prunescope.spec.parts import Recipe
+from prunescope.study.sections import Recipe
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

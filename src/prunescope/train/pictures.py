@@ -99,7 +99,7 @@ class Pictures:
         taken = self._padded.view(-1, channels).index_select(0, pixels)
         return self._scaled(taken.view(batch, height, width, members, channels)).permute(3, 0, 1, 2, 4)
 
-    def of(self, places: Tensor, columns: Tensor | None = None) -> Source:
+    def of(self, places: Tensor, columns: Tensor | None = None) -> ExampleSource:
         """Return each member's own examples.
 
         Parameters
@@ -110,14 +110,14 @@ class Pictures:
             ``[R, k]``, which columns of the rows each member reads; all where not given.
         """
         if columns is None:
-            return Chosen(self, places)
+            return ChosenExamples(self, places)
         parts = [self._bytes[own][:, kept] for own, kept in zip(places, columns, strict=True)]
         scale = self._scale if self._scale.ndim == 0 else self._scale[columns].unsqueeze(1)
         shift = self._shift if self._shift.ndim == 0 else self._shift[columns].unsqueeze(1)
         return NarrowRows(torch.stack(parts), scale, shift)
 
 
-class Source(Protocol):
+class ExampleSource(Protocol):
     """The examples of a cohort's members, by each member's own numbering."""
 
     def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
@@ -125,7 +125,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenExamples:
     """Examples of a dataset, ``places`` [R, n]."""
 
     pictures: Pictures

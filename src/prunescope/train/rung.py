@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.data import Share
-from prunescope.train.bench import Bench
+from prunescope.data import Subsample
 from prunescope.train.engine import Engine, Tensors
-from prunescope.train.order import Chance
-from prunescope.train.pictures import Moves, Source
+from prunescope.train.pictures import ExampleSource, Moves
 from prunescope.train.schedule import rate
+from prunescope.train.seeding import Seeding
+from prunescope.train.training_context import TrainingContext
 
 # Values that one pass of an evaluation may keep at a time; few enough to stay near the processor.
 EVALUATED_AT_ONCE = 4_000_000
@@ -45,15 +45,15 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Member:
+class CohortMember:
     """What one member brings: its examples and its draws."""
 
-    share: Share
-    chance: Chance
+    share: Subsample
+    chance: Seeding
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NetworkOutcome:
     """How one network does after its last epoch, example by example."""
 
     train_loss: np.ndarray
@@ -70,17 +70,23 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMembers:
     """R networks after a rung: their tensors, the copy made on the way, their outcomes; members stacked."""
 
     state: dict[str, np.ndarray]
     snapshot: dict[str, np.ndarray] | None
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[NetworkOutcome, ...]
 
 
 def train_rung(
-    bench: Bench, members: Sequence[Member], start: Tensors, masks: Tensors, rung: int, span: Span, tick: Tick
-) -> Trained:
+    bench: TrainingContext,
+    members: Sequence[CohortMember],
+    start: Tensors,
+    masks: Tensors,
+    rung: int,
+    span: Span,
+    tick: Tick,
+) -> TrainedMembers:
     """Train and measure one rung.
 
     Parameters
@@ -116,7 +122,7 @@ def train_rung(
             done += 1
             tick(done, total)
     outcomes = _measured(bench, engine, members, source, labels, columns)
-    return Trained(_arrays(engine.state()), snapshot, outcomes)
+    return TrainedMembers(_arrays(engine.state()), snapshot, outcomes)
 
 
 def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -124,7 +130,9 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
     return {name: each.cpu().numpy().copy() for name, each in tensors.items()}
 
 
-def _moves(bench: Bench, members: Sequence[Member], rung: int, epoch: int, examples: int) -> Moves | None:
+def _moves(
+    bench: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, examples: int
+) -> Moves | None:
     """Draw how the pictures of an epoch are moved; None where the recipe moves none."""
     if bench.recipe.augment == "none" or not bench.network.pictures:
         return None
@@ -134,8 +142,13 @@ def _moves(bench: Bench, members: Sequence[Member], rung: int, epoch: int, examp
 
 
 def _measured(
-    bench: Bench, engine: Engine, members: Sequence[Member], source: Source, labels: Tensor, columns: Tensor | None
-) -> tuple[Outcome, ...]:
+    bench: TrainingContext,
+    engine: Engine,
+    members: Sequence[CohortMember],
+    source: ExampleSource,
+    labels: Tensor,
+    columns: Tensor | None,
+) -> tuple[NetworkOutcome, ...]:
     """Measure every member on its training, validation and test examples, as they are, nothing moved."""
     dataset, device, count = bench.dataset, bench.device, len(members)
 
@@ -152,10 +165,12 @@ def _measured(
     else:
         validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
     parts = zip(*train, *test, *validation, strict=True)
-    return tuple(Outcome(*each) for each in parts)
+    return tuple(NetworkOutcome(*each) for each in parts)
 
 
-def _losses(bench: Bench, engine: Engine, source: Source, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _losses(
+    bench: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
     """Return each member's cross-entropy on each example, and whether it is right, ``[R, n]``."""
     losses = np.empty(tuple(labels.shape))
     right = np.empty(tuple(labels.shape), bool)
@@ -167,7 +182,9 @@ def _losses(bench: Bench, engine: Engine, source: Source, labels: Tensor) -> tup
     return losses, right
 
 
-def evaluated(bench: Bench, engine: Engine, source: Source, labels: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def evaluated(
+    bench: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
     at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, bench.network.outline.activations)))

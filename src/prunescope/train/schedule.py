@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunescope.spec.parts import Recipe
+from prunescope.study.sections import Recipe
 
 
 def rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:

@@ -11,14 +11,14 @@ from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.assemble import REGIONS, region_of
 from prunescope.laws.batch import Numbers, to_coordinates
+from prunescope.laws.data import GroupData
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.kinds import LAWS, SINGLE
-from prunescope.laws.measured import Measured
+from prunescope.laws.models import LAWS, SINGLE
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
 from prunescope.report.figures.figure import Figure, extremes
+from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
-from prunescope.report.subjects import Subject
 
 # Points that are drawn; of more, as many are drawn by chance.
 MOST = 6000
@@ -28,7 +28,7 @@ ALONE = "the law"
 
 
 @dataclass(frozen=True)
-class Agreed:
+class AgreementPoint:
     """One measured mean beside an estimate of it.
 
     Attributes
@@ -65,15 +65,15 @@ class Agreement(Figure):
     slug: ClassVar[str] = "estimated-against-actual"
     title: ClassVar[str] = "Estimated against actual error"
     summaries: tuple[Summary, ...]
-    points: tuple[Agreed, ...]
+    points: tuple[AgreementPoint, ...]
 
     @property
-    def rows(self) -> tuple[Agreed, ...]:
+    def rows(self) -> tuple[AgreementPoint, ...]:
         """The points."""
         return self.points
 
 
-def agreement(subject: Subject) -> Agreement | None:
+def agreement(subject: ReportGroup) -> Agreement | None:
     """Return the figure of a family; None without a law."""
     if subject.fit is None:
         return None
@@ -100,11 +100,11 @@ def agreement(subject: Subject) -> Agreement | None:
     return Agreement(_caption(subject, summaries, drawn), tuple(summaries), tuple(points))
 
 
-def _estimates(fit: Fit, cells: Measured) -> Numbers:
+def _estimates(fit: Fit, cells: GroupData) -> Numbers:
     return predicted(fit, cells.unpruned, cells.density, cells.depth, cells.width).error
 
 
-def _region(fit: Fit, cells: Measured) -> list[str]:
+def _region(fit: Fit, cells: GroupData) -> list[str]:
     law = LAWS[fit.law]
     theta = to_coordinates(law.parameters, np.array([fit.parameters[name] for name in law.parameters]))[None]
     points = cells.points
@@ -112,7 +112,7 @@ def _region(fit: Fit, cells: Measured) -> list[str]:
     return [REGIONS[place] for place in region_of(theta, size[None], points.unpruned[None])[0].tolist()]
 
 
-def _by_cell(cells: Measured) -> tuple[Numbers, np.ndarray]:
+def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
     """Return what Eq. 1, fitted to each cell by itself, gives; and of which points it gives anything."""
     found, told = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
     own = cells.points_of
@@ -127,17 +127,17 @@ def _by_cell(cells: Measured) -> tuple[Numbers, np.ndarray]:
 
 
 def _points(
-    subject: Subject,
+    subject: ReportGroup,
     panel: str,
     region: list[str],
     estimated: Numbers,
     rows: np.ndarray,
     ends: tuple[Numbers, Numbers] | None = None,
-) -> list[Agreed]:
+) -> list[AgreementPoint]:
     cells = subject.cells
     names = {cell: cell_words(cells, subject.known, cell) for cell in np.unique(cells.cell[rows]).tolist()}
     return [
-        Agreed(
+        AgreementPoint(
             panel,
             region[row],
             float(cells.error[row]),
@@ -151,7 +151,7 @@ def _points(
     ]
 
 
-def _caption(subject: Subject, summaries: list[Summary], drawn: np.ndarray) -> str:
+def _caption(subject: ReportGroup, summaries: list[Summary], drawn: np.ndarray) -> str:
     by_panel = {each.panel: each for each in summaries}
     joint = by_panel[JOINT if subject.cells.cells > 1 else ALONE]
     law = "one law for all members" if subject.cells.cells > 1 else "the law"

@@ -9,11 +9,11 @@ import numpy as np
 
 from prunescope.laws import Fit, size_for_error
 from prunescope.laws.batch import Numbers
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 from prunescope.laws.results import number
 from prunescope.report.figures.figure import Figure, geometric
+from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
-from prunescope.report.subjects import Subject
 
 LEVELS = 6
 EXPONENT = {"depth": "phi", "width": "psi"}
@@ -56,7 +56,7 @@ class Contours(Figure):
         return self.points
 
 
-def contours(subject: Subject) -> Contours | None:
+def contours(subject: ReportGroup) -> Contours | None:
     """Return the figure of a family; None without a law, or where neither depth nor width varies."""
     if subject.fit is None:
         return None
@@ -82,7 +82,7 @@ def contours(subject: Subject) -> Contours | None:
     return Contours(caption, tuple(panels), tuple(points))
 
 
-def _levels(cells: Measured, own: list[np.ndarray]) -> list[float]:
+def _levels(cells: GroupData, own: list[np.ndarray]) -> list[float]:
     """Return errors that most of the members reach under pruning."""
     low = max(float(cells.unpruned[rows[0]]) for rows in own) * 1.15
     high = float(np.median([cells.error[rows].max() for rows in own])) * 0.95
@@ -100,7 +100,7 @@ def _round(levels: list[float]) -> list[float]:
     return levels
 
 
-def _contour(cells: Measured, fit: Fit, panel: Slice, own: list[np.ndarray], level: float) -> list[ContourPoint]:
+def _contour(cells: GroupData, fit: Fit, panel: Slice, own: list[np.ndarray], level: float) -> list[ContourPoint]:
     told, label = fit.parameters, number(level)
     points = []
     for rows in own:

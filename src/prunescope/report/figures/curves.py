@@ -10,12 +10,12 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws import Fit
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
 from prunescope.report.figures.figure import Figure, clearly_better, extremes, geometric
+from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
-from prunescope.report.subjects import Subject
 
 # Densities at which the law is drawn.
 STEPS = 48
@@ -65,7 +65,7 @@ class Curves(Figure):
         return self.points
 
 
-def curves(subject: Subject) -> Curves:
+def curves(subject: ReportGroup) -> Curves:
     """Return the figure of a family."""
     cells = subject.cells
     low, high = extremes(cells)
@@ -90,7 +90,7 @@ def curves(subject: Subject) -> Curves:
     return Curves(_caption(subject, panels, points), panels, tuple(points))
 
 
-def _law(subject: Subject, fit: Fit, panel: Slice, member: str, own: np.ndarray) -> list[CurvePoint]:
+def _law(subject: ReportGroup, fit: Fit, panel: Slice, member: str, own: np.ndarray) -> list[CurvePoint]:
     cells = subject.cells
     densities = geometric(float(cells.density[own].min()), 1.0, STEPS)
     at = [np.full(STEPS, float(getattr(cells, name)[own[0]])) for name in ("unpruned", "depth", "width")]
@@ -100,7 +100,7 @@ def _law(subject: Subject, fit: Fit, panel: Slice, member: str, own: np.ndarray)
     return [CurvePoint(panel.title, member, "law", *each, None) for each in numbers]
 
 
-def _caption(subject: Subject, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
+def _caption(subject: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
     measured = [point for point in points if point.what == "measured"]
     most = max(point.networks or 0 for point in measured)
     words = [
@@ -117,7 +117,7 @@ def _caption(subject: Subject, panels: tuple[Slice, ...], points: list[CurvePoin
     return " ".join(words)
 
 
-def _course(cells: Measured) -> Iterator[str]:
+def _course(cells: GroupData) -> Iterator[str]:
     """Say how errors of pruned networks compare with unpruned ones; nothing where there are none to compare."""
     pruned = cells.density < 1
     if not pruned.any() or not np.isfinite(cells.unpruned).all():

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.laws.results import number
-from prunescope.lens import CellLook, Outcome, Sparsity
+from prunescope.lens import CellResult, Sparsity, TreatmentOutcome
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
 # Verdicts in the words of a legend, always in one order.
 VERDICTS = {
-    Outcome.BETTER: "lower than dense",
-    Outcome.MATCHES: "matches",
-    Outcome.WORSE: "higher than dense",
-    Outcome.UNTOLD: "one replicate: no verdict",
+    TreatmentOutcome.BETTER: "lower than dense",
+    TreatmentOutcome.MATCHES: "matches",
+    TreatmentOutcome.WORSE: "higher than dense",
+    TreatmentOutcome.UNTOLD: "one replicate: no verdict",
 }
 
 
@@ -56,7 +56,7 @@ class El2nGroups(Figure):
         return self.points
 
 
-def el2n_groups(cells: Sequence[CellLook]) -> El2nGroups | None:
+def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
     """Return the figure of one network at its levels of label noise; None without scores or losses of examples."""
     points: list[GroupPoint] = []
     told = []
@@ -91,7 +91,7 @@ def el2n_groups(cells: Sequence[CellLook]) -> El2nGroups | None:
     return El2nGroups(caption + " ".join(told), tuple(points))
 
 
-def _interesting(cell: CellLook) -> Iterator[Sparsity]:
+def _interesting(cell: CellResult) -> Iterator[Sparsity]:
     """Yield the sparsities that are looked at, each rung once."""
     seen = set()
     for sparsity in (cell.optimal, cell.sparsest):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import PrunescopeError
 from prunescope.laws.results import number
-from prunescope.lens import CellLook, pictures
+from prunescope.lens import CellResult, pictures
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
@@ -72,7 +72,7 @@ class ExtremeExamples(Figure):
         return self.points
 
 
-def extreme_examples(cells: Sequence[CellLook]) -> ExtremeExamples | None:
+def extreme_examples(cells: Sequence[CellResult]) -> ExtremeExamples | None:
     """Return the figure of one network at its levels of label noise; None where no outcomes of examples were kept."""
     points: list[ExtremePoint] = []
     told = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.laws import Fit
 from prunescope.laws.batch import Numbers
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def told(fit: Fit, *names: str) -> bool:
     return all(name in fit.fixed or fit.intervals.get(name, (0.0, 0.0)) is not None for name in names)
 
 
-def clearly_better(cells: Measured) -> NDArray[np.bool_] | None:
+def clearly_better(cells: GroupData) -> NDArray[np.bool_] | None:
     """Tell which pruned points err less than their unpruned networks by more than two standard errors.
 
     None where chance is not known: without replicates, or without unpruned networks.
@@ -60,7 +60,7 @@ def clearly_better(cells: Measured) -> NDArray[np.bool_] | None:
     return np.asarray(clear & (cells.density < 1))
 
 
-def extremes(cells: Measured) -> tuple[Numbers, Numbers]:
+def extremes(cells: GroupData) -> tuple[Numbers, Numbers]:
     """Return the smallest and the largest error among the replicates of each point."""
     low, high = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
     np.minimum.at(low, cells.row_point, cells.row_error)

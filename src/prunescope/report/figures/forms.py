@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from prunescope.laws.batch import Points
-from prunescope.laws.compare import Compared, compare
+from prunescope.laws.comparison import FormComparison, compare
+from prunescope.laws.data import GroupData, thinned_words
 from prunescope.laws.fit import searched
-from prunescope.laws.kinds import ADAPTED_JOINT, JOINT, Law, unvaried
-from prunescope.laws.measured import Measured, thinned_words
+from prunescope.laws.models import ADAPTED_JOINT, JOINT, Law, unvaried
 from prunescope.laws.results import percent
 from prunescope.report.figures.figure import Figure, geometric
+from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
-from prunescope.report.subjects import Subject
 
 STEPS = 40
 # Curves of a panel: forms are told apart by their course, and few curves show it.
@@ -68,7 +68,7 @@ class Forms(Figure):
         return self.points
 
 
-def forms(subject: Subject) -> Forms | None:
+def forms(subject: ReportGroup) -> Forms | None:
     """Return the figure of a family; None without a law."""
     if subject.fit is None:
         return None
@@ -88,7 +88,7 @@ def forms(subject: Subject) -> Forms | None:
     return Forms(caption, panel.title, names, tuple(points))
 
 
-def _curves(cells: Measured, panel: Slice, names: tuple[str, str]) -> list[FormPoint]:
+def _curves(cells: GroupData, panel: Slice, names: tuple[str, str]) -> list[FormPoint]:
     places = sorted({round(float(each)) for each in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))})
     fits = [
         (words, law, searched(law, [cells.thinned()], unvaried(law, cells, None), 8, 0).theta)
@@ -109,7 +109,7 @@ def _curves(cells: Measured, panel: Slice, names: tuple[str, str]) -> list[FormP
     return points
 
 
-def _errors(law: Law, theta: np.ndarray, cells: Measured, row: int, densities: np.ndarray) -> np.ndarray:
+def _errors(law: Law, theta: np.ndarray, cells: GroupData, row: int, densities: np.ndarray) -> np.ndarray:
     same = [
         np.full(len(densities), float(np.log(getattr(cells, name)[row]))) for name in ("unpruned", "depth", "width")
     ]
@@ -129,7 +129,7 @@ def verdict(mine: float, theirs: float) -> str:
     return f"{'the first' if mine < theirs else 'the second'} follows these data better"
 
 
-def _caption(found: list[Compared], several: bool) -> str:
+def _caption(found: list[FormComparison], several: bool) -> str:
     ours, other = found[0], found[-1]
     judged = "cross_validated" if ours.cross_validated and other.cross_validated else "fitted"
     mine, theirs = getattr(ours, judged), getattr(other, judged)

@@ -9,8 +9,8 @@ from prunescope.errors import listed
 from prunescope.laws.forms import invariant as invariant_of
 from prunescope.laws.results import number
 from prunescope.report.figures.figure import Figure, extremes, told
+from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
-from prunescope.report.subjects import Subject
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Invariant(Figure):
         return self.points
 
 
-def invariant(subject: Subject) -> Invariant | None:
+def invariant(subject: ReportGroup) -> Invariant | None:
     """Return the figure of a family; None without a law or with a single cell."""
     if subject.fit is None or subject.cells.cells < 2:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from prunescope.lens import CellLook
+from prunescope.lens import CellResult
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import ends, noise_words
 
@@ -43,7 +43,7 @@ class Losses(Figure):
         return self.points
 
 
-def losses(cells: Sequence[CellLook]) -> Losses | None:
+def losses(cells: Sequence[CellResult]) -> Losses | None:
     """Return the figure of one network at its levels of label noise; None where no row tells a training loss."""
     points, told = [], []
     for cell in cells:

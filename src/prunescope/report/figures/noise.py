@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from prunescope.lens import CellLook, Outcome, Spread
+from prunescope.lens import CellResult, Spread, TreatmentOutcome
 from prunescope.report.figures.figure import Figure
 
 PRUNED, DENSE = "pruned", "dense"
@@ -63,7 +63,7 @@ def noise_words(noise: float) -> str:
     return f"{noise:.3g}"
 
 
-def noise(cells: Sequence[CellLook]) -> Noise | None:
+def noise(cells: Sequence[CellResult]) -> Noise | None:
     """Return the figure of one network at its levels of label noise; None where nothing was pruned yet."""
     points, levels, told = [], [], []
     for cell in cells:
@@ -89,7 +89,9 @@ def noise(cells: Sequence[CellLook]) -> Noise | None:
                 NoisePoint(label, DENSE, density, mean, low, high, networks, False, "")
                 for density in (1.0, min(point.density for point in sparse))
             )
-        better = [point for point in sparse if point.against_dense and point.against_dense.outcome is Outcome.BETTER]
+        better = [
+            point for point in sparse if point.against_dense and point.against_dense.outcome is TreatmentOutcome.BETTER
+        ]
         span = f"at {len(better)} of {len(sparse)} densities" if better else "at no density"
         told.append(f"{label}: {span}")
     if not points:

@@ -9,12 +9,12 @@ import numpy as np
 
 from prunescope.errors import listed
 from prunescope.laws import Fit
-from prunescope.laws.measured import Measured
+from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import number
 from prunescope.report.figures.figure import Figure, extremes, geometric, told
+from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
-from prunescope.report.subjects import Subject
 
 STEPS = 80
 # How far beyond the sparsest measurement the law is carried on, to show where it levels off.
@@ -76,7 +76,7 @@ class Regions(Figure):
         return self.points
 
 
-def regions(subject: Subject) -> Regions | None:
+def regions(subject: ReportGroup) -> Regions | None:
     """Return the figure of the family's curve that shows most of the law; None without a law."""
     if subject.fit is None:
         return None
@@ -126,7 +126,7 @@ def regions(subject: Subject) -> Regions | None:
     )
 
 
-def _telling(cells: Measured) -> int:
+def _telling(cells: GroupData) -> int:
     """Return the cell whose error rises most from its unpruned error; among equals the one with most densities."""
     rise = np.log(cells.error / cells.unpruned)
     tops = np.array([rise[points].max() for points in cells.points_of])

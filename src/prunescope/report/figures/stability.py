@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.errors import counted
-from prunescope.laws.kinds import JOINT, unvaried
+from prunescope.laws.models import JOINT, unvaried
 from prunescope.laws.results import percent
 from prunescope.laws.sensitivity import Sensitivity, sensitivity
 from prunescope.report.figures.figure import Figure
-from prunescope.report.subjects import Subject
+from prunescope.report.groups import ReportGroup
 
 STARTS = 4
 # Sigma may exceed that of all points by as much and still count as good.
@@ -44,7 +44,7 @@ class Stability(Figure):
         return self.points
 
 
-def stability(subject: Subject, repeats: int) -> Stability | None:
+def stability(subject: ReportGroup, repeats: int) -> Stability | None:
     """Return the figure of a family; None without a law, or where there is too little to draw from."""
     if subject.fit is None or subject.cells.cells < 4:
         return None

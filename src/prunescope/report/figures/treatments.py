@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from prunescope.lens import Beside, CellLook, Curve
+from prunescope.lens import CellResult, Curve, TreatmentComparison
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import ends, noise_words
 
@@ -80,27 +80,27 @@ class Ablations(Treatments):
     by: ClassVar[str] = "density"
 
 
-def extended(cells: Sequence[CellLook]) -> Extended | None:
+def extended(cells: Sequence[CellResult]) -> Extended | None:
     """Return pruning beside extended training; None where none went beyond rung 0."""
     found = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
     points = tuple(_points(found, "rung"))
     return Extended(_caption(found), points) if points else None
 
 
-def narrow(cells: Sequence[CellLook]) -> Narrow | None:
+def narrow(cells: Sequence[CellResult]) -> Narrow | None:
     """Return pruning beside narrower networks; None where there are none, or nobody counted parameters."""
     found = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
     points = tuple(_points(found, "parameters"))
     return Narrow(_caption(found), points) if any(point.treatment == PRUNING for point in points) else None
 
 
-def ablations(cells: Sequence[CellLook]) -> Ablations | None:
+def ablations(cells: Sequence[CellResult]) -> Ablations | None:
     """Return pruning beside other ways of pruning; None where there are none."""
     found = [(cell, cell.ablations) for cell in cells if cell.ablations]
     return Ablations(_caption(found), tuple(_points(found, "density"))) if found else None
 
 
-Found = Sequence[tuple[CellLook, tuple[Beside, ...]]]
+Found = Sequence[tuple[CellResult, tuple[TreatmentComparison, ...]]]
 
 
 def _points(found: Found, by: str) -> Iterator[TreatmentPoint]:

@@ -1,0 +1,153 @@
+"""A chosen member in figures: its interval, its odds, its place on a ladder, and its rivals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.choose.family import Family
+from prunescope.choose.limits import Limits
+from prunescope.choose.results import Pick, Rival, rounded
+from prunescope.choose.smallest import Numbers
+from prunescope.laws.data import GroupData
+from prunescope.laws.t_distribution import normal_reach
+
+# Steps of a ladder count as even when their ratios agree to this share.
+EVEN = 0.05
+
+
+@dataclass(frozen=True)
+class Picker:
+    """Describes a member at a density."""
+
+    family: Family
+    bound: float
+    confidence: float
+    drawn: Numbers
+    floor: Numbers
+    limits: Limits
+
+    def __call__(self, member: int, log_density: float) -> Pick:
+        """Describe it."""
+        family = self.family
+        count = family.counts[member]
+        at = np.full(len(family), log_density)
+        error = float(family.likeliest.log_errors(at)[0, member])
+        low, high = self._error_interval(member, at, error)
+        tail = (1 - self.confidence) / 2
+        own = np.minimum(self.drawn[:, member], 0.0)
+        ends = np.quantile(own, [tail, 1 - tail])
+        # The interval is of what the bound needs; about another density (a surer one) it moves along.
+        needed = max(float(family.likeliest.needed(self.bound)[0, member]), self.floor[member])
+        ends = np.minimum(ends + (log_density - needed), 0.0)
+        ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
+        kept = [float(count.rest + count.prunable * np.exp(each)) for each in (log_density, *ends)]
+        rung = _rung(family, log_density)
+        return Pick(
+            depth=family.depth_of(member),
+            width=family.width_of(member),
+            examples=family.examples,
+            known=family.known[member],
+            counted=count.how,
+            density=float(np.exp(log_density)),
+            density_low=float(np.exp(ends[0])),
+            density_high=float(np.exp(ends[1])),
+            rung=None if rung is None else rung[0],
+            rung_density=None if rung is None else rung[1],
+            error=float(np.exp(error)),
+            low=low,
+            high=high,
+            probability=float(family.possible.keeping(at, self.bound)[member]),
+            parameters=rounded(kept[0], count.how),
+            parameters_low=rounded(kept[1], count.how),
+            parameters_high=rounded(kept[2], count.how),
+            unpruned_parameters=rounded(count.rest + count.prunable, count.how),
+            unpruned_error=float(np.exp(family.unpruned.mean[member])),
+            multiplications=None if np.isnan(count.multiplications) else count.multiplications,
+            limit=self._limit(member, log_density),
+        )
+
+    def _error_interval(self, member: int, at: Numbers, error: float) -> tuple[float, float]:
+        tail = (1 - self.confidence) / 2
+        drawn = self.family.possible.log_errors(at)[:, member]
+        low, high = np.quantile(drawn, [tail, 1 - tail])
+        scatter = normal_reach(self.confidence) * float(self.family.likeliest.spread(at)[member])
+        below = np.hypot(error - min(low, error), scatter)
+        above = np.hypot(max(high, error) - error, scatter)
+        return float(np.exp(error - below)), float(min(1.0, np.exp(error + above)))
+
+    def _limit(self, member: int, log_density: float) -> str:
+        if log_density > self.floor[member] + 1e-9:
+            return ""
+        if self.limits.min_density > 0 and log_density <= np.log(self.limits.min_density) + 1e-9:
+            return "the minimum density asked for"
+        return "a single weight is left"
+
+
+def _rung(family: Family, log_density: float) -> tuple[int, float] | None:
+    """Return the sparsest rung of an even ladder that is no sparser than a density, and its density."""
+    step = rung_step(family.cells)
+    if step is None:
+        return None
+    rung = max(0, int(np.floor(log_density / step + 1e-9)))
+    return rung, float(np.exp(rung * step))
+
+
+def rung_step(cells: GroupData) -> float | None:
+    """Return the logarithm of the density that each rung keeps of the last one, where rungs are even."""
+    order = np.lexsort((-cells.density, cells.cell))
+    density, cell = np.log(cells.density[order]), cells.cell[order]
+    steps = np.diff(density)[np.diff(cell) == 0]
+    if len(steps) < 2:
+        return None
+    middle = float(np.median(steps))
+    return middle if middle < 0 and np.mean(np.abs(steps / middle - 1) < EVEN) > 0.7 else None
+
+
+def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[Rival, ...]:
+    """Describe what pruning each member would come to, the smallest first."""
+    parameters = family.sizes.parameters(density)
+    order = np.lexsort((family.sizes.prunable, parameters))
+    made = []
+    for member in order.tolist():
+        reached = bool(np.isfinite(parameters[member]))
+        made.append(
+            Rival(
+                depth=family.depth_of(member),
+                width=family.width_of(member),
+                known=family.known[member],
+                unpruned_error=float(np.exp(family.unpruned.mean[member])),
+                density=float(np.exp(density[member])) if reached else None,
+                parameters=rounded(float(parameters[member]), family.counts[member].how) if reached else None,
+                times=float(parameters[member] / parameters[best]) if reached else None,
+                best_in=float(wins[member]),
+            )
+        )
+    return tuple(made)
+
+
+def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -> tuple[Rival | None, float | None]:
+    """Return the smallest member that keeps the bound without being pruned, and its parameters; perhaps none does."""
+    whole = family.sizes.prunable + family.sizes.rest
+    keeps = np.where(family.unpruned.mean <= np.log(bound), whole, np.inf)
+    member = int(keeps.argmin())
+    if not np.isfinite(keeps[member]):
+        return None, None
+    same = (family.depth_of(member), family.width_of(member))
+    return next(each for each in rivals if (each.depth, each.width) == same), float(whole[member])
+
+
+def unit(family: Family) -> str:
+    """Say in what parameters are counted."""
+    kinds = {each.how for each in family.counts}
+    if "relative" in kinds:
+        parts = [part for part, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
+        return " x ".join([*parts, "density"]) if parts else "share of the prunable weights"
+    return "parameters, estimated for members that the table does not count" if "estimated" in kinds else "parameters"
+
+
+def short_unit(family: Family) -> str:
+    """Say the same within a sentence."""
+    relative = any(each.how == "relative" for each in family.counts)
+    return f"in units of {unit(family)}" if relative else "parameters"

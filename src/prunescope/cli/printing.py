@@ -1,0 +1,73 @@
+"""Printing for people and for programs: wrapped lines, JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import click
+
+from prunescope.errors import listed, printable
+
+
+def tell(title: str, words: str) -> None:
+    """Print a line with a title before it, wrapped to the terminal."""
+    width = min(120, shutil.get_terminal_size().columns)
+    click.echo(textwrap.fill(printable(words), width, initial_indent=f"  {title:12}", subsequent_indent=" " * 14))
+
+
+def wrapped(line: str) -> str:
+    """Wrap a line at the terminal's width, further lines under its first letter; rows of a table stay as they are."""
+    if len(re.findall(r"\S  +", line)) > 1:
+        return line
+    width = min(120, shutil.get_terminal_size().columns)
+    margin = " " * (len(line) - len(line.lstrip()))
+    return (
+        line
+        if len(line) <= width
+        else textwrap.fill(line.strip(), width, initial_indent=margin, subsequent_indent=margin)
+    )
+
+
+def print_json(content: object) -> None:
+    """Print content as JSON."""
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def note(words: str) -> None:
+    """Print a remark beside the results."""
+    click.echo(f"note: {printable(words)}", err=True)
+
+
+def code_words(paths: Sequence[str]) -> str:
+    """Say that a study runs the code that it names."""
+    return f"running this study runs code that it names: {listed(paths)}"
+
+
+class ProgressCallback(Protocol):
+    """Told how much is done, and of how much."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of it."""
+
+
+@contextmanager
+def counting(words: str) -> Iterator[ProgressCallback]:
+    """Count up on one line of a terminal while work goes on; nothing is written anywhere else."""
+    shown = sys.stderr.isatty()
+
+    def step(done: int, total: int) -> None:
+        if shown and total > 1:
+            click.echo(f"\r{words}: {done:,} of {total:,} ", err=True, nl=False)
+
+    try:
+        yield step
+    finally:
+        if shown:
+            click.echo(f"\r{' ' * 70}\r", err=True, nl=False)

@@ -1,0 +1,101 @@
+"""What one replicate trains on: its subsample of the training set, its label noise, its validation examples.
+
+All cells and treatments of a replicate share one permutation and one set of keys for noise, so they differ in nothing
+but what the study varies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.data.random_streams import keys
+from prunescope.errors import Fault, InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Subsample:
+    """A replicate's part of the training set; all arrays are read-only.
+
+    Attributes
+    ----------
+    train
+        int64 [n], indices into the training set.
+    labels
+        int64 [n], the labels trained on, noise included.
+    noisy
+        bool [n], whether the label was changed.
+    validation
+        int64 [v], indices held out; their labels are never changed.
+    """
+
+    train: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    noisy: NDArray[np.bool_]
+    validation: NDArray[np.int64]
+
+    def without(self, places: NDArray[np.int64]) -> Subsample:
+        """Return the share without the training examples at some places within it."""
+        kept = np.ones(len(self.train), np.bool_)
+        kept[places] = False
+        return _frozen(Subsample(self.train[kept], self.labels[kept], self.noisy[kept], self.validation))
+
+
+def draw_share(
+    labels: NDArray[np.int64],
+    classes: int,
+    *,
+    examples: int,
+    label_noise: float,
+    held_out: int,
+    seed: int,
+    replicate: int,
+    dataset: str,
+) -> Subsample:
+    """Draw what a replicate trains on from the ``labels`` of a whole training set; classes play no part in it.
+
+    The validation examples are the first ``held_out`` of a permutation of the training set, the training examples the
+    next ``examples`` of it: a smaller subsample lies in each larger one. Exactly ``round(label_noise * examples)``
+    labels are changed, those with the smallest of random keys that every example of the training set has, each to one
+    of the other classes, uniformly: what is noisy stays noisy, with the same label, at each higher level of noise.
+    """
+    total = len(labels)
+    faults = list(_faults(total, classes, examples, label_noise, held_out))
+    if faults:
+        raise InputError(f"a share of {dataset}", faults)
+    words = (seed, replicate, dataset)
+    order = np.argsort(keys(total, *words, "subsample"), kind="stable").astype(np.int64)
+    train = order[held_out : held_out + examples].copy()
+    noisy = np.zeros(examples, np.bool_)
+    changed = round(label_noise * examples)
+    ranks = np.argsort(keys(total, *words, "noise")[train], kind="stable")
+    noisy[ranks[:changed]] = True
+    trained = np.array(labels[train], np.int64)
+    if changed:
+        # 64 random bits modulo a few classes: no class is likelier by more than one part in 10^16.
+        offsets = 1 + (keys(total, *words, "noisy labels") % np.uint64(classes - 1)).astype(np.int64)
+        trained[noisy] = (trained[noisy] + offsets[train[noisy]]) % classes
+    return _frozen(Subsample(train, trained, noisy, order[:held_out].copy()))
+
+
+def _frozen(share: Subsample) -> Subsample:
+    for array in (share.train, share.labels, share.noisy, share.validation):
+        array.flags.writeable = False
+    return share
+
+
+def _faults(total: int, classes: int, examples: int, label_noise: float, held_out: int) -> Iterator[Fault]:
+    if examples < 1:
+        yield Fault("examples", "must be 1 or more", str(examples))
+    if held_out < 0:
+        yield Fault("examples held out", "must be 0 or more", str(held_out))
+    if examples + held_out > total:
+        found = f"{examples:,} to train on and {held_out:,} held out"
+        yield Fault("examples", f"must be at most the {total:,} of the training set", found)
+    if not 0 <= label_noise <= 1:
+        yield Fault("label_noise", "must be in [0, 1]", str(label_noise))
+    elif label_noise > 0 and classes < 2:
+        yield Fault("classes", "must be 2 or more for labels to be changed", str(classes))

@@ -1,0 +1,142 @@
+"""What rungs cost: as seconds that were measured where the table tells them, else in proportion to their work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunescope.choose.counts import Count
+from prunescope.choose.smallest import Numbers
+from prunescope.errors import Fault, InputError, clipped
+from prunescope.study.sections import Recipe
+from prunescope.table import Table
+
+TIME = re.compile(r"([0-9.]+)\s*(s|m|min|h|d)")
+# Seconds that a training step takes on a core beside its multiplications, and multiplications that it does in a second:
+# near what `make bench` shows. Only their ratio to a network's own work counts, for what is trained together.
+STEP, RATE = 250e-6, 8e9
+SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Cost of each cell's rung 0 and of each further rung, ``[cells, 2]``.
+
+    Attributes
+    ----------
+    unit
+        ``seconds``, or ``work``: multiplications (or weights) of a forward pass, times examples, times epochs.
+    """
+
+    cost: Numbers
+    unit: str
+
+    @property
+    def timed(self) -> bool:
+        """Whether costs are seconds."""
+        return self.unit == "seconds"
+
+
+def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, rows: Table | None) -> Costs:
+    """Return what the rungs of cells cost.
+
+    Parameters
+    ----------
+    recipe
+        Tells the epochs; without it all rungs are taken to train equally long.
+    rows
+        Measured rungs, perhaps with their seconds.
+    """
+    work = np.array([each.work for each in counts])
+    epochs = np.array([1.0, 1.0])
+    if recipe is not None:
+        epochs = np.array([recipe.epochs, recipe.epochs - recipe.rewind_epoch], np.float64)
+    seen = np.outer(examples, epochs)
+    rates = None if rows is None or recipe is None else _rates(rows)
+    if rates is None:
+        return Costs(work[:, None] * seen, "work")
+    by_weight, by_example = rates
+    weights = np.array([each.prunable for each in counts])
+    return Costs((by_weight * weights[:, None] + by_example) * seen, "seconds")
+
+
+def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
+    """Return what each further member of a cohort costs, as a share of what one costs alone.
+
+    Parameters
+    ----------
+    batch
+        Examples in a step; None where nobody knows, and nothing is shared.
+    """
+    if batch is None:
+        return np.ones(len(counts))
+    work = np.array([each.work for each in counts])
+    own = 3 * work * batch / RATE
+    return np.asarray(own / (own + STEP))
+
+
+def _rates(rows: Table) -> tuple[float, float] | None:
+    """Return seconds for each weight and example, and for each example, as measured; None where nothing tells."""
+    if not all(name in rows for name in ("seconds", "epochs", "prunable", "examples")):
+        return None
+    seconds, seen = rows["seconds"], rows["epochs"] * rows["examples"].astype(np.float64)
+    told = np.isfinite(seconds) & (seconds > 0) & (seen > 0)
+    if not told.any():
+        return None
+    # Relative deviations count, so that small networks are not drowned by large ones.
+    both = np.stack([rows["prunable"][told] * seen[told], seen[told]], axis=1) / seconds[told][:, None]
+    one = np.ones(int(told.sum()))
+    found = np.linalg.lstsq(both, one, rcond=None)[0]
+    if (found < 0).any() or len(np.unique(rows["prunable"][told])) < 2:
+        kept = int(found[0] < 0)
+        found = np.zeros(2)
+        found[kept] = float(both[:, kept] @ one / (both[:, kept] @ both[:, kept]))
+    return float(found[0]), float(found[1])
+
+
+def budget_of(words: str | float | None, costs_known: Costs, whole: float) -> float:
+    """Read a budget: a time (``90s``, ``10m``, ``2h``), a share of the whole study (``20%``), or a plain cost.
+
+    Parameters
+    ----------
+    whole
+        What everything that may be trained would cost.
+    """
+    if words is None:
+        return float("inf")
+    if isinstance(words, int | float):
+        return float(words)
+    text = words.strip().lower()
+    if text.endswith("%"):
+        share = _number(text[:-1])
+        if share is not None and share > 0:
+            return whole * share / 100
+    timed = TIME.fullmatch(text)
+    if timed and _number(timed[1]) is not None:
+        if not costs_known.timed:
+            hint = "Give a share of the whole study instead, such as 20%."
+            must = "must be a share while the table holds no seconds to tell times from"
+            raise InputError("--budget", [Fault("the budget", must, clipped(words), hint)])
+        return float(timed[1]) * SECONDS[timed[2]]
+    raise InputError("--budget", [Fault("the budget", "must be a time or a share, such as 10m or 20%", clipped(words))])
+
+
+def _number(words: str) -> float | None:
+    try:
+        return float(words)
+    except ValueError:
+        return None
+
+
+def plain_cost(value: float, unit: str, whole: float) -> Any:
+    """Write a cost for people: a time, or a share of the whole study."""
+    if unit != "seconds":
+        return f"{value / whole:.2%} of the whole"
+    for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value:.3g} s"

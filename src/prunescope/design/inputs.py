@@ -1,0 +1,204 @@
+"""The door of planning: the cells of a table and a study, what is measured of them, and what each would cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prunescope.choose.counts import Count, Counts
+from prunescope.choose.description import rung_step
+from prunescope.choose.results import member_words
+from prunescope.choose.unpruned import Place
+from prunescope.design.costs import Costs, costs
+from prunescope.design.posterior import Rows
+from prunescope.errors import Fault, InputError, apart, listed, named, shell_word
+from prunescope.laws.data import GroupData
+from prunescope.laws.grouping import sample
+from prunescope.study import Study
+from prunescope.study.catalogue import DATASETS
+from prunescope.study.sections import PRUNING, Recipe, Treatment
+from prunescope.table import Table
+from prunescope.table.duckdb_engine import condition
+
+# Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
+USUAL_FRACTION, USUAL_LEVELS, USUAL_REPLICATES = 0.2, 25, 3
+
+
+@dataclass(frozen=True)
+class DesignInputs:
+    """The cells of a family, what is measured of them, and what each would cost."""
+
+    place: Place
+    counts: tuple[Count, ...]
+    rows: Rows
+    tops: Mapping[int, tuple[int, ...]]
+    costs: Costs
+    classes: int | None
+    step: float
+    levels: tuple[tuple[int, ...], ...]
+    has_depth: bool = True
+    has_width: bool = True
+    has_examples: bool = True
+
+    def name(self, cell: int) -> str:
+        """Name a cell by depth and width."""
+        depth = round(float(self.place.depth[cell])) if self.has_depth else None
+        return member_words(depth, float(self.place.width[cell]) if self.has_width else None)
+
+
+def at_noise(study: Study, table: Table | None = None, label_noise: float | None = None) -> Study:
+    """Return the part of a study that has one level of label noise: the one named, or the only one that a table has."""
+    levels = sorted({cell.label_noise for cell in study.cells})
+    if label_noise is None and table is not None and "label_noise" in table:
+        present = sorted(set(levels) & set(table["label_noise"].tolist()))
+        label_noise = present[0] if len(present) == 1 else None
+    if len(levels) == 1 and label_noise in (None, levels[0]):
+        return study
+    shown = listed([f"{level:g}" for level in levels])
+    if label_noise is None:
+        hint = f"Name it: --noise {levels[0]:g}."
+        raise InputError(
+            f"study {study.name}", [Fault("label noise", "must be one level to choose within", shown, hint)]
+        )
+    if label_noise not in levels:
+        fault = Fault("label noise", "must be a level of the study", f"{label_noise:g}", f"There are {shown}.")
+        raise InputError(f"study {study.name}", [fault])
+    axes = [each for each in study.axes if label_noise in each.label_noise]
+    only = tuple(each.model_copy(update={"label_noise": (label_noise,)}) for each in axes)
+    return dataclasses.replace(study, axes=only)
+
+
+def design_inputs(
+    table: Table | None,
+    study: Study | None,
+    depths: Sequence[int] | None,
+    widths: Sequence[float] | None,
+    classes: int | None,
+    by: Sequence[str] | None,
+) -> DesignInputs:
+    """Return the scene of a table, a study or both, with the members that depths and widths add."""
+    group, own = _group(table, study, by) if table is not None and len(table) else (None, None)
+    if group is None and study is None:
+        raise InputError("the table", [Fault("the rows", "must be one or more", "none", "Or name a --study to begin.")])
+    cells: dict[tuple[float, float, float], None] = {}
+    if study is not None:
+        for each in _cells_of(study):
+            cells[float(each.depth), each.width, float(each.examples)] = None
+    if group is not None:
+        for key in zip(group.depth.tolist(), group.width.tolist(), group.examples.tolist(), strict=True):
+            cells.setdefault(key)
+    if depths or widths:
+        most = max(key[2] for key in cells)
+        for deep in depths or sorted({round(key[0]) for key in cells}):
+            for wide in widths or sorted({key[1] for key in cells}):
+                cells.setdefault((float(deep), float(wide), most))
+    depth, width, examples = np.array(list(cells), np.float64).T
+    place = Place(depth, width, examples)
+    counting = _counting(own, study)
+    counts = tuple(counting.count(*key[:2]) for key in cells)
+    recipe = study.recipe if study else None
+    step = _step(recipe, group)
+    rows, tops = _measured(group, list(cells), step, exact=study is not None)
+    levels = tuple(_levels(study, key, tops.get(place, ())) for place, key in enumerate(cells))
+    dataset = counting.dataset
+    known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
+    has = [study is not None or (own is not None and name in own) for name in ("depth", "width", "examples")]
+    return DesignInputs(
+        place, counts, rows, tops, costs(place.examples, counts, recipe, own), known, step, levels, *has
+    )
+
+
+def _step(recipe: Recipe | None, group: GroupData | None) -> float:
+    """Return the logarithm of what a rung keeps of the one below: as the recipe says, or as the table shows."""
+    if recipe is not None:
+        return float(np.log(1 - recipe.pruning_fraction))
+    found = rung_step(group) if group is not None and len(group) else None
+    return float(np.log(1 - USUAL_FRACTION)) if found is None else found
+
+
+def _levels(study: Study | None, key: tuple[float, float, float], tops: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how high each ladder of a cell may climb, from high to low."""
+    if study is None:
+        most = max(USUAL_REPLICATES, len(tops))
+        return (max(USUAL_LEVELS, *tops, 0),) * most
+    for cell, asked in study.extent.items():
+        if (float(cell.depth), cell.width, float(cell.examples)) == key:
+            return tuple(sorted(asked, reverse=True))
+    return (study.recipe.levels,) * study.replicates
+
+
+def _cells_of(study: Study) -> Any:
+    """Return the cells of a study, which must be one family."""
+    if not any(each.kind in PRUNING for each in study.treatments):
+        must = f"must hold one that prunes: {listed(PRUNING)}"
+        raise InputError(f"study {study.name}", [Fault("treatments", must)])
+    for name in ("family", "dataset"):
+        values = list(dict.fromkeys(getattr(cell, name) for cell in study.cells))
+        if len(values) > 1:
+            must = f"must have one {name} to choose within"
+            raise InputError(f"study {study.name}", [Fault("axes", must, listed(values))])
+    return study.cells
+
+
+def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple[GroupData | None, Table]:
+    """Return the measurements of the one family that is asked about."""
+    rows = table
+    if study is not None:
+        treatment = treatment_of(study)
+        known = {ladder.identity for ladder in study.ladders if ladder.treatment == treatment}
+        if "ladder" in rows:
+            rows = rows.take(np.array([each in known for each in rows["ladder"].tolist()], bool))
+    groups = sample(rows, joint=True, by=by, keep_replicates=True).groups if len(rows) else ()
+    # Networks beside which nothing was pruned tell nothing, and are no family to choose between.
+    groups = tuple(each for each in groups if (each.density < 1).any()) or groups
+    if len(groups) > 1:
+        shown = f"{len(groups)}: {listed([named(group.key) for group in groups], 3)}"
+        one = shell_word(condition(apart(groups[0].key)))
+        hint = f"Name one, as in --where {one}, or put them together with --by."
+        raise InputError(table.source, [Fault("the table", "must hold one family", shown, hint)])
+    return (groups[0] if groups else None), rows
+
+
+def treatment_of(study: Study) -> Treatment:
+    """Return the treatment that is decided about: the study's first that prunes."""
+    return next(each for each in study.treatments if each.kind in PRUNING)
+
+
+def _measured(
+    group: GroupData | None, cells: Sequence[tuple[float, float, float]], step: float, exact: bool
+) -> tuple[Rows, dict[int, tuple[int, ...]]]:
+    """Return measured rows cell by cell, and the highest rung of each ladder.
+
+    The replicates of a study go by their numbers (`exact`); in anybody's file they are names, and only counted.
+    """
+    if group is None or not len(group):
+        return Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}
+    number = {key: place for place, key in enumerate(cells)}
+    keys = zip(group.depth.tolist(), group.width.tolist(), group.examples.tolist(), strict=True)
+    at = np.array([number[key] for key in keys], np.int64)[group.row_point]
+    log_density = np.log(group.density)[group.row_point]
+    rung = np.round(log_density / step).astype(np.int64)
+    tops: dict[int, tuple[int, ...]] = {}
+    for cell in np.unique(at).tolist():
+        here = at == cell
+        replicates = group.row_replicate[here]
+        if not exact:
+            replicates = np.unique(replicates, return_inverse=True)[1].reshape(-1)
+        highest = [-1] * (int(replicates.max()) + 1)
+        for replicate, top in zip(replicates.tolist(), rung[here].tolist(), strict=True):
+            highest[replicate] = max(highest[replicate], top)
+        tops[cell] = tuple(highest) if exact else tuple(sorted(highest, reverse=True))
+    return Rows(at, log_density, np.log(group.row_error)), tops
+
+
+def _counting(rows: Table | None, study: Study | None) -> Counts:
+    if rows is not None and len(rows):
+        return Counts.of(rows)
+    if study is None:
+        return Counts()
+    cell = study.cells[0]
+    return Counts(cell.family, cell.dataset, {}, study.recipe.prunable)

@@ -1,0 +1,278 @@
+"""What is believed of a law and of unpruned errors at once, and how a measurement would change it.
+
+A Gaussian over ``z = (theta, v, u)``: the five coordinates of Eq. 2, and for every cell (a member on a number of
+examples) the logarithm of its unpruned error and how far its curve departs from the family's, as a shift of ``log m*``.
+Without these shifts the cheapest cells would seem to tell all about the dearest ones. Weak beliefs come first, so that
+it can be asked before anything is measured; measured rows sharpen it by Gauss and Newton's steps on the exact Jacobian.
+`laws` fits without beliefs and is what answers rest on; this is for planning alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.choose.normal import drawn
+from prunescope.choose.unpruned import GaussianProcess, Place
+from prunescope.laws.batch import Points
+from prunescope.laws.models import JOINT
+
+Numbers = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+THETA = 5
+# Before anything is measured: eps_up (as a share of guessing), gamma, p_prime, phi, psi, and how far they may be off.
+USUAL = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
+OPEN = (0.25, 0.5, 2.5, 0.6, 0.7)
+# Relative noise of one network where replicates do not tell it.
+NOISE = 0.04
+# How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
+SHIFT = 0.05
+# How far they depart beside that where nothing tells it yet, and over how many neighbouring rungs alike.
+DEPARTURE, ALIKE = 0.03, 3
+STEPS = 60
+DAMPING = 1e-3
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Measured networks, one value each.
+
+    Attributes
+    ----------
+    cell
+        Which cell a network belongs to.
+    log_density, log_error
+        Its density, and the error measured.
+    """
+
+    cell: Integers
+    log_density: Numbers
+    log_error: Numbers
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def averaged(self) -> tuple[Rows, Integers]:
+        """Return the means of networks of one cell and density, and how many are behind each."""
+        level = np.round(self.log_density, 3)
+        key = np.stack([self.cell.astype(np.float64), level])
+        _, first, place = np.unique(key, axis=1, return_index=True, return_inverse=True)
+        count = np.bincount(place.reshape(-1))
+        mean = np.bincount(place.reshape(-1), self.log_error) / count
+        return Rows(self.cell[first], self.log_density[first], mean), count
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A Gaussian belief.
+
+    Attributes
+    ----------
+    cells
+        The cells, measured or not, in their order.
+    mean, covariance
+        Of ``z``: theta first, then the cells' unpruned errors, then their shifts.
+    noise
+        Standard deviation of one network's log error about its cell's own curve.
+    departure
+        How far a cell's own curve departs from the law at a density, its shift aside: what no number of replicates
+        averages out.
+    seen
+        Networks that were measured, by cell and density (the logarithm, to three digits).
+    """
+
+    cells: Place
+    mean: Numbers
+    covariance: Numbers
+    noise: float
+    departure: float = 0.0
+    seen: Mapping[tuple[int, float], int] = field(default_factory=dict)
+
+    def draws(self, count: int, seed: int) -> Numbers:
+        """Draw ``[count, z]``, as many to one side as to the other."""
+        return drawn(self.mean, _root(self.covariance), count, seed)
+
+    def look(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
+        """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
+
+        Their information, ``J' W J``, is the root times its transpose; a density may be there several times.
+        """
+        levels, counts = np.unique(np.round(log_density, 3), return_counts=True)
+        rows = Rows(np.full(len(levels), cell), levels, np.zeros(len(levels)))
+        before = np.array([self.seen.get((cell, level), 0) for level in levels.tolist()])
+        known = self._told(before)
+        jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) * np.sqrt(
+            self._told(before + counts) - known
+        )
+        where = np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell]
+        return where, _root(jacobian @ jacobian.T)
+
+    def _told(self, networks: Integers) -> Numbers:
+        """Return what some networks of one cell and density tell together: one over the variance of their mean."""
+        there = np.maximum(networks, 1)
+        return np.where(networks > 0, 1 / (self.departure**2 + self.noise**2 / there), 0.0)
+
+    def with_seen(self, cell: int, log_density: Numbers) -> Posterior:
+        """Return the belief with more networks counted as measured."""
+        seen = dict(self.seen)
+        for level in np.round(log_density, 3).tolist():
+            seen[cell, level] = seen.get((cell, level), 0) + 1
+        return replace(self, seen=seen)
+
+    def after(self, where: Integers, root: Numbers) -> Posterior:
+        """Return what would be believed after a look that shows what is expected."""
+        gain, inner = self._learning(where, root)
+        return replace(self, covariance=self.covariance - gain @ np.linalg.solve(inner, gain.T))
+
+    def moved(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
+        """Return the means that would be believed after a look, if each of `truths` were true: ``[truths, z]``.
+
+        Parameters
+        ----------
+        chance
+            Standard normal numbers for the noise of the measurements, ``[truths, 7]``.
+        """
+        gain, inner = self._learning(where, root)
+        surprise = (truths[:, where] - self.mean[where]) @ root + chance
+        return np.asarray(self.mean + np.linalg.solve(inner, surprise.T).T @ gain.T)
+
+    def _learning(self, where: Integers, root: Numbers) -> tuple[Numbers, Numbers]:
+        """Return how a look moves everything, and the covariance of what it shows, in units of its noise."""
+        gain = self.covariance[:, where] @ root
+        return gain, np.eye(len(where)) + root.T @ gain[where]
+
+
+def _root(covariance: Numbers) -> Numbers:
+    """Return a root of a covariance that may be flat in some directions."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
+
+
+def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Posterior:
+    """Return what is believed after some measurements, none of which may be there.
+
+    Parameters
+    ----------
+    guessing
+        The error of guessing, where the number of classes is known.
+    """
+    prior_mean, prior_covariance = _before(cells, rows, guessing)
+    precision = np.asarray(np.linalg.inv(prior_covariance + 1e-10 * np.eye(len(prior_mean))), np.float64)
+    noise = _noise(rows)
+    points, counts = rows.averaged()
+    mean, hessian = _climbed(cells, points, prior_mean, precision, noise / np.sqrt(counts))
+    departure = _departure(_evaluate(mean, cells, points)[0] - points.log_error, noise / np.sqrt(counts))
+    scatter = np.sqrt(departure**2 + noise**2 / counts)
+    mean, hessian = _climbed(cells, points, mean, precision, scatter, prior_mean)
+    networks = zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), counts.tolist(), strict=True)
+    seen = {(cell, level): count for cell, level, count in networks}
+    return Posterior(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, seen)
+
+
+def _departure(off: Numbers, noise: Numbers) -> float:
+    """Return how far points lie from the law beyond noise, leaning on what is usual while there are few.
+
+    Neighbouring rungs depart alike, so that as many points as are alike tell no more than one.
+    """
+    weight = 1 / noise**2
+    spent = weight.sum() - float(weight @ weight) / max(weight.sum(), 1e-300) if len(off) > 1 else 0.0
+    found = max(0.0, float(weight @ off**2) - max(0, len(off) - THETA)) / spent if spent > 0 else 0.0
+    leaned = (len(off) * found + ALIKE * DEPARTURE**2) / (len(off) + ALIKE)
+    return float(np.sqrt(ALIKE * leaned))
+
+
+def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
+    """Return mean and covariance before rows below density 1 are looked at.
+
+    Unpruned errors are alike as far as the measured ones show (`unpruned`), but the measurements themselves are left
+    for later, with all others.
+    """
+    dense = rows.log_density > -1e-9
+    known = np.unique(rows.cell[dense])
+    means = np.array([rows.log_error[dense & (rows.cell == cell)].mean() for cell in known.tolist()])
+    counts = np.array([(dense & (rows.cell == cell)).sum() for cell in known.tolist()])
+    measured = Place(cells.depth[known], cells.width[known], cells.examples[known])
+    smooth = GaussianProcess.through(measured, means, _noise(rows) / np.sqrt(np.maximum(counts, 1)))
+    alike = smooth.before(cells)
+    usual = np.array(USUAL)
+    usual[0] += np.log(guessing) if guessing is not None else np.log(0.85)
+    count = len(alike.mean)
+    mean = np.concatenate([usual, alike.mean, np.zeros(count)])
+    covariance = np.diag(np.square(np.r_[OPEN, np.zeros(count), np.full(count, SHIFT)]))
+    covariance[THETA : THETA + count, THETA : THETA + count] = alike.covariance
+    return mean, covariance
+
+
+def _noise(rows: Rows) -> float:
+    """Return the relative noise of one network, pooled over replicates at one density."""
+    if not len(rows):
+        return NOISE
+    level = np.round(rows.log_density, 3)
+    key = np.unique(np.stack([rows.cell.astype(np.float64), level]), axis=1, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(key)
+    means = np.bincount(key, rows.log_error) / counts
+    free = int((counts - 1).sum())
+    squares = float(np.sum((rows.log_error - means[key]) ** 2))
+    # A few pairs tell little: they are put together with as many of the usual noise.
+    return float(np.sqrt((squares + 8 * NOISE**2) / (free + 8)))
+
+
+def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, Numbers]:
+    """Return log errors by the law, their derivatives by theta ``[5, rows]``, and by their cell's own two."""
+    count = len(cells.depth)
+    unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
+    depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]
+    points = Points(np.zeros(len(rows)), unpruned, rows.log_density - shift, depth, width)
+    log_error, jacobian = JOINT.form.evaluate(z[None, :THETA], points)
+    # The error depends on eps_up / eps_np and on eps_np alone, so those two derivatives add up to one; a shift does
+    # what p_prime does.
+    return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
+
+
+def _climbed(
+    cells: Place, rows: Rows, start: Numbers, precision: Numbers, noise: Numbers, prior: Numbers | None = None
+) -> tuple[Numbers, Numbers]:
+    """Return the likeliest ``z`` and the curvature there: Levenberg and Marquardt's steps."""
+    prior = start if prior is None else prior
+    z, damping, count = start.copy(), DAMPING, len(cells.depth)
+    parts = [slice(THETA + part * count, THETA + (part + 1) * count) for part in range(2)]
+
+    def normal(at: Numbers) -> tuple[float, Numbers, Numbers]:
+        off = at - prior
+        hessian, gradient = precision.copy(), precision @ off
+        cost = float(off @ gradient) / 2
+        if len(rows):
+            expected, theta, own = _evaluate(at, cells, rows)
+            residual = (expected - rows.log_error) / noise
+            theta, own = theta / noise, own / noise
+            cost += float(residual @ residual) / 2
+            hessian[:THETA, :THETA] += theta @ theta.T
+            gradient[:THETA] += theta @ residual
+            for i, one in enumerate(own):
+                crossed = np.stack([np.bincount(rows.cell, each * one, count) for each in theta])
+                hessian[:THETA, parts[i]] += crossed
+                hessian[parts[i], :THETA] += crossed.T
+                gradient[parts[i]] += np.bincount(rows.cell, one * residual, count)
+                for j, other in enumerate(own):
+                    hessian[parts[i], parts[j]] += np.diag(np.bincount(rows.cell, one * other, count))
+        return cost, hessian, gradient
+
+    cost, hessian, gradient = normal(z)
+    for _ in range(STEPS):
+        step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
+        if float(np.abs(gradient @ step)) < 1e-9 * (1 + cost):
+            break
+        trial = z + np.clip(step, -2.0, 2.0)
+        new_cost, new_hessian, new_gradient = normal(trial)
+        if new_cost < cost:
+            z, cost, hessian, gradient = trial, new_cost, new_hessian, new_gradient
+            damping = max(damping / 5, 1e-9)
+        else:
+            damping *= 5
+            if damping > 1e9:
+                break
+    return z, hessian

@@ -1,0 +1,223 @@
+"""What to train next, so that the smallest network under a bound is known for the least training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from prunescope.choose.limits import bound_faults
+from prunescope.choose.smallest import NOTHING, MemberSizes
+from prunescope.choose.unpruned import Place
+from prunescope.design.costs import budget_of, sharing
+from prunescope.design.inputs import DesignInputs, at_noise, design_inputs, treatment_of
+from prunescope.design.plan import DesignPlan, NamedNetwork, Proposal
+from prunescope.design.posterior import believed
+from prunescope.design.sequence import ENOUGH, MOST_LOOKS, Ladders, Planned, designed, looked_for
+from prunescope.design.value_of_information import Decision, Question, new_networks
+from prunescope.errors import Fault, InputError, listed
+from prunescope.study import Ladder, Study
+from prunescope.study.sections import Axes, Recipe
+from prunescope.table import Table
+
+# How the name of a study ends that is part of another.
+PART = " next"
+
+
+def next_ladders(
+    table: Table | None,
+    max_error: float,
+    *,
+    study: Study | None = None,
+    budget: str | float | None = None,
+    depths: Sequence[int] | None = None,
+    widths: Sequence[float] | None = None,
+    examples: int | None = None,
+    label_noise: float | None = None,
+    confidence: float = 0.9,
+    enough: float = ENOUGH,
+    most: int = MOST_LOOKS,
+    classes: int | None = None,
+    by: Sequence[str] | None = None,
+    seed: int = 0,
+    told: Callable[[int, float], None] | None = None,
+) -> DesignPlan:
+    """Say which ladders to train next.
+
+    Parameters
+    ----------
+    table
+        What is measured; None or an empty one before anything is.
+    study
+        What may be trained, and how; without it the members that the table has.
+    budget
+        A time (``"10m"``), a share of all that may be trained (``"20%"``), or a plain cost.
+    depths, widths
+        Members to consider beside.
+    examples
+        Training examples of the network that is looked for; None is the most there are.
+    label_noise
+        The level that its training labels have; needed where study and table have several.
+    confidence
+        How surely `sure` shall keep the bound.
+    enough
+        How far off the decision may be expected to be: 0.05 is 5 %.
+    most
+        Proposals at the most.
+    told
+        Called with the number of each proposal and how far off the decision will then be.
+    """
+    faults = list(bound_faults(max_error))
+    if not 0 < confidence < 1:
+        faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
+    if not 0 < enough < 1:
+        faults.append(Fault("how far off is enough", "must be between 0 and 1", f"{enough:g}"))
+    if faults:
+        raise InputError("the question", faults)
+    study = study and at_noise(study, table, label_noise)
+    if table is not None and label_noise is not None and "label_noise" in table:
+        table = table.take(table["label_noise"] == label_noise)
+    recipe = study.recipe if study else None
+    scene = design_inputs(table, study, depths, widths, classes, by)
+    members = _members(scene.place, examples)
+    ladders = Ladders(
+        scene.step, scene.levels, scene.costs.cost, sharing(scene.counts, recipe.batch if recipe else None), scene.tops
+    )
+    cells = range(len(scene.place.depth))
+    whole = sum(
+        ladders.price(cell, -1, max(own), len(own)) for cell, own in zip(cells, scene.levels, strict=True) if own
+    )
+    guessing = None if scene.classes is None else 1 - 1 / scene.classes
+    belief = believed(scene.place, scene.rows, guessing)
+    question = _question(scene, members, max_error)
+    choice = Decision.by(question, belief)
+    loss, planned = designed(
+        belief,
+        question,
+        ladders,
+        budget_of(budget, scene.costs, whole),
+        enough=float(np.log1p(enough)),
+        most=most,
+        seed=seed,
+        told=told,
+    )
+    wanted, made = _as_study(study, scene, planned, max_error)
+    networks, sought = new_networks(question, belief, seed), looked_for(question, belief)
+
+    def pick(each: Decision) -> NamedNetwork | None:
+        if each.member < 0:
+            return None
+        return NamedNetwork(
+            scene.name(int(members[each.member])), float(np.exp(each.log_density)), each.keeps(networks)
+        )
+
+    return DesignPlan(
+        max_error=max_error,
+        pick=pick(choice),
+        sure=pick(Decision.sure(question, networks, confidence)),
+        confidence=confidence,
+        seen=ladders.reach(int(members[sought.member]), sought.log_density),
+        off=float(np.expm1(loss)),
+        enough=enough,
+        proposals=tuple(_proposals(scene, planned)),
+        cost=sum(each.look.cost for each in planned),
+        whole=whole,
+        unit=scene.costs.unit,
+        study=made,
+        ladders=wanted,
+    )
+
+
+def _question(scene: DesignInputs, members: np.ndarray, max_error: float) -> Question:
+    counts = [scene.counts[member] for member in members.tolist()]
+    prunable, rest = (np.array([getattr(each, name) for each in counts]) for name in ("prunable", "rest"))
+    sizes = MemberSizes(scene.place.depth[members], scene.place.width[members], prunable, rest)
+    relative = any(each.how == "relative" for each in counts)
+    lowest = np.full(len(counts), NOTHING) if relative else -np.log(np.maximum(prunable, 1.0))
+    return Question(max_error, sizes, members, lowest)
+
+
+def _members(place: Place, examples: int | None) -> np.ndarray:
+    """Return the cells that are looked for: those on the most examples, or on as many as are named."""
+    wanted = place.examples.max() if examples is None else float(examples)
+    found = np.flatnonzero(place.examples == wanted)
+    if not len(found):
+        known = listed(sorted({round(each) for each in place.examples.tolist()}))
+        raise InputError(
+            "--examples", [Fault("examples", "must be those of some cells", f"{wanted:g}", f"There are {known}.")]
+        )
+    return found
+
+
+def _proposals(scene: DesignInputs, planned: Sequence[Planned]) -> list[Proposal]:
+    """Put looks at the same ladders that follow each other together."""
+    made: dict[tuple[int, int, int], Proposal] = {}
+    for each in planned:
+        look = each.look
+        before = made.pop((look.cell, look.replicate, look.count), None)
+        made[look.cell, look.replicate, look.count] = Proposal(
+            depth=round(float(scene.place.depth[look.cell])) if scene.has_depth else None,
+            width=float(scene.place.width[look.cell]) if scene.has_width else None,
+            examples=round(float(scene.place.examples[look.cell])) if scene.has_examples else None,
+            replicate=look.replicate,
+            count=look.count,
+            after=before.after if before else look.after,
+            top=look.top,
+            density=float(np.exp(scene.step * look.top)),
+            cost=look.cost + (before.cost if before else 0.0),
+            off=float(np.expm1(each.loss)),
+        )
+    return list(made.values())
+
+
+def _as_study(
+    study: Study | None, scene: DesignInputs, planned: Sequence[Planned], max_error: float
+) -> tuple[tuple[Ladder, ...], Study | None]:
+    """Return the ladders that were planned, and a study that trains them; nothing without a study to go by."""
+    if study is None or not planned:
+        return (), None
+    treatment = treatment_of(study)
+    model = study.cells[0]
+    tops: dict[int, dict[int, int]] = {}
+    for each in planned:
+        own = tops.setdefault(each.look.cell, {})
+        own |= dict.fromkeys(range(each.look.replicate, each.look.replicate + each.look.count), each.look.top)
+    ladders: list[Ladder] = []
+    blocks: dict[tuple[int, int, int, int], list[float]] = {}
+    for cell, by_replicate in tops.items():
+        where = dataclasses.replace(
+            model,
+            depth=round(float(scene.place.depth[cell])),
+            width=float(scene.place.width[cell]),
+            examples=round(float(scene.place.examples[cell])),
+        )
+        for replicate, top in by_replicate.items():
+            recipe: Recipe = study.recipe.model_copy(update={"levels": top})
+            teaches = study.teaches(treatment)
+            ladders.append(Ladder(where, recipe, treatment, replicate, study.seed, teaches=teaches))
+            block = blocks.setdefault((where.depth, where.examples, top, replicate + 1), [])
+            block.append(where.width)
+    axes = tuple(
+        Axes(
+            dataset=(model.dataset,),
+            family=(model.family,),
+            depth=(depth,),
+            width=tuple(dict.fromkeys(widths)),
+            examples=(examples,),
+            label_noise=(model.label_noise,),
+            levels=top,
+            replicates=replicates,
+        )
+        for (depth, examples, top, replicates), widths in blocks.items()
+    )
+    made = dataclasses.replace(
+        study,
+        name=f"{study.name[:90]}{PART}",
+        axes=axes,
+        treatments=(treatment,),
+        purpose=f"What settles soonest which network is the smallest with an error of at most {max_error:g}.",
+        expected="",
+        cost="",
+    )
+    return tuple(ladders), made

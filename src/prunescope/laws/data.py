@@ -1,0 +1,223 @@
+"""What a law is fitted to: the measurements of one group as plain arrays. Nothing here knows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.laws.batch import Numbers, Points
+
+Integers = NDArray[np.int64]
+
+
+# Points on which trials of a law are made at the most: its parameters are sure from some hundred on.
+MOST_TRIED = 20_000
+
+
+@dataclass(frozen=True)
+class GroupData:
+    """The points of one group, and the rows that they are means of.
+
+    A point is one density of one cell; with replicates kept, one row. A cell is one configuration under one treatment:
+    its points share an unpruned error, and whole cells are what is resampled.
+
+    Attributes
+    ----------
+    key
+        The values of the grouping columns.
+    error, unpruned, density, depth, width, examples
+        One value per point; depth, width and examples are 1 where they are not known.
+    size
+        Weights of the unpruned network, as counted, or ``depth * width^2``, which is proportional to them.
+    cell
+        Which cell a point belongs to, ``0 .. cells - 1``.
+    repeats
+        Rows behind a point.
+    dense_repeats
+        Rows behind a point's unpruned error; 0 where it was given and not averaged here.
+    row_error, row_point, row_replicate
+        The single rows: error, the point that a row belongs to, replicate.
+    chance
+        Error of guessing; None where the number of classes is not known.
+    """
+
+    key: Mapping[str, Any]
+    error: Numbers
+    unpruned: Numbers
+    density: Numbers
+    depth: Numbers
+    width: Numbers
+    examples: Numbers
+    size: Numbers
+    cell: Integers
+    repeats: Integers
+    dense_repeats: Integers
+    row_error: Numbers
+    row_point: Integers
+    row_replicate: Integers
+    chance: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.error)
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return int(self.cell.max()) + 1 if len(self.cell) else 0
+
+    @cached_property
+    def points(self) -> Points:
+        """The points by their logarithms, as the forms take them."""
+        columns = (self.error, self.unpruned, self.density, self.depth, self.width)
+        return Points(*(np.log(values) for values in columns))
+
+    @property
+    def ceiling(self) -> float:
+        """The largest error that a plateau may have: that of guessing, or 1."""
+        return 1.0 if self.chance is None else self.chance
+
+    @cached_property
+    def points_of(self) -> tuple[Integers, ...]:
+        """The points of each cell, in their order."""
+        order = np.argsort(self.cell, kind="stable")
+        return tuple(np.split(order, np.cumsum(np.bincount(self.cell))[:-1])) if len(order) else ()
+
+    def by_cell(self) -> list[GroupData]:
+        """Return each cell by itself, as `pick` would; thousands of them in one go."""
+        owner = self.cell[self.row_point]
+        rows = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner, minlength=self.cells))[:-1])
+        place = np.empty(len(self), np.int64)
+        for points in self.points_of:
+            place[points] = np.arange(len(points))
+        return [
+            replace(
+                self,
+                **{name: getattr(self, name)[points] for name in _BY_POINT if name != "cell"},
+                cell=np.zeros(len(points), np.int64),
+                row_error=self.row_error[own],
+                row_point=place[self.row_point[own]],
+                row_replicate=self.row_replicate[own],
+            )
+            for points, own in zip(self.points_of, rows, strict=True)
+        ]
+
+    def thinned(self, most: int = MOST_TRIED, seed: int = 0) -> GroupData:
+        """Return whole cells, drawn by chance, with about as many points in all; the group itself if it has no more."""
+        if len(self) <= most:
+            return self
+        cells = np.random.default_rng(seed).permutation(self.cells)
+        kept = cells[: max(1, int(np.searchsorted(np.cumsum(np.bincount(self.cell)[cells]), most, "right")))]
+        return self.pick(np.isin(self.cell, kept))
+
+    def pick(self, points: NDArray[np.bool_] | Integers) -> GroupData:
+        """Return some of the points with their rows; cells are numbered anew."""
+        chosen = np.flatnonzero(points) if points.dtype == np.bool_ else points
+        place = np.full(len(self), -1)
+        place[chosen] = np.arange(len(chosen))
+        rows = place[self.row_point] >= 0
+        picked = {name: getattr(self, name)[chosen] for name in _BY_POINT}
+        picked["cell"] = np.unique(picked["cell"], return_inverse=True)[1].reshape(-1)
+        return replace(
+            self,
+            **picked,
+            row_error=self.row_error[rows],
+            row_point=place[self.row_point[rows]],
+            row_replicate=self.row_replicate[rows],
+        )
+
+    @cached_property
+    def seed_noise(self) -> float | None:
+        """Relative standard deviation between replicates, pooled over all points that have two or more."""
+        return replicated([self])[0][0]
+
+
+_BY_POINT = tuple(
+    item.name
+    for item in fields(GroupData)
+    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
+)
+
+
+def thinned_words(kept: int, points: int) -> str:
+    """Say that trials were made on some of many points; nothing where they were made on all."""
+    return f"Tried on whole cells picked by chance: {kept:,} of {points:,} points." if kept < points else ""
+
+
+@dataclass(frozen=True)
+class PaddedGroups:
+    """Several groups side by side: points ``[groups, n]`` with weight 0 where a group has fewer.
+
+    Attributes
+    ----------
+    cell
+        ``[groups, n]``, numbered over all groups.
+    owner
+        The group that each cell belongs to.
+    count, telling, cells
+        Of each group: its points; those that do not repeat their own unpruned error; its cells.
+    place
+        Where each point stands among all points of all groups.
+    """
+
+    points: Points
+    cell: Integers
+    owner: Integers
+    present: NDArray[np.bool_]
+    count: Integers
+    telling: Integers
+    cells: Integers
+    place: Integers
+
+    def taken(self, groups: Sequence[GroupData], name: str) -> NDArray[Any]:
+        """Return a column of the groups, laid out like the points."""
+        return np.asarray(np.concatenate([getattr(group, name) for group in groups])[self.place])
+
+
+def padded(groups: Sequence[GroupData]) -> PaddedGroups:
+    """Lay groups side by side. Padding repeats a group's first point, so that it is harmless everywhere."""
+    count = np.array([len(group) for group in groups], np.int64)
+    cells = np.array([group.cells for group in groups], np.int64)
+    first = np.r_[0, np.cumsum(cells)[:-1]]
+    column = np.arange(count.max(initial=1))
+    present = column < count[:, None]
+    place = np.where(
+        present, np.cumsum(np.r_[0, count[:-1]])[:, None] + column, np.cumsum(np.r_[0, count[:-1]])[:, None]
+    )
+
+    def side_by_side(name: str) -> Numbers:
+        return np.concatenate([getattr(group, name) for group in groups])[place]
+
+    error, unpruned, density, depth, width = (
+        np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")
+    )
+    cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[place]
+    telling = np.array([int(((group.density < 1) | (group.dense_repeats == 0)).sum()) for group in groups], np.int64)
+    weight = None if bool(present.all()) else present.astype(np.float64)
+    points = Points(error, unpruned, density, depth, width, weight)
+    return PaddedGroups(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, telling, cells, place)
+
+
+def replicated(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:
+    """Return each group's noise between replicates, pooled over points that have two or more, and its ladders."""
+    counts = np.array([len(group) for group in groups])
+    start = np.cumsum(np.r_[0, counts[:-1]])
+    rows = [len(group.row_error) for group in groups]
+    owner = np.repeat(np.arange(len(groups)), rows)
+    point = np.concatenate([group.row_point for group in groups]) + start[owner]
+    error = np.concatenate([group.row_error for group in groups])
+    repeats = np.bincount(point, minlength=int(counts.sum()))
+    mean = np.bincount(point, error, int(counts.sum())) / repeats
+    squares = np.bincount(owner, (error / mean[point] - 1) ** 2, len(groups))
+    freedom = np.asarray(rows) - counts
+    noise = np.sqrt(squares / np.maximum(freedom, 1)).tolist()
+    cell = np.concatenate([group.cell for group in groups])[point]
+    replicate = np.concatenate([group.row_replicate for group in groups])
+    order = np.lexsort((replicate, cell, owner))
+    changes = [np.diff(each[order], prepend=-1) != 0 for each in (owner, cell, replicate)]
+    ladders = np.bincount(owner[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
+    return [each if free > 0 else None for each, free in zip(noise, freedom.tolist(), strict=True)], ladders

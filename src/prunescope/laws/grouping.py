@@ -1,0 +1,424 @@
+"""The door from tables to laws: which rows belong to one fit, and what its points are. Beyond it are arrays alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
+from prunescope.laws.data import GroupData, Integers
+from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
+from prunescope.study.catalogue import DATASETS
+from prunescope.table import Table, read_table
+from prunescope.table.coded import Columns
+from prunescope.table.notes import REPETITIONS
+from prunescope.table.row_groups import configuration_codes, group_codes, having, unpruned
+from prunescope.table.schema import BY_NAME, CONFIGURATION, ColumnGroup
+
+# What a joint law explains; everything else that tells configurations apart makes groups.
+EXPLAINED = ("depth", "width", "examples")
+TREATMENT = tuple(column.name for column in BY_NAME.values() if column.group is ColumnGroup.TREATMENT)
+# Treatments whose networks are neither pruned nor ordinarily trained dense ones.
+FOREIGN = ("extended", "leave-out")
+# Treatments of unpruned networks: they tell unpruned errors, and have no curve of their own.
+UNPRUNED = ("dense", "narrow")
+# Densities that agree to this share are one rung, however they were rounded.
+SAME_DENSITY = 1e-3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The groups of a table, and what was decided on the way.
+
+    Attributes
+    ----------
+    groups
+        The measurements of each group, in the order of their keys.
+    by
+        The columns that make the groups.
+    notes
+        Rows left out, columns chosen: what the user may want to know.
+    """
+
+    groups: tuple[GroupData, ...]
+    by: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def sample(
+    table: Table,
+    joint: bool,
+    by: Sequence[str] | None = None,
+    *,
+    keep_replicates: bool = False,
+    classes: int | None = None,
+    filters: Sequence[str] = (),
+) -> Sample:
+    """Return the groups of a table, each ready to be fitted.
+
+    Parameters
+    ----------
+    joint
+        Whether depth, width and examples are explained by the law (Eq. 2) or make groups of their own (Eq. 1).
+    by
+        Columns whose values make groups; None takes all that tell ladders apart, but what the law explains.
+    keep_replicates
+        Whether each row is a point; otherwise replicates are averaged, as in the first paper.
+    classes
+        Number of classes, for the error of guessing; None takes it from the datasets that prunescope knows.
+    filters
+        Names of `filters.FILTERS` to apply.
+    """
+    notes: list[str] = []
+    rows = _filtered(_curves(_eligible(table, notes)), filters, classes, notes)
+    identity, own = identity_columns(rows)
+    if by is None:
+        chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
+        without = tuple(name for name in chosen if name not in own)
+        if own and joint and not _families(rows, chosen) and _families(rows, without):
+            notes.append(f"{listed(own)} names single networks and makes no groups; --by groups by it all the same")
+            chosen = without
+        elif own:
+            notes.append(f"each {listed(own)} is fitted by itself; --by names other columns to group by")
+    else:
+        chosen = _all_known(rows, by)
+    _tell_mixed(rows, identity, notes)
+    return Sample(tuple(_groups(rows, chosen, identity, keep_replicates, classes)), chosen, tuple(notes))
+
+
+def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int | None = None) -> Sample:
+    """Return the unpruned networks of a table, for the dense law: ``depth`` holds the size, ``width`` the examples."""
+    notes: list[str] = []
+    rows = _eligible(table, notes)
+    dense, codes = unpruned(rows.columns), configuration_codes(rows.columns)
+    # Configurations without an unpruned network of their own are told by the error that was given for them.
+    told = np.zeros(len(rows), bool)
+    told[np.unique(codes, return_index=True)[1]] = True
+    told &= ~np.isin(codes, codes[dense])
+    error = np.where(told, rows["unpruned_error"], rows["test_error"])
+    columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
+    found = Table(columns, rows.source).take(dense | told)
+    identity = tuple(name for name in found if name in CONFIGURATION)
+    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(found, by)
+    identity = (*identity, *(name for name in chosen if name not in identity))
+    turned = tuple(
+        replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
+        for group in _groups(found, chosen, identity, False, classes)
+    )
+    return Sample(turned, chosen, tuple(notes))
+
+
+@dataclass(frozen=True)
+class MemberQuery:
+    """Networks whose errors are asked for: columns by name, 1 where depth, width or examples are not known."""
+
+    source: str
+    columns: Mapping[str, NDArray[Any]]
+    given: frozenset[str]
+
+    def __len__(self) -> int:
+        return len(self.columns["density"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+
+def read_for_laws(source: Any, errors: Any = None) -> Table:
+    """Return a table with errors; scikit-learn hands those over by themselves."""
+    if errors is None:
+        return read_table(source)
+    table = read_table(source, needed=("density",))
+    named = {name: values for name, values in table.columns.items() if name != "test_error"}
+    return read_table({**named, "error": errors})
+
+
+def members(
+    source: Any, needed: Sequence[str], fill: Callable[[MemberQuery], NDArray[np.float64]] | None = None
+) -> MemberQuery:
+    """Return the networks of a table whose errors are asked for, measured or not.
+
+    Parameters
+    ----------
+    needed
+        Columns that the law needs, beside density.
+    fill
+        Gives the unpruned errors where the table does not know them; None refuses then.
+    """
+    table = read_table(source, needed=("density",) if "density" in needed else ())
+    faults = [
+        Fault(f"column {name!r}", "must be there to predict", hint=nearest(name, list(table)))
+        for name in needed
+        if name not in table and name != "unpruned_error"
+    ]
+    if faults:
+        raise InputError(table.source, faults)
+    columns = dict(table.columns)
+    for name in (*EXPLAINED, "density"):
+        columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
+    found = MemberQuery(table.source, columns, frozenset(table))
+    given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
+    columns["unpruned_error"] = given
+    unknown = ~(given > 0)
+    if unknown.any() and "unpruned_error" in needed:
+        if fill is None:
+            rows = f"row{'s' if unknown.sum() > 1 else ''} {listed(np.flatnonzero(unknown) + 1, 4)}"
+            hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
+            fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
+            raise InputError(table.source, [fault])
+        columns["unpruned_error"] = np.where(unknown, fill(found), given)
+    return found
+
+
+def _families(table: Table, by: Sequence[str]) -> bool:
+    """Whether some group holds members of different depth, width or examples."""
+    explained = [name for name in EXPLAINED if name in table]
+    groups = group_codes(table.columns, by)
+    members = Columns.of(table.columns).groups(explained, groups)
+    return int(members.max(initial=-1)) > int(groups.max(initial=-1))
+
+
+def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:
+    """Return columns as the table spells them; those that are not there are told."""
+    return tuple(table.known(name) for name in names)
+
+
+def _eligible(table: Table, notes: list[str]) -> Table:
+    """Return the rows that a law can speak of; refuse what no relative deviation can be taken of."""
+    if not len(table):
+        raise InputError(table.source, [Fault("the rows", "must be one or more", "none")])
+    if "treatment" in table:
+        dense = table["rung"] == 0 if "rung" in table else np.zeros(len(table), bool)
+        foreign = having(table.columns, "treatment", FOREIGN)
+        foreign &= ~(dense & having(table.columns, "treatment", ("extended",)))
+        if foreign.any():
+            kinds = listed(sorted({str(each) for each in table["treatment"][foreign]}))
+            notes.append(
+                f"{counted(int(foreign.sum()), 'row')} of treatment {kinds} left out: nothing was pruned there"
+            )
+            table = table.take(~foreign)
+    faults = []
+    for name, word in (("test_error", "error"), ("unpruned_error", "unpruned_error")):
+        if len(table) and (table[name] == 0).any():
+            zero = np.flatnonzero(table[name] == 0)
+            place = f"column {word!r}, row{'' if len(zero) == 1 else 's'} {listed(zero + 1, 4)}"
+            hint = f'A relative deviation needs errors above 0: leave these rows out (--where "{word} > 0").'
+            faults.append(Fault(place, "must be above 0 for a fit", "0", hint))
+    unknown = np.isnan(table["unpruned_error"]) if len(table) else np.zeros(0, bool)
+    if len(table) and unknown.all():
+        hint = "Add the rows at density 1, or a column `unpruned_error`."
+        faults.append(Fault("column 'unpruned_error'", "must be known for a fit", "no row at density 1", hint))
+    if faults or not len(table):
+        raise InputError(table.source, faults or [Fault("the rows", "must hold pruned networks", "none")])
+    if unknown.any():
+        notes.append(f"{counted(int(unknown.sum()), 'row')} without an unpruned network to compare with left out")
+        table = table.take(~unknown)
+    return table
+
+
+def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, notes: list[str]) -> Table:
+    """Apply filters, and say what each left out."""
+    for name in () if names is None else names:
+        if name not in FILTERS:
+            hint = nearest(name, FILTERS) or f"There are {listed(FILTERS)}."
+            raise InputError("--filter", [Fault("the filter", f"must be one of {listed(FILTERS)}", repr(name), hint)])
+        if name == "connected":
+            if "connected" not in table:
+                notes.append("filter connected: the table has no column `connected`, so nothing was left out")
+                continue
+            mask = connected(table["connected"])
+        elif name == "better-than-chance":
+            mask = better_than_chance(table["test_error"], _chances(table, classes, needed=True))
+        else:
+            mask = _not_overly_large(table)
+        left = counted(int((~mask).sum()), "row")
+        notes.append(f"filter {name}: {left} of {len(table):,} left out")
+        if not mask.any():
+            raise InputError(table.source, [Fault("the rows", f"must pass the filter {name}", "none that does")])
+        table = table.take(mask)
+    return table
+
+
+def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray[np.float64]:
+    """Return the error of guessing for each row, NaN where it is not known."""
+    if classes is not None:
+        return np.full(len(table), 1 - 1 / classes)
+    if "dataset" in table:
+        texts = Columns.of(table.columns).column("dataset").texts
+        known = [1 - 1 / DATASETS[name].classes if name in DATASETS else np.nan for name in texts.words.tolist()]
+        found = np.array(known)[texts.codes]
+    else:
+        found = np.full(len(table), np.nan)
+    if needed and np.isnan(found).any():
+        fault = Fault(
+            "the number of classes", "must be known for the error of guessing", hint="Give it with --classes N."
+        )
+        raise InputError(table.source, [fault])
+    return found
+
+
+def _not_overly_large(table: Table) -> NDArray[np.bool_]:
+    columns = table.columns
+    rest = [name for name in columns if name in CONFIGURATION and name not in EXPLAINED]
+    family, codes = group_codes(columns, rest), configuration_codes(columns)
+    first = np.unique(codes, return_index=True)[1]
+    kept = np.zeros(len(first), bool)
+    depth, width, examples = (
+        np.asarray(columns[name][first], np.float64) if name in columns else np.ones(len(first)) for name in EXPLAINED
+    )
+    for each in np.unique(family[first]):
+        own = family[first] == each
+        kept[own] = not_overly_large(depth[own], width[own], examples[own], table["unpruned_error"][first][own])
+    return kept[codes]
+
+
+def _tell_mixed(table: Table, identity: Sequence[str], notes: list[str]) -> None:
+    """Say where rows that count as replicates differ in a column that was not taken to tell ladders apart."""
+    codes = group_codes(table.columns, [*identity, "replicate", "density"])
+    twice = len(codes) - (int(codes.max(initial=-1)) + 1)
+    if twice:
+        notes.append(
+            f"{counted(twice, 'row')} repeat a configuration, density and replicate and are averaged; if "
+            "they differ in something, say so in a column of text, or with --by"
+        )
+
+
+def _curves(table: Table) -> Table:
+    """Leave out treatments of unpruned networks, whose errors stand in `unpruned_error`, where there are others."""
+    if "treatment" not in table:
+        return table
+    pruned = ~having(table.columns, "treatment", UNPRUNED)
+    return table.take(pruned) if pruned.any() and not pruned.all() else table
+
+
+def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that tell cells apart, and which of them are a file's own.
+
+    The schema's configuration and treatment columns always do. A column of the file's own does where it splits
+    ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities.
+    """
+    identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
+    pruned = table["density"] < 1
+    own: list[str] = []
+    if pruned.any():
+        candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
+        if not candidates:
+            return tuple(identity), ()
+        columns = Columns.of(table.columns).pick([*identity, *candidates, "density"]).take(pruned)
+        before = _densities(columns, identity)
+        for name in candidates:
+            if not _tells(columns[name]):
+                continue
+            if _densities(columns, [*identity, *own, name]) >= max(3.0, before / 2):
+                own.append(name)
+    return (*identity, *own), tuple(own)
+
+
+def _tells(values: NDArray[Any]) -> bool:
+    """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
+    distinct = len(np.unique(values)) if values.dtype.kind == "f" else len(set(values.tolist()))
+    return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
+
+
+def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> float:
+    """Return how many densities the group of a row holds, in the median over rows."""
+    codes = group_codes(columns, names)
+    density = np.unique(columns["density"], return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(codes * (int(density.max()) + 1) + density) // (int(density.max()) + 1)
+    return float(np.median(np.bincount(pairs)[codes]))
+
+
+def _groups(
+    table: Table, by: Sequence[str], identity: Sequence[str], keep_replicates: bool, classes: int | None
+) -> Iterator[GroupData]:
+    columns = table.columns
+    density = table["density"]
+    group = group_codes(columns, by)
+    cell = Columns.of(columns).groups([name for name in identity if name not in by], group)
+    level = _levels(density)
+    order = np.lexsort((table["replicate"], -level, cell, group))
+    group, cell, level = group[order], cell[order], level[order]
+    new_cell = np.r_[True, cell[1:] != cell[:-1]]
+    fresh = np.ones(len(order), bool) if keep_replicates else new_cell | np.r_[True, level[1:] != level[:-1]]
+    point = np.cumsum(fresh) - 1
+    first = np.flatnonzero(fresh)
+    repeats = np.diff(np.r_[first, len(order)])
+
+    def averaged(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(np.add.reduceat(values[order].astype(np.float64), first) / repeats)
+
+    def taken(name: str) -> NDArray[np.float64]:
+        if name not in columns:
+            return np.ones(len(first))
+        return np.asarray(columns[name][order[first]], np.float64)
+
+    # A member's rows share its unpruned error, unless they were given one for each replicate.
+    unpruned, dense_repeats = averaged(table["unpruned_error"]), _behind(table)[order[first]]
+    depth, width = taken("depth"), taken("width")
+    size = taken("prunable") if "prunable" in columns else depth * width**2
+    arrays = {
+        "error": averaged(table["test_error"]),
+        "unpruned": unpruned,
+        "density": averaged(density),
+        "depth": depth,
+        "width": width,
+        "examples": taken("examples"),
+        "size": size,
+        "repeats": repeats,
+        "dense_repeats": dense_repeats,
+    }
+    numbers = np.cumsum(new_cell)[first] - 1
+    chances = _chances(table, classes)[order[first]]
+    row_error, row_replicate = table["test_error"][order], table["replicate"][order]
+    begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
+    ends = np.r_[begins[1:], len(first)]
+    row_ends = np.r_[first, len(order)]
+    keys = {name: [plain(each) for each in columns[name][order[first[begins]]].tolist()] for name in by}
+    # Groups in which something was pruned are told from each other; those of unpruned networks alone from all.
+    sparse = np.minimum.reduceat(arrays["density"], begins) < 1
+    telling = {alone: _telling(keys, np.ones_like(sparse) if alone else sparse) for alone in (False, True)}
+    for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        rows = slice(row_ends[begin], row_ends[end])
+        yield GroupData(
+            Key({name: values[number] for name, values in keys.items()}, telling[not sparse[number]]),
+            cell=numbers[begin:end] - numbers[begin],
+            row_error=row_error[rows],
+            row_point=point[rows] - begin,
+            row_replicate=row_replicate[rows],
+            chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
+            **{name: values[begin:end] for name, values in arrays.items()},
+        )
+
+
+def _telling(keys: Mapping[str, Sequence[Any]], among: NDArray[np.bool_]) -> list[str]:
+    """Return the columns in which some groups differ."""
+    return [
+        name for name, values in keys.items() if len({values[group] for group in np.flatnonzero(among).tolist()}) > 1
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Return a value of a grouping column; a missing number is None, as a missing text is."""
+    return None if value != value else value
+
+
+def _levels(density: NDArray[np.float64]) -> Integers:
+    """Return a number for each density; those that agree, however rounded, share one, but none shares that of 1."""
+    values, place = np.unique(density, return_inverse=True)
+    logs, numbers = np.log(values), np.empty(len(values), np.int64)
+    begin = number = 0
+    while begin < len(values):
+        end = int(np.searchsorted(logs, logs[begin] + SAME_DENSITY, "right"))
+        if logs[begin] < 0 <= logs[end - 1]:
+            end = int(np.searchsorted(logs, 0.0, "left"))
+        numbers[begin:end] = number
+        begin, number = end, number + 1
+    return numbers[place.reshape(-1)]
+
+
+def _behind(table: Table) -> Integers:
+    """Return how many rows each row's unpruned error is a mean of; 0 where it was given."""
+    return np.zeros(len(table), np.int64) if table.unpruned_rows is None else table.unpruned_rows

@@ -1,0 +1,135 @@
+"""The whole of a look: from a store or a table to what each cell tells, and what it does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prunescope.errors import Fault, InputError, counted, listed
+from prunescope.lens.cell_selection import KEYS, CellQuery, sorted_cells
+from prunescope.lens.cells import Measurements
+from prunescope.lens.comparisons import beside
+from prunescope.lens.diagnose import diagnosed
+from prunescope.lens.leftout import leave_outs
+from prunescope.lens.loading import LensSource, opened
+from prunescope.lens.missing_inputs import absent, remarks
+from prunescope.lens.results import CellResult, Curve, LensResult, TreatmentComparison
+from prunescope.lens.rung_curves import curve, dense_figure, nearest_rung, sparsest_better
+from prunescope.lens.sparsity import SparseNetworks
+
+
+def analyze(
+    source: Any,
+    *,
+    noise: Sequence[float] = (),
+    cell: Mapping[str, Any] | None = None,
+    treatment: str | None = None,
+    groups: int = 20,
+    rung: int | None = None,
+    density: float | None = None,
+    examples: int = 10,
+    most: int | None = None,
+) -> LensResult:
+    """Say what pruning did to every cell of a store or table, and why, without training anything.
+
+    Parameters
+    ----------
+    source
+        A store, or whatever `read_table` takes; groups and single examples need a store.
+    noise
+        Levels of label noise to look at; all where none is named.
+    cell
+        Which cells: values of family, dataset, depth, width, examples, recipe.
+    treatment
+        Name of the main treatment; without it the one nearest to the paper's: imp, learning-rate rewinding, magnitude.
+    groups
+        How many groups of EL2N percentiles.
+    rung, density
+        A sparsity to look at beside the two of interest; of a density the rung nearest to it.
+    examples
+        How many of the examples that change most to name, at either end.
+    most
+        About how many rows to look at, of the networks with most treatments; all of them where it is None.
+
+    Raises
+    ------
+    InputError
+        Where there is nothing to look at, where a setting names what is not there, and where outcomes that would be
+        set side by side are not of the same examples and labels.
+    """
+    question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
+    found = opened(source, most)
+    every = sorted_cells(found.ladders)
+    pruned = [own for own in every if any(each.doing.prunes for each in own)]
+    if not pruned:
+        hint = "Rows of treatment imp or one-shot are such, and rows that name no treatment."
+        raise InputError(found.name, [Fault("the table", "must hold pruned networks", "none", hint)])
+    chosen = question.chosen(found.name, pruned)
+    names = Counter(network.name for network in {own[0].network for own in chosen})
+    others = len(every) - len(pruned)
+    unread = [f"{counted(found.unread, 'row')} of networks with fewer treatments not looked at"] if found.unread else []
+    notes = [*unread, *([f"{counted(others, 'cell')} without pruned networks left out"] if others else [])]
+    looks = tuple(_look(found, own, question, names[own[0].network.name] > 1) for own in chosen)
+    if question.rung is not None and all(each.asked is None for each in looks):
+        measured = sorted({point.rung for each in looks for point in each.pruning.points if point.rung > 0})
+        must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
+        raise InputError(found.name, [Fault("rung", must, str(question.rung))])
+    return LensResult(found.name, looks, (*found.notes, *notes))
+
+
+def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
+    """Look at one cell; where its network's name alone is ambiguous, the recipe is named too."""
+    name = question.main(cell)
+    main = [each for each in cell if each.doing.name == name]
+    others = sorted((each for each in cell if each.doing.name != name), key=lambda each: each.doing.kind != "dense")
+    ordered = [*main, *others]
+    dense = dense_figure(ordered, "test_error")
+    found = curve(main, dense)
+    subject = SparseNetworks(source, main, ordered, found, question.groups, question.examples)
+    optimal = subject.sparsity("optimal", found.optimal)
+    sparsest = subject.sparsity("sparsest", sparsest_better(found))
+    asked = subject.sparsity("asked", _asked(found, question))
+
+    def treated(kind: str, by: str) -> TreatmentComparison | None:
+        ladders = [each for each in others if each.doing.kind == kind]
+        return beside(ladders, found, dense, by) if ladders else None
+
+    extended, narrow = treated("extended", "rung"), treated("narrow", "parameters")
+    pruning = dict.fromkeys(each.doing.name for each in others if each.doing.prunes)
+    ablations = [[each for each in others if each.doing.name == other] for other in pruning]
+    left_out = leave_outs(source, ordered, main, dense)
+    network = main[0].network
+    sparsities = [each for each in (optimal, sparsest, asked) if each is not None]
+    notes = list(remarks(main, found, sparsest))
+    if question.rung is not None and asked is None:
+        notes.append(f"rung {question.rung} was not measured here")
+    if question.treatment not in (None, name):
+        notes.append(f"this cell has no {question.treatment}; {name} is looked at instead")
+    return CellResult(
+        **{key: getattr(network, key) for key in KEYS},
+        label_noise=main[0].label_noise,
+        name=f"{network.name}, recipe {network.recipe}" if ambiguous else network.name,
+        replicates=found.replicates,
+        pruning=found,
+        optimal=optimal,
+        sparsest=sparsest,
+        asked=asked,
+        extended=extended,
+        narrow=narrow,
+        ablations=tuple(beside(own, found, dense, "density") for own in ablations),
+        leave_outs=left_out,
+        diagnosis=diagnosed(optimal, sparsest, extended, narrow, main[0].label_noise),
+        missing=tuple(absent(source, main, found, sparsities, extended, narrow, left_out)),
+        notes=tuple(notes),
+    )
+
+
+def _asked(found: Curve, question: CellQuery) -> int | None:
+    """Return the rung asked for; None where this cell has not got there."""
+    sparse = [point.rung for point in found.points if point.rung > 0]
+    if question.rung is not None and question.rung not in sparse:
+        return None
+    if question.density is not None and sparse:
+        return nearest_rung(found, question.density)
+    return question.rung

@@ -1,0 +1,71 @@
+"""Other treatments beside pruning: extended training rung by rung, narrow networks by size, ablations by density."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from prunescope.lens.cells import Measurements
+from prunescope.lens.results import Curve, Match, Point, Spread, TreatmentComparison, TreatmentOutcome, Verdict
+from prunescope.lens.rung_curves import curve
+from prunescope.lens.verdicts import TEST_ERROR, compared
+
+# Networks count as of one size where parameters agree to this ratio: a little more than half a rung of 20 %.
+_SAME_SIZE = 1.15
+# Rungs of two treatments count as of one density to this ratio.
+_SAME_DENSITY = 1.02
+
+
+def beside(ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str) -> TreatmentComparison:
+    """Set a treatment beside pruning; its ladders are of the same cell.
+
+    Parameters
+    ----------
+    by
+        ``rung``: the same number of retrainings; ``density``; ``parameters``: the nearest size.
+    """
+    own = curve(ladders, dense)
+    matches = tuple(_matches(own, pruning, by))
+    best = None
+    if own.optimal is not None and pruning.optimal is not None:
+        best = compared(TEST_ERROR, own.at(own.optimal).test_error, pruning.at(pruning.optimal).test_error)
+    return TreatmentComparison(own, by, best, matches, _words(own, best, matches))
+
+
+def _matches(own: Curve, pruning: Curve, by: str) -> Iterator[Match]:
+    for point in own.points:
+        twin = _twin(point, pruning, by)
+        found = twin and compared(TEST_ERROR, point.test_error, twin.test_error)
+        if twin and found:
+            yield Match(point.rung, twin.rung, found)
+
+
+def _twin(point: Point, pruning: Curve, by: str) -> Point | None:
+    """Return the rung of pruning that stands for the same as a rung of another treatment; none for rung 0."""
+    sparse = [each for each in pruning.points if each.rung > 0]
+    if by == "parameters":
+        if point.rung == 0 or not point.parameters:
+            return None
+        ratios = {
+            each.rung: abs(math.log(each.parameters / point.parameters)) for each in sparse if each.parameters
+        }  # fmt: skip
+        nearest = min(ratios, key=ratios.__getitem__, default=None)
+        return pruning.at(nearest) if nearest is not None and ratios[nearest] < math.log(_SAME_SIZE) else None
+    twin = next((each for each in sparse if each.rung == point.rung), None)
+    unlike = twin and by == "density" and abs(math.log(twin.density / point.density)) > math.log(_SAME_DENSITY)
+    return None if unlike else twin
+
+
+def _words(own: Curve, best: Verdict | None, matches: Sequence[Match]) -> str:
+    counts = Counter(match.difference.outcome for match in matches)
+    verbs = {
+        TreatmentOutcome.BETTER: "better at",
+        TreatmentOutcome.MATCHES: "matches at",
+        TreatmentOutcome.WORSE: "worse at",
+    }
+    told = [f"{verb} {counts[outcome]}" for outcome, verb in verbs.items() if counts[outcome]]
+    rungs = f"; rung by rung {', '.join(told)} of {len(matches)}" if told else ""
+    if best is None:
+        return f"{own.treatment} beside pruning{rungs or ': nothing to compare at the optimum of each'}"
+    return f"{own.treatment} at its best (rung {own.optimal}) beside pruning at its own: {best.words}{rungs}"

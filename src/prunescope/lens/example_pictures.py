@@ -1,0 +1,62 @@
+"""The pictures of single examples, where their dataset is to be had on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.data import load
+from prunescope.errors import Fault, InputError, listed
+
+
+@dataclass(frozen=True, eq=False)
+class ExamplePictures:
+    """Training pictures of a dataset.
+
+    Attributes
+    ----------
+    images
+        uint8 [n, channels, height, width], in the order asked; None where the dataset is not to be had.
+    why
+        Why there are none; empty where there are.
+    brightest
+        The highest value in the dataset: 16 in the digits, 255 in most.
+    """
+
+    images: NDArray[np.uint8] | None
+    why: str = ""
+    brightest: int = 255
+
+    @property
+    def bright(self) -> NDArray[np.uint8] | None:
+        """The images with the whole range up to 255, as people see them."""
+        if self.images is None:
+            return None
+        return np.asarray(self.images.astype(np.uint16) * 255 // max(self.brightest, 1), np.uint8)
+
+
+def pictures(dataset: str, index: Sequence[int], folder: str | Path | None = None) -> ExamplePictures:
+    """Return training pictures by their places in the training set. Nothing is fetched.
+
+    Parameters
+    ----------
+    dataset
+        Its name, as a cell of a look has it.
+    index
+        Places, as the examples of a look have them.
+    folder
+        Where the dataset's files are; without it where `prunescope.data.load` looks.
+    """
+    try:
+        images = load(dataset, folder, fetch=False).train_images
+    except InputError as trouble:
+        return ExamplePictures(None, str(trouble))
+    beyond = [place for place in index if not 0 <= place < len(images)]
+    if beyond:
+        fault = Fault("the index of an example", f"must be 0 to {len(images) - 1}", listed(beyond))
+        raise InputError(f"dataset {dataset}", [fault])
+    return ExamplePictures(images[np.array(index, np.int64)], brightest=int(images.max(initial=0)))

@@ -1,0 +1,140 @@
+"""What a cell does not tell: why, and the key of the study that would have it told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prunescope.errors import counted, listed
+from prunescope.lens.cells import Measurements
+from prunescope.lens.loading import LensSource
+from prunescope.lens.results import Curve, LeaveOut, Missing, Sparsity, TreatmentComparison
+from prunescope.lens.study_index import EL2N
+
+_AGAIN = "then run the study again: finished rungs stay"
+_UNFINISHED = "the study asks for it: let its run finish, or run it again"
+_TREATMENTS = {
+    "extended": 'add a treatment with kind = "extended"',
+    "narrow": 'add a treatment with kind = "narrow"',
+    "leave-out": 'add treatments with kind = "leave-out" (leave = "improved", and "random" beside it)',
+}
+_NAMES = {
+    "extended": "extended dense training",
+    "narrow": "width down-scaling",
+    "leave-out": "training without what pruning improved",
+}
+
+
+def absent(
+    source: LensSource,
+    main: Sequence[Measurements],
+    found: Curve,
+    sparsities: Sequence[Sparsity],
+    extended: TreatmentComparison | None,
+    narrow: TreatmentComparison | None,
+    left_out: Sequence[LeaveOut],
+) -> Iterator[Missing]:
+    """Yield everything that one cell does not tell."""
+    if len(main) == 1:
+        how = f"set replicates = 3 in the study, {_AGAIN}"
+        yield Missing("verdicts", "they compare replicates, and there is one", how)
+    if all(each.dense is None for each in main):
+        yield Missing("dense networks", f"{found.treatment} has no rung 0 at density 1", "")
+    if not any(point.rung for point in found.points):
+        how = _UNFINISHED if any(each.planned > 1 for each in main) else "prune further: levels in the recipe"
+        yield Missing("sparse networks", f"{found.treatment} has its dense networks alone so far", how)
+    elif found.optimal is None:
+        how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
+        yield Missing("the optimal sparsity", "it has the lowest validation error, and no row tells any", how)
+    if not any(point.train_loss for point in found.points):
+        yield Missing("training loss", "no row has a train_loss", "")
+    if main[0].label_noise > 0 and not any(point.train_loss_noisy for point in found.points):
+        yield Missing("noisy against original examples", "no row has train_loss_original and train_loss_noisy", "")
+    yield from _examples(source, main, sparsities)
+    yield from _scores(source, main)
+    told = (
+        ("extended", extended.curve.replicates if extended else ()),
+        ("narrow", narrow.curve.replicates if narrow else ()),
+        ("leave-out", [name for each in left_out for name in each.test_error.replicates]),
+    )
+    for kind, replicates in told:
+        if not set(replicates) & set(found.replicates):
+            yield _treatment(source, main, kind)
+
+
+def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequence[Sparsity]) -> Iterator[Missing]:
+    """Yield which outcomes of single examples were not kept, at the sparsities that are looked at."""
+    if not sparsities:
+        return
+    rungs = sorted({0, *(each.rung for each in sparsities)})
+    what = "groups by EL2N and single examples"
+    if source.store is None:
+        yield Missing(what, "a table has rows alone", "look at the store that the rows come from")
+        return
+    lacking: dict[tuple[str, ...], list[int]] = {}
+    for rung in rungs:
+        names = tuple(
+            each.replicate
+            for each in main
+            if each.at(rung) and not source.store.has_arrays("examples", each.ladder, rung)
+        )
+        if names:
+            lacking.setdefault(names, []).append(rung)
+    for names, without in lacking.items():
+        place = f"{'rung' if len(without) == 1 else 'rungs'} {listed(without)} of replicates {listed(names)}"
+        how = (
+            f'set keep_examples = "all" in the study, or the rungs {rungs}, or run it with --keep-examples, into a new '
+            "store: finished rungs are not trained again for it"
+        )
+        yield Missing(what, f"outcomes on the training examples of {place} were not kept", how)
+
+
+def _scores(source: LensSource, main: Sequence[Measurements]) -> Iterator[Missing]:
+    without = [each.replicate for each in main if not each.scorers]
+    if source.store is not None and without:
+        why = f"the examples of replicates {listed(without)} are not scored"
+        asked = (main[0].network, main[0].label_noise, EL2N) in source.told.asked
+        yield Missing("groups by EL2N", why, _UNFINISHED if asked else f"add a section [el2n] to the study, {_AGAIN}")
+
+
+def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> Missing:
+    """Say that a treatment is missing, or why what there is of it cannot be compared."""
+    first = main[0]
+    alike = source.alike(kind, first)
+    recipes = sorted({str(each.network.recipe) for each in alike} - {str(first.network.recipe)})
+    own = [each for each in alike if each.network.recipe == first.network.recipe]
+    if own:
+        names = f"{listed(each.replicate for each in own)}, not {listed(each.replicate for each in main)}"
+        why = f"it was measured for replicates {names}: other seeds, other splits and labels, so nothing pairs"
+    elif recipes:
+        differing = source.told.differing(str(first.network.recipe), recipes[0])
+        why = f"it was measured with another recipe ({differing}), which cannot be compared"
+    else:
+        why = "it was not measured"
+        if (first.network, first.label_noise, kind) in source.told.asked:
+            return Missing(_NAMES[kind], why, _UNFINISHED)
+    return Missing(_NAMES[kind], why, f"{_TREATMENTS[kind]}, {_AGAIN}")
+
+
+def remarks(main: Sequence[Measurements], found: Curve, sparsest: Sparsity | None) -> Iterator[str]:
+    """Yield what was decided of a cell, and what it shows by having none of."""
+    unfinished: dict[str, list[str]] = {}
+    for each in main:
+        if each.planned > len(each.rows):
+            unfinished.setdefault(f"{len(each.rows)} of {each.planned} rungs", []).append(each.replicate)
+    for words, names in unfinished.items():
+        yield f"{found.treatment} is at {words} so far in {counted(len(names), 'replicate')} ({listed(names)})"
+    if len(found.complete) < len(found.replicates):
+        others = counted(len(found.points), "rung")
+        which = f"which have all {others} that any has, with validation errors"
+        yield f"the optimal sparsity is by replicates {listed(found.complete)}, {which}"
+    if found.optimal is not None and found.points[0].rung == 0:
+        dense, best = (found.at(rung).validation_error for rung in (0, found.optimal))
+        if dense and best and dense.mean <= best.mean:
+            yield (
+                f"the dense network validates as well as any sparse one ({dense.mean:.4g} beside {best.mean:.4g}): the "
+                "optimal sparsity is the best of the sparse ones"
+            )
+    if sparsest is None and any(point.against_dense for point in found.points):
+        yield "no sparsity beats the dense network on test"
+    elif sparsest is not None and sparsest.test_error.deviation is None:
+        yield "which sparsity beats the dense network is by errors alone: one replicate gives no verdict"

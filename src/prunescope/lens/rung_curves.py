@@ -1,0 +1,118 @@
+"""A treatment rung by rung, over replicates, and the two sparsities of interest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from prunescope.lens.cells import MISSING, Measurements, known, whole
+from prunescope.lens.results import Curve, Point, Spread, TreatmentOutcome
+from prunescope.lens.verdicts import TEST_ERROR, compared, mean_of, over, spread
+from prunescope.table.optimal import optimal_rung
+
+Ladders = Sequence[Measurements]
+
+
+def figure(ladders: Ladders, name: str, rung: int) -> Spread | None:
+    """Return one figure of a rung over the replicates that have it."""
+    return spread((each.replicate, each.value(name, rung)) for each in ladders)
+
+
+def dense_figure(ladders: Ladders, name: str) -> Spread | None:
+    """Return one figure of the replicates' dense networks, the first ladder of each that has one."""
+    found: dict[str, float] = {}
+    for each in ladders:
+        row = each.dense
+        if row is not None and each.replicate not in found:
+            found[each.replicate] = getattr(row, name)
+    return spread(found.items())
+
+
+def curve(ladders: Ladders, dense: Spread | None) -> Curve:
+    """Return a treatment rung by rung.
+
+    Parameters
+    ----------
+    ladders
+        Of one treatment of one cell, one for each replicate.
+    dense
+        Test errors of the replicates' dense networks.
+    """
+    ladders = sorted(ladders, key=lambda each: each.replicate)
+    rungs = sorted(frozenset[int]().union(*(each.rungs for each in ladders)))
+    complete = [each for each in ladders if len(each.rungs) == len(rungs)]
+    if not complete:  # gaps, each elsewhere: those with the most rungs count
+        most = max(len(each.rungs) for each in ladders)
+        complete = [each for each in ladders if len(each.rungs) == most]
+    complete = [each for each in complete if _validates(each)] or complete
+    return Curve(
+        treatment=ladders[0].doing.name,
+        kind=ladders[0].doing.kind or "",
+        replicates=tuple(each.replicate for each in ladders),
+        complete=tuple(each.replicate for each in complete),
+        points=tuple(_point(ladders, rung, dense) for rung in rungs),
+        optimal=_optimal(complete),
+        own_optimal=tuple(_optimal([each]) for each in ladders),
+    )
+
+
+def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
+    there = [(each.replicate, row) for each in ladders if (row := each.at(rung)) is not None]
+    rows = [row for _, row in there]
+    error = over([name for name, _ in there], [row.test_error for row in rows])
+    return Point(
+        rung=rung,
+        density=mean_of([row.density for row in rows]),
+        parameters=known(mean_of([row.parameters for row in rows])),
+        width=known(rows[0].width),
+        epochs=whole(rows[0].epochs) if len({row.epochs for row in rows}) == 1 else None,
+        test_error=error,
+        validation_error=figure(ladders, "validation_error", rung),
+        train_loss=figure(ladders, "train_loss", rung),
+        train_loss_original=figure(ladders, "train_loss_original", rung),
+        train_loss_noisy=figure(ladders, "train_loss_noisy", rung),
+        against_dense=None if rung == 0 else compared(TEST_ERROR, error, dense),
+    )
+
+
+def _optimal(ladders: Ladders) -> int | None:
+    """Return the rung above 0 with the lowest mean validation error among those that every ladder tells it of."""
+    means = {}
+    for rung in sorted(frozenset.intersection(*(each.rungs for each in ladders))):
+        mean = mean_of([each.value("validation_error", rung) for each in ladders])
+        if rung > 0 and not math.isnan(mean):
+            means[rung] = mean
+    return optimal_rung(means) if means else None
+
+
+def _validates(ladder: Measurements) -> bool:
+    """Whether a ladder tells any validation error."""
+    return any(not math.isnan(ladder.value("validation_error", rung)) for rung in ladder.rungs)
+
+
+def sparsest_better(found: Curve) -> int | None:
+    """Return the rung with the fewest weights that still beats the dense network on test, None where none does.
+
+    By the paper's rule; where no rung has more than one pair, and so no verdict, by the errors themselves.
+    """
+    told = [point for point in found.points if point.against_dense is not None]
+    judged = any(point.against_dense.outcome is not TreatmentOutcome.UNTOLD for point in told if point.against_dense)
+    beating = [
+        point
+        for point in told
+        if point.against_dense
+        and (point.against_dense.outcome is TreatmentOutcome.BETTER if judged else point.against_dense.mean < 0)
+    ]
+    return max(beating, key=lambda point: (-point.density, point.rung)).rung if beating else None
+
+
+def nearest_rung(found: Curve, density: float) -> int:
+    """Return the rung above 0 whose density is nearest in its logarithm."""
+    sparse = [point for point in found.points if point.rung > 0]
+    return min(sparse, key=lambda point: abs(math.log(point.density / density))).rung
+
+
+def own_optimal_error(ladder: Measurements) -> float:
+    """Return the test error of one ladder's optimally sparse network, NaN without validation errors."""
+    rung = _optimal([ladder])
+    return MISSING if rung is None else ladder.value("test_error", rung)

@@ -1,0 +1,204 @@
+"""The door from tables: which families there are, the law of each, its members, or what stands in the way.
+
+A family whose law cannot be fitted is still a subject: its measurements are shown, and why there is no law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from prunescope.choose.choice import answer, choices
+from prunescope.choose.family import Family, Grid, families
+from prunescope.choose.limits import Limits
+from prunescope.choose.results import Answer, Bounded, DeclinedError
+from prunescope.errors import InputError, PrunescopeError, counted, named
+from prunescope.laws import Fit
+from prunescope.laws.data import GroupData
+from prunescope.laws.grouping import EXPLAINED, sample
+from prunescope.table import Table
+from prunescope.table.duckdb_engine import condition
+
+# Columns whose values name a family to people; the rest of its group is told where it differs between families.
+SPOKEN = ("family", "dataset", "label_noise", "treatment")
+USUAL = {"label_noise": (0, None), "treatment": ("imp", None)}
+
+
+@dataclass(frozen=True)
+class ReportGroup:
+    """One family of a table.
+
+    Attributes
+    ----------
+    name
+        In words.
+    group
+        Values of the columns that tell it from others.
+    cells
+        Its measurements.
+    known
+        Of depth, width and examples, those that the table has.
+    fit, family
+        Its law and its members; None where there are none.
+    why
+        Why there is no law, or no choice; empty where there are both.
+    short
+        What tells it from the others of the table, in words.
+    condition
+        The same in SQL, for its rows alone; empty where it is the only one.
+    """
+
+    name: str
+    group: Mapping[str, Any]
+    cells: GroupData
+    known: tuple[str, ...]
+    fit: Fit | None
+    family: Family | None
+    why: str
+    short: str
+    condition: str
+
+
+@dataclass(frozen=True)
+class ReportGroups:
+    """The families of a table, the largest first, and what was decided on the way."""
+
+    all: tuple[ReportGroup, ...]
+    notes: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def subjects(rows: Table) -> ReportGroups:
+    """Return the families of a table; what cannot be used is told, and never keeps the rest from being shown."""
+    missing: list[str] = []
+    usable = _usable(rows, missing)
+    compared = not missing or "unpruned" not in missing[-1]
+    if not len(usable):
+        return ReportGroups((), (), tuple(missing))
+    found = sample(usable, joint=True)
+    notes = list(found.notes)
+    made: dict[tuple[Any, ...], Family] = {}
+    refused: dict[tuple[Any, ...], str] = {}
+    if compared:
+        try:
+            fitted, declined, told = families(usable, Grid(), {})
+            notes = list(told)
+            made = {tuple(each.group.items()): each for each in fitted}
+            refused = {tuple(group.items()): why for group, why in declined}
+        except InputError as trouble:
+            refused = dict(_by_place(found.groups, trouble))
+        except PrunescopeError as trouble:
+            refused = dict.fromkeys((tuple(group.key.items()) for group in found.groups), str(trouble))
+    known = tuple(name for name in EXPLAINED if name in usable)
+    everybody = []
+    pruned = [group for group in found.groups if (group.density < 1).any()]
+    shown = pruned or found.groups
+    every = [group.key for group in shown]
+    for group in shown:
+        key = tuple(group.key.items())
+        family = made.get(key)
+        why = "" if family is not None else refused.get(key) or _no_law(group, compared)
+        name = _name(group.key, every)
+        telling = {each: group.key[each] for each in _telling(group.key, every)}
+        cells = group if compared else replace(group, unpruned=np.full(len(group), np.nan))
+        fit = None if family is None else family.fit
+        everybody.append(
+            ReportGroup(name, group.key, cells, known, fit, family, why, _words(telling), condition(telling))
+        )
+    everybody.sort(key=lambda each: -len(each.cells))
+    return ReportGroups(tuple(everybody), tuple(notes), tuple(missing))
+
+
+def _no_law(cells: GroupData, compared: bool) -> str:
+    if not (cells.density < 1).any():
+        return "holds unpruned networks only: add pruned ones"
+    if not compared:
+        return "holds no unpruned network to compare with: add the rows at density 1, or a column `unpruned_error`"
+    return "holds too few densities: prune further"
+
+
+def _telling(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield columns that tell a group from all others, as far as needed."""
+    left = every
+    for name, value in group.items():
+        same = [each for each in left if each.get(name) == value]
+        if len(same) < len(left):
+            left = same
+            yield name
+
+
+def _by_place(groups: tuple[GroupData, ...], trouble: InputError) -> list[tuple[tuple[Any, ...], str]]:
+    """Give each group the fault that names it; where one fault is of all, all have it."""
+    told = {fault.place: fault.must for fault in trouble.faults}
+    whole = "; ".join(str(fault) for fault in trouble.faults[:3])
+    return [(tuple(group.key.items()), told.get(named(group.key) or "the table", whole)) for group in groups]
+
+
+def _usable(rows: Table, missing: list[str]) -> Table:
+    """Return the rows that can be shown on logarithmic axes, with something to compare each with."""
+    zero = rows["test_error"] == 0
+    if zero.any():
+        missing.append(
+            f"{counted(int(zero.sum()), 'row')} with error 0 left out: laws are of relative deviations, figures of "
+            "logarithms; more test examples would tell such networks apart"
+        )
+        rows = rows.take(~zero)
+    if not len(rows):
+        return rows
+    unpruned = rows["unpruned_error"]
+    if not (unpruned > 0).any():
+        lacking = "no unpruned network errs" if (unpruned == 0).any() else "no unpruned network"
+        missing.append(
+            f"{lacking}: add the rows at density 1, or a column `unpruned_error` above 0; without them there is no "
+            "law and no choice"
+        )
+        # Figures of what was measured need no unpruned error, but a sample does: `subjects` takes these out again.
+        columns = {**rows.columns, "unpruned_error": rows["test_error"]}
+        return replace(rows, columns=columns, unpruned_rows=np.zeros(len(rows), np.int64))
+    given = unpruned == 0
+    if given.any():
+        missing.append(f"{counted(int(given.sum()), 'row')} with unpruned error 0 left out")
+        rows = rows.take(~given)
+    return rows
+
+
+def _name(group: Mapping[str, Any], all_groups: list[Mapping[str, Any]]) -> str:
+    """Name a family by what people call it, and by what tells it from the others."""
+    told = {}
+    for name, value in group.items():
+        differs = len({other.get(name) for other in all_groups}) > 1
+        if differs or (name in SPOKEN and value not in USUAL.get(name, ())):
+            told[name] = value
+    return _words(told) or "all networks"
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    """Write values of grouping columns; what a table does not say is left out."""
+    return ", ".join(
+        str(value) if name in ("family", "dataset", "treatment") else f"{name.replace('_', ' ')} {_short(value)}"
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+def decide(subject: ReportGroup, bound: float, confidence: float) -> tuple[Answer | None, str]:
+    """Return the answer at a bound, or why there is none."""
+    if subject.family is None:
+        return None, subject.why
+    try:
+        return answer(subject.family, bound, confidence, Limits()), ""
+    except DeclinedError as trouble:
+        return None, str(trouble)
+
+
+def decide_all(subject: ReportGroup, bounds: tuple[float, ...], confidence: float) -> tuple[Bounded, ...]:
+    """Return the choice at each of many bounds."""
+    return () if subject.family is None else choices(subject.family, bounds, confidence, Limits())

@@ -1,0 +1,364 @@
+"""A study is trained: cohorts to workers, results to the store, until everything is done or has failed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from prunescope.data import Dataset, load
+from prunescope.errors import DamageError, Fault, InputError, UnwritableError, said
+from prunescope.nets import network
+from prunescope.prune import score
+from prunescope.run.artifacts import examples_kept, weights_kept
+from prunescope.run.climb import RunSettings, work_left
+from prunescope.run.cohorts import Key
+from prunescope.run.estimate import SOON, cores
+from prunescope.run.events import (
+    ArtifactsMissing,
+    CohortFinished,
+    Event,
+    ExamplesScored,
+    LadderFailed,
+    LaddersElsewhere,
+    Lost,
+    RungFinished,
+    RunStarted,
+    Tell,
+    TuningFailed,
+    Unlocked,
+    Unsound,
+    Written,
+)
+from prunescope.run.executors import Executor, InProcess, ShapeTuned, TaskDone, TaskFailed, WorkerProcesses
+from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, device_named
+from prunescope.run.task_schedule import TaskSchedule
+from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
+from prunescope.study.effort import first_missing
+from prunescope.study.sections import Keep, Recipe, keeps
+from prunescope.table import Store
+from prunescope.table.status import is_scored
+
+
+@dataclass
+class RunReport:
+    """What came of a run.
+
+    Attributes
+    ----------
+    rungs
+        Rows written.
+    networks
+        Networks trained for them: a rung 0 that several ladders share once.
+    scored
+        Cells and replicates whose examples were scored.
+    ladders
+        Of the study.
+    failures
+        Ladders that failed, or scores, and why.
+    elsewhere
+        Ladders, and scores, that this run left to another one and that are not finished.
+    stopped
+        Whether the first failure ended it.
+    unwritable
+        Why the store could not be written to, which ended the run; empty where it could.
+    """
+
+    rungs: int = 0
+    networks: int = 0
+    scored: int = 0
+    ladders: int = 0
+    failures: list[LadderFailed] = field(default_factory=list)
+    elsewhere: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+    unwritable: str = ""
+
+
+def run_study(
+    study: Study,
+    store: str | os.PathLike[str] | Store,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    fail_fast: bool = False,
+    keep_weights: bool = False,
+    keep_examples: bool = False,
+    ladders: Sequence[Ladder] | None = None,
+    tell: Tell | None = None,
+) -> RunReport:
+    """Train what is missing of a study, and put it into a store.
+
+    Parameters
+    ----------
+    store
+        A store, or the folder to make one in.
+    data
+        Folder with datasets; without it `PRUNESCOPE_DATA` and the cache are searched.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``: what torch calls it.
+    workers
+        Processes; None: as many as train fastest. 1 trains in this process.
+    fail_fast
+        End the run when a ladder fails, rather than go on with the others.
+    keep_weights
+        Keep the surviving weights of every rung, whatever the study says under ``keep``.
+    keep_examples
+        Keep the outcome on each training example of every rung, whatever the study says under ``keep_examples``.
+    ladders
+        Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
+        that the study asks for.
+    tell
+        Called with what happens (`run.events`).
+    """
+    clock = time.perf_counter()
+    if workers is not None and workers < 1:
+        raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
+    folder = None if data is None else Path(data)
+    keep = "all" if keep_weights else study.keep
+    outcomes = "all" if keep_examples else study.keep_examples
+    setting = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
+    wanted = tuple(ladders) if ladders is not None else study.ladders
+    datasets = _datasets(wanted, folder)
+    kept = store if isinstance(store, Store) else Store(store, create=True)
+    done = kept.done()
+    missing = [ladder for ladder in wanted if work_left(ladder, done)]
+    scores = ensembles(study) if ladders is None else ()
+    unscored = [each for each in scores if not is_scored(kept, each)]
+    try:
+        kept.begin(study)
+    except UnwritableError:
+        if missing or unscored:
+            raise
+    hand = TaskRunner(kept, folder, setting, cores(), datasets)
+    hear = tell or _ignore
+    left = sum(work_left(ladder, done) for ladder in missing) + sum(each.work for each in unscored)
+    total = sum(work_left(ladder, {}) for ladder in wanted) + sum(each.work for each in scores)
+    hear(RunStarted(len(wanted), total, left))
+    if (missing or unscored) and not kept.has_locks():
+        hear(Unlocked(str(kept.path)))
+    _tell_unkept(kept, wanted, done, setting, hear)
+    report = RunReport(ladders=len(wanted))
+    if missing or unscored:
+        crew = _crew(wanted, hand, kept, folder, setting, workers, hear)
+        agenda = TaskSchedule(wanted, done, crew.hands, unscored)
+        # Cohorts of a part of a study are no rule for those of the whole.
+        remembered = TuningCache(kept if ladders is None else None, setting.device, cores())
+        try:
+            _direct(crew, agenda, kept, remembered, report, fail_fast, hear)
+        except _StopRun:
+            report.stopped = True
+        except UnwritableError as trouble:
+            report.unwritable = str(trouble)
+        except _CallbackError as deaf:
+            raise deaf.trouble from None
+        finally:
+            crew.close()
+    if report.elsewhere:
+        report.elsewhere = _left_elsewhere(wanted, scores, kept, report)
+    report.seconds = time.perf_counter() - clock
+    return report
+
+
+def _ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def _tell_unkept(
+    store: Store, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], setting: RunSettings, tell: Tell
+) -> None:
+    """Say how many finished rungs lack what this run is to keep of them."""
+    wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
+        ("weights", setting.keep, weights_kept),
+        ("outcomes on examples", setting.keep_examples, examples_kept),
+    )
+    for what, keep, kept in wanted:
+        if keep != "none":
+            rungs = 0
+            for ladder in ladders:
+                asked = {rung for rung in range(ladder.rungs) if keeps(keep, rung)}
+                finished = done.get(ladder.identity, frozenset()) & asked
+                try:
+                    rungs += len(finished - kept(store, ladder)) if finished else 0
+                except DamageError as trouble:
+                    tell(Unsound(f"of ladder {ladder.identity}, {trouble}", "the run goes on"))
+            if rungs:
+                tell(ArtifactsMissing(what, rungs))
+
+
+def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store, report: RunReport) -> int:
+    """Return how many of the ladders and scores that were left to another run are not finished by now."""
+    done, failed = store.done(), {failure.ladder for failure in report.failures}
+    left = sum(1 for each in ladders if each.identity not in failed and work_left(each, done))
+    left += sum(1 for each in scores if each.identity not in failed and not is_scored(store, each))
+    return min(left, report.elsewhere)
+
+
+def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Dataset]:
+    """Return the datasets of a study; tell what cannot be trained before anything is."""
+    _check_scores(ladders)
+    datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
+    for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
+        _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
+    return datasets
+
+
+def _cells(ladder: Ladder) -> Iterator[Cell]:
+    """Yield the cells that a ladder's networks belong to."""
+    yield ladder.cell
+    if ladder.treatment.kind == "narrow":
+        yield from (ladder.cell_at(rung) for rung in range(1, ladder.rungs))
+
+
+def _check_scores(ladders: Sequence[Ladder]) -> None:
+    """Refuse scores that nothing here can rank by."""
+    for name in dict.fromkeys(ladder.treatment.score for ladder in ladders if ladder.treatment.score):
+        score(name)
+
+
+def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> None:
+    """Refuse networks that cannot be made, and recipes that do not fit them."""
+    net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
+    if not net.outline.prunable(recipe.prunable):
+        must = f"must leave {cell.family} layers to prune"
+        raise InputError("the study", [Fault("recipe.prunable", must, recipe.prunable)])
+    if recipe.augment != "none" and not net.pictures:
+        must = f"must be none for {cell.family}, which takes pictures as rows"
+        raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
+
+
+def _crew(
+    ladders: Sequence[Ladder],
+    hand: TaskRunner,
+    store: Store,
+    data: Path | None,
+    setting: RunSettings,
+    workers: int | None,
+    tell: Tell,
+) -> Executor:
+    """Return who does the work: this process where that is enough, else workers that share the cores."""
+    own = cores()
+    if workers == 1 or (workers is None and (own == 1 or setting.device != "cpu" or len(ladders) == 1)):
+        return InProcess(hand)
+    if workers is None:
+        # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
+        agenda = TaskSchedule(ladders, {}, 1)
+        heaviest = agenda.heaviest()
+        try:
+            choice = hand.measure(heaviest, tell)
+        except Exception as trouble:
+            tell(TuningFailed(heaviest.words, said(trouble), "this process trains without workers"))
+            return InProcess(hand)
+        steps = agenda.work / heaviest.ladder.recipe.batch
+        if choice.threads == own or steps * choice.seconds < SOON:
+            return InProcess(hand)
+        workers = own
+    hands = min(workers, len(ladders))
+    return WorkerProcesses(hands, store.path, data, setting, max(1, own // hands))
+
+
+class _StopRun(BaseException):
+    """The first failure ends the run; no fault of what is under way, so nothing on the way catches it."""
+
+
+class _CallbackError(BaseException):
+    """Whoever listens has failed: no fault of what is under way either."""
+
+    def __init__(self, trouble: Exception) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+
+
+def _direct(
+    crew: Executor,
+    agenda: TaskSchedule,
+    store: Store,
+    remembered: TuningCache,
+    report: RunReport,
+    fail_fast: bool,
+    tell: Tell,
+) -> None:
+    """Give tasks and hear answers until nothing is left."""
+    unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
+
+    def noted(event: Event) -> None:
+        match event:
+            case RungFinished():
+                networks, work = unwritten.get(event.cohort, (0, 0))
+                unwritten[event.cohort] = networks + event.networks, work + event.work
+            case Written():
+                unwritten.pop(event.cohort, None)
+                report.rungs += event.rungs
+                report.networks += event.networks
+            case ExamplesScored():
+                report.scored += 1
+            case LadderFailed():
+                report.failures.append(event)
+            case LaddersElsewhere():
+                report.elsewhere += event.ladders
+        try:
+            tell(event)
+        except Exception as trouble:
+            raise _CallbackError(trouble) from trouble
+        if fail_fast and report.failures:
+            raise _StopRun
+
+    while True:
+        while crew.idle() and (task := agenda.next()) is not None:
+            crew.give(task)
+        if not crew.busy():
+            return
+        for answer in crew.hear(noted):
+            if isinstance(answer, TaskFailed) and isinstance(answer.task, TrainTask):
+                number = answer.task.cohort.number
+                if number in unwritten:
+                    noted(Lost(number, *unwritten.pop(number)))
+            match answer:
+                case TaskFailed(unwritable=True):
+                    raise UnwritableError(answer.words)
+                case ShapeTuned():
+                    _settle(answer.task.key, answer.choice, agenda, remembered, noted)
+                case TaskFailed(again=True):
+                    agenda.again(answer.task)
+                case TaskFailed(task=TuneTask() as task):
+                    instead = "each of its ladders is trained alone, with one thread"
+                    noted(TuningFailed(task.words, answer.words, instead))
+                    _settle(task.key, CohortSettings(1, 1, 1, 1, 0.0), agenda, remembered, noted)
+                case TaskFailed(task=ScoreTask() as task):
+                    store.fail(task.name, 0, answer.words)
+                    ensemble = task.ensemble
+                    noted(LadderFailed(task.number, task.name, ensemble.words, 0, answer.words, ensemble.work))
+                    noted(CohortFinished(task.number))
+                case TaskFailed(task=TrainTask() as task):
+                    _give_up(task, answer.words, store, {each.ladder for each in report.failures}, noted)
+                    agenda.finished(task)
+                case TaskDone(task=task):
+                    agenda.finished(task)
+
+
+def _settle(key: Key, choice: CohortSettings, agenda: TaskSchedule, remembered: TuningCache, tell: Tell) -> None:
+    """Form the cohorts of a shape as the store has them, or as is best; the store has them from now on."""
+    settled = remembered.settled(key)
+    for note in remembered.unsound(key):
+        tell(Unsound(f"{note} is damaged or holds what no run can have noted", "cohorts are formed anew"))
+    if settled is None:
+        settled = replace(choice, starts=agenda.starts(key, choice))
+        if settled.seconds:
+            remembered.settle(key, settled)
+    agenda.measured(key, settled)
+
+
+def _give_up(task: TrainTask, words: str, store: Store, failed: Set[str], tell: Tell) -> None:
+    """Note the failure of a cohort's ladders that are not complete, nor with another process, nor noted already."""
+    done, elsewhere = store.done(), store.running()
+    for ladder in task.cohort.ladders:
+        left = work_left(ladder, done)
+        if left and ladder.identity not in elsewhere and ladder.identity not in failed:
+            rung = first_missing(ladder, done)
+            store.fail(ladder.identity, rung, words)
+            tell(LadderFailed(task.cohort.number, ladder.identity, task.cohort.words, rung, words, left))
+    tell(CohortFinished(task.cohort.number))

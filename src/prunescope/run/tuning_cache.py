@@ -1,0 +1,119 @@
+"""How shapes of networks were found to train fastest, remembered.
+
+In the store, so that a run that goes on does so as it began; and for this machine, so that a second run of a study
+gives the same rows as the first. No torch here: a plan reads it too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prunescope.study.study import digest
+from prunescope.table import Store
+
+FORMAT = 4
+
+
+@dataclass(frozen=True)
+class CohortSettings:
+    """How cohorts of one shape are trained.
+
+    Attributes
+    ----------
+    members
+        Networks that are trained in lock-step at most.
+    seconds
+        One step of one member took this long when it was measured.
+    starts
+        Networks that a cohort begins with at most; None where that has not been settled.
+    """
+
+    members: int
+    threads: int
+    together: int
+    pack: int
+    seconds: float
+    planar: bool = False
+    starts: int | None = None
+
+
+class TuningCache:
+    """Choices made before: settled in a store, or found on this machine with as many cores.
+
+    What is settled in a store includes the size that cohorts got there, whatever a later run would choose.
+    """
+
+    def __init__(self, store: Store | None, device: str, cores: int) -> None:
+        self._store = store
+        self._machine = [FORMAT, platform.machine(), platform.node(), device, version("torch")]
+        self._cores = cores
+
+    def settled(self, key: str) -> CohortSettings | None:
+        """Return what a store goes by."""
+        return next(filter(None, map(_choice, self._notes(key).values())), None)
+
+    def unsound(self, key: str) -> list[Path]:
+        """Return the notes that a store should go by and does not, since they are damaged or make no choice."""
+        return [] if self.settled(key) else list(self._notes(key))
+
+    def _notes(self, key: str) -> dict[Path, dict[str, Any] | None]:
+        return self._store.read_notes(self._settled_name(key)) if self._store else {}
+
+    def settle(self, key: str, choice: CohortSettings) -> None:
+        """Let a store go by a choice from now on."""
+        if self._store:
+            self._store.write_note(self._settled_name(key), asdict(choice))
+
+    def found(self, key: str) -> CohortSettings | None:
+        """Return what was measured on this machine."""
+        with suppress(OSError, ValueError):
+            return _choice(json.loads(self._file(key).read_text()))
+        return None
+
+    def find(self, key: str, choice: CohortSettings) -> None:
+        """Remember a measurement; a home folder that cannot be written to is no fault."""
+        path = self._file(key)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            draft.write_text(json.dumps(asdict(choice)))
+            draft.replace(path)
+
+    def _settled_name(self, key: str) -> str:
+        return digest([*self._machine, key])
+
+    def _file(self, key: str) -> Path:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunescope" / "layouts"
+        return home / f"{digest([*self._machine, self._cores, key])}.json"
+
+
+def _choice(kept: object) -> CohortSettings | None:
+    if not isinstance(kept, dict):
+        return None
+    try:
+        choice = CohortSettings(**{name: kept[name] for name in CohortSettings.__dataclass_fields__})
+    except KeyError:
+        return None
+    return choice if _is_possible(vars(choice)) else None
+
+
+def _is_possible(values: Mapping[str, Any]) -> bool:
+    """Whether networks can be trained as a file says, which may say anything."""
+    counts = [values[name] for name in ("members", "threads", "together", "pack")]
+    starts, seconds = values["starts"], values["seconds"]
+    return (
+        all(type(count) is int and count >= 1 for count in (*counts, 1 if starts is None else starts))
+        and values["pack"] <= values["together"] <= values["members"]
+        and type(values["planar"]) is bool
+        and type(seconds) in (int, float)
+        and 0 <= seconds < math.inf
+    )

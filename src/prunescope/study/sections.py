@@ -1,0 +1,221 @@
+"""The parts of a study: axes, recipe, treatments. Types and ranges only; what ties parts together is in `checks`.
+
+Every field's description is its documentation: `docs/study.md` is checked against it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_FRACTION = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
+
+Kind = Literal["dense", "imp", "one-shot", "extended", "narrow", "leave-out"]
+
+
+def _as_list(value: Any) -> Any:
+    """Let an axis with one value be written without brackets."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _fraction(value: Any) -> Any:
+    """Read a fraction such as "1/8" as the number that it is."""
+    parts = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    return int(parts[1]) / int(parts[2]) if parts else value
+
+
+def _plain_zero(value: float) -> float:
+    """Turn -0.0 into 0.0: two spellings of one number must not make two ladders."""
+    return value + 0.0
+
+
+Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_plain_zero)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Whole = Annotated[int, Field(ge=1, le=1_000_000)]
+MOST_VALUES = 1_000
+"""Values that one list of a study may hold."""
+MOST_LEVELS = 200
+Keep = Literal["none", "all"] | tuple[int, ...]
+"""Which rungs a run keeps something of."""
+
+
+_Kept = (
+    Literal["none", "all"]
+    | Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)
+    ]
+)
+
+
+class Section(BaseModel):
+    """Base of all parts: frozen, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _axis(meaning: str, **rules: Any) -> Any:
+    return Field(description=meaning, min_length=1, max_length=MOST_VALUES, strict=False, **rules)
+
+
+class StudyKeys(Section):
+    """The keys of a study outside its sections."""
+
+    name: str = Field(min_length=1, max_length=100, description="any printable text")
+    format: int = Field(1, ge=1, le=1, description="version of these rules")
+    purpose: str = Field("", max_length=5_000, description="why")
+    expected: str = Field("", max_length=5_000, description="what should come out")
+    cost: str = Field("", max_length=5_000, description="what it takes, in words")
+    replicates: int = Field(3, ge=1, le=100_000, description="repetitions, each with seeds of its own")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="what all randomness of the study starts from")
+    keep: _Kept = Field("none", description="rungs whose weights the store keeps")
+    keep_examples: _Kept = Field(
+        "none", description="rungs of which the store keeps the outcome on every training example"
+    )
+
+
+KEEP_KEYS = ("keep", "keep_examples")
+"""The keys of a study that name rungs."""
+
+
+def keeps(keep: Keep, rung: int) -> bool:
+    """Whether something of a rung is to be kept."""
+    return keep == "all" if isinstance(keep, str) else rung in keep
+
+
+class Axes(Section):
+    """What varies: every combination of these values is one cell. One value needs no brackets."""
+
+    dataset: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis("names of datasets")
+    family: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis(
+        "names of network families, or package.module:function for one's own"
+    )
+    depth: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=2_000)], ...], BeforeValidator(_as_list)] = _axis(
+        "numbers of layers with weights, shortcuts aside"
+    )
+    width: Annotated[
+        tuple[Annotated[Annotated[Number, Field(strict=True, gt=0, le=1_000)], BeforeValidator(_fraction)], ...],
+        BeforeValidator(_as_list),
+    ] = _axis('width factors, such as 0.125 or "1/8"; 1 is the family\'s own width')
+    examples: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=1)] | Annotated[str, Field(strict=True)], ...],
+        BeforeValidator(_as_list),
+    ] = _axis('training examples: numbers, "all", or shares such as "1/4"', default=("all",))
+    label_noise: Annotated[tuple[Annotated[Number, Field(strict=True, ge=0, lt=1)], ...], BeforeValidator(_as_list)] = (
+        _axis("shares of training labels changed to another class", default=(0.0,))
+    )
+    levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] | None = Field(
+        None, description="rungs above the dense one for these cells alone; the recipe's where not given"
+    )
+    replicates: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="repetitions of these cells alone; the study's where not given"
+    )
+
+
+AXIS_KEYS = ("dataset", "family", "depth", "width", "examples", "label_noise")
+"""The keys of axes whose every combination is a cell."""
+
+
+class Recipe(Section):
+    """How each network of the study is trained and pruned. Epochs count from 0."""
+
+    epochs: Whole = Field(description="epochs of one training from start to completion")
+    batch: Whole = Field(description="examples in a gradient step")
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(description="highest learning rate")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="update rule")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="momentum of sgd")
+    nesterov: bool = Field(False, description="Nesterov's form of momentum")
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.0, description="L2 penalty on all parameters")
+    schedule: Literal["constant", "steps"] = Field("constant", description="learning rate over epochs")
+    milestones: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(strict=False, max_length=MOST_VALUES)
+    ] = Field((), description="epochs at which a schedule of steps multiplies the rate by `factor`")
+    factor: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="what each milestone multiplies by")
+    warmup: Annotated[int, Field(ge=0)] = Field(0, description="epochs of linear growth from 0 to the full rate")
+    augment: Literal["none", "flip-crop"] = Field(
+        "none", description="changes to training pictures: random flip, and crop after 4 pixels of padding"
+    )
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of products")
+    validation: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the training set held out, drawn anew for each replicate"
+    )
+    prunable: Literal["all", "all-but-output"] = Field(
+        "all",
+        description="weights that pruning may remove: of every convolution and linear layer, or not the last",
+    )
+    pruning_fraction: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of the remaining prunable weights removed from rung to rung"
+    )
+    rewind_epoch: Annotated[int, Field(ge=0)] = Field(
+        0, description="epoch that weights or learning rate go back to before retraining"
+    )
+    levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] = Field(
+        description="rungs above the dense one; more can be asked for later without redoing any"
+    )
+
+
+class El2n(Section):
+    """Which networks score the training examples: how far their early predictions are from the labels."""
+
+    networks: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        10, description="dense networks, each with a seed of its own, whose mean error scores an example"
+    )
+    epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="epochs that they are trained; 10 with label noise and 20 without where not given"
+    )
+
+
+class Treatment(Section):
+    """What is done to a cell. Only `kind` is needed; the other keys belong to some kinds alone."""
+
+    kind: Kind = Field(description="what is done")
+    name: Annotated[str, Field(min_length=1, max_length=60)] | None = Field(
+        None, description="how this file calls it; the kind where it is not given"
+    )
+    rewind: Literal["weights", "learning-rate", "fine-tuning", "reinitialise"] | None = Field(
+        None, description="imp, one-shot: how training goes on after pruning; weights where not given"
+    )
+    score: Name | None = Field(None, description="imp, one-shot: which weights count least; magnitude where not given")
+    scope: Literal["global", "layer"] | None = Field(
+        None,
+        description="imp, one-shot: ranks over the whole network or layer by layer; global where not given",
+    )
+    learns_from: Annotated[str, Field(min_length=1, max_length=60)] | None = Field(
+        None, description="leave-out: name of the treatment whose ladder tells which examples to leave out"
+    )
+    leave: Literal["improved", "misclassified", "random"] | None = Field(
+        None,
+        description="leave-out: examples that pruning improved most, or the sparse model gets wrong, or any",
+    )
+    share: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        None, description="leave-out: share of examples left out when improved or random; 0.2 where not given"
+    )
+
+    @property
+    def label(self) -> str:
+        """The name that other treatments of the study refer to."""
+        return self.name or self.kind
+
+
+PRUNING = ("imp", "one-shot")
+
+# Which optional keys a kind has, and what they are where a study does not say.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "imp": {"rewind": "weights", "score": "magnitude", "scope": "global"},
+    "one-shot": {"rewind": "weights", "score": "magnitude", "scope": "global"},
+    "extended": {},
+    "narrow": {},
+    "leave-out": {"learns_from": None, "leave": "improved", "share": 0.2},
+}
+KIND_KEYS = ("rewind", "score", "scope", "learns_from", "leave", "share")
+
+
+def completed(treatment: Treatment) -> Treatment:
+    """Return the treatment with every key that its kind has filled in."""
+    defaults = dict(DEFAULTS[treatment.kind])
+    if treatment.leave == "misclassified":
+        defaults["share"] = None
+    missing = {key: value for key, value in defaults.items() if getattr(treatment, key) is None}
+    return treatment.model_copy(update={"name": treatment.label, **missing})

@@ -1,0 +1,272 @@
+"""A study: what varies, how everything is trained, what is done to it; and the ladders that it expands to.
+
+A study is data. It knows nothing of stores, devices or networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from prunescope.errors import Fault, InputError, clipped
+from prunescope.study import checks
+from prunescope.study.sections import KEEP_KEYS, Axes, El2n, Keep, Recipe, StudyKeys, Treatment, completed
+from prunescope.study.validation_messages import faults_of
+
+# Part of every identity. It grows when the same words of a study come to mean another training.
+FORMAT = 1
+
+
+def digest(content: object, length: int = 32) -> str:
+    """Hash plain content (mappings, lists, text, numbers) the same way on every machine and Python version."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration: a member of a family on a share of a dataset."""
+
+    family: str
+    dataset: str
+    depth: int
+    width: float
+    examples: int
+    label_noise: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One cell, one treatment, one replicate: rung 0 is dense, each further rung is sparser.
+
+    Attributes
+    ----------
+    teacher
+        Identity of the ladder that a leave-out treatment learns from; empty otherwise.
+    teaches
+        Whether another ladder of its study learns from it. Its own numbers do not depend on that.
+    """
+
+    cell: Cell
+    recipe: Recipe
+    treatment: Treatment
+    replicate: int
+    seed: int
+    teacher: str = ""
+    teaches: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether it depends on what its teacher has measured; not where it leaves out any examples."""
+        return bool(self.teacher) and self.treatment.leave != "random"
+
+    @cached_property
+    def identity(self) -> str:
+        """32 hexadecimal digits that stand for everything that decides this ladder's numbers.
+
+        The number of levels is not among it: it says how far to climb and changes no rung, so a study may be given more
+        levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs and depend on it.
+        """
+        treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
+        return digest(
+            {
+                "format": FORMAT,
+                "cell": vars(self.cell),
+                "recipe": decisive(self.recipe),
+                "treatment": treatment,
+                "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
+                "replicate": self.replicate,
+                "seed": self.seed,
+            }
+        )
+
+    @cached_property
+    def unpruned(self) -> str:
+        """32 hexadecimal digits that stand for everything that decides the network of rung 0.
+
+        Ladders of one cell, recipe, replicate and seed begin with the same network, whatever is done to it afterwards;
+        but a leave-out ladder's has seen other examples.
+        """
+        if self.treatment.kind == "leave-out":
+            return self.identity
+        return digest(
+            {
+                "format": FORMAT,
+                "cell": vars(self.cell),
+                "recipe": decisive(self.recipe),
+                "replicate": self.replicate,
+                "seed": self.seed,
+            }
+        )
+
+    @cached_property
+    def recipe_identity(self) -> str:
+        """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
+        return digest({"format": FORMAT, "recipe": decisive(self.recipe)}, 12)
+
+    @property
+    def rungs(self) -> int:
+        """How many networks the ladder trains."""
+        return 1 if self.treatment.kind in ("dense", "leave-out") else self.recipe.levels + 1
+
+    def cell_at(self, rung: int) -> Cell:
+        """Return the cell that a rung's network belongs to: the ladder's own, or of narrow ladders a narrower one.
+
+        Widths have twelve digits, so that 0.8 times 0.8 is the 0.64 that a study would write.
+        """
+        if self.treatment.kind != "narrow" or rung == 0:
+            return self.cell
+        width = self.cell.width * (1 - self.recipe.pruning_fraction) ** rung
+        return replace(self.cell, width=float(f"{width:.12g}"))
+
+
+def decisive(recipe: Recipe) -> dict[str, Any]:
+    """Return the keys of a recipe that decide a row, so that one training has one identity however it is spelled."""
+    idle = {"levels"} | ({"factor"} if recipe.schedule == "constant" else set())
+    return recipe.model_dump(mode="json", exclude=idle)
+
+
+def _dotted(*path: object) -> str:
+    return ".".join(str(step) for step in path)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Axes, recipe and treatments under a name.
+
+    Build one from a file with `read_study`, or here; either way every fault is told at once.
+    """
+
+    name: str
+    axes: tuple[Axes, ...]
+    recipe: Recipe
+    treatments: tuple[Treatment, ...] = field(default=(Treatment(kind="imp"),))
+    replicates: int = 3
+    seed: int = 0
+    purpose: str = ""
+    expected: str = ""
+    cost: str = ""
+    keep: Keep = "none"
+    keep_examples: Keep = "none"
+    el2n: El2n | None = None
+
+    def __post_init__(self) -> None:
+        faults: list[Fault] = []
+        head: StudyKeys | None = None
+        try:
+            head = StudyKeys.model_validate(
+                {name: getattr(self, name) for name in StudyKeys.model_fields if name != "format"}
+            )
+        except ValidationError as trouble:
+            faults += faults_of(trouble.errors(include_url=False), StudyKeys, (), _dotted)
+        shapes: tuple[tuple[str, type, object], ...] = (
+            ("axes", Axes, self.axes),
+            ("treatments", Treatment, self.treatments),
+            ("recipe", Recipe, (self.recipe,)),
+        )
+        for name, kind, parts in shapes:
+            if not isinstance(parts, tuple) or not parts or not all(isinstance(part, kind) for part in parts):
+                must = f"must be {'a' if name == 'recipe' else 'a tuple of'} {kind.__name__}"
+                faults.append(Fault(name, must, clipped(getattr(self, name))))
+        el2n: object = self.el2n
+        if el2n is not None and not isinstance(el2n, El2n):
+            faults.append(Fault("el2n", "must be an El2n, or None", clipped(el2n)))
+        if not faults:
+            faults += checks.el2n_faults(self.el2n, self.recipe, _dotted)
+            if not self.name.isprintable() or self.name != self.name.strip():
+                must = "must be printable text without white space around it"
+                faults.append(Fault("name", must, clipped(self.name)))
+            axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
+            faults += checks.study_faults(axes, self.recipe, treatments, head, _dotted)
+        if faults:
+            raise InputError(f"study {clipped(self.name)}", faults)
+        object.__setattr__(self, "treatments", tuple(completed(treatment) for treatment in self.treatments))
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every combination of the axes, in their order, each once."""
+        return tuple(self.extent)
+
+    @cached_property
+    def extent(self) -> dict[Cell, list[int]]:
+        """Levels of each replicate of each cell: the most that any axes ask for it."""
+        found: dict[Cell, list[int]] = {}
+        for axes in self.axes:
+            levels = self.recipe.levels if axes.levels is None else axes.levels
+            asked = [levels] * (axes.replicates or self.replicates)
+            for family, dataset, depth, width, examples, noise in itertools.product(
+                axes.family, axes.dataset, axes.depth, axes.width, axes.examples, axes.label_noise
+            ):
+                number = checks.resolve_examples(examples, dataset, self.recipe.validation)
+                if number is not None:
+                    before = found.setdefault(Cell(family, dataset, depth, width, number, noise), [])
+                    both = itertools.zip_longest(before, asked, fillvalue=0)
+                    before[:] = [max(pair) for pair in both]
+        return found
+
+    def teaches(self, treatment: Treatment) -> bool:
+        """Whether ladders of another treatment learn from this one's."""
+        return any(each.learns_from == treatment.label and each.leave != "random" for each in self.treatments)
+
+    @cached_property
+    def ladders(self) -> tuple[Ladder, ...]:
+        """Every cell under every treatment, once per replicate; a ladder that teaches stands before its pupils."""
+        order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
+        teaching = {treatment.label: self.teaches(treatment) for treatment in order}
+        recipes: dict[int, Recipe] = {}
+        found = []
+        for cell, asked in self.extent.items():
+            for replicate, levels in enumerate(asked):
+                if levels not in recipes:
+                    recipes[levels] = self.recipe.model_copy(update={"levels": levels})
+                recipe = recipes[levels]
+                known: dict[str, Ladder] = {}
+                for treatment in order:
+                    teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
+                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaching[treatment.label])
+                    known[treatment.label] = ladder
+                    found.append(ladder)
+        return tuple(found)
+
+    @cached_property
+    def identity(self) -> str:
+        """32 hexadecimal digits for the whole study, words included."""
+        return digest(self.to_mapping())
+
+    @property
+    def folder(self) -> str:
+        """What its store is called where none is named: its name, where that can be the name of a folder.
+
+        A slash becomes a dash, and a name that would be hidden, or be taken for an option, loses what it begins with.
+        """
+        name = self.name.replace("/", "-").lstrip(".- ").encode()[:200].decode(errors="ignore")
+        return name or f"study-{self.identity[:8]}"
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the study as plain content, every default written out."""
+        kept = {key: getattr(self, key) for key in KEEP_KEYS}
+        words = {"purpose": self.purpose, "expected": self.expected, "cost": self.cost}
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            **{key: text for key, text in words.items() if text},
+            "replicates": self.replicates,
+            "seed": self.seed,
+            **{key: keep if keep == "all" else list(keep) for key, keep in kept.items() if keep != "none"},
+            "axes": [axes.model_dump(mode="json", exclude_none=True) for axes in self.axes],
+            "recipe": self.recipe.model_dump(mode="json"),
+            **({"el2n": self.el2n.model_dump(mode="json", exclude_none=True)} if self.el2n else {}),
+            "treatments": [treatment.model_dump(mode="json", exclude_none=True) for treatment in self.treatments],
+        }
+
+    def to_toml(self) -> str:
+        """Return the study as the file that `read_study` reads."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_mapping())

@@ -1,0 +1,58 @@
+"""What chance decides in training: starts, the order of examples, how pictures are moved.
+
+Nothing is drawn from a running state. Every draw comes from a generator made of words (study's seed, replicate, cell,
+rung, epoch), so a ladder that goes on after a break draws what it would have drawn, whatever its company.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunescope.data import generator
+from prunescope.study import Ensemble, Ladder
+from prunescope.train.pictures import PADDING
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """The draws of one ladder. Treatments and levels of label noise of one cell and replicate share theirs."""
+
+    words: tuple[object, ...]
+
+    def start(self, again: int = 0) -> np.random.Generator:
+        """Draw initial weights; ``again`` counts how often they are drawn anew."""
+        return generator(*self.words, "start", again)
+
+    def order(self, rung: int, epoch: int, examples: int) -> np.ndarray:
+        """Draw the order of examples in an epoch."""
+        return generator(*self.words, "order", rung, epoch).permutation(examples)
+
+    def moves(self, rung: int, epoch: int, examples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw for each example whether it is mirrored, and where its crop starts: down, right."""
+        chance = generator(*self.words, "moves", rung, epoch)
+        flip = chance.integers(0, 2, examples, dtype=np.uint8).astype(bool)
+        down = chance.integers(0, 2 * PADDING + 1, examples)
+        right = chance.integers(0, 2 * PADDING + 1, examples)
+        return flip, down, right
+
+    def scores(self, rung: int) -> np.random.Generator:
+        """Draw what random pruning goes by."""
+        return generator(*self.words, "scores", rung)
+
+    def shown(self, rung: int, examples: int) -> np.ndarray:
+        """Draw the order in which examples are shown to scores that go by gradients."""
+        return generator(*self.words, "shown to scores", rung).permutation(examples)
+
+
+def chance_of(ladder: Ladder, rung: int = 0) -> Seeding:
+    """Return the draws of a ladder, at a rung: a narrow ladder's networks draw what dense ones of their width do."""
+    cell = ladder.cell_at(rung)
+    configuration = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
+    return Seeding((ladder.seed, ladder.replicate, *configuration))
+
+
+def chance_of_scorer(ensemble: Ensemble, number: int) -> Seeding:
+    """Return the draws of one network of an ensemble, counted from 0."""
+    return Seeding((*chance_of(ensemble.ladder).words, "el2n", number))

@@ -1,0 +1,94 @@
+"""Where a cohort is trained: its network, its recipe, the pictures on the device, and how it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.data import Dataset
+from prunescope.nets import Network
+from prunescope.nets.cohort import Layout
+from prunescope.prune import Masks, stacked
+from prunescope.study.sections import Recipe
+from prunescope.train.dense import DenseEngine
+from prunescope.train.engine import AutogradEngine, Engine, Tensors
+from prunescope.train.pictures import Pictures
+
+_PICTURES = ("train_pictures", "test_pictures")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingContext:
+    """What the members of a cohort share.
+
+    Attributes
+    ----------
+    dtype
+        Of parameters and sums: float32, or float64 to test with.
+    compact
+        Leave out what pruning has cut off: None where it pays.
+    """
+
+    network: Network
+    recipe: Recipe
+    dataset: Dataset
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+    layout: Layout = Layout()  # noqa: RUF009 - frozen
+    compact: bool | None = None
+
+    def _pictures(self, pictures: np.ndarray) -> Pictures:
+        return Pictures(pictures, self.dataset, as_rows=not self.network.pictures, device=self.device, dtype=self.dtype)
+
+    @cached_property
+    def train_pictures(self) -> Pictures:
+        """The training set, validation examples included."""
+        return self._pictures(self.dataset.train_images)
+
+    @cached_property
+    def test_pictures(self) -> Pictures:
+        """The test set."""
+        return self._pictures(self.dataset.test_images)
+
+    def with_layout(self, layout: Layout) -> TrainingContext:
+        """Return the same with another layout, the pictures shared."""
+        other = replace(self, layout=layout)
+        other.share_pictures(self)
+        return other
+
+    def with_network(self, network: Network) -> TrainingContext:
+        """Return the same for another network, the pictures shared."""
+        other = replace(self, network=network)
+        other.share_pictures(self)
+        return other
+
+    def share_pictures(self, other: TrainingContext) -> None:
+        """Take over pictures that another bench has laid out in the same way."""
+        if self.dataset is other.dataset and self.network.pictures == other.network.pictures:
+            vars(self).update({name: vars(other)[name] for name in _PICTURES if name in vars(other)})
+
+    def engine(self, tensors: Tensors, masks: Tensors, compact: bool | None = None) -> Engine:
+        """Return what trains this network in cohorts, from stacked tensors and masks."""
+        if self.network.outline.dense and self.recipe.precision == "float32":
+            return DenseEngine(self.network, self.recipe, tensors, masks, self.compact if compact is None else compact)
+        return AutogradEngine(self.network, self.recipe, tensors, masks, self.layout)
+
+    def stacked(self, members: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+        """Lay the tensors of several members on top of each other, on the device."""
+
+        def laid(name: str) -> Tensor:
+            together = torch.from_numpy(np.stack([each[name] for each in members]))
+            return together.to(self.device, self.dtype if together.is_floating_point() else together.dtype)
+
+        return {name: laid(name) for name in members[0]}
+
+    def masks(self, members: Sequence[Masks]) -> dict[str, Tensor]:
+        """Lay the masks of several members on top of each other; none where nothing is pruned."""
+        if all(each.kept == each.prunable for each in members):
+            return {}
+        return {name: torch.from_numpy(each).to(self.device, self.dtype) for name, each in stacked(members).items()}

@@ -1,0 +1,111 @@
+"""Presets: sound, headed by what a user must know, and true about their cost."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import pytest
+
+from prunescope.errors import InputError
+from prunescope.study import effort, ensembles, parse_study, preset_text, presets, read_study
+from prunescope.study.catalogue import NOT_TRAINED, SCORES, TRAINED_DATASETS, TRAINED_FAMILIES
+from prunescope.study.effort import epochs_of
+
+WORDS = {"": 1, "million": 10**6, "billion": 10**9}
+
+
+def test_the_papers_studies_ship() -> None:
+    wanted = {"digits", "lenet-mnist", "resnet-cifar10", "vgg16-cifar10", "resnet32-cifar100"}
+    assert wanted <= set(presets())
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_opens_with_purpose_expected_result_and_cost(name: str) -> None:
+    study = read_study(name)
+    assert study.name == name
+    assert study.purpose
+    assert study.expected
+    assert preset_text(name).startswith("# ")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_the_cost_that_a_preset_states_is_what_its_ladders_add_up_to(name: str) -> None:
+    study = read_study(name)
+    amount = r"([\d,]+) networks, ([\d.]+) (\w*) ?examples"
+    scorers = ensembles(study)
+    told = re.fullmatch(f"{amount} seen{f'; EL2N: {amount}' if scorers else ''}\\.", study.cost)
+    assert told is not None
+    total = effort(study.ladders)
+    wanted = [(total.networks, total.examples)]
+    if scorers:
+        wanted.append((sum(each.networks for each in scorers), sum(each.work for each in scorers)))
+    for place, (networks, examples) in enumerate(wanted):
+        counted, seen, unit = told.groups()[3 * place : 3 * place + 3]
+        assert int(counted.replace(",", "")) == networks
+        assert float(seen) == pytest.approx(examples / WORDS[unit], rel=0.005)
+
+
+def test_the_first_papers_table_1_stands_in_its_preset() -> None:
+    cells = read_study("resnet-cifar10").cells
+    assert {cell.depth for cell in cells} == {8, 14, 20, 26, 50, 98}
+    assert {cell.width for cell in cells} == {2.0**power for power in range(-4, 3)}
+    assert {cell.examples for cell in cells} == {50_000 // share for share in (1, 2, 4, 8, 16, 32, 64)}
+    assert len(cells) == 6 * 7 * 7
+
+
+def test_effort_counts_a_rung_that_ladders_share_once() -> None:
+    study = read_study("lenet-mnist-noise")
+    total, rungs = effort(study.ladders), 12 * 3 * 31
+    assert (total.rungs, total.networks) == (rungs, rungs - 12 * 2)
+    assert total.epochs == 40 * total.networks
+    one = [ladder for ladder in study.ladders if ladder.treatment.kind == "imp"]
+    assert effort(one).networks == effort(one).rungs == 12 * 31
+
+
+def test_the_lens_preset_of_digits_has_every_kind_of_treatment() -> None:
+    study = read_study("digits-lens")
+    kinds = {each.kind for each in study.treatments}
+    assert kinds >= {"imp", "one-shot", "extended", "narrow", "leave-out"}
+    assert {each.score for each in study.treatments if each.kind == "imp"} == set(SCORES)
+    assert {each.leave for each in study.treatments} >= {"improved", "misclassified", "random"}
+    assert (study.keep_examples, study.el2n is not None) == ("all", True)
+
+
+def test_what_is_not_trained_here_is_neither_offered_nor_read() -> None:
+    """A preset that ships is offered, or names something that no study may name yet."""
+    folder = resources.files("prunescope.study") / "presets"
+    hidden = {entry.name.removesuffix(".toml") for entry in folder.iterdir()} - set(presets())
+    for name in hidden:
+        with pytest.raises(InputError) as raised:
+            parse_study(preset_text(name))
+        assert "It is not trained here yet." in {fault.hint for fault in raised.value.faults}
+    assert not NOT_TRAINED & {*TRAINED_DATASETS, *TRAINED_FAMILIES}
+    for name in ("resnet50-imagenet", "imagenet"):
+        with pytest.raises(InputError):
+            read_study(name)
+
+
+def test_what_is_left_of_a_study_leaves_out_finished_rungs() -> None:
+    """A rung 0 that two treatments share is trained once more for a ladder that comes later."""
+    study = read_study("digits-lens")
+    ladders = [ladder for ladder in study.ladders if ladder.treatment.kind in ("imp", "extended")][:2]
+    first, second = ladders
+    assert first.unpruned == second.unpruned
+    whole = effort(ladders)
+    assert effort(ladders, {}) == whole
+    everything = {ladder.identity: frozenset(range(ladder.rungs)) for ladder in ladders}
+    assert vars(effort(ladders, everything)) == dict.fromkeys(vars(whole), 0)
+    assert effort(ladders, {first.identity: everything[first.identity]}) == effort([second])
+    begun = effort([first], {first.identity: frozenset({0, 1})})
+    assert (begun.rungs, begun.networks) == (first.rungs - 2, first.rungs - 2)
+    assert begun.epochs == (first.rungs - 2) * epochs_of(first, 1)
+
+
+def test_effort_counts_a_ladder_by_hand() -> None:
+    ladder = read_study("resnet20-cifar10-noise").ladders[0]
+    total = effort([ladder])
+    # 160 epochs dense, then 30 rungs of 150 from epoch 10 on; 45,000 examples after 10 % held out, 352 steps of 128.
+    assert (total.networks, total.epochs) == (31, 160 + 30 * 150)
+    assert total.steps == total.epochs * 352
+    assert total.examples == total.epochs * 45_000

@@ -1,0 +1,429 @@
+"""Studies from files: what is right is read, and whatever is wrong is told at once, with place and remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from prunescope.errors import Fault, InputError
+from prunescope.study import parse_study, read_study
+from tests.builders import within_limits
+
+SOUND = """\
+name = "mine"
+
+[axes]
+dataset = "mnist"
+family = "lenet"
+depth = [3, 4]
+width = [0.5, 1]
+
+[recipe]
+epochs = 40
+batch = 128
+learning_rate = 0.1
+levels = 5
+
+[[treatments]]
+kind = "imp"
+"""
+
+
+def faults(text: str) -> dict[str, Fault]:
+    with pytest.raises(InputError) as told:
+        parse_study(text)
+    return {fault.place: fault for fault in told.value.faults}
+
+
+def only_fault(text: str) -> Fault:
+    found = faults(text)
+    assert len(found) == 1, found
+    return next(iter(found.values()))
+
+
+def changed(line: str, instead: str) -> str:
+    assert line in SOUND
+    return SOUND.replace(line, instead)
+
+
+def test_a_study_expands_to_every_combination() -> None:
+    study = parse_study(SOUND)
+    assert {(cell.depth, cell.width) for cell in study.cells} == {(3, 0.5), (3, 1.0), (4, 0.5), (4, 1.0)}
+    assert {cell.examples for cell in study.cells} == {60_000}
+    assert len(study.ladders) == 4 * 3
+    assert {ladder.rungs for ladder in study.ladders} == {6}
+
+
+def test_axes_may_have_levels_and_replicates_of_their_own() -> None:
+    more = '[[axes]]\ndataset = "mnist"\nfamily = "lenet"\ndepth = [3, 5]\nwidth = 1.0\nlevels = 0\nreplicates = 7\n'
+    study = parse_study(SOUND.replace("[axes]", "[[axes]]").replace("[recipe]", f"{more}[recipe]"))
+    plain = parse_study(SOUND)
+    only_dense = [ladder for ladder in study.ladders if ladder.cell.depth == 5]
+    assert [ladder.rungs for ladder in only_dense] == [1] * 7 * len(study.treatments)
+    # A cell in two tables has what either asks for, and its ladders stay the same ones.
+    shared = [ladder.rungs for ladder in study.ladders if ladder.cell.depth == 3 and ladder.cell.width == 1]
+    assert shared == [plain.recipe.levels + 1] * 3 + [1] * 4
+    assert {ladder.identity for ladder in plain.ladders} <= {ladder.identity for ladder in study.ladders}
+    assert parse_study(study.to_toml()) == study
+
+
+def test_a_width_may_be_written_as_a_fraction() -> None:
+    written = parse_study(changed("width = [0.5, 1]", 'width = ["1/8", 0.25, "3/2"]'))
+    assert written == parse_study(changed("width = [0.5, 1]", "width = [0.125, 0.25, 1.5]"))
+    assert parse_study(changed("width = [0.5, 1]", 'width = "1/8"')).axes[0].width == (0.125,)
+    for wrong in ('"1/0"', '"an eighth"', '"0.5"', '"-1/2"'):
+        fault = only_fault(changed("width = [0.5, 1]", f"width = {wrong}"))
+        assert fault.place == "axes 1: width, value 1 (line 7)"
+        assert fault.must == 'must be a number, or a fraction such as "1/8"'
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("vit_mha", "vit_mha"),
+        ("My study, second try", "My study, second try"),
+        ("a/b", "a-b"),
+        ("../up", "-up".lstrip("-")),
+        ("--help", "help"),
+        ("ü" * 100, "ü" * 100),
+        ("網" * 100, "網" * 66),
+    ],
+)
+def test_a_study_lies_in_a_folder_of_its_name(name: str, folder: str) -> None:
+    study = parse_study(changed('name = "mine"', f'name = "{name}"'))
+    assert study.folder == folder
+
+
+def test_a_name_that_is_no_name_of_a_folder_gives_way() -> None:
+    assert parse_study(changed('name = "mine"', 'name = "..."')).folder.startswith("study-")
+
+
+def test_several_tables_of_axes_are_joined_and_shared_cells_trained_once() -> None:
+    both = SOUND.replace("[axes]", "[[axes]]").replace(
+        "[recipe]", '[[axes]]\ndataset = "mnist"\nfamily = "lenet"\ndepth = [4, 5]\nwidth = 1.0\n[recipe]'
+    )
+    assert [(cell.depth, cell.width) for cell in parse_study(both).cells] == [
+        (3, 0.5), (3, 1.0), (4, 0.5), (4, 1.0), (5, 1.0),
+    ]  # fmt: skip
+
+
+def test_examples_are_counted_from_what_validation_leaves() -> None:
+    text = SOUND.replace('family = "lenet"', 'family = "lenet"\nexamples = ["all", "1/4", 100]')
+    text = text.replace("epochs = 40", "epochs = 40\nvalidation = 0.1")
+    assert sorted({cell.examples for cell in parse_study(text).cells}) == [100, 13_500, 54_000]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    found = faults("""\
+name = "x"
+purose = 3
+replicates = 0
+[axes]
+dataset = ["mnits", "digits"]
+family = "cifar-resnet"
+depth = [20, 21]
+width = ["a", 1, -1]
+exampels = 4
+examples = ["1/0", 5, "none"]
+[recipe]
+epochs = 10.5
+batch = "x"
+optimizer = "sdg"
+schedule = "steps"
+levels = 300
+[[treatments]]
+kind = "imp"
+score = "magnitud"
+[[treatments]]
+kind = "leave-out"
+learns_from = "im"
+[[treatments]]
+knid = "imp"
+""")
+    assert set(found) == {
+        "replicates (line 3)",
+        "purose (line 2)",
+        "axes 1: dataset (line 5)",
+        "axes 1: depth (line 7)",
+        "axes 1: width, value 1 (line 8)",
+        "axes 1: width, value 3 (line 8)",
+        "axes 1: exampels (line 9)",
+        "axes 1: examples (line 10)",
+        "recipe.epochs (line 12)",
+        "recipe.batch (line 13)",
+        "recipe.learning_rate",
+        "recipe.optimizer (line 14)",
+        "recipe.levels (line 16)",
+        "recipe.milestones",
+        "treatments 1: score (line 19)",
+        "treatments 2: learns_from (line 22)",
+        "treatments 3: kind",
+        "treatments 3: knid (line 24)",
+    }
+    assert found["purose (line 2)"].hint == "Did you mean 'purpose'?"
+    assert found["axes 1: dataset (line 5)"].hint == "Did you mean 'mnist'?"
+    assert found["axes 1: depth (line 7)"].hint == "The nearest is 20."
+    assert found["recipe.optimizer (line 14)"].hint == "Did you mean 'sgd'?"
+    assert found["treatments 1: score (line 19)"].hint == "Did you mean 'magnitude'?"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "place", "must"),
+    [
+        ("depth = [3, 4]", "depth = 1", "axes 1: depth (line 6)", "of family 'lenet' must be 2 or more"),
+        ("depth = [3, 4]", "depth = [3, 3]", "axes 1: depth (line 6)", "must name each value once"),
+        ("depth = [3, 4]", "depth = 3.0", "axes 1: depth, value 1 (line 6)", "must be a whole number"),
+        ("width = [0.5, 1]", "width = []", "axes 1: width (line 7)", "must hold one value or more"),
+        ("width = [0.5, 1]", "width = nan", "axes 1: width, value 1 (line 7)", "must be a finite number"),
+        ("epochs = 40", "epochs = 40\nnesterov = true", "recipe.nesterov (line 11)", "needs momentum above 0"),
+        (
+            "epochs = 40",
+            'epochs = 40\nschedule = "steps"\nmilestones = [20, 40]',
+            "recipe.milestones (line 12)",
+            "must lie before the last of 40 epochs",
+        ),
+        ("levels = 5", "levels = 5\nrewind_epoch = 41", "recipe.rewind_epoch (line 14)", "must be below the 40"),
+        ('kind = "imp"', 'kind = "extended"\nscore = "random"', "treatments 1: score (line 17)", "belongs to imp and"),
+        ('name = "mine"', 'name = "mine\\u0007"', "name", "must be printable text"),
+        ('name = "mine"', 'name = "mine"\nformat = 99', "format (line 2)", "must be 1 or less"),
+        ('name = "mine"', 'name = "mine"\nseed = -1', "seed (line 2)", "must be 0 or more"),
+        ('name = "mine"', 'name = "mine"\nkeep = "al"', "keep (line 2)", 'must be "none", "all" or a list of rungs'),
+        (
+            'name = "mine"',
+            'name = "mine"\nkeep = [0, "x"]',
+            "keep (line 2)",
+            'must be "none", "all" or a list of rungs',
+        ),
+        ('name = "mine"', 'name = "mine"\nkeep = []', "keep (line 2)", 'must be "none", "all" or a list of rungs'),
+        ('name = "mine"', 'name = "mine"\nkeep = [0, 6]', "keep (line 2)", "must name rungs from 0 to 5"),
+        ('name = "mine"', 'name = "mine"\nkeep = [2, 2]', "keep (line 2)", "must name each rung once"),
+        (
+            'name = "mine"',
+            'name = "mine"\nkeep_examples = [0, 6]',
+            "keep_examples (line 2)",
+            "must name rungs from 0 to",
+        ),
+        (
+            'name = "mine"',
+            'name = "mine"\nkeep_examples = true',
+            "keep_examples (line 2)",
+            'must be "none", "all" or a list of rungs',
+        ),
+        ('family = "lenet"', 'family = "lenet"\nexamples = 60001', "axes 1: examples (line 6)", "must be 1 to 60,000"),
+    ],
+)
+def test_a_rule_that_does_not_hold_is_told_with_its_place(line: str, instead: str, place: str, must: str) -> None:
+    fault = only_fault(changed(line, instead))
+    assert fault.place == place
+    assert fault.must.startswith(must)
+
+
+def test_lessons_that_go_round_in_a_circle_are_refused() -> None:
+    found = faults(
+        SOUND
+        + """
+[[treatments]]
+kind = "leave-out"
+name = "a"
+learns_from = "b"
+[[treatments]]
+kind = "leave-out"
+name = "b"
+learns_from = "a"
+"""
+    )
+    assert all("back to itself" in fault.must for fault in found.values())
+    assert len(found) == 2
+
+
+def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
+    text = SOUND.replace(
+        "[[treatments]]", '[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\n\n[[treatments]]', 1
+    )
+    study = parse_study(text.replace("levels = 5", "levels = 5\nvalidation = 0.1"))
+    order = [ladder.identity for ladder in study.ladders]
+    pupils = [ladder for ladder in study.ladders if ladder.teacher]
+    assert len(pupils) == len(order) / 2
+    assert all(order.index(ladder.teacher) < order.index(ladder.identity) for ladder in pupils)
+
+
+def test_scores_of_examples_are_asked_for_in_a_section_of_their_own() -> None:
+    study = parse_study(f"{SOUND}\n[el2n]\nepoch = 12\n")
+    assert study.el2n is not None
+    assert (study.el2n.networks, study.el2n.epoch) == (10, 12)
+    assert parse_study(study.to_toml()) == study
+    assert study.identity != parse_study(SOUND).identity
+    assert [each.identity for each in study.ladders] == [each.identity for each in parse_study(SOUND).ladders]
+    late = only_fault(f"{SOUND}\n[el2n]\nepoch = 41\n")
+    assert late.place.startswith("el2n.epoch (line")
+    assert late.must == "must be at most the 40 epochs of a training"
+    assert only_fault(f"{SOUND}\n[el2n]\nepochs = 4\n").hint == "Did you mean 'epoch'?"
+    assert only_fault(f"{SOUND}\n[el2n]\nnetworks = 0\n").must == "must be 1 or more"
+
+
+PUPIL = '[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"\n'
+
+
+@pytest.mark.parametrize(
+    ("levels", "more", "place", "must"),
+    [
+        ("levels = 5", "", "treatments 1: kind (line 16)", "needs validation above 0 in the recipe"),
+        ("levels = 0\nvalidation = 0.1", "", "treatments 1: kind (line 17)", "needs levels of 1 or more"),
+        ("levels = 5\nvalidation = 0.1", "levels = 0\n", "axes 1: levels (line 5)", "must be 1 or more to leave"),
+    ],
+)
+def test_without_a_best_sparse_network_there_is_nothing_to_learn(levels: str, more: str, place: str, must: str) -> None:
+    text = SOUND.replace("[[treatments]]", f"{PUPIL}\n[[treatments]]", 1)
+    text = text.replace("levels = 5", levels).replace("family =", f"{more}family =")
+    fault = only_fault(text)
+    assert fault.place == place
+    assert fault.must.startswith(must)
+    parse_study(text.replace(PUPIL, f'{PUPIL}leave = "random"\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file: must describe a study; found nothing. `prunescope plan digits --save FILE`"),
+        ("# nothing yet", "must describe a study"),
+        ("seed = 1", "[[axes]]: must be given, as one table or more\n"),
+        ("name = ", "must be TOML"),
+        ("a = 1\na = 2", "must be TOML"),
+        ("x = " + "[" * 5_000 + "]" * 5_000, "must"),
+        (SOUND.replace("[recipe]", "[[recipe]]"), "recipe"),
+        (SOUND.replace("[axes]", "[axes.deeper]"), "axes"),
+        (SOUND.replace('[[treatments]]\nkind = "imp"', "treatments = 3"), "must"),
+        (SOUND.replace('[[treatments]]\nkind = "imp"', ""), "[[treatments]]: must be given"),
+        (SOUND.replace("[3, 4]", str(list(range(2, 9_000)))).replace("[0.5, 1]", str(list(range(1, 900)))), "at most"),
+        (SOUND.replace("levels = 5", "levels = 5\npruning_fraction = inf"), "finite"),
+        (SOUND.replace("128", "99999999999999999999999999"), "recipe.batch"),
+        (SOUND.replace("epochs = 40", "epochs = " + "1" * 5_000), "must be TOML"),
+        (SOUND.replace("epochs = 40", "epochs = 0x" + "f" * 5_000), "too large to show"),
+        (SOUND.replace("epochs = 40", "epochs" + ".a" * 2_000 + " = 4"), "recipe.epochs"),
+        (
+            SOUND.replace('kind = "imp"', 'kind = "imp"\n[[treatments]]\nname = "again"\nkind = "imp"'),
+            "the same as 'imp'",
+        ),
+        (SOUND.replace('"mnist"', '"../../etc/passwd"'), "must be one of digits"),
+    ],
+)
+def test_hostile_text_is_told_what_is_wrong(text: str, words: str) -> None:
+    with pytest.raises(InputError) as told:
+        parse_study(text)
+    assert words in str(told.value)
+
+
+def test_a_path_that_is_no_study_names_the_nearest_preset(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'lenet-mnist'"):
+        read_study("lenet-mnits")
+    with pytest.raises(InputError, match="a folder"):
+        read_study(tmp_path)
+    with pytest.raises(InputError, match="neither"):
+        read_study("a\0b")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+    with pytest.raises(InputError, match="UTF-8"):
+        read_study(tmp_path / "latin.toml")
+
+
+def test_a_family_of_ones_own_is_named_by_import_path() -> None:
+    text = SOUND.replace('"lenet"', '"my_package.nets:make"').replace("[3, 4]", "[1, 77]")
+    assert {cell.family for cell in parse_study(text).cells} == {"my_package.nets:make"}
+
+
+def test_rules_between_sound_keys_are_told_beside_unsound_ones() -> None:
+    found = faults(SOUND.replace("epochs = 40", 'epochs = "x"\nschedule = "steps"\nnesterov = true\nrewind_epoch = 9'))
+    assert set(found) == {"recipe.epochs (line 10)", "recipe.nesterov (line 12)", "recipe.milestones"}
+
+
+def test_lines_are_counted_by_newlines_and_not_inside_long_texts() -> None:
+    text = SOUND.replace('name = "mine"', 'name = "mine"\npurpose = """\u2028\n[recipe]\nepochs = 1\n"""')
+    assert list(faults(text.replace("batch = 128", "batch = 0"))) == ["recipe.batch (line 15)"]
+
+
+def test_faults_are_told_in_the_order_of_the_file() -> None:
+    text = (
+        SOUND.replace("levels = 5", "levels = -1")
+        .replace("depth = [3, 4]", "depth = 1")
+        .replace("[[tr", "zz = 1\n[[tr")
+    )
+    lines = [int(place.split("line ")[1].rstrip(")")) for place in faults(text)]
+    assert lines == sorted(lines)
+
+
+def test_a_study_made_in_python_is_checked_like_a_file() -> None:
+    sound = parse_study(SOUND)
+    for changes in (
+        {"seed": -5},
+        {"seed": 1.5},
+        {"name": "x" * 101},
+        {"replicates": "3"},
+        {"axes": sound.axes[0]},
+        {"recipe": None},
+    ):
+        with pytest.raises(InputError):
+            dataclasses.replace(sound, **changes)
+
+
+def test_a_list_of_many_values_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="must hold at most 1,000 values; found 200,000"):
+        parse_study(SOUND.replace("width = [0.5, 1]", f"width = {[1 + n / 1e6 for n in range(200_000)]}"))
+
+
+def test_a_study_too_large_to_be_meant_is_refused() -> None:
+    widths = SOUND.replace("width = [0.5, 1]", f"width = {[1 + n / 1e6 for n in range(1_000)]}")
+    assert only_fault(f"replicates = 60\n{widths}").must == "must make at most 100,000 ladders"
+    assert only_fault(widths.replace("[3, 4]", "[600, 700]")).must.startswith("must make networks of at most 1,000,000")
+    narrow = widths.replace('kind = "imp"', 'kind = "narrow"').replace("[3, 4]", "[100, 110]")
+    assert only_fault(narrow).found == f"{1_000 * 210 * 6:,}"
+    assert len(parse_study(widths).cells) == 2_000
+    assert only_fault(SOUND.replace("epochs = 40", f"epochs = {10**12}")).must == "must be 1000000 or less"
+
+
+QUOTES = '"' + '\\"' * 400_000
+CHAIN = "".join(f'[[treatments]]\nkind = "leave-out"\nname = "{n}"\nlearns_from = "{n + 1}"\n' for n in range(20_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "must"),
+    [
+        (
+            SOUND + ".".join("a" * 100_000) + " = 1",
+            "treatments.a (line 17)",
+            "must be a key of fewer than twenty parts",
+        ),
+        (SOUND + "x = {" + ".".join("a" * 100_000) + " = 1}", "treatments.a (line 17)", "must be a key of fewer"),
+        (f"[{'.'.join('a' * 100_000)}]\n" + "b = 1\n" * 1_000, "a (line 1)", "must be a key of fewer than"),
+        (f"purpose = '''{QUOTES}'''\n{SOUND}", "purpose (line 1)", "must be at most 5000 letters"),
+        (SOUND.replace("[3, 4]", f"{[0] * 400_000}"), "axes 1: depth (line 6)", "must hold at most 1,000 values"),
+        (SOUND.replace("levels = 5", "".join(f"k{n} = 1\n" for n in range(100_000))), "recipe (line 9)", "at most 100"),
+        (SOUND + CHAIN, "[[treatments]]", "must be given at most 200 times"),
+    ],
+    ids=["dotted key", "inline", "header", "quotes", "values", "keys", "treatments"],
+)
+def test_a_file_made_to_take_for_ever_is_refused(tmp_path: Path, text: str, place: str, must: str) -> None:
+    (tmp_path / "bomb.toml").write_text(text)
+    answer = within_limits("-m", "prunescope.cli", "plan", tmp_path / "bomb.toml", megabytes=400, seconds=20)
+    assert answer.returncode == 2, answer.stderr
+    assert f"  {place}: " in answer.stderr
+    assert must in answer.stderr
+
+
+def test_a_file_of_nothing_but_faults_is_read_until_there_are_many() -> None:
+    with pytest.raises(InputError) as raised:
+        parse_study(SOUND.replace("[axes]", "[[axes]]") + "[[axes]]\n" * 9_000)
+    assert 1_000 <= len(raised.value.faults) < 1_100
+
+
+@pytest.mark.parametrize("comment", ['# say """', "# don'''t", "# [recipe]"])
+def test_marks_in_comments_and_short_texts_do_not_hide_lines(comment: str) -> None:
+    text = SOUND.replace('"mine"', '"a ' + "'" * 3 + f' b" {comment}').replace("batch = 128", "batch = 0")
+    assert list(faults(text)) == ["recipe.batch (line 11)"]
+
+
+def test_learning_from_a_treatment_with_a_fault_of_its_own_is_no_fault() -> None:
+    text = SOUND.replace(
+        'kind = "imp"', 'kind = "imp"\nscope = "globl"\n[[treatments]]\nkind = "leave-out"\nlearns_from = "imp"'
+    )
+    assert only_fault(text).hint == "Did you mean 'global'?"
