@@ -97,13 +97,18 @@ def test_the_page_of_the_study_names_every_key() -> None:
             assert f"| `{key}` |" in page, key
 
 
-def test_the_page_of_the_structure_names_every_room_and_every_file() -> None:
+def test_the_page_of_the_structure_names_every_room_and_files_that_are_there() -> None:
     page = (ROOT / "docs" / "structure.md").read_text()
-    for path in SOURCE.rglob("*.py"):
-        if not path.name.startswith("__"):
-            assert f"`{path.relative_to(SOURCE)}`" in page, path
-    for named in re.findall(r"`([a-z_/]+\.py)`", page):
+    for room in (folder for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()):
+        assert f"| `{room.name}` |" in page, room.name
+    for named in re.findall(r"`([a-z_0-9/]+\.py)`", page):
         assert (SOURCE / named).exists() or (ROOT / named).exists(), named
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_first_line_of_every_file_says_what_it_is_for(path: Path) -> None:
+    first = path.read_text().split("\n")[0]
+    assert re.fullmatch(r'""".{10,}\.(""")?', first), first
 
 
 def test_the_page_of_dependencies_names_each_of_them() -> None:
