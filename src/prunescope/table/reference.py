@@ -14,45 +14,43 @@ from prunescope.table.schema import COLUMNS, NEEDED, Column, ColumnGroup, Kind
 _HEAD = """\
 # The table
 
-One row is one rung: one trained network. Every command that takes a TABLE reads a CSV file, a Parquet file or a
-store, checks each row against the columns below, and tells every fault at once; a table with a fault is not read at
-all.
+One row is one rung: one trained network. Every command that takes a TABLE reads a CSV file, a Parquet file or a store
+and checks each row against the columns below. All errors are reported together; nothing is loaded partially.
 
-This page is generated from `src/prunescope/table/schema.py` by `make docs`.
+`make docs` generates this page from `src/prunescope/table/schema.py`.
 
 ## Your own file
 
 Two columns are enough: `density` and `error`. Use the names below for whatever else you know; capital letters,
 spaces, dashes and underscores in them do not matter (`Data Set` is `dataset`). Columns with other names are kept and
-can be used to group and to filter; one that is nearly named as a column below is noted.
+can be used to group and to filter. A name that nearly matches one below is noted.
 
-- Commas separate columns; a file called `.tsv` has tabs, and one whose first line is `sep=;` has what that line names.
+- Commas separate columns, in a `.tsv` file tabs, and in a file whose first line is `sep=;` whatever that line names.
   `-` is standard input. Numbers have a decimal point.
 - `error` and `test_error` are the same column, written as `test_error`. Errors and densities are fractions, never
   percent.
-- Where `unpruned_error` is missing it is the mean error at density 1 over the rows that share the configuration
-  columns, whatever their treatment. Left out of that mean: rungs above 0 of `treatment` `extended` (trained longer) and
-  `leave-out` (trained on fewer examples).
-- Columns of your own tell rungs apart, but not unpruned networks: rows at density 1 that share the configuration
-  columns are averaged whatever your own columns say, and a note tells you so. If `model` stands for different
-  networks, call it `family`.
-- A table that is written holds the unpruned errors that were filled in, since rows at density 1 may have been filtered
-  away; read again, they count as given.
+- A missing `unpruned_error` becomes the mean error at density 1 over the rows that share the configuration columns,
+  whatever their treatment. Two kinds of rows are left out of that mean: rungs above 0 of `treatment` `extended`
+  (trained longer), and `leave-out` (trained on fewer examples).
+- Your own columns tell rungs apart, but not unpruned networks: rows at density 1 that share the configuration columns
+  are averaged whatever your columns say, and a note says so. If `model` distinguishes networks, call it `family`.
+- A written table holds the unpruned errors that were filled in, since rows at density 1 may have been filtered away.
+  When it is read again, they count as given.
 - Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the
-  order of the file, and a row that repeats another in everything, results included, is taken for a mistake.
-- A file may have 10,000,000 rows, 10,000 columns and 200,000,000 values (rows times columns); one text
-  131,072 letters, and all texts of a Parquet file 1,000,000,000 bytes. A file beyond that is refused.
-- A number that may be missing is left empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags are never
-  missing: leave the column out where they are not known.
-- CSV has no types: a column of your own that holds nothing but numbers is read as numbers. Parquet keeps what it was.
-- Values are written to CSV as they are. A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula
-  and runs it. Where text in a table comes from others, import the file with these columns set to text, or write Parquet
+  order of the file. A row that repeats another in everything, results included, counts as a mistake.
+- A file may have 10,000,000 rows, 10,000 columns and 200,000,000 values (rows times columns), texts of 131,072 letters,
+  and a Parquet file 1,000,000,000 bytes of text. A larger file is refused.
+- Leave a missing number empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags may not be missing: leave
+  the column out if they are not known.
+- CSV has no types: a column of your own that holds only numbers is read as numbers. Parquet keeps its types.
+- Values are written to CSV as they are. A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula.
+  If text in a table comes from others, import the file with these columns set to text, or write Parquet
   (`--out FILE.parquet`).
 
 ## Columns
 
-"May be empty" speaks of single values. A store has every column but the derived ones; of your own file only {needed}
-are needed.
+"May be empty" refers to single values. A store has every column but the derived ones; your own file needs only
+{needed}.
 """
 
 
