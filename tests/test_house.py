@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from tools.minimum import minimum_constraints
+from tools.package import archive_faults, wheel_faults
 from tools.sample import sample
 
 import prunescope
@@ -141,6 +143,27 @@ def test_the_lock_holds_every_package_that_is_installed_here() -> None:
         except metadata.PackageNotFoundError:
             continue
         assert found.split("+")[0] == version, name
+
+
+def test_the_lowest_versions_are_those_of_the_project_and_torch_is_the_locks() -> None:
+    constraints = minimum_constraints()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        assert requirement.replace(">=", "==") in constraints
+    assert "torch==2.13.0" in constraints
+    assert any(line.startswith("pytest<=") for line in constraints)
+
+
+def test_a_source_archive_or_a_wheel_that_lacks_a_file_or_has_one_too_many_is_noticed() -> None:
+    tracked = {"src/prunescope/nets/planar.c", "tests/builders.py"}
+    assert archive_faults(tracked | {"PKG-INFO"}, tracked, tracked) == []
+    (missing,) = archive_faults({"tests/builders.py"}, tracked, tracked)
+    assert "planar.c" in missing
+    (strange,) = archive_faults(tracked | {".venv/tests/builders.py"}, tracked, tracked)
+    assert ".venv" in strange
+    assert archive_faults(tracked | {"tests/new.py"}, tracked, tracked | {"tests/new.py"}) == []
+    assert wheel_faults({"prunescope/nets/planar.c"}, {"src/prunescope/nets/planar.c"}) == []
+    assert len(wheel_faults(set(), {"src/prunescope/nets/planar.c"})) == 1
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
