@@ -33,6 +33,11 @@ test-minimum: $(OLDEST)/.dev
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
 
+# Builds the documentation into site/: it opens from the disk and loads nothing from elsewhere. Broken links are errors.
+site: $(VENV)/.site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html"
+
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -57,6 +62,11 @@ $(VENV)/.dev: $(VENV)/.base
 	@echo "adding what the tests need"
 	@$(PIP) install --constraint requirements.lock --editable '.[train,report,dev]'
 	@$(BIN)/python tools/browser.py
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.base
+	@echo "adding what builds the documentation"
+	@$(PIP) install --constraint requirements.lock --editable '.[train,report,site]'
 	@touch $@
 
 $(OLDEST)/.dev: pyproject.toml requirements.lock tools/minimum.py

@@ -13,6 +13,7 @@ import pytest
 from tools.minimum import minimum_constraints
 from tools.package import archive_faults, wheel_faults
 from tools.sample import sample
+from tools.site import PAGES, exported_names, loads_from_elsewhere, moved_links, reference_pages
 
 import prunescope
 
@@ -123,7 +124,7 @@ def test_the_page_of_dependencies_names_each_of_them() -> None:
 def test_every_package_of_an_extra_for_users_is_imported_somewhere() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     source = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
-    for extra in extras.keys() - {"dev"}:
+    for extra in extras.keys() - {"dev", "site"}:
         for requirement in extras[extra]:
             module = re.split(r"[<>=]", requirement)[0].removesuffix("-python").replace("-", "_")
             assert re.search(rf"^\s*(import|from) {module}\b", source, re.MULTILINE), requirement
@@ -164,6 +165,40 @@ def test_a_source_archive_or_a_wheel_that_lacks_a_file_or_has_one_too_many_is_no
     assert archive_faults(tracked | {"tests/new.py"}, tracked, tracked | {"tests/new.py"}) == []
     assert wheel_faults({"prunescope/nets/planar.c"}, {"src/prunescope/nets/planar.c"}) == []
     assert len(wheel_faults(set(), {"src/prunescope/nets/planar.c"})) == 1
+
+
+def test_the_sites_reference_has_every_public_name_once() -> None:
+    pages = reference_pages()
+    entries = re.findall(r"^::: (.*)$", "\n".join(pages.values()), re.MULTILINE)
+    assert len(entries) == len(set(entries))
+    for name, module in exported_names(SOURCE / "__init__.py"):
+        assert f"{module}.{name}" in entries
+        assert f"#{module}.{name})" in pages["reference/index.md"]
+    assert {name for name, _ in exported_names(SOURCE / "__init__.py")} == set(prunescope.__all__) - {"__version__"}
+    for room in ("laws", "run", "nets", "export"):
+        shown = {entry.split(".")[2] for entry in entries if entry.startswith(f"prunescope.{room}.")}
+        assert shown == {name for name, _ in exported_names(SOURCE / room / "__init__.py")}
+        assert shown
+
+
+def test_links_lead_to_the_pages_of_the_site_and_code_is_left_alone() -> None:
+    assert moved_links("[a](docs/laws.md#fit)", "README.md") == "[a](laws.md#fit)"
+    assert moved_links("[a](../README.md)", "docs/index.md") == f"[a]({PAGES['README.md']})"
+    assert moved_links("[a](../src/prunescope/data/digits/README.md)", "docs/data.md") == "[a](digits.md)"
+    assert moved_links("[a](https://doi.org/1)", "README.md") == "[a](https://doi.org/1)"
+    assert moved_links("`[a](docs/laws.md)`", "README.md") == "`[a](docs/laws.md)`"
+
+
+def test_a_site_that_loads_from_elsewhere_is_noticed() -> None:
+    assert loads_from_elsewhere('<a href="https://arxiv.org/abs/2006.10621">paper</a><img src="pictures/a.svg">') == []
+    for text in (
+        '<script src="https://unpkg.com/iframe-worker/shim"></script>',
+        '<link rel="stylesheet" href="https://fonts.googleapis.com/css">',
+        '<img src="//example.org/a.png">',
+        "src: url(https://example.org/a.woff2)",
+        '<a href="https://example.org">elsewhere</a>',
+    ):
+        assert len(loads_from_elsewhere(text)) == 1, text
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
