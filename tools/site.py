@@ -39,29 +39,31 @@ PAPERS = ("https://arxiv.org/abs/", "https://doi.org/")
 
 def exported_names(path: Path) -> list[tuple[str, str]]:
     """Return the names that a module takes from its package for others, each with the module that it comes from."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module and node.level == 0]
-    names = [
-        (alias.asname or alias.name, node.module or "")
-        for node in imports
-        if (node.module or "").startswith("prunescope.") and node.module != "prunescope.version"
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body += [node for condition in body if isinstance(condition, ast.If) for node in condition.body]
+    return sorted(
+        (alias.name, node.module)
+        for node in body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("prunescope.")
         for alias in node.names
-        if path.parent != PACKAGE or alias.asname
-    ]
-    return sorted({name: module for name, module in names if not name.startswith("_")}.items())
+        if not alias.name.startswith("_")
+    )
 
 
 def reference_pages() -> dict[str, str]:
-    """Return the pages of the reference: one for each room, one for the errors, one that lists all names."""
+    """Return the pages of the reference: one for each room, one for the errors, and one that lists all names."""
     rooms = {path.parent.name: exported_names(path) for path in sorted(PACKAGE.glob("*/__init__.py"))}
     public = exported_names(PACKAGE / "__init__.py")
-    rooms |= {"errors": [(name, module) for name, module in public if module == "prunescope.errors"]}
-    rooms = {room: names for room, names in rooms.items() if names and room != "cli"}
+    for name, module in public:
+        if (PACKAGE / f"{module.split('.')[1]}.py").exists():  # a room of one file, which is its own list of names
+            rooms.setdefault(module.split(".")[1], []).append((name, module))
+    rooms = {room: names for room, names in rooms.items() if names}
     pages = {}
     for room, names in rooms.items():
         entries = "\n\n".join(f"::: prunescope.{room}.{name}" for name, _ in names)
-        module = ast.parse(next(iter(PACKAGE.glob(f"{room}/__init__.py")), PACKAGE / f"{room}.py").read_text("utf-8"))
-        pages[f"reference/{room}.md"] = f"# prunescope.{room}\n\n{ast.get_docstring(module) or ''}\n\n{entries}\n"
+        source = next(iter(PACKAGE.glob(f"{room}/__init__.py")), PACKAGE / f"{room}.py").read_text(encoding="utf-8")
+        opening = ast.get_docstring(ast.parse(source)) or ""
+        pages[f"reference/{room}.md"] = f"# prunescope.{room}\n\n{opening}\n\n{entries}\n"
 
     def link(room: str, name: str) -> str:
         return f"[`{name}`]({room}.md#prunescope.{room}.{name})"

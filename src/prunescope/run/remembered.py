@@ -11,7 +11,7 @@ import os
 import platform
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from prunescope.spec.study import digest
@@ -43,6 +43,14 @@ class Choice:
     starts: int | None = None
 
 
+def _torch_version() -> str | None:
+    """Return the version of torch, None where it is not installed: there a plan remembers nothing and says so."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return None
+
+
 class Remembered:
     """Choices made before: settled in a store, or found on this machine with as many cores.
 
@@ -51,7 +59,7 @@ class Remembered:
 
     def __init__(self, store: Store | None, device: str, cores: int) -> None:
         self._store = store
-        self._machine = [FORMAT, platform.machine(), platform.node(), device, version("torch")]
+        self._machine = [FORMAT, platform.machine(), platform.node(), device, _torch_version()]
         self._cores = cores
 
     def settled(self, key: str) -> Choice | None:
