@@ -33,8 +33,8 @@ test-minimum: $(OLDEST)/.dev
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
 
-# Builds the documentation into site/: it opens from the disk and loads nothing from elsewhere. A broken link is an error, but not with
-# --quiet, which silences what mkdocs counts.
+# The documentation in site/: it opens from the disk and loads nothing from elsewhere. A broken link is an error.
+# With --quiet it would be none: mkdocs counts only the warnings that it shows.
 site: $(VENV)/.site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "site/index.html"
