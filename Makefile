@@ -6,8 +6,9 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OLDEST := .venv-minimum
 
-.PHONY: demo test check bench lock docs format clean
+.PHONY: demo test test-minimum check bench lock docs site format clean
 
 demo: $(VENV)/.base
 	@$(BIN)/prunescope demo
@@ -21,9 +22,22 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m prunescope.table.reference --check docs/table.md
+	@$(BIN)/python tools/package.py
+
+# The lowest versions that pyproject.toml names. Left out: what needs a browser, trains for long, or holds for the lock alone.
+test-minimum: $(OLDEST)/.dev
+	@$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m 'not stress' --ignore tests/report/test_page.py \
+		--ignore tests/run --ignore tests/train --ignore tests/test_readme.py --ignore tests/lens/test_trained.py \
+		--deselect tests/test_house.py::test_the_lock_holds_every_package_that_is_installed_here
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
+
+# The documentation in site/: it opens from the disk and loads nothing from elsewhere. A broken link is an error.
+# With --quiet it would be none: mkdocs counts only the warnings that it shows.
+site: $(VENV)/.site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "site/index.html"
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .
@@ -51,5 +65,19 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(BIN)/python tools/browser.py
 	@touch $@
 
+$(VENV)/.site: $(VENV)/.base
+	@echo "adding what builds the documentation"
+	@$(PIP) install --constraint requirements.lock --editable '.[train,report,site]'
+	@touch $@
+
+$(OLDEST)/.dev: pyproject.toml requirements.lock tools/minimum.py
+	@echo "setting up the lowest versions in $(OLDEST)"
+	@rm -rf $(OLDEST)
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(PYTHON) tools/minimum.py > $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(OLDEST)/constraints.txt \
+		--editable '.[train,report,dev]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) site build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
+from tools.minimum import minimum_constraints
+from tools.package import archive_faults, wheel_faults
 from tools.sample import sample
+from tools.site import PAGES, exported_names, loads_from_elsewhere, moved_links, reference_pages
 
 import prunescope
 
@@ -67,6 +70,24 @@ def test_a_plan_estimates_without_torch() -> None:
     program = "from click.testing import CliRunner; from prunescope.cli.main import cli\n"
     program += "shown = CliRunner().invoke(cli, ['plan', 'resnet-cifar10']).output\nassert 'of memory' in shown, shown"
     assert "torch" not in loaded(program)
+
+
+def test_a_plan_needs_no_torch_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from prunescope.cli.main import cli
+
+    installed = metadata.distribution
+
+    def without_torch(name: str) -> metadata.Distribution:
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "distribution", without_torch)
+    shown = CliRunner().invoke(cli, ["plan", "digits"], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "2,088 rungs" in shown.output
 
 
 def test_every_public_name_is_there() -> None:
@@ -126,7 +147,7 @@ def test_the_page_of_dependencies_names_each_of_them() -> None:
 def test_every_package_of_an_extra_for_users_is_imported_somewhere() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     source = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
-    for extra in extras.keys() - {"dev"}:
+    for extra in extras.keys() - {"dev", "site"}:
         for requirement in extras[extra]:
             module = re.split(r"[<>=]", requirement)[0].removesuffix("-python").replace("-", "_")
             assert re.search(rf"^\s*(import|from) {module}\b", source, re.MULTILINE), requirement
@@ -146,6 +167,60 @@ def test_the_lock_holds_every_package_that_is_installed_here() -> None:
         except metadata.PackageNotFoundError:
             continue
         assert found.split("+")[0] == version, name
+
+
+def test_the_lowest_versions_are_those_of_the_project_and_torch_is_the_locks() -> None:
+    constraints = minimum_constraints()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        assert requirement.replace(">=", "==") in constraints
+    assert "torch==2.13.0" in constraints
+    assert any(line.startswith("pytest<=") for line in constraints)
+
+
+def test_a_source_archive_or_a_wheel_that_lacks_a_file_or_has_one_too_many_is_noticed() -> None:
+    tracked = {"src/prunescope/nets/planar.c", "tests/builders.py"}
+    assert archive_faults(tracked | {"PKG-INFO"}, tracked, tracked) == []
+    (missing,) = archive_faults({"tests/builders.py"}, tracked, tracked)
+    assert "planar.c" in missing
+    (strange,) = archive_faults(tracked | {".venv/tests/builders.py"}, tracked, tracked)
+    assert ".venv" in strange
+    assert archive_faults(tracked | {"tests/new.py"}, tracked, tracked | {"tests/new.py"}) == []
+    assert wheel_faults({"prunescope/nets/planar.c"}, {"src/prunescope/nets/planar.c"}) == []
+    assert len(wheel_faults(set(), {"src/prunescope/nets/planar.c"})) == 1
+
+
+def test_the_sites_reference_has_every_public_name_once() -> None:
+    pages = reference_pages()
+    entries = re.findall(r"^::: (.*)$", "\n".join(pages.values()), re.MULTILINE)
+    assert len(entries) == len(set(entries))
+    for name, module in exported_names(SOURCE / "__init__.py"):
+        assert f"{module}.{name}" in entries
+        assert f"#{module}.{name})" in pages["reference/index.md"]
+    assert {name for name, _ in exported_names(SOURCE / "__init__.py")} == set(prunescope.__all__) - {"__version__"}
+    for room in ("run", "nets", "export"):
+        shown = {entry.split(".")[2] for entry in entries if entry.startswith(f"prunescope.{room}.")}
+        assert shown == set(import_module(f"prunescope.{room}").__all__)
+
+
+def test_links_lead_to_the_pages_of_the_site_and_code_is_left_alone() -> None:
+    assert moved_links("[a](docs/laws.md#fit)", "README.md") == "[a](laws.md#fit)"
+    assert moved_links("[a](../README.md)", "docs/index.md") == f"[a]({PAGES['README.md']})"
+    assert moved_links("[a](../src/prunescope/data/digits/README.md)", "docs/data.md") == "[a](digits.md)"
+    assert moved_links("[a](https://doi.org/1)", "README.md") == "[a](https://doi.org/1)"
+    assert moved_links("`[a](docs/laws.md)`", "README.md") == "`[a](docs/laws.md)`"
+
+
+def test_a_site_that_loads_from_elsewhere_is_noticed() -> None:
+    assert loads_from_elsewhere('<a href="https://arxiv.org/abs/2006.10621">paper</a><img src="pictures/a.svg">') == []
+    for text in (
+        '<script src="https://unpkg.com/iframe-worker/shim"></script>',
+        '<link rel="stylesheet" href="https://fonts.googleapis.com/css">',
+        '<img src="//example.org/a.png">',
+        "src: url(https://example.org/a.woff2)",
+        '<a href="https://example.org">elsewhere</a>',
+    ):
+        assert len(loads_from_elsewhere(text)) == 1, text
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

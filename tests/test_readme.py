@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from prunescope.choose import smallest_network
+from prunescope.demo import sample_path
 from prunescope.lens import analyze
 from prunescope.table import Table, read_table
 
@@ -50,6 +52,22 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
     return Walk(folder, {typed: run(command) for typed, command in programs((ROOT / "README.md").read_text())})
+
+
+def test_the_page_of_situations_runs_as_it_stands(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-do-i.md").read_text()
+    (tmp_path / "results.csv").write_bytes(sample_path().read_bytes())
+    for study in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        (tmp_path / f"{tomllib.loads(study)['name']}.toml").write_text(study)
+    typed = programs(page)
+    (module,) = (block for block, _ in typed if "def make(" in block)
+    (tmp_path / "mine.py").write_text(module)
+    environment = os.environ | {"COLUMNS": "120"}
+    for block, command in typed:
+        if block != module:
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{block}\n{done.stderr}"
+    assert {path.name for path in tmp_path.iterdir()} >= {"law.json", "results.html", "net.safetensors", "paper"}
 
 
 def test_the_readme_runs_from_top_to_bottom(walk: Walk) -> None:

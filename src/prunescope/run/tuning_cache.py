@@ -13,7 +13,7 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ class CohortSettings:
     starts: int | None = None
 
 
+def _torch_version() -> str | None:
+    """Return the version of torch, None where it is not installed: there a plan remembers nothing and says so."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return None
+
+
 class TuningCache:
     """Choices made before: settled in a store, or found on this machine with as many cores.
 
@@ -54,7 +62,7 @@ class TuningCache:
 
     def __init__(self, store: Store | None, device: str, cores: int) -> None:
         self._store = store
-        self._machine = [FORMAT, platform.machine(), platform.node(), device, version("torch")]
+        self._machine = [FORMAT, platform.machine(), platform.node(), device, _torch_version()]
         self._cores = cores
 
     def settled(self, key: str) -> CohortSettings | None:

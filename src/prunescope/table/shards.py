@@ -299,7 +299,8 @@ def _refuse_contradictions(opened: duckdb.DuckDBPyConnection, subject: str, reme
     for ladder, rung in found[:5]:
         lines.append(f"  ladder {ladder}, rung {rung}:")
         told = opened.execute(
-            f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? order by 1",
+            f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? "
+            f"order by {listing_of(RESULTS)}, 1",  # by their numbers: files are named by hashes
             [ladder, rung],
         ).fetchall()
         # One missing value equals another here; in Python it would not.
