@@ -34,7 +34,7 @@ def test_derivatives_are_those_of_finite_differences() -> None:
     random = np.random.default_rng(0)
     z = np.concatenate([np.log([0.8, 1.4, 0.04]), [0.7, 1.2], np.log(UNPRUNED), 0.1 * random.standard_normal(4)])
     rows = ladders([0, 3, 1])
-    _, theta, own = _evaluate(z, CELLS, rows)
+    _, theta, by_cell = _evaluate(z, CELLS, rows)
     numeric = np.empty((len(z), len(rows)))
     for place in range(len(z)):
         ahead, behind = z.copy(), z.copy()
@@ -44,8 +44,8 @@ def test_derivatives_are_those_of_finite_differences() -> None:
     assert theta == pytest.approx(numeric[:THETA], abs=1e-7)
     for cell in range(4):
         here = rows.cell == cell
-        assert own[0][here] == pytest.approx(numeric[THETA + cell][here], abs=1e-7)
-        assert own[1][here] == pytest.approx(numeric[THETA + 4 + cell][here], abs=1e-7)
+        assert by_cell[0][here] == pytest.approx(numeric[THETA + cell][here], abs=1e-7)
+        assert by_cell[1][here] == pytest.approx(numeric[THETA + 4 + cell][here], abs=1e-7)
 
 
 def test_before_anything_is_measured_beliefs_are_wide_and_in_place() -> None:

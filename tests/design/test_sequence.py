@@ -24,19 +24,19 @@ def question(bound: float = 0.14) -> Question:
 
 def board(**tops: tuple[int, ...]) -> Ladders:
     cost = np.stack([CELLS.depth * CELLS.width**2] * 2, axis=1)
-    measured = {int(name[1:]): each for name, each in tops.items()}
+    measured = {int(name[1:]): rungs for name, rungs in tops.items()}
     return Ladders(float(np.log(0.8)), [(20, 20)] * 4, cost, np.full(4, 0.25), measured)
 
 
 def test_what_may_be_trained_next() -> None:
     there = board(c1=(20,), c2=(0,), c3=(5, 5)).looks()
-    found = {(look.cell, look.replicate, look.count, look.after, look.top) for look in there}
+    looks = {(look.cell, look.replicate, look.count, look.after, look.top) for look in there}
     begun = {(0, 0, count, -1, top) for count in (1, 2) for top in (0, 10, 20)}
-    assert {each for each in found if each[0] == 0} == begun
-    assert {each for each in found if each[0] == 1} == {(1, 1, 1, -1, 0), (1, 1, 1, -1, 10), (1, 1, 1, -1, 20)}
+    assert {look for look in looks if look[0] == 0} == begun
+    assert {look for look in looks if look[0] == 1} == {(1, 1, 1, -1, 0), (1, 1, 1, -1, 10), (1, 1, 1, -1, 20)}
     # A second ladder climbs no higher than the first; those that stand equally high may climb together.
-    assert {each for each in found if each[0] == 2} == {(2, 0, 1, 0, 10), (2, 0, 1, 0, 20), (2, 1, 1, -1, 0)}
-    assert {each for each in found if each[0] == 3} == {(3, 0, count, 5, top) for count in (1, 2) for top in (13, 20)}
+    assert {look for look in looks if look[0] == 2} == {(2, 0, 1, 0, 10), (2, 0, 1, 0, 20), (2, 1, 1, -1, 0)}
+    assert {look for look in looks if look[0] == 3} == {(3, 0, count, 5, top) for count in (1, 2) for top in (13, 20)}
 
 
 def test_a_look_costs_its_rungs_and_further_ladders_a_share() -> None:
@@ -55,10 +55,10 @@ def test_a_design_keeps_its_budget_and_takes_nothing_twice() -> None:
     belief = believed(CELLS, ladders([0], noise=0.03, levels=8), guessing=0.9)
     now, planned = designed(belief, question(), board(c0=(8,)), 150.0, enough=1e-4, most=30)
     assert planned
-    assert sum(each.look.cost for each in planned) <= 150.0
+    assert sum(step.look.cost for step in planned) <= 150.0
     rungs = [
         (look.cell, look.replicate + more, rung)
-        for look in (each.look for each in planned)
+        for look in (step.look for step in planned)
         for more in range(look.count)
         for rung in range(look.after + 1, look.top + 1)
     ]
@@ -78,7 +78,7 @@ def test_a_choice_is_settled_once_a_network_like_it_was_trained() -> None:
     choice = Decision.by(question(), belief)
     cell, rung = choice.member, round(choice.log_density / np.log(0.8))
     assert 0 < rung < 20
-    elsewhere = {f"c{each}": (20,) for each in range(4) if each != cell}
+    elsewhere = {f"c{replicate}": (20,) for replicate in range(4) if replicate != cell}
     now, (check,) = designed(belief, question(), board(**elsewhere, **{f"c{cell}": (rung - 1,)}), np.inf, enough=0.2)
     assert (check.look.cell, check.look.replicate, check.look.after) == (cell, 0, rung - 1)
     assert check.look.top >= rung
@@ -128,9 +128,9 @@ def test_how_surely_a_network_keeps_the_bound_is_what_simulated_networks_do() ->
 
 def test_where_no_member_keeps_the_bound_none_is_named() -> None:
     belief = believed(CELLS, ladders([0, 1, 2, 3], noise=0.02), guessing=0.9)
-    asked = question(bound=0.01)
-    networks = new_networks(asked, belief)
-    choice = Decision.sure(asked, networks, 0.9)
+    unreachable = question(bound=0.01)
+    networks = new_networks(unreachable, belief)
+    choice = Decision.sure(unreachable, networks, 0.9)
     assert choice.member == -1
     assert choice.keeps(networks) == 0.0
 
@@ -149,9 +149,9 @@ def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cos
         chance = [at_random(world, 5, draw) for draw in range(7)]
         usual = median(world.loss(chosen(world, tops)) for tops in chance)
         cost = float(np.mean([world.cost(tops) for tops in chance]))
-        found = list(adaptive(world, cost / 3, rounds=8))
-        losses = [world.loss(each.choice) for each in found]
-        reached = next((each.cost for each, loss in zip(found, losses, strict=True) if loss <= usual), np.inf)
+        outcomes = list(adaptive(world, cost / 3, rounds=8))
+        losses = [world.loss(outcome.choice) for outcome in outcomes]
+        reached = next((outcome.cost for outcome, loss in zip(outcomes, losses, strict=True) if loss <= usual), np.inf)
         ratios.append(reached / cost)
         better.append(losses[-1] <= usual + 0.1)
     assert median(ratios) <= 1 / 3

@@ -61,10 +61,10 @@ def test_the_top_is_a_fifth_but_neither_none_nor_all(size: int) -> None:
 
 def test_the_top_is_weighed_by_magnitudes_and_its_mean_has_a_sign() -> None:
     top = np.array([False, False, False, False, True])
-    found = weight(np.array([0.1, -0.1, 0.1, -0.1, -2.0]), top)
-    assert (found.top, found.rest) == (-2.0, 0.0)
-    assert found.times == pytest.approx(20)
-    assert found.share == pytest.approx(2 / 2.4)
+    change = weight(np.array([0.1, -0.1, 0.1, -0.1, -2.0]), top)
+    assert (change.top, change.rest) == (-2.0, 0.0)
+    assert change.times == pytest.approx(20)
+    assert change.share == pytest.approx(2 / 2.4)
     still = weight(np.array([0.0, 0, 0, 0, 1]), top)
     assert np.isnan(still.times)
     assert still.share == 1

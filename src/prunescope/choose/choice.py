@@ -79,9 +79,9 @@ def smallest_network(
         raise InputError("the question", faults)
     grid = Grid(depths, widths, examples, members)
     limits = Limits(min_density, max_parameters, max_multiplications, extrapolate)
-    found, refused, notes = families(table, grid, law, extrapolate, law_alone)
+    fitted, refused, notes = families(table, grid, law, extrapolate, law_alone)
     answers, declined = [], [Declined(group, why) for group, why in refused]
-    for family in found:
+    for family in fitted:
         try:
             answers.append(answer(family, max_error, confidence, limits))
         except DeclinedError as trouble:
@@ -172,16 +172,16 @@ def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> 
 
 def choices(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
     """Return the choice at each of many bounds: exactly those of `answer`, without what it says beside."""
-    found = []
+    chosen = []
     for bound in bounds:
         try:
             decided = _decided(family, bound, confidence, limits)
         except DeclinedError as trouble:
-            found.append(Bounded(bound, None, None, str(trouble)))
+            chosen.append(Bounded(bound, None, None, str(trouble)))
             continue
         pick = Picker(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
-        found.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
-    return tuple(found)
+        chosen.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
+    return tuple(chosen)
 
 
 def answer(family: Family, bound: float, confidence: float, limits: Limits) -> Answer:
@@ -239,8 +239,8 @@ def _sure(family: Family, bound: float, confidence: float, density: Numbers, flo
         if best >= 0:
             some &= expected < family.sizes.parameters(sure)[best]
         if some.any():
-            found = family.only(some).possible.confident(bound, confidence, np.maximum(floor[some], NOTHING))
-            sure[some] = np.maximum(found, density[some])
+            densities = family.only(some).possible.confident(bound, confidence, np.maximum(floor[some], NOTHING))
+            sure[some] = np.maximum(densities, density[some])
             best = int(smallest(family.sizes.parameters(sure)[None])[0])
     return best, sure
 
@@ -264,14 +264,14 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
             )
     if family.unweighed:
         notes.append(
-            f"unpruned errors are smoothed over the {len(family.told.smooth.cells.depth):,} cells nearest to the "
-            f"members, {family.unweighed:,} others tell of them by the law of unpruned networks alone"
+            f"unpruned errors are smoothed over the {len(family.unpruned_model.smooth.cells.depth):,} cells nearest to "
+            f"the members; {family.unweighed:,} others count only through the law of unpruned networks"
         )
-    predicted = sum(each == "predicted" for each in family.known)
+    predicted = sum(known == "predicted" for known in family.known)
     if predicted:
         notes.append(
             f"the unpruned errors of {counted(predicted, 'member')} were never measured; expected by "
-            f"{family.told.expectation.words}"
+            f"{family.unpruned_model.expectation.words}"
         )
     beyond = float(np.exp(reach(family)[best] - needed))
     if beyond > 1 + 1e-6:

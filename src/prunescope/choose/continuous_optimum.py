@@ -33,11 +33,11 @@ def closest_in(
     best = np.full(2, np.nan)
     for _ in range(ZOOMS):
         axes = [np.linspace(low[i], high[i], POINTS if high[i] > low[i] else 1) for i in range(2)]
-        deep, wide = (each.ravel() for each in np.meshgrid(*axes, indexing="ij"))
-        found = value(np.exp(deep), np.exp(wide))
-        if not np.isfinite(found).any():
+        deep, wide = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
+        values = value(np.exp(deep), np.exp(wide))
+        if not np.isfinite(values).any():
             return None
-        place = int(np.argmin(found))
+        place = int(np.argmin(values))
         best = np.array([deep[place], wide[place]])
         half = (high - low) * KEPT / 2
         low, high = np.maximum(box[:, 0], best - half), np.minimum(box[:, 1], best + half)
@@ -48,31 +48,31 @@ def closest_in(
 
 def ideal(family: Family, bound: float, floor: Numbers) -> ContinuousOptimum | None:
     """Return the optimum over real depths and widths between the smallest and the largest member."""
-    depth, width = ((float(each.min()), float(each.max())) for each in (family.depth, family.width))
+    depth, width = ((float(values.min()), float(values.max())) for values in (family.depth, family.width))
     if depth[0] == depth[1] and width[0] == width[1]:
         return None
     sizes = family.sizes
     prunable, rest = (
-        power_law(family.depth, family.width, np.maximum(each, 1e-12)) for each in (sizes.prunable, sizes.rest)
+        power_law(family.depth, family.width, np.maximum(numbers, 1e-12)) for numbers in (sizes.prunable, sizes.rest)
     )
     no_rest = not (sizes.rest > 0).any()
 
     def real(depths: Numbers, widths: Numbers) -> tuple[MemberSizes, Truths]:
         other = np.zeros(len(depths)) if no_rest else rest(depths, widths)
         examples = np.full(len(depths), float(family.examples or 1))
-        unpruned = family.told.mean(depths, widths, examples)
+        unpruned = family.unpruned_model.mean(depths, widths, examples)
         return MemberSizes(depths, widths, prunable(depths, widths), other), Truths(family.theta, unpruned[None])
 
     lowest = float(floor.min())
 
     def parameters(depths: Numbers, widths: Numbers) -> Numbers:
-        own, truth = real(depths, widths)
-        return own.parameters(np.maximum(needed_density(own, truth, bound)[0], lowest))
+        members, truth = real(depths, widths)
+        return members.parameters(np.maximum(needed_density(members, truth, bound)[0], lowest))
 
-    found = closest_in(parameters, depth, width)
-    if found is None:
+    optimum = closest_in(parameters, depth, width)
+    if optimum is None:
         return None
-    at = np.array([found[0]]), np.array([found[1]])
-    own, truth = real(*at)
-    density = max(float(needed_density(own, truth, bound)[0, 0]), lowest)
-    return ContinuousOptimum(found[0], found[1], float(np.exp(density)), float(parameters(*at)[0]), found[2])
+    at = np.array([optimum[0]]), np.array([optimum[1]])
+    members, truth = real(*at)
+    density = max(float(needed_density(members, truth, bound)[0, 0]), lowest)
+    return ContinuousOptimum(optimum[0], optimum[1], float(np.exp(density)), float(parameters(*at)[0]), optimum[2])

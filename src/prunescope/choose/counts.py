@@ -74,8 +74,8 @@ class Counts:
         measured = {}
         depth, width = (_numbers(table, name) for name in ("depth", "width"))
         if "prunable" in table:
-            kept = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
-            rest = table.columns.get("parameters", kept) - kept
+            surviving = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
+            rest = table.columns.get("parameters", surviving) - surviving
             # Of rows for one member the last one counts.
             pairs = group_codes(table.columns, [name for name in ("depth", "width") if name in table])
             last = np.full(int(pairs.max()) + 1, -1)
@@ -90,8 +90,8 @@ class Counts:
                 parts = _parts(_numbers(table, "density")[here], left[here])
                 if parts is not None:
                     measured[member] = parts
-        found = Counts(family, dataset, measured)
-        return Counts(family, dataset, measured, found._rule())
+        counts = Counts(family, dataset, measured)
+        return Counts(family, dataset, measured, counts._rule())
 
     def count(self, depth: float, width: float) -> Count:
         """Count one member."""
@@ -101,8 +101,8 @@ class Counts:
             prunable, rest = self.measured[depth, width]
             return Count(prunable, rest, multiplications, "counted")
         if design is not None:
-            own = sum(each.size for each in design.prunable(self.rule))
-            return Count(own, design.total - own, multiplications, "counted")
+            prunable = sum(tensor.size for tensor in design.prunable(self.rule))
+            return Count(prunable, design.total - prunable, multiplications, "counted")
         if self.measured:
             prunable, rest = (law(np.array([depth]), np.array([width]))[0] for law in self._laws)
             return Count(float(round(prunable)), float(round(rest)), multiplications, "estimated")
@@ -112,10 +112,10 @@ class Counts:
     def _laws(self) -> tuple[Any, Any]:
         return self.smooth(0), self.smooth(1)
 
-    def smooth(self, part: int) -> Any:
+    def smooth(self, column: int) -> Any:
         """Return a function of depth and width that carries the table's counts on: a power law in both."""
         known = list(self.measured)
-        counted = np.array([max(1, self.measured[member][part]) for member in known], np.float64)
+        counted = np.array([max(1, self.measured[member][column]) for member in known], np.float64)
         return power_law(np.array([member[0] for member in known]), np.array([member[1] for member in known]), counted)
 
     def _outline(self, depth: float, width: float) -> Outline | None:
@@ -132,7 +132,7 @@ class Counts:
         for (depth, width), (prunable, _) in self.measured.items():
             design = self._outline(depth, width)
             if design is not None:
-                fitting = [rule for rule in RULES if sum(each.size for each in design.prunable(rule)) == prunable]
+                fitting = [rule for rule in RULES if sum(tensor.size for tensor in design.prunable(rule)) == prunable]
                 if fitting:
                     return fitting[0]
         return "all" if self.family == "cifar-resnet" else "all-but-output"
@@ -158,10 +158,10 @@ def power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
     rows = np.stack([np.ones(len(depth)), np.log(depth), np.log(width)], axis=1)
     lean, usual = 1e-3, np.array([0.0, 1.0, 2.0])
     weight = np.diag([0.0, lean, lean])
-    found = np.linalg.solve(rows.T @ rows + weight, rows.T @ np.log(values) + weight @ usual)
+    coefficients = np.linalg.solve(rows.T @ rows + weight, rows.T @ np.log(values) + weight @ usual)
 
     def law(depths: Numbers, widths: Numbers) -> Numbers:
-        return np.asarray(np.exp(found[0] + found[1] * np.log(depths) + found[2] * np.log(widths)))
+        return np.asarray(np.exp(coefficients[0] + coefficients[1] * np.log(depths) + coefficients[2] * np.log(widths)))
 
     return law
 

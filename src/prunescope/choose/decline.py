@@ -58,8 +58,8 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
     times = float(np.exp(np.minimum(sparsest - max(needed[best], NOTHING), 30.0)))
     if times > BEYOND:
         count = family.counts[best]
-        kept = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
-        left = "" if count.how == "relative" else f" ({kept} parameters)"
+        size = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
+        left = "" if count.how == "relative" else f" ({size} parameters)"
         further = f"{times:.3g} times further" if times < 1e4 else "any further"
         raise DeclinedError(
             f"an error of {bound:g} lies beyond what was measured: {family.name(best)} at density "
@@ -71,9 +71,9 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
 
 def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int) -> None:
     """Refuse to choose by a law that the data leave open."""
-    own = drawn[:, best]
-    reached = float(np.isfinite(own).mean())
-    ends = np.quantile(np.where(np.isfinite(own), own, np.inf), [0.05, 0.95], method="nearest")
+    parameters = drawn[:, best]
+    reached = float(np.isfinite(parameters).mean())
+    ends = np.quantile(np.where(np.isfinite(parameters), parameters, np.inf), [0.05, 0.95], method="nearest")
     if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= UNTOLD):
         return
     untold = [name for name, interval in family.fit.intervals.items() if interval is None]

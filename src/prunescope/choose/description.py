@@ -36,13 +36,13 @@ class Picker:
         error = float(family.likeliest.log_errors(at)[0, member])
         low, high = self._error_interval(member, at, error)
         tail = (1 - self.confidence) / 2
-        own = np.minimum(self.drawn[:, member], 0.0)
-        ends = np.quantile(own, [tail, 1 - tail])
+        densities = np.minimum(self.drawn[:, member], 0.0)
+        ends = np.quantile(densities, [tail, 1 - tail])
         # The interval is of what the bound needs; about another density (a surer one) it moves along.
         needed = max(float(family.likeliest.needed(self.bound)[0, member]), self.floor[member])
         ends = np.minimum(ends + (log_density - needed), 0.0)
         ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
-        kept = [float(count.rest + count.prunable * np.exp(each)) for each in (log_density, *ends)]
+        surviving = [float(count.rest + count.prunable * np.exp(level)) for level in (log_density, *ends)]
         rung = _rung(family, log_density)
         return Pick(
             depth=family.depth_of(member),
@@ -59,9 +59,9 @@ class Picker:
             low=low,
             high=high,
             probability=float(family.possible.keeping(at, self.bound)[member]),
-            parameters=rounded(kept[0], count.how),
-            parameters_low=rounded(kept[1], count.how),
-            parameters_high=rounded(kept[2], count.how),
+            parameters=rounded(surviving[0], count.how),
+            parameters_low=rounded(surviving[1], count.how),
+            parameters_high=rounded(surviving[2], count.how),
             unpruned_parameters=rounded(count.rest + count.prunable, count.how),
             unpruned_error=float(np.exp(family.unpruned.mean[member])),
             multiplications=None if np.isnan(count.multiplications) else count.multiplications,
@@ -109,10 +109,10 @@ def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[
     """Describe what pruning each member would come to, the smallest first."""
     parameters = family.sizes.parameters(density)
     order = np.lexsort((family.sizes.prunable, parameters))
-    made = []
+    entries = []
     for member in order.tolist():
         reached = bool(np.isfinite(parameters[member]))
-        made.append(
+        entries.append(
             Rival(
                 depth=family.depth_of(member),
                 width=family.width_of(member),
@@ -124,7 +124,7 @@ def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[
                 best_in=float(wins[member]),
             )
         )
-    return tuple(made)
+    return tuple(entries)
 
 
 def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -> tuple[Rival | None, float | None]:
@@ -135,19 +135,19 @@ def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -
     if not np.isfinite(keeps[member]):
         return None, None
     same = (family.depth_of(member), family.width_of(member))
-    return next(each for each in rivals if (each.depth, each.width) == same), float(whole[member])
+    return next(rival for rival in rivals if (rival.depth, rival.width) == same), float(whole[member])
 
 
 def unit(family: Family) -> str:
     """Say in what parameters are counted."""
-    kinds = {each.how for each in family.counts}
+    kinds = {count.how for count in family.counts}
     if "relative" in kinds:
-        parts = [part for part, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
+        parts = [factor for factor, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
         return " x ".join([*parts, "density"]) if parts else "share of the prunable weights"
     return "parameters, estimated for members that the table does not count" if "estimated" in kinds else "parameters"
 
 
 def short_unit(family: Family) -> str:
     """Say the same within a sentence."""
-    relative = any(each.how == "relative" for each in family.counts)
+    relative = any(count.how == "relative" for count in family.counts)
     return f"in units of {unit(family)}" if relative else "parameters"

@@ -68,7 +68,7 @@ class Family:
         How each member is known: ``pruned``, ``dense`` (its unpruned error alone), ``predicted``.
     unpruned
         What is known of their unpruned errors.
-    told
+    unpruned_model
         What unpruned errors of any member follow from.
     measured
         How far measurements reach.
@@ -90,7 +90,7 @@ class Family:
     counts: tuple[Count, ...]
     known: tuple[str, ...]
     unpruned: Unpruned
-    told: UnprunedModel
+    unpruned_model: UnprunedModel
     measured: MeasuredRange
     left_out: int
     cells: GroupData
@@ -130,7 +130,7 @@ class Family:
     @property
     def sizes(self) -> MemberSizes:
         """The members' sizes."""
-        prunable, rest = (np.array([getattr(each, name) for each in self.counts]) for name in ("prunable", "rest"))
+        prunable, rest = (np.array([getattr(count, name) for count in self.counts]) for name in ("prunable", "rest"))
         return MemberSizes(self.depth, self.width, prunable, rest)
 
     @property
@@ -195,7 +195,7 @@ def families(
     law = JointLaw(**settings)
     law.fit(rows)
     params = law.get_params()
-    found = sample(
+    samples = sample(
         rows,
         joint=True,
         by=params["by"],
@@ -203,71 +203,84 @@ def families(
         classes=params["classes"],
         filters=params["filters"],
     )
-    by_key = {tuple(group.key.items()): group for group in found.groups}
-    refused = [(each.group, each.why) for each in law.refused_ if not each.trivial]
-    made = []
+    by_key = {tuple(group.key.items()): group for group in samples.groups}
+    refused = [(refusal.group, refusal.why) for refusal in law.refused_ if not refusal.trivial]
+    fitted = []
     for fit in law.fits_:
         try:
-            made.append(
+            fitted.append(
                 _family(rows, fit, by_key[tuple(fit.group.items())], grid, params["classes"], extrapolate, law_alone)
             )
         except PrunescopeError as trouble:
             if len(law.fits_) == 1:
                 raise
             refused.append((fit.group, str(trouble)))
-    return tuple(made), tuple(refused), law.notes_
+    return tuple(fitted), tuple(refused), law.notes_
 
 
 def _family(
     rows: Table, fit: Fit, cells: GroupData, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
 ) -> Family:
-    own = rows_of_group(rows, fit.group)
-    counting = Counts.of(own)
-    examples = _examples(own, cells, grid)
-    first = np.unique(cells.cell, return_index=True)[1]
-    depth, width, given = _members(own, cells, grid, examples)
-    at = Place(cells.depth[first], cells.width[first], cells.examples[first])
-    there = Place(depth, width, np.full(len(depth), float(examples or 1)))
-    pruned = cells.density < 1
-    ranges = _range(fit, cells, pruned)
-    far = _far(ranges.depth, depth) | _far(ranges.width, width)
-    left_out = 0 if extrapolate else int(far.sum())
-    if not extrapolate:
-        if far.all():
-            raise InputError("the members", list(_too_far(ranges, depth, width)))
-        depth, width, given = depth[~far], width[~far], given[~far]
-        there = Place(depth, width, there.examples[~far])
-    place = {key: number for number, key in enumerate(_keys(at))}
-    climbed = set(np.asarray(cells.cell)[pruned].tolist())
-    known = tuple(
-        "pruned" if place.get(key) in climbed else "dense" if key in place or np.isfinite(told) else "predicted"
-        for key, told in zip(_keys(there), given.tolist(), strict=True)
-    )
-    counts = tuple(counting.count(*each) for each in zip(depth.tolist(), width.tolist(), strict=True))
-    noise = _noise(fit, cells)[first]
-    found = _departures(fit, cells)
-    expectation = expectation_of(own, counting, at, classes)
-    near = nearest_places(at, there)
-    told = UnprunedModel.by(expectation, at.pick(near), np.log(cells.unpruned[first])[near], noise[near])
-    unpruned = _with_given(told.of(depth, width, there.examples), given)
+    """Return the family of one fitted group."""
+    group_rows = rows_of_group(rows, fit.group)
+    examples = _examples(group_rows, cells, grid)
+    measured = _measured_range(fit, cells)
+    depth, width, errors = _members(group_rows, cells, grid, examples)
+    near = np.ones(len(depth), bool) if extrapolate else _near(measured, depth, width)
+    members = Place(depth[near], width[near], np.full(int(near.sum()), float(examples or 1)))
+    counting = Counts.of(group_rows)
+    pairs = zip(members.depth.tolist(), members.width.tolist(), strict=True)
+    model, unweighed = _unpruned_model(group_rows, fit, cells, counting, members, classes)
+    unpruned = model.of(members.depth, members.width, members.examples)
+    departures = {} if law_alone else _departures(fit, cells)
     return Family(
-        fit.group,
-        fit,
-        depth,
-        width,
-        examples,
-        counts,
-        known,
-        unpruned,
-        told,
-        ranges,
-        left_out,
-        cells,
-        tuple(None if law_alone else found.get(key) for key in _keys(there)),
-        "depth" in rows,
-        "width" in rows,
-        len(at.depth) - len(near),
+        group=fit.group,
+        fit=fit,
+        depth=members.depth,
+        width=members.width,
+        examples=examples,
+        counts=tuple(counting.count(*pair) for pair in pairs),
+        known=_how_known(cells, members, errors[near]),
+        unpruned=_with_given(unpruned, errors[near]),
+        unpruned_model=model,
+        measured=measured,
+        left_out=int((~near).sum()),
+        cells=cells,
+        departures=tuple(departures.get(key) for key in _keys(members)),
+        has_depth="depth" in rows,
+        has_width="width" in rows,
+        unweighed=unweighed,
     )
+
+
+def _near(measured: MeasuredRange, depth: Numbers, width: Numbers) -> NDArray[np.bool_]:
+    """Return which members lie near enough to what was pruned; refuse where none does."""
+    far = _far(measured.depth, depth) | _far(measured.width, width)
+    if far.all():
+        raise InputError("the members", list(_too_far(measured, depth, width)))
+    return ~far
+
+
+def _how_known(cells: GroupData, members: Place, errors: Numbers) -> tuple[str, ...]:
+    """Return how each member is known: measured under pruning, by its unpruned error alone, or predicted."""
+    pruned = set(cells.cell[cells.density < 1].tolist())
+    cell_of = dict(zip(_keys(Place(cells.depth, cells.width, cells.examples)), cells.cell.tolist(), strict=True))
+    return tuple(
+        "pruned" if cell_of.get(key) in pruned else "dense" if key in cell_of or np.isfinite(error) else "predicted"
+        for key, error in zip(_keys(members), errors.tolist(), strict=True)
+    )
+
+
+def _unpruned_model(
+    rows: Table, fit: Fit, cells: GroupData, counting: Counts, members: Place, classes: int | None
+) -> tuple[UnprunedModel, int]:
+    """Fit the unpruned errors of the cells nearest to the members; return how many cells are left out, too."""
+    first = np.unique(cells.cell, return_index=True)[1]
+    places = Place(cells.depth[first], cells.width[first], cells.examples[first])
+    expectation = expectation_of(rows, counting, places, classes)
+    near = nearest_places(places, members)
+    log_error, noise = np.log(cells.unpruned[first])[near], _noise(fit, cells)[first][near]
+    return UnprunedModel.by(expectation, places.pick(near), log_error, noise), len(first) - len(near)
 
 
 def _theta(fit: Fit) -> Numbers:
@@ -282,20 +295,20 @@ def _departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], 
     # Without replicates nobody knows what is noise and what is departure: half and half.
     single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
     noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
-    height = _height(off, noise)
-    if height < LEAST_DEPARTURE:
+    amplitude = _amplitude(off, noise)
+    if amplitude < LEAST_DEPARTURE:
         return {}
-    found = {}
+    departures = {}
     order = np.argsort(cells.cell, kind="stable")
     for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
         if len(points) > 1:
             depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
             measured = cells.points.density[points], cells.points.error[points], noise[points]
-            found[depth, width, examples] = Departure(*measured, height, single)
-    return found
+            departures[depth, width, examples] = Departure(*measured, amplitude, single)
+    return departures
 
 
-def _height(off: Numbers, noise: Numbers) -> float:
+def _amplitude(off: Numbers, noise: Numbers) -> float:
     """Return how large departures are beyond noise (DerSimonian and Laird's estimate): sure points tell most."""
     weight = 1 / noise**2
     excess = float(weight @ off**2) - len(off)
@@ -326,19 +339,21 @@ def _examples(rows: Table, cells: GroupData, grid: Grid) -> int | None:
 def _members(rows: Table, cells: GroupData, grid: Grid, examples: int | None) -> tuple[Numbers, Numbers, Numbers]:
     """Return depth, width and given unpruned error (or NaN) of the members asked for."""
     if grid.table is not None:
-        asked = read_table(grid.table, needed=())
-        if not len(asked) or not ({"depth", "width"} & set(asked)):
-            raise InputError(asked.source, [Fault("the members", "must have columns depth, width or both")])
+        members = read_table(grid.table, needed=())
+        if not len(members) or not ({"depth", "width"} & set(members)):
+            raise InputError(members.source, [Fault("the members", "must have columns depth, width or both")])
         depth, width = (
-            np.asarray(asked[name] if name in asked else np.ones(len(asked)), np.float64) for name in ("depth", "width")
+            np.asarray(members[name] if name in members else np.ones(len(members)), np.float64)
+            for name in ("depth", "width")
         )
-        given = np.asarray(asked.columns.get("unpruned_error", np.full(len(asked), np.nan)), np.float64)
+        unpruned = np.asarray(members.columns.get("unpruned_error", np.full(len(members), np.nan)), np.float64)
         _, once = np.unique(np.stack([depth, width], axis=1), axis=0, return_index=True)
-        return depth[np.sort(once)], width[np.sort(once)], given[np.sort(once)]
+        return depth[np.sort(once)], width[np.sort(once)], unpruned[np.sort(once)]
     here = cells.examples == examples if examples is not None else np.ones(len(cells), bool)
     if grid.depths is None and grid.widths is None:
         if not here.any():
-            hint = f"Measured: {listed(sorted({int(each) for each in cells.examples}))}; or name --depths and --widths."
+            counts = listed(sorted({int(count) for count in cells.examples}))
+            hint = f"Measured: {counts}; or name --depths and --widths."
             raise InputError(rows.source, [Fault("--examples", "must be one that was measured", str(examples), hint)])
         pairs = np.unique(np.stack([cells.depth[here], cells.width[here]], axis=1), axis=0)
     else:
@@ -365,16 +380,17 @@ def _too_far(ranges: MeasuredRange, depth: Numbers, width: Numbers) -> Iterator[
     for name, (low, high), values in (("depth", ranges.depth, depth), ("width", ranges.width, width)):
         if not _far((low, high), values).any():
             continue
-        found = listed([f"{each:g}" for each in np.unique(values)])
+        shown = listed([f"{value:g}" for value in np.unique(values)])
         hint = f"Measure nearer ones under pruning, or ask for --extrapolate{' to guess' if low == high else ''}."
         if low == high:
             must = f"must be {low:g}, the only one measured under pruning: nothing is known of others"
         else:
             must = f"must be within {FAR:g} times what was measured under pruning, {low:g} to {high:g}"
-        yield Fault(name, must, found, hint)
+        yield Fault(name, must, shown, hint)
 
 
-def _range(fit: Fit, cells: GroupData, pruned: NDArray[np.bool_]) -> MeasuredRange:
+def _measured_range(fit: Fit, cells: GroupData) -> MeasuredRange:
+    pruned = cells.density < 1
     phi, psi = fit.parameters["phi"], fit.parameters["psi"]
     invariant = np.log(cells.density) + phi * np.log(cells.depth) + psi * np.log(cells.width)
     depth, width = cells.depth[pruned], cells.width[pruned]
@@ -393,10 +409,10 @@ def _noise(fit: Fit, cells: GroupData) -> Numbers:
     return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
 
 
-def _with_given(unpruned: Unpruned, given: Numbers) -> Unpruned:
+def _with_given(unpruned: Unpruned, errors: Numbers) -> Unpruned:
     """Take errors that were given for exact."""
-    told = np.isfinite(given)
-    if not told.any():
+    known = np.isfinite(errors)
+    if not known.any():
         return unpruned
-    covariance = np.where(told[:, None] | told[None, :], 0.0, unpruned.covariance)
-    return Unpruned(np.where(told, np.log(np.where(told, given, 1.0)), unpruned.mean), covariance)
+    covariance = np.where(known[:, None] | known[None, :], 0.0, unpruned.covariance)
+    return Unpruned(np.where(known, np.log(np.where(known, errors, 1.0)), unpruned.mean), covariance)

@@ -30,7 +30,7 @@ class Frontier:
         How far to prune it.
     parameters
         What survives.
-    each
+    by_member
         What every member would come to, ``[bounds, members]``; infinity where it does not reach the bound.
     """
 
@@ -38,17 +38,17 @@ class Frontier:
     member: NDArray[np.int64]
     log_density: Numbers
     parameters: Numbers
-    each: Numbers
+    by_member: Numbers
 
 
 def frontier(curves: MemberCurves, bounds: Numbers, lowest: Numbers) -> Frontier:
     """Return the frontier by the first truth at some bounds; no density below a member's `lowest` is taken."""
     density = np.stack([curves.needed(bound)[0] for bound in bounds.tolist()])
     density = np.maximum(density, lowest)
-    each = curves.sizes.parameters(density)
-    best = smallest(each)
+    by_member = curves.sizes.parameters(density)
+    best = smallest(by_member)
     rows = np.arange(len(bounds))
-    return Frontier(bounds, best, density[rows, best], each[rows, best], each)
+    return Frontier(bounds, best, density[rows, best], by_member[rows, best], by_member)
 
 
 def bounds_of(curves: MemberCurves, highest: float, count: int = 40) -> Numbers:
@@ -66,7 +66,7 @@ def steps(family: Family, curve: Frontier) -> list[FrontierStep]:
         member = int(curve.member[row])
         if member < 0:
             continue
-        times = float(curve.each[row, largest] / curve.parameters[row])
+        times = float(curve.by_member[row, largest] / curve.parameters[row])
         steps.append(
             FrontierStep(
                 error=bound,
@@ -92,15 +92,15 @@ def insight(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
     member = int(above.argmin())
     error = float(np.exp(mean[member]) * (1 + MATCHED))
     curve = frontier(family.likeliest, np.array([error]), floor)
-    own = float(curve.each[0, member])
+    matched = float(curve.by_member[0, member])
     there = steps(family, curve)
-    if not there or not np.isfinite(own):
+    if not there or not np.isfinite(matched):
         return None
     return Insight(
         depth=family.depth_of(member),
         width=family.width_of(member),
         error=error,
-        matched_parameters=rounded(own, family.counts[member].how),
+        matched_parameters=rounded(matched, family.counts[member].how),
         smallest=there[0],
-        times=own / float(curve.parameters[0]),
+        times=matched / float(curve.parameters[0]),
     )

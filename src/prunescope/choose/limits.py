@@ -53,7 +53,7 @@ def floor_of(family: Family, limits: Limits) -> Numbers:
     """Return the logarithm of the lowest density that each member may be pruned to."""
     lowest = np.log(limits.min_density) if limits.min_density > 0 else NOTHING
     floor = np.maximum(lowest, -np.log(np.maximum(family.sizes.prunable, 1.0)))
-    if any(each.how == "relative" for each in family.counts):
+    if any(count.how == "relative" for count in family.counts):
         floor = np.full(len(family), lowest)
     return np.asarray(np.minimum(floor, 0.0))
 
@@ -62,7 +62,7 @@ def permitted(family: Family, limits: Limits) -> Family:
     """Return the family without members that may not be chosen."""
     if limits.max_multiplications is None:
         return family
-    known = np.array([each.multiplications for each in family.counts])
+    known = np.array([count.multiplications for count in family.counts])
     if np.isnan(known).any():
         hint = "They are known for families that prunescope trains: columns `family` and `dataset` name them."
         raise InputError("the cap on multiplications", [Fault("this family's", "must be known", hint=hint)])

@@ -11,7 +11,7 @@ from prunescope.choose.results import MeasuredBest, rounded
 
 def smallest_seen(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
     """Return the smallest pruned network of a family's members that kept a bound in the mean over replicates."""
-    cells, best, found = family.cells, np.inf, None
+    cells, best, smallest = family.cells, np.inf, None
     keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)
     keeps = np.flatnonzero(keeps & (cells.density >= limits.min_density))
     depth, width = cells.depth[keeps], cells.width[keeps]
@@ -23,7 +23,7 @@ def smallest_seen(family: Family, bound: float, limits: Limits) -> MeasuredBest 
             parameters = count.rest + count.prunable * float(cells.density[point])
             if parameters < min(best, limits.max_parameters or np.inf):
                 best = parameters
-                found = MeasuredBest(
+                smallest = MeasuredBest(
                     depth=family.depth_of(member),
                     width=family.width_of(member),
                     density=float(cells.density[point]),
@@ -31,4 +31,4 @@ def smallest_seen(family: Family, bound: float, limits: Limits) -> MeasuredBest 
                     repeats=int(cells.repeats[point]),
                     parameters=rounded(parameters, count.how),
                 )
-    return found
+    return smallest

@@ -33,7 +33,7 @@ class Departure:
     ----------
     log_density, log_error, noise
         Its points in the mean over replicates, and how far noise may have moved each.
-    height
+    amplitude
         How large departures usually are.
     single
         Standard deviation of one network about the member's own curve.
@@ -42,24 +42,24 @@ class Departure:
     log_density: Numbers
     log_error: Numbers
     noise: Numbers
-    height: float
+    amplitude: float
     single: float
 
     @cached_property
     def _inverse(self) -> Numbers:
-        return np.asarray(np.linalg.inv(self._alike(self.log_density) + np.diag(self.noise**2)), np.float64)
+        return np.asarray(np.linalg.inv(self._kernel(self.log_density) + np.diag(self.noise**2)), np.float64)
 
-    def _alike(self, at: Numbers) -> Numbers:
+    def _kernel(self, at: Numbers) -> Numbers:
         apart = at[:, None] - self.log_density[None, :]
-        return np.asarray(self.height**2 * np.exp(-(apart**2) / (2 * REACH**2)))
+        return np.asarray(self.amplitude**2 * np.exp(-(apart**2) / (2 * REACH**2)))
 
     def gain(self, at: Numbers) -> Numbers:
         """Return what each point's departure adds at some densities, ``[densities, points]``."""
-        return np.asarray(self._alike(at) @ self._inverse)
+        return np.asarray(self._kernel(at) @ self._inverse)
 
     def spread(self, at: Numbers) -> Numbers:
         """Return how far the member's curve may still be from law and departures together."""
-        left = self.height**2 - (self.gain(at) * self._alike(at)).sum(axis=1)
+        left = self.amplitude**2 - (self.gain(at) * self._kernel(at)).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(left, 0.0)))
 
 
@@ -85,21 +85,21 @@ class MemberCurves:
     @cached_property
     def _residuals(self) -> list[Numbers | None]:
         """How far each member's points lie from each truth's law, ``[truths, points]``."""
-        found: list[Numbers | None] = []
+        residuals: list[Numbers | None] = []
         for member, departure in enumerate(self.departures):
             if departure is None:
-                found.append(None)
+                residuals.append(None)
                 continue
             law = self._law(member, departure.log_density)
-            found.append(departure.log_error - law)
-        return found
+            residuals.append(departure.log_error - law)
+        return residuals
 
     def _law(self, member: int, at: Numbers) -> Numbers:
         """Return the log errors of one member at some densities by each truth's law, ``[truths, densities]``."""
         count = len(at)
-        own = self.sizes.pick(np.full(count, member))
+        sizes = self.sizes.pick(np.full(count, member))
         truths = Truths(self.truths.theta, np.repeat(self.truths.unpruned[:, [member]], count, axis=1))
-        return log_errors(own, truths, at)
+        return log_errors(sizes, truths, at)
 
     def _curve(self, member: int, at: Numbers) -> Numbers:
         """Return the log errors of one member at some densities, departures included."""
@@ -110,37 +110,37 @@ class MemberCurves:
         departure, residual = self.departures[member], self._residuals[member]
         if departure is None or residual is None:
             return 0.0
-        found = residual @ departure.gain(at).T
-        return found if self.chance is None else found + self.chance[:, [member]] * departure.spread(at)
+        offset = residual @ departure.gain(at).T
+        return offset if self.chance is None else offset + self.chance[:, [member]] * departure.spread(at)
 
     def log_errors(self, log_density: Numbers) -> Numbers:
         """Return the logarithm of each member's error at its density ``[members]``: ``[truths, members]``."""
-        found = log_errors(self.sizes, self.truths, log_density)
+        errors = log_errors(self.sizes, self.truths, log_density)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, [member]] += self._departing(member, log_density[[member]])
-        return found
+                errors[:, [member]] += self._departing(member, log_density[[member]])
+        return errors
 
     def needed(self, bound: float) -> Numbers:
         """Return the logarithm of the lowest density at which each member keeps a bound, ``[truths, members]``.
 
         Infinity where no density does, minus infinity where every density does.
         """
-        found = needed_density(self.sizes, self.truths, bound)
+        needed = needed_density(self.sizes, self.truths, bound)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, member] = self._crossing(member, bound, found[:, member])
-        return found
+                needed[:, member] = self._crossing(member, bound, needed[:, member])
+        return needed
 
     @cached_property
     def _looked(self) -> dict[int, tuple[Numbers, Numbers]]:
         """Where each member with departures is looked at for crossings, and its curves there ``[truths, places]``."""
-        found = {}
+        curves = {}
         for member, departure in enumerate(self.departures):
             if departure is not None:
                 grid = np.linspace(float(departure.log_density.min()) - 3 * REACH, 0.0, GRID)
-                found[member] = grid, self._curve(member, grid)
-        return found
+                curves[member] = grid, self._curve(member, grid)
+        return curves
 
     def _crossing(self, member: int, bound: float, by_law: Numbers) -> Numbers:
         """Return where a curve with departures first keeps a bound, coming from the sparse side."""
@@ -181,18 +181,18 @@ class MemberCurves:
         """
         count = len(self.sizes)
         lowest = np.broadcast_to(np.asarray(lowest, np.float64), count)
-        low, high, found = lowest.copy(), np.zeros(count), np.zeros(count, bool)
+        low, high, reached = lowest.copy(), np.zeros(count), np.zeros(count, bool)
         for place in np.linspace(0.0, 1.0, LOOKS):
             at = lowest * (1 - place) ** 2
             sure = self.keeping(at, bound) >= confidence
-            high = np.where(sure & ~found, at, high)
-            found |= sure
-            low = np.where(found, low, at)
-            if found.all():
+            high = np.where(sure & ~reached, at, high)
+            reached |= sure
+            low = np.where(reached, low, at)
+            if reached.all():
                 break
-        at_once = found & (high <= lowest)
+        at_once = reached & (high <= lowest)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             sure = self.keeping(middle, bound) >= confidence
             low, high = np.where(sure, low, middle), np.where(sure, middle, high)
-        return np.where(~found, np.inf, np.where(at_once, lowest, high))
+        return np.where(~reached, np.inf, np.where(at_once, lowest, high))

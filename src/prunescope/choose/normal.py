@@ -23,7 +23,7 @@ def below(z: Numbers) -> Numbers:
 @lru_cache(maxsize=1)
 def _table() -> tuple[Numbers, Numbers]:
     knots = np.linspace(-REACH, REACH, KNOTS)
-    return knots, np.array([NormalDist().cdf(each) for each in knots.tolist()])
+    return knots, np.array([NormalDist().cdf(knot) for knot in knots.tolist()])
 
 
 def drawn(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:

@@ -294,14 +294,14 @@ class Answers:
 
     def _repr_html_(self) -> str:
         """Show all answers in a notebook, and why there are no others."""
-        shown = "".join(each._repr_html_() for each in self.answers)
-        why = [(named(each.group) or "the table", each.why) for each in self.declined]
+        shown = "".join(answer._repr_html_() for answer in self.answers)
+        why = [(named(refusal.group) or "the table", refusal.why) for refusal in self.declined]
         return shown + (table_html(("no answer for", "why"), why) if why else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return {
-            "answers": [each.to_dict() for each in self.answers],
-            "declined": [{**asdict(each), "group": dict(each.group)} for each in self.declined],
+            "answers": [answer.to_dict() for answer in self.answers],
+            "declined": [{**asdict(refusal), "group": dict(refusal.group)} for refusal in self.declined],
             "notes": list(self.notes),
         }

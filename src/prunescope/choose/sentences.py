@@ -80,8 +80,8 @@ def family_words(answer: Answer) -> str:
 
 
 def _spoken(group: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {*SPOKEN, *apart(group), *(["label_noise"] if group.get("label_noise") else [])}
-    return {name: value for name, value in group.items() if value is not None and name in kept}
+    names = {*SPOKEN, *apart(group), *(["label_noise"] if group.get("label_noise") else [])}
+    return {name: value for name, value in group.items() if value is not None and name in names}
 
 
 def _pick(answer: Answer, pick: Pick) -> str:
@@ -122,15 +122,16 @@ def _rivals(answer: Answer) -> Iterator[str]:
 
 def insight_words(answer: Answer) -> str:
     """Say what matching an unpruned error costs."""
-    found = answer.insight
-    if found is None:
+    insight = answer.insight
+    if insight is None:
         return ""
-    step = found.smallest
+    step = insight.smallest
     return (
         f"Matching is not the smallest way: pruned until it just matches its unpruned error (within 1 %: "
-        f"{found.error:.4g}), {found.name} has {amount(found.matched_parameters)} left. {step.name}, pruned until its "
-        f"error is {step.over_unpruned:.3g} times its unpruned one, gets there with {amount(step.parameters)}: "
-        f"{found.times:.3g} times smaller."
+        f"{insight.error:.4g}), {insight.name} has {amount(insight.matched_parameters)} left. {step.name}, pruned "
+        f"until its error is {step.over_unpruned:.3g} times its unpruned one, gets there with "
+        f"{amount(step.parameters)}: "
+        f"{insight.times:.3g} times smaller."
     )
 
 

@@ -108,9 +108,9 @@ def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -
     log_up, log_gamma, log_p, phi, psi = (truths.theta[:, [column]] for column in range(5))
     size = size_for_error(bound, np.exp(truths.unpruned), np.exp(log_up), np.exp(log_gamma), np.exp(log_p))
     with np.errstate(divide="ignore"):
-        found = np.log(size) - phi * np.log(sizes.depth) - psi * np.log(sizes.width)
-    found = np.where(np.log(bound) >= log_up, -np.inf, found)
-    return np.asarray(np.where(np.isnan(found) | (found > 0), np.inf, found))
+        density = np.log(size) - phi * np.log(sizes.depth) - psi * np.log(sizes.width)
+    density = np.where(np.log(bound) >= log_up, -np.inf, density)
+    return np.asarray(np.where(np.isnan(density) | (density > 0), np.inf, density))
 
 
 def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numbers:

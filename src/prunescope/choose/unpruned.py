@@ -20,10 +20,10 @@ SLOPES, SLOPES_SPREAD = (-0.12, -0.25), (0.1, 0.2)
 LEVEL_SPREAD = 2.0
 OPEN = np.diag(np.square([LEVEL_SPREAD, *SLOPES_SPREAD]))
 # Departures from the trend that are weighed against each other: their size, and over which distance in log they reach.
-HEIGHTS, LENGTHS = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
-# Few measurements that happen to lie well do not prove that there are no departures: which height is usual, and within
-# which factor (the logarithm of it).
-USUAL_HEIGHT, HEIGHT_SPREAD = 0.06, 0.7
+AMPLITUDES, LENGTHSCALES = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
+# Few measurements on a line do not prove that there are no departures: the usual amplitude, and within which factor
+# (as a logarithm).
+USUAL_AMPLITUDE, AMPLITUDE_SPREAD = 0.06, 0.7
 # Cells that are weighed against each other at the most.
 MOST_WEIGHED = 1_000
 # How often the least variance grows tenfold before a covariance is taken apart in a slower way.
@@ -104,18 +104,18 @@ class GaussianProcess:
         Where errors were measured.
     level, centre
         What straight lines go through; not used with a dense law.
-    height, length
+    amplitude, lengthscale
         Of departures from the trend.
-    answer, inverse
+    weights, inverse
         Departures as measured, and their covariance, both solved for.
     """
 
     cells: Place
     level: float
     centre: Numbers
-    height: float
-    length: float
-    answer: Numbers
+    amplitude: float
+    lengthscale: float
+    weights: Numbers
     inverse: Numbers
 
     @staticmethod
@@ -135,18 +135,18 @@ class GaussianProcess:
         within = lines @ OPEN @ lines.T if cells.expected is None else np.zeros((len(here), len(here)))
         residual = log_error - trend
         within = within + np.diag(np.maximum(noise, LEAST_NOISE) ** 2)
-        height, length = _likeliest(here, residual, within)
-        inverse = np.linalg.inv(within + _alike(here, here, height, length))
-        return GaussianProcess(cells, level, centre, height, length, inverse @ residual, inverse)
+        amplitude, lengthscale = _likeliest(here, residual, within)
+        inverse = np.linalg.inv(within + _kernel(here, here, amplitude, lengthscale))
+        return GaussianProcess(cells, level, centre, amplitude, lengthscale, inverse @ residual, inverse)
 
     def mean(self, members: Place) -> Numbers:
         """Return the logarithm of the error to expect of each member."""
-        return self._trend(members) + self._across(members) @ self.answer
+        return self._trend(members) + self._across(members) @ self.weights
 
     def before(self, members: Place) -> Unpruned:
         """Say how members would be alike if nothing had been measured: what measurements are weighed against."""
         there = members.coordinates
-        covariance = _alike(there, there, self.height, self.length)
+        covariance = _kernel(there, there, self.amplitude, self.lengthscale)
         if members.expected is None:
             lines = _lines(there - self.centre)
             covariance += lines @ OPEN @ lines.T
@@ -159,7 +159,7 @@ class GaussianProcess:
     def of(self, members: Place) -> Unpruned:
         """Say what is known of members."""
         prior, across = self.before(members), self._across(members)
-        return Unpruned(prior.mean + across @ self.answer, prior.covariance - across @ self.inverse @ across.T)
+        return Unpruned(prior.mean + across @ self.weights, prior.covariance - across @ self.inverse @ across.T)
 
     def _trend(self, members: Place) -> Numbers:
         if members.expected is not None:
@@ -168,7 +168,7 @@ class GaussianProcess:
 
     def _across(self, members: Place) -> Numbers:
         here, there = self.cells.coordinates, members.coordinates
-        across = _alike(there, here, self.height, self.length)
+        across = _kernel(there, here, self.amplitude, self.lengthscale)
         if members.expected is None:
             across += _lines(there - self.centre) @ OPEN @ _lines(here - self.centre).T
         return across
@@ -194,9 +194,9 @@ def _lines(coordinates: Numbers) -> Numbers:
     return np.stack([np.ones(len(coordinates)), size, coordinates[:, 2]], axis=1)
 
 
-def _alike(one: Numbers, other: Numbers, height: float, length: float) -> Numbers:
+def _kernel(one: Numbers, other: Numbers, amplitude: float, lengthscale: float) -> Numbers:
     """Return the covariance of departures from the trend."""
-    return np.asarray(height**2 * np.exp(-_squares(one, other) / (2 * length**2)))
+    return np.asarray(amplitude**2 * np.exp(-_squares(one, other) / (2 * lengthscale**2)))
 
 
 def _squares(one: Numbers, other: Numbers) -> Numbers:
@@ -205,16 +205,16 @@ def _squares(one: Numbers, other: Numbers) -> Numbers:
 
 
 def _likeliest(here: Numbers, residual: Numbers, within: Numbers) -> tuple[float, float]:
-    """Return the likeliest height and length of departures."""
+    """Return the likeliest amplitude and lengthscale of departures."""
     if len(residual) < 3:
-        return USUAL_HEIGHT, LENGTHS[1]
-    best, found = -np.inf, (HEIGHTS[0], LENGTHS[0])
-    for height in HEIGHTS:
-        for length in LENGTHS:
-            root = np.linalg.cholesky(within + _alike(here, here, height, length))
+        return USUAL_AMPLITUDE, LENGTHSCALES[1]
+    best, likeliest = -np.inf, (AMPLITUDES[0], LENGTHSCALES[0])
+    for amplitude in AMPLITUDES:
+        for lengthscale in LENGTHSCALES:
+            root = np.linalg.cholesky(within + _kernel(here, here, amplitude, lengthscale))
             whitened = np.linalg.solve(root, residual)
-            usual = float(np.log(height / USUAL_HEIGHT) / HEIGHT_SPREAD)
+            usual = float(np.log(amplitude / USUAL_AMPLITUDE) / AMPLITUDE_SPREAD)
             likelihood = -float(whitened @ whitened) / 2 - float(np.log(np.diag(root)).sum()) - usual**2 / 2
             if likelihood > best:
-                best, found = likelihood, (height, length)
-    return found
+                best, likeliest = likelihood, (amplitude, lengthscale)
+    return likeliest

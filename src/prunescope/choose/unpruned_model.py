@@ -54,9 +54,9 @@ class Expectation:
             pairs = zip(depth.tolist(), width.tolist(), strict=True)
             size = np.array([self.counting.count(*pair).prunable for pair in pairs])
         ones = np.ones(len(size))
-        found = predicted(self.dense, ones, ones, size, examples, ONE_SIGMA)
-        spread = (np.log(found.law_high) - np.log(found.law_low)) / 2
-        return Place(depth, width, examples, (np.log(found.error), np.nan_to_num(spread)))
+        prediction = predicted(self.dense, ones, ones, size, examples, ONE_SIGMA)
+        spread = (np.log(prediction.law_high) - np.log(prediction.law_low)) / 2
+        return Place(depth, width, examples, (np.log(prediction.error), np.nan_to_num(spread)))
 
 
 @dataclass(frozen=True)

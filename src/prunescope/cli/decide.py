@@ -60,7 +60,7 @@ def decide(
             click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
     part = at_noise(study, label_noise=noise)
-    plan = train_until_decided(part, store, max_error, train, enough=enough, told=told)
+    plan = train_until_decided(part, store, max_error, train, enough=enough, on_plan=told)
     whole.seconds = time.perf_counter() - clock
     if whole.failures or whole.elsewhere or whole.unwritable:
         return whole

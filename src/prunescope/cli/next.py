@@ -73,7 +73,7 @@ def next_(
             study=read,
             budget=budget,
             by=names_in(by),
-            told=lambda done, _: step(done, settings["most"]),
+            on_proposal=lambda done, _: step(done, settings["most"]),
             **settings,
         )
     if as_json:

@@ -22,7 +22,7 @@ def train_until_decided(
     train: Callable[[Sequence[Ladder]], bool],
     *,
     enough: float = ENOUGH,
-    told: Callable[[DesignPlan], None] | None = None,
+    on_plan: Callable[[DesignPlan], None] | None = None,
     **settings: Any,
 ) -> DesignPlan:
     """Train ladders of a study until the smallest network under a bound is known well enough.
@@ -35,7 +35,7 @@ def train_until_decided(
         Trains some ladders into the store; whether the loop shall go on.
     enough
         How far off the choice may be expected to be when the loop ends.
-    told
+    on_plan
         Called with each plan before it is trained.
     **settings
         Of `next_ladders`.
@@ -48,7 +48,7 @@ def train_until_decided(
     while True:
         rows = store.table() if store.done() else None
         plan = next_ladders(rows, max_error, study=study, enough=enough, most=ROUND, **settings)
-        if told is not None:
-            told(plan)
+        if on_plan is not None:
+            on_plan(plan)
         if plan.decided or not plan.ladders or not train(plan.ladders):
             return plan

@@ -51,7 +51,7 @@ def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, row
     rows
         Measured rungs, perhaps with their seconds.
     """
-    work = np.array([each.work for each in counts])
+    work = np.array([count.work for count in counts])
     epochs = np.array([1.0, 1.0])
     if recipe is not None:
         epochs = np.array([recipe.epochs, recipe.epochs - recipe.rewind_epoch], np.float64)
@@ -60,7 +60,7 @@ def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, row
     if rates is None:
         return Costs(work[:, None] * seen, "work")
     by_weight, by_example = rates
-    weights = np.array([each.prunable for each in counts])
+    weights = np.array([count.prunable for count in counts])
     return Costs((by_weight * weights[:, None] + by_example) * seen, "seconds")
 
 
@@ -74,9 +74,9 @@ def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
     """
     if batch is None:
         return np.ones(len(counts))
-    work = np.array([each.work for each in counts])
-    own = 3 * work * batch / RATE
-    return np.asarray(own / (own + STEP))
+    work = np.array([count.work for count in counts])
+    computing = 3 * work * batch / RATE
+    return np.asarray(computing / (computing + STEP))
 
 
 def _rates(rows: Table) -> tuple[float, float] | None:
@@ -84,18 +84,18 @@ def _rates(rows: Table) -> tuple[float, float] | None:
     if not all(name in rows for name in ("seconds", "epochs", "prunable", "examples")):
         return None
     seconds, seen = rows["seconds"], rows["epochs"] * rows["examples"].astype(np.float64)
-    told = np.isfinite(seconds) & (seconds > 0) & (seen > 0)
-    if not told.any():
+    timed = np.isfinite(seconds) & (seconds > 0) & (seen > 0)
+    if not timed.any():
         return None
     # Relative deviations count, so that small networks are not drowned by large ones.
-    both = np.stack([rows["prunable"][told] * seen[told], seen[told]], axis=1) / seconds[told][:, None]
-    one = np.ones(int(told.sum()))
-    found = np.linalg.lstsq(both, one, rcond=None)[0]
-    if (found < 0).any() or len(np.unique(rows["prunable"][told])) < 2:
-        kept = int(found[0] < 0)
-        found = np.zeros(2)
-        found[kept] = float(both[:, kept] @ one / (both[:, kept] @ both[:, kept]))
-    return float(found[0]), float(found[1])
+    both = np.stack([rows["prunable"][timed] * seen[timed], seen[timed]], axis=1) / seconds[timed][:, None]
+    one = np.ones(int(timed.sum()))
+    rates = np.linalg.lstsq(both, one, rcond=None)[0]
+    if (rates < 0).any() or len(np.unique(rows["prunable"][timed])) < 2:
+        column = int(rates[0] < 0)
+        rates = np.zeros(2)
+        rates[column] = float(both[:, column] @ one / (both[:, column] @ both[:, column]))
+    return float(rates[0]), float(rates[1])
 
 
 def budget_of(words: str | float | None, costs_known: Costs, whole: float) -> float:

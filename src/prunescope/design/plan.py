@@ -109,8 +109,8 @@ class DesignPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        kept = ("max_error", "confidence", "seen", "off", "enough", "decided", "cost", "whole", "unit")
-        found = {name: getattr(self, name) for name in kept}
-        found |= {name: asdict(each) if (each := getattr(self, name)) else None for name in ("pick", "sure")}
-        found["proposals"] = [asdict(each) for each in self.proposals]
-        return found | {"study": self.study.to_mapping() if self.study else None}
+        names = ("max_error", "confidence", "seen", "off", "enough", "decided", "cost", "whole", "unit")
+        plain = {name: getattr(self, name) for name in names}
+        plain |= {name: asdict(network) if (network := getattr(self, name)) else None for name in ("pick", "sure")}
+        plain["proposals"] = [asdict(proposal) for proposal in self.proposals]
+        return plain | {"study": self.study.to_mapping() if self.study else None}

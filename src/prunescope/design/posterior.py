@@ -180,8 +180,8 @@ def _departure(off: Numbers, noise: Numbers) -> float:
     """
     weight = 1 / noise**2
     spent = weight.sum() - float(weight @ weight) / max(weight.sum(), 1e-300) if len(off) > 1 else 0.0
-    found = max(0.0, float(weight @ off**2) - max(0, len(off) - THETA)) / spent if spent > 0 else 0.0
-    leaned = (len(off) * found + ALIKE * DEPARTURE**2) / (len(off) + ALIKE)
+    variance = max(0.0, float(weight @ off**2) - max(0, len(off) - THETA)) / spent if spent > 0 else 0.0
+    leaned = (len(off) * variance + ALIKE * DEPARTURE**2) / (len(off) + ALIKE)
     return float(np.sqrt(ALIKE * leaned))
 
 
@@ -239,25 +239,25 @@ def _climbed(
     """Return the likeliest ``z`` and the curvature there: Levenberg and Marquardt's steps."""
     prior = start if prior is None else prior
     z, damping, count = start.copy(), DAMPING, len(cells.depth)
-    parts = [slice(THETA + part * count, THETA + (part + 1) * count) for part in range(2)]
+    parts = [slice(THETA + number * count, THETA + (number + 1) * count) for number in range(2)]
 
     def normal(at: Numbers) -> tuple[float, Numbers, Numbers]:
         off = at - prior
         hessian, gradient = precision.copy(), precision @ off
         cost = float(off @ gradient) / 2
         if len(rows):
-            expected, theta, own = _evaluate(at, cells, rows)
+            expected, theta, by_cell = _evaluate(at, cells, rows)
             residual = (expected - rows.log_error) / noise
-            theta, own = theta / noise, own / noise
+            theta, by_cell = theta / noise, by_cell / noise
             cost += float(residual @ residual) / 2
             hessian[:THETA, :THETA] += theta @ theta.T
             gradient[:THETA] += theta @ residual
-            for i, one in enumerate(own):
-                crossed = np.stack([np.bincount(rows.cell, each * one, count) for each in theta])
+            for i, one in enumerate(by_cell):
+                crossed = np.stack([np.bincount(rows.cell, derivative * one, count) for derivative in theta])
                 hessian[:THETA, parts[i]] += crossed
                 hessian[parts[i], :THETA] += crossed.T
                 gradient[parts[i]] += np.bincount(rows.cell, one * residual, count)
-                for j, other in enumerate(own):
+                for j, other in enumerate(by_cell):
                     hessian[parts[i], parts[j]] += np.diag(np.bincount(rows.cell, one * other, count))
         return cost, hessian, gradient
 

@@ -41,7 +41,7 @@ def next_ladders(
     classes: int | None = None,
     by: Sequence[str] | None = None,
     seed: int = 0,
-    told: Callable[[int, float], None] | None = None,
+    on_proposal: Callable[[int, float], None] | None = None,
 ) -> DesignPlan:
     """Say which ladders to train next.
 
@@ -65,7 +65,7 @@ def next_ladders(
         How far off the decision may be expected to be: 0.05 is 5 %.
     most
         Proposals at the most.
-    told
+    on_proposal
         Called with the number of each proposal and how far off the decision will then be.
     """
     faults = list(bound_faults(max_error))
@@ -86,7 +86,9 @@ def next_ladders(
     )
     cells = range(len(scene.place.depth))
     whole = sum(
-        ladders.price(cell, -1, max(own), len(own)) for cell, own in zip(cells, scene.levels, strict=True) if own
+        ladders.price(cell, -1, max(levels), len(levels))
+        for cell, levels in zip(cells, scene.levels, strict=True)
+        if levels
     )
     guessing = None if scene.classes is None else 1 - 1 / scene.classes
     belief = believed(scene.place, scene.rows, guessing)
@@ -100,16 +102,16 @@ def next_ladders(
         enough=float(np.log1p(enough)),
         most=most,
         seed=seed,
-        told=told,
+        on_proposal=on_proposal,
     )
-    wanted, made = _as_study(study, scene, planned, max_error)
+    wanted, next_study = _as_study(study, scene, planned, max_error)
     networks, sought = new_networks(question, belief, seed), looked_for(question, belief)
 
-    def pick(each: Decision) -> NamedNetwork | None:
-        if each.member < 0:
+    def pick(decision: Decision) -> NamedNetwork | None:
+        if decision.member < 0:
             return None
         return NamedNetwork(
-            scene.name(int(members[each.member])), float(np.exp(each.log_density)), each.keeps(networks)
+            scene.name(int(members[decision.member])), float(np.exp(decision.log_density)), decision.keeps(networks)
         )
 
     return DesignPlan(
@@ -121,19 +123,19 @@ def next_ladders(
         off=float(np.expm1(loss)),
         enough=enough,
         proposals=tuple(_proposals(scene, planned)),
-        cost=sum(each.look.cost for each in planned),
+        cost=sum(step.look.cost for step in planned),
         whole=whole,
         unit=scene.costs.unit,
-        study=made,
+        study=next_study,
         ladders=wanted,
     )
 
 
 def _question(scene: DesignInputs, members: np.ndarray, max_error: float) -> Question:
     counts = [scene.counts[member] for member in members.tolist()]
-    prunable, rest = (np.array([getattr(each, name) for each in counts]) for name in ("prunable", "rest"))
+    prunable, rest = (np.array([getattr(count, name) for count in counts]) for name in ("prunable", "rest"))
     sizes = MemberSizes(scene.place.depth[members], scene.place.width[members], prunable, rest)
-    relative = any(each.how == "relative" for each in counts)
+    relative = any(count.how == "relative" for count in counts)
     lowest = np.full(len(counts), NOTHING) if relative else -np.log(np.maximum(prunable, 1.0))
     return Question(max_error, sizes, members, lowest)
 
@@ -141,22 +143,22 @@ def _question(scene: DesignInputs, members: np.ndarray, max_error: float) -> Que
 def _members(place: Place, examples: int | None) -> np.ndarray:
     """Return the cells that are looked for: those on the most examples, or on as many as are named."""
     wanted = place.examples.max() if examples is None else float(examples)
-    found = np.flatnonzero(place.examples == wanted)
-    if not len(found):
-        known = listed(sorted({round(each) for each in place.examples.tolist()}))
+    members = np.flatnonzero(place.examples == wanted)
+    if not len(members):
+        known = listed(sorted({round(number) for number in place.examples.tolist()}))
         raise InputError(
             "--examples", [Fault("examples", "must be those of some cells", f"{wanted:g}", f"There are {known}.")]
         )
-    return found
+    return members
 
 
 def _proposals(scene: DesignInputs, planned: Sequence[Planned]) -> list[Proposal]:
     """Put looks at the same ladders that follow each other together."""
-    made: dict[tuple[int, int, int], Proposal] = {}
-    for each in planned:
-        look = each.look
-        before = made.pop((look.cell, look.replicate, look.count), None)
-        made[look.cell, look.replicate, look.count] = Proposal(
+    proposals: dict[tuple[int, int, int], Proposal] = {}
+    for step in planned:
+        look = step.look
+        before = proposals.pop((look.cell, look.replicate, look.count), None)
+        proposals[look.cell, look.replicate, look.count] = Proposal(
             depth=round(float(scene.place.depth[look.cell])) if scene.has_depth else None,
             width=float(scene.place.width[look.cell]) if scene.has_width else None,
             examples=round(float(scene.place.examples[look.cell])) if scene.has_examples else None,
@@ -166,9 +168,9 @@ def _proposals(scene: DesignInputs, planned: Sequence[Planned]) -> list[Proposal
             top=look.top,
             density=float(np.exp(scene.step * look.top)),
             cost=look.cost + (before.cost if before else 0.0),
-            off=float(np.expm1(each.loss)),
+            off=float(np.expm1(step.loss)),
         )
-    return list(made.values())
+    return list(proposals.values())
 
 
 def _as_study(
@@ -180,9 +182,9 @@ def _as_study(
     treatment = treatment_of(study)
     model = study.cells[0]
     tops: dict[int, dict[int, int]] = {}
-    for each in planned:
-        own = tops.setdefault(each.look.cell, {})
-        own |= dict.fromkeys(range(each.look.replicate, each.look.replicate + each.look.count), each.look.top)
+    for step in planned:
+        by_replicate = tops.setdefault(step.look.cell, {})
+        by_replicate |= dict.fromkeys(range(step.look.replicate, step.look.replicate + step.look.count), step.look.top)
     ladders: list[Ladder] = []
     blocks: dict[tuple[int, int, int, int], list[float]] = {}
     for cell, by_replicate in tops.items():
@@ -211,7 +213,7 @@ def _as_study(
         )
         for (depth, examples, top, replicates), widths in blocks.items()
     )
-    made = dataclasses.replace(
+    next_study = dataclasses.replace(
         study,
         name=f"{study.name[:90]}{PART}",
         axes=axes,
@@ -220,4 +222,4 @@ def _as_study(
         expected="",
         cost="",
     )
-    return tuple(ladders), made
+    return tuple(ladders), next_study

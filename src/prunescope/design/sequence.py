@@ -47,8 +47,8 @@ class Ladders:
 
     def price(self, cell: int, after: int, top: int, count: int = 1) -> float:
         """Return the cost of climbing from a rung (-1: none) to another, several ladders together."""
-        first, each = self.cost[cell]
-        alone = (first if after < 0 else 0.0) + each * (top - max(after, 0))
+        first, further = self.cost[cell]
+        alone = (first if after < 0 else 0.0) + further * (top - max(after, 0))
         return float(alone * (1 + self.further[cell] * (count - 1)))
 
     def climbed(self, look: LadderPart) -> Ladders:
@@ -127,7 +127,7 @@ def designed(
     enough: float = ENOUGH,
     most: int = MOST_LOOKS,
     seed: int = 0,
-    told: Callable[[int, float], None] | None = None,
+    on_proposal: Callable[[int, float], None] | None = None,
 ) -> tuple[float, tuple[Planned, ...]]:
     """Return the loss to expect now, and looks in the order of their worth until the decision is sure enough.
 
@@ -142,7 +142,7 @@ def designed(
         Loss at which the decision needs no more; a design ends sooner, when most of the loss would be gone (`AHEAD`).
     most
         Looks at the most.
-    told
+    on_proposal
         Called with each look's number and the loss to expect after it.
     """
     judge = Judge.of(question, belief, seed=seed)
@@ -162,8 +162,8 @@ def designed(
         judge = Judge.of(question, belief, seed=seed + len(planned) + 1)
         loss = min(loss, judge.loss(belief.mean))
         planned.append(Planned(look, loss))
-        if told is not None:
-            told(len(planned), loss)
+        if on_proposal is not None:
+            on_proposal(len(planned), loss)
     if not planned and now <= enough:
         check = _unseen(ladders, question, looked_for(question, belief), budget)
         planned = [] if check is None else [Planned(check, now)]
@@ -195,11 +195,11 @@ def _best(
     judge: Judge, belief: Posterior, options: Sequence[LadderPart], step: float, loss: float, chance: Numbers
 ) -> tuple[LadderPart, float] | None:
     """Return the look that saves most loss for its cost, and the loss to expect after it."""
-    best, found = 0.0, None
+    best, choice = 0.0, None
     for look in options:
         where, root = belief.look(look.cell, look.densities(step))
         after = loss_after(judge, belief, where, root, chance)
         worth = (loss - after) / look.cost
         if worth > best and loss - after > LEAST_SAVED * loss:
-            best, found = worth, (look, after)
-    return found
+            best, choice = worth, (look, after)
+    return choice

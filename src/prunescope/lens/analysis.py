@@ -59,50 +59,55 @@ def analyze(
         set side by side are not of the same examples and labels.
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
-    found = opened(source, most)
-    every = sorted_cells(found.ladders)
-    pruned = [own for own in every if any(each.doing.prunes for each in own)]
+    loaded = opened(source, most)
+    every = sorted_cells(loaded.ladders)
+    pruned = [ladders for ladders in every if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:
         hint = "Rows of treatment imp or one-shot are such, and rows that name no treatment."
-        raise InputError(found.name, [Fault("the table", "must hold pruned networks", "none", hint)])
-    chosen = question.chosen(found.name, pruned)
-    names = Counter(network.name for network in {own[0].network for own in chosen})
+        raise InputError(loaded.name, [Fault("the table", "must hold pruned networks", "none", hint)])
+    chosen = question.chosen(loaded.name, pruned)
+    names = Counter(network.name for network in {ladders[0].network for ladders in chosen})
     others = len(every) - len(pruned)
-    unread = [f"{counted(found.unread, 'row')} of networks with fewer treatments not looked at"] if found.unread else []
+    unread = (
+        [f"{counted(loaded.unread, 'row')} of networks with fewer treatments not looked at"] if loaded.unread else []
+    )
     notes = [*unread, *([f"{counted(others, 'cell')} without pruned networks left out"] if others else [])]
-    looks = tuple(_look(found, own, question, names[own[0].network.name] > 1) for own in chosen)
-    if question.rung is not None and all(each.asked is None for each in looks):
-        measured = sorted({point.rung for each in looks for point in each.pruning.points if point.rung > 0})
+    looks = tuple(_look(loaded, ladders, question, names[ladders[0].network.name] > 1) for ladders in chosen)
+    if question.rung is not None and all(result.asked is None for result in looks):
+        measured = sorted({point.rung for result in looks for point in result.pruning.points if point.rung > 0})
         must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
-        raise InputError(found.name, [Fault("rung", must, str(question.rung))])
-    return LensResult(found.name, looks, (*found.notes, *notes))
+        raise InputError(loaded.name, [Fault("rung", must, str(question.rung))])
+    return LensResult(loaded.name, looks, (*loaded.notes, *notes))
 
 
 def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
     """Look at one cell; where its network's name alone is ambiguous, the recipe is named too."""
     name = question.main(cell)
-    main = [each for each in cell if each.doing.name == name]
-    others = sorted((each for each in cell if each.doing.name != name), key=lambda each: each.doing.kind != "dense")
+    main = [ladder for ladder in cell if ladder.treatment.name == name]
+    others = sorted(
+        (ladder for ladder in cell if ladder.treatment.name != name),
+        key=lambda ladder: ladder.treatment.kind != "dense",
+    )
     ordered = [*main, *others]
     dense = dense_figure(ordered, "test_error")
-    found = curve(main, dense)
-    subject = SparseNetworks(source, main, ordered, found, question.groups, question.examples)
-    optimal = subject.sparsity("optimal", found.optimal)
-    sparsest = subject.sparsity("sparsest", sparsest_better(found))
-    asked = subject.sparsity("asked", _asked(found, question))
+    pruning_curve = curve(main, dense)
+    subject = SparseNetworks(source, main, ordered, pruning_curve, question.groups, question.examples)
+    optimal = subject.sparsity("optimal", pruning_curve.optimal)
+    sparsest = subject.sparsity("sparsest", sparsest_better(pruning_curve))
+    requested = subject.sparsity("asked", _asked(pruning_curve, question))
 
     def treated(kind: str, by: str) -> TreatmentComparison | None:
-        ladders = [each for each in others if each.doing.kind == kind]
-        return beside(ladders, found, dense, by) if ladders else None
+        ladders = [ladder for ladder in others if ladder.treatment.kind == kind]
+        return beside(ladders, pruning_curve, dense, by) if ladders else None
 
     extended, narrow = treated("extended", "rung"), treated("narrow", "parameters")
-    pruning = dict.fromkeys(each.doing.name for each in others if each.doing.prunes)
-    ablations = [[each for each in others if each.doing.name == other] for other in pruning]
+    pruning = dict.fromkeys(ladder.treatment.name for ladder in others if ladder.treatment.prunes)
+    ablations = [[ladder for ladder in others if ladder.treatment.name == other] for other in pruning]
     left_out = leave_outs(source, ordered, main, dense)
     network = main[0].network
-    sparsities = [each for each in (optimal, sparsest, asked) if each is not None]
-    notes = list(remarks(main, found, sparsest))
-    if question.rung is not None and asked is None:
+    sparsities = [sparsity for sparsity in (optimal, sparsest, requested) if sparsity is not None]
+    notes = list(remarks(main, pruning_curve, sparsest))
+    if question.rung is not None and requested is None:
         notes.append(f"rung {question.rung} was not measured here")
     if question.treatment not in (None, name):
         notes.append(f"this cell has no {question.treatment}; {name} is looked at instead")
@@ -110,26 +115,26 @@ def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery,
         **{key: getattr(network, key) for key in KEYS},
         label_noise=main[0].label_noise,
         name=f"{network.name}, recipe {network.recipe}" if ambiguous else network.name,
-        replicates=found.replicates,
-        pruning=found,
+        replicates=pruning_curve.replicates,
+        pruning=pruning_curve,
         optimal=optimal,
         sparsest=sparsest,
-        asked=asked,
+        asked=requested,
         extended=extended,
         narrow=narrow,
-        ablations=tuple(beside(own, found, dense, "density") for own in ablations),
+        ablations=tuple(beside(ladders, pruning_curve, dense, "density") for ladders in ablations),
         leave_outs=left_out,
         diagnosis=diagnosed(optimal, sparsest, extended, narrow, main[0].label_noise),
-        missing=tuple(absent(source, main, found, sparsities, extended, narrow, left_out)),
+        missing=tuple(absent(source, main, pruning_curve, sparsities, extended, narrow, left_out)),
         notes=tuple(notes),
     )
 
 
-def _asked(found: Curve, question: CellQuery) -> int | None:
+def _asked(pruning_curve: Curve, question: CellQuery) -> int | None:
     """Return the rung asked for; None where this cell has not got there."""
-    sparse = [point.rung for point in found.points if point.rung > 0]
+    sparse = [point.rung for point in pruning_curve.points if point.rung > 0]
     if question.rung is not None and question.rung not in sparse:
         return None
     if question.density is not None and sparse:
-        return nearest_rung(found, question.density)
+        return nearest_rung(pruning_curve, question.density)
     return question.rung

@@ -10,7 +10,7 @@ from typing import Any
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
 from prunescope.lens.cells import MeasuredNetwork, Measurements
 
-KEYS = tuple(each.name for each in fields(MeasuredNetwork))
+KEYS = tuple(column.name for column in fields(MeasuredNetwork))
 Cells = list[list[Measurements]]
 
 
@@ -49,18 +49,20 @@ class CellQuery:
     def chosen(self, source: str, cells: Cells) -> Cells:
         """Return the cells asked for, each of which has pruned networks."""
         faults = [*_unknown_values(self.cell, cells), *_unknown_noise(self.noise, cells)]
-        names = list(dict.fromkeys(each.doing.name for own in cells for each in own if each.doing.prunes))
+        names = list(
+            dict.fromkeys(ladder.treatment.name for ladders in cells for ladder in ladders if ladder.treatment.prunes)
+        )
         if self.treatment is not None and self.treatment not in names:
             must = f"must be one that prunes: {listed(map(repr, names))}"
             faults.append(Fault("treatment", must, clipped(self.treatment), nearest(self.treatment, names)))
         if faults:
             raise InputError(source, faults)
-        found = [own for own in cells if self._asks(own[0])]
-        if not found:
+        chosen = [ladders for ladders in cells if self._asks(ladders[0])]
+        if not chosen:
             raise InputError(
                 source, [Fault("the cells asked for", "must be one or more", "none has all of it at once")]
             )
-        return found
+        return chosen
 
     def _asks(self, first: Measurements) -> bool:
         alike = all(_spelled(getattr(first.network, name)) == _spelled(value) for name, value in self.cell.items())
@@ -68,18 +70,18 @@ class CellQuery:
 
     def main(self, cell: Sequence[Measurements]) -> str:
         """Return the name of the main treatment of a cell: the one asked for if it has that, else the most usual."""
-        pruned = [each.doing for each in cell if each.doing.prunes]
-        if any(each.name == self.treatment for each in pruned):
+        pruned = [ladder.treatment for ladder in cell if ladder.treatment.prunes]
+        if any(treatment.name == self.treatment for treatment in pruned):
             return str(self.treatment)
-        return min(pruned, key=lambda each: (each.rank, each.name)).name
+        return min(pruned, key=lambda treatment: (treatment.rank, treatment.name)).name
 
 
 def sorted_cells(ladders: Sequence[Measurements]) -> Cells:
     """Return ladders by cell, the cells of one network together, by their label noise."""
-    found: dict[tuple[MeasuredNetwork, float], list[Measurements]] = {}
-    for each in ladders:
-        found.setdefault((each.network, each.label_noise), []).append(each)
-    return [found[key] for key in sorted(found, key=lambda key: (_order(key[0]), key[1]))]
+    cells: dict[tuple[MeasuredNetwork, float], list[Measurements]] = {}
+    for ladder in ladders:
+        cells.setdefault((ladder.network, ladder.label_noise), []).append(ladder)
+    return [cells[key] for key in sorted(cells, key=lambda key: (_order(key[0]), key[1]))]
 
 
 def _order(network: MeasuredNetwork) -> tuple[tuple[bool, Any], ...]:
@@ -91,7 +93,7 @@ def _order(network: MeasuredNetwork) -> tuple[tuple[bool, Any], ...]:
 def _unknown_values(wanted: Mapping[str, Any], cells: Cells) -> list[Fault]:
     faults = []
     for name, value in wanted.items():
-        there = list(dict.fromkeys(_spelled(getattr(own[0].network, name)) for own in cells))
+        there = list(dict.fromkeys(_spelled(getattr(ladders[0].network, name)) for ladders in cells))
         if _spelled(value) not in there:
             must = f"must be one that has pruned networks: {listed(there)}"
             faults.append(Fault(f"cell {name}", must, clipped(_spelled(value)), nearest(_spelled(value), there)))
@@ -99,12 +101,12 @@ def _unknown_values(wanted: Mapping[str, Any], cells: Cells) -> list[Fault]:
 
 
 def _unknown_noise(wanted: Sequence[float], cells: Cells) -> list[Fault]:
-    levels = sorted({own[0].label_noise for own in cells})
-    must = f"must be a level that has pruned networks: {listed(f'{each:g}' for each in levels)}"
+    levels = sorted({ladders[0].label_noise for ladders in cells})
+    must = f"must be a level that has pruned networks: {listed(f'{level:g}' for level in levels)}"
     return [
         Fault("label noise", must, f"{level:g}")
         for level in wanted
-        if not any(math.isclose(level, each) for each in levels)
+        if not any(math.isclose(level, known) for known in levels)
     ]
 
 

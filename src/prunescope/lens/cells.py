@@ -34,7 +34,7 @@ class MeasuredNetwork:
             None if self.width is None else f"width {self.width:g}",
             None if self.examples is None else f"{self.examples:,} examples",
         ]
-        words = ", ".join(part for part in parts if part is not None) or "one network"
+        words = ", ".join(word for word in parts if word is not None) or "one network"
         return words if self.dataset is None else f"{words} of {self.dataset}"
 
 
@@ -68,12 +68,12 @@ class TreatmentSpec:
             return "pruning"
         usual = DEFAULTS.get(self.kind, {})
         parts = [self.kind, self.rewind, self.leave]
-        parts += [own for own, key in ((self.score, "score"), (self.scope, "scope")) if own != usual.get(key)]
+        parts += [value for value, key in ((self.score, "score"), (self.scope, "scope")) if value != usual.get(key)]
         if self.share is not None:
             parts.append(f"{self.share:g}")
         if self.learns:
             parts.append(f"by {self.learns}")
-        return " ".join(part for part in parts if part is not None)
+        return " ".join(word for word in parts if word is not None)
 
     @property
     def rank(self) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ class Measurements:
 
     network: MeasuredNetwork
     label_noise: float
-    doing: TreatmentSpec
+    treatment: TreatmentSpec
     replicate: str
     rows: tuple[CellRow, ...]
     ladder: str = ""
@@ -173,7 +173,7 @@ class Measurements:
     def dense(self) -> CellRow | None:
         """Its ordinary dense network: rung 0, nothing removed, nothing left out."""
         row = self.at(0)
-        return row if row is not None and row.density == 1 and self.doing.kind != "leave-out" else None
+        return row if row is not None and row.density == 1 and self.treatment.kind != "leave-out" else None
 
 
 def whole(value: float) -> int | None:

@@ -25,47 +25,46 @@ def beside(ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None
     by
         ``rung``: the same number of retrainings; ``density``; ``parameters``: the nearest size.
     """
-    own = curve(ladders, dense)
-    matches = tuple(_matches(own, pruning, by))
+    treated = curve(ladders, dense)
+    matches = tuple(_matches(treated, pruning, by))
     best = None
-    if own.optimal is not None and pruning.optimal is not None:
-        best = compared(TEST_ERROR, own.at(own.optimal).test_error, pruning.at(pruning.optimal).test_error)
-    return TreatmentComparison(own, by, best, matches, _words(own, best, matches))
+    if treated.optimal is not None and pruning.optimal is not None:
+        best = compared(TEST_ERROR, treated.at(treated.optimal).test_error, pruning.at(pruning.optimal).test_error)
+    return TreatmentComparison(treated, by, best, matches, _words(treated, best, matches))
 
 
-def _matches(own: Curve, pruning: Curve, by: str) -> Iterator[Match]:
-    for point in own.points:
+def _matches(treated: Curve, pruning: Curve, by: str) -> Iterator[Match]:
+    for point in treated.points:
         twin = _twin(point, pruning, by)
-        found = twin and compared(TEST_ERROR, point.test_error, twin.test_error)
-        if twin and found:
-            yield Match(point.rung, twin.rung, found)
+        difference = twin and compared(TEST_ERROR, point.test_error, twin.test_error)
+        if twin and difference:
+            yield Match(point.rung, twin.rung, difference)
 
 
 def _twin(point: Point, pruning: Curve, by: str) -> Point | None:
     """Return the rung of pruning that stands for the same as a rung of another treatment; none for rung 0."""
-    sparse = [each for each in pruning.points if each.rung > 0]
+    sparse = [candidate for candidate in pruning.points if candidate.rung > 0]
     if by == "parameters":
         if point.rung == 0 or not point.parameters:
             return None
-        ratios = {
-            each.rung: abs(math.log(each.parameters / point.parameters)) for each in sparse if each.parameters
-        }  # fmt: skip
+        sized = [(candidate.rung, candidate.parameters) for candidate in sparse if candidate.parameters]
+        ratios = {rung: abs(math.log(parameters / point.parameters)) for rung, parameters in sized}
         nearest = min(ratios, key=ratios.__getitem__, default=None)
         return pruning.at(nearest) if nearest is not None and ratios[nearest] < math.log(_SAME_SIZE) else None
-    twin = next((each for each in sparse if each.rung == point.rung), None)
+    twin = next((candidate for candidate in sparse if candidate.rung == point.rung), None)
     unlike = twin and by == "density" and abs(math.log(twin.density / point.density)) > math.log(_SAME_DENSITY)
     return None if unlike else twin
 
 
-def _words(own: Curve, best: Verdict | None, matches: Sequence[Match]) -> str:
+def _words(treated: Curve, best: Verdict | None, matches: Sequence[Match]) -> str:
     counts = Counter(match.difference.outcome for match in matches)
     verbs = {
         TreatmentOutcome.BETTER: "better at",
         TreatmentOutcome.MATCHES: "matches at",
         TreatmentOutcome.WORSE: "worse at",
     }
-    told = [f"{verb} {counts[outcome]}" for outcome, verb in verbs.items() if counts[outcome]]
-    rungs = f"; rung by rung {', '.join(told)} of {len(matches)}" if told else ""
+    tallies = [f"{verb} {counts[outcome]}" for outcome, verb in verbs.items() if counts[outcome]]
+    rungs = f"; rung by rung {', '.join(tallies)} of {len(matches)}" if tallies else ""
     if best is None:
-        return f"{own.treatment} beside pruning{rungs or ': nothing to compare at the optimum of each'}"
-    return f"{own.treatment} at its best (rung {own.optimal}) beside pruning at its own: {best.words}{rungs}"
+        return f"{treated.treatment} beside pruning{rungs or ': nothing to compare at the optimum of each'}"
+    return f"{treated.treatment} at its best (rung {treated.optimal}) beside pruning at its own: {best.words}{rungs}"

@@ -46,17 +46,17 @@ def diagnosed(
     return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
 
 
-def effect_of(found: Sparsity) -> Effect:
+def effect_of(sparsity: Sparsity) -> Effect:
     """Apply the rule to the verdicts at one sparsity."""
-    if found.test_error.outcome is TreatmentOutcome.UNTOLD:
+    if sparsity.test_error.outcome is TreatmentOutcome.UNTOLD:
         return Effect.UNTOLD
-    if found.test_error.outcome is not TreatmentOutcome.BETTER:
+    if sparsity.test_error.outcome is not TreatmentOutcome.BETTER:
         return Effect.NEITHER
-    if found.train_loss is None and found.train_loss_original is None and found.groups is None:
+    if sparsity.train_loss is None and sparsity.train_loss_original is None and sparsity.groups is None:
         return Effect.UNTOLD
-    training = _has(TreatmentOutcome.BETTER, found.train_loss, found.train_loss_original)
-    top = found.groups.top.top if found.groups else None
-    regularisation = _has(TreatmentOutcome.WORSE, found.train_loss, found.train_loss_noisy, top)
+    training = _has(TreatmentOutcome.BETTER, sparsity.train_loss, sparsity.train_loss_original)
+    top = sparsity.groups.top.top if sparsity.groups else None
+    regularisation = _has(TreatmentOutcome.WORSE, sparsity.train_loss, sparsity.train_loss_noisy, top)
     if training and regularisation:
         return Effect.BOTH
     if training:
@@ -65,7 +65,7 @@ def effect_of(found: Sparsity) -> Effect:
 
 
 def _has(outcome: TreatmentOutcome, *verdicts: Verdict | None) -> bool:
-    return any(found is not None and found.outcome is outcome for found in verdicts)
+    return any(verdict is not None and verdict.outcome is outcome for verdict in verdicts)
 
 
 def _words(effect: Effect, optimal: Sparsity) -> str:

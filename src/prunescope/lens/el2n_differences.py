@@ -27,8 +27,8 @@ def grouped(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups 
 
     def spreads(values: Sequence[Floats]) -> list[Spread]:
         """Return the mean of each group, over replicates."""
-        each = [means(own, number, count) for own, number in zip(values, numbers, strict=True)]
-        return [over(names, row) for row in np.stack(each, axis=1).tolist()]
+        by_replicate = [means(value, number, count) for value, number in zip(values, numbers, strict=True)]
+        return [over(names, row) for row in np.stack(by_replicate, axis=1).tolist()]
 
     el2n = spreads([scores for _, scores in scored])
     dense, sparse = spreads([pair.dense.loss for pair, _ in scored]), spreads([pair.sparse.loss for pair, _ in scored])
@@ -62,18 +62,18 @@ def _words(groups: Sequence[ExampleGroup]) -> str:
     if len(groups) == 1:
         return f"over all examples, as one group by EL2N, training loss is {_TOLD[groups[0].difference.outcome]}"
     counts = Counter(group.difference.outcome for group in groups)
-    told = ", ".join(f"{word} in {counts[outcome]}" for outcome, word in _TOLD.items() if counts[outcome])
-    return f"of {len(groups)} groups by EL2N, training loss is {told}"
+    tallies = ", ".join(f"{word} in {counts[outcome]}" for outcome, word in _TOLD.items() if counts[outcome])
+    return f"of {len(groups)} groups by EL2N, training loss is {tallies}"
 
 
 def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:
     """Set the fifth with the highest scores against the rest."""
     names = [pair.replicate for pair, _ in scored]
     weights = [weight(pair.differences, top_examples(el2n, pair.dense.index)) for pair, el2n in scored]
-    times = spread((name, each.times) for name, each in zip(names, weights, strict=True))
-    share = spread((name, each.share) for name, each in zip(names, weights, strict=True))
-    top = verdict(TRAINING_LOSS, names, [each.top for each in weights])
-    rest = verdict(TRAINING_LOSS, names, [each.rest for each in weights])
+    times = spread((name, change.times) for name, change in zip(names, weights, strict=True))
+    share = spread((name, change.share) for name, change in zip(names, weights, strict=True))
+    top = verdict(TRAINING_LOSS, names, [change.top for change in weights])
+    rest = verdict(TRAINING_LOSS, names, [change.rest for change in weights])
     if share is None:
         words = "no training loss changes"
     elif times is None:

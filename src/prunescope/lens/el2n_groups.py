@@ -36,8 +36,8 @@ def group_numbers(el2n: Floats, index: Integers, count: int) -> Integers:
 
 def means(values: Floats, numbers: Integers, count: int) -> Floats:
     """Return the mean of each group."""
-    found: Floats = np.bincount(numbers, values, count) / np.bincount(numbers, minlength=count)
-    return found
+    averages: Floats = np.bincount(numbers, values, count) / np.bincount(numbers, minlength=count)
+    return averages
 
 
 def top_examples(el2n: Floats, index: Integers) -> NDArray[np.bool_]:

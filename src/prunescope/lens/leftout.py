@@ -39,12 +39,16 @@ def leave_outs(
     dense
         Test errors of the replicates' dense networks, for teachers that have none of their own.
     """
-    pupils = [_pupil(source, each, cell, main, dense) for each in cell if each.doing.kind == "leave-out" and each.rows]
-    by_doing: dict[object, list[_Pupil]] = {}
-    for each in pupils:
-        by_doing.setdefault(each.ladder.doing, []).append(each)
-    chance = [each for each in pupils if each.ladder.doing.leave == RANDOM]
-    return tuple(_left_out(own, chance) for own in by_doing.values())
+    pupils = [
+        _pupil(source, ladder, cell, main, dense)
+        for ladder in cell
+        if ladder.treatment.kind == "leave-out" and ladder.rows
+    ]
+    by_treatment: dict[object, list[_Pupil]] = {}
+    for pupil in pupils:
+        by_treatment.setdefault(pupil.ladder.treatment, []).append(pupil)
+    chance = [pupil for pupil in pupils if pupil.ladder.treatment.leave == RANDOM]
+    return tuple(_left_out(group, chance) for group in by_treatment.values())
 
 
 def _pupil(
@@ -54,48 +58,50 @@ def _pupil(
     main: Sequence[Measurements],
     dense: Spread | None,
 ) -> _Pupil:
-    teachers = [each for each in cell if ladder.teacher and each.ladder == ladder.teacher]
-    teachers += [each for each in main if each.replicate == ladder.replicate]
+    teachers = [candidate for candidate in cell if ladder.teacher and candidate.ladder == ladder.teacher]
+    teachers += [candidate for candidate in main if candidate.replicate == ladder.replicate]
     teacher = teachers[0] if teachers else None
     stand_in = dict(zip(dense.replicates, dense.values, strict=True)) if dense else {}
-    own = teacher.dense if teacher else None
+    network = teacher.dense if teacher else None
     return _Pupil(
         ladder,
         ladder.rows[0].test_error,
         source.left_out(ladder.ladder),
-        own.test_error if own else stand_in.get(ladder.replicate, MISSING),
+        network.test_error if network else stand_in.get(ladder.replicate, MISSING),
         own_optimal_error(teacher) if teacher else MISSING,
     )
 
 
-def _left_out(own: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
-    doing = own[0].ladder.doing
-    names = [each.ladder.replicate for each in own]
-    error = over(names, [each.error for each in own])
-    counts = [each.count for each in own]
-    randomly = spread((each.ladder.replicate, _random(each, chance)) for each in own)
-    against_dense = compared(TEST_ERROR, error, spread(zip(names, (each.dense for each in own), strict=True)))
-    against_sparse = compared(TEST_ERROR, error, spread(zip(names, (each.sparse for each in own), strict=True)))
-    against_random = compared(TEST_ERROR, error, randomly) if doing.leave != RANDOM else None
-    told = [
-        f"{'beside'} {other}: {found.words}"
-        for other, found in (
+def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
+    treatment = pupils[0].ladder.treatment
+    names = [pupil.ladder.replicate for pupil in pupils]
+    error = over(names, [pupil.error for pupil in pupils])
+    counts = [pupil.count for pupil in pupils]
+    randomly = spread((pupil.ladder.replicate, _random(pupil, chance)) for pupil in pupils)
+    against_dense = compared(TEST_ERROR, error, spread(zip(names, (pupil.dense for pupil in pupils), strict=True)))
+    against_sparse = compared(TEST_ERROR, error, spread(zip(names, (pupil.sparse for pupil in pupils), strict=True)))
+    against_random = compared(TEST_ERROR, error, randomly) if treatment.leave != RANDOM else None
+    comparisons = [
+        f"{'beside'} {other}: {verdict.words}"
+        for other, verdict in (
             ("the dense network", against_dense),
             ("the optimally sparse one", against_sparse),
             ("as many left out at random", against_random),
         )
-        if found
+        if verdict
     ]
     return LeaveOut(
-        treatment=doing.name,
-        leave=doing.leave or "",
-        share=doing.share,
+        treatment=treatment.name,
+        leave=treatment.leave or "",
+        share=treatment.share,
         count=None if None in counts else over(names, [float(count) for count in counts if count is not None]),
         test_error=error,
         against_dense=against_dense,
         against_sparse=against_sparse,
         against_random=against_random,
-        words=f"{doing.name}, {'; '.join(told)}" if told else f"{doing.name}: nothing to compare with",
+        words=f"{treatment.name}, {'; '.join(comparisons)}"
+        if comparisons
+        else f"{treatment.name}: nothing to compare with",
     )
 
 
@@ -105,9 +111,9 @@ def _random(pupil: _Pupil, chance: Sequence[_Pupil]) -> float:
         return MISSING
     return next(
         (
-            each.error
-            for each in chance
-            if each.ladder.replicate == pupil.ladder.replicate and each.count == pupil.count
+            other.error
+            for other in chance
+            if other.ladder.replicate == pupil.ladder.replicate and other.count == pupil.count
         ),
         MISSING,
     )

@@ -44,7 +44,7 @@ class LensSource:
 
     Attributes
     ----------
-    told
+    studies
         What the store's studies say.
     notes
         What was decided while reading.
@@ -55,16 +55,18 @@ class LensSource:
     name: str
     ladders: tuple[Measurements, ...]
     store: Store | None
-    told: StudyIndex
+    studies: StudyIndex
     notes: tuple[str, ...]
     unread: int = 0
 
     @cached_property
     def _by_kind(self) -> dict[tuple[object, ...], list[Measurements]]:
-        found: dict[tuple[object, ...], list[Measurements]] = {}
-        for each in self.ladders:
-            found.setdefault((each.doing.kind, each.label_noise, replace(each.network, recipe=None)), []).append(each)
-        return found
+        by_kind: dict[tuple[object, ...], list[Measurements]] = {}
+        for ladder in self.ladders:
+            by_kind.setdefault(
+                (ladder.treatment.kind, ladder.label_noise, replace(ladder.network, recipe=None)), []
+            ).append(ladder)
+        return by_kind
 
     def alike(self, kind: str, cell: Measurements) -> list[Measurements]:
         """Return the ladders under a kind of treatment of a cell, whatever their recipe."""
@@ -94,11 +96,11 @@ def opened(source: Any, most: int | None = None) -> LensSource:
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
     table = read_table(source if store is None else store)
-    told = StudyIndex(store)
+    studies = StudyIndex(store)
     notes = list(table.notes)
     rows = table if most is None or len(table) <= most else table.take(_most_telling(table, most))
-    found = tuple(_measurements(rows, told, notes))
-    return LensSource(table.source, found, store, told, tuple(notes), len(table) - len(rows))
+    ladders = tuple(_measurements(rows, studies, notes))
+    return LensSource(table.source, ladders, store, studies, tuple(notes), len(table) - len(rows))
 
 
 def _most_telling(table: Table, most: int) -> NDArray[np.bool_]:
@@ -108,30 +110,34 @@ def _most_telling(table: Table, most: int) -> NDArray[np.bool_]:
     kinds = group_codes(table.columns, [name for name in (*_APART, *_TREATMENT, "label_noise") if name in table])
     first = np.unique(kinds, return_index=True)[1]
     order = np.argsort(-np.bincount(codes[first]), kind="stable")
-    kept = int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), most, "right"))
-    return np.isin(codes, order[: max(1, kept)])
+    count = int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), most, "right"))
+    return np.isin(codes, order[: max(1, count)])
 
 
-def _measurements(table: Table, told: StudyIndex, notes: list[str]) -> Iterator[Measurements]:
+def _measurements(table: Table, studies: StudyIndex, notes: list[str]) -> Iterator[Measurements]:
     """Yield the ladders of a table, refusing two that nothing tells apart."""
-    found: dict[tuple[object, ...], list[Measurements]] = {}
+    alike: dict[tuple[object, ...], list[Measurements]] = {}
     for rows in _ladders(table, notes):
-        own = _measured(rows, told)
-        found.setdefault((own.network, own.label_noise, own.doing, own.replicate), []).append(own)
-    for same in found.values():
-        levels = [told.lesson_levels(each.ladder) for each in same]
+        measurements = _measured(rows, studies)
+        alike.setdefault(
+            (measurements.network, measurements.label_noise, measurements.treatment, measurements.replicate), []
+        ).append(measurements)
+    for same in alike.values():
+        levels = [studies.lesson_levels(ladder.ladder) for ladder in same]
         if len(same) == 1 or (None not in levels and len(set(levels)) == len(same)):
             # A leave-out ladder learns anew when its study is given more levels.
             yield max(zip(levels, same, strict=True), key=lambda pair: pair[0] or 0)[1]
-        elif same[0].doing.kind == "leave-out":
+        elif same[0].treatment.kind == "leave-out":
             notes.append(f"{counted(len(same), 'leave-out ladder')} that the rows do not tell apart are left out")
         else:
             raise _twins(table, *same[:2])
 
 
 def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
-    names = " and ".join(each.ladder or "rows without a ladder" for each in (theirs, ours))
-    place = f"{ours.doing.name} of {ours.network.name}, label noise {ours.label_noise:g}, replicate {ours.replicate}"
+    names = " and ".join(ladder.ladder or "rows without a ladder" for ladder in (theirs, ours))
+    place = (
+        f"{ours.treatment.name} of {ours.network.name}, label noise {ours.label_noise:g}, replicate {ours.replicate}"
+    )
     hint = (
         "Give each a `replicate` of its own, or look at some of the rows: prunescope table ... --where ... --out FILE"
     )
@@ -190,16 +196,15 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
 
 
 def _unclear(table: Table, rows: Table) -> InputError:
-    told = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
-    place = named({name: plain for name, plain in told.items() if plain == plain and plain is not None}) or "the rows"
+    values = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
+    place = named({name: plain for name, plain in values.items() if plain == plain and plain is not None}) or "the rows"
     hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
-    own = _telling(rows)
-    if own:
-        kind = _one_of(table, rows, own)
-        tell = "tells" if len(own) == 1 else "tell"
-        hint = (
-            f"{listed(map(repr, own))} {tell} these rows apart, and the lens does not split by columns of one's own: "
-        )
+    columns = _telling(rows)
+    if columns:
+        kind = _one_of(table, rows, columns)
+        tell = "tells" if len(columns) == 1 else "tell"
+        names = listed(map(repr, columns))
+        hint = f"{names} {tell} these rows apart, and the lens does not split by columns of one's own: "
         where = f"--where {shell_word(kind)}" if kind else "--where ..."
         hint += f"look at one kind at a time, such as prunescope table ... {where} --out FILE; prunescope lens FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
@@ -211,22 +216,22 @@ def _telling(rows: Table) -> tuple[str, ...]:
     # Numbers of which hardly two are the same are measurements.
     kinds = [name for name in several if rows[name].dtype.kind != "f" or 2 * len(set(rows[name].tolist())) < len(rows)]
     for count in range(1, min(MOST_TELLING, len(kinds)) + 1):
-        for own in itertools.combinations(kinds, count):
-            if _once(rows, [*own, *(name for name in ("rung", "density") if name in rows)]):
-                return own
+        for columns in itertools.combinations(kinds, count):
+            if _once(rows, [*columns, *(name for name in ("rung", "density") if name in rows)]):
+                return columns
     return ()
 
 
-def _one_of(table: Table, rows: Table, own: Sequence[str]) -> str:
+def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
     """Return a condition for rows that are alike in columns of one's own, and for the unpruned networks behind them."""
     names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
-    kinds = Counter(zip(*(rows[name].tolist() for name in own), strict=True))
+    kinds = Counter(zip(*(rows[name].tolist() for name in columns), strict=True))
     for values, _ in kinds.most_common():
-        plain = condition(dict(zip(own, values, strict=True)))
+        plain = condition(dict(zip(columns, values, strict=True)))
         pruned = table.where(f"({plain}) and density < 1")
         for where in (plain, f"({plain}) or density = 1"):
-            kept = table.where(where)
-            if len(pruned) and 1 in kept["density"] and _once(kept, names):
+            chosen = table.where(where)
+            if len(pruned) and 1 in chosen["density"] and _once(chosen, names):
                 return where
     return ""
 
@@ -236,9 +241,9 @@ def _once(rows: Table, names: Sequence[str]) -> bool:
     return len(np.unique(group_codes(rows.columns, names))) == len(rows)
 
 
-def _measured(rows: _Rows, told: StudyIndex) -> Measurements:
+def _measured(rows: _Rows, studies: StudyIndex) -> Measurements:
     identity = str(rows["ladder"][0]) if "ladder" in rows else ""
-    ladder = told.ladders.get(identity)
+    ladder = studies.ladders.get(identity)
     first: dict[str, Any] = {
         name: rows[name][:1].tolist()[0] for name in (*_CONFIGURATION, *_TREATMENT) if name in rows
     }
@@ -253,25 +258,25 @@ def _measured(rows: _Rows, told: StudyIndex) -> Measurements:
     )
     noise = first.get("label_noise", 0.0)
     kind = first.get("treatment")
-    doing = TreatmentSpec(
+    treatment = TreatmentSpec(
         kind,
         _decisive(kind, "rewind", first.get("rewind")),
         _decisive(kind, "score", first.get("score")),
         _decisive(kind, "scope", first.get("scope")),
         first.get("leave"),
         ladder.treatment.share if ladder else None,
-        told.lesson(ladder),
+        studies.lesson(ladder),
     )
     return Measurements(
         network,
         0.0 if noise != noise else noise,
-        doing,
-        told.replicate(int(rows["replicate"][0]), ladder),
+        treatment,
+        studies.replicate(int(rows["replicate"][0]), ladder),
         tuple(_rows(rows, kind)),
         identity,
         ladder.rungs if ladder else 0,
         ladder.teacher if ladder else "",
-        told.scorers_of(ladder),
+        studies.scorers_of(ladder),
     )
 
 
@@ -292,8 +297,8 @@ def _rows(rows: _Rows, kind: str | None) -> Iterator[CellRow]:
     epochs = rows["epochs"].astype(float).tolist() if "epochs" in rows else [MISSING] * count
     spent = _spent(kind, rungs, epochs)
     for place in range(count):
-        own = {name: values[place] for name, values in figures.items()}
-        yield CellRow(rungs[place], density[place], error[place], epochs=spent[place], **own)
+        row = {name: values[place] for name, values in figures.items()}
+        yield CellRow(rungs[place], density[place], error[place], epochs=spent[place], **row)
 
 
 def _spent(kind: str | None, rungs: Sequence[int], epochs: Sequence[float]) -> list[float]:
@@ -302,7 +307,7 @@ def _spent(kind: str | None, rungs: Sequence[int], epochs: Sequence[float]) -> l
         return list(epochs)
     if kind == "one-shot":
         start = epochs[0] if rungs[0] == 0 else MISSING
-        return [own + start if rung else own for rung, own in zip(rungs, epochs, strict=True)]
+        return [count + start if rung else count for rung, count in zip(rungs, epochs, strict=True)]
     sums = np.cumsum(epochs).tolist()
     # Only where every rung below is there, too.
-    return [each if rung == place else MISSING for place, (rung, each) in enumerate(zip(rungs, sums, strict=True))]
+    return [total if rung == place else MISSING for place, (rung, total) in enumerate(zip(rungs, sums, strict=True))]

@@ -38,8 +38,8 @@ class Pair:
 
 def pairs_at(source: LensSource, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None) -> tuple[Pair, ...]:
     """Return the replicates whose outcomes were kept both at rung 0 and at another one."""
-    found = (_pair(source, each, rung, scorer) for each in ladders if each.dense and each.at(rung))
-    return tuple(pair for pair in found if pair is not None)
+    pairs = (_pair(source, ladder, rung, scorer) for ladder in ladders if ladder.dense and ladder.at(rung))
+    return tuple(pair for pair in pairs if pair is not None)
 
 
 def _pair(source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | None) -> Pair | None:
@@ -47,16 +47,16 @@ def _pair(source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | 
     if dense is None or sparse is None:
         return None
     refuse_other_examples(source.name, sparse, dense)
-    own = next((own for own in ladder.scorers if scorer and own.alike == scorer.alike), None)
-    if own is None:
+    candidate = next((candidate for candidate in ladder.scorers if scorer and candidate.alike == scorer.alike), None)
+    if candidate is None:
         return Pair(ladder.replicate, ladder.ladder, dense, sparse, None)
-    scored = source.scores(own)
+    scored = source.scores(candidate)
     refuse_other_scores(source.name, scored, dense)
     return Pair(ladder.replicate, ladder.ladder, dense, sparse, scored.el2n)
 
 
 def scorer_of(ladders: Sequence[Measurements]) -> Scorer | None:
     """Return the kind of ensemble that scores the most replicates; of equals the larger, then the longer trained."""
-    every = {each.alike: each for ladder in ladders for each in ladder.scorers}
-    counts = Counter(each.alike for ladder in ladders for each in ladder.scorers)
+    every = {scorer.alike: scorer for ladder in ladders for scorer in ladder.scorers}
+    counts = Counter(scorer.alike for ladder in ladders for scorer in ladder.scorers)
     return every[max(counts, key=lambda alike: (counts[alike], alike))] if counts else None

@@ -15,17 +15,17 @@ Ladders = Sequence[Measurements]
 
 def figure(ladders: Ladders, name: str, rung: int) -> Spread | None:
     """Return one figure of a rung over the replicates that have it."""
-    return spread((each.replicate, each.value(name, rung)) for each in ladders)
+    return spread((ladder.replicate, ladder.value(name, rung)) for ladder in ladders)
 
 
 def dense_figure(ladders: Ladders, name: str) -> Spread | None:
     """Return one figure of the replicates' dense networks, the first ladder of each that has one."""
-    found: dict[str, float] = {}
-    for each in ladders:
-        row = each.dense
-        if row is not None and each.replicate not in found:
-            found[each.replicate] = getattr(row, name)
-    return spread(found.items())
+    values: dict[str, float] = {}
+    for ladder in ladders:
+        row = ladder.dense
+        if row is not None and ladder.replicate not in values:
+            values[ladder.replicate] = getattr(row, name)
+    return spread(values.items())
 
 
 def curve(ladders: Ladders, dense: Spread | None) -> Curve:
@@ -38,26 +38,26 @@ def curve(ladders: Ladders, dense: Spread | None) -> Curve:
     dense
         Test errors of the replicates' dense networks.
     """
-    ladders = sorted(ladders, key=lambda each: each.replicate)
-    rungs = sorted(frozenset[int]().union(*(each.rungs for each in ladders)))
-    complete = [each for each in ladders if len(each.rungs) == len(rungs)]
+    ladders = sorted(ladders, key=lambda ladder: ladder.replicate)
+    rungs = sorted(frozenset[int]().union(*(ladder.rungs for ladder in ladders)))
+    complete = [ladder for ladder in ladders if len(ladder.rungs) == len(rungs)]
     if not complete:  # gaps, each elsewhere: those with the most rungs count
-        most = max(len(each.rungs) for each in ladders)
-        complete = [each for each in ladders if len(each.rungs) == most]
-    complete = [each for each in complete if _validates(each)] or complete
+        most = max(len(ladder.rungs) for ladder in ladders)
+        complete = [ladder for ladder in ladders if len(ladder.rungs) == most]
+    complete = [ladder for ladder in complete if _validates(ladder)] or complete
     return Curve(
-        treatment=ladders[0].doing.name,
-        kind=ladders[0].doing.kind or "",
-        replicates=tuple(each.replicate for each in ladders),
-        complete=tuple(each.replicate for each in complete),
+        treatment=ladders[0].treatment.name,
+        kind=ladders[0].treatment.kind or "",
+        replicates=tuple(ladder.replicate for ladder in ladders),
+        complete=tuple(ladder.replicate for ladder in complete),
         points=tuple(_point(ladders, rung, dense) for rung in rungs),
         optimal=_optimal(complete),
-        own_optimal=tuple(_optimal([each]) for each in ladders),
+        own_optimal=tuple(_optimal([ladder]) for ladder in ladders),
     )
 
 
 def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
-    there = [(each.replicate, row) for each in ladders if (row := each.at(rung)) is not None]
+    there = [(ladder.replicate, row) for ladder in ladders if (row := ladder.at(rung)) is not None]
     rows = [row for _, row in there]
     error = over([name for name, _ in there], [row.test_error for row in rows])
     return Point(
@@ -78,8 +78,8 @@ def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
 def _optimal(ladders: Ladders) -> int | None:
     """Return the rung above 0 with the lowest mean validation error among those that every ladder tells it of."""
     means = {}
-    for rung in sorted(frozenset.intersection(*(each.rungs for each in ladders))):
-        mean = mean_of([each.value("validation_error", rung) for each in ladders])
+    for rung in sorted(frozenset.intersection(*(ladder.rungs for ladder in ladders))):
+        mean = mean_of([ladder.value("validation_error", rung) for ladder in ladders])
         if rung > 0 and not math.isnan(mean):
             means[rung] = mean
     return optimal_rung(means) if means else None
@@ -90,25 +90,25 @@ def _validates(ladder: Measurements) -> bool:
     return any(not math.isnan(ladder.value("validation_error", rung)) for rung in ladder.rungs)
 
 
-def sparsest_better(found: Curve) -> int | None:
+def sparsest_better(pruning: Curve) -> int | None:
     """Return the rung with the fewest weights that still beats the dense network on test, None where none does.
 
     By the paper's rule; where no rung has more than one pair, and so no verdict, by the errors themselves.
     """
-    told = [point for point in found.points if point.against_dense is not None]
-    judged = any(point.against_dense.outcome is not TreatmentOutcome.UNTOLD for point in told if point.against_dense)
+    points = [point for point in pruning.points if point.against_dense is not None]
+    judged = any(point.against_dense.outcome is not TreatmentOutcome.UNTOLD for point in points if point.against_dense)
     beating = [
         point
-        for point in told
+        for point in points
         if point.against_dense
         and (point.against_dense.outcome is TreatmentOutcome.BETTER if judged else point.against_dense.mean < 0)
     ]
     return max(beating, key=lambda point: (-point.density, point.rung)).rung if beating else None
 
 
-def nearest_rung(found: Curve, density: float) -> int:
+def nearest_rung(pruning: Curve, density: float) -> int:
     """Return the rung above 0 whose density is nearest in its logarithm."""
-    sparse = [point for point in found.points if point.rung > 0]
+    sparse = [point for point in pruning.points if point.rung > 0]
     return min(sparse, key=lambda point: abs(math.log(point.density / density))).rung
 
 

@@ -44,7 +44,7 @@ class SparseNetworks:
     source: LensSource
     ladders: Sequence[Measurements]
     cell: Sequence[Measurements]
-    found: Curve
+    pruning: Curve
     groups: int
     shown: int
 
@@ -52,7 +52,7 @@ class SparseNetworks:
         """Return a rung beside the dense networks; None where there is no such rung, or no replicate has both."""
         if rung is None:
             return None
-        point = self.found.at(rung)
+        point = self.pruning.at(rung)
         error = compared(TEST_ERROR, point.test_error, dense_figure(self.cell, "test_error"))
         if error is None:
             return None
@@ -83,11 +83,11 @@ _LOSSES = ("train_loss", "train_loss_original", "train_loss_noisy")
 
 
 def _gap(dense: Spread | None, sparse: Spread | None) -> Gap | None:
-    found = compared("gap between noisy and original training loss", sparse, dense)
-    if dense is None or sparse is None or found is None:
+    difference = compared("gap between noisy and original training loss", sparse, dense)
+    if dense is None or sparse is None or difference is None:
         return None
     words = (
-        f"the gap between noisy and original training loss {_VERBS[found.outcome]} from {dense.mean:.3g} to "
-        f"{sparse.mean:.3g} nats (n = {len(found.differences)})"
+        f"the gap between noisy and original training loss {_VERBS[difference.outcome]} from {dense.mean:.3g} to "
+        f"{sparse.mean:.3g} nats (n = {len(difference.differences)})"
     )
-    return Gap(dense, sparse, found, words)
+    return Gap(dense, sparse, difference, words)

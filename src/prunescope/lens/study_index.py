@@ -11,13 +11,15 @@ from prunescope.table import Store
 EL2N = "el2n"
 
 
-def doing_of(ladder: Ladder) -> TreatmentSpec:
+def treatment_spec(ladder: Ladder) -> TreatmentSpec:
     """Return what a study does to a ladder."""
-    own = ladder.treatment
-    return TreatmentSpec(own.kind, own.rewind, own.score, own.scope, own.leave, own.share)
+    treatment = ladder.treatment
+    return TreatmentSpec(
+        treatment.kind, treatment.rewind, treatment.score, treatment.scope, treatment.leave, treatment.share
+    )
 
 
-def network_of(ladder: Ladder) -> MeasuredNetwork:
+def measured_network(ladder: Ladder) -> MeasuredNetwork:
     """Return the network that a study gives a ladder."""
     cell = ladder.cell
     return MeasuredNetwork(cell.family, cell.dataset, cell.depth, cell.width, cell.examples, ladder.recipe_identity)
@@ -30,7 +32,7 @@ class StudyIndex:
     ----------
     ladders, recipes
         By their identities.
-    asked
+    planned
         Network, label noise and kind of treatment of all that the studies ask for, finished or not; scores of examples
         under `EL2N`.
     """
@@ -39,20 +41,20 @@ class StudyIndex:
         self.ladders: dict[str, Ladder] = {}
         self.recipes: dict[str, Recipe] = {}
         self.scorers: dict[tuple[object, ...], tuple[Scorer, ...]] = {}
-        self.asked: set[tuple[MeasuredNetwork, float, str]] = set()
+        self.planned: set[tuple[MeasuredNetwork, float, str]] = set()
         for study in store.studies() if store else ():
             for ladder in study.ladders:
                 before = self.ladders.get(ladder.identity)
                 if before is None or before.rungs < ladder.rungs:
                     self.ladders[ladder.identity] = ladder
                 self.recipes[ladder.recipe_identity] = ladder.recipe
-                self.asked.add((network_of(ladder), ladder.cell.label_noise, ladder.treatment.kind))
-            for each in ensembles(study):
-                self.asked.add((network_of(each.ladder), each.ladder.cell.label_noise, EL2N))
-                key = self._key(each.ladder)
-                scorer = Scorer(each.identity, each.networks, each.epoch)
+                self.planned.add((measured_network(ladder), ladder.cell.label_noise, ladder.treatment.kind))
+            for ensemble in ensembles(study):
+                self.planned.add((measured_network(ensemble.ladder), ensemble.ladder.cell.label_noise, EL2N))
+                key = self._key(ensemble.ladder)
+                scorer = Scorer(ensemble.identity, ensemble.networks, ensemble.epoch)
                 known = self.scorers.get(key, ())
-                if store and scorer not in known and store.has_arrays("examples", each.identity, 0):
+                if store and scorer not in known and store.has_arrays("examples", ensemble.identity, 0):
                     self.scorers[key] = (*known, scorer)
         self.seeds = {ladder.seed for ladder in self.ladders.values()}
 
@@ -67,7 +69,7 @@ class StudyIndex:
     def lesson(self, ladder: Ladder | None) -> str:
         """Name the treatment that a leave-out ladder learned from; empty where it learned from none."""
         teacher = self.ladders.get(ladder.teacher) if ladder and ladder.learns else None
-        return doing_of(teacher).name if teacher else ""
+        return treatment_spec(teacher).name if teacher else ""
 
     def lesson_levels(self, identity: str) -> int | None:
         """Return among how many levels a leave-out ladder's teacher was looked for; None where it has no teacher."""
@@ -82,7 +84,9 @@ class StudyIndex:
 
     def differing(self, ours: str, theirs: str) -> str:
         """Say what two recipes differ in, as far as the studies tell."""
-        one, other = (decisive(self.recipes[each]) if each in self.recipes else {} for each in (ours, theirs))
+        one, other = (
+            decisive(self.recipes[identity]) if identity in self.recipes else {} for identity in (ours, theirs)
+        )
         if not one or not other:
             return f"recipe {theirs} instead of {ours}"
         keys = (key for key in {**one, **other} if one.get(key) != other.get(key))

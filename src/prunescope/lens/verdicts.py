@@ -20,8 +20,8 @@ _NOTHING = 1e-9
 
 def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
     """Return a quantity over replicates from their names and values, missing values (NaN) left out; None of nothing."""
-    found = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
-    return over([name for name, _ in found], [value for _, value in found]) if found else None
+    known = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
+    return over([name for name, _ in known], [value for _, value in known]) if known else None
 
 
 def over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
@@ -34,15 +34,15 @@ def compared(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdic
     if ours is None or theirs is None:
         return None
     known = dict(zip(theirs.replicates, theirs.values, strict=True))
-    own = zip(ours.replicates, ours.values, strict=True)
-    pairs = [(name, value - known[name]) for name, value in own if name in known]
+    named = zip(ours.replicates, ours.values, strict=True)
+    pairs = [(name, value - known[name]) for name, value in named if name in known]
     return verdict(measure, [name for name, _ in pairs], [value for _, value in pairs]) if pairs else None
 
 
 def minus(ours: Spread | None, theirs: Spread | None) -> Spread | None:
     """Return the difference of two results, replicate by replicate."""
-    found = compared("difference", ours, theirs)
-    return None if found is None else over(found.replicates, found.differences)
+    difference = compared("difference", ours, theirs)
+    return None if difference is None else over(difference.replicates, difference.differences)
 
 
 def verdict(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:

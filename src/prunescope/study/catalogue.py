@@ -39,8 +39,8 @@ class DepthRule:
     def nearest(self, depth: int) -> int:
         """Return the allowed depth closest to ``depth``."""
         steps = max(0, round((depth - self.first) / self.step))
-        found = self.first + steps * self.step
-        return found if self.last is None else min(found, self.last)
+        nearest = self.first + steps * self.step
+        return nearest if self.last is None else min(nearest, self.last)
 
     def __str__(self) -> str:
         if self.last == self.first:

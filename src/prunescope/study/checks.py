@@ -50,14 +50,14 @@ def held_out(dataset: str, validation: float) -> int:
     return round(DATASETS[dataset].train * validation)
 
 
-def resolve_examples(asked: int | str, dataset: str, validation: float) -> int | None:
+def resolve_examples(examples: int | str, dataset: str, validation: float) -> int | None:
     """Return the number of training examples that a study asks for, or None where the words mean nothing."""
-    if isinstance(asked, int):
-        return asked
+    if isinstance(examples, int):
+        return examples
     available = DATASETS[dataset].train - held_out(dataset, validation)
-    if asked == "all":
+    if examples == "all":
         return available
-    share = SHARE.fullmatch(asked)
+    share = SHARE.fullmatch(examples)
     return available // int(share[1]) if share else None
 
 
@@ -173,20 +173,20 @@ def example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Loca
     """Rules between axes and recipe: enough examples for training and validation."""
     for index, axes in all_axes.items():
         place = locate("axes", index, "examples")
-        for asked in axes.examples:
-            if isinstance(asked, str) and asked != "all" and not SHARE.fullmatch(asked):
-                yield Fault(place, 'must be a number, "all" or a share such as "1/4"', clipped(asked))
+        for examples in axes.examples:
+            if isinstance(examples, str) and examples != "all" and not SHARE.fullmatch(examples):
+                yield Fault(place, 'must be a number, "all" or a share such as "1/4"', clipped(examples))
                 continue
             for dataset in axes.dataset:
                 if dataset not in DATASETS:
                     continue
                 held = held_out(dataset, validation)
                 available = DATASETS[dataset].train - held
-                resolved = resolve_examples(asked, dataset, validation)
+                resolved = resolve_examples(examples, dataset, validation)
                 if resolved is None or not 1 <= resolved <= available:
                     apart = f" ({held:,} are held out for validation)" if held else ""
                     must = f"must be 1 to {available:,} for {dataset}{apart}"
-                    yield Fault(place, must, f"{asked} = {resolved}" if isinstance(asked, str) else str(asked))
+                    yield Fault(place, must, f"{examples} = {resolved}" if isinstance(examples, str) else str(examples))
 
 
 def treatment_faults(
@@ -210,9 +210,9 @@ def treatment_faults(
             must = "must differ from the others in more than its name"
             yield Fault(at("kind"), must, f"the same as {alike[done]!r}")
         alike.setdefault(done, treatment.label)
-        own = DEFAULTS[treatment.kind]
+        defaults = DEFAULTS[treatment.kind]
         for key in KIND_KEYS:
-            if getattr(treatment, key) is not None and key not in own:
+            if getattr(treatment, key) is not None and key not in defaults:
                 kinds = [kind for kind, keys in DEFAULTS.items() if key in keys]
                 yield Fault(at(key), f"belongs to {' and '.join(kinds)}, not to {treatment.kind}")
         score = treatment.score
@@ -267,7 +267,7 @@ def _measure_faults(
     treatments: Mapping[int, Treatment], all_axes: Mapping[int, Axes], recipe: Recipe, locate: Locate, unsound: Set[str]
 ) -> Iterator[Fault]:
     """Leave-out learns from the optimally sparse network: there must be sparse ones, and a measure of the best."""
-    teachers = {each.label for each in treatments.values() if each.kind in PRUNING}
+    teachers = {treatment.label for treatment in treatments.values() if treatment.kind in PRUNING}
     for index, treatment in treatments.items():
         if treatment.learns_from not in teachers or treatment.leave == "random":
             continue
@@ -275,7 +275,7 @@ def _measure_faults(
         if not recipe.validation and "validation" not in unsound:
             must = "needs validation above 0 in the recipe: the sparsity to learn from has the lowest validation error"
             yield Fault(place, must, "validation 0", "For example validation = 0.1.")
-        if not recipe.levels and "levels" not in unsound and any(each.levels is None for each in all_axes.values()):
+        if not recipe.levels and "levels" not in unsound and any(axes.levels is None for axes in all_axes.values()):
             yield Fault(place, "needs levels of 1 or more to learn from", "levels 0 in the recipe")
         for position, axes in all_axes.items():
             if axes.levels == 0:
@@ -290,10 +290,10 @@ def size_faults(
     locate: Locate,
 ) -> Iterator[Fault]:
     """Refuse a study too large to be meant."""
-    own = (
+    sizes = (
         (math.prod(len(getattr(axes, key)) for key in AXIS_KEYS), axes.replicates or replicates) for axes in all_axes
     )
-    ladders = len(treatments) * sum(cells * repeated for cells, repeated in own)
+    ladders = len(treatments) * sum(cells * repeated for cells, repeated in sizes)
     if ladders > MOST_LADDERS:
         yield Fault(locate("axes"), f"must make at most {MOST_LADDERS:,} ladders", f"{ladders:,}")
         return

@@ -46,7 +46,7 @@ def own_paths(study: Study) -> tuple[str, ...]:
     """Return the import paths that a study names, whatever for."""
     content = study.to_mapping()
     parts = [*content["axes"], content["recipe"], *content["treatments"]]
-    values = [value for part in parts for key, value in part.items() if key not in _LABELS]
+    values = [value for section in parts for key, value in section.items() if key not in _LABELS]
     return tuple(dict.fromkeys(word for word in _texts(values) if is_import_path(word)))
 
 
