@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prunescope.choose import smallest_network
-from prunescope.choose.choice import answer, choices
-from prunescope.choose.family import Grid, families
+from prunescope.choose.choice import answer, choose_at_bounds
+from prunescope.choose.family import Grid, fit_families
 from prunescope.choose.limits import Limits
 from prunescope.choose.results import Answer, DeclinedError
 from prunescope.errors import InputError
@@ -356,9 +356,9 @@ def test_stated_odds_of_keeping_the_bound_are_kept_over_many_families() -> None:
 
 
 def test_choices_at_many_bounds_are_the_answers_own() -> None:
-    fitted, _, _ = families(read_table(planted(noise=0.02, replicates=2)), Grid(), {"intervals": "quick"})
+    fitted, _, _ = fit_families(read_table(planted(noise=0.02, replicates=2)), Grid(), {"intervals": "quick"})
     bounds = (0.02, 0.12, 0.2, 0.5)
-    for bound, bounded in zip(bounds, choices(fitted[0], bounds, 0.9, Limits()), strict=True):
+    for bound, bounded in zip(bounds, choose_at_bounds(fitted[0], bounds, 0.9, Limits()), strict=True):
         if bounded.choice is None:
             with pytest.raises(DeclinedError) as told:
                 answer(fitted[0], bound, 0.9, Limits())

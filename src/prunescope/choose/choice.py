@@ -8,21 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.continuous_optimum import ideal
+from prunescope.choose.continuous_optimum import find_continuous_optimum
 from prunescope.choose.decline import (
     decline_above,
     decline_beyond,
     decline_unidentified,
     decline_unreached,
-    too_large,
+    describe_too_large,
 )
-from prunescope.choose.description import Picker, rivals, smallest_unpruned, unit
-from prunescope.choose.family import Family, Grid, families
-from prunescope.choose.frontier import bounds_of, frontier, insight, steps
-from prunescope.choose.limits import Limits, bound_faults, confidence_faults, floor_of, permitted, reach
-from prunescope.choose.measured_best import smallest_seen
+from prunescope.choose.description import PickDescriber, describe_rivals, find_smallest_unpruned, unit
+from prunescope.choose.family import Family, Grid, fit_families
+from prunescope.choose.frontier import compare_matching, compute_frontier, describe_steps, frontier_bounds
+from prunescope.choose.limits import (
+    Limits,
+    bound_faults,
+    confidence_faults,
+    drop_forbidden,
+    lowest_allowed,
+    lowest_measured,
+)
+from prunescope.choose.measured_best import find_measured_best
 from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
-from prunescope.choose.smallest import NOTHING, Numbers, smallest
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent, unjudged
 
@@ -79,7 +86,7 @@ def smallest_network(
         raise InputError("the question", faults)
     grid = Grid(depths, widths, examples, members)
     limits = Limits(min_density, max_parameters, max_multiplications, extrapolate)
-    fitted, refused, notes = families(table, grid, law, extrapolate, law_alone)
+    fitted, refused, notes = fit_families(table, grid, law, extrapolate, law_alone)
     answers, declined = [], [Declined(group, why) for group, why in refused]
     for family in fitted:
         try:
@@ -129,11 +136,11 @@ class _Decision:
     sure: Numbers
     over: bool
 
-    def choice(self, pick: Picker) -> Pick:
+    def choice(self, pick: PickDescriber) -> Pick:
         """Describe the smallest member by its expected error."""
         return pick(self.best, float(self.density[self.best]))
 
-    def robust(self, pick: Picker) -> Pick | None:
+    def robust(self, pick: PickDescriber) -> Pick | None:
         """Describe the smallest member that keeps the bound with the confidence asked; None where none may be had."""
         return pick(self.surest, float(self.sure[self.surest])) if self.surest >= 0 and not self.over else None
 
@@ -143,7 +150,7 @@ def _decided(family: Family, bound: float, confidence: float, limits: Limits) ->
     try:
         return _by_law(family, bound, confidence, limits)
     except DeclinedError as trouble:
-        seen = smallest_seen(family, bound, limits)
+        seen = find_measured_best(family, bound, limits)
         if seen is None:
             raise
         words = f"{trouble}. Measured to keep {bound:g}, and the smallest of those: {seen}"
@@ -152,17 +159,17 @@ def _decided(family: Family, bound: float, confidence: float, limits: Limits) ->
 
 def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> _Decision:
     decline_above(family, bound)
-    family = permitted(family, limits)
+    family = drop_forbidden(family, limits)
     sizes, curves = family.sizes, family.likeliest
-    floor = floor_of(family, limits)
+    floor = lowest_allowed(family, limits)
     needed = curves.needed(bound)[0]
     decline_unreached(family, bound, needed)
     density = np.maximum(needed, floor)
     decline_beyond(family, bound, density, limits)
     parameters = sizes.parameters(density)
-    best = int(smallest(parameters[None])[0])
+    best = int(smallest_member(parameters[None])[0])
     if limits.max_parameters is not None and parameters[best] > limits.max_parameters:
-        raise DeclinedError(too_large(family, bound, parameters[best], limits, floor))
+        raise DeclinedError(describe_too_large(family, bound, parameters[best], limits, floor))
     drawn = np.maximum(family.possible.needed(bound), floor)
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
     surest, sure = _sure(family, bound, confidence, density, floor)
@@ -170,7 +177,7 @@ def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> 
     return _Decision(family, floor, needed, density, drawn, best, surest, sure, bool(over))
 
 
-def choices(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
+def choose_at_bounds(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
     """Return the choice at each of many bounds: exactly those of `answer`, without what it says beside."""
     chosen = []
     for bound in bounds:
@@ -179,7 +186,7 @@ def choices(family: Family, bounds: Sequence[float], confidence: float, limits: 
         except DeclinedError as trouble:
             chosen.append(Bounded(bound, None, None, str(trouble)))
             continue
-        pick = Picker(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
+        pick = PickDescriber(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
         chosen.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
     return tuple(chosen)
 
@@ -196,10 +203,10 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     family, floor, density, best = decided.family, decided.floor, decided.density, decided.best
     sizes, curves = family.sizes, family.likeliest
     parameters = sizes.parameters(density)
-    wins = np.bincount(smallest(sizes.parameters(decided.drawn)) + 1, minlength=len(family) + 1)[1:]
-    pick = Picker(family, bound, confidence, decided.drawn, floor, limits)
-    others = rivals(family, density, best, wins / len(decided.drawn))
-    unpruned, whole = smallest_unpruned(family, bound, others)
+    wins = np.bincount(smallest_member(sizes.parameters(decided.drawn)) + 1, minlength=len(family) + 1)[1:]
+    pick = PickDescriber(family, bound, confidence, decided.drawn, floor, limits)
+    others = describe_rivals(family, density, best, wins / len(decided.drawn))
+    unpruned, whole = find_smallest_unpruned(family, bound, others)
     notes = _notes(family, bound, best, float(decided.needed[best]))
     if decided.surest < 0:
         notes.append("no member keeps the bound with the confidence asked, pruned or not")
@@ -212,14 +219,16 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         confidence=confidence,
         choice=decided.choice(pick),
         robust=decided.robust(pick),
-        seen=smallest_seen(family, bound, limits),
+        seen=find_measured_best(family, bound, limits),
         unpruned=unpruned,
         unpruned_parameters=whole,
         times_smaller=None if whole is None else whole / float(parameters[best]),
         rivals=others,
-        ideal=ideal(family, bound, floor),
-        frontier=tuple(steps(family, frontier(curves, bounds_of(curves, family.measured.error), floor))),
-        insight=insight(family, floor, float(family.unpruned.mean[best])),
+        ideal=find_continuous_optimum(family, bound, floor),
+        frontier=tuple(
+            describe_steps(family, compute_frontier(curves, frontier_bounds(curves, family.measured.error), floor))
+        ),
+        insight=compare_matching(family, floor, float(family.unpruned.mean[best])),
         unit=unit(family),
         notes=tuple(notes),
     )
@@ -239,9 +248,11 @@ def _sure(family: Family, bound: float, confidence: float, density: Numbers, flo
         if best >= 0:
             some &= expected < family.sizes.parameters(sure)[best]
         if some.any():
-            densities = family.only(some).possible.confident(bound, confidence, np.maximum(floor[some], NOTHING))
+            densities = family.only(some).possible.confident(
+                bound, confidence, np.maximum(floor[some], LOWEST_LOG_DENSITY)
+            )
             sure[some] = np.maximum(densities, density[some])
-            best = int(smallest(family.sizes.parameters(sure)[None])[0])
+            best = int(smallest_member(family.sizes.parameters(sure)[None])[0])
     return best, sure
 
 
@@ -273,7 +284,7 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
             f"the unpruned errors of {counted(predicted, 'member')} were never measured; expected by "
             f"{family.unpruned_model.expectation.words}"
         )
-    beyond = float(np.exp(reach(family)[best] - needed))
+    beyond = float(np.exp(lowest_measured(family)[best] - needed))
     if beyond > 1 + 1e-6:
         notes.append(
             f"the choice is pruned {beyond:.3g} times further than any network measured: the law is carried on there"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from prunescope.choose.counts import power_law
+from prunescope.choose.counts import fit_power_law
 from prunescope.choose.family import Family
 from prunescope.choose.results import ContinuousOptimum
 from prunescope.choose.smallest import MemberSizes, Numbers, Truths, needed_density
@@ -18,7 +18,7 @@ KEPT = 4 / (POINTS - 1)
 EDGE = 1e-3
 
 
-def closest_in(
+def minimize_within(
     value: Callable[[Numbers, Numbers], Numbers], depth: tuple[float, float], width: tuple[float, float]
 ) -> tuple[float, float, bool] | None:
     """Return the depth and width of the lowest value within a box, and whether it lies on the box's edge.
@@ -46,14 +46,15 @@ def closest_in(
     return float(np.exp(best[0])), float(np.exp(best[1])), at_edge
 
 
-def ideal(family: Family, bound: float, floor: Numbers) -> ContinuousOptimum | None:
+def find_continuous_optimum(family: Family, bound: float, floor: Numbers) -> ContinuousOptimum | None:
     """Return the optimum over real depths and widths between the smallest and the largest member."""
     depth, width = ((float(values.min()), float(values.max())) for values in (family.depth, family.width))
     if depth[0] == depth[1] and width[0] == width[1]:
         return None
     sizes = family.sizes
     prunable, rest = (
-        power_law(family.depth, family.width, np.maximum(numbers, 1e-12)) for numbers in (sizes.prunable, sizes.rest)
+        fit_power_law(family.depth, family.width, np.maximum(numbers, 1e-12))
+        for numbers in (sizes.prunable, sizes.rest)
     )
     no_rest = not (sizes.rest > 0).any()
 
@@ -69,7 +70,7 @@ def ideal(family: Family, bound: float, floor: Numbers) -> ContinuousOptimum | N
         members, truth = real(depths, widths)
         return members.parameters(np.maximum(needed_density(members, truth, bound)[0], lowest))
 
-    optimum = closest_in(parameters, depth, width)
+    optimum = minimize_within(parameters, depth, width)
     if optimum is None:
         return None
     at = np.array([optimum[0]]), np.array([optimum[1]])

@@ -116,7 +116,9 @@ class Counts:
         """Return a function of depth and width that carries the table's counts on: a power law in both."""
         known = list(self.measured)
         counted = np.array([max(1, self.measured[member][column]) for member in known], np.float64)
-        return power_law(np.array([member[0] for member in known]), np.array([member[1] for member in known]), counted)
+        return fit_power_law(
+            np.array([member[0] for member in known]), np.array([member[1] for member in known]), counted
+        )
 
     def _outline(self, depth: float, width: float) -> Outline | None:
         """Return the design of a member, where the family and the shape of its pictures are known."""
@@ -153,7 +155,7 @@ def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:
     return round(float(prunable)), max(0, round(float(rest)))
 
 
-def power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
+def fit_power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
     """Return the function ``c depth^a width^b`` nearest to values; with few members, a = 1 and b = 2 are leant on."""
     rows = np.stack([np.ones(len(depth)), np.log(depth), np.log(width)], axis=1)
     lean, usual = 1e-3, np.array([0.0, 1.0, 2.0])

@@ -6,9 +6,9 @@ import numpy as np
 
 from prunescope.choose.description import short_unit
 from prunescope.choose.family import Family
-from prunescope.choose.limits import Limits, reach
+from prunescope.choose.limits import Limits, lowest_measured
 from prunescope.choose.results import DeclinedError, amount, rounded
-from prunescope.choose.smallest import NOTHING, Numbers, smallest
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
 BEYOND = 1.5
@@ -53,9 +53,9 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
     """Refuse a bound that takes pruning far beyond what was measured."""
     if limits.extrapolate:
         return
-    best = int(smallest(family.sizes.parameters(np.maximum(needed, NOTHING))[None])[0])
-    sparsest = float(reach(family)[best])
-    times = float(np.exp(np.minimum(sparsest - max(needed[best], NOTHING), 30.0)))
+    best = int(smallest_member(family.sizes.parameters(np.maximum(needed, LOWEST_LOG_DENSITY))[None])[0])
+    sparsest = float(lowest_measured(family)[best])
+    times = float(np.exp(np.minimum(sparsest - max(needed[best], LOWEST_LOG_DENSITY), 30.0)))
     if times > BEYOND:
         count = family.counts[best]
         size = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
@@ -92,7 +92,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     )
 
 
-def too_large(family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers) -> str:
+def describe_too_large(family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers) -> str:
     """Say that the bound takes more parameters than are allowed, and what those would do."""
     cap = limits.max_parameters or 0.0
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -18,7 +18,7 @@ EVEN = 0.05
 
 
 @dataclass(frozen=True)
-class Picker:
+class PickDescriber:
     """Describes a member at a density."""
 
     family: Family
@@ -105,7 +105,7 @@ def rung_step(cells: GroupData) -> float | None:
     return middle if middle < 0 and np.mean(np.abs(steps / middle - 1) < EVEN) > 0.7 else None
 
 
-def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[Rival, ...]:
+def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[Rival, ...]:
     """Describe what pruning each member would come to, the smallest first."""
     parameters = family.sizes.parameters(density)
     order = np.lexsort((family.sizes.prunable, parameters))
@@ -127,7 +127,9 @@ def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[
     return tuple(entries)
 
 
-def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -> tuple[Rival | None, float | None]:
+def find_smallest_unpruned(
+    family: Family, bound: float, describe_rivals: tuple[Rival, ...]
+) -> tuple[Rival | None, float | None]:
     """Return the smallest member that keeps the bound without being pruned, and its parameters; perhaps none does."""
     whole = family.sizes.prunable + family.sizes.rest
     keeps = np.where(family.unpruned.mean <= np.log(bound), whole, np.inf)
@@ -135,7 +137,7 @@ def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -
     if not np.isfinite(keeps[member]):
         return None, None
     same = (family.depth_of(member), family.width_of(member))
-    return next(rival for rival in rivals if (rival.depth, rival.width) == same), float(whole[member])
+    return next(rival for rival in describe_rivals if (rival.depth, rival.width) == same), float(whole[member])
 
 
 def unit(family: Family) -> str:

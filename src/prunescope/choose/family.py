@@ -16,7 +16,7 @@ from prunescope.choose.member_curves import Departure, MemberCurves
 from prunescope.choose.results import member_words
 from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths
 from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned, nearest_places
-from prunescope.choose.unpruned_model import UnprunedModel, expectation_of
+from prunescope.choose.unpruned_model import UnprunedModel, fit_expectation
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
 from prunescope.laws.batch import to_coordinates
@@ -172,7 +172,7 @@ class Grid:
     table: Any = None
 
 
-def families(
+def fit_families(
     table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False, law_alone: bool = False
 ) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
     """Fit the joint law to each family of a table and find its members.
@@ -277,7 +277,7 @@ def _unpruned_model(
     """Fit the unpruned errors of the cells nearest to the members; return how many cells are left out, too."""
     first = np.unique(cells.cell, return_index=True)[1]
     places = Place(cells.depth[first], cells.width[first], cells.examples[first])
-    expectation = expectation_of(rows, counting, places, classes)
+    expectation = fit_expectation(rows, counting, places, classes)
     near = nearest_places(places, members)
     log_error, noise = np.log(cells.unpruned[first])[near], _noise(fit, cells)[first][near]
     return UnprunedModel.by(expectation, places.pick(near), log_error, noise), len(first) - len(near)

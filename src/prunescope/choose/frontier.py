@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prunescope.choose.family import Family
 from prunescope.choose.member_curves import MemberCurves
 from prunescope.choose.results import FrontierStep, Insight, rounded
-from prunescope.choose.smallest import Numbers, smallest
+from prunescope.choose.smallest import Numbers, smallest_member
 
 # How near a member's unpruned error counts as matching it.
 MATCHED = 0.01
@@ -41,23 +41,23 @@ class Frontier:
     by_member: Numbers
 
 
-def frontier(curves: MemberCurves, bounds: Numbers, lowest: Numbers) -> Frontier:
+def compute_frontier(curves: MemberCurves, bounds: Numbers, lowest: Numbers) -> Frontier:
     """Return the frontier by the first truth at some bounds; no density below a member's `lowest` is taken."""
     density = np.stack([curves.needed(bound)[0] for bound in bounds.tolist()])
     density = np.maximum(density, lowest)
     by_member = curves.sizes.parameters(density)
-    best = smallest(by_member)
+    best = smallest_member(by_member)
     rows = np.arange(len(bounds))
     return Frontier(bounds, best, density[rows, best], by_member[rows, best], by_member)
 
 
-def bounds_of(curves: MemberCurves, highest: float, count: int = 40) -> Numbers:
+def frontier_bounds(curves: MemberCurves, highest: float, count: int = 40) -> Numbers:
     """Return errors from just above the best member's unpruned error up to the highest one asked for."""
     low = float(np.exp(curves.truths.unpruned.min())) * (1 + MATCHED)
     return np.geomspace(low, max(low * 1.001, highest), count)
 
 
-def steps(family: Family, curve: Frontier) -> list[FrontierStep]:
+def describe_steps(family: Family, curve: Frontier) -> list[FrontierStep]:
     """Describe a frontier error by error."""
     sizes = family.sizes
     largest = int(np.argmax(sizes.prunable + sizes.rest))
@@ -81,7 +81,7 @@ def steps(family: Family, curve: Frontier) -> list[FrontierStep]:
     return steps
 
 
-def insight(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
+def compare_matching(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
     """Say what matching an unpruned error costs: of the member whose unpruned error is next above the choice's."""
     if len(family) < 2:
         return None
@@ -91,9 +91,9 @@ def insight(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
         return None
     member = int(above.argmin())
     error = float(np.exp(mean[member]) * (1 + MATCHED))
-    curve = frontier(family.likeliest, np.array([error]), floor)
+    curve = compute_frontier(family.likeliest, np.array([error]), floor)
     matched = float(curve.by_member[0, member])
-    there = steps(family, curve)
+    there = describe_steps(family, curve)
     if not there or not np.isfinite(matched):
         return None
     return Insight(

@@ -9,7 +9,7 @@ import numpy as np
 
 from prunescope.choose.family import Family
 from prunescope.choose.results import DeclinedError
-from prunescope.choose.smallest import NOTHING, Numbers
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers
 from prunescope.errors import Fault, InputError
 
 
@@ -49,16 +49,16 @@ def confidence_faults(confidence: float) -> Iterator[Fault]:
         yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}", hint)
 
 
-def floor_of(family: Family, limits: Limits) -> Numbers:
+def lowest_allowed(family: Family, limits: Limits) -> Numbers:
     """Return the logarithm of the lowest density that each member may be pruned to."""
-    lowest = np.log(limits.min_density) if limits.min_density > 0 else NOTHING
+    lowest = np.log(limits.min_density) if limits.min_density > 0 else LOWEST_LOG_DENSITY
     floor = np.maximum(lowest, -np.log(np.maximum(family.sizes.prunable, 1.0)))
     if any(count.how == "relative" for count in family.counts):
         floor = np.full(len(family), lowest)
     return np.asarray(np.minimum(floor, 0.0))
 
 
-def permitted(family: Family, limits: Limits) -> Family:
+def drop_forbidden(family: Family, limits: Limits) -> Family:
     """Return the family without members that may not be chosen."""
     if limits.max_multiplications is None:
         return family
@@ -75,7 +75,7 @@ def permitted(family: Family, limits: Limits) -> Family:
     return family.only(allowed)
 
 
-def reach(family: Family) -> Numbers:
+def lowest_measured(family: Family) -> Numbers:
     """Return the logarithm of the density at which each member's invariant is the smallest that was measured."""
     phi, psi = family.fit.parameters["phi"], family.fit.parameters["psi"]
     return np.asarray(family.measured.invariant - phi * np.log(family.depth) - psi * np.log(family.width))

@@ -9,7 +9,7 @@ from prunescope.choose.limits import Limits
 from prunescope.choose.results import MeasuredBest, rounded
 
 
-def smallest_seen(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
+def find_measured_best(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
     """Return the smallest pruned network of a family's members that kept a bound in the mean over replicates."""
     cells, best, smallest = family.cells, np.inf, None
     keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)

@@ -14,8 +14,16 @@ from functools import cached_property
 
 import numpy as np
 
-from prunescope.choose.normal import below
-from prunescope.choose.smallest import NOTHING, MemberSizes, Numbers, Scatter, Truths, log_errors, needed_density
+from prunescope.choose.normal import normal_cdf
+from prunescope.choose.smallest import (
+    LOWEST_LOG_DENSITY,
+    MemberSizes,
+    Numbers,
+    Scatter,
+    Truths,
+    log_errors,
+    needed_density,
+)
 
 # Over which distance in log density departures are alike: three rungs of a fifth each.
 REACH = 0.67
@@ -161,7 +169,7 @@ class MemberCurves:
     def keeping(self, log_density: Numbers, bound: float) -> Numbers:
         """Return the probability that one newly trained network keeps the bound, for each member at its density."""
         over = np.log(bound) - self.log_errors(log_density)
-        return np.asarray(below(over / np.maximum(self.spread(log_density), 1e-9)).mean(axis=0))
+        return np.asarray(normal_cdf(over / np.maximum(self.spread(log_density), 1e-9)).mean(axis=0))
 
     def spread(self, log_density: Numbers) -> Numbers:
         """Return how single networks scatter about each member's curve at its density."""
@@ -173,7 +181,7 @@ class MemberCurves:
                 spread[member] = np.hypot(departure.single, open_)
         return spread
 
-    def confident(self, bound: float, confidence: float, lowest: Numbers | float = NOTHING) -> Numbers:
+    def confident(self, bound: float, confidence: float, lowest: Numbers | float = LOWEST_LOG_DENSITY) -> Numbers:
         """Return the logarithm of the lowest density, not below `lowest`, that keeps the bound as surely as is asked.
 
         One value for each member; infinity where no density does, the unpruned network's among them. Where pruning

@@ -14,7 +14,7 @@ Numbers = NDArray[np.float64]
 REACH, KNOTS = 8.0, 4001
 
 
-def below(z: Numbers) -> Numbers:
+def normal_cdf(z: Numbers) -> Numbers:
     """Return the probability of a standard normal number below ``z``."""
     knots, values = _table()
     return np.asarray(np.interp(z, knots, values))
@@ -26,7 +26,7 @@ def _table() -> tuple[Numbers, Numbers]:
     return knots, np.array([NormalDist().cdf(knot) for knot in knots.tolist()])
 
 
-def drawn(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:
+def draw_symmetric(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:
     """Draw ``[count, values]`` with a covariance of ``root root'``; as many to one side as to the other.
 
     So their mean is exact.

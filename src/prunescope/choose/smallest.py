@@ -21,7 +21,7 @@ Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
 
 # The lowest density that is looked at, as a logarithm.
-NOTHING = -30.0
+LOWEST_LOG_DENSITY = -30.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numb
     return JOINT.form.evaluate(truths.theta, points)[0]
 
 
-def smallest(parameters: Numbers) -> NDArray[np.int64]:
+def smallest_member(parameters: Numbers) -> NDArray[np.int64]:
     """Return the member with the fewest parameters in each row, -1 where no member keeps the bound."""
     best = np.argmin(parameters, axis=-1)
     there = np.isfinite(np.take_along_axis(parameters, best[..., None], axis=-1)[..., 0])

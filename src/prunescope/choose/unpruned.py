@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.normal import Numbers, drawn
+from prunescope.choose.normal import Numbers, draw_symmetric
 
 # What straight lines may be, before anything is measured: error falls with size and with examples, neither steeply.
 SLOPES, SLOPES_SPREAD = (-0.12, -0.25), (0.1, 0.2)
@@ -91,7 +91,7 @@ class Unpruned:
         """Draw ``[count, members]``; as many to one side as to the other, so that means are exact."""
         # Thousands of members make this the dearest step: eigenvectors would take thirty times as long.
         least = 1e-9 * max(float(np.diag(self.covariance).max(initial=0.0)), 1e-12)
-        return drawn(self.mean, _root(self.covariance, least), count, seed)
+        return draw_symmetric(self.mean, _root(self.covariance, least), count, seed)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class UnprunedModel:
         return self.smooth.mean(self.expectation.place(depth, width, examples))
 
 
-def expectation_of(rows: Table, counting: Counts, cells: Place, classes: int | None) -> Expectation:
+def fit_expectation(rows: Table, counting: Counts, cells: Place, classes: int | None) -> Expectation:
     """Let a dense law say what unpruned errors to expect, where there are enough members for one."""
     nothing = Expectation(counting, None, by_count=False)
     if len(set(zip(cells.depth.tolist(), cells.width.tolist(), strict=True))) < ENOUGH_DENSE:

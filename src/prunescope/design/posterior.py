@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.normal import drawn
+from prunescope.choose.normal import draw_symmetric
 from prunescope.choose.unpruned import GaussianProcess, Place
 from prunescope.laws.batch import Points
 from prunescope.laws.models import JOINT
@@ -25,8 +25,8 @@ Integers = NDArray[np.int64]
 
 THETA = 5
 # Before anything is measured: eps_up (as a share of guessing), gamma, p_prime, phi, psi, and how far they may be off.
-USUAL = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
-OPEN = (0.25, 0.5, 2.5, 0.6, 0.7)
+PRIOR_MEAN = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
+PRIOR_SPREAD = (0.25, 0.5, 2.5, 0.6, 0.7)
 # Relative noise of one network where replicates do not tell it.
 NOISE = 0.04
 # How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
@@ -81,7 +81,7 @@ class Posterior:
     departure
         How far a cell's own curve departs from the law at a density, its shift aside: what no number of replicates
         averages out.
-    seen
+    measured
         Networks that were measured, by cell and density (the logarithm, to three digits).
     """
 
@@ -90,45 +90,45 @@ class Posterior:
     covariance: Numbers
     noise: float
     departure: float = 0.0
-    seen: Mapping[tuple[int, float], int] = field(default_factory=dict)
+    measured: Mapping[tuple[int, float], int] = field(default_factory=dict)
 
     def draws(self, count: int, seed: int) -> Numbers:
         """Draw ``[count, z]``, as many to one side as to the other."""
-        return drawn(self.mean, _root(self.covariance), count, seed)
+        return draw_symmetric(self.mean, _root(self.covariance), count, seed)
 
-    def look(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
+    def information(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
         """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
 
         Their information, ``J' W J``, is the root times its transpose; a density may be there several times.
         """
         levels, counts = np.unique(np.round(log_density, 3), return_counts=True)
         rows = Rows(np.full(len(levels), cell), levels, np.zeros(len(levels)))
-        before = np.array([self.seen.get((cell, level), 0) for level in levels.tolist()])
-        known = self._told(before)
+        before = np.array([self.measured.get((cell, level), 0) for level in levels.tolist()])
+        known = self._precision(before)
         jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) * np.sqrt(
-            self._told(before + counts) - known
+            self._precision(before + counts) - known
         )
         where = np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell]
         return where, _root(jacobian @ jacobian.T)
 
-    def _told(self, networks: Integers) -> Numbers:
+    def _precision(self, networks: Integers) -> Numbers:
         """Return what some networks of one cell and density tell together: one over the variance of their mean."""
         there = np.maximum(networks, 1)
         return np.where(networks > 0, 1 / (self.departure**2 + self.noise**2 / there), 0.0)
 
-    def with_seen(self, cell: int, log_density: Numbers) -> Posterior:
+    def with_measured(self, cell: int, log_density: Numbers) -> Posterior:
         """Return the belief with more networks counted as measured."""
-        seen = dict(self.seen)
+        measured = dict(self.measured)
         for level in np.round(log_density, 3).tolist():
-            seen[cell, level] = seen.get((cell, level), 0) + 1
-        return replace(self, seen=seen)
+            measured[cell, level] = measured.get((cell, level), 0) + 1
+        return replace(self, measured=measured)
 
-    def after(self, where: Integers, root: Numbers) -> Posterior:
+    def updated(self, where: Integers, root: Numbers) -> Posterior:
         """Return what would be believed after a look that shows what is expected."""
         gain, inner = self._learning(where, root)
         return replace(self, covariance=self.covariance - gain @ np.linalg.solve(inner, gain.T))
 
-    def moved(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
+    def means_after(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
         """Return the means that would be believed after a look, if each of `truths` were true: ``[truths, z]``.
 
         Parameters
@@ -152,7 +152,7 @@ def _root(covariance: Numbers) -> Numbers:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
-def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Posterior:
+def compute_posterior(cells: Place, rows: Rows, guessing: float | None = None) -> Posterior:
     """Return what is believed after some measurements, none of which may be there.
 
     Parameters
@@ -160,17 +160,17 @@ def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Posteri
     guessing
         The error of guessing, where the number of classes is known.
     """
-    prior_mean, prior_covariance = _before(cells, rows, guessing)
+    prior_mean, prior_covariance = _prior(cells, rows, guessing)
     precision = np.asarray(np.linalg.inv(prior_covariance + 1e-10 * np.eye(len(prior_mean))), np.float64)
     noise = _noise(rows)
     points, counts = rows.averaged()
-    mean, hessian = _climbed(cells, points, prior_mean, precision, noise / np.sqrt(counts))
+    mean, hessian = _find_mode(cells, points, prior_mean, precision, noise / np.sqrt(counts))
     departure = _departure(_evaluate(mean, cells, points)[0] - points.log_error, noise / np.sqrt(counts))
     scatter = np.sqrt(departure**2 + noise**2 / counts)
-    mean, hessian = _climbed(cells, points, mean, precision, scatter, prior_mean)
+    mean, hessian = _find_mode(cells, points, mean, precision, scatter, prior_mean)
     networks = zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), counts.tolist(), strict=True)
-    seen = {(cell, level): count for cell, level, count in networks}
-    return Posterior(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, seen)
+    measured = {(cell, level): count for cell, level, count in networks}
+    return Posterior(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, measured)
 
 
 def _departure(off: Numbers, noise: Numbers) -> float:
@@ -185,7 +185,7 @@ def _departure(off: Numbers, noise: Numbers) -> float:
     return float(np.sqrt(ALIKE * leaned))
 
 
-def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
+def _prior(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
     """Return mean and covariance before rows below density 1 are looked at.
 
     Unpruned errors are alike as far as the measured ones show (`unpruned`), but the measurements themselves are left
@@ -198,11 +198,11 @@ def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, 
     measured = Place(cells.depth[known], cells.width[known], cells.examples[known])
     smooth = GaussianProcess.through(measured, means, _noise(rows) / np.sqrt(np.maximum(counts, 1)))
     alike = smooth.before(cells)
-    usual = np.array(USUAL)
+    usual = np.array(PRIOR_MEAN)
     usual[0] += np.log(guessing) if guessing is not None else np.log(0.85)
     count = len(alike.mean)
     mean = np.concatenate([usual, alike.mean, np.zeros(count)])
-    covariance = np.diag(np.square(np.r_[OPEN, np.zeros(count), np.full(count, SHIFT)]))
+    covariance = np.diag(np.square(np.r_[PRIOR_SPREAD, np.zeros(count), np.full(count, SHIFT)]))
     covariance[THETA : THETA + count, THETA : THETA + count] = alike.covariance
     return mean, covariance
 
@@ -233,7 +233,7 @@ def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, N
     return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
 
 
-def _climbed(
+def _find_mode(
     cells: Place, rows: Rows, start: Numbers, precision: Numbers, noise: Numbers, prior: Numbers | None = None
 ) -> tuple[Numbers, Numbers]:
     """Return the likeliest ``z`` and the curvature there: Levenberg and Marquardt's steps."""

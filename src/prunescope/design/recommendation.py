@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prunescope.choose.limits import bound_faults
-from prunescope.choose.smallest import NOTHING, MemberSizes
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, MemberSizes
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import budget_of, sharing
 from prunescope.design.inputs import DesignInputs, at_noise, design_inputs, treatment_of
 from prunescope.design.plan import DesignPlan, NamedNetwork, Proposal
-from prunescope.design.posterior import believed
-from prunescope.design.sequence import ENOUGH, MOST_LOOKS, Ladders, Planned, designed, looked_for
+from prunescope.design.posterior import compute_posterior
+from prunescope.design.sequence import ENOUGH, MOST_PROPOSALS, Ladders, PlannedPart, network_to_measure, plan_sequence
 from prunescope.design.value_of_information import Decision, Question, new_networks
 from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
@@ -22,7 +22,7 @@ from prunescope.study.sections import Axes, Recipe
 from prunescope.table import Table
 
 # How the name of a study ends that is part of another.
-PART = " next"
+NAME_SUFFIX = " next"
 
 
 def next_ladders(
@@ -37,7 +37,7 @@ def next_ladders(
     label_noise: float | None = None,
     confidence: float = 0.9,
     enough: float = ENOUGH,
-    most: int = MOST_LOOKS,
+    most: int = MOST_PROPOSALS,
     classes: int | None = None,
     by: Sequence[str] | None = None,
     seed: int = 0,
@@ -91,11 +91,11 @@ def next_ladders(
         if levels
     )
     guessing = None if scene.classes is None else 1 - 1 / scene.classes
-    belief = believed(scene.place, scene.rows, guessing)
+    posterior = compute_posterior(scene.place, scene.rows, guessing)
     question = _question(scene, members, max_error)
-    choice = Decision.by(question, belief)
-    loss, planned = designed(
-        belief,
+    choice = Decision.by(question, posterior)
+    loss, planned = plan_sequence(
+        posterior,
         question,
         ladders,
         budget_of(budget, scene.costs, whole),
@@ -105,7 +105,7 @@ def next_ladders(
         on_proposal=on_proposal,
     )
     wanted, next_study = _as_study(study, scene, planned, max_error)
-    networks, sought = new_networks(question, belief, seed), looked_for(question, belief)
+    networks, sought = new_networks(question, posterior, seed), network_to_measure(question, posterior)
 
     def pick(decision: Decision) -> NamedNetwork | None:
         if decision.member < 0:
@@ -123,7 +123,7 @@ def next_ladders(
         off=float(np.expm1(loss)),
         enough=enough,
         proposals=tuple(_proposals(scene, planned)),
-        cost=sum(step.look.cost for step in planned),
+        cost=sum(step.candidate.cost for step in planned),
         whole=whole,
         unit=scene.costs.unit,
         study=next_study,
@@ -136,7 +136,7 @@ def _question(scene: DesignInputs, members: np.ndarray, max_error: float) -> Que
     prunable, rest = (np.array([getattr(count, name) for count in counts]) for name in ("prunable", "rest"))
     sizes = MemberSizes(scene.place.depth[members], scene.place.width[members], prunable, rest)
     relative = any(count.how == "relative" for count in counts)
-    lowest = np.full(len(counts), NOTHING) if relative else -np.log(np.maximum(prunable, 1.0))
+    lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
     return Question(max_error, sizes, members, lowest)
 
 
@@ -152,29 +152,29 @@ def _members(place: Place, examples: int | None) -> np.ndarray:
     return members
 
 
-def _proposals(scene: DesignInputs, planned: Sequence[Planned]) -> list[Proposal]:
+def _proposals(scene: DesignInputs, planned: Sequence[PlannedPart]) -> list[Proposal]:
     """Put looks at the same ladders that follow each other together."""
     proposals: dict[tuple[int, int, int], Proposal] = {}
     for step in planned:
-        look = step.look
-        before = proposals.pop((look.cell, look.replicate, look.count), None)
-        proposals[look.cell, look.replicate, look.count] = Proposal(
-            depth=round(float(scene.place.depth[look.cell])) if scene.has_depth else None,
-            width=float(scene.place.width[look.cell]) if scene.has_width else None,
-            examples=round(float(scene.place.examples[look.cell])) if scene.has_examples else None,
-            replicate=look.replicate,
-            count=look.count,
-            after=before.after if before else look.after,
-            top=look.top,
-            density=float(np.exp(scene.step * look.top)),
-            cost=look.cost + (before.cost if before else 0.0),
+        candidate = step.candidate
+        before = proposals.pop((candidate.cell, candidate.replicate, candidate.count), None)
+        proposals[candidate.cell, candidate.replicate, candidate.count] = Proposal(
+            depth=round(float(scene.place.depth[candidate.cell])) if scene.has_depth else None,
+            width=float(scene.place.width[candidate.cell]) if scene.has_width else None,
+            examples=round(float(scene.place.examples[candidate.cell])) if scene.has_examples else None,
+            replicate=candidate.replicate,
+            count=candidate.count,
+            after=before.after if before else candidate.after,
+            top=candidate.top,
+            density=float(np.exp(scene.step * candidate.top)),
+            cost=candidate.cost + (before.cost if before else 0.0),
             off=float(np.expm1(step.loss)),
         )
     return list(proposals.values())
 
 
 def _as_study(
-    study: Study | None, scene: DesignInputs, planned: Sequence[Planned], max_error: float
+    study: Study | None, scene: DesignInputs, planned: Sequence[PlannedPart], max_error: float
 ) -> tuple[tuple[Ladder, ...], Study | None]:
     """Return the ladders that were planned, and a study that trains them; nothing without a study to go by."""
     if study is None or not planned:
@@ -183,8 +183,10 @@ def _as_study(
     model = study.cells[0]
     tops: dict[int, dict[int, int]] = {}
     for step in planned:
-        by_replicate = tops.setdefault(step.look.cell, {})
-        by_replicate |= dict.fromkeys(range(step.look.replicate, step.look.replicate + step.look.count), step.look.top)
+        by_replicate = tops.setdefault(step.candidate.cell, {})
+        by_replicate |= dict.fromkeys(
+            range(step.candidate.replicate, step.candidate.replicate + step.candidate.count), step.candidate.top
+        )
     ladders: list[Ladder] = []
     blocks: dict[tuple[int, int, int, int], list[float]] = {}
     for cell, by_replicate in tops.items():
@@ -215,7 +217,7 @@ def _as_study(
     )
     next_study = dataclasses.replace(
         study,
-        name=f"{study.name[:90]}{PART}",
+        name=f"{study.name[:90]}{NAME_SUFFIX}",
         axes=axes,
         treatments=(treatment,),
         purpose=f"What settles soonest which network is the smallest with an error of at most {max_error:g}.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest
+from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
 
 TRUTHS = 256
@@ -60,7 +60,7 @@ class Question:
     def decided(self, z: Numbers) -> tuple[Integers, Numbers]:
         """Return the member chosen by each ``z``, -1 for none, and its log density."""
         needed = self.densities(z)
-        member = smallest(self.sizes.parameters(needed))
+        member = smallest_member(self.sizes.parameters(needed))
         return member, np.take_along_axis(needed, np.maximum(member, 0)[:, None], axis=1)[:, 0]
 
 
@@ -72,9 +72,9 @@ class Decision:
     log_density: float
 
     @staticmethod
-    def by(question: Question, belief: Posterior) -> Decision:
-        """Return what the mean of a belief decides."""
-        member, log_density = question.decided(belief.mean[None])
+    def by(question: Question, posterior: Posterior) -> Decision:
+        """Return what the mean of a posterior decides."""
+        member, log_density = question.decided(posterior.mean[None])
         return Decision(int(member[0]), float(log_density[0]))
 
     @staticmethod
@@ -87,7 +87,7 @@ class Decision:
             Of `new_networks`.
         """
         needed = np.quantile(networks, probability, axis=0, method="inverted_cdf")
-        member = int(smallest(question.sizes.parameters(needed)))
+        member = int(smallest_member(question.sizes.parameters(needed)))
         return Decision(member, float(needed[max(member, 0)]))
 
     def keeps(self, networks: Numbers) -> float:
@@ -95,15 +95,15 @@ class Decision:
         return float(np.mean(networks[:, self.member] <= self.log_density)) if self.member >= 0 else 0.0
 
 
-def new_networks(question: Question, belief: Posterior, seed: int = 0) -> Numbers:
+def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Numbers:
     """Return the log density that newly trained networks of each member may need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
-    off = np.hypot(belief.noise, belief.departure) * random.standard_normal((NETWORKS, 1))
-    return question.densities(belief.draws(NETWORKS, seed), off)
+    off = np.hypot(posterior.noise, posterior.departure) * random.standard_normal((NETWORKS, 1))
+    return question.densities(posterior.draws(NETWORKS, seed), off)
 
 
 @dataclass(frozen=True)
-class Judge:
+class TruthSample:
     """Truths that are believed possible, and what each makes of a decision.
 
     Attributes
@@ -125,12 +125,12 @@ class Judge:
     best: Numbers
 
     @staticmethod
-    def of(question: Question, belief: Posterior, count: int = TRUTHS, seed: int = 0) -> Judge:
-        """Draw truths from a belief."""
-        truths = belief.draws(count, seed)
+    def of(question: Question, posterior: Posterior, count: int = TRUTHS, seed: int = 0) -> TruthSample:
+        """Draw truths from a posterior."""
+        truths = posterior.draws(count, seed)
         needed = question.densities(truths)
         log_size = np.log(question.sizes.parameters(needed))
-        return Judge(question, truths, needed, log_size, log_size.min(axis=1))
+        return TruthSample(question, truths, needed, log_size, log_size.min(axis=1))
 
     def losses(self, member: Integers, log_density: Numbers) -> Numbers:
         """Return the loss of decisions, one for each truth."""
@@ -145,12 +145,12 @@ class Judge:
         return np.asarray(np.where(impossible, np.where(member < 0, 0.0, WORST), np.where(wrong, WORST, loss)))
 
     def loss(self, z: Numbers) -> float:
-        """Return the loss to expect of deciding by the mean of a belief, or by means ``[truths, z]``."""
+        """Return the loss to expect of deciding by the mean of a posterior, or by means ``[truths, z]``."""
         member, density = self.question.decided(np.atleast_2d(z))
         shape = len(self.truths)
         return float(self.losses(np.broadcast_to(member, shape), np.broadcast_to(density, shape)).mean())
 
 
-def loss_after(judge: Judge, belief: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
+def loss_after(sample: TruthSample, posterior: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
     """Return the loss to expect after a look, over what it may show."""
-    return judge.loss(belief.moved(judge.truths, where, root, chance))
+    return sample.loss(posterior.means_after(sample.truths, where, root, chance))

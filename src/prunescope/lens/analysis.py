@@ -9,13 +9,13 @@ from typing import Any
 from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.lens.cell_selection import KEYS, CellQuery, sorted_cells
 from prunescope.lens.cells import Measurements
-from prunescope.lens.comparisons import beside
-from prunescope.lens.diagnose import diagnosed
-from prunescope.lens.leftout import leave_outs
-from prunescope.lens.loading import LensSource, opened
-from prunescope.lens.missing_inputs import absent, remarks
+from prunescope.lens.comparisons import compare_treatment
+from prunescope.lens.diagnose import diagnose
+from prunescope.lens.leftout import compare_leave_outs
+from prunescope.lens.loading import LensSource, open_source
+from prunescope.lens.missing_inputs import describe_cell, find_missing
 from prunescope.lens.results import CellResult, Curve, LensResult, TreatmentComparison
-from prunescope.lens.rung_curves import curve, dense_figure, nearest_rung, sparsest_better
+from prunescope.lens.rung_curves import dense_spread, nearest_rung, rung_curve, sparsest_better
 from prunescope.lens.sparsity import SparseNetworks
 
 
@@ -59,7 +59,7 @@ def analyze(
         set side by side are not of the same examples and labels.
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
-    loaded = opened(source, most)
+    loaded = open_source(source, most)
     every = sorted_cells(loaded.ladders)
     pruned = [ladders for ladders in every if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:
@@ -89,8 +89,8 @@ def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery,
         key=lambda ladder: ladder.treatment.kind != "dense",
     )
     ordered = [*main, *others]
-    dense = dense_figure(ordered, "test_error")
-    pruning_curve = curve(main, dense)
+    dense = dense_spread(ordered, "test_error")
+    pruning_curve = rung_curve(main, dense)
     subject = SparseNetworks(source, main, ordered, pruning_curve, question.groups, question.examples)
     optimal = subject.sparsity("optimal", pruning_curve.optimal)
     sparsest = subject.sparsity("sparsest", sparsest_better(pruning_curve))
@@ -98,15 +98,15 @@ def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery,
 
     def treated(kind: str, by: str) -> TreatmentComparison | None:
         ladders = [ladder for ladder in others if ladder.treatment.kind == kind]
-        return beside(ladders, pruning_curve, dense, by) if ladders else None
+        return compare_treatment(ladders, pruning_curve, dense, by) if ladders else None
 
     extended, narrow = treated("extended", "rung"), treated("narrow", "parameters")
     pruning = dict.fromkeys(ladder.treatment.name for ladder in others if ladder.treatment.prunes)
     ablations = [[ladder for ladder in others if ladder.treatment.name == other] for other in pruning]
-    left_out = leave_outs(source, ordered, main, dense)
+    left_out = compare_leave_outs(source, ordered, main, dense)
     network = main[0].network
     sparsities = [sparsity for sparsity in (optimal, sparsest, requested) if sparsity is not None]
-    notes = list(remarks(main, pruning_curve, sparsest))
+    notes = list(describe_cell(main, pruning_curve, sparsest))
     if question.rung is not None and requested is None:
         notes.append(f"rung {question.rung} was not measured here")
     if question.treatment not in (None, name):
@@ -122,10 +122,10 @@ def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery,
         asked=requested,
         extended=extended,
         narrow=narrow,
-        ablations=tuple(beside(ladders, pruning_curve, dense, "density") for ladders in ablations),
+        ablations=tuple(compare_treatment(ladders, pruning_curve, dense, "density") for ladders in ablations),
         leave_outs=left_out,
-        diagnosis=diagnosed(optimal, sparsest, extended, narrow, main[0].label_noise),
-        missing=tuple(absent(source, main, pruning_curve, sparsities, extended, narrow, left_out)),
+        diagnosis=diagnose(optimal, sparsest, extended, narrow, main[0].label_noise),
+        missing=tuple(find_missing(source, main, pruning_curve, sparsities, extended, narrow, left_out)),
         notes=tuple(notes),
     )
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from prunescope.lens.cells import Measurements
 from prunescope.lens.results import Curve, Match, Point, Spread, TreatmentComparison, TreatmentOutcome, Verdict
-from prunescope.lens.rung_curves import curve
-from prunescope.lens.verdicts import TEST_ERROR, compared
+from prunescope.lens.rung_curves import rung_curve
+from prunescope.lens.verdicts import TEST_ERROR, compare
 
 # Networks count as of one size where parameters agree to this ratio: a little more than half a rung of 20 %.
 _SAME_SIZE = 1.15
@@ -17,7 +17,9 @@ _SAME_SIZE = 1.15
 _SAME_DENSITY = 1.02
 
 
-def beside(ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str) -> TreatmentComparison:
+def compare_treatment(
+    ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str
+) -> TreatmentComparison:
     """Set a treatment beside pruning; its ladders are of the same cell.
 
     Parameters
@@ -25,23 +27,23 @@ def beside(ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None
     by
         ``rung``: the same number of retrainings; ``density``; ``parameters``: the nearest size.
     """
-    treated = curve(ladders, dense)
+    treated = rung_curve(ladders, dense)
     matches = tuple(_matches(treated, pruning, by))
     best = None
     if treated.optimal is not None and pruning.optimal is not None:
-        best = compared(TEST_ERROR, treated.at(treated.optimal).test_error, pruning.at(pruning.optimal).test_error)
+        best = compare(TEST_ERROR, treated.at(treated.optimal).test_error, pruning.at(pruning.optimal).test_error)
     return TreatmentComparison(treated, by, best, matches, _words(treated, best, matches))
 
 
 def _matches(treated: Curve, pruning: Curve, by: str) -> Iterator[Match]:
     for point in treated.points:
-        twin = _twin(point, pruning, by)
-        difference = twin and compared(TEST_ERROR, point.test_error, twin.test_error)
+        twin = _matching_rung(point, pruning, by)
+        difference = twin and compare(TEST_ERROR, point.test_error, twin.test_error)
         if twin and difference:
             yield Match(point.rung, twin.rung, difference)
 
 
-def _twin(point: Point, pruning: Curve, by: str) -> Point | None:
+def _matching_rung(point: Point, pruning: Curve, by: str) -> Point | None:
     """Return the rung of pruning that stands for the same as a rung of another treatment; none for rung 0."""
     sparse = [candidate for candidate in pruning.points if candidate.rung > 0]
     if by == "parameters":

@@ -23,7 +23,7 @@ _NAMES = {
 }
 
 
-def diagnosed(
+def diagnose(
     optimal: Sparsity | None,
     sparsest: Sparsity | None,
     extended: TreatmentComparison | None,
@@ -31,7 +31,7 @@ def diagnosed(
     noise: float,
 ) -> Diagnosis:
     """Return the diagnosis of one cell, from its two sparsities of interest and the treatments beside pruning."""
-    beyond = effect_of(sparsest) if sparsest else None
+    beyond = classify_effect(sparsest) if sparsest else None
     further = (
         [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
         if sparsest and beyond
@@ -40,13 +40,13 @@ def diagnosed(
     if optimal is None:
         words = "no diagnosis: which sparsity is optimal is not known"
         return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), words)
-    effect = effect_of(optimal)
+    effect = classify_effect(optimal)
     rests_on = (*_figures(optimal, extended, narrow), *further)
     practice = tuple(_practice(effect, optimal, extended, narrow, noise))
     return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
 
 
-def effect_of(sparsity: Sparsity) -> Effect:
+def classify_effect(sparsity: Sparsity) -> Effect:
     """Apply the rule to the verdicts at one sparsity."""
     if sparsity.test_error.outcome is TreatmentOutcome.UNTOLD:
         return Effect.UNTOLD

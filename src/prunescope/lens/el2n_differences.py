@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.lens.cells import Scorer
-from prunescope.lens.el2n_groups import TOP, group_numbers, means, top_examples, weight
+from prunescope.lens.el2n_groups import TOP, group_means, group_numbers, top_examples, weigh_change
 from prunescope.lens.pairs import Pair
 from prunescope.lens.results import ExampleGroup, Groups, Spread, Top, TreatmentOutcome
-from prunescope.lens.verdicts import TRAINING_LOSS, over, spread, verdict
+from prunescope.lens.verdicts import TRAINING_LOSS, judge, spread, spread_over
 
 Floats = NDArray[np.float64]
 
 
-def grouped(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups | None:
+def group_differences(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups | None:
     """Return loss differences in ``count`` groups; None where no replicate's examples are scored."""
     scored = [(pair, pair.el2n) for pair in pairs if pair.el2n is not None]
     if scorer is None or not scored:
@@ -27,8 +27,8 @@ def grouped(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups 
 
     def spreads(values: Sequence[Floats]) -> list[Spread]:
         """Return the mean of each group, over replicates."""
-        by_replicate = [means(value, number, count) for value, number in zip(values, numbers, strict=True)]
-        return [over(names, row) for row in np.stack(by_replicate, axis=1).tolist()]
+        by_replicate = [group_means(value, number, count) for value, number in zip(values, numbers, strict=True)]
+        return [spread_over(names, row) for row in np.stack(by_replicate, axis=1).tolist()]
 
     el2n = spreads([scores for _, scores in scored])
     dense, sparse = spreads([pair.dense.loss for pair, _ in scored]), spreads([pair.sparse.loss for pair, _ in scored])
@@ -43,7 +43,7 @@ def grouped(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups 
             el2n=el2n[number],
             dense_loss=dense[number],
             sparse_loss=sparse[number],
-            difference=verdict(TRAINING_LOSS, names, changes[number].values),
+            difference=judge(TRAINING_LOSS, names, changes[number].values),
         )
         for number in range(count)
     )
@@ -69,11 +69,11 @@ def _words(groups: Sequence[ExampleGroup]) -> str:
 def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:
     """Set the fifth with the highest scores against the rest."""
     names = [pair.replicate for pair, _ in scored]
-    weights = [weight(pair.differences, top_examples(el2n, pair.dense.index)) for pair, el2n in scored]
+    weights = [weigh_change(pair.differences, top_examples(el2n, pair.dense.index)) for pair, el2n in scored]
     times = spread((name, change.times) for name, change in zip(names, weights, strict=True))
     share = spread((name, change.share) for name, change in zip(names, weights, strict=True))
-    top = verdict(TRAINING_LOSS, names, [change.top for change in weights])
-    rest = verdict(TRAINING_LOSS, names, [change.rest for change in weights])
+    top = judge(TRAINING_LOSS, names, [change.top for change in weights])
+    rest = judge(TRAINING_LOSS, names, [change.rest for change in weights])
     if share is None:
         words = "no training loss changes"
     elif times is None:

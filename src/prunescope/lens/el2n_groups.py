@@ -34,7 +34,7 @@ def group_numbers(el2n: Floats, index: Integers, count: int) -> Integers:
     return np.repeat(np.arange(count), sizes)[ranks(el2n, index)]
 
 
-def means(values: Floats, numbers: Integers, count: int) -> Floats:
+def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
     """Return the mean of each group."""
     averages: Floats = np.bincount(numbers, values, count) / np.bincount(numbers, minlength=count)
     return averages
@@ -66,7 +66,7 @@ class Weight:
     share: float
 
 
-def weight(differences: Floats, top: NDArray[np.bool_]) -> Weight:
+def weigh_change(differences: Floats, top: NDArray[np.bool_]) -> Weight:
     """Weigh the change of some examples against that of the others."""
     size = np.abs(differences)
     above, below, whole = size[top].mean(), size[~top].mean(), size.sum()

@@ -8,7 +8,7 @@ from prunescope.lens.pairs import Pair
 from prunescope.lens.results import Example, Extremes
 
 
-def extremes(pair: Pair, count: int) -> Extremes:
+def find_extremes(pair: Pair, count: int) -> Extremes:
     """Return the ``count`` examples at either end, the largest change first; of equals the lower index first."""
     differences = pair.differences
     order = np.lexsort((pair.dense.index, differences))

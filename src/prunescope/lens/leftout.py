@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from prunescope.lens.cells import MISSING, Measurements
 from prunescope.lens.loading import LensSource
 from prunescope.lens.results import LeaveOut, Spread
-from prunescope.lens.rung_curves import own_optimal_error
-from prunescope.lens.verdicts import TEST_ERROR, compared, over, spread
+from prunescope.lens.rung_curves import optimal_error
+from prunescope.lens.verdicts import TEST_ERROR, compare, spread, spread_over
 
 RANDOM = "random"
 
@@ -25,7 +25,7 @@ class _Pupil:
     sparse: float
 
 
-def leave_outs(
+def compare_leave_outs(
     source: LensSource, cell: Sequence[Measurements], main: Sequence[Measurements], dense: Spread | None
 ) -> tuple[LeaveOut, ...]:
     """Return every leave-out treatment of a cell.
@@ -68,19 +68,19 @@ def _pupil(
         ladder.rows[0].test_error,
         source.left_out(ladder.ladder),
         network.test_error if network else stand_in.get(ladder.replicate, MISSING),
-        own_optimal_error(teacher) if teacher else MISSING,
+        optimal_error(teacher) if teacher else MISSING,
     )
 
 
 def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
     treatment = pupils[0].ladder.treatment
     names = [pupil.ladder.replicate for pupil in pupils]
-    error = over(names, [pupil.error for pupil in pupils])
+    error = spread_over(names, [pupil.error for pupil in pupils])
     counts = [pupil.count for pupil in pupils]
     randomly = spread((pupil.ladder.replicate, _random(pupil, chance)) for pupil in pupils)
-    against_dense = compared(TEST_ERROR, error, spread(zip(names, (pupil.dense for pupil in pupils), strict=True)))
-    against_sparse = compared(TEST_ERROR, error, spread(zip(names, (pupil.sparse for pupil in pupils), strict=True)))
-    against_random = compared(TEST_ERROR, error, randomly) if treatment.leave != RANDOM else None
+    against_dense = compare(TEST_ERROR, error, spread(zip(names, (pupil.dense for pupil in pupils), strict=True)))
+    against_sparse = compare(TEST_ERROR, error, spread(zip(names, (pupil.sparse for pupil in pupils), strict=True)))
+    against_random = compare(TEST_ERROR, error, randomly) if treatment.leave != RANDOM else None
     comparisons = [
         f"{'beside'} {other}: {verdict.words}"
         for other, verdict in (
@@ -94,7 +94,7 @@ def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
         treatment=treatment.name,
         leave=treatment.leave or "",
         share=treatment.share,
-        count=None if None in counts else over(names, [float(count) for count in counts if count is not None]),
+        count=None if None in counts else spread_over(names, [float(count) for count in counts if count is not None]),
         test_error=error,
         against_dense=against_dense,
         against_sparse=against_sparse,

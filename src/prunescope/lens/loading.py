@@ -35,7 +35,7 @@ _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group 
 _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_noise"))
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
-MOST_TELLING = 3  # columns of one's own that are tried together
+MOST_COLUMNS = 3  # columns of one's own that are tried together
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class LensSource:
         return len(arrays["left_out"]) if "left_out" in arrays else None
 
 
-def opened(source: Any, most: int | None = None) -> LensSource:
+def open_source(source: Any, most: int | None = None) -> LensSource:
     """Read a store, or whatever else is a table, as measurements: of about as many rows at the most."""
     store = source if isinstance(source, Store) else None
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
@@ -98,12 +98,12 @@ def opened(source: Any, most: int | None = None) -> LensSource:
     table = read_table(source if store is None else store)
     studies = StudyIndex(store)
     notes = list(table.notes)
-    rows = table if most is None or len(table) <= most else table.take(_most_telling(table, most))
+    rows = table if most is None or len(table) <= most else table.take(_rows_with_most_treatments(table, most))
     ladders = tuple(_measurements(rows, studies, notes))
     return LensSource(table.source, ladders, store, studies, tuple(notes), len(table) - len(rows))
 
 
-def _most_telling(table: Table, most: int) -> NDArray[np.bool_]:
+def _rows_with_most_treatments(table: Table, most: int) -> NDArray[np.bool_]:
     """Pick the rows of networks with most treatments and levels of label noise, the first ones among equals."""
     # The rungs of a narrow ladder differ in width: members of all widths stay together.
     codes = group_codes(table.columns, [name for name in _APART if name in table])
@@ -130,10 +130,10 @@ def _measurements(table: Table, studies: StudyIndex, notes: list[str]) -> Iterat
         elif same[0].treatment.kind == "leave-out":
             notes.append(f"{counted(len(same), 'leave-out ladder')} that the rows do not tell apart are left out")
         else:
-            raise _twins(table, *same[:2])
+            raise _duplicate_ladders(table, *same[:2])
 
 
-def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
+def _duplicate_ladders(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
     names = " and ".join(ladder.ladder or "rows without a ladder" for ladder in (theirs, ours))
     place = (
         f"{ours.treatment.name} of {ours.network.name}, label noise {ours.label_noise:g}, replicate {ours.replicate}"
@@ -182,24 +182,24 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
                     several = "narrow rows of several networks need a column `ladder` to be told apart"
                     notes.append(f"{several}; {counted(len(rows), 'row')} left out")
                     continue
-                raise _unclear(table, table.take(order[start:end]))
+                raise _duplicate_rungs(table, table.take(order[start:end]))
         elif kind in ("extended", "narrow"):
             words = f"{kind} rows need a column `rung` to be told apart; {counted(len(rows), 'row')} left out"
             notes.append(words)
             continue
         elif len(set(rows["density"].tolist())) < len(rows):
-            raise _unclear(table, table.take(order[start:end]))
+            raise _duplicate_rungs(table, table.take(order[start:end]))
         if kind == "narrow" and "rung" in rows and rows["rung"][0] != 0 and "ladder" not in rows:
             notes.append("narrow rows without a rung 0 belong to no cell; they are left out")
             continue
         yield rows
 
 
-def _unclear(table: Table, rows: Table) -> InputError:
+def _duplicate_rungs(table: Table, rows: Table) -> InputError:
     values = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
     place = named({name: plain for name, plain in values.items() if plain == plain and plain is not None}) or "the rows"
     hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
-    columns = _telling(rows)
+    columns = _distinguishing_columns(rows)
     if columns:
         kind = _one_of(table, rows, columns)
         tell = "tells" if len(columns) == 1 else "tell"
@@ -210,14 +210,14 @@ def _unclear(table: Table, rows: Table) -> InputError:
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
 
 
-def _telling(rows: Table) -> tuple[str, ...]:
+def _distinguishing_columns(rows: Table) -> tuple[str, ...]:
     """Return the fewest columns of one's own that tell rows of one density apart; none where none do."""
     several = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
     # Numbers of which hardly two are the same are measurements.
     kinds = [name for name in several if rows[name].dtype.kind != "f" or 2 * len(set(rows[name].tolist())) < len(rows)]
-    for count in range(1, min(MOST_TELLING, len(kinds)) + 1):
+    for count in range(1, min(MOST_COLUMNS, len(kinds)) + 1):
         for columns in itertools.combinations(kinds, count):
-            if _once(rows, [*columns, *(name for name in ("rung", "density") if name in rows)]):
+            if _is_unique(rows, [*columns, *(name for name in ("rung", "density") if name in rows)]):
                 return columns
     return ()
 
@@ -231,12 +231,12 @@ def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
         pruned = table.where(f"({plain}) and density < 1")
         for where in (plain, f"({plain}) or density = 1"):
             chosen = table.where(where)
-            if len(pruned) and 1 in chosen["density"] and _once(chosen, names):
+            if len(pruned) and 1 in chosen["density"] and _is_unique(chosen, names):
                 return where
     return ""
 
 
-def _once(rows: Table, names: Sequence[str]) -> bool:
+def _is_unique(rows: Table, names: Sequence[str]) -> bool:
     """Whether no two rows are equal in all the named columns."""
     return len(np.unique(group_codes(rows.columns, names))) == len(rows)
 

@@ -24,7 +24,7 @@ _NAMES = {
 }
 
 
-def absent(
+def find_missing(
     source: LensSource,
     main: Sequence[Measurements],
     pruning: Curve,
@@ -117,7 +117,7 @@ def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> M
     return Missing(_NAMES[kind], why, f"{_TREATMENTS[kind]}, {_AGAIN}")
 
 
-def remarks(main: Sequence[Measurements], pruning: Curve, sparsest: Sparsity | None) -> Iterator[str]:
+def describe_cell(main: Sequence[Measurements], pruning: Curve, sparsest: Sparsity | None) -> Iterator[str]:
     """Yield what was decided of a cell, and what it shows by having none of."""
     unfinished: dict[str, list[str]] = {}
     for ladder in main:

@@ -36,7 +36,9 @@ class Pair:
         return self.sparse.loss - self.dense.loss
 
 
-def pairs_at(source: LensSource, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None) -> tuple[Pair, ...]:
+def read_pairs(
+    source: LensSource, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None
+) -> tuple[Pair, ...]:
     """Return the replicates whose outcomes were kept both at rung 0 and at another one."""
     pairs = (_pair(source, ladder, rung, scorer) for ladder in ladders if ladder.dense and ladder.at(rung))
     return tuple(pair for pair in pairs if pair is not None)
@@ -55,7 +57,7 @@ def _pair(source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | 
     return Pair(ladder.replicate, ladder.ladder, dense, sparse, scored.el2n)
 
 
-def scorer_of(ladders: Sequence[Measurements]) -> Scorer | None:
+def choose_scorer(ladders: Sequence[Measurements]) -> Scorer | None:
     """Return the kind of ensemble that scores the most replicates; of equals the larger, then the longer trained."""
     every = {scorer.alike: scorer for ladder in ladders for scorer in ladder.scorers}
     counts = Counter(scorer.alike for ladder in ladders for scorer in ladder.scorers)

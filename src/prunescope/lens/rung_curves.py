@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from prunescope.lens.cells import MISSING, Measurements, known, whole
 from prunescope.lens.results import Curve, Point, Spread, TreatmentOutcome
-from prunescope.lens.verdicts import TEST_ERROR, compared, mean_of, over, spread
+from prunescope.lens.verdicts import TEST_ERROR, compare, mean_of, spread, spread_over
 from prunescope.table.optimal import optimal_rung
 
 Ladders = Sequence[Measurements]
 
 
-def figure(ladders: Ladders, name: str, rung: int) -> Spread | None:
+def rung_spread(ladders: Ladders, name: str, rung: int) -> Spread | None:
     """Return one figure of a rung over the replicates that have it."""
     return spread((ladder.replicate, ladder.value(name, rung)) for ladder in ladders)
 
 
-def dense_figure(ladders: Ladders, name: str) -> Spread | None:
+def dense_spread(ladders: Ladders, name: str) -> Spread | None:
     """Return one figure of the replicates' dense networks, the first ladder of each that has one."""
     values: dict[str, float] = {}
     for ladder in ladders:
@@ -28,7 +28,7 @@ def dense_figure(ladders: Ladders, name: str) -> Spread | None:
     return spread(values.items())
 
 
-def curve(ladders: Ladders, dense: Spread | None) -> Curve:
+def rung_curve(ladders: Ladders, dense: Spread | None) -> Curve:
     """Return a treatment rung by rung.
 
     Parameters
@@ -59,7 +59,7 @@ def curve(ladders: Ladders, dense: Spread | None) -> Curve:
 def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
     there = [(ladder.replicate, row) for ladder in ladders if (row := ladder.at(rung)) is not None]
     rows = [row for _, row in there]
-    error = over([name for name, _ in there], [row.test_error for row in rows])
+    error = spread_over([name for name, _ in there], [row.test_error for row in rows])
     return Point(
         rung=rung,
         density=mean_of([row.density for row in rows]),
@@ -67,11 +67,11 @@ def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
         width=known(rows[0].width),
         epochs=whole(rows[0].epochs) if len({row.epochs for row in rows}) == 1 else None,
         test_error=error,
-        validation_error=figure(ladders, "validation_error", rung),
-        train_loss=figure(ladders, "train_loss", rung),
-        train_loss_original=figure(ladders, "train_loss_original", rung),
-        train_loss_noisy=figure(ladders, "train_loss_noisy", rung),
-        against_dense=None if rung == 0 else compared(TEST_ERROR, error, dense),
+        validation_error=rung_spread(ladders, "validation_error", rung),
+        train_loss=rung_spread(ladders, "train_loss", rung),
+        train_loss_original=rung_spread(ladders, "train_loss_original", rung),
+        train_loss_noisy=rung_spread(ladders, "train_loss_noisy", rung),
+        against_dense=None if rung == 0 else compare(TEST_ERROR, error, dense),
     )
 
 
@@ -112,7 +112,7 @@ def nearest_rung(pruning: Curve, density: float) -> int:
     return min(sparse, key=lambda point: abs(math.log(point.density / density))).rung
 
 
-def own_optimal_error(ladder: Measurements) -> float:
+def optimal_error(ladder: Measurements) -> float:
     """Return the test error of one ladder's optimally sparse network, NaN without validation errors."""
     rung = _optimal([ladder])
     return MISSING if rung is None else ladder.value("test_error", rung)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import Measurements
-from prunescope.lens.el2n_differences import grouped
-from prunescope.lens.extremes import extremes
+from prunescope.lens.el2n_differences import group_differences
+from prunescope.lens.extremes import find_extremes
 from prunescope.lens.loading import LensSource
-from prunescope.lens.pairs import pairs_at, scorer_of
+from prunescope.lens.pairs import choose_scorer, read_pairs
 from prunescope.lens.results import Curve, Gap, Sparsity, Spread, TreatmentOutcome
-from prunescope.lens.rung_curves import dense_figure
-from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, compared, minus
+from prunescope.lens.rung_curves import dense_spread
+from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, compare, subtract
 
 _WHY = {
     "optimal": "optimal sparsity (lowest validation error)",
@@ -53,15 +53,15 @@ class SparseNetworks:
         if rung is None:
             return None
         point = self.pruning.at(rung)
-        error = compared(TEST_ERROR, point.test_error, dense_figure(self.cell, "test_error"))
+        error = compare(TEST_ERROR, point.test_error, dense_spread(self.cell, "test_error"))
         if error is None:
             return None
-        dense = {name: dense_figure(self.cell, name) for name in _LOSSES}
-        whole, original, noisy = (compared(TRAINING_LOSS, getattr(point, name), dense[name]) for name in _LOSSES)
-        sparse_gap = minus(point.train_loss_noisy, point.train_loss_original)
-        dense_gap = minus(dense["train_loss_noisy"], dense["train_loss_original"])
-        scorer = scorer_of(self.ladders)
-        pairs = pairs_at(self.source, self.ladders, rung, scorer)
+        dense = {name: dense_spread(self.cell, name) for name in _LOSSES}
+        whole, original, noisy = (compare(TRAINING_LOSS, getattr(point, name), dense[name]) for name in _LOSSES)
+        sparse_gap = subtract(point.train_loss_noisy, point.train_loss_original)
+        dense_gap = subtract(dense["train_loss_noisy"], dense["train_loss_original"])
+        scorer = choose_scorer(self.ladders)
+        pairs = read_pairs(self.source, self.ladders, rung, scorer)
         words = f"{_WHY[which]}: rung {rung}, density {point.density:.4g}; test error {error.words}"
         return Sparsity(
             which=which,
@@ -73,8 +73,8 @@ class SparseNetworks:
             train_loss_original=original if noisy else None,
             train_loss_noisy=noisy,
             gap=_gap(dense_gap, sparse_gap),
-            groups=grouped(pairs, scorer, self.groups),
-            extremes=tuple(extremes(pair, self.shown) for pair in pairs),
+            groups=group_differences(pairs, scorer, self.groups),
+            extremes=tuple(find_extremes(pair, self.shown) for pair in pairs),
             words=f"{words}; training loss {whole.words}" if whole else words,
         )
 
@@ -83,7 +83,7 @@ _LOSSES = ("train_loss", "train_loss_original", "train_loss_noisy")
 
 
 def _gap(dense: Spread | None, sparse: Spread | None) -> Gap | None:
-    difference = compared("gap between noisy and original training loss", sparse, dense)
+    difference = compare("gap between noisy and original training loss", sparse, dense)
     if dense is None or sparse is None or difference is None:
         return None
     words = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prunescope.errors import listed
 from prunescope.lens.cells import MeasuredNetwork, Scorer, TreatmentSpec
 from prunescope.study import Ladder, Recipe, ensembles
-from prunescope.study.study import decisive
+from prunescope.study.study import decisive_keys
 from prunescope.table import Store
 
 EL2N = "el2n"
@@ -85,7 +85,7 @@ class StudyIndex:
     def differing(self, ours: str, theirs: str) -> str:
         """Say what two recipes differ in, as far as the studies tell."""
         one, other = (
-            decisive(self.recipes[identity]) if identity in self.recipes else {} for identity in (ours, theirs)
+            decisive_keys(self.recipes[identity]) if identity in self.recipes else {} for identity in (ours, theirs)
         )
         if not one or not other:
             return f"recipe {theirs} instead of {ours}"

@@ -21,31 +21,31 @@ _NOTHING = 1e-9
 def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
     """Return a quantity over replicates from their names and values, missing values (NaN) left out; None of nothing."""
     known = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
-    return over([name for name, _ in known], [value for _, value in known]) if known else None
+    return spread_over([name for name, _ in known], [value for _, value in known]) if known else None
 
 
-def over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
+def spread_over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
     """Return a quantity of which every replicate has a value."""
     return Spread(tuple(replicates), tuple(values), mean_of(values), _deviation(values))
 
 
-def compared(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
+def compare(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
     """Compare two results replicate by replicate, ours minus theirs; None where no replicate has both."""
     if ours is None or theirs is None:
         return None
     known = dict(zip(theirs.replicates, theirs.values, strict=True))
     named = zip(ours.replicates, ours.values, strict=True)
     pairs = [(name, value - known[name]) for name, value in named if name in known]
-    return verdict(measure, [name for name, _ in pairs], [value for _, value in pairs]) if pairs else None
+    return judge(measure, [name for name, _ in pairs], [value for _, value in pairs]) if pairs else None
 
 
-def minus(ours: Spread | None, theirs: Spread | None) -> Spread | None:
+def subtract(ours: Spread | None, theirs: Spread | None) -> Spread | None:
     """Return the difference of two results, replicate by replicate."""
-    difference = compared("difference", ours, theirs)
-    return None if difference is None else over(difference.replicates, difference.differences)
+    difference = compare("difference", ours, theirs)
+    return None if difference is None else spread_over(difference.replicates, difference.differences)
 
 
-def verdict(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
+def judge(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
     """Judge paired differences by the paper's rule."""
     mean, deviation = mean_of(differences), _deviation(differences)
     outcome = outcome_of(mean, deviation)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LABELS = ("name", "learns_from")  # keys of a study whose values are free words
 
 
-def own_function(path: str) -> Callable[..., Any]:
+def import_function(path: str) -> Callable[..., Any]:
     """Import a function by its path."""
     module, _, name = path.partition(":")
     try:
@@ -42,7 +42,7 @@ def own_function(path: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def own_paths(study: Study) -> tuple[str, ...]:
+def import_paths(study: Study) -> tuple[str, ...]:
     """Return the import paths that a study names, whatever for."""
     content = study.to_mapping()
     parts = [*content["axes"], content["recipe"], *content["treatments"]]

@@ -78,7 +78,7 @@ class Ladder:
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": decisive(self.recipe),
+                "recipe": decisive_keys(self.recipe),
                 "treatment": treatment,
                 "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
                 "replicate": self.replicate,
@@ -99,7 +99,7 @@ class Ladder:
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": decisive(self.recipe),
+                "recipe": decisive_keys(self.recipe),
                 "replicate": self.replicate,
                 "seed": self.seed,
             }
@@ -108,7 +108,7 @@ class Ladder:
     @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
-        return digest({"format": FORMAT, "recipe": decisive(self.recipe)}, 12)
+        return digest({"format": FORMAT, "recipe": decisive_keys(self.recipe)}, 12)
 
     @property
     def rungs(self) -> int:
@@ -126,7 +126,7 @@ class Ladder:
         return replace(self.cell, width=float(f"{width:.12g}"))
 
 
-def decisive(recipe: Recipe) -> dict[str, Any]:
+def decisive_keys(recipe: Recipe) -> dict[str, Any]:
     """Return the keys of a recipe that decide a row, so that one training has one identity however it is spelled."""
     idle = {"levels"} | ({"factor"} if recipe.schedule == "constant" else set())
     return recipe.model_dump(mode="json", exclude=idle)
