@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from prunescope.choose import smallest_network
+from prunescope.choose.answers import Answer
 from prunescope.choose.choice import answer, choose_at_bounds
 from prunescope.choose.family import Grid, fit_families
-from prunescope.choose.limits import Limits
-from prunescope.choose.results import Answer, DeclinedError
+from prunescope.choose.limits import DeclinedError, Limits
 from prunescope.errors import InputError
 from prunescope.laws import JointLaw, joint_error
 from prunescope.nets import network

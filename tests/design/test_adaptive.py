@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from prunescope.design.adaptive import ROUND, train_until_decided
-from prunescope.design.plan import DesignPlan
+from prunescope.design.recommendation import DesignPlan
 from prunescope.run import run_study
 from prunescope.study import Ladder, Study
 from prunescope.study.sections import Axes, Recipe

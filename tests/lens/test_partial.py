@@ -11,7 +11,7 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.lens import Effect, TreatmentOutcome, analyze
-from prunescope.lens.results import CellResult
+from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder, Treatment
 from prunescope.table import Store, read_table
 from tests.lens.planted import IMP, PLAIN, Figures, Plant, plain_figures, plain_losses, study

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import Effect, analyze, pictures
-from prunescope.lens.results import CellResult, LensResult
+from prunescope.lens.analysis import CellResult, LensResult
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_left_out
 from prunescope.run.tuning_cache import CohortSettings, TuningCache

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.lens.results import TreatmentOutcome
-from prunescope.lens.verdicts import compare, judge, spread, spread_over, subtract
+from prunescope.lens.verdicts import TreatmentOutcome, compare, judge, spread, spread_over, subtract
 
 NAMES = "abcdefgh"
 DIFFERENCES = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.continuous_optimum import find_continuous_optimum
+from prunescope.choose.answers import Answer, Answers, Bounded, Declined
+from prunescope.choose.counts import amount
 from prunescope.choose.decline import (
     decline_above,
     decline_beyond,
@@ -16,19 +17,25 @@ from prunescope.choose.decline import (
     decline_unreached,
     describe_too_large,
 )
-from prunescope.choose.description import PickDescriber, describe_rivals, find_smallest_unpruned, unit
+from prunescope.choose.description import Pick, PickDescriber, describe_rivals, find_smallest_unpruned, unit
 from prunescope.choose.family import Family, Grid, fit_families
-from prunescope.choose.frontier import compare_matching, compute_frontier, describe_steps, frontier_bounds
+from prunescope.choose.frontier import (
+    compare_matching,
+    compute_frontier,
+    describe_steps,
+    find_continuous_optimum,
+    frontier_bounds,
+)
 from prunescope.choose.limits import (
+    DeclinedError,
     Limits,
     bound_faults,
     confidence_faults,
     drop_forbidden,
+    find_measured_best,
     lowest_allowed,
     lowest_measured,
 )
-from prunescope.choose.measured_best import find_measured_best
-from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent, unjudged

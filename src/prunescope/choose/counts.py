@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.errors import named
 from prunescope.nets.outline import Outline
 from prunescope.nets.registry import DESIGNS, network
 from prunescope.study.catalogue import DATASETS, FAMILIES
@@ -179,3 +181,31 @@ def _only(table: Table, name: str) -> str:
         column = Columns.of(table.columns).column(name)
         values = set(column.texts.words[np.unique(column.texts.codes)].tolist())
     return str(next(iter(values))) if len(values) == 1 and None not in values else ""
+
+
+def member_words(depth: int | None, width: float | None) -> str:
+    """Name a member: ``depth 20, width 0.5``."""
+    parts = {"depth": depth, "width": width}
+    return named({name: f"{value:g}" for name, value in parts.items() if value is not None}) or "the network"
+
+
+def rounded(value: float, how: str) -> float:
+    """Return whole parameters; units of depth and width as they are."""
+    return value if how == "relative" else float(math.ceil(value - 1e-6))
+
+
+def amount(value: float) -> str:
+    """Write how many parameters there are."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+
+
+class Member:
+    """What stands for a member of a family: its depth and width, where the table has them."""
+
+    depth: int | None
+    width: float | None
+
+    @property
+    def name(self) -> str:
+        """The member in words."""
+        return member_words(self.depth, self.width)

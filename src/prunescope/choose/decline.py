@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from prunescope.choose.counts import amount, rounded
 from prunescope.choose.description import short_unit
 from prunescope.choose.family import Family
-from prunescope.choose.limits import Limits, lowest_measured
-from prunescope.choose.results import DeclinedError, amount, rounded
+from prunescope.choose.limits import DeclinedError, Limits, lowest_measured
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.

@@ -6,12 +6,91 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
-from prunescope.choose.results import Pick, Rival, rounded
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
 from prunescope.laws.t_distribution import normal_reach
+
+
+@dataclass(frozen=True)
+class Pick(Member):
+    """A member pruned to a density.
+
+    Attributes
+    ----------
+    depth, width, examples
+        Which member; None where the table does not have the column.
+    known
+        ``pruned``: measured under pruning; ``dense``: its unpruned error alone was measured; ``predicted``: neither.
+    counted
+        ``counted``: parameters are exact; ``estimated`` from other members; ``relative``: units of
+        ``depth width^2``.
+    density, density_low, density_high
+        The lowest density at which the law keeps the bound, and where that lies by what the data leave open.
+    rung, rung_density
+        The same as steps of a ladder: the sparsest rung that keeps the bound; None where steps are not even.
+    error, low, high
+        Expected of a newly trained network at `density`, and where it will lie.
+    probability
+        That a newly trained network at `density` keeps the bound.
+    parameters, parameters_low, parameters_high
+        All that survive at `density`, and at its interval's ends.
+    unpruned_parameters, unpruned_error
+        Of the member before pruning.
+    multiplications
+        Of one example's way through the unpruned network; None where that is not known.
+    limit
+        What else than the bound decides the density, in words; empty where nothing does.
+    """
+
+    depth: int | None
+    width: float | None
+    examples: int | None
+    known: str
+    counted: str
+    density: float
+    density_low: float
+    density_high: float
+    rung: int | None
+    rung_density: float | None
+    error: float
+    low: float
+    high: float
+    probability: float
+    parameters: float
+    parameters_low: float
+    parameters_high: float
+    unpruned_parameters: float
+    unpruned_error: float
+    multiplications: float | None
+    limit: str = ""
+
+
+@dataclass(frozen=True)
+class Rival(Member):
+    """What pruning another member would come to, by the law.
+
+    Attributes
+    ----------
+    density, parameters
+        None where that member does not reach the bound.
+    times
+        How many times as large as the choice.
+    best_in
+        Share of the truths that the data allow in which this member is the smallest.
+    """
+
+    depth: int | None
+    width: float | None
+    known: str
+    unpruned_error: float
+    density: float | None
+    parameters: float | None
+    times: float | None
+    best_in: float
+
 
 # Steps of a ladder count as even when their ratios agree to this share.
 EVEN = 0.05

@@ -11,25 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.counts import Count, Counts
-from prunescope.choose.member_curves import Departure, MemberCurves
-from prunescope.choose.results import member_words
-from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths
-from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned, nearest_places
-from prunescope.choose.unpruned_model import UnprunedModel, fit_expectation
+from prunescope.choose.counts import Count, Counts, member_words
+from prunescope.choose.member_curves import Departure, MemberCurves, measured_departures
+from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, law_coordinates
+from prunescope.choose.unpruned import Place, Unpruned, UnprunedModel, fit_expectation, nearest_places
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
-from prunescope.laws.batch import to_coordinates
 from prunescope.laws.data import GroupData
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import JOINT
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns, rows_of
 
 # How far outside the depths and widths that were pruned a member may lie.
 FAR = 2.0
-# Departures from the law that are worth a look.
-LEAST_DEPARTURE = 0.005
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class Family:
     @property
     def theta(self) -> Numbers:
         """Coordinates of the likeliest law, ``[1, 5]``."""
-        return _theta(self.fit)
+        return law_coordinates(self.fit)
 
     @cached_property
     def likeliest(self) -> MemberCurves:
@@ -232,7 +226,7 @@ def _family(
     pairs = zip(members.depth.tolist(), members.width.tolist(), strict=True)
     model, unweighed = _unpruned_model(group_rows, fit, cells, counting, members, classes)
     unpruned = model.of(members.depth, members.width, members.examples)
-    departures = {} if law_alone else _departures(fit, cells)
+    departures = {} if law_alone else measured_departures(fit, cells)
     return Family(
         group=fit.group,
         fit=fit,
@@ -281,38 +275,6 @@ def _unpruned_model(
     near = nearest_places(places, members)
     log_error, noise = np.log(cells.unpruned[first])[near], _noise(fit, cells)[first][near]
     return UnprunedModel.by(expectation, places.pick(near), log_error, noise), len(first) - len(near)
-
-
-def _theta(fit: Fit) -> Numbers:
-    """Return the coordinates of a fitted law, ``[1, 5]``."""
-    return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))
-
-
-def _departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
-    """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
-    names = ("depth", "width", "examples")
-    off = cells.points.error - JOINT.form.evaluate(_theta(fit), cells.points)[0][0]
-    # Without replicates nobody knows what is noise and what is departure: half and half.
-    single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
-    noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
-    amplitude = _amplitude(off, noise)
-    if amplitude < LEAST_DEPARTURE:
-        return {}
-    departures = {}
-    order = np.argsort(cells.cell, kind="stable")
-    for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
-        if len(points) > 1:
-            depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
-            measured = cells.points.density[points], cells.points.error[points], noise[points]
-            departures[depth, width, examples] = Departure(*measured, amplitude, single)
-    return departures
-
-
-def _amplitude(off: Numbers, noise: Numbers) -> float:
-    """Return how large departures are beyond noise (DerSimonian and Laird's estimate): sure points tell most."""
-    weight = 1 / noise**2
-    excess = float(weight @ off**2) - len(off)
-    return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))
 
 
 def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:

@@ -1,16 +1,64 @@
-"""The frontier: the fewest parameters at each error, which start leads there, and what starting elsewhere costs."""
+"""The frontier: the fewest parameters at each error, and the optimum over real depths and widths."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.choose.counts import Member, fit_power_law, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.member_curves import MemberCurves
-from prunescope.choose.results import FrontierStep, Insight, rounded
-from prunescope.choose.smallest import Numbers, smallest_member
+from prunescope.choose.smallest import MemberSizes, Numbers, Truths, needed_density, smallest_member
+
+
+@dataclass(frozen=True)
+class ContinuousOptimum:
+    """The optimum over real depths and widths within what was measured."""
+
+    depth: float
+    width: float
+    density: float
+    parameters: float
+    at_edge: bool
+
+
+@dataclass(frozen=True)
+class FrontierStep(Member):
+    """One error of the frontier: which member to start with to be smallest there, and how far to prune it."""
+
+    error: float
+    depth: int | None
+    width: float | None
+    density: float
+    parameters: float
+    over_unpruned: float
+    largest_times: float | None
+
+
+@dataclass(frozen=True)
+class Insight(Member):
+    """What matching a member's unpruned error by pruning that member costs, against the smallest way to that error.
+
+    Attributes
+    ----------
+    error
+        The member's unpruned error, and the tolerance within which it is matched.
+    matched_parameters
+        The member's own, pruned as far as it goes within the tolerance.
+    smallest
+        The member that gets there smallest, pruned until its error is `over` times its own unpruned error.
+    """
+
+    depth: int | None
+    width: float | None
+    error: float
+    matched_parameters: float
+    smallest: FrontierStep
+    times: float
+
 
 # How near a member's unpruned error counts as matching it.
 MATCHED = 0.01
@@ -104,3 +152,71 @@ def compare_matching(family: Family, floor: Numbers, unpruned: float) -> Insight
         smallest=there[0],
         times=matched / float(curve.parameters[0]),
     )
+
+
+# Points along each dimension, and how often the grid closes in on its best point.
+POINTS, ZOOMS = 17, 12
+# By how much a grid closes in: it keeps the two neighbours on each side.
+KEPT = 4 / (POINTS - 1)
+EDGE = 1e-3
+
+
+def minimize_within(
+    value: Callable[[Numbers, Numbers], Numbers], depth: tuple[float, float], width: tuple[float, float]
+) -> tuple[float, float, bool] | None:
+    """Return the depth and width of the lowest value within a box, and whether it lies on the box's edge.
+
+    Parameters
+    ----------
+    value
+        Of arrays of depths and widths; infinity where there is none.
+    """
+    box = np.log([depth, width])
+    low, high = box[:, 0].copy(), box[:, 1].copy()
+    best = np.full(2, np.nan)
+    for _ in range(ZOOMS):
+        axes = [np.linspace(low[i], high[i], POINTS if high[i] > low[i] else 1) for i in range(2)]
+        deep, wide = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
+        values = value(np.exp(deep), np.exp(wide))
+        if not np.isfinite(values).any():
+            return None
+        place = int(np.argmin(values))
+        best = np.array([deep[place], wide[place]])
+        half = (high - low) * KEPT / 2
+        low, high = np.maximum(box[:, 0], best - half), np.minimum(box[:, 1], best + half)
+    span = box[:, 1] - box[:, 0]
+    at_edge = bool(((span > 0) & ((best - box[:, 0] < EDGE * span) | (box[:, 1] - best < EDGE * span))).any())
+    return float(np.exp(best[0])), float(np.exp(best[1])), at_edge
+
+
+def find_continuous_optimum(family: Family, bound: float, floor: Numbers) -> ContinuousOptimum | None:
+    """Return the optimum over real depths and widths between the smallest and the largest member."""
+    depth, width = ((float(values.min()), float(values.max())) for values in (family.depth, family.width))
+    if depth[0] == depth[1] and width[0] == width[1]:
+        return None
+    sizes = family.sizes
+    prunable, rest = (
+        fit_power_law(family.depth, family.width, np.maximum(numbers, 1e-12))
+        for numbers in (sizes.prunable, sizes.rest)
+    )
+    no_rest = not (sizes.rest > 0).any()
+
+    def real(depths: Numbers, widths: Numbers) -> tuple[MemberSizes, Truths]:
+        other = np.zeros(len(depths)) if no_rest else rest(depths, widths)
+        examples = np.full(len(depths), float(family.examples or 1))
+        unpruned = family.unpruned_model.mean(depths, widths, examples)
+        return MemberSizes(depths, widths, prunable(depths, widths), other), Truths(family.theta, unpruned[None])
+
+    lowest = float(floor.min())
+
+    def parameters(depths: Numbers, widths: Numbers) -> Numbers:
+        members, truth = real(depths, widths)
+        return members.parameters(np.maximum(needed_density(members, truth, bound)[0], lowest))
+
+    optimum = minimize_within(parameters, depth, width)
+    if optimum is None:
+        return None
+    at = np.array([optimum[0]]), np.array([optimum[1]])
+    members, truth = real(*at)
+    density = max(float(needed_density(members, truth, bound)[0, 0]), lowest)
+    return ContinuousOptimum(optimum[0], optimum[1], float(np.exp(density)), float(parameters(*at)[0]), optimum[2])

@@ -1,4 +1,4 @@
-"""What a choice must keep beside the error."""
+"""What a choice must satisfy beside the error bound, and the smallest measured network that does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
-from prunescope.choose.results import DeclinedError
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers
-from prunescope.errors import Fault, InputError
+from prunescope.errors import Fault, InputError, PrunescopeError
+
+
+@dataclass(frozen=True)
+class MeasuredBest(Member):
+    """The smallest network that kept a bound when it was measured, in the mean over replicates.
+
+    Attributes
+    ----------
+    repeats
+        Networks behind the mean.
+    """
+
+    depth: int | None
+    width: float | None
+    density: float
+    error: float
+    repeats: int
+    parameters: float
+
+    def __str__(self) -> str:
+        mean = "" if self.repeats == 1 else f", the mean of {self.repeats}"
+        return f"{self.name} at density {self.density:.4g} (error {self.error:.4g}{mean})"
+
+
+class DeclinedError(PrunescopeError):
+    """There is no network to choose by the law; its text says why and what would help.
+
+    Attributes
+    ----------
+    seen
+        The smallest network that kept the bound when it was measured, if there is one.
+    """
+
+    def __init__(self, why: str, seen: MeasuredBest | None = None) -> None:
+        super().__init__(why)
+        self.seen = seen
 
 
 @dataclass(frozen=True)
@@ -79,3 +115,28 @@ def lowest_measured(family: Family) -> Numbers:
     """Return the logarithm of the density at which each member's invariant is the smallest that was measured."""
     phi, psi = family.fit.parameters["phi"], family.fit.parameters["psi"]
     return np.asarray(family.measured.invariant - phi * np.log(family.depth) - psi * np.log(family.width))
+
+
+def find_measured_best(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
+    """Return the smallest pruned network of a family's members that kept a bound in the mean over replicates."""
+    cells, best, smallest = family.cells, np.inf, None
+    keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)
+    keeps = np.flatnonzero(keeps & (cells.density >= limits.min_density))
+    depth, width = cells.depth[keeps], cells.width[keeps]
+    for member in range(len(family)):
+        count = family.counts[member]
+        if limits.max_multiplications is not None and not count.multiplications <= limits.max_multiplications:
+            continue
+        for point in keeps[(depth == family.depth[member]) & (width == family.width[member])].tolist():
+            parameters = count.rest + count.prunable * float(cells.density[point])
+            if parameters < min(best, limits.max_parameters or np.inf):
+                best = parameters
+                smallest = MeasuredBest(
+                    depth=family.depth_of(member),
+                    width=family.width_of(member),
+                    density=float(cells.density[point]),
+                    error=float(cells.error[point]),
+                    repeats=int(cells.repeats[point]),
+                    parameters=rounded(parameters, count.how),
+                )
+    return smallest

@@ -21,9 +21,14 @@ from prunescope.choose.smallest import (
     Numbers,
     Scatter,
     Truths,
+    law_coordinates,
     log_errors,
     needed_density,
 )
+from prunescope.choose.unpruned import LEAST_NOISE
+from prunescope.laws import Fit
+from prunescope.laws.data import GroupData
+from prunescope.laws.models import JOINT
 
 # Over which distance in log density departures are alike: three rungs of a fifth each.
 REACH = 0.67
@@ -204,3 +209,34 @@ class MemberCurves:
             sure = self.keeping(middle, bound) >= confidence
             low, high = np.where(sure, low, middle), np.where(sure, middle, high)
         return np.where(~reached, np.inf, np.where(at_once, lowest, high))
+
+
+# Departures from the law that are worth a look.
+LEAST_DEPARTURE = 0.005
+
+
+def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
+    """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
+    names = ("depth", "width", "examples")
+    off = cells.points.error - JOINT.form.evaluate(law_coordinates(fit), cells.points)[0][0]
+    # Without replicates nobody knows what is noise and what is departure: half and half.
+    single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
+    noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
+    amplitude = _amplitude(off, noise)
+    if amplitude < LEAST_DEPARTURE:
+        return {}
+    departures = {}
+    order = np.argsort(cells.cell, kind="stable")
+    for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
+        if len(points) > 1:
+            depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
+            measured = cells.points.density[points], cells.points.error[points], noise[points]
+            departures[depth, width, examples] = Departure(*measured, amplitude, single)
+    return departures
+
+
+def _amplitude(off: Numbers, noise: Numbers) -> float:
+    """Return how large departures are beyond noise (DerSimonian and Laird's estimate): sure points tell most."""
+    weight = 1 / noise**2
+    excess = float(weight @ off**2) - len(off)
+    return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))

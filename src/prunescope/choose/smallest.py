@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws import size_for_error
+from prunescope.laws import Fit, size_for_error
 from prunescope.laws.assemble import region_of
-from prunescope.laws.batch import Points
+from prunescope.laws.batch import Points, to_coordinates
 from prunescope.laws.models import JOINT
 
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
-
 # The lowest density that is looked at, as a logarithm.
 LOWEST_LOG_DENSITY = -30.0
 
@@ -125,3 +124,8 @@ def smallest_member(parameters: Numbers) -> NDArray[np.int64]:
     best = np.argmin(parameters, axis=-1)
     there = np.isfinite(np.take_along_axis(parameters, best[..., None], axis=-1)[..., 0])
     return np.asarray(np.where(there, best, -1))
+
+
+def law_coordinates(fit: Fit) -> Numbers:
+    """Return the coordinates of a fitted law, ``[1, 5]``."""
+    return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))

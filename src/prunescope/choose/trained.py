@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.results import Answer
+from prunescope.choose.answers import Answer
 from prunescope.study.sections import PRUNING
 from prunescope.table import Table
 

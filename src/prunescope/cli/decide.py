@@ -14,7 +14,7 @@ from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted
 
 if TYPE_CHECKING:
-    from prunescope.design.plan import DesignPlan
+    from prunescope.design.recommendation import DesignPlan
     from prunescope.run import RunReport
     from prunescope.study import Ladder, Study
 
@@ -30,7 +30,7 @@ def decide(
         Of `run_study`.
     """
     from prunescope.choose import smallest_network
-    from prunescope.choose.sentences import answer_lines
+    from prunescope.choose.answers import answer_lines
     from prunescope.cli.next import off_words, sure_words
     from prunescope.cli.progress import ProgressDisplay
     from prunescope.design.adaptive import train_until_decided

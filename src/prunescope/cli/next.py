@@ -14,7 +14,7 @@ from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
 if TYPE_CHECKING:
-    from prunescope.design.plan import DesignPlan, Proposal
+    from prunescope.design.recommendation import DesignPlan, Proposal
     from prunescope.study import Study
     from prunescope.table import Table
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prunescope.design.plan import DesignPlan
-from prunescope.design.recommendation import next_ladders
+from prunescope.design.recommendation import DesignPlan, next_ladders
 from prunescope.design.sequence import ENOUGH
 from prunescope.study import Ladder, Study
 from prunescope.table import Store

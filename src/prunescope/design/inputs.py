@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.counts import Count, Counts
+from prunescope.choose.counts import Count, Counts, member_words
 from prunescope.choose.description import rung_step
-from prunescope.choose.results import member_words
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import Costs, costs
 from prunescope.design.posterior import Rows

@@ -10,9 +10,44 @@ second without the first. What they reach decides what follows in practice, not 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
-from prunescope.lens.results import Diagnosis, Effect, Sparsity, TreatmentComparison, TreatmentOutcome, Verdict
-from prunescope.lens.verdicts import TEST_ERROR, amount
+from prunescope.lens.comparisons import TreatmentComparison
+from prunescope.lens.sparsity import Sparsity
+from prunescope.lens.verdicts import TEST_ERROR, TreatmentOutcome, Verdict, amount
+
+
+class Effect(StrEnum):
+    """What pruning at the optimal sparsity does to training."""
+
+    TRAINING = "better training"
+    REGULARISATION = "additional regularisation"
+    BOTH = "both"
+    NEITHER = "neither"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What pruning to the optimal sparsity does, what that rests on, and what follows.
+
+    Attributes
+    ----------
+    at_sparsest
+        The effect at the highest sparsity that still beats the dense network, where there is one.
+    rests_on
+        The figures, a sentence each.
+    practice
+        What follows, a sentence each.
+    """
+
+    effect: Effect
+    at_sparsest: Effect | None
+    rests_on: tuple[str, ...]
+    practice: tuple[str, ...]
+    words: str
+
 
 _NAMES = {
     Effect.TRAINING: "better training",

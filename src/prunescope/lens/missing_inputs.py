@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from prunescope.errors import counted, listed
 from prunescope.lens.cells import Measurements
+from prunescope.lens.comparisons import LeaveOut, TreatmentComparison
 from prunescope.lens.loading import LensSource
-from prunescope.lens.results import Curve, LeaveOut, Missing, Sparsity, TreatmentComparison
+from prunescope.lens.rung_curves import Curve
+from prunescope.lens.sparsity import Sparsity
 from prunescope.lens.study_index import EL2N
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that could not be told: what, why, and how to get it."""
+
+    what: str
+    why: str
+    how: str
+
+    @property
+    def words(self) -> str:
+        """The whole as a sentence."""
+        return f"{self.what}: {self.why}; {self.how}" if self.how else f"{self.what}: {self.why}"
+
 
 _AGAIN = "then run the study again: finished rungs stay"
 _UNFINISHED = "the study asks for it: let its run finish, or run it again"

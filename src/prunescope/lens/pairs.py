@@ -1,4 +1,4 @@
-"""Outcomes of a dense and a sparse network on the same examples, replicate by replicate, and the examples' scores."""
+"""Outcomes of a dense and a sparse network on the same examples, replicate by replicate, and the largest changes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,41 @@ from numpy.typing import NDArray
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource
 from prunescope.lens.outcomes import Outcomes, refuse_other_examples, refuse_other_scores
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example under pruning.
+
+    Attributes
+    ----------
+    index
+        Its place in the training set.
+    label
+        The label trained on, noise included.
+    difference
+        `sparse_loss` minus `dense_loss`.
+    """
+
+    index: int
+    label: int
+    noisy: bool
+    dense_loss: float
+    sparse_loss: float
+    difference: float
+    el2n: float | None
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Of one replicate, the examples whose training loss pruning changes most, the largest change first."""
+
+    replicate: str
+    ladder: str
+    worsened: tuple[Example, ...]
+    improved: tuple[Example, ...]
+    noisy_worsened: int
+    words: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +97,34 @@ def choose_scorer(ladders: Sequence[Measurements]) -> Scorer | None:
     every = {scorer.alike: scorer for ladder in ladders for scorer in ladder.scorers}
     counts = Counter(scorer.alike for ladder in ladders for scorer in ladder.scorers)
     return every[max(counts, key=lambda alike: (counts[alike], alike))] if counts else None
+
+
+def find_extremes(pair: Pair, count: int) -> Extremes:
+    """Return the ``count`` examples at either end, the largest change first; of equals the lower index first."""
+    differences = pair.differences
+    order = np.lexsort((pair.dense.index, differences))
+    back = np.lexsort((pair.dense.index, -differences))
+    worsened = [int(place) for place in back[:count] if differences[place] > 0]
+    improved = [int(place) for place in order[:count] if differences[place] < 0]
+    noisy = int(np.count_nonzero(pair.dense.noisy[worsened]))
+    words = f"replicate {pair.replicate}: of the {len(worsened)} examples that pruning worsens most, {noisy} are noisy"
+    return Extremes(
+        pair.replicate,
+        pair.ladder,
+        tuple(_example(pair, place) for place in worsened),
+        tuple(_example(pair, place) for place in improved),
+        noisy,
+        words,
+    )
+
+
+def _example(pair: Pair, place: int) -> Example:
+    return Example(
+        index=int(pair.dense.index[place]),
+        label=int(pair.dense.label[place]),
+        noisy=bool(pair.dense.noisy[place]),
+        dense_loss=float(pair.dense.loss[place]),
+        sparse_loss=float(pair.sparse.loss[place]),
+        difference=float(pair.differences[place]),
+        el2n=None if pair.el2n is None else float(pair.el2n[place]),
+    )

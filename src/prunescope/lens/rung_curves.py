@@ -4,11 +4,76 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from prunescope.lens.cells import MISSING, Measurements, known, whole
-from prunescope.lens.results import Curve, Point, Spread, TreatmentOutcome
-from prunescope.lens.verdicts import TEST_ERROR, compare, mean_of, spread, spread_over
+from prunescope.lens.verdicts import (
+    TEST_ERROR,
+    Spread,
+    TreatmentOutcome,
+    Verdict,
+    compare,
+    mean_of,
+    spread,
+    spread_over,
+)
 from prunescope.table.optimal import optimal_rung
+
+
+@dataclass(frozen=True)
+class Point:
+    """One rung of a treatment, over the replicates that have it.
+
+    Attributes
+    ----------
+    epochs
+        Epochs trained up to and including this rung; of narrow networks their own. None where the table does not tell.
+    against_dense
+        Test error compared with the dense network of the replicate; None at rung 0.
+    """
+
+    rung: int
+    density: float
+    parameters: float | None
+    width: float | None
+    epochs: int | None
+    test_error: Spread
+    validation_error: Spread | None
+    train_loss: Spread | None
+    train_loss_original: Spread | None
+    train_loss_noisy: Spread | None
+    against_dense: Verdict | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One treatment of a cell, rung by rung.
+
+    Attributes
+    ----------
+    treatment
+        Name of the treatment: its kind and what it departs from the usual in.
+    optimal
+        The rung above 0 with the lowest mean validation error, of equals the one with the most weights; None without
+        validation errors.
+    own_optimal
+        The same for each replicate by itself, in the order of `replicates`.
+    complete
+        The replicates that have every rung that any has: `optimal` is by their mean.
+    """
+
+    treatment: str
+    kind: str
+    replicates: tuple[str, ...]
+    complete: tuple[str, ...]
+    points: tuple[Point, ...]
+    optimal: int | None
+    own_optimal: tuple[int | None, ...]
+
+    def at(self, rung: int) -> Point:
+        """Return the point of a rung that is there."""
+        return next(point for point in self.points if point.rung == rung)
+
 
 Ladders = Sequence[Measurements]
 

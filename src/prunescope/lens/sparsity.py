@@ -6,13 +6,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import Measurements
-from prunescope.lens.el2n_differences import group_differences
-from prunescope.lens.extremes import find_extremes
+from prunescope.lens.el2n import Groups, group_differences
 from prunescope.lens.loading import LensSource
-from prunescope.lens.pairs import choose_scorer, read_pairs
-from prunescope.lens.results import Curve, Gap, Sparsity, Spread, TreatmentOutcome
-from prunescope.lens.rung_curves import dense_spread
-from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, compare, subtract
+from prunescope.lens.pairs import Extremes, choose_scorer, find_extremes, read_pairs
+from prunescope.lens.rung_curves import Curve, dense_spread
+from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, compare, subtract
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Training loss of the noisy examples minus that of the original ones."""
+
+    dense: Spread
+    sparse: Spread
+    difference: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """The sparse networks of one rung beside the dense ones they come from.
+
+    Attributes
+    ----------
+    which
+        ``optimal``: lowest validation error; ``sparsest``: the highest sparsity that beats the dense network on test;
+        ``asked``: as asked for.
+    train_loss_original, train_loss_noisy, gap
+        None without label noise.
+    groups, extremes
+        None and empty where the store does not hold what they need.
+    """
+
+    which: str
+    rung: int
+    density: float
+    parameters: float | None
+    test_error: Verdict
+    train_loss: Verdict | None
+    train_loss_original: Verdict | None
+    train_loss_noisy: Verdict | None
+    gap: Gap | None
+    groups: Groups | None
+    extremes: tuple[Extremes, ...]
+    words: str
+
 
 _WHY = {
     "optimal": "optimal sparsity (lowest validation error)",

@@ -8,8 +8,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
-from prunescope.lens.results import Spread, TreatmentOutcome, Verdict
+
+class TreatmentOutcome(StrEnum):
+    """How one result compares with another, by the paper's rule."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    MATCHES = "matches"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One quantity over replicates.
+
+    Attributes
+    ----------
+    replicates
+        Names of the replicates, in the order of `values`.
+    deviation
+        Sample standard deviation (n - 1); None of a single replicate.
+    """
+
+    replicates: tuple[str, ...]
+    values: tuple[float, ...]
+    mean: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Two results compared replicate by replicate: the first minus the second.
+
+    Attributes
+    ----------
+    measure
+        What is compared, such as ``test error``.
+    outcome
+        ``better`` or ``worse`` where the mean difference is at least one standard deviation away from zero, ``matches``
+        where it is not, ``untold`` of a single pair.
+    differences
+        By replicate; their mean and sample standard deviation are `mean` and `deviation`.
+    """
+
+    measure: str
+    outcome: TreatmentOutcome
+    replicates: tuple[str, ...]
+    differences: tuple[float, ...]
+    mean: float
+    deviation: float | None
+    words: str
+
 
 TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
 # Differences of decimal fractions are off by rounding; on the very edge of the rule they count as far.

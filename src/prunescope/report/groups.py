@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from prunescope.choose.answers import Answer, Bounded
 from prunescope.choose.choice import answer, choose_at_bounds
 from prunescope.choose.family import Family, Grid, fit_families
-from prunescope.choose.limits import Limits
-from prunescope.choose.results import Answer, Bounded, DeclinedError
+from prunescope.choose.limits import DeclinedError, Limits
 from prunescope.errors import InputError, PrunescopeError, counted, named
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData

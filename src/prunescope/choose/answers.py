@@ -1,12 +1,125 @@
-"""A choice in words."""
+"""Answers: the smallest network of each family under an error bound, as values and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from prunescope.choose.results import Answer, Pick, amount
+from prunescope.choose.counts import amount
+from prunescope.choose.description import Pick, Rival
+from prunescope.choose.frontier import ContinuousOptimum, FrontierStep, Insight
+from prunescope.choose.limits import MeasuredBest
 from prunescope.errors import apart, named, printable
+from prunescope.notebook import table_html
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The smallest network under an error bound, of one family.
+
+    Attributes
+    ----------
+    group
+        The family among those of the table.
+    choice
+        The smallest by its expected error: about even odds of keeping the bound where the bound decides its density.
+    robust
+        The smallest that keeps the bound with the confidence asked, and what else is asked; None where nothing does.
+    seen
+        The smallest network that kept the bound when it was measured; None where none did.
+    unpruned
+        The smallest unpruned member that keeps the bound by its expected error; None where only pruned ones do.
+    unpruned_parameters, times_smaller
+        Its parameters, and how many times smaller the choice is.
+    """
+
+    group: Mapping[str, Any]
+    max_error: float
+    confidence: float
+    choice: Pick
+    robust: Pick | None
+    seen: MeasuredBest | None
+    unpruned: Rival | None
+    unpruned_parameters: float | None
+    times_smaller: float | None
+    rivals: tuple[Rival, ...]
+    ideal: ContinuousOptimum | None
+    frontier: tuple[FrontierStep, ...]
+    insight: Insight | None
+    unit: str
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {**asdict(self), "group": dict(self.group)}
+
+    def __str__(self) -> str:
+
+        return "\n".join(answer_lines(self))
+
+    def _repr_html_(self) -> str:
+        """Show both choices in a notebook."""
+        rows = [
+            (
+                words,
+                pick.name,
+                f"{pick.density:.4g}",
+                amount(pick.parameters),
+                f"{pick.error:.4g}",
+                f"{pick.probability:.0%}",
+            )
+            for words, pick in (("expected", self.choice), (f"at {self.confidence:.0%} sure", self.robust))
+            if pick is not None
+        ]
+        head = ("", "network", "density", self.unit, "error", "keeps the bound in")
+        family = f" of {named(self.group)}" if self.group else ""
+        return table_html(
+            head, rows, f"smallest network{family} with an error of at most {self.max_error:g}", self.notes
+        )
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The choice at one of many bounds, as `Answer` has it; `why` says why there is none, where there is none."""
+
+    max_error: float
+    choice: Pick | None
+    robust: Pick | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A family for which there is no answer: why, and what to do about it; and what was measured to keep the bound."""
+
+    group: Mapping[str, Any]
+    why: str
+    seen: MeasuredBest | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One answer for each family of a table, or why there is none."""
+
+    answers: tuple[Answer, ...]
+    declined: tuple[Declined, ...]
+    notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """Show all answers in a notebook, and why there are no others."""
+        shown = "".join(answer._repr_html_() for answer in self.answers)
+        why = [(named(refusal.group) or "the table", refusal.why) for refusal in self.declined]
+        return shown + (table_html(("no answer for", "why"), why) if why else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "answers": [answer.to_dict() for answer in self.answers],
+            "declined": [{**asdict(refusal), "group": dict(refusal.group)} for refusal in self.declined],
+            "notes": list(self.notes),
+        }
+
 
 SHOWN = 12
 SAVED = 1.05  # times smaller from which on the ideal is told

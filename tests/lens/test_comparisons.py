@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import TreatmentOutcome, analyze
-from prunescope.lens.results import CellResult
+from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder, Study, Treatment
 from prunescope.table import Store
 from tests.lens.planted import IMP, PLAIN, Figures, Plant, row, study

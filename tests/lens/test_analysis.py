@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import Effect, TreatmentOutcome, analyze
-from prunescope.lens.results import CellResult
+from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder
 from prunescope.table import Store
 from tests.lens.planted import PLAIN, Figures, Plant, el2n, index, noisy, plain_figures, study
