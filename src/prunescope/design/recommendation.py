@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from prunescope.design.sequence import ENOUGH, MOST_PROPOSALS, Ladders, PlannedP
 from prunescope.design.value_of_information import Decision, Question, new_networks
 from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
-from prunescope.study.sections import Axes, Recipe
+from prunescope.study.sections import Axes
 from prunescope.table import Table
 
 
@@ -178,6 +178,48 @@ def next_ladders(
     on_proposal
         Called with the number of each proposal and how far off the decision will then be.
     """
+    _check_settings(max_error, confidence, enough)
+    study = study and at_noise(study, table, label_noise)
+    if table is not None and label_noise is not None and "label_noise" in table:
+        table = table.take(table["label_noise"] == label_noise)
+    inputs = design_inputs(table, study, depths, widths, classes, by)
+    members = _members(inputs.place, examples)
+    further = sharing(inputs.counts, study.recipe.batch if study else None)
+    ladders = Ladders(inputs.step, inputs.levels, inputs.costs.cost, further, inputs.tops)
+    whole = _whole_cost(ladders)
+    guessing = None if inputs.classes is None else 1 - 1 / inputs.classes
+    posterior = compute_posterior(inputs.place, inputs.rows, guessing)
+    question = _question(inputs, members, max_error)
+    loss, planned = plan_sequence(
+        posterior,
+        question,
+        ladders,
+        budget_of(budget, inputs.costs, whole),
+        enough=float(np.log1p(enough)),
+        most=most,
+        seed=seed,
+        on_proposal=on_proposal,
+    )
+    networks, target = new_networks(question, posterior, seed), network_to_measure(question, posterior)
+    planned_ladders, next_study = _as_study(study, inputs, planned, max_error)
+    return DesignPlan(
+        max_error=max_error,
+        pick=_named(inputs, members, Decision.by(question, posterior), networks),
+        sure=_named(inputs, members, Decision.sure(question, networks, confidence), networks),
+        confidence=confidence,
+        seen=ladders.reach(int(members[target.member]), target.log_density),
+        off=float(np.expm1(loss)),
+        enough=enough,
+        proposals=tuple(_proposals(inputs, planned)),
+        cost=sum(step.candidate.cost for step in planned),
+        whole=whole,
+        unit=inputs.costs.unit,
+        study=next_study,
+        ladders=planned_ladders,
+    )
+
+
+def _check_settings(max_error: float, confidence: float, enough: float) -> None:
     faults = list(bound_faults(max_error))
     if not 0 < confidence < 1:
         faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
@@ -185,66 +227,25 @@ def next_ladders(
         faults.append(Fault("how far off is enough", "must be between 0 and 1", f"{enough:g}"))
     if faults:
         raise InputError("the question", faults)
-    study = study and at_noise(study, table, label_noise)
-    if table is not None and label_noise is not None and "label_noise" in table:
-        table = table.take(table["label_noise"] == label_noise)
-    recipe = study.recipe if study else None
-    scene = design_inputs(table, study, depths, widths, classes, by)
-    members = _members(scene.place, examples)
-    ladders = Ladders(
-        scene.step, scene.levels, scene.costs.cost, sharing(scene.counts, recipe.batch if recipe else None), scene.tops
-    )
-    cells = range(len(scene.place.depth))
-    whole = sum(
-        ladders.price(cell, -1, max(levels), len(levels))
-        for cell, levels in zip(cells, scene.levels, strict=True)
-        if levels
-    )
-    guessing = None if scene.classes is None else 1 - 1 / scene.classes
-    posterior = compute_posterior(scene.place, scene.rows, guessing)
-    question = _question(scene, members, max_error)
-    choice = Decision.by(question, posterior)
-    loss, planned = plan_sequence(
-        posterior,
-        question,
-        ladders,
-        budget_of(budget, scene.costs, whole),
-        enough=float(np.log1p(enough)),
-        most=most,
-        seed=seed,
-        on_proposal=on_proposal,
-    )
-    wanted, next_study = _as_study(study, scene, planned, max_error)
-    networks, sought = new_networks(question, posterior, seed), network_to_measure(question, posterior)
-
-    def pick(decision: Decision) -> NamedNetwork | None:
-        if decision.member < 0:
-            return None
-        return NamedNetwork(
-            scene.name(int(members[decision.member])), float(np.exp(decision.log_density)), decision.keeps(networks)
-        )
-
-    return DesignPlan(
-        max_error=max_error,
-        pick=pick(choice),
-        sure=pick(Decision.sure(question, networks, confidence)),
-        confidence=confidence,
-        seen=ladders.reach(int(members[sought.member]), sought.log_density),
-        off=float(np.expm1(loss)),
-        enough=enough,
-        proposals=tuple(_proposals(scene, planned)),
-        cost=sum(step.candidate.cost for step in planned),
-        whole=whole,
-        unit=scene.costs.unit,
-        study=next_study,
-        ladders=wanted,
-    )
 
 
-def _question(scene: DesignInputs, members: np.ndarray, max_error: float) -> Question:
-    counts = [scene.counts[member] for member in members.tolist()]
+def _whole_cost(ladders: Ladders) -> float:
+    """Return the cost of everything that may be trained, finished or not."""
+    return sum(ladders.price(cell, -1, max(tops), len(tops)) for cell, tops in enumerate(ladders.levels) if tops)
+
+
+def _named(inputs: DesignInputs, members: np.ndarray, decision: Decision, networks: np.ndarray) -> NamedNetwork | None:
+    """Name the network of a decision; None where it names no member."""
+    if decision.member < 0:
+        return None
+    name = inputs.name(int(members[decision.member]))
+    return NamedNetwork(name, float(np.exp(decision.log_density)), decision.keeps(networks))
+
+
+def _question(inputs: DesignInputs, members: np.ndarray, max_error: float) -> Question:
+    counts = [inputs.counts[member] for member in members.tolist()]
     prunable, rest = (np.array([getattr(count, name) for count in counts]) for name in ("prunable", "rest"))
-    sizes = MemberSizes(scene.place.depth[members], scene.place.width[members], prunable, rest)
+    sizes = MemberSizes(inputs.place.depth[members], inputs.place.width[members], prunable, rest)
     relative = any(count.how == "relative" for count in counts)
     lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
     return Question(max_error, sizes, members, lowest)
@@ -262,21 +263,21 @@ def _members(place: Place, examples: int | None) -> np.ndarray:
     return members
 
 
-def _proposals(scene: DesignInputs, planned: Sequence[PlannedPart]) -> list[Proposal]:
+def _proposals(inputs: DesignInputs, planned: Sequence[PlannedPart]) -> list[Proposal]:
     """Put looks at the same ladders that follow each other together."""
     proposals: dict[tuple[int, int, int], Proposal] = {}
     for step in planned:
         candidate = step.candidate
         before = proposals.pop((candidate.cell, candidate.replicate, candidate.count), None)
         proposals[candidate.cell, candidate.replicate, candidate.count] = Proposal(
-            depth=round(float(scene.place.depth[candidate.cell])) if scene.has_depth else None,
-            width=float(scene.place.width[candidate.cell]) if scene.has_width else None,
-            examples=round(float(scene.place.examples[candidate.cell])) if scene.has_examples else None,
+            depth=round(float(inputs.place.depth[candidate.cell])) if inputs.has_depth else None,
+            width=float(inputs.place.width[candidate.cell]) if inputs.has_width else None,
+            examples=round(float(inputs.place.examples[candidate.cell])) if inputs.has_examples else None,
             replicate=candidate.replicate,
             count=candidate.count,
             after=before.after if before else candidate.after,
             top=candidate.top,
-            density=float(np.exp(scene.step * candidate.top)),
+            density=float(np.exp(inputs.step * candidate.top)),
             cost=candidate.cost + (before.cost if before else 0.0),
             off=float(np.expm1(step.loss)),
         )
@@ -284,54 +285,62 @@ def _proposals(scene: DesignInputs, planned: Sequence[PlannedPart]) -> list[Prop
 
 
 def _as_study(
-    study: Study | None, scene: DesignInputs, planned: Sequence[PlannedPart], max_error: float
+    study: Study | None, inputs: DesignInputs, planned: Sequence[PlannedPart], max_error: float
 ) -> tuple[tuple[Ladder, ...], Study | None]:
-    """Return the ladders that were planned, and a study that trains them; nothing without a study to go by."""
+    """Return the planned ladders, and a study that trains them; nothing where no study says how."""
     if study is None or not planned:
         return (), None
-    treatment = treatment_of(study)
-    model = study.cells[0]
-    tops: dict[int, dict[int, int]] = {}
-    for step in planned:
-        by_replicate = tops.setdefault(step.candidate.cell, {})
-        by_replicate |= dict.fromkeys(
-            range(step.candidate.replicate, step.candidate.replicate + step.candidate.count), step.candidate.top
-        )
-    ladders: list[Ladder] = []
-    blocks: dict[tuple[int, int, int, int], list[float]] = {}
-    for cell, by_replicate in tops.items():
-        where = dataclasses.replace(
-            model,
-            depth=round(float(scene.place.depth[cell])),
-            width=float(scene.place.width[cell]),
-            examples=round(float(scene.place.examples[cell])),
-        )
-        for replicate, top in by_replicate.items():
-            recipe: Recipe = study.recipe.model_copy(update={"levels": top})
-            teaches = study.teaches(treatment)
-            ladders.append(Ladder(where, recipe, treatment, replicate, study.seed, teaches=teaches))
-            block = blocks.setdefault((where.depth, where.examples, top, replicate + 1), [])
-            block.append(where.width)
-    axes = tuple(
-        Axes(
-            dataset=(model.dataset,),
-            family=(model.family,),
-            depth=(depth,),
-            width=tuple(dict.fromkeys(widths)),
-            examples=(examples,),
-            label_noise=(model.label_noise,),
-            levels=top,
-            replicates=replicates,
-        )
-        for (depth, examples, top, replicates), widths in blocks.items()
-    )
+    ladders = tuple(_planned_ladders(study, inputs, planned))
     next_study = dataclasses.replace(
         study,
         name=f"{study.name[:90]}{NAME_SUFFIX}",
-        axes=axes,
-        treatments=(treatment,),
+        axes=_axes(ladders),
+        treatments=(treatment_of(study),),
         purpose=f"What settles soonest which network is the smallest with an error of at most {max_error:g}.",
         expected="",
         cost="",
     )
-    return tuple(ladders), next_study
+    return ladders, next_study
+
+
+def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[PlannedPart]) -> Iterator[Ladder]:
+    """Yield each planned ladder once, up to its highest planned rung."""
+    treatment = treatment_of(study)
+    teaches = study.teaches(treatment)
+    tops: dict[int, dict[int, int]] = {}
+    for step in planned:
+        first, count = step.candidate.replicate, step.candidate.count
+        by_replicate = tops.setdefault(step.candidate.cell, {})
+        by_replicate |= dict.fromkeys(range(first, first + count), step.candidate.top)
+    for number, by_replicate in tops.items():
+        cell = dataclasses.replace(
+            study.cells[0],
+            depth=round(float(inputs.place.depth[number])),
+            width=float(inputs.place.width[number]),
+            examples=round(float(inputs.place.examples[number])),
+        )
+        for replicate, top in by_replicate.items():
+            recipe = study.recipe.model_copy(update={"levels": top})
+            yield Ladder(cell, recipe, treatment, replicate, study.seed, teaches=teaches)
+
+
+def _axes(ladders: Sequence[Ladder]) -> tuple[Axes, ...]:
+    """Return the axes of a study of these ladders: one entry for each depth, examples, levels and replicates."""
+    widths: dict[tuple[int, int, int, int], list[float]] = {}
+    for ladder in ladders:
+        key = (ladder.cell.depth, ladder.cell.examples, ladder.recipe.levels, ladder.replicate + 1)
+        widths.setdefault(key, []).append(ladder.cell.width)
+    cell = ladders[0].cell
+    return tuple(
+        Axes(
+            dataset=(cell.dataset,),
+            family=(cell.family,),
+            depth=(depth,),
+            width=tuple(dict.fromkeys(values)),
+            examples=(examples,),
+            label_noise=(cell.label_noise,),
+            levels=levels,
+            replicates=replicates,
+        )
+        for (depth, examples, levels, replicates), values in widths.items()
+    )
