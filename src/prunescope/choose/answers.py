@@ -72,7 +72,7 @@ class Answer:
             for words, pick in (("expected", self.choice), (f"at {self.confidence:.0%} sure", self.robust))
             if pick is not None
         ]
-        head = ("", "network", "density", self.unit, "error", "keeps the bound in")
+        head = ("", "network", "density", self.unit, "error", "meets the bound in")
         family = f" of {named(self.group)}" if self.group else ""
         return table_html(
             head, rows, f"smallest network{family} with an error of at most {self.max_error:g}", self.notes
@@ -147,9 +147,9 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     )
     yield f"  {_how_known(choice)}"
     if choice.limit:
-        yield f"  The density is not the bound's: {choice.limit}."
+        yield f"  Something else than the bound sets the density: {choice.limit}."
     if answer.unpruned is None or answer.times_smaller is None:
-        yield "  No unpruned network will do: only pruning takes one below the bound."
+        yield "  No unpruned network meets the bound."
     elif answer.times_smaller > 1.005:
         same = (answer.unpruned.depth, answer.unpruned.width) == (choice.depth, choice.width)
         best = "the same one" if same else answer.unpruned.name
@@ -169,7 +169,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
             f"{saved:.3g} times smaller."
         )
     if answer.seen is not None:
-        yield f"  Measured to keep it, and the smallest of those: {answer.seen}."
+        yield f"  Smallest measured network that meets the bound: {answer.seen}."
     yield ""
     yield from _rivals(answer)
     if answer.insight is not None and answer.insight.times > 1.05:
@@ -201,14 +201,15 @@ def _pick(answer: Answer, pick: Pick) -> str:
     unit = {"counted": "parameters", "estimated": "parameters, estimated"}.get(pick.counted, f"({answer.unit})")
     return (
         f"{pick.name} at density {pick.density:.4g}: {amount(pick.parameters)} {unit}, error {pick.error:.4g} "
-        f"({pick.low:.4g} to {pick.high:.4g}), keeps the bound in {pick.probability:.0%}"
+        f"({pick.low:.4g} to {pick.high:.4g}), meets the bound in "
+        f"{100 * pick.probability:.0f} % of training runs"
     )
 
 
 def _how_known(pick: Pick) -> str:
     return {
         "pruned": "This member was measured under pruning.",
-        "dense": "This member was measured unpruned; what pruning does to it is the law's word.",
+        "dense": "This member was measured unpruned; the law predicts its error under pruning.",
         "predicted": "This member was never trained: even its unpruned error is predicted. Train it first.",
     }[pick.known]
 

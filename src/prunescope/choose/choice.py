@@ -160,7 +160,7 @@ def _decided(family: Family, bound: float, confidence: float, limits: Limits) ->
         seen = find_measured_best(family, bound, limits)
         if seen is None:
             raise
-        words = f"{trouble}. Measured to keep {bound:g}, and the smallest of those: {seen}"
+        words = f"{trouble}. Smallest measured network that meets {bound:g}: {seen}"
         raise DeclinedError(words, seen) from None
 
 
@@ -216,10 +216,10 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     unpruned, whole = find_smallest_unpruned(family, bound, others)
     notes = _notes(family, bound, best, float(decided.needed[best]))
     if decided.surest < 0:
-        notes.append("no member keeps the bound with the confidence asked, pruned or not")
+        notes.append("no member meets the bound with the requested confidence, pruned or not")
     if decided.over:
         most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
-        notes.append(f"to keep the bound with the confidence asked takes {most} parameters, more than are allowed")
+        notes.append(f"meeting the bound with the requested confidence takes {most} parameters, more than allowed")
     return Answer(
         group=family.group,
         max_error=bound,
@@ -269,7 +269,7 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
     if family.left_out:
         notes.append(
             f"{counted(family.left_out, 'member')} left out: more than 2 times outside the depths and widths measured "
-            "under pruning, or another depth or width where only one was; --extrapolate takes them in"
+            "under pruning, or another depth or width where only one was; --extrapolate includes them"
         )
     for name, (low, high), values in (
         ("depth", family.measured.depth, family.depth),
@@ -277,8 +277,8 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
     ):
         if low == high and (values != low).any():
             notes.append(
-                f"all networks measured under pruning have {name} {low:g}: how pruning goes at another is guessed, as "
-                f"if {name} did not matter to it"
+                f"all networks measured under pruning have {name} {low:g}: for another the law assumes "
+                f"that {name} does not matter"
             )
     if family.unweighed:
         notes.append(
@@ -293,15 +293,13 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
         )
     beyond = float(np.exp(lowest_measured(family)[best] - needed))
     if beyond > 1 + 1e-6:
-        notes.append(
-            f"the choice is pruned {beyond:.3g} times further than any network measured: the law is carried on there"
-        )
+        notes.append(f"the choice is pruned {beyond:.3g} times further than any measured network: the law extrapolates")
     if unjudged(family.fit, family.cells):
         points = counted(int((family.cells.density < 1).sum()), "pruned point")
         notes.append(
-            f"{points} for {counted(len(family.fit.intervals), 'parameter')}: the law goes through whatever was "
-            "measured, and the odds are surer than they should be; measure more densities"
+            f"{points} for {counted(len(family.fit.intervals), 'parameter')}: the law fits any measurements, and "
+            "the stated probability is too confident; measure more densities"
         )
     if (spread := family.fit.std_deviation) > 0.1:
-        notes.append(f"the law is off by {percent(spread)} (sigma): mind the probability more than the point")
+        notes.append(f"the law is off by {percent(spread)} (sigma): trust the probability more than the point")
     return notes

@@ -25,8 +25,8 @@ def decline_above(family: Family, bound: float) -> None:
         highest = min(highest, interval[1])
     if bound >= highest:
         raise DeclinedError(
-            f"every network keeps an error of {bound:g}, however far it is pruned: errors level off at {highest:.4g} "
-            "or below. Ask for a lower error"
+            f"every network meets an error of {bound:g}, however far it is pruned: errors level off at {highest:.4g} "
+            "or below. Choose a lower error"
         )
 
 
@@ -38,13 +38,13 @@ def decline_unreached(family: Family, bound: float, needed: Numbers) -> None:
     least = int(unpruned.argmin())
     if unpruned[least] <= np.log(bound):
         raise DeclinedError(
-            f"by the law no pruned network keeps an error of {bound:g}; unpruned, {family.name(least)} does "
-            f"({np.exp(unpruned[least]):.4g}). Ask for a higher error, or look at the curve itself"
+            f"by the law no pruned network meets an error of {bound:g}; unpruned, {family.name(least)} does "
+            f"({np.exp(unpruned[least]):.4g}). Choose a higher error, or look at the curve itself"
         )
     whose = f"{family.name(least)}{', predicted' if family.known[least] == 'predicted' else ''}"
     raise DeclinedError(
         f"no member reaches an error of {bound:g}: the lowest unpruned error is {np.exp(unpruned[least]):.4g} "
-        f"({whose}), and the law expects no gain from pruning. Ask for a higher error, add larger members "
+        f"({whose}), and the law predicts no gain from pruning. Choose a higher error, add larger members "
         "(--depths, --widths: they need not be trained), or train on more examples"
     )
 
@@ -63,8 +63,8 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
         further = f"{times:.3g} times further" if times < 1e4 else "any further"
         raise DeclinedError(
             f"an error of {bound:g} lies beyond what was measured: {family.name(best)} at density "
-            f"{np.exp(sparsest):.4g}{left} is about as far as any network was pruned and keeps "
-            f"it by the law; pruned {further} it would still. Prune further, ask for a lower error, or add "
+            f"{np.exp(sparsest):.4g}{left} is about as far as any network was pruned and meets "
+            f"it by the law; pruned {further} it still would. Prune further, choose a lower error, or add "
             "--extrapolate to trust the law there"
         )
 
@@ -77,18 +77,18 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= UNTOLD):
         return
     untold = [name for name, interval in family.fit.intervals.items() if interval is None]
-    why = f"{', '.join(untold)} not told by the data" if untold else "too few measurements"
+    why = f"{', '.join(untold)} not identified by the data" if untold else "too few measurements"
     count = family.counts[best]
     least, most = ((ends - count.rest) / count.prunable).tolist()
     where = (
-        f"in {1 - reached:.0%} of what the data allow it does not reach the bound at all"
+        f"in {100 * (1 - reached):.0f} % of the draws it does not reach the bound"
         if reached < 0.5
         else f"it may need a density of {f'{least:.3g}' if least > 1e-6 else 'next to nothing'} or of {most:.3g}"
     )
     advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""
     raise DeclinedError(
         f"the law is not known well enough to choose: for {family.name(best)} {where} ({why}).{advice} "
-        f"`prunescope next TABLE --max-error {bound:g}` says what to train to settle it"
+        f"`prunescope next TABLE --max-error {bound:g}` recommends what to train"
     )
 
 

@@ -343,9 +343,9 @@ def _too_far(ranges: MeasuredRange, depth: Numbers, width: Numbers) -> Iterator[
         if not _far((low, high), values).any():
             continue
         shown = listed([f"{value:g}" for value in np.unique(values)])
-        hint = f"Measure nearer ones under pruning, or ask for --extrapolate{' to guess' if low == high else ''}."
+        hint = "Measure nearer ones under pruning, or add --extrapolate."
         if low == high:
-            must = f"must be {low:g}, the only one measured under pruning: nothing is known of others"
+            must = f"must be {low:g}, the only one measured under pruning: choosing another needs --extrapolate"
         else:
             must = f"must be within {FAR:g} times what was measured under pruning, {low:g} to {high:g}"
         yield Fault(name, must, shown, hint)

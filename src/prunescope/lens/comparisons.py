@@ -75,6 +75,7 @@ class LeaveOut:
 _SAME_SIZE = 1.15
 # Rungs of two treatments count as of one density to this ratio.
 _SAME_DENSITY = 1.02
+RANDOM = "random"
 
 
 def compare_treatment(
@@ -128,11 +129,9 @@ def _words(treated: Curve, best: Verdict | None, matches: Sequence[Match]) -> st
     tallies = [f"{verb} {counts[outcome]}" for outcome, verb in verbs.items() if counts[outcome]]
     rungs = f"; rung by rung {', '.join(tallies)} of {len(matches)}" if tallies else ""
     if best is None:
-        return f"{treated.treatment} beside pruning{rungs or ': nothing to compare at the optimum of each'}"
-    return f"{treated.treatment} at its best (rung {treated.optimal}) beside pruning at its own: {best.words}{rungs}"
-
-
-RANDOM = "random"
+        return f"{treated.treatment} compared with pruning{rungs or ': no optimum to compare'}"
+    name = f"{treated.treatment} at its best (rung {treated.optimal})"
+    return f"{name} compared with pruning at its best: {best.words}{rungs}"
 
 
 @dataclass(frozen=True)

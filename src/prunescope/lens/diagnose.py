@@ -136,7 +136,7 @@ def _figures(
         yield optimal.groups.words
     for name, other in (("extended training at its", extended), ("narrow networks at their", narrow)):
         if other and other.best:
-            yield f"{name} best beside pruning at its own: {other.best.words}"
+            yield f"{name} best compared with pruning at its best: {other.best.words}"
 
 
 def _practice(
@@ -156,7 +156,7 @@ def _practice(
         yield "for test error alone keep the dense network; prune only for size"
     elif effect in (Effect.REGULARISATION, Effect.BOTH):
         if noise > 0:
-            yield "labels are noisy: prune, so that the wrong ones are not fitted"
+            yield "labels are noisy: prune, so that wrong labels are not fitted"
         else:
             yield "some examples are better not fitted: look at those that pruning worsens most for wrong labels"
     gains = outcome is TreatmentOutcome.BETTER
@@ -167,7 +167,7 @@ def _practice(
 
 
 _INSTEAD = {
-    TreatmentOutcome.WORSE: "falls short of pruning",
-    TreatmentOutcome.MATCHES: "gets you the same",
+    TreatmentOutcome.WORSE: "is worse than pruning",
+    TreatmentOutcome.MATCHES: "cannot be told apart from pruning",
     TreatmentOutcome.BETTER: "does better than pruning",
 }

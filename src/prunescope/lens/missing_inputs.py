@@ -124,10 +124,10 @@ def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> M
         names = (
             f"{listed(ladder.replicate for ladder in same_recipe)}, not {listed(ladder.replicate for ladder in main)}"
         )
-        why = f"it was measured for replicates {names}: other seeds, other splits and labels, so nothing pairs"
+        why = f"it was measured for replicates {names}: seeds, splits and labels differ, so there are no pairs"
     elif recipes:
         differing = source.studies.differing(str(first.network.recipe), recipes[0])
-        why = f"it was measured with another recipe ({differing}), which cannot be compared"
+        why = f"it was measured with another recipe ({differing}), which is not comparable"
     else:
         why = "it was not measured"
         if (first.network, first.label_noise, kind) in source.studies.planned:
