@@ -23,13 +23,13 @@ class Answer:
     group
         The family among those of the table.
     choice
-        The smallest by its expected error: about even odds of keeping the bound where the bound decides its density.
+        The smallest by its expected error: about even odds of meeting the bound where the bound sets its density.
     robust
-        The smallest that keeps the bound with the confidence asked, and what else is asked; None where nothing does.
+        The smallest that meets the bound with the requested confidence, and the limits; None if none does.
     seen
-        The smallest network that kept the bound when it was measured; None where none did.
+        The smallest measured network that meets the bound; None if none does.
     unpruned
-        The smallest unpruned member that keeps the bound by its expected error; None where only pruned ones do.
+        The smallest member that meets the bound unpruned, by its expected error; None if none does.
     unpruned_parameters, times_smaller
         Its parameters, and how many times smaller the choice is.
     """
@@ -91,7 +91,7 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Declined:
-    """A family for which there is no answer: why, and what to do about it; and what was measured to keep the bound."""
+    """A family without an answer: the reason, and the smallest measured network that meets the bound."""
 
     group: Mapping[str, Any]
     why: str
@@ -100,7 +100,7 @@ class Declined:
 
 @dataclass(frozen=True)
 class Answers:
-    """One answer for each family of a table, or why there is none."""
+    """One answer for each family of a table, or the reason why there is none."""
 
     answers: tuple[Answer, ...]
     declined: tuple[Declined, ...]

@@ -1,4 +1,4 @@
-"""Which member of a family to prune, and by how much: from a table to an answer, or to why there is none."""
+"""Choose the member of a family to prune, and by how much; or say why there is none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_mem
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent, unjudged
 
-# Members whose sure densities are looked for at once, the smallest first.
+# Members whose confident densities are computed at once, the smallest first.
 TOGETHER = 32
 
 
@@ -67,24 +67,24 @@ def smallest_network(
     table
         What `read_table` takes: a path, a store, a DataFrame, columns by name.
     confidence
-        How surely the robust choice keeps the bound.
+        Probability with which the robust choice meets the bound.
     depths, widths
-        Members to choose from, every combination, measured or not; None is what was measured.
+        Members to choose from: every combination, measured or not. None: the measured ones.
     examples
-        Training examples of the members; None is the most that were measured.
+        Training examples of the members. None: the most that were measured.
     members
-        A table of members instead: depth, width, and unpruned errors where they are known.
+        Instead, a table of members: depth, width, and unpruned errors where known.
     min_density, max_parameters, max_multiplications, extrapolate
         See `Limits`.
     law_alone
-        Leave out of account how single members depart from the law, as the first paper does.
+        Ignore how single members depart from the law, as the first paper does.
     **law
         Settings of `laws.JointLaw`.
 
     Raises
     ------
     InputError
-        Where settings or table cannot be used.
+        For invalid settings or an unusable table.
     """
     faults = list(_faults(max_error, confidence, min_density, max_parameters, max_multiplications))
     if members is not None and (depths or widths):
@@ -115,22 +115,22 @@ def _faults(max_error: float, confidence: float, min_density: float, *caps: floa
 
 @dataclass(frozen=True)
 class _Decision:
-    """What decides an answer.
+    """The decision behind an answer.
 
     Attributes
     ----------
     family
-        With the members that may be chosen.
+        The family, with the members that may be chosen.
     floor, needed, density
-        Of each member, as logarithms: the lowest density allowed, the one that the bound needs, and the higher of both.
+        Logarithms for each member: the lowest allowed density, the one that the bound needs, the higher of both.
     drawn
-        The same as `density` by all that the data allow, ``[truths, members]``.
+        `density` for each draw of law and unpruned errors, ``[truths, members]``.
     best
         The smallest member by its expected error.
     surest, sure
-        The smallest that keeps the bound with the confidence asked (-1: none), and the members' densities for it.
+        The smallest member that meets the bound with the requested confidence (-1: none), and each member's density.
     over
-        Whether that is larger than is allowed.
+        Whether `surest` is larger than allowed.
     """
 
     family: Family
@@ -148,12 +148,12 @@ class _Decision:
         return pick(self.best, float(self.density[self.best]))
 
     def robust(self, pick: PickDescriber) -> Pick | None:
-        """Describe the smallest member that keeps the bound with the confidence asked; None where none may be had."""
+        """Describe the smallest member that meets the bound with the requested confidence; None if there is none."""
         return pick(self.surest, float(self.sure[self.surest])) if self.surest >= 0 and not self.over else None
 
 
 def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decision:
-    """Decide, or refuse to; a refusal names what was measured to keep the bound."""
+    """Decide, or decline and name the smallest measured network that meets the bound."""
     try:
         return _by_law(family, bound, confidence, limits)
     except DeclinedError as trouble:
@@ -185,7 +185,7 @@ def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> 
 
 
 def choose_at_bounds(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
-    """Return the choice at each of many bounds: exactly those of `answer`, without what it says beside."""
+    """Return the choice at each of many bounds: the same as `answer` gives, without its other fields."""
     chosen = []
     for bound in bounds:
         try:
@@ -242,9 +242,9 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
 
 
 def _sure(family: Family, bound: float, confidence: float, density: Numbers, floor: Numbers) -> tuple[int, Numbers]:
-    """Return the smallest member that keeps the bound as surely as asked (-1: none), and the members' densities for it.
+    """Return the smallest member that meets the bound with a confidence (-1: none), and each member's density for it.
 
-    A member is never surer at a density below its expected one, so those that are larger there already are not asked.
+    No member is more confident below its expected density, so members already larger there are skipped.
     """
     expected = family.sizes.parameters(density)
     order = np.argsort(expected)
@@ -264,7 +264,7 @@ def _sure(family: Family, bound: float, confidence: float, density: Numbers, flo
 
 
 def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
-    """Say what else should be known of an answer."""
+    """Return the notes of an answer."""
     notes = []
     if family.left_out:
         notes.append(

@@ -1,4 +1,4 @@
-"""How many weights members of a family have: as the table counted, as the family's design says, or in proportion."""
+"""How many weights members have: from the table, from the family's design, or relative to ``depth width^2``."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from prunescope.table.row_groups import group_codes
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")
-OFF = 0.005  # densities in anybody's table are rounded, so counts may be off by this share of the prunable weights
+OFF = 0.005  # densities in tables are rounded, so counts may be off by this share of the prunable weights
 
 
 @dataclass(frozen=True)
 class Count:
-    """Of one member.
+    """The weights of one member.
 
     Attributes
     ----------
     prunable, rest
-        Weights that pruning may remove, and parameters that it may not.
+        Weights that pruning may remove, and the other parameters.
     multiplications
-        Of one example's way through the unpruned network; NaN where that is not known.
+        For one example through the unpruned network; NaN if unknown.
     how
         ``counted``: by the table or the family's design; ``estimated``: from other members' counts; ``relative``: in
         units of ``depth width^2``.
@@ -46,18 +46,18 @@ class Count:
 
     @property
     def work(self) -> float:
-        """What training takes in proportion to: multiplications, or weights where those are not known."""
+        """Work of a training step, up to a factor: multiplications, or weights where those are unknown."""
         return self.prunable if np.isnan(self.multiplications) else self.multiplications
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How members are counted.
+    """Counts the weights of members.
 
     Attributes
     ----------
     family, dataset
-        As the table names them; empty where it does not.
+        As the table names them; empty if it does not.
     measured
         Prunable and other parameters of members by (depth, width), as the table counted them.
     rule
@@ -71,7 +71,7 @@ class Counts:
 
     @staticmethod
     def of(table: Table) -> Counts:
-        """Learn how to count from the rows of one group."""
+        """Return the counts of one group's rows."""
         family, dataset = (_only(table, name) for name in ("family", "dataset"))
         measured = {}
         depth, width = (_numbers(table, name) for name in ("depth", "width"))
@@ -115,7 +115,7 @@ class Counts:
         return self.smooth(0), self.smooth(1)
 
     def smooth(self, column: int) -> Any:
-        """Return a function of depth and width that carries the table's counts on: a power law in both."""
+        """Return a function of depth and width that extrapolates the table's counts: a power law in both."""
         known = list(self.measured)
         counted = np.array([max(1, self.measured[member][column]) for member in known], np.float64)
         return fit_power_law(
@@ -123,7 +123,7 @@ class Counts:
         )
 
     def _outline(self, depth: float, width: float) -> Outline | None:
-        """Return the design of a member, where the family and the shape of its pictures are known."""
+        """Return the design of a member, where family and picture shape are known."""
         if self.family not in DESIGNS or self.dataset not in DATASETS or depth != round(depth):
             return None
         if not FAMILIES[self.family].allows(int(depth)):
@@ -143,10 +143,9 @@ class Counts:
 
 
 def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:
-    """Return prunable and other parameters of a member from those left at its densities: they lie on a line.
+    """Return prunable and other parameters from those left at several densities, which lie on a line.
 
-    None where the numbers are on no such line, as where each row repeats the size before pruning, or where they stand
-    for one density alone, which does not tell the two apart.
+    None where they lie on no line (such as where each row repeats the unpruned size), or for a single density.
     """
     if not np.isfinite(left).all() or np.ptp(density) < OFF:
         return None
@@ -158,7 +157,7 @@ def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:
 
 
 def fit_power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
-    """Return the function ``c depth^a width^b`` nearest to values; with few members, a = 1 and b = 2 are leant on."""
+    """Return the function ``c depth^a width^b`` nearest to values, regularised towards a = 1, b = 2."""
     rows = np.stack([np.ones(len(depth)), np.log(depth), np.log(width)], axis=1)
     lean, usual = 1e-3, np.array([0.0, 1.0, 2.0])
     weight = np.diag([0.0, lean, lean])
@@ -190,7 +189,7 @@ def member_words(depth: int | None, width: float | None) -> str:
 
 
 def rounded(value: float, how: str) -> float:
-    """Return whole parameters; units of depth and width as they are."""
+    """Round up to whole parameters; leave relative units as they are."""
     return value if how == "relative" else float(math.ceil(value - 1e-6))
 
 
@@ -200,7 +199,7 @@ def amount(value: float) -> str:
 
 
 class Member:
-    """What stands for a member of a family: its depth and width, where the table has them."""
+    """Anything about one member: its depth and width, where the table has them."""
 
     depth: int | None
     width: float | None

@@ -1,4 +1,4 @@
-"""When there is nothing to choose: a bound out of reach or beyond what was measured, a law that is not known."""
+"""When to decline: the bound is out of reach or beyond the measurements, or the law is not identified."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_mem
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
 BEYOND = 1.5
-# Ratio of the ends of an interval of parameters from which on nothing is chosen.
-UNTOLD = 10.0
+# Decline when the ends of an interval of parameters differ by more than this ratio.
+WIDEST_INTERVAL = 10.0
 
 
 def decline_above(family: Family, bound: float) -> None:
-    """Refuse a bound that every network keeps, by all that the data allow."""
+    """Decline a bound that every network meets."""
     fit, highest = family.fit, family.cells.ceiling
     if "eps_up" in fit.fixed:
         highest = min(highest, fit.parameters["eps_up"])
@@ -31,7 +31,7 @@ def decline_above(family: Family, bound: float) -> None:
 
 
 def decline_unreached(family: Family, bound: float, needed: Numbers) -> None:
-    """Refuse a bound that no member keeps."""
+    """Decline a bound that no member meets."""
     if (needed < np.inf).any():
         return
     unpruned = family.unpruned.mean
@@ -50,7 +50,7 @@ def decline_unreached(family: Family, bound: float, needed: Numbers) -> None:
 
 
 def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits) -> None:
-    """Refuse a bound that takes pruning far beyond what was measured."""
+    """Decline a bound that needs pruning far beyond the measurements."""
     if limits.extrapolate:
         return
     best = int(smallest_member(family.sizes.parameters(np.maximum(needed, LOWEST_LOG_DENSITY))[None])[0])
@@ -70,14 +70,14 @@ def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits
 
 
 def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int) -> None:
-    """Refuse to choose by a law that the data leave open."""
+    """Decline to choose by a law that the data do not identify."""
     parameters = drawn[:, best]
     reached = float(np.isfinite(parameters).mean())
     ends = np.quantile(np.where(np.isfinite(parameters), parameters, np.inf), [0.05, 0.95], method="nearest")
-    if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= UNTOLD):
+    if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= WIDEST_INTERVAL):
         return
-    untold = [name for name, interval in family.fit.intervals.items() if interval is None]
-    why = f"{', '.join(untold)} not identified by the data" if untold else "too few measurements"
+    unidentified = [name for name, interval in family.fit.intervals.items() if interval is None]
+    why = f"{', '.join(unidentified)} not identified by the data" if unidentified else "too few measurements"
     count = family.counts[best]
     least, most = ((ends - count.rest) / count.prunable).tolist()
     where = (
@@ -93,7 +93,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
 
 
 def describe_too_large(family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers) -> str:
-    """Say that the bound takes more parameters than are allowed, and what those would do."""
+    """Say that the bound needs more parameters than allowed, and what the allowed ones achieve."""
     cap = limits.max_parameters or 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         density = np.log((cap - family.sizes.rest) / family.sizes.prunable)

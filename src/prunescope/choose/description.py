@@ -1,4 +1,4 @@
-"""A chosen member in figures: its interval, its odds, its place on a ladder, and its rivals."""
+"""A chosen member in numbers: interval, probability, rung, and its rivals."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Pick(Member):
         ``counted``: parameters are exact; ``estimated`` from other members; ``relative``: units of
         ``depth width^2``.
     density, density_low, density_high
-        The lowest density at which the law keeps the bound, and where that lies by what the data leave open.
+        The lowest density that meets the bound by the law, and its interval.
     rung, rung_density
         The same as steps of a ladder: the sparsest rung that keeps the bound; None where steps are not even.
     error, low, high
-        Expected of a newly trained network at `density`, and where it will lie.
+        Expected error of a newly trained network at `density`, and its interval.
     probability
-        That a newly trained network at `density` keeps the bound.
+        Probability that a newly trained network at `density` meets the bound.
     parameters, parameters_low, parameters_high
         All that survive at `density`, and at its interval's ends.
     unpruned_parameters, unpruned_error
         Of the member before pruning.
     multiplications
-        Of one example's way through the unpruned network; None where that is not known.
+        For one example through the unpruned network; None if unknown.
     limit
-        What else than the bound decides the density, in words; empty where nothing does.
+        What sets the density instead of the bound, in words; empty if the bound does.
     """
 
     depth: int | None
@@ -70,16 +70,16 @@ class Pick(Member):
 
 @dataclass(frozen=True)
 class Rival(Member):
-    """What pruning another member would come to, by the law.
+    """The result of pruning another member, by the law.
 
     Attributes
     ----------
     density, parameters
-        None where that member does not reach the bound.
+        None where the member does not reach the bound.
     times
         How many times as large as the choice.
     best_in
-        Share of the truths that the data allow in which this member is the smallest.
+        Share of the draws in which this member is the smallest.
     """
 
     depth: int | None
@@ -117,7 +117,7 @@ class PickDescriber:
         tail = (1 - self.confidence) / 2
         densities = np.minimum(self.drawn[:, member], 0.0)
         ends = np.quantile(densities, [tail, 1 - tail])
-        # The interval is of what the bound needs; about another density (a surer one) it moves along.
+        # The interval is about the density that the bound needs; it shifts with a more confident one.
         needed = max(float(family.likeliest.needed(self.bound)[0, member]), self.floor[member])
         ends = np.minimum(ends + (log_density - needed), 0.0)
         ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
@@ -185,7 +185,7 @@ def rung_step(cells: GroupData) -> float | None:
 
 
 def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[Rival, ...]:
-    """Describe what pruning each member would come to, the smallest first."""
+    """Describe the result of pruning each member, the smallest first."""
     parameters = family.sizes.parameters(density)
     order = np.lexsort((family.sizes.prunable, parameters))
     entries = []
@@ -209,7 +209,7 @@ def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) 
 def find_smallest_unpruned(
     family: Family, bound: float, describe_rivals: tuple[Rival, ...]
 ) -> tuple[Rival | None, float | None]:
-    """Return the smallest member that keeps the bound without being pruned, and its parameters; perhaps none does."""
+    """Return the smallest member that meets the bound unpruned, and its parameters; None where none does."""
     whole = family.sizes.prunable + family.sizes.rest
     keeps = np.where(family.unpruned.mean <= np.log(bound), whole, np.inf)
     member = int(keeps.argmin())
@@ -220,7 +220,7 @@ def find_smallest_unpruned(
 
 
 def unit(family: Family) -> str:
-    """Say in what parameters are counted."""
+    """Return the unit of the parameters."""
     kinds = {count.how for count in family.counts}
     if "relative" in kinds:
         parts = [factor for factor, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
@@ -229,6 +229,6 @@ def unit(family: Family) -> str:
 
 
 def short_unit(family: Family) -> str:
-    """Say the same within a sentence."""
+    """Return the unit for use within a sentence."""
     relative = any(count.how == "relative" for count in family.counts)
     return f"in units of {unit(family)}" if relative else "parameters"

@@ -1,4 +1,4 @@
-"""The door from tables: a fitted family, its members and what is known of each. Beyond it are arrays alone."""
+"""Fit the family of a table and find its members. The other modules take arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prunescope.laws.grouping import sample
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns, rows_of
 
-# How far outside the depths and widths that were pruned a member may lie.
+# By which factor a member may lie outside the pruned depths and widths.
 FAR = 2.0
 
 
@@ -53,27 +53,27 @@ class Family:
     Attributes
     ----------
     group
-        Values of the columns that tell it from other families of the table.
+        Values of the columns that distinguish it from the table's other families.
     examples
-        Training examples of the members; None where the table does not say.
+        Training examples of the members; None if the table has no such column.
     counts
         One for each member.
     known
         How each member is known: ``pruned``, ``dense`` (its unpruned error alone), ``predicted``.
     unpruned
-        What is known of their unpruned errors.
+        Their unpruned errors: mean and covariance.
     unpruned_model
-        What unpruned errors of any member follow from.
+        The model that predicts the unpruned error of any member.
     measured
-        How far measurements reach.
+        The range of the measurements.
     left_out
-        Members that were asked for and lie too far outside what was measured.
+        Requested members that lie too far outside the measurements.
     cells
         The measurements.
     departures
-        How each measured member departs from the law; None for others, or where the law is asked for alone.
+        How each measured member departs from the law; None for others, or with `law_alone`.
     unweighed
-        Cells whose unpruned errors are left to the dense law alone, as there are thousands nearer to the members.
+        Cells whose unpruned errors count through the dense law alone, since many others are nearer to the members.
     """
 
     group: Mapping[str, Any]
@@ -139,11 +139,11 @@ class Family:
 
     @cached_property
     def possible(self) -> MemberCurves:
-        """The curves by truths that the data are about as happy with."""
-        # Twice as many as draws of the law, so that its draws and those of unpruned errors do not go hand in hand.
+        """The curves by draws of law and unpruned errors."""
+        # Twice as many as draws of the law, so that they are not paired with the draws of unpruned errors.
         theta = np.repeat(self.fit.draws, 2, axis=0)
         if self.cells.cells == 1:
-            # A lone curve tells of its plateau and its law together.
+            # With a single curve, plateau and law are estimated together.
             shifts = np.repeat(self.fit.shifts, 2)[:, None]
             unpruned = self.unpruned.mean + shifts
         else:
@@ -158,7 +158,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Grid:
-    """Which members are asked for; None is all that were measured."""
+    """The requested members; None: all that were measured."""
 
     depths: tuple[int, ...] | None = None
     widths: tuple[float, ...] | None = None
@@ -176,14 +176,14 @@ def fit_families(
     settings
         Those of `laws.JointLaw`.
     extrapolate
-        Whether members far outside what was measured stay.
+        Whether to include members far outside the measurements.
     law_alone
-        Whether departures of single members from the law are left out of account.
+        Whether to ignore how single members depart from the law.
 
     Returns
     -------
     families, refused, notes
-        Groups that can be fitted; those that cannot, each with why; what was decided on the way.
+        Fitted groups; groups that cannot be fitted, with the reason; notes.
     """
     rows = table if isinstance(table, Table) else read_table(table)
     law = JointLaw(**settings)
@@ -290,7 +290,7 @@ def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
 
 
 def _examples(rows: Table, cells: GroupData, grid: Grid) -> int | None:
-    """Return the number of examples that members are trained on: as asked, or the most that were."""
+    """Return the training examples of the members: as requested, or the most that were measured."""
     if grid.examples is not None:
         if "examples" not in rows:
             raise InputError(rows.source, [Fault("column 'examples'", "must be there to choose by it")])
@@ -299,7 +299,7 @@ def _examples(rows: Table, cells: GroupData, grid: Grid) -> int | None:
 
 
 def _members(rows: Table, cells: GroupData, grid: Grid, examples: int | None) -> tuple[Numbers, Numbers, Numbers]:
-    """Return depth, width and given unpruned error (or NaN) of the members asked for."""
+    """Return depth, width and given unpruned error (or NaN) of the requested members."""
     if grid.table is not None:
         members = read_table(grid.table, needed=())
         if not len(members) or not ({"depth", "width"} & set(members)):
@@ -331,14 +331,14 @@ def _keys(place: Place) -> list[tuple[float, float, float]]:
 
 
 def _far(span: tuple[float, float], values: Numbers) -> NDArray[np.bool_]:
-    """Whether values lie too far outside what was pruned: of one value nothing is known about others."""
+    """Whether values lie too far outside the pruned range; with one value, whether they differ from it."""
     low, high = span
     far = FAR if high > low else 1.0
     return np.asarray((values < low / far * (1 - 1e-9)) | (values > high * far * (1 + 1e-9)))
 
 
 def _too_far(ranges: MeasuredRange, depth: Numbers, width: Numbers) -> Iterator[Fault]:
-    """Say why no member is near enough to what was measured."""
+    """Say why no member is near enough to the measurements."""
     for name, (low, high), values in (("depth", ranges.depth, depth), ("width", ranges.width, width)):
         if not _far((low, high), values).any():
             continue
@@ -365,14 +365,14 @@ def _measured_range(fit: Fit, cells: GroupData) -> MeasuredRange:
 
 
 def _noise(fit: Fit, cells: GroupData) -> Numbers:
-    """Return how far each unpruned error may be from that of many networks: 0 where it was given."""
+    """Return the standard error of each unpruned error; 0 where it was given."""
     noise = fit.seed_noise if fit.seed_noise is not None else fit.spread[0]
     behind = cells.dense_repeats.astype(np.float64)
     return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
 
 
 def _with_given(unpruned: Unpruned, errors: Numbers) -> Unpruned:
-    """Take errors that were given for exact."""
+    """Treat given errors as exact."""
     known = np.isfinite(errors)
     if not known.any():
         return unpruned

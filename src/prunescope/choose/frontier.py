@@ -73,13 +73,13 @@ class Frontier:
     bound
         Errors.
     member
-        Which to start with, -1 where none reaches the bound.
+        Which member to start with; -1 where none reaches the bound.
     log_density
         How far to prune it.
     parameters
-        What survives.
+        Surviving parameters.
     by_member
-        What every member would come to, ``[bounds, members]``; infinity where it does not reach the bound.
+        The parameters of every member, ``[bounds, members]``; infinity where it does not reach the bound.
     """
 
     bound: Numbers
@@ -130,7 +130,7 @@ def describe_steps(family: Family, curve: Frontier) -> list[FrontierStep]:
 
 
 def compare_matching(family: Family, floor: Numbers, unpruned: float) -> Insight | None:
-    """Say what matching an unpruned error costs: of the member whose unpruned error is next above the choice's."""
+    """Say what matching an unpruned error costs, for the member whose unpruned error is next above the choice's."""
     if len(family) < 2:
         return None
     mean = family.unpruned.mean
@@ -154,10 +154,10 @@ def compare_matching(family: Family, floor: Numbers, unpruned: float) -> Insight
     )
 
 
-# Points along each dimension, and how often the grid closes in on its best point.
+# Points along each dimension, and how often the grid zooms in on its best point.
 POINTS, ZOOMS = 17, 12
-# By how much a grid closes in: it keeps the two neighbours on each side.
-KEPT = 4 / (POINTS - 1)
+# How much each zoom shrinks the grid: to two neighbours on each side.
+SHRINK = 4 / (POINTS - 1)
 EDGE = 1e-3
 
 
@@ -182,7 +182,7 @@ def minimize_within(
             return None
         place = int(np.argmin(values))
         best = np.array([deep[place], wide[place]])
-        half = (high - low) * KEPT / 2
+        half = (high - low) * SHRINK / 2
         low, high = np.maximum(box[:, 0], best - half), np.minimum(box[:, 1], best + half)
     span = box[:, 1] - box[:, 0]
     at_edge = bool(((span > 0) & ((best - box[:, 0] < EDGE * span) | (box[:, 1] - best < EDGE * span))).any())

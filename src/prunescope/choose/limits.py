@@ -15,7 +15,7 @@ from prunescope.errors import Fault, InputError, PrunescopeError
 
 @dataclass(frozen=True)
 class MeasuredBest(Member):
-    """The smallest network that kept a bound when it was measured, in the mean over replicates.
+    """The smallest measured network that meets a bound in the mean over replicates.
 
     Attributes
     ----------
@@ -36,12 +36,12 @@ class MeasuredBest(Member):
 
 
 class DeclinedError(PrunescopeError):
-    """There is no network to choose by the law; its text says why and what would help.
+    """The law gives no choice; the text says why and what would help.
 
     Attributes
     ----------
     seen
-        The smallest network that kept the bound when it was measured, if there is one.
+        The smallest measured network that meets the bound, if any.
     """
 
     def __init__(self, why: str, seen: MeasuredBest | None = None) -> None:
@@ -51,18 +51,18 @@ class DeclinedError(PrunescopeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a choice must keep beside the error.
+    """Constraints on a choice beside the error.
 
     Attributes
     ----------
     min_density
-        The lowest density allowed.
+        The lowest allowed density.
     max_parameters
-        The most that may survive.
+        The most parameters that may survive.
     max_multiplications
-        The most for one example's way through the unpruned member: what masks alone do not lower.
+        The most for one example through the unpruned member, which masks alone do not lower.
     extrapolate
-        Whether to go far beyond what was measured.
+        Whether to allow choices far beyond the measurements.
     """
 
     min_density: float = 0.0
@@ -79,14 +79,14 @@ def bound_faults(max_error: float) -> Iterator[Fault]:
 
 
 def confidence_faults(confidence: float) -> Iterator[Fault]:
-    """Yield what is wrong with how surely a bound shall be kept."""
+    """Yield what is wrong with a confidence."""
     if not 0.5 <= confidence <= 0.999:
         hint = f"Did you mean {confidence / 100:g}?" if 50 <= confidence < 100 else ""
         yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}", hint)
 
 
 def lowest_allowed(family: Family, limits: Limits) -> Numbers:
-    """Return the logarithm of the lowest density that each member may be pruned to."""
+    """Return the logarithm of each member's lowest allowed density."""
     lowest = np.log(limits.min_density) if limits.min_density > 0 else LOWEST_LOG_DENSITY
     floor = np.maximum(lowest, -np.log(np.maximum(family.sizes.prunable, 1.0)))
     if any(count.how == "relative" for count in family.counts):
@@ -95,7 +95,7 @@ def lowest_allowed(family: Family, limits: Limits) -> Numbers:
 
 
 def drop_forbidden(family: Family, limits: Limits) -> Family:
-    """Return the family without members that may not be chosen."""
+    """Return the family without members that exceed the multiplications."""
     if limits.max_multiplications is None:
         return family
     known = np.array([count.multiplications for count in family.counts])
@@ -118,7 +118,7 @@ def lowest_measured(family: Family) -> Numbers:
 
 
 def find_measured_best(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
-    """Return the smallest pruned network of a family's members that kept a bound in the mean over replicates."""
+    """Return the smallest measured pruned network that meets a bound in the mean over replicates."""
     cells, best, smallest = family.cells, np.inf, None
     keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)
     keeps = np.flatnonzero(keeps & (cells.density >= limits.min_density))

@@ -1,9 +1,9 @@
 """Members' curves of error by density: the law, and where a member was measured how far it departs from it.
 
-A law that describes a family to within ten percent still leaves each member's own curve off by that much in places, and
-near a bound that is a wrong density. What was measured of a member is put on top of the law: its departures, smoothed
-over neighbouring densities and weighed against noise (a Gaussian process about the law). Members without measurements
-of their own have the law alone, in closed form (`smallest.needed_density`).
+A law that fits a family to ten percent may be off by that much on a single member, which near a bound gives a wrong
+density. So a member's measured departures are added to the law, smoothed over neighbouring densities and weighed
+against noise (a Gaussian process about the law). Members without measurements have the law alone, in closed form
+(`smallest.needed_density`).
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.models import JOINT
 
-# Over which distance in log density departures are alike: three rungs of a fifth each.
+# Lengthscale of departures in log density: three rungs of a fifth each.
 REACH = 0.67
-# Places at which a curve with departures is looked at between its sparsest density and 1.
+# Densities at which a curve with departures is evaluated, from its sparsest to 1.
 GRID = 241
-# Densities that are looked at for the first sure one, denser near 1, and halvings between it and the one before.
+# Densities tried for the first confident one, denser near 1, and halvings between it and the one before.
 LOOKS, HALVINGS = 61, 30
 
 
 @dataclass(frozen=True)
 class Departure:
-    """One member's measured curve, ready to be held against any law.
+    """One member's measured curve, to be compared with any law.
 
     Attributes
     ----------
     log_density, log_error, noise
-        Its points in the mean over replicates, and how far noise may have moved each.
+        Its points in the mean over replicates, and the standard error of each.
     amplitude
-        How large departures usually are.
+        The prior standard deviation of departures.
     single
-        Standard deviation of one network about the member's own curve.
+        Standard deviation of one network about the member's curve.
     """
 
     log_density: Numbers
@@ -71,7 +71,7 @@ class Departure:
         return np.asarray(self._kernel(at) @ self._inverse)
 
     def spread(self, at: Numbers) -> Numbers:
-        """Return how far the member's curve may still be from law and departures together."""
+        """Return the posterior standard deviation of the member's curve."""
         left = self.amplitude**2 - (self.gain(at) * self._kernel(at)).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(left, 0.0)))
 
@@ -85,8 +85,8 @@ class MemberCurves:
     departures
         One for each member; None where it was not measured under pruning.
     chance
-        Where each truth lies within what departures leave open, in standard deviations ``[truths, members]``; None is
-        in the middle.
+        Each truth's deviation from the posterior mean of departures, in standard deviations ``[truths, members]``;
+        None: zero.
     """
 
     sizes: MemberSizes
@@ -172,7 +172,7 @@ class MemberCurves:
         return np.asarray(np.where(keeps.any(axis=1), crossing, np.inf))
 
     def keeping(self, log_density: Numbers, bound: float) -> Numbers:
-        """Return the probability that one newly trained network keeps the bound, for each member at its density."""
+        """Return the probability that a newly trained network meets the bound, for each member at its density."""
         over = np.log(bound) - self.log_errors(log_density)
         return np.asarray(normal_cdf(over / np.maximum(self.spread(log_density), 1e-9)).mean(axis=0))
 
@@ -181,16 +181,16 @@ class MemberCurves:
         spread = self.scatter.at(self.sizes, log_density)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                # What departures leave open is either in the truths, or scatters along with the networks.
+                # Uncertain departures are either in the truths, or add to the scatter of networks.
                 open_ = 0.0 if self.chance is not None else departure.spread(log_density[[member]])[0]
                 spread[member] = np.hypot(departure.single, open_)
         return spread
 
     def confident(self, bound: float, confidence: float, lowest: Numbers | float = LOWEST_LOG_DENSITY) -> Numbers:
-        """Return the logarithm of the lowest density, not below `lowest`, that keeps the bound as surely as is asked.
+        """Return the logarithm of the lowest density, not below `lowest`, that meets the bound with a confidence.
 
         One value for each member; infinity where no density does, the unpruned network's among them. Where pruning
-        helps before it hurts, densities below 1 may be surer than 1 itself.
+        helps before it hurts, densities below 1 may be more confident than 1 itself.
         """
         count = len(self.sizes)
         lowest = np.broadcast_to(np.asarray(lowest, np.float64), count)
@@ -211,15 +211,15 @@ class MemberCurves:
         return np.where(~reached, np.inf, np.where(at_once, lowest, high))
 
 
-# Departures from the law that are worth a look.
+# Smaller departures from the law are ignored.
 LEAST_DEPARTURE = 0.005
 
 
 def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
-    """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
+    """Return how each pruned cell departs from the law beyond noise."""
     names = ("depth", "width", "examples")
     off = cells.points.error - JOINT.form.evaluate(law_coordinates(fit), cells.points)[0][0]
-    # Without replicates nobody knows what is noise and what is departure: half and half.
+    # Without replicates, half of the variance counts as noise and half as departure.
     single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
     noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
     amplitude = _amplitude(off, noise)
@@ -236,7 +236,7 @@ def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, 
 
 
 def _amplitude(off: Numbers, noise: Numbers) -> float:
-    """Return how large departures are beyond noise (DerSimonian and Laird's estimate): sure points tell most."""
+    """Return the size of departures beyond noise (DerSimonian and Laird's estimate)."""
     weight = 1 / noise**2
     excess = float(weight @ off**2) - len(off)
     return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))

@@ -27,7 +27,7 @@ def _table() -> tuple[Numbers, Numbers]:
 
 
 def draw_symmetric(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:
-    """Draw ``[count, values]`` with a covariance of ``root root'``; as many to one side as to the other.
+    """Draw ``[count, values]`` with a covariance of ``root root'``; in symmetric pairs.
 
     So their mean is exact.
     """

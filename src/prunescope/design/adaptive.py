@@ -1,4 +1,4 @@
-"""Train, refit, decide, stop: ladders in the order of their worth, until more would not change the choice."""
+"""Train, refit, decide, stop: train the most useful ladders until more would not change the choice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prunescope.design.sequence import ENOUGH
 from prunescope.study import Ladder, Study
 from prunescope.table import Store
 
-# Ladders that are trained between two looks at what they show.
+# Ladders trained between two plans.
 ROUND = 6
 
 
@@ -24,16 +24,16 @@ def train_until_decided(
     on_plan: Callable[[DesignPlan], None] | None = None,
     **settings: Any,
 ) -> DesignPlan:
-    """Train ladders of a study until the smallest network under a bound is known well enough.
+    """Train ladders of a study until the smallest network under a bound is known.
 
-    What is finished in the store counts, so a loop that was stopped goes on where it was.
+    Finished ladders in the store count, so a stopped loop resumes.
 
     Parameters
     ----------
     train
-        Trains some ladders into the store; whether the loop shall go on.
+        Trains some ladders into the store; returns whether to go on.
     enough
-        How far off the choice may be expected to be when the loop ends.
+        Stop when the expected regret falls below this.
     on_plan
         Called with each plan before it is trained.
     **settings
@@ -41,8 +41,8 @@ def train_until_decided(
 
     Returns
     -------
-    Plan
-        The last one: `decided`, or without anything more to train.
+    DesignPlan
+        The last plan: `decided`, or with nothing more to train.
     """
     while True:
         rows = store.table() if store.done() else None

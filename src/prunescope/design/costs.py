@@ -1,4 +1,4 @@
-"""What rungs cost: as seconds that were measured where the table tells them, else in proportion to their work."""
+"""The cost of rungs: in seconds where the table has them, else in multiplications."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from prunescope.study.sections import Recipe
 from prunescope.table import Table
 
 TIME = re.compile(r"([0-9.]+)\s*(s|m|min|h|d)")
-# Seconds that a training step takes on a core beside its multiplications, and multiplications that it does in a second:
-# near what `make bench` shows. Only their ratio to a network's own work counts, for what is trained together.
+# Overhead of a training step in seconds, and multiplications per second on one core, near what `make bench` shows. Only
+# their ratio matters, for ladders that are trained together.
 STEP, RATE = 250e-6, 8e9
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -42,14 +42,14 @@ class Costs:
 
 
 def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, rows: Table | None) -> Costs:
-    """Return what the rungs of cells cost.
+    """Return the cost of the rungs of cells.
 
     Parameters
     ----------
     recipe
-        Tells the epochs; without it all rungs are taken to train equally long.
+        Gives the epochs; without it all rungs count as equally long.
     rows
-        Measured rungs, perhaps with their seconds.
+        Measured rungs, with seconds where they have them.
     """
     work = np.array([count.work for count in counts])
     epochs = np.array([1.0, 1.0])
@@ -65,12 +65,12 @@ def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, row
 
 
 def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
-    """Return what each further member of a cohort costs, as a share of what one costs alone.
+    """Return the cost of each further member of a cohort, as a share of the cost of one alone.
 
     Parameters
     ----------
     batch
-        Examples in a step; None where nobody knows, and nothing is shared.
+        Examples in a step; None if unknown: then nothing is shared.
     """
     if batch is None:
         return np.ones(len(counts))
@@ -80,14 +80,14 @@ def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
 
 
 def _rates(rows: Table) -> tuple[float, float] | None:
-    """Return seconds for each weight and example, and for each example, as measured; None where nothing tells."""
+    """Return the measured seconds per weight and example, and per example; None without measurements."""
     if not all(name in rows for name in ("seconds", "epochs", "prunable", "examples")):
         return None
     seconds, seen = rows["seconds"], rows["epochs"] * rows["examples"].astype(np.float64)
     timed = np.isfinite(seconds) & (seconds > 0) & (seen > 0)
     if not timed.any():
         return None
-    # Relative deviations count, so that small networks are not drowned by large ones.
+    # Relative deviations count, so that large networks do not outweigh small ones.
     both = np.stack([rows["prunable"][timed] * seen[timed], seen[timed]], axis=1) / seconds[timed][:, None]
     one = np.ones(int(timed.sum()))
     rates = np.linalg.lstsq(both, one, rcond=None)[0]
@@ -104,7 +104,7 @@ def budget_of(words: str | float | None, costs_known: Costs, whole: float) -> fl
     Parameters
     ----------
     whole
-        What everything that may be trained would cost.
+        The cost of everything that may be trained.
     """
     if words is None:
         return float("inf")
@@ -133,7 +133,7 @@ def _number(words: str) -> float | None:
 
 
 def plain_cost(value: float, unit: str, whole: float) -> Any:
-    """Write a cost for people: a time, or a share of the whole study."""
+    """Format a cost: a time, or a share of the whole study."""
     if unit != "seconds":
         return f"{value / whole:.2%} of the whole"
     for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):

@@ -1,4 +1,4 @@
-"""The door of planning: the cells of a table and a study, what is measured of them, and what each would cost."""
+"""The inputs of planning: the cells of a table and a study, their measurements and their costs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from prunescope.study.sections import PRUNING, Recipe, Treatment
 from prunescope.table import Table
 from prunescope.table.duckdb_engine import condition
 
-# Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
+# Without a study: each rung removes a fifth, down to less than half a percent.
 USUAL_FRACTION, USUAL_LEVELS, USUAL_REPLICATES = 0.2, 25, 3
 
 
 @dataclass(frozen=True)
 class DesignInputs:
-    """The cells of a family, what is measured of them, and what each would cost."""
+    """The cells of a family, their measurements and their costs."""
 
     place: Place
     counts: tuple[Count, ...]
@@ -50,7 +50,7 @@ class DesignInputs:
 
 
 def at_noise(study: Study, table: Table | None = None, label_noise: float | None = None) -> Study:
-    """Return the part of a study that has one level of label noise: the one named, or the only one that a table has."""
+    """Restrict a study to one level of label noise: the named one, or the only one in the table."""
     levels = sorted({cell.label_noise for cell in study.cells})
     if label_noise is None and table is not None and "label_noise" in table:
         present = sorted(set(levels) & set(table["label_noise"].tolist()))
@@ -79,7 +79,7 @@ def design_inputs(
     classes: int | None,
     by: Sequence[str] | None,
 ) -> DesignInputs:
-    """Return the scene of a table, a study or both, with the members that depths and widths add."""
+    """Return the inputs from a table, a study or both, with the members that depths and widths add."""
     group, group_rows = _group(table, study, by) if table is not None and len(table) else (None, None)
     if group is None and study is None:
         raise InputError("the table", [Fault("the rows", "must be one or more", "none", "Or name a --study to begin.")])
@@ -114,7 +114,7 @@ def design_inputs(
 
 
 def _step(recipe: Recipe | None, group: GroupData | None) -> float:
-    """Return the logarithm of what a rung keeps of the one below: as the recipe says, or as the table shows."""
+    """Return the logarithm of the share of weights that each rung keeps: from the recipe, or from the table."""
     if recipe is not None:
         return float(np.log(1 - recipe.pruning_fraction))
     step = rung_step(group) if group is not None and len(group) else None
@@ -122,7 +122,7 @@ def _step(recipe: Recipe | None, group: GroupData | None) -> float:
 
 
 def _levels(study: Study | None, key: tuple[float, float, float], tops: tuple[int, ...]) -> tuple[int, ...]:
-    """Return how high each ladder of a cell may climb, from high to low."""
+    """Return the highest rung of each ladder of a cell, from high to low."""
     if study is None:
         most = max(USUAL_REPLICATES, len(tops))
         return (max(USUAL_LEVELS, *tops, 0),) * most
@@ -146,7 +146,7 @@ def _cells_of(study: Study) -> Any:
 
 
 def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple[GroupData | None, Table]:
-    """Return the measurements of the one family that is asked about."""
+    """Return the measurements of the family; refuse several."""
     rows = table
     if study is not None:
         treatment = treatment_of(study)
@@ -154,7 +154,7 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
         if "ladder" in rows:
             rows = rows.take(np.array([identity in known for identity in rows["ladder"].tolist()], bool))
     groups = sample(rows, joint=True, by=by, keep_replicates=True).groups if len(rows) else ()
-    # Networks beside which nothing was pruned tell nothing, and are no family to choose between.
+    # Groups without pruned networks are no families to choose between.
     groups = tuple(group for group in groups if (group.density < 1).any()) or groups
     if len(groups) > 1:
         shown = f"{len(groups)}: {listed([named(group.key) for group in groups], 3)}"
@@ -165,7 +165,7 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
 
 
 def treatment_of(study: Study) -> Treatment:
-    """Return the treatment that is decided about: the study's first that prunes."""
+    """Return the study's first treatment that prunes."""
     return next(treatment for treatment in study.treatments if treatment.kind in PRUNING)
 
 
@@ -174,7 +174,7 @@ def _measured(
 ) -> tuple[Rows, dict[int, tuple[int, ...]]]:
     """Return measured rows cell by cell, and the highest rung of each ladder.
 
-    The replicates of a study go by their numbers (`exact`); in anybody's file they are names, and only counted.
+    Replicates of a study keep their numbers (`exact`); those of other files are only counted.
     """
     if group is None or not len(group):
         return Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}

@@ -1,10 +1,10 @@
-"""What is believed of a law and of unpruned errors at once, and how a measurement would change it.
+"""The joint posterior of a law and of unpruned errors, and how a measurement would change it.
 
 A Gaussian over ``z = (theta, v, u)``: the five coordinates of Eq. 2, and for every cell (a member on a number of
 examples) the logarithm of its unpruned error and how far its curve departs from the family's, as a shift of ``log m*``.
-Without these shifts the cheapest cells would seem to tell all about the dearest ones. Weak beliefs come first, so that
-it can be asked before anything is measured; measured rows sharpen it by Gauss and Newton's steps on the exact Jacobian.
-`laws` fits without beliefs and is what answers rest on; this is for planning alone.
+Without these shifts the cheapest cells would seem to determine the most expensive ones. The prior is weak and proper,
+so planning can start before anything is measured; measured rows update it by Gauss-Newton steps on the exact Jacobian.
+Answers rest on `laws`, which fits without a prior; this is for planning alone.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 THETA = 5
-# Before anything is measured: eps_up (as a share of guessing), gamma, p_prime, phi, psi, and how far they may be off.
+# Prior of eps_up (as a share of guessing), gamma, p_prime, phi, psi: mean and standard deviation.
 PRIOR_MEAN = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
 PRIOR_SPREAD = (0.25, 0.5, 2.5, 0.6, 0.7)
-# Relative noise of one network where replicates do not tell it.
+# Relative noise of one network without replicates.
 NOISE = 0.04
 # How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
 SHIFT = 0.05
-# How far they depart beside that where nothing tells it yet, and over how many neighbouring rungs alike.
+# Prior of further departures, and over how many neighbouring rungs they are correlated.
 DEPARTURE, ALIKE = 0.03, 3
 STEPS = 60
 DAMPING = 1e-3
@@ -44,9 +44,9 @@ class Rows:
     Attributes
     ----------
     cell
-        Which cell a network belongs to.
+        The cell of each network.
     log_density, log_error
-        Its density, and the error measured.
+        Its density and measured error.
     """
 
     cell: Integers
@@ -68,7 +68,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Posterior:
-    """A Gaussian belief.
+    """A Gaussian posterior.
 
     Attributes
     ----------
@@ -79,10 +79,9 @@ class Posterior:
     noise
         Standard deviation of one network's log error about its cell's own curve.
     departure
-        How far a cell's own curve departs from the law at a density, its shift aside: what no number of replicates
-        averages out.
+        Standard deviation of a cell's curve about the shifted law at one density, which replicates do not average out.
     measured
-        Networks that were measured, by cell and density (the logarithm, to three digits).
+        Number of measured networks, by cell and log density (three digits).
     """
 
     cells: Place
@@ -97,9 +96,9 @@ class Posterior:
         return draw_symmetric(self.mean, _root(self.covariance), count, seed)
 
     def information(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
-        """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
+        """Return the coordinates that networks of a cell inform, and the root of their information ``[7, 7]``.
 
-        Their information, ``J' W J``, is the root times its transpose; a density may be there several times.
+        The information, ``J' W J``, is the root times its transpose; densities may repeat.
         """
         levels, counts = np.unique(np.round(log_density, 3), return_counts=True)
         rows = Rows(np.full(len(levels), cell), levels, np.zeros(len(levels)))
@@ -112,24 +111,24 @@ class Posterior:
         return where, _root(jacobian @ jacobian.T)
 
     def _precision(self, networks: Integers) -> Numbers:
-        """Return what some networks of one cell and density tell together: one over the variance of their mean."""
+        """Return one over the variance of the mean of some networks of one cell and density."""
         there = np.maximum(networks, 1)
         return np.where(networks > 0, 1 / (self.departure**2 + self.noise**2 / there), 0.0)
 
     def with_measured(self, cell: int, log_density: Numbers) -> Posterior:
-        """Return the belief with more networks counted as measured."""
+        """Return the posterior with more networks counted as measured."""
         measured = dict(self.measured)
         for level in np.round(log_density, 3).tolist():
             measured[cell, level] = measured.get((cell, level), 0) + 1
         return replace(self, measured=measured)
 
     def updated(self, where: Integers, root: Numbers) -> Posterior:
-        """Return what would be believed after a look that shows what is expected."""
+        """Return the posterior after measurements that come out as expected."""
         gain, inner = self._learning(where, root)
         return replace(self, covariance=self.covariance - gain @ np.linalg.solve(inner, gain.T))
 
     def means_after(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
-        """Return the means that would be believed after a look, if each of `truths` were true: ``[truths, z]``.
+        """Return the posterior means after measurements, if each of `truths` were true: ``[truths, z]``.
 
         Parameters
         ----------
@@ -141,7 +140,7 @@ class Posterior:
         return np.asarray(self.mean + np.linalg.solve(inner, surprise.T).T @ gain.T)
 
     def _learning(self, where: Integers, root: Numbers) -> tuple[Numbers, Numbers]:
-        """Return how a look moves everything, and the covariance of what it shows, in units of its noise."""
+        """Return the gain of measurements, and the covariance of their outcomes in units of their noise."""
         gain = self.covariance[:, where] @ root
         return gain, np.eye(len(where)) + root.T @ gain[where]
 
@@ -153,7 +152,7 @@ def _root(covariance: Numbers) -> Numbers:
 
 
 def compute_posterior(cells: Place, rows: Rows, guessing: float | None = None) -> Posterior:
-    """Return what is believed after some measurements, none of which may be there.
+    """Return the posterior after some measurements, or none.
 
     Parameters
     ----------
@@ -174,9 +173,9 @@ def compute_posterior(cells: Place, rows: Rows, guessing: float | None = None) -
 
 
 def _departure(off: Numbers, noise: Numbers) -> float:
-    """Return how far points lie from the law beyond noise, leaning on what is usual while there are few.
+    """Return how far points lie from the law beyond noise, shrunk towards the prior while there are few.
 
-    Neighbouring rungs depart alike, so that as many points as are alike tell no more than one.
+    Neighbouring rungs are correlated, so that `ALIKE` points count as one.
     """
     weight = 1 / noise**2
     spent = weight.sum() - float(weight @ weight) / max(weight.sum(), 1e-300) if len(off) > 1 else 0.0
@@ -186,10 +185,9 @@ def _departure(off: Numbers, noise: Numbers) -> float:
 
 
 def _prior(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
-    """Return mean and covariance before rows below density 1 are looked at.
+    """Return the prior mean and covariance.
 
-    Unpruned errors are alike as far as the measured ones show (`unpruned`), but the measurements themselves are left
-    for later, with all others.
+    Measured unpruned errors set the kernel (`unpruned`); as measurements they enter later, with all others.
     """
     dense = rows.log_density > -1e-9
     known = np.unique(rows.cell[dense])
@@ -217,19 +215,18 @@ def _noise(rows: Rows) -> float:
     means = np.bincount(key, rows.log_error) / counts
     free = int((counts - 1).sum())
     squares = float(np.sum((rows.log_error - means[key]) ** 2))
-    # A few pairs tell little: they are put together with as many of the usual noise.
+    # Few pairs say little: pool them with eight degrees of freedom at the usual noise.
     return float(np.sqrt((squares + 8 * NOISE**2) / (free + 8)))
 
 
 def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, Numbers]:
-    """Return log errors by the law, their derivatives by theta ``[5, rows]``, and by their cell's own two."""
+    """Return log errors, their derivatives by theta ``[5, rows]``, and those by the cell's unpruned error and shift."""
     count = len(cells.depth)
     unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
     depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]
     points = Points(np.zeros(len(rows)), unpruned, rows.log_density - shift, depth, width)
     log_error, jacobian = JOINT.form.evaluate(z[None, :THETA], points)
-    # The error depends on eps_up / eps_np and on eps_np alone, so those two derivatives add up to one; a shift does
-    # what p_prime does.
+    # The derivatives by log eps_up and log eps_np add up to one; a shift acts like p_prime.
     return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
 
 

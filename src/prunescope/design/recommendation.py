@@ -26,20 +26,20 @@ from prunescope.table import Table
 
 @dataclass(frozen=True)
 class Proposal(Member):
-    """A ladder to train, or to climb on.
+    """A ladder to train, or to continue.
 
     Attributes
     ----------
     replicate, count
-        Which repetition, from 0, and how many from there on are trained along with it.
+        The replicate, from 0, and how many from there on are trained together.
     after, top
-        The rung that is finished already (-1: none), and the one to climb to.
+        The highest finished rung (-1: none), and the one to train up to.
     density
-        Of the one to climb to.
+        Density of `top`.
     cost
-        In the unit of the plan.
+        Cost in the unit of the plan.
     off
-        How far off the decision is expected to be once this and all before it is trained (0.1: 10 %).
+        The expected regret once this and all before it are trained (0.1: 10 %).
     """
 
     depth: int | None
@@ -56,14 +56,14 @@ class Proposal(Member):
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """A network that a decision may name.
+    """A network of a decision.
 
     Attributes
     ----------
     member, density
         Which member of the family, and how sparse.
     probability
-        How likely it is believed to be that it keeps the bound, newly trained.
+        Probability that it meets the bound when newly trained.
     """
 
     member: str
@@ -81,26 +81,25 @@ class DesignPlan:
     Attributes
     ----------
     pick
-        What a decision by what is believed now would choose; None where no member is expected to keep the bound.
+        The current choice; None where no member is expected to meet the bound.
     sure
-        The smallest network that is believed to keep the bound as surely as was asked, newly trained; None where no
-        member does.
+        The smallest network that meets the bound with the requested confidence when newly trained; None if none does.
     confidence
-        How surely that was.
+        That confidence.
     seen
-        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as may be. Where no
-        member is picked: whether the one that is expected to err least was trained, unpruned.
+        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as allowed. Without a
+        pick: whether the member with the lowest expected error was trained, unpruned.
     off
-        How far off a decision by what is measured now is expected to be: how many times larger than the smallest
-        possible the chosen member comes out, and how wrong its density is, together (0.1: 10 %).
+        The expected regret of deciding now: how many times larger than the smallest possible the choice is, and how
+        wrong its density is, together (0.1: 10 %).
     enough
-        Below this the plan ends: more training would hardly change the answer.
+        The plan ends when the expected regret falls below this.
     proposals
-        In the order of their worth.
+        In the order of their value.
     cost, whole
-        Of the proposals; of all that may be trained. In seconds if `unit` says so.
+        Cost of the proposals, and of everything that may be trained, in `unit`.
     study
-        A study that trains the proposals; None where nothing says how networks are trained.
+        A study that trains the proposals; None without a study to start from.
     """
 
     max_error: float
@@ -119,7 +118,7 @@ class DesignPlan:
 
     @property
     def decided(self) -> bool:
-        """Whether more training would hardly change the answer, and the network that it names was looked at."""
+        """Whether more training would hardly change the answer, and a network like it was trained."""
         return self.off <= self.enough and self.seen
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,7 +130,7 @@ class DesignPlan:
         return plain | {"study": self.study.to_mapping() if self.study else None}
 
 
-# How the name of a study ends that is part of another.
+# Suffix of the name of a study that is part of another.
 NAME_SUFFIX = " next"
 
 
@@ -158,25 +157,25 @@ def next_ladders(
     Parameters
     ----------
     table
-        What is measured; None or an empty one before anything is.
+        The measurements; None or empty before there are any.
     study
-        What may be trained, and how; without it the members that the table has.
+        What may be trained, and how; without it, the members of the table.
     budget
-        A time (``"10m"``), a share of all that may be trained (``"20%"``), or a plain cost.
+        A time (``"10m"``), a share of everything that may be trained (``"20%"``), or a plain cost.
     depths, widths
-        Members to consider beside.
+        Members to consider in addition.
     examples
-        Training examples of the network that is looked for; None is the most there are.
+        Training examples of the network to choose; None: the most there are.
     label_noise
-        The level that its training labels have; needed where study and table have several.
+        Its level of label noise; required where study and table have several.
     confidence
-        How surely `sure` shall keep the bound.
+        Probability with which `sure` meets the bound.
     enough
-        How far off the decision may be expected to be: 0.05 is 5 %.
+        Stop when the expected regret falls below this: 0.05 is 5 %.
     most
-        Proposals at the most.
+        Most proposals.
     on_proposal
-        Called with the number of each proposal and how far off the decision will then be.
+        Called with the number of each proposal and the expected loss after it.
     """
     _check_settings(max_error, confidence, enough)
     study = study and at_noise(study, table, label_noise)
@@ -252,7 +251,7 @@ def _question(inputs: DesignInputs, members: np.ndarray, max_error: float) -> Qu
 
 
 def _members(place: Place, examples: int | None) -> np.ndarray:
-    """Return the cells that are looked for: those on the most examples, or on as many as are named."""
+    """Return the cells to choose from: those on the most examples, or on the named number."""
     wanted = place.examples.max() if examples is None else float(examples)
     members = np.flatnonzero(place.examples == wanted)
     if not len(members):
@@ -264,7 +263,7 @@ def _members(place: Place, examples: int | None) -> np.ndarray:
 
 
 def _proposals(inputs: DesignInputs, planned: Sequence[PlannedPart]) -> list[Proposal]:
-    """Put looks at the same ladders that follow each other together."""
+    """Join successive parts of the same ladders."""
     proposals: dict[tuple[int, int, int], Proposal] = {}
     for step in planned:
         candidate = step.candidate

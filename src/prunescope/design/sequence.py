@@ -1,4 +1,4 @@
-"""Which ladders to train next: one look after another, each the one that saves most loss for its cost."""
+"""Which ladders to train next: greedily, the part that saves most expected loss for its cost."""
 
 from __future__ import annotations
 
@@ -10,33 +10,32 @@ import numpy as np
 from prunescope.design.posterior import THETA, Numbers, Posterior
 from prunescope.design.value_of_information import TRUTHS, Decision, Question, TruthSample, loss_after
 
-# A design ends when a decision is expected to be off by no more than this, as a logarithm: 5 %.
+# A plan ends when the expected loss is below this, as a logarithm: 5 %.
 ENOUGH = 0.05
-# How far ahead is planned: until this share of the loss to expect is left. What comes after depends on what is found.
+# Plan until this share of the expected loss is left; what follows depends on the results.
 LOSS_LEFT = 0.3
-# Looks that save less than this share of the loss are not worth it.
+# Parts that save less than this share of the loss are skipped.
 LEAST_SAVED = 0.02
 MOST_PROPOSALS = 200
 
 
 @dataclass(frozen=True)
 class Ladders:
-    """What may be trained, and what was.
+    """The ladders that may be trained, and how far they are.
 
     Attributes
     ----------
     step
-        Logarithm of what a rung keeps of the one below.
+        Logarithm of the share of weights that each rung keeps.
     levels
-        The highest rung that each cell's ladders may have, replicate by replicate, from high to low.
+        The highest allowed rung of each cell's ladders, replicate by replicate, from high to low.
     cost
-        Of each cell's rung 0, and of each further rung, ``[cells, 2]``.
+        Cost of each cell's rung 0, and of each further rung, ``[cells, 2]``.
     further
-        What each further ladder of a cell costs that is trained along with one, as a share of that one's cost: members
-        of a cohort share the overhead of a step.
+        Cost of each further ladder of a cohort, as a share of the first one's: members share the overhead of a step.
     tops
-        The highest finished rung of each ladder, by cell, -1 where there is none; a cell that is not there has no
-        ladder. A ladder climbs no higher than the one before it, so that a study can say what is asked for.
+        The highest finished rung of each ladder, by cell; -1 where there is none. No ladder goes higher than the one
+        before it, so that a study can express the plan.
     """
 
     step: float
@@ -46,27 +45,27 @@ class Ladders:
     tops: Mapping[int, tuple[int, ...]]
 
     def price(self, cell: int, after: int, top: int, count: int = 1) -> float:
-        """Return the cost of climbing from a rung (-1: none) to another, several ladders together."""
+        """Return the cost of training from a rung (-1: none) to another, several ladders together."""
         first, further = self.cost[cell]
         alone = (first if after < 0 else 0.0) + further * (top - max(after, 0))
         return float(alone * (1 + self.further[cell] * (count - 1)))
 
     def climbed(self, candidate: LadderPart) -> Ladders:
-        """Return the ladders as they stand after a look."""
+        """Return the ladders after a part was trained."""
         tops = list(self.tops.get(candidate.cell, ()))
         tops += [-1] * (candidate.replicate + candidate.count - len(tops))
         tops[candidate.replicate : candidate.replicate + candidate.count] = [candidate.top] * candidate.count
         return replace(self, tops={**self.tops, candidate.cell: tuple(tops)})
 
     def reach(self, cell: int, log_density: float) -> bool:
-        """Whether a ladder of a cell was climbed to a density, to half a rung, or as far as it may be."""
+        """Whether a ladder of a cell reaches a density, to half a rung, or its highest allowed rung."""
         top = max(self.tops.get(cell, ()), default=-1)
         return top >= min(log_density / self.step - 0.5, max(self.levels[cell], default=-1))
 
     def candidates(self) -> Iterator[LadderPart]:
-        """Yield every look that may be taken: ladders begun or climbed on, to the top or half the way there.
+        """Yield every part that may be trained next: new or continued ladders, to the top or half way.
 
-        Ladders of a cell that stand equally high may climb one by one or together.
+        Ladders of a cell at the same rung may be trained one by one or together.
         """
         for cell, allowed in enumerate(self.levels):
             tops = list(self.tops.get(cell, ()))
@@ -89,9 +88,9 @@ class Ladders:
 
 @dataclass(frozen=True)
 class LadderPart:
-    """Part of a ladder to train: its rungs above `after` (-1: none are there yet) up to `top`.
+    """Part of a ladder to train: its rungs above `after` (-1: all) up to `top`.
 
-    And of the ladders of the replicates after it along with it, `count` in all.
+    The same rungs of the next replicates are trained with it, `count` ladders in all.
     """
 
     cell: int
@@ -102,17 +101,17 @@ class LadderPart:
     count: int = 1
 
     def reaches(self, log_density: float, step: float) -> bool:
-        """Whether it goes as far down as a density, to half a rung."""
+        """Whether it reaches a density, to half a rung."""
         return self.top >= log_density / step - 0.5
 
     def densities(self, step: float) -> Numbers:
-        """Return the log densities of its rungs, all ladders' after each other."""
+        """Return the log densities of its rungs, ladder by ladder."""
         return np.tile(step * np.arange(self.after + 1, self.top + 1, dtype=np.float64), self.count)
 
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """A look of a design, and the loss to expect once it and all before it were taken."""
+    """A planned part, and the expected loss after it and all before it."""
 
     candidate: LadderPart
     loss: float
@@ -129,21 +128,21 @@ def plan_sequence(
     seed: int = 0,
     on_proposal: Callable[[int, float], None] | None = None,
 ) -> tuple[float, tuple[PlannedPart, ...]]:
-    """Return the loss to expect now, and looks in the order of their worth until the decision is sure enough.
+    """Return the expected loss now, and the parts to train, most valuable first, until the decision is good enough.
 
-    What is believed may be sure of a network that nobody came near. A decision is settled when one like it was trained:
-    where none was, that is the look to take.
+    A posterior may be confident about a network that nobody trained. So a decision also needs a trained network like
+    it: where there is none, that is the part to train.
 
     Parameters
     ----------
     budget
-        What all looks together may cost.
+        Most that all parts together may cost.
     enough
-        Loss at which the decision needs no more; a plan ends sooner, when most of the loss would be gone (`LOSS_LEFT`).
+        Loss at which to stop; a plan ends sooner when most of the loss would be gone (`LOSS_LEFT`).
     most
-        Looks at the most.
+        Most parts.
     on_proposal
-        Called with each look's number and the loss to expect after it.
+        Called with each part's number and the expected loss after it.
     """
     sample = TruthSample.of(question, posterior, seed=seed)
     loss = now = sample.loss(posterior.mean)
@@ -171,9 +170,9 @@ def plan_sequence(
 
 
 def network_to_measure(question: Question, posterior: Posterior) -> Decision:
-    """Return the network to have seen before a decision stands: the one chosen.
+    """Return the network that must be measured before a decision stands: the chosen one.
 
-    Where none is, because no member is expected to keep the bound, it is the unpruned one that should err least.
+    Where no member is expected to meet the bound, it is the unpruned one with the lowest expected error.
     """
     choice = Decision.by(question, posterior)
     if choice.member >= 0:
@@ -182,7 +181,7 @@ def network_to_measure(question: Question, posterior: Posterior) -> Decision:
 
 
 def _cheapest_check(ladders: Ladders, question: Question, choice: Decision, budget: float) -> LadderPart | None:
-    """Return the cheapest look at a network, or as near to it as may be; None where one like it was seen."""
+    """Return the cheapest part that trains a network, or the nearest to it; None where one like it was trained."""
     cell = int(question.cell[choice.member])
     if ladders.reach(cell, choice.log_density):
         return None
@@ -202,7 +201,7 @@ def _cheapest_check(ladders: Ladders, question: Question, choice: Decision, budg
 def _best(
     sample: TruthSample, posterior: Posterior, options: Sequence[LadderPart], step: float, loss: float, chance: Numbers
 ) -> tuple[LadderPart, float] | None:
-    """Return the look that saves most loss for its cost, and the loss to expect after it."""
+    """Return the part that saves most expected loss for its cost, and the loss after it."""
     best, choice = 0.0, None
     for candidate in options:
         where, root = posterior.information(candidate.cell, candidate.densities(step))

@@ -1,8 +1,8 @@
-"""What a measurement is worth: how much nearer it would bring the decision to the truly smallest network.
+"""The value of a measurement: how much nearer it brings the decision to the truly smallest network.
 
-The decision is a member and a density. Its loss, if a truth were known, is how many times larger than the smallest
-possible the chosen member would have to be, and how far off the density is, both as logarithms. A look is worth the
-loss that it saves on average over the truths that are believed possible (the knowledge gradient, for a decision).
+The decision is a member and a density. Its loss, given a truth, is how many times larger than the smallest
+possible the chosen member would have to be, and how far off its density is, both as logarithms. The value of a
+measurement is the loss that it saves on average over draws of the posterior (the knowledge gradient).
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smal
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
 
 TRUTHS = 256
-# Draws by which a probability is told to a percent or two.
+# Draws for a probability to a percent or two.
 NETWORKS = 8192
-# Loss of a choice that cannot keep the bound at all, and the most that any other is given.
+# Loss of a choice that cannot meet the bound, and the cap of any other loss.
 WORST = float(np.log(10.0))
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be decided.
+    """The decision to make.
 
     Attributes
     ----------
     bound
-        The highest error allowed.
+        The highest allowed error.
     sizes
         The members to choose from.
     cell
-        The cell that each member is.
+        The cell of each member.
     lowest
         The lowest log density of each member.
     """
@@ -48,13 +48,13 @@ class Question:
         Parameters
         ----------
         scatter
-            By how much log errors are above the law's, ``[truths, 1]``: those of single networks.
+            By how much log errors of single networks exceed the law's, ``[truths, 1]``.
         """
         count = (z.shape[1] - THETA) // 2
         truths = Truths(z[:, :THETA], z[:, THETA : THETA + count][:, self.cell])
         bound = self.bound if scatter is None else np.minimum(self.bound * np.exp(-scatter), 1.0)
         shifted = needed_density(self.sizes, truths, bound) + z[:, THETA + count :][:, self.cell]
-        # What a shift takes beyond density 1 cannot keep the bound.
+        # A shift beyond density 1 cannot meet the bound.
         return np.maximum(np.where(shifted > 0, np.inf, shifted), self.lowest)
 
     def decided(self, z: Numbers) -> tuple[Integers, Numbers]:
@@ -79,24 +79,24 @@ class Decision:
 
     @staticmethod
     def sure(question: Question, networks: Numbers, probability: float) -> Decision:
-        """Return the smallest network that, newly trained, keeps the bound with a probability.
+        """Return the smallest network that meets the bound with a probability when newly trained.
 
         Parameters
         ----------
         networks
-            Of `new_networks`.
+            As `new_networks` returns.
         """
         needed = np.quantile(networks, probability, axis=0, method="inverted_cdf")
         member = int(smallest_member(question.sizes.parameters(needed)))
         return Decision(member, float(needed[max(member, 0)]))
 
     def keeps(self, networks: Numbers) -> float:
-        """Return how likely it is that a newly trained network keeps the bound."""
+        """Return the probability that a newly trained network meets the bound."""
         return float(np.mean(networks[:, self.member] <= self.log_density)) if self.member >= 0 else 0.0
 
 
 def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Numbers:
-    """Return the log density that newly trained networks of each member may need, ``[draws, members]``."""
+    """Draw the log density that newly trained networks of each member need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
     off = np.hypot(posterior.noise, posterior.departure) * random.standard_normal((NETWORKS, 1))
     return question.densities(posterior.draws(NETWORKS, seed), off)
@@ -104,7 +104,7 @@ def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Num
 
 @dataclass(frozen=True)
 class TruthSample:
-    """Truths that are believed possible, and what each makes of a decision.
+    """Draws of the posterior, and the loss of decisions under each.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class TruthSample:
     needed
         The log density that each member needs, by each truth.
     log_size
-        The logarithm of the parameters that each member would come to, by each truth.
+        The logarithm of the parameters of each member, by each truth.
     best
         The smallest of them.
     """
