@@ -1,4 +1,7 @@
-"""The whole of a look: from a store or a table to what each cell tells, and what it does not."""
+"""Analyze a store or a table: the results of each cell, and the inputs that are missing.
+
+Errors are shares, losses are nats; "better" is lower everywhere. Pairs are of one replicate: same examples and labels.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ from prunescope.notebook import table_html
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell under the lens: one network at one level of label noise.
+    """The results of one cell: one network at one level of label noise.
 
     Attributes
     ----------
     family, dataset, depth, width, examples, recipe
         None where the table does not have the column.
     name
-        The cell in words, label noise aside; cells that share it differ in label noise alone.
+        The cell in words, without label noise; cells of one name differ in label noise only.
     pruning
         The main treatment.
     """
@@ -57,7 +60,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class LensResult:
-    """All cells of a store or table under the lens, in the order of networks and of label noise."""
+    """The results of all cells of a store or table, sorted by network and label noise."""
 
     source: str
     cells: tuple[CellResult, ...]
@@ -79,7 +82,7 @@ Cells = list[list[Measurements]]
 
 @dataclass(frozen=True)
 class CellQuery:
-    """What is asked of a store or table; `look` says what each setting means."""
+    """The settings of `analyze`."""
 
     noise: Sequence[float] = ()
     cell: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +113,7 @@ class CellQuery:
             raise InputError("the question", faults)
 
     def chosen(self, source: str, cells: Cells) -> Cells:
-        """Return the cells asked for, each of which has pruned networks."""
+        """Return the requested cells."""
         faults = [*_unknown_values(self.cell, cells), *_unknown_noise(self.noise, cells)]
         names = list(
             dict.fromkeys(ladder.treatment.name for ladders in cells for ladder in ladders if ladder.treatment.prunes)
@@ -132,7 +135,7 @@ class CellQuery:
         return alike and (not self.noise or any(math.isclose(first.label_noise, level) for level in self.noise))
 
     def main(self, cell: Sequence[Measurements]) -> str:
-        """Return the name of the main treatment of a cell: the one asked for if it has that, else the most usual."""
+        """Return the name of the main treatment of a cell: the requested one if it has it, else the most usual."""
         pruned = [ladder.treatment for ladder in cell if ladder.treatment.prunes]
         if any(treatment.name == self.treatment for treatment in pruned):
             return str(self.treatment)
@@ -140,7 +143,7 @@ class CellQuery:
 
 
 def sorted_cells(ladders: Sequence[Measurements]) -> Cells:
-    """Return ladders by cell, the cells of one network together, by their label noise."""
+    """Group ladders by cell, sorted by network and label noise."""
     cells: dict[tuple[MeasuredNetwork, float], list[Measurements]] = {}
     for ladder in ladders:
         cells.setdefault((ladder.network, ladder.label_noise), []).append(ladder)
@@ -148,7 +151,7 @@ def sorted_cells(ladders: Sequence[Measurements]) -> Cells:
 
 
 def _order(network: MeasuredNetwork) -> tuple[tuple[bool, Any], ...]:
-    """Return what networks are sorted by; what is missing comes last."""
+    """Return the sort key of a network; missing values come last."""
     values = (getattr(network, name) for name in KEYS)
     return tuple((value is None, 0 if value is None else value) for value in values)
 
@@ -174,7 +177,7 @@ def _unknown_noise(wanted: Sequence[float], cells: Cells) -> list[Fault]:
 
 
 def _spelled(value: Any) -> str:
-    """Write a value as users do, numbers the same however they are spelled."""
+    """Format a value; equal numbers give equal text."""
     try:
         return f"{float(value):.12g}"
     except (TypeError, ValueError):
@@ -193,32 +196,32 @@ def analyze(
     examples: int = 10,
     most: int | None = None,
 ) -> LensResult:
-    """Say what pruning did to every cell of a store or table, and why, without training anything.
+    """Analyze what pruning did to every cell of a store or table, and why. Nothing is trained.
 
     Parameters
     ----------
     source
         A store, or whatever `read_table` takes; groups and single examples need a store.
     noise
-        Levels of label noise to look at; all where none is named.
+        Levels of label noise to analyze; none: all.
     cell
-        Which cells: values of family, dataset, depth, width, examples, recipe.
+        Which cells, by values of family, dataset, depth, width, examples, recipe.
     treatment
-        Name of the main treatment; without it the one nearest to the paper's: imp, learning-rate rewinding, magnitude.
+        Name of the main treatment; None: the one nearest to the paper's (imp, learning-rate rewinding, magnitude).
     groups
-        How many groups of EL2N percentiles.
+        Number of groups of EL2N percentiles.
     rung, density
-        A sparsity to look at beside the two of interest; of a density the rung nearest to it.
+        One more sparsity to analyze; a density stands for the nearest rung.
     examples
-        How many of the examples that change most to name, at either end.
+        How many of the most changed examples to list, at either end.
     most
-        About how many rows to look at, of the networks with most treatments; all of them where it is None.
+        About how many rows to read, of the networks with most treatments; None: all.
 
     Raises
     ------
     InputError
-        Where there is nothing to look at, where a setting names what is not there, and where outcomes that would be
-        set side by side are not of the same examples and labels.
+        If there is nothing to analyze, if a setting names something absent, or if outcomes to compare are of different
+        examples or labels.
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
     loaded = open_source(source, most)
@@ -243,7 +246,7 @@ def analyze(
 
 
 def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
-    """Look at one cell; where its network's name alone is ambiguous, the recipe is named too."""
+    """Analyze one cell; name its recipe, too, where the network's name is ambiguous."""
     name = question.main(cell)
     main = [ladder for ladder in cell if ladder.treatment.name == name]
     others = sorted(
@@ -293,7 +296,7 @@ def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery,
 
 
 def _asked(pruning_curve: Curve, question: CellQuery) -> int | None:
-    """Return the rung asked for; None where this cell has not got there."""
+    """Return the requested rung; None where this cell does not have it."""
     sparse = [point.rung for point in pruning_curve.points if point.rung > 0]
     if question.rung is not None and question.rung not in sparse:
         return None

@@ -15,7 +15,7 @@ from prunescope.lens.verdicts import TEST_ERROR, Spread, TreatmentOutcome, Verdi
 
 @dataclass(frozen=True)
 class Match:
-    """A rung of another treatment beside the rung of pruning that stands for the same training or the same size."""
+    """A rung of another treatment and the matching rung of pruning."""
 
     rung: int
     pruned_rung: int
@@ -24,14 +24,14 @@ class Match:
 
 @dataclass(frozen=True)
 class TreatmentComparison:
-    """Another treatment beside pruning.
+    """Another treatment compared with pruning.
 
     Attributes
     ----------
     by
         What rungs are matched by: ``rung``, ``parameters`` or ``density``.
     best
-        Test error of the treatment at its own optimal rung minus that of pruning at its own; None where one has none.
+        Test error of the treatment at its optimal rung minus that of pruning at its optimal rung; None without both.
     matches
         Test error rung by rung.
     """
@@ -52,12 +52,12 @@ class LeaveOut:
     leave
         Which: ``improved``, ``misclassified`` or ``random``.
     share
-        Share that was to be left out; None where the examples themselves decide or where the table does not tell.
+        Share to leave out; None where the examples decide or the table has none.
     count
-        Examples left out; None where the table does not tell.
+        Examples left out; None if unknown.
     against_dense, against_sparse, against_random
-        Test error compared with the teacher's dense network, with its optimally sparse one, and with leaving out as
-        many at random.
+        Test error compared with the teacher's dense network, its optimally sparse network, and leaving out as many
+        at random.
     """
 
     treatment: str
@@ -71,9 +71,9 @@ class LeaveOut:
     words: str
 
 
-# Networks count as of one size where parameters agree to this ratio: a little more than half a rung of 20 %.
+# Networks match in size when parameters agree to this ratio: a little more than half a rung of 20 %.
 _SAME_SIZE = 1.15
-# Rungs of two treatments count as of one density to this ratio.
+# Rungs of two treatments match in density when they agree to this ratio.
 _SAME_DENSITY = 1.02
 RANDOM = "random"
 
@@ -81,7 +81,7 @@ RANDOM = "random"
 def compare_treatment(
     ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str
 ) -> TreatmentComparison:
-    """Set a treatment beside pruning; its ladders are of the same cell.
+    """Compare a treatment with pruning of the same cell.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def _matches(treated: Curve, pruning: Curve, by: str) -> Iterator[Match]:
 
 
 def _matching_rung(point: Point, pruning: Curve, by: str) -> Point | None:
-    """Return the rung of pruning that stands for the same as a rung of another treatment; none for rung 0."""
+    """Return the rung of pruning that matches a rung of another treatment; none for rung 0."""
     sparse = [candidate for candidate in pruning.points if candidate.rung > 0]
     if by == "parameters":
         if point.rung == 0 or not point.parameters:
@@ -136,7 +136,7 @@ def _words(treated: Curve, best: Verdict | None, matches: Sequence[Match]) -> st
 
 @dataclass(frozen=True)
 class _Pupil:
-    """One leave-out ladder: its network's error, how many examples it did without, and those of its teacher."""
+    """One leave-out ladder: its error, how many examples it left out, and its teacher's errors."""
 
     ladder: Measurements
     error: float
@@ -148,16 +148,16 @@ class _Pupil:
 def compare_leave_outs(
     source: LensSource, cell: Sequence[Measurements], main: Sequence[Measurements], dense: Spread | None
 ) -> tuple[LeaveOut, ...]:
-    """Return every leave-out treatment of a cell.
+    """Compare every leave-out treatment of a cell.
 
     Parameters
     ----------
     cell
         All ladders of the cell.
     main
-        Those of the main treatment: the teachers where the table does not tell which ladder taught.
+        Those of the main treatment: the teachers where the table does not name them.
     dense
-        Test errors of the replicates' dense networks, for teachers that have none of their own.
+        Test errors of the replicates' dense networks, for teachers without one.
     """
     pupils = [
         _pupil(source, ladder, cell, main, dense)
@@ -226,7 +226,7 @@ def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
 
 
 def _random(pupil: _Pupil, chance: Sequence[_Pupil]) -> float:
-    """Return the error of the network of the same replicate that did without as many examples, NaN without one."""
+    """Return the error of the same replicate with as many random examples left out; NaN without one."""
     if pupil.count is None:
         return MISSING
     return next(

@@ -1,10 +1,10 @@
-"""What pruning to the optimal sparsity does, by the second paper's sections 3 to 5.
+"""Diagnose what pruning to the optimal sparsity does, by the second paper's sections 3 to 5.
 
 Better training (section 3): generalisation improves, and training loss does, on the whole or on the original examples.
 Additional regularisation (section 4): generalisation improves while training loss worsens, on the whole, on the noisy
-examples, or on the top fifth by EL2N. Both may hold at once, of different examples. Which of the two components of
-pruning brings it about is section 5's question: extended training has the first without the second, narrow networks the
-second without the first. What they reach decides what follows in practice, not what the effect is called.
+examples, or on the top fifth by EL2N. Both may hold at once, on different examples. Section 5 separates the two
+components of pruning: extended training has the first without the second, narrow networks the second without the first.
+Their results change the advice, not the name of the effect.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prunescope.lens.verdicts import TEST_ERROR, TreatmentOutcome, Verdict, amou
 
 
 class Effect(StrEnum):
-    """What pruning at the optimal sparsity does to training."""
+    """The effect of pruning at the optimal sparsity."""
 
     TRAINING = "better training"
     REGULARISATION = "additional regularisation"
@@ -30,16 +30,16 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What pruning to the optimal sparsity does, what that rests on, and what follows.
+    """What pruning to the optimal sparsity does, the evidence, and the advice.
 
     Attributes
     ----------
     at_sparsest
-        The effect at the highest sparsity that still beats the dense network, where there is one.
+        The effect at the highest sparsity that still beats the dense network, if any.
     rests_on
-        The figures, a sentence each.
+        The evidence, one sentence each.
     practice
-        What follows, a sentence each.
+        The advice, one sentence each.
     """
 
     effect: Effect
@@ -65,7 +65,7 @@ def diagnose(
     narrow: TreatmentComparison | None,
     noise: float,
 ) -> Diagnosis:
-    """Return the diagnosis of one cell, from its two sparsities of interest and the treatments beside pruning."""
+    """Diagnose one cell from its two sparsities of interest and the other treatments."""
     beyond = classify_effect(sparsest) if sparsest else None
     further = (
         [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
@@ -82,7 +82,7 @@ def diagnose(
 
 
 def classify_effect(sparsity: Sparsity) -> Effect:
-    """Apply the rule to the verdicts at one sparsity."""
+    """Classify the effect from the verdicts at one sparsity."""
     if sparsity.test_error.outcome is TreatmentOutcome.UNTOLD:
         return Effect.UNTOLD
     if sparsity.test_error.outcome is not TreatmentOutcome.BETTER:

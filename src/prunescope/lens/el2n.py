@@ -1,6 +1,6 @@
-"""Training examples by their EL2N: groups of percentiles, the top fifth, and their loss differences over replicates.
+"""Loss differences of training examples by EL2N: groups of percentiles, and the top fifth.
 
-In each replicate its own examples are grouped by its own scores.
+Each replicate groups its examples by its own scores.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class ExampleGroup:
 
 @dataclass(frozen=True)
 class Top:
-    """The fifth of the examples with the highest EL2N against the rest.
+    """The fifth of the examples with the highest EL2N, compared with the rest.
 
     Attributes
     ----------
     fraction
         Of the examples that are the top.
     times
-        Mean magnitude of the loss difference over the top examples, divided by that over the rest; None where the rest
-        does not change at all.
+        Mean magnitude of the loss difference over the top examples, divided by that over the rest; None if the rest
+        does not change.
     share
         Share of the sum of all magnitudes that falls on the top; None where nothing changes.
     top, rest
@@ -90,20 +90,20 @@ class Groups:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 TOP = 0.2
-"""The share of the examples that the paper sets against the rest."""
+"""The share of the examples that the paper compares with the rest."""
 
 
 def ranks(el2n: Floats, index: Integers) -> Integers:
-    """Return the place of each example in the order of its score, the lowest first; of equals the lower index first."""
+    """Return the rank of each example by score, the lowest first; ties by index."""
     places = np.empty(len(el2n), np.int64)
     places[np.lexsort((index, el2n))] = np.arange(len(el2n))
     return places
 
 
 def group_numbers(el2n: Floats, index: Integers, count: int) -> Integers:
-    """Return the group of each example, 0 the lowest scores; groups differ by one in size at most.
+    """Return the group of each example, 0 for the lowest scores; group sizes differ by at most one.
 
-    Where the examples do not divide evenly, the groups of lower scores have the ones left over.
+    Groups of lower scores take the remainder.
     """
     if not 1 <= count <= len(el2n):
         raise InputError("groups", [Fault("their number", f"must be 1 to the {len(el2n):,} examples", str(count))])
@@ -118,14 +118,14 @@ def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
 
 
 def top_examples(el2n: Floats, index: Integers) -> NDArray[np.bool_]:
-    """Return which examples are the fifth with the highest scores: one at least, and not all."""
+    """Return which examples are the fifth with the highest scores: at least one, and not all."""
     count = min(max(1, round(TOP * len(el2n))), len(el2n) - 1)
     return ranks(el2n, index) >= len(el2n) - count
 
 
 @dataclass(frozen=True)
 class Weight:
-    """How much of a change falls on some of the examples.
+    """The share of a change that falls on some of the examples.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class Weight:
 
 
 def weigh_change(differences: Floats, top: NDArray[np.bool_]) -> Weight:
-    """Weigh the change of some examples against that of the others."""
+    """Compare the change of some examples with that of the others."""
     size = np.abs(differences)
     above, below, whole = size[top].mean(), size[~top].mean(), size.sum()
     times = float(above / below) if below else float("nan")
@@ -153,7 +153,7 @@ def weigh_change(differences: Floats, top: NDArray[np.bool_]) -> Weight:
 
 
 def group_differences(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups | None:
-    """Return loss differences in ``count`` groups; None where no replicate's examples are scored."""
+    """Return loss differences in ``count`` groups; None without scores."""
     scored = [(pair, pair.el2n) for pair in pairs if pair.el2n is not None]
     if scorer is None or not scored:
         return None
@@ -202,7 +202,7 @@ def _words(groups: Sequence[ExampleGroup]) -> str:
 
 
 def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:
-    """Set the fifth with the highest scores against the rest."""
+    """Compare the fifth with the highest scores with the rest."""
     names = [pair.replicate for pair, _ in scored]
     weights = [weigh_change(pair.differences, top_examples(el2n, pair.dense.index)) for pair, el2n in scored]
     times = spread((name, change.times) for name, change in zip(names, weights, strict=True))

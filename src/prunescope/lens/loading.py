@@ -1,7 +1,6 @@
-"""The door from stores and tables to the lens: the measurements of ladders, outcomes and scores. Behind it no table.
+"""Load stores and tables: the measurements of ladders, outcomes and scores. The other modules read no tables.
 
-What a study says of a ladder (its seed, its teacher, which networks score its examples) is asked of the studies that
-the store was begun with. A file has rows alone; what its columns tell is taken, and no more.
+A ladder's seed, teacher and scoring networks come from the studies of the store. A file has rows only.
 """
 
 from __future__ import annotations
@@ -35,21 +34,21 @@ _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group 
 _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_noise"))
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
-MOST_COLUMNS = 3  # columns of one's own that are tried together
+MOST_COLUMNS = 3  # extra columns that are tried together
 
 
 @dataclass(frozen=True, eq=False)
 class LensSource:
-    """Measurements of ladders, and where what belongs to single examples can be read.
+    """Measurements of ladders, and access to outcomes of single examples.
 
     Attributes
     ----------
     studies
-        What the store's studies say.
+        The studies of the store.
     notes
-        What was decided while reading.
+        Decisions made while reading.
     unread
-        Rows beyond the most that were asked for.
+        Rows that were not read because of `most`.
     """
 
     name: str
@@ -69,21 +68,21 @@ class LensSource:
         return by_kind
 
     def alike(self, kind: str, cell: Measurements) -> list[Measurements]:
-        """Return the ladders under a kind of treatment of a cell, whatever their recipe."""
+        """Return the ladders of a cell under a kind of treatment, of any recipe."""
         return self._by_kind.get((kind, cell.label_noise, replace(cell.network, recipe=None)), [])
 
     def outcomes(self, ladder: str, rung: int) -> Outcomes | None:
-        """Return how a network does on each training example, None where that was not kept."""
+        """Return a network's outcome on each training example; None if not kept."""
         return read_outcomes(self.store, ladder, rung) if self.store and ladder else None
 
     def scores(self, scorer: Scorer) -> ScoredExamples:
-        """Return the scores of an ensemble that a ladder names."""
+        """Return the scores of an ensemble."""
         if self.store is None:
             raise InputError(self.name, [Fault("scores of examples", "must be read from a store", "a table")])
         return read_scores(self.store, scorer.identity)
 
     def left_out(self, ladder: str) -> int | None:
-        """Return how many examples a leave-out ladder did without, None where that was not kept."""
+        """Return how many examples a leave-out ladder left out; None if not kept."""
         if self.store is None or not ladder or not self.store.has_arrays("checkpoints", ladder, 0):
             return None
         arrays = self.store.read_arrays("checkpoints", ladder, 0)
@@ -91,7 +90,7 @@ class LensSource:
 
 
 def open_source(source: Any, most: int | None = None) -> LensSource:
-    """Read a store, or whatever else is a table, as measurements: of about as many rows at the most."""
+    """Read a store or table as measurements, from at most about `most` rows."""
     store = source if isinstance(source, Store) else None
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
@@ -104,7 +103,7 @@ def open_source(source: Any, most: int | None = None) -> LensSource:
 
 
 def _rows_with_most_treatments(table: Table, most: int) -> NDArray[np.bool_]:
-    """Pick the rows of networks with most treatments and levels of label noise, the first ones among equals."""
+    """Select the rows of networks with most treatments and levels of label noise; ties by order."""
     # The rungs of a narrow ladder differ in width: members of all widths stay together.
     codes = group_codes(table.columns, [name for name in _APART if name in table])
     kinds = group_codes(table.columns, [name for name in (*_APART, *_TREATMENT, "label_noise") if name in table])
@@ -115,7 +114,7 @@ def _rows_with_most_treatments(table: Table, most: int) -> NDArray[np.bool_]:
 
 
 def _measurements(table: Table, studies: StudyIndex, notes: list[str]) -> Iterator[Measurements]:
-    """Yield the ladders of a table, refusing two that nothing tells apart."""
+    """Yield the ladders of a table; refuse two that no column distinguishes."""
     alike: dict[tuple[object, ...], list[Measurements]] = {}
     for rows in _ladders(table, notes):
         measurements = _measured(rows, studies)
@@ -125,7 +124,7 @@ def _measurements(table: Table, studies: StudyIndex, notes: list[str]) -> Iterat
     for same in alike.values():
         levels = [studies.lesson_levels(ladder.ladder) for ladder in same]
         if len(same) == 1 or (None not in levels and len(set(levels)) == len(same)):
-            # A leave-out ladder learns anew when its study is given more levels.
+            # A leave-out ladder is trained again when its study gets more levels.
             yield max(zip(levels, same, strict=True), key=lambda pair: pair[0] or 0)[1]
         elif same[0].treatment.kind == "leave-out":
             notes.append(f"{counted(len(same), 'leave-out ladder')} that the rows do not tell apart are left out")
@@ -146,7 +145,7 @@ def _duplicate_ladders(table: Table, ours: Measurements, theirs: Measurements) -
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of one ladder, next to each other in arrays of all."""
+    """The rows of one ladder: a slice of the sorted table."""
 
     columns: Mapping[str, Array]
     place: slice
@@ -166,7 +165,7 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
     columns = Columns.of(table.columns)
     names = ["ladder"] if "ladder" in columns else [*_CONFIGURATION, *_TREATMENT, "replicate"]
     if "ladder" not in columns and "width" in columns and "treatment" in columns:
-        # The rungs of a narrow ladder differ in width, and no other column says that they belong together.
+        # The rungs of a narrow ladder differ in width, and no other column joins them.
         narrow = having(columns, "treatment", ("narrow",))
         columns = columns.changed(width=np.where(narrow, 0.0, columns["width"]))
     codes = group_codes(columns, [name for name in names if name in columns])
@@ -211,9 +210,9 @@ def _duplicate_rungs(table: Table, rows: Table) -> InputError:
 
 
 def _distinguishing_columns(rows: Table) -> tuple[str, ...]:
-    """Return the fewest columns of one's own that tell rows of one density apart; none where none do."""
+    """Return the fewest extra columns that distinguish rows of one density; none if there are none."""
     several = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
-    # Numbers of which hardly two are the same are measurements.
+    # Columns of mostly distinct numbers are measurements.
     kinds = [name for name in several if rows[name].dtype.kind != "f" or 2 * len(set(rows[name].tolist())) < len(rows)]
     for count in range(1, min(MOST_COLUMNS, len(kinds)) + 1):
         for columns in itertools.combinations(kinds, count):
@@ -223,7 +222,7 @@ def _distinguishing_columns(rows: Table) -> tuple[str, ...]:
 
 
 def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
-    """Return a condition for rows that are alike in columns of one's own, and for the unpruned networks behind them."""
+    """Return a condition that selects rows with equal extra columns, and their unpruned networks."""
     names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
     kinds = Counter(zip(*(rows[name].tolist() for name in columns), strict=True))
     for values, _ in kinds.most_common():
@@ -237,7 +236,7 @@ def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
 
 
 def _is_unique(rows: Table, names: Sequence[str]) -> bool:
-    """Whether no two rows are equal in all the named columns."""
+    """Whether no two rows agree in all the named columns."""
     return len(np.unique(group_codes(rows.columns, names))) == len(rows)
 
 
@@ -281,7 +280,7 @@ def _measured(rows: _Rows, studies: StudyIndex) -> Measurements:
 
 
 def _decisive(kind: str | None, name: str, value: str | None) -> str | None:
-    """Return how a treatment prunes: what is usual where a file leaves it out, nothing where nothing is pruned."""
+    """Return a setting of pruning: its default where a file omits it, None where nothing is pruned."""
     if kind is None or kind in PRUNING:
         usual = None if kind is None or name == "rewind" else DEFAULTS[kind].get(name)
         return usual if value is None else value
@@ -302,12 +301,12 @@ def _rows(rows: _Rows, kind: str | None) -> Iterator[CellRow]:
 
 
 def _spent(kind: str | None, rungs: Sequence[int], epochs: Sequence[float]) -> list[float]:
-    """Return the epochs trained up to each rung: narrow networks start anew, one-shot ones from rung 0."""
+    """Return the epochs trained up to each rung: narrow networks start from scratch, one-shot ones from rung 0."""
     if kind == "narrow":
         return list(epochs)
     if kind == "one-shot":
         start = epochs[0] if rungs[0] == 0 else MISSING
         return [count + start if rung else count for rung, count in zip(rungs, epochs, strict=True)]
     sums = np.cumsum(epochs).tolist()
-    # Only where every rung below is there, too.
+    # Only where all lower rungs were measured.
     return [total if rung == place else MISSING for place, (rung, total) in enumerate(zip(rungs, sums, strict=True))]

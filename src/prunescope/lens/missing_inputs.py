@@ -1,4 +1,4 @@
-"""What a cell does not tell: why, and the key of the study that would have it told."""
+"""Missing inputs of a cell: why they are missing, and the study key that produces them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prunescope.lens.study_index import EL2N
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that could not be told: what, why, and how to get it."""
+    """A missing input: what, why, and how to get it."""
 
     what: str
     why: str
@@ -51,7 +51,7 @@ def find_missing(
     narrow: TreatmentComparison | None,
     left_out: Sequence[LeaveOut],
 ) -> Iterator[Missing]:
-    """Yield everything that one cell does not tell."""
+    """Yield the missing inputs of one cell."""
     if len(main) == 1:
         how = f"set replicates = 3 in the study, {_AGAIN}"
         yield Missing("verdicts", "they compare replicates, and there is one", how)
@@ -80,7 +80,7 @@ def find_missing(
 
 
 def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequence[Sparsity]) -> Iterator[Missing]:
-    """Yield which outcomes of single examples were not kept, at the sparsities that are looked at."""
+    """Yield which outcomes of single examples were not kept, at the analyzed sparsities."""
     if not sparsities:
         return
     rungs = sorted({0, *(sparsity.rung for sparsity in sparsities)})
@@ -115,7 +115,7 @@ def _scores(source: LensSource, main: Sequence[Measurements]) -> Iterator[Missin
 
 
 def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> Missing:
-    """Say that a treatment is missing, or why what there is of it cannot be compared."""
+    """Say that a treatment is missing, or why it is not comparable."""
     first = main[0]
     alike = source.alike(kind, first)
     recipes = sorted({str(ladder.network.recipe) for ladder in alike} - {str(first.network.recipe)})
@@ -136,7 +136,7 @@ def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> M
 
 
 def describe_cell(main: Sequence[Measurements], pruning: Curve, sparsest: Sparsity | None) -> Iterator[str]:
-    """Yield what was decided of a cell, and what it shows by having none of."""
+    """Yield the notes of a cell."""
     unfinished: dict[str, list[str]] = {}
     for ladder in main:
         if ladder.planned > len(ladder.rows):

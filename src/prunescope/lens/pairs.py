@@ -56,7 +56,7 @@ class Pair:
     Attributes
     ----------
     el2n
-        Scores of the examples; None where the store has none for this replicate.
+        Scores of the examples; None if the store has none for this replicate.
     """
 
     replicate: str
@@ -74,7 +74,7 @@ class Pair:
 def read_pairs(
     source: LensSource, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None
 ) -> tuple[Pair, ...]:
-    """Return the replicates whose outcomes were kept both at rung 0 and at another one."""
+    """Return the replicates whose outcomes were kept at rung 0 and at another rung."""
     pairs = (_pair(source, ladder, rung, scorer) for ladder in ladders if ladder.dense and ladder.at(rung))
     return tuple(pair for pair in pairs if pair is not None)
 
@@ -93,14 +93,14 @@ def _pair(source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | 
 
 
 def choose_scorer(ladders: Sequence[Measurements]) -> Scorer | None:
-    """Return the kind of ensemble that scores the most replicates; of equals the larger, then the longer trained."""
+    """Return the kind of ensemble that scores most replicates; ties by size, then by epochs."""
     every = {scorer.alike: scorer for ladder in ladders for scorer in ladder.scorers}
     counts = Counter(scorer.alike for ladder in ladders for scorer in ladder.scorers)
     return every[max(counts, key=lambda alike: (counts[alike], alike))] if counts else None
 
 
 def find_extremes(pair: Pair, count: int) -> Extremes:
-    """Return the ``count`` examples at either end, the largest change first; of equals the lower index first."""
+    """Return the ``count`` examples at either end, the largest change first; ties by index."""
     differences = pair.differences
     order = np.lexsort((pair.dense.index, differences))
     back = np.lexsort((pair.dense.index, -differences))

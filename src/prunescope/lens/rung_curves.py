@@ -1,4 +1,4 @@
-"""A treatment rung by rung, over replicates, and the two sparsities of interest."""
+"""Results of a treatment rung by rung, over replicates, and the two sparsities of interest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Point:
     Attributes
     ----------
     epochs
-        Epochs trained up to and including this rung; of narrow networks their own. None where the table does not tell.
+        Epochs trained up to and including this rung (narrow: of this network alone); None if unknown.
     against_dense
         Test error compared with the dense network of the replicate; None at rung 0.
     """
@@ -52,14 +52,13 @@ class Curve:
     Attributes
     ----------
     treatment
-        Name of the treatment: its kind and what it departs from the usual in.
+        Name of the treatment: its kind and its unusual settings.
     optimal
-        The rung above 0 with the lowest mean validation error, of equals the one with the most weights; None without
-        validation errors.
+        The rung above 0 with the lowest mean validation error, ties by most weights; None without validation errors.
     own_optimal
-        The same for each replicate by itself, in the order of `replicates`.
+        The same for each single replicate, in the order of `replicates`.
     complete
-        The replicates that have every rung that any has: `optimal` is by their mean.
+        The replicates that have all rungs: `optimal` is by their mean.
     """
 
     treatment: str
@@ -79,12 +78,12 @@ Ladders = Sequence[Measurements]
 
 
 def rung_spread(ladders: Ladders, name: str, rung: int) -> Spread | None:
-    """Return one figure of a rung over the replicates that have it."""
+    """Return one value of a rung over the replicates that have it."""
     return spread((ladder.replicate, ladder.value(name, rung)) for ladder in ladders)
 
 
 def dense_spread(ladders: Ladders, name: str) -> Spread | None:
-    """Return one figure of the replicates' dense networks, the first ladder of each that has one."""
+    """Return one value of each replicate's dense network, from its first ladder that has one."""
     values: dict[str, float] = {}
     for ladder in ladders:
         row = ladder.dense
@@ -106,7 +105,7 @@ def rung_curve(ladders: Ladders, dense: Spread | None) -> Curve:
     ladders = sorted(ladders, key=lambda ladder: ladder.replicate)
     rungs = sorted(frozenset[int]().union(*(ladder.rungs for ladder in ladders)))
     complete = [ladder for ladder in ladders if len(ladder.rungs) == len(rungs)]
-    if not complete:  # gaps, each elsewhere: those with the most rungs count
+    if not complete:  # every ladder has gaps: those with the most rungs count
         most = max(len(ladder.rungs) for ladder in ladders)
         complete = [ladder for ladder in ladders if len(ladder.rungs) == most]
     complete = [ladder for ladder in complete if _validates(ladder)] or complete
@@ -141,7 +140,7 @@ def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
 
 
 def _optimal(ladders: Ladders) -> int | None:
-    """Return the rung above 0 with the lowest mean validation error among those that every ladder tells it of."""
+    """Return the rung above 0 with the lowest mean validation error among those that every ladder has."""
     means = {}
     for rung in sorted(frozenset.intersection(*(ladder.rungs for ladder in ladders))):
         mean = mean_of([ladder.value("validation_error", rung) for ladder in ladders])
@@ -151,14 +150,14 @@ def _optimal(ladders: Ladders) -> int | None:
 
 
 def _validates(ladder: Measurements) -> bool:
-    """Whether a ladder tells any validation error."""
+    """Whether a ladder has any validation error."""
     return any(not math.isnan(ladder.value("validation_error", rung)) for rung in ladder.rungs)
 
 
 def sparsest_better(pruning: Curve) -> int | None:
-    """Return the rung with the fewest weights that still beats the dense network on test, None where none does.
+    """Return the rung with the fewest weights that beats the dense network on test; None if none does.
 
-    By the paper's rule; where no rung has more than one pair, and so no verdict, by the errors themselves.
+    By the paper's rule; with single pairs, which give no verdict, by the errors themselves.
     """
     points = [point for point in pruning.points if point.against_dense is not None]
     judged = any(point.against_dense.outcome is not TreatmentOutcome.UNTOLD for point in points if point.against_dense)
@@ -178,6 +177,6 @@ def nearest_rung(pruning: Curve, density: float) -> int:
 
 
 def optimal_error(ladder: Measurements) -> float:
-    """Return the test error of one ladder's optimally sparse network, NaN without validation errors."""
+    """Return the test error of one ladder's optimally sparse network; NaN without validation errors."""
     rung = _optimal([ladder])
     return MISSING if rung is None else ladder.value("test_error", rung)

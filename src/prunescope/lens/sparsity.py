@@ -1,4 +1,4 @@
-"""The sparse networks of one rung beside the dense ones they come from."""
+"""The sparse networks of one rung compared with their dense networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """The sparse networks of one rung beside the dense ones they come from.
+    """The sparse networks of one rung compared with their dense networks.
 
     Attributes
     ----------
@@ -67,16 +67,16 @@ _VERBS = {
 
 @dataclass(frozen=True, eq=False)
 class SparseNetworks:
-    """What the sparsities of one cell share.
+    """Compares the sparse networks of one cell with its dense ones.
 
     Attributes
     ----------
     ladders
         Of the main treatment, one for each replicate.
     cell
-        All ladders of the cell, the main treatment's first: others' dense networks stand in where its are missing.
+        All ladders of the cell, the main treatment's first; other dense networks replace missing ones.
     groups, shown
-        How many groups by EL2N, and how many examples at either extreme.
+        Number of groups by EL2N, and of examples at either extreme.
     """
 
     source: LensSource
@@ -87,7 +87,7 @@ class SparseNetworks:
     shown: int
 
     def sparsity(self, which: str, rung: int | None) -> Sparsity | None:
-        """Return a rung beside the dense networks; None where there is no such rung, or no replicate has both."""
+        """Compare a rung with the dense networks; None without the rung, or where no replicate has both."""
         if rung is None:
             return None
         point = self.pruning.at(rung)

@@ -1,4 +1,4 @@
-"""What the studies of a store say of its ladders: seeds, teachers, recipes, which networks score the examples."""
+"""What the studies of a store say about its ladders: seeds, teachers, recipes, scoring networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EL2N = "el2n"
 
 
 def treatment_spec(ladder: Ladder) -> TreatmentSpec:
-    """Return what a study does to a ladder."""
+    """Return the treatment of a ladder."""
     treatment = ladder.treatment
     return TreatmentSpec(
         treatment.kind, treatment.rewind, treatment.score, treatment.scope, treatment.leave, treatment.share
@@ -20,21 +20,21 @@ def treatment_spec(ladder: Ladder) -> TreatmentSpec:
 
 
 def measured_network(ladder: Ladder) -> MeasuredNetwork:
-    """Return the network that a study gives a ladder."""
+    """Return the network of a ladder."""
     cell = ladder.cell
     return MeasuredNetwork(cell.family, cell.dataset, cell.depth, cell.width, cell.examples, ladder.recipe_identity)
 
 
 class StudyIndex:
-    """What the studies of a store say of its ladders; nothing where there is no store.
+    """What the studies of a store say about its ladders; empty without a store.
 
     Attributes
     ----------
     ladders, recipes
         By their identities.
     planned
-        Network, label noise and kind of treatment of all that the studies ask for, finished or not; scores of examples
-        under `EL2N`.
+        Network, label noise and kind of every treatment in the studies, finished or not; scores of examples under
+        `EL2N`.
     """
 
     def __init__(self, store: Store | None) -> None:
@@ -63,27 +63,27 @@ class StudyIndex:
         return ladder.cell, ladder.recipe_identity, ladder.seed, ladder.replicate
 
     def scorers_of(self, ladder: Ladder | None) -> tuple[Scorer, ...]:
-        """Return the ensembles that score a ladder's examples, of those that are in the store."""
+        """Return the ensembles in the store that score a ladder's examples."""
         return () if ladder is None else self.scorers.get(self._key(ladder), ())
 
     def lesson(self, ladder: Ladder | None) -> str:
-        """Name the treatment that a leave-out ladder learned from; empty where it learned from none."""
+        """Return the name of the treatment that a leave-out ladder learned from; empty if none."""
         teacher = self.ladders.get(ladder.teacher) if ladder and ladder.learns else None
         return treatment_spec(teacher).name if teacher else ""
 
     def lesson_levels(self, identity: str) -> int | None:
-        """Return among how many levels a leave-out ladder's teacher was looked for; None where it has no teacher."""
+        """Return the levels of the study of a leave-out ladder; None if it has no teacher."""
         ladder = self.ladders.get(identity)
         return ladder.recipe.levels if ladder and ladder.learns else None
 
     def replicate(self, number: int, ladder: Ladder | None) -> str:
-        """Name a replicate: its number, and its seed where the studies have several."""
+        """Return the name of a replicate: its number, and its seed if the studies have several."""
         if ladder is None:
             return f"{number} of no study" if self.ladders else str(number)
         return str(number) if len(self.seeds) == 1 else f"{number} of seed {ladder.seed}"
 
     def differing(self, ours: str, theirs: str) -> str:
-        """Say what two recipes differ in, as far as the studies tell."""
+        """Say how two recipes differ, as far as the studies know."""
         one, other = (
             decisive_keys(self.recipes[identity]) if identity in self.recipes else {} for identity in (ours, theirs)
         )

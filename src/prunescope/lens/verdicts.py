@@ -1,7 +1,7 @@
-"""The paper's rule on two results: they differ if and only if the mean of the paired differences is far from zero.
+"""The paper's rule: two results differ when the mean of the paired differences is far from zero.
 
-Far is one standard deviation of these differences, at least: the sample deviation (n - 1). Pairs are of one replicate.
-A single pair has no deviation and gives no verdict. Lower is better.
+Far means at least one sample standard deviation (n - 1) of the differences. Pairs are of one replicate. A single pair
+has no deviation and gives no verdict. Lower is better.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Spread:
     replicates
         Names of the replicates, in the order of `values`.
     deviation
-        Sample standard deviation (n - 1); None of a single replicate.
+        Sample standard deviation (n - 1); None for a single replicate.
     """
 
     replicates: tuple[str, ...]
@@ -48,8 +48,8 @@ class Verdict:
     measure
         What is compared, such as ``test error``.
     outcome
-        ``better`` or ``worse`` where the mean difference is at least one standard deviation away from zero, ``matches``
-        where it is not, ``untold`` of a single pair.
+        ``better`` or ``worse`` where the mean difference is at least one standard deviation from zero, else
+        ``matches``; ``untold`` for a single pair.
     differences
         By replicate; their mean and sample standard deviation are `mean` and `deviation`.
     """
@@ -64,25 +64,25 @@ class Verdict:
 
 
 TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
-# Differences of decimal fractions are off by rounding; on the very edge of the rule they count as far.
+# Rounding of decimal fractions; differences on the edge of the rule count as far.
 _ROUNDING = 1e-9
-# Differences of errors and losses below this are sums of rounding.
+# Smaller differences of errors and losses are rounding.
 _NOTHING = 1e-9
 
 
 def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
-    """Return a quantity over replicates from their names and values, missing values (NaN) left out; None of nothing."""
+    """Return a quantity over replicates, without missing values (NaN); None if there are none."""
     known = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
     return spread_over([name for name, _ in known], [value for _, value in known]) if known else None
 
 
 def spread_over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
-    """Return a quantity of which every replicate has a value."""
+    """Return a quantity that every replicate has."""
     return Spread(tuple(replicates), tuple(values), mean_of(values), _deviation(values))
 
 
 def compare(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
-    """Compare two results replicate by replicate, ours minus theirs; None where no replicate has both."""
+    """Compare two results replicate by replicate, ours minus theirs; None if no replicate has both."""
     if ours is None or theirs is None:
         return None
     known = dict(zip(theirs.replicates, theirs.values, strict=True))
@@ -115,20 +115,20 @@ def outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
 
 
 def verdict_words(measure: str, outcome: TreatmentOutcome, mean: float, deviation: float | None, count: int) -> str:
-    """Write a verdict with its figures: ``better, -2.1 ± 0.3 points (n = 3)``."""
+    """Format a verdict with its numbers: ``better, -2.1 ± 0.3 points (n = 3)``."""
     if deviation is None:
         return f"{amount(measure, mean)}, no verdict (n = 1)"
     return f"{outcome}, {amount(measure, mean, deviation)} (n = {count})"
 
 
 def amount(measure: str, mean: float, deviation: float | None = None) -> str:
-    """Write a difference with its unit; of errors in percentage points."""
+    """Format a difference with its unit; errors in percentage points."""
     times, unit = (100, "points") if measure.endswith("error") else (1, "nats")
     return f"{signed(times * mean)}{'' if deviation is None else f' ± {times * deviation:.2g}'} {unit}"
 
 
 def signed(value: float) -> str:
-    """Write a difference with its sign; what rounding leaves of none is none."""
+    """Format a difference with its sign; rounding errors count as 0."""
     return f"{value:+.3g}" if abs(value) > _NOTHING else "0"
 
 

@@ -1,7 +1,7 @@
 """What must hold between the parts of a study, each rule a generator of faults.
 
-`parts` has checked types and ranges of single keys before these run; a rule runs only when the parts it reads are
-sound, so that one mistake is told once.
+`sections` checks types and ranges of single keys first; a rule runs only when the parts it reads are valid, so that one
+mistake is reported once.
 """
 
 from __future__ import annotations

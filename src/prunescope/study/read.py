@@ -1,4 +1,4 @@
-"""From a TOML file, or a preset's name, to a study; all faults at once, each with its line."""
+"""Read a study from a TOML file or a preset; all faults are reported together, each with its line."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
 
 
 def _too_large(content: Mapping[str, Any], locate: checks.Locate) -> Iterator[Fault]:
-    """Tell which parts of a file are too large to be meant; such a file is read no further."""
+    """Yield a fault for each part of a file that is too large; such a file is read no further."""
     parts: list[tuple[tuple[object, ...], object]] = [((), {key: content[key] for key in content.keys() - SECTIONS})]
     for section in SECTIONS:
         value = content.get(section)

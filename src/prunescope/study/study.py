@@ -50,7 +50,7 @@ class Ladder:
     teacher
         Identity of the ladder that a leave-out treatment learns from; empty otherwise.
     teaches
-        Whether another ladder of its study learns from it. Its own numbers do not depend on that.
+        Whether another ladder of its study learns from it; its numbers do not depend on that.
     """
 
     cell: Cell
@@ -63,7 +63,7 @@ class Ladder:
 
     @property
     def learns(self) -> bool:
-        """Whether it depends on what its teacher has measured; not where it leaves out any examples."""
+        """Whether it depends on its teacher's measurements; not where it leaves out random examples."""
         return bool(self.teacher) and self.treatment.leave != "random"
 
     @cached_property
@@ -140,7 +140,7 @@ def _dotted(*path: object) -> str:
 class Study:
     """Axes, recipe and treatments under a name.
 
-    Build one from a file with `read_study`, or here; either way every fault is told at once.
+    Build one from a file with `read_study`, or here; either way all faults are reported together.
     """
 
     name: str

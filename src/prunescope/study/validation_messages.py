@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a part of a study, in the words of the study's author."""
+"""Pydantic's errors about a study as faults, in the words of study files."""
 
 from __future__ import annotations
 
