@@ -131,7 +131,7 @@ LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never t
 def answer_lines(answer: Answer) -> Iterator[str]:
     """Write an answer line by line."""
     choice, robust = answer.choice, answer.robust
-    if family := family_words(answer):
+    if family := _family_words(answer):
         yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  expected         {_pick(answer, choice)}"
@@ -184,7 +184,7 @@ def group_words(group: Mapping[str, Any]) -> str:
     return named(_spoken(group))
 
 
-def family_words(answer: Answer) -> str:
+def _family_words(answer: Answer) -> str:
     """Name the family of an answer, with its examples."""
     spoken = _spoken(answer.group)
     if answer.choice.examples is not None:

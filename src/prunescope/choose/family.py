@@ -216,7 +216,7 @@ def _family(
     rows: Table, fit: Fit, cells: GroupData, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
 ) -> Family:
     """Return the family of one fitted group."""
-    group_rows = rows_of_group(rows, fit.group)
+    group_rows = _rows_of_group(rows, fit.group)
     examples = _examples(group_rows, cells, grid)
     measured = _measured_range(fit, cells)
     depth, width, errors = _members(group_rows, cells, grid, examples)
@@ -277,7 +277,7 @@ def _unpruned_model(
     return UnprunedModel.by(expectation, places.pick(near), log_error, noise), len(first) - len(near)
 
 
-def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
+def _rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
     """Return the rows of a group."""
     columns, picked = Columns.of(rows.columns), np.ones(len(rows), bool)
     for name, value in group.items():

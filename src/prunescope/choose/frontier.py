@@ -161,7 +161,7 @@ SHRINK = 4 / (POINTS - 1)
 EDGE = 1e-3
 
 
-def minimize_within(
+def _minimize_within(
     value: Callable[[Numbers, Numbers], Numbers], depth: tuple[float, float], width: tuple[float, float]
 ) -> tuple[float, float, bool] | None:
     """Return the depth and width of the lowest value within a box, and whether it lies on the box's edge.
@@ -213,7 +213,7 @@ def find_continuous_optimum(family: Family, bound: float, floor: Numbers) -> Con
         members, truth = real(depths, widths)
         return members.parameters(np.maximum(needed_density(members, truth, bound)[0], lowest))
 
-    optimum = minimize_within(parameters, depth, width)
+    optimum = _minimize_within(parameters, depth, width)
     if optimum is None:
         return None
     at = np.array([optimum[0]]), np.array([optimum[1]])

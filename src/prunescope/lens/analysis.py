@@ -112,7 +112,7 @@ class CellQuery:
         if faults:
             raise InputError("the question", faults)
 
-    def chosen(self, source: str, cells: Cells) -> Cells:
+    def select(self, source: str, cells: Cells) -> Cells:
         """Return the requested cells."""
         faults = [*_unknown_values(self.cell, cells), *_unknown_noise(self.noise, cells)]
         names = list(
@@ -123,18 +123,18 @@ class CellQuery:
             faults.append(Fault("treatment", must, clipped(self.treatment), nearest(self.treatment, names)))
         if faults:
             raise InputError(source, faults)
-        chosen = [ladders for ladders in cells if self._asks(ladders[0])]
+        chosen = [ladders for ladders in cells if self._matches(ladders[0])]
         if not chosen:
             raise InputError(
                 source, [Fault("the cells asked for", "must be one or more", "none has all of it at once")]
             )
         return chosen
 
-    def _asks(self, first: Measurements) -> bool:
-        alike = all(_spelled(getattr(first.network, name)) == _spelled(value) for name, value in self.cell.items())
+    def _matches(self, first: Measurements) -> bool:
+        alike = all(_formatted(getattr(first.network, name)) == _formatted(value) for name, value in self.cell.items())
         return alike and (not self.noise or any(math.isclose(first.label_noise, level) for level in self.noise))
 
-    def main(self, cell: Sequence[Measurements]) -> str:
+    def main_treatment(self, cell: Sequence[Measurements]) -> str:
         """Return the name of the main treatment of a cell: the requested one if it has it, else the most usual."""
         pruned = [ladder.treatment for ladder in cell if ladder.treatment.prunes]
         if any(treatment.name == self.treatment for treatment in pruned):
@@ -142,7 +142,7 @@ class CellQuery:
         return min(pruned, key=lambda treatment: (treatment.rank, treatment.name)).name
 
 
-def sorted_cells(ladders: Sequence[Measurements]) -> Cells:
+def _sorted_cells(ladders: Sequence[Measurements]) -> Cells:
     """Group ladders by cell, sorted by network and label noise."""
     cells: dict[tuple[MeasuredNetwork, float], list[Measurements]] = {}
     for ladder in ladders:
@@ -159,10 +159,10 @@ def _order(network: MeasuredNetwork) -> tuple[tuple[bool, Any], ...]:
 def _unknown_values(wanted: Mapping[str, Any], cells: Cells) -> list[Fault]:
     faults = []
     for name, value in wanted.items():
-        there = list(dict.fromkeys(_spelled(getattr(ladders[0].network, name)) for ladders in cells))
-        if _spelled(value) not in there:
+        there = list(dict.fromkeys(_formatted(getattr(ladders[0].network, name)) for ladders in cells))
+        if _formatted(value) not in there:
             must = f"must be one that has pruned networks: {listed(there)}"
-            faults.append(Fault(f"cell {name}", must, clipped(_spelled(value)), nearest(_spelled(value), there)))
+            faults.append(Fault(f"cell {name}", must, clipped(_formatted(value)), nearest(_formatted(value), there)))
     return faults
 
 
@@ -176,7 +176,7 @@ def _unknown_noise(wanted: Sequence[float], cells: Cells) -> list[Fault]:
     ]
 
 
-def _spelled(value: Any) -> str:
+def _formatted(value: Any) -> str:
     """Format a value; equal numbers give equal text."""
     try:
         return f"{float(value):.12g}"
@@ -225,29 +225,30 @@ def analyze(
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
     loaded = open_source(source, most)
-    every = sorted_cells(loaded.ladders)
-    pruned = [ladders for ladders in every if any(ladder.treatment.prunes for ladder in ladders)]
+    cells = _sorted_cells(loaded.ladders)
+    pruned = [ladders for ladders in cells if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:
         hint = "Rows of treatment imp or one-shot are such, and rows that name no treatment."
         raise InputError(loaded.name, [Fault("the table", "must hold pruned networks", "none", hint)])
-    chosen = question.chosen(loaded.name, pruned)
+    chosen = question.select(loaded.name, pruned)
     names = Counter(network.name for network in {ladders[0].network for ladders in chosen})
-    others = len(every) - len(pruned)
-    unread = (
-        [f"{counted(loaded.unread, 'row')} of networks with fewer treatments not looked at"] if loaded.unread else []
-    )
-    notes = [*unread, *([f"{counted(others, 'cell')} without pruned networks left out"] if others else [])]
-    looks = tuple(_look(loaded, ladders, question, names[ladders[0].network.name] > 1) for ladders in chosen)
-    if question.rung is not None and all(result.asked is None for result in looks):
-        measured = sorted({point.rung for result in looks for point in result.pruning.points if point.rung > 0})
+    others = len(cells) - len(pruned)
+    notes = list(loaded.notes)
+    if loaded.unread:
+        notes.append(f"{counted(loaded.unread, 'row')} of networks with fewer treatments not looked at")
+    if others:
+        notes.append(f"{counted(others, 'cell')} without pruned networks left out")
+    results = tuple(_analyze_cell(loaded, ladders, question, names[ladders[0].network.name] > 1) for ladders in chosen)
+    if question.rung is not None and all(result.asked is None for result in results):
+        measured = sorted({point.rung for result in results for point in result.pruning.points if point.rung > 0})
         must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
         raise InputError(loaded.name, [Fault("rung", must, str(question.rung))])
-    return LensResult(loaded.name, looks, (*loaded.notes, *notes))
+    return LensResult(loaded.name, results, tuple(notes))
 
 
-def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
+def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
     """Analyze one cell; name its recipe, too, where the network's name is ambiguous."""
-    name = question.main(cell)
+    name = question.main_treatment(cell)
     main = [ladder for ladder in cell if ladder.treatment.name == name]
     others = sorted(
         (ladder for ladder in cell if ladder.treatment.name != name),

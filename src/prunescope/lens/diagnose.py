@@ -66,7 +66,7 @@ def diagnose(
     noise: float,
 ) -> Diagnosis:
     """Diagnose one cell from its two sparsities of interest and the other treatments."""
-    beyond = classify_effect(sparsest) if sparsest else None
+    beyond = _classify_effect(sparsest) if sparsest else None
     further = (
         [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
         if sparsest and beyond
@@ -75,13 +75,13 @@ def diagnose(
     if optimal is None:
         words = "no diagnosis: which sparsity is optimal is not known"
         return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), words)
-    effect = classify_effect(optimal)
+    effect = _classify_effect(optimal)
     rests_on = (*_figures(optimal, extended, narrow), *further)
     practice = tuple(_practice(effect, optimal, extended, narrow, noise))
     return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
 
 
-def classify_effect(sparsity: Sparsity) -> Effect:
+def _classify_effect(sparsity: Sparsity) -> Effect:
     """Classify the effect from the verdicts at one sparsity."""
     if sparsity.test_error.outcome is TreatmentOutcome.UNTOLD:
         return Effect.UNTOLD

@@ -93,7 +93,7 @@ TOP = 0.2
 """The share of the examples that the paper compares with the rest."""
 
 
-def ranks(el2n: Floats, index: Integers) -> Integers:
+def _ranks(el2n: Floats, index: Integers) -> Integers:
     """Return the rank of each example by score, the lowest first; ties by index."""
     places = np.empty(len(el2n), np.int64)
     places[np.lexsort((index, el2n))] = np.arange(len(el2n))
@@ -108,7 +108,7 @@ def group_numbers(el2n: Floats, index: Integers, count: int) -> Integers:
     if not 1 <= count <= len(el2n):
         raise InputError("groups", [Fault("their number", f"must be 1 to the {len(el2n):,} examples", str(count))])
     sizes = np.full(count, len(el2n) // count) + (np.arange(count) < len(el2n) % count)
-    return np.repeat(np.arange(count), sizes)[ranks(el2n, index)]
+    return np.repeat(np.arange(count), sizes)[_ranks(el2n, index)]
 
 
 def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
@@ -120,7 +120,7 @@ def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
 def top_examples(el2n: Floats, index: Integers) -> NDArray[np.bool_]:
     """Return which examples are the fifth with the highest scores: at least one, and not all."""
     count = min(max(1, round(TOP * len(el2n))), len(el2n) - 1)
-    return ranks(el2n, index) >= len(el2n) - count
+    return _ranks(el2n, index) >= len(el2n) - count
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Curve:
 Ladders = Sequence[Measurements]
 
 
-def rung_spread(ladders: Ladders, name: str, rung: int) -> Spread | None:
+def _rung_spread(ladders: Ladders, name: str, rung: int) -> Spread | None:
     """Return one value of a rung over the replicates that have it."""
     return spread((ladder.replicate, ladder.value(name, rung)) for ladder in ladders)
 
@@ -131,10 +131,10 @@ def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
         width=known(rows[0].width),
         epochs=whole(rows[0].epochs) if len({row.epochs for row in rows}) == 1 else None,
         test_error=error,
-        validation_error=rung_spread(ladders, "validation_error", rung),
-        train_loss=rung_spread(ladders, "train_loss", rung),
-        train_loss_original=rung_spread(ladders, "train_loss_original", rung),
-        train_loss_noisy=rung_spread(ladders, "train_loss_noisy", rung),
+        validation_error=_rung_spread(ladders, "validation_error", rung),
+        train_loss=_rung_spread(ladders, "train_loss", rung),
+        train_loss_original=_rung_spread(ladders, "train_loss_original", rung),
+        train_loss_noisy=_rung_spread(ladders, "train_loss_noisy", rung),
         against_dense=None if rung == 0 else compare(TEST_ERROR, error, dense),
     )
 

@@ -11,7 +11,7 @@ from prunescope.table import Store
 EL2N = "el2n"
 
 
-def treatment_spec(ladder: Ladder) -> TreatmentSpec:
+def _treatment_spec(ladder: Ladder) -> TreatmentSpec:
     """Return the treatment of a ladder."""
     treatment = ladder.treatment
     return TreatmentSpec(
@@ -19,7 +19,7 @@ def treatment_spec(ladder: Ladder) -> TreatmentSpec:
     )
 
 
-def measured_network(ladder: Ladder) -> MeasuredNetwork:
+def _measured_network(ladder: Ladder) -> MeasuredNetwork:
     """Return the network of a ladder."""
     cell = ladder.cell
     return MeasuredNetwork(cell.family, cell.dataset, cell.depth, cell.width, cell.examples, ladder.recipe_identity)
@@ -48,9 +48,9 @@ class StudyIndex:
                 if before is None or before.rungs < ladder.rungs:
                     self.ladders[ladder.identity] = ladder
                 self.recipes[ladder.recipe_identity] = ladder.recipe
-                self.planned.add((measured_network(ladder), ladder.cell.label_noise, ladder.treatment.kind))
+                self.planned.add((_measured_network(ladder), ladder.cell.label_noise, ladder.treatment.kind))
             for ensemble in ensembles(study):
-                self.planned.add((measured_network(ensemble.ladder), ensemble.ladder.cell.label_noise, EL2N))
+                self.planned.add((_measured_network(ensemble.ladder), ensemble.ladder.cell.label_noise, EL2N))
                 key = self._key(ensemble.ladder)
                 scorer = Scorer(ensemble.identity, ensemble.networks, ensemble.epoch)
                 known = self.scorers.get(key, ())
@@ -69,7 +69,7 @@ class StudyIndex:
     def lesson(self, ladder: Ladder | None) -> str:
         """Return the name of the treatment that a leave-out ladder learned from; empty if none."""
         teacher = self.ladders.get(ladder.teacher) if ladder and ladder.learns else None
-        return treatment_spec(teacher).name if teacher else ""
+        return _treatment_spec(teacher).name if teacher else ""
 
     def lesson_levels(self, identity: str) -> int | None:
         """Return the levels of the study of a leave-out ladder; None if it has no teacher."""

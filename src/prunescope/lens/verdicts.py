@@ -100,12 +100,12 @@ def subtract(ours: Spread | None, theirs: Spread | None) -> Spread | None:
 def judge(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
     """Judge paired differences by the paper's rule."""
     mean, deviation = mean_of(differences), _deviation(differences)
-    outcome = outcome_of(mean, deviation)
-    words = verdict_words(measure, outcome, mean, deviation, len(differences))
+    outcome = _outcome_of(mean, deviation)
+    words = _verdict_words(measure, outcome, mean, deviation, len(differences))
     return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words)
 
 
-def outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
+def _outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
     """Apply the rule to a mean difference and its deviation."""
     if deviation is None:
         return TreatmentOutcome.UNTOLD
@@ -114,7 +114,7 @@ def outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
     return TreatmentOutcome.BETTER if mean < 0 else TreatmentOutcome.WORSE
 
 
-def verdict_words(measure: str, outcome: TreatmentOutcome, mean: float, deviation: float | None, count: int) -> str:
+def _verdict_words(measure: str, outcome: TreatmentOutcome, mean: float, deviation: float | None, count: int) -> str:
     """Format a verdict with its numbers: ``better, -2.1 ± 0.3 points (n = 3)``."""
     if deviation is None:
         return f"{amount(measure, mean)}, no verdict (n = 1)"

@@ -75,17 +75,17 @@ def study_faults(
     ``head`` is None where it could not be read. ``unsound`` names keys of the recipe whose value is only a stand-in,
     ``unsound_treatments`` treatments that the study has but that could not be read.
     """
-    too_many = list(size_faults(axes.values(), treatments.values(), recipe, head.replicates if head else 1, locate))
+    too_many = list(_size_faults(axes.values(), treatments.values(), recipe, head.replicates if head else 1, locate))
     if too_many:
         yield from too_many
         return
     if recipe:
         yield from (fault for keys, fault in _recipe_rules(recipe, locate) if not unsound & keys)
         if head and "levels" not in unsound:
-            yield from keep_faults(head, recipe.levels, locate)
-    yield from axes_faults(axes, locate)
-    yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
-    yield from treatment_faults(treatments, locate, unsound_treatments)
+            yield from _keep_faults(head, recipe.levels, locate)
+    yield from _axes_faults(axes, locate)
+    yield from _example_faults(axes, recipe.validation if recipe else 0.0, locate)
+    yield from _treatment_faults(treatments, locate, unsound_treatments)
     if recipe:
         yield from _measure_faults(treatments, axes, recipe, locate, unsound)
 
@@ -122,7 +122,7 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
         yield {"rewind_epoch", "epochs"}, Fault(at("rewind_epoch"), must, str(recipe.rewind_epoch))
 
 
-def keep_faults(head: StudyKeys, levels: int, locate: Locate) -> Iterator[Fault]:
+def _keep_faults(head: StudyKeys, levels: int, locate: Locate) -> Iterator[Fault]:
     """Rungs of which something is kept must be rungs of the study, each named once."""
     for key in KEEP_KEYS:
         keep: Keep = getattr(head, key)
@@ -137,7 +137,7 @@ def keep_faults(head: StudyKeys, levels: int, locate: Locate) -> Iterator[Fault]
             yield Fault(locate(key), "must name each rung once", f"{listed(twice)} more than once")
 
 
-def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
+def _axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
     """Rules within the axes: known names, depths that the families have, no value twice."""
     for index, axes in all_axes.items():
         for key in AXIS_KEYS:
@@ -169,7 +169,7 @@ def _depth_faults(family: str, depths: Sequence[int], place: str) -> Iterator[Fa
             yield Fault(place, f"of family {family!r} must be {rule}", str(depth), hint)
 
 
-def example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Locate) -> Iterator[Fault]:
+def _example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Locate) -> Iterator[Fault]:
     """Rules between axes and recipe: enough examples for training and validation."""
     for index, axes in all_axes.items():
         place = locate("axes", index, "examples")
@@ -189,7 +189,7 @@ def example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Loca
                     yield Fault(place, must, f"{examples} = {resolved}" if isinstance(examples, str) else str(examples))
 
 
-def treatment_faults(
+def _treatment_faults(
     treatments: Mapping[int, Treatment], locate: Locate, elsewhere: Set[str] = frozenset()
 ) -> Iterator[Fault]:
     """Rules within and between treatments: keys that fit the kind, known scores, distinct names, no cycle."""
@@ -282,7 +282,7 @@ def _measure_faults(
                 yield Fault(locate("axes", position, "levels"), "must be 1 or more to leave examples out", "0")
 
 
-def size_faults(
+def _size_faults(
     all_axes: Collection[Axes],
     treatments: Collection[Treatment],
     recipe: Recipe | None,
