@@ -152,5 +152,5 @@ class TruthSample:
 
 
 def loss_after(sample: TruthSample, posterior: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
-    """Return the loss to expect after a look, over what it may show."""
+    """Return the expected loss after measurements, over their possible outcomes."""
     return sample.loss(posterior.means_after(sample.truths, where, root, chance))
