@@ -236,9 +236,9 @@ def test_columns_of_ones_own_that_tell_rows_apart_are_named_with_a_condition_tha
         places = [place for place in range(27) if place < 9 or place not in unpruned]
         several = {name: [values[place] for place in places] for name, values in several.items()}
     table = read_table(several)
-    with pytest.raises(InputError, match="must have one row for each rung; found ") as told:
+    with pytest.raises(InputError, match="must have one row for each rung; found ") as refused:
         analyze(table)
-    words = str(told.value)
+    words = str(refused.value)
     assert "'method', 'times' tell these rows apart" in words
     condition = re.search(r'--where "(.*?)" --out FILE; prunescope lens FILE', words)
     assert condition is not None
