@@ -122,7 +122,7 @@ class Answers:
 
 
 SHOWN = 12
-SAVED = 1.05  # times smaller from which on the ideal is told
+SAVED = 1.05  # how many times smaller the continuous optimum must be to be mentioned
 SPOKEN = ("family", "dataset")
 MARKS = {"pruned": "", "dense": " +", "predicted": " *"}
 LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never trained: unpruned error predicted"}
@@ -180,7 +180,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
 
 
 def group_words(group: Mapping[str, Any]) -> str:
-    """Name a family by what people call it, and by what tells it apart; the rest of its group is in `to_dict`."""
+    """Name a family by family, dataset and what distinguishes it; the rest of its group is in `to_dict`."""
     return named(_spoken(group))
 
 

@@ -30,7 +30,7 @@ class Pick(Member):
     density, density_low, density_high
         The lowest density that meets the bound by the law, and its interval.
     rung, rung_density
-        The same as steps of a ladder: the sparsest rung that keeps the bound; None where steps are not even.
+        The sparsest rung that meets the bound, and its density; None where the steps of ladders are uneven.
     error, low, high
         Expected error of a newly trained network at `density`, and its interval.
     probability

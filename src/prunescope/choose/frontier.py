@@ -47,9 +47,9 @@ class Insight(Member):
     error
         The member's unpruned error, and the tolerance within which it is matched.
     matched_parameters
-        The member's own, pruned as far as it goes within the tolerance.
+        Parameters of the member, pruned as far as the tolerance allows.
     smallest
-        The member that gets there smallest, pruned until its error is `over` times its own unpruned error.
+        The smallest member at that error, pruned until its error is `over_unpruned` times its unpruned error.
     """
 
     depth: int | None
@@ -100,7 +100,7 @@ def compute_frontier(curves: MemberCurves, bounds: Numbers, lowest: Numbers) -> 
 
 
 def frontier_bounds(curves: MemberCurves, highest: float, count: int = 40) -> Numbers:
-    """Return errors from just above the best member's unpruned error up to the highest one asked for."""
+    """Return errors from just above the best member's unpruned error up to `highest`."""
     low = float(np.exp(curves.truths.unpruned.min())) * (1 + MATCHED)
     return np.geomspace(low, max(low * 1.001, highest), count)
 

@@ -135,7 +135,7 @@ class MemberCurves:
         return errors
 
     def needed(self, bound: float) -> Numbers:
-        """Return the logarithm of the lowest density at which each member keeps a bound, ``[truths, members]``.
+        """Return the logarithm of the lowest density at which each member meets a bound, ``[truths, members]``.
 
         Infinity where no density does, minus infinity where every density does.
         """
@@ -147,7 +147,7 @@ class MemberCurves:
 
     @cached_property
     def _looked(self) -> dict[int, tuple[Numbers, Numbers]]:
-        """Where each member with departures is looked at for crossings, and its curves there ``[truths, places]``."""
+        """The grid of each member with departures, and its curves there ``[truths, places]``."""
         curves = {}
         for member, departure in enumerate(self.departures):
             if departure is not None:
@@ -156,7 +156,7 @@ class MemberCurves:
         return curves
 
     def _crossing(self, member: int, bound: float, by_law: Numbers) -> Numbers:
-        """Return where a curve with departures first keeps a bound, coming from the sparse side."""
+        """Return the lowest density at which a curve with departures meets a bound."""
         grid, curve = self._looked[member]
         sparsest = grid[0]
         over = curve - np.log(bound)

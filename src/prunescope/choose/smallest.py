@@ -19,7 +19,7 @@ from prunescope.laws.models import JOINT
 
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
-# The lowest density that is looked at, as a logarithm.
+# The lowest density considered, as a logarithm.
 LOWEST_LOG_DENSITY = -30.0
 
 
@@ -81,9 +81,9 @@ class Scatter:
     Attributes
     ----------
     theta
-        The law by which regions are told apart, ``[1, 5]``.
+        The law that separates the regions, ``[1, 5]``.
     unpruned
-        The unpruned errors by which they are, as logarithms, ``[members]``.
+        The unpruned errors that do, as logarithms, ``[members]``.
     by_region
         On the plateau, along the power law, in saturation.
     """
@@ -99,7 +99,7 @@ class Scatter:
 
 
 def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -> Numbers:
-    """Return the logarithm of the lowest density at which each member's law keeps a bound, ``[truths, members]``.
+    """Return the logarithm of the lowest density at which each member's law meets a bound, ``[truths, members]``.
 
     The bound may be one for all, or one for each truth ``[truths, 1]``.
     Infinity where no density does, minus infinity where every density does (a bound above the high plateau).
@@ -120,7 +120,7 @@ def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numb
 
 
 def smallest_member(parameters: Numbers) -> NDArray[np.int64]:
-    """Return the member with the fewest parameters in each row, -1 where no member keeps the bound."""
+    """Return the member with the fewest parameters in each row, -1 where no member meets the bound."""
     best = np.argmin(parameters, axis=-1)
     there = np.isfinite(np.take_along_axis(parameters, best[..., None], axis=-1)[..., 0])
     return np.asarray(np.where(there, best, -1))

@@ -46,9 +46,9 @@ class TrainedNetwork:
 
 
 def trained_network(rows: Table, answer: Answer) -> TrainedNetwork | None:
-    """Return the network to take for an answer: of its member, no sparser than its rung, measured to keep the bound.
+    """Return the trained network for an answer: of its member, no sparser than its rung, and meeting the bound.
 
-    The sparsest such rung counts; of its networks the one with the lowest validation error.
+    The one with the lowest validation error at the sparsest such rung.
     """
     pick = answer.robust or answer.choice
     if pick.rung is None or not all(name in rows for name in NEEDED):

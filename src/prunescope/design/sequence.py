@@ -130,7 +130,7 @@ def plan_sequence(
 ) -> tuple[float, tuple[PlannedPart, ...]]:
     """Return the expected loss now, and the parts to train, most valuable first, until the decision is good enough.
 
-    A posterior may be confident about a network that nobody trained. So a decision also needs a trained network like
+    A posterior may be confident about an untrained network. So a decision also needs a trained network like
     it: where there is none, that is the part to train.
 
     Parameters

@@ -62,7 +62,7 @@ def find_missing(
         yield Missing("sparse networks", f"{pruning.treatment} has its dense networks alone so far", how)
     elif pruning.optimal is None:
         how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
-        yield Missing("the optimal sparsity", "it has the lowest validation error, and no row tells any", how)
+        yield Missing("the optimal sparsity", "it has the lowest validation error, and no row has one", how)
     if not any(point.train_loss for point in pruning.points):
         yield Missing("training loss", "no row has a train_loss", "")
     if main[0].label_noise > 0 and not any(point.train_loss_noisy for point in pruning.points):

@@ -31,7 +31,7 @@ class Sparsity:
     ----------
     which
         ``optimal``: lowest validation error; ``sparsest``: the highest sparsity that beats the dense network on test;
-        ``asked``: as asked for.
+        ``asked``: as requested.
     train_loss_original, train_loss_noisy, gap
         None without label noise.
     groups, extremes

@@ -257,7 +257,7 @@ def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Itera
 def el2n_faults(
     el2n: El2n | None, recipe: Recipe | None, locate: Locate, unsound: Set[str] = frozenset()
 ) -> Iterator[Fault]:
-    """Scores early in training need a training that goes on so long."""
+    """Scores after some epochs need a training of at least as many."""
     if el2n and recipe and el2n.epoch and el2n.epoch > recipe.epochs and "epochs" not in unsound:
         must = f"must be at most the {recipe.epochs} epochs of a training"
         yield Fault(locate("el2n", "epoch"), must, str(el2n.epoch))

@@ -51,9 +51,9 @@ def faults_of(
             for step in error["loc"]
             if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
         )
-        steps = steps[:1] if steps and steps[0] in KEEP_KEYS else steps  # told as a whole
+        steps = steps[:1] if steps and steps[0] in KEEP_KEYS else steps  # reported as a whole
         place = (*path, *steps)
-        unsound_items = error["type"] == "too_short" and bool(error["input"])  # told item by item
+        unsound_items = error["type"] == "too_short" and bool(error["input"])  # reported item by item
         if place in faults or unsound_items:
             continue
         words = locate(*place)
