@@ -113,9 +113,11 @@ def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_rando
     assert wrong.against_dense.outcome is TreatmentOutcome.BETTER
 
 
-def test_what_falls_short_of_pruning_is_said_in_practice(cell: CellResult) -> None:
+def test_what_is_worse_than_pruning_is_said_in_practice(cell: CellResult) -> None:
     assert "training as long without pruning is worse than pruning (+1.1 ± 0.1 points)" in cell.diagnosis.practice
-    assert any(sentence.startswith("a narrower network from the start falls") for sentence in cell.diagnosis.practice)
+    assert any(
+        sentence.startswith("a narrower network from the start is worse") for sentence in cell.diagnosis.practice
+    )
 
 
 def test_what_does_better_is_said_even_where_pruning_gains_nothing(tmp_path: Path) -> None:

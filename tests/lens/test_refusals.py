@@ -72,7 +72,7 @@ def test_another_recipe_is_not_compared_and_what_differs_is_told(tmp_path: Path)
     (cell,) = result.cells
     assert cell.extended is None
     (reasons,) = [entry.words for entry in cell.missing if entry.what == "extended dense training"]
-    assert "another recipe (epochs 5 instead of 4, learning_rate 0.2 instead of 0.1), which cannot be" in reasons
+    assert "another recipe (epochs 5 instead of 4, learning_rate 0.2 instead of 0.1), which is not" in reasons
     assert result.notes == ("1 cell without pruned networks left out",)
 
 
@@ -89,7 +89,7 @@ def test_another_seed_is_another_split_and_pairs_with_nothing(tmp_path: Path) ->
     assert cell.replicates == ("0 of seed 0", "1 of seed 0", "2 of seed 0")
     (reasons,) = [entry.words for entry in cell.missing if entry.what == "extended dense training"]
     assert "0 of seed 1, 1 of seed 1, 2 of seed 1, not 0 of seed 0" in reasons
-    assert "other splits and labels" in reasons
+    assert "seeds, splits and labels differ" in reasons
 
 
 def test_replicates_of_two_seeds_are_pairs_within_each_seed(tmp_path: Path) -> None:
