@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.family import Family, Grid, families
+from prunescope.choose.family import Family, Grid, fit_families
 from prunescope.table import Table, read_table
 
 BOUNDS, LEVEL = 12, 0.9
@@ -59,7 +59,7 @@ def bounds_for(family: Family) -> np.ndarray:
 def ladders_held_out(rows: Table) -> list[float]:
     """Return how far the smallest sizes are off, as shares, for ladders held out."""
     held = rows["replicate"] % 2 == 1
-    family = families(rows.take(~held), Grid(), {})[0][0]
+    family = fit_families(rows.take(~held), Grid(), {})[0][0]
     actual = curves(rows.take(held), family)
     off = []
     for bound in bounds_for(family).tolist():
@@ -76,13 +76,14 @@ def ladders_held_out(rows: Table) -> list[float]:
 def members_held_out(rows: Table) -> tuple[list[float], list[bool]]:
     """Return how far each member's sizes are off when the law never saw it, and whether intervals held them."""
     off, held = [], []
-    whole = families(rows, Grid(), {"intervals": "quick"})[0][0]
+    whole = fit_families(rows, Grid(), {"intervals": "quick"})[0][0]
     for place, key in enumerate(zip(whole.depth.tolist(), whole.width.tolist(), strict=True)):
         out = (rows["depth"] == key[0]) & (rows["width"] == key[1])
         unpruned = float(np.exp(whole.unpruned.mean[place]))
         members = {"depth": [round(key[0])], "width": [key[1]], "unpruned_error": [unpruned]}
         try:
-            family = families(rows.take(~out), Grid(table=members, examples=whole.examples), {}, extrapolate=True)[0][0]
+            grid = Grid(table=members, examples=whole.examples)
+            family = fit_families(rows.take(~out), grid, {}, extrapolate=True)[0][0]
         except Exception as trouble:
             print(f"  {key}: {trouble}")
             continue

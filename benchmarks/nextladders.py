@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.family import Grid, families
-from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest
+from prunescope.choose.family import Grid, fit_families
+from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
 from prunescope.choose.unpruned import Place
-from prunescope.design.posterior import Posterior, Rows, believed
-from prunescope.design.sequence import Ladders, designed
-from prunescope.design.value_of_information import WORST, Decision, Judge, Question, new_networks
+from prunescope.design.posterior import Posterior, Rows, compute_posterior
+from prunescope.design.sequence import Ladders, plan_sequence
+from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
 from prunescope.errors import PrunescopeError
 from prunescope.laws import joint_error
 from prunescope.laws.batch import to_coordinates
@@ -138,21 +138,21 @@ def chosen(world: World, tops: Tops) -> Decision:
     sizes = world.sizes
     grid = Grid(examples=world.examples[0], table={"depth": sizes.depth, "width": sizes.width})
     try:
-        found, _, _ = families(columns, grid, {"intervals": "none", "starts": 8, "classes": 10}, extrapolate=True)
+        found, _, _ = fit_families(columns, grid, {"intervals": "none", "starts": 8, "classes": 10}, extrapolate=True)
     except PrunescopeError:
         return Decision(-1, 0.0)
     needed = found[0].likeliest.needed(world.bound)
-    member = int(smallest(sizes.parameters(needed))[0])
+    member = int(smallest_member(sizes.parameters(needed))[0])
     return Decision(member, float(needed[0, member]))
 
 
 def belief_of(world: World, tops: Tops) -> Posterior:
     """Return what `next` believes after some ladders."""
     if not tops:
-        return believed(world.place, Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), GUESSING)
+        return compute_posterior(world.place, Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), GUESSING)
     columns = world.measured(tops)
     rows = Rows(columns["cell"], np.log(columns["density"]), np.log(columns["error"]))
-    return believed(world.place, rows, GUESSING)
+    return compute_posterior(world.place, rows, GUESSING)
 
 
 def at_random(world: World, configurations: int, seed: int) -> Tops:
@@ -181,15 +181,15 @@ def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03
     ladders = Ladders(STEP, levels, np.stack([world.work, world.work], axis=1), np.ones(len(world.work)), {})
     spent, belief = 0.0, belief_of(world, {})
     for _ in range(rounds):
-        _, planned = designed(belief, world.question, ladders, budget - spent, enough=enough, most=6)
+        _, planned = plan_sequence(belief, world.question, ladders, budget - spent, enough=enough, most=6)
         if not planned:
             return
         for each in planned:
-            ladders, spent = ladders.climbed(each.look), spent + each.look.cost
+            ladders, spent = ladders.climbed(each.candidate), spent + each.candidate.cost
         belief = belief_of(world, ladders.tops)
         choice, networks = Decision.by(world.question, belief), new_networks(world.question, belief)
         sure = tuple(Decision.sure(world.question, networks, probability) for probability in SURE)
-        stated = Judge.of(world.question, belief).loss(belief.mean)
+        stated = TruthSample.of(world.question, belief).loss(belief.mean)
         yield Stage(dict(ladders.tops), spent, choice, stated, sure)
 
 

@@ -50,7 +50,7 @@ def test_a_study_is_read_without_numpy_and_a_table_without_torch_or_pandas() -> 
 
 def test_choosing_and_planning_load_no_torch() -> None:
     table = "prunescope.demo.sample_path()"
-    program = "import prunescope, prunescope.demo; from prunescope.choose.sentences import answer_lines; "
+    program = "import prunescope, prunescope.demo; from prunescope.choose.answers import answer_lines; "
     program += (
         f"found = prunescope.smallest_network({table}, 0.2, intervals='quick'); list(answer_lines(found.answers[0])); "
     )

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from prunescope.choose import smallest_network
-from prunescope.choose.choice import answer, choices
-from prunescope.choose.family import Grid, families
-from prunescope.choose.limits import Limits
-from prunescope.choose.results import Answer, DeclinedError
+from prunescope.choose.answers import Answer
+from prunescope.choose.choice import answer, choose_at_bounds
+from prunescope.choose.family import Grid, fit_families
+from prunescope.choose.limits import DeclinedError, Limits
 from prunescope.errors import InputError
 from prunescope.laws import JointLaw, joint_error
 from prunescope.nets import network
@@ -38,9 +38,9 @@ def planted(noise: float = 0.0, replicates: int = 1, seed: int = 0, levels: int 
 
 
 def only(table: Any, bound: float, **settings: Any) -> Answer:
-    found = smallest_network(table, bound, **{"intervals": "quick", **settings})
-    assert not found.declined
-    return found.answers[0]
+    answers = smallest_network(table, bound, **{"intervals": "quick", **settings})
+    assert not answers.declined
+    return answers.answers[0]
 
 
 def truly(bound: float) -> tuple[tuple[int, float], float, float]:
@@ -83,10 +83,10 @@ def test_members_never_trained_are_chosen_by_what_is_expected_of_them_and_say_so
 def test_a_table_of_members_may_bring_its_own_unpruned_errors() -> None:
     members = {"depth": [32, 20], "width": [0.5, 0.5], "unpruned_error": [0.08, np.nan]}
     answer = only(planted(), 0.13, members=members)
-    told = {rival.depth: rival for rival in answer.rivals}
-    assert told[32].unpruned_error == pytest.approx(0.08)
-    assert told[32].known == "dense"
-    assert told[20].known == "pruned"
+    rivals = {rival.depth: rival for rival in answer.rivals}
+    assert rivals[32].unpruned_error == pytest.approx(0.08)
+    assert rivals[32].known == "dense"
+    assert rivals[20].known == "pruned"
 
 
 def test_parameters_are_counted_exactly_for_families_that_prunescope_trains() -> None:
@@ -95,7 +95,7 @@ def test_parameters_are_counted_exactly_for_families_that_prunescope_trains() ->
     assert choice.depth is not None
     assert choice.width is not None
     outline = network("cifar-resnet", choice.depth, choice.width, 10, (3, 32, 32)).outline
-    prunable = sum(each.size for each in outline.prunable("all"))
+    prunable = sum(tensor.size for tensor in outline.prunable("all"))
     assert choice.unpruned_parameters == outline.total
     assert choice.counted == "counted"
     assert choice.multiplications == outline.multiplications
@@ -170,31 +170,31 @@ def test_limits_hold() -> None:
 
 @pytest.mark.parametrize(
     ("bound", "words"),
-    [(0.05, "no member reaches an error of 0.05"), (0.9, "every network keeps an error of 0.9")],
+    [(0.05, "no member reaches an error of 0.05"), (0.9, "every network meets an error of 0.9")],
 )
 def test_bounds_out_of_reach_are_refused_with_what_would_help(bound: float, words: str) -> None:
-    found = smallest_network(planted(), bound)
-    assert not found.answers
-    assert words in found.declined[0].why
-    assert "Ask for" in found.declined[0].why
+    answers = smallest_network(planted(), bound)
+    assert not answers.answers
+    assert words in answers.declined[0].why
+    assert "Choose a" in answers.declined[0].why
 
 
 def test_a_bound_beyond_what_was_measured_is_refused_unless_extrapolation_is_asked_for() -> None:
     short = planted(levels=9)
-    found = smallest_network(short, 0.6)
-    assert "beyond what was measured" in found.declined[0].why
-    assert "--extrapolate" in found.declined[0].why
+    answers = smallest_network(short, 0.6)
+    assert "beyond what was measured" in answers.declined[0].why
+    assert "--extrapolate" in answers.declined[0].why
     answer = only(short, 0.6, extrapolate=True)
-    assert any("further than any network measured" in note for note in answer.notes)
+    assert any("further than any measured network" in note for note in answer.notes)
 
 
 def test_a_law_that_the_data_do_not_tell_is_not_chosen_by() -> None:
     random = np.random.default_rng(1)
     density = 0.8 ** np.arange(6)
     error = 0.1 * (1 + 0.02 * random.standard_normal(6)) * np.array([1, 1, 1, 1.01, 1.02, 1.05])
-    found = smallest_network({"density": density, "error": error}, 0.109)
-    assert not found.answers
-    assert "not known well enough" in found.declined[0].why or "beyond what was measured" in found.declined[0].why
+    answers = smallest_network({"density": density, "error": error}, 0.109)
+    assert not answers.answers
+    assert "not known well enough" in answers.declined[0].why or "beyond what was measured" in answers.declined[0].why
 
 
 def test_the_smallest_network_measured_to_keep_the_bound_is_named() -> None:
@@ -206,14 +206,14 @@ def test_the_smallest_network_measured_to_keep_the_bound_is_named() -> None:
         for depth, width in MEMBERS
         for density in 0.8 ** np.arange(1, 26)
     }
-    kept = {key: key[0] * key[1] ** 2 * key[2] for key, error in mean.items() if error <= 0.17}
-    smallest = min(kept, key=lambda key: kept[key])
+    sizes = {key: key[0] * key[1] ** 2 * key[2] for key, error in mean.items() if error <= 0.17}
+    smallest = min(sizes, key=lambda key: sizes[key])
     seen = only(table, 0.17).seen
     assert seen is not None
     assert [seen.depth, seen.width, seen.density] == pytest.approx(list(smallest))
     assert seen.error == pytest.approx(mean[smallest])
     assert seen.repeats == 3
-    assert seen.parameters == pytest.approx(kept[smallest])
+    assert seen.parameters == pytest.approx(sizes[smallest])
     above = only(table, 0.17, min_density=smallest[2] + 0.01).seen
     assert above is not None
     assert above.parameters > seen.parameters
@@ -222,7 +222,7 @@ def test_the_smallest_network_measured_to_keep_the_bound_is_named() -> None:
     declined = smallest_network(short, 0.6).declined[0]
     assert declined.seen is not None
     assert declined.seen.density == pytest.approx(short["density"].min())
-    assert f"Measured to keep 0.6, and the smallest of those: {declined.seen}" in declined.why
+    assert f"Smallest measured network that meets 0.6: {declined.seen}" in declined.why
     assert smallest_network(planted(), 0.05).declined[0].seen is None
 
 
@@ -238,14 +238,14 @@ def test_a_plateau_that_the_data_leave_open_does_not_say_that_every_network_will
     assert interval is not None
     assert law.parameters_["eps_up"] < 0.13 < interval[1]
     why = smallest_network(table, 0.13, classes=10).declined[0].why
-    assert "every network keeps" not in why
+    assert "every network meets" not in why
     assert "beyond what was measured" in why
-    assert "Measured to keep 0.13" in why
+    assert "Smallest measured network that meets 0.13" in why
 
 
 def test_a_plateau_that_is_given_is_taken_at_its_word() -> None:
     why = smallest_network(planted(levels=9), 0.6, fix={"eps_up": 0.5}).declined[0].why
-    assert "every network keeps an error of 0.6" in why
+    assert "every network meets an error of 0.6" in why
     assert "level off at 0.5 or below" in why
 
 
@@ -258,7 +258,7 @@ def test_nothing_is_guessed_of_other_depths_from_one() -> None:
     assert any("another depth" in note for note in both.notes)
     guessed = only(one, 0.17, depths=(20, 26), extrapolate=True)
     assert {rival.depth for rival in guessed.rivals} == {20, 26}
-    assert any("depth did not matter" in note for note in guessed.notes)
+    assert any("depth does not matter" in note for note in guessed.notes)
 
 
 def test_a_law_that_nothing_is_left_to_judge_by_is_chosen_by_with_a_warning() -> None:
@@ -335,34 +335,39 @@ def test_answers_are_plain_json_and_read_as_words() -> None:
 
 def test_stated_odds_of_keeping_the_bound_are_kept_over_many_families() -> None:
     """Of robust choices at 80 %, about four in five truly keep the bound when one more network is trained."""
-    kept, odds = [], []
+    outcomes, odds = [], []
     for seed in range(40):
         columns, truth = family(seed, members=16, replicates=2)
         most = int(columns["examples"].max())
         here = columns["examples"] == most
         lowest = columns["error"][here & (columns["density"] == 1)].min()
-        found = smallest_network(columns, float(lowest * 1.4), confidence=0.8, intervals="quick")
-        if not found.answers or found.answers[0].robust is None:
+        answers = smallest_network(columns, float(lowest * 1.4), confidence=0.8, intervals="quick")
+        if not answers.answers or answers.answers[0].robust is None:
             continue
-        pick = found.answers[0].robust
+        pick = answers.answers[0].robust
         assert pick.depth is not None
         assert pick.width is not None
         law = joint_error(low_plateau(pick.depth, pick.width, most), pick.density, pick.depth, pick.width, **truth)
         random = np.random.default_rng([seed, 5])
-        kept.append(np.mean(law * (1 + 0.034 * random.standard_normal(200)) <= lowest * 1.4))
+        outcomes.append(np.mean(law * (1 + 0.034 * random.standard_normal(200)) <= lowest * 1.4))
         odds.append(pick.probability)
-    assert len(kept) >= 25
-    assert np.mean(kept) == pytest.approx(np.mean(odds), abs=0.12)
+    assert len(outcomes) >= 25
+    assert np.mean(outcomes) == pytest.approx(np.mean(odds), abs=0.12)
 
 
 def test_choices_at_many_bounds_are_the_answers_own() -> None:
-    found, _, _ = families(read_table(planted(noise=0.02, replicates=2)), Grid(), {"intervals": "quick"})
+    fitted, _, _ = fit_families(read_table(planted(noise=0.02, replicates=2)), Grid(), {"intervals": "quick"})
     bounds = (0.02, 0.12, 0.2, 0.5)
-    for bound, each in zip(bounds, choices(found[0], bounds, 0.9, Limits()), strict=True):
-        if each.choice is None:
-            with pytest.raises(DeclinedError) as told:
-                answer(found[0], bound, 0.9, Limits())
-            assert each.why == str(told.value)
+    for bound, bounded in zip(bounds, choose_at_bounds(fitted[0], bounds, 0.9, Limits()), strict=True):
+        if bounded.choice is None:
+            with pytest.raises(DeclinedError) as refused:
+                answer(fitted[0], bound, 0.9, Limits())
+            assert bounded.why == str(refused.value)
             continue
-        whole = answer(found[0], bound, 0.9, Limits())
-        assert (each.max_error, each.choice, each.robust, each.why) == (bound, whole.choice, whole.robust, "")
+        whole = answer(fitted[0], bound, 0.9, Limits())
+        assert (bounded.max_error, bounded.choice, bounded.robust, bounded.why) == (
+            bound,
+            whole.choice,
+            whole.robust,
+            "",
+        )

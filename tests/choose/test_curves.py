@@ -73,11 +73,11 @@ def test_departures_bring_densities_nearer_to_the_truth_than_the_law_alone() -> 
         curves, at, true = departing(noise=0.04, seed=seed)
         for rung in (8, 12, 16):
             bound = float(np.exp(true[rung]))
-            own = abs(curves.needed(bound)[0, 0] - at[rung])
+            mean = abs(curves.needed(bound)[0, 0] - at[rung])
             alone = abs(needed_density(curves.sizes, curves.truths, bound)[0, 0] - at[rung])
-            better.append((own, alone))
-    own, alone = np.mean(better, axis=0)
-    assert own < 0.7 * alone
+            better.append((mean, alone))
+    mean, alone = np.mean(better, axis=0)
+    assert mean < 0.7 * alone
 
 
 def test_far_sparser_than_measured_the_law_is_all_there_is() -> None:
@@ -93,7 +93,7 @@ def test_what_departures_leave_open_is_counted_once() -> None:
     departure = curves.departures[0]
     assert departure is not None
     open_ = float(departure.spread(between)[0])
-    assert 0 < open_ < departure.height
+    assert 0 < open_ < departure.amplitude
     assert curves.spread(between)[0] == pytest.approx(np.hypot(departure.single, open_))
     chance = np.random.default_rng(0).standard_normal((4000, 1))
     many = Truths(np.repeat(curves.truths.theta, 4000, axis=0), np.repeat(curves.truths.unpruned, 4000, axis=0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from prunescope.choose.smallest import MemberSizes, Truths, log_errors, needed_density, smallest
+from prunescope.choose.smallest import MemberSizes, Truths, log_errors, needed_density, smallest_member
 
 STEPS = 801
 LOWEST = np.log(1e-5)
@@ -56,7 +56,7 @@ def test_brute_force_over_a_fine_grid_finds_the_same_member_and_density_for_1000
         sizes, truth, bound = drawn_family(seed)
         density = np.maximum(needed_density(sizes, truth, bound)[0], LOWEST)
         parameters = sizes.parameters(density)
-        best = int(smallest(parameters[None])[0])
+        best = int(smallest_member(parameters[None])[0])
         their_best, their_density, their_parameters = by_brute_force(sizes, truth, bound)
         if best < 0:
             assert not np.isfinite(their_parameters)
@@ -97,4 +97,4 @@ def test_bounds_that_nothing_or_everything_keeps() -> None:
     lowest, plateau = float(np.exp(truth.unpruned.min())), float(np.exp(truth.theta[0, 0]))
     assert (needed_density(sizes, truth, lowest * 0.99) == np.inf).all()
     assert (needed_density(sizes, truth, plateau * 1.01) == -np.inf).all()
-    assert smallest(np.full((2, 3), np.inf)).tolist() == [-1, -1]
+    assert smallest_member(np.full((2, 3), np.inf)).tolist() == [-1, -1]

@@ -48,34 +48,34 @@ def rows(**changes: Any) -> Table:
 
 
 def test_the_replicate_with_the_lowest_validation_error_is_taken() -> None:
-    found = trained_network(rows(), answer(0.1))
-    assert found is not None
-    assert found.mean == pytest.approx(0.0935)
-    assert found.of == 2
-    assert found.words == "test error 0.095, the best of 2 by validation error; their mean 0.0935"
-    assert found is not None
-    assert (found.ladder, found.rung, found.error, found.by) == ("a" * 32, 2, 0.095, "validation error")
+    network = trained_network(rows(), answer(0.1))
+    assert network is not None
+    assert network.mean == pytest.approx(0.0935)
+    assert network.of == 2
+    assert network.words == "test error 0.095, the best of 2 by validation error; their mean 0.0935"
+    assert network is not None
+    assert (network.ladder, network.rung, network.error, network.by) == ("a" * 32, 2, 0.095, "validation error")
 
 
 def test_without_validation_the_test_error_decides_and_is_named() -> None:
     table = rows()
     without = Table({name: values for name, values in table.columns.items() if name != "validation_error"})
-    found = trained_network(without, answer(0.1))
-    assert found is not None
-    assert (found.ladder, found.by) == ("b" * 32, "test error")
+    network = trained_network(without, answer(0.1))
+    assert network is not None
+    assert (network.ladder, network.by) == ("b" * 32, "test error")
 
 
 def test_where_that_rung_misses_the_bound_a_denser_one_is_taken() -> None:
-    found = trained_network(rows(), answer(0.09))
-    assert found is not None
-    assert (found.rung, found.ladder) == (1, "b" * 32)
+    network = trained_network(rows(), answer(0.09))
+    assert network is not None
+    assert (network.rung, network.ladder) == (1, "b" * 32)
     assert trained_network(rows(), answer(0.01)) is None
 
 
 def test_a_sparser_rung_is_never_taken_nor_another_member_nor_what_was_not_pruned() -> None:
-    found = trained_network(rows(), answer(0.2, rung=1))
-    assert found is not None
-    assert found.rung == 1
+    network = trained_network(rows(), answer(0.2, rung=1))
+    assert network is not None
+    assert network.rung == 1
     assert trained_network(rows(treatment=["extended"] * 12), answer(0.2)) is None
     assert trained_network(rows(treatment=["one-shot"] * 12), answer(0.2)) is None
     assert trained_network(rows(), answer(0.2, width=0.25)) is None

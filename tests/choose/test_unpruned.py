@@ -19,11 +19,11 @@ def place(depth: list[float], width: list[float]) -> Place:
 def test_exact_measurements_are_kept_and_the_rest_is_less_sure_the_further_away() -> None:
     cells = place([8, 14, 20, 26], [1, 1, 1, 1])
     log_error = np.log([0.12, 0.10, 0.09, 0.085])
-    found = told_by(cells, log_error, np.zeros(4), place([8, 14, 20, 26, 50, 200], [1] * 6))
-    assert found.mean[:4] == pytest.approx(log_error, abs=2e-3)
-    assert (found.spread[:4] < 2e-3).all()
-    assert found.spread[3] < found.spread[4] < found.spread[5]
-    assert found.mean[5] < found.mean[4] < found.mean[3]
+    known = told_by(cells, log_error, np.zeros(4), place([8, 14, 20, 26, 50, 200], [1] * 6))
+    assert known.mean[:4] == pytest.approx(log_error, abs=2e-3)
+    assert (known.spread[:4] < 2e-3).all()
+    assert known.spread[3] < known.spread[4] < known.spread[5]
+    assert known.mean[5] < known.mean[4] < known.mean[3]
 
 
 def test_noisy_measurements_are_smoothed_by_their_neighbours() -> None:
@@ -34,8 +34,8 @@ def test_noisy_measurements_are_smoothed_by_their_neighbours() -> None:
     for _ in range(40):
         measured = truth + 0.1 * random.standard_normal(len(width))
         cells = Place(np.full(7, 20.0), width, np.ones(7))
-        found = told_by(cells, measured, np.full(7, 0.1), cells)
-        gains.append(np.mean((found.mean - truth) ** 2) / np.mean((measured - truth) ** 2))
+        known = told_by(cells, measured, np.full(7, 0.1), cells)
+        gains.append(np.mean((known.mean - truth) ** 2) / np.mean((measured - truth) ** 2))
     assert np.mean(gains) < 0.7
 
 
@@ -50,17 +50,17 @@ def test_intervals_of_members_left_out_hold_their_errors_as_often_as_promised() 
         out = int(random.integers(9))
         rest = np.arange(9) != out
         cells = Place(depth[rest], width[rest], np.ones(8))
-        found = told_by(cells, measured[rest], np.full(8, 0.03), Place(depth[[out]], width[[out]], np.ones(1)))
-        held.append(abs(found.mean[0] - truth[out]) <= 1.645 * found.spread[0])
+        known = told_by(cells, measured[rest], np.full(8, 0.03), Place(depth[[out]], width[[out]], np.ones(1)))
+        held.append(abs(known.mean[0] - truth[out]) <= 1.645 * known.spread[0])
     assert 0.8 <= np.mean(held) <= 0.98
 
 
 def test_draws_have_the_mean_and_the_covariance_of_what_is_known() -> None:
     cells = place([8, 14, 20], [1, 1, 1])
-    found = told_by(cells, np.log([0.12, 0.10, 0.09]), np.full(3, 0.05), place([8, 20, 50], [1, 1, 1]))
-    drawn = found.draws(40_000, seed=0)
-    assert drawn.mean(axis=0) == pytest.approx(found.mean, abs=1e-12)
-    assert np.cov(drawn.T) == pytest.approx(found.covariance, abs=0.05 * found.covariance.max())
+    known = told_by(cells, np.log([0.12, 0.10, 0.09]), np.full(3, 0.05), place([8, 20, 50], [1, 1, 1]))
+    drawn = known.draws(40_000, seed=0)
+    assert drawn.mean(axis=0) == pytest.approx(known.mean, abs=1e-12)
+    assert np.cov(drawn.T) == pytest.approx(known.covariance, abs=0.05 * known.covariance.max())
 
 
 def test_a_dense_law_is_what_members_far_from_measurements_revert_to() -> None:
@@ -68,16 +68,16 @@ def test_a_dense_law_is_what_members_far_from_measurements_revert_to() -> None:
     expected = np.log([0.2, 0.15, 0.12])
     cells = Place(depth, width, np.ones(3), (expected, np.zeros(3)))
     far = Place(np.array([20.0]), np.array([1e9]), np.ones(1), (np.log(np.array([0.07])), np.array([0.02])))
-    found = told_by(cells, expected + 0.01, np.full(3, 1e-3), far)
-    assert found.mean[0] == pytest.approx(np.log(0.07), abs=1e-3)
-    assert found.spread[0] >= 0.02
+    known = told_by(cells, expected + 0.01, np.full(3, 1e-3), far)
+    assert known.mean[0] == pytest.approx(np.log(0.07), abs=1e-3)
+    assert known.spread[0] >= 0.02
 
 
 def test_nothing_measured_is_known_widely() -> None:
     nothing = Place(np.zeros(0), np.zeros(0), np.zeros(0))
-    found = told_by(nothing, np.zeros(0), np.zeros(0), place([8, 20], [1, 1]))
-    assert np.isfinite(found.mean).all()
-    assert (found.spread > 1).all()
+    known = told_by(nothing, np.zeros(0), np.zeros(0), place([8, 20], [1, 1]))
+    assert np.isfinite(known.mean).all()
+    assert (known.spread > 1).all()
 
 
 def test_of_too_many_cells_the_nearest_to_the_members_are_weighed() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunescope.choose.unpruned import Place
-from prunescope.design.posterior import THETA, Posterior, Rows, _evaluate, believed
+from prunescope.design.posterior import THETA, Posterior, Rows, _evaluate, compute_posterior
 from prunescope.laws import joint_error
 
 LAW = {"eps_up": 0.85, "gamma": 1.3, "p_prime": 0.03, "phi": 0.8, "psi": 1.1}
@@ -34,7 +34,7 @@ def test_derivatives_are_those_of_finite_differences() -> None:
     random = np.random.default_rng(0)
     z = np.concatenate([np.log([0.8, 1.4, 0.04]), [0.7, 1.2], np.log(UNPRUNED), 0.1 * random.standard_normal(4)])
     rows = ladders([0, 3, 1])
-    _, theta, own = _evaluate(z, CELLS, rows)
+    _, theta, by_cell = _evaluate(z, CELLS, rows)
     numeric = np.empty((len(z), len(rows)))
     for place in range(len(z)):
         ahead, behind = z.copy(), z.copy()
@@ -44,42 +44,42 @@ def test_derivatives_are_those_of_finite_differences() -> None:
     assert theta == pytest.approx(numeric[:THETA], abs=1e-7)
     for cell in range(4):
         here = rows.cell == cell
-        assert own[0][here] == pytest.approx(numeric[THETA + cell][here], abs=1e-7)
-        assert own[1][here] == pytest.approx(numeric[THETA + 4 + cell][here], abs=1e-7)
+        assert by_cell[0][here] == pytest.approx(numeric[THETA + cell][here], abs=1e-7)
+        assert by_cell[1][here] == pytest.approx(numeric[THETA + 4 + cell][here], abs=1e-7)
 
 
 def test_before_anything_is_measured_beliefs_are_wide_and_in_place() -> None:
-    belief = believed(CELLS, nothing(), guessing=0.9)
-    assert np.isfinite(belief.mean).all()
-    assert (np.diag(belief.covariance)[THETA : THETA + 4] > 0.5).all()
-    assert np.exp(belief.mean[0]) < 0.9
+    posterior = compute_posterior(CELLS, nothing(), guessing=0.9)
+    assert np.isfinite(posterior.mean).all()
+    assert (np.diag(posterior.covariance)[THETA : THETA + 4] > 0.5).all()
+    assert np.exp(posterior.mean[0]) < 0.9
 
 
 def test_exact_measurements_of_all_members_leave_the_truth() -> None:
-    belief = believed(CELLS, ladders([0, 1, 2, 3], levels=30), guessing=0.9)
-    assert np.exp(belief.mean[:3]) == pytest.approx([LAW["eps_up"], LAW["gamma"], LAW["p_prime"]], rel=0.15)
-    assert belief.mean[3:5] == pytest.approx([LAW["phi"], LAW["psi"]], abs=0.15)
-    assert np.exp(belief.mean[THETA : THETA + 4]) == pytest.approx(UNPRUNED, rel=0.02)
+    posterior = compute_posterior(CELLS, ladders([0, 1, 2, 3], levels=30), guessing=0.9)
+    assert np.exp(posterior.mean[:3]) == pytest.approx([LAW["eps_up"], LAW["gamma"], LAW["p_prime"]], rel=0.15)
+    assert posterior.mean[3:5] == pytest.approx([LAW["phi"], LAW["psi"]], abs=0.15)
+    assert np.exp(posterior.mean[THETA : THETA + 4]) == pytest.approx(UNPRUNED, rel=0.02)
 
 
 def test_a_look_adds_its_information_to_the_precision() -> None:
-    belief = believed(CELLS, ladders([0], noise=0.03), guessing=0.9)
-    where, root = belief.look(2, np.log(0.8) * np.arange(11))
-    information = np.zeros_like(belief.covariance)
+    posterior = compute_posterior(CELLS, ladders([0], noise=0.03), guessing=0.9)
+    where, root = posterior.information(2, np.log(0.8) * np.arange(11))
+    information = np.zeros_like(posterior.covariance)
     information[np.ix_(where, where)] = root @ root.T
-    expected = np.linalg.inv(np.linalg.inv(belief.covariance) + information)
-    assert belief.after(where, root).covariance == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    expected = np.linalg.inv(np.linalg.inv(posterior.covariance) + information)
+    assert posterior.updated(where, root).covariance == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 def test_means_move_as_far_as_the_covariance_shrinks() -> None:
-    belief = believed(CELLS, ladders([0], noise=0.03), guessing=0.9)
-    where, root = belief.look(3, np.log(0.8) * np.arange(16))
+    posterior = compute_posterior(CELLS, ladders([0], noise=0.03), guessing=0.9)
+    where, root = posterior.information(3, np.log(0.8) * np.arange(16))
     random = np.random.default_rng(1)
-    truths = random.multivariate_normal(belief.mean, belief.covariance, 40_000)
-    moved = belief.moved(truths, where, root, random.standard_normal((40_000, len(where))))
-    shrunk = belief.covariance - belief.after(where, root).covariance
-    assert moved.mean(axis=0) == pytest.approx(belief.mean, abs=0.05)
-    assert np.cov(moved.T) == pytest.approx(shrunk, abs=0.05 * np.abs(shrunk).max())
+    truths = random.multivariate_normal(posterior.mean, posterior.covariance, 40_000)
+    means_after = posterior.means_after(truths, where, root, random.standard_normal((40_000, len(where))))
+    shrunk = posterior.covariance - posterior.updated(where, root).covariance
+    assert means_after.mean(axis=0) == pytest.approx(posterior.mean, abs=0.05)
+    assert np.cov(means_after.T) == pytest.approx(shrunk, abs=0.05 * np.abs(shrunk).max())
 
 
 def test_beliefs_hold_the_truth_as_often_as_they_say() -> None:
@@ -89,22 +89,22 @@ def test_beliefs_hold_the_truth_as_often_as_they_say() -> None:
         shift = 0.05 * random.standard_normal(4)
         rows = ladders([0, 1, 2], noise=0.034, seed=seed)
         # The truth of a cell departs from the law by its shift: as if its densities were others.
-        moved = np.concatenate(
+        means_after = np.concatenate(
             [
                 np.log(joint_error(UNPRUNED[c], np.exp(rows.log_density[rows.cell == c] - shift[c]), CELLS.depth[c],
                                    CELLS.width[c], **LAW)) for c in (0, 1, 2)
             ]
         )  # fmt: skip
-        noise = 0.034 * random.standard_normal(len(moved))
-        belief = believed(CELLS, Rows(rows.cell, rows.log_density, moved + noise), guessing=0.9)
+        noise = 0.034 * random.standard_normal(len(means_after))
+        posterior = compute_posterior(CELLS, Rows(rows.cell, rows.log_density, means_after + noise), guessing=0.9)
         truth = np.log([LAW["eps_up"], LAW["gamma"], LAW["p_prime"]])
         truth = np.concatenate([truth, [LAW["phi"], LAW["psi"]], np.log(UNPRUNED)])
-        spread = np.sqrt(np.diag(belief.covariance))[: len(truth)]
-        held.append(np.abs(belief.mean[: len(truth)] - truth) <= 1.645 * spread)
+        spread = np.sqrt(np.diag(posterior.covariance))[: len(truth)]
+        held.append(np.abs(posterior.mean[: len(truth)] - truth) <= 1.645 * spread)
     assert 0.8 <= np.mean(held) <= 0.99
 
 
 def test_beliefs_of_measured_cells_are_narrower_than_of_others() -> None:
-    belief: Posterior = believed(CELLS, ladders([0, 3], noise=0.03), guessing=0.9)
-    spread = np.sqrt(np.diag(belief.covariance))[THETA : THETA + 4]
+    posterior: Posterior = compute_posterior(CELLS, ladders([0, 3], noise=0.03), guessing=0.9)
+    spread = np.sqrt(np.diag(posterior.covariance))[THETA : THETA + 4]
     assert max(spread[[0, 3]]) < min(spread[[1, 2]])

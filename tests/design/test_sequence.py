@@ -9,9 +9,9 @@ import pytest
 from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, chosen
 
 from prunescope.choose.smallest import MemberSizes
-from prunescope.design.posterior import believed
-from prunescope.design.sequence import LadderPart, Ladders, designed
-from prunescope.design.value_of_information import WORST, Decision, Judge, Question, new_networks
+from prunescope.design.posterior import compute_posterior
+from prunescope.design.sequence import LadderPart, Ladders, plan_sequence
+from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
 from prunescope.laws import joint_error
 from prunescope.laws.models import JOINT
 from tests.design.test_posterior import CELLS, ladders, nothing
@@ -24,19 +24,31 @@ def question(bound: float = 0.14) -> Question:
 
 def board(**tops: tuple[int, ...]) -> Ladders:
     cost = np.stack([CELLS.depth * CELLS.width**2] * 2, axis=1)
-    measured = {int(name[1:]): each for name, each in tops.items()}
+    measured = {int(name[1:]): rungs for name, rungs in tops.items()}
     return Ladders(float(np.log(0.8)), [(20, 20)] * 4, cost, np.full(4, 0.25), measured)
 
 
 def test_what_may_be_trained_next() -> None:
-    there = board(c1=(20,), c2=(0,), c3=(5, 5)).looks()
-    found = {(look.cell, look.replicate, look.count, look.after, look.top) for look in there}
+    there = board(c1=(20,), c2=(0,), c3=(5, 5)).candidates()
+    candidates = {
+        (candidate.cell, candidate.replicate, candidate.count, candidate.after, candidate.top) for candidate in there
+    }
     begun = {(0, 0, count, -1, top) for count in (1, 2) for top in (0, 10, 20)}
-    assert {each for each in found if each[0] == 0} == begun
-    assert {each for each in found if each[0] == 1} == {(1, 1, 1, -1, 0), (1, 1, 1, -1, 10), (1, 1, 1, -1, 20)}
+    assert {candidate for candidate in candidates if candidate[0] == 0} == begun
+    assert {candidate for candidate in candidates if candidate[0] == 1} == {
+        (1, 1, 1, -1, 0),
+        (1, 1, 1, -1, 10),
+        (1, 1, 1, -1, 20),
+    }
     # A second ladder climbs no higher than the first; those that stand equally high may climb together.
-    assert {each for each in found if each[0] == 2} == {(2, 0, 1, 0, 10), (2, 0, 1, 0, 20), (2, 1, 1, -1, 0)}
-    assert {each for each in found if each[0] == 3} == {(3, 0, count, 5, top) for count in (1, 2) for top in (13, 20)}
+    assert {candidate for candidate in candidates if candidate[0] == 2} == {
+        (2, 0, 1, 0, 10),
+        (2, 0, 1, 0, 20),
+        (2, 1, 1, -1, 0),
+    }
+    assert {candidate for candidate in candidates if candidate[0] == 3} == {
+        (3, 0, count, 5, top) for count in (1, 2) for top in (13, 20)
+    }
 
 
 def test_a_look_costs_its_rungs_and_further_ladders_a_share() -> None:
@@ -52,74 +64,80 @@ def test_a_look_costs_its_rungs_and_further_ladders_a_share() -> None:
 
 
 def test_a_design_keeps_its_budget_and_takes_nothing_twice() -> None:
-    belief = believed(CELLS, ladders([0], noise=0.03, levels=8), guessing=0.9)
-    now, planned = designed(belief, question(), board(c0=(8,)), 150.0, enough=1e-4, most=30)
+    posterior = compute_posterior(CELLS, ladders([0], noise=0.03, levels=8), guessing=0.9)
+    now, planned = plan_sequence(posterior, question(), board(c0=(8,)), 150.0, enough=1e-4, most=30)
     assert planned
-    assert sum(each.look.cost for each in planned) <= 150.0
+    assert sum(step.candidate.cost for step in planned) <= 150.0
     rungs = [
-        (look.cell, look.replicate + more, rung)
-        for look in (each.look for each in planned)
-        for more in range(look.count)
-        for rung in range(look.after + 1, look.top + 1)
+        (candidate.cell, candidate.replicate + more, rung)
+        for candidate in (step.candidate for step in planned)
+        for more in range(candidate.count)
+        for rung in range(candidate.after + 1, candidate.top + 1)
     ]
     assert len(rungs) == len(set(rungs))
     assert planned[-1].loss < now
 
 
 def test_nothing_is_proposed_where_the_answer_is_known() -> None:
-    belief = believed(CELLS, ladders([0, 1, 2, 3] * 8, noise=0.01, levels=20), guessing=0.9)
-    now, planned = designed(belief, question(), board(c0=(20,), c1=(20,), c2=(20,), c3=(20,)), np.inf, enough=0.2)
+    posterior = compute_posterior(CELLS, ladders([0, 1, 2, 3] * 8, noise=0.01, levels=20), guessing=0.9)
+    now, planned = plan_sequence(
+        posterior, question(), board(c0=(20,), c1=(20,), c2=(20,), c3=(20,)), np.inf, enough=0.2
+    )
     assert now <= 0.2
     assert planned == ()
 
 
 def test_a_choice_is_settled_once_a_network_like_it_was_trained() -> None:
-    belief = believed(CELLS, ladders([0, 1, 2, 3] * 8, noise=0.01, levels=20), guessing=0.9)
-    choice = Decision.by(question(), belief)
+    posterior = compute_posterior(CELLS, ladders([0, 1, 2, 3] * 8, noise=0.01, levels=20), guessing=0.9)
+    choice = Decision.by(question(), posterior)
     cell, rung = choice.member, round(choice.log_density / np.log(0.8))
     assert 0 < rung < 20
-    elsewhere = {f"c{each}": (20,) for each in range(4) if each != cell}
-    now, (check,) = designed(belief, question(), board(**elsewhere, **{f"c{cell}": (rung - 1,)}), np.inf, enough=0.2)
-    assert (check.look.cell, check.look.replicate, check.look.after) == (cell, 0, rung - 1)
-    assert check.look.top >= rung
+    elsewhere = {f"c{replicate}": (20,) for replicate in range(4) if replicate != cell}
+    now, (check,) = plan_sequence(
+        posterior, question(), board(**elsewhere, **{f"c{cell}": (rung - 1,)}), np.inf, enough=0.2
+    )
+    assert (check.candidate.cell, check.candidate.replicate, check.candidate.after) == (cell, 0, rung - 1)
+    assert check.candidate.top >= rung
     assert check.loss == now
-    _, nothing_more = designed(belief, question(), board(**elsewhere, **{f"c{cell}": (rung,)}), np.inf, enough=0.2)
+    _, nothing_more = plan_sequence(
+        posterior, question(), board(**elsewhere, **{f"c{cell}": (rung,)}), np.inf, enough=0.2
+    )
     assert nothing_more == ()
 
 
 def test_losses_are_what_they_are_called() -> None:
-    belief = believed(CELLS, ladders([0, 1, 2, 3], noise=0.02), guessing=0.9)
-    judge = Judge.of(question(), belief, count=50)
-    best = judge.log_size.argmin(axis=1)
+    posterior = compute_posterior(CELLS, ladders([0, 1, 2, 3], noise=0.02), guessing=0.9)
+    sample = TruthSample.of(question(), posterior, count=50)
+    best = sample.log_size.argmin(axis=1)
     rows = np.arange(50)
-    right = judge.losses(best, judge.needed[rows, best])
+    right = sample.losses(best, sample.needed[rows, best])
     assert right == pytest.approx(0.0)
-    off = judge.losses(best, judge.needed[rows, best] + 0.3)
+    off = sample.losses(best, sample.needed[rows, best] + 0.3)
     assert off == pytest.approx(0.3)
     other = (best + 1) % 4
-    reach = np.isfinite(judge.log_size[rows, other])
-    larger = judge.losses(other, judge.needed[rows, other])
-    expected = np.minimum(judge.log_size[rows, other] - judge.best, WORST)
+    reach = np.isfinite(sample.log_size[rows, other])
+    larger = sample.losses(other, sample.needed[rows, other])
+    expected = np.minimum(sample.log_size[rows, other] - sample.best, WORST)
     assert larger[reach] == pytest.approx(expected[reach])
     assert (larger[~reach] == WORST).all()
-    assert (judge.losses(np.full(50, -1), np.zeros(50)) == WORST).all()
+    assert (sample.losses(np.full(50, -1), np.zeros(50)) == WORST).all()
 
 
 def test_how_surely_a_network_keeps_the_bound_is_what_simulated_networks_do() -> None:
-    belief = believed(CELLS, ladders([0, 1, 2, 3], noise=0.05, levels=12), guessing=0.9)
-    networks = new_networks(question(), belief)
+    posterior = compute_posterior(CELLS, ladders([0, 1, 2, 3], noise=0.05, levels=12), guessing=0.9)
+    networks = new_networks(question(), posterior)
     sizes = []
     for confidence in (0.5, 0.75, 0.9, 0.99):
         choice = Decision.sure(question(), networks, confidence)
         assert choice.keeps(networks) == pytest.approx(confidence, abs=1e-3)
         random = np.random.default_rng(5)
-        z = random.multivariate_normal(belief.mean, belief.covariance, 20_000, method="eigh")
+        z = random.multivariate_normal(posterior.mean, posterior.covariance, 20_000, method="eigh")
         cell = choice.member
         law = dict(zip(JOINT.parameters, np.exp(z[:, :3]).T, strict=False)) | {"phi": z[:, 3], "psi": z[:, 4]}
         density = np.exp(choice.log_density - z[:, 5 + 4 + cell])
         unpruned = np.exp(z[:, 5 + cell])
         error = joint_error(unpruned, density, CELLS.depth[cell], CELLS.width[cell], **law)
-        error *= np.exp(np.hypot(belief.noise, belief.departure) * random.standard_normal(20_000))
+        error *= np.exp(np.hypot(posterior.noise, posterior.departure) * random.standard_normal(20_000))
         assert np.mean(error <= question().bound) == pytest.approx(confidence, abs=0.02)
         sizes.append(float(question().sizes.parameters(np.full(4, choice.log_density))[choice.member]))
     assert sizes == sorted(sizes)
@@ -127,18 +145,18 @@ def test_how_surely_a_network_keeps_the_bound_is_what_simulated_networks_do() ->
 
 
 def test_where_no_member_keeps_the_bound_none_is_named() -> None:
-    belief = believed(CELLS, ladders([0, 1, 2, 3], noise=0.02), guessing=0.9)
-    asked = question(bound=0.01)
-    networks = new_networks(asked, belief)
-    choice = Decision.sure(asked, networks, 0.9)
+    posterior = compute_posterior(CELLS, ladders([0, 1, 2, 3], noise=0.02), guessing=0.9)
+    unreachable = question(bound=0.01)
+    networks = new_networks(unreachable, posterior)
+    choice = Decision.sure(unreachable, networks, 0.9)
     assert choice.member == -1
     assert choice.keeps(networks) == 0.0
 
 
 def test_before_anything_is_measured_something_cheap_is_proposed() -> None:
-    _, planned = designed(believed(CELLS, nothing(), 0.9), question(), board(), np.inf, most=3)
+    _, planned = plan_sequence(compute_posterior(CELLS, nothing(), 0.9), question(), board(), np.inf, most=3)
     assert planned
-    assert planned[0].look.cost < board().price(3, -1, 20) / 4
+    assert planned[0].candidate.cost < board().price(3, -1, 20) / 4
 
 
 def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cost() -> None:
@@ -149,9 +167,9 @@ def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cos
         chance = [at_random(world, 5, draw) for draw in range(7)]
         usual = median(world.loss(chosen(world, tops)) for tops in chance)
         cost = float(np.mean([world.cost(tops) for tops in chance]))
-        found = list(adaptive(world, cost / 3, rounds=8))
-        losses = [world.loss(each.choice) for each in found]
-        reached = next((each.cost for each, loss in zip(found, losses, strict=True) if loss <= usual), np.inf)
+        outcomes = list(adaptive(world, cost / 3, rounds=8))
+        losses = [world.loss(outcome.choice) for outcome in outcomes]
+        reached = next((outcome.cost for outcome, loss in zip(outcomes, losses, strict=True) if loss <= usual), np.inf)
         ratios.append(reached / cost)
         better.append(losses[-1] <= usual + 0.1)
     assert median(ratios) <= 1 / 3

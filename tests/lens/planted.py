@@ -76,16 +76,16 @@ class Plant:
     def into(self, path: Path, *studies: Study) -> Store:
         """Return a new store with what the studies would have measured."""
         store = Store(path, create=True)
-        for each in studies:
-            store.begin(each)
-            there = [(ladder, number) for ladder in each.ladders for number in range(ladder.rungs)]
-            told = [(ladder, number, self.figures(ladder, number)) for ladder, number in there]
-            store.write_all_arrays([*self._outcomes(told), *self._scores(each)])
-            store.write([row(ladder, number, **own) for ladder, number, own in told if own is not None])
+        for one in studies:
+            store.begin(one)
+            there = [(ladder, number) for ladder in one.ladders for number in range(ladder.rungs)]
+            measured = [(ladder, number, self.figures(ladder, number)) for ladder, number in there]
+            store.write_all_arrays([*self._outcomes(measured), *self._scores(one)])
+            store.write([row(ladder, number, **figures) for ladder, number, figures in measured if figures is not None])
         return store
 
-    def _outcomes(self, told: Sequence[tuple[Ladder, int, Figures | None]]) -> Iterator[ArrayEntry]:
-        for ladder, number, figures in told:
+    def _outcomes(self, measured: Sequence[tuple[Ladder, int, Figures | None]]) -> Iterator[ArrayEntry]:
+        for ladder, number, figures in measured:
             losses = self.losses(ladder, number)
             if figures is not None and losses is not None:
                 arrays = {
@@ -97,8 +97,8 @@ class Plant:
                 }
                 yield ArrayEntry(ArrayKind.EXAMPLES, ladder.identity, number, self.changed(ladder, number, arrays))
 
-    def _scores(self, made: Study) -> Iterator[ArrayEntry]:
-        for ensemble in ensembles(made):
+    def _scores(self, study: Study) -> Iterator[ArrayEntry]:
+        for ensemble in ensembles(study):
             if self.scored(ensemble.ladder):
                 number = ensemble.ladder.replicate
                 arrays = {"index": index(number), "el2n": el2n(number).astype(np.float32)}
@@ -109,9 +109,9 @@ def row(ladder: Ladder, number: int, **figures: Any) -> dict[str, Any]:
     """Return the row of a rung."""
     cell, treatment = ladder.cell_at(number), ladder.treatment
     dense = treatment.kind not in ("imp", "one-shot")
-    kept = PRUNABLE if dense else round(PRUNABLE * 0.8**number)
+    surviving = PRUNABLE if dense else round(PRUNABLE * 0.8**number)
     narrowed = 0.64**number if treatment.kind == "narrow" else 1.0
-    shape = {"kept": kept, "density": kept / PRUNABLE, "parameters": kept + 100, "prunable": PRUNABLE}
+    shape = {"kept": surviving, "density": surviving / PRUNABLE, "parameters": surviving + 100, "prunable": PRUNABLE}
     if treatment.kind == "narrow":
         prunable = round(PRUNABLE * narrowed)
         shape = {"kept": prunable, "density": 1.0, "parameters": prunable + 100, "prunable": prunable}
@@ -134,12 +134,12 @@ def row(ladder: Ladder, number: int, **figures: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def ladder_of(made: Study, kind: str = "imp", replicate: int = 0, noise: float = 0.0) -> Ladder:
+def ladder_of(study: Study, kind: str = "imp", replicate: int = 0, noise: float = 0.0) -> Ladder:
     """Return one ladder of a study."""
     return next(
-        each
-        for each in made.ladders
-        if (each.treatment.kind, each.replicate, each.cell.label_noise) == (kind, replicate, noise)
+        ladder
+        for ladder in study.ladders
+        if (ladder.treatment.kind, ladder.replicate, ladder.cell.label_noise) == (kind, replicate, noise)
     )
 
 

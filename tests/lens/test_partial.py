@@ -11,14 +11,14 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.lens import Effect, TreatmentOutcome, analyze
-from prunescope.lens.results import CellResult
+from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder, Treatment
 from prunescope.table import Store, read_table
 from tests.lens.planted import IMP, PLAIN, Figures, Plant, plain_figures, plain_losses, study
 
 
 def missing(cell: CellResult) -> dict[str, str]:
-    return {each.what: each.words for each in cell.missing}
+    return {entry.what: entry.words for entry in cell.missing}
 
 
 def only(store: Store) -> CellResult:
@@ -71,12 +71,13 @@ def test_outcomes_that_were_not_kept_are_named_with_their_rungs_and_replicates(t
     assert cell.optimal.groups is not None
     assert cell.optimal.groups.replicates == ("0", "1")
     assert cell.sparsest.groups is None
-    told = [each.words for each in cell.missing if each.what == "groups by EL2N and single examples"]
-    assert len(told) == 2
-    assert "rungs 0, 1 of replicates 2 were not kept" in told[0]
-    assert "rung 2 of replicates 0, 1, 2 were not kept" in told[1]
+    sentences = [entry.words for entry in cell.missing if entry.what == "groups by EL2N and single examples"]
+    assert len(sentences) == 2
+    assert "rungs 0, 1 of replicates 2 were not kept" in sentences[0]
+    assert "rung 2 of replicates 0, 1, 2 were not kept" in sentences[1]
     assert all(
-        'set keep_examples = "all" in the study, or the rungs [0, 1, 2], or run it with' in each for each in told
+        'set keep_examples = "all" in the study, or the rungs [0, 1, 2], or run it with' in sentence
+        for sentence in sentences
     )
 
 
@@ -89,7 +90,7 @@ def test_ladders_half_finished_count_where_they_have_been(tmp_path: Path) -> Non
     assert cell.pruning.at(1).test_error.replicates == ("0", "1", "2")
     assert cell.pruning.at(2).test_error.replicates == ("0", "1")
     assert "imp learning-rate is at 2 of 4 rungs so far in 1 replicate (2)" in cell.notes
-    assert any("the optimal sparsity is by replicates 0, 1, which have all 4 rungs" in each for each in cell.notes)
+    assert any("the optimal sparsity is by replicates 0, 1, which have all 4 rungs" in note for note in cell.notes)
 
 
 def test_a_study_that_has_only_just_begun_is_looked_at(tmp_path: Path) -> None:
@@ -114,8 +115,8 @@ def test_treatments_are_missing_or_not_yet_measured(tmp_path: Path) -> None:
         return plain_figures(ladder, number) if ladder.treatment.kind == "imp" else None
 
     waiting = study(IMP, Treatment(kind="extended"))
-    told = missing(only(replace(PLAIN, figures=figures).into(tmp_path / "waiting", waiting)))
-    assert "it was not measured; the study asks for it" in told["extended dense training"]
+    entries = missing(only(replace(PLAIN, figures=figures).into(tmp_path / "waiting", waiting)))
+    assert "it was not measured; the study asks for it" in entries["extended dense training"]
 
 
 def test_a_dense_network_that_does_best_is_told(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_dense_network_that_does_best_is_told(tmp_path: Path) -> None:
     cell = only(Plant(figures).into(tmp_path / "store", study()))
     assert cell.sparsest is None
     assert "no sparsity beats the dense network on test" in cell.notes
-    assert any(each.startswith("the dense network validates as well as any sparse one") for each in cell.notes)
+    assert any(note.startswith("the dense network validates as well as any sparse one") for note in cell.notes)
     assert cell.diagnosis.words.startswith("neither: even at its optimal density 0.8 pruning costs test error (+2 ")
 
 
@@ -167,11 +168,11 @@ def test_losses_that_the_rows_do_not_tell_are_named_and_only_those(tmp_path: Pat
         losses = {"train_loss": 0.5, "train_loss_original": 0.4, "train_loss_noisy": 0.9}
         return {**bare(ladder, number), **losses}
 
-    made = study(noise=(0.25,), el2n=False, validation=0.0)
-    without = missing(only(Plant(bare).into(tmp_path / "bare", made)))
+    unscored = study(noise=(0.25,), el2n=False, validation=0.0)
+    without = missing(only(Plant(bare).into(tmp_path / "bare", unscored)))
     assert "no row has a train_loss" in without["training loss"]
     assert "no row has train_loss_original and train_loss_noisy" in without["noisy against original examples"]
-    there = missing(only(Plant(told).into(tmp_path / "told", made)))
+    there = missing(only(Plant(told).into(tmp_path / "told", unscored)))
     assert not {"training loss", "noisy against original examples"} & set(there)
 
 
@@ -190,9 +191,9 @@ def test_rows_that_need_a_rung_to_be_told_apart_are_left_out_with_a_note() -> No
         "epochs": [1, 1, 1, 1],
         "replicate": [0, 0, 0, 1],
     }
-    found = analyze(columns)
-    assert "extended rows need a column `rung` to be told apart; 1 row left out" in found.notes
-    assert found.cells[0].extended is None
+    result = analyze(columns)
+    assert "extended rows need a column `rung` to be told apart; 1 row left out" in result.notes
+    assert result.cells[0].extended is None
 
 
 def rows(**more: object) -> dict[str, list[object]]:
@@ -230,14 +231,14 @@ def test_columns_of_ones_own_that_tell_rows_apart_are_named_with_a_condition_tha
     several = joined(several, rows(method="b", times=2, seconds=0.9))
     if dense == "shared":  # by all methods, and trained once
         unpruned = [place for place, density in enumerate(several["density"]) if density == 1]
-        several["method"] = ["none" if place in unpruned else each for place, each in enumerate(several["method"])]
-        several["times"] = [0 if place in unpruned else each for place, each in enumerate(several["times"])]
-        kept = [place for place in range(27) if place < 9 or place not in unpruned]
-        several = {name: [values[place] for place in kept] for name, values in several.items()}
+        several["method"] = ["none" if place in unpruned else value for place, value in enumerate(several["method"])]
+        several["times"] = [0 if place in unpruned else value for place, value in enumerate(several["times"])]
+        places = [place for place in range(27) if place < 9 or place not in unpruned]
+        several = {name: [values[place] for place in places] for name, values in several.items()}
     table = read_table(several)
-    with pytest.raises(InputError, match="must have one row for each rung; found ") as told:
+    with pytest.raises(InputError, match="must have one row for each rung; found ") as refused:
         analyze(table)
-    words = str(told.value)
+    words = str(refused.value)
     assert "'method', 'times' tell these rows apart" in words
     condition = re.search(r'--where "(.*?)" --out FILE; prunescope lens FILE', words)
     assert condition is not None
@@ -248,18 +249,20 @@ def test_columns_of_ones_own_that_tell_rows_apart_are_named_with_a_condition_tha
 
 def test_narrow_rows_of_two_networks_are_left_out_and_the_rest_is_shown() -> None:
     dense = [1.0] * 9
-    narrow = [rows(treatment="narrow", density=dense, width=[own * 0.8 ** (n % 3) for n in range(9)]) for own in (1, 2)]
-    found = analyze(joined(rows(), rows(width=2.0), *narrow))
-    assert [cell.pruning.replicates for cell in found.cells] == [("0", "1", "2")] * 2
-    assert all(cell.narrow is None for cell in found.cells)
-    assert any("narrow rows of several networks need a column `ladder`" in note for note in found.notes)
+    narrow = [
+        rows(treatment="narrow", density=dense, width=[width * 0.8 ** (n % 3) for n in range(9)]) for width in (1, 2)
+    ]
+    result = analyze(joined(rows(), rows(width=2.0), *narrow))
+    assert [cell.pruning.replicates for cell in result.cells] == [("0", "1", "2")] * 2
+    assert all(cell.narrow is None for cell in result.cells)
+    assert any("narrow rows of several networks need a column `ladder`" in note for note in result.notes)
 
 
 def test_a_rung_is_looked_at_in_the_cells_that_have_it() -> None:
     short = {name: [value for n, value in enumerate(values) if n % 3 < 2] for name, values in rows(width=2.0).items()}
-    found = analyze(joined(rows(), short), rung=2)
-    assert [cell.asked is not None for cell in found.cells] == [True, False]
-    assert "rung 2 was not measured here" in found.cells[1].notes
+    result = analyze(joined(rows(), short), rung=2)
+    assert [cell.asked is not None for cell in result.cells] == [True, False]
+    assert "rung 2 was not measured here" in result.cells[1].notes
     with pytest.raises(InputError, match="must be a sparse one that was measured: 1, 2"):
         analyze(joined(rows(), short), rung=3)
 

@@ -40,9 +40,9 @@ def test_networks_of_other_examples_or_labels_are_not_compared(
 
 def test_scores_of_other_examples_are_not_used(tmp_path: Path) -> None:
     store = replace(PLAIN, scored=lambda ladder: False).into(tmp_path / "store", study())
-    for each in ensembles(study()):
+    for ensemble in ensembles(study()):
         arrays: Arrays = {"index": np.arange(EXAMPLES), "el2n": np.ones(EXAMPLES, np.float32)}
-        store.write_arrays("examples", each.identity, 0, arrays)
+        store.write_arrays("examples", ensemble.identity, 0, arrays)
     with pytest.raises(InputError, match="must score the same examples as"):
         analyze(store)
 
@@ -65,27 +65,31 @@ def test_another_recipe_is_not_compared_and_what_differs_is_told(tmp_path: Path)
     other = study(EXTENDED, el2n=False, epochs=5, learning_rate=0.2)
     store = PLAIN.into(tmp_path / "store", study())
     store.begin(other)
-    store.write([row(each, number, **plain_figures(each, number)) for each in other.ladders for number in range(4)])
-    found = analyze(store)
-    (cell,) = found.cells
+    store.write(
+        [row(ladder, number, **plain_figures(ladder, number)) for ladder in other.ladders for number in range(4)]
+    )
+    result = analyze(store)
+    (cell,) = result.cells
     assert cell.extended is None
-    (told,) = [each.words for each in cell.missing if each.what == "extended dense training"]
-    assert "another recipe (epochs 5 instead of 4, learning_rate 0.2 instead of 0.1), which cannot be" in told
-    assert found.notes == ("1 cell without pruned networks left out",)
+    (reasons,) = [entry.words for entry in cell.missing if entry.what == "extended dense training"]
+    assert "another recipe (epochs 5 instead of 4, learning_rate 0.2 instead of 0.1), which is not" in reasons
+    assert result.notes == ("1 cell without pruned networks left out",)
 
 
 def test_another_seed_is_another_split_and_pairs_with_nothing(tmp_path: Path) -> None:
     other = study(EXTENDED, el2n=False, seed=1)
     store = PLAIN.into(tmp_path / "store", study())
     store.begin(other)
-    store.write([row(each, number, **plain_figures(each, number)) for each in other.ladders for number in range(4)])
+    store.write(
+        [row(ladder, number, **plain_figures(ladder, number)) for ladder in other.ladders for number in range(4)]
+    )
     (cell,) = analyze(store).cells
     assert cell.extended is not None
     assert (cell.extended.best, cell.extended.matches) == (None, ())
     assert cell.replicates == ("0 of seed 0", "1 of seed 0", "2 of seed 0")
-    (told,) = [each.words for each in cell.missing if each.what == "extended dense training"]
-    assert "0 of seed 1, 1 of seed 1, 2 of seed 1, not 0 of seed 0" in told
-    assert "other splits and labels" in told
+    (reasons,) = [entry.words for entry in cell.missing if entry.what == "extended dense training"]
+    assert "0 of seed 1, 1 of seed 1, 2 of seed 1, not 0 of seed 0" in reasons
+    assert "seeds, splits and labels differ" in reasons
 
 
 def test_replicates_of_two_seeds_are_pairs_within_each_seed(tmp_path: Path) -> None:
@@ -98,7 +102,7 @@ def test_replicates_of_two_seeds_are_pairs_within_each_seed(tmp_path: Path) -> N
 def test_two_ladders_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     rows = [row(ladder_of(study()), number, **plain_figures(ladder_of(study()), number)) for number in range(3)]
     store = Store(tmp_path / "store", create=True)
-    store.write([*rows, *(each | {"ladder": "f" * 32} for each in rows)])
+    store.write([*rows, *(row | {"ladder": "f" * 32} for row in rows)])
     with pytest.raises(InputError, match=r"must be one ladder; found .* Give each a `replicate` of its own"):
         analyze(store)
 
@@ -127,14 +131,14 @@ def test_questions_that_have_no_answer_name_what_there_is(
 
 
 def test_values_that_no_cell_has_at_once_are_refused(tmp_path: Path) -> None:
-    made = study(el2n=False, noise=(0.0, 0.2), replicates=1, widths=(0.1, 0.2))
+    several = study(el2n=False, noise=(0.0, 0.2), replicates=1, widths=(0.1, 0.2))
 
     def some(ladder: Ladder, number: int) -> Figures | None:
         there = (ladder.cell.width, ladder.cell.label_noise) != (0.2, 0.2)
         return plain_figures(ladder, number) if there else None
 
     with pytest.raises(InputError, match="none has all of it at once"):
-        analyze(replace(PLAIN, figures=some).into(tmp_path / "store", made), cell={"width": 0.2}, noise=[0.2])
+        analyze(replace(PLAIN, figures=some).into(tmp_path / "store", several), cell={"width": 0.2}, noise=[0.2])
 
 
 def test_a_table_without_pruned_networks_has_nothing_to_look_at(tmp_path: Path) -> None:
@@ -147,8 +151,8 @@ def test_a_treatment_that_another_cell_has_is_said_to_be_missing_here(tmp_path: 
         lacking = ladder.treatment.rewind == "weights" and ladder.cell.label_noise
         return None if lacking else plain_figures(ladder, number)
 
-    made = study(IMP, Treatment(kind="imp", name="weights"), noise=(0.0, 0.2))
-    store = replace(PLAIN, figures=some).into(tmp_path / "store", made)
+    levels = study(IMP, Treatment(kind="imp", name="weights"), noise=(0.0, 0.2))
+    store = replace(PLAIN, figures=some).into(tmp_path / "store", levels)
     clean, noisy = analyze(store, treatment="imp weights").cells
     assert (clean.pruning.treatment, noisy.pruning.treatment) == ("imp weights", "imp learning-rate")
     assert "this cell has no imp weights; imp learning-rate is looked at instead" in noisy.notes

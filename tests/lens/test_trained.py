@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import Effect, analyze, pictures
-from prunescope.lens.results import CellResult, LensResult
+from prunescope.lens.analysis import CellResult, LensResult
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_left_out
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -34,9 +34,9 @@ TREATMENTS = (
 
 def trained_study() -> Study:
     """Pruned, extended, narrow and leave-out networks with and without noise, their examples scored."""
-    made = lesson_study(*TREATMENTS)
-    pruned = [replace_rewind(each) for each in made.treatments]
-    return replace(made, name="lens", treatments=tuple(pruned), el2n=El2n(networks=2, epoch=1))
+    lesson = lesson_study(*TREATMENTS)
+    pruned = [replace_rewind(treatment) for treatment in lesson.treatments]
+    return replace(lesson, name="lens", treatments=tuple(pruned), el2n=El2n(networks=2, epoch=1))
 
 
 def replace_rewind(treatment: Treatment) -> Treatment:
@@ -45,21 +45,21 @@ def replace_rewind(treatment: Treatment) -> Treatment:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    made = Store(tmp_path_factory.mktemp("trained") / "store", create=True)
+    store = Store(tmp_path_factory.mktemp("trained") / "store", create=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
-        assert not run_study(trained_study(), made, workers=1).failures
-    return made
+        assert not run_study(trained_study(), store, workers=1).failures
+    return store
 
 
 @pytest.fixture(scope="module")
-def found(store: Store) -> LensResult:
+def result(store: Store) -> LensResult:
     return analyze(store, groups=5)
 
 
-def test_every_cell_is_told_in_full(found: LensResult) -> None:
-    assert [cell.label_noise for cell in found.cells] == [0.0, 0.3]
-    for cell in found.cells:
+def test_every_cell_is_told_in_full(result: LensResult) -> None:
+    assert [cell.label_noise for cell in result.cells] == [0.0, 0.3]
+    for cell in result.cells:
         assert cell.missing == ()
         assert cell.diagnosis.effect is not Effect.UNTOLD
         assert cell.optimal is not None
@@ -67,25 +67,25 @@ def test_every_cell_is_told_in_full(found: LensResult) -> None:
         assert cell.extended is not None
         assert len(cell.extended.matches) == 3
         assert cell.narrow is not None
-        assert {each.leave for each in cell.leave_outs} == {"improved", "random"}
-    assert (found.cells[0].optimal and found.cells[0].optimal.gap) is None
-    assert found.cells[1].optimal is not None
-    assert found.cells[1].optimal.gap is not None
+        assert {leave_out.leave for leave_out in cell.leave_outs} == {"improved", "random"}
+    assert (result.cells[0].optimal and result.cells[0].optimal.gap) is None
+    assert result.cells[1].optimal is not None
+    assert result.cells[1].optimal.gap is not None
 
 
-def test_groups_are_the_means_of_the_stored_losses_by_the_stored_scores(store: Store, found: LensResult) -> None:
+def test_groups_are_the_means_of_the_stored_losses_by_the_stored_scores(store: Store, result: LensResult) -> None:
     study = trained_study()
-    scorers = {(each.ladder.cell, each.ladder.replicate): each.identity for each in ensembles(study)}
-    for cell in found.cells:
+    scorers = {(ensemble.ladder.cell, ensemble.ladder.replicate): ensemble.identity for ensemble in ensembles(study)}
+    for cell in result.cells:
         assert cell.optimal is not None
         assert cell.optimal.groups is not None
         for place, name in enumerate(cell.optimal.groups.replicates):
             (ladder,) = [
-                each
-                for each in study.ladders
-                if each.treatment.kind == "imp"
-                and each.cell.label_noise == cell.label_noise
-                and str(each.replicate) == name
+                ladder
+                for ladder in study.ladders
+                if ladder.treatment.kind == "imp"
+                and ladder.cell.label_noise == cell.label_noise
+                and str(ladder.replicate) == name
             ]
             dense, sparse = (store.read_arrays("examples", ladder.identity, rung) for rung in (0, cell.optimal.rung))
             el2n = store.read_arrays("examples", scorers[ladder.cell, ladder.replicate], 0)["el2n"]
@@ -96,45 +96,47 @@ def test_groups_are_the_means_of_the_stored_losses_by_the_stored_scores(store: S
             best = cell.optimal.extremes[place].improved[0]
             assert best.difference == change.min()
             assert bool(dense["noisy"][dense["index"].tolist().index(best.index)]) == best.noisy
-            worst = [each.difference for each in cell.optimal.extremes[place].worsened]
+            worst = [example.difference for example in cell.optimal.extremes[place].worsened]
             assert worst == sorted(change[change > 0].tolist(), reverse=True)[:10]
 
 
-def test_rows_and_examples_agree_on_the_loss_of_the_noisy_part(store: Store, found: LensResult) -> None:
-    cell: CellResult = found.cells[1]
+def test_rows_and_examples_agree_on_the_loss_of_the_noisy_part(store: Store, result: LensResult) -> None:
+    cell: CellResult = result.cells[1]
     for point in cell.pruning.points:
         assert point.train_loss_noisy is not None
         ladders = [
-            each
-            for each in trained_study().ladders
-            if each.treatment.kind == "imp" and each.cell.label_noise == cell.label_noise
+            ladder
+            for ladder in trained_study().ladders
+            if ladder.treatment.kind == "imp" and ladder.cell.label_noise == cell.label_noise
         ]
-        for each, told in zip(ladders, point.train_loss_noisy.values, strict=True):
-            arrays = store.read_arrays("examples", each.identity, point.rung)
-            assert arrays["loss"][arrays["noisy"]].mean() == pytest.approx(told, rel=1e-5)
+        for ladder, stored in zip(ladders, point.train_loss_noisy.values, strict=True):
+            arrays = store.read_arrays("examples", ladder.identity, point.rung)
+            assert arrays["loss"][arrays["noisy"]].mean() == pytest.approx(stored, rel=1e-5)
 
 
-def test_the_optimum_of_each_replicate_is_the_one_that_its_pupils_learned_from(store: Store, found: LensResult) -> None:
-    for cell in found.cells:
+def test_the_optimum_of_each_replicate_is_the_one_that_its_pupils_learned_from(
+    store: Store, result: LensResult
+) -> None:
+    for cell in result.cells:
         table = store.table(f"treatment = 'imp' and label_noise = {cell.label_noise}")
         for place, replicate in enumerate(cell.replicates):
             rows = table.where(f"replicate = {replicate}")
             errors = dict(zip(rows["rung"].tolist(), rows["validation_error"].tolist(), strict=True))
             assert cell.pruning.own_optimal[place] == optimal_rung(errors)
-    for cell in found.cells:
-        (improved,) = [each for each in cell.leave_outs if each.leave == "improved"]
+    for cell in result.cells:
+        (improved,) = [leave_out for leave_out in cell.leave_outs if leave_out.leave == "improved"]
         assert improved.count is not None
         left = [
-            len(read_left_out(store, each))
-            for each in trained_study().ladders
-            if each.treatment.leave == "improved" and each.cell.label_noise == cell.label_noise
+            len(read_left_out(store, ladder))
+            for ladder in trained_study().ladders
+            if ladder.treatment.leave == "improved" and ladder.cell.label_noise == cell.label_noise
         ]
         assert improved.count.values == tuple(left)
         assert improved.against_random is not None
 
 
-def test_pictures_of_extremes_can_be_had(found: LensResult) -> None:
-    cell = found.cells[1]
+def test_pictures_of_extremes_can_be_had(result: LensResult) -> None:
+    cell = result.cells[1]
     assert cell.optimal is not None
     index = [example.index for example in cell.optimal.extremes[0].improved]
     images = pictures(cell.dataset or "", index).images
@@ -148,18 +150,18 @@ def test_the_page_of_the_lens_runs(store: Store, capsys: pytest.CaptureFixture[s
     exec(program.replace("runs/mine", str(store.path)).replace("groups=20", "groups=5"))
     assert "1, 8, 8)" in capsys.readouterr().out
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    told = parse_study(example)
-    assert {each.kind for each in told.treatments} == {"imp", "extended", "narrow", "leave-out"}
-    assert (told.recipe.validation, told.el2n) == (0.1, El2n())
+    study = parse_study(example)
+    assert {treatment.kind for treatment in study.treatments} == {"imp", "extended", "narrow", "leave-out"}
+    assert (study.recipe.validation, study.el2n) == (0.1, El2n())
 
 
-def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store: Store, found: LensResult) -> None:
-    told = run("lens", store.path)
-    assert told.returncode == 0, told.stderr
-    lines = told.stdout.splitlines()
-    assert lines[0] == found.cells[0].name
-    for cell in found.cells:
-        assert f"label noise {cell.label_noise:g}: {cell.diagnosis.words}" in " ".join(told.stdout.split())
+def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store: Store, result: LensResult) -> None:
+    output = run("lens", store.path)
+    assert output.returncode == 0, output.stderr
+    lines = output.stdout.splitlines()
+    assert lines[0] == result.cells[0].name
+    for cell in result.cells:
+        assert f"label noise {cell.label_noise:g}: {cell.diagnosis.words}" in " ".join(output.stdout.split())
     one = run("lens", store.path, "--noise", "0.3", "--groups", "4", "--density", "0.5", "--examples", "2")
     assert "by EL2N percentile (replicates 0, 1; 2 networks at epoch 1)" in one.stdout
     assert "75 to 100" in one.stdout
@@ -168,9 +170,9 @@ def test_the_command_tells_the_diagnoses_first_and_of_one_cell_everything(store:
     assert len(re.findall(r"^  (?:worse|better) +\d", one.stdout, re.MULTILINE)) == 4
 
 
-def test_the_command_gives_the_same_as_json(store: Store, found: LensResult) -> None:
-    told = run("lens", store.path, "--json", "--groups", "5", "--examples", "10")
-    assert json.loads(told.stdout) == json.loads(json.dumps(found.to_dict()))
+def test_the_command_gives_the_same_as_json(store: Store, result: LensResult) -> None:
+    output = run("lens", store.path, "--json", "--groups", "5", "--examples", "10")
+    assert json.loads(output.stdout) == json.loads(json.dumps(result.to_dict()))
 
 
 def test_the_command_names_what_there_is(store: Store, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.lens.results import TreatmentOutcome
-from prunescope.lens.verdicts import compared, minus, over, spread, verdict
+from prunescope.lens.verdicts import TreatmentOutcome, compare, judge, spread, spread_over, subtract
 
 NAMES = "abcdefgh"
 DIFFERENCES = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8)
@@ -31,18 +30,18 @@ DIFFERENCES = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8)
 def test_results_differ_where_the_mean_is_a_deviation_away_from_zero(
     differences: list[float], outcome: TreatmentOutcome
 ) -> None:
-    assert verdict("test error", NAMES[: len(differences)], differences).outcome is outcome
+    assert judge("test error", NAMES[: len(differences)], differences).outcome is outcome
 
 
 @given(DIFFERENCES)
 def test_a_verdict_is_the_rule_with_the_sample_deviation(differences: list[int]) -> None:
-    found = verdict("training loss", NAMES[: len(differences)], [float(each) for each in differences])
+    judged = judge("training loss", NAMES[: len(differences)], [float(difference) for difference in differences])
     mean, deviation = statistics.mean(differences), statistics.stdev(differences)
-    assert found.mean == pytest.approx(mean)
-    assert found.deviation == pytest.approx(deviation)
+    assert judged.mean == pytest.approx(mean)
+    assert judged.deviation == pytest.approx(deviation)
     far = mean != 0 and mean**2 >= statistics.variance(differences)
     wanted = (TreatmentOutcome.BETTER if mean < 0 else TreatmentOutcome.WORSE) if far else TreatmentOutcome.MATCHES
-    assert found.outcome is wanted
+    assert judged.outcome is wanted
 
 
 @given(DIFFERENCES)
@@ -53,34 +52,36 @@ def test_turned_round_better_is_worse(differences: list[int]) -> None:
         TreatmentOutcome.MATCHES: TreatmentOutcome.MATCHES,
     }
     names = NAMES[: len(differences)]
-    there = verdict("test error", names, [float(each) for each in differences])
-    back = verdict("test error", names, [-float(each) for each in differences])
+    there = judge("test error", names, [float(difference) for difference in differences])
+    back = judge("test error", names, [-float(difference) for difference in differences])
     assert back.outcome is turned[there.outcome]
 
 
 def test_pairs_are_of_one_replicate_whatever_their_order() -> None:
-    found = compared("test error", over(["0", "1", "2"], [0.1, 0.2, 0.3]), over(["2", "0"], [0.25, 0.2]))
-    assert found is not None
-    assert found.replicates == ("0", "2")
-    assert found.differences == pytest.approx((-0.1, 0.05))
-    assert compared("test error", over(["0"], [0.1]), over(["1"], [0.1])) is None
-    assert compared("test error", None, over(["1"], [0.1])) is None
+    compared_pairs = compare(
+        "test error", spread_over(["0", "1", "2"], [0.1, 0.2, 0.3]), spread_over(["2", "0"], [0.25, 0.2])
+    )
+    assert compared_pairs is not None
+    assert compared_pairs.replicates == ("0", "2")
+    assert compared_pairs.differences == pytest.approx((-0.1, 0.05))
+    assert compare("test error", spread_over(["0"], [0.1]), spread_over(["1"], [0.1])) is None
+    assert compare("test error", None, spread_over(["1"], [0.1])) is None
 
 
 def test_words_tell_the_figures_the_unit_and_how_many_pairs() -> None:
-    told = verdict("test error", "abc", [-0.03, -0.02, -0.01]).words
-    assert told == "better, -2 ± 1 points (n = 3)"
-    assert verdict("training loss", "ab", [0.5, 0.5]).words == "worse, +0.5 ± 0 nats (n = 2)"
-    assert verdict("test error", "ab", [0.3 - 0.2, -0.1]).words == "matches, 0 ± 14 points (n = 2)"
-    assert verdict("test error", "a", [0.05]).words == "+5 points, no verdict (n = 1)"
+    words = judge("test error", "abc", [-0.03, -0.02, -0.01]).words
+    assert words == "better, -2 ± 1 points (n = 3)"
+    assert judge("training loss", "ab", [0.5, 0.5]).words == "worse, +0.5 ± 0 nats (n = 2)"
+    assert judge("test error", "ab", [0.3 - 0.2, -0.1]).words == "matches, 0 ± 14 points (n = 2)"
+    assert judge("test error", "a", [0.05]).words == "+5 points, no verdict (n = 1)"
 
 
 def test_missing_values_are_of_no_replicate() -> None:
-    found = spread([("0", 1.0), ("1", float("nan")), ("2", 3.0)])
-    assert found is not None
-    assert (found.replicates, found.mean) == (("0", "2"), 2.0)
-    assert found.deviation == pytest.approx(2**0.5)
+    known = spread([("0", 1.0), ("1", float("nan")), ("2", 3.0)])
+    assert known is not None
+    assert (known.replicates, known.mean) == (("0", "2"), 2.0)
+    assert known.deviation == pytest.approx(2**0.5)
     assert spread([("0", float("nan"))]) is None
-    lone = minus(over(["0"], [2.0]), over(["0"], [0.5]))
+    lone = subtract(spread_over(["0"], [2.0]), spread_over(["0"], [0.5]))
     assert lone is not None
     assert (lone.mean, lone.deviation) == (1.5, None)

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from prunescope.choose import smallest_network
-from prunescope.choose.results import amount
+from prunescope.choose.counts import amount
 from prunescope.laws.results import number
 from prunescope.report import Report, report, write_page
 from prunescope.report.page.page import page

@@ -26,10 +26,10 @@ def test_identities_are_what_they_were_when_the_first_stores_were_written() -> N
 @pytest.mark.parametrize("hash_seed", ["0", "1", "4242"])
 def test_identities_do_not_depend_on_the_process(hash_seed: str) -> None:
     program = "from prunescope.study import read_study; print(read_study('digits').ladders[0].identity)"
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
     )
-    assert found.stdout.strip() == DIGITS_FIRST
+    assert result.stdout.strip() == DIGITS_FIRST
 
 
 def test_a_default_written_out_is_the_same_ladder() -> None:
@@ -70,10 +70,10 @@ def test_what_is_kept_changes_no_ladder_and_a_study_that_keeps_nothing_is_what_i
     assert keeping.keep == (0, 3)
     assert keeping.identity != plain.identity
     assert parse_study('keep = "none"\n' + TEXT).identity == plain.identity
-    told = parse_study('keep_examples = "all"\n' + TEXT)
-    assert [ladder.identity for ladder in plain.ladders] == [ladder.identity for ladder in told.ladders]
-    assert (told.keep, told.keep_examples) == ("none", "all")
-    assert len({plain.identity, keeping.identity, told.identity}) == 3
+    kept_study = parse_study('keep_examples = "all"\n' + TEXT)
+    assert [ladder.identity for ladder in plain.ladders] == [ladder.identity for ladder in kept_study.ladders]
+    assert (kept_study.keep, kept_study.keep_examples) == ("none", "all")
+    assert len({plain.identity, keeping.identity, kept_study.identity}) == 3
 
 
 def test_what_a_leave_out_ladder_learns_from_is_in_its_identity() -> None:
@@ -185,7 +185,7 @@ def treatments(draw: st.DrawFn) -> tuple[Treatment, ...]:
 def studies(draw: st.DrawFn) -> Study:
     letters = st.characters(exclude_categories=["C", "Z"])
     treated = draw(treatments())
-    taught = any(each.learns_from for each in treated)
+    taught = any(treatment.learns_from for treatment in treated)
     return Study(
         name=draw(st.text(letters, min_size=1, max_size=20)),
         axes=tuple(draw(st.lists(axes(taught), min_size=1, max_size=2))),
@@ -234,8 +234,8 @@ def test_a_change_anywhere_in_the_recipe_makes_other_rungs(data: st.DataObject, 
     if key == "levels":
         assert rungs(changed) != rungs(study)
         pupils = {ladder.identity for ladder in study.ladders if ladder.teacher}
-        kept = {ladder.identity for ladder in study.ladders} & {ladder.identity for ladder in changed.ladders}
-        assert kept == {ladder.identity for ladder in study.ladders} - pupils
+        shared = {ladder.identity for ladder in study.ladders} & {ladder.identity for ladder in changed.ladders}
+        assert shared == {ladder.identity for ladder in study.ladders} - pupils
     else:
         # A key may decide nothing about some kinds of ladders; the ladders that it decides about are others now.
         assert changed.ladders != study.ladders

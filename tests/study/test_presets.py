@@ -34,14 +34,14 @@ def test_the_cost_that_a_preset_states_is_what_its_ladders_add_up_to(name: str) 
     study = read_study(name)
     amount = r"([\d,]+) networks, ([\d.]+) (\w*) ?examples"
     scorers = ensembles(study)
-    told = re.fullmatch(f"{amount} seen{f'; EL2N: {amount}' if scorers else ''}\\.", study.cost)
-    assert told is not None
+    stated = re.fullmatch(f"{amount} seen{f'; EL2N: {amount}' if scorers else ''}\\.", study.cost)
+    assert stated is not None
     total = effort(study.ladders)
     wanted = [(total.networks, total.examples)]
     if scorers:
-        wanted.append((sum(each.networks for each in scorers), sum(each.work for each in scorers)))
+        wanted.append((sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)))
     for place, (networks, examples) in enumerate(wanted):
-        counted, seen, unit = told.groups()[3 * place : 3 * place + 3]
+        counted, seen, unit = stated.groups()[3 * place : 3 * place + 3]
         assert int(counted.replace(",", "")) == networks
         assert float(seen) == pytest.approx(examples / WORDS[unit], rel=0.005)
 
@@ -65,10 +65,10 @@ def test_effort_counts_a_rung_that_ladders_share_once() -> None:
 
 def test_the_lens_preset_of_digits_has_every_kind_of_treatment() -> None:
     study = read_study("digits-lens")
-    kinds = {each.kind for each in study.treatments}
+    kinds = {treatment.kind for treatment in study.treatments}
     assert kinds >= {"imp", "one-shot", "extended", "narrow", "leave-out"}
-    assert {each.score for each in study.treatments if each.kind == "imp"} == set(SCORES)
-    assert {each.leave for each in study.treatments} >= {"improved", "misclassified", "random"}
+    assert {treatment.score for treatment in study.treatments if treatment.kind == "imp"} == set(SCORES)
+    assert {treatment.leave for treatment in study.treatments} >= {"improved", "misclassified", "random"}
     assert (study.keep_examples, study.el2n is not None) == ("all", True)
 
 

@@ -32,15 +32,15 @@ kind = "imp"
 
 
 def faults(text: str) -> dict[str, Fault]:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         parse_study(text)
-    return {fault.place: fault for fault in told.value.faults}
+    return {fault.place: fault for fault in refused.value.faults}
 
 
 def only_fault(text: str) -> Fault:
-    found = faults(text)
-    assert len(found) == 1, found
-    return next(iter(found.values()))
+    all_faults = faults(text)
+    assert len(all_faults) == 1, all_faults
+    return next(iter(all_faults.values()))
 
 
 def changed(line: str, instead: str) -> str:
@@ -116,7 +116,7 @@ def test_examples_are_counted_from_what_validation_leaves() -> None:
 
 
 def test_every_fault_is_told_at_once() -> None:
-    found = faults("""\
+    all_faults = faults("""\
 name = "x"
 purose = 3
 replicates = 0
@@ -142,7 +142,7 @@ learns_from = "im"
 [[treatments]]
 knid = "imp"
 """)
-    assert set(found) == {
+    assert set(all_faults) == {
         "replicates (line 3)",
         "purose (line 2)",
         "axes 1: dataset (line 5)",
@@ -162,11 +162,11 @@ knid = "imp"
         "treatments 3: kind",
         "treatments 3: knid (line 24)",
     }
-    assert found["purose (line 2)"].hint == "Did you mean 'purpose'?"
-    assert found["axes 1: dataset (line 5)"].hint == "Did you mean 'mnist'?"
-    assert found["axes 1: depth (line 7)"].hint == "The nearest is 20."
-    assert found["recipe.optimizer (line 14)"].hint == "Did you mean 'sgd'?"
-    assert found["treatments 1: score (line 19)"].hint == "Did you mean 'magnitude'?"
+    assert all_faults["purose (line 2)"].hint == "Did you mean 'purpose'?"
+    assert all_faults["axes 1: dataset (line 5)"].hint == "Did you mean 'mnist'?"
+    assert all_faults["axes 1: depth (line 7)"].hint == "The nearest is 20."
+    assert all_faults["recipe.optimizer (line 14)"].hint == "Did you mean 'sgd'?"
+    assert all_faults["treatments 1: score (line 19)"].hint == "Did you mean 'magnitude'?"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_rule_that_does_not_hold_is_told_with_its_place(line: str, instead: st
 
 
 def test_lessons_that_go_round_in_a_circle_are_refused() -> None:
-    found = faults(
+    all_faults = faults(
         SOUND
         + """
 [[treatments]]
@@ -234,8 +234,8 @@ name = "b"
 learns_from = "a"
 """
     )
-    assert all("back to itself" in fault.must for fault in found.values())
-    assert len(found) == 2
+    assert all("back to itself" in fault.must for fault in all_faults.values())
+    assert len(all_faults) == 2
 
 
 def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
@@ -255,7 +255,7 @@ def test_scores_of_examples_are_asked_for_in_a_section_of_their_own() -> None:
     assert (study.el2n.networks, study.el2n.epoch) == (10, 12)
     assert parse_study(study.to_toml()) == study
     assert study.identity != parse_study(SOUND).identity
-    assert [each.identity for each in study.ladders] == [each.identity for each in parse_study(SOUND).ladders]
+    assert [ladder.identity for ladder in study.ladders] == [ladder.identity for ladder in parse_study(SOUND).ladders]
     late = only_fault(f"{SOUND}\n[el2n]\nepoch = 41\n")
     assert late.place.startswith("el2n.epoch (line")
     assert late.must == "must be at most the 40 epochs of a training"
@@ -310,9 +310,9 @@ def test_without_a_best_sparse_network_there_is_nothing_to_learn(levels: str, mo
     ],
 )
 def test_hostile_text_is_told_what_is_wrong(text: str, words: str) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         parse_study(text)
-    assert words in str(told.value)
+    assert words in str(refused.value)
 
 
 def test_a_path_that_is_no_study_names_the_nearest_preset(tmp_path: Path) -> None:
@@ -333,8 +333,10 @@ def test_a_family_of_ones_own_is_named_by_import_path() -> None:
 
 
 def test_rules_between_sound_keys_are_told_beside_unsound_ones() -> None:
-    found = faults(SOUND.replace("epochs = 40", 'epochs = "x"\nschedule = "steps"\nnesterov = true\nrewind_epoch = 9'))
-    assert set(found) == {"recipe.epochs (line 10)", "recipe.nesterov (line 12)", "recipe.milestones"}
+    all_faults = faults(
+        SOUND.replace("epochs = 40", 'epochs = "x"\nschedule = "steps"\nnesterov = true\nrewind_epoch = 9')
+    )
+    assert set(all_faults) == {"recipe.epochs (line 10)", "recipe.nesterov (line 12)", "recipe.milestones"}
 
 
 def test_lines_are_counted_by_newlines_and_not_inside_long_texts() -> None:

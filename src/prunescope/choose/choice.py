@@ -1,4 +1,4 @@
-"""Which member of a family to prune, and by how much: from a table to an answer, or to why there is none."""
+"""Choose the member of a family to prune, and by how much; or say why there is none."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.continuous_optimum import ideal
+from prunescope.choose.answers import Answer, Answers, Bounded, Declined
+from prunescope.choose.counts import amount
 from prunescope.choose.decline import (
     decline_above,
     decline_beyond,
     decline_unidentified,
     decline_unreached,
-    too_large,
+    describe_too_large,
 )
-from prunescope.choose.description import Picker, rivals, smallest_unpruned, unit
-from prunescope.choose.family import Family, Grid, families
-from prunescope.choose.frontier import bounds_of, frontier, insight, steps
-from prunescope.choose.limits import Limits, bound_faults, confidence_faults, floor_of, permitted, reach
-from prunescope.choose.measured_best import smallest_seen
-from prunescope.choose.results import Answer, Answers, Bounded, Declined, DeclinedError, Pick, amount
-from prunescope.choose.smallest import NOTHING, Numbers, smallest
+from prunescope.choose.description import Pick, PickDescriber, describe_rivals, find_smallest_unpruned, unit
+from prunescope.choose.family import Family, Grid, fit_families
+from prunescope.choose.frontier import (
+    compare_matching,
+    compute_frontier,
+    describe_steps,
+    find_continuous_optimum,
+    frontier_bounds,
+)
+from prunescope.choose.limits import (
+    DeclinedError,
+    Limits,
+    bound_faults,
+    confidence_faults,
+    drop_forbidden,
+    find_measured_best,
+    lowest_allowed,
+    lowest_measured,
+)
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import percent, unjudged
 
-# Members whose sure densities are looked for at once, the smallest first.
+# Members whose confident densities are computed at once, the smallest first.
 TOGETHER = 32
 
 
@@ -53,24 +67,24 @@ def smallest_network(
     table
         What `read_table` takes: a path, a store, a DataFrame, columns by name.
     confidence
-        How surely the robust choice keeps the bound.
+        Probability with which the robust choice meets the bound.
     depths, widths
-        Members to choose from, every combination, measured or not; None is what was measured.
+        Members to choose from: every combination, measured or not. None: the measured ones.
     examples
-        Training examples of the members; None is the most that were measured.
+        Training examples of the members. None: the most that were measured.
     members
-        A table of members instead: depth, width, and unpruned errors where they are known.
+        Instead, a table of members: depth, width, and unpruned errors where known.
     min_density, max_parameters, max_multiplications, extrapolate
         See `Limits`.
     law_alone
-        Leave out of account how single members depart from the law, as the first paper does.
+        Ignore how single members depart from the law, as the first paper does.
     **law
         Settings of `laws.JointLaw`.
 
     Raises
     ------
     InputError
-        Where settings or table cannot be used.
+        For invalid settings or an unusable table.
     """
     faults = list(_faults(max_error, confidence, min_density, max_parameters, max_multiplications))
     if members is not None and (depths or widths):
@@ -79,9 +93,9 @@ def smallest_network(
         raise InputError("the question", faults)
     grid = Grid(depths, widths, examples, members)
     limits = Limits(min_density, max_parameters, max_multiplications, extrapolate)
-    found, refused, notes = families(table, grid, law, extrapolate, law_alone)
+    fitted, refused, notes = fit_families(table, grid, law, extrapolate, law_alone)
     answers, declined = [], [Declined(group, why) for group, why in refused]
-    for family in found:
+    for family in fitted:
         try:
             answers.append(answer(family, max_error, confidence, limits))
         except DeclinedError as trouble:
@@ -101,22 +115,22 @@ def _faults(max_error: float, confidence: float, min_density: float, *caps: floa
 
 @dataclass(frozen=True)
 class _Decision:
-    """What decides an answer.
+    """The decision behind an answer.
 
     Attributes
     ----------
     family
-        With the members that may be chosen.
+        The family, with the members that may be chosen.
     floor, needed, density
-        Of each member, as logarithms: the lowest density allowed, the one that the bound needs, and the higher of both.
+        Logarithms for each member: the lowest allowed density, the one that the bound needs, the higher of both.
     drawn
-        The same as `density` by all that the data allow, ``[truths, members]``.
+        `density` for each draw of law and unpruned errors, ``[truths, members]``.
     best
         The smallest member by its expected error.
     surest, sure
-        The smallest that keeps the bound with the confidence asked (-1: none), and the members' densities for it.
+        The smallest member that meets the bound with the requested confidence (-1: none), and each member's density.
     over
-        Whether that is larger than is allowed.
+        Whether `surest` is larger than allowed.
     """
 
     family: Family
@@ -129,40 +143,40 @@ class _Decision:
     sure: Numbers
     over: bool
 
-    def choice(self, pick: Picker) -> Pick:
+    def choice(self, pick: PickDescriber) -> Pick:
         """Describe the smallest member by its expected error."""
         return pick(self.best, float(self.density[self.best]))
 
-    def robust(self, pick: Picker) -> Pick | None:
-        """Describe the smallest member that keeps the bound with the confidence asked; None where none may be had."""
+    def robust(self, pick: PickDescriber) -> Pick | None:
+        """Describe the smallest member that meets the bound with the requested confidence; None if there is none."""
         return pick(self.surest, float(self.sure[self.surest])) if self.surest >= 0 and not self.over else None
 
 
 def _decided(family: Family, bound: float, confidence: float, limits: Limits) -> _Decision:
-    """Decide, or refuse to; a refusal names what was measured to keep the bound."""
+    """Decide, or decline and name the smallest measured network that meets the bound."""
     try:
         return _by_law(family, bound, confidence, limits)
     except DeclinedError as trouble:
-        seen = smallest_seen(family, bound, limits)
+        seen = find_measured_best(family, bound, limits)
         if seen is None:
             raise
-        words = f"{trouble}. Measured to keep {bound:g}, and the smallest of those: {seen}"
+        words = f"{trouble}. Smallest measured network that meets {bound:g}: {seen}"
         raise DeclinedError(words, seen) from None
 
 
 def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> _Decision:
     decline_above(family, bound)
-    family = permitted(family, limits)
+    family = drop_forbidden(family, limits)
     sizes, curves = family.sizes, family.likeliest
-    floor = floor_of(family, limits)
+    floor = lowest_allowed(family, limits)
     needed = curves.needed(bound)[0]
     decline_unreached(family, bound, needed)
     density = np.maximum(needed, floor)
     decline_beyond(family, bound, density, limits)
     parameters = sizes.parameters(density)
-    best = int(smallest(parameters[None])[0])
+    best = int(smallest_member(parameters[None])[0])
     if limits.max_parameters is not None and parameters[best] > limits.max_parameters:
-        raise DeclinedError(too_large(family, bound, parameters[best], limits, floor))
+        raise DeclinedError(describe_too_large(family, bound, parameters[best], limits, floor))
     drawn = np.maximum(family.possible.needed(bound), floor)
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
     surest, sure = _sure(family, bound, confidence, density, floor)
@@ -170,18 +184,18 @@ def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> 
     return _Decision(family, floor, needed, density, drawn, best, surest, sure, bool(over))
 
 
-def choices(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
-    """Return the choice at each of many bounds: exactly those of `answer`, without what it says beside."""
-    found = []
+def choose_at_bounds(family: Family, bounds: Sequence[float], confidence: float, limits: Limits) -> tuple[Bounded, ...]:
+    """Return the choice at each of many bounds: the same as `answer` gives, without its other fields."""
+    chosen = []
     for bound in bounds:
         try:
             decided = _decided(family, bound, confidence, limits)
         except DeclinedError as trouble:
-            found.append(Bounded(bound, None, None, str(trouble)))
+            chosen.append(Bounded(bound, None, None, str(trouble)))
             continue
-        pick = Picker(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
-        found.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
-    return tuple(found)
+        pick = PickDescriber(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
+        chosen.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
+    return tuple(chosen)
 
 
 def answer(family: Family, bound: float, confidence: float, limits: Limits) -> Answer:
@@ -196,39 +210,41 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     family, floor, density, best = decided.family, decided.floor, decided.density, decided.best
     sizes, curves = family.sizes, family.likeliest
     parameters = sizes.parameters(density)
-    wins = np.bincount(smallest(sizes.parameters(decided.drawn)) + 1, minlength=len(family) + 1)[1:]
-    pick = Picker(family, bound, confidence, decided.drawn, floor, limits)
-    others = rivals(family, density, best, wins / len(decided.drawn))
-    unpruned, whole = smallest_unpruned(family, bound, others)
+    wins = np.bincount(smallest_member(sizes.parameters(decided.drawn)) + 1, minlength=len(family) + 1)[1:]
+    pick = PickDescriber(family, bound, confidence, decided.drawn, floor, limits)
+    others = describe_rivals(family, density, best, wins / len(decided.drawn))
+    unpruned, whole = find_smallest_unpruned(family, bound, others)
     notes = _notes(family, bound, best, float(decided.needed[best]))
     if decided.surest < 0:
-        notes.append("no member keeps the bound with the confidence asked, pruned or not")
+        notes.append("no member meets the bound with the requested confidence, pruned or not")
     if decided.over:
         most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
-        notes.append(f"to keep the bound with the confidence asked takes {most} parameters, more than are allowed")
+        notes.append(f"meeting the bound with the requested confidence takes {most} parameters, more than allowed")
     return Answer(
         group=family.group,
         max_error=bound,
         confidence=confidence,
         choice=decided.choice(pick),
         robust=decided.robust(pick),
-        seen=smallest_seen(family, bound, limits),
+        seen=find_measured_best(family, bound, limits),
         unpruned=unpruned,
         unpruned_parameters=whole,
         times_smaller=None if whole is None else whole / float(parameters[best]),
         rivals=others,
-        ideal=ideal(family, bound, floor),
-        frontier=tuple(steps(family, frontier(curves, bounds_of(curves, family.measured.error), floor))),
-        insight=insight(family, floor, float(family.unpruned.mean[best])),
+        ideal=find_continuous_optimum(family, bound, floor),
+        frontier=tuple(
+            describe_steps(family, compute_frontier(curves, frontier_bounds(curves, family.measured.error), floor))
+        ),
+        insight=compare_matching(family, floor, float(family.unpruned.mean[best])),
         unit=unit(family),
         notes=tuple(notes),
     )
 
 
 def _sure(family: Family, bound: float, confidence: float, density: Numbers, floor: Numbers) -> tuple[int, Numbers]:
-    """Return the smallest member that keeps the bound as surely as asked (-1: none), and the members' densities for it.
+    """Return the smallest member that meets the bound with a confidence (-1: none), and each member's density for it.
 
-    A member is never surer at a density below its expected one, so those that are larger there already are not asked.
+    No member is more confident below its expected density, so members already larger there are skipped.
     """
     expected = family.sizes.parameters(density)
     order = np.argsort(expected)
@@ -239,19 +255,21 @@ def _sure(family: Family, bound: float, confidence: float, density: Numbers, flo
         if best >= 0:
             some &= expected < family.sizes.parameters(sure)[best]
         if some.any():
-            found = family.only(some).possible.confident(bound, confidence, np.maximum(floor[some], NOTHING))
-            sure[some] = np.maximum(found, density[some])
-            best = int(smallest(family.sizes.parameters(sure)[None])[0])
+            densities = family.only(some).possible.confident(
+                bound, confidence, np.maximum(floor[some], LOWEST_LOG_DENSITY)
+            )
+            sure[some] = np.maximum(densities, density[some])
+            best = int(smallest_member(family.sizes.parameters(sure)[None])[0])
     return best, sure
 
 
 def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
-    """Say what else should be known of an answer."""
+    """Return the notes of an answer."""
     notes = []
     if family.left_out:
         notes.append(
             f"{counted(family.left_out, 'member')} left out: more than 2 times outside the depths and widths measured "
-            "under pruning, or another depth or width where only one was; --extrapolate takes them in"
+            "under pruning, or another depth or width where only one was; --extrapolate includes them"
         )
     for name, (low, high), values in (
         ("depth", family.measured.depth, family.depth),
@@ -259,31 +277,29 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
     ):
         if low == high and (values != low).any():
             notes.append(
-                f"all networks measured under pruning have {name} {low:g}: how pruning goes at another is guessed, as "
-                f"if {name} did not matter to it"
+                f"all networks measured under pruning have {name} {low:g}: for another the law assumes "
+                f"that {name} does not matter"
             )
     if family.unweighed:
         notes.append(
-            f"unpruned errors are smoothed over the {len(family.told.smooth.cells.depth):,} cells nearest to the "
-            f"members, {family.unweighed:,} others tell of them by the law of unpruned networks alone"
+            f"unpruned errors are smoothed over the {len(family.unpruned_model.smooth.cells.depth):,} cells nearest to "
+            f"the members; {family.unweighed:,} others count only through the law of unpruned networks"
         )
-    predicted = sum(each == "predicted" for each in family.known)
+    predicted = sum(known == "predicted" for known in family.known)
     if predicted:
         notes.append(
             f"the unpruned errors of {counted(predicted, 'member')} were never measured; expected by "
-            f"{family.told.expectation.words}"
+            f"{family.unpruned_model.expectation.words}"
         )
-    beyond = float(np.exp(reach(family)[best] - needed))
+    beyond = float(np.exp(lowest_measured(family)[best] - needed))
     if beyond > 1 + 1e-6:
-        notes.append(
-            f"the choice is pruned {beyond:.3g} times further than any network measured: the law is carried on there"
-        )
+        notes.append(f"the choice is pruned {beyond:.3g} times further than any measured network: the law extrapolates")
     if unjudged(family.fit, family.cells):
         points = counted(int((family.cells.density < 1).sum()), "pruned point")
         notes.append(
-            f"{points} for {counted(len(family.fit.intervals), 'parameter')}: the law goes through whatever was "
-            "measured, and the odds are surer than they should be; measure more densities"
+            f"{points} for {counted(len(family.fit.intervals), 'parameter')}: the law fits any measurements, and "
+            "the stated probability is too confident; measure more densities"
         )
     if (spread := family.fit.std_deviation) > 0.1:
-        notes.append(f"the law is off by {percent(spread)} (sigma): mind the probability more than the point")
+        notes.append(f"the law is off by {percent(spread)} (sigma): trust the probability more than the point")
     return notes

@@ -1,7 +1,8 @@
-"""How many weights members of a family have: as the table counted, as the family's design says, or in proportion."""
+"""How many weights members have: from the table, from the family's design, or relative to ``depth width^2``."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.errors import named
 from prunescope.nets.outline import Outline
 from prunescope.nets.registry import DESIGNS, network
 from prunescope.study.catalogue import DATASETS, FAMILIES
@@ -19,19 +21,19 @@ from prunescope.table.row_groups import group_codes
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")
-OFF = 0.005  # densities in anybody's table are rounded, so counts may be off by this share of the prunable weights
+OFF = 0.005  # densities in tables are rounded, so counts may be off by this share of the prunable weights
 
 
 @dataclass(frozen=True)
 class Count:
-    """Of one member.
+    """The weights of one member.
 
     Attributes
     ----------
     prunable, rest
-        Weights that pruning may remove, and parameters that it may not.
+        Weights that pruning may remove, and the other parameters.
     multiplications
-        Of one example's way through the unpruned network; NaN where that is not known.
+        For one example through the unpruned network; NaN if unknown.
     how
         ``counted``: by the table or the family's design; ``estimated``: from other members' counts; ``relative``: in
         units of ``depth width^2``.
@@ -44,18 +46,18 @@ class Count:
 
     @property
     def work(self) -> float:
-        """What training takes in proportion to: multiplications, or weights where those are not known."""
+        """Work of a training step, up to a factor: multiplications, or weights where those are unknown."""
         return self.prunable if np.isnan(self.multiplications) else self.multiplications
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How members are counted.
+    """Counts the weights of members.
 
     Attributes
     ----------
     family, dataset
-        As the table names them; empty where it does not.
+        As the table names them; empty if it does not.
     measured
         Prunable and other parameters of members by (depth, width), as the table counted them.
     rule
@@ -69,13 +71,13 @@ class Counts:
 
     @staticmethod
     def of(table: Table) -> Counts:
-        """Learn how to count from the rows of one group."""
+        """Return the counts of one group's rows."""
         family, dataset = (_only(table, name) for name in ("family", "dataset"))
         measured = {}
         depth, width = (_numbers(table, name) for name in ("depth", "width"))
         if "prunable" in table:
-            kept = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
-            rest = table.columns.get("parameters", kept) - kept
+            surviving = table.columns.get("kept", np.round(table["density"] * table["prunable"]))
+            rest = table.columns.get("parameters", surviving) - surviving
             # Of rows for one member the last one counts.
             pairs = group_codes(table.columns, [name for name in ("depth", "width") if name in table])
             last = np.full(int(pairs.max()) + 1, -1)
@@ -90,8 +92,8 @@ class Counts:
                 parts = _parts(_numbers(table, "density")[here], left[here])
                 if parts is not None:
                     measured[member] = parts
-        found = Counts(family, dataset, measured)
-        return Counts(family, dataset, measured, found._rule())
+        counts = Counts(family, dataset, measured)
+        return Counts(family, dataset, measured, counts._rule())
 
     def count(self, depth: float, width: float) -> Count:
         """Count one member."""
@@ -101,8 +103,8 @@ class Counts:
             prunable, rest = self.measured[depth, width]
             return Count(prunable, rest, multiplications, "counted")
         if design is not None:
-            own = sum(each.size for each in design.prunable(self.rule))
-            return Count(own, design.total - own, multiplications, "counted")
+            prunable = sum(tensor.size for tensor in design.prunable(self.rule))
+            return Count(prunable, design.total - prunable, multiplications, "counted")
         if self.measured:
             prunable, rest = (law(np.array([depth]), np.array([width]))[0] for law in self._laws)
             return Count(float(round(prunable)), float(round(rest)), multiplications, "estimated")
@@ -112,14 +114,16 @@ class Counts:
     def _laws(self) -> tuple[Any, Any]:
         return self.smooth(0), self.smooth(1)
 
-    def smooth(self, part: int) -> Any:
-        """Return a function of depth and width that carries the table's counts on: a power law in both."""
+    def smooth(self, column: int) -> Any:
+        """Return a function of depth and width that extrapolates the table's counts: a power law in both."""
         known = list(self.measured)
-        counted = np.array([max(1, self.measured[member][part]) for member in known], np.float64)
-        return power_law(np.array([member[0] for member in known]), np.array([member[1] for member in known]), counted)
+        counted = np.array([max(1, self.measured[member][column]) for member in known], np.float64)
+        return fit_power_law(
+            np.array([member[0] for member in known]), np.array([member[1] for member in known]), counted
+        )
 
     def _outline(self, depth: float, width: float) -> Outline | None:
-        """Return the design of a member, where the family and the shape of its pictures are known."""
+        """Return the design of a member, where family and picture shape are known."""
         if self.family not in DESIGNS or self.dataset not in DATASETS or depth != round(depth):
             return None
         if not FAMILIES[self.family].allows(int(depth)):
@@ -132,17 +136,16 @@ class Counts:
         for (depth, width), (prunable, _) in self.measured.items():
             design = self._outline(depth, width)
             if design is not None:
-                fitting = [rule for rule in RULES if sum(each.size for each in design.prunable(rule)) == prunable]
+                fitting = [rule for rule in RULES if sum(tensor.size for tensor in design.prunable(rule)) == prunable]
                 if fitting:
                     return fitting[0]
         return "all" if self.family == "cifar-resnet" else "all-but-output"
 
 
 def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:
-    """Return prunable and other parameters of a member from those left at its densities: they lie on a line.
+    """Return prunable and other parameters from those left at several densities, which lie on a line.
 
-    None where the numbers are on no such line, as where each row repeats the size before pruning, or where they stand
-    for one density alone, which does not tell the two apart.
+    None where they lie on no line (such as where each row repeats the unpruned size), or for a single density.
     """
     if not np.isfinite(left).all() or np.ptp(density) < OFF:
         return None
@@ -153,15 +156,15 @@ def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:
     return round(float(prunable)), max(0, round(float(rest)))
 
 
-def power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
-    """Return the function ``c depth^a width^b`` nearest to values; with few members, a = 1 and b = 2 are leant on."""
+def fit_power_law(depth: Numbers, width: Numbers, values: Numbers) -> Any:
+    """Return the function ``c depth^a width^b`` nearest to values, regularised towards a = 1, b = 2."""
     rows = np.stack([np.ones(len(depth)), np.log(depth), np.log(width)], axis=1)
     lean, usual = 1e-3, np.array([0.0, 1.0, 2.0])
     weight = np.diag([0.0, lean, lean])
-    found = np.linalg.solve(rows.T @ rows + weight, rows.T @ np.log(values) + weight @ usual)
+    coefficients = np.linalg.solve(rows.T @ rows + weight, rows.T @ np.log(values) + weight @ usual)
 
     def law(depths: Numbers, widths: Numbers) -> Numbers:
-        return np.asarray(np.exp(found[0] + found[1] * np.log(depths) + found[2] * np.log(widths)))
+        return np.asarray(np.exp(coefficients[0] + coefficients[1] * np.log(depths) + coefficients[2] * np.log(widths)))
 
     return law
 
@@ -177,3 +180,31 @@ def _only(table: Table, name: str) -> str:
         column = Columns.of(table.columns).column(name)
         values = set(column.texts.words[np.unique(column.texts.codes)].tolist())
     return str(next(iter(values))) if len(values) == 1 and None not in values else ""
+
+
+def member_words(depth: int | None, width: float | None) -> str:
+    """Name a member: ``depth 20, width 0.5``."""
+    parts = {"depth": depth, "width": width}
+    return named({name: f"{value:g}" for name, value in parts.items() if value is not None}) or "the network"
+
+
+def rounded(value: float, how: str) -> float:
+    """Round up to whole parameters; leave relative units as they are."""
+    return value if how == "relative" else float(math.ceil(value - 1e-6))
+
+
+def amount(value: float) -> str:
+    """Write how many parameters there are."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+
+
+class Member:
+    """Anything about one member: its depth and width, where the table has them."""
+
+    depth: int | None
+    width: float | None
+
+    @property
+    def name(self) -> str:
+        """The member in words."""
+        return member_words(self.depth, self.width)

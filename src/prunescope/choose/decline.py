@@ -1,23 +1,23 @@
-"""When there is nothing to choose: a bound out of reach or beyond what was measured, a law that is not known."""
+"""When to decline: the bound is out of reach or beyond the measurements, or the law is not identified."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from prunescope.choose.counts import amount, rounded
 from prunescope.choose.description import short_unit
 from prunescope.choose.family import Family
-from prunescope.choose.limits import Limits, reach
-from prunescope.choose.results import DeclinedError, amount, rounded
-from prunescope.choose.smallest import NOTHING, Numbers, smallest
+from prunescope.choose.limits import DeclinedError, Limits, lowest_measured
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
 BEYOND = 1.5
-# Ratio of the ends of an interval of parameters from which on nothing is chosen.
-UNTOLD = 10.0
+# Decline when the ends of an interval of parameters differ by more than this ratio.
+WIDEST_INTERVAL = 10.0
 
 
 def decline_above(family: Family, bound: float) -> None:
-    """Refuse a bound that every network keeps, by all that the data allow."""
+    """Decline a bound that every network meets."""
     fit, highest = family.fit, family.cells.ceiling
     if "eps_up" in fit.fixed:
         highest = min(highest, fit.parameters["eps_up"])
@@ -25,75 +25,75 @@ def decline_above(family: Family, bound: float) -> None:
         highest = min(highest, interval[1])
     if bound >= highest:
         raise DeclinedError(
-            f"every network keeps an error of {bound:g}, however far it is pruned: errors level off at {highest:.4g} "
-            "or below. Ask for a lower error"
+            f"every network meets an error of {bound:g}, however far it is pruned: errors level off at {highest:.4g} "
+            "or below. Choose a lower error"
         )
 
 
 def decline_unreached(family: Family, bound: float, needed: Numbers) -> None:
-    """Refuse a bound that no member keeps."""
+    """Decline a bound that no member meets."""
     if (needed < np.inf).any():
         return
     unpruned = family.unpruned.mean
     least = int(unpruned.argmin())
     if unpruned[least] <= np.log(bound):
         raise DeclinedError(
-            f"by the law no pruned network keeps an error of {bound:g}; unpruned, {family.name(least)} does "
-            f"({np.exp(unpruned[least]):.4g}). Ask for a higher error, or look at the curve itself"
+            f"by the law no pruned network meets an error of {bound:g}; unpruned, {family.name(least)} does "
+            f"({np.exp(unpruned[least]):.4g}). Choose a higher error, or look at the curve itself"
         )
     whose = f"{family.name(least)}{', predicted' if family.known[least] == 'predicted' else ''}"
     raise DeclinedError(
         f"no member reaches an error of {bound:g}: the lowest unpruned error is {np.exp(unpruned[least]):.4g} "
-        f"({whose}), and the law expects no gain from pruning. Ask for a higher error, add larger members "
+        f"({whose}), and the law predicts no gain from pruning. Choose a higher error, add larger members "
         "(--depths, --widths: they need not be trained), or train on more examples"
     )
 
 
 def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits) -> None:
-    """Refuse a bound that takes pruning far beyond what was measured."""
+    """Decline a bound that needs pruning far beyond the measurements."""
     if limits.extrapolate:
         return
-    best = int(smallest(family.sizes.parameters(np.maximum(needed, NOTHING))[None])[0])
-    sparsest = float(reach(family)[best])
-    times = float(np.exp(np.minimum(sparsest - max(needed[best], NOTHING), 30.0)))
+    best = int(smallest_member(family.sizes.parameters(np.maximum(needed, LOWEST_LOG_DENSITY))[None])[0])
+    sparsest = float(lowest_measured(family)[best])
+    times = float(np.exp(np.minimum(sparsest - max(needed[best], LOWEST_LOG_DENSITY), 30.0)))
     if times > BEYOND:
         count = family.counts[best]
-        kept = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
-        left = "" if count.how == "relative" else f" ({kept} parameters)"
+        size = amount(rounded(count.rest + count.prunable * float(np.exp(sparsest)), count.how))
+        left = "" if count.how == "relative" else f" ({size} parameters)"
         further = f"{times:.3g} times further" if times < 1e4 else "any further"
         raise DeclinedError(
             f"an error of {bound:g} lies beyond what was measured: {family.name(best)} at density "
-            f"{np.exp(sparsest):.4g}{left} is about as far as any network was pruned and keeps "
-            f"it by the law; pruned {further} it would still. Prune further, ask for a lower error, or add "
+            f"{np.exp(sparsest):.4g}{left} is about as far as any network was pruned and meets "
+            f"it by the law; pruned {further} it still would. Prune further, choose a lower error, or add "
             "--extrapolate to trust the law there"
         )
 
 
 def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int) -> None:
-    """Refuse to choose by a law that the data leave open."""
-    own = drawn[:, best]
-    reached = float(np.isfinite(own).mean())
-    ends = np.quantile(np.where(np.isfinite(own), own, np.inf), [0.05, 0.95], method="nearest")
-    if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= UNTOLD):
+    """Decline to choose by a law that the data do not identify."""
+    parameters = drawn[:, best]
+    reached = float(np.isfinite(parameters).mean())
+    ends = np.quantile(np.where(np.isfinite(parameters), parameters, np.inf), [0.05, 0.95], method="nearest")
+    if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= WIDEST_INTERVAL):
         return
-    untold = [name for name, interval in family.fit.intervals.items() if interval is None]
-    why = f"{', '.join(untold)} not told by the data" if untold else "too few measurements"
+    unidentified = [name for name, interval in family.fit.intervals.items() if interval is None]
+    why = f"{', '.join(unidentified)} not identified by the data" if unidentified else "too few measurements"
     count = family.counts[best]
     least, most = ((ends - count.rest) / count.prunable).tolist()
     where = (
-        f"in {1 - reached:.0%} of what the data allow it does not reach the bound at all"
+        f"in {100 * (1 - reached):.0f} % of the draws it does not reach the bound"
         if reached < 0.5
         else f"it may need a density of {f'{least:.3g}' if least > 1e-6 else 'next to nothing'} or of {most:.3g}"
     )
     advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""
     raise DeclinedError(
         f"the law is not known well enough to choose: for {family.name(best)} {where} ({why}).{advice} "
-        f"`prunescope next TABLE --max-error {bound:g}` says what to train to settle it"
+        f"`prunescope next TABLE --max-error {bound:g}` recommends what to train"
     )
 
 
-def too_large(family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers) -> str:
-    """Say that the bound takes more parameters than are allowed, and what those would do."""
+def describe_too_large(family: Family, bound: float, parameters: float, limits: Limits, floor: Numbers) -> str:
+    """Say that the bound needs more parameters than allowed, and what the allowed ones achieve."""
     cap = limits.max_parameters or 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         density = np.log((cap - family.sizes.rest) / family.sizes.prunable)

@@ -1,4 +1,4 @@
-"""A chosen member in figures: its interval, its odds, its place on a ladder, and its rivals."""
+"""A chosen member in numbers: interval, probability, rung, and its rivals."""
 
 from __future__ import annotations
 
@@ -6,19 +6,98 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
-from prunescope.choose.results import Pick, Rival, rounded
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
 from prunescope.laws.t_distribution import normal_reach
+
+
+@dataclass(frozen=True)
+class Pick(Member):
+    """A member pruned to a density.
+
+    Attributes
+    ----------
+    depth, width, examples
+        Which member; None where the table does not have the column.
+    known
+        ``pruned``: measured under pruning; ``dense``: its unpruned error alone was measured; ``predicted``: neither.
+    counted
+        ``counted``: parameters are exact; ``estimated`` from other members; ``relative``: units of
+        ``depth width^2``.
+    density, density_low, density_high
+        The lowest density that meets the bound by the law, and its interval.
+    rung, rung_density
+        The sparsest rung that meets the bound, and its density; None where the steps of ladders are uneven.
+    error, low, high
+        Expected error of a newly trained network at `density`, and its interval.
+    probability
+        Probability that a newly trained network at `density` meets the bound.
+    parameters, parameters_low, parameters_high
+        All that survive at `density`, and at its interval's ends.
+    unpruned_parameters, unpruned_error
+        Of the member before pruning.
+    multiplications
+        For one example through the unpruned network; None if unknown.
+    limit
+        What sets the density instead of the bound, in words; empty if the bound does.
+    """
+
+    depth: int | None
+    width: float | None
+    examples: int | None
+    known: str
+    counted: str
+    density: float
+    density_low: float
+    density_high: float
+    rung: int | None
+    rung_density: float | None
+    error: float
+    low: float
+    high: float
+    probability: float
+    parameters: float
+    parameters_low: float
+    parameters_high: float
+    unpruned_parameters: float
+    unpruned_error: float
+    multiplications: float | None
+    limit: str = ""
+
+
+@dataclass(frozen=True)
+class Rival(Member):
+    """The result of pruning another member, by the law.
+
+    Attributes
+    ----------
+    density, parameters
+        None where the member does not reach the bound.
+    times
+        How many times as large as the choice.
+    best_in
+        Share of the draws in which this member is the smallest.
+    """
+
+    depth: int | None
+    width: float | None
+    known: str
+    unpruned_error: float
+    density: float | None
+    parameters: float | None
+    times: float | None
+    best_in: float
+
 
 # Steps of a ladder count as even when their ratios agree to this share.
 EVEN = 0.05
 
 
 @dataclass(frozen=True)
-class Picker:
+class PickDescriber:
     """Describes a member at a density."""
 
     family: Family
@@ -36,13 +115,13 @@ class Picker:
         error = float(family.likeliest.log_errors(at)[0, member])
         low, high = self._error_interval(member, at, error)
         tail = (1 - self.confidence) / 2
-        own = np.minimum(self.drawn[:, member], 0.0)
-        ends = np.quantile(own, [tail, 1 - tail])
-        # The interval is of what the bound needs; about another density (a surer one) it moves along.
+        densities = np.minimum(self.drawn[:, member], 0.0)
+        ends = np.quantile(densities, [tail, 1 - tail])
+        # The interval is about the density that the bound needs; it shifts with a more confident one.
         needed = max(float(family.likeliest.needed(self.bound)[0, member]), self.floor[member])
         ends = np.minimum(ends + (log_density - needed), 0.0)
         ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
-        kept = [float(count.rest + count.prunable * np.exp(each)) for each in (log_density, *ends)]
+        surviving = [float(count.rest + count.prunable * np.exp(level)) for level in (log_density, *ends)]
         rung = _rung(family, log_density)
         return Pick(
             depth=family.depth_of(member),
@@ -59,9 +138,9 @@ class Picker:
             low=low,
             high=high,
             probability=float(family.possible.keeping(at, self.bound)[member]),
-            parameters=rounded(kept[0], count.how),
-            parameters_low=rounded(kept[1], count.how),
-            parameters_high=rounded(kept[2], count.how),
+            parameters=rounded(surviving[0], count.how),
+            parameters_low=rounded(surviving[1], count.how),
+            parameters_high=rounded(surviving[2], count.how),
             unpruned_parameters=rounded(count.rest + count.prunable, count.how),
             unpruned_error=float(np.exp(family.unpruned.mean[member])),
             multiplications=None if np.isnan(count.multiplications) else count.multiplications,
@@ -105,14 +184,14 @@ def rung_step(cells: GroupData) -> float | None:
     return middle if middle < 0 and np.mean(np.abs(steps / middle - 1) < EVEN) > 0.7 else None
 
 
-def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[Rival, ...]:
-    """Describe what pruning each member would come to, the smallest first."""
+def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[Rival, ...]:
+    """Describe the result of pruning each member, the smallest first."""
     parameters = family.sizes.parameters(density)
     order = np.lexsort((family.sizes.prunable, parameters))
-    made = []
+    entries = []
     for member in order.tolist():
         reached = bool(np.isfinite(parameters[member]))
-        made.append(
+        entries.append(
             Rival(
                 depth=family.depth_of(member),
                 width=family.width_of(member),
@@ -124,30 +203,32 @@ def rivals(family: Family, density: Numbers, best: int, wins: Numbers) -> tuple[
                 best_in=float(wins[member]),
             )
         )
-    return tuple(made)
+    return tuple(entries)
 
 
-def smallest_unpruned(family: Family, bound: float, rivals: tuple[Rival, ...]) -> tuple[Rival | None, float | None]:
-    """Return the smallest member that keeps the bound without being pruned, and its parameters; perhaps none does."""
+def find_smallest_unpruned(
+    family: Family, bound: float, describe_rivals: tuple[Rival, ...]
+) -> tuple[Rival | None, float | None]:
+    """Return the smallest member that meets the bound unpruned, and its parameters; None where none does."""
     whole = family.sizes.prunable + family.sizes.rest
     keeps = np.where(family.unpruned.mean <= np.log(bound), whole, np.inf)
     member = int(keeps.argmin())
     if not np.isfinite(keeps[member]):
         return None, None
     same = (family.depth_of(member), family.width_of(member))
-    return next(each for each in rivals if (each.depth, each.width) == same), float(whole[member])
+    return next(rival for rival in describe_rivals if (rival.depth, rival.width) == same), float(whole[member])
 
 
 def unit(family: Family) -> str:
-    """Say in what parameters are counted."""
-    kinds = {each.how for each in family.counts}
+    """Return the unit of the parameters."""
+    kinds = {count.how for count in family.counts}
     if "relative" in kinds:
-        parts = [part for part, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
+        parts = [factor for factor, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
         return " x ".join([*parts, "density"]) if parts else "share of the prunable weights"
     return "parameters, estimated for members that the table does not count" if "estimated" in kinds else "parameters"
 
 
 def short_unit(family: Family) -> str:
-    """Say the same within a sentence."""
-    relative = any(each.how == "relative" for each in family.counts)
+    """Return the unit for use within a sentence."""
+    relative = any(count.how == "relative" for count in family.counts)
     return f"in units of {unit(family)}" if relative else "parameters"

@@ -1,4 +1,4 @@
-"""The door from tables: a fitted family, its members and what is known of each. Beyond it are arrays alone."""
+"""Fit the family of a table and find its members. The other modules take arrays."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.counts import Count, Counts
-from prunescope.choose.member_curves import Departure, MemberCurves
-from prunescope.choose.results import member_words
-from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths
-from prunescope.choose.unpruned import LEAST_NOISE, Place, Unpruned, nearest_places
-from prunescope.choose.unpruned_model import UnprunedModel, expectation_of
+from prunescope.choose.counts import Count, Counts, member_words
+from prunescope.choose.member_curves import Departure, MemberCurves, measured_departures
+from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, law_coordinates
+from prunescope.choose.unpruned import Place, Unpruned, UnprunedModel, fit_expectation, nearest_places
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
-from prunescope.laws.batch import to_coordinates
 from prunescope.laws.data import GroupData
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import JOINT
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns, rows_of
 
-# How far outside the depths and widths that were pruned a member may lie.
+# By which factor a member may lie outside the pruned depths and widths.
 FAR = 2.0
-# Departures from the law that are worth a look.
-LEAST_DEPARTURE = 0.005
 
 
 @dataclass(frozen=True)
@@ -59,27 +53,27 @@ class Family:
     Attributes
     ----------
     group
-        Values of the columns that tell it from other families of the table.
+        Values of the columns that distinguish it from the table's other families.
     examples
-        Training examples of the members; None where the table does not say.
+        Training examples of the members; None if the table has no such column.
     counts
         One for each member.
     known
         How each member is known: ``pruned``, ``dense`` (its unpruned error alone), ``predicted``.
     unpruned
-        What is known of their unpruned errors.
-    told
-        What unpruned errors of any member follow from.
+        Their unpruned errors: mean and covariance.
+    unpruned_model
+        The model that predicts the unpruned error of any member.
     measured
-        How far measurements reach.
+        The range of the measurements.
     left_out
-        Members that were asked for and lie too far outside what was measured.
+        Requested members that lie too far outside the measurements.
     cells
         The measurements.
     departures
-        How each measured member departs from the law; None for others, or where the law is asked for alone.
+        How each measured member departs from the law; None for others, or with `law_alone`.
     unweighed
-        Cells whose unpruned errors are left to the dense law alone, as there are thousands nearer to the members.
+        Cells whose unpruned errors count through the dense law alone, since many others are nearer to the members.
     """
 
     group: Mapping[str, Any]
@@ -90,7 +84,7 @@ class Family:
     counts: tuple[Count, ...]
     known: tuple[str, ...]
     unpruned: Unpruned
-    told: UnprunedModel
+    unpruned_model: UnprunedModel
     measured: MeasuredRange
     left_out: int
     cells: GroupData
@@ -130,13 +124,13 @@ class Family:
     @property
     def sizes(self) -> MemberSizes:
         """The members' sizes."""
-        prunable, rest = (np.array([getattr(each, name) for each in self.counts]) for name in ("prunable", "rest"))
+        prunable, rest = (np.array([getattr(count, name) for count in self.counts]) for name in ("prunable", "rest"))
         return MemberSizes(self.depth, self.width, prunable, rest)
 
     @property
     def theta(self) -> Numbers:
         """Coordinates of the likeliest law, ``[1, 5]``."""
-        return _theta(self.fit)
+        return law_coordinates(self.fit)
 
     @cached_property
     def likeliest(self) -> MemberCurves:
@@ -145,11 +139,11 @@ class Family:
 
     @cached_property
     def possible(self) -> MemberCurves:
-        """The curves by truths that the data are about as happy with."""
-        # Twice as many as draws of the law, so that its draws and those of unpruned errors do not go hand in hand.
+        """The curves by draws of law and unpruned errors."""
+        # Twice as many as draws of the law, so that they are not paired with the draws of unpruned errors.
         theta = np.repeat(self.fit.draws, 2, axis=0)
         if self.cells.cells == 1:
-            # A lone curve tells of its plateau and its law together.
+            # With a single curve, plateau and law are estimated together.
             shifts = np.repeat(self.fit.shifts, 2)[:, None]
             unpruned = self.unpruned.mean + shifts
         else:
@@ -164,7 +158,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Grid:
-    """Which members are asked for; None is all that were measured."""
+    """The requested members; None: all that were measured."""
 
     depths: tuple[int, ...] | None = None
     widths: tuple[float, ...] | None = None
@@ -172,7 +166,7 @@ class Grid:
     table: Any = None
 
 
-def families(
+def fit_families(
     table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False, law_alone: bool = False
 ) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
     """Fit the joint law to each family of a table and find its members.
@@ -182,20 +176,20 @@ def families(
     settings
         Those of `laws.JointLaw`.
     extrapolate
-        Whether members far outside what was measured stay.
+        Whether to include members far outside the measurements.
     law_alone
-        Whether departures of single members from the law are left out of account.
+        Whether to ignore how single members depart from the law.
 
     Returns
     -------
     families, refused, notes
-        Groups that can be fitted; those that cannot, each with why; what was decided on the way.
+        Fitted groups; groups that cannot be fitted, with the reason; notes.
     """
     rows = table if isinstance(table, Table) else read_table(table)
     law = JointLaw(**settings)
     law.fit(rows)
     params = law.get_params()
-    found = sample(
+    samples = sample(
         rows,
         joint=True,
         by=params["by"],
@@ -203,106 +197,87 @@ def families(
         classes=params["classes"],
         filters=params["filters"],
     )
-    by_key = {tuple(group.key.items()): group for group in found.groups}
-    refused = [(each.group, each.why) for each in law.refused_ if not each.trivial]
-    made = []
+    by_key = {tuple(group.key.items()): group for group in samples.groups}
+    refused = [(refusal.group, refusal.why) for refusal in law.refused_ if not refusal.trivial]
+    fitted = []
     for fit in law.fits_:
         try:
-            made.append(
+            fitted.append(
                 _family(rows, fit, by_key[tuple(fit.group.items())], grid, params["classes"], extrapolate, law_alone)
             )
         except PrunescopeError as trouble:
             if len(law.fits_) == 1:
                 raise
             refused.append((fit.group, str(trouble)))
-    return tuple(made), tuple(refused), law.notes_
+    return tuple(fitted), tuple(refused), law.notes_
 
 
 def _family(
     rows: Table, fit: Fit, cells: GroupData, grid: Grid, classes: int | None, extrapolate: bool, law_alone: bool
 ) -> Family:
-    own = rows_of_group(rows, fit.group)
-    counting = Counts.of(own)
-    examples = _examples(own, cells, grid)
-    first = np.unique(cells.cell, return_index=True)[1]
-    depth, width, given = _members(own, cells, grid, examples)
-    at = Place(cells.depth[first], cells.width[first], cells.examples[first])
-    there = Place(depth, width, np.full(len(depth), float(examples or 1)))
-    pruned = cells.density < 1
-    ranges = _range(fit, cells, pruned)
-    far = _far(ranges.depth, depth) | _far(ranges.width, width)
-    left_out = 0 if extrapolate else int(far.sum())
-    if not extrapolate:
-        if far.all():
-            raise InputError("the members", list(_too_far(ranges, depth, width)))
-        depth, width, given = depth[~far], width[~far], given[~far]
-        there = Place(depth, width, there.examples[~far])
-    place = {key: number for number, key in enumerate(_keys(at))}
-    climbed = set(np.asarray(cells.cell)[pruned].tolist())
-    known = tuple(
-        "pruned" if place.get(key) in climbed else "dense" if key in place or np.isfinite(told) else "predicted"
-        for key, told in zip(_keys(there), given.tolist(), strict=True)
-    )
-    counts = tuple(counting.count(*each) for each in zip(depth.tolist(), width.tolist(), strict=True))
-    noise = _noise(fit, cells)[first]
-    found = _departures(fit, cells)
-    expectation = expectation_of(own, counting, at, classes)
-    near = nearest_places(at, there)
-    told = UnprunedModel.by(expectation, at.pick(near), np.log(cells.unpruned[first])[near], noise[near])
-    unpruned = _with_given(told.of(depth, width, there.examples), given)
+    """Return the family of one fitted group."""
+    group_rows = _rows_of_group(rows, fit.group)
+    examples = _examples(group_rows, cells, grid)
+    measured = _measured_range(fit, cells)
+    depth, width, errors = _members(group_rows, cells, grid, examples)
+    near = np.ones(len(depth), bool) if extrapolate else _near(measured, depth, width)
+    members = Place(depth[near], width[near], np.full(int(near.sum()), float(examples or 1)))
+    counting = Counts.of(group_rows)
+    pairs = zip(members.depth.tolist(), members.width.tolist(), strict=True)
+    model, unweighed = _unpruned_model(group_rows, fit, cells, counting, members, classes)
+    unpruned = model.of(members.depth, members.width, members.examples)
+    departures = {} if law_alone else measured_departures(fit, cells)
     return Family(
-        fit.group,
-        fit,
-        depth,
-        width,
-        examples,
-        counts,
-        known,
-        unpruned,
-        told,
-        ranges,
-        left_out,
-        cells,
-        tuple(None if law_alone else found.get(key) for key in _keys(there)),
-        "depth" in rows,
-        "width" in rows,
-        len(at.depth) - len(near),
+        group=fit.group,
+        fit=fit,
+        depth=members.depth,
+        width=members.width,
+        examples=examples,
+        counts=tuple(counting.count(*pair) for pair in pairs),
+        known=_how_known(cells, members, errors[near]),
+        unpruned=_with_given(unpruned, errors[near]),
+        unpruned_model=model,
+        measured=measured,
+        left_out=int((~near).sum()),
+        cells=cells,
+        departures=tuple(departures.get(key) for key in _keys(members)),
+        has_depth="depth" in rows,
+        has_width="width" in rows,
+        unweighed=unweighed,
     )
 
 
-def _theta(fit: Fit) -> Numbers:
-    """Return the coordinates of a fitted law, ``[1, 5]``."""
-    return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))
+def _near(measured: MeasuredRange, depth: Numbers, width: Numbers) -> NDArray[np.bool_]:
+    """Return which members lie near enough to what was pruned; refuse where none does."""
+    far = _far(measured.depth, depth) | _far(measured.width, width)
+    if far.all():
+        raise InputError("the members", list(_too_far(measured, depth, width)))
+    return ~far
 
 
-def _departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
-    """Return how each cell measured under pruning departs from the law, where it does beyond noise."""
-    names = ("depth", "width", "examples")
-    off = cells.points.error - JOINT.form.evaluate(_theta(fit), cells.points)[0][0]
-    # Without replicates nobody knows what is noise and what is departure: half and half.
-    single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
-    noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
-    height = _height(off, noise)
-    if height < LEAST_DEPARTURE:
-        return {}
-    found = {}
-    order = np.argsort(cells.cell, kind="stable")
-    for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
-        if len(points) > 1:
-            depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
-            measured = cells.points.density[points], cells.points.error[points], noise[points]
-            found[depth, width, examples] = Departure(*measured, height, single)
-    return found
+def _how_known(cells: GroupData, members: Place, errors: Numbers) -> tuple[str, ...]:
+    """Return how each member is known: measured under pruning, by its unpruned error alone, or predicted."""
+    pruned = set(cells.cell[cells.density < 1].tolist())
+    cell_of = dict(zip(_keys(Place(cells.depth, cells.width, cells.examples)), cells.cell.tolist(), strict=True))
+    return tuple(
+        "pruned" if cell_of.get(key) in pruned else "dense" if key in cell_of or np.isfinite(error) else "predicted"
+        for key, error in zip(_keys(members), errors.tolist(), strict=True)
+    )
 
 
-def _height(off: Numbers, noise: Numbers) -> float:
-    """Return how large departures are beyond noise (DerSimonian and Laird's estimate): sure points tell most."""
-    weight = 1 / noise**2
-    excess = float(weight @ off**2) - len(off)
-    return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))
+def _unpruned_model(
+    rows: Table, fit: Fit, cells: GroupData, counting: Counts, members: Place, classes: int | None
+) -> tuple[UnprunedModel, int]:
+    """Fit the unpruned errors of the cells nearest to the members; return how many cells are left out, too."""
+    first = np.unique(cells.cell, return_index=True)[1]
+    places = Place(cells.depth[first], cells.width[first], cells.examples[first])
+    expectation = fit_expectation(rows, counting, places, classes)
+    near = nearest_places(places, members)
+    log_error, noise = np.log(cells.unpruned[first])[near], _noise(fit, cells)[first][near]
+    return UnprunedModel.by(expectation, places.pick(near), log_error, noise), len(first) - len(near)
 
 
-def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
+def _rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
     """Return the rows of a group."""
     columns, picked = Columns.of(rows.columns), np.ones(len(rows), bool)
     for name, value in group.items():
@@ -315,7 +290,7 @@ def rows_of_group(rows: Table, group: Mapping[str, Any]) -> Table:
 
 
 def _examples(rows: Table, cells: GroupData, grid: Grid) -> int | None:
-    """Return the number of examples that members are trained on: as asked, or the most that were."""
+    """Return the training examples of the members: as requested, or the most that were measured."""
     if grid.examples is not None:
         if "examples" not in rows:
             raise InputError(rows.source, [Fault("column 'examples'", "must be there to choose by it")])
@@ -324,21 +299,23 @@ def _examples(rows: Table, cells: GroupData, grid: Grid) -> int | None:
 
 
 def _members(rows: Table, cells: GroupData, grid: Grid, examples: int | None) -> tuple[Numbers, Numbers, Numbers]:
-    """Return depth, width and given unpruned error (or NaN) of the members asked for."""
+    """Return depth, width and given unpruned error (or NaN) of the requested members."""
     if grid.table is not None:
-        asked = read_table(grid.table, needed=())
-        if not len(asked) or not ({"depth", "width"} & set(asked)):
-            raise InputError(asked.source, [Fault("the members", "must have columns depth, width or both")])
+        members = read_table(grid.table, needed=())
+        if not len(members) or not ({"depth", "width"} & set(members)):
+            raise InputError(members.source, [Fault("the members", "must have columns depth, width or both")])
         depth, width = (
-            np.asarray(asked[name] if name in asked else np.ones(len(asked)), np.float64) for name in ("depth", "width")
+            np.asarray(members[name] if name in members else np.ones(len(members)), np.float64)
+            for name in ("depth", "width")
         )
-        given = np.asarray(asked.columns.get("unpruned_error", np.full(len(asked), np.nan)), np.float64)
+        unpruned = np.asarray(members.columns.get("unpruned_error", np.full(len(members), np.nan)), np.float64)
         _, once = np.unique(np.stack([depth, width], axis=1), axis=0, return_index=True)
-        return depth[np.sort(once)], width[np.sort(once)], given[np.sort(once)]
+        return depth[np.sort(once)], width[np.sort(once)], unpruned[np.sort(once)]
     here = cells.examples == examples if examples is not None else np.ones(len(cells), bool)
     if grid.depths is None and grid.widths is None:
         if not here.any():
-            hint = f"Measured: {listed(sorted({int(each) for each in cells.examples}))}; or name --depths and --widths."
+            counts = listed(sorted({int(count) for count in cells.examples}))
+            hint = f"Measured: {counts}; or name --depths and --widths."
             raise InputError(rows.source, [Fault("--examples", "must be one that was measured", str(examples), hint)])
         pairs = np.unique(np.stack([cells.depth[here], cells.width[here]], axis=1), axis=0)
     else:
@@ -354,27 +331,28 @@ def _keys(place: Place) -> list[tuple[float, float, float]]:
 
 
 def _far(span: tuple[float, float], values: Numbers) -> NDArray[np.bool_]:
-    """Whether values lie too far outside what was pruned: of one value nothing is known about others."""
+    """Whether values lie too far outside the pruned range; with one value, whether they differ from it."""
     low, high = span
     far = FAR if high > low else 1.0
     return np.asarray((values < low / far * (1 - 1e-9)) | (values > high * far * (1 + 1e-9)))
 
 
 def _too_far(ranges: MeasuredRange, depth: Numbers, width: Numbers) -> Iterator[Fault]:
-    """Say why no member is near enough to what was measured."""
+    """Say why no member is near enough to the measurements."""
     for name, (low, high), values in (("depth", ranges.depth, depth), ("width", ranges.width, width)):
         if not _far((low, high), values).any():
             continue
-        found = listed([f"{each:g}" for each in np.unique(values)])
-        hint = f"Measure nearer ones under pruning, or ask for --extrapolate{' to guess' if low == high else ''}."
+        shown = listed([f"{value:g}" for value in np.unique(values)])
+        hint = "Measure nearer ones under pruning, or add --extrapolate."
         if low == high:
-            must = f"must be {low:g}, the only one measured under pruning: nothing is known of others"
+            must = f"must be {low:g}, the only one measured under pruning: choosing another needs --extrapolate"
         else:
             must = f"must be within {FAR:g} times what was measured under pruning, {low:g} to {high:g}"
-        yield Fault(name, must, found, hint)
+        yield Fault(name, must, shown, hint)
 
 
-def _range(fit: Fit, cells: GroupData, pruned: NDArray[np.bool_]) -> MeasuredRange:
+def _measured_range(fit: Fit, cells: GroupData) -> MeasuredRange:
+    pruned = cells.density < 1
     phi, psi = fit.parameters["phi"], fit.parameters["psi"]
     invariant = np.log(cells.density) + phi * np.log(cells.depth) + psi * np.log(cells.width)
     depth, width = cells.depth[pruned], cells.width[pruned]
@@ -387,16 +365,16 @@ def _range(fit: Fit, cells: GroupData, pruned: NDArray[np.bool_]) -> MeasuredRan
 
 
 def _noise(fit: Fit, cells: GroupData) -> Numbers:
-    """Return how far each unpruned error may be from that of many networks: 0 where it was given."""
+    """Return the standard error of each unpruned error; 0 where it was given."""
     noise = fit.seed_noise if fit.seed_noise is not None else fit.spread[0]
     behind = cells.dense_repeats.astype(np.float64)
     return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
 
 
-def _with_given(unpruned: Unpruned, given: Numbers) -> Unpruned:
-    """Take errors that were given for exact."""
-    told = np.isfinite(given)
-    if not told.any():
+def _with_given(unpruned: Unpruned, errors: Numbers) -> Unpruned:
+    """Treat given errors as exact."""
+    known = np.isfinite(errors)
+    if not known.any():
         return unpruned
-    covariance = np.where(told[:, None] | told[None, :], 0.0, unpruned.covariance)
-    return Unpruned(np.where(told, np.log(np.where(told, given, 1.0)), unpruned.mean), covariance)
+    covariance = np.where(known[:, None] | known[None, :], 0.0, unpruned.covariance)
+    return Unpruned(np.where(known, np.log(np.where(known, errors, 1.0)), unpruned.mean), covariance)

@@ -1,4 +1,4 @@
-"""What a choice must keep beside the error."""
+"""What a choice must satisfy beside the error bound, and the smallest measured network that does."""
 
 from __future__ import annotations
 
@@ -7,26 +7,62 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
-from prunescope.choose.results import DeclinedError
-from prunescope.choose.smallest import NOTHING, Numbers
-from prunescope.errors import Fault, InputError
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers
+from prunescope.errors import Fault, InputError, PrunescopeError
+
+
+@dataclass(frozen=True)
+class MeasuredBest(Member):
+    """The smallest measured network that meets a bound in the mean over replicates.
+
+    Attributes
+    ----------
+    repeats
+        Networks behind the mean.
+    """
+
+    depth: int | None
+    width: float | None
+    density: float
+    error: float
+    repeats: int
+    parameters: float
+
+    def __str__(self) -> str:
+        mean = "" if self.repeats == 1 else f", the mean of {self.repeats}"
+        return f"{self.name} at density {self.density:.4g} (error {self.error:.4g}{mean})"
+
+
+class DeclinedError(PrunescopeError):
+    """The law gives no choice; the text says why and what would help.
+
+    Attributes
+    ----------
+    seen
+        The smallest measured network that meets the bound, if any.
+    """
+
+    def __init__(self, why: str, seen: MeasuredBest | None = None) -> None:
+        super().__init__(why)
+        self.seen = seen
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a choice must keep beside the error.
+    """Constraints on a choice beside the error.
 
     Attributes
     ----------
     min_density
-        The lowest density allowed.
+        The lowest allowed density.
     max_parameters
-        The most that may survive.
+        The most parameters that may survive.
     max_multiplications
-        The most for one example's way through the unpruned member: what masks alone do not lower.
+        The most for one example through the unpruned member, which masks alone do not lower.
     extrapolate
-        Whether to go far beyond what was measured.
+        Whether to allow choices far beyond the measurements.
     """
 
     min_density: float = 0.0
@@ -43,26 +79,26 @@ def bound_faults(max_error: float) -> Iterator[Fault]:
 
 
 def confidence_faults(confidence: float) -> Iterator[Fault]:
-    """Yield what is wrong with how surely a bound shall be kept."""
+    """Yield what is wrong with a confidence."""
     if not 0.5 <= confidence <= 0.999:
         hint = f"Did you mean {confidence / 100:g}?" if 50 <= confidence < 100 else ""
         yield Fault("the confidence", "must be between 0.5 and 0.999", f"{confidence:g}", hint)
 
 
-def floor_of(family: Family, limits: Limits) -> Numbers:
-    """Return the logarithm of the lowest density that each member may be pruned to."""
-    lowest = np.log(limits.min_density) if limits.min_density > 0 else NOTHING
+def lowest_allowed(family: Family, limits: Limits) -> Numbers:
+    """Return the logarithm of each member's lowest allowed density."""
+    lowest = np.log(limits.min_density) if limits.min_density > 0 else LOWEST_LOG_DENSITY
     floor = np.maximum(lowest, -np.log(np.maximum(family.sizes.prunable, 1.0)))
-    if any(each.how == "relative" for each in family.counts):
+    if any(count.how == "relative" for count in family.counts):
         floor = np.full(len(family), lowest)
     return np.asarray(np.minimum(floor, 0.0))
 
 
-def permitted(family: Family, limits: Limits) -> Family:
-    """Return the family without members that may not be chosen."""
+def drop_forbidden(family: Family, limits: Limits) -> Family:
+    """Return the family without members that exceed the multiplications."""
     if limits.max_multiplications is None:
         return family
-    known = np.array([each.multiplications for each in family.counts])
+    known = np.array([count.multiplications for count in family.counts])
     if np.isnan(known).any():
         hint = "They are known for families that prunescope trains: columns `family` and `dataset` name them."
         raise InputError("the cap on multiplications", [Fault("this family's", "must be known", hint=hint)])
@@ -75,7 +111,32 @@ def permitted(family: Family, limits: Limits) -> Family:
     return family.only(allowed)
 
 
-def reach(family: Family) -> Numbers:
+def lowest_measured(family: Family) -> Numbers:
     """Return the logarithm of the density at which each member's invariant is the smallest that was measured."""
     phi, psi = family.fit.parameters["phi"], family.fit.parameters["psi"]
     return np.asarray(family.measured.invariant - phi * np.log(family.depth) - psi * np.log(family.width))
+
+
+def find_measured_best(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
+    """Return the smallest measured pruned network that meets a bound in the mean over replicates."""
+    cells, best, smallest = family.cells, np.inf, None
+    keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)
+    keeps = np.flatnonzero(keeps & (cells.density >= limits.min_density))
+    depth, width = cells.depth[keeps], cells.width[keeps]
+    for member in range(len(family)):
+        count = family.counts[member]
+        if limits.max_multiplications is not None and not count.multiplications <= limits.max_multiplications:
+            continue
+        for point in keeps[(depth == family.depth[member]) & (width == family.width[member])].tolist():
+            parameters = count.rest + count.prunable * float(cells.density[point])
+            if parameters < min(best, limits.max_parameters or np.inf):
+                best = parameters
+                smallest = MeasuredBest(
+                    depth=family.depth_of(member),
+                    width=family.width_of(member),
+                    density=float(cells.density[point]),
+                    error=float(cells.error[point]),
+                    repeats=int(cells.repeats[point]),
+                    parameters=rounded(parameters, count.how),
+                )
+    return smallest

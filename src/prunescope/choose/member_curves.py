@@ -1,9 +1,9 @@
 """Members' curves of error by density: the law, and where a member was measured how far it departs from it.
 
-A law that describes a family to within ten percent still leaves each member's own curve off by that much in places, and
-near a bound that is a wrong density. What was measured of a member is put on top of the law: its departures, smoothed
-over neighbouring densities and weighed against noise (a Gaussian process about the law). Members without measurements
-of their own have the law alone, in closed form (`smallest.needed_density`).
+A law that fits a family to ten percent may be off by that much on a single member, which near a bound gives a wrong
+density. So a member's measured departures are added to the law, smoothed over neighbouring densities and weighed
+against noise (a Gaussian process about the law). Members without measurements have the law alone, in closed form
+(`smallest.needed_density`).
 """
 
 from __future__ import annotations
@@ -14,52 +14,65 @@ from functools import cached_property
 
 import numpy as np
 
-from prunescope.choose.normal import below
-from prunescope.choose.smallest import NOTHING, MemberSizes, Numbers, Scatter, Truths, log_errors, needed_density
+from prunescope.choose.normal import normal_cdf
+from prunescope.choose.smallest import (
+    LOWEST_LOG_DENSITY,
+    MemberSizes,
+    Numbers,
+    Scatter,
+    Truths,
+    law_coordinates,
+    log_errors,
+    needed_density,
+)
+from prunescope.choose.unpruned import LEAST_NOISE
+from prunescope.laws import Fit
+from prunescope.laws.data import GroupData
+from prunescope.laws.models import JOINT
 
-# Over which distance in log density departures are alike: three rungs of a fifth each.
+# Lengthscale of departures in log density: three rungs of a fifth each.
 REACH = 0.67
-# Places at which a curve with departures is looked at between its sparsest density and 1.
+# Densities at which a curve with departures is evaluated, from its sparsest to 1.
 GRID = 241
-# Densities that are looked at for the first sure one, denser near 1, and halvings between it and the one before.
+# Densities tried for the first confident one, denser near 1, and halvings between it and the one before.
 LOOKS, HALVINGS = 61, 30
 
 
 @dataclass(frozen=True)
 class Departure:
-    """One member's measured curve, ready to be held against any law.
+    """One member's measured curve, to be compared with any law.
 
     Attributes
     ----------
     log_density, log_error, noise
-        Its points in the mean over replicates, and how far noise may have moved each.
-    height
-        How large departures usually are.
+        Its points in the mean over replicates, and the standard error of each.
+    amplitude
+        The prior standard deviation of departures.
     single
-        Standard deviation of one network about the member's own curve.
+        Standard deviation of one network about the member's curve.
     """
 
     log_density: Numbers
     log_error: Numbers
     noise: Numbers
-    height: float
+    amplitude: float
     single: float
 
     @cached_property
     def _inverse(self) -> Numbers:
-        return np.asarray(np.linalg.inv(self._alike(self.log_density) + np.diag(self.noise**2)), np.float64)
+        return np.asarray(np.linalg.inv(self._kernel(self.log_density) + np.diag(self.noise**2)), np.float64)
 
-    def _alike(self, at: Numbers) -> Numbers:
+    def _kernel(self, at: Numbers) -> Numbers:
         apart = at[:, None] - self.log_density[None, :]
-        return np.asarray(self.height**2 * np.exp(-(apart**2) / (2 * REACH**2)))
+        return np.asarray(self.amplitude**2 * np.exp(-(apart**2) / (2 * REACH**2)))
 
     def gain(self, at: Numbers) -> Numbers:
         """Return what each point's departure adds at some densities, ``[densities, points]``."""
-        return np.asarray(self._alike(at) @ self._inverse)
+        return np.asarray(self._kernel(at) @ self._inverse)
 
     def spread(self, at: Numbers) -> Numbers:
-        """Return how far the member's curve may still be from law and departures together."""
-        left = self.height**2 - (self.gain(at) * self._alike(at)).sum(axis=1)
+        """Return the posterior standard deviation of the member's curve."""
+        left = self.amplitude**2 - (self.gain(at) * self._kernel(at)).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(left, 0.0)))
 
 
@@ -72,8 +85,8 @@ class MemberCurves:
     departures
         One for each member; None where it was not measured under pruning.
     chance
-        Where each truth lies within what departures leave open, in standard deviations ``[truths, members]``; None is
-        in the middle.
+        Each truth's deviation from the posterior mean of departures, in standard deviations ``[truths, members]``;
+        None: zero.
     """
 
     sizes: MemberSizes
@@ -85,21 +98,21 @@ class MemberCurves:
     @cached_property
     def _residuals(self) -> list[Numbers | None]:
         """How far each member's points lie from each truth's law, ``[truths, points]``."""
-        found: list[Numbers | None] = []
+        residuals: list[Numbers | None] = []
         for member, departure in enumerate(self.departures):
             if departure is None:
-                found.append(None)
+                residuals.append(None)
                 continue
             law = self._law(member, departure.log_density)
-            found.append(departure.log_error - law)
-        return found
+            residuals.append(departure.log_error - law)
+        return residuals
 
     def _law(self, member: int, at: Numbers) -> Numbers:
         """Return the log errors of one member at some densities by each truth's law, ``[truths, densities]``."""
         count = len(at)
-        own = self.sizes.pick(np.full(count, member))
+        sizes = self.sizes.pick(np.full(count, member))
         truths = Truths(self.truths.theta, np.repeat(self.truths.unpruned[:, [member]], count, axis=1))
-        return log_errors(own, truths, at)
+        return log_errors(sizes, truths, at)
 
     def _curve(self, member: int, at: Numbers) -> Numbers:
         """Return the log errors of one member at some densities, departures included."""
@@ -110,40 +123,40 @@ class MemberCurves:
         departure, residual = self.departures[member], self._residuals[member]
         if departure is None or residual is None:
             return 0.0
-        found = residual @ departure.gain(at).T
-        return found if self.chance is None else found + self.chance[:, [member]] * departure.spread(at)
+        offset = residual @ departure.gain(at).T
+        return offset if self.chance is None else offset + self.chance[:, [member]] * departure.spread(at)
 
     def log_errors(self, log_density: Numbers) -> Numbers:
         """Return the logarithm of each member's error at its density ``[members]``: ``[truths, members]``."""
-        found = log_errors(self.sizes, self.truths, log_density)
+        errors = log_errors(self.sizes, self.truths, log_density)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, [member]] += self._departing(member, log_density[[member]])
-        return found
+                errors[:, [member]] += self._departing(member, log_density[[member]])
+        return errors
 
     def needed(self, bound: float) -> Numbers:
-        """Return the logarithm of the lowest density at which each member keeps a bound, ``[truths, members]``.
+        """Return the logarithm of the lowest density at which each member meets a bound, ``[truths, members]``.
 
         Infinity where no density does, minus infinity where every density does.
         """
-        found = needed_density(self.sizes, self.truths, bound)
+        needed = needed_density(self.sizes, self.truths, bound)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                found[:, member] = self._crossing(member, bound, found[:, member])
-        return found
+                needed[:, member] = self._crossing(member, bound, needed[:, member])
+        return needed
 
     @cached_property
     def _looked(self) -> dict[int, tuple[Numbers, Numbers]]:
-        """Where each member with departures is looked at for crossings, and its curves there ``[truths, places]``."""
-        found = {}
+        """The grid of each member with departures, and its curves there ``[truths, places]``."""
+        curves = {}
         for member, departure in enumerate(self.departures):
             if departure is not None:
                 grid = np.linspace(float(departure.log_density.min()) - 3 * REACH, 0.0, GRID)
-                found[member] = grid, self._curve(member, grid)
-        return found
+                curves[member] = grid, self._curve(member, grid)
+        return curves
 
     def _crossing(self, member: int, bound: float, by_law: Numbers) -> Numbers:
-        """Return where a curve with departures first keeps a bound, coming from the sparse side."""
+        """Return the lowest density at which a curve with departures meets a bound."""
         grid, curve = self._looked[member]
         sparsest = grid[0]
         over = curve - np.log(bound)
@@ -159,40 +172,71 @@ class MemberCurves:
         return np.asarray(np.where(keeps.any(axis=1), crossing, np.inf))
 
     def keeping(self, log_density: Numbers, bound: float) -> Numbers:
-        """Return the probability that one newly trained network keeps the bound, for each member at its density."""
+        """Return the probability that a newly trained network meets the bound, for each member at its density."""
         over = np.log(bound) - self.log_errors(log_density)
-        return np.asarray(below(over / np.maximum(self.spread(log_density), 1e-9)).mean(axis=0))
+        return np.asarray(normal_cdf(over / np.maximum(self.spread(log_density), 1e-9)).mean(axis=0))
 
     def spread(self, log_density: Numbers) -> Numbers:
         """Return how single networks scatter about each member's curve at its density."""
         spread = self.scatter.at(self.sizes, log_density)
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                # What departures leave open is either in the truths, or scatters along with the networks.
+                # Uncertain departures are either in the truths, or add to the scatter of networks.
                 open_ = 0.0 if self.chance is not None else departure.spread(log_density[[member]])[0]
                 spread[member] = np.hypot(departure.single, open_)
         return spread
 
-    def confident(self, bound: float, confidence: float, lowest: Numbers | float = NOTHING) -> Numbers:
-        """Return the logarithm of the lowest density, not below `lowest`, that keeps the bound as surely as is asked.
+    def confident(self, bound: float, confidence: float, lowest: Numbers | float = LOWEST_LOG_DENSITY) -> Numbers:
+        """Return the logarithm of the lowest density, not below `lowest`, that meets the bound with a confidence.
 
         One value for each member; infinity where no density does, the unpruned network's among them. Where pruning
-        helps before it hurts, densities below 1 may be surer than 1 itself.
+        helps before it hurts, densities below 1 may be more confident than 1 itself.
         """
         count = len(self.sizes)
         lowest = np.broadcast_to(np.asarray(lowest, np.float64), count)
-        low, high, found = lowest.copy(), np.zeros(count), np.zeros(count, bool)
+        low, high, reached = lowest.copy(), np.zeros(count), np.zeros(count, bool)
         for place in np.linspace(0.0, 1.0, LOOKS):
             at = lowest * (1 - place) ** 2
             sure = self.keeping(at, bound) >= confidence
-            high = np.where(sure & ~found, at, high)
-            found |= sure
-            low = np.where(found, low, at)
-            if found.all():
+            high = np.where(sure & ~reached, at, high)
+            reached |= sure
+            low = np.where(reached, low, at)
+            if reached.all():
                 break
-        at_once = found & (high <= lowest)
+        at_once = reached & (high <= lowest)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             sure = self.keeping(middle, bound) >= confidence
             low, high = np.where(sure, low, middle), np.where(sure, middle, high)
-        return np.where(~found, np.inf, np.where(at_once, lowest, high))
+        return np.where(~reached, np.inf, np.where(at_once, lowest, high))
+
+
+# Smaller departures from the law are ignored.
+LEAST_DEPARTURE = 0.005
+
+
+def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
+    """Return how each pruned cell departs from the law beyond noise."""
+    names = ("depth", "width", "examples")
+    off = cells.points.error - JOINT.form.evaluate(law_coordinates(fit), cells.points)[0][0]
+    # Without replicates, half of the variance counts as noise and half as departure.
+    single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
+    noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
+    amplitude = _amplitude(off, noise)
+    if amplitude < LEAST_DEPARTURE:
+        return {}
+    departures = {}
+    order = np.argsort(cells.cell, kind="stable")
+    for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
+        if len(points) > 1:
+            depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
+            measured = cells.points.density[points], cells.points.error[points], noise[points]
+            departures[depth, width, examples] = Departure(*measured, amplitude, single)
+    return departures
+
+
+def _amplitude(off: Numbers, noise: Numbers) -> float:
+    """Return the size of departures beyond noise (DerSimonian and Laird's estimate)."""
+    weight = 1 / noise**2
+    excess = float(weight @ off**2) - len(off)
+    return float(np.sqrt(max(0.0, excess / (weight.sum() - float(weight @ weight) / weight.sum()))))

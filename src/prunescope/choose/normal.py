@@ -14,7 +14,7 @@ Numbers = NDArray[np.float64]
 REACH, KNOTS = 8.0, 4001
 
 
-def below(z: Numbers) -> Numbers:
+def normal_cdf(z: Numbers) -> Numbers:
     """Return the probability of a standard normal number below ``z``."""
     knots, values = _table()
     return np.asarray(np.interp(z, knots, values))
@@ -23,11 +23,11 @@ def below(z: Numbers) -> Numbers:
 @lru_cache(maxsize=1)
 def _table() -> tuple[Numbers, Numbers]:
     knots = np.linspace(-REACH, REACH, KNOTS)
-    return knots, np.array([NormalDist().cdf(each) for each in knots.tolist()])
+    return knots, np.array([NormalDist().cdf(knot) for knot in knots.tolist()])
 
 
-def drawn(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:
-    """Draw ``[count, values]`` with a covariance of ``root root'``; as many to one side as to the other.
+def draw_symmetric(mean: Numbers, root: Numbers, count: int, seed: int) -> Numbers:
+    """Draw ``[count, values]`` with a covariance of ``root root'``; in symmetric pairs.
 
     So their mean is exact.
     """

@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws import size_for_error
+from prunescope.laws import Fit, size_for_error
 from prunescope.laws.assemble import region_of
-from prunescope.laws.batch import Points
+from prunescope.laws.batch import Points, to_coordinates
 from prunescope.laws.models import JOINT
 
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
-
-# The lowest density that is looked at, as a logarithm.
-NOTHING = -30.0
+# The lowest density considered, as a logarithm.
+LOWEST_LOG_DENSITY = -30.0
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ class Scatter:
     Attributes
     ----------
     theta
-        The law by which regions are told apart, ``[1, 5]``.
+        The law that separates the regions, ``[1, 5]``.
     unpruned
-        The unpruned errors by which they are, as logarithms, ``[members]``.
+        The unpruned errors that do, as logarithms, ``[members]``.
     by_region
         On the plateau, along the power law, in saturation.
     """
@@ -100,7 +99,7 @@ class Scatter:
 
 
 def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -> Numbers:
-    """Return the logarithm of the lowest density at which each member's law keeps a bound, ``[truths, members]``.
+    """Return the logarithm of the lowest density at which each member's law meets a bound, ``[truths, members]``.
 
     The bound may be one for all, or one for each truth ``[truths, 1]``.
     Infinity where no density does, minus infinity where every density does (a bound above the high plateau).
@@ -108,9 +107,9 @@ def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -
     log_up, log_gamma, log_p, phi, psi = (truths.theta[:, [column]] for column in range(5))
     size = size_for_error(bound, np.exp(truths.unpruned), np.exp(log_up), np.exp(log_gamma), np.exp(log_p))
     with np.errstate(divide="ignore"):
-        found = np.log(size) - phi * np.log(sizes.depth) - psi * np.log(sizes.width)
-    found = np.where(np.log(bound) >= log_up, -np.inf, found)
-    return np.asarray(np.where(np.isnan(found) | (found > 0), np.inf, found))
+        density = np.log(size) - phi * np.log(sizes.depth) - psi * np.log(sizes.width)
+    density = np.where(np.log(bound) >= log_up, -np.inf, density)
+    return np.asarray(np.where(np.isnan(density) | (density > 0), np.inf, density))
 
 
 def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numbers:
@@ -120,8 +119,13 @@ def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numb
     return JOINT.form.evaluate(truths.theta, points)[0]
 
 
-def smallest(parameters: Numbers) -> NDArray[np.int64]:
-    """Return the member with the fewest parameters in each row, -1 where no member keeps the bound."""
+def smallest_member(parameters: Numbers) -> NDArray[np.int64]:
+    """Return the member with the fewest parameters in each row, -1 where no member meets the bound."""
     best = np.argmin(parameters, axis=-1)
     there = np.isfinite(np.take_along_axis(parameters, best[..., None], axis=-1)[..., 0])
     return np.asarray(np.where(there, best, -1))
+
+
+def law_coordinates(fit: Fit) -> Numbers:
+    """Return the coordinates of a fitted law, ``[1, 5]``."""
+    return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))

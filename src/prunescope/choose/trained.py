@@ -1,4 +1,4 @@
-"""The network of a store that a choice comes down to: trained already, and measured to keep the bound."""
+"""The trained network of a store that meets the bound of a choice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.results import Answer
+from prunescope.choose.answers import Answer
 from prunescope.study.sections import PRUNING
 from prunescope.table import Table
 
@@ -24,8 +24,8 @@ class TrainedNetwork:
     mean, of
         The mean of that over the trained networks of its rung, and how many those are.
     by
-        What told it from the other networks of its rung: ``validation error`` where there is one, or ``test error``,
-        which is then a little flattered.
+        What selected it among the networks of its rung: ``validation error`` where there is one, else ``test error``,
+        which is then optimistic.
     """
 
     ladder: str
@@ -39,16 +39,16 @@ class TrainedNetwork:
 
     @property
     def words(self) -> str:
-        """How it does on the test set, and how its like do."""
+        """Its test error, and the mean of its rung."""
         if self.of == 1:
             return f"test error {self.error:.4g}"
         return f"test error {self.error:.4g}, the best of {self.of} by {self.by}; their mean {self.mean:.4g}"
 
 
 def trained_network(rows: Table, answer: Answer) -> TrainedNetwork | None:
-    """Return the network to take for an answer: of its member, no sparser than its rung, measured to keep the bound.
+    """Return the trained network for an answer: of its member, no sparser than its rung, and meeting the bound.
 
-    The sparsest such rung counts; of its networks the one with the lowest validation error.
+    The one with the lowest validation error at the sparsest such rung.
     """
     pick = answer.robust or answer.choice
     if pick.rung is None or not all(name in rows for name in NEEDED):

@@ -1,8 +1,8 @@
-"""What is known of the errors of unpruned members, measured or not: a mean and a covariance of their logarithms.
+"""Unpruned errors of members, measured or not: mean and covariance of their logarithms.
 
-Neighbours in depth, width and examples have errors alike, so measurements are smoothed and carried on by a Gaussian
-process. About what it reverts to where nothing was measured: a dense law (Rosenfeld et al. 2020) where one can be
-fitted, otherwise straight lines in log size and log examples with gentle slopes.
+A Gaussian process over depth, width and examples smooths and extrapolates the measurements. Far from measurements it
+reverts to a dense law (Rosenfeld et al. 2020) where one can be fitted, else to gentle straight lines in log size and
+log examples.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.normal import Numbers, drawn
+from prunescope.choose.counts import Counts
+from prunescope.choose.normal import Numbers, draw_symmetric
+from prunescope.errors import InputError
+from prunescope.laws import DenseLaw, Fit
+from prunescope.laws.predict import predicted
+from prunescope.study.catalogue import DATASETS
+from prunescope.table import Table
 
-# What straight lines may be, before anything is measured: error falls with size and with examples, neither steeply.
+# Prior of the straight lines: error falls gently with size and with examples.
 SLOPES, SLOPES_SPREAD = (-0.12, -0.25), (0.1, 0.2)
 LEVEL_SPREAD = 2.0
 OPEN = np.diag(np.square([LEVEL_SPREAD, *SLOPES_SPREAD]))
-# Departures from the trend that are weighed against each other: their size, and over which distance in log they reach.
-HEIGHTS, LENGTHS = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
-# Few measurements that happen to lie well do not prove that there are no departures: which height is usual, and within
-# which factor (the logarithm of it).
-USUAL_HEIGHT, HEIGHT_SPREAD = 0.06, 0.7
-# Cells that are weighed against each other at the most.
+# Candidate amplitudes and lengthscales (in log) of the kernel.
+AMPLITUDES, LENGTHSCALES = (0.01, 0.03, 0.06, 0.12, 0.25), (1.0, 2.0, 4.0)
+# Few measurements on a line do not prove that there are no departures: the usual amplitude, and within which factor
+# (as a logarithm).
+USUAL_AMPLITUDE, AMPLITUDE_SPREAD = 0.06, 0.7
+# Most cells in the Gaussian process.
 MOST_WEIGHED = 1_000
-# How often the least variance grows tenfold before a covariance is taken apart in a slower way.
-_GIVEN_BACK = 4
-# Relative noise of a measured error that is always assumed.
+# How often the jitter grows tenfold before the slower eigenvalue decomposition.
+_JITTER_TRIES = 4
+# Least relative noise of a measured error.
 LEAST_NOISE = 1e-3
 
 
@@ -77,7 +83,7 @@ def nearest_places(cells: Place, members: Place, most: int = MOST_WEIGHED) -> ND
 
 @dataclass(frozen=True)
 class Unpruned:
-    """What is known of some members: mean and covariance of the logarithms of their unpruned errors."""
+    """Unpruned errors of some members: mean and covariance of their logarithms."""
 
     mean: Numbers
     covariance: Numbers
@@ -88,34 +94,34 @@ class Unpruned:
         return np.asarray(np.sqrt(np.clip(np.diag(self.covariance), 0, None)))
 
     def draws(self, count: int, seed: int) -> Numbers:
-        """Draw ``[count, members]``; as many to one side as to the other, so that means are exact."""
-        # Thousands of members make this the dearest step: eigenvectors would take thirty times as long.
+        """Draw ``[count, members]``; in symmetric pairs, so that means are exact."""
+        # The most expensive step with thousands of members: eigenvectors would take thirty times as long.
         least = 1e-9 * max(float(np.diag(self.covariance).max(initial=0.0)), 1e-12)
-        return drawn(self.mean, _root(self.covariance, least), count, seed)
+        return draw_symmetric(self.mean, _root(self.covariance, least), count, seed)
 
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """Measured errors, smoothed: what they say of any member.
+    """A Gaussian process through measured errors, which predicts any member.
 
     Attributes
     ----------
     cells
         Where errors were measured.
     level, centre
-        What straight lines go through; not used with a dense law.
-    height, length
-        Of departures from the trend.
-    answer, inverse
-        Departures as measured, and their covariance, both solved for.
+        Level and centre of the straight lines; unused with a dense law.
+    amplitude, lengthscale
+        Of the kernel.
+    weights, inverse
+        The inverse covariance of the measurements, and its product with their departures from the trend.
     """
 
     cells: Place
     level: float
     centre: Numbers
-    height: float
-    length: float
-    answer: Numbers
+    amplitude: float
+    lengthscale: float
+    weights: Numbers
     inverse: Numbers
 
     @staticmethod
@@ -135,31 +141,31 @@ class GaussianProcess:
         within = lines @ OPEN @ lines.T if cells.expected is None else np.zeros((len(here), len(here)))
         residual = log_error - trend
         within = within + np.diag(np.maximum(noise, LEAST_NOISE) ** 2)
-        height, length = _likeliest(here, residual, within)
-        inverse = np.linalg.inv(within + _alike(here, here, height, length))
-        return GaussianProcess(cells, level, centre, height, length, inverse @ residual, inverse)
+        amplitude, lengthscale = _likeliest(here, residual, within)
+        inverse = np.linalg.inv(within + _kernel(here, here, amplitude, lengthscale))
+        return GaussianProcess(cells, level, centre, amplitude, lengthscale, inverse @ residual, inverse)
 
     def mean(self, members: Place) -> Numbers:
         """Return the logarithm of the error to expect of each member."""
-        return self._trend(members) + self._across(members) @ self.answer
+        return self._trend(members) + self._across(members) @ self.weights
 
     def before(self, members: Place) -> Unpruned:
-        """Say how members would be alike if nothing had been measured: what measurements are weighed against."""
+        """Return the prior of members, before any measurement."""
         there = members.coordinates
-        covariance = _alike(there, there, self.height, self.length)
+        covariance = _kernel(there, there, self.amplitude, self.lengthscale)
         if members.expected is None:
             lines = _lines(there - self.centre)
             covariance += lines @ OPEN @ lines.T
         else:
-            # What a dense law leaves open counts where nothing was measured.
+            # The uncertainty of a dense law counts only where nothing was measured.
             apart = _squares(there, self.cells.coordinates).min(axis=1, initial=np.inf)
             covariance += np.diag(np.where(apart > 1e-12, members.expected[1] ** 2, 0.0))
         return Unpruned(self._trend(members), covariance)
 
     def of(self, members: Place) -> Unpruned:
-        """Say what is known of members."""
+        """Return the posterior of members."""
         prior, across = self.before(members), self._across(members)
-        return Unpruned(prior.mean + across @ self.answer, prior.covariance - across @ self.inverse @ across.T)
+        return Unpruned(prior.mean + across @ self.weights, prior.covariance - across @ self.inverse @ across.T)
 
     def _trend(self, members: Place) -> Numbers:
         if members.expected is not None:
@@ -168,15 +174,15 @@ class GaussianProcess:
 
     def _across(self, members: Place) -> Numbers:
         here, there = self.cells.coordinates, members.coordinates
-        across = _alike(there, here, self.height, self.length)
+        across = _kernel(there, here, self.amplitude, self.lengthscale)
         if members.expected is None:
             across += _lines(there - self.centre) @ OPEN @ _lines(here - self.centre).T
         return across
 
 
 def _root(covariance: Numbers, least: float) -> Numbers:
-    """Return the root of a covariance; what rounding took from it is given back: hundreds of members lose most."""
-    for _ in range(_GIVEN_BACK):
+    """Return the root of a covariance, with the jitter that rounding makes necessary."""
+    for _ in range(_JITTER_TRIES):
         with suppress(np.linalg.LinAlgError):
             return np.asarray(np.linalg.cholesky(covariance + least * np.eye(len(covariance))), np.float64)
         least *= 10
@@ -194,9 +200,9 @@ def _lines(coordinates: Numbers) -> Numbers:
     return np.stack([np.ones(len(coordinates)), size, coordinates[:, 2]], axis=1)
 
 
-def _alike(one: Numbers, other: Numbers, height: float, length: float) -> Numbers:
-    """Return the covariance of departures from the trend."""
-    return np.asarray(height**2 * np.exp(-_squares(one, other) / (2 * length**2)))
+def _kernel(one: Numbers, other: Numbers, amplitude: float, lengthscale: float) -> Numbers:
+    """Return the kernel: the covariance of departures from the trend."""
+    return np.asarray(amplitude**2 * np.exp(-_squares(one, other) / (2 * lengthscale**2)))
 
 
 def _squares(one: Numbers, other: Numbers) -> Numbers:
@@ -205,16 +211,96 @@ def _squares(one: Numbers, other: Numbers) -> Numbers:
 
 
 def _likeliest(here: Numbers, residual: Numbers, within: Numbers) -> tuple[float, float]:
-    """Return the likeliest height and length of departures."""
+    """Return the likeliest amplitude and lengthscale of the kernel."""
     if len(residual) < 3:
-        return USUAL_HEIGHT, LENGTHS[1]
-    best, found = -np.inf, (HEIGHTS[0], LENGTHS[0])
-    for height in HEIGHTS:
-        for length in LENGTHS:
-            root = np.linalg.cholesky(within + _alike(here, here, height, length))
+        return USUAL_AMPLITUDE, LENGTHSCALES[1]
+    best, likeliest = -np.inf, (AMPLITUDES[0], LENGTHSCALES[0])
+    for amplitude in AMPLITUDES:
+        for lengthscale in LENGTHSCALES:
+            root = np.linalg.cholesky(within + _kernel(here, here, amplitude, lengthscale))
             whitened = np.linalg.solve(root, residual)
-            usual = float(np.log(height / USUAL_HEIGHT) / HEIGHT_SPREAD)
+            usual = float(np.log(amplitude / USUAL_AMPLITUDE) / AMPLITUDE_SPREAD)
             likelihood = -float(whitened @ whitened) / 2 - float(np.log(np.diag(root)).sum()) - usual**2 / 2
             if likelihood > best:
-                best, found = likelihood, (height, length)
-    return found
+                best, likeliest = likelihood, (amplitude, lengthscale)
+    return likeliest
+
+
+# Fewest members to fit a dense law to.
+ENOUGH_DENSE = 6
+ONE_SIGMA = 0.6827
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The prior mean of unpruned errors: a dense law, or straight lines.
+
+    Attributes
+    ----------
+    counting
+        Counts the weights of members.
+    dense
+        A dense law; None where there are too few members for one.
+    by_count
+        Whether its size is counted weights, or ``depth width^2``.
+    """
+
+    counting: Counts
+    dense: Fit | None
+    by_count: bool
+
+    @property
+    def words(self) -> str:
+        """The prior mean in words."""
+        if self.dense is None:
+            return "straight lines in log size and log examples through the measured members"
+        return "the dense law fitted to the measured members"
+
+    def place(self, depth: Numbers, width: Numbers, examples: Numbers) -> Place:
+        """Return the places of networks, with what the dense law expects there."""
+        if self.dense is None:
+            return Place(depth, width, examples)
+        size = depth * width**2
+        if self.by_count:
+            pairs = zip(depth.tolist(), width.tolist(), strict=True)
+            size = np.array([self.counting.count(*pair).prunable for pair in pairs])
+        ones = np.ones(len(size))
+        prediction = predicted(self.dense, ones, ones, size, examples, ONE_SIGMA)
+        spread = (np.log(prediction.law_high) - np.log(prediction.law_low)) / 2
+        return Place(depth, width, examples, (np.log(prediction.error), np.nan_to_num(spread)))
+
+
+@dataclass(frozen=True)
+class UnprunedModel:
+    """Unpruned errors: the prior mean, and the Gaussian process through the measured ones."""
+
+    expectation: Expectation
+    smooth: GaussianProcess
+
+    @staticmethod
+    def by(expectation: Expectation, cells: Place, log_error: Numbers, noise: Numbers) -> UnprunedModel:
+        """Smooth errors measured at cells; noise is 0 where an error was given."""
+        cells = expectation.place(cells.depth, cells.width, cells.examples)
+        return UnprunedModel(expectation, GaussianProcess.through(cells, log_error, noise))
+
+    def of(self, depth: Numbers, width: Numbers, examples: Numbers) -> Unpruned:
+        """Return the posterior of networks, measured or not."""
+        return self.smooth.of(self.expectation.place(depth, width, examples))
+
+    def mean(self, depth: Numbers, width: Numbers, examples: Numbers) -> Numbers:
+        """Return the logarithm of the error to expect of each."""
+        return self.smooth.mean(self.expectation.place(depth, width, examples))
+
+
+def fit_expectation(rows: Table, counting: Counts, cells: Place, classes: int | None) -> Expectation:
+    """Fit a dense law as the prior mean, where there are enough members."""
+    nothing = Expectation(counting, None, by_count=False)
+    if len(set(zip(cells.depth.tolist(), cells.width.tolist(), strict=True))) < ENOUGH_DENSE:
+        return nothing
+    known = classes or (DATASETS[counting.dataset].classes if counting.dataset in DATASETS else None)
+    law = DenseLaw(classes=known, by=[], intervals="quick", starts=8)
+    try:
+        law.fit(rows)
+    except InputError:
+        return nothing
+    return Expectation(counting, law.fit_, "prunable" in rows) if law.fit_.converged else nothing

@@ -79,7 +79,7 @@ def choose(
     as surely as is asked.
     """
     from prunescope.choose import smallest_network
-    from prunescope.choose.sentences import answer_lines, frontier_lines, group_words
+    from prunescope.choose.answers import answer_lines, frontier_lines, group_words
 
     rows = rows_of(source, settings.pop("where"))
     found = smallest_network(
@@ -141,7 +141,7 @@ def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_declined(found: Answers) -> None:
-    from prunescope.choose.sentences import group_words
+    from prunescope.choose.answers import group_words
 
     kinds: dict[str, list[str]] = {}
     for each in found.declined:
@@ -159,7 +159,7 @@ def _tell_declined(found: Answers) -> None:
 def _show_many(found: Answers) -> None:
     import numpy as np
 
-    from prunescope.choose.results import amount
+    from prunescope.choose.counts import amount
     from prunescope.table import Table, aligned
 
     answers = sorted(found.answers, key=lambda each: each.choice.parameters)

@@ -14,7 +14,7 @@ from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted
 
 if TYPE_CHECKING:
-    from prunescope.design.plan import DesignPlan
+    from prunescope.design.recommendation import DesignPlan
     from prunescope.run import RunReport
     from prunescope.study import Ladder, Study
 
@@ -30,7 +30,7 @@ def decide(
         Of `run_study`.
     """
     from prunescope.choose import smallest_network
-    from prunescope.choose.sentences import answer_lines
+    from prunescope.choose.answers import answer_lines
     from prunescope.cli.next import off_words, sure_words
     from prunescope.cli.progress import ProgressDisplay
     from prunescope.design.adaptive import train_until_decided
@@ -60,7 +60,7 @@ def decide(
             click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
     part = at_noise(study, label_noise=noise)
-    plan = train_until_decided(part, store, max_error, train, enough=enough, told=told)
+    plan = train_until_decided(part, store, max_error, train, enough=enough, on_plan=told)
     whole.seconds = time.perf_counter() - clock
     if whole.failures or whole.elsewhere or whole.unwritable:
         return whole

@@ -14,7 +14,7 @@ from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
 if TYPE_CHECKING:
-    from prunescope.design.plan import DesignPlan, Proposal
+    from prunescope.design.recommendation import DesignPlan, Proposal
     from prunescope.study import Study
     from prunescope.table import Table
 
@@ -73,7 +73,7 @@ def next_(
             study=read,
             budget=budget,
             by=names_in(by),
-            told=lambda done, _: step(done, settings["most"]),
+            on_proposal=lambda done, _: step(done, settings["most"]),
             **settings,
         )
     if as_json:
@@ -92,7 +92,7 @@ def next_(
 
 def _study(source: str, study: str | None) -> Study | None:
     """Return the study to go by: the one named, or the store's own."""
-    from prunescope.design.recommendation import PART
+    from prunescope.design.recommendation import NAME_SUFFIX
     from prunescope.study import read_study
     from prunescope.table import Store, is_store
 
@@ -102,7 +102,7 @@ def _study(source: str, study: str | None) -> Study | None:
         return None
     # Studies that `next` wrote are parts of the one that they were made from.
     every = {each.name: each for each in Store(source).studies()}
-    known = {name: each for name, each in every.items() if not name.endswith(PART)}
+    known = {name: each for name, each in every.items() if not name.endswith(NAME_SUFFIX)}
     if len(known) > 1 or (every and not known):
         hint = f"Name the file of one with --study; there are {listed(every)}."
         found = str(len(known)) if known else "only parts of one"

@@ -84,7 +84,7 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
     from prunescope.study import effort, ensembles
-    from prunescope.study.import_path import own_paths
+    from prunescope.study.import_path import import_paths
     from prunescope.table import finished
     from prunescope.table.status import is_scored
 
@@ -99,7 +99,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         "epochs": total.epochs,
         "steps": total.steps,
         "examples": total.examples,
-        "code": list(own_paths(study)),
+        "code": list(import_paths(study)),
     }
     if store is not None:
         done = store.done()

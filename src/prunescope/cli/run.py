@@ -72,11 +72,11 @@ def run(
     The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
     """
     from prunescope.study import read_study
-    from prunescope.study.import_path import own_paths, search_folders
+    from prunescope.study.import_path import import_paths, search_folders
 
     read = read_study(study)
     need_torch()
-    paths = own_paths(read)
+    paths = import_paths(read)
     search_folders(paths, [*([Path(study).parent] if Path(study).is_file() else []), Path.cwd()])
     if paths:
         note(code_words(paths))

@@ -1,17 +1,16 @@
-"""Train, refit, decide, stop: ladders in the order of their worth, until more would not change the choice."""
+"""Train, refit, decide, stop: train the most useful ladders until more would not change the choice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prunescope.design.plan import DesignPlan
-from prunescope.design.recommendation import next_ladders
+from prunescope.design.recommendation import DesignPlan, next_ladders
 from prunescope.design.sequence import ENOUGH
 from prunescope.study import Ladder, Study
 from prunescope.table import Store
 
-# Ladders that are trained between two looks at what they show.
+# Ladders trained between two plans.
 ROUND = 6
 
 
@@ -22,33 +21,33 @@ def train_until_decided(
     train: Callable[[Sequence[Ladder]], bool],
     *,
     enough: float = ENOUGH,
-    told: Callable[[DesignPlan], None] | None = None,
+    on_plan: Callable[[DesignPlan], None] | None = None,
     **settings: Any,
 ) -> DesignPlan:
-    """Train ladders of a study until the smallest network under a bound is known well enough.
+    """Train ladders of a study until the smallest network under a bound is known.
 
-    What is finished in the store counts, so a loop that was stopped goes on where it was.
+    Finished ladders in the store count, so a stopped loop resumes.
 
     Parameters
     ----------
     train
-        Trains some ladders into the store; whether the loop shall go on.
+        Trains some ladders into the store; returns whether to go on.
     enough
-        How far off the choice may be expected to be when the loop ends.
-    told
+        Stop when the expected regret falls below this.
+    on_plan
         Called with each plan before it is trained.
     **settings
         Of `next_ladders`.
 
     Returns
     -------
-    Plan
-        The last one: `decided`, or without anything more to train.
+    DesignPlan
+        The last plan: `decided`, or with nothing more to train.
     """
     while True:
         rows = store.table() if store.done() else None
         plan = next_ladders(rows, max_error, study=study, enough=enough, most=ROUND, **settings)
-        if told is not None:
-            told(plan)
+        if on_plan is not None:
+            on_plan(plan)
         if plan.decided or not plan.ladders or not train(plan.ladders):
             return plan

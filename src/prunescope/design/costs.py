@@ -1,4 +1,4 @@
-"""What rungs cost: as seconds that were measured where the table tells them, else in proportion to their work."""
+"""The cost of rungs: in seconds where the table has them, else in multiplications."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from prunescope.study.sections import Recipe
 from prunescope.table import Table
 
 TIME = re.compile(r"([0-9.]+)\s*(s|m|min|h|d)")
-# Seconds that a training step takes on a core beside its multiplications, and multiplications that it does in a second:
-# near what `make bench` shows. Only their ratio to a network's own work counts, for what is trained together.
+# Overhead of a training step in seconds, and multiplications per second on one core, near what `make bench` shows. Only
+# their ratio matters, for ladders that are trained together.
 STEP, RATE = 250e-6, 8e9
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -42,16 +42,16 @@ class Costs:
 
 
 def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, rows: Table | None) -> Costs:
-    """Return what the rungs of cells cost.
+    """Return the cost of the rungs of cells.
 
     Parameters
     ----------
     recipe
-        Tells the epochs; without it all rungs are taken to train equally long.
+        Gives the epochs; without it all rungs count as equally long.
     rows
-        Measured rungs, perhaps with their seconds.
+        Measured rungs, with seconds where they have them.
     """
-    work = np.array([each.work for each in counts])
+    work = np.array([count.work for count in counts])
     epochs = np.array([1.0, 1.0])
     if recipe is not None:
         epochs = np.array([recipe.epochs, recipe.epochs - recipe.rewind_epoch], np.float64)
@@ -60,42 +60,42 @@ def costs(examples: Numbers, counts: Sequence[Count], recipe: Recipe | None, row
     if rates is None:
         return Costs(work[:, None] * seen, "work")
     by_weight, by_example = rates
-    weights = np.array([each.prunable for each in counts])
+    weights = np.array([count.prunable for count in counts])
     return Costs((by_weight * weights[:, None] + by_example) * seen, "seconds")
 
 
 def sharing(counts: Sequence[Count], batch: int | None) -> Numbers:
-    """Return what each further member of a cohort costs, as a share of what one costs alone.
+    """Return the cost of each further member of a cohort, as a share of the cost of one alone.
 
     Parameters
     ----------
     batch
-        Examples in a step; None where nobody knows, and nothing is shared.
+        Examples in a step; None if unknown: then nothing is shared.
     """
     if batch is None:
         return np.ones(len(counts))
-    work = np.array([each.work for each in counts])
-    own = 3 * work * batch / RATE
-    return np.asarray(own / (own + STEP))
+    work = np.array([count.work for count in counts])
+    computing = 3 * work * batch / RATE
+    return np.asarray(computing / (computing + STEP))
 
 
 def _rates(rows: Table) -> tuple[float, float] | None:
-    """Return seconds for each weight and example, and for each example, as measured; None where nothing tells."""
+    """Return the measured seconds per weight and example, and per example; None without measurements."""
     if not all(name in rows for name in ("seconds", "epochs", "prunable", "examples")):
         return None
     seconds, seen = rows["seconds"], rows["epochs"] * rows["examples"].astype(np.float64)
-    told = np.isfinite(seconds) & (seconds > 0) & (seen > 0)
-    if not told.any():
+    timed = np.isfinite(seconds) & (seconds > 0) & (seen > 0)
+    if not timed.any():
         return None
-    # Relative deviations count, so that small networks are not drowned by large ones.
-    both = np.stack([rows["prunable"][told] * seen[told], seen[told]], axis=1) / seconds[told][:, None]
-    one = np.ones(int(told.sum()))
-    found = np.linalg.lstsq(both, one, rcond=None)[0]
-    if (found < 0).any() or len(np.unique(rows["prunable"][told])) < 2:
-        kept = int(found[0] < 0)
-        found = np.zeros(2)
-        found[kept] = float(both[:, kept] @ one / (both[:, kept] @ both[:, kept]))
-    return float(found[0]), float(found[1])
+    # Relative deviations count, so that large networks do not outweigh small ones.
+    both = np.stack([rows["prunable"][timed] * seen[timed], seen[timed]], axis=1) / seconds[timed][:, None]
+    one = np.ones(int(timed.sum()))
+    rates = np.linalg.lstsq(both, one, rcond=None)[0]
+    if (rates < 0).any() or len(np.unique(rows["prunable"][timed])) < 2:
+        column = int(rates[0] < 0)
+        rates = np.zeros(2)
+        rates[column] = float(both[:, column] @ one / (both[:, column] @ both[:, column]))
+    return float(rates[0]), float(rates[1])
 
 
 def budget_of(words: str | float | None, costs_known: Costs, whole: float) -> float:
@@ -104,7 +104,7 @@ def budget_of(words: str | float | None, costs_known: Costs, whole: float) -> fl
     Parameters
     ----------
     whole
-        What everything that may be trained would cost.
+        The cost of everything that may be trained.
     """
     if words is None:
         return float("inf")
@@ -133,7 +133,7 @@ def _number(words: str) -> float | None:
 
 
 def plain_cost(value: float, unit: str, whole: float) -> Any:
-    """Write a cost for people: a time, or a share of the whole study."""
+    """Format a cost: a time, or a share of the whole study."""
     if unit != "seconds":
         return f"{value / whole:.2%} of the whole"
     for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):

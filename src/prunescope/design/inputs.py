@@ -1,4 +1,4 @@
-"""The door of planning: the cells of a table and a study, what is measured of them, and what each would cost."""
+"""The inputs of planning: the cells of a table and a study, their measurements and their costs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.counts import Count, Counts
+from prunescope.choose.counts import Count, Counts, member_words
 from prunescope.choose.description import rung_step
-from prunescope.choose.results import member_words
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import Costs, costs
 from prunescope.design.posterior import Rows
@@ -24,13 +23,13 @@ from prunescope.study.sections import PRUNING, Recipe, Treatment
 from prunescope.table import Table
 from prunescope.table.duckdb_engine import condition
 
-# Where no study says otherwise: a fifth goes at each rung, down to less than half a percent.
+# Without a study: each rung removes a fifth, down to less than half a percent.
 USUAL_FRACTION, USUAL_LEVELS, USUAL_REPLICATES = 0.2, 25, 3
 
 
 @dataclass(frozen=True)
 class DesignInputs:
-    """The cells of a family, what is measured of them, and what each would cost."""
+    """The cells of a family, their measurements and their costs."""
 
     place: Place
     counts: tuple[Count, ...]
@@ -51,7 +50,7 @@ class DesignInputs:
 
 
 def at_noise(study: Study, table: Table | None = None, label_noise: float | None = None) -> Study:
-    """Return the part of a study that has one level of label noise: the one named, or the only one that a table has."""
+    """Restrict a study to one level of label noise: the named one, or the only one in the table."""
     levels = sorted({cell.label_noise for cell in study.cells})
     if label_noise is None and table is not None and "label_noise" in table:
         present = sorted(set(levels) & set(table["label_noise"].tolist()))
@@ -67,8 +66,8 @@ def at_noise(study: Study, table: Table | None = None, label_noise: float | None
     if label_noise not in levels:
         fault = Fault("label noise", "must be a level of the study", f"{label_noise:g}", f"There are {shown}.")
         raise InputError(f"study {study.name}", [fault])
-    axes = [each for each in study.axes if label_noise in each.label_noise]
-    only = tuple(each.model_copy(update={"label_noise": (label_noise,)}) for each in axes)
+    axes = [block for block in study.axes if label_noise in block.label_noise]
+    only = tuple(block.model_copy(update={"label_noise": (label_noise,)}) for block in axes)
     return dataclasses.replace(study, axes=only)
 
 
@@ -80,14 +79,14 @@ def design_inputs(
     classes: int | None,
     by: Sequence[str] | None,
 ) -> DesignInputs:
-    """Return the scene of a table, a study or both, with the members that depths and widths add."""
-    group, own = _group(table, study, by) if table is not None and len(table) else (None, None)
+    """Return the inputs from a table, a study or both, with the members that depths and widths add."""
+    group, group_rows = _group(table, study, by) if table is not None and len(table) else (None, None)
     if group is None and study is None:
         raise InputError("the table", [Fault("the rows", "must be one or more", "none", "Or name a --study to begin.")])
     cells: dict[tuple[float, float, float], None] = {}
     if study is not None:
-        for each in _cells_of(study):
-            cells[float(each.depth), each.width, float(each.examples)] = None
+        for cell in _cells_of(study):
+            cells[float(cell.depth), cell.width, float(cell.examples)] = None
     if group is not None:
         for key in zip(group.depth.tolist(), group.width.tolist(), group.examples.tolist(), strict=True):
             cells.setdefault(key)
@@ -98,7 +97,7 @@ def design_inputs(
                 cells.setdefault((float(deep), float(wide), most))
     depth, width, examples = np.array(list(cells), np.float64).T
     place = Place(depth, width, examples)
-    counting = _counting(own, study)
+    counting = _counting(group_rows, study)
     counts = tuple(counting.count(*key[:2]) for key in cells)
     recipe = study.recipe if study else None
     step = _step(recipe, group)
@@ -106,34 +105,36 @@ def design_inputs(
     levels = tuple(_levels(study, key, tops.get(place, ())) for place, key in enumerate(cells))
     dataset = counting.dataset
     known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
-    has = [study is not None or (own is not None and name in own) for name in ("depth", "width", "examples")]
+    has = [
+        study is not None or (group_rows is not None and name in group_rows) for name in ("depth", "width", "examples")
+    ]
     return DesignInputs(
-        place, counts, rows, tops, costs(place.examples, counts, recipe, own), known, step, levels, *has
+        place, counts, rows, tops, costs(place.examples, counts, recipe, group_rows), known, step, levels, *has
     )
 
 
 def _step(recipe: Recipe | None, group: GroupData | None) -> float:
-    """Return the logarithm of what a rung keeps of the one below: as the recipe says, or as the table shows."""
+    """Return the logarithm of the share of weights that each rung keeps: from the recipe, or from the table."""
     if recipe is not None:
         return float(np.log(1 - recipe.pruning_fraction))
-    found = rung_step(group) if group is not None and len(group) else None
-    return float(np.log(1 - USUAL_FRACTION)) if found is None else found
+    step = rung_step(group) if group is not None and len(group) else None
+    return float(np.log(1 - USUAL_FRACTION)) if step is None else step
 
 
 def _levels(study: Study | None, key: tuple[float, float, float], tops: tuple[int, ...]) -> tuple[int, ...]:
-    """Return how high each ladder of a cell may climb, from high to low."""
+    """Return the highest rung of each ladder of a cell, from high to low."""
     if study is None:
         most = max(USUAL_REPLICATES, len(tops))
         return (max(USUAL_LEVELS, *tops, 0),) * most
-    for cell, asked in study.extent.items():
+    for cell, levels in study.extent.items():
         if (float(cell.depth), cell.width, float(cell.examples)) == key:
-            return tuple(sorted(asked, reverse=True))
+            return tuple(sorted(levels, reverse=True))
     return (study.recipe.levels,) * study.replicates
 
 
 def _cells_of(study: Study) -> Any:
     """Return the cells of a study, which must be one family."""
-    if not any(each.kind in PRUNING for each in study.treatments):
+    if not any(treatment.kind in PRUNING for treatment in study.treatments):
         must = f"must hold one that prunes: {listed(PRUNING)}"
         raise InputError(f"study {study.name}", [Fault("treatments", must)])
     for name in ("family", "dataset"):
@@ -145,16 +146,16 @@ def _cells_of(study: Study) -> Any:
 
 
 def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple[GroupData | None, Table]:
-    """Return the measurements of the one family that is asked about."""
+    """Return the measurements of the family; refuse several."""
     rows = table
     if study is not None:
         treatment = treatment_of(study)
         known = {ladder.identity for ladder in study.ladders if ladder.treatment == treatment}
         if "ladder" in rows:
-            rows = rows.take(np.array([each in known for each in rows["ladder"].tolist()], bool))
+            rows = rows.take(np.array([identity in known for identity in rows["ladder"].tolist()], bool))
     groups = sample(rows, joint=True, by=by, keep_replicates=True).groups if len(rows) else ()
-    # Networks beside which nothing was pruned tell nothing, and are no family to choose between.
-    groups = tuple(each for each in groups if (each.density < 1).any()) or groups
+    # Groups without pruned networks are no families to choose between.
+    groups = tuple(group for group in groups if (group.density < 1).any()) or groups
     if len(groups) > 1:
         shown = f"{len(groups)}: {listed([named(group.key) for group in groups], 3)}"
         one = shell_word(condition(apart(groups[0].key)))
@@ -164,8 +165,8 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
 
 
 def treatment_of(study: Study) -> Treatment:
-    """Return the treatment that is decided about: the study's first that prunes."""
-    return next(each for each in study.treatments if each.kind in PRUNING)
+    """Return the study's first treatment that prunes."""
+    return next(treatment for treatment in study.treatments if treatment.kind in PRUNING)
 
 
 def _measured(
@@ -173,7 +174,7 @@ def _measured(
 ) -> tuple[Rows, dict[int, tuple[int, ...]]]:
     """Return measured rows cell by cell, and the highest rung of each ladder.
 
-    The replicates of a study go by their numbers (`exact`); in anybody's file they are names, and only counted.
+    Replicates of a study keep their numbers (`exact`); those of other files are only counted.
     """
     if group is None or not len(group):
         return Rows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}

@@ -1,10 +1,10 @@
-"""What is believed of a law and of unpruned errors at once, and how a measurement would change it.
+"""The joint posterior of a law and of unpruned errors, and how a measurement would change it.
 
 A Gaussian over ``z = (theta, v, u)``: the five coordinates of Eq. 2, and for every cell (a member on a number of
 examples) the logarithm of its unpruned error and how far its curve departs from the family's, as a shift of ``log m*``.
-Without these shifts the cheapest cells would seem to tell all about the dearest ones. Weak beliefs come first, so that
-it can be asked before anything is measured; measured rows sharpen it by Gauss and Newton's steps on the exact Jacobian.
-`laws` fits without beliefs and is what answers rest on; this is for planning alone.
+Without these shifts the cheapest cells would seem to determine the most expensive ones. The prior is weak and proper,
+so planning can start before anything is measured; measured rows update it by Gauss-Newton steps on the exact Jacobian.
+Answers rest on `laws`, which fits without a prior; this is for planning alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.normal import drawn
+from prunescope.choose.normal import draw_symmetric
 from prunescope.choose.unpruned import GaussianProcess, Place
 from prunescope.laws.batch import Points
 from prunescope.laws.models import JOINT
@@ -24,14 +24,14 @@ Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 THETA = 5
-# Before anything is measured: eps_up (as a share of guessing), gamma, p_prime, phi, psi, and how far they may be off.
-USUAL = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
-OPEN = (0.25, 0.5, 2.5, 0.6, 0.7)
-# Relative noise of one network where replicates do not tell it.
+# Prior of eps_up (as a share of guessing), gamma, p_prime, phi, psi: mean and standard deviation.
+PRIOR_MEAN = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
+PRIOR_SPREAD = (0.25, 0.5, 2.5, 0.6, 0.7)
+# Relative noise of one network without replicates.
 NOISE = 0.04
 # How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
 SHIFT = 0.05
-# How far they depart beside that where nothing tells it yet, and over how many neighbouring rungs alike.
+# Prior of further departures, and over how many neighbouring rungs they are correlated.
 DEPARTURE, ALIKE = 0.03, 3
 STEPS = 60
 DAMPING = 1e-3
@@ -44,9 +44,9 @@ class Rows:
     Attributes
     ----------
     cell
-        Which cell a network belongs to.
+        The cell of each network.
     log_density, log_error
-        Its density, and the error measured.
+        Its density and measured error.
     """
 
     cell: Integers
@@ -68,7 +68,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Posterior:
-    """A Gaussian belief.
+    """A Gaussian posterior.
 
     Attributes
     ----------
@@ -79,10 +79,9 @@ class Posterior:
     noise
         Standard deviation of one network's log error about its cell's own curve.
     departure
-        How far a cell's own curve departs from the law at a density, its shift aside: what no number of replicates
-        averages out.
-    seen
-        Networks that were measured, by cell and density (the logarithm, to three digits).
+        Standard deviation of a cell's curve about the shifted law at one density, which replicates do not average out.
+    measured
+        Number of measured networks, by cell and log density (three digits).
     """
 
     cells: Place
@@ -90,46 +89,46 @@ class Posterior:
     covariance: Numbers
     noise: float
     departure: float = 0.0
-    seen: Mapping[tuple[int, float], int] = field(default_factory=dict)
+    measured: Mapping[tuple[int, float], int] = field(default_factory=dict)
 
     def draws(self, count: int, seed: int) -> Numbers:
         """Draw ``[count, z]``, as many to one side as to the other."""
-        return drawn(self.mean, _root(self.covariance), count, seed)
+        return draw_symmetric(self.mean, _root(self.covariance), count, seed)
 
-    def look(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
-        """Return which coordinates networks of a cell tell of, and the root of what they tell ``[7, 7]``.
+    def information(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
+        """Return the coordinates that networks of a cell inform, and the root of their information ``[7, 7]``.
 
-        Their information, ``J' W J``, is the root times its transpose; a density may be there several times.
+        The information, ``J' W J``, is the root times its transpose; densities may repeat.
         """
         levels, counts = np.unique(np.round(log_density, 3), return_counts=True)
         rows = Rows(np.full(len(levels), cell), levels, np.zeros(len(levels)))
-        before = np.array([self.seen.get((cell, level), 0) for level in levels.tolist()])
-        known = self._told(before)
+        before = np.array([self.measured.get((cell, level), 0) for level in levels.tolist()])
+        known = self._precision(before)
         jacobian = np.concatenate(_evaluate(self.mean, self.cells, rows)[1:]) * np.sqrt(
-            self._told(before + counts) - known
+            self._precision(before + counts) - known
         )
         where = np.r_[np.arange(THETA), THETA + cell, THETA + len(self.cells.depth) + cell]
         return where, _root(jacobian @ jacobian.T)
 
-    def _told(self, networks: Integers) -> Numbers:
-        """Return what some networks of one cell and density tell together: one over the variance of their mean."""
+    def _precision(self, networks: Integers) -> Numbers:
+        """Return one over the variance of the mean of some networks of one cell and density."""
         there = np.maximum(networks, 1)
         return np.where(networks > 0, 1 / (self.departure**2 + self.noise**2 / there), 0.0)
 
-    def with_seen(self, cell: int, log_density: Numbers) -> Posterior:
-        """Return the belief with more networks counted as measured."""
-        seen = dict(self.seen)
+    def with_measured(self, cell: int, log_density: Numbers) -> Posterior:
+        """Return the posterior with more networks counted as measured."""
+        measured = dict(self.measured)
         for level in np.round(log_density, 3).tolist():
-            seen[cell, level] = seen.get((cell, level), 0) + 1
-        return replace(self, seen=seen)
+            measured[cell, level] = measured.get((cell, level), 0) + 1
+        return replace(self, measured=measured)
 
-    def after(self, where: Integers, root: Numbers) -> Posterior:
-        """Return what would be believed after a look that shows what is expected."""
+    def updated(self, where: Integers, root: Numbers) -> Posterior:
+        """Return the posterior after measurements that come out as expected."""
         gain, inner = self._learning(where, root)
         return replace(self, covariance=self.covariance - gain @ np.linalg.solve(inner, gain.T))
 
-    def moved(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
-        """Return the means that would be believed after a look, if each of `truths` were true: ``[truths, z]``.
+    def means_after(self, truths: Numbers, where: Integers, root: Numbers, chance: Numbers) -> Numbers:
+        """Return the posterior means after measurements, if each of `truths` were true: ``[truths, z]``.
 
         Parameters
         ----------
@@ -141,7 +140,7 @@ class Posterior:
         return np.asarray(self.mean + np.linalg.solve(inner, surprise.T).T @ gain.T)
 
     def _learning(self, where: Integers, root: Numbers) -> tuple[Numbers, Numbers]:
-        """Return how a look moves everything, and the covariance of what it shows, in units of its noise."""
+        """Return the gain of measurements, and the covariance of their outcomes in units of their noise."""
         gain = self.covariance[:, where] @ root
         return gain, np.eye(len(where)) + root.T @ gain[where]
 
@@ -152,44 +151,43 @@ def _root(covariance: Numbers) -> Numbers:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
-def believed(cells: Place, rows: Rows, guessing: float | None = None) -> Posterior:
-    """Return what is believed after some measurements, none of which may be there.
+def compute_posterior(cells: Place, rows: Rows, guessing: float | None = None) -> Posterior:
+    """Return the posterior after some measurements, or none.
 
     Parameters
     ----------
     guessing
         The error of guessing, where the number of classes is known.
     """
-    prior_mean, prior_covariance = _before(cells, rows, guessing)
+    prior_mean, prior_covariance = _prior(cells, rows, guessing)
     precision = np.asarray(np.linalg.inv(prior_covariance + 1e-10 * np.eye(len(prior_mean))), np.float64)
     noise = _noise(rows)
     points, counts = rows.averaged()
-    mean, hessian = _climbed(cells, points, prior_mean, precision, noise / np.sqrt(counts))
+    mean, hessian = _find_mode(cells, points, prior_mean, precision, noise / np.sqrt(counts))
     departure = _departure(_evaluate(mean, cells, points)[0] - points.log_error, noise / np.sqrt(counts))
     scatter = np.sqrt(departure**2 + noise**2 / counts)
-    mean, hessian = _climbed(cells, points, mean, precision, scatter, prior_mean)
+    mean, hessian = _find_mode(cells, points, mean, precision, scatter, prior_mean)
     networks = zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), counts.tolist(), strict=True)
-    seen = {(cell, level): count for cell, level, count in networks}
-    return Posterior(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, seen)
+    measured = {(cell, level): count for cell, level, count in networks}
+    return Posterior(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, measured)
 
 
 def _departure(off: Numbers, noise: Numbers) -> float:
-    """Return how far points lie from the law beyond noise, leaning on what is usual while there are few.
+    """Return how far points lie from the law beyond noise, shrunk towards the prior while there are few.
 
-    Neighbouring rungs depart alike, so that as many points as are alike tell no more than one.
+    Neighbouring rungs are correlated, so that `ALIKE` points count as one.
     """
     weight = 1 / noise**2
     spent = weight.sum() - float(weight @ weight) / max(weight.sum(), 1e-300) if len(off) > 1 else 0.0
-    found = max(0.0, float(weight @ off**2) - max(0, len(off) - THETA)) / spent if spent > 0 else 0.0
-    leaned = (len(off) * found + ALIKE * DEPARTURE**2) / (len(off) + ALIKE)
+    variance = max(0.0, float(weight @ off**2) - max(0, len(off) - THETA)) / spent if spent > 0 else 0.0
+    leaned = (len(off) * variance + ALIKE * DEPARTURE**2) / (len(off) + ALIKE)
     return float(np.sqrt(ALIKE * leaned))
 
 
-def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
-    """Return mean and covariance before rows below density 1 are looked at.
+def _prior(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, Numbers]:
+    """Return the prior mean and covariance.
 
-    Unpruned errors are alike as far as the measured ones show (`unpruned`), but the measurements themselves are left
-    for later, with all others.
+    Measured unpruned errors set the kernel (`unpruned`); as measurements they enter later, with all others.
     """
     dense = rows.log_density > -1e-9
     known = np.unique(rows.cell[dense])
@@ -198,11 +196,11 @@ def _before(cells: Place, rows: Rows, guessing: float | None) -> tuple[Numbers, 
     measured = Place(cells.depth[known], cells.width[known], cells.examples[known])
     smooth = GaussianProcess.through(measured, means, _noise(rows) / np.sqrt(np.maximum(counts, 1)))
     alike = smooth.before(cells)
-    usual = np.array(USUAL)
+    usual = np.array(PRIOR_MEAN)
     usual[0] += np.log(guessing) if guessing is not None else np.log(0.85)
     count = len(alike.mean)
     mean = np.concatenate([usual, alike.mean, np.zeros(count)])
-    covariance = np.diag(np.square(np.r_[OPEN, np.zeros(count), np.full(count, SHIFT)]))
+    covariance = np.diag(np.square(np.r_[PRIOR_SPREAD, np.zeros(count), np.full(count, SHIFT)]))
     covariance[THETA : THETA + count, THETA : THETA + count] = alike.covariance
     return mean, covariance
 
@@ -217,47 +215,46 @@ def _noise(rows: Rows) -> float:
     means = np.bincount(key, rows.log_error) / counts
     free = int((counts - 1).sum())
     squares = float(np.sum((rows.log_error - means[key]) ** 2))
-    # A few pairs tell little: they are put together with as many of the usual noise.
+    # Few pairs say little: pool them with eight degrees of freedom at the usual noise.
     return float(np.sqrt((squares + 8 * NOISE**2) / (free + 8)))
 
 
 def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, Numbers]:
-    """Return log errors by the law, their derivatives by theta ``[5, rows]``, and by their cell's own two."""
+    """Return log errors, their derivatives by theta ``[5, rows]``, and those by the cell's unpruned error and shift."""
     count = len(cells.depth)
     unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
     depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]
     points = Points(np.zeros(len(rows)), unpruned, rows.log_density - shift, depth, width)
     log_error, jacobian = JOINT.form.evaluate(z[None, :THETA], points)
-    # The error depends on eps_up / eps_np and on eps_np alone, so those two derivatives add up to one; a shift does
-    # what p_prime does.
+    # The derivatives by log eps_up and log eps_np add up to one; a shift acts like p_prime.
     return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
 
 
-def _climbed(
+def _find_mode(
     cells: Place, rows: Rows, start: Numbers, precision: Numbers, noise: Numbers, prior: Numbers | None = None
 ) -> tuple[Numbers, Numbers]:
     """Return the likeliest ``z`` and the curvature there: Levenberg and Marquardt's steps."""
     prior = start if prior is None else prior
     z, damping, count = start.copy(), DAMPING, len(cells.depth)
-    parts = [slice(THETA + part * count, THETA + (part + 1) * count) for part in range(2)]
+    parts = [slice(THETA + number * count, THETA + (number + 1) * count) for number in range(2)]
 
     def normal(at: Numbers) -> tuple[float, Numbers, Numbers]:
         off = at - prior
         hessian, gradient = precision.copy(), precision @ off
         cost = float(off @ gradient) / 2
         if len(rows):
-            expected, theta, own = _evaluate(at, cells, rows)
+            expected, theta, by_cell = _evaluate(at, cells, rows)
             residual = (expected - rows.log_error) / noise
-            theta, own = theta / noise, own / noise
+            theta, by_cell = theta / noise, by_cell / noise
             cost += float(residual @ residual) / 2
             hessian[:THETA, :THETA] += theta @ theta.T
             gradient[:THETA] += theta @ residual
-            for i, one in enumerate(own):
-                crossed = np.stack([np.bincount(rows.cell, each * one, count) for each in theta])
+            for i, one in enumerate(by_cell):
+                crossed = np.stack([np.bincount(rows.cell, derivative * one, count) for derivative in theta])
                 hessian[:THETA, parts[i]] += crossed
                 hessian[parts[i], :THETA] += crossed.T
                 gradient[parts[i]] += np.bincount(rows.cell, one * residual, count)
-                for j, other in enumerate(own):
+                for j, other in enumerate(by_cell):
                     hessian[parts[i], parts[j]] += np.diag(np.bincount(rows.cell, one * other, count))
         return cost, hessian, gradient
 

@@ -3,26 +3,135 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from prunescope.choose.counts import Member
 from prunescope.choose.limits import bound_faults
-from prunescope.choose.smallest import NOTHING, MemberSizes
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, MemberSizes
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import budget_of, sharing
 from prunescope.design.inputs import DesignInputs, at_noise, design_inputs, treatment_of
-from prunescope.design.plan import DesignPlan, NamedNetwork, Proposal
-from prunescope.design.posterior import believed
-from prunescope.design.sequence import ENOUGH, MOST_LOOKS, Ladders, Planned, designed, looked_for
+from prunescope.design.posterior import compute_posterior
+from prunescope.design.sequence import ENOUGH, MOST_PROPOSALS, Ladders, PlannedPart, network_to_measure, plan_sequence
 from prunescope.design.value_of_information import Decision, Question, new_networks
 from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
-from prunescope.study.sections import Axes, Recipe
+from prunescope.study.sections import Axes
 from prunescope.table import Table
 
-# How the name of a study ends that is part of another.
-PART = " next"
+
+@dataclass(frozen=True)
+class Proposal(Member):
+    """A ladder to train, or to continue.
+
+    Attributes
+    ----------
+    replicate, count
+        The replicate, from 0, and how many from there on are trained together.
+    after, top
+        The highest finished rung (-1: none), and the one to train up to.
+    density
+        Density of `top`.
+    cost
+        Cost in the unit of the plan.
+    off
+        The expected regret once this and all before it are trained (0.1: 10 %).
+    """
+
+    depth: int | None
+    width: float | None
+    examples: int | None
+    replicate: int
+    count: int
+    after: int
+    top: int
+    density: float
+    cost: float
+    off: float
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network of a decision.
+
+    Attributes
+    ----------
+    member, density
+        Which member of the family, and how sparse.
+    probability
+        Probability that it meets the bound when newly trained.
+    """
+
+    member: str
+    density: float
+    probability: float
+
+    def __str__(self) -> str:
+        return f"{self.member} at density {self.density:.2g}"
+
+
+@dataclass(frozen=True)
+class DesignPlan:
+    """What to train next.
+
+    Attributes
+    ----------
+    pick
+        The current choice; None where no member is expected to meet the bound.
+    sure
+        The smallest network that meets the bound with the requested confidence when newly trained; None if none does.
+    confidence
+        That confidence.
+    seen
+        Whether a network like `pick` was trained: of that member, about as sparse or as sparse as allowed. Without a
+        pick: whether the member with the lowest expected error was trained, unpruned.
+    off
+        The expected regret of deciding now: how many times larger than the smallest possible the choice is, and how
+        wrong its density is, together (0.1: 10 %).
+    enough
+        The plan ends when the expected regret falls below this.
+    proposals
+        In the order of their value.
+    cost, whole
+        Cost of the proposals, and of everything that may be trained, in `unit`.
+    study
+        A study that trains the proposals; None without a study to start from.
+    """
+
+    max_error: float
+    pick: NamedNetwork | None
+    sure: NamedNetwork | None
+    confidence: float
+    seen: bool
+    off: float
+    enough: float
+    proposals: tuple[Proposal, ...]
+    cost: float
+    whole: float
+    unit: str
+    study: Study | None
+    ladders: tuple[Ladder, ...]
+
+    @property
+    def decided(self) -> bool:
+        """Whether more training would hardly change the answer, and a network like it was trained."""
+        return self.off <= self.enough and self.seen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        names = ("max_error", "confidence", "seen", "off", "enough", "decided", "cost", "whole", "unit")
+        plain = {name: getattr(self, name) for name in names}
+        plain |= {name: asdict(network) if (network := getattr(self, name)) else None for name in ("pick", "sure")}
+        plain["proposals"] = [asdict(proposal) for proposal in self.proposals]
+        return plain | {"study": self.study.to_mapping() if self.study else None}
+
+
+# Suffix of the name of a study that is part of another.
+NAME_SUFFIX = " next"
 
 
 def next_ladders(
@@ -37,37 +146,79 @@ def next_ladders(
     label_noise: float | None = None,
     confidence: float = 0.9,
     enough: float = ENOUGH,
-    most: int = MOST_LOOKS,
+    most: int = MOST_PROPOSALS,
     classes: int | None = None,
     by: Sequence[str] | None = None,
     seed: int = 0,
-    told: Callable[[int, float], None] | None = None,
+    on_proposal: Callable[[int, float], None] | None = None,
 ) -> DesignPlan:
     """Say which ladders to train next.
 
     Parameters
     ----------
     table
-        What is measured; None or an empty one before anything is.
+        The measurements; None or empty before there are any.
     study
-        What may be trained, and how; without it the members that the table has.
+        What may be trained, and how; without it, the members of the table.
     budget
-        A time (``"10m"``), a share of all that may be trained (``"20%"``), or a plain cost.
+        A time (``"10m"``), a share of everything that may be trained (``"20%"``), or a plain cost.
     depths, widths
-        Members to consider beside.
+        Members to consider in addition.
     examples
-        Training examples of the network that is looked for; None is the most there are.
+        Training examples of the network to choose; None: the most there are.
     label_noise
-        The level that its training labels have; needed where study and table have several.
+        Its level of label noise; required where study and table have several.
     confidence
-        How surely `sure` shall keep the bound.
+        Probability with which `sure` meets the bound.
     enough
-        How far off the decision may be expected to be: 0.05 is 5 %.
+        Stop when the expected regret falls below this: 0.05 is 5 %.
     most
-        Proposals at the most.
-    told
-        Called with the number of each proposal and how far off the decision will then be.
+        Most proposals.
+    on_proposal
+        Called with the number of each proposal and the expected loss after it.
     """
+    _check_settings(max_error, confidence, enough)
+    study = study and at_noise(study, table, label_noise)
+    if table is not None and label_noise is not None and "label_noise" in table:
+        table = table.take(table["label_noise"] == label_noise)
+    inputs = design_inputs(table, study, depths, widths, classes, by)
+    members = _members(inputs.place, examples)
+    further = sharing(inputs.counts, study.recipe.batch if study else None)
+    ladders = Ladders(inputs.step, inputs.levels, inputs.costs.cost, further, inputs.tops)
+    whole = _whole_cost(ladders)
+    guessing = None if inputs.classes is None else 1 - 1 / inputs.classes
+    posterior = compute_posterior(inputs.place, inputs.rows, guessing)
+    question = _question(inputs, members, max_error)
+    loss, planned = plan_sequence(
+        posterior,
+        question,
+        ladders,
+        budget_of(budget, inputs.costs, whole),
+        enough=float(np.log1p(enough)),
+        most=most,
+        seed=seed,
+        on_proposal=on_proposal,
+    )
+    networks, target = new_networks(question, posterior, seed), network_to_measure(question, posterior)
+    planned_ladders, next_study = _as_study(study, inputs, planned, max_error)
+    return DesignPlan(
+        max_error=max_error,
+        pick=_named(inputs, members, Decision.by(question, posterior), networks),
+        sure=_named(inputs, members, Decision.sure(question, networks, confidence), networks),
+        confidence=confidence,
+        seen=ladders.reach(int(members[target.member]), target.log_density),
+        off=float(np.expm1(loss)),
+        enough=enough,
+        proposals=tuple(_proposals(inputs, planned)),
+        cost=sum(step.candidate.cost for step in planned),
+        whole=whole,
+        unit=inputs.costs.unit,
+        study=next_study,
+        ladders=planned_ladders,
+    )
+
+
+def _check_settings(max_error: float, confidence: float, enough: float) -> None:
     faults = list(bound_faults(max_error))
     if not 0 < confidence < 1:
         faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
@@ -75,149 +226,120 @@ def next_ladders(
         faults.append(Fault("how far off is enough", "must be between 0 and 1", f"{enough:g}"))
     if faults:
         raise InputError("the question", faults)
-    study = study and at_noise(study, table, label_noise)
-    if table is not None and label_noise is not None and "label_noise" in table:
-        table = table.take(table["label_noise"] == label_noise)
-    recipe = study.recipe if study else None
-    scene = design_inputs(table, study, depths, widths, classes, by)
-    members = _members(scene.place, examples)
-    ladders = Ladders(
-        scene.step, scene.levels, scene.costs.cost, sharing(scene.counts, recipe.batch if recipe else None), scene.tops
-    )
-    cells = range(len(scene.place.depth))
-    whole = sum(
-        ladders.price(cell, -1, max(own), len(own)) for cell, own in zip(cells, scene.levels, strict=True) if own
-    )
-    guessing = None if scene.classes is None else 1 - 1 / scene.classes
-    belief = believed(scene.place, scene.rows, guessing)
-    question = _question(scene, members, max_error)
-    choice = Decision.by(question, belief)
-    loss, planned = designed(
-        belief,
-        question,
-        ladders,
-        budget_of(budget, scene.costs, whole),
-        enough=float(np.log1p(enough)),
-        most=most,
-        seed=seed,
-        told=told,
-    )
-    wanted, made = _as_study(study, scene, planned, max_error)
-    networks, sought = new_networks(question, belief, seed), looked_for(question, belief)
-
-    def pick(each: Decision) -> NamedNetwork | None:
-        if each.member < 0:
-            return None
-        return NamedNetwork(
-            scene.name(int(members[each.member])), float(np.exp(each.log_density)), each.keeps(networks)
-        )
-
-    return DesignPlan(
-        max_error=max_error,
-        pick=pick(choice),
-        sure=pick(Decision.sure(question, networks, confidence)),
-        confidence=confidence,
-        seen=ladders.reach(int(members[sought.member]), sought.log_density),
-        off=float(np.expm1(loss)),
-        enough=enough,
-        proposals=tuple(_proposals(scene, planned)),
-        cost=sum(each.look.cost for each in planned),
-        whole=whole,
-        unit=scene.costs.unit,
-        study=made,
-        ladders=wanted,
-    )
 
 
-def _question(scene: DesignInputs, members: np.ndarray, max_error: float) -> Question:
-    counts = [scene.counts[member] for member in members.tolist()]
-    prunable, rest = (np.array([getattr(each, name) for each in counts]) for name in ("prunable", "rest"))
-    sizes = MemberSizes(scene.place.depth[members], scene.place.width[members], prunable, rest)
-    relative = any(each.how == "relative" for each in counts)
-    lowest = np.full(len(counts), NOTHING) if relative else -np.log(np.maximum(prunable, 1.0))
+def _whole_cost(ladders: Ladders) -> float:
+    """Return the cost of everything that may be trained, finished or not."""
+    return sum(ladders.price(cell, -1, max(tops), len(tops)) for cell, tops in enumerate(ladders.levels) if tops)
+
+
+def _named(inputs: DesignInputs, members: np.ndarray, decision: Decision, networks: np.ndarray) -> NamedNetwork | None:
+    """Name the network of a decision; None where it names no member."""
+    if decision.member < 0:
+        return None
+    name = inputs.name(int(members[decision.member]))
+    return NamedNetwork(name, float(np.exp(decision.log_density)), decision.keeps(networks))
+
+
+def _question(inputs: DesignInputs, members: np.ndarray, max_error: float) -> Question:
+    counts = [inputs.counts[member] for member in members.tolist()]
+    prunable, rest = (np.array([getattr(count, name) for count in counts]) for name in ("prunable", "rest"))
+    sizes = MemberSizes(inputs.place.depth[members], inputs.place.width[members], prunable, rest)
+    relative = any(count.how == "relative" for count in counts)
+    lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
     return Question(max_error, sizes, members, lowest)
 
 
 def _members(place: Place, examples: int | None) -> np.ndarray:
-    """Return the cells that are looked for: those on the most examples, or on as many as are named."""
+    """Return the cells to choose from: those on the most examples, or on the named number."""
     wanted = place.examples.max() if examples is None else float(examples)
-    found = np.flatnonzero(place.examples == wanted)
-    if not len(found):
-        known = listed(sorted({round(each) for each in place.examples.tolist()}))
+    members = np.flatnonzero(place.examples == wanted)
+    if not len(members):
+        known = listed(sorted({round(number) for number in place.examples.tolist()}))
         raise InputError(
             "--examples", [Fault("examples", "must be those of some cells", f"{wanted:g}", f"There are {known}.")]
         )
-    return found
+    return members
 
 
-def _proposals(scene: DesignInputs, planned: Sequence[Planned]) -> list[Proposal]:
-    """Put looks at the same ladders that follow each other together."""
-    made: dict[tuple[int, int, int], Proposal] = {}
-    for each in planned:
-        look = each.look
-        before = made.pop((look.cell, look.replicate, look.count), None)
-        made[look.cell, look.replicate, look.count] = Proposal(
-            depth=round(float(scene.place.depth[look.cell])) if scene.has_depth else None,
-            width=float(scene.place.width[look.cell]) if scene.has_width else None,
-            examples=round(float(scene.place.examples[look.cell])) if scene.has_examples else None,
-            replicate=look.replicate,
-            count=look.count,
-            after=before.after if before else look.after,
-            top=look.top,
-            density=float(np.exp(scene.step * look.top)),
-            cost=look.cost + (before.cost if before else 0.0),
-            off=float(np.expm1(each.loss)),
+def _proposals(inputs: DesignInputs, planned: Sequence[PlannedPart]) -> list[Proposal]:
+    """Join successive parts of the same ladders."""
+    proposals: dict[tuple[int, int, int], Proposal] = {}
+    for step in planned:
+        candidate = step.candidate
+        before = proposals.pop((candidate.cell, candidate.replicate, candidate.count), None)
+        proposals[candidate.cell, candidate.replicate, candidate.count] = Proposal(
+            depth=round(float(inputs.place.depth[candidate.cell])) if inputs.has_depth else None,
+            width=float(inputs.place.width[candidate.cell]) if inputs.has_width else None,
+            examples=round(float(inputs.place.examples[candidate.cell])) if inputs.has_examples else None,
+            replicate=candidate.replicate,
+            count=candidate.count,
+            after=before.after if before else candidate.after,
+            top=candidate.top,
+            density=float(np.exp(inputs.step * candidate.top)),
+            cost=candidate.cost + (before.cost if before else 0.0),
+            off=float(np.expm1(step.loss)),
         )
-    return list(made.values())
+    return list(proposals.values())
 
 
 def _as_study(
-    study: Study | None, scene: DesignInputs, planned: Sequence[Planned], max_error: float
+    study: Study | None, inputs: DesignInputs, planned: Sequence[PlannedPart], max_error: float
 ) -> tuple[tuple[Ladder, ...], Study | None]:
-    """Return the ladders that were planned, and a study that trains them; nothing without a study to go by."""
+    """Return the planned ladders, and a study that trains them; nothing where no study says how."""
     if study is None or not planned:
         return (), None
-    treatment = treatment_of(study)
-    model = study.cells[0]
-    tops: dict[int, dict[int, int]] = {}
-    for each in planned:
-        own = tops.setdefault(each.look.cell, {})
-        own |= dict.fromkeys(range(each.look.replicate, each.look.replicate + each.look.count), each.look.top)
-    ladders: list[Ladder] = []
-    blocks: dict[tuple[int, int, int, int], list[float]] = {}
-    for cell, by_replicate in tops.items():
-        where = dataclasses.replace(
-            model,
-            depth=round(float(scene.place.depth[cell])),
-            width=float(scene.place.width[cell]),
-            examples=round(float(scene.place.examples[cell])),
-        )
-        for replicate, top in by_replicate.items():
-            recipe: Recipe = study.recipe.model_copy(update={"levels": top})
-            teaches = study.teaches(treatment)
-            ladders.append(Ladder(where, recipe, treatment, replicate, study.seed, teaches=teaches))
-            block = blocks.setdefault((where.depth, where.examples, top, replicate + 1), [])
-            block.append(where.width)
-    axes = tuple(
-        Axes(
-            dataset=(model.dataset,),
-            family=(model.family,),
-            depth=(depth,),
-            width=tuple(dict.fromkeys(widths)),
-            examples=(examples,),
-            label_noise=(model.label_noise,),
-            levels=top,
-            replicates=replicates,
-        )
-        for (depth, examples, top, replicates), widths in blocks.items()
-    )
-    made = dataclasses.replace(
+    ladders = tuple(_planned_ladders(study, inputs, planned))
+    next_study = dataclasses.replace(
         study,
-        name=f"{study.name[:90]}{PART}",
-        axes=axes,
-        treatments=(treatment,),
+        name=f"{study.name[:90]}{NAME_SUFFIX}",
+        axes=_axes(ladders),
+        treatments=(treatment_of(study),),
         purpose=f"What settles soonest which network is the smallest with an error of at most {max_error:g}.",
         expected="",
         cost="",
     )
-    return tuple(ladders), made
+    return ladders, next_study
+
+
+def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[PlannedPart]) -> Iterator[Ladder]:
+    """Yield each planned ladder once, up to its highest planned rung."""
+    treatment = treatment_of(study)
+    teaches = study.teaches(treatment)
+    tops: dict[int, dict[int, int]] = {}
+    for step in planned:
+        first, count = step.candidate.replicate, step.candidate.count
+        by_replicate = tops.setdefault(step.candidate.cell, {})
+        by_replicate |= dict.fromkeys(range(first, first + count), step.candidate.top)
+    for number, by_replicate in tops.items():
+        cell = dataclasses.replace(
+            study.cells[0],
+            depth=round(float(inputs.place.depth[number])),
+            width=float(inputs.place.width[number]),
+            examples=round(float(inputs.place.examples[number])),
+        )
+        for replicate, top in by_replicate.items():
+            recipe = study.recipe.model_copy(update={"levels": top})
+            yield Ladder(cell, recipe, treatment, replicate, study.seed, teaches=teaches)
+
+
+def _axes(ladders: Sequence[Ladder]) -> tuple[Axes, ...]:
+    """Return the axes of a study of these ladders: one entry for each depth, examples, levels and replicates."""
+    widths: dict[tuple[int, int, int, int], list[float]] = {}
+    for ladder in ladders:
+        key = (ladder.cell.depth, ladder.cell.examples, ladder.recipe.levels, ladder.replicate + 1)
+        widths.setdefault(key, []).append(ladder.cell.width)
+    cell = ladders[0].cell
+    return tuple(
+        Axes(
+            dataset=(cell.dataset,),
+            family=(cell.family,),
+            depth=(depth,),
+            width=tuple(dict.fromkeys(values)),
+            examples=(examples,),
+            label_noise=(cell.label_noise,),
+            levels=levels,
+            replicates=replicates,
+        )
+        for (depth, examples, levels, replicates), values in widths.items()
+    )

@@ -1,4 +1,4 @@
-"""Which ladders to train next: one look after another, each the one that saves most loss for its cost."""
+"""Which ladders to train next: greedily, the part that saves most expected loss for its cost."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prunescope.design.posterior import THETA, Numbers, Posterior
-from prunescope.design.value_of_information import TRUTHS, Decision, Judge, Question, loss_after
+from prunescope.design.value_of_information import TRUTHS, Decision, Question, TruthSample, loss_after
 
-# A design ends when a decision is expected to be off by no more than this, as a logarithm: 5 %.
+# A plan ends when the expected loss is below this, as a logarithm: 5 %.
 ENOUGH = 0.05
-# How far ahead is planned: until this share of the loss to expect is left. What comes after depends on what is found.
-AHEAD = 0.3
-# Looks that save less than this share of the loss are not worth it.
+# Plan until this share of the expected loss is left; what follows depends on the results.
+LOSS_LEFT = 0.3
+# Parts that save less than this share of the loss are skipped.
 LEAST_SAVED = 0.02
-MOST_LOOKS = 200
+MOST_PROPOSALS = 200
 
 
 @dataclass(frozen=True)
 class Ladders:
-    """What may be trained, and what was.
+    """The ladders that may be trained, and how far they are.
 
     Attributes
     ----------
     step
-        Logarithm of what a rung keeps of the one below.
+        Logarithm of the share of weights that each rung keeps.
     levels
-        The highest rung that each cell's ladders may have, replicate by replicate, from high to low.
+        The highest allowed rung of each cell's ladders, replicate by replicate, from high to low.
     cost
-        Of each cell's rung 0, and of each further rung, ``[cells, 2]``.
+        Cost of each cell's rung 0, and of each further rung, ``[cells, 2]``.
     further
-        What each further ladder of a cell costs that is trained along with one, as a share of that one's cost: members
-        of a cohort share the overhead of a step.
+        Cost of each further ladder of a cohort, as a share of the first one's: members share the overhead of a step.
     tops
-        The highest finished rung of each ladder, by cell, -1 where there is none; a cell that is not there has no
-        ladder. A ladder climbs no higher than the one before it, so that a study can say what is asked for.
+        The highest finished rung of each ladder, by cell; -1 where there is none. No ladder goes higher than the one
+        before it, so that a study can express the plan.
     """
 
     step: float
@@ -46,27 +45,27 @@ class Ladders:
     tops: Mapping[int, tuple[int, ...]]
 
     def price(self, cell: int, after: int, top: int, count: int = 1) -> float:
-        """Return the cost of climbing from a rung (-1: none) to another, several ladders together."""
-        first, each = self.cost[cell]
-        alone = (first if after < 0 else 0.0) + each * (top - max(after, 0))
+        """Return the cost of training from a rung (-1: none) to another, several ladders together."""
+        first, further = self.cost[cell]
+        alone = (first if after < 0 else 0.0) + further * (top - max(after, 0))
         return float(alone * (1 + self.further[cell] * (count - 1)))
 
-    def climbed(self, look: LadderPart) -> Ladders:
-        """Return the ladders as they stand after a look."""
-        tops = list(self.tops.get(look.cell, ()))
-        tops += [-1] * (look.replicate + look.count - len(tops))
-        tops[look.replicate : look.replicate + look.count] = [look.top] * look.count
-        return replace(self, tops={**self.tops, look.cell: tuple(tops)})
+    def climbed(self, candidate: LadderPart) -> Ladders:
+        """Return the ladders after a part was trained."""
+        tops = list(self.tops.get(candidate.cell, ()))
+        tops += [-1] * (candidate.replicate + candidate.count - len(tops))
+        tops[candidate.replicate : candidate.replicate + candidate.count] = [candidate.top] * candidate.count
+        return replace(self, tops={**self.tops, candidate.cell: tuple(tops)})
 
     def reach(self, cell: int, log_density: float) -> bool:
-        """Whether a ladder of a cell was climbed to a density, to half a rung, or as far as it may be."""
+        """Whether a ladder of a cell reaches a density, to half a rung, or its highest allowed rung."""
         top = max(self.tops.get(cell, ()), default=-1)
         return top >= min(log_density / self.step - 0.5, max(self.levels[cell], default=-1))
 
-    def looks(self) -> Iterator[LadderPart]:
-        """Yield every look that may be taken: ladders begun or climbed on, to the top or half the way there.
+    def candidates(self) -> Iterator[LadderPart]:
+        """Yield every part that may be trained next: new or continued ladders, to the top or half way.
 
-        Ladders of a cell that stand equally high may climb one by one or together.
+        Ladders of a cell at the same rung may be trained one by one or together.
         """
         for cell, allowed in enumerate(self.levels):
             tops = list(self.tops.get(cell, ()))
@@ -89,9 +88,9 @@ class Ladders:
 
 @dataclass(frozen=True)
 class LadderPart:
-    """Part of a ladder to train: its rungs above `after` (-1: none are there yet) up to `top`.
+    """Part of a ladder to train: its rungs above `after` (-1: all) up to `top`.
 
-    And of the ladders of the replicates after it along with it, `count` in all.
+    The same rungs of the next replicates are trained with it, `count` ladders in all.
     """
 
     cell: int
@@ -102,104 +101,112 @@ class LadderPart:
     count: int = 1
 
     def reaches(self, log_density: float, step: float) -> bool:
-        """Whether it goes as far down as a density, to half a rung."""
+        """Whether it reaches a density, to half a rung."""
         return self.top >= log_density / step - 0.5
 
     def densities(self, step: float) -> Numbers:
-        """Return the log densities of its rungs, all ladders' after each other."""
+        """Return the log densities of its rungs, ladder by ladder."""
         return np.tile(step * np.arange(self.after + 1, self.top + 1, dtype=np.float64), self.count)
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A look of a design, and the loss to expect once it and all before it were taken."""
+class PlannedPart:
+    """A planned part, and the expected loss after it and all before it."""
 
-    look: LadderPart
+    candidate: LadderPart
     loss: float
 
 
-def designed(
-    belief: Posterior,
+def plan_sequence(
+    posterior: Posterior,
     question: Question,
     ladders: Ladders,
     budget: float,
     *,
     enough: float = ENOUGH,
-    most: int = MOST_LOOKS,
+    most: int = MOST_PROPOSALS,
     seed: int = 0,
-    told: Callable[[int, float], None] | None = None,
-) -> tuple[float, tuple[Planned, ...]]:
-    """Return the loss to expect now, and looks in the order of their worth until the decision is sure enough.
+    on_proposal: Callable[[int, float], None] | None = None,
+) -> tuple[float, tuple[PlannedPart, ...]]:
+    """Return the expected loss now, and the parts to train, most valuable first, until the decision is good enough.
 
-    What is believed may be sure of a network that nobody came near. A decision is settled when one like it was trained:
-    where none was, that is the look to take.
+    A posterior may be confident about an untrained network. So a decision also needs a trained network like
+    it: where there is none, that is the part to train.
 
     Parameters
     ----------
     budget
-        What all looks together may cost.
+        Most that all parts together may cost.
     enough
-        Loss at which the decision needs no more; a design ends sooner, when most of the loss would be gone (`AHEAD`).
+        Loss at which to stop; a plan ends sooner when most of the loss would be gone (`LOSS_LEFT`).
     most
-        Looks at the most.
-    told
-        Called with each look's number and the loss to expect after it.
+        Most parts.
+    on_proposal
+        Called with each part's number and the expected loss after it.
     """
-    judge = Judge.of(question, belief, seed=seed)
-    loss = now = judge.loss(belief.mean)
+    sample = TruthSample.of(question, posterior, seed=seed)
+    loss = now = sample.loss(posterior.mean)
     chance = np.random.default_rng([seed, 1]).standard_normal((TRUTHS, 7))
-    planned: list[Planned] = []
-    spent, low = 0.0, max(enough, AHEAD * now)
+    planned: list[PlannedPart] = []
+    spent, low = 0.0, max(enough, LOSS_LEFT * now)
     while loss > (low if planned else enough) and len(planned) < most:
-        options = [look for look in ladders.looks() if spent + look.cost <= budget]
-        best = _best(judge, belief, options, ladders.step, loss, chance)
+        options = [candidate for candidate in ladders.candidates() if spent + candidate.cost <= budget]
+        best = _best(sample, posterior, options, ladders.step, loss, chance)
         if best is None:
             break
-        look, after = best
-        where, root = belief.look(look.cell, look.densities(ladders.step))
-        belief = belief.after(where, root).with_seen(look.cell, look.densities(ladders.step))
-        ladders, spent, loss = ladders.climbed(look), spent + look.cost, after
-        judge = Judge.of(question, belief, seed=seed + len(planned) + 1)
-        loss = min(loss, judge.loss(belief.mean))
-        planned.append(Planned(look, loss))
-        if told is not None:
-            told(len(planned), loss)
+        candidate, after = best
+        where, root = posterior.information(candidate.cell, candidate.densities(ladders.step))
+        posterior = posterior.updated(where, root).with_measured(candidate.cell, candidate.densities(ladders.step))
+        ladders, spent, loss = ladders.climbed(candidate), spent + candidate.cost, after
+        sample = TruthSample.of(question, posterior, seed=seed + len(planned) + 1)
+        loss = min(loss, sample.loss(posterior.mean))
+        planned.append(PlannedPart(candidate, loss))
+        if on_proposal is not None:
+            on_proposal(len(planned), loss)
     if not planned and now <= enough:
-        check = _unseen(ladders, question, looked_for(question, belief), budget)
-        planned = [] if check is None else [Planned(check, now)]
+        check = _cheapest_check(ladders, question, network_to_measure(question, posterior), budget)
+        planned = [] if check is None else [PlannedPart(check, now)]
     return now, tuple(planned)
 
 
-def looked_for(question: Question, belief: Posterior) -> Decision:
-    """Return the network to have seen before a decision stands: the one chosen.
+def network_to_measure(question: Question, posterior: Posterior) -> Decision:
+    """Return the network that must be measured before a decision stands: the chosen one.
 
-    Where none is, because no member is expected to keep the bound, it is the unpruned one that should err least.
+    Where no member is expected to meet the bound, it is the unpruned one with the lowest expected error.
     """
-    choice = Decision.by(question, belief)
+    choice = Decision.by(question, posterior)
     if choice.member >= 0:
         return choice
-    return Decision(int(np.argmin(belief.mean[THETA + question.cell])), 0.0)
+    return Decision(int(np.argmin(posterior.mean[THETA + question.cell])), 0.0)
 
 
-def _unseen(ladders: Ladders, question: Question, choice: Decision, budget: float) -> LadderPart | None:
-    """Return the cheapest look at a network, or as near to it as may be; None where one like it was seen."""
+def _cheapest_check(ladders: Ladders, question: Question, choice: Decision, budget: float) -> LadderPart | None:
+    """Return the cheapest part that trains a network, or the nearest to it; None where one like it was trained."""
     cell = int(question.cell[choice.member])
     if ladders.reach(cell, choice.log_density):
         return None
-    looks = [look for look in ladders.looks() if look.cell == cell and look.count == 1 and look.cost <= budget]
-    far = [look for look in looks if look.reaches(choice.log_density, ladders.step)]
-    return min(far, key=lambda look: look.cost) if far else max(looks, key=lambda look: look.top, default=None)
+    candidates = [
+        candidate
+        for candidate in ladders.candidates()
+        if candidate.cell == cell and candidate.count == 1 and candidate.cost <= budget
+    ]
+    far = [candidate for candidate in candidates if candidate.reaches(choice.log_density, ladders.step)]
+    return (
+        min(far, key=lambda candidate: candidate.cost)
+        if far
+        else max(candidates, key=lambda candidate: candidate.top, default=None)
+    )
 
 
 def _best(
-    judge: Judge, belief: Posterior, options: Sequence[LadderPart], step: float, loss: float, chance: Numbers
+    sample: TruthSample, posterior: Posterior, options: Sequence[LadderPart], step: float, loss: float, chance: Numbers
 ) -> tuple[LadderPart, float] | None:
-    """Return the look that saves most loss for its cost, and the loss to expect after it."""
-    best, found = 0.0, None
-    for look in options:
-        where, root = belief.look(look.cell, look.densities(step))
-        after = loss_after(judge, belief, where, root, chance)
-        worth = (loss - after) / look.cost
+    """Return the part that saves most expected loss for its cost, and the loss after it."""
+    best, choice = 0.0, None
+    for candidate in options:
+        where, root = posterior.information(candidate.cell, candidate.densities(step))
+        after = loss_after(sample, posterior, where, root, chance)
+        worth = (loss - after) / candidate.cost
         if worth > best and loss - after > LEAST_SAVED * loss:
-            best, found = worth, (look, after)
-    return found
+            best, choice = worth, (candidate, after)
+    return choice

@@ -1,8 +1,8 @@
-"""What a measurement is worth: how much nearer it would bring the decision to the truly smallest network.
+"""The value of a measurement: how much nearer it brings the decision to the truly smallest network.
 
-The decision is a member and a density. Its loss, if a truth were known, is how many times larger than the smallest
-possible the chosen member would have to be, and how far off the density is, both as logarithms. A look is worth the
-loss that it saves on average over the truths that are believed possible (the knowledge gradient, for a decision).
+The decision is a member and a density. Its loss, given a truth, is how many times larger than the smallest
+possible the chosen member would have to be, and how far off its density is, both as logarithms. The value of a
+measurement is the loss that it saves on average over draws of the posterior (the knowledge gradient).
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest
+from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
 
 TRUTHS = 256
-# Draws by which a probability is told to a percent or two.
+# Draws for a probability to a percent or two.
 NETWORKS = 8192
-# Loss of a choice that cannot keep the bound at all, and the most that any other is given.
+# Loss of a choice that cannot meet the bound, and the cap of any other loss.
 WORST = float(np.log(10.0))
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be decided.
+    """The decision to make.
 
     Attributes
     ----------
     bound
-        The highest error allowed.
+        The highest allowed error.
     sizes
         The members to choose from.
     cell
-        The cell that each member is.
+        The cell of each member.
     lowest
         The lowest log density of each member.
     """
@@ -48,19 +48,19 @@ class Question:
         Parameters
         ----------
         scatter
-            By how much log errors are above the law's, ``[truths, 1]``: those of single networks.
+            By how much log errors of single networks exceed the law's, ``[truths, 1]``.
         """
         count = (z.shape[1] - THETA) // 2
         truths = Truths(z[:, :THETA], z[:, THETA : THETA + count][:, self.cell])
         bound = self.bound if scatter is None else np.minimum(self.bound * np.exp(-scatter), 1.0)
         shifted = needed_density(self.sizes, truths, bound) + z[:, THETA + count :][:, self.cell]
-        # What a shift takes beyond density 1 cannot keep the bound.
+        # A shift beyond density 1 cannot meet the bound.
         return np.maximum(np.where(shifted > 0, np.inf, shifted), self.lowest)
 
     def decided(self, z: Numbers) -> tuple[Integers, Numbers]:
         """Return the member chosen by each ``z``, -1 for none, and its log density."""
         needed = self.densities(z)
-        member = smallest(self.sizes.parameters(needed))
+        member = smallest_member(self.sizes.parameters(needed))
         return member, np.take_along_axis(needed, np.maximum(member, 0)[:, None], axis=1)[:, 0]
 
 
@@ -72,39 +72,39 @@ class Decision:
     log_density: float
 
     @staticmethod
-    def by(question: Question, belief: Posterior) -> Decision:
-        """Return what the mean of a belief decides."""
-        member, log_density = question.decided(belief.mean[None])
+    def by(question: Question, posterior: Posterior) -> Decision:
+        """Return what the mean of a posterior decides."""
+        member, log_density = question.decided(posterior.mean[None])
         return Decision(int(member[0]), float(log_density[0]))
 
     @staticmethod
     def sure(question: Question, networks: Numbers, probability: float) -> Decision:
-        """Return the smallest network that, newly trained, keeps the bound with a probability.
+        """Return the smallest network that meets the bound with a probability when newly trained.
 
         Parameters
         ----------
         networks
-            Of `new_networks`.
+            As `new_networks` returns.
         """
         needed = np.quantile(networks, probability, axis=0, method="inverted_cdf")
-        member = int(smallest(question.sizes.parameters(needed)))
+        member = int(smallest_member(question.sizes.parameters(needed)))
         return Decision(member, float(needed[max(member, 0)]))
 
     def keeps(self, networks: Numbers) -> float:
-        """Return how likely it is that a newly trained network keeps the bound."""
+        """Return the probability that a newly trained network meets the bound."""
         return float(np.mean(networks[:, self.member] <= self.log_density)) if self.member >= 0 else 0.0
 
 
-def new_networks(question: Question, belief: Posterior, seed: int = 0) -> Numbers:
-    """Return the log density that newly trained networks of each member may need, ``[draws, members]``."""
+def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Numbers:
+    """Draw the log density that newly trained networks of each member need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
-    off = np.hypot(belief.noise, belief.departure) * random.standard_normal((NETWORKS, 1))
-    return question.densities(belief.draws(NETWORKS, seed), off)
+    off = np.hypot(posterior.noise, posterior.departure) * random.standard_normal((NETWORKS, 1))
+    return question.densities(posterior.draws(NETWORKS, seed), off)
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Truths that are believed possible, and what each makes of a decision.
+class TruthSample:
+    """Draws of the posterior, and the loss of decisions under each.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Judge:
     needed
         The log density that each member needs, by each truth.
     log_size
-        The logarithm of the parameters that each member would come to, by each truth.
+        The logarithm of the parameters of each member, by each truth.
     best
         The smallest of them.
     """
@@ -125,12 +125,12 @@ class Judge:
     best: Numbers
 
     @staticmethod
-    def of(question: Question, belief: Posterior, count: int = TRUTHS, seed: int = 0) -> Judge:
-        """Draw truths from a belief."""
-        truths = belief.draws(count, seed)
+    def of(question: Question, posterior: Posterior, count: int = TRUTHS, seed: int = 0) -> TruthSample:
+        """Draw truths from a posterior."""
+        truths = posterior.draws(count, seed)
         needed = question.densities(truths)
         log_size = np.log(question.sizes.parameters(needed))
-        return Judge(question, truths, needed, log_size, log_size.min(axis=1))
+        return TruthSample(question, truths, needed, log_size, log_size.min(axis=1))
 
     def losses(self, member: Integers, log_density: Numbers) -> Numbers:
         """Return the loss of decisions, one for each truth."""
@@ -145,12 +145,12 @@ class Judge:
         return np.asarray(np.where(impossible, np.where(member < 0, 0.0, WORST), np.where(wrong, WORST, loss)))
 
     def loss(self, z: Numbers) -> float:
-        """Return the loss to expect of deciding by the mean of a belief, or by means ``[truths, z]``."""
+        """Return the loss to expect of deciding by the mean of a posterior, or by means ``[truths, z]``."""
         member, density = self.question.decided(np.atleast_2d(z))
         shape = len(self.truths)
         return float(self.losses(np.broadcast_to(member, shape), np.broadcast_to(density, shape)).mean())
 
 
-def loss_after(judge: Judge, belief: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
-    """Return the loss to expect after a look, over what it may show."""
-    return judge.loss(belief.moved(judge.truths, where, root, chance))
+def loss_after(sample: TruthSample, posterior: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
+    """Return the expected loss after measurements, over their possible outcomes."""
+    return sample.loss(posterior.means_after(sample.truths, where, root, chance))

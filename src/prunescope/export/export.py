@@ -37,7 +37,7 @@ from prunescope.run.events import Tell
 from prunescope.run.task_runner import device_named
 from prunescope.run.tune import threads
 from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import own_function
+from prunescope.study.import_path import import_function
 from prunescope.table import Store
 from prunescope.version import __version__
 
@@ -301,7 +301,7 @@ class _Export:
 
     def _own_module(self, tensors: Arrays) -> nn.Module:
         card = self._card("sparse")
-        return own_module(card, own_function(card.family), tensors, "the network").eval()
+        return own_module(card, import_function(card.family), tensors, "the network").eval()
 
     def _proved(
         self, name: str, path: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]

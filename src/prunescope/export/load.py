@@ -16,7 +16,7 @@ from prunescope.export.module import Plain, Scaled
 from prunescope.export.program import Arrays, Program
 from prunescope.nets.custom import Custom
 from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import own_function
+from prunescope.study.import_path import import_function
 
 
 class OwnNetwork(nn.Module):
@@ -62,7 +62,7 @@ def made(saved: SavedNetwork, source: str, factory: str | Callable[..., object] 
             must = f"must be named: this network is made by {card.family}, a function of its author's"
             hint = f"If you trust it: load_network(path, factory={card.family!r})."
             raise InputError(source, [Fault("factory", must, hint=hint)])
-        make = own_function(factory) if isinstance(factory, str) else factory
+        make = import_function(factory) if isinstance(factory, str) else factory
         module = own_module(card, make, saved.tensors, source)
     else:
         module = plain_module(Program(card.shape, saved.steps, saved.tensors), card, source)

@@ -1,22 +1,187 @@
-"""The whole of a look: from a store or a table to what each cell tells, and what it does not."""
+"""Analyze a store or a table: the results of each cell, and the inputs that are missing.
+
+Errors are shares, losses are nats; "better" is lower everywhere. Pairs are of one replicate: same examples and labels.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from prunescope.errors import Fault, InputError, counted, listed
-from prunescope.lens.cell_selection import KEYS, CellQuery, sorted_cells
-from prunescope.lens.cells import Measurements
-from prunescope.lens.comparisons import beside
-from prunescope.lens.diagnose import diagnosed
-from prunescope.lens.leftout import leave_outs
-from prunescope.lens.loading import LensSource, opened
-from prunescope.lens.missing_inputs import absent, remarks
-from prunescope.lens.results import CellResult, Curve, LensResult, TreatmentComparison
-from prunescope.lens.rung_curves import curve, dense_figure, nearest_rung, sparsest_better
-from prunescope.lens.sparsity import SparseNetworks
+from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
+from prunescope.lens.cells import MeasuredNetwork, Measurements
+from prunescope.lens.comparisons import LeaveOut, TreatmentComparison, compare_leave_outs, compare_treatment
+from prunescope.lens.diagnose import Diagnosis, diagnose
+from prunescope.lens.loading import LensSource, open_source
+from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
+from prunescope.lens.rung_curves import Curve, dense_spread, nearest_rung, rung_curve, sparsest_better
+from prunescope.lens.sparsity import SparseNetworks, Sparsity
+from prunescope.notebook import table_html
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The results of one cell: one network at one level of label noise.
+
+    Attributes
+    ----------
+    family, dataset, depth, width, examples, recipe
+        None where the table does not have the column.
+    name
+        The cell in words, without label noise; cells of one name differ in label noise only.
+    pruning
+        The main treatment.
+    """
+
+    family: str | None
+    dataset: str | None
+    depth: int | None
+    width: float | None
+    examples: int | None
+    recipe: str | None
+    label_noise: float
+    name: str
+    replicates: tuple[str, ...]
+    pruning: Curve
+    optimal: Sparsity | None
+    sparsest: Sparsity | None
+    asked: Sparsity | None
+    extended: TreatmentComparison | None
+    narrow: TreatmentComparison | None
+    ablations: tuple[TreatmentComparison, ...]
+    leave_outs: tuple[LeaveOut, ...]
+    diagnosis: Diagnosis
+    missing: tuple[Missing, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LensResult:
+    """The results of all cells of a store or table, sorted by network and label noise."""
+
+    source: str
+    cells: tuple[CellResult, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Show the diagnoses in a notebook."""
+        rows = ((cell.name, f"{cell.label_noise:g}", cell.diagnosis.words) for cell in self.cells)
+        return table_html(("cell", "label noise", "diagnosis"), rows, self.source, self.notes)
+
+
+KEYS = tuple(column.name for column in fields(MeasuredNetwork))
+Cells = list[list[Measurements]]
+
+
+@dataclass(frozen=True)
+class CellQuery:
+    """The settings of `analyze`."""
+
+    noise: Sequence[float] = ()
+    cell: Mapping[str, Any] = field(default_factory=dict)
+    treatment: str | None = None
+    groups: int = 20
+    rung: int | None = None
+    density: float | None = None
+    examples: int = 10
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.groups < 1:
+            faults.append(Fault("groups", "must be 1 or more", str(self.groups)))
+        if self.examples < 0:
+            faults.append(Fault("examples", "must be 0 or more", str(self.examples)))
+        if self.rung is not None and self.rung < 1:
+            faults.append(Fault("rung", "must be 1 or more: a sparse one", str(self.rung)))
+        if self.density is not None and not 0 < self.density < 1:
+            faults.append(Fault("density", "must be above 0 and below 1", f"{self.density:g}"))
+        if self.rung is not None and self.density is not None:
+            faults.append(Fault("rung and density", "must not both be given"))
+        faults += [
+            Fault(f"cell {clipped(name)}", f"must be one of {', '.join(KEYS)}", hint=nearest(str(name), KEYS))
+            for name in self.cell
+            if name not in KEYS
+        ]
+        if faults:
+            raise InputError("the question", faults)
+
+    def select(self, source: str, cells: Cells) -> Cells:
+        """Return the requested cells."""
+        faults = [*_unknown_values(self.cell, cells), *_unknown_noise(self.noise, cells)]
+        names = list(
+            dict.fromkeys(ladder.treatment.name for ladders in cells for ladder in ladders if ladder.treatment.prunes)
+        )
+        if self.treatment is not None and self.treatment not in names:
+            must = f"must be one that prunes: {listed(map(repr, names))}"
+            faults.append(Fault("treatment", must, clipped(self.treatment), nearest(self.treatment, names)))
+        if faults:
+            raise InputError(source, faults)
+        chosen = [ladders for ladders in cells if self._matches(ladders[0])]
+        if not chosen:
+            raise InputError(
+                source, [Fault("the cells asked for", "must be one or more", "none has all of it at once")]
+            )
+        return chosen
+
+    def _matches(self, first: Measurements) -> bool:
+        alike = all(_formatted(getattr(first.network, name)) == _formatted(value) for name, value in self.cell.items())
+        return alike and (not self.noise or any(math.isclose(first.label_noise, level) for level in self.noise))
+
+    def main_treatment(self, cell: Sequence[Measurements]) -> str:
+        """Return the name of the main treatment of a cell: the requested one if it has it, else the most usual."""
+        pruned = [ladder.treatment for ladder in cell if ladder.treatment.prunes]
+        if any(treatment.name == self.treatment for treatment in pruned):
+            return str(self.treatment)
+        return min(pruned, key=lambda treatment: (treatment.rank, treatment.name)).name
+
+
+def _sorted_cells(ladders: Sequence[Measurements]) -> Cells:
+    """Group ladders by cell, sorted by network and label noise."""
+    cells: dict[tuple[MeasuredNetwork, float], list[Measurements]] = {}
+    for ladder in ladders:
+        cells.setdefault((ladder.network, ladder.label_noise), []).append(ladder)
+    return [cells[key] for key in sorted(cells, key=lambda key: (_order(key[0]), key[1]))]
+
+
+def _order(network: MeasuredNetwork) -> tuple[tuple[bool, Any], ...]:
+    """Return the sort key of a network; missing values come last."""
+    values = (getattr(network, name) for name in KEYS)
+    return tuple((value is None, 0 if value is None else value) for value in values)
+
+
+def _unknown_values(wanted: Mapping[str, Any], cells: Cells) -> list[Fault]:
+    faults = []
+    for name, value in wanted.items():
+        there = list(dict.fromkeys(_formatted(getattr(ladders[0].network, name)) for ladders in cells))
+        if _formatted(value) not in there:
+            must = f"must be one that has pruned networks: {listed(there)}"
+            faults.append(Fault(f"cell {name}", must, clipped(_formatted(value)), nearest(_formatted(value), there)))
+    return faults
+
+
+def _unknown_noise(wanted: Sequence[float], cells: Cells) -> list[Fault]:
+    levels = sorted({ladders[0].label_noise for ladders in cells})
+    must = f"must be a level that has pruned networks: {listed(f'{level:g}' for level in levels)}"
+    return [
+        Fault("label noise", must, f"{level:g}")
+        for level in wanted
+        if not any(math.isclose(level, known) for known in levels)
+    ]
+
+
+def _formatted(value: Any) -> str:
+    """Format a value; equal numbers give equal text."""
+    try:
+        return f"{float(value):.12g}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def analyze(
@@ -31,78 +196,84 @@ def analyze(
     examples: int = 10,
     most: int | None = None,
 ) -> LensResult:
-    """Say what pruning did to every cell of a store or table, and why, without training anything.
+    """Analyze what pruning did to every cell of a store or table, and why. Nothing is trained.
 
     Parameters
     ----------
     source
         A store, or whatever `read_table` takes; groups and single examples need a store.
     noise
-        Levels of label noise to look at; all where none is named.
+        Levels of label noise to analyze; none: all.
     cell
-        Which cells: values of family, dataset, depth, width, examples, recipe.
+        Which cells, by values of family, dataset, depth, width, examples, recipe.
     treatment
-        Name of the main treatment; without it the one nearest to the paper's: imp, learning-rate rewinding, magnitude.
+        Name of the main treatment; None: the one nearest to the paper's (imp, learning-rate rewinding, magnitude).
     groups
-        How many groups of EL2N percentiles.
+        Number of groups of EL2N percentiles.
     rung, density
-        A sparsity to look at beside the two of interest; of a density the rung nearest to it.
+        One more sparsity to analyze; a density stands for the nearest rung.
     examples
-        How many of the examples that change most to name, at either end.
+        How many of the most changed examples to list, at either end.
     most
-        About how many rows to look at, of the networks with most treatments; all of them where it is None.
+        About how many rows to read, of the networks with most treatments; None: all.
 
     Raises
     ------
     InputError
-        Where there is nothing to look at, where a setting names what is not there, and where outcomes that would be
-        set side by side are not of the same examples and labels.
+        If there is nothing to analyze, if a setting names something absent, or if outcomes to compare are of different
+        examples or labels.
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
-    found = opened(source, most)
-    every = sorted_cells(found.ladders)
-    pruned = [own for own in every if any(each.doing.prunes for each in own)]
+    loaded = open_source(source, most)
+    cells = _sorted_cells(loaded.ladders)
+    pruned = [ladders for ladders in cells if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:
         hint = "Rows of treatment imp or one-shot are such, and rows that name no treatment."
-        raise InputError(found.name, [Fault("the table", "must hold pruned networks", "none", hint)])
-    chosen = question.chosen(found.name, pruned)
-    names = Counter(network.name for network in {own[0].network for own in chosen})
-    others = len(every) - len(pruned)
-    unread = [f"{counted(found.unread, 'row')} of networks with fewer treatments not looked at"] if found.unread else []
-    notes = [*unread, *([f"{counted(others, 'cell')} without pruned networks left out"] if others else [])]
-    looks = tuple(_look(found, own, question, names[own[0].network.name] > 1) for own in chosen)
-    if question.rung is not None and all(each.asked is None for each in looks):
-        measured = sorted({point.rung for each in looks for point in each.pruning.points if point.rung > 0})
+        raise InputError(loaded.name, [Fault("the table", "must hold pruned networks", "none", hint)])
+    chosen = question.select(loaded.name, pruned)
+    names = Counter(network.name for network in {ladders[0].network for ladders in chosen})
+    others = len(cells) - len(pruned)
+    notes = list(loaded.notes)
+    if loaded.unread:
+        notes.append(f"{counted(loaded.unread, 'row')} of networks with fewer treatments not looked at")
+    if others:
+        notes.append(f"{counted(others, 'cell')} without pruned networks left out")
+    results = tuple(_analyze_cell(loaded, ladders, question, names[ladders[0].network.name] > 1) for ladders in chosen)
+    if question.rung is not None and all(result.asked is None for result in results):
+        measured = sorted({point.rung for result in results for point in result.pruning.points if point.rung > 0})
         must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
-        raise InputError(found.name, [Fault("rung", must, str(question.rung))])
-    return LensResult(found.name, looks, (*found.notes, *notes))
+        raise InputError(loaded.name, [Fault("rung", must, str(question.rung))])
+    return LensResult(loaded.name, results, tuple(notes))
 
 
-def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
-    """Look at one cell; where its network's name alone is ambiguous, the recipe is named too."""
-    name = question.main(cell)
-    main = [each for each in cell if each.doing.name == name]
-    others = sorted((each for each in cell if each.doing.name != name), key=lambda each: each.doing.kind != "dense")
+def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
+    """Analyze one cell; name its recipe, too, where the network's name is ambiguous."""
+    name = question.main_treatment(cell)
+    main = [ladder for ladder in cell if ladder.treatment.name == name]
+    others = sorted(
+        (ladder for ladder in cell if ladder.treatment.name != name),
+        key=lambda ladder: ladder.treatment.kind != "dense",
+    )
     ordered = [*main, *others]
-    dense = dense_figure(ordered, "test_error")
-    found = curve(main, dense)
-    subject = SparseNetworks(source, main, ordered, found, question.groups, question.examples)
-    optimal = subject.sparsity("optimal", found.optimal)
-    sparsest = subject.sparsity("sparsest", sparsest_better(found))
-    asked = subject.sparsity("asked", _asked(found, question))
+    dense = dense_spread(ordered, "test_error")
+    pruning_curve = rung_curve(main, dense)
+    subject = SparseNetworks(source, main, ordered, pruning_curve, question.groups, question.examples)
+    optimal = subject.sparsity("optimal", pruning_curve.optimal)
+    sparsest = subject.sparsity("sparsest", sparsest_better(pruning_curve))
+    requested = subject.sparsity("asked", _asked(pruning_curve, question))
 
     def treated(kind: str, by: str) -> TreatmentComparison | None:
-        ladders = [each for each in others if each.doing.kind == kind]
-        return beside(ladders, found, dense, by) if ladders else None
+        ladders = [ladder for ladder in others if ladder.treatment.kind == kind]
+        return compare_treatment(ladders, pruning_curve, dense, by) if ladders else None
 
     extended, narrow = treated("extended", "rung"), treated("narrow", "parameters")
-    pruning = dict.fromkeys(each.doing.name for each in others if each.doing.prunes)
-    ablations = [[each for each in others if each.doing.name == other] for other in pruning]
-    left_out = leave_outs(source, ordered, main, dense)
+    pruning = dict.fromkeys(ladder.treatment.name for ladder in others if ladder.treatment.prunes)
+    ablations = [[ladder for ladder in others if ladder.treatment.name == other] for other in pruning]
+    left_out = compare_leave_outs(source, ordered, main, dense)
     network = main[0].network
-    sparsities = [each for each in (optimal, sparsest, asked) if each is not None]
-    notes = list(remarks(main, found, sparsest))
-    if question.rung is not None and asked is None:
+    sparsities = [sparsity for sparsity in (optimal, sparsest, requested) if sparsity is not None]
+    notes = list(describe_cell(main, pruning_curve, sparsest))
+    if question.rung is not None and requested is None:
         notes.append(f"rung {question.rung} was not measured here")
     if question.treatment not in (None, name):
         notes.append(f"this cell has no {question.treatment}; {name} is looked at instead")
@@ -110,26 +281,26 @@ def _look(source: LensSource, cell: Sequence[Measurements], question: CellQuery,
         **{key: getattr(network, key) for key in KEYS},
         label_noise=main[0].label_noise,
         name=f"{network.name}, recipe {network.recipe}" if ambiguous else network.name,
-        replicates=found.replicates,
-        pruning=found,
+        replicates=pruning_curve.replicates,
+        pruning=pruning_curve,
         optimal=optimal,
         sparsest=sparsest,
-        asked=asked,
+        asked=requested,
         extended=extended,
         narrow=narrow,
-        ablations=tuple(beside(own, found, dense, "density") for own in ablations),
+        ablations=tuple(compare_treatment(ladders, pruning_curve, dense, "density") for ladders in ablations),
         leave_outs=left_out,
-        diagnosis=diagnosed(optimal, sparsest, extended, narrow, main[0].label_noise),
-        missing=tuple(absent(source, main, found, sparsities, extended, narrow, left_out)),
+        diagnosis=diagnose(optimal, sparsest, extended, narrow, main[0].label_noise),
+        missing=tuple(find_missing(source, main, pruning_curve, sparsities, extended, narrow, left_out)),
         notes=tuple(notes),
     )
 
 
-def _asked(found: Curve, question: CellQuery) -> int | None:
-    """Return the rung asked for; None where this cell has not got there."""
-    sparse = [point.rung for point in found.points if point.rung > 0]
+def _asked(pruning_curve: Curve, question: CellQuery) -> int | None:
+    """Return the requested rung; None where this cell does not have it."""
+    sparse = [point.rung for point in pruning_curve.points if point.rung > 0]
     if question.rung is not None and question.rung not in sparse:
         return None
     if question.density is not None and sparse:
-        return nearest_rung(found, question.density)
+        return nearest_rung(pruning_curve, question.density)
     return question.rung

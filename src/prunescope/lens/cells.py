@@ -1,4 +1,4 @@
-"""What was measured, ladder by ladder, as the lens takes it: plain numbers under their cell and treatment."""
+"""Measurements of ladders, as plain numbers under their cell and treatment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = float("nan")
 
 @dataclass(frozen=True)
 class MeasuredNetwork:
-    """A cell, label noise aside; None where the table does not tell."""
+    """A cell without its label noise; None where the table lacks a value."""
 
     family: str | None
     dataset: str | None
@@ -27,25 +27,25 @@ class MeasuredNetwork:
 
     @property
     def name(self) -> str:
-        """The network in words, its recipe aside."""
+        """The network in words, without its recipe."""
         parts = [
             self.family,
             None if self.depth is None else f"depth {self.depth}",
             None if self.width is None else f"width {self.width:g}",
             None if self.examples is None else f"{self.examples:,} examples",
         ]
-        words = ", ".join(part for part in parts if part is not None) or "one network"
+        words = ", ".join(word for word in parts if word is not None) or "one network"
         return words if self.dataset is None else f"{words} of {self.dataset}"
 
 
 @dataclass(frozen=True)
 class TreatmentSpec:
-    """What is done to a cell: a treatment as far as it decides numbers; None where the table does not tell.
+    """A treatment: the settings that decide its numbers; None where the table lacks a value.
 
     Attributes
     ----------
     learns
-        Name of the treatment that a leave-out ladder learned from; empty where it learned from none.
+        Name of the treatment that a leave-out ladder learned from; empty if none.
     """
 
     kind: str | None = None
@@ -58,26 +58,26 @@ class TreatmentSpec:
 
     @property
     def prunes(self) -> bool:
-        """Whether weights are removed; rows that name no treatment are taken for pruned ones."""
+        """Whether weights are removed; rows without a treatment count as pruned."""
         return self.kind in _KINDS
 
     @property
     def name(self) -> str:
-        """The treatment in words: its kind, how it rewinds or what it leaves out, and what is unusual about it."""
+        """The treatment in words: its kind, rewinding or omission, and unusual settings."""
         if self.kind is None:
             return "pruning"
         usual = DEFAULTS.get(self.kind, {})
         parts = [self.kind, self.rewind, self.leave]
-        parts += [own for own, key in ((self.score, "score"), (self.scope, "scope")) if own != usual.get(key)]
+        parts += [value for value, key in ((self.score, "score"), (self.scope, "scope")) if value != usual.get(key)]
         if self.share is not None:
             parts.append(f"{self.share:g}")
         if self.learns:
             parts.append(f"by {self.learns}")
-        return " ".join(part for part in parts if part is not None)
+        return " ".join(word for word in parts if word is not None)
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """How far it is from the paper's own pruning; the lowest is the main treatment of a cell."""
+        """Distance from the paper's pruning; the lowest rank is the main treatment of a cell."""
         rewind = _REWINDS.index(self.rewind) if self.rewind in _REWINDS else len(_REWINDS)
         return (
             int(self.score not in (None, "magnitude")),
@@ -90,7 +90,7 @@ class TreatmentSpec:
 
 @dataclass(frozen=True)
 class CellRow:
-    """One rung as its row tells it; NaN where it does not.
+    """The row of one rung; NaN where a value is missing.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Scorer:
 
     @property
     def alike(self) -> tuple[int, int]:
-        """What ensembles of several replicates share."""
+        """What the ensembles of several replicates have in common."""
         return self.networks, self.epoch
 
 
@@ -131,19 +131,19 @@ class Measurements:
     Attributes
     ----------
     replicate
-        Its name among the replicates of its source: the number, and the seed where there are several. Ladders of one
-        cell and one replicate share their examples, labels and validation split.
+        Name of its replicate: the number, and the seed where there are several. Ladders of one cell and replicate
+        share examples, labels and validation split.
     ladder
-        Identity in the store; empty where the rows name none.
+        Identity in the store; empty if the rows have none.
     planned
-        How many rungs it is to have; 0 where no study tells.
+        Number of rungs in the study; 0 without a study.
     teacher
-        Identity of the ladder that a leave-out ladder learned from; empty where there is none or the rows cannot tell.
+        Identity of the ladder that a leave-out ladder learned from; empty if none or unknown.
     """
 
     network: MeasuredNetwork
     label_noise: float
-    doing: TreatmentSpec
+    treatment: TreatmentSpec
     replicate: str
     rows: tuple[CellRow, ...]
     ladder: str = ""
@@ -152,11 +152,11 @@ class Measurements:
     scorers: tuple[Scorer, ...] = ()
 
     def at(self, rung: int) -> CellRow | None:
-        """Return the row of a rung, None where it was not measured."""
+        """Return the row of a rung; None where it was not measured."""
         return self._by_rung.get(rung)
 
     def value(self, name: str, rung: int) -> float:
-        """Return one figure of a rung, NaN where it was not measured."""
+        """Return one value of a rung; NaN where it was not measured."""
         row = self.at(rung)
         return MISSING if row is None else float(getattr(row, name))
 
@@ -171,9 +171,9 @@ class Measurements:
 
     @property
     def dense(self) -> CellRow | None:
-        """Its ordinary dense network: rung 0, nothing removed, nothing left out."""
+        """Its dense network: rung 0 of any ladder but a leave-out one."""
         row = self.at(0)
-        return row if row is not None and row.density == 1 and self.doing.kind != "leave-out" else None
+        return row if row is not None and row.density == 1 and self.treatment.kind != "leave-out" else None
 
 
 def whole(value: float) -> int | None:

@@ -1,71 +1,239 @@
-"""Other treatments beside pruning: extended training rung by rung, narrow networks by size, ablations by density."""
+"""Other treatments compared with pruning: extended, narrow and leave-out training, and ablations."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from prunescope.lens.cells import Measurements
-from prunescope.lens.results import Curve, Match, Point, Spread, TreatmentComparison, TreatmentOutcome, Verdict
-from prunescope.lens.rung_curves import curve
-from prunescope.lens.verdicts import TEST_ERROR, compared
+from prunescope.lens.cells import MISSING, Measurements
+from prunescope.lens.loading import LensSource
+from prunescope.lens.rung_curves import Curve, Point, optimal_error, rung_curve
+from prunescope.lens.verdicts import TEST_ERROR, Spread, TreatmentOutcome, Verdict, compare, spread, spread_over
 
-# Networks count as of one size where parameters agree to this ratio: a little more than half a rung of 20 %.
+
+@dataclass(frozen=True)
+class Match:
+    """A rung of another treatment and the matching rung of pruning."""
+
+    rung: int
+    pruned_rung: int
+    difference: Verdict
+
+
+@dataclass(frozen=True)
+class TreatmentComparison:
+    """Another treatment compared with pruning.
+
+    Attributes
+    ----------
+    by
+        What rungs are matched by: ``rung``, ``parameters`` or ``density``.
+    best
+        Test error of the treatment at its optimal rung minus that of pruning at its optimal rung; None without both.
+    matches
+        Test error rung by rung.
+    """
+
+    curve: Curve
+    by: str
+    best: Verdict | None
+    matches: tuple[Match, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class LeaveOut:
+    """Dense networks trained without some of the examples.
+
+    Attributes
+    ----------
+    leave
+        Which: ``improved``, ``misclassified`` or ``random``.
+    share
+        Share to leave out; None where the examples decide or the table has none.
+    count
+        Examples left out; None if unknown.
+    against_dense, against_sparse, against_random
+        Test error compared with the teacher's dense network, its optimally sparse network, and leaving out as many
+        at random.
+    """
+
+    treatment: str
+    leave: str
+    share: float | None
+    count: Spread | None
+    test_error: Spread
+    against_dense: Verdict | None
+    against_sparse: Verdict | None
+    against_random: Verdict | None
+    words: str
+
+
+# Networks match in size when parameters agree to this ratio: a little more than half a rung of 20 %.
 _SAME_SIZE = 1.15
-# Rungs of two treatments count as of one density to this ratio.
+# Rungs of two treatments match in density when they agree to this ratio.
 _SAME_DENSITY = 1.02
+RANDOM = "random"
 
 
-def beside(ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str) -> TreatmentComparison:
-    """Set a treatment beside pruning; its ladders are of the same cell.
+def compare_treatment(
+    ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str
+) -> TreatmentComparison:
+    """Compare a treatment with pruning of the same cell.
 
     Parameters
     ----------
     by
         ``rung``: the same number of retrainings; ``density``; ``parameters``: the nearest size.
     """
-    own = curve(ladders, dense)
-    matches = tuple(_matches(own, pruning, by))
+    treated = rung_curve(ladders, dense)
+    matches = tuple(_matches(treated, pruning, by))
     best = None
-    if own.optimal is not None and pruning.optimal is not None:
-        best = compared(TEST_ERROR, own.at(own.optimal).test_error, pruning.at(pruning.optimal).test_error)
-    return TreatmentComparison(own, by, best, matches, _words(own, best, matches))
+    if treated.optimal is not None and pruning.optimal is not None:
+        best = compare(TEST_ERROR, treated.at(treated.optimal).test_error, pruning.at(pruning.optimal).test_error)
+    return TreatmentComparison(treated, by, best, matches, _words(treated, best, matches))
 
 
-def _matches(own: Curve, pruning: Curve, by: str) -> Iterator[Match]:
-    for point in own.points:
-        twin = _twin(point, pruning, by)
-        found = twin and compared(TEST_ERROR, point.test_error, twin.test_error)
-        if twin and found:
-            yield Match(point.rung, twin.rung, found)
+def _matches(treated: Curve, pruning: Curve, by: str) -> Iterator[Match]:
+    for point in treated.points:
+        twin = _matching_rung(point, pruning, by)
+        difference = twin and compare(TEST_ERROR, point.test_error, twin.test_error)
+        if twin and difference:
+            yield Match(point.rung, twin.rung, difference)
 
 
-def _twin(point: Point, pruning: Curve, by: str) -> Point | None:
-    """Return the rung of pruning that stands for the same as a rung of another treatment; none for rung 0."""
-    sparse = [each for each in pruning.points if each.rung > 0]
+def _matching_rung(point: Point, pruning: Curve, by: str) -> Point | None:
+    """Return the rung of pruning that matches a rung of another treatment; none for rung 0."""
+    sparse = [candidate for candidate in pruning.points if candidate.rung > 0]
     if by == "parameters":
         if point.rung == 0 or not point.parameters:
             return None
-        ratios = {
-            each.rung: abs(math.log(each.parameters / point.parameters)) for each in sparse if each.parameters
-        }  # fmt: skip
+        sized = [(candidate.rung, candidate.parameters) for candidate in sparse if candidate.parameters]
+        ratios = {rung: abs(math.log(parameters / point.parameters)) for rung, parameters in sized}
         nearest = min(ratios, key=ratios.__getitem__, default=None)
         return pruning.at(nearest) if nearest is not None and ratios[nearest] < math.log(_SAME_SIZE) else None
-    twin = next((each for each in sparse if each.rung == point.rung), None)
+    twin = next((candidate for candidate in sparse if candidate.rung == point.rung), None)
     unlike = twin and by == "density" and abs(math.log(twin.density / point.density)) > math.log(_SAME_DENSITY)
     return None if unlike else twin
 
 
-def _words(own: Curve, best: Verdict | None, matches: Sequence[Match]) -> str:
+def _words(treated: Curve, best: Verdict | None, matches: Sequence[Match]) -> str:
     counts = Counter(match.difference.outcome for match in matches)
     verbs = {
         TreatmentOutcome.BETTER: "better at",
         TreatmentOutcome.MATCHES: "matches at",
         TreatmentOutcome.WORSE: "worse at",
     }
-    told = [f"{verb} {counts[outcome]}" for outcome, verb in verbs.items() if counts[outcome]]
-    rungs = f"; rung by rung {', '.join(told)} of {len(matches)}" if told else ""
+    tallies = [f"{verb} {counts[outcome]}" for outcome, verb in verbs.items() if counts[outcome]]
+    rungs = f"; rung by rung {', '.join(tallies)} of {len(matches)}" if tallies else ""
     if best is None:
-        return f"{own.treatment} beside pruning{rungs or ': nothing to compare at the optimum of each'}"
-    return f"{own.treatment} at its best (rung {own.optimal}) beside pruning at its own: {best.words}{rungs}"
+        return f"{treated.treatment} compared with pruning{rungs or ': no optimum to compare'}"
+    name = f"{treated.treatment} at its best (rung {treated.optimal})"
+    return f"{name} compared with pruning at its best: {best.words}{rungs}"
+
+
+@dataclass(frozen=True)
+class _Pupil:
+    """One leave-out ladder: its error, how many examples it left out, and its teacher's errors."""
+
+    ladder: Measurements
+    error: float
+    count: int | None
+    dense: float
+    sparse: float
+
+
+def compare_leave_outs(
+    source: LensSource, cell: Sequence[Measurements], main: Sequence[Measurements], dense: Spread | None
+) -> tuple[LeaveOut, ...]:
+    """Compare every leave-out treatment of a cell.
+
+    Parameters
+    ----------
+    cell
+        All ladders of the cell.
+    main
+        Those of the main treatment: the teachers where the table does not name them.
+    dense
+        Test errors of the replicates' dense networks, for teachers without one.
+    """
+    pupils = [
+        _pupil(source, ladder, cell, main, dense)
+        for ladder in cell
+        if ladder.treatment.kind == "leave-out" and ladder.rows
+    ]
+    by_treatment: dict[object, list[_Pupil]] = {}
+    for pupil in pupils:
+        by_treatment.setdefault(pupil.ladder.treatment, []).append(pupil)
+    chance = [pupil for pupil in pupils if pupil.ladder.treatment.leave == RANDOM]
+    return tuple(_left_out(group, chance) for group in by_treatment.values())
+
+
+def _pupil(
+    source: LensSource,
+    ladder: Measurements,
+    cell: Sequence[Measurements],
+    main: Sequence[Measurements],
+    dense: Spread | None,
+) -> _Pupil:
+    teachers = [candidate for candidate in cell if ladder.teacher and candidate.ladder == ladder.teacher]
+    teachers += [candidate for candidate in main if candidate.replicate == ladder.replicate]
+    teacher = teachers[0] if teachers else None
+    stand_in = dict(zip(dense.replicates, dense.values, strict=True)) if dense else {}
+    network = teacher.dense if teacher else None
+    return _Pupil(
+        ladder,
+        ladder.rows[0].test_error,
+        source.left_out(ladder.ladder),
+        network.test_error if network else stand_in.get(ladder.replicate, MISSING),
+        optimal_error(teacher) if teacher else MISSING,
+    )
+
+
+def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
+    treatment = pupils[0].ladder.treatment
+    names = [pupil.ladder.replicate for pupil in pupils]
+    error = spread_over(names, [pupil.error for pupil in pupils])
+    counts = [pupil.count for pupil in pupils]
+    randomly = spread((pupil.ladder.replicate, _random(pupil, chance)) for pupil in pupils)
+    against_dense = compare(TEST_ERROR, error, spread(zip(names, (pupil.dense for pupil in pupils), strict=True)))
+    against_sparse = compare(TEST_ERROR, error, spread(zip(names, (pupil.sparse for pupil in pupils), strict=True)))
+    against_random = compare(TEST_ERROR, error, randomly) if treatment.leave != RANDOM else None
+    comparisons = [
+        f"{'beside'} {other}: {verdict.words}"
+        for other, verdict in (
+            ("the dense network", against_dense),
+            ("the optimally sparse one", against_sparse),
+            ("as many left out at random", against_random),
+        )
+        if verdict
+    ]
+    return LeaveOut(
+        treatment=treatment.name,
+        leave=treatment.leave or "",
+        share=treatment.share,
+        count=None if None in counts else spread_over(names, [float(count) for count in counts if count is not None]),
+        test_error=error,
+        against_dense=against_dense,
+        against_sparse=against_sparse,
+        against_random=against_random,
+        words=f"{treatment.name}, {'; '.join(comparisons)}"
+        if comparisons
+        else f"{treatment.name}: nothing to compare with",
+    )
+
+
+def _random(pupil: _Pupil, chance: Sequence[_Pupil]) -> float:
+    """Return the error of the same replicate with as many random examples left out; NaN without one."""
+    if pupil.count is None:
+        return MISSING
+    return next(
+        (
+            other.error
+            for other in chance
+            if other.ladder.replicate == pupil.ladder.replicate and other.count == pupil.count
+        ),
+        MISSING,
+    )

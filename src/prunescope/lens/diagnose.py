@@ -1,18 +1,53 @@
-"""What pruning to the optimal sparsity does, by the second paper's sections 3 to 5.
+"""Diagnose what pruning to the optimal sparsity does, by the second paper's sections 3 to 5.
 
 Better training (section 3): generalisation improves, and training loss does, on the whole or on the original examples.
 Additional regularisation (section 4): generalisation improves while training loss worsens, on the whole, on the noisy
-examples, or on the top fifth by EL2N. Both may hold at once, of different examples. Which of the two components of
-pruning brings it about is section 5's question: extended training has the first without the second, narrow networks the
-second without the first. What they reach decides what follows in practice, not what the effect is called.
+examples, or on the top fifth by EL2N. Both may hold at once, on different examples. Section 5 separates the two
+components of pruning: extended training has the first without the second, narrow networks the second without the first.
+Their results change the advice, not the name of the effect.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
-from prunescope.lens.results import Diagnosis, Effect, Sparsity, TreatmentComparison, TreatmentOutcome, Verdict
-from prunescope.lens.verdicts import TEST_ERROR, amount
+from prunescope.lens.comparisons import TreatmentComparison
+from prunescope.lens.sparsity import Sparsity
+from prunescope.lens.verdicts import TEST_ERROR, TreatmentOutcome, Verdict, amount
+
+
+class Effect(StrEnum):
+    """The effect of pruning at the optimal sparsity."""
+
+    TRAINING = "better training"
+    REGULARISATION = "additional regularisation"
+    BOTH = "both"
+    NEITHER = "neither"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What pruning to the optimal sparsity does, the evidence, and the advice.
+
+    Attributes
+    ----------
+    at_sparsest
+        The effect at the highest sparsity that still beats the dense network, if any.
+    rests_on
+        The evidence, one sentence each.
+    practice
+        The advice, one sentence each.
+    """
+
+    effect: Effect
+    at_sparsest: Effect | None
+    rests_on: tuple[str, ...]
+    practice: tuple[str, ...]
+    words: str
+
 
 _NAMES = {
     Effect.TRAINING: "better training",
@@ -23,15 +58,15 @@ _NAMES = {
 }
 
 
-def diagnosed(
+def diagnose(
     optimal: Sparsity | None,
     sparsest: Sparsity | None,
     extended: TreatmentComparison | None,
     narrow: TreatmentComparison | None,
     noise: float,
 ) -> Diagnosis:
-    """Return the diagnosis of one cell, from its two sparsities of interest and the treatments beside pruning."""
-    beyond = effect_of(sparsest) if sparsest else None
+    """Diagnose one cell from its two sparsities of interest and the other treatments."""
+    beyond = _classify_effect(sparsest) if sparsest else None
     further = (
         [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
         if sparsest and beyond
@@ -40,23 +75,23 @@ def diagnosed(
     if optimal is None:
         words = "no diagnosis: which sparsity is optimal is not known"
         return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), words)
-    effect = effect_of(optimal)
+    effect = _classify_effect(optimal)
     rests_on = (*_figures(optimal, extended, narrow), *further)
     practice = tuple(_practice(effect, optimal, extended, narrow, noise))
     return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
 
 
-def effect_of(found: Sparsity) -> Effect:
-    """Apply the rule to the verdicts at one sparsity."""
-    if found.test_error.outcome is TreatmentOutcome.UNTOLD:
+def _classify_effect(sparsity: Sparsity) -> Effect:
+    """Classify the effect from the verdicts at one sparsity."""
+    if sparsity.test_error.outcome is TreatmentOutcome.UNTOLD:
         return Effect.UNTOLD
-    if found.test_error.outcome is not TreatmentOutcome.BETTER:
+    if sparsity.test_error.outcome is not TreatmentOutcome.BETTER:
         return Effect.NEITHER
-    if found.train_loss is None and found.train_loss_original is None and found.groups is None:
+    if sparsity.train_loss is None and sparsity.train_loss_original is None and sparsity.groups is None:
         return Effect.UNTOLD
-    training = _has(TreatmentOutcome.BETTER, found.train_loss, found.train_loss_original)
-    top = found.groups.top.top if found.groups else None
-    regularisation = _has(TreatmentOutcome.WORSE, found.train_loss, found.train_loss_noisy, top)
+    training = _has(TreatmentOutcome.BETTER, sparsity.train_loss, sparsity.train_loss_original)
+    top = sparsity.groups.top.top if sparsity.groups else None
+    regularisation = _has(TreatmentOutcome.WORSE, sparsity.train_loss, sparsity.train_loss_noisy, top)
     if training and regularisation:
         return Effect.BOTH
     if training:
@@ -65,7 +100,7 @@ def effect_of(found: Sparsity) -> Effect:
 
 
 def _has(outcome: TreatmentOutcome, *verdicts: Verdict | None) -> bool:
-    return any(found is not None and found.outcome is outcome for found in verdicts)
+    return any(verdict is not None and verdict.outcome is outcome for verdict in verdicts)
 
 
 def _words(effect: Effect, optimal: Sparsity) -> str:
@@ -101,7 +136,7 @@ def _figures(
         yield optimal.groups.words
     for name, other in (("extended training at its", extended), ("narrow networks at their", narrow)):
         if other and other.best:
-            yield f"{name} best beside pruning at its own: {other.best.words}"
+            yield f"{name} best compared with pruning at its best: {other.best.words}"
 
 
 def _practice(
@@ -121,7 +156,7 @@ def _practice(
         yield "for test error alone keep the dense network; prune only for size"
     elif effect in (Effect.REGULARISATION, Effect.BOTH):
         if noise > 0:
-            yield "labels are noisy: prune, so that the wrong ones are not fitted"
+            yield "labels are noisy: prune, so that wrong labels are not fitted"
         else:
             yield "some examples are better not fitted: look at those that pruning worsens most for wrong labels"
     gains = outcome is TreatmentOutcome.BETTER
@@ -132,7 +167,7 @@ def _practice(
 
 
 _INSTEAD = {
-    TreatmentOutcome.WORSE: "falls short of pruning",
-    TreatmentOutcome.MATCHES: "gets you the same",
+    TreatmentOutcome.WORSE: "is worse than pruning",
+    TreatmentOutcome.MATCHES: "cannot be told apart from pruning",
     TreatmentOutcome.BETTER: "does better than pruning",
 }

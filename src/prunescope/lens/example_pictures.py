@@ -1,4 +1,4 @@
-"""The pictures of single examples, where their dataset is to be had on this machine."""
+"""Pictures of single examples, where their dataset is on this machine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ExamplePictures:
     Attributes
     ----------
     images
-        uint8 [n, channels, height, width], in the order asked; None where the dataset is not to be had.
+        uint8 [n, channels, height, width], in the requested order; None where the dataset is not on this machine.
     why
-        Why there are none; empty where there are.
+        Why there are none; empty otherwise.
     brightest
         The highest value in the dataset: 16 in the digits, 255 in most.
     """
@@ -33,21 +33,21 @@ class ExamplePictures:
 
     @property
     def bright(self) -> NDArray[np.uint8] | None:
-        """The images with the whole range up to 255, as people see them."""
+        """The images scaled to the full range up to 255."""
         if self.images is None:
             return None
         return np.asarray(self.images.astype(np.uint16) * 255 // max(self.brightest, 1), np.uint8)
 
 
 def pictures(dataset: str, index: Sequence[int], folder: str | Path | None = None) -> ExamplePictures:
-    """Return training pictures by their places in the training set. Nothing is fetched.
+    """Return training pictures by their index in the training set. Nothing is fetched.
 
     Parameters
     ----------
     dataset
-        Its name, as a cell of a look has it.
+        Its name, as in `CellResult.dataset`.
     index
-        Places, as the examples of a look have them.
+        Indices, as in `Example.index`.
     folder
         Where the dataset's files are; without it where `prunescope.data.load` looks.
     """

@@ -1,7 +1,6 @@
-"""The door from stores and tables to the lens: the measurements of ladders, outcomes and scores. Behind it no table.
+"""Load stores and tables: the measurements of ladders, outcomes and scores. The other modules read no tables.
 
-What a study says of a ladder (its seed, its teacher, which networks score its examples) is asked of the studies that
-the store was begun with. A file has rows alone; what its columns tell is taken, and no more.
+A ladder's seed, teacher and scoring networks come from the studies of the store. A file has rows only.
 """
 
 from __future__ import annotations
@@ -35,103 +34,109 @@ _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group 
 _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_noise"))
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
-MOST_TELLING = 3  # columns of one's own that are tried together
+MOST_COLUMNS = 3  # extra columns that are tried together
 
 
 @dataclass(frozen=True, eq=False)
 class LensSource:
-    """Measurements of ladders, and where what belongs to single examples can be read.
+    """Measurements of ladders, and access to outcomes of single examples.
 
     Attributes
     ----------
-    told
-        What the store's studies say.
+    studies
+        The studies of the store.
     notes
-        What was decided while reading.
+        Decisions made while reading.
     unread
-        Rows beyond the most that were asked for.
+        Rows that were not read because of `most`.
     """
 
     name: str
     ladders: tuple[Measurements, ...]
     store: Store | None
-    told: StudyIndex
+    studies: StudyIndex
     notes: tuple[str, ...]
     unread: int = 0
 
     @cached_property
     def _by_kind(self) -> dict[tuple[object, ...], list[Measurements]]:
-        found: dict[tuple[object, ...], list[Measurements]] = {}
-        for each in self.ladders:
-            found.setdefault((each.doing.kind, each.label_noise, replace(each.network, recipe=None)), []).append(each)
-        return found
+        by_kind: dict[tuple[object, ...], list[Measurements]] = {}
+        for ladder in self.ladders:
+            by_kind.setdefault(
+                (ladder.treatment.kind, ladder.label_noise, replace(ladder.network, recipe=None)), []
+            ).append(ladder)
+        return by_kind
 
     def alike(self, kind: str, cell: Measurements) -> list[Measurements]:
-        """Return the ladders under a kind of treatment of a cell, whatever their recipe."""
+        """Return the ladders of a cell under a kind of treatment, of any recipe."""
         return self._by_kind.get((kind, cell.label_noise, replace(cell.network, recipe=None)), [])
 
     def outcomes(self, ladder: str, rung: int) -> Outcomes | None:
-        """Return how a network does on each training example, None where that was not kept."""
+        """Return a network's outcome on each training example; None if not kept."""
         return read_outcomes(self.store, ladder, rung) if self.store and ladder else None
 
     def scores(self, scorer: Scorer) -> ScoredExamples:
-        """Return the scores of an ensemble that a ladder names."""
+        """Return the scores of an ensemble."""
         if self.store is None:
             raise InputError(self.name, [Fault("scores of examples", "must be read from a store", "a table")])
         return read_scores(self.store, scorer.identity)
 
     def left_out(self, ladder: str) -> int | None:
-        """Return how many examples a leave-out ladder did without, None where that was not kept."""
+        """Return how many examples a leave-out ladder left out; None if not kept."""
         if self.store is None or not ladder or not self.store.has_arrays("checkpoints", ladder, 0):
             return None
         arrays = self.store.read_arrays("checkpoints", ladder, 0)
         return len(arrays["left_out"]) if "left_out" in arrays else None
 
 
-def opened(source: Any, most: int | None = None) -> LensSource:
-    """Read a store, or whatever else is a table, as measurements: of about as many rows at the most."""
+def open_source(source: Any, most: int | None = None) -> LensSource:
+    """Read a store or table as measurements, from at most about `most` rows."""
     store = source if isinstance(source, Store) else None
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
     table = read_table(source if store is None else store)
-    told = StudyIndex(store)
+    studies = StudyIndex(store)
     notes = list(table.notes)
-    rows = table if most is None or len(table) <= most else table.take(_most_telling(table, most))
-    found = tuple(_measurements(rows, told, notes))
-    return LensSource(table.source, found, store, told, tuple(notes), len(table) - len(rows))
+    rows = table if most is None or len(table) <= most else table.take(_rows_with_most_treatments(table, most))
+    ladders = tuple(_measurements(rows, studies, notes))
+    return LensSource(table.source, ladders, store, studies, tuple(notes), len(table) - len(rows))
 
 
-def _most_telling(table: Table, most: int) -> NDArray[np.bool_]:
-    """Pick the rows of networks with most treatments and levels of label noise, the first ones among equals."""
+def _rows_with_most_treatments(table: Table, most: int) -> NDArray[np.bool_]:
+    """Select the rows of networks with most treatments and levels of label noise; ties by order."""
     # The rungs of a narrow ladder differ in width: members of all widths stay together.
     codes = group_codes(table.columns, [name for name in _APART if name in table])
     kinds = group_codes(table.columns, [name for name in (*_APART, *_TREATMENT, "label_noise") if name in table])
     first = np.unique(kinds, return_index=True)[1]
     order = np.argsort(-np.bincount(codes[first]), kind="stable")
-    kept = int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), most, "right"))
-    return np.isin(codes, order[: max(1, kept)])
+    count = int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), most, "right"))
+    return np.isin(codes, order[: max(1, count)])
 
 
-def _measurements(table: Table, told: StudyIndex, notes: list[str]) -> Iterator[Measurements]:
-    """Yield the ladders of a table, refusing two that nothing tells apart."""
-    found: dict[tuple[object, ...], list[Measurements]] = {}
+def _measurements(table: Table, studies: StudyIndex, notes: list[str]) -> Iterator[Measurements]:
+    """Yield the ladders of a table; refuse two that no column distinguishes."""
+    alike: dict[tuple[object, ...], list[Measurements]] = {}
     for rows in _ladders(table, notes):
-        own = _measured(rows, told)
-        found.setdefault((own.network, own.label_noise, own.doing, own.replicate), []).append(own)
-    for same in found.values():
-        levels = [told.lesson_levels(each.ladder) for each in same]
+        measurements = _measured(rows, studies)
+        alike.setdefault(
+            (measurements.network, measurements.label_noise, measurements.treatment, measurements.replicate), []
+        ).append(measurements)
+    for same in alike.values():
+        levels = [studies.lesson_levels(ladder.ladder) for ladder in same]
         if len(same) == 1 or (None not in levels and len(set(levels)) == len(same)):
-            # A leave-out ladder learns anew when its study is given more levels.
+            # A leave-out ladder is trained again when its study gets more levels.
             yield max(zip(levels, same, strict=True), key=lambda pair: pair[0] or 0)[1]
-        elif same[0].doing.kind == "leave-out":
+        elif same[0].treatment.kind == "leave-out":
             notes.append(f"{counted(len(same), 'leave-out ladder')} that the rows do not tell apart are left out")
         else:
-            raise _twins(table, *same[:2])
+            raise _duplicate_ladders(table, *same[:2])
 
 
-def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
-    names = " and ".join(each.ladder or "rows without a ladder" for each in (theirs, ours))
-    place = f"{ours.doing.name} of {ours.network.name}, label noise {ours.label_noise:g}, replicate {ours.replicate}"
+def _duplicate_ladders(table: Table, ours: Measurements, theirs: Measurements) -> InputError:
+    names = " and ".join(ladder.ladder or "rows without a ladder" for ladder in (theirs, ours))
+    place = (
+        f"{ours.treatment.name} of {ours.network.name}, label noise {ours.label_noise:g}, replicate {ours.replicate}"
+    )
     hint = (
         "Give each a `replicate` of its own, or look at some of the rows: prunescope table ... --where ... --out FILE"
     )
@@ -140,7 +145,7 @@ def _twins(table: Table, ours: Measurements, theirs: Measurements) -> InputError
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of one ladder, next to each other in arrays of all."""
+    """The rows of one ladder: a slice of the sorted table."""
 
     columns: Mapping[str, Array]
     place: slice
@@ -160,7 +165,7 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
     columns = Columns.of(table.columns)
     names = ["ladder"] if "ladder" in columns else [*_CONFIGURATION, *_TREATMENT, "replicate"]
     if "ladder" not in columns and "width" in columns and "treatment" in columns:
-        # The rungs of a narrow ladder differ in width, and no other column says that they belong together.
+        # The rungs of a narrow ladder differ in width, and no other column joins them.
         narrow = having(columns, "treatment", ("narrow",))
         columns = columns.changed(width=np.where(narrow, 0.0, columns["width"]))
     codes = group_codes(columns, [name for name in names if name in columns])
@@ -176,69 +181,68 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
                     several = "narrow rows of several networks need a column `ladder` to be told apart"
                     notes.append(f"{several}; {counted(len(rows), 'row')} left out")
                     continue
-                raise _unclear(table, table.take(order[start:end]))
+                raise _duplicate_rungs(table, table.take(order[start:end]))
         elif kind in ("extended", "narrow"):
             words = f"{kind} rows need a column `rung` to be told apart; {counted(len(rows), 'row')} left out"
             notes.append(words)
             continue
         elif len(set(rows["density"].tolist())) < len(rows):
-            raise _unclear(table, table.take(order[start:end]))
+            raise _duplicate_rungs(table, table.take(order[start:end]))
         if kind == "narrow" and "rung" in rows and rows["rung"][0] != 0 and "ladder" not in rows:
             notes.append("narrow rows without a rung 0 belong to no cell; they are left out")
             continue
         yield rows
 
 
-def _unclear(table: Table, rows: Table) -> InputError:
-    told = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
-    place = named({name: plain for name, plain in told.items() if plain == plain and plain is not None}) or "the rows"
+def _duplicate_rungs(table: Table, rows: Table) -> InputError:
+    values = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
+    place = named({name: plain for name, plain in values.items() if plain == plain and plain is not None}) or "the rows"
     hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
-    own = _telling(rows)
-    if own:
-        kind = _one_of(table, rows, own)
-        tell = "tells" if len(own) == 1 else "tell"
-        hint = (
-            f"{listed(map(repr, own))} {tell} these rows apart, and the lens does not split by columns of one's own: "
-        )
+    columns = _distinguishing_columns(rows)
+    if columns:
+        kind = _one_of(table, rows, columns)
+        tell = "tells" if len(columns) == 1 else "tell"
+        names = listed(map(repr, columns))
+        hint = f"{names} {tell} these rows apart, and the lens does not split by columns of one's own: "
         where = f"--where {shell_word(kind)}" if kind else "--where ..."
         hint += f"look at one kind at a time, such as prunescope table ... {where} --out FILE; prunescope lens FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
 
 
-def _telling(rows: Table) -> tuple[str, ...]:
-    """Return the fewest columns of one's own that tell rows of one density apart; none where none do."""
+def _distinguishing_columns(rows: Table) -> tuple[str, ...]:
+    """Return the fewest extra columns that distinguish rows of one density; none if there are none."""
     several = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
-    # Numbers of which hardly two are the same are measurements.
+    # Columns of mostly distinct numbers are measurements.
     kinds = [name for name in several if rows[name].dtype.kind != "f" or 2 * len(set(rows[name].tolist())) < len(rows)]
-    for count in range(1, min(MOST_TELLING, len(kinds)) + 1):
-        for own in itertools.combinations(kinds, count):
-            if _once(rows, [*own, *(name for name in ("rung", "density") if name in rows)]):
-                return own
+    for count in range(1, min(MOST_COLUMNS, len(kinds)) + 1):
+        for columns in itertools.combinations(kinds, count):
+            if _is_unique(rows, [*columns, *(name for name in ("rung", "density") if name in rows)]):
+                return columns
     return ()
 
 
-def _one_of(table: Table, rows: Table, own: Sequence[str]) -> str:
-    """Return a condition for rows that are alike in columns of one's own, and for the unpruned networks behind them."""
+def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
+    """Return a condition that selects rows with equal extra columns, and their unpruned networks."""
     names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
-    kinds = Counter(zip(*(rows[name].tolist() for name in own), strict=True))
+    kinds = Counter(zip(*(rows[name].tolist() for name in columns), strict=True))
     for values, _ in kinds.most_common():
-        plain = condition(dict(zip(own, values, strict=True)))
+        plain = condition(dict(zip(columns, values, strict=True)))
         pruned = table.where(f"({plain}) and density < 1")
         for where in (plain, f"({plain}) or density = 1"):
-            kept = table.where(where)
-            if len(pruned) and 1 in kept["density"] and _once(kept, names):
+            chosen = table.where(where)
+            if len(pruned) and 1 in chosen["density"] and _is_unique(chosen, names):
                 return where
     return ""
 
 
-def _once(rows: Table, names: Sequence[str]) -> bool:
-    """Whether no two rows are equal in all the named columns."""
+def _is_unique(rows: Table, names: Sequence[str]) -> bool:
+    """Whether no two rows agree in all the named columns."""
     return len(np.unique(group_codes(rows.columns, names))) == len(rows)
 
 
-def _measured(rows: _Rows, told: StudyIndex) -> Measurements:
+def _measured(rows: _Rows, studies: StudyIndex) -> Measurements:
     identity = str(rows["ladder"][0]) if "ladder" in rows else ""
-    ladder = told.ladders.get(identity)
+    ladder = studies.ladders.get(identity)
     first: dict[str, Any] = {
         name: rows[name][:1].tolist()[0] for name in (*_CONFIGURATION, *_TREATMENT) if name in rows
     }
@@ -253,30 +257,30 @@ def _measured(rows: _Rows, told: StudyIndex) -> Measurements:
     )
     noise = first.get("label_noise", 0.0)
     kind = first.get("treatment")
-    doing = TreatmentSpec(
+    treatment = TreatmentSpec(
         kind,
         _decisive(kind, "rewind", first.get("rewind")),
         _decisive(kind, "score", first.get("score")),
         _decisive(kind, "scope", first.get("scope")),
         first.get("leave"),
         ladder.treatment.share if ladder else None,
-        told.lesson(ladder),
+        studies.lesson(ladder),
     )
     return Measurements(
         network,
         0.0 if noise != noise else noise,
-        doing,
-        told.replicate(int(rows["replicate"][0]), ladder),
+        treatment,
+        studies.replicate(int(rows["replicate"][0]), ladder),
         tuple(_rows(rows, kind)),
         identity,
         ladder.rungs if ladder else 0,
         ladder.teacher if ladder else "",
-        told.scorers_of(ladder),
+        studies.scorers_of(ladder),
     )
 
 
 def _decisive(kind: str | None, name: str, value: str | None) -> str | None:
-    """Return how a treatment prunes: what is usual where a file leaves it out, nothing where nothing is pruned."""
+    """Return a setting of pruning: its default where a file omits it, None where nothing is pruned."""
     if kind is None or kind in PRUNING:
         usual = None if kind is None or name == "rewind" else DEFAULTS[kind].get(name)
         return usual if value is None else value
@@ -292,17 +296,17 @@ def _rows(rows: _Rows, kind: str | None) -> Iterator[CellRow]:
     epochs = rows["epochs"].astype(float).tolist() if "epochs" in rows else [MISSING] * count
     spent = _spent(kind, rungs, epochs)
     for place in range(count):
-        own = {name: values[place] for name, values in figures.items()}
-        yield CellRow(rungs[place], density[place], error[place], epochs=spent[place], **own)
+        row = {name: values[place] for name, values in figures.items()}
+        yield CellRow(rungs[place], density[place], error[place], epochs=spent[place], **row)
 
 
 def _spent(kind: str | None, rungs: Sequence[int], epochs: Sequence[float]) -> list[float]:
-    """Return the epochs trained up to each rung: narrow networks start anew, one-shot ones from rung 0."""
+    """Return the epochs trained up to each rung: narrow networks start from scratch, one-shot ones from rung 0."""
     if kind == "narrow":
         return list(epochs)
     if kind == "one-shot":
         start = epochs[0] if rungs[0] == 0 else MISSING
-        return [own + start if rung else own for rung, own in zip(rungs, epochs, strict=True)]
+        return [count + start if rung else count for rung, count in zip(rungs, epochs, strict=True)]
     sums = np.cumsum(epochs).tolist()
-    # Only where every rung below is there, too.
-    return [each if rung == place else MISSING for place, (rung, each) in enumerate(zip(rungs, sums, strict=True))]
+    # Only where all lower rungs were measured.
+    return [total if rung == place else MISSING for place, (rung, total) in enumerate(zip(rungs, sums, strict=True))]

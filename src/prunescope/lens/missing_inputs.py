@@ -1,14 +1,32 @@
-"""What a cell does not tell: why, and the key of the study that would have it told."""
+"""Missing inputs of a cell: why they are missing, and the study key that produces them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from prunescope.errors import counted, listed
 from prunescope.lens.cells import Measurements
+from prunescope.lens.comparisons import LeaveOut, TreatmentComparison
 from prunescope.lens.loading import LensSource
-from prunescope.lens.results import Curve, LeaveOut, Missing, Sparsity, TreatmentComparison
+from prunescope.lens.rung_curves import Curve
+from prunescope.lens.sparsity import Sparsity
 from prunescope.lens.study_index import EL2N
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A missing input: what, why, and how to get it."""
+
+    what: str
+    why: str
+    how: str
+
+    @property
+    def words(self) -> str:
+        """The whole as a sentence."""
+        return f"{self.what}: {self.why}; {self.how}" if self.how else f"{self.what}: {self.why}"
+
 
 _AGAIN = "then run the study again: finished rungs stay"
 _UNFINISHED = "the study asks for it: let its run finish, or run it again"
@@ -24,48 +42,48 @@ _NAMES = {
 }
 
 
-def absent(
+def find_missing(
     source: LensSource,
     main: Sequence[Measurements],
-    found: Curve,
+    pruning: Curve,
     sparsities: Sequence[Sparsity],
     extended: TreatmentComparison | None,
     narrow: TreatmentComparison | None,
     left_out: Sequence[LeaveOut],
 ) -> Iterator[Missing]:
-    """Yield everything that one cell does not tell."""
+    """Yield the missing inputs of one cell."""
     if len(main) == 1:
         how = f"set replicates = 3 in the study, {_AGAIN}"
         yield Missing("verdicts", "they compare replicates, and there is one", how)
-    if all(each.dense is None for each in main):
-        yield Missing("dense networks", f"{found.treatment} has no rung 0 at density 1", "")
-    if not any(point.rung for point in found.points):
-        how = _UNFINISHED if any(each.planned > 1 for each in main) else "prune further: levels in the recipe"
-        yield Missing("sparse networks", f"{found.treatment} has its dense networks alone so far", how)
-    elif found.optimal is None:
+    if all(ladder.dense is None for ladder in main):
+        yield Missing("dense networks", f"{pruning.treatment} has no rung 0 at density 1", "")
+    if not any(point.rung for point in pruning.points):
+        how = _UNFINISHED if any(ladder.planned > 1 for ladder in main) else "prune further: levels in the recipe"
+        yield Missing("sparse networks", f"{pruning.treatment} has its dense networks alone so far", how)
+    elif pruning.optimal is None:
         how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
-        yield Missing("the optimal sparsity", "it has the lowest validation error, and no row tells any", how)
-    if not any(point.train_loss for point in found.points):
+        yield Missing("the optimal sparsity", "it has the lowest validation error, and no row has one", how)
+    if not any(point.train_loss for point in pruning.points):
         yield Missing("training loss", "no row has a train_loss", "")
-    if main[0].label_noise > 0 and not any(point.train_loss_noisy for point in found.points):
+    if main[0].label_noise > 0 and not any(point.train_loss_noisy for point in pruning.points):
         yield Missing("noisy against original examples", "no row has train_loss_original and train_loss_noisy", "")
     yield from _examples(source, main, sparsities)
     yield from _scores(source, main)
-    told = (
+    compared = (
         ("extended", extended.curve.replicates if extended else ()),
         ("narrow", narrow.curve.replicates if narrow else ()),
-        ("leave-out", [name for each in left_out for name in each.test_error.replicates]),
+        ("leave-out", [name for comparison in left_out for name in comparison.test_error.replicates]),
     )
-    for kind, replicates in told:
-        if not set(replicates) & set(found.replicates):
+    for kind, replicates in compared:
+        if not set(replicates) & set(pruning.replicates):
             yield _treatment(source, main, kind)
 
 
 def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequence[Sparsity]) -> Iterator[Missing]:
-    """Yield which outcomes of single examples were not kept, at the sparsities that are looked at."""
+    """Yield which outcomes of single examples were not kept, at the analyzed sparsities."""
     if not sparsities:
         return
-    rungs = sorted({0, *(each.rung for each in sparsities)})
+    rungs = sorted({0, *(sparsity.rung for sparsity in sparsities)})
     what = "groups by EL2N and single examples"
     if source.store is None:
         yield Missing(what, "a table has rows alone", "look at the store that the rows come from")
@@ -73,9 +91,9 @@ def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequ
     lacking: dict[tuple[str, ...], list[int]] = {}
     for rung in rungs:
         names = tuple(
-            each.replicate
-            for each in main
-            if each.at(rung) and not source.store.has_arrays("examples", each.ladder, rung)
+            ladder.replicate
+            for ladder in main
+            if ladder.at(rung) and not source.store.has_arrays("examples", ladder.ladder, rung)
         )
         if names:
             lacking.setdefault(names, []).append(rung)
@@ -89,52 +107,54 @@ def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequ
 
 
 def _scores(source: LensSource, main: Sequence[Measurements]) -> Iterator[Missing]:
-    without = [each.replicate for each in main if not each.scorers]
+    without = [ladder.replicate for ladder in main if not ladder.scorers]
     if source.store is not None and without:
         why = f"the examples of replicates {listed(without)} are not scored"
-        asked = (main[0].network, main[0].label_noise, EL2N) in source.told.asked
-        yield Missing("groups by EL2N", why, _UNFINISHED if asked else f"add a section [el2n] to the study, {_AGAIN}")
+        planned = (main[0].network, main[0].label_noise, EL2N) in source.studies.planned
+        yield Missing("groups by EL2N", why, _UNFINISHED if planned else f"add a section [el2n] to the study, {_AGAIN}")
 
 
 def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> Missing:
-    """Say that a treatment is missing, or why what there is of it cannot be compared."""
+    """Say that a treatment is missing, or why it is not comparable."""
     first = main[0]
     alike = source.alike(kind, first)
-    recipes = sorted({str(each.network.recipe) for each in alike} - {str(first.network.recipe)})
-    own = [each for each in alike if each.network.recipe == first.network.recipe]
-    if own:
-        names = f"{listed(each.replicate for each in own)}, not {listed(each.replicate for each in main)}"
-        why = f"it was measured for replicates {names}: other seeds, other splits and labels, so nothing pairs"
+    recipes = sorted({str(ladder.network.recipe) for ladder in alike} - {str(first.network.recipe)})
+    same_recipe = [ladder for ladder in alike if ladder.network.recipe == first.network.recipe]
+    if same_recipe:
+        names = (
+            f"{listed(ladder.replicate for ladder in same_recipe)}, not {listed(ladder.replicate for ladder in main)}"
+        )
+        why = f"it was measured for replicates {names}: seeds, splits and labels differ, so there are no pairs"
     elif recipes:
-        differing = source.told.differing(str(first.network.recipe), recipes[0])
-        why = f"it was measured with another recipe ({differing}), which cannot be compared"
+        differing = source.studies.differing(str(first.network.recipe), recipes[0])
+        why = f"it was measured with another recipe ({differing}), which is not comparable"
     else:
         why = "it was not measured"
-        if (first.network, first.label_noise, kind) in source.told.asked:
+        if (first.network, first.label_noise, kind) in source.studies.planned:
             return Missing(_NAMES[kind], why, _UNFINISHED)
     return Missing(_NAMES[kind], why, f"{_TREATMENTS[kind]}, {_AGAIN}")
 
 
-def remarks(main: Sequence[Measurements], found: Curve, sparsest: Sparsity | None) -> Iterator[str]:
-    """Yield what was decided of a cell, and what it shows by having none of."""
+def describe_cell(main: Sequence[Measurements], pruning: Curve, sparsest: Sparsity | None) -> Iterator[str]:
+    """Yield the notes of a cell."""
     unfinished: dict[str, list[str]] = {}
-    for each in main:
-        if each.planned > len(each.rows):
-            unfinished.setdefault(f"{len(each.rows)} of {each.planned} rungs", []).append(each.replicate)
+    for ladder in main:
+        if ladder.planned > len(ladder.rows):
+            unfinished.setdefault(f"{len(ladder.rows)} of {ladder.planned} rungs", []).append(ladder.replicate)
     for words, names in unfinished.items():
-        yield f"{found.treatment} is at {words} so far in {counted(len(names), 'replicate')} ({listed(names)})"
-    if len(found.complete) < len(found.replicates):
-        others = counted(len(found.points), "rung")
+        yield f"{pruning.treatment} is at {words} so far in {counted(len(names), 'replicate')} ({listed(names)})"
+    if len(pruning.complete) < len(pruning.replicates):
+        others = counted(len(pruning.points), "rung")
         which = f"which have all {others} that any has, with validation errors"
-        yield f"the optimal sparsity is by replicates {listed(found.complete)}, {which}"
-    if found.optimal is not None and found.points[0].rung == 0:
-        dense, best = (found.at(rung).validation_error for rung in (0, found.optimal))
+        yield f"the optimal sparsity is by replicates {listed(pruning.complete)}, {which}"
+    if pruning.optimal is not None and pruning.points[0].rung == 0:
+        dense, best = (pruning.at(rung).validation_error for rung in (0, pruning.optimal))
         if dense and best and dense.mean <= best.mean:
             yield (
                 f"the dense network validates as well as any sparse one ({dense.mean:.4g} beside {best.mean:.4g}): the "
                 "optimal sparsity is the best of the sparse ones"
             )
-    if sparsest is None and any(point.against_dense for point in found.points):
+    if sparsest is None and any(point.against_dense for point in pruning.points):
         yield "no sparsity beats the dense network on test"
     elif sparsest is not None and sparsest.test_error.deviation is None:
         yield "which sparsity beats the dense network is by errors alone: one replicate gives no verdict"

@@ -1,4 +1,4 @@
-"""Outcomes and scores of single training examples, as a store keeps them; refused where they are of other examples."""
+"""Outcomes and scores of single training examples in a store; refused where the examples differ."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ KEPT = ("index", "label", "noisy", "loss")
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """How one network does on each of its training examples.
+    """The outcome of one network on each of its training examples.
 
     Attributes
     ----------
     place
-        Where that stands, for messages.
+        Where the arrays are, for messages.
     index
-        Places in the training set.
+        Indices in the training set.
     label, noisy
-        The labels trained on, and whether they were changed.
+        The training labels, and whether they were changed.
     loss
         Training loss.
     """
@@ -46,7 +46,7 @@ class ScoredExamples:
 
 
 def read_outcomes(store: Store, ladder: str, rung: int) -> Outcomes | None:
-    """Return a network's outcomes, or None where the store did not keep them."""
+    """Return a network's outcomes; None if the store did not keep them."""
     if not store.has_arrays("examples", ladder, rung):
         return None
     arrays = store.read_arrays("examples", ladder, rung)
@@ -62,7 +62,7 @@ def read_outcomes(store: Store, ladder: str, rung: int) -> Outcomes | None:
 
 
 def read_scores(store: Store, identity: str) -> ScoredExamples:
-    """Return the scores of an ensemble that the store has."""
+    """Return the scores of an ensemble in the store."""
     arrays = store.read_arrays("examples", identity, 0)
     place = f"examples/{identity}, rung 0"
     _need(store, place, arrays, ("index", "el2n"))
@@ -81,7 +81,7 @@ def _need(store: Store, place: str, arrays: dict[str, NDArray[np.generic]], name
 
 
 def refuse_other_examples(source: str, ours: Outcomes, theirs: Outcomes) -> None:
-    """Refuse to compare networks that were trained on other examples or other labels."""
+    """Refuse to compare networks trained on different examples or labels."""
     words = (
         ("index", "the same examples", "another subsample or validation split"),
         ("label", "the same labels", "other labels"),
@@ -93,7 +93,7 @@ def refuse_other_examples(source: str, ours: Outcomes, theirs: Outcomes) -> None
 
 
 def refuse_other_scores(source: str, scored: ScoredExamples, outcomes: Outcomes) -> None:
-    """Refuse scores of other examples than the outcomes are of."""
+    """Refuse scores of different examples than the outcomes."""
     if not np.array_equal(scored.index, outcomes.index):
         must = f"must score the same examples as {outcomes.place}"
         raise InputError(source, [Fault(scored.place, must, "other examples")])

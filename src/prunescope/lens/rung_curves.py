@@ -1,34 +1,98 @@
-"""A treatment rung by rung, over replicates, and the two sparsities of interest."""
+"""Results of a treatment rung by rung, over replicates, and the two sparsities of interest."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from prunescope.lens.cells import MISSING, Measurements, known, whole
-from prunescope.lens.results import Curve, Point, Spread, TreatmentOutcome
-from prunescope.lens.verdicts import TEST_ERROR, compared, mean_of, over, spread
+from prunescope.lens.verdicts import (
+    TEST_ERROR,
+    Spread,
+    TreatmentOutcome,
+    Verdict,
+    compare,
+    mean_of,
+    spread,
+    spread_over,
+)
 from prunescope.table.optimal import optimal_rung
+
+
+@dataclass(frozen=True)
+class Point:
+    """One rung of a treatment, over the replicates that have it.
+
+    Attributes
+    ----------
+    epochs
+        Epochs trained up to and including this rung (narrow: of this network alone); None if unknown.
+    against_dense
+        Test error compared with the dense network of the replicate; None at rung 0.
+    """
+
+    rung: int
+    density: float
+    parameters: float | None
+    width: float | None
+    epochs: int | None
+    test_error: Spread
+    validation_error: Spread | None
+    train_loss: Spread | None
+    train_loss_original: Spread | None
+    train_loss_noisy: Spread | None
+    against_dense: Verdict | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One treatment of a cell, rung by rung.
+
+    Attributes
+    ----------
+    treatment
+        Name of the treatment: its kind and its unusual settings.
+    optimal
+        The rung above 0 with the lowest mean validation error, ties by most weights; None without validation errors.
+    own_optimal
+        The same for each single replicate, in the order of `replicates`.
+    complete
+        The replicates that have all rungs: `optimal` is by their mean.
+    """
+
+    treatment: str
+    kind: str
+    replicates: tuple[str, ...]
+    complete: tuple[str, ...]
+    points: tuple[Point, ...]
+    optimal: int | None
+    own_optimal: tuple[int | None, ...]
+
+    def at(self, rung: int) -> Point:
+        """Return the point of a rung that is there."""
+        return next(point for point in self.points if point.rung == rung)
+
 
 Ladders = Sequence[Measurements]
 
 
-def figure(ladders: Ladders, name: str, rung: int) -> Spread | None:
-    """Return one figure of a rung over the replicates that have it."""
-    return spread((each.replicate, each.value(name, rung)) for each in ladders)
+def _rung_spread(ladders: Ladders, name: str, rung: int) -> Spread | None:
+    """Return one value of a rung over the replicates that have it."""
+    return spread((ladder.replicate, ladder.value(name, rung)) for ladder in ladders)
 
 
-def dense_figure(ladders: Ladders, name: str) -> Spread | None:
-    """Return one figure of the replicates' dense networks, the first ladder of each that has one."""
-    found: dict[str, float] = {}
-    for each in ladders:
-        row = each.dense
-        if row is not None and each.replicate not in found:
-            found[each.replicate] = getattr(row, name)
-    return spread(found.items())
+def dense_spread(ladders: Ladders, name: str) -> Spread | None:
+    """Return one value of each replicate's dense network, from its first ladder that has one."""
+    values: dict[str, float] = {}
+    for ladder in ladders:
+        row = ladder.dense
+        if row is not None and ladder.replicate not in values:
+            values[ladder.replicate] = getattr(row, name)
+    return spread(values.items())
 
 
-def curve(ladders: Ladders, dense: Spread | None) -> Curve:
+def rung_curve(ladders: Ladders, dense: Spread | None) -> Curve:
     """Return a treatment rung by rung.
 
     Parameters
@@ -38,28 +102,28 @@ def curve(ladders: Ladders, dense: Spread | None) -> Curve:
     dense
         Test errors of the replicates' dense networks.
     """
-    ladders = sorted(ladders, key=lambda each: each.replicate)
-    rungs = sorted(frozenset[int]().union(*(each.rungs for each in ladders)))
-    complete = [each for each in ladders if len(each.rungs) == len(rungs)]
-    if not complete:  # gaps, each elsewhere: those with the most rungs count
-        most = max(len(each.rungs) for each in ladders)
-        complete = [each for each in ladders if len(each.rungs) == most]
-    complete = [each for each in complete if _validates(each)] or complete
+    ladders = sorted(ladders, key=lambda ladder: ladder.replicate)
+    rungs = sorted(frozenset[int]().union(*(ladder.rungs for ladder in ladders)))
+    complete = [ladder for ladder in ladders if len(ladder.rungs) == len(rungs)]
+    if not complete:  # every ladder has gaps: those with the most rungs count
+        most = max(len(ladder.rungs) for ladder in ladders)
+        complete = [ladder for ladder in ladders if len(ladder.rungs) == most]
+    complete = [ladder for ladder in complete if _validates(ladder)] or complete
     return Curve(
-        treatment=ladders[0].doing.name,
-        kind=ladders[0].doing.kind or "",
-        replicates=tuple(each.replicate for each in ladders),
-        complete=tuple(each.replicate for each in complete),
+        treatment=ladders[0].treatment.name,
+        kind=ladders[0].treatment.kind or "",
+        replicates=tuple(ladder.replicate for ladder in ladders),
+        complete=tuple(ladder.replicate for ladder in complete),
         points=tuple(_point(ladders, rung, dense) for rung in rungs),
         optimal=_optimal(complete),
-        own_optimal=tuple(_optimal([each]) for each in ladders),
+        own_optimal=tuple(_optimal([ladder]) for ladder in ladders),
     )
 
 
 def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
-    there = [(each.replicate, row) for each in ladders if (row := each.at(rung)) is not None]
+    there = [(ladder.replicate, row) for ladder in ladders if (row := ladder.at(rung)) is not None]
     rows = [row for _, row in there]
-    error = over([name for name, _ in there], [row.test_error for row in rows])
+    error = spread_over([name for name, _ in there], [row.test_error for row in rows])
     return Point(
         rung=rung,
         density=mean_of([row.density for row in rows]),
@@ -67,52 +131,52 @@ def _point(ladders: Ladders, rung: int, dense: Spread | None) -> Point:
         width=known(rows[0].width),
         epochs=whole(rows[0].epochs) if len({row.epochs for row in rows}) == 1 else None,
         test_error=error,
-        validation_error=figure(ladders, "validation_error", rung),
-        train_loss=figure(ladders, "train_loss", rung),
-        train_loss_original=figure(ladders, "train_loss_original", rung),
-        train_loss_noisy=figure(ladders, "train_loss_noisy", rung),
-        against_dense=None if rung == 0 else compared(TEST_ERROR, error, dense),
+        validation_error=_rung_spread(ladders, "validation_error", rung),
+        train_loss=_rung_spread(ladders, "train_loss", rung),
+        train_loss_original=_rung_spread(ladders, "train_loss_original", rung),
+        train_loss_noisy=_rung_spread(ladders, "train_loss_noisy", rung),
+        against_dense=None if rung == 0 else compare(TEST_ERROR, error, dense),
     )
 
 
 def _optimal(ladders: Ladders) -> int | None:
-    """Return the rung above 0 with the lowest mean validation error among those that every ladder tells it of."""
+    """Return the rung above 0 with the lowest mean validation error among those that every ladder has."""
     means = {}
-    for rung in sorted(frozenset.intersection(*(each.rungs for each in ladders))):
-        mean = mean_of([each.value("validation_error", rung) for each in ladders])
+    for rung in sorted(frozenset.intersection(*(ladder.rungs for ladder in ladders))):
+        mean = mean_of([ladder.value("validation_error", rung) for ladder in ladders])
         if rung > 0 and not math.isnan(mean):
             means[rung] = mean
     return optimal_rung(means) if means else None
 
 
 def _validates(ladder: Measurements) -> bool:
-    """Whether a ladder tells any validation error."""
+    """Whether a ladder has any validation error."""
     return any(not math.isnan(ladder.value("validation_error", rung)) for rung in ladder.rungs)
 
 
-def sparsest_better(found: Curve) -> int | None:
-    """Return the rung with the fewest weights that still beats the dense network on test, None where none does.
+def sparsest_better(pruning: Curve) -> int | None:
+    """Return the rung with the fewest weights that beats the dense network on test; None if none does.
 
-    By the paper's rule; where no rung has more than one pair, and so no verdict, by the errors themselves.
+    By the paper's rule; with single pairs, which give no verdict, by the errors themselves.
     """
-    told = [point for point in found.points if point.against_dense is not None]
-    judged = any(point.against_dense.outcome is not TreatmentOutcome.UNTOLD for point in told if point.against_dense)
+    points = [point for point in pruning.points if point.against_dense is not None]
+    judged = any(point.against_dense.outcome is not TreatmentOutcome.UNTOLD for point in points if point.against_dense)
     beating = [
         point
-        for point in told
+        for point in points
         if point.against_dense
         and (point.against_dense.outcome is TreatmentOutcome.BETTER if judged else point.against_dense.mean < 0)
     ]
     return max(beating, key=lambda point: (-point.density, point.rung)).rung if beating else None
 
 
-def nearest_rung(found: Curve, density: float) -> int:
+def nearest_rung(pruning: Curve, density: float) -> int:
     """Return the rung above 0 whose density is nearest in its logarithm."""
-    sparse = [point for point in found.points if point.rung > 0]
+    sparse = [point for point in pruning.points if point.rung > 0]
     return min(sparse, key=lambda point: abs(math.log(point.density / density))).rung
 
 
-def own_optimal_error(ladder: Measurements) -> float:
-    """Return the test error of one ladder's optimally sparse network, NaN without validation errors."""
+def optimal_error(ladder: Measurements) -> float:
+    """Return the test error of one ladder's optimally sparse network; NaN without validation errors."""
     rung = _optimal([ladder])
     return MISSING if rung is None else ladder.value("test_error", rung)

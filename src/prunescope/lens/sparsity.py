@@ -1,4 +1,4 @@
-"""The sparse networks of one rung beside the dense ones they come from."""
+"""The sparse networks of one rung compared with their dense networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import Measurements
-from prunescope.lens.el2n_differences import grouped
-from prunescope.lens.extremes import extremes
+from prunescope.lens.el2n import Groups, group_differences
 from prunescope.lens.loading import LensSource
-from prunescope.lens.pairs import pairs_at, scorer_of
-from prunescope.lens.results import Curve, Gap, Sparsity, Spread, TreatmentOutcome
-from prunescope.lens.rung_curves import dense_figure
-from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, compared, minus
+from prunescope.lens.pairs import Extremes, choose_scorer, find_extremes, read_pairs
+from prunescope.lens.rung_curves import Curve, dense_spread
+from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, compare, subtract
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Training loss of the noisy examples minus that of the original ones."""
+
+    dense: Spread
+    sparse: Spread
+    difference: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """The sparse networks of one rung compared with their dense networks.
+
+    Attributes
+    ----------
+    which
+        ``optimal``: lowest validation error; ``sparsest``: the highest sparsity that beats the dense network on test;
+        ``asked``: as requested.
+    train_loss_original, train_loss_noisy, gap
+        None without label noise.
+    groups, extremes
+        None and empty where the store does not hold what they need.
+    """
+
+    which: str
+    rung: int
+    density: float
+    parameters: float | None
+    test_error: Verdict
+    train_loss: Verdict | None
+    train_loss_original: Verdict | None
+    train_loss_noisy: Verdict | None
+    gap: Gap | None
+    groups: Groups | None
+    extremes: tuple[Extremes, ...]
+    words: str
+
 
 _WHY = {
     "optimal": "optimal sparsity (lowest validation error)",
@@ -29,39 +67,39 @@ _VERBS = {
 
 @dataclass(frozen=True, eq=False)
 class SparseNetworks:
-    """What the sparsities of one cell share.
+    """Compares the sparse networks of one cell with its dense ones.
 
     Attributes
     ----------
     ladders
         Of the main treatment, one for each replicate.
     cell
-        All ladders of the cell, the main treatment's first: others' dense networks stand in where its are missing.
+        All ladders of the cell, the main treatment's first; other dense networks replace missing ones.
     groups, shown
-        How many groups by EL2N, and how many examples at either extreme.
+        Number of groups by EL2N, and of examples at either extreme.
     """
 
     source: LensSource
     ladders: Sequence[Measurements]
     cell: Sequence[Measurements]
-    found: Curve
+    pruning: Curve
     groups: int
     shown: int
 
     def sparsity(self, which: str, rung: int | None) -> Sparsity | None:
-        """Return a rung beside the dense networks; None where there is no such rung, or no replicate has both."""
+        """Compare a rung with the dense networks; None without the rung, or where no replicate has both."""
         if rung is None:
             return None
-        point = self.found.at(rung)
-        error = compared(TEST_ERROR, point.test_error, dense_figure(self.cell, "test_error"))
+        point = self.pruning.at(rung)
+        error = compare(TEST_ERROR, point.test_error, dense_spread(self.cell, "test_error"))
         if error is None:
             return None
-        dense = {name: dense_figure(self.cell, name) for name in _LOSSES}
-        whole, original, noisy = (compared(TRAINING_LOSS, getattr(point, name), dense[name]) for name in _LOSSES)
-        sparse_gap = minus(point.train_loss_noisy, point.train_loss_original)
-        dense_gap = minus(dense["train_loss_noisy"], dense["train_loss_original"])
-        scorer = scorer_of(self.ladders)
-        pairs = pairs_at(self.source, self.ladders, rung, scorer)
+        dense = {name: dense_spread(self.cell, name) for name in _LOSSES}
+        whole, original, noisy = (compare(TRAINING_LOSS, getattr(point, name), dense[name]) for name in _LOSSES)
+        sparse_gap = subtract(point.train_loss_noisy, point.train_loss_original)
+        dense_gap = subtract(dense["train_loss_noisy"], dense["train_loss_original"])
+        scorer = choose_scorer(self.ladders)
+        pairs = read_pairs(self.source, self.ladders, rung, scorer)
         words = f"{_WHY[which]}: rung {rung}, density {point.density:.4g}; test error {error.words}"
         return Sparsity(
             which=which,
@@ -73,8 +111,8 @@ class SparseNetworks:
             train_loss_original=original if noisy else None,
             train_loss_noisy=noisy,
             gap=_gap(dense_gap, sparse_gap),
-            groups=grouped(pairs, scorer, self.groups),
-            extremes=tuple(extremes(pair, self.shown) for pair in pairs),
+            groups=group_differences(pairs, scorer, self.groups),
+            extremes=tuple(find_extremes(pair, self.shown) for pair in pairs),
             words=f"{words}; training loss {whole.words}" if whole else words,
         )
 
@@ -83,11 +121,11 @@ _LOSSES = ("train_loss", "train_loss_original", "train_loss_noisy")
 
 
 def _gap(dense: Spread | None, sparse: Spread | None) -> Gap | None:
-    found = compared("gap between noisy and original training loss", sparse, dense)
-    if dense is None or sparse is None or found is None:
+    difference = compare("gap between noisy and original training loss", sparse, dense)
+    if dense is None or sparse is None or difference is None:
         return None
     words = (
-        f"the gap between noisy and original training loss {_VERBS[found.outcome]} from {dense.mean:.3g} to "
-        f"{sparse.mean:.3g} nats (n = {len(found.differences)})"
+        f"the gap between noisy and original training loss {_VERBS[difference.outcome]} from {dense.mean:.3g} to "
+        f"{sparse.mean:.3g} nats (n = {len(difference.differences)})"
     )
-    return Gap(dense, sparse, found, words)
+    return Gap(dense, sparse, difference, words)

@@ -1,58 +1,60 @@
-"""What the studies of a store say of its ladders: seeds, teachers, recipes, which networks score the examples."""
+"""What the studies of a store say about its ladders: seeds, teachers, recipes, scoring networks."""
 
 from __future__ import annotations
 
 from prunescope.errors import listed
 from prunescope.lens.cells import MeasuredNetwork, Scorer, TreatmentSpec
 from prunescope.study import Ladder, Recipe, ensembles
-from prunescope.study.study import decisive
+from prunescope.study.study import decisive_keys
 from prunescope.table import Store
 
 EL2N = "el2n"
 
 
-def doing_of(ladder: Ladder) -> TreatmentSpec:
-    """Return what a study does to a ladder."""
-    own = ladder.treatment
-    return TreatmentSpec(own.kind, own.rewind, own.score, own.scope, own.leave, own.share)
+def _treatment_spec(ladder: Ladder) -> TreatmentSpec:
+    """Return the treatment of a ladder."""
+    treatment = ladder.treatment
+    return TreatmentSpec(
+        treatment.kind, treatment.rewind, treatment.score, treatment.scope, treatment.leave, treatment.share
+    )
 
 
-def network_of(ladder: Ladder) -> MeasuredNetwork:
-    """Return the network that a study gives a ladder."""
+def _measured_network(ladder: Ladder) -> MeasuredNetwork:
+    """Return the network of a ladder."""
     cell = ladder.cell
     return MeasuredNetwork(cell.family, cell.dataset, cell.depth, cell.width, cell.examples, ladder.recipe_identity)
 
 
 class StudyIndex:
-    """What the studies of a store say of its ladders; nothing where there is no store.
+    """What the studies of a store say about its ladders; empty without a store.
 
     Attributes
     ----------
     ladders, recipes
         By their identities.
-    asked
-        Network, label noise and kind of treatment of all that the studies ask for, finished or not; scores of examples
-        under `EL2N`.
+    planned
+        Network, label noise and kind of every treatment in the studies, finished or not; scores of examples under
+        `EL2N`.
     """
 
     def __init__(self, store: Store | None) -> None:
         self.ladders: dict[str, Ladder] = {}
         self.recipes: dict[str, Recipe] = {}
         self.scorers: dict[tuple[object, ...], tuple[Scorer, ...]] = {}
-        self.asked: set[tuple[MeasuredNetwork, float, str]] = set()
+        self.planned: set[tuple[MeasuredNetwork, float, str]] = set()
         for study in store.studies() if store else ():
             for ladder in study.ladders:
                 before = self.ladders.get(ladder.identity)
                 if before is None or before.rungs < ladder.rungs:
                     self.ladders[ladder.identity] = ladder
                 self.recipes[ladder.recipe_identity] = ladder.recipe
-                self.asked.add((network_of(ladder), ladder.cell.label_noise, ladder.treatment.kind))
-            for each in ensembles(study):
-                self.asked.add((network_of(each.ladder), each.ladder.cell.label_noise, EL2N))
-                key = self._key(each.ladder)
-                scorer = Scorer(each.identity, each.networks, each.epoch)
+                self.planned.add((_measured_network(ladder), ladder.cell.label_noise, ladder.treatment.kind))
+            for ensemble in ensembles(study):
+                self.planned.add((_measured_network(ensemble.ladder), ensemble.ladder.cell.label_noise, EL2N))
+                key = self._key(ensemble.ladder)
+                scorer = Scorer(ensemble.identity, ensemble.networks, ensemble.epoch)
                 known = self.scorers.get(key, ())
-                if store and scorer not in known and store.has_arrays("examples", each.identity, 0):
+                if store and scorer not in known and store.has_arrays("examples", ensemble.identity, 0):
                     self.scorers[key] = (*known, scorer)
         self.seeds = {ladder.seed for ladder in self.ladders.values()}
 
@@ -61,28 +63,30 @@ class StudyIndex:
         return ladder.cell, ladder.recipe_identity, ladder.seed, ladder.replicate
 
     def scorers_of(self, ladder: Ladder | None) -> tuple[Scorer, ...]:
-        """Return the ensembles that score a ladder's examples, of those that are in the store."""
+        """Return the ensembles in the store that score a ladder's examples."""
         return () if ladder is None else self.scorers.get(self._key(ladder), ())
 
     def lesson(self, ladder: Ladder | None) -> str:
-        """Name the treatment that a leave-out ladder learned from; empty where it learned from none."""
+        """Return the name of the treatment that a leave-out ladder learned from; empty if none."""
         teacher = self.ladders.get(ladder.teacher) if ladder and ladder.learns else None
-        return doing_of(teacher).name if teacher else ""
+        return _treatment_spec(teacher).name if teacher else ""
 
     def lesson_levels(self, identity: str) -> int | None:
-        """Return among how many levels a leave-out ladder's teacher was looked for; None where it has no teacher."""
+        """Return the levels of the study of a leave-out ladder; None if it has no teacher."""
         ladder = self.ladders.get(identity)
         return ladder.recipe.levels if ladder and ladder.learns else None
 
     def replicate(self, number: int, ladder: Ladder | None) -> str:
-        """Name a replicate: its number, and its seed where the studies have several."""
+        """Return the name of a replicate: its number, and its seed if the studies have several."""
         if ladder is None:
             return f"{number} of no study" if self.ladders else str(number)
         return str(number) if len(self.seeds) == 1 else f"{number} of seed {ladder.seed}"
 
     def differing(self, ours: str, theirs: str) -> str:
-        """Say what two recipes differ in, as far as the studies tell."""
-        one, other = (decisive(self.recipes[each]) if each in self.recipes else {} for each in (ours, theirs))
+        """Say how two recipes differ, as far as the studies know."""
+        one, other = (
+            decisive_keys(self.recipes[identity]) if identity in self.recipes else {} for identity in (ours, theirs)
+        )
         if not one or not other:
             return f"recipe {theirs} instead of {ours}"
         keys = (key for key in {**one, **other} if one.get(key) != other.get(key))

@@ -1,59 +1,111 @@
-"""The paper's rule on two results: they differ if and only if the mean of the paired differences is far from zero.
+"""The paper's rule: two results differ when the mean of the paired differences is far from zero.
 
-Far is one standard deviation of these differences, at least: the sample deviation (n - 1). Pairs are of one replicate.
-A single pair has no deviation and gives no verdict. Lower is better.
+Far means at least one sample standard deviation (n - 1) of the differences. Pairs are of one replicate. A single pair
+has no deviation and gives no verdict. Lower is better.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
-from prunescope.lens.results import Spread, TreatmentOutcome, Verdict
+
+class TreatmentOutcome(StrEnum):
+    """How one result compares with another, by the paper's rule."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    MATCHES = "matches"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One quantity over replicates.
+
+    Attributes
+    ----------
+    replicates
+        Names of the replicates, in the order of `values`.
+    deviation
+        Sample standard deviation (n - 1); None for a single replicate.
+    """
+
+    replicates: tuple[str, ...]
+    values: tuple[float, ...]
+    mean: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Two results compared replicate by replicate: the first minus the second.
+
+    Attributes
+    ----------
+    measure
+        What is compared, such as ``test error``.
+    outcome
+        ``better`` or ``worse`` where the mean difference is at least one standard deviation from zero, else
+        ``matches``; ``untold`` for a single pair.
+    differences
+        By replicate; their mean and sample standard deviation are `mean` and `deviation`.
+    """
+
+    measure: str
+    outcome: TreatmentOutcome
+    replicates: tuple[str, ...]
+    differences: tuple[float, ...]
+    mean: float
+    deviation: float | None
+    words: str
+
 
 TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
-# Differences of decimal fractions are off by rounding; on the very edge of the rule they count as far.
+# Rounding of decimal fractions; differences on the edge of the rule count as far.
 _ROUNDING = 1e-9
-# Differences of errors and losses below this are sums of rounding.
+# Smaller differences of errors and losses are rounding.
 _NOTHING = 1e-9
 
 
 def spread(pairs: Iterable[tuple[str, float]]) -> Spread | None:
-    """Return a quantity over replicates from their names and values, missing values (NaN) left out; None of nothing."""
-    found = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
-    return over([name for name, _ in found], [value for _, value in found]) if found else None
+    """Return a quantity over replicates, without missing values (NaN); None if there are none."""
+    known = [(name, float(value)) for name, value in pairs if not math.isnan(value)]
+    return spread_over([name for name, _ in known], [value for _, value in known]) if known else None
 
 
-def over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
-    """Return a quantity of which every replicate has a value."""
+def spread_over(replicates: Sequence[str], values: Sequence[float]) -> Spread:
+    """Return a quantity that every replicate has."""
     return Spread(tuple(replicates), tuple(values), mean_of(values), _deviation(values))
 
 
-def compared(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
-    """Compare two results replicate by replicate, ours minus theirs; None where no replicate has both."""
+def compare(measure: str, ours: Spread | None, theirs: Spread | None) -> Verdict | None:
+    """Compare two results replicate by replicate, ours minus theirs; None if no replicate has both."""
     if ours is None or theirs is None:
         return None
     known = dict(zip(theirs.replicates, theirs.values, strict=True))
-    own = zip(ours.replicates, ours.values, strict=True)
-    pairs = [(name, value - known[name]) for name, value in own if name in known]
-    return verdict(measure, [name for name, _ in pairs], [value for _, value in pairs]) if pairs else None
+    named = zip(ours.replicates, ours.values, strict=True)
+    pairs = [(name, value - known[name]) for name, value in named if name in known]
+    return judge(measure, [name for name, _ in pairs], [value for _, value in pairs]) if pairs else None
 
 
-def minus(ours: Spread | None, theirs: Spread | None) -> Spread | None:
+def subtract(ours: Spread | None, theirs: Spread | None) -> Spread | None:
     """Return the difference of two results, replicate by replicate."""
-    found = compared("difference", ours, theirs)
-    return None if found is None else over(found.replicates, found.differences)
+    difference = compare("difference", ours, theirs)
+    return None if difference is None else spread_over(difference.replicates, difference.differences)
 
 
-def verdict(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
+def judge(measure: str, replicates: Sequence[str], differences: Sequence[float]) -> Verdict:
     """Judge paired differences by the paper's rule."""
     mean, deviation = mean_of(differences), _deviation(differences)
-    outcome = outcome_of(mean, deviation)
-    words = verdict_words(measure, outcome, mean, deviation, len(differences))
+    outcome = _outcome_of(mean, deviation)
+    words = _verdict_words(measure, outcome, mean, deviation, len(differences))
     return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words)
 
 
-def outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
+def _outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
     """Apply the rule to a mean difference and its deviation."""
     if deviation is None:
         return TreatmentOutcome.UNTOLD
@@ -62,21 +114,21 @@ def outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
     return TreatmentOutcome.BETTER if mean < 0 else TreatmentOutcome.WORSE
 
 
-def verdict_words(measure: str, outcome: TreatmentOutcome, mean: float, deviation: float | None, count: int) -> str:
-    """Write a verdict with its figures: ``better, -2.1 ± 0.3 points (n = 3)``."""
+def _verdict_words(measure: str, outcome: TreatmentOutcome, mean: float, deviation: float | None, count: int) -> str:
+    """Format a verdict with its numbers: ``better, -2.1 ± 0.3 points (n = 3)``."""
     if deviation is None:
         return f"{amount(measure, mean)}, no verdict (n = 1)"
     return f"{outcome}, {amount(measure, mean, deviation)} (n = {count})"
 
 
 def amount(measure: str, mean: float, deviation: float | None = None) -> str:
-    """Write a difference with its unit; of errors in percentage points."""
+    """Format a difference with its unit; errors in percentage points."""
     times, unit = (100, "points") if measure.endswith("error") else (1, "nats")
     return f"{signed(times * mean)}{'' if deviation is None else f' ± {times * deviation:.2g}'} {unit}"
 
 
 def signed(value: float) -> str:
-    """Write a difference with its sign; what rounding leaves of none is none."""
+    """Format a difference with its sign; rounding errors count as 0."""
     return f"{value:+.3g}" if abs(value) > _NOTHING else "0"
 
 

@@ -10,7 +10,7 @@ from prunescope.nets.network import Designed, Network
 from prunescope.nets.ops import Design
 from prunescope.nets.outline import Shape
 from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import own_function
+from prunescope.study.import_path import import_function
 
 DESIGNS: dict[str, Design] = {"lenet": lenet, "cifar-resnet": cifar_resnet, "vgg": vgg}
 
@@ -23,6 +23,6 @@ def network(family: str, depth: int, width: float, classes: int, shape: Shape) -
     if is_import_path(family):
         from prunescope.nets.custom import Custom
 
-        return Custom(own_function(family), family, shape, depth, width, classes)
+        return Custom(import_function(family), family, shape, depth, width, classes)
     must = f"must be one of {', '.join(DESIGNS)}, or package.module:function"
     raise InputError("networks", [Fault("family", must, clipped(family), nearest(family, DESIGNS))])

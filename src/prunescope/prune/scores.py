@@ -17,7 +17,7 @@ from prunescope.prune.flow import ROUNDS, synaptic_flow
 from prunescope.prune.gradients import gradient, gradient_flow
 from prunescope.prune.probe import Probe
 from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import own_function
+from prunescope.study.import_path import import_function
 
 Arrays = Mapping[str, np.ndarray]
 Draws = Callable[[], np.random.Generator]
@@ -87,7 +87,7 @@ def score(name: str) -> Score:
 
 
 def _own(path: str) -> Rank:
-    function = own_function(path)
+    function = import_function(path)
     asks = "probe" in inspect.signature(function).parameters
 
     def rank(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from prunescope.choose.results import Answer, Pick, amount
-from prunescope.choose.sentences import insight_words
+from prunescope.choose.answers import Answer, insight_words
+from prunescope.choose.counts import amount
+from prunescope.choose.description import Pick
 from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.data import GroupData

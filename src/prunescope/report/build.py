@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prunescope.choose.results import Answer, amount
+from prunescope.choose.answers import Answer
+from prunescope.choose.counts import amount
 from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
 from prunescope.lens import analyze

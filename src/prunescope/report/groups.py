@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.choose.choice import answer, choices
-from prunescope.choose.family import Family, Grid, families
-from prunescope.choose.limits import Limits
-from prunescope.choose.results import Answer, Bounded, DeclinedError
+from prunescope.choose.answers import Answer, Bounded
+from prunescope.choose.choice import answer, choose_at_bounds
+from prunescope.choose.family import Family, Grid, fit_families
+from prunescope.choose.limits import DeclinedError, Limits
 from prunescope.errors import InputError, PrunescopeError, counted, named
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
@@ -84,7 +84,7 @@ def subjects(rows: Table) -> ReportGroups:
     refused: dict[tuple[Any, ...], str] = {}
     if compared:
         try:
-            fitted, declined, told = families(usable, Grid(), {})
+            fitted, declined, told = fit_families(usable, Grid(), {})
             notes = list(told)
             made = {tuple(each.group.items()): each for each in fitted}
             refused = {tuple(group.items()): why for group, why in declined}
@@ -201,4 +201,4 @@ def decide(subject: ReportGroup, bound: float, confidence: float) -> tuple[Answe
 
 def decide_all(subject: ReportGroup, bounds: tuple[float, ...], confidence: float) -> tuple[Bounded, ...]:
     """Return the choice at each of many bounds."""
-    return () if subject.family is None else choices(subject.family, bounds, confidence, Limits())
+    return () if subject.family is None else choose_at_bounds(subject.family, bounds, confidence, Limits())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from prunescope.choose.results import Bounded, Pick, amount
+from prunescope.choose.answers import Bounded
+from prunescope.choose.counts import amount
+from prunescope.choose.description import Pick
 from prunescope.laws.results import number
 from prunescope.report.groups import ReportGroup
 from prunescope.report.results import Fact, Slider, Stop

@@ -1,4 +1,4 @@
-"""What a study may name: datasets, families and scores, with the facts needed to check a study without loading them.
+"""The datasets, families and scores that a study may name, with the facts needed to check a study.
 
 The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. Tables
 may hold measurements of others, which are known here too and which no study may name yet (`NOT_TRAINED`). A user's own
@@ -39,8 +39,8 @@ class DepthRule:
     def nearest(self, depth: int) -> int:
         """Return the allowed depth closest to ``depth``."""
         steps = max(0, round((depth - self.first) / self.step))
-        found = self.first + steps * self.step
-        return found if self.last is None else min(found, self.last)
+        nearest = self.first + steps * self.step
+        return nearest if self.last is None else min(nearest, self.last)
 
     def __str__(self) -> str:
         if self.last == self.first:

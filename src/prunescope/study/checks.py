@@ -1,7 +1,7 @@
 """What must hold between the parts of a study, each rule a generator of faults.
 
-`parts` has checked types and ranges of single keys before these run; a rule runs only when the parts it reads are
-sound, so that one mistake is told once.
+`sections` checks types and ranges of single keys first; a rule runs only when the parts it reads are valid, so that one
+mistake is reported once.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def held_out(dataset: str, validation: float) -> int:
     return round(DATASETS[dataset].train * validation)
 
 
-def resolve_examples(asked: int | str, dataset: str, validation: float) -> int | None:
+def resolve_examples(examples: int | str, dataset: str, validation: float) -> int | None:
     """Return the number of training examples that a study asks for, or None where the words mean nothing."""
-    if isinstance(asked, int):
-        return asked
+    if isinstance(examples, int):
+        return examples
     available = DATASETS[dataset].train - held_out(dataset, validation)
-    if asked == "all":
+    if examples == "all":
         return available
-    share = SHARE.fullmatch(asked)
+    share = SHARE.fullmatch(examples)
     return available // int(share[1]) if share else None
 
 
@@ -75,17 +75,17 @@ def study_faults(
     ``head`` is None where it could not be read. ``unsound`` names keys of the recipe whose value is only a stand-in,
     ``unsound_treatments`` treatments that the study has but that could not be read.
     """
-    too_many = list(size_faults(axes.values(), treatments.values(), recipe, head.replicates if head else 1, locate))
+    too_many = list(_size_faults(axes.values(), treatments.values(), recipe, head.replicates if head else 1, locate))
     if too_many:
         yield from too_many
         return
     if recipe:
         yield from (fault for keys, fault in _recipe_rules(recipe, locate) if not unsound & keys)
         if head and "levels" not in unsound:
-            yield from keep_faults(head, recipe.levels, locate)
-    yield from axes_faults(axes, locate)
-    yield from example_faults(axes, recipe.validation if recipe else 0.0, locate)
-    yield from treatment_faults(treatments, locate, unsound_treatments)
+            yield from _keep_faults(head, recipe.levels, locate)
+    yield from _axes_faults(axes, locate)
+    yield from _example_faults(axes, recipe.validation if recipe else 0.0, locate)
+    yield from _treatment_faults(treatments, locate, unsound_treatments)
     if recipe:
         yield from _measure_faults(treatments, axes, recipe, locate, unsound)
 
@@ -122,7 +122,7 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
         yield {"rewind_epoch", "epochs"}, Fault(at("rewind_epoch"), must, str(recipe.rewind_epoch))
 
 
-def keep_faults(head: StudyKeys, levels: int, locate: Locate) -> Iterator[Fault]:
+def _keep_faults(head: StudyKeys, levels: int, locate: Locate) -> Iterator[Fault]:
     """Rungs of which something is kept must be rungs of the study, each named once."""
     for key in KEEP_KEYS:
         keep: Keep = getattr(head, key)
@@ -137,7 +137,7 @@ def keep_faults(head: StudyKeys, levels: int, locate: Locate) -> Iterator[Fault]
             yield Fault(locate(key), "must name each rung once", f"{listed(twice)} more than once")
 
 
-def axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
+def _axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault]:
     """Rules within the axes: known names, depths that the families have, no value twice."""
     for index, axes in all_axes.items():
         for key in AXIS_KEYS:
@@ -169,27 +169,27 @@ def _depth_faults(family: str, depths: Sequence[int], place: str) -> Iterator[Fa
             yield Fault(place, f"of family {family!r} must be {rule}", str(depth), hint)
 
 
-def example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Locate) -> Iterator[Fault]:
+def _example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Locate) -> Iterator[Fault]:
     """Rules between axes and recipe: enough examples for training and validation."""
     for index, axes in all_axes.items():
         place = locate("axes", index, "examples")
-        for asked in axes.examples:
-            if isinstance(asked, str) and asked != "all" and not SHARE.fullmatch(asked):
-                yield Fault(place, 'must be a number, "all" or a share such as "1/4"', clipped(asked))
+        for examples in axes.examples:
+            if isinstance(examples, str) and examples != "all" and not SHARE.fullmatch(examples):
+                yield Fault(place, 'must be a number, "all" or a share such as "1/4"', clipped(examples))
                 continue
             for dataset in axes.dataset:
                 if dataset not in DATASETS:
                     continue
                 held = held_out(dataset, validation)
                 available = DATASETS[dataset].train - held
-                resolved = resolve_examples(asked, dataset, validation)
+                resolved = resolve_examples(examples, dataset, validation)
                 if resolved is None or not 1 <= resolved <= available:
                     apart = f" ({held:,} are held out for validation)" if held else ""
                     must = f"must be 1 to {available:,} for {dataset}{apart}"
-                    yield Fault(place, must, f"{asked} = {resolved}" if isinstance(asked, str) else str(asked))
+                    yield Fault(place, must, f"{examples} = {resolved}" if isinstance(examples, str) else str(examples))
 
 
-def treatment_faults(
+def _treatment_faults(
     treatments: Mapping[int, Treatment], locate: Locate, elsewhere: Set[str] = frozenset()
 ) -> Iterator[Fault]:
     """Rules within and between treatments: keys that fit the kind, known scores, distinct names, no cycle."""
@@ -210,9 +210,9 @@ def treatment_faults(
             must = "must differ from the others in more than its name"
             yield Fault(at("kind"), must, f"the same as {alike[done]!r}")
         alike.setdefault(done, treatment.label)
-        own = DEFAULTS[treatment.kind]
+        defaults = DEFAULTS[treatment.kind]
         for key in KIND_KEYS:
-            if getattr(treatment, key) is not None and key not in own:
+            if getattr(treatment, key) is not None and key not in defaults:
                 kinds = [kind for kind, keys in DEFAULTS.items() if key in keys]
                 yield Fault(at(key), f"belongs to {' and '.join(kinds)}, not to {treatment.kind}")
         score = treatment.score
@@ -257,7 +257,7 @@ def _lesson_faults(treatments: Mapping[int, Treatment], locate: Locate) -> Itera
 def el2n_faults(
     el2n: El2n | None, recipe: Recipe | None, locate: Locate, unsound: Set[str] = frozenset()
 ) -> Iterator[Fault]:
-    """Scores early in training need a training that goes on so long."""
+    """Scores after some epochs need a training of at least as many."""
     if el2n and recipe and el2n.epoch and el2n.epoch > recipe.epochs and "epochs" not in unsound:
         must = f"must be at most the {recipe.epochs} epochs of a training"
         yield Fault(locate("el2n", "epoch"), must, str(el2n.epoch))
@@ -267,7 +267,7 @@ def _measure_faults(
     treatments: Mapping[int, Treatment], all_axes: Mapping[int, Axes], recipe: Recipe, locate: Locate, unsound: Set[str]
 ) -> Iterator[Fault]:
     """Leave-out learns from the optimally sparse network: there must be sparse ones, and a measure of the best."""
-    teachers = {each.label for each in treatments.values() if each.kind in PRUNING}
+    teachers = {treatment.label for treatment in treatments.values() if treatment.kind in PRUNING}
     for index, treatment in treatments.items():
         if treatment.learns_from not in teachers or treatment.leave == "random":
             continue
@@ -275,14 +275,14 @@ def _measure_faults(
         if not recipe.validation and "validation" not in unsound:
             must = "needs validation above 0 in the recipe: the sparsity to learn from has the lowest validation error"
             yield Fault(place, must, "validation 0", "For example validation = 0.1.")
-        if not recipe.levels and "levels" not in unsound and any(each.levels is None for each in all_axes.values()):
+        if not recipe.levels and "levels" not in unsound and any(axes.levels is None for axes in all_axes.values()):
             yield Fault(place, "needs levels of 1 or more to learn from", "levels 0 in the recipe")
         for position, axes in all_axes.items():
             if axes.levels == 0:
                 yield Fault(locate("axes", position, "levels"), "must be 1 or more to leave examples out", "0")
 
 
-def size_faults(
+def _size_faults(
     all_axes: Collection[Axes],
     treatments: Collection[Treatment],
     recipe: Recipe | None,
@@ -290,10 +290,10 @@ def size_faults(
     locate: Locate,
 ) -> Iterator[Fault]:
     """Refuse a study too large to be meant."""
-    own = (
+    sizes = (
         (math.prod(len(getattr(axes, key)) for key in AXIS_KEYS), axes.replicates or replicates) for axes in all_axes
     )
-    ladders = len(treatments) * sum(cells * repeated for cells, repeated in own)
+    ladders = len(treatments) * sum(cells * repeated for cells, repeated in sizes)
     if ladders > MOST_LADDERS:
         yield Fault(locate("axes"), f"must make at most {MOST_LADDERS:,} ladders", f"{ladders:,}")
         return

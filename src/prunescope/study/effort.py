@@ -1,4 +1,4 @@
-"""How much training a study asks for, counted exactly; seconds are the lab's to estimate."""
+"""The exact amount of training in a study; `run.estimate` estimates the seconds."""
 
 from __future__ import annotations
 

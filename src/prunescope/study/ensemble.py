@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from prunescope.study.sections import Treatment, completed
-from prunescope.study.study import FORMAT, Ladder, Study, decisive, digest
+from prunescope.study.study import FORMAT, Ladder, Study, decisive_keys, digest
 
 EPOCH_WITH_NOISE, EPOCH = 10, 20
 _LATER = ("epochs", "prunable", "pruning_fraction", "rewind_epoch")  # of a recipe; they decide nothing so early
@@ -39,7 +39,7 @@ class Ensemble:
     @cached_property
     def identity(self) -> str:
         """32 hexadecimal digits that stand for everything that decides the scores."""
-        recipe = {name: value for name, value in decisive(self.ladder.recipe).items() if name not in _LATER}
+        recipe = {name: value for name, value in decisive_keys(self.ladder.recipe).items() if name not in _LATER}
         return digest(
             {
                 "format": FORMAT,

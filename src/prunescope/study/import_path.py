@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LABELS = ("name", "learns_from")  # keys of a study whose values are free words
 
 
-def own_function(path: str) -> Callable[..., Any]:
+def import_function(path: str) -> Callable[..., Any]:
     """Import a function by its path."""
     module, _, name = path.partition(":")
     try:
@@ -42,11 +42,11 @@ def own_function(path: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def own_paths(study: Study) -> tuple[str, ...]:
+def import_paths(study: Study) -> tuple[str, ...]:
     """Return the import paths that a study names, whatever for."""
     content = study.to_mapping()
     parts = [*content["axes"], content["recipe"], *content["treatments"]]
-    values = [value for part in parts for key, value in part.items() if key not in _LABELS]
+    values = [value for section in parts for key, value in section.items() if key not in _LABELS]
     return tuple(dict.fromkeys(word for word in _texts(values) if is_import_path(word)))
 
 

@@ -1,4 +1,4 @@
-"""From a TOML file, or a preset's name, to a study; all faults at once, each with its line."""
+"""Read a study from a TOML file or a preset; all faults are reported together, each with its line."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def read_study(source: str | Path) -> Study:
     path = Path(source)
     try:
         if path.exists() and not path.is_file():
-            found = "a folder" if path.is_dir() else "a pipe or device"
-            raise InputError(str(source), [Fault("the path", "must be a TOML file", found)])
+            actual = "a folder" if path.is_dir() else "a pipe or device"
+            raise InputError(str(source), [Fault("the path", "must be a TOML file", actual)])
         if path.stat().st_size > MOST_BYTES:
-            found = f"{path.stat().st_size:,} bytes"
-            raise InputError(str(source), [Fault("the file", f"must be at most {MOST_BYTES:,} bytes", found)])
+            actual = f"{path.stat().st_size:,} bytes"
+            raise InputError(str(source), [Fault("the file", f"must be at most {MOST_BYTES:,} bytes", actual)])
         text = path.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError, ValueError) as trouble:
         if isinstance(trouble, UnicodeDecodeError):
-            found = f"other bytes at position {trouble.start}"
-            raise InputError(str(source), [Fault("the file", "must be UTF-8 text", found)]) from None
+            actual = f"other bytes at position {trouble.start}"
+            raise InputError(str(source), [Fault("the file", "must be UTF-8 text", actual)]) from None
         hint = nearest(str(source), known) or f"Presets: {', '.join(known)}."
         raise InputError(
             clipped(str(source)), [Fault("the study", "must be a file or a preset", "neither", hint)]
@@ -86,10 +86,10 @@ def parse_study(text: str, source: str = "study") -> Study:
     except tomllib.TOMLDecodeError as trouble:
         raise InputError(source, [Fault("the file", "must be TOML", _lowered(str(trouble)))]) from None
     except (RecursionError, ValueError) as trouble:
-        found = (
+        actual = (
             "lists and tables nested too deep" if isinstance(trouble, RecursionError) else "a number too long to be one"
         )
-        raise InputError(source, [Fault("the file", "must be TOML", found)]) from None
+        raise InputError(source, [Fault("the file", "must be TOML", actual)]) from None
     if not content:
         hint = "`prunescope plan digits --save FILE` writes one to start from."
         raise InputError(source, [Fault("the file", "must describe a study", "nothing", hint)])
@@ -141,7 +141,7 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
 
 
 def _too_large(content: Mapping[str, Any], locate: checks.Locate) -> Iterator[Fault]:
-    """Tell which parts of a file are too large to be meant; such a file is read no further."""
+    """Yield a fault for each part of a file that is too large; such a file is read no further."""
     parts: list[tuple[tuple[object, ...], object]] = [((), {key: content[key] for key in content.keys() - SECTIONS})]
     for section in SECTIONS:
         value = content.get(section)
@@ -153,14 +153,14 @@ def _too_large(content: Mapping[str, Any], locate: checks.Locate) -> Iterator[Fa
             yield Fault(f"[[{section}]]", f"must be given at most {MOST_TABLES[section]:,} times", f"{len(tables):,}")
         else:
             parts += [((section, index), table) for index, table in enumerate(tables)]
-    for path, part in parts:
-        if not isinstance(part, Mapping):
+    for path, table in parts:
+        if not isinstance(table, Mapping):
             continue
-        if len(part) > MOST_KEYS:
+        if len(table) > MOST_KEYS:
             place = locate(*path) if path else "the top of a study"
-            yield Fault(place, f"must have at most {MOST_KEYS} keys", f"{len(part):,}")
+            yield Fault(place, f"must have at most {MOST_KEYS} keys", f"{len(table):,}")
             continue
-        for key, value in part.items():
+        for key, value in table.items():
             if isinstance(value, list) and len(value) > MOST_VALUES:
                 yield Fault(locate(*path, key), f"must hold at most {MOST_VALUES:,} values", f"{len(value):,}")
 
@@ -201,17 +201,17 @@ def _many(
     if isinstance(entries, Mapping):
         entries = [entries]
     if not isinstance(entries, list) or not entries:
-        found = clipped(content[key]) if key in content else ""
-        faults.append(Fault(f"[[{key}]]", "must be given, as one table or more", found))
+        actual = clipped(content[key]) if key in content else ""
+        faults.append(Fault(f"[[{key}]]", "must be given, as one table or more", actual))
         return {}
     parts: dict[int, _P | None] = {}
     for index, entry in enumerate(entries):
         if len(faults) < MOST_FAULTS:
             parts[index] = _part(model, entry, (key, index), locate, faults)
-    for index, part in parts.items():
-        if part is None and isinstance(entries[index], Mapping):
+    for index, table in parts.items():
+        if table is None and isinstance(entries[index], Mapping):
             parts[index] = _sound_keys(model, entries[index])
-    return {index: part for index, part in parts.items() if part is not None}
+    return {index: table for index, table in parts.items() if table is not None}
 
 
 # Stands in for a key of [axes] whose own value is unsound, so that the rules about its neighbours can run.
@@ -245,11 +245,11 @@ def _sound_keys(model: type[_P], content: Mapping[str, Any]) -> _P | None:
     sound = {}
     for key, neutral in _NEUTRAL.items():
         try:
-            part = model.model_validate({**_NEUTRAL, key: content.get(key, neutral)})
+            axes = model.model_validate({**_NEUTRAL, key: content.get(key, neutral)})
         except ValidationError:
             continue
         if key in content:
-            sound[key] = getattr(part, key)
+            sound[key] = getattr(axes, key)
     return cast(_P, model.model_construct(**{**dict.fromkeys(_NEUTRAL, ()), **sound}))
 
 
@@ -310,8 +310,8 @@ def _lines(text: str) -> dict[str, int]:
 
 def _line(fault: Fault) -> float:
     """Sort key: faults in the order of the file, those about what is not there last."""
-    found = re.search(r"\(line ([0-9]+)\)", fault.place)
-    return int(found[1]) if found else math.inf
+    match = re.search(r"\(line ([0-9]+)\)", fault.place)
+    return int(match[1]) if match else math.inf
 
 
 def _lowered(text: str) -> str:

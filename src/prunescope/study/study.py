@@ -50,7 +50,7 @@ class Ladder:
     teacher
         Identity of the ladder that a leave-out treatment learns from; empty otherwise.
     teaches
-        Whether another ladder of its study learns from it. Its own numbers do not depend on that.
+        Whether another ladder of its study learns from it; its numbers do not depend on that.
     """
 
     cell: Cell
@@ -63,7 +63,7 @@ class Ladder:
 
     @property
     def learns(self) -> bool:
-        """Whether it depends on what its teacher has measured; not where it leaves out any examples."""
+        """Whether it depends on its teacher's measurements; not where it leaves out random examples."""
         return bool(self.teacher) and self.treatment.leave != "random"
 
     @cached_property
@@ -78,7 +78,7 @@ class Ladder:
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": decisive(self.recipe),
+                "recipe": decisive_keys(self.recipe),
                 "treatment": treatment,
                 "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
                 "replicate": self.replicate,
@@ -99,7 +99,7 @@ class Ladder:
             {
                 "format": FORMAT,
                 "cell": vars(self.cell),
-                "recipe": decisive(self.recipe),
+                "recipe": decisive_keys(self.recipe),
                 "replicate": self.replicate,
                 "seed": self.seed,
             }
@@ -108,7 +108,7 @@ class Ladder:
     @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for the recipe alone: rows that share it were trained alike."""
-        return digest({"format": FORMAT, "recipe": decisive(self.recipe)}, 12)
+        return digest({"format": FORMAT, "recipe": decisive_keys(self.recipe)}, 12)
 
     @property
     def rungs(self) -> int:
@@ -126,7 +126,7 @@ class Ladder:
         return replace(self.cell, width=float(f"{width:.12g}"))
 
 
-def decisive(recipe: Recipe) -> dict[str, Any]:
+def decisive_keys(recipe: Recipe) -> dict[str, Any]:
     """Return the keys of a recipe that decide a row, so that one training has one identity however it is spelled."""
     idle = {"levels"} | ({"factor"} if recipe.schedule == "constant" else set())
     return recipe.model_dump(mode="json", exclude=idle)
@@ -140,7 +140,7 @@ def _dotted(*path: object) -> str:
 class Study:
     """Axes, recipe and treatments under a name.
 
-    Build one from a file with `read_study`, or here; either way every fault is told at once.
+    Build one from a file with `read_study`, or here; either way all faults are reported together.
     """
 
     name: str
@@ -171,7 +171,7 @@ class Study:
             ("recipe", Recipe, (self.recipe,)),
         )
         for name, kind, parts in shapes:
-            if not isinstance(parts, tuple) or not parts or not all(isinstance(part, kind) for part in parts):
+            if not isinstance(parts, tuple) or not parts or not all(isinstance(item, kind) for item in parts):
                 must = f"must be {'a' if name == 'recipe' else 'a tuple of'} {kind.__name__}"
                 faults.append(Fault(name, must, clipped(getattr(self, name))))
         el2n: object = self.el2n
@@ -196,23 +196,23 @@ class Study:
     @cached_property
     def extent(self) -> dict[Cell, list[int]]:
         """Levels of each replicate of each cell: the most that any axes ask for it."""
-        found: dict[Cell, list[int]] = {}
+        extent: dict[Cell, list[int]] = {}
         for axes in self.axes:
             levels = self.recipe.levels if axes.levels is None else axes.levels
-            asked = [levels] * (axes.replicates or self.replicates)
+            per_replicate = [levels] * (axes.replicates or self.replicates)
             for family, dataset, depth, width, examples, noise in itertools.product(
                 axes.family, axes.dataset, axes.depth, axes.width, axes.examples, axes.label_noise
             ):
                 number = checks.resolve_examples(examples, dataset, self.recipe.validation)
                 if number is not None:
-                    before = found.setdefault(Cell(family, dataset, depth, width, number, noise), [])
-                    both = itertools.zip_longest(before, asked, fillvalue=0)
+                    before = extent.setdefault(Cell(family, dataset, depth, width, number, noise), [])
+                    both = itertools.zip_longest(before, per_replicate, fillvalue=0)
                     before[:] = [max(pair) for pair in both]
-        return found
+        return extent
 
     def teaches(self, treatment: Treatment) -> bool:
         """Whether ladders of another treatment learn from this one's."""
-        return any(each.learns_from == treatment.label and each.leave != "random" for each in self.treatments)
+        return any(other.learns_from == treatment.label and other.leave != "random" for other in self.treatments)
 
     @cached_property
     def ladders(self) -> tuple[Ladder, ...]:
@@ -220,9 +220,9 @@ class Study:
         order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
         teaching = {treatment.label: self.teaches(treatment) for treatment in order}
         recipes: dict[int, Recipe] = {}
-        found = []
-        for cell, asked in self.extent.items():
-            for replicate, levels in enumerate(asked):
+        ladders = []
+        for cell, per_replicate in self.extent.items():
+            for replicate, levels in enumerate(per_replicate):
                 if levels not in recipes:
                     recipes[levels] = self.recipe.model_copy(update={"levels": levels})
                 recipe = recipes[levels]
@@ -231,8 +231,8 @@ class Study:
                     teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
                     ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaching[treatment.label])
                     known[treatment.label] = ladder
-                    found.append(ladder)
-        return tuple(found)
+                    ladders.append(ladder)
+        return tuple(ladders)
 
     @cached_property
     def identity(self) -> str:
@@ -250,7 +250,7 @@ class Study:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study as plain content, every default written out."""
-        kept = {key: getattr(self, key) for key in KEEP_KEYS}
+        keeps = {key: getattr(self, key) for key in KEEP_KEYS}
         words = {"purpose": self.purpose, "expected": self.expected, "cost": self.cost}
         return {
             "format": FORMAT,
@@ -258,7 +258,7 @@ class Study:
             **{key: text for key, text in words.items() if text},
             "replicates": self.replicates,
             "seed": self.seed,
-            **{key: keep if keep == "all" else list(keep) for key, keep in kept.items() if keep != "none"},
+            **{key: keep if keep == "all" else list(keep) for key, keep in keeps.items() if keep != "none"},
             "axes": [axes.model_dump(mode="json", exclude_none=True) for axes in self.axes],
             "recipe": self.recipe.model_dump(mode="json"),
             **({"el2n": self.el2n.model_dump(mode="json", exclude_none=True)} if self.el2n else {}),

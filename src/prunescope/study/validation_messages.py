@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a part of a study, in the words of the study's author."""
+"""Pydantic's errors about a study as faults, in the words of study files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def faults_of(
     errors: Sequence[ErrorDetails], model: type[Section], path: tuple[object, ...], locate: Locate
 ) -> list[Fault]:
     """Return pydantic's errors about a part as faults, one for each key."""
-    found: dict[tuple[object, ...], Fault] = {}
+    faults: dict[tuple[object, ...], Fault] = {}
     fields = list(model.model_fields)
     for error in errors:
         # A union's branches each report; the key and the position within its list are the same for all.
@@ -51,10 +51,10 @@ def faults_of(
             for step in error["loc"]
             if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
         )
-        steps = steps[:1] if steps and steps[0] in KEEP_KEYS else steps  # told as a whole
+        steps = steps[:1] if steps and steps[0] in KEEP_KEYS else steps  # reported as a whole
         place = (*path, *steps)
-        unsound_items = error["type"] == "too_short" and bool(error["input"])  # told item by item
-        if place in found or unsound_items:
+        unsound_items = error["type"] == "too_short" and bool(error["input"])  # reported item by item
+        if place in faults or unsound_items:
             continue
         words = locate(*place)
         if error["type"] == "extra_forbidden":
@@ -62,7 +62,7 @@ def faults_of(
             unknown = str(error["loc"][-1])
             valid = [*fields, *(SECTIONS if not path else ())]
             hint = nearest(unknown, valid) or f"It has {', '.join(valid)}."
-            found[place] = Fault(words, f"is no key of {here}", hint=hint)
+            faults[place] = Fault(words, f"is no key of {here}", hint=hint)
             continue
         must = _MUST.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
         value = "" if error["type"] == "missing" else clipped(error["input"])
@@ -78,5 +78,5 @@ def faults_of(
             must = 'must be a number, or a fraction such as "1/8"'
         if steps and steps[0] in KEEP_KEYS:
             must = 'must be "none", "all" or a list of rungs such as [0, 10, 20]'
-        found[place] = Fault(words, must, value, hint)
-    return list(found.values())
+        faults[place] = Fault(words, must, value, hint)
+    return list(faults.values())

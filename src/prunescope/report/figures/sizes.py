@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from prunescope.choose.answers import Answer, Bounded
+from prunescope.choose.counts import amount
+from prunescope.choose.description import Pick
 from prunescope.choose.family import Family
-from prunescope.choose.results import Answer, Bounded, Pick, amount
 from prunescope.laws.results import number
 from prunescope.report.figures.figure import Figure
 from prunescope.report.slices import MOST

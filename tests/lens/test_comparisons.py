@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import TreatmentOutcome, analyze
-from prunescope.lens.results import CellResult
+from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder, Study, Treatment
 from prunescope.table import Store
 from tests.lens.planted import IMP, PLAIN, Figures, Plant, row, study
@@ -32,19 +32,23 @@ PRUNED = (0.20, 0.15, 0.17, 0.25)
 
 
 def figures(ladder: Ladder, number: int) -> Figures:
-    own = ladder.treatment
-    if own.kind == "leave-out":
-        added = LEAVES[own.leave or "", own.share]
+    treatment = ladder.treatment
+    if treatment.kind == "leave-out":
+        added = LEAVES[treatment.leave or "", treatment.share]
     else:
-        name = own.kind if own.kind != "imp" else f"imp {own.rewind}{' random' if own.score == 'random' else ''}"
+        name = (
+            treatment.kind
+            if treatment.kind != "imp"
+            else f"imp {treatment.rewind}{' random' if treatment.score == 'random' else ''}"
+        )
         added = ADDS.get(name, 0.0) if number else 0.0
     error = PRUNED[number] + added * (1 + 0.1 * ladder.replicate) + 0.01 * ladder.replicate
     return {"test_error": error, "validation_error": error, "train_loss": 0.5}
 
 
-def planted(path: Path, made: Study) -> Store:
-    store = Plant(figures).into(path, made)
-    for ladder in made.ladders:
+def planted(path: Path, study: Study) -> Store:
+    store = Plant(figures).into(path, study)
+    for ladder in study.ladders:
         if ladder.treatment.kind == "leave-out":
             count = COUNTS[ladder.treatment.leave or "", ladder.treatment.share]
             store.write_arrays("checkpoints", ladder.identity, 0, {"left_out": np.arange(count)})
@@ -53,8 +57,8 @@ def planted(path: Path, made: Study) -> Store:
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> CellResult:
-    (found,) = analyze(planted(tmp_path_factory.mktemp("beside") / "store", study(*TREATMENTS, el2n=False))).cells
-    return found
+    (result,) = analyze(planted(tmp_path_factory.mktemp("beside") / "store", study(*TREATMENTS, el2n=False))).cells
+    return result
 
 
 def test_extended_training_is_compared_rung_by_rung_and_at_its_best(cell: CellResult) -> None:
@@ -74,7 +78,7 @@ def test_narrow_networks_are_matched_by_parameters(cell: CellResult) -> None:
     # 0.64 of the weights is rung 2 of pruning; 0.41 and 0.26 are below its last rung, 0.512.
     assert [(match.rung, match.pruned_rung) for match in cell.narrow.matches] == [(1, 2)]
     assert cell.narrow.matches[0].difference.differences == pytest.approx(
-        tuple(0.15 + 0.03 * (1 + 0.1 * each) - 0.17 for each in range(3))
+        tuple(0.15 + 0.03 * (1 + 0.1 * rung) - 0.17 for rung in range(3))
     )
     assert [point.width for point in cell.narrow.curve.points] == pytest.approx([0.1, 0.08, 0.064, 0.0512])
     assert [point.epochs for point in cell.narrow.curve.points] == [4, 4, 4, 4]
@@ -83,17 +87,17 @@ def test_narrow_networks_are_matched_by_parameters(cell: CellResult) -> None:
 
 def test_other_rewinds_and_scores_are_ablations(cell: CellResult) -> None:
     assert cell.pruning.treatment == "imp learning-rate"
-    found = {each.curve.treatment: each for each in cell.ablations}
-    assert set(found) == {"imp weights", "imp learning-rate random"}
-    best = {name: each.best.outcome for name, each in found.items() if each.best}
+    ablations = {comparison.curve.treatment: comparison for comparison in cell.ablations}
+    assert set(ablations) == {"imp weights", "imp learning-rate random"}
+    best = {name: comparison.best.outcome for name, comparison in ablations.items() if comparison.best}
     assert best == {"imp weights": TreatmentOutcome.BETTER, "imp learning-rate random": TreatmentOutcome.WORSE}
-    assert [match.rung for match in found["imp weights"].matches] == [1, 2, 3]
+    assert [match.rung for match in ablations["imp weights"].matches] == [1, 2, 3]
 
 
 def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_random(cell: CellResult) -> None:
-    found = {(each.leave, each.share): each for each in cell.leave_outs}
-    assert set(found) == set(LEAVES)
-    improved = found["improved", 0.2]
+    leave_outs = {(leave_out.leave, leave_out.share): leave_out for leave_out in cell.leave_outs}
+    assert set(leave_outs) == set(LEAVES)
+    improved = leave_outs["improved", 0.2]
     assert improved.treatment == "leave-out improved 0.2 by imp learning-rate"
     assert improved.count is not None
     assert improved.count.values == (8.0, 8.0, 8.0)
@@ -103,15 +107,17 @@ def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_rando
     assert improved.against_sparse.differences == pytest.approx((0.11, 0.116, 0.122))
     assert improved.against_random is not None
     assert improved.against_random.differences == pytest.approx((0.04, 0.044, 0.048))
-    wrong = found["misclassified", None]
+    wrong = leave_outs["misclassified", None]
     assert wrong.against_random is None
     assert wrong.against_dense is not None
     assert wrong.against_dense.outcome is TreatmentOutcome.BETTER
 
 
-def test_what_falls_short_of_pruning_is_said_in_practice(cell: CellResult) -> None:
-    assert "training as long without pruning falls short of pruning (+1.1 ± 0.1 points)" in cell.diagnosis.practice
-    assert any(each.startswith("a narrower network from the start falls") for each in cell.diagnosis.practice)
+def test_what_is_worse_than_pruning_is_said_in_practice(cell: CellResult) -> None:
+    assert "training as long without pruning is worse than pruning (+1.1 ± 0.1 points)" in cell.diagnosis.practice
+    assert any(
+        sentence.startswith("a narrower network from the start is worse") for sentence in cell.diagnosis.practice
+    )
 
 
 def test_what_does_better_is_said_even_where_pruning_gains_nothing(tmp_path: Path) -> None:
@@ -120,8 +126,8 @@ def test_what_does_better_is_said_even_where_pruning_gains_nothing(tmp_path: Pat
         error = 0.2 + added * (1 + 0.1 * ladder.replicate)
         return {"test_error": error, "validation_error": error}
 
-    made = study(IMP, TREATMENTS[1], TREATMENTS[2], el2n=False)
-    (cell,) = analyze(Plant(worse).into(tmp_path / "store", made)).cells
+    plain = study(IMP, TREATMENTS[1], TREATMENTS[2], el2n=False)
+    (cell,) = analyze(Plant(worse).into(tmp_path / "store", plain)).cells
     assert cell.diagnosis.practice == (
         "for test error alone keep the dense network; prune only for size",
         "a narrower network from the start does better than pruning (-11 ± 1 points)",
@@ -132,7 +138,10 @@ def test_the_treatment_asked_for_is_the_main_one(tmp_path: Path) -> None:
     store = planted(tmp_path / "store", study(*TREATMENTS, el2n=False))
     (cell,) = analyze(store, treatment="imp weights").cells
     assert cell.pruning.treatment == "imp weights"
-    assert {each.curve.treatment for each in cell.ablations} == {"imp learning-rate", "imp learning-rate random"}
+    assert {comparison.curve.treatment for comparison in cell.ablations} == {
+        "imp learning-rate",
+        "imp learning-rate random",
+    }
 
 
 def test_leave_out_ladders_that_learned_again_from_more_levels_count(tmp_path: Path) -> None:
@@ -146,10 +155,10 @@ def test_leave_out_ladders_that_learned_again_from_more_levels_count(tmp_path: P
 def test_leave_out_ladders_that_a_file_does_not_tell_apart_are_left_out_with_a_note(tmp_path: Path) -> None:
     store = planted(tmp_path / "store", study(*TREATMENTS, el2n=False))
     store.table().write(tmp_path / "rows.csv")
-    found = analyze(tmp_path / "rows.csv")
-    assert {each.leave for each in found.cells[0].leave_outs} == {"improved", "misclassified"}
-    assert found.notes.count("2 leave-out ladders that the rows do not tell apart are left out") == 3
-    (improved,) = [each for each in found.cells[0].leave_outs if each.leave == "improved"]
+    result = analyze(tmp_path / "rows.csv")
+    assert {leave_out.leave for leave_out in result.cells[0].leave_outs} == {"improved", "misclassified"}
+    assert result.notes.count("2 leave-out ladders that the rows do not tell apart are left out") == 3
+    (improved,) = [leave_out for leave_out in result.cells[0].leave_outs if leave_out.leave == "improved"]
     assert improved.count is None
     assert improved.against_random is None
     assert improved.against_sparse is not None
@@ -159,10 +168,10 @@ def _joined(path: Path, few: Study, many: Study) -> Store:
     """Return a store of both versions; what learned from fewer levels did worse."""
     store = planted(path, many)
     store.begin(few)
-    known = {each.identity for each in many.ladders}
-    early = [each for each in few.ladders if each.identity not in known]
-    assert {each.treatment.kind for each in early} == {"leave-out"}
-    store.write([row(each, 0, **{**figures(each, 0), "test_error": 0.9}) for each in early])
+    known = {ladder.identity for ladder in many.ladders}
+    early = [ladder for ladder in few.ladders if ladder.identity not in known]
+    assert {ladder.treatment.kind for ladder in early} == {"leave-out"}
+    store.write([row(ladder, 0, **{**figures(ladder, 0), "test_error": 0.9}) for ladder in early])
     return store
 
 

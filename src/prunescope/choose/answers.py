@@ -1,15 +1,128 @@
-"""A choice in words."""
+"""Answers: the smallest network of each family under an error bound, as values and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from prunescope.choose.results import Answer, Pick, amount
+from prunescope.choose.counts import amount
+from prunescope.choose.description import Pick, Rival
+from prunescope.choose.frontier import ContinuousOptimum, FrontierStep, Insight
+from prunescope.choose.limits import MeasuredBest
 from prunescope.errors import apart, named, printable
+from prunescope.notebook import table_html
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The smallest network under an error bound, of one family.
+
+    Attributes
+    ----------
+    group
+        The family among those of the table.
+    choice
+        The smallest by its expected error: about even odds of meeting the bound where the bound sets its density.
+    robust
+        The smallest that meets the bound with the requested confidence, and the limits; None if none does.
+    seen
+        The smallest measured network that meets the bound; None if none does.
+    unpruned
+        The smallest member that meets the bound unpruned, by its expected error; None if none does.
+    unpruned_parameters, times_smaller
+        Its parameters, and how many times smaller the choice is.
+    """
+
+    group: Mapping[str, Any]
+    max_error: float
+    confidence: float
+    choice: Pick
+    robust: Pick | None
+    seen: MeasuredBest | None
+    unpruned: Rival | None
+    unpruned_parameters: float | None
+    times_smaller: float | None
+    rivals: tuple[Rival, ...]
+    ideal: ContinuousOptimum | None
+    frontier: tuple[FrontierStep, ...]
+    insight: Insight | None
+    unit: str
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {**asdict(self), "group": dict(self.group)}
+
+    def __str__(self) -> str:
+
+        return "\n".join(answer_lines(self))
+
+    def _repr_html_(self) -> str:
+        """Show both choices in a notebook."""
+        rows = [
+            (
+                words,
+                pick.name,
+                f"{pick.density:.4g}",
+                amount(pick.parameters),
+                f"{pick.error:.4g}",
+                f"{pick.probability:.0%}",
+            )
+            for words, pick in (("expected", self.choice), (f"at {self.confidence:.0%} sure", self.robust))
+            if pick is not None
+        ]
+        head = ("", "network", "density", self.unit, "error", "meets the bound in")
+        family = f" of {named(self.group)}" if self.group else ""
+        return table_html(
+            head, rows, f"smallest network{family} with an error of at most {self.max_error:g}", self.notes
+        )
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The choice at one of many bounds, as `Answer` has it; `why` says why there is none, where there is none."""
+
+    max_error: float
+    choice: Pick | None
+    robust: Pick | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A family without an answer: the reason, and the smallest measured network that meets the bound."""
+
+    group: Mapping[str, Any]
+    why: str
+    seen: MeasuredBest | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One answer for each family of a table, or the reason why there is none."""
+
+    answers: tuple[Answer, ...]
+    declined: tuple[Declined, ...]
+    notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """Show all answers in a notebook, and why there are no others."""
+        shown = "".join(answer._repr_html_() for answer in self.answers)
+        why = [(named(refusal.group) or "the table", refusal.why) for refusal in self.declined]
+        return shown + (table_html(("no answer for", "why"), why) if why else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "answers": [answer.to_dict() for answer in self.answers],
+            "declined": [{**asdict(refusal), "group": dict(refusal.group)} for refusal in self.declined],
+            "notes": list(self.notes),
+        }
+
 
 SHOWN = 12
-SAVED = 1.05  # times smaller from which on the ideal is told
+SAVED = 1.05  # how many times smaller the continuous optimum must be to be mentioned
 SPOKEN = ("family", "dataset")
 MARKS = {"pruned": "", "dense": " +", "predicted": " *"}
 LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never trained: unpruned error predicted"}
@@ -18,7 +131,7 @@ LEGEND = {"dense": "measured unpruned, not under pruning", "predicted": "never t
 def answer_lines(answer: Answer) -> Iterator[str]:
     """Write an answer line by line."""
     choice, robust = answer.choice, answer.robust
-    if family := family_words(answer):
+    if family := _family_words(answer):
         yield printable(family)
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  expected         {_pick(answer, choice)}"
@@ -34,9 +147,9 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     )
     yield f"  {_how_known(choice)}"
     if choice.limit:
-        yield f"  The density is not the bound's: {choice.limit}."
+        yield f"  Something else than the bound sets the density: {choice.limit}."
     if answer.unpruned is None or answer.times_smaller is None:
-        yield "  No unpruned network will do: only pruning takes one below the bound."
+        yield "  No unpruned network meets the bound."
     elif answer.times_smaller > 1.005:
         same = (answer.unpruned.depth, answer.unpruned.width) == (choice.depth, choice.width)
         best = "the same one" if same else answer.unpruned.name
@@ -56,7 +169,7 @@ def answer_lines(answer: Answer) -> Iterator[str]:
             f"{saved:.3g} times smaller."
         )
     if answer.seen is not None:
-        yield f"  Measured to keep it, and the smallest of those: {answer.seen}."
+        yield f"  Smallest measured network that meets the bound: {answer.seen}."
     yield ""
     yield from _rivals(answer)
     if answer.insight is not None and answer.insight.times > 1.05:
@@ -67,11 +180,11 @@ def answer_lines(answer: Answer) -> Iterator[str]:
 
 
 def group_words(group: Mapping[str, Any]) -> str:
-    """Name a family by what people call it, and by what tells it apart; the rest of its group is in `to_dict`."""
+    """Name a family by family, dataset and what distinguishes it; the rest of its group is in `to_dict`."""
     return named(_spoken(group))
 
 
-def family_words(answer: Answer) -> str:
+def _family_words(answer: Answer) -> str:
     """Name the family of an answer, with its examples."""
     spoken = _spoken(answer.group)
     if answer.choice.examples is not None:
@@ -80,22 +193,23 @@ def family_words(answer: Answer) -> str:
 
 
 def _spoken(group: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {*SPOKEN, *apart(group), *(["label_noise"] if group.get("label_noise") else [])}
-    return {name: value for name, value in group.items() if value is not None and name in kept}
+    names = {*SPOKEN, *apart(group), *(["label_noise"] if group.get("label_noise") else [])}
+    return {name: value for name, value in group.items() if value is not None and name in names}
 
 
 def _pick(answer: Answer, pick: Pick) -> str:
     unit = {"counted": "parameters", "estimated": "parameters, estimated"}.get(pick.counted, f"({answer.unit})")
     return (
         f"{pick.name} at density {pick.density:.4g}: {amount(pick.parameters)} {unit}, error {pick.error:.4g} "
-        f"({pick.low:.4g} to {pick.high:.4g}), keeps the bound in {pick.probability:.0%}"
+        f"({pick.low:.4g} to {pick.high:.4g}), meets the bound in "
+        f"{100 * pick.probability:.0f} % of training runs"
     )
 
 
 def _how_known(pick: Pick) -> str:
     return {
         "pruned": "This member was measured under pruning.",
-        "dense": "This member was measured unpruned; what pruning does to it is the law's word.",
+        "dense": "This member was measured unpruned; the law predicts its error under pruning.",
         "predicted": "This member was never trained: even its unpruned error is predicted. Train it first.",
     }[pick.known]
 
@@ -122,15 +236,16 @@ def _rivals(answer: Answer) -> Iterator[str]:
 
 def insight_words(answer: Answer) -> str:
     """Say what matching an unpruned error costs."""
-    found = answer.insight
-    if found is None:
+    insight = answer.insight
+    if insight is None:
         return ""
-    step = found.smallest
+    step = insight.smallest
     return (
         f"Matching is not the smallest way: pruned until it just matches its unpruned error (within 1 %: "
-        f"{found.error:.4g}), {found.name} has {amount(found.matched_parameters)} left. {step.name}, pruned until its "
-        f"error is {step.over_unpruned:.3g} times its unpruned one, gets there with {amount(step.parameters)}: "
-        f"{found.times:.3g} times smaller."
+        f"{insight.error:.4g}), {insight.name} has {amount(insight.matched_parameters)} left. {step.name}, pruned "
+        f"until its error is {step.over_unpruned:.3g} times its unpruned one, gets there with "
+        f"{amount(step.parameters)}: "
+        f"{insight.times:.3g} times smaller."
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunescope.errors import InputError
-from prunescope.lens.el2n_groups import group_numbers, means, top_examples, weight
+from prunescope.lens.el2n import group_means, group_numbers, top_examples, weigh_change
 
 # Few distinct scores, so that ties are many.
 SCORES = st.lists(st.integers(0, 6), min_size=2, max_size=60)
@@ -49,7 +49,7 @@ def test_there_are_no_more_groups_than_examples() -> None:
 
 
 def test_means_are_of_each_group() -> None:
-    assert means(np.array([1.0, 2, 3, 9]), np.array([0, 0, 1, 1]), 2).tolist() == [1.5, 6]
+    assert group_means(np.array([1.0, 2, 3, 9]), np.array([0, 0, 1, 1]), 2).tolist() == [1.5, 6]
 
 
 @given(st.integers(2, 200))
@@ -61,11 +61,11 @@ def test_the_top_is_a_fifth_but_neither_none_nor_all(size: int) -> None:
 
 def test_the_top_is_weighed_by_magnitudes_and_its_mean_has_a_sign() -> None:
     top = np.array([False, False, False, False, True])
-    found = weight(np.array([0.1, -0.1, 0.1, -0.1, -2.0]), top)
-    assert (found.top, found.rest) == (-2.0, 0.0)
-    assert found.times == pytest.approx(20)
-    assert found.share == pytest.approx(2 / 2.4)
-    still = weight(np.array([0.0, 0, 0, 0, 1]), top)
+    change = weigh_change(np.array([0.1, -0.1, 0.1, -0.1, -2.0]), top)
+    assert (change.top, change.rest) == (-2.0, 0.0)
+    assert change.times == pytest.approx(20)
+    assert change.share == pytest.approx(2 / 2.4)
+    still = weigh_change(np.array([0.0, 0, 0, 0, 1]), top)
     assert np.isnan(still.times)
     assert still.share == 1
-    assert np.isnan(weight(np.zeros(5), top).share)
+    assert np.isnan(weigh_change(np.zeros(5), top).share)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import Effect, TreatmentOutcome, analyze
-from prunescope.lens.results import CellResult
+from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder
 from prunescope.table import Store
 from tests.lens.planted import PLAIN, Figures, Plant, el2n, index, noisy, plain_figures, study
@@ -22,8 +22,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def cell(store: Store) -> CellResult:
-    (found,) = analyze(store).cells
-    return found
+    (cells,) = analyze(store).cells
+    return cells
 
 
 def test_a_cell_says_what_it_is_and_which_replicates_it_rests_on(cell: CellResult) -> None:
@@ -107,12 +107,12 @@ def test_as_many_groups_as_asked_and_at_the_rung_asked(store: Store) -> None:
 def test_single_examples_are_named_by_their_place_with_ties_in_order(store: Store) -> None:
     (cell,) = analyze(store, examples=3).cells
     assert cell.optimal is not None
-    for number, each in enumerate(cell.optimal.extremes):
-        assert each.replicate == str(number)
-        assert each.worsened == ()
+    for number, extremes in enumerate(cell.optimal.extremes):
+        assert extremes.replicate == str(number)
+        assert extremes.worsened == ()
         tops = np.sort(index(number)[-8:])[:3]
-        assert [example.index for example in each.improved] == tops.tolist()
-        first = each.improved[0]
+        assert [example.index for example in extremes.improved] == tops.tolist()
+        first = extremes.improved[0]
         assert (first.dense_loss, first.noisy) == (2.0, False)
         assert first.difference == pytest.approx(-0.4 * (1 + 0.1 * number), rel=1e-5)
         place = index(number).tolist().index(first.index)
@@ -142,9 +142,9 @@ def with_noise(original: float, noise: float, error: float = -0.05, top: float =
         return {"test_error": test, "validation_error": test, "train_loss": whole, **split}
 
     def losses(ladder: Ladder, number: int) -> np.ndarray:
-        own: np.ndarray = np.where(noisy(ladder), 1.0 + number * noise, 0.4 + number * original)
-        own[32:] += number * top
-        return own
+        losses: np.ndarray = np.where(noisy(ladder), 1.0 + number * noise, 0.4 + number * original)
+        losses[32:] += number * top
+        return losses
 
     return Plant(figures, losses)
 
@@ -167,8 +167,8 @@ def test_noisy_labels_tell_training_from_regularisation(
     plant = with_noise(original, noise, error)
     (cell,) = analyze(plant.into(tmp_path / "store", study(noise=(0.25,), levels=1))).cells
     assert cell.diagnosis.effect is effect
-    told = "better training and additional" if effect is Effect.BOTH else str(effect)
-    assert cell.diagnosis.words.startswith(told)
+    words = "better training and additional" if effect is Effect.BOTH else str(effect)
+    assert cell.diagnosis.words.startswith(words)
     assert cell.optimal is not None
     assert cell.optimal.train_loss_noisy is not None
     assert cell.optimal.train_loss_noisy.mean == pytest.approx(noise)
@@ -198,8 +198,8 @@ def test_further_pruning_may_regularise_where_the_optimum_trains_better(tmp_path
 
     (cell,) = analyze(Plant(figures).into(tmp_path / "store", study(el2n=False))).cells
     assert (cell.diagnosis.effect, cell.diagnosis.at_sparsest) == (Effect.TRAINING, Effect.REGULARISATION)
-    told = "at density 0.64, the lowest that beats the dense network: additional regularisation"
-    assert cell.diagnosis.rests_on[-1] == told
+    words = "at density 0.64, the lowest that beats the dense network: additional regularisation"
+    assert cell.diagnosis.rests_on[-1] == words
 
 
 def test_examples_that_do_not_change_are_at_neither_extreme(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_examples_that_do_not_change_are_at_neither_extreme(tmp_path: Path) -> N
 def test_cells_come_by_network_and_noise_and_can_be_chosen(tmp_path: Path) -> None:
     plant = with_noise(-0.1, 0.1)
     store = plant.into(tmp_path / "store", study(noise=(0.25, 0.0), widths=(0.2, 0.1), levels=1))
-    assert [(each.width, each.label_noise) for each in analyze(store).cells] == [
+    assert [(cell.width, cell.label_noise) for cell in analyze(store).cells] == [
         (0.1, 0.0),
         (0.1, 0.25),
         (0.2, 0.0),

@@ -1,0 +1,221 @@
+"""Loss differences of training examples by EL2N: groups of percentiles, and the top fifth.
+
+Each replicate groups its examples by its own scores.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import Fault, InputError
+from prunescope.lens.cells import Scorer
+from prunescope.lens.pairs import Pair
+from prunescope.lens.verdicts import TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, judge, spread, spread_over
+
+
+@dataclass(frozen=True)
+class ExampleGroup:
+    """Training examples within a range of EL2N percentiles, lowest scores first.
+
+    Attributes
+    ----------
+    low, high
+        Percentiles.
+    size
+        Examples, in the first replicate.
+    dense_loss, sparse_loss
+        Mean training loss.
+    difference
+        Sparse minus dense, compared.
+    """
+
+    number: int
+    low: float
+    high: float
+    size: int
+    el2n: Spread
+    dense_loss: Spread
+    sparse_loss: Spread
+    difference: Verdict
+
+
+@dataclass(frozen=True)
+class Top:
+    """The fifth of the examples with the highest EL2N, compared with the rest.
+
+    Attributes
+    ----------
+    fraction
+        Of the examples that are the top.
+    times
+        Mean magnitude of the loss difference over the top examples, divided by that over the rest; None if the rest
+        does not change.
+    share
+        Share of the sum of all magnitudes that falls on the top; None where nothing changes.
+    top, rest
+        Mean loss difference, sign and all, compared with zero.
+    """
+
+    fraction: float
+    times: Spread | None
+    share: Spread | None
+    top: Verdict
+    rest: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Loss differences, sparse minus dense, by EL2N.
+
+    Attributes
+    ----------
+    networks, epoch
+        Which networks scored the examples.
+    """
+
+    networks: int
+    epoch: int
+    replicates: tuple[str, ...]
+    groups: tuple[ExampleGroup, ...]
+    top: Top
+    words: str
+
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+TOP = 0.2
+"""The share of the examples that the paper compares with the rest."""
+
+
+def _ranks(el2n: Floats, index: Integers) -> Integers:
+    """Return the rank of each example by score, the lowest first; ties by index."""
+    places = np.empty(len(el2n), np.int64)
+    places[np.lexsort((index, el2n))] = np.arange(len(el2n))
+    return places
+
+
+def group_numbers(el2n: Floats, index: Integers, count: int) -> Integers:
+    """Return the group of each example, 0 for the lowest scores; group sizes differ by at most one.
+
+    Groups of lower scores take the remainder.
+    """
+    if not 1 <= count <= len(el2n):
+        raise InputError("groups", [Fault("their number", f"must be 1 to the {len(el2n):,} examples", str(count))])
+    sizes = np.full(count, len(el2n) // count) + (np.arange(count) < len(el2n) % count)
+    return np.repeat(np.arange(count), sizes)[_ranks(el2n, index)]
+
+
+def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
+    """Return the mean of each group."""
+    averages: Floats = np.bincount(numbers, values, count) / np.bincount(numbers, minlength=count)
+    return averages
+
+
+def top_examples(el2n: Floats, index: Integers) -> NDArray[np.bool_]:
+    """Return which examples are the fifth with the highest scores: at least one, and not all."""
+    count = min(max(1, round(TOP * len(el2n))), len(el2n) - 1)
+    return _ranks(el2n, index) >= len(el2n) - count
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The share of a change that falls on some of the examples.
+
+    Attributes
+    ----------
+    top, rest
+        Mean difference over them, and over the others.
+    times
+        Mean magnitude over them divided by that over the others; NaN where the others do not change.
+    share
+        Share of the sum of magnitudes; NaN where nothing changes.
+    """
+
+    top: float
+    rest: float
+    times: float
+    share: float
+
+
+def weigh_change(differences: Floats, top: NDArray[np.bool_]) -> Weight:
+    """Compare the change of some examples with that of the others."""
+    size = np.abs(differences)
+    above, below, whole = size[top].mean(), size[~top].mean(), size.sum()
+    times = float(above / below) if below else float("nan")
+    share = float(size[top].sum() / whole) if whole else float("nan")
+    return Weight(float(differences[top].mean()), float(differences[~top].mean()), times, share)
+
+
+def group_differences(pairs: Sequence[Pair], scorer: Scorer | None, count: int) -> Groups | None:
+    """Return loss differences in ``count`` groups; None without scores."""
+    scored = [(pair, pair.el2n) for pair in pairs if pair.el2n is not None]
+    if scorer is None or not scored:
+        return None
+    names = [pair.replicate for pair, _ in scored]
+    numbers = [group_numbers(el2n, pair.dense.index, count) for pair, el2n in scored]
+
+    def spreads(values: Sequence[Floats]) -> list[Spread]:
+        """Return the mean of each group, over replicates."""
+        by_replicate = [group_means(value, number, count) for value, number in zip(values, numbers, strict=True)]
+        return [spread_over(names, row) for row in np.stack(by_replicate, axis=1).tolist()]
+
+    el2n = spreads([scores for _, scores in scored])
+    dense, sparse = spreads([pair.dense.loss for pair, _ in scored]), spreads([pair.sparse.loss for pair, _ in scored])
+    changes = spreads([pair.differences for pair, _ in scored])
+    sizes = np.bincount(numbers[0], minlength=count).tolist()
+    groups = tuple(
+        ExampleGroup(
+            number=number,
+            low=100 * number / count,
+            high=100 * (number + 1) / count,
+            size=sizes[number],
+            el2n=el2n[number],
+            dense_loss=dense[number],
+            sparse_loss=sparse[number],
+            difference=judge(TRAINING_LOSS, names, changes[number].values),
+        )
+        for number in range(count)
+    )
+    return Groups(scorer.networks, scorer.epoch, tuple(names), groups, _top(scored), _words(groups))
+
+
+_TOLD = {
+    TreatmentOutcome.BETTER: "better",
+    TreatmentOutcome.WORSE: "worse",
+    TreatmentOutcome.MATCHES: "the same",
+    TreatmentOutcome.UNTOLD: "untold",
+}
+
+
+def _words(groups: Sequence[ExampleGroup]) -> str:
+    if len(groups) == 1:
+        return f"over all examples, as one group by EL2N, training loss is {_TOLD[groups[0].difference.outcome]}"
+    counts = Counter(group.difference.outcome for group in groups)
+    tallies = ", ".join(f"{word} in {counts[outcome]}" for outcome, word in _TOLD.items() if counts[outcome])
+    return f"of {len(groups)} groups by EL2N, training loss is {tallies}"
+
+
+def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:
+    """Compare the fifth with the highest scores with the rest."""
+    names = [pair.replicate for pair, _ in scored]
+    weights = [weigh_change(pair.differences, top_examples(el2n, pair.dense.index)) for pair, el2n in scored]
+    times = spread((name, change.times) for name, change in zip(names, weights, strict=True))
+    share = spread((name, change.share) for name, change in zip(names, weights, strict=True))
+    top = judge(TRAINING_LOSS, names, [change.top for change in weights])
+    rest = judge(TRAINING_LOSS, names, [change.rest for change in weights])
+    if share is None:
+        words = "no training loss changes"
+    elif times is None:
+        words = f"of the training losses only those of the top {TOP:.0%} by EL2N change"
+    else:
+        words = (
+            f"the top {TOP:.0%} by EL2N change {times.mean:.3g} times as much as the rest "
+            f"({share.mean:.0%} of the change)"
+        )
+    return Top(TOP, times, share, top, rest, words)
