@@ -40,7 +40,7 @@ from prunescope.train import (
     Seeding,
     Span,
     TrainingContext,
-    chance_of,
+    seeding_of,
     train_rung,
 )
 
@@ -234,7 +234,7 @@ def deep(barrier: Barrier, data: Path | None, steps: int, rounds: int) -> list[t
     dataset = made_up("mnist") if data is None else load("mnist", data, fetch=False)
     bench = climb.bench_for(ladders[0], dataset, Layout(len(ladders), 1), climb.RunSettings("bench"))
     few = members(bench, len(ladders), steps)
-    everyone = [replace(each, chance=chance_of(own)) for each, own in zip(few, ladders, strict=True)]
+    everyone = [replace(each, seeding=seeding_of(own)) for each, own in zip(few, ladders, strict=True)]
     climbs = [LadderRungs(own, bench, each) for own, each in zip(ladders, everyone, strict=True)]
     before: list[RungHandover | None] = [None] * len(ladders)
 

@@ -68,7 +68,7 @@ def pickled_by_python_2(entries: dict[str, NDArray[np.uint8] | list[int] | str])
         if isinstance(value, str):
             out.append(_text(value))
         elif isinstance(value, list):
-            numbers = (b"K%c" % each if each < 256 else b"M" + struct.pack("<H", each) for each in value)
+            numbers = (b"K%c" % item if item < 256 else b"M" + struct.pack("<H", item) for item in value)
             out.append(b"]q\x05(" + b"".join(numbers) + b"e")
         else:
             rows, columns = value.shape

@@ -36,11 +36,11 @@ def test_plain_values_come_out_as_pickle_has_them(values: dict[str, Any], protoc
 @pytest.mark.parametrize("kind", ["u1", "<i4", ">i8", "<f4", "f8", "?"])
 def test_arrays_come_out_as_numpy_has_them(protocol: int, kind: str) -> None:
     array = np.arange(24).reshape(4, 6).astype(kind)
-    for each in (array, np.asfortranarray(array), array[::2]):
-        content = pickle.dumps({"data": each, "labels": [1, 300, -7, 2**40]}, protocol)
+    for item in (array, np.asfortranarray(array), array[::2]):
+        content = pickle.dumps({"data": item, "labels": [1, 300, -7, 2**40]}, protocol)
         found = read_pickle(content, "a file")
-        np.testing.assert_array_equal(found["data"], each)
-        assert found["data"].dtype == each.dtype
+        np.testing.assert_array_equal(found["data"], item)
+        assert found["data"].dtype == item.dtype
         assert found["labels"] == [1, 300, -7, 2**40]
 
 

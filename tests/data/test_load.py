@@ -49,7 +49,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
 
 
 def served(monkeypatch: pytest.MonkeyPatch, folder: Path, *addresses: str) -> None:
-    sums = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in sorted(folder.iterdir())}
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
     monkeypatch.setitem(SOURCES, "mnist", DatasetSource(addresses, sums, 1))
 
 
@@ -136,8 +136,8 @@ def test_what_is_missing_is_fetched_into_the_cache_once(
     (cache / "mnist" / "train-labels-idx1-ubyte.gz").write_bytes(b"what an earlier attempt left")
     same(load("mnist", tmp_path / "empty"), *parts)
     assert len(list((cache / "mnist").iterdir())) == 4
-    for each in folder.iterdir():
-        each.unlink()
+    for path in folder.iterdir():
+        path.unlink()
     same(load("mnist", tmp_path / "empty"), *parts)
 
 
@@ -148,8 +148,8 @@ def test_files_that_are_not_what_was_published_are_not_kept(
     address, folder = server
     write_mnist(folder, *parts, zipped=True)
     served(monkeypatch, folder, address)
-    for each in folder.iterdir():
-        each.write_bytes(b"something else")
+    for path in folder.iterdir():
+        path.write_bytes(b"something else")
     with pytest.raises(PrunescopeError, match="SHA-256 is another"):
         load("mnist")
     assert not list(cache.glob("mnist/*"))

@@ -59,7 +59,7 @@ def test_the_planar_layout_changes_no_logits_gradients_or_statistics(
 ) -> None:
     net = network(family, depth, width, 4, shape)
     tensors, x = stacked(net, 7), inputs(net, shape, 7)
-    usual, other = (computed(net, tensors, x, training, each) for each in (ALONE, Layout(together, planar=True)))
+    usual, other = (computed(net, tensors, x, training, layout) for layout in (ALONE, Layout(together, planar=True)))
     torch.testing.assert_close(other[0], usual[0], rtol=1e-9, atol=1e-10)
     close(other[1], usual[1])
     close(other[2], usual[2])
@@ -82,10 +82,10 @@ def test_infinities_of_one_member_stay_its_own() -> None:
 
 def unit(made: Kernels, shape: Shape, training: bool, cut: bool) -> tuple[Any, list[Tensor]]:
     """Return a convolution with all that may follow it, and inputs for it."""
-    chance = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
 
     def draw(*size: int) -> Tensor:
-        return torch.randn(*size, generator=chance, dtype=torch.float64).requires_grad_()
+        return torch.randn(*size, generator=rng, dtype=torch.float64).requires_grad_()
 
     batch, channels, out, members = shape.batch, shape.channels, shape.out, shape.members
     high, wide = shape.height // shape.stride, shape.width // shape.stride
@@ -99,7 +99,7 @@ def unit(made: Kernels, shape: Shape, training: bool, cut: bool) -> tuple[Any, l
     running = [draw(members, out).detach(), draw(members, out).detach().abs() + 0.5]
 
     def run(*tensors: Tensor) -> Tensor:
-        own = [each.clone() for each in running]
+        own = [item.clone() for item in running]
         found: Tensor = _Unit.apply(*tensors, own, shape, cut, training, made)  # type: ignore[no-untyped-call]
         return found
 
@@ -228,5 +228,5 @@ def test_without_a_compiler_that_works_torch_computes(
     monkeypatch.setattr("prunescope.nets.cohort.kernels", kernels.__wrapped__)
     net = network("cifar-resnet", 8, 1 / 8, 4, (3, 8, 8))
     tensors, x = stacked(net, 2), inputs(net, (3, 8, 8), 2)
-    usual, other = (computed(net, tensors, x, True, each) for each in (ALONE, Layout(planar=True)))
+    usual, other = (computed(net, tensors, x, True, layout) for layout in (ALONE, Layout(planar=True)))
     assert torch.equal(usual[0], other[0])

@@ -15,17 +15,17 @@ from tests.prune.probes import probe
 
 def test_a_weight_scores_the_flow_through_it() -> None:
     asked = probe(density=0.6)
-    first, second, third = (each.detach().abs().numpy() for each in asked.weights().values())
+    first, second, third = (item.detach().abs().numpy() for item in asked.weights().values())
     above = [third.sum(0) @ second, third.sum(0), np.ones(len(third))]
     below = [np.ones(first.shape[1]), first.sum(1), second @ first.sum(1)]
     found = synaptic_flow(asked)
-    for each, into, out, own in zip((first, second, third), below, above, found.values(), strict=True):
-        np.testing.assert_allclose(own.numpy(), each * np.outer(out, into), rtol=1e-12)
+    for values, into, out, own in zip((first, second, third), below, above, found.values(), strict=True):
+        np.testing.assert_allclose(own.numpy(), values * np.outer(out, into), rtol=1e-12)
 
 
 @pytest.mark.parametrize("density", [1.0, 0.3])
 def test_every_layer_carries_the_same_flow(density: float) -> None:
-    sums = [float(each.sum()) for each in synaptic_flow(probe(density=density)).values()]
+    sums = [float(item.sum()) for item in synaptic_flow(probe(density=density)).values()]
     assert sums[0] > 0
     assert sums == pytest.approx([sums[0]] * 3, rel=1e-12)
 
@@ -41,7 +41,7 @@ def test_as_much_flows_into_a_channel_as_out_of_it() -> None:
 
 def test_one_pruning_step_is_taken_in_small_ones() -> None:
     asked = probe()
-    weights = {name: each.detach().numpy() for name, each in asked.weights().items()}
+    weights = {name: values.detach().numpy() for name, values in asked.weights().items()}
     whole = full(asked.masks.layers)
     found = prune(
         whole,
@@ -50,17 +50,17 @@ def test_one_pruning_step_is_taken_in_small_ones() -> None:
         fraction=0.9,
         by="synaptic-flow",
         scope="global",
-        chance=np.random.default_rng,
+        draws=np.random.default_rng,
         probe=lambda kept: replace(asked, masks=kept),
     )
     mask, size = whole.flat, whole.prunable
     for part in range(1, ROUNDS + 1):
         scores = synaptic_flow(replace(asked, masks=Masks(whole.layers, mask)))
-        flat = torch.cat([each.reshape(-1) for each in scores.values()]).numpy()
+        flat = torch.cat([item.reshape(-1) for item in scores.values()]).numpy()
         wanted = round(0.1 * size) if part == ROUNDS else round(size * (round(0.1 * size) / size) ** (part / ROUNDS))
         mask = keep_highest(flat, mask, wanted)
     assert np.array_equal(found.flat, mask)
-    at_once = torch.cat([each.reshape(-1) for each in synaptic_flow(asked).values()]).numpy()
+    at_once = torch.cat([item.reshape(-1) for item in synaptic_flow(asked).values()]).numpy()
     assert not np.array_equal(found.flat, keep_highest(at_once, whole.flat, round(0.1 * size)))
 
 
@@ -69,12 +69,12 @@ def test_layers_keep_their_own_shares_where_ranks_are_by_layer(level: int) -> No
     asked = probe()
     found = prune(
         full(asked.masks.layers),
-        {name: each.detach().numpy() for name, each in asked.weights().items()},
+        {name: values.detach().numpy() for name, values in asked.weights().items()},
         level=level,
         fraction=0.2,
         by="synaptic-flow",
         scope="layer",
-        chance=np.random.default_rng,
+        draws=np.random.default_rng,
         probe=lambda kept: replace(asked, masks=kept),
     )
     for layer in asked.masks.layers:
@@ -84,7 +84,7 @@ def test_layers_keep_their_own_shares_where_ranks_are_by_layer(level: int) -> No
 def test_no_layer_empties_before_the_others() -> None:
     """What the small steps are for (Tanaka et al. 2020): a path stays while there are weights for one."""
     asked = probe(seed=2)
-    weights = {name: each.detach().numpy() for name, each in asked.weights().items()}
+    weights = {name: values.detach().numpy() for name, values in asked.weights().items()}
     found = prune(
         full(asked.masks.layers),
         weights,
@@ -92,7 +92,7 @@ def test_no_layer_empties_before_the_others() -> None:
         fraction=1 - 6 / asked.masks.prunable,
         by="synaptic-flow",
         scope="global",
-        chance=np.random.default_rng,
+        draws=np.random.default_rng,
         probe=lambda kept: replace(asked, masks=kept),
     )
     assert found.kept == 6

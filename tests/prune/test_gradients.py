@@ -17,19 +17,19 @@ STEP = 1e-5
 
 
 def at_masks(asked: Probe) -> dict[str, Tensor]:
-    return {name: each.detach().clone() for name, each in asked.weights().items()}
+    return {name: values.detach().clone() for name, values in asked.weights().items()}
 
 
 def slope(asked: Probe, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradient of the loss by hand."""
-    free = {name: each.clone().requires_grad_() for name, each in weights.items()}
+    free = {name: values.clone().requires_grad_() for name, values in weights.items()}
     found = torch.autograd.grad(written_out(asked, free), list(free.values()))
     return dict(zip(free, found, strict=True))
 
 
 def some_places(weights: Mapping[str, Tensor], count: int = 12) -> list[tuple[str, int]]:
-    chance = np.random.default_rng(1)
-    return [(name, int(place)) for name, each in weights.items() for place in chance.integers(0, each.numel(), count)]
+    rng = np.random.default_rng(1)
+    return [(name, int(place)) for name, values in weights.items() for place in rng.integers(0, values.numel(), count)]
 
 
 @pytest.mark.parametrize("density", [1.0, 0.5])
@@ -49,7 +49,7 @@ def test_the_gradient_score_is_what_shrinking_a_weight_changes_in_the_loss(densi
 def test_the_gradient_score_goes_through_convolutions_in_evaluation_mode() -> None:
     asked = probe("cifar-resnet")
     weights, scores = at_masks(asked), gradient(asked)
-    before = {name: each.clone() for name, each in asked.tensors.items()}
+    before = {name: values.clone() for name, values in asked.tensors.items()}
     for name, place in some_places(weights, 4):
         sides = []
         for step in (STEP, -STEP):
@@ -58,7 +58,7 @@ def test_the_gradient_score_goes_through_convolutions_in_evaluation_mode() -> No
             sides.append(float(asked.loss(moved)))
         wanted = abs(sides[0] - sides[1]) / (2 * STEP)
         assert float(scores[name].view(-1)[place]) == pytest.approx(wanted, abs=1e-8)
-    assert all(torch.equal(each, asked.tensors[name]) for name, each in before.items())
+    assert all(torch.equal(values, asked.tensors[name]) for name, values in before.items())
 
 
 @pytest.mark.parametrize("density", [1.0, 0.5])
@@ -66,11 +66,13 @@ def test_the_flow_score_is_the_weight_times_the_hessian_times_the_gradient(densi
     asked = probe(density=density)
     weights, scores = at_masks(asked), gradient_flow(asked)
     along = slope(asked, weights)
-    ends = [slope(asked, {name: each + step * along[name] for name, each in weights.items()}) for step in (STEP, -STEP)]
-    for name, each in weights.items():
+    ends = [
+        slope(asked, {name: values + step * along[name] for name, values in weights.items()}) for step in (STEP, -STEP)
+    ]
+    for name, values in weights.items():
         curved = (ends[0][name] - ends[1][name]) / (2 * STEP)
-        np.testing.assert_allclose(scores[name].numpy(), (each * curved).numpy(), rtol=1e-5, atol=1e-8)
-    assert any(float(each.abs().max()) > 1e-3 for each in scores.values())
+        np.testing.assert_allclose(scores[name].numpy(), (values * curved).numpy(), rtol=1e-5, atol=1e-8)
+    assert any(float(item.abs().max()) > 1e-3 for item in scores.values())
 
 
 def test_removing_what_scores_lowest_leaves_the_most_gradient_flow() -> None:
@@ -79,7 +81,7 @@ def test_removing_what_scores_lowest_leaves_the_most_gradient_flow() -> None:
     weights, scores = at_masks(asked), gradient_flow(asked)
 
     def flow(weights: Mapping[str, Tensor]) -> float:
-        return sum(float(each.square().sum()) for each in slope(asked, weights).values()) / 2
+        return sum(float(item.square().sum()) for item in slope(asked, weights).values()) / 2
 
     whole = flow(weights)
     for name, place in some_places(weights, 4):
@@ -93,8 +95,8 @@ def test_removing_what_scores_lowest_leaves_the_most_gradient_flow() -> None:
 @pytest.mark.parametrize("family", ["lenet", "cifar-resnet"])
 def test_batches_change_nothing_but_rounding(score: type, family: str) -> None:
     whole, parts = score(probe(family)), score(probe(family, batch=5))
-    for name, each in whole.items():
-        np.testing.assert_allclose(parts[name].numpy(), each.numpy(), rtol=1e-9, atol=1e-13)
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name].numpy(), values.numpy(), rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("score", [gradient, gradient_flow])

@@ -51,13 +51,13 @@ def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_no
     path.write_text(study.to_toml())
     whole = Store(tmp_path / "whole", create=True)
     run_study(study, whole, workers=1)
-    chance, kills, wanted = random.Random(3), 0, 0
+    rng, kills, wanted = random.Random(3), 0, 0
     while kills < 3:
         process = start(path, store)
         # Killed some moments after it has got further than the last time, at whatever it is then.
         while process.poll() is None and finished_rungs(store) <= wanted:
             time.sleep(0.02)
-        time.sleep(chance.random() * 0.3)
+        time.sleep(rng.random() * 0.3)
         workers = children(process.pid)
         process.kill()
         process.communicate()

@@ -43,7 +43,7 @@ def test_each_rung_is_a_dense_network_of_its_own_width(unbroken: Store) -> None:
     for row in table.rows():
         outline = network("lenet", 3, row["width"], 10, (1, 8, 8)).outline
         assert row["width"] == pytest.approx(0.1 * 0.8 ** row["rung"])
-        assert row["kept"] == row["prunable"] == sum(each.size for each in outline.prunable("all"))
+        assert row["kept"] == row["prunable"] == sum(parameter.size for parameter in outline.prunable("all"))
         assert row["parameters"] == outline.total
         assert row["connected"]
 
@@ -88,17 +88,33 @@ def test_more_levels_keep_what_is_there(unbroken: Store, tmp_path: Path) -> None
 def test_convolutional_ladders_climb_together_as_alone(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"validation": 0.01, "augment": "flip-crop", "momentum": 0.9}
     ladders = [
-        ladder("cifar-resnet", 8, 0.2, replicate=each, label_noise=0.1 * each, treatment={"kind": "narrow"}, **changes)
-        for each in range(3)
+        ladder(
+            "cifar-resnet",
+            8,
+            0.2,
+            replicate=replicate,
+            label_noise=0.1 * replicate,
+            treatment={"kind": "narrow"},
+            **changes,
+        )
+        for replicate in range(3)
     ]
     together = climbed(ladders, pictures(), tmp_path / "one")
     alone = climbed(ladders, pictures(), tmp_path / "two", alone=True)
-    for each in ladders:
-        same(together[each.identity], alone[each.identity])
-        assert [rung.row["width"] for rung in together[each.identity]] == [0.2, 0.16, 0.128]
+    for narrow_ladder in ladders:
+        same(together[narrow_ladder.identity], alone[narrow_ladder.identity])
+        assert [rung.row["width"] for rung in together[narrow_ladder.identity]] == [0.2, 0.16, 0.128]
     dense = [
-        ladder("cifar-resnet", 8, 0.16, replicate=each, label_noise=0.1 * each, treatment={"kind": "dense"}, **changes)
-        for each in range(3)
+        ladder(
+            "cifar-resnet",
+            8,
+            0.16,
+            replicate=replicate,
+            label_noise=0.1 * replicate,
+            treatment={"kind": "dense"},
+            **changes,
+        )
+        for replicate in range(3)
     ]
     wide = climbed(dense, pictures(), tmp_path / "three")
     for narrow, own in zip(ladders, dense, strict=True):
@@ -113,18 +129,20 @@ def test_weights_and_masks_of_a_rung_are_read_with_its_own_network(tmp_path: Pat
     for rung in range(3):
         net = network("lenet", 3, own.cell_at(rung).width, data.classes, data.shape)
         weights = read_weights(store, own, rung, net)
-        assert {name: each.shape for name, each in weights.items()} == {
-            each.name: each.shape for each in net.outline.parameters
+        assert {name: values.shape for name, values in weights.items()} == {
+            parameter.name: parameter.shape for parameter in net.outline.parameters
         }
-        assert read_masks(store, own, rung, net).kept == sum(each.size for each in net.outline.prunable("all"))
+        assert read_masks(store, own, rung, net).kept == sum(
+            parameter.size for parameter in net.outline.prunable("all")
+        )
 
 
 def test_narrow_ladders_begin_with_others_and_go_a_way_of_their_own() -> None:
     narrow, dense = narrow_study(), narrow_study(kind="extended")
     ((key, group),) = by_key([*narrow.ladders, *dense.ladders]).items()
     parts = Cohort(key, tuple(group)).parts()
-    assert {parts[each.identity] for each in narrow.ladders} == {("narrow", 0)}
-    assert {parts[each.identity] for each in dense.ladders} == {("", 0)}
+    assert {parts[ladder.identity] for ladder in narrow.ladders} == {("narrow", 0)}
+    assert {parts[ladder.identity] for ladder in dense.ladders} == {("", 0)}
 
 
 def test_a_plan_counts_narrower_networks_as_cheaper() -> None:

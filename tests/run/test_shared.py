@@ -68,26 +68,26 @@ def arrays(store: Store, identities: Sequence[str]) -> dict[tuple[str, str, int,
     }
 
 
-@pytest.mark.parametrize("treatment", TREATMENTS[:-1], ids=lambda each: each.label)
+@pytest.mark.parametrize("treatment", TREATMENTS[:-1], ids=lambda item: item.label)
 def test_a_treatment_has_the_numbers_that_it_has_alone(whole: Store, tmp_path: Path, treatment: Treatment) -> None:
     """Small fully connected networks give the same bits in any company."""
     study, alone = study_of(treatment), Store(tmp_path / "store", create=True)
     assert not run_study(study, alone, workers=1, keep_weights=True, keep_examples=True).failures
-    own = {each.identity for each in study.ladders}
+    own = {ladder.identity for ladder in study.ladders}
     assert rows(alone) == {key: row for key, row in rows(whole).items() if key[0] in own}
     ours, theirs = arrays(alone, sorted(own)), arrays(whole, sorted(own))
     assert ours.keys() == theirs.keys()
-    assert all(np.array_equal(each, theirs[name]) for name, each in ours.items())
+    assert all(np.array_equal(values, theirs[name]) for name, values in ours.items())
 
 
 def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: Counter[tuple[object, ...]] = Counter()
     train = trainer.train_rung
 
-    def counting(bench: object, members: Sequence[trainer.CohortMember], *rest: object) -> trainer.TrainedMembers:
+    def counting(context: object, members: Sequence[trainer.CohortMember], *rest: object) -> trainer.TrainedMembers:
         if rest[2] == 0:
-            seen.update((*each.chance.words, each.share.labels.tobytes()) for each in members)
-        return train(bench, members, *rest)  # type: ignore[arg-type]
+            seen.update((*member.seeding.words, member.subsample.labels.tobytes()) for member in members)
+        return train(context, members, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("prunescope.run.together.train_rung", counting)
     study = study_of(*TREATMENTS[:-1])
@@ -138,8 +138,8 @@ def test_a_network_that_diverges_fails_every_ladder_that_begins_with_it(tmp_path
     study = study_of(*TREATMENTS[:3])
     wild = replace(study, recipe=study.recipe.model_copy(update={"learning_rate": 1e30}))
     report = run_study(wild, tmp_path / "store", workers=1)
-    assert {each.ladder for each in report.failures} == {each.identity for each in wild.ladders}
-    assert all("diverged" in each.reason for each in report.failures)
+    assert {failure.ladder for failure in report.failures} == {ladder.identity for ladder in wild.ladders}
+    assert all("diverged" in failure.reason for failure in report.failures)
 
 
 def test_a_ladder_that_another_run_is_at_leaves_its_rung_to_those_that_share_it(whole: Store, tmp_path: Path) -> None:
@@ -167,5 +167,5 @@ def test_convolutional_ladders_have_their_own_numbers_to_rounding(tmp_path: Path
     ladders = [ladder("cifar-resnet", 8, 0.1, treatment=kind, validation=0.01, levels=1) for kind in kinds]
     together = climbed(ladders, pictures(), tmp_path / "one")
     alone = climbed(ladders, pictures(), tmp_path / "two", alone=True)
-    for each in ladders:
-        same(together[each.identity], alone[each.identity])
+    for narrow_ladder in ladders:
+        same(together[narrow_ladder.identity], alone[narrow_ladder.identity])

@@ -139,7 +139,9 @@ def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(LadderRungs, "leave", failing)
         report = run_study(study, store, workers=1)
-    assert [(each.ladder, each.rung, each.reason) for each in report.failures] == [(victim.identity, 1, "made to fail")]
+    assert [(failure.ladder, failure.rung, failure.reason) for failure in report.failures] == [
+        (victim.identity, 1, "made to fail")
+    ]
     assert [failure.words for failure in store.failures()] == ["made to fail"]
     wanted = {key: row for key, row in rows(unbroken).items() if key[0] != victim.identity or key[1] < 1}
     assert rows(store) == wanted
@@ -192,7 +194,7 @@ def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Pat
                 os.kill(child, signal.SIGKILL)
 
     report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, tell=tell)
-    assert {"its worker process was killed by SIGKILL" in each.reason for each in report.failures} == {True}
+    assert {"its worker process was killed by SIGKILL" in failure.reason for failure in report.failures} == {True}
 
 
 def test_ladders_that_another_process_is_at_are_left_to_it(tmp_path: Path) -> None:
@@ -214,12 +216,12 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
     table = store.table()
     for ladder in study.ladders[:4]:
         net = network(ladder.cell.family, 8, ladder.cell.width, data.classes, data.shape)
-        bench = bench_for(ladder, data, Layout(), RunSettings("mixed"))
+        context = bench_for(ladder, data, Layout(), RunSettings("mixed"))
         for rung in range(ladder.rungs):
             weights = read_weights(store, ladder, rung, net)
-            engine = bench.engine(bench.stacked([weights]), {})
+            engine = context.engine(context.stacked([weights]), {})
             places = torch.arange(len(data.test_labels)).unsqueeze(0)
-            logits = engine.logits(bench.test_pictures.take(places))[0]
+            logits = engine.logits(context.test_pictures.take(places))[0]
             error = float((logits.argmax(-1).numpy() != data.test_labels).mean())
             own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
             assert table["test_error"][own] == pytest.approx(error, abs=0.003)
@@ -245,7 +247,7 @@ def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
                 read_weights(chosen, ladder, rung, net)
     told = [estimate(study.ladders, None, keep=keep) for keep in ("none", (0, 2), "all")]
     assert (told[0].disk or 0) < (told[1].disk or 0) < (told[2].disk or 0)
-    assert {each.disk_with_weights for each in told} == {told[2].disk}
+    assert {event.disk_with_weights for event in told} == {told[2].disk}
 
 
 def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
@@ -286,8 +288,8 @@ def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
         return told.disk, told.disk_with_weights
 
     none, some, every = kept_on_disk("none"), kept_on_disk((0, 2)), kept_on_disk("all")
-    assert [each - before for each, before in zip(some, none, strict=True)] == [
-        2 * (each - before) for each, before in zip(every, some, strict=True)
+    assert [values - before for values, before in zip(some, none, strict=True)] == [
+        2 * (values - before) for values, before in zip(every, some, strict=True)
     ]
     store = Store(tmp_path / "store", create=True)
     run_study(study, store, workers=1, keep_examples=True)
@@ -355,7 +357,7 @@ def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest(
     found: dict[tuple[str, int], list[Ladder]] = {}
     for ladder in cohort.ladders:
         found.setdefault(cohort.parts()[ladder.identity], []).append(ladder)
-    assert {part: len(each) for part, each in found.items()} == {
+    assert {part: len(values) for part, values in found.items()} == {
         ("", 0): 4,
         ("", 1): 2,
         ("fine-tuning", 0): 3,
@@ -403,7 +405,7 @@ def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
     for file in (store.path / "checkpoints").glob("*/*"):
         file.unlink()
     report = run_study(dense_study(replicates=1), store, workers=1)
-    assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
+    assert {"copy it from the store that trained them" in failure.reason for failure in report.failures} == {True}
     assert len(report.failures) == 2
 
 
@@ -415,7 +417,7 @@ def test_a_ladder_without_the_weights_that_it_goes_back_to_fails_in_words(
     for file in (store.path / "checkpoints").glob("*/0000.*"):
         file.unlink()
     report = run_study(dense_study(replicates=1), store, workers=1)
-    assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
+    assert {"copy it from the store that trained them" in failure.reason for failure in report.failures} == {True}
     assert len(report.failures) == 2
 
 
@@ -438,7 +440,7 @@ def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
     for rung in range(3):
         wanted, found = (read_weights(store, ladder, rung, net) for store in (rich, plain))
         assert wanted.keys() == found.keys()
-        assert all(np.array_equal(each, found[name]) for name, each in wanted.items())
+        assert all(np.array_equal(values, found[name]) for name, values in wanted.items())
     whole = trained(dense_study(replicates=1, widths=(0.04,)), tmp_path / "whole")
     run_study(dense_study(replicates=1, widths=(0.04,)), plain, workers=1)
     assert rows(plain) == rows(whole)

@@ -158,7 +158,7 @@ def test_a_ladder_with_a_damaged_checkpoint_is_trained_again_from_what_is_sound(
     assert len(masks(whole, study)) == 24
     assert masks(store, study) == masks(whole, study)
     assert not any(
-        paths for each in study.ladders for paths in store.damaged_arrays("checkpoints", each.identity).values()
+        paths for ladder in study.ladders for paths in store.damaged_arrays("checkpoints", ladder.identity).values()
     )
 
 

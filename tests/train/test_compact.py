@@ -37,8 +37,8 @@ sizes = st.lists(st.integers(1, 5), min_size=2, max_size=5)
 
 @given(sizes, st.integers(1, 4), st.floats(0, 0.6), st.integers(0, 2**32))
 def test_units_are_on_a_path_or_constant_or_left_out(sizes: list[int], members: int, density: float, seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    masks = [chance.random((members, out, into)) < density for into, out in pairwise(sizes)]
+    rng = np.random.default_rng(seed)
+    masks = [rng.random((members, out, into)) < density for into, out in pairwise(sizes)]
     found = remaining(masks)
     last = len(sizes) - 1
     for level, size in enumerate(sizes):

@@ -12,8 +12,8 @@ STEPS = 5
 
 
 def rates(**changes: object) -> list[float]:
-    made = recipe(epochs=8, learning_rate=0.4, **changes)
-    return [rate(made, epoch, step, STEPS) for epoch in range(8) for step in range(STEPS)]
+    context = recipe(epochs=8, learning_rate=0.4, **changes)
+    return [rate(context, epoch, step, STEPS) for epoch in range(8) for step in range(STEPS)]
 
 
 def test_a_constant_rate_is_constant() -> None:

@@ -41,8 +41,8 @@ def members(path: Path, wanted: Collection[str], most: int) -> Iterator[tuple[st
                     if name not in wanted:
                         continue
                     if not member.isreg() or member.size > most:
-                        found = f"{member.size:,} bytes" if member.isreg() else "none"
-                        raise refusal(path.name, f"must hold {name} as a file of at most {most:,} bytes", found)
+                        got = f"{member.size:,} bytes" if member.isreg() else "none"
+                        raise refusal(path.name, f"must hold {name} as a file of at most {most:,} bytes", got)
                     content = archive.extractfile(member)
                     yield name, content.read() if content else b""
             while stream.read(1 << 20):

@@ -165,12 +165,12 @@ def _pickled(content: bytes, file: str, count: int, key: str) -> _Batch:
         raise refusal(file, f"must hold {' and '.join(absent)}", f"only {listed(map(clipped, batch), 4)}")
     data, labels = batch["data"], batch[key]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (count, _BYTES):
-        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise refusal(file, f"must hold data as uint8 ({count}, {_BYTES})", found)
+        got = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise refusal(file, f"must hold data as uint8 ({count}, {_BYTES})", got)
     values = labels.tolist() if isinstance(labels, np.ndarray) and labels.shape == (count,) else labels
     if not isinstance(values, list) or len(values) != count or any(type(value) is not int for value in values):
-        found = f"{len(values):,} items" if isinstance(values, list) else type(values).__name__
-        raise refusal(file, f"must hold {key} as a list of {count:,} whole numbers", found)
+        got = f"{len(values):,} items" if isinstance(values, list) else type(values).__name__
+        raise refusal(file, f"must hold {key} as a list of {count:,} whole numbers", got)
     if not all(0 <= value < 256 for value in values):
         raise refusal(file, f"must hold {key} that are classes", f"{clipped(min(values))} to {clipped(max(values))}")
     return _Batch(data, np.array(values, np.int64))

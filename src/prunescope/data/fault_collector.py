@@ -29,6 +29,6 @@ class FaultCollector:
             raise InputError(self.source, self.faults)
 
 
-def refusal(file: str, must: str, found: str = "", hint: str = "") -> InputError:
+def refusal(file: str, must: str, got: str = "", hint: str = "") -> InputError:
     """Return the error for a file that is not what it has to be."""
-    return InputError(file, [Fault(file, must, found, hint)])
+    return InputError(file, [Fault(file, must, got, hint)])

@@ -44,22 +44,22 @@ def parse_idx(content: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.u
     start, _ = _unpacked(content, name, head)
     start = start[:head]
     if len(start) >= 4 and (magic := int.from_bytes(start[:4])) != 0x800 + dimensions:
-        found = KINDS.get(magic - 0x800, f"magic number {magic}").split(" (")[0]
-        raise refusal(name, f"must hold {KINDS[dimensions]}", found)
+        got = KINDS.get(magic - 0x800, f"magic number {magic}").split(" (")[0]
+        raise refusal(name, f"must hold {KINDS[dimensions]}", got)
     if len(start) < head:
         raise refusal(name, f"must hold {KINDS[dimensions]}", f"{len(start)} bytes")
-    given = struct.unpack_from(f">{dimensions}I", start, 4)
+    lengths = struct.unpack_from(f">{dimensions}I", start, 4)
     what = KINDS[dimensions].split(" (")[0]
-    if given[0] != count:
-        raise refusal(name, f"must hold {count:,} {what}", f"{given[0]:,}")
-    if given != shape:
+    if lengths[0] != count:
+        raise refusal(name, f"must hold {count:,} {what}", f"{lengths[0]:,}")
+    if lengths != shape:
         must = f"must hold pictures of {' x '.join(map(str, shape[1:]))} pixels"
-        raise refusal(name, must, " x ".join(map(str, given[1:])))
+        raise refusal(name, must, " x ".join(map(str, lengths[1:])))
     size = math.prod(shape)
     whole, ended = _unpacked(content, name, head + size)
     if len(whole) != head + size or not ended:
-        found = "more" if len(whole) > head + size else f"{len(whole):,}: the file is cut off"
-        raise refusal(name, f"must hold {head + size:,} bytes, for {count:,} {what}", found)
+        got = "more" if len(whole) > head + size else f"{len(whole):,}: the file is cut off"
+        raise refusal(name, f"must hold {head + size:,} bytes, for {count:,} {what}", got)
     return np.frombuffer(whole, np.uint8, size, head).reshape(shape)
 
 

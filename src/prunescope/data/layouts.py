@@ -41,13 +41,13 @@ class FileLayout:
 
     def present(self, folder: Path) -> dict[str, Path]:
         """Return the files that are in a folder, by their names."""
-        found = {}
+        paths = {}
         for file in self.files:
             for name in (file, f"{file}.gz") if self.gzipped else (file,):
                 if (folder / name).is_file():
-                    found[file] = folder / name
+                    paths[file] = folder / name
                     break
-        return found
+        return paths
 
     def places(self, folder: Path, dataset: str) -> Iterator[Path]:
         """Give the places to look in, first those below a folder with the dataset's own name."""

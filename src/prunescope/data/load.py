@@ -40,14 +40,14 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
     layouts, folders = LAYOUTS[name], [data_folder(folder)]
     if fetch and cache_folder() not in folders:
         folders.append(cache_folder())
-    found = find(name, layouts, folders)
-    if found is None:
+    files = find(name, layouts, folders)
+    if files is None:
         # Half a dataset in the user's own folder is a mistake to tell, not to fetch around.
-        if not fetch or halves(name, layouts, [own for own in folders if own != cache_folder()]):
+        if not fetch or halves(name, layouts, [path for path in folders if path != cache_folder()]):
             raise missing(name, layouts, folders)
         fetch_files(name, cache_folder() / name, folders)
-        found = find(name, layouts, [cache_folder()])
-        if found is None:
+        files = find(name, layouts, [cache_folder()])
+        if files is None:
             raise missing(name, layouts, [cache_folder()])
-    train, test = found.layout.read(name, found.files)
-    return assembled(name, train, test, source=str(next(iter(found.files.values())).parent))
+    train, test = files.layout.read(name, files.files)
+    return assembled(name, train, test, source=str(next(iter(files.files.values())).parent))

@@ -56,9 +56,9 @@ def _arrays(file: BinaryIO, name: str, wanted: Mapping[str, int]) -> dict[str, N
     if order is None or struct.unpack(f"{order}H", head[124:126])[0] != 0x0100:
         raise refusal(name, "must be a MATLAB 5 file", "something else" if head else "an empty file")
     end = os.fstat(file.fileno()).st_size
-    found: dict[str, NDArray[np.generic]] = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
     elements = 0
-    while file.tell() < end and len(found) < len(wanted):
+    while file.tell() < end and len(arrays) < len(wanted):
         elements += 1
         if elements > _MOST_ELEMENTS:
             raise _BrokenError(f"more than {_MOST_ELEMENTS:,} arrays")
@@ -70,11 +70,11 @@ def _arrays(file: BinaryIO, name: str, wanted: Mapping[str, int]) -> dict[str, N
         if kind == _COMPRESSED:
             kind, _ = struct.unpack(f"{order}II", _exactly(stream, 8))
         if kind == _MATRIX:
-            read = _matrix(stream, order, name, {label: most for label, most in wanted.items() if label not in found})
+            read = _matrix(stream, order, name, {label: most for label, most in wanted.items() if label not in arrays})
             if read is not None:
-                found[read[0]] = read[1]
+                arrays[read[0]] = read[1]
         file.seek(after)
-    return found
+    return arrays
 
 
 def _matrix(

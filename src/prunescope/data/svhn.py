@@ -44,8 +44,8 @@ def _read(path: Path, count: int) -> DatasetPart:
     with np.errstate(invalid="ignore"):  # what is no number differs from what it becomes
         numbers = labels.reshape(-1).astype(np.int64)
     if labels.size != count or not np.array_equal(numbers, labels.reshape(-1)) or not _within(numbers):
-        found = f"{labels.size:,} numbers" + (f", {numbers.min()} to {numbers.max()}" if labels.size else "")
-        raise refusal(path.name, f"must hold y as {count:,} whole numbers from 1 to 10", found)
+        got = f"{labels.size:,} numbers" + (f", {numbers.min()} to {numbers.max()}" if labels.size else "")
+        raise refusal(path.name, f"must hold y as {count:,} whole numbers from 1 to 10", got)
     # [count, channels, width, height]: rows and columns still change places.
     images: NDArray[np.uint8] = pictures.astype(np.uint8, copy=False).T
     for start in range(0, count, _ROWS):

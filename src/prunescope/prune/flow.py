@@ -18,11 +18,13 @@ ROUNDS = 100
 
 def synaptic_flow(probe: Probe) -> dict[str, Tensor]:
     """Score by ``|w| dR/d|w|``, with R the sum of the outputs of an input of ones; in double precision."""
-    weights = {name: each.detach().double().abs().requires_grad_() for name, each in probe.weights().items()}
-    others = {name: _positive(name, each) for name, each in probe.tensors.items() if name not in weights}
-    through = probe.logits(weights, probe.ones.double(), others).sum()
-    found = torch.autograd.grad(through, list(weights.values()), materialize_grads=True)
-    return {name: (each * own).detach() for (name, each), own in zip(weights.items(), found, strict=True)}
+    weights = {name: weight.detach().double().abs().requires_grad_() for name, weight in probe.weights().items()}
+    others = {name: _positive(name, values) for name, values in probe.tensors.items() if name not in weights}
+    flow = probe.logits(weights, probe.ones.double(), others).sum()
+    gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
+    return {
+        name: (weight * gradient).detach() for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+    }
 
 
 def _positive(name: str, values: Tensor) -> Tensor:

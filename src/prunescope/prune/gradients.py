@@ -16,7 +16,7 @@ def gradient(probe: Probe) -> dict[str, Tensor]:
     """Score by ``|w dL/dw|``, what removing a weight changes in the loss to first order (SNIP, Lee et al. 2019)."""
     weights = probe.weights()
     slope = _slope(probe, weights)
-    return {name: (each * slope[name]).detach().abs() for name, each in weights.items()}
+    return {name: (weight * slope[name]).detach().abs() for name, weight in weights.items()}
 
 
 def gradient_flow(probe: Probe) -> dict[str, Tensor]:
@@ -28,22 +28,26 @@ def gradient_flow(probe: Probe) -> dict[str, Tensor]:
     weights = probe.weights()
     slope = _slope(probe, weights)
     names = list(weights)
-    curved = {name: torch.zeros_like(each) for name, each in weights.items()}
+    curved = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for loss in probe.losses(weights):
-        own = torch.autograd.grad(loss, [weights[name] for name in names], create_graph=True, materialize_grads=True)
-        along = torch.stack([(each * slope[name]).sum() for name, each in zip(names, own, strict=True)]).sum()
+        gradients = torch.autograd.grad(
+            loss, [weights[name] for name in names], create_graph=True, materialize_grads=True
+        )
+        along = torch.stack(
+            [(gradient * slope[name]).sum() for name, gradient in zip(names, gradients, strict=True)]
+        ).sum()
         second = torch.autograd.grad(along, [weights[name] for name in names], materialize_grads=True)
-        for name, each in zip(names, second, strict=True):
-            curved[name] += each
-    return {name: (each * curved[name]).detach() for name, each in weights.items()}
+        for name, values in zip(names, second, strict=True):
+            curved[name] += values
+    return {name: (weight * curved[name]).detach() for name, weight in weights.items()}
 
 
 def _slope(probe: Probe, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradient of the mean loss over all examples."""
     names = list(weights)
-    total = {name: torch.zeros_like(each) for name, each in weights.items()}
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for loss in probe.losses(weights):
-        own = torch.autograd.grad(loss, [weights[name] for name in names], materialize_grads=True)
-        for name, each in zip(names, own, strict=True):
-            total[name] += each.detach()
-    return {name: each.detach() for name, each in total.items()}
+        gradients = torch.autograd.grad(loss, [weights[name] for name in names], materialize_grads=True)
+        for name, gradient in zip(names, gradients, strict=True):
+            total[name] += gradient.detach()
+    return {name: gradient.detach() for name, gradient in total.items()}

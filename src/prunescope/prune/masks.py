@@ -53,17 +53,17 @@ class Masks:
 
 def stacked(members: Sequence[Masks]) -> dict[str, Flags]:
     """Return the masks of several members of one shape, laid on top of each other, layer by layer."""
-    return _by_name(members[0].layers, np.stack([each.flat for each in members]))
+    return _by_name(members[0].layers, np.stack([masks.flat for masks in members]))
 
 
 def _by_name(layers: Sequence[ParameterOutline], flat: Flags) -> dict[str, Flags]:
     """Cut the last axis into layers, each in its shape."""
-    found, first = {}, 0
+    masks, first = {}, 0
     for layer in layers:
         last = first + layer.size
-        found[layer.name] = flat[..., first:last].reshape(*flat.shape[:-1], *layer.shape)
+        masks[layer.name] = flat[..., first:last].reshape(*flat.shape[:-1], *layer.shape)
         first = last
-    return found
+    return masks
 
 
 def full(layers: Sequence[ParameterOutline]) -> Masks:

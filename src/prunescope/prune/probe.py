@@ -46,12 +46,12 @@ class Probe:
 
     def weights(self) -> dict[str, Tensor]:
         """Return the prunable weights by layer, pruned ones zero: copies that gradients reach."""
-        kept = self.masks.by_name()
-        found = {}
-        for name, mask in kept.items():
-            own = self.tensors[name][0].detach().clone()
-            found[name] = (own * torch.from_numpy(mask).to(own.device, own.dtype)).requires_grad_()
-        return found
+        masks = self.masks.by_name()
+        weights = {}
+        for name, mask in masks.items():
+            weight = self.tensors[name][0].detach().clone()
+            weights[name] = (weight * torch.from_numpy(mask).to(weight.device, weight.dtype)).requires_grad_()
+        return weights
 
     def logits(self, weights: Mapping[str, Tensor], x: Tensor, others: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the logits ``[B, classes]`` of inputs under these weights, in evaluation mode.
@@ -61,7 +61,11 @@ class Probe:
         others
             Parameters and buffers ``[1, ...]`` to use instead of the network's own.
         """
-        everything = {**self.tensors, **(others or {}), **{name: each.unsqueeze(0) for name, each in weights.items()}}
+        everything = {
+            **self.tensors,
+            **(others or {}),
+            **{name: weight.unsqueeze(0) for name, weight in weights.items()},
+        }
         return self.network.logits(everything, x.unsqueeze(0), False, Layout())[0]
 
     def losses(self, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:

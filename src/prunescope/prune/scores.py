@@ -40,25 +40,25 @@ class Score:
     rounds: int = 1
 
 
-def magnitude(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
+def magnitude(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
     """Score by absolute value."""
-    del chance, ask
+    del draws, ask
     return {name: np.abs(values) for name, values in weights.items()}
 
 
-def random(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
+def random(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
     """Score by chance."""
     del ask
-    drawn = chance()
+    drawn = draws()
     return {name: drawn.random(values.shape) for name, values in weights.items()}
 
 
-def _asking(found: Callable[[Probe], Mapping[str, Tensor]]) -> Rank:
+def _asking(measure: Callable[[Probe], Mapping[str, Tensor]]) -> Rank:
     """Return a score that goes by the network alone."""
 
-    def rank(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
-        del chance
-        scores = found(ask())
+    def rank(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
+        del draws
+        scores = measure(ask())
         return {name: scores[name].cpu().numpy() for name in weights}
 
     return rank
@@ -90,8 +90,8 @@ def _own(path: str) -> Rank:
     function = own_function(path)
     asks = "probe" in inspect.signature(function).parameters
 
-    def rank(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
-        del chance
+    def rank(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
+        del draws
         more = {"probe": ask()} if asks else {}
         try:
             result = function(dict(weights), **more)

@@ -36,13 +36,13 @@ def keep_highest(scores: Scores, mask: Flags, count: int) -> Flags:
     if not np.isfinite(left).all():
         raise PrunescopeError("scores of weights are infinite or no numbers: the network has diverged")
     remove = len(places) - count
-    kept = np.zeros(mask.size, bool)
+    survivors = np.zeros(mask.size, bool)
     if remove == 0:
-        kept[places] = True
+        survivors[places] = True
     elif count:
         threshold = np.partition(left, remove - 1)[remove - 1]
         gone = left < threshold
         equal = np.flatnonzero(left == threshold)
         gone[equal[: remove - int(gone.sum())]] = True
-        kept[places[~gone]] = True
-    return kept.reshape(mask.shape)
+        survivors[places[~gone]] = True
+    return survivors.reshape(mask.shape)

@@ -26,7 +26,7 @@ def prune(
     fraction: float,
     by: str,
     scope: str,
-    chance: Draws,
+    draws: Draws,
     probe: Callable[[Masks], Probe] = _nobody,
 ) -> Masks:
     """Return the masks of a level: exactly ``round(N (1 - fraction)^level)`` of the N prunable weights survive.
@@ -41,7 +41,7 @@ def prune(
         A score of `scores.SCORES`, or a user's own by import path.
     scope
         ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
-    chance
+    draws
         Gives what a score draws from, where it draws.
     probe
         Gives the network under masks, for a score that asks it.
@@ -51,25 +51,25 @@ def prune(
     sizes = [masks.prunable] if scope == "global" else [layer.size for layer in masks.layers]
     first = _counts(masks, sizes)
     last = [kept_count(size, fraction, level) for size in sizes]
-    for part in range(1, ranked.rounds + 1):
+    for round_ in range(1, ranked.rounds + 1):
         now = masks
-        found = ranked.rank(layers, chance, lambda now=now: probe(now))  # type: ignore[misc]
-        scores = np.concatenate([found[layer.name].reshape(-1) for layer in masks.layers])
-        counts = [_between(*ends, part, ranked.rounds) for ends in zip(first, last, strict=True)]
+        by_layer = ranked.rank(layers, draws, lambda now=now: probe(now))  # type: ignore[misc]
+        scores = np.concatenate([by_layer[layer.name].reshape(-1) for layer in masks.layers])
+        counts = [_between(*ends, round_, ranked.rounds) for ends in zip(first, last, strict=True)]
         edges = np.cumsum(sizes)[:-1]
-        parts = zip(np.split(scores, edges), np.split(masks.flat, edges), counts, strict=True)
-        masks = Masks(masks.layers, np.concatenate([keep_highest(*each) for each in parts]))
+        groups = zip(np.split(scores, edges), np.split(masks.flat, edges), counts, strict=True)
+        masks = Masks(masks.layers, np.concatenate([keep_highest(*group) for group in groups]))
     return masks
 
 
 def _counts(masks: Masks, sizes: list[int]) -> list[int]:
     """Return how many weights survive in each part that is ranked for itself."""
-    return [int(np.count_nonzero(each)) for each in np.split(masks.flat, np.cumsum(sizes)[:-1])]
+    return [int(np.count_nonzero(group)) for group in np.split(masks.flat, np.cumsum(sizes)[:-1])]
 
 
-def _between(first: int, last: int, part: int, parts: int) -> int:
+def _between(first: int, last: int, round_: int, rounds: int) -> int:
     """Return the count after some of several parts of the way from one count to a lower one."""
-    if part == parts or not first:
+    if round_ == rounds or not first:
         return last
-    left: float = (last / first) ** (part / parts)
+    left: float = (last / first) ** (round_ / rounds)
     return max(last, round(first * left))

@@ -173,12 +173,12 @@ def examples_kept(store: Store, ladder: Ladder) -> frozenset[int]:
     return frozenset(store.array_names("examples", ladder.identity))
 
 
-def examples(ladder: Ladder, rung: int, share: Subsample, outcome: NetworkOutcome) -> ArrayEntry:
+def examples(ladder: Ladder, rung: int, subsample: Subsample, outcome: NetworkOutcome) -> ArrayEntry:
     """Return the file that says how a network does on each of its training examples, by their places in the set."""
     arrays = {
-        "index": share.train,
-        "label": share.labels,
-        "noisy": share.noisy,
+        "index": subsample.train,
+        "label": subsample.labels,
+        "noisy": subsample.noisy,
         "loss": outcome.train_loss.astype(np.float32),
         "right": outcome.train_right,
     }

@@ -70,10 +70,10 @@ def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
     return network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
 
 
-def bench_for(ladder: Ladder, dataset: Dataset, layout: Layout, setting: RunSettings) -> TrainingContext:
+def bench_for(ladder: Ladder, dataset: Dataset, layout: Layout, settings: RunSettings) -> TrainingContext:
     """Return what the first networks of a ladder are trained on."""
     net = network_of(ladder, 0, dataset)
-    return TrainingContext(net, ladder.recipe, dataset, torch.device(setting.device), setting.dtype, layout)
+    return TrainingContext(net, ladder.recipe, dataset, torch.device(settings.device), settings.dtype, layout)
 
 
 def work_of(ladder: Ladder, rung: int) -> int:
@@ -86,14 +86,14 @@ def work_left(ladder: Ladder, done: dict[str, frozenset[int]]) -> int:
     return sum(work_of(ladder, rung) for rung in range(first_missing(ladder, done), ladder.rungs))
 
 
-def climb(cohort: Cohort, bench: TrainingContext, store: Store, setting: RunSettings, tell: Tell) -> None:
+def climb(cohort: Cohort, context: TrainingContext, store: Store, settings: RunSettings, tell: Tell) -> None:
     """Train what is missing of a cohort's ladders.
 
     Ladders that another process is at are left to it. A ladder that fails is noted in the store and the others go on.
     """
     with store.claim_all(ladder.identity for ladder in cohort.ladders) as free:
         claimed = [ladder for ladder in cohort.ladders if ladder.identity in free]
-        _Ascent(cohort, bench, store, setting, tell).climb(claimed)
+        _Ascent(cohort, context, store, settings, tell).climb(claimed)
     tell(CohortFinished(cohort.number))
 
 
@@ -106,12 +106,14 @@ def _teacher_at_work(ladder: Ladder, running: frozenset[str], done: dict[str, fr
 class _Ascent:
     """The way of one cohort, with what all its steps need."""
 
-    def __init__(self, cohort: Cohort, bench: TrainingContext, store: Store, setting: RunSettings, tell: Tell) -> None:
+    def __init__(
+        self, cohort: Cohort, context: TrainingContext, store: Store, settings: RunSettings, tell: Tell
+    ) -> None:
         self._cohort = cohort
-        self._bench = bench
+        self._bench = context
         self._narrower: TrainingContext | None = None
         self._store = store
-        self._setting = setting
+        self._settings = settings
         self._tell = tell
         self._parts = cohort.parts()
         self._networks = 0  # trained since the last were written
@@ -192,18 +194,18 @@ class _Ascent:
     def _next_rung(self, climbers: Sequence[Climber]) -> list[Climber]:
         """Train one rung of climbers that stand equally high; return those that failed."""
         rung = climbers[0].rung
-        bench = self._bench_at(climbers[0].ladder, rung)
-        members, failed = self._ready(climbers, bench)
+        context = self._bench_at(climbers[0].ladder, rung)
+        members, failed = self._ready(climbers, context)
         if not members:
             return failed
         span = shared_span(members)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         networks, places = distinct(members)
-        trained = train_together(networks, bench, span, self._ticker(members, span))
+        trained = train_together(networks, context, span, self._ticker(members, span))
         took = time.perf_counter() - clock
         wrong = check_end([each.beginning.masks for each in networks], trained.state, trained.outcomes)
         where = Circumstances(
-            self._setting.study, self._setting.device, started, took / len(networks), span.last - span.first
+            self._settings.study, self._settings.device, started, took / len(networks), span.last - span.first
         )
         rows, finished = [], set()
         for each, place in zip(members, places, strict=True):
@@ -225,11 +227,11 @@ class _Ascent:
             self._tell(RungFinished(self._cohort.number, self._cohort.words, *told))
         return failed
 
-    def _ready(self, climbers: Sequence[Climber], bench: TrainingContext) -> tuple[list[Ready], list[Climber]]:
+    def _ready(self, climbers: Sequence[Climber], context: TrainingContext) -> tuple[list[Ready], list[Climber]]:
         """Return the climbers that can begin their next rung, and those that fail at it."""
         members, failed = [], []
         for climber in climbers:
-            climber.stand_at(bench)
+            climber.stand_at(context)
             try:
                 members.append(ready(climber))
             except PrunescopeError as trouble:
@@ -246,12 +248,14 @@ class _Ascent:
             snapshot = {name: each[place] for name, each in trained.snapshot.items()}
         rung = climber.rung
         inheritance = climber.climb.leave(rung, masks, climber.before, after, snapshot)
-        own = row(climber.ladder, rung, climber.climb.bench.network, masks, outcome, climber.member.share.noisy, where)
+        own = row(
+            climber.ladder, rung, climber.climb.context.network, masks, outcome, climber.member.subsample.noisy, where
+        )
         if rung not in climber.have or rung in climber.lost:
-            climber.arrays |= rung_arrays(rung, masks, after, keeps(self._setting.keep, rung))
+            climber.arrays |= rung_arrays(rung, masks, after, keeps(self._settings.keep, rung))
         if rung not in climber.have:
             climber.rows.append(own)
-            if keeps(self._setting.keep_examples, rung) or climber.ladder.teaches:
+            if keeps(self._settings.keep_examples, rung) or climber.ladder.teaches:
                 climber.outcomes[rung] = outcome
         climber.rung, climber.before = rung + 1, inheritance
         return own

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.data import Dataset, Subsample, draw_share
+from prunescope.data import Dataset, Subsample, draw_subsample
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.run.artifacts import checkpoint, examples, inherited, left_out_arrays
 from prunescope.run.example_selection import left_out
 from prunescope.study import Ladder
 from prunescope.study.checks import held_out
 from prunescope.table import ArrayEntry, Store
-from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, RungHandover, TrainingContext, chance_of
+from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, RungHandover, TrainingContext, seeding_of
 
 
 @dataclass(eq=False)
@@ -58,7 +58,7 @@ class Climber:
     @property
     def examples(self) -> int:
         """How many examples it is trained on."""
-        return len(self.member.share.train)
+        return len(self.member.subsample.train)
 
     @property
     def arrived(self) -> bool:
@@ -70,16 +70,16 @@ class Climber:
         """Whether it stands where a damaged file is to be written again."""
         return self.lost.get(self.rung - 1) == self.rung - 1 and bool(self.arrays)
 
-    def stand_at(self, bench: TrainingContext) -> None:
+    def stand_at(self, context: TrainingContext) -> None:
         """Take the bench of the rung that it stands before, where another than that of the rung below."""
-        if bench is not self.climb.bench:
-            chance = chance_of(self.ladder, self.rung)
-            self.climb = LadderRungs(self.ladder, bench, CohortMember(self.member.share, chance))
+        if context is not self.climb.context:
+            seeding = seeding_of(self.ladder, self.rung)
+            self.climb = LadderRungs(self.ladder, context, CohortMember(self.member.subsample, seeding))
 
     def entries(self) -> Iterator[ArrayEntry]:
         """Yield the files of rungs that are not on the disk yet."""
         for rung, outcome in self.outcomes.items():
-            yield examples(self.ladder, rung, self.member.share, outcome)
+            yield examples(self.ladder, rung, self.member.subsample, outcome)
         if self.before is not None:
             yield checkpoint(self.ladder, self.rung - 1, self.arrays, self.before)
 
@@ -88,9 +88,9 @@ class Climber:
         self.rows, self.arrays, self.outcomes = [], {}, {}
 
 
-def share_of(ladder: Ladder, dataset: Dataset) -> Subsample:
+def subsample_of(ladder: Ladder, dataset: Dataset) -> Subsample:
     """Return what the cell and replicate of a ladder train on."""
-    return draw_share(
+    return draw_subsample(
         dataset.train_labels,
         dataset.classes,
         examples=ladder.cell.examples,
@@ -104,7 +104,7 @@ def share_of(ladder: Ladder, dataset: Dataset) -> Subsample:
 
 def set_out(
     ladder: Ladder,
-    bench: TrainingContext,
+    context: TrainingContext,
     store: Store,
     rung: int,
     have: frozenset[int] = frozenset(),
@@ -114,23 +114,23 @@ def set_out(
 
     Parameters
     ----------
-    bench
+    context
         Where this rung is trained.
     """
-    chance = chance_of(ladder, rung)
-    share = share_of(ladder, bench.dataset)
+    seeding = seeding_of(ladder, rung)
+    subsample = subsample_of(ladder, context.dataset)
     try:
         goes_on = rung > 0 and ladder.treatment.kind != "narrow"
-        before = inherited(store, ladder, rung - 1, bench.network) if goes_on else None
+        before = inherited(store, ladder, rung - 1, context.network) if goes_on else None
     except InputError:
         words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
         raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
     arrays = {}
     if ladder.treatment.kind == "leave-out":
-        left = left_out(store, ladder, share)
-        arrays, share = left_out_arrays(share.train[left]), share.without(left)
+        left = left_out(store, ladder, subsample)
+        arrays, subsample = left_out_arrays(subsample.train[left]), subsample.without(left)
     return Climber(
-        LadderRungs(ladder, bench, CohortMember(share, chance)), rung, before, have, lost or {}, arrays=arrays
+        LadderRungs(ladder, context, CohortMember(subsample, seeding)), rung, before, have, lost or {}, arrays=arrays
     )
 
 

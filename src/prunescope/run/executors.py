@@ -156,9 +156,9 @@ class WorkerProcesses:
         How many each may keep busy.
     """
 
-    def __init__(self, hands: int, store: Path, data: Path | None, setting: RunSettings, cores: int) -> None:
+    def __init__(self, hands: int, store: Path, data: Path | None, settings: RunSettings, cores: int) -> None:
         self.hands = hands
-        self._arguments = (store, data, setting, cores)
+        self._arguments = (store, data, settings, cores)
         self._workers: list[_Worker] = []
         self._deaths: Counter[str] = Counter()
 
@@ -245,8 +245,8 @@ def serve(handle: int, parent: int) -> None:
     hold_memory()
     pipe = Connection(handle)
     with suppress(EOFError, ConnectionError):
-        store, data, setting, cores = pipe.recv()
-        hand = TaskRunner(Store(store), data, setting, cores)
+        store, data, settings, cores = pipe.recv()
+        hand = TaskRunner(Store(store), data, settings, cores)
 
         def tell(event: Event) -> None:
             if os.getppid() != parent:

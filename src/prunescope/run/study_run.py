@@ -121,7 +121,7 @@ def run_study(
     folder = None if data is None else Path(data)
     keep = "all" if keep_weights else study.keep
     outcomes = "all" if keep_examples else study.keep_examples
-    setting = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
+    settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
     wanted = tuple(ladders) if ladders is not None else study.ladders
     datasets = _datasets(wanted, folder)
     kept = store if isinstance(store, Store) else Store(store, create=True)
@@ -134,20 +134,20 @@ def run_study(
     except UnwritableError:
         if missing or unscored:
             raise
-    hand = TaskRunner(kept, folder, setting, cores(), datasets)
+    hand = TaskRunner(kept, folder, settings, cores(), datasets)
     hear = tell or _ignore
     left = sum(work_left(ladder, done) for ladder in missing) + sum(each.work for each in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(each.work for each in scores)
     hear(RunStarted(len(wanted), total, left))
     if (missing or unscored) and not kept.has_locks():
         hear(Unlocked(str(kept.path)))
-    _tell_unkept(kept, wanted, done, setting, hear)
+    _tell_unkept(kept, wanted, done, settings, hear)
     report = RunReport(ladders=len(wanted))
     if missing or unscored:
-        crew = _crew(wanted, hand, kept, folder, setting, workers, hear)
+        crew = _crew(wanted, hand, kept, folder, settings, workers, hear)
         agenda = TaskSchedule(wanted, done, crew.hands, unscored)
         # Cohorts of a part of a study are no rule for those of the whole.
-        remembered = TuningCache(kept if ladders is None else None, setting.device, cores())
+        remembered = TuningCache(kept if ladders is None else None, settings.device, cores())
         try:
             _direct(crew, agenda, kept, remembered, report, fail_fast, hear)
         except _StopRun:
@@ -169,12 +169,12 @@ def _ignore(event: Event) -> None:
 
 
 def _tell_unkept(
-    store: Store, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], setting: RunSettings, tell: Tell
+    store: Store, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], settings: RunSettings, tell: Tell
 ) -> None:
     """Say how many finished rungs lack what this run is to keep of them."""
     wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
-        ("weights", setting.keep, weights_kept),
-        ("outcomes on examples", setting.keep_examples, examples_kept),
+        ("weights", settings.keep, weights_kept),
+        ("outcomes on examples", settings.keep_examples, examples_kept),
     )
     for what, keep, kept in wanted:
         if keep != "none":
@@ -236,13 +236,13 @@ def _crew(
     hand: TaskRunner,
     store: Store,
     data: Path | None,
-    setting: RunSettings,
+    settings: RunSettings,
     workers: int | None,
     tell: Tell,
 ) -> Executor:
     """Return who does the work: this process where that is enough, else workers that share the cores."""
     own = cores()
-    if workers == 1 or (workers is None and (own == 1 or setting.device != "cpu" or len(ladders) == 1)):
+    if workers == 1 or (workers is None and (own == 1 or settings.device != "cpu" or len(ladders) == 1)):
         return InProcess(hand)
     if workers is None:
         # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
@@ -258,7 +258,7 @@ def _crew(
             return InProcess(hand)
         workers = own
     hands = min(workers, len(ladders))
-    return WorkerProcesses(hands, store.path, data, setting, max(1, own // hands))
+    return WorkerProcesses(hands, store.path, data, settings, max(1, own // hands))
 
 
 class _StopRun(BaseException):

@@ -92,15 +92,15 @@ class TaskRunner:
         self,
         store: Store,
         data: Path | None,
-        setting: RunSettings,
+        settings: RunSettings,
         cores: int,
         datasets: Mapping[str, Dataset] | None = None,
     ) -> None:
         self._store = store
         self._data = data
-        self._setting = setting
+        self._settings = settings
         self._cores = cores
-        self._remembered = TuningCache(store, setting.device, cores)
+        self._remembered = TuningCache(store, settings.device, cores)
         self._datasets = dict(datasets or {})
         self._bench: TrainingContext | None = None
 
@@ -110,9 +110,9 @@ class TaskRunner:
             self._datasets[name] = load(name, self._data)
         return self._datasets[name]
 
-    def bench(self, ladder: Ladder, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
+    def context(self, ladder: Ladder, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
         """Return what a ladder is trained on; pictures stay on the device while shapes share them."""
-        made = bench_for(ladder, self.dataset(ladder.cell.dataset), layout, self._setting)
+        made = bench_for(ladder, self.dataset(ladder.cell.dataset), layout, self._settings)
         if self._bench is not None:
             made.share_pictures(self._bench)
         self._bench = made
@@ -124,7 +124,7 @@ class TaskRunner:
         if known is None:
             tell(TuningStarted(task.words))
             try:
-                known = choose(self.bench(task.ladder), task.ladders, self._cores)
+                known = choose(self.context(task.ladder), task.ladders, self._cores)
             except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
                 return CohortSettings(1, 1, 1, 1, 0.0)
             self._remembered.find(task.key, known)
@@ -132,17 +132,19 @@ class TaskRunner:
 
     def go(self, task: TrainTask, tell: Tell) -> None:
         """Train a cohort."""
-        bench = self.bench(task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack, task.choice.planar))
+        context = self.context(
+            task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack, task.choice.planar)
+        )
         with threads(min(task.choice.threads, self._cores)):
-            climb(task.cohort, bench, self._store, self._setting, tell)
+            climb(task.cohort, context, self._store, self._settings, tell)
 
     def rate(self, task: ScoreTask, tell: Tell) -> None:
         """Score examples by an ensemble."""
         ladder = task.ensemble.ladder
         choice = self.measure(TuneTask(key_of(ladder), ladder, task.ensemble.networks), tell)
-        bench = self.bench(ladder, Layout(choice.together, choice.pack, choice.planar))
+        context = self.context(ladder, Layout(choice.together, choice.pack, choice.planar))
         with threads(min(choice.threads, self._cores)):
-            score_examples(task.ensemble, task.number, choice.members, bench, self._store, tell)
+            score_examples(task.ensemble, task.number, choice.members, context, self._store, tell)
 
 
 def device_named(name: str) -> str:

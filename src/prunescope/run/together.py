@@ -52,22 +52,22 @@ def distinct(members: Sequence[Ready]) -> tuple[list[Ready], list[int]]:
     return networks, found
 
 
-def train_together(members: Sequence[Ready], bench: TrainingContext, span: Span, tick: Ticker) -> TrainedMembers:
+def train_together(members: Sequence[Ready], context: TrainingContext, span: Span, tick: Ticker) -> TrainedMembers:
     """Train a rung; members packed into shared groups are trained again apart if one of them diverges.
 
     Zero times infinity is no number: in a shared group one member's infinities would reach the others.
     """
     rung = members[0].climber.rung
     beginnings = [each.beginning for each in members]
-    masks = bench.masks([each.masks for each in beginnings])
-    whole = bench.stacked([each.tensors for each in beginnings])
+    masks = context.masks([each.masks for each in beginnings])
+    whole = context.stacked([each.tensors for each in beginnings])
     start = {name: each * masks[name] if name in masks else each for name, each in whole.items()}
     check_begin(beginnings, start, [each.climber.climb.expected(rung) for each in members])
     brought = [each.climber.member for each in members]
     number = members[0].climber.climb.number(rung)
-    trained = train_rung(bench, brought, start, masks, number, span, tick)
-    if bench.layout.pack > 1 and not all(each.finite for each in trained.outcomes):
-        apart = bench.with_layout(replace(bench.layout, pack=1))
+    trained = train_rung(context, brought, start, masks, number, span, tick)
+    if context.layout.pack > 1 and not all(each.finite for each in trained.outcomes):
+        apart = context.with_layout(replace(context.layout, pack=1))
         trained = train_rung(apart, brought, start, masks, number, span, tick)
     return trained
 

@@ -16,7 +16,7 @@ from prunescope.train.rung import evaluated
 from prunescope.train.training_context import TrainingContext
 
 
-def label_distances(bench: TrainingContext, share: Subsample, state: Mapping[str, np.ndarray]) -> np.ndarray:
+def label_distances(context: TrainingContext, subsample: Subsample, state: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the distance of each of R networks on each training example, ``[R, n]``.
 
     Parameters
@@ -24,13 +24,13 @@ def label_distances(bench: TrainingContext, share: Subsample, state: Mapping[str
     state
         Parameters and buffers, the networks' stacked.
     """
-    tensors = {name: torch.from_numpy(each).to(bench.device) for name, each in state.items()}
+    tensors = {name: torch.from_numpy(values).to(context.device) for name, values in state.items()}
     members = len(next(iter(tensors.values())))
-    engine = bench.engine(tensors, {})
-    source = bench.train_pictures.of(torch.from_numpy(share.train.copy()).to(bench.device).expand(members, -1))
-    labels = torch.from_numpy(share.labels.copy()).to(bench.device).expand(members, -1)
-    found = np.empty((members, len(share.train)))
-    for part, logits, answers in evaluated(bench, engine, source, labels):
-        apart = torch.softmax(logits, -1) - torch.nn.functional.one_hot(answers, logits.shape[-1])
-        found[:, part] = apart.norm(dim=-1).cpu().numpy()
-    return found
+    engine = context.engine(tensors, {})
+    source = context.train_pictures.of(torch.from_numpy(subsample.train.copy()).to(context.device).expand(members, -1))
+    labels = torch.from_numpy(subsample.labels.copy()).to(context.device).expand(members, -1)
+    distances = np.empty((members, len(subsample.train)))
+    for batch, logits, answers in evaluated(context, engine, source, labels):
+        difference = torch.softmax(logits, -1) - torch.nn.functional.one_hot(answers, logits.shape[-1])
+        distances[:, batch] = difference.norm(dim=-1).cpu().numpy()
+    return distances

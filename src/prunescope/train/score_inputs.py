@@ -21,7 +21,7 @@ PER_CLASS = 100
 
 
 def probe_of(
-    bench: TrainingContext, member: CohortMember, tensors: Mapping[str, np.ndarray], masks: Masks, rung: int
+    context: TrainingContext, member: CohortMember, tensors: Mapping[str, np.ndarray], masks: Masks, rung: int
 ) -> Probe:
     """Return a member's network as a score for the masks of ``rung`` may ask it.
 
@@ -30,16 +30,16 @@ def probe_of(
     tensors
         Its parameters and buffers.
     """
-    there = len(member.share.train)
-    count = min(there, PER_CLASS * bench.dataset.classes)
-    chosen = member.chance.shown(rung, there)[:count]
-    places = torch.from_numpy(member.share.train[chosen]).to(bench.device)
-    labels = torch.from_numpy(member.share.labels[chosen]).to(bench.device)
+    there = len(member.subsample.train)
+    count = min(there, PER_CLASS * context.dataset.classes)
+    chosen = member.seeding.shown(rung, there)[:count]
+    places = torch.from_numpy(member.subsample.train[chosen]).to(context.device)
+    labels = torch.from_numpy(member.subsample.labels[chosen]).to(context.device)
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for first in range(0, count, bench.recipe.batch):
-            part = slice(first, first + bench.recipe.batch)
-            yield bench.train_pictures.take(places[None, part])[0], labels[part]
+        for first in range(0, count, context.recipe.batch):
+            batch = slice(first, first + context.recipe.batch)
+            yield context.train_pictures.take(places[None, batch])[0], labels[batch]
 
-    ones = torch.ones_like(bench.train_pictures.take(places[None, :1])[0])
-    return Probe(bench.network, bench.stacked([tensors]), masks, batches, count, ones)
+    ones = torch.ones_like(context.train_pictures.take(places[None, :1])[0])
+    return Probe(context.network, context.stacked([tensors]), masks, batches, count, ones)
