@@ -16,11 +16,11 @@ from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_left_out
-from prunescope.run.climb import RunSettings, bench_for
-from prunescope.run.climber import set_out
 from prunescope.run.cohorts import by_key
 from prunescope.run.events import Event, LaddersElsewhere, RungFinished
 from prunescope.run.example_selection import left_out
+from prunescope.run.ladder_runner import RunSettings, context_for
+from prunescope.run.ladder_state import resume
 from prunescope.run.task_runner import TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -34,7 +34,7 @@ from tests.run.studies import PUPILS, lesson_study, rows
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -111,19 +111,17 @@ def test_random_examples_are_drawn_for_each_replicate_and_need_no_teacher(unbrok
 def test_a_pupil_trains_on_the_others_from_the_start_of_its_teacher(unbroken: Store) -> None:
     study, data = lesson_study(), load("digits")
     for ladder in pupils(study):
-        context = bench_for(ladder, data, Layout(), RunSettings("tests"))
-        climber = set_out(ladder, context, unbroken, 0)
+        context = context_for(ladder, data, Layout(), RunSettings("tests"))
+        climber = resume(ladder, context, unbroken, 0)
         subsample, left = subsample_of(ladder), read_left_out(unbroken, ladder)
         kept = ~np.isin(subsample.train, left)
         own = climber.member.subsample
         for name in ("train", "labels", "noisy"):
             assert np.array_equal(getattr(own, name), getattr(subsample, name)[kept]), name
         assert np.array_equal(own.validation, subsample.validation)
-        assert climber.examples == 200 - len(left)
+        assert len(own.train) == 200 - len(left)
         teacher = next(taught for taught in study.ladders if taught.identity == ladder.teacher)
-        begun, taught = (
-            item.climb.begin(0, None).tensors for item in (climber, set_out(teacher, context, unbroken, 0))
-        )
+        begun, taught = (item.rungs.begin(0, None).tensors for item in (climber, resume(teacher, context, unbroken, 0)))
         assert all(np.array_equal(values, taught[name]) for name, values in begun.items())
 
 
@@ -151,13 +149,13 @@ def test_teachers_keep_outcomes_and_others_do_not(unbroken: Store, tmp_path: Pat
 def stopping_after(rungs: int) -> object:
     seen = 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
-    return tell
+    return on_event
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -165,7 +163,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, t
     store = Store(tmp_path / "store", create=True)
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            run_study(lesson_study(), store, workers=1, tell=stopping_after(1))  # type: ignore[arg-type]
+            run_study(lesson_study(), store, workers=1, on_event=stopping_after(1))  # type: ignore[arg-type]
     assert not run_study(lesson_study(), store, workers=workers).failures
     assert rows(store) == rows(unbroken)
     for ladder in pupils(lesson_study()):
@@ -177,12 +175,12 @@ def test_workers_give_the_rows_of_one_process(unbroken: Store, tmp_path: Path) -
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
-def given(agenda: TaskSchedule) -> Sequence[TrainTask]:
-    """Settle all shapes of an agenda, and return the cohorts that it gives before any is finished."""
+def given(schedule: TaskSchedule) -> Sequence[TrainTask]:
+    """Settle all shapes of a schedule, and return the cohorts that it gives before any is finished."""
     tasks: list[TrainTask] = []
-    while (task := agenda.next()) is not None:
+    while (task := schedule.next()) is not None:
         if isinstance(task, TuneTask):
-            agenda.measured(task.key, CohortSettings(2, 1, 2, 1, 1.0))
+            schedule.add_cohorts(task.key, CohortSettings(2, 1, 2, 1, 1.0))
         elif isinstance(task, TrainTask):
             tasks.append(task)
     return tasks
@@ -190,16 +188,16 @@ def given(agenda: TaskSchedule) -> Sequence[TrainTask]:
 
 def test_cohorts_wait_for_their_teachers() -> None:
     study = lesson_study()
-    agenda = TaskSchedule(study.ladders, {}, 2)
-    first = given(agenda)
+    schedule = TaskSchedule(study.ladders, {}, 2)
+    first = given(schedule)
     assert {ladder.treatment.label for task in first for ladder in task.cohort.ladders} == {"imp"}
     for task in first[:-1]:
-        agenda.finished(task)
+        schedule.mark_finished(task)
     taught = {ladder.identity for task in first[:-1] for ladder in task.cohort.ladders}
-    then = given(agenda)
+    then = given(schedule)
     assert all(ladder.teacher in taught for task in then for ladder in task.cohort.ladders if ladder.learns)
-    agenda.finished(first[-1])
-    last = given(agenda)
+    schedule.mark_finished(first[-1])
+    last = given(schedule)
     assert last
     every = {ladder.identity for task in (*first, *then, *last) for ladder in task.cohort.ladders}
     assert every == {ladder.identity for ladder in study.ladders}
@@ -249,7 +247,7 @@ def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Pat
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        report = run_study(study, store, workers=1, tell=told.append)
+        report = run_study(study, store, workers=1, on_event=told.append)
         other.communicate()
     assert not report.failures
     assert report.elsewhere == 2

@@ -24,7 +24,7 @@ from tests.train.cohorts import climbed, ladder, pictures, same
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def test_a_rung_has_the_numbers_of_a_dense_ladder_of_its_width(unbroken: Store, 
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, tmp_path: Path, rungs: int) -> None:
     store, seen = Store(tmp_path / "store", create=True), 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(narrow_study(), store, workers=1, tell=tell)
+        run_study(narrow_study(), store, workers=1, on_event=on_event)
     assert len(store.table()) == 4 * rungs
     assert run_study(narrow_study(), store, workers=1).rungs == 16 - 4 * rungs
     assert rows(store) == rows(unbroken)
@@ -140,7 +140,7 @@ def test_weights_and_masks_of_a_rung_are_read_with_its_own_network(tmp_path: Pat
 def test_narrow_ladders_begin_with_others_and_go_a_way_of_their_own() -> None:
     narrow, dense = narrow_study(), narrow_study(kind="extended")
     ((key, group),) = by_key([*narrow.ladders, *dense.ladders]).items()
-    parts = Cohort(key, tuple(group)).parts()
+    parts = Cohort(key, tuple(group)).groups()
     assert {parts[ladder.identity] for ladder in narrow.ladders} == {("narrow", 0)}
     assert {parts[ladder.identity] for ladder in dense.ladders} == {("", 0)}
 

@@ -15,10 +15,10 @@ from prunescope.cli.main import cli
 from prunescope.data import load
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
-from prunescope.run.climb import RunSettings, bench_for
-from prunescope.run.climber import subsample_of
 from prunescope.run.estimate import START, estimate
 from prunescope.run.events import Event, ExamplesScored, LaddersElsewhere
+from prunescope.run.ladder_runner import RunSettings, context_for
+from prunescope.run.ladder_state import subsample_of
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Ensemble, Study, Treatment, ensembles
 from prunescope.study.effort import effort
@@ -29,7 +29,7 @@ from tests.run.studies import narrow_study, rows
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
 
 
 def scored_study(networks: int = 3, epoch: int | None = 1) -> Study:
@@ -52,7 +52,7 @@ def scores(store: Store, ensemble: Ensemble) -> dict[str, np.ndarray]:
 def test_scores_are_the_mean_over_networks_trained_alone(scored: Store) -> None:
     data = load("digits")
     for ensemble in ensembles(scored_study()):
-        context = bench_for(ensemble.ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
+        context = context_for(ensemble.ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
         subsample, found = subsample_of(ensemble.ladder, data), []
         for number in range(3):
             member = CohortMember(subsample, seeding_of_scorer(ensemble, number))
@@ -78,12 +78,12 @@ def test_examples_with_wrong_labels_score_higher(tmp_path: Path) -> None:
 
 def test_scores_are_computed_once_and_used_by_every_study_that_asks_for_them(scored: Store) -> None:
     told: list[Event] = []
-    assert run_study(scored_study(), scored, workers=1, tell=told.append).scored == 0
+    assert run_study(scored_study(), scored, workers=1, on_event=told.append).scored == 0
     pruned = replace(scored_study(), name="other", treatments=(Treatment(kind="imp"),))
     assert {ensemble.identity for ensemble in ensembles(pruned)} == {
         ensemble.identity for ensemble in ensembles(scored_study())
     }
-    assert run_study(pruned, scored, workers=1, tell=told.append).scored == 0
+    assert run_study(pruned, scored, workers=1, on_event=told.append).scored == 0
     assert not any(isinstance(event, ExamplesScored) for event in told)
 
 
@@ -98,12 +98,12 @@ def test_scores_do_not_touch_the_rows(scored: Store, tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_gives_the_same_scores(scored: Store, tmp_path: Path, workers: int) -> None:
     store = Store(tmp_path / "store", create=True)
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, ExamplesScored):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(scored_study(), store, workers=1, tell=tell)
+        run_study(scored_study(), store, workers=1, on_event=on_event)
     assert run_study(scored_study(), store, workers=workers).scored == 3
     for ensemble in ensembles(scored_study()):
         ours, theirs = scores(store, ensemble), scores(scored, ensemble)
@@ -115,7 +115,7 @@ def test_scores_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
     study, store, told = scored_study(), Store(tmp_path / "store", create=True), list[Event]()
     first = ensembles(study)[0]
     with store.claim(first.identity):
-        report = run_study(study, store, workers=1, tell=told.append)
+        report = run_study(study, store, workers=1, on_event=told.append)
     assert (report.scored, report.elsewhere) == (3, 1)
     assert sum(event.ladders for event in told if isinstance(event, LaddersElsewhere)) == 1
     assert run_study(study, store, workers=1).scored == 1
@@ -162,7 +162,7 @@ def test_a_plan_counts_what_workers_take_to_start_and_what_they_save(monkeypatch
     study = narrow_study(kind="dense")
 
     def told(threads: int, step: float) -> float:
-        monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(2, threads, 2, 1, step))
+        monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, threads, 2, 1, step))
         found = estimate(study.ladders, None).seconds
         assert found is not None
         return found

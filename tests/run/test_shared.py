@@ -39,7 +39,7 @@ TREATMENTS = (
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ways be trained in parts that cut through cells and replicates."""
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(3, 1, 3, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(3, 1, 3, 1, 1e-4))
 
 
 def study_of(*treatments: Treatment) -> Study:
@@ -89,7 +89,7 @@ def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: 
             seen.update((*member.seeding.words, member.subsample.labels.tobytes()) for member in members)
         return train(context, members, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("prunescope.run.together.train_rung", counting)
+    monkeypatch.setattr("prunescope.run.ladder_runner.train_rung", counting)
     study = study_of(*TREATMENTS[:-1])
     report = run_study(study, tmp_path / "store", workers=1)
     assert set(seen.values()) == {1}
@@ -110,14 +110,14 @@ def test_rows_of_a_shared_rung_tell_the_seconds_of_its_one_training(whole: Store
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(whole: Store, tmp_path: Path, rungs: int) -> None:
     store, seen = Store(tmp_path / "store", create=True), 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(study_of(*TREATMENTS), store, workers=1, tell=tell)
+        run_study(study_of(*TREATMENTS), store, workers=1, on_event=on_event)
     assert not run_study(study_of(*TREATMENTS), store, workers=1).failures
     assert rows(store) == rows(whole)
 

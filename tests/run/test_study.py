@@ -19,10 +19,10 @@ from prunescope.nets.cohort import Layout
 from prunescope.nets.outline import Outline, outline
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_masks, read_weights
-from prunescope.run.climb import RunSettings, bench_for
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.estimate import estimate
-from prunescope.run.events import ArtifactsMissing, Event, LadderFailed, RungFinished, Tell, TuningFailed
+from prunescope.run.events import ArtifactsMissing, Event, EventHandler, LadderFailed, RungFinished, TuningFailed
+from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.task_runner import TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -45,7 +45,7 @@ def trained(study: Study, path: Path, workers: int = 1) -> Store:
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process train all ladders of a shape together, whatever is fastest on a machine as busy as it may be."""
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +53,17 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return trained(dense_study(), tmp_path_factory.mktemp("unbroken") / "store")
 
 
-def stopping_after(rungs: int) -> Tell:
+def stopping_after(rungs: int) -> EventHandler:
     """Return a listener that ends a run after so many rungs of cohorts."""
     seen = 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
-    return tell
+    return on_event
 
 
 def test_every_rung_has_its_row_with_the_counts_of_the_formula(unbroken: Store) -> None:
@@ -94,7 +94,7 @@ def test_a_finished_study_is_not_trained_again(unbroken: Store) -> None:
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, tmp_path: Path, rungs: int) -> None:
     store = Store(tmp_path / "store", create=True)
     with pytest.raises(KeyboardInterrupt):
-        run_study(dense_study(), store, workers=1, tell=stopping_after(rungs))
+        run_study(dense_study(), store, workers=1, on_event=stopping_after(rungs))
     assert len(store.table()) == 3 * rungs
     run_study(dense_study(), store, workers=1)
     assert rows(store) == rows(unbroken)
@@ -105,7 +105,7 @@ def test_every_treatment_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            run_study(mixed_study(), store, workers=1, tell=stopping_after(1))
+            run_study(mixed_study(), store, workers=1, on_event=stopping_after(1))
     run_study(mixed_study(), store, workers=1)
     assert rows(store) == rows(whole)
     table = whole.table()
@@ -159,13 +159,13 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_path: Path) -> None:
     killed: list[int] = []
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, RungFinished) and not killed:
             killed.extend(children(os.getpid()))
             for child in killed:
                 os.kill(child, signal.SIGKILL)
 
-    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    report = run_study(dense_study(), tmp_path / "store", workers=2, on_event=on_event)
     assert killed
     assert not report.failures
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
@@ -174,26 +174,26 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
 def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: Store, tmp_path: Path) -> None:
     interrupted = 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal interrupted
         if isinstance(event, RungFinished):
             for child in children(os.getpid()):
                 os.kill(child, signal.SIGINT)
                 interrupted += 1
 
-    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    report = run_study(dense_study(), tmp_path / "store", workers=2, on_event=on_event)
     assert interrupted > 4
     assert not report.failures
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
 def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if not isinstance(event, LadderFailed):
             for child in children(os.getpid()):
                 os.kill(child, signal.SIGKILL)
 
-    report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, tell=tell)
+    report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, on_event=on_event)
     assert {"its worker process was killed by SIGKILL" in failure.reason for failure in report.failures} == {True}
 
 
@@ -216,7 +216,7 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
     table = store.table()
     for ladder in study.ladders[:4]:
         net = network(ladder.cell.family, 8, ladder.cell.width, data.classes, data.shape)
-        context = bench_for(ladder, data, Layout(), RunSettings("mixed"))
+        context = context_for(ladder, data, Layout(), RunSettings("mixed"))
         for rung in range(ladder.rungs):
             weights = read_weights(store, ladder, rung, net)
             engine = context.engine(context.stacked([weights]), {})
@@ -273,7 +273,7 @@ def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -
         assert set(chosen.array_names("examples", ladder.identity)) == {0, 2}
         assert not plain.array_names("examples", ladder.identity)
     told: list[Event] = []
-    run_study(replace(study, keep_examples="all"), chosen, workers=1, tell=told.append)
+    run_study(replace(study, keep_examples="all"), chosen, workers=1, on_event=told.append)
     missing = [event for event in told if isinstance(event, ArtifactsMissing)]
     assert missing == [ArtifactsMissing("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
 
@@ -356,7 +356,7 @@ def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest(
     (cohort,) = split("key", study.ladders, 3, 4)
     found: dict[tuple[str, int], list[Ladder]] = {}
     for ladder in cohort.ladders:
-        found.setdefault(cohort.parts()[ladder.identity], []).append(ladder)
+        found.setdefault(cohort.groups()[ladder.identity], []).append(ladder)
     assert {part: len(values) for part, values in found.items()} == {
         ("", 0): 4,
         ("", 1): 2,
@@ -412,7 +412,7 @@ def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
 def test_a_ladder_without_the_weights_that_it_goes_back_to_fails_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)  # each rung gets a file of its own
+    monkeypatch.setattr("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0)  # each rung gets a file of its own
     store = trained(dense_study(replicates=1, levels=1), tmp_path / "store")
     for file in (store.path / "checkpoints").glob("*/0000.*"):
         file.unlink()
@@ -427,7 +427,7 @@ def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
     """One has a file for each rung, the other one for all rungs and weights."""
     study = dense_study(replicates=1, levels=2, widths=(0.04,))
     with monkeypatch.context() as patch:
-        patch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)
+        patch.setattr("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0)
         plain = trained(study, tmp_path / "plain")
     rich = Store(tmp_path / "rich", create=True)
     run_study(study, rich, workers=1, keep_weights=True)
@@ -452,11 +452,11 @@ def test_a_shape_that_cannot_be_measured_is_told_and_trained_all_the_same(
     def failing(*_: object) -> CohortSettings:
         raise MemoryError("no room to measure in")
 
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: None)
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: None)
     monkeypatch.setattr("prunescope.run.task_runner.choose", failing)
     monkeypatch.setattr("prunescope.run.study_run.cores", lambda: 2)
     told: list[Event] = []
-    run_study(dense_study(), tmp_path / "store", tell=told.append)
+    run_study(dense_study(), tmp_path / "store", on_event=told.append)
     found = [event for event in told if isinstance(event, TuningFailed)]
     assert all(event.reason.startswith("MemoryError: no room to measure in") for event in found)
     assert found[0].instead == "this process trains without workers"
@@ -483,12 +483,12 @@ def test_rows_of_ladders_that_share_an_identity_are_the_same(tmp_path: Path) -> 
 
 
 def test_a_listener_that_fails_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, RungFinished):
             raise BrokenPipeError("nobody reads")
 
     with pytest.raises(BrokenPipeError):
-        run_study(dense_study(), tmp_path / "store", workers=1, tell=tell)
+        run_study(dense_study(), tmp_path / "store", workers=1, on_event=on_event)
     store = Store(tmp_path / "store")
     assert not store.failures()
     assert len(store.table()) == 3
@@ -522,13 +522,13 @@ def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
     narrow = study.ladders[:16:2]  # four of each shape
     found = [TaskSchedule(narrow, {}, hands).starts(key, CohortSettings(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
     assert found == [4, 4, 2]
-    fresh.measured(key, CohortSettings(3, 1, 3, 1, 1.0))
+    fresh.add_cohorts(key, CohortSettings(3, 1, 3, 1, 1.0))
     task = fresh.next()
     while isinstance(task, TuneTask):
         task = fresh.next()
     assert isinstance(task, TrainTask)
     assert len(task.cohort.ladders) == 3
-    fresh.again(task)
+    fresh.put_back(task)
     halves = [fresh.next() for _ in range(6)]
     sizes = [len(half.cohort.ladders) for half in halves if isinstance(half, TrainTask)]
     assert sorted(sizes) == [1, 2, 2, 3]

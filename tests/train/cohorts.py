@@ -18,9 +18,9 @@ from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks, full
 from prunescope.run.artifacts import inherited, read_weights
-from prunescope.run.climb import RunSettings, bench_for, climb, network_of
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.events import Event
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for, network_of
 from prunescope.study import Ladder
 from prunescope.study.sections import Recipe, Treatment, completed
 from prunescope.study.study import Cell
@@ -90,11 +90,11 @@ def climbed(
     """Climb ladders as one cohort, or each alone, and return each one's rungs, by identity."""
     assert len({key_of(ladder) for ladder in ladders}) == 1
     store = Store(folder, create=True)
-    setting = RunSettings("tests", dtype=dtype, keep="all")
-    training_context = replace(bench_for(ladders[0], dataset, layout, setting), compact=compact)
+    settings = RunSettings("tests", dtype=dtype, keep="all")
+    context = replace(context_for(ladders[0], dataset, layout, settings), compact=compact)
     for cohort in [(ladder,) for ladder in ladders] if alone else [tuple(ladders)]:
-        with patch("prunescope.run.climb.WRITTEN_EVERY", -1.0):  # each rung gets a file of its own
-            climb(Cohort("key", cohort), training_context, store, setting, ignore)
+        with patch("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0):  # each rung gets a file of its own
+            LadderRunner(Cohort("key", cohort), context, store, settings, ignore).run()
     done = store.done()
     rows = {(row["ladder"], row["rung"]): row for row in store.table().rows()} if done else {}
     found: dict[str, list[Climbed]] = {ladder.identity: [] for ladder in ladders}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunescope.nets.cohort import Layout
-from prunescope.run.climber import subsample_of
+from prunescope.run.ladder_state import subsample_of
 from prunescope.train import label_distances
 from tests.train.cohorts import ladder, pictures, training_context
 

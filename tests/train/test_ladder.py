@@ -14,8 +14,8 @@ import torch
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.prune import full, keep_highest
-from prunescope.run import together
-from prunescope.run.climber import set_out
+from prunescope.run import ladder_runner
+from prunescope.run.ladder_state import resume
 from prunescope.study import Ladder
 from prunescope.train import (
     CohortMember,
@@ -63,7 +63,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         found.append(Seen(begun, kept, span, trained))
         return trained
 
-    monkeypatch.setattr(together, "train_rung", watched)
+    monkeypatch.setattr(ladder_runner, "train_rung", watched)
     return found
 
 
@@ -108,7 +108,7 @@ def test_rewound_weights_and_statistics_are_those_of_the_rewind_epoch(
 def test_the_rewind_epoch_is_the_state_after_so_many_epochs() -> None:
     own = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
     context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    subsample = set_out(own, context, None, 0).member.subsample  # type: ignore[arg-type]
+    subsample = resume(own, context, None, 0).member.subsample  # type: ignore[arg-type]
     one = CohortMember(subsample, seeding_of(own))
     start = context.stacked([context.network.start(one.seeding.start())])
     through = train_rung(context, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
@@ -197,7 +197,7 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
         "lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()}
     )
     own = ladder("lenet", 3, 0.05, **EPOCHS)
-    one = CohortMember(set_out(own, context, None, 0).member.subsample, seeding_of(own))  # type: ignore[arg-type]
+    one = CohortMember(resume(own, context, None, 0).member.subsample, seeding_of(own))  # type: ignore[arg-type]
     start = context.stacked([context.network.start(one.seeding.start())])
     usual, tuned, wanted = (
         train_rung(values, [one], start, {}, 1, span, lambda done, total: None).state
@@ -211,7 +211,7 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
 def test_a_rung_is_ticked_step_by_step() -> None:
     own = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
     context, told = training_context("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
-    one = CohortMember(set_out(own, context, None, 0).member.subsample, seeding_of(own))  # type: ignore[arg-type]
+    one = CohortMember(resume(own, context, None, 0).member.subsample, seeding_of(own))  # type: ignore[arg-type]
     start = context.stacked([context.network.start(one.seeding.start())])
     train_rung(context, [one], start, {}, 0, Span(1, 3), lambda done, total: told.append((done, total)))
     assert told == [(done, 2 * 4) for done in range(1, 9)]
@@ -222,7 +222,7 @@ def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path
     data = pictures()
     found = climbed([own], data, tmp_path)[own.identity][0]
     context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    subsample = set_out(own, context, None, 0).member.subsample  # type: ignore[arg-type]
+    subsample = resume(own, context, None, 0).member.subsample  # type: ignore[arg-type]
     state = {name: torch.from_numpy(values[None].copy()) for name, values in found.state.items()}
     scale = torch.tensor(data.std, dtype=torch.float64)
 
@@ -318,7 +318,7 @@ def test_a_member_without_numbers_is_not_kept(where: str, wrong: float) -> None:
 
 
 def rungs_of(own: Ladder) -> LadderRungs:
-    return set_out(own, training_context("lenet", 3, 0.05), None, 0).climb  # type: ignore[arg-type]
+    return resume(own, training_context("lenet", 3, 0.05), None, 0).rungs  # type: ignore[arg-type]
 
 
 def test_each_rung_expects_the_count_of_its_level() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from prunescope.nets.cohort import Layout
-from prunescope.run.climber import set_out
+from prunescope.run.ladder_state import resume
 from prunescope.train import score_inputs as ask
 from prunescope.train.score_inputs import probe_of
 from tests.train.cohorts import climbed, ladder, pictures, same, training_context
@@ -48,10 +48,10 @@ def test_masks_are_the_same_in_company_as_alone(
 def test_a_score_is_shown_what_the_network_was_trained_on() -> None:
     own = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, augment="flip-crop")
     context = training_context("cifar-resnet", 8, 1 / 16)
-    climber = set_out(own, context, None, 0)  # type: ignore[arg-type]
+    climber = resume(own, context, None, 0)  # type: ignore[arg-type]
     member = climber.member
     tensors = context.network.start(np.random.default_rng(0))
-    masks = climber.climb.begin(0, None).masks
+    masks = climber.rungs.begin(0, None).masks
     with patch.object(ask, "PER_CLASS", 9):
         probe = probe_of(context, member, tensors, masks, 2)
         again, other = (probe_of(context, member, tensors, masks, rung) for rung in (2, 3))
@@ -67,8 +67,8 @@ def test_a_score_is_shown_what_the_network_was_trained_on() -> None:
 
 
 def test_a_score_is_shown_all_examples_where_there_are_few() -> None:
-    climber = set_out(ladder(), training_context(), None, 0)  # type: ignore[arg-type]
-    begun = climber.climb.begin(0, None)
+    climber = resume(ladder(), training_context(), None, 0)  # type: ignore[arg-type]
+    begun = climber.rungs.begin(0, None)
     probe = probe_of(training_context(), climber.member, begun.tensors, begun.masks, 1)
     assert probe.examples == sum(len(labels) for _, labels in probe.batches()) == 60
     assert float(probe.ones.min()) == float(probe.ones.max()) == 1

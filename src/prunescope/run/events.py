@@ -213,4 +213,4 @@ Event = (
     | LaddersElsewhere
     | CohortFinished
 )
-Tell = Callable[[Event], None]
+EventHandler = Callable[[Event], None]

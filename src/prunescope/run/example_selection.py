@@ -27,12 +27,12 @@ def left_out(store: Store, ladder: Ladder, subsample: Subsample) -> Places:
         return _first(drawn, count)
     dense, sparse = _outcomes(store, ladder, subsample)
     if ladder.treatment.leave == "misclassified":
-        found = np.flatnonzero(~sparse["right"])
-        if len(found) == len(subsample.train):
+        wrong = np.flatnonzero(~sparse["right"])
+        if len(wrong) == len(subsample.train):
             raise PrunescopeError(
                 "its teacher's best sparse network gets every example wrong: none is left to train on"
             )
-        return found
+        return wrong
     return _first(sparse["loss"].astype(float) - dense["loss"], count)
 
 
@@ -52,7 +52,7 @@ def _outcomes(
     if missing:
         raise PrunescopeError(f"its teacher {ladder.teacher} has no rung {missing[0]} to learn from")
     best = optimal_rung({rung: errors[rung] for rung in wanted})
-    found = []
+    outcomes = []
     for rung in (0, best):
         if not store.has_arrays("examples", ladder.teacher, rung):
             words = f"rung {rung} of its teacher {ladder.teacher} was trained before anything learned from it"
@@ -60,5 +60,5 @@ def _outcomes(
         outcome = store.read_arrays("examples", ladder.teacher, rung)
         if not np.array_equal(outcome["index"], subsample.train):
             raise PrunescopeError(f"rung {rung} of its teacher {ladder.teacher} was trained on other examples")
-        found.append(outcome)
-    return found[0], found[1]
+        outcomes.append(outcome)
+    return outcomes[0], outcomes[1]

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from prunescope.errors import PrunescopeError
-from prunescope.run.climber import subsample_of
-from prunescope.run.events import CohortFinished, CohortProgress, ExamplesScored, LaddersElsewhere, Tell
-from prunescope.run.together import Ticker
+from prunescope.run.events import CohortFinished, CohortProgress, EventHandler, ExamplesScored, LaddersElsewhere
+from prunescope.run.ladder_runner import ProgressReporter
+from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Ensemble
 from prunescope.table import Store
 from prunescope.table.status import is_scored
@@ -23,7 +23,7 @@ from prunescope.train import CohortMember, Span, TrainingContext, label_distance
 
 
 def score_examples(
-    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, tell: Tell
+    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, on_event: EventHandler
 ) -> None:
     """Put the scores of an ensemble into a store, unless they are there or another process is at them.
 
@@ -37,20 +37,20 @@ def score_examples(
     with store.claim(ensemble.identity) as free:
         if not is_scored(store, ensemble):
             if not free:
-                tell(LaddersElsewhere(1, ensemble.work))
+                on_event(LaddersElsewhere(1, ensemble.work))
             else:
                 clock = time.perf_counter()
                 subsample = subsample_of(ensemble.ladder, context.dataset)
-                scores = np.concatenate(list(_scores(ensemble, number, at_once, context, tell))).mean(0)
+                scores = np.concatenate(list(_scores(ensemble, number, at_once, context, on_event))).mean(0)
                 arrays = {"index": subsample.train, "el2n": scores.astype(np.float32)}
                 store.write_arrays("examples", ensemble.identity, 0, arrays)
                 took = time.perf_counter() - clock
-                tell(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
-    tell(CohortFinished(number))
+                on_event(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
+    on_event(CohortFinished(number))
 
 
 def _scores(
-    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, tell: Tell
+    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, on_event: EventHandler
 ) -> Iterator[np.ndarray]:
     """Yield the distances ``[R, n]`` of some networks at a time, in their order."""
     subsample = subsample_of(ensemble.ladder, context.dataset)
@@ -58,10 +58,10 @@ def _scores(
     for first in range(0, ensemble.networks, at_once):
         places = range(first, min(first + at_once, ensemble.networks))
         members = [CohortMember(subsample, seeding_of_scorer(ensemble, place)) for place in places]
-        start = context.stacked([context.network.start(each.seeding.start()) for each in members])
+        start = context.stacked([context.network.start(member.seeding.start()) for member in members])
         work = ensemble.work // ensemble.networks
-        note = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
-        trained = train_rung(context, members, start, {}, 0, span, Ticker(note, span, tell))
+        progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
+        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))
         if not all(outcome.finite for outcome in trained.outcomes):
             raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
         yield label_distances(context, subsample, trained.state)

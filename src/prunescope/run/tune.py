@@ -48,46 +48,46 @@ def choose(context: TrainingContext, ladders: int, cores: int) -> CohortSettings
     on_cpu = context.device.type == "cpu"
     for count in sorted({1, cores}) if on_cpu else (torch.get_num_threads(),):
         with threads(count):
-            found = _best_size(context, sizes, count)
-        if best is None or found.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (
+            best_of_count = _best_size(context, sizes, count)
+        if best is None or best_of_count.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (
             best.threads if on_cpu else 1
         ):
-            best = found
+            best = best_of_count
     assert best is not None  # noqa: S101 - one count at least was tried
     return best
 
 
 def _best_size(context: TrainingContext, sizes: Iterable[int], count: int) -> CohortSettings:
     """Measure growing sizes until they have become worse twice."""
-    found: list[CohortSettings] = []
+    tunings: list[CohortSettings] = []
     for size in sizes:
         tried = (
-            CohortSettings(size, count, each.together, each.pack, _seconds(context, size, each), each.planar)
-            for each in _layouts(size, context)
+            CohortSettings(size, count, layout.together, layout.pack, _seconds(context, size, layout), layout.planar)
+            for layout in _layouts(size, context)
         )
-        found.append(min(tried, key=_pace))
-        if len(found) > 2 and all(_pace(choice) > NEAR * min(map(_pace, found)) for choice in found[-2:]):
+        tunings.append(min(tried, key=_pace))
+        if len(tunings) > 2 and all(_pace(tuning) > NEAR * min(map(_pace, tunings)) for tuning in tunings[-2:]):
             break
-    best = min(map(_pace, found))
-    return next(choice for choice in reversed(found) if _pace(choice) <= NEAR * best)
+    best = min(map(_pace, tunings))
+    return next(tuning for tuning in reversed(tunings) if _pace(tuning) <= NEAR * best)
 
 
-def _pace(choice: CohortSettings) -> float:
-    return choice.seconds
+def _pace(tuning: CohortSettings) -> float:
+    return tuning.seconds
 
 
 def _layouts(size: int, context: TrainingContext) -> list[Layout]:
     if not context.network.pictures:
         return [Layout(size, 1)]
-    found = [Layout(1, 1)]
+    layouts = [Layout(1, 1)]
     if size > 1:
-        found += [Layout(size, 1), Layout(size, min(size, 8))]
+        layouts += [Layout(size, 1), Layout(size, min(size, 8))]
     compiled = (
         kernels(context.dtype) if context.device.type == "cpu" and context.recipe.precision == "float32" else None
     )
     if compiled is not None and isinstance(context.network, Designed):
-        found += [Layout(count, planar=True) for count in sorted({1, min(size, compiled.lanes)})]
-    return found
+        layouts += [Layout(count, planar=True) for count in sorted({1, min(size, compiled.lanes)})]
+    return layouts
 
 
 def _seconds(context: TrainingContext, size: int, layout: Layout) -> float:
