@@ -15,9 +15,9 @@ import pytest
 
 from prunescope.data import load
 from prunescope.data.dataset import DatasetPart
+from prunescope.data.fetch import SOURCES, DatasetSource
 from prunescope.data.layouts import cache_folder
 from prunescope.data.load import LAYOUTS
-from prunescope.data.sources import SOURCES, DatasetSource
 from prunescope.errors import InputError, MissingPackageError, PrunescopeError
 from prunescope.study.catalogue import DATASETS, TRAINED_DATASETS
 from tests.data.formats import pictures, same, shrink, write_mnist
@@ -104,10 +104,12 @@ def test_a_folder_that_is_none_is_told_before_anything_is_fetched(
 def test_missing_files_are_named_with_where_they_were_looked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         load("cifar10", tmp_path, fetch=False)
-    told = str(raised.value)
-    assert f"must be in {tmp_path}, or in a folder there called cifar10 or cifar-10-batches-bin or cifar-10-bat" in told
-    assert "data_batch_1.bin to test_batch.bin; or data_batch_1 to test_batch; or cifar-10-binary.tar.gz; or" in told
-    assert "--data DIR or PRUNESCOPE_DATA, or let prunescope fetch them" in told
+    message = str(raised.value)
+    assert (
+        f"must be in {tmp_path}, or in a folder there called cifar10 or cifar-10-batches-bin or cifar-10-bat" in message
+    )
+    assert "data_batch_1.bin to test_batch.bin; or data_batch_1 to test_batch; or cifar-10-binary.tar.gz; or" in message
+    assert "--data DIR or PRUNESCOPE_DATA, or let prunescope fetch them" in message
     with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte \(or with \.gz\)"):
         load("mnist", tmp_path, fetch=False)
 

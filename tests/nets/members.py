@@ -18,16 +18,16 @@ def stacked(net: Network, members: int, seed: int = 0) -> dict[str, Tensor]:
     """Draw several members, with running statistics and shifts that are not what they start from."""
     rng = np.random.default_rng(seed)
     drawn = [net.start(rng) for _ in range(members)]
-    found = {}
+    tensors = {}
     for name in drawn[0]:
         together = np.stack([member[name] for member in drawn])
         if name.endswith((".running_mean", ".bias")):
             together = together + 0.3 * rng.standard_normal(together.shape)
         elif name.endswith(".running_var"):
             together = together * rng.uniform(0.5, 2, together.shape)
-        made = torch.from_numpy(together)
-        found[name] = made.double() if made.is_floating_point() else made
-    return found
+        values = torch.from_numpy(together)
+        tensors[name] = values.double() if values.is_floating_point() else values
+    return tensors
 
 
 def inputs(net: Network, shape: tuple[int, int, int], members: int, batch: int = 5) -> Tensor:
@@ -46,11 +46,11 @@ def computed(
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """Return logits, gradients of a weighted sum of them, and the buffers afterwards."""
     names = [parameter.name for parameter in net.outline.parameters]
-    own = {name: values.clone().requires_grad_(name in names) for name, values in tensors.items()}
-    logits = net.logits(own, x, training, layout)
+    copies = {name: values.clone().requires_grad_(name in names) for name, values in tensors.items()}
+    logits = net.logits(copies, x, training, layout)
     weights = torch.linspace(-1, 2, logits[0].numel(), dtype=logits.dtype).view_as(logits[0])
-    gradients = torch.autograd.grad((logits * weights).sum(), [own[name] for name in names])
-    buffers = {name: values for name, values in own.items() if name not in names}
+    gradients = torch.autograd.grad((logits * weights).sum(), [copies[name] for name in names])
+    buffers = {name: values for name, values in copies.items() if name not in names}
     return logits.detach(), dict(zip(names, gradients, strict=True)), buffers
 
 

@@ -33,8 +33,8 @@ def test_each_member_computes_what_a_plain_module_does(
     for member in range(3):
         module = plain(family, shape, depth, width, 7).train(training)
         module.load_state_dict(of_member(tensors, member), strict=False)
-        own = x[member].permute(0, 3, 1, 2) if net.pictures else x[member].view(-1, *shape)
-        theirs = module(own)
+        member_x = x[member].permute(0, 3, 1, 2) if net.pictures else x[member].view(-1, *shape)
+        theirs = module(member_x)
         torch.testing.assert_close(logits[member], theirs, rtol=1e-9, atol=1e-10)
         weights = torch.linspace(-1, 2, theirs.numel(), dtype=theirs.dtype).view_as(theirs)
         (theirs * weights).sum().backward()

@@ -61,20 +61,20 @@ def shifted(depth: int, width: float, classes: int) -> nn.Module:
 
 
 def test_a_factory_is_told_depth_width_classes_and_where_it_asks_the_shape() -> None:
-    told: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
 
     def plain(depth: int, width: float, classes: int) -> nn.Module:
-        told.append({"depth": depth, "width": width, "classes": classes})
+        calls.append({"depth": depth, "width": width, "classes": classes})
         return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
 
     def shaped(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-        told.append({"shape": shape})
+        calls.append({"shape": shape})
         return plain(depth, width, classes)
 
     custom(plain)
     custom(shaped)
     usual = {"depth": 2, "width": 1.0, "classes": 4}
-    assert told == [usual, {"shape": SHAPE}, usual]
+    assert calls == [usual, {"shape": SHAPE}, usual]
 
 
 def test_parameters_weights_and_work_are_counted_on_the_way_of_one_picture() -> None:
@@ -121,9 +121,9 @@ def test_a_module_with_dropout_drops_the_same_in_any_company_and_in_any_state_of
     steps = []
     for members, seed in ((slice(0, 4), 1), (slice(2, 3), 2)):
         torch.manual_seed(seed)
-        own = {name: values[members].clone() for name, values in tensors.items()}
+        copies = {name: values[members].clone() for name, values in tensors.items()}
         before = torch.random.get_rng_state()
-        steps.append([net.logits(own, x[members], True, Layout(4)) for _ in range(2)])
+        steps.append([net.logits(copies, x[members], True, Layout(4)) for _ in range(2)])
         assert torch.equal(torch.random.get_rng_state(), before)
     for together, alone in zip(*steps, strict=True):
         torch.testing.assert_close(together[2:3], alone, rtol=1e-12, atol=1e-12)

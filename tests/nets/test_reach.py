@@ -47,16 +47,16 @@ class Graph:
 def random_masks(net: Network, seed: int, density: float, rule: str) -> dict[str, Flags]:
     """Return masks that keep each weight, or each whole kernel, with a probability."""
     rng = np.random.default_rng(seed)
-    found = {}
+    masks = {}
     for parameter in net.outline.prunable(rule):
         if rng.random() < 0.3:
-            found[parameter.name] = rng.random(parameter.shape) < min(1, 2 * density)
+            masks[parameter.name] = rng.random(parameter.shape) < min(1, 2 * density)
         else:
             kernels = rng.random(parameter.shape[:2]) < density
-            found[parameter.name] = np.broadcast_to(
+            masks[parameter.name] = np.broadcast_to(
                 kernels.reshape(*parameter.shape[:2], *[1] * (len(parameter.shape) - 2)), parameter.shape
             )
-    return found
+    return masks
 
 
 def whole(net: Network, masks: dict[str, Flags]) -> dict[str, Flags]:

@@ -39,10 +39,10 @@ def probe(family: str = "lenet", density: float = 1.0, batch: int = EXAMPLES, se
     return Probe(net, tensors, masks, batches, EXAMPLES, torch.ones_like(x[:1]))
 
 
-def written_out(asked: Probe, weights: dict[str, Tensor]) -> Tensor:
+def written_out(net_probe: Probe, weights: dict[str, Tensor]) -> Tensor:
     """Return the mean loss of a LeNet of three layers, by hand."""
-    ((x, labels),) = asked.batches()
+    ((x, labels),) = net_probe.batches()
     for layer in ("hidden1", "hidden2", "output"):
-        x = x @ weights[f"{layer}.weight"].T + asked.tensors[f"{layer}.bias"][0]
+        x = x @ weights[f"{layer}.weight"].T + net_probe.tensors[f"{layer}.bias"][0]
         x = x.clamp(min=0) if layer != "output" else x
     return F.cross_entropy(x, labels)

@@ -48,8 +48,8 @@ def test_masks_are_those_of_torch_level_after_level(family: str, depth: int, rul
     layers = parts(module, masks)
     for level in range(1, LEVELS):
         weights = trained(net, level, masks)
-        for part, layer in zip(layers, masks.layers, strict=True):
-            put(part[0], torch.from_numpy(weights[layer.name]))
+        for target, layer in zip(layers, masks.layers, strict=True):
+            put(target[0], torch.from_numpy(weights[layer.name]))
         masks = prune(
             masks, weights, level=level, fraction=0.2, by="magnitude", scope=scope, draws=np.random.default_rng
         )
@@ -59,13 +59,13 @@ def test_masks_are_those_of_torch_level_after_level(family: str, depth: int, rul
             global_unstructured(layers, pruning_method=L1Unstructured, amount=gone)
             assert masks.kept == round(sum(sizes) * 0.8**level)
         else:
-            for part, size in zip(layers, sizes, strict=True):
+            for target, size in zip(layers, sizes, strict=True):
                 gone = round(size * 0.8 ** (level - 1)) - round(size * 0.8**level)
-                l1_unstructured(*part, amount=gone)  # type: ignore[no-untyped-call]
+                l1_unstructured(*target, amount=gone)  # type: ignore[no-untyped-call]
             assert masks.kept == sum(round(size * 0.8**level) for size in sizes)
         named = masks.by_name()
-        for part, layer in zip(layers, masks.layers, strict=True):
-            theirs = part[0].weight_mask
+        for target, layer in zip(layers, masks.layers, strict=True):
+            theirs = target[0].weight_mask
             assert isinstance(theirs, torch.Tensor)
             assert np.array_equal(named[layer.name], theirs.numpy() != 0), (level, layer.name)
 
@@ -94,8 +94,8 @@ def test_masks_are_nested_and_of_the_size_of_their_level(seed: int, levels: int,
         after = prune(masks, weights, level=level, fraction=fraction, by="magnitude", scope=scope, draws=lambda: draws)
         assert after.within(masks)
         assert (after.kept == masks.kept) == masks.within(after)
-        each = [20] if scope == "global" else [7, 12, 1]
-        assert after.kept == sum(round(size * (1 - fraction) ** level) for size in each)
+        counts = [20] if scope == "global" else [7, 12, 1]
+        assert after.kept == sum(round(size * (1 - fraction) ** level) for size in counts)
         assert sum(int(mask.sum()) for mask in after.by_name().values()) == after.kept
         masks = after
 

@@ -112,16 +112,16 @@ def test_a_pupil_trains_on_the_others_from_the_start_of_its_teacher(unbroken: St
     study, data = lesson_study(), load("digits")
     for ladder in pupils(study):
         context = context_for(ladder, data, Layout(), RunSettings("tests"))
-        climber = resume(ladder, context, unbroken, 0)
+        state = resume(ladder, context, unbroken, 0)
         subsample, left = subsample_of(ladder), read_left_out(unbroken, ladder)
-        kept = ~np.isin(subsample.train, left)
-        own = climber.member.subsample
+        remaining = ~np.isin(subsample.train, left)
+        trained_on = state.member.subsample
         for name in ("train", "labels", "noisy"):
-            assert np.array_equal(getattr(own, name), getattr(subsample, name)[kept]), name
-        assert np.array_equal(own.validation, subsample.validation)
-        assert len(own.train) == 200 - len(left)
+            assert np.array_equal(getattr(trained_on, name), getattr(subsample, name)[remaining]), name
+        assert np.array_equal(trained_on.validation, subsample.validation)
+        assert len(trained_on.train) == 200 - len(left)
         teacher = next(taught for taught in study.ladders if taught.identity == ladder.teacher)
-        begun, taught = (item.rungs.begin(0, None).tensors for item in (climber, resume(teacher, context, unbroken, 0)))
+        begun, taught = (item.rungs.begin(0, None).tensors for item in (state, resume(teacher, context, unbroken, 0)))
         assert all(np.array_equal(values, taught[name]) for name, values in begun.items())
 
 
@@ -139,8 +139,8 @@ def test_rows_of_pupils_tell_the_cell_and_how_they_do_on_what_they_kept(unbroken
 
 def test_teachers_keep_outcomes_and_others_do_not(unbroken: Store, tmp_path: Path) -> None:
     for ladder in lesson_study().ladders:
-        kept = set(unbroken.array_names("examples", ladder.identity))
-        assert kept == (set(range(4)) if ladder.treatment.kind == "imp" else set())
+        remaining = set(unbroken.array_names("examples", ladder.identity))
+        assert remaining == (set(range(4)) if ladder.treatment.kind == "imp" else set())
     study = lesson_study(PUPILS[2], replicates=1)
     run_study(study, tmp_path / "store", workers=1)
     assert not any(Store(tmp_path / "store").array_names("examples", ladder.identity) for ladder in study.ladders)
@@ -237,7 +237,7 @@ def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
 def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
     study, store = lesson_study(PUPILS[0]), Store(tmp_path / "store", create=True)
     teacher = next(ladder for ladder in study.ladders if ladder.teaches)
-    told: list[Event] = []
+    events: list[Event] = []
     program = (
         "import sys; from prunescope.table import Store\n"
         f"with Store({str(store.path)!r}).claim({teacher.identity!r}):\n    print('held', flush=True); sys.stdin.read()"
@@ -247,11 +247,11 @@ def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Pat
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        report = run_study(study, store, workers=1, on_event=told.append)
+        report = run_study(study, store, workers=1, on_event=events.append)
         other.communicate()
     assert not report.failures
     assert report.elsewhere == 2
-    assert sum(event.ladders for event in told if isinstance(event, LaddersElsewhere)) == 2
+    assert sum(event.ladders for event in events if isinstance(event, LaddersElsewhere)) == 2
     left = {ladder.identity for ladder in study.ladders} - set(store.done())
     assert left == {teacher.identity} | {
         ladder.identity for ladder in study.ladders if ladder.teacher == teacher.identity
@@ -270,11 +270,11 @@ def test_a_teacher_trained_before_anything_learned_from_it_is_told(tmp_path: Pat
 def test_a_network_that_gets_everything_wrong_leaves_nothing(unbroken: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = pupils(lesson_study(), "misclassified")[0]
     wrong = {"index": subsample_of(ladder).train, "right": np.zeros(200, bool), "loss": np.zeros(200, np.float32)}
-    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, own, rung: wrong)
+    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, identity, rung: wrong)
     with pytest.raises(PrunescopeError, match="none is left to train on"):
         left_out(unbroken, ladder, subsample_of(ladder))
     moved = wrong | {"index": subsample_of(ladder).train[::-1]}
-    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, own, rung: moved)
+    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, identity, rung: moved)
     with pytest.raises(PrunescopeError, match="trained on other examples"):
         left_out(unbroken, ladder, subsample_of(ladder))
 

@@ -50,15 +50,15 @@ def test_each_rung_is_a_dense_network_of_its_own_width(unbroken: Store) -> None:
 
 def test_a_rung_has_the_numbers_of_a_dense_ladder_of_its_width(unbroken: Store, tmp_path: Path) -> None:
     """Small fully connected networks give the same bits in any company."""
-    found = {(row["width"], row["label_noise"], row["replicate"]): row for row in unbroken.table().rows()}
+    dense_rows = {(row["width"], row["label_noise"], row["replicate"]): row for row in unbroken.table().rows()}
     for width in (0.08, 0.0512):
         study = narrow_study(levels=0, kind="dense", width=width)
         store = Store(tmp_path / f"{width}", create=True)
         run_study(study, store, workers=1)
         for row in store.table().rows():
-            own = found[row["width"], row["label_noise"], row["replicate"]]
+            dense_row = dense_rows[row["width"], row["label_noise"], row["replicate"]]
             for name in ("test_error", "test_loss", "train_loss", "train_error", "parameters", "kept"):
-                assert own[name] == row[name], (width, name)
+                assert dense_row[name] == row[name], (width, name)
 
 
 @pytest.mark.parametrize("rungs", [1, 3])
@@ -117,22 +117,22 @@ def test_convolutional_ladders_climb_together_as_alone(tmp_path: Path) -> None:
         for replicate in range(3)
     ]
     wide = climbed(dense, pictures(), tmp_path / "three")
-    for narrow, own in zip(ladders, dense, strict=True):
-        for name, values in wide[own.identity][0].state.items():
+    for narrow, dense_ladder in zip(ladders, dense, strict=True):
+        for name, values in wide[dense_ladder.identity][0].state.items():
             np.testing.assert_allclose(together[narrow.identity][1].state[name], values, 1e-7, 1e-9)
 
 
 def test_weights_and_masks_of_a_rung_are_read_with_its_own_network(tmp_path: Path) -> None:
     study, store, data = narrow_study(levels=2), Store(tmp_path / "store", create=True), load("digits")
     run_study(study, store, workers=1, keep_weights=True)
-    own = study.ladders[0]
+    ladder = study.ladders[0]
     for rung in range(3):
-        net = network("lenet", 3, own.cell_at(rung).width, data.classes, data.shape)
-        weights = read_weights(store, own, rung, net)
+        net = network("lenet", 3, ladder.cell_at(rung).width, data.classes, data.shape)
+        weights = read_weights(store, ladder, rung, net)
         assert {name: values.shape for name, values in weights.items()} == {
             parameter.name: parameter.shape for parameter in net.outline.parameters
         }
-        assert read_masks(store, own, rung, net).kept == sum(
+        assert read_masks(store, ladder, rung, net).kept == sum(
             parameter.size for parameter in net.outline.prunable("all")
         )
 

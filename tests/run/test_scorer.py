@@ -53,17 +53,17 @@ def test_scores_are_the_mean_over_networks_trained_alone(scored: Store) -> None:
     data = load("digits")
     for ensemble in ensembles(scored_study()):
         context = context_for(ensemble.ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
-        subsample, found = subsample_of(ensemble.ladder, data), []
+        subsample, distances = subsample_of(ensemble.ladder, data), []
         for number in range(3):
             member = CohortMember(subsample, seeding_of_scorer(ensemble, number))
             start = context.stacked([context.network.start(member.seeding.start())])
             state = train_rung(context, [member], start, {}, 0, Span(0, 1), lambda done, total: None).state
-            found.append(label_distances(context, subsample, state)[0])
+            distances.append(label_distances(context, subsample, state)[0])
         arrays = scores(scored, ensemble)
         assert np.array_equal(arrays["index"], subsample.train)
-        np.testing.assert_allclose(arrays["el2n"], np.mean(found, 0), rtol=1e-5)
-        assert not np.allclose(found[0], found[1], rtol=1e-2)
-        assert not np.allclose(found[0], found[2], rtol=1e-2)
+        np.testing.assert_allclose(arrays["el2n"], np.mean(distances, 0), rtol=1e-5)
+        assert not np.allclose(distances[0], distances[1], rtol=1e-2)
+        assert not np.allclose(distances[0], distances[2], rtol=1e-2)
 
 
 def test_examples_with_wrong_labels_score_higher(tmp_path: Path) -> None:
@@ -71,20 +71,20 @@ def test_examples_with_wrong_labels_score_higher(tmp_path: Path) -> None:
     run_study(study, store, workers=1)
     noisy = [ensemble for ensemble in ensembles(study) if ensemble.ladder.cell.label_noise]
     for ensemble in noisy:
-        wrong, found = subsample_of(ensemble.ladder, load("digits")).noisy, scores(store, ensemble)["el2n"]
-        assert found[wrong].mean() > found[~wrong].mean() + 0.05
-        assert 0 <= found.min() <= found.max() <= np.sqrt(2)
+        wrong, el2n = subsample_of(ensemble.ladder, load("digits")).noisy, scores(store, ensemble)["el2n"]
+        assert el2n[wrong].mean() > el2n[~wrong].mean() + 0.05
+        assert 0 <= el2n.min() <= el2n.max() <= np.sqrt(2)
 
 
 def test_scores_are_computed_once_and_used_by_every_study_that_asks_for_them(scored: Store) -> None:
-    told: list[Event] = []
-    assert run_study(scored_study(), scored, workers=1, on_event=told.append).scored == 0
+    events: list[Event] = []
+    assert run_study(scored_study(), scored, workers=1, on_event=events.append).scored == 0
     pruned = replace(scored_study(), name="other", treatments=(Treatment(kind="imp"),))
     assert {ensemble.identity for ensemble in ensembles(pruned)} == {
         ensemble.identity for ensemble in ensembles(scored_study())
     }
-    assert run_study(pruned, scored, workers=1, on_event=told.append).scored == 0
-    assert not any(isinstance(event, ExamplesScored) for event in told)
+    assert run_study(pruned, scored, workers=1, on_event=events.append).scored == 0
+    assert not any(isinstance(event, ExamplesScored) for event in events)
 
 
 def test_scores_do_not_touch_the_rows(scored: Store, tmp_path: Path) -> None:
@@ -112,12 +112,12 @@ def test_a_run_that_was_stopped_gives_the_same_scores(scored: Store, tmp_path: P
 
 
 def test_scores_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
-    study, store, told = scored_study(), Store(tmp_path / "store", create=True), list[Event]()
+    study, store, events = scored_study(), Store(tmp_path / "store", create=True), list[Event]()
     first = ensembles(study)[0]
     with store.claim(first.identity):
-        report = run_study(study, store, workers=1, on_event=told.append)
+        report = run_study(study, store, workers=1, on_event=events.append)
     assert (report.scored, report.elsewhere) == (3, 1)
-    assert sum(event.ladders for event in told if isinstance(event, LaddersElsewhere)) == 1
+    assert sum(event.ladders for event in events if isinstance(event, LaddersElsewhere)) == 1
     assert run_study(study, store, workers=1).scored == 1
 
 
@@ -161,17 +161,17 @@ def test_a_plan_counts_what_workers_take_to_start_and_what_they_save(monkeypatch
     monkeypatch.setattr("prunescope.run.estimate.cores", lambda: 4)
     study = narrow_study(kind="dense")
 
-    def told(threads: int, step: float) -> float:
+    def seconds_with(threads: int, step: float) -> float:
         monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, threads, 2, 1, step))
-        found = estimate(study.ladders, None).seconds
-        assert found is not None
-        return found
+        seconds = estimate(study.ladders, None).seconds
+        assert seconds is not None
+        return seconds
 
     short, long = 1e-6, 1.0
     steps = effort(study.ladders).steps
-    assert told(1, short) == pytest.approx(START + steps * short)
-    assert told(1, long) == pytest.approx(2 * START + steps * long / 4, rel=1e-3)
-    assert told(4, long) == pytest.approx(START + steps * long, rel=1e-3)
+    assert seconds_with(1, short) == pytest.approx(START + steps * short)
+    assert seconds_with(1, long) == pytest.approx(2 * START + steps * long / 4, rel=1e-3)
+    assert seconds_with(4, long) == pytest.approx(START + steps * long, rel=1e-3)
 
 
 def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
     path.write_text(scored_study().to_toml())
     shown = CliRunner().invoke(cli, ["plan", str(path)])
     assert "4 replicates of cells scored by 12 networks, 2,400 examples seen" in shown.output
-    told = json.loads(CliRunner().invoke(cli, ["plan", str(path), "--json"]).output)
-    assert told["el2n"] == {"scored": 4, "networks": 12, "examples": 12 * 200}
+    plan = json.loads(CliRunner().invoke(cli, ["plan", str(path), "--json"]).output)
+    assert plan["el2n"] == {"scored": 4, "networks": 12, "examples": 12 * 200}
     plain, scored = (estimate(scored_study().ladders, None, scorers) for scorers in ((), ensembles(scored_study())))
     assert plain.disk is not None
     assert scored.disk is not None

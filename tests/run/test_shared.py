@@ -73,9 +73,9 @@ def test_a_treatment_has_the_numbers_that_it_has_alone(whole: Store, tmp_path: P
     """Small fully connected networks give the same bits in any company."""
     study, alone = study_of(treatment), Store(tmp_path / "store", create=True)
     assert not run_study(study, alone, workers=1, keep_weights=True, keep_examples=True).failures
-    own = {ladder.identity for ladder in study.ladders}
-    assert rows(alone) == {key: row for key, row in rows(whole).items() if key[0] in own}
-    ours, theirs = arrays(alone, sorted(own)), arrays(whole, sorted(own))
+    identities = {ladder.identity for ladder in study.ladders}
+    assert rows(alone) == {key: row for key, row in rows(whole).items() if key[0] in identities}
+    ours, theirs = arrays(alone, sorted(identities)), arrays(whole, sorted(identities))
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(values, theirs[name]) for name, values in ours.items())
 
@@ -100,10 +100,10 @@ def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: 
 def test_rows_of_a_shared_rung_tell_the_seconds_of_its_one_training(whole: Store) -> None:
     table = whole.table("rung = 0 and treatment != 'leave-out'")
     for noise in (0.0, 0.3):
-        own = (table["label_noise"] == noise) & (table["replicate"] == 0)
-        assert own.sum() == 10
-        assert len(set(table["seconds"][own])) == 1
-        assert len(set(table["test_loss"][own])) == 1
+        chosen = (table["label_noise"] == noise) & (table["replicate"] == 0)
+        assert chosen.sum() == 10
+        assert len(set(table["seconds"][chosen])) == 1
+        assert len(set(table["test_loss"][chosen])) == 1
 
 
 @pytest.mark.parametrize("rungs", [1, 4])

@@ -223,10 +223,10 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
             places = torch.arange(len(data.test_labels)).unsqueeze(0)
             logits = engine.logits(context.test_pictures.take(places))[0]
             error = float((logits.argmax(-1).numpy() != data.test_labels).mean())
-            own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
-            assert table["test_error"][own] == pytest.approx(error, abs=0.003)
+            chosen = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
+            assert table["test_error"][chosen] == pytest.approx(error, abs=0.003)
             survivors = sum(int((weights[layer.name] != 0).sum()) for layer in net.outline.prunable("all"))
-            assert survivors <= int(table["kept"][own][0])
+            assert survivors <= int(table["kept"][chosen][0])
 
 
 def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
@@ -240,14 +240,14 @@ def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
     for rung in range(4):
         wanted = read_weights(every, ladder, rung, net)
         if rung in (0, 2):
-            found = read_weights(chosen, ladder, rung, net)
-            assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+            weights = read_weights(chosen, ladder, rung, net)
+            assert all(np.array_equal(weights[name], wanted[name]) for name in wanted)
         else:
             with pytest.raises(InputError, match="under `keep` in the study"):
                 read_weights(chosen, ladder, rung, net)
-    told = [estimate(study.ladders, None, keep=keep) for keep in ("none", (0, 2), "all")]
-    assert (told[0].disk or 0) < (told[1].disk or 0) < (told[2].disk or 0)
-    assert {event.disk_with_weights for event in told} == {told[2].disk}
+    estimates = [estimate(study.ladders, None, keep=keep) for keep in ("none", (0, 2), "all")]
+    assert (estimates[0].disk or 0) < (estimates[1].disk or 0) < (estimates[2].disk or 0)
+    assert {event.disk_with_weights for event in estimates} == {estimates[2].disk}
 
 
 def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
@@ -272,9 +272,9 @@ def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -
     for ladder in study.ladders:
         assert set(chosen.array_names("examples", ladder.identity)) == {0, 2}
         assert not plain.array_names("examples", ladder.identity)
-    told: list[Event] = []
-    run_study(replace(study, keep_examples="all"), chosen, workers=1, on_event=told.append)
-    missing = [event for event in told if isinstance(event, ArtifactsMissing)]
+    events: list[Event] = []
+    run_study(replace(study, keep_examples="all"), chosen, workers=1, on_event=events.append)
+    missing = [event for event in events if isinstance(event, ArtifactsMissing)]
     assert missing == [ArtifactsMissing("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
 
 
@@ -282,10 +282,10 @@ def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
     study = mixed_study()
 
     def kept_on_disk(keep: Keep) -> tuple[int, ...]:
-        told = estimate(study.ladders, None, keep_examples=keep)
-        assert told.disk is not None
-        assert told.disk_with_weights is not None
-        return told.disk, told.disk_with_weights
+        estimated = estimate(study.ladders, None, keep_examples=keep)
+        assert estimated.disk is not None
+        assert estimated.disk_with_weights is not None
+        return estimated.disk, estimated.disk_with_weights
 
     none, some, every = kept_on_disk("none"), kept_on_disk((0, 2)), kept_on_disk("all")
     assert [values - before for values, before in zip(some, none, strict=True)] == [
@@ -354,10 +354,10 @@ def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest(
     treatments = tuple(map(Treatment.model_validate, (*kinds, {"kind": "narrow"})))
     study = replace(dense_study(replicates=3, widths=(0.04,)), treatments=treatments)
     (cohort,) = split("key", study.ladders, 3, 4)
-    found: dict[tuple[str, int], list[Ladder]] = {}
+    groups: dict[tuple[str, int], list[Ladder]] = {}
     for ladder in cohort.ladders:
-        found.setdefault(cohort.groups()[ladder.identity], []).append(ladder)
-    assert {part: len(values) for part, values in found.items()} == {
+        groups.setdefault(cohort.groups()[ladder.identity], []).append(ladder)
+    assert {group: len(values) for group, values in groups.items()} == {
         ("", 0): 4,
         ("", 1): 2,
         ("fine-tuning", 0): 3,
@@ -365,7 +365,7 @@ def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest(
     }
     halves = cohort.halves()
     assert [(len(half.ladders), half.together) for half in halves] == [(8, 2), (4, 2)]
-    assert [(len(part.ladders), part.together) for part in halves[1].halves()] == [(2, 1), (2, 1)]
+    assert [(len(group.ladders), group.together) for group in halves[1].halves()] == [(2, 1), (2, 1)]
 
 
 def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken: Store, tmp_path: Path) -> None:
@@ -386,18 +386,18 @@ def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken:
 def _rows_in(shard: Path) -> int:
     import duckdb
 
-    with duckdb.connect() as own:
-        found = own.execute("select count(*) from read_parquet(?)", [str(shard)]).fetchone()
-    assert found is not None
-    return int(found[0])
+    with duckdb.connect() as connection:
+        counted = connection.execute("select count(*) from read_parquet(?)", [str(shard)]).fetchone()
+    assert counted is not None
+    return int(counted[0])
 
 
 def _rungs_in(shard: Path) -> set[int]:
     import duckdb
 
-    with duckdb.connect() as own:
-        found = own.execute("select distinct rung from read_parquet(?)", [str(shard)]).fetchall()
-    return {rung for (rung,) in found}
+    with duckdb.connect() as connection:
+        rungs = connection.execute("select distinct rung from read_parquet(?)", [str(shard)]).fetchall()
+    return {rung for (rung,) in rungs}
 
 
 def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
@@ -438,9 +438,9 @@ def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
     data = load("digits")
     net = network("lenet", 3, ladder.cell.width, data.classes, data.shape)
     for rung in range(3):
-        wanted, found = (read_weights(store, ladder, rung, net) for store in (rich, plain))
-        assert wanted.keys() == found.keys()
-        assert all(np.array_equal(values, found[name]) for name, values in wanted.items())
+        wanted, merged = (read_weights(store, ladder, rung, net) for store in (rich, plain))
+        assert wanted.keys() == merged.keys()
+        assert all(np.array_equal(values, merged[name]) for name, values in wanted.items())
     whole = trained(dense_study(replicates=1, widths=(0.04,)), tmp_path / "whole")
     run_study(dense_study(replicates=1, widths=(0.04,)), plain, workers=1)
     assert rows(plain) == rows(whole)
@@ -455,12 +455,12 @@ def test_a_shape_that_cannot_be_measured_is_told_and_trained_all_the_same(
     monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: None)
     monkeypatch.setattr("prunescope.run.task_runner.choose", failing)
     monkeypatch.setattr("prunescope.run.study_run.cores", lambda: 2)
-    told: list[Event] = []
-    run_study(dense_study(), tmp_path / "store", on_event=told.append)
-    found = [event for event in told if isinstance(event, TuningFailed)]
-    assert all(event.reason.startswith("MemoryError: no room to measure in") for event in found)
-    assert found[0].instead == "this process trains without workers"
-    assert len(found) == 3  # the heaviest shape before there is a crew, then both
+    events: list[Event] = []
+    run_study(dense_study(), tmp_path / "store", on_event=events.append)
+    failures = [event for event in events if isinstance(event, TuningFailed)]
+    assert all(event.reason.startswith("MemoryError: no room to measure in") for event in failures)
+    assert failures[0].instead == "this process trains without workers"
+    assert len(failures) == 3  # the heaviest shape before there is a crew, then both
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
@@ -507,8 +507,8 @@ def test_weights_that_were_not_kept_are_told(unbroken: Store) -> None:
         read_weights(unbroken, ladder, 1, net)
     table = unbroken.table()
     for rung in range(4):
-        own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
-        assert read_masks(unbroken, ladder, rung, net).kept == table["kept"][own][0]
+        chosen = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
+        assert read_masks(unbroken, ladder, rung, net).kept == table["kept"][chosen][0]
 
 
 def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
@@ -520,8 +520,8 @@ def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
     again = TaskSchedule(study.ladders, half_done, 2)
     assert again.starts(key, CohortSettings(8, 1, 8, 1, 1.0)) == 8
     narrow = study.ladders[:16:2]  # four of each shape
-    found = [TaskSchedule(narrow, {}, hands).starts(key, CohortSettings(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
-    assert found == [4, 4, 2]
+    starts = [TaskSchedule(narrow, {}, hands).starts(key, CohortSettings(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
+    assert starts == [4, 4, 2]
     fresh.add_cohorts(key, CohortSettings(3, 1, 3, 1, 1.0))
     task = fresh.next()
     while isinstance(task, TuneTask):

@@ -97,15 +97,15 @@ def climbed(
             LadderRunner(Cohort("key", cohort), context, store, settings, ignore).run()
     done = store.done()
     rows = {(row["ladder"], row["rung"]): row for row in store.table().rows()} if done else {}
-    found: dict[str, list[Climbed]] = {ladder.identity: [] for ladder in ladders}
+    by_ladder: dict[str, list[Climbed]] = {ladder.identity: [] for ladder in ladders}
     for ladder in ladders:
         for rung in range(ladder.rungs):
             if (ladder.identity, rung) in rows:
                 net = network_of(ladder, rung, dataset)
                 state = read_weights(store, ladder, rung, net)
                 left = inherited(store, ladder, rung, net)
-                found[ladder.identity].append(Climbed(rows[ladder.identity, rung], state, left))
-    return found
+                by_ladder[ladder.identity].append(Climbed(rows[ladder.identity, rung], state, left))
+    return by_ladder
 
 
 def ignore(event: Event) -> None:
@@ -142,11 +142,11 @@ def training_context(
 def random_masks(context: TrainingContext, members: int, density: float, seed: int = 0) -> list[Masks]:
     """Return masks with exactly a share of the prunable weights, anywhere."""
     whole = full(context.network.outline.prunable(context.recipe.prunable))
-    found = []
+    masks = []
     for member in range(members):
         ranks = np.random.default_rng((seed, member)).permutation(whole.prunable)
-        found.append(Masks(whole.layers, ranks < max(1, round(density * whole.prunable))))
-    return found
+        masks.append(Masks(whole.layers, ranks < max(1, round(density * whole.prunable))))
+    return masks
 
 
 def starts(

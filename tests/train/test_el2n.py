@@ -15,17 +15,17 @@ def states(family: str, depth: int, width: float, members: int) -> dict[str, np.
     context = training_context(family, depth, width)
     rng = np.random.default_rng(1)
     starts = [context.network.start(rng) for _ in range(members)]
-    found = {name: np.stack([item[name] for item in starts]) for name in starts[0]}
-    for name, values in found.items():
+    tensors = {name: np.stack([item[name] for item in starts]) for name in starts[0]}
+    for name, values in tensors.items():
         if name.endswith("running_mean"):
-            found[name] = values + rng.normal(size=values.shape)
-    return found
+            tensors[name] = values + rng.normal(size=values.shape)
+    return tensors
 
 
 def test_it_is_the_distance_of_the_probabilities_from_the_label_trained_on() -> None:
-    data, own = pictures(), ladder("lenet", 3, 0.05, label_noise=0.4)
-    subsample, state = subsample_of(own, data), states("lenet", 3, 0.05, 1)
-    (found,) = label_distances(training_context("lenet", 3, 0.05), subsample, state)
+    data, noisy_ladder = pictures(), ladder("lenet", 3, 0.05, label_noise=0.4)
+    subsample, state = subsample_of(noisy_ladder, data), states("lenet", 3, 0.05, 1)
+    (distances,) = label_distances(training_context("lenet", 3, 0.05), subsample, state)
     mean, std = np.array(data.mean)[:, None, None], np.array(data.std)[:, None, None]
     assert subsample.noisy.any()
     for place, (index, label) in enumerate(zip(subsample.train, subsample.labels, strict=True)):
@@ -35,12 +35,12 @@ def test_it_is_the_distance_of_the_probabilities_from_the_label_trained_on() -> 
             x = np.maximum(x, 0) if layer != "output" else x
         likely = np.exp(x - x.max()) / np.exp(x - x.max()).sum()
         likely[label] -= 1
-        assert found[place] == pytest.approx(np.sqrt((likely**2).sum()), rel=1e-10)
+        assert distances[place] == pytest.approx(np.sqrt((likely**2).sum()), rel=1e-10)
 
 
 def test_networks_of_a_cohort_are_measured_apart_in_evaluation_mode() -> None:
-    data, own = pictures(), ladder("cifar-resnet", 8, 1 / 16, augment="flip-crop")
-    subsample, state = subsample_of(own, data), states("cifar-resnet", 8, 1 / 16, 3)
+    data, noisy_ladder = pictures(), ladder("cifar-resnet", 8, 1 / 16, augment="flip-crop")
+    subsample, state = subsample_of(noisy_ladder, data), states("cifar-resnet", 8, 1 / 16, 3)
     context = training_context("cifar-resnet", 8, 1 / 16, augment="flip-crop").with_layout(Layout(3, 1))
     before = {name: values.copy() for name, values in state.items()}
     together = label_distances(context, subsample, state)

@@ -40,14 +40,14 @@ def trained(
     engine: Engine, context: TrainingContext, members: int, columns: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Take some steps; return the logits of one more batch, and the state."""
-    found = batches(context, members)
+    engine_batches = batches(context, members)
 
     def read(x: Tensor) -> Tensor:
         return x if columns is None else x.gather(2, columns.unsqueeze(1).expand(-1, x.shape[1], -1))
 
-    for (x, labels), rate in zip(found, RATES, strict=True):
+    for (x, labels), rate in zip(engine_batches, RATES, strict=True):
         engine.step(read(x), labels, rate)
-    return engine.logits(read(found[0][0])), engine.state()
+    return engine.logits(read(engine_batches[0][0])), engine.state()
 
 
 def reference(
@@ -64,8 +64,8 @@ def reference(
     for member in range(members):
         module = plain(family, context.dataset.shape, depth, width, context.dataset.classes)
         module.load_state_dict({name: values[member] for name, values in tensors.items()}, strict=False)
-        own = dict(module.named_parameters())
-        rules = theirs(rule, list(own.values()))
+        parameters = dict(module.named_parameters())
+        rules = theirs(rule, list(parameters.values()))
 
         def pictured(x: Tensor, member: int = member) -> Tensor:
             return (
@@ -81,7 +81,7 @@ def reference(
             rules.step()
             with torch.no_grad():
                 for name, mask in masks.items():
-                    own[name].mul_(mask[member])
+                    parameters[name].mul_(mask[member])
         with torch.no_grad():
             logits.append(module.eval()(pictured(batches(context, members)[0][0])))
         states.append(module.state_dict())
@@ -163,7 +163,7 @@ def test_a_bench_takes_the_fast_way_for_dense_networks_alone() -> None:
 
 @pytest.mark.parametrize("family", [("lenet", 3, 0.1), ("cifar-resnet", 8, 1 / 8)])
 def test_products_in_bfloat16_leave_parameters_in_float32_and_learn_as_float32_does(family: Sequence[Any]) -> None:
-    found = []
+    losses = []
     for precision in ("float32", "bfloat16"):
         context = training_context(*family, precision=precision)
         tensors, masks = starts(context, random_masks(context, 2, 0.5))
@@ -175,8 +175,10 @@ def test_products_in_bfloat16_leave_parameters_in_float32_and_learn_as_float32_d
         state = engine.state()
         assert {item.dtype for item in state.values()} == {torch.float32}
         assert not any(state[name][mask == 0].any() for name, mask in masks.items())
-        found.append(torch.cat([state[name].flatten() - single[name].flatten() for name in single if "weight" in name]))
-    single_precision, half = found
+        losses.append(
+            torch.cat([state[name].flatten() - single[name].flatten() for name in single if "weight" in name])
+        )
+    single_precision, half = losses
     assert F.cosine_similarity(single_precision, half, dim=0) > 0.9
     assert not torch.equal(single_precision, half)
 

@@ -47,7 +47,7 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     """Return the rungs of a climb, one after another."""
-    found: list[Seen] = []
+    rungs: list[Seen] = []
 
     def watched(
         context: TrainingContext,
@@ -59,18 +59,20 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         tick: Any,
     ) -> TrainedMembers:
         trained = train_rung(context, members, start, masks, rung, span, tick)
-        begun, kept = ({name: values[0].numpy().copy() for name, values in part.items()} for part in (start, masks))
-        found.append(Seen(begun, kept, span, trained))
+        begun, mask_arrays = (
+            {name: values[0].numpy().copy() for name, values in tensors.items()} for tensors in (start, masks)
+        )
+        rungs.append(Seen(begun, mask_arrays, span, trained))
         return trained
 
     monkeypatch.setattr(ladder_runner, "train_rung", watched)
-    return found
+    return rungs
 
 
 def up(folder: Path, treatment: dict[str, Any], family: str = "cifar-resnet", **changes: Any) -> list[Climbed]:
     shape = (8, 1 / 16) if family == "cifar-resnet" else (3, 0.05)
-    own = ladder(family, *shape, treatment=treatment, **EPOCHS | changes)
-    return climbed([own], pictures(), folder, dtype=torch.float32)[own.identity]
+    trained = ladder(family, *shape, treatment=treatment, **EPOCHS | changes)
+    return climbed([trained], pictures(), folder, dtype=torch.float32)[trained.identity]
 
 
 def member(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
@@ -78,14 +80,14 @@ def member(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
     return {name: values[0] for name, values in arrays.items()}
 
 
-def hold(begun: Seen, origin: dict[str, np.ndarray], kept: dict[str, np.ndarray]) -> None:
+def hold(begun: Seen, origin: dict[str, np.ndarray], expected_masks: dict[str, np.ndarray]) -> None:
     """Hold a rung's start against where it should start from, to the last bit."""
     assert set(begun.start) == set(origin)
     for name, values in origin.items():
-        wanted = values.astype(np.float32) * kept[name] if name in kept else values
+        wanted = values.astype(np.float32) * expected_masks[name] if name in expected_masks else values
         assert np.array_equal(begun.start[name], wanted.astype(begun.start[name].dtype)), name
     for name, mask in begun.masks.items():
-        assert np.array_equal(mask != 0, kept[name])
+        assert np.array_equal(mask != 0, expected_masks[name])
 
 
 def kept_of(rung: Climbed) -> dict[str, np.ndarray]:
@@ -106,10 +108,10 @@ def test_rewound_weights_and_statistics_are_those_of_the_rewind_epoch(
 
 
 def test_the_rewind_epoch_is_the_state_after_so_many_epochs() -> None:
-    own = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
-    context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    subsample = resume(own, context, None, 0).member.subsample  # type: ignore[arg-type]
-    one = CohortMember(subsample, seeding_of(own))
+    example = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
+    context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=example.recipe)
+    subsample = resume(example, context, None, 0).member.subsample  # type: ignore[arg-type]
+    one = CohortMember(subsample, seeding_of(example))
     start = context.stacked([context.network.start(one.seeding.start())])
     through = train_rung(context, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
     stopped = train_rung(context, [one], start, {}, 0, Span(0, 1), lambda done, total: None)
@@ -167,9 +169,9 @@ def test_imp_ranks_the_weights_of_the_rung_below(tmp_path: Path, seen: list[Seen
 def test_reinitialised_weights_are_drawn_anew_for_every_rung(tmp_path: Path, seen: list[Seen]) -> None:
     rungs = up(tmp_path, {"rewind": "reinitialise"})
     assert [item.span for item in seen] == [Span(0, 3)] * 3
-    own = ladder("cifar-resnet", 8, 1 / 16, treatment={"rewind": "reinitialise"}, **EPOCHS)
+    example = ladder("cifar-resnet", 8, 1 / 16, treatment={"rewind": "reinitialise"}, **EPOCHS)
     context = training_context("cifar-resnet", 8, 1 / 16)
-    starts = [context.network.start(seeding_of(own).start(rung)) for rung in range(3)]
+    starts = [context.network.start(seeding_of(example).start(rung)) for rung in range(3)]
     hold(seen[0], starts[0], {})
     for rung in (1, 2):
         hold(seen[rung], starts[rung], kept_of(rungs[rung - 1]))
@@ -196,8 +198,8 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
     final = training_context(
         "lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()}
     )
-    own = ladder("lenet", 3, 0.05, **EPOCHS)
-    one = CohortMember(resume(own, context, None, 0).member.subsample, seeding_of(own))  # type: ignore[arg-type]
+    example = ladder("lenet", 3, 0.05, **EPOCHS)
+    one = CohortMember(resume(example, context, None, 0).member.subsample, seeding_of(example))  # type: ignore[arg-type]
     start = context.stacked([context.network.start(one.seeding.start())])
     usual, tuned, wanted = (
         train_rung(values, [one], start, {}, 1, span, lambda done, total: None).state
@@ -209,21 +211,21 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
 
 
 def test_a_rung_is_ticked_step_by_step() -> None:
-    own = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
-    context, told = training_context("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
-    one = CohortMember(resume(own, context, None, 0).member.subsample, seeding_of(own))  # type: ignore[arg-type]
+    example = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
+    context, ticks = training_context("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
+    one = CohortMember(resume(example, context, None, 0).member.subsample, seeding_of(example))  # type: ignore[arg-type]
     start = context.stacked([context.network.start(one.seeding.start())])
-    train_rung(context, [one], start, {}, 0, Span(1, 3), lambda done, total: told.append((done, total)))
-    assert told == [(done, 2 * 4) for done in range(1, 9)]
+    train_rung(context, [one], start, {}, 0, Span(1, 3), lambda done, total: ticks.append((done, total)))
+    assert ticks == [(done, 2 * 4) for done in range(1, 9)]
 
 
 def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path: Path) -> None:
-    own = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, validation=0.01, augment="flip-crop")
+    example = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, validation=0.01, augment="flip-crop")
     data = pictures()
-    found = climbed([own], data, tmp_path)[own.identity][0]
-    context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    subsample = resume(own, context, None, 0).member.subsample  # type: ignore[arg-type]
-    state = {name: torch.from_numpy(values[None].copy()) for name, values in found.state.items()}
+    first_rung = climbed([example], data, tmp_path)[example.identity][0]
+    context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=example.recipe)
+    subsample = resume(example, context, None, 0).member.subsample  # type: ignore[arg-type]
+    state = {name: torch.from_numpy(values[None].copy()) for name, values in first_rung.state.items()}
     scale = torch.tensor(data.std, dtype=torch.float64)
 
     def measured(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -233,7 +235,7 @@ def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path
         return loss.numpy(), float((logits.argmax(1).numpy() != labels).mean())
 
     train, error = measured(data.train_images[subsample.train], subsample.labels)
-    row = found.row
+    row = first_rung.row
     assert (row["train_error"], row["train_loss"]) == (pytest.approx(error), pytest.approx(train.mean(), rel=1e-6))
     assert row["train_loss_noisy"] == pytest.approx(train[subsample.noisy].mean(), rel=1e-6)
     assert row["train_loss_original"] == pytest.approx(train[~subsample.noisy].mean(), rel=1e-6)
@@ -253,9 +255,12 @@ def begun(members: int = 2) -> tuple[list[RungStart], dict[str, torch.Tensor]]:
     tensors = [context.network.start(np.random.default_rng(member)) for member in range(members)]
     start = {}
     for name in tensors[0]:
-        kept = [values[name] * own.by_name().get(name, 1.0) for values, own in zip(tensors, masks, strict=True)]
-        start[name] = torch.from_numpy(np.stack(kept))
-    return [RungStart(values, own) for values, own in zip(tensors, masks, strict=True)], start
+        masked = [
+            values[name] * member_masks.by_name().get(name, 1.0)
+            for values, member_masks in zip(tensors, masks, strict=True)
+        ]
+        start[name] = torch.from_numpy(np.stack(masked))
+    return [RungStart(values, member_masks) for values, member_masks in zip(tensors, masks, strict=True)], start
 
 
 def counts(beginnings: list[RungStart]) -> list[int]:
@@ -313,22 +318,22 @@ def test_a_member_without_numbers_is_not_kept(where: str, wrong: float) -> None:
     else:
         outcomes[2] = replace(outcomes[2], **{where: np.array([0.0, wrong])})
     what = where if where in after else "a loss"
-    told = f"diverged: {what} is infinite or no number; a lower learning rate may help"
-    assert check_end(masks, after, outcomes) == {2: told}
+    fault = f"diverged: {what} is infinite or no number; a lower learning rate may help"
+    assert check_end(masks, after, outcomes) == {2: fault}
 
 
-def rungs_of(own: Ladder) -> LadderRungs:
-    return resume(own, training_context("lenet", 3, 0.05), None, 0).rungs  # type: ignore[arg-type]
+def rungs_of(ladder_: Ladder) -> LadderRungs:
+    return resume(ladder_, training_context("lenet", 3, 0.05), None, 0).rungs  # type: ignore[arg-type]
 
 
 def test_each_rung_expects_the_count_of_its_level() -> None:
     sizes = [192 * 15, 15 * 5, 5 * 4]
     usual, layers, more = (rungs_of(ladder(treatment=item)) for item in ({}, {"scope": "layer"}, {"kind": "extended"}))
-    kept = rungs_of(ladder(prunable="all-but-output"))
+    rungs = rungs_of(ladder(prunable="all-but-output"))
     for rung in range(12):
         assert usual.expected(rung) == round(sum(sizes) * 0.8**rung)
         assert layers.expected(rung) == sum(round(size * 0.8**rung) for size in sizes)
-        assert kept.expected(rung) == round(sum(sizes[:2]) * 0.8**rung)
+        assert rungs.expected(rung) == round(sum(sizes[:2]) * 0.8**rung)
         assert more.expected(rung) == sum(sizes)
 
 
@@ -351,11 +356,11 @@ def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
 
 
 def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
-    own = ladder(treatment={"score": "random"}, levels=3)
-    rungs = climbed([own], pictures(), tmp_path)[own.identity]
+    example = ladder(treatment={"score": "random"}, levels=3)
+    rungs = climbed([example], pictures(), tmp_path)[example.identity]
     mask = np.ones(rungs[0].left.masks.prunable, bool)
     for rung in (1, 2, 3):
-        rng = seeding_of(own).scores(rung)
+        rng = seeding_of(example).scores(rung)
         scores = np.concatenate([rng.random(layer.size) for layer in rungs[0].left.masks.layers])
         mask = keep_highest(scores, mask, round(mask.size * 0.8**rung))
         assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)

@@ -39,14 +39,14 @@ def drawn(seed: int) -> list[Tensor]:
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_every_step_is_that_of_torch(rule: dict[str, Any]) -> None:
     ours, reference = drawn(0), [member.requires_grad_() for member in drawn(0)]
-    own, other = optimizer(recipe(**rule), ours, [None] * 3), theirs(rule, reference)
+    rule_here, other = optimizer(recipe(**rule), ours, [None] * 3), theirs(rule, reference)
     for step, rate in enumerate(RATES):
         gradients = drawn(step + 1)
         for values, gradient in zip(reference, gradients, strict=True):
             values.grad = gradient.clone()
         other.param_groups[0]["lr"] = rate
         other.step()
-        own.step(gradients, rate)
+        rule_here.step(gradients, rate)
         for mine, values in zip(ours, reference, strict=True):
             torch.testing.assert_close(mine, values.detach(), rtol=1e-12, atol=1e-13)
 

@@ -56,8 +56,8 @@ def test_moved_pictures_are_padded_by_4_cropped_and_mirrored(shape: tuple[int, i
         crop = padded[:, down[at] : down[at] + height, right[at] : right[at] + width]
         expected = normal(data, crop[:, :, ::-1] if flip[at] else crop).transpose(1, 2, 0)
         np.testing.assert_allclose(moved[at], expected, rtol=0, atol=1e-12)
-    part = moves.part(slice(5, 9))
-    assert torch.equal(context(data).moved(torch.from_numpy(places[:, 5:9]), part), moved[:, 5:9])
+    batch_moves = moves.part(slice(5, 9))
+    assert torch.equal(context(data).moved(torch.from_numpy(places[:, 5:9]), batch_moves), moved[:, 5:9])
 
 
 def test_a_crop_from_the_middle_moves_nothing() -> None:

@@ -94,9 +94,9 @@ def test_a_ladder_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path: Path
     data = pictures()
     for name, depth, width in (("cifar-resnet", 8, 1 / 16), ("tests.nets.modules:with_dropout", 2, 1.0)):
         whole = mixed(MIXED[2:8], name, depth, width, **CIFAR)
-        part = mixed(MIXED[2:8], name, depth, width, **CIFAR | {"levels": 1})
+        first_levels = mixed(MIXED[2:8], name, depth, width, **CIFAR | {"levels": 1})
         home = tmp_path / name.partition(":")[0]
-        first = climbed(part, data, home / "stopped", Layout(3))
+        first = climbed(first_levels, data, home / "stopped", Layout(3))
         assert {len(rungs) for rungs in first.values()} == {2}
         again, through = (climbed(whole, data, home / place, Layout(3)) for place in ("stopped", "through"))
         for item in whole:

@@ -39,25 +39,25 @@ def test_masks_are_the_same_in_company_as_alone(
     alone = climbed(ladders, pictures(), tmp_path / "two", alone=True)
     for other_ladder in ladders:
         same(together[other_ladder.identity], alone[other_ladder.identity])
-        for rung, found in enumerate(together[other_ladder.identity]):
-            assert found.row["kept"] == round(found.row["prunable"] * 0.8**rung)
+        for rung, climbed_rung in enumerate(together[other_ladder.identity]):
+            assert climbed_rung.row["kept"] == round(climbed_rung.row["prunable"] * 0.8**rung)
     one, other = (together[ladder.identity][1].left.masks.flat for ladder in ladders)
     assert not np.array_equal(one, other)
 
 
 def test_a_score_is_shown_what_the_network_was_trained_on() -> None:
-    own = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, augment="flip-crop")
+    noisy_ladder = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, augment="flip-crop")
     context = training_context("cifar-resnet", 8, 1 / 16)
-    climber = resume(own, context, None, 0)  # type: ignore[arg-type]
-    member = climber.member
+    state = resume(noisy_ladder, context, None, 0)  # type: ignore[arg-type]
+    member = state.member
     tensors = context.network.start(np.random.default_rng(0))
-    masks = climber.rungs.begin(0, None).masks
+    masks = state.rungs.begin(0, None).masks
     with patch.object(ask, "PER_CLASS", 9):
         probe = probe_of(context, member, tensors, masks, 2)
         again, other = (probe_of(context, member, tensors, masks, rung) for rung in (2, 3))
     assert probe.examples == 36
     order = member.seeding.shown(2, 60)[:36]
-    seen = [torch.cat(part) for part in zip(*probe.batches(), strict=True)]
+    seen = [torch.cat(batches) for batches in zip(*probe.batches(), strict=True)]
     assert torch.equal(seen[0], context.train_pictures.take(torch.from_numpy(member.subsample.train[order])[None])[0])
     assert torch.equal(seen[1], torch.from_numpy(member.subsample.labels[order]))
     assert [len(labels) for _, labels in probe.batches()] == [16, 16, 4]
@@ -67,8 +67,8 @@ def test_a_score_is_shown_what_the_network_was_trained_on() -> None:
 
 
 def test_a_score_is_shown_all_examples_where_there_are_few() -> None:
-    climber = resume(ladder(), training_context(), None, 0)  # type: ignore[arg-type]
-    begun = climber.rungs.begin(0, None)
-    probe = probe_of(training_context(), climber.member, begun.tensors, begun.masks, 1)
+    state = resume(ladder(), training_context(), None, 0)  # type: ignore[arg-type]
+    begun = state.rungs.begin(0, None)
+    probe = probe_of(training_context(), state.member, begun.tensors, begun.masks, 1)
     assert probe.examples == sum(len(labels) for _, labels in probe.batches()) == 60
     assert float(probe.ones.min()) == float(probe.ones.max()) == 1

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.nets.families import DESIGNS, network
 from prunescope.nets.outline import Outline
-from prunescope.nets.registry import DESIGNS, network
 from prunescope.study.catalogue import DATASETS, FAMILIES
 from prunescope.table import Table
 from prunescope.table.coded import Columns

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prunescope.data import cifar, mnist, svhn
-from prunescope.data.bundled import read_digits
+from prunescope.data import cifar, idx, svhn
 from prunescope.data.dataset import Dataset, assembled
 from prunescope.data.fetch import fetch as fetch_files
+from prunescope.data.idx import read_digits
 from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, halves, missing
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.study.catalogue import DATASETS
 
-LAYOUTS: dict[str, tuple[FileLayout, ...]] = mnist.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
+LAYOUTS: dict[str, tuple[FileLayout, ...]] = idx.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
 
 
 def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> Dataset:

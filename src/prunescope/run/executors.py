@@ -1,7 +1,7 @@
-"""Who does the tasks of a run: this process, or workers.
+"""Executors do the tasks of a run: in its own process, or in worker processes.
 
-Each worker has a pipe of its own, so that one that is killed takes nothing with it. One whose run has gone ends too.
-Ctrl-C is the run's to answer: workers ignore SIGINT, whoever sends it to them, and are ended by the run.
+Each worker has its own pipe, so a worker that is killed affects no other. Workers end with their run. They ignore
+SIGINT, whoever sends it: the run handles Ctrl-C and ends them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from prunescope.run.task_runner import ScoreTask, Task, TaskRunner, TrainTask, T
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.table import Store
 
-TRIES = 2  # a task whose worker died is tried once more; a cohort in halves, each with as many lives
+TRIES = 2  # a task whose worker died is tried again; a cohort in halves, each with as many tries
 
 
 @dataclass(frozen=True)
 class ShapeTuned:
-    """A shape was measured."""
+    """A shape of network was tuned."""
 
     task: TuneTask
     tuning: CohortSettings
@@ -39,7 +39,7 @@ class ShapeTuned:
 
 @dataclass(frozen=True)
 class TaskDone:
-    """A cohort was trained, as far as it went, or examples scored."""
+    """A cohort was trained as far as possible, or examples were scored."""
 
     task: TrainTask | ScoreTask
 
@@ -51,9 +51,9 @@ class TaskFailed:
     Attributes
     ----------
     retry
-        Asks for another try.
+        Whether to try the task once more.
     unwritable
-        The store cannot be written to, so that no other task could be done either.
+        Whether the store cannot be written to, so that other tasks would fail too.
     """
 
     task: Task
@@ -71,7 +71,7 @@ class Executor(Protocol):
     workers: int
 
     def idle(self) -> bool:
-        """Whether another task can be given."""
+        """Whether another task can be submitted."""
         ...
 
     def busy(self) -> bool:
@@ -79,20 +79,20 @@ class Executor(Protocol):
         ...
 
     def submit(self, task: Task) -> None:
-        """Give a task."""
+        """Submit a task."""
         ...
 
     def results(self, on_event: EventHandler) -> Iterator[TaskResult]:
-        """Wait for what happens next; pass events on, return answers."""
+        """Wait for what happens next: pass events on, yield results."""
         ...
 
     def close(self) -> None:
-        """End whatever is going on."""
+        """End all work."""
         ...
 
 
 def _run_task(runner: TaskRunner, task: Task, on_event: EventHandler) -> TaskResult:
-    """Do a task and say what came of it. A fault in one cohort must not end the others, whatever it is."""
+    """Do a task and return its result. No fault in one cohort may end the others."""
     try:
         if isinstance(task, TuneTask):
             return ShapeTuned(task, runner.tune(task, on_event))
@@ -107,7 +107,7 @@ def _run_task(runner: TaskRunner, task: Task, on_event: EventHandler) -> TaskRes
 
 
 class InProcess:
-    """The run's own process does everything itself."""
+    """Does tasks in the run's own process."""
 
     workers = 1
 
@@ -116,7 +116,7 @@ class InProcess:
         self._task: Task | None = None
 
     def idle(self) -> bool:
-        """Whether another task can be given."""
+        """Whether another task can be submitted."""
         return self._task is None
 
     def busy(self) -> bool:
@@ -124,7 +124,7 @@ class InProcess:
         return self._task is not None
 
     def submit(self, task: Task) -> None:
-        """Give a task; it is done by `hear`."""
+        """Submit a task; `results` does it."""
         self._task = task
 
     def results(self, on_event: EventHandler) -> Iterator[TaskResult]:
@@ -134,7 +134,7 @@ class InProcess:
             yield _run_task(self._runner, task, on_event)
 
     def close(self) -> None:
-        """Nothing goes on."""
+        """Do nothing: no work goes on between calls."""
 
 
 @dataclass
@@ -145,7 +145,7 @@ class _Worker:
 
 
 class WorkerProcesses:
-    """Processes of their own, started one by one as tasks come.
+    """Does tasks in worker processes, started one by one as tasks come.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class WorkerProcesses:
         self._deaths: Counter[str] = Counter()
 
     def idle(self) -> bool:
-        """Whether another task can be given."""
+        """Whether another task can be submitted."""
         return len(self._processes) < self.workers or any(worker.task is None for worker in self._processes)
 
     def busy(self) -> bool:
@@ -170,10 +170,10 @@ class WorkerProcesses:
         return any(worker.task is not None for worker in self._processes)
 
     def submit(self, task: Task) -> None:
-        """Give a task to a worker that has none, or to a new one."""
+        """Send a task to an idle worker, or to a new one."""
         worker = next((worker for worker in self._processes if worker.task is None), None) or self._start_worker()
         worker.task = task
-        with suppress(BrokenPipeError, ConnectionError):  # its death is heard of in `hear`
+        with suppress(BrokenPipeError, ConnectionError):  # `results` reports its death
             worker.pipe.send(task)
 
     def _start_worker(self) -> _Worker:
@@ -216,7 +216,7 @@ class WorkerProcesses:
                 on_event(message)
 
     def _lost_task(self, worker: _Worker) -> Iterator[TaskResult]:
-        """Tell what a worker was at when it died."""
+        """Yield the failure of the task that a worker was doing when it died."""
         code = worker.process.wait()
         worker.pipe.close()
         self._processes.remove(worker)
@@ -229,7 +229,7 @@ class WorkerProcesses:
         yield TaskFailed(task, f"its worker process {how}.{hint}", retry=self._deaths[task.name] < TRIES)
 
     def close(self) -> None:
-        """End all workers; what they have reported is on the disk, and nothing else counts."""
+        """End all workers. What they reported as written is on disk."""
         for worker in self._processes:
             worker.pipe.close()
             worker.process.kill()

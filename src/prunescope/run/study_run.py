@@ -1,4 +1,4 @@
-"""A study is trained: cohorts to workers, results to the store, until everything is done or has failed."""
+"""Trains a study: cohorts go to an executor, results to the store, until everything is done or has failed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from prunescope.table.status import is_scored
 
 @dataclass
 class RunReport:
-    """What came of a run.
+    """The result of a run.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ def run_study(
         Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
         that the study asks for.
     on_event
-        Called with what happens (`run.events`).
+        Called with each event (`run.events`).
     """
     clock = time.perf_counter()
     if workers is not None and workers < 1:
@@ -266,11 +266,11 @@ def _executor_for(
 
 
 class _StopRun(BaseException):
-    """The first failure ends the run; no fault of what is under way, so nothing on the way catches it."""
+    """Ends the run at the first failure. Not an `Exception`, so that no task catches it."""
 
 
 class _CallbackError(BaseException):
-    """Whoever listens has failed: no fault of what is under way either."""
+    """The caller's callback raised. Not an `Exception` either."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -286,7 +286,7 @@ def _run_tasks(
     fail_fast: bool,
     on_event: EventHandler,
 ) -> None:
-    """Give tasks and hear answers until nothing is left."""
+    """Submit tasks and handle their results until no task is left."""
     unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
 
     def report_event(event: Event) -> None:

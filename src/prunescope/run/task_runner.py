@@ -1,4 +1,4 @@
-"""What one process of a run does: measure shapes, climb cohorts. The same in a worker process and in the run's own."""
+"""Does the tasks of a run in one process, a worker or the run's own: tunes shapes, trains cohorts, scores examples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
 
 @dataclass(frozen=True)
 class TuneTask:
-    """Find out how ladders of one shape are trained fastest."""
+    """Find the settings that train ladders of one shape fastest."""
 
     key: Key
     ladder: Ladder
@@ -36,7 +36,7 @@ class TuneTask:
 
     @property
     def name(self) -> str:
-        """What stands for this task, however often it is tried."""
+        """The name of this task, the same for every try."""
         return self.key
 
     @property
@@ -55,7 +55,7 @@ class TrainTask:
 
     @property
     def name(self) -> str:
-        """What stands for this task, however often it is tried."""
+        """The name of this task, the same for every try."""
         return "".join(ladder.identity for ladder in self.cohort.ladders)
 
 
@@ -74,7 +74,7 @@ class ScoreTask:
 
     @property
     def name(self) -> str:
-        """What stands for this task, however often it is tried."""
+        """The name of this task, the same for every try."""
         return self.ensemble.identity
 
 

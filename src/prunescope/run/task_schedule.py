@@ -1,4 +1,4 @@
-"""What is still to do in a run, and what to do next."""
+"""The tasks of a run that are left, and which comes next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prunescope.study import Ensemble, Ladder
 
 
 class TaskSchedule:
-    """Tasks of a run: shapes to measure, cohorts to train; the largest first, so that all hands finish together.
+    """Tasks of a run: shapes to tune, cohorts to train. The largest come first, so that all workers finish together.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ class TaskSchedule:
         return sum(self._work_left[ladder.identity] for ladder in self._groups[key])
 
     def heaviest(self) -> TuneTask:
-        """Return the shape with the most work left, to be measured."""
+        """Return the shape with the most work left, to be tuned."""
         return self._tune_task(self._untuned[-1])
 
     def _tune_task(self, key: Key) -> TuneTask:
         return TuneTask(key, self._groups[key][0], len(self._groups[key]))
 
     def starts(self, key: Key, tuning: CohortSettings) -> int:
-        """Return how many networks cohorts of a shape begin with: as train fastest, but so that no hand goes empty."""
+        """Return the networks a cohort begins with: as many as train fastest, fewer where workers would be idle."""
         at_least = -(-self._workers // len(self._groups))
         networks = len(by_start(self._groups[key]))
         cohorts = at_least * -(-networks // (tuning.members * at_least))
@@ -87,7 +87,7 @@ class TaskSchedule:
         return any(ladder.learns and ladder.teacher in self._unfinished for ladder in task.cohort.ladders)
 
     def mark_finished(self, task: TrainTask | ScoreTask) -> None:
-        """Take note that a cohort is trained as far as it can be: those that learn from it may begin."""
+        """Note that a cohort is trained as far as possible: cohorts that learn from it may begin."""
         if isinstance(task, ScoreTask):
             return
         self._unfinished -= {ladder.identity for ladder in task.cohort.ladders}

@@ -1,7 +1,7 @@
-"""Update rules over the stacked parameters of a cohort, as torch.optim has them, with masks.
+"""Update rules over the stacked parameters of a cohort, as in torch.optim but with masks, and their learning rates.
 
-What was pruned stays zero: a parameter is multiplied by its mask after every step, whatever momentum and weight decay
-have done.
+A pruned weight stays zero: parameters are multiplied by their masks after every step, whatever momentum and weight
+decay have done.
 """
 
 from __future__ import annotations
@@ -110,3 +110,15 @@ def decayed(recipe: Recipe, rates: Sequence[float]) -> float:
             change = change + recipe.momentum * velocity if recipe.nesterov else velocity
         value -= rate * change
     return value
+
+
+def rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
+    """Return the learning rate at a step of an epoch, both from 0, of ``steps`` steps an epoch.
+
+    Warm-up grows by the same amount with every step and reaches the full rate at its last one.
+    """
+    passed = sum(epoch >= milestone for milestone in recipe.milestones)
+    full = recipe.learning_rate * recipe.factor**passed
+    if epoch < recipe.warmup:
+        return full * (epoch * steps + step + 1) / (recipe.warmup * steps)
+    return full

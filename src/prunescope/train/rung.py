@@ -11,8 +11,8 @@ from torch import Tensor
 
 from prunescope.data import Subsample
 from prunescope.train.engine import Engine, Tensors
+from prunescope.train.optimizer import rate
 from prunescope.train.pictures import ExampleSource, Moves
-from prunescope.train.schedule import rate
 from prunescope.train.seeding import Seeding
 from prunescope.train.training_context import TrainingContext
 
