@@ -25,8 +25,8 @@ from benchmarks.plain import Loop
 from prunescope.data import Dataset, Subsample, load
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.run import climb, run_study, together
-from prunescope.run.memory import hold_memory
+from prunescope.run import ladder_runner, run_study
+from prunescope.run.task_runner import hold_memory
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.study import Study
@@ -40,7 +40,7 @@ from prunescope.train import (
     Seeding,
     Span,
     TrainingContext,
-    chance_of,
+    seeding_of,
     train_rung,
 )
 
@@ -232,9 +232,9 @@ def deep(barrier: Barrier, data: Path | None, steps: int, rounds: int) -> list[t
     del barrier
     ladders = study_from(_MNIST).ladders
     dataset = made_up("mnist") if data is None else load("mnist", data, fetch=False)
-    bench = climb.bench_for(ladders[0], dataset, Layout(len(ladders), 1), climb.RunSettings("bench"))
+    bench = ladder_runner.context_for(ladders[0], dataset, Layout(len(ladders), 1), ladder_runner.RunSettings("bench"))
     few = members(bench, len(ladders), steps)
-    everyone = [replace(each, chance=chance_of(own)) for each, own in zip(few, ladders, strict=True)]
+    everyone = [replace(each, seeding=seeding_of(own)) for each, own in zip(few, ladders, strict=True)]
     climbs = [LadderRungs(own, bench, each) for own, each in zip(ladders, everyone, strict=True)]
     before: list[RungHandover | None] = [None] * len(ladders)
 
@@ -300,7 +300,7 @@ def overhead(barrier: Barrier, replicates: int, epochs: int) -> list[tuple[float
                 inside += time.perf_counter() - begun
                 return result
 
-            with patch.object(together, "train_rung", timed):
+            with patch.object(ladder_runner, "train_rung", timed):
                 report = run_study(tiny(replicates, 0, epochs), f"{folder}/{turn}", device="cpu", workers=1)
             assert report.rungs == 6 * replicates
             found.append((report.seconds, inside))
@@ -321,7 +321,7 @@ def long_study(barrier: Barrier, replicates: int, epochs: int) -> tuple[float, f
         return result
 
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_CACHE_HOME=f"{folder}/cache"):
-        with patch.object(together, "train_rung", timed):
+        with patch.object(ladder_runner, "train_rung", timed):
             report = run_study(tiny(replicates, 0, epochs), f"{folder}/store", device="cpu", workers=1)
         assert report.rungs == 6 * replicates
     return report.seconds, inside, used

@@ -24,9 +24,9 @@ from prunescope.study import Study, effort, read_study
 from prunescope.table import Store, Table, is_store, read_table, write_table
 
 if TYPE_CHECKING:
-    from prunescope.run.events import Tell
+    from prunescope.run.events import EventHandler
 
-    Showing = Callable[[str], AbstractContextManager[Tell]]
+    Showing = Callable[[str], AbstractContextManager[EventHandler]]
 
 BAR = 44  # characters of an error of 1
 BOUND = 0.12  # error that the demo chooses a network for
@@ -153,8 +153,8 @@ def _trained(study: Study, path: Path, say: Callable[[str], None], showing: Show
     from prunescope.run import run_study
 
     store = Store(path, create=True)
-    with showing(study.name) as tell:
-        done = run_study(study, store, tell=tell)
+    with showing(study.name) as on_event:
+        done = run_study(study, store, on_event=on_event)
     if done.unwritable:
         raise PrunescopeError(done.unwritable)
     if done.failures or done.elsewhere:

@@ -68,7 +68,7 @@ def pickled_by_python_2(entries: dict[str, NDArray[np.uint8] | list[int] | str])
         if isinstance(value, str):
             out.append(_text(value))
         elif isinstance(value, list):
-            numbers = (b"K%c" % each if each < 256 else b"M" + struct.pack("<H", each) for each in value)
+            numbers = (b"K%c" % item if item < 256 else b"M" + struct.pack("<H", item) for item in value)
             out.append(b"]q\x05(" + b"".join(numbers) + b"e")
         else:
             rows, columns = value.shape
@@ -105,15 +105,15 @@ def tarred(path: Path, files: dict[str, bytes]) -> None:
 
 def same(dataset: Dataset, train: DatasetPart, test: DatasetPart) -> None:
     """Assert that a dataset holds these parts, as every dataset has to."""
-    for found, expected in (
+    for actual, expected in (
         (dataset.train_images, train.images),
         (dataset.train_labels, train.labels),
         (dataset.test_images, test.images),
         (dataset.test_labels, test.labels),
     ):
-        np.testing.assert_array_equal(found, expected)
-        assert found.flags.c_contiguous
-        assert not found.flags.writeable
+        np.testing.assert_array_equal(actual, expected)
+        assert actual.flags.c_contiguous
+        assert not actual.flags.writeable
     assert dataset.train_images.dtype == np.uint8
     assert dataset.train_labels.dtype == np.int64
     assert dataset.shape == train.images.shape[1:]

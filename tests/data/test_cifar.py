@@ -168,7 +168,7 @@ def test_archives_that_are_damaged_or_lead_elsewhere_are_refused(
     assert "at most 153,700 bytes; found 153,701" in told(
         members=files | {"cifar-100-binary/train.bin": bytes(153_701)}
     )
-    assert sorted(each.name for each in tmp_path.iterdir()) == [path.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [path.name]
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:

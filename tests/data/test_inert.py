@@ -36,22 +36,22 @@ def test_plain_values_come_out_as_pickle_has_them(values: dict[str, Any], protoc
 @pytest.mark.parametrize("kind", ["u1", "<i4", ">i8", "<f4", "f8", "?"])
 def test_arrays_come_out_as_numpy_has_them(protocol: int, kind: str) -> None:
     array = np.arange(24).reshape(4, 6).astype(kind)
-    for each in (array, np.asfortranarray(array), array[::2]):
-        content = pickle.dumps({"data": each, "labels": [1, 300, -7, 2**40]}, protocol)
-        found = read_pickle(content, "a file")
-        np.testing.assert_array_equal(found["data"], each)
-        assert found["data"].dtype == each.dtype
-        assert found["labels"] == [1, 300, -7, 2**40]
+    for item in (array, np.asfortranarray(array), array[::2]):
+        content = pickle.dumps({"data": item, "labels": [1, 300, -7, 2**40]}, protocol)
+        loaded = read_pickle(content, "a file")
+        np.testing.assert_array_equal(loaded["data"], item)
+        assert loaded["data"].dtype == item.dtype
+        assert loaded["labels"] == [1, 300, -7, 2**40]
 
 
 def test_what_python_2_wrote_comes_out_as_pickle_has_it() -> None:
     array = np.arange(12, dtype=np.uint8).reshape(3, 4)
     content = pickled_by_python_2({"data": array, "labels": [5, 300], "batch_label": "one"})
     oracle = pickle.loads(content, encoding="bytes")
-    found = read_pickle(content, "a file")
-    np.testing.assert_array_equal(found["data"], oracle[b"data"])
-    assert found["labels"] == oracle[b"labels"]
-    assert found["batch_label"] == oracle[b"batch_label"]
+    loaded = read_pickle(content, "a file")
+    np.testing.assert_array_equal(loaded["data"], oracle[b"data"])
+    assert loaded["labels"] == oracle[b"labels"]
+    assert loaded["batch_label"] == oracle[b"batch_label"]
 
 
 class Malicious:

@@ -15,9 +15,9 @@ import pytest
 
 from prunescope.data import load
 from prunescope.data.dataset import DatasetPart
+from prunescope.data.fetch import SOURCES, DatasetSource
 from prunescope.data.layouts import cache_folder
 from prunescope.data.load import LAYOUTS
-from prunescope.data.sources import SOURCES, DatasetSource
 from prunescope.errors import InputError, MissingPackageError, PrunescopeError
 from prunescope.study.catalogue import DATASETS, TRAINED_DATASETS
 from tests.data.formats import pictures, same, shrink, write_mnist
@@ -49,7 +49,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
 
 
 def served(monkeypatch: pytest.MonkeyPatch, folder: Path, *addresses: str) -> None:
-    sums = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in sorted(folder.iterdir())}
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
     monkeypatch.setitem(SOURCES, "mnist", DatasetSource(addresses, sums, 1))
 
 
@@ -104,10 +104,12 @@ def test_a_folder_that_is_none_is_told_before_anything_is_fetched(
 def test_missing_files_are_named_with_where_they_were_looked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         load("cifar10", tmp_path, fetch=False)
-    told = str(raised.value)
-    assert f"must be in {tmp_path}, or in a folder there called cifar10 or cifar-10-batches-bin or cifar-10-bat" in told
-    assert "data_batch_1.bin to test_batch.bin; or data_batch_1 to test_batch; or cifar-10-binary.tar.gz; or" in told
-    assert "--data DIR or PRUNESCOPE_DATA, or let prunescope fetch them" in told
+    message = str(raised.value)
+    assert (
+        f"must be in {tmp_path}, or in a folder there called cifar10 or cifar-10-batches-bin or cifar-10-bat" in message
+    )
+    assert "data_batch_1.bin to test_batch.bin; or data_batch_1 to test_batch; or cifar-10-binary.tar.gz; or" in message
+    assert "--data DIR or PRUNESCOPE_DATA, or let prunescope fetch them" in message
     with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte \(or with \.gz\)"):
         load("mnist", tmp_path, fetch=False)
 
@@ -136,8 +138,8 @@ def test_what_is_missing_is_fetched_into_the_cache_once(
     (cache / "mnist" / "train-labels-idx1-ubyte.gz").write_bytes(b"what an earlier attempt left")
     same(load("mnist", tmp_path / "empty"), *parts)
     assert len(list((cache / "mnist").iterdir())) == 4
-    for each in folder.iterdir():
-        each.unlink()
+    for path in folder.iterdir():
+        path.unlink()
     same(load("mnist", tmp_path / "empty"), *parts)
 
 
@@ -148,8 +150,8 @@ def test_files_that_are_not_what_was_published_are_not_kept(
     address, folder = server
     write_mnist(folder, *parts, zipped=True)
     served(monkeypatch, folder, address)
-    for each in folder.iterdir():
-        each.write_bytes(b"something else")
+    for path in folder.iterdir():
+        path.write_bytes(b"something else")
     with pytest.raises(PrunescopeError, match="SHA-256 is another"):
         load("mnist")
     assert not list(cache.glob("mnist/*"))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from prunescope.data import bundled, load
+from prunescope.data import idx as idx_module
+from prunescope.data import load
 from prunescope.data.dataset import DatasetPart
-from prunescope.data.mnist import FIRST_LABELS
+from prunescope.data.idx import FIRST_LABELS
 from prunescope.errors import DamageError, InputError
 from prunescope.study.catalogue import DATASETS
 from tests.data.formats import gz, idx, pictures, same, shrink, write_mnist
@@ -39,16 +40,16 @@ def test_a_folder_with_the_datasets_name_goes_first(tmp_path: Path, parts: tuple
     same(load("fashion-mnist", tmp_path, fetch=False), *parts)
 
 
-@pytest.mark.parametrize(("asked", "there"), [("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")])
+@pytest.mark.parametrize(("wanted", "there"), [("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")])
 def test_files_of_the_other_set_are_refused(
-    tmp_path: Path, parts: tuple[DatasetPart, DatasetPart], asked: str, there: str
+    tmp_path: Path, parts: tuple[DatasetPart, DatasetPart], wanted: str, there: str
 ) -> None:
     for part, firsts in zip(parts, FIRST_LABELS[there], strict=True):
         part.labels[: len(firsts)] = list(firsts)
     write_mnist(tmp_path, *parts, zipped=True)
     same(load(there, tmp_path, fetch=False), *parts)
-    with pytest.raises(InputError, match=f"must hold the labels of {asked}; found those of {there}") as raised:
-        load(asked, tmp_path, fetch=False)
+    with pytest.raises(InputError, match=f"must hold the labels of {wanted}; found those of {there}") as raised:
+        load(wanted, tmp_path, fetch=False)
     assert len(raised.value.faults) == 2
 
 
@@ -62,11 +63,11 @@ def test_every_faulty_file_is_told(tmp_path: Path, parts: tuple[DatasetPart, Dat
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"<html>not found</html>")
     with pytest.raises(InputError) as raised:
         load("mnist", tmp_path, fetch=False)
-    told = [str(fault) for fault in raised.value.faults]
-    assert told[0] == f"{IMAGES}: must hold pictures (an IDX file with magic number 2051); found labels"
-    assert told[1] == f"{LABELS}: must hold 50 labels; found 30"
-    assert told[2].endswith("must hold 15,696 bytes, for 20 pictures; found 15,695: the file is cut off")
-    assert told[3].endswith("must hold labels (an IDX file with magic number 2049); found magic number 1013478509")
+    faults = [str(fault) for fault in raised.value.faults]
+    assert faults[0] == f"{IMAGES}: must hold pictures (an IDX file with magic number 2051); found labels"
+    assert faults[1] == f"{LABELS}: must hold 50 labels; found 30"
+    assert faults[2].endswith("must hold 15,696 bytes, for 20 pictures; found 15,695: the file is cut off")
+    assert faults[3].endswith("must hold labels (an IDX file with magic number 2049); found magic number 1013478509")
     assert str(tmp_path) in str(raised.value)
 
 
@@ -136,6 +137,6 @@ def test_the_bundled_digits_are_those_of_scikit_learn() -> None:
 
 
 def test_digits_that_were_altered_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bundled.SUMS, "test-labels-idx1-ubyte.gz", "0" * 64)
+    monkeypatch.setitem(idx_module.SUMS, "test-labels-idx1-ubyte.gz", "0" * 64)
     with pytest.raises(DamageError, match=r"test-labels-idx1-ubyte\.gz is not the file"):
         load("digits")

@@ -15,7 +15,7 @@ from scipy.io import loadmat, savemat
 
 from prunescope.data import load
 from prunescope.data.dataset import DatasetPart
-from prunescope.data.matlab import read_mat
+from prunescope.data.svhn import read_mat
 from prunescope.errors import InputError
 from tests.data.formats import pictures, same, shrink
 
@@ -33,10 +33,10 @@ def test_any_array_that_scipy_writes_is_read_as_scipy_reads_it(
     name = f"a{name}".rstrip("_")
     other = {"text": "words", "cell": np.array([1, "a"], object), "z": np.eye(2)}
     savemat(path, other | {name: array, "complex": np.ones(2) * 1j}, do_compression=compressed)
-    found = read_mat(path, {name: ANY, "nothing": ANY, "text": ANY})
-    assert list(found) == [name]
-    np.testing.assert_array_equal(found[name], loadmat(path)[name])
-    assert found[name].shape == tuple(shape)
+    arrays = read_mat(path, {name: ANY, "nothing": ANY, "text": ANY})
+    assert list(arrays) == [name]
+    np.testing.assert_array_equal(arrays[name], loadmat(path)[name])
+    assert arrays[name].shape == tuple(shape)
 
 
 def test_a_big_endian_file_with_narrow_values_is_read(tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_a_big_endian_file_with_narrow_values_is_read(tmp_path: Path) -> None:
     head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(">H", 0x0100) + b"MI"
     path = tmp_path / "big.mat"
     path.write_bytes(head + element(14, parts) + element(14, wide))
-    found = read_mat(path, {"y": ANY, "X": ANY})
-    assert found["y"].tolist() == loadmat(path)["y"].tolist() == [[1], [2], [3]]
-    assert found["X"].tolist() == loadmat(path)["X"].tolist() == [[7, 40_000]]
+    arrays = read_mat(path, {"y": ANY, "X": ANY})
+    assert arrays["y"].tolist() == loadmat(path)["y"].tolist() == [[1], [2], [3]]
+    assert arrays["X"].tolist() == loadmat(path)["X"].tolist() == [[7, 40_000]]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -71,12 +71,12 @@ def test_no_damage_gets_past_the_refusals(tmp_path: Path, compressed: bool) -> N
             content[random.integers(120, len(whole))] ^= 1 << random.integers(8)
         path.write_bytes(content)
         try:
-            found = read_mat(path, {"X": 360}).get("X")
+            arrays = read_mat(path, {"X": 360}).get("X")
         except InputError as trouble:
             assert "a.mat: must" in str(trouble)  # noqa: PT017
             refused += 1
         else:
-            assert not compressed or found is None or np.array_equal(found, array), "a wrong array, unnoticed"
+            assert not compressed or arrays is None or np.array_equal(arrays, array), "a wrong array, unnoticed"
     assert refused > 100
 
 

@@ -26,7 +26,7 @@ from prunescope.export.shrink import shrunk
 from prunescope.export.speed import timed
 from prunescope.nets import network
 from prunescope.run import run_study
-from prunescope.run.events import Event, RungFinished, RunStarted, Tell
+from prunescope.run.events import Event, EventHandler, RungFinished, RunStarted
 from prunescope.study import Study
 from prunescope.study.sections import Axes, Recipe, Treatment
 from prunescope.table.schema import STORED_NAMES
@@ -96,7 +96,7 @@ def test_a_kept_network_is_written_in_both_forms_with_the_error_of_its_row(store
     told: list[Event] = []
     before = rows(store)
     ladder = first(store)
-    found = export_network(store, tmp_path / "net.safetensors", ladder=ladder[:6], rung=KEPT, tell=told.append)
+    found = export_network(store, tmp_path / "net.safetensors", ladder=ladder[:6], rung=KEPT, on_event=told.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.dense.safetensors", "net.sparse.safetensors"]
     assert found.files == (tmp_path / "net.sparse.safetensors", tmp_path / "net.dense.safetensors")
     wanted = row(store, ladder, KEPT)
@@ -142,7 +142,7 @@ def test_a_network_that_was_not_kept_is_trained_again_from_its_mask(store: Store
         rung=LOST,
         form="sparse",
         before=plans.append,
-        tell=told.append,
+        on_event=told.append,
     )
     assert [(plan.first, plan.rung) for plan in plans] == [(LOST, LOST)]
     assert plans[0].seconds > 0
@@ -185,8 +185,10 @@ def test_numbers_that_differ_after_training_again_are_told(
 ) -> None:
     """As on another machine: the exported network has its own error, and both are said."""
 
-    def otherwise(plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, tell: Tell) -> Retrained:
-        found = retrain(plan, picked, bench, device, tell)
+    def otherwise(
+        plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, on_event: EventHandler
+    ) -> Retrained:
+        found = retrain(plan, picked, bench, device, on_event)
         found.tensors["output.bias"] = found.tensors["output.bias"][::-1].copy()
         net = network("lenet", 3, 0.08, 10, (1, 8, 8))
         logits = original(net, found.tensors, bench.dataset, torch.float32).argmax(1).numpy()

@@ -47,7 +47,7 @@ def replace_rewind(treatment: Treatment) -> Treatment:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("trained") / "store", create=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+        patch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
         assert not run_study(trained_study(), store, workers=1).failures
     return store
 

@@ -16,18 +16,18 @@ ALONE = Layout()
 
 def stacked(net: Network, members: int, seed: int = 0) -> dict[str, Tensor]:
     """Draw several members, with running statistics and shifts that are not what they start from."""
-    chance = np.random.default_rng(seed)
-    drawn = [net.start(chance) for _ in range(members)]
-    found = {}
+    rng = np.random.default_rng(seed)
+    drawn = [net.start(rng) for _ in range(members)]
+    tensors = {}
     for name in drawn[0]:
-        together = np.stack([each[name] for each in drawn])
+        together = np.stack([member[name] for member in drawn])
         if name.endswith((".running_mean", ".bias")):
-            together = together + 0.3 * chance.standard_normal(together.shape)
+            together = together + 0.3 * rng.standard_normal(together.shape)
         elif name.endswith(".running_var"):
-            together = together * chance.uniform(0.5, 2, together.shape)
-        made = torch.from_numpy(together)
-        found[name] = made.double() if made.is_floating_point() else made
-    return found
+            together = together * rng.uniform(0.5, 2, together.shape)
+        values = torch.from_numpy(together)
+        tensors[name] = values.double() if values.is_floating_point() else values
+    return tensors
 
 
 def inputs(net: Network, shape: tuple[int, int, int], members: int, batch: int = 5) -> Tensor:
@@ -38,26 +38,26 @@ def inputs(net: Network, shape: tuple[int, int, int], members: int, batch: int =
 
 def of_member(tensors: Mapping[str, Tensor], member: int) -> dict[str, Tensor]:
     """Return copies of one member's tensors."""
-    return {name: each[member].clone() for name, each in tensors.items()}
+    return {name: values[member].clone() for name, values in tensors.items()}
 
 
 def computed(
     net: Network, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """Return logits, gradients of a weighted sum of them, and the buffers afterwards."""
-    names = [each.name for each in net.outline.parameters]
-    own = {name: each.clone().requires_grad_(name in names) for name, each in tensors.items()}
-    logits = net.logits(own, x, training, layout)
+    names = [parameter.name for parameter in net.outline.parameters]
+    copies = {name: values.clone().requires_grad_(name in names) for name, values in tensors.items()}
+    logits = net.logits(copies, x, training, layout)
     weights = torch.linspace(-1, 2, logits[0].numel(), dtype=logits.dtype).view_as(logits[0])
-    gradients = torch.autograd.grad((logits * weights).sum(), [own[name] for name in names])
-    buffers = {name: each for name, each in own.items() if name not in names}
+    gradients = torch.autograd.grad((logits * weights).sum(), [copies[name] for name in names])
+    buffers = {name: values for name, values in copies.items() if name not in names}
     return logits.detach(), dict(zip(names, gradients, strict=True)), buffers
 
 
 def close(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
     """Hold tensors by name against each other, to rounding of the largest number that went through the network."""
     assert list(one) == list(other)
-    largest = max((float(each.detach().abs().max()) for each in one.values()), default=1.0)
+    largest = max((float(item.detach().abs().max()) for item in one.values()), default=1.0)
     for name in one:
         torch.testing.assert_close(
             one[name], other[name], rtol=1e-9, atol=1e-11 * max(1.0, largest), msg=f"{name} is not the same"

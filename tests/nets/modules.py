@@ -119,14 +119,14 @@ class VGG(nn.Module):
 def plain(family: str, shape: tuple[int, int, int], depth: int, width: float, classes: int) -> nn.Module:
     """Return a member of a family as a module, in double precision."""
     channels, height, wide = shape
-    made: nn.Module
+    module: nn.Module
     if family == "lenet":
-        made = LeNet(channels * height * wide, depth, width, classes)
+        module = LeNet(channels * height * wide, depth, width, classes)
     elif family == "cifar-resnet":
-        made = ResNet(channels, depth, width, classes)
+        module = ResNet(channels, depth, width, classes)
     else:
-        made = VGG(channels, width, classes)
-    return made.double()
+        module = VGG(channels, width, classes)
+    return module.double()
 
 
 class Own(nn.Module):

@@ -33,13 +33,13 @@ def test_each_member_computes_what_a_plain_module_does(
     for member in range(3):
         module = plain(family, shape, depth, width, 7).train(training)
         module.load_state_dict(of_member(tensors, member), strict=False)
-        own = x[member].permute(0, 3, 1, 2) if net.pictures else x[member].view(-1, *shape)
-        theirs = module(own)
+        member_x = x[member].permute(0, 3, 1, 2) if net.pictures else x[member].view(-1, *shape)
+        theirs = module(member_x)
         torch.testing.assert_close(logits[member], theirs, rtol=1e-9, atol=1e-10)
         weights = torch.linspace(-1, 2, theirs.numel(), dtype=theirs.dtype).view_as(theirs)
         (theirs * weights).sum().backward()
-        close(of_member(gradients, member), {name: each.grad for name, each in module.named_parameters()})  # type: ignore[misc]
-        after = {name: each for name, each in module.named_buffers() if "num_batches" not in name}
+        close(of_member(gradients, member), {name: values.grad for name, values in module.named_parameters()})  # type: ignore[misc]
+        after = {name: values for name, values in module.named_buffers() if "num_batches" not in name}
         close(of_member(buffers, member), after)
         moved = any(not torch.equal(after[name], tensors[name][member]) for name in after)
         assert moved == (training and bool(after))
@@ -53,7 +53,7 @@ def test_no_layout_changes_logits_gradients_or_statistics(
     net = network(family, depth, width, 4, shape)
     tensors, x = stacked(net, 6), inputs(net, shape, 6)
     for training in (True, False):
-        usual, other = (computed(net, tensors, x, training, each) for each in (ALONE, layout))
+        usual, other = (computed(net, tensors, x, training, item) for item in (ALONE, layout))
         torch.testing.assert_close(other[0], usual[0], rtol=1e-9, atol=1e-10)
         close(other[1], usual[1])
         close(other[2], usual[2])
@@ -63,7 +63,7 @@ def test_no_layout_changes_logits_gradients_or_statistics(
 def test_members_that_no_group_divides_evenly_are_computed_all_the_same(members: int) -> None:
     net = network("cifar-resnet", 8, 1 / 8, 4, (3, 8, 8))
     tensors, x = stacked(net, members), inputs(net, (3, 8, 8), members)
-    usual, other = (computed(net, tensors, x, True, each) for each in (ALONE, Layout(3, 2)))
+    usual, other = (computed(net, tensors, x, True, layout) for layout in (ALONE, Layout(3, 2)))
     torch.testing.assert_close(other[0], usual[0], rtol=1e-9, atol=1e-10)
     close(other[1], usual[1])
     close(other[2], usual[2])

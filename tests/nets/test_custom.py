@@ -61,27 +61,27 @@ def shifted(depth: int, width: float, classes: int) -> nn.Module:
 
 
 def test_a_factory_is_told_depth_width_classes_and_where_it_asks_the_shape() -> None:
-    told: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
 
     def plain(depth: int, width: float, classes: int) -> nn.Module:
-        told.append({"depth": depth, "width": width, "classes": classes})
+        calls.append({"depth": depth, "width": width, "classes": classes})
         return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
 
     def shaped(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-        told.append({"shape": shape})
+        calls.append({"shape": shape})
         return plain(depth, width, classes)
 
     custom(plain)
     custom(shaped)
     usual = {"depth": 2, "width": 1.0, "classes": 4}
-    assert told == [usual, {"shape": SHAPE}, usual]
+    assert calls == [usual, {"shape": SHAPE}, usual]
 
 
 def test_parameters_weights_and_work_are_counted_on_the_way_of_one_picture() -> None:
     outline = custom(own).outline
     convolution, hidden, output = 4 * 3 * 9, 192 * 6, (4 * 16 + 6) * 4
-    assert sum(each.size for each in outline.prunable("all")) == convolution + hidden + output
-    assert sum(each.size for each in outline.prunable("all-but-output")) == convolution + hidden
+    assert sum(parameter.size for parameter in outline.prunable("all")) == convolution + hidden + output
+    assert sum(parameter.size for parameter in outline.prunable("all-but-output")) == convolution + hidden
     assert outline.total == convolution + 4 + 2 * 4 + hidden + 6 + output + 4
     assert outline.multiplications == convolution * 16 + hidden + output
     assert not outline.dense
@@ -103,7 +103,7 @@ def test_each_member_computes_what_the_module_does_alone(
         torch.testing.assert_close(logits[member], theirs, rtol=1e-9, atol=1e-11)
         weights = torch.linspace(-1, 2, theirs.numel(), dtype=theirs.dtype).view_as(theirs)
         (theirs * weights).sum().backward()
-        close(of_member(gradients, member), {name: each.grad for name, each in module.named_parameters()})  # type: ignore[misc]
+        close(of_member(gradients, member), {name: values.grad for name, values in module.named_parameters()})  # type: ignore[misc]
         after = of_member(buffers, member)
         after.pop("prunescope.seed", None)
         close(after, dict(module.named_buffers()))
@@ -121,9 +121,9 @@ def test_a_module_with_dropout_drops_the_same_in_any_company_and_in_any_state_of
     steps = []
     for members, seed in ((slice(0, 4), 1), (slice(2, 3), 2)):
         torch.manual_seed(seed)
-        own = {name: each[members].clone() for name, each in tensors.items()}
+        copies = {name: values[members].clone() for name, values in tensors.items()}
         before = torch.random.get_rng_state()
-        steps.append([net.logits(own, x[members], True, Layout(4)) for _ in range(2)])
+        steps.append([net.logits(copies, x[members], True, Layout(4)) for _ in range(2)])
         assert torch.equal(torch.random.get_rng_state(), before)
     for together, alone in zip(*steps, strict=True):
         torch.testing.assert_close(together[2:3], alone, rtol=1e-12, atol=1e-12)
@@ -134,8 +134,8 @@ def test_a_module_with_dropout_drops_the_same_in_any_company_and_in_any_state_of
 def test_members_of_a_module_with_dropout_drop_apart() -> None:
     net = custom(with_dropout)
     tensors, x = stacked(net, 2), inputs(net, SHAPE, 2)
-    for each in net.outline.parameters:
-        tensors[each.name][1] = tensors[each.name][0]
+    for parameter in net.outline.parameters:
+        tensors[parameter.name][1] = tensors[parameter.name][0]
     x[1] = x[0]
     logits = net.logits(tensors, x, True, Layout(2))
     assert not torch.allclose(logits[0], logits[1])
@@ -154,7 +154,7 @@ def test_a_start_comes_from_chance_alone_and_leaves_torch_as_it_was() -> None:
 
 def test_a_custom_network_is_connected_while_every_layer_keeps_a_weight() -> None:
     net = custom(own)
-    masks = {each.name: np.zeros(each.shape, bool) for each in net.outline.prunable("all")}
+    masks = {parameter.name: np.zeros(parameter.shape, bool) for parameter in net.outline.prunable("all")}
     for mask in masks.values():
         mask.flat[0] = True
     assert net.connected(masks)

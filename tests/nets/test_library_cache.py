@@ -21,7 +21,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.source = folder / "answer.c"
         self.source.write_text("int answer(void) { return 42; }")
-        self.kept = folder / "cache" / "prunescope" / "kernels"
+        self.cache_folder = folder / "cache" / "prunescope" / "kernels"
         self.calls = folder / "calls"
         self.calls.touch()
         self.compiler = folder / "bin" / "cc"
@@ -40,24 +40,24 @@ class Desk:
         return len(self.calls.read_text().splitlines())
 
     def library(self) -> Path:
-        (path,) = self.kept.glob("*.so")
+        (path,) = self.cache_folder.glob("*.so")
         return path
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = Desk(tmp_path)
-    monkeypatch.setenv("PATH", f"{made.compiler.parent}{os.pathsep}{os.environ['PATH']}")
-    return made
+    desk_ = Desk(tmp_path)
+    monkeypatch.setenv("PATH", f"{desk_.compiler.parent}{os.pathsep}{os.environ['PATH']}")
+    return desk_
 
 
 def test_a_library_is_built_once_and_loaded_from_then_on(desk: Desk) -> None:
     assert desk.answers()
     assert desk.answers()
     assert desk.times_compiled() == 1
-    assert [path.suffix for path in desk.kept.iterdir()] == [".so"]
-    assert desk.kept.stat().st_mode & 0o777 == 0o700
+    assert [path.suffix for path in desk.cache_folder.iterdir()] == [".so"]
+    assert desk.cache_folder.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "changed", "linked"])
@@ -96,16 +96,16 @@ def test_a_library_of_somebody_else_is_not_loaded(desk: Desk) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
 def test_nothing_is_kept_in_a_folder_of_somebody_else(desk: Desk) -> None:
-    desk.kept.mkdir(parents=True)
-    os.chown(desk.kept, 65534, 65534)
+    desk.cache_folder.mkdir(parents=True)
+    os.chown(desk.cache_folder, 65534, 65534)
     assert desk.answers()
     assert desk.answers()
     assert desk.times_compiled() == 2
-    assert not list(desk.kept.iterdir())
+    assert not list(desk.cache_folder.iterdir())
 
 
 def test_nothing_is_kept_where_no_folder_can_be_made(desk: Desk) -> None:
-    (desk.kept.parent.parent).write_text("a file, not a folder")
+    (desk.cache_folder.parent.parent).write_text("a file, not a folder")
     assert desk.answers()
 
 

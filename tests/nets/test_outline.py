@@ -13,7 +13,7 @@ MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 
 
 def weights(outline: Outline, rule: str = "all") -> int:
-    return sum(each.size for each in outline.prunable(rule))
+    return sum(parameter.size for parameter in outline.prunable(rule))
 
 
 def test_lenet_on_mnist_has_the_published_counts() -> None:
@@ -49,7 +49,7 @@ def test_cifar_resnets_have_6d_and_2_layers(depth: int, blocks: int) -> None:
     assert weights(outline) == resnet(blocks, 16, 32, 64) + 64 * 10
     assert weights(outline, "all-but-output") == resnet(blocks, 16, 32, 64)
     assert outline.total == resnet(blocks, 16, 32, 64) + 64 * 10 + 10 + 2 * normed
-    assert sum(len(each.shape) > 1 for each in outline.parameters) == depth + 2
+    assert sum(len(parameter.shape) > 1 for parameter in outline.parameters) == depth + 2
     assert not outline.dense
 
 
@@ -64,7 +64,7 @@ def test_the_counts_of_resnet_20_in_numbers() -> None:
 @pytest.mark.parametrize(("width", "filters"), [(1 / 16, (1, 2, 4)), (4, (64, 128, 256)), (0.01, (1, 1, 1))])
 def test_width_multiplies_channels_and_leaves_one_at_least(width: float, filters: tuple[int, int, int]) -> None:
     outline = network("cifar-resnet", 20, width, 10, CIFAR).outline
-    shapes = {each.name: each.shape for each in outline.parameters}
+    shapes = {parameter.name: parameter.shape for parameter in outline.parameters}
     assert tuple(shapes[f"segment{i}.block2.conv2.weight"][0] for i in range(3)) == filters
     assert weights(outline) == resnet(3, *filters) + 10 * filters[2]
 
@@ -93,8 +93,8 @@ def test_names_and_shapes_are_those_of_a_plain_module(
 ) -> None:
     outline = network(family, depth, width, 7, shape).outline
     module = plain(family, shape, depth, width, 7)
-    theirs = {name: tuple(each.shape) for name, each in module.named_parameters()}
-    assert {each.name: each.shape for each in outline.parameters} == theirs
-    buffers = {name: tuple(each.shape) for name, each in module.named_buffers() if "num_batches" not in name}
-    assert {each.name: each.shape for each in outline.buffers} == buffers
-    assert [each.name for each in outline.parameters if each.output] == ["output.weight", "output.bias"]
+    theirs = {name: tuple(values.shape) for name, values in module.named_parameters()}
+    assert {parameter.name: parameter.shape for parameter in outline.parameters} == theirs
+    buffers = {name: tuple(values.shape) for name, values in module.named_buffers() if "num_batches" not in name}
+    assert {buffer.name: buffer.shape for buffer in outline.buffers} == buffers
+    assert [parameter.name for parameter in outline.parameters if parameter.output] == ["output.weight", "output.bias"]

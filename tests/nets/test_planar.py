@@ -34,19 +34,19 @@ CASES = [
 
 def built(vectors: Vectors) -> Kernels:
     """Return the kernels for doubles; skip where no compiler makes any."""
-    made = kernels(torch.float64, vectors)
-    if made is None:
+    compiled = kernels(torch.float64, vectors)
+    if compiled is None:
         pytest.skip("no compiler that works")
-    assert made.lanes == vectors.size // 8
-    return made
+    assert compiled.lanes == vectors.size // 8
+    return compiled
 
 
 @pytest.fixture
 def computing(vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> Kernels:
     """Kernels for some vectors, which cohorts compute with."""
-    made = built(vectors)
-    monkeypatch.setattr("prunescope.nets.cohort.kernels", lambda dtype: made)
-    return made
+    compiled = built(vectors)
+    monkeypatch.setattr("prunescope.nets.cohort.kernels", lambda dtype: compiled)
+    return compiled
 
 
 @on_all_vectors
@@ -59,7 +59,7 @@ def test_the_planar_layout_changes_no_logits_gradients_or_statistics(
 ) -> None:
     net = network(family, depth, width, 4, shape)
     tensors, x = stacked(net, 7), inputs(net, shape, 7)
-    usual, other = (computed(net, tensors, x, training, each) for each in (ALONE, Layout(together, planar=True)))
+    usual, other = (computed(net, tensors, x, training, layout) for layout in (ALONE, Layout(together, planar=True)))
     torch.testing.assert_close(other[0], usual[0], rtol=1e-9, atol=1e-10)
     close(other[1], usual[1])
     close(other[2], usual[2])
@@ -80,16 +80,16 @@ def test_infinities_of_one_member_stay_its_own() -> None:
             assert all(torch.equal(one[name][member], other[name][member]) for name in one)
 
 
-def unit(made: Kernels, shape: Shape, training: bool, cut: bool) -> tuple[Any, list[Tensor]]:
+def unit(compiled: Kernels, shape: Shape, training: bool, cut: bool) -> tuple[Any, list[Tensor]]:
     """Return a convolution with all that may follow it, and inputs for it."""
-    chance = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
 
     def draw(*size: int) -> Tensor:
-        return torch.randn(*size, generator=chance, dtype=torch.float64).requires_grad_()
+        return torch.randn(*size, generator=rng, dtype=torch.float64).requires_grad_()
 
     batch, channels, out, members = shape.batch, shape.channels, shape.out, shape.members
     high, wide = shape.height // shape.stride, shape.width // shape.stride
-    given = [
+    inputs = [
         draw(batch, channels, shape.height, shape.width, members),
         draw(members, out, channels, shape.kernel, shape.kernel),
         draw(members, out),
@@ -99,11 +99,11 @@ def unit(made: Kernels, shape: Shape, training: bool, cut: bool) -> tuple[Any, l
     running = [draw(members, out).detach(), draw(members, out).detach().abs() + 0.5]
 
     def run(*tensors: Tensor) -> Tensor:
-        own = [each.clone() for each in running]
-        found: Tensor = _Unit.apply(*tensors, own, shape, cut, training, made)  # type: ignore[no-untyped-call]
-        return found
+        copies = [item.clone() for item in running]
+        result: Tensor = _Unit.apply(*tensors, copies, shape, cut, training, compiled)  # type: ignore[no-untyped-call]
+        return result
 
-    return run, given
+    return run, inputs
 
 
 def shape_of(lanes: int, members: int, rest: tuple[int, int, int, int, int, int], vectors: int = 1) -> Shape:
@@ -124,17 +124,17 @@ def shape_of(lanes: int, members: int, rest: tuple[int, int, int, int, int, int]
 def test_the_way_back_is_the_way_there_differentiated(
     vectors: Vectors, members: int, rest: tuple[int, int, int, int, int, int], training: bool, cut: bool
 ) -> None:
-    made = built(vectors)
-    run, given = unit(made, shape_of(made.lanes, members, rest), training, cut)
-    assert torch.autograd.gradcheck(run, given)
+    compiled = built(vectors)
+    run, inputs = unit(compiled, shape_of(compiled.lanes, members, rest), training, cut)
+    assert torch.autograd.gradcheck(run, inputs)
 
 
 @on_all_vectors
 def test_derivatives_that_nobody_asks_for_change_no_others(vectors: Vectors) -> None:
-    made = built(vectors)
-    run, given = unit(made, shape_of(made.lanes, 2, (2, 2, 3, 4, 3, 1), 2), True, True)
-    x, weight, scale, shift, past = given
-    whole = torch.autograd.grad(run(*given).square().sum(), [weight, scale, shift])
+    compiled = built(vectors)
+    run, inputs = unit(compiled, shape_of(compiled.lanes, 2, (2, 2, 3, 4, 3, 1), 2), True, True)
+    x, weight, scale, shift, past = inputs
+    whole = torch.autograd.grad(run(*inputs).square().sum(), [weight, scale, shift])
     some = torch.autograd.grad(
         run(x.detach(), weight, scale, shift, past.detach()).square().sum(), [weight, scale, shift]
     )
@@ -159,42 +159,44 @@ def test_derivatives_that_nobody_asks_for_change_no_others(vectors: Vectors) -> 
 def test_shapes_that_kernels_are_not_made_for_are_refused_and_never_computed(
     vectors: Vectors, field: str, value: int
 ) -> None:
-    made = built(vectors)
-    shape = shape_of(made.lanes, 1, (2, 2, 3, 4, 3, 1))
-    run, given = unit(made, shape, True, True)
-    run(*given)
-    assert made.takes(shape)
+    compiled = built(vectors)
+    shape = shape_of(compiled.lanes, 1, (2, 2, 3, 4, 3, 1))
+    run, inputs = unit(compiled, shape, True, True)
+    run(*inputs)
+    assert compiled.takes(shape)
     setattr(shape, field, value)
-    assert not made.takes(shape)
+    assert not compiled.takes(shape)
     for name, pointers in (("forward", 4), ("backward", 8)):
         with pytest.raises(ValueError, match="must"):
-            made._convolve(name, shape, *[None] * pointers)
+            compiled._convolve(name, shape, *[None] * pointers)
 
 
 @on_all_vectors
 def test_planes_that_do_not_fill_vectors_are_refused(vectors: Vectors) -> None:
-    made = built(vectors)
-    plane, line, sums = (torch.zeros(count, dtype=torch.float64) for count in (9, 3 * made.lanes, 2 * made.lanes))
+    compiled = built(vectors)
+    plane, line, sums = (
+        torch.zeros(count, dtype=torch.float64) for count in (9, 3 * compiled.lanes, 2 * compiled.lanes)
+    )
     with pytest.raises(ValueError, match="must fill vectors"):
-        made.normalise(1, 1, 9, plane, None, line, True, plane.clone())
+        compiled.normalise(1, 1, 9, plane, None, line, True, plane.clone())
     with pytest.raises(ValueError, match="must fill vectors"):
-        made.reduce(1, 1, 9, plane, None, plane, line, None, sums)
+        compiled.reduce(1, 1, 9, plane, None, plane, line, None, sums)
 
 
 @on_all_vectors
 @pytest.mark.parametrize("wrong", ["shorter", "float32", "apart"])
 @pytest.mark.parametrize("place", range(4))
 def test_tensors_that_do_not_fit_a_call_are_refused(vectors: Vectors, place: int, wrong: str) -> None:
-    made = built(vectors)
-    shape = shape_of(made.lanes, 2, (2, 2, 3, 4, 3, 1))
-    counts = [2 * 2 * shape.pixels, shape.members * shape.weights, 2 * 3 * shape.pixels_after, 3 * 3 * made.lanes]
+    compiled = built(vectors)
+    shape = shape_of(compiled.lanes, 2, (2, 2, 3, 4, 3, 1))
+    counts = [2 * 2 * shape.pixels, shape.members * shape.weights, 2 * 3 * shape.pixels_after, 3 * 3 * compiled.lanes]
     tensors = [torch.zeros(count, dtype=torch.float64) for count in counts]
-    made.forward(shape, *tensors)
-    given = tensors[place]
-    changed = {"shorter": given[1:], "float32": given.float(), "apart": given.repeat(2)[::2]}
+    compiled.forward(shape, *tensors)
+    tensor = tensors[place]
+    changed = {"shorter": tensor[1:], "float32": tensor.float(), "apart": tensor.repeat(2)[::2]}
     tensors[place] = changed[wrong]
     with pytest.raises(ValueError, match="must"):
-        made.forward(shape, *tensors)
+        compiled.forward(shape, *tensors)
 
 
 SANITIZED = [(vectors, "float") for vectors in vectors_here()] + [(vectors, "double") for vectors in vectors_here()[:1]]
@@ -230,5 +232,5 @@ def test_without_a_compiler_that_works_torch_computes(
     monkeypatch.setattr("prunescope.nets.cohort.kernels", kernels.__wrapped__)
     net = network("cifar-resnet", 8, 1 / 8, 4, (3, 8, 8))
     tensors, x = stacked(net, 2), inputs(net, (3, 8, 8), 2)
-    usual, other = (computed(net, tensors, x, True, each) for each in (ALONE, Layout(planar=True)))
+    usual, other = (computed(net, tensors, x, True, layout) for layout in (ALONE, Layout(planar=True)))
     assert torch.equal(usual[0], other[0])

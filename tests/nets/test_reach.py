@@ -46,22 +46,22 @@ class Graph:
 
 def random_masks(net: Network, seed: int, density: float, rule: str) -> dict[str, Flags]:
     """Return masks that keep each weight, or each whole kernel, with a probability."""
-    chance = np.random.default_rng(seed)
-    found = {}
-    for each in net.outline.prunable(rule):
-        if chance.random() < 0.3:
-            found[each.name] = chance.random(each.shape) < min(1, 2 * density)
+    rng = np.random.default_rng(seed)
+    masks = {}
+    for parameter in net.outline.prunable(rule):
+        if rng.random() < 0.3:
+            masks[parameter.name] = rng.random(parameter.shape) < min(1, 2 * density)
         else:
-            kernels = chance.random(each.shape[:2]) < density
-            found[each.name] = np.broadcast_to(
-                kernels.reshape(*each.shape[:2], *[1] * (len(each.shape) - 2)), each.shape
+            kernels = rng.random(parameter.shape[:2]) < density
+            masks[parameter.name] = np.broadcast_to(
+                kernels.reshape(*parameter.shape[:2], *[1] * (len(parameter.shape) - 2)), parameter.shape
             )
-    return found
+    return masks
 
 
 def whole(net: Network, masks: dict[str, Flags]) -> dict[str, Flags]:
     """Return masks of all weights."""
-    every = {each.name: np.ones(each.shape, bool) for each in net.outline.prunable("all")}
+    every = {parameter.name: np.ones(parameter.shape, bool) for parameter in net.outline.prunable("all")}
     return every | masks
 
 

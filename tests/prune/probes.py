@@ -19,18 +19,18 @@ def probe(family: str = "lenet", density: float = 1.0, batch: int = EXAMPLES, se
     """Return a network with random weights, statistics and masks, and random examples."""
     depth, width = (3, 0.03) if family == "lenet" else (8, 0.125)
     net = network(family, depth, width, 4, (1, 4, 4))
-    chance = np.random.default_rng(seed)
-    tensors = {name: torch.from_numpy(np.asarray(each))[None] for name, each in net.start(chance).items()}
-    for name, each in tensors.items():
+    rng = np.random.default_rng(seed)
+    tensors = {name: torch.from_numpy(np.asarray(values))[None] for name, values in net.start(rng).items()}
+    for name, values in tensors.items():
         if name.endswith((".bias", ".running_mean")):
-            each.normal_(generator=torch.Generator().manual_seed(seed))
+            values.normal_(generator=torch.Generator().manual_seed(seed))
         if name.endswith(".running_var"):
-            each.uniform_(0.5, 2, generator=torch.Generator().manual_seed(seed))
+            values.uniform_(0.5, 2, generator=torch.Generator().manual_seed(seed))
     whole = full(net.outline.prunable("all"))
-    masks = Masks(whole.layers, chance.random(whole.prunable) < density)
+    masks = Masks(whole.layers, rng.random(whole.prunable) < density)
     shape = (EXAMPLES, 4, 4, 1) if net.pictures else (EXAMPLES, 16)
-    x = torch.from_numpy(chance.normal(size=shape))
-    labels = torch.from_numpy(chance.integers(0, 4, EXAMPLES))
+    x = torch.from_numpy(rng.normal(size=shape))
+    labels = torch.from_numpy(rng.integers(0, 4, EXAMPLES))
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, EXAMPLES, batch):
@@ -39,10 +39,10 @@ def probe(family: str = "lenet", density: float = 1.0, batch: int = EXAMPLES, se
     return Probe(net, tensors, masks, batches, EXAMPLES, torch.ones_like(x[:1]))
 
 
-def written_out(asked: Probe, weights: dict[str, Tensor]) -> Tensor:
+def written_out(net_probe: Probe, weights: dict[str, Tensor]) -> Tensor:
     """Return the mean loss of a LeNet of three layers, by hand."""
-    ((x, labels),) = asked.batches()
+    ((x, labels),) = net_probe.batches()
     for layer in ("hidden1", "hidden2", "output"):
-        x = x @ weights[f"{layer}.weight"].T + asked.tensors[f"{layer}.bias"][0]
+        x = x @ weights[f"{layer}.weight"].T + net_probe.tensors[f"{layer}.bias"][0]
         x = x.clamp(min=0) if layer != "output" else x
     return F.cross_entropy(x, labels)

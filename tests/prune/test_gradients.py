@@ -10,76 +10,79 @@ import torch
 from torch import Tensor
 
 from prunescope.prune import Probe
-from prunescope.prune.gradients import gradient, gradient_flow
+from prunescope.prune.probe import gradient, gradient_flow
 from tests.prune.probes import probe, written_out
 
 STEP = 1e-5
 
 
-def at_masks(asked: Probe) -> dict[str, Tensor]:
-    return {name: each.detach().clone() for name, each in asked.weights().items()}
+def at_masks(net_probe: Probe) -> dict[str, Tensor]:
+    return {name: values.detach().clone() for name, values in net_probe.weights().items()}
 
 
-def slope(asked: Probe, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def slope(net_probe: Probe, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradient of the loss by hand."""
-    free = {name: each.clone().requires_grad_() for name, each in weights.items()}
-    found = torch.autograd.grad(written_out(asked, free), list(free.values()))
-    return dict(zip(free, found, strict=True))
+    free = {name: values.clone().requires_grad_() for name, values in weights.items()}
+    gradients = torch.autograd.grad(written_out(net_probe, free), list(free.values()))
+    return dict(zip(free, gradients, strict=True))
 
 
 def some_places(weights: Mapping[str, Tensor], count: int = 12) -> list[tuple[str, int]]:
-    chance = np.random.default_rng(1)
-    return [(name, int(place)) for name, each in weights.items() for place in chance.integers(0, each.numel(), count)]
+    rng = np.random.default_rng(1)
+    return [(name, int(place)) for name, values in weights.items() for place in rng.integers(0, values.numel(), count)]
 
 
 @pytest.mark.parametrize("density", [1.0, 0.5])
 def test_the_gradient_score_is_what_shrinking_a_weight_changes_in_the_loss(density: float) -> None:
-    asked = probe(density=density)
-    weights, scores = at_masks(asked), gradient(asked)
+    net_probe = probe(density=density)
+    weights, scores = at_masks(net_probe), gradient(net_probe)
     for name, place in some_places(weights):
         sides = []
         for step in (STEP, -STEP):
             moved = {**weights, name: weights[name].clone()}
             moved[name].view(-1)[place] *= 1 + step
-            sides.append(float(written_out(asked, moved)))
+            sides.append(float(written_out(net_probe, moved)))
         wanted = abs(sides[0] - sides[1]) / (2 * STEP)
         assert float(scores[name].view(-1)[place]) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_the_gradient_score_goes_through_convolutions_in_evaluation_mode() -> None:
-    asked = probe("cifar-resnet")
-    weights, scores = at_masks(asked), gradient(asked)
-    before = {name: each.clone() for name, each in asked.tensors.items()}
+    net_probe = probe("cifar-resnet")
+    weights, scores = at_masks(net_probe), gradient(net_probe)
+    before = {name: values.clone() for name, values in net_probe.tensors.items()}
     for name, place in some_places(weights, 4):
         sides = []
         for step in (STEP, -STEP):
             moved = {**weights, name: weights[name].clone()}
             moved[name].view(-1)[place] *= 1 + step
-            sides.append(float(asked.loss(moved)))
+            sides.append(float(net_probe.loss(moved)))
         wanted = abs(sides[0] - sides[1]) / (2 * STEP)
         assert float(scores[name].view(-1)[place]) == pytest.approx(wanted, abs=1e-8)
-    assert all(torch.equal(each, asked.tensors[name]) for name, each in before.items())
+    assert all(torch.equal(values, net_probe.tensors[name]) for name, values in before.items())
 
 
 @pytest.mark.parametrize("density", [1.0, 0.5])
 def test_the_flow_score_is_the_weight_times_the_hessian_times_the_gradient(density: float) -> None:
-    asked = probe(density=density)
-    weights, scores = at_masks(asked), gradient_flow(asked)
-    along = slope(asked, weights)
-    ends = [slope(asked, {name: each + step * along[name] for name, each in weights.items()}) for step in (STEP, -STEP)]
-    for name, each in weights.items():
+    net_probe = probe(density=density)
+    weights, scores = at_masks(net_probe), gradient_flow(net_probe)
+    along = slope(net_probe, weights)
+    ends = [
+        slope(net_probe, {name: values + step * along[name] for name, values in weights.items()})
+        for step in (STEP, -STEP)
+    ]
+    for name, values in weights.items():
         curved = (ends[0][name] - ends[1][name]) / (2 * STEP)
-        np.testing.assert_allclose(scores[name].numpy(), (each * curved).numpy(), rtol=1e-5, atol=1e-8)
-    assert any(float(each.abs().max()) > 1e-3 for each in scores.values())
+        np.testing.assert_allclose(scores[name].numpy(), (values * curved).numpy(), rtol=1e-5, atol=1e-8)
+    assert any(float(item.abs().max()) > 1e-3 for item in scores.values())
 
 
 def test_removing_what_scores_lowest_leaves_the_most_gradient_flow() -> None:
     """GraSP's sign: the score is what the flow loses, to first order, as a weight is taken away."""
-    asked = probe()
-    weights, scores = at_masks(asked), gradient_flow(asked)
+    net_probe = probe()
+    weights, scores = at_masks(net_probe), gradient_flow(net_probe)
 
     def flow(weights: Mapping[str, Tensor]) -> float:
-        return sum(float(each.square().sum()) for each in slope(asked, weights).values()) / 2
+        return sum(float(item.square().sum()) for item in slope(net_probe, weights).values()) / 2
 
     whole = flow(weights)
     for name, place in some_places(weights, 4):
@@ -93,12 +96,12 @@ def test_removing_what_scores_lowest_leaves_the_most_gradient_flow() -> None:
 @pytest.mark.parametrize("family", ["lenet", "cifar-resnet"])
 def test_batches_change_nothing_but_rounding(score: type, family: str) -> None:
     whole, parts = score(probe(family)), score(probe(family, batch=5))
-    for name, each in whole.items():
-        np.testing.assert_allclose(parts[name].numpy(), each.numpy(), rtol=1e-9, atol=1e-13)
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name].numpy(), values.numpy(), rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("score", [gradient, gradient_flow])
 def test_weights_that_are_gone_score_nothing(score: type) -> None:
-    asked = probe(density=0.5)
-    for name, mask in asked.masks.by_name().items():
-        assert not score(asked)[name][torch.from_numpy(~mask)].any()
+    net_probe = probe(density=0.5)
+    for name, mask in net_probe.masks.by_name().items():
+        assert not score(net_probe)[name][torch.from_numpy(~mask)].any()

@@ -24,7 +24,7 @@ def trained(net: Network, seed: int, masks: Masks) -> dict[str, np.ndarray]:
     """Return weights as after a training: what is pruned is zero."""
     drawn = net.start(np.random.default_rng(seed))
     named = masks.by_name()
-    return {name: each * named[name] if name in named else each for name, each in drawn.items()}
+    return {name: values * named[name] if name in named else values for name, values in drawn.items()}
 
 
 def parts(module: nn.Module, masks: Masks) -> list[tuple[nn.Module, str]]:
@@ -48,10 +48,10 @@ def test_masks_are_those_of_torch_level_after_level(family: str, depth: int, rul
     layers = parts(module, masks)
     for level in range(1, LEVELS):
         weights = trained(net, level, masks)
-        for part, layer in zip(layers, masks.layers, strict=True):
-            put(part[0], torch.from_numpy(weights[layer.name]))
+        for target, layer in zip(layers, masks.layers, strict=True):
+            put(target[0], torch.from_numpy(weights[layer.name]))
         masks = prune(
-            masks, weights, level=level, fraction=0.2, by="magnitude", scope=scope, chance=np.random.default_rng
+            masks, weights, level=level, fraction=0.2, by="magnitude", scope=scope, draws=np.random.default_rng
         )
         sizes = [layer.size for layer in masks.layers]
         if scope == "global":
@@ -59,13 +59,13 @@ def test_masks_are_those_of_torch_level_after_level(family: str, depth: int, rul
             global_unstructured(layers, pruning_method=L1Unstructured, amount=gone)
             assert masks.kept == round(sum(sizes) * 0.8**level)
         else:
-            for part, size in zip(layers, sizes, strict=True):
+            for target, size in zip(layers, sizes, strict=True):
                 gone = round(size * 0.8 ** (level - 1)) - round(size * 0.8**level)
-                l1_unstructured(*part, amount=gone)  # type: ignore[no-untyped-call]
+                l1_unstructured(*target, amount=gone)  # type: ignore[no-untyped-call]
             assert masks.kept == sum(round(size * 0.8**level) for size in sizes)
         named = masks.by_name()
-        for part, layer in zip(layers, masks.layers, strict=True):
-            theirs = part[0].weight_mask
+        for target, layer in zip(layers, masks.layers, strict=True):
+            theirs = target[0].weight_mask
             assert isinstance(theirs, torch.Tensor)
             assert np.array_equal(named[layer.name], theirs.numpy() != 0), (level, layer.name)
 
@@ -74,7 +74,7 @@ def test_equal_weights_go_in_the_networks_order() -> None:
     layers = (parameter("late", 3), parameter("early", 2, 2))
     ones = {"late": np.ones(3), "early": -np.ones((2, 2))}
     masks = prune(
-        full(layers), ones, level=1, fraction=0.5, by="magnitude", scope="global", chance=np.random.default_rng
+        full(layers), ones, level=1, fraction=0.5, by="magnitude", scope="global", draws=np.random.default_rng
     )
     assert masks.by_name()["late"].tolist() == [False, False, False]
     assert masks.by_name()["early"].tolist() == [[True, True], [True, True]]
@@ -87,17 +87,15 @@ def parameter(name: str, *shape: int) -> ParameterOutline:
 @given(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from(["global", "layer"]), st.floats(0.05, 0.9))
 def test_masks_are_nested_and_of_the_size_of_their_level(seed: int, levels: int, scope: str, fraction: float) -> None:
     layers = (parameter("a", 7), parameter("b", 3, 4), parameter("c", 1))
-    masks, chance = full(layers), np.random.default_rng(seed)
+    masks, draws = full(layers), np.random.default_rng(seed)
     assert masks.kept == masks.prunable == 20
     for level in range(1, levels + 1):
-        weights = {layer.name: chance.integers(-3, 4, layer.shape).astype(float) for layer in layers}
-        after = prune(
-            masks, weights, level=level, fraction=fraction, by="magnitude", scope=scope, chance=lambda: chance
-        )
+        weights = {layer.name: draws.integers(-3, 4, layer.shape).astype(float) for layer in layers}
+        after = prune(masks, weights, level=level, fraction=fraction, by="magnitude", scope=scope, draws=lambda: draws)
         assert after.within(masks)
         assert (after.kept == masks.kept) == masks.within(after)
-        each = [20] if scope == "global" else [7, 12, 1]
-        assert after.kept == sum(round(size * (1 - fraction) ** level) for size in each)
+        counts = [20] if scope == "global" else [7, 12, 1]
+        assert after.kept == sum(round(size * (1 - fraction) ** level) for size in counts)
         assert sum(int(mask.sum()) for mask in after.by_name().values()) == after.kept
         masks = after
 

@@ -49,7 +49,7 @@ def pruned(by: str, seed: int = 0, fraction: float = 0.5) -> list[bool]:
         fraction=fraction,
         by=by,
         scope="global",
-        chance=lambda: np.random.default_rng(seed),
+        draws=lambda: np.random.default_rng(seed),
     )
     return [bool(flag) for flag in masks.flat]
 
@@ -114,16 +114,20 @@ def test_an_unknown_score_is_told_with_what_there_is() -> None:
 def squared(weights: Mapping[str, np.ndarray], probe: Probe) -> dict[str, Any]:
     """Score by the square of SNIP's product, tensors returned as they are."""
     free = probe.weights()
-    found = torch.autograd.grad(probe.loss(free), list(free.values()))
-    assert {name: each.shape for name, each in weights.items()} == {name: each.shape for name, each in free.items()}
-    return {name: (each * own).square() for (name, each), own in zip(free.items(), found, strict=True)}
+    gradients = torch.autograd.grad(probe.loss(free), list(free.values()))
+    assert {name: values.shape for name, values in weights.items()} == {
+        name: values.shape for name, values in free.items()
+    }
+    return {
+        name: (values * gradient).square() for (name, values), gradient in zip(free.items(), gradients, strict=True)
+    }
 
 
 def test_a_score_of_ones_own_may_ask_for_gradients() -> None:
-    from prunescope.prune.gradients import gradient
+    from prunescope.prune.probe import gradient
 
-    asked = some_probe()
-    weights = {name: each.detach().numpy() for name, each in asked.weights().items()}
-    ours = score("tests.prune.test_scores:squared").rank(weights, np.random.default_rng, lambda: asked)
-    for name, each in gradient(asked).items():
-        np.testing.assert_allclose(ours[name], each.square().numpy(), rtol=1e-12)
+    net_probe = some_probe()
+    weights = {name: values.detach().numpy() for name, values in net_probe.weights().items()}
+    ours = score("tests.prune.test_scores:squared").rank(weights, np.random.default_rng, lambda: net_probe)
+    for name, values in gradient(net_probe).items():
+        np.testing.assert_allclose(ours[name], values.square().numpy(), rtol=1e-12)

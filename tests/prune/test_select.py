@@ -35,11 +35,11 @@ def test_counts_of_lenet_follow_the_papers_levels() -> None:
 
 def oracle(scores: np.ndarray, mask: np.ndarray, count: int) -> np.ndarray:
     """Remove one weight after another: always the lowest, of equals the earliest."""
-    kept = mask.copy()
-    while kept.sum() > count:
-        lowest = min((scores[place], place) for place in np.flatnonzero(kept))
-        kept[lowest[1]] = False
-    return kept
+    survivors = mask.copy()
+    while survivors.sum() > count:
+        lowest = min((scores[place], place) for place in np.flatnonzero(survivors))
+        survivors[lowest[1]] = False
+    return survivors
 
 
 sizes = st.integers(1, 40)
@@ -57,9 +57,9 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
 @given(cases())
 def test_the_lowest_go_first_and_of_equals_the_earlier(case: tuple[np.ndarray, np.ndarray, int]) -> None:
     scores, mask, count = case
-    kept = keep_highest(scores, mask, count)
-    assert kept.sum() == count
-    assert np.array_equal(kept, oracle(scores, mask, count))
+    survivors = keep_highest(scores, mask, count)
+    assert survivors.sum() == count
+    assert np.array_equal(survivors, oracle(scores, mask, count))
 
 
 @given(cases(), st.integers(0, 40))
@@ -73,8 +73,8 @@ def test_fewer_survivors_lie_within_more(case: tuple[np.ndarray, np.ndarray, int
 
 def test_the_mask_keeps_its_shape_and_what_was_pruned_does_not_matter() -> None:
     scores = np.array([[np.nan, 3.0], [1.0, 2.0]])
-    kept = keep_highest(scores, np.array([[False, True], [True, True]]), 2)
-    assert kept.tolist() == [[False, True], [False, True]]
+    survivors = keep_highest(scores, np.array([[False, True], [True, True]]), 2)
+    assert survivors.tolist() == [[False, True], [False, True]]
 
 
 def test_more_than_survive_cannot_be_kept() -> None:

@@ -95,27 +95,27 @@ def wide_alone(depth: int, width: float, classes: int) -> object:
 def rows(store: Store) -> dict[tuple[str, int], tuple[object, ...]]:
     """Return what was measured by ladder and rung: everything but when, where and for whom."""
     table = store.table()
-    told = [name for name in STORED_NAMES if name not in CIRCUMSTANCES]
-    columns = [table[name].tolist() for name in told]
+    names = [name for name in STORED_NAMES if name not in CIRCUMSTANCES]
+    columns = [table[name].tolist() for name in names]
 
     def plain(value: object) -> object:
         return None if isinstance(value, float) and np.isnan(value) else value
 
-    found = {}
+    by_rung = {}
     for values in zip(*columns, strict=True):
-        ladder, rung = values[told.index("ladder")], values[told.index("rung")]
-        found[ladder, rung] = tuple(map(plain, values))
-    return found
+        ladder, rung = values[names.index("ladder")], values[names.index("rung")]
+        by_rung[ladder, rung] = tuple(map(plain, values))
+    return by_rung
 
 
 def children(parent: int) -> list[int]:
     """Return the processes that a process has started and that have not ended."""
-    found = []
+    pids = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, own_parent = entry.read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
         if int(own_parent) == parent and state != "Z":
-            found.append(int(entry.parent.name))
-    return found
+            pids.append(int(entry.parent.name))
+    return pids

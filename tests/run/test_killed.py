@@ -51,13 +51,13 @@ def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_no
     path.write_text(study.to_toml())
     whole = Store(tmp_path / "whole", create=True)
     run_study(study, whole, workers=1)
-    chance, kills, wanted = random.Random(3), 0, 0
+    rng, kills, wanted = random.Random(3), 0, 0
     while kills < 3:
         process = start(path, store)
         # Killed some moments after it has got further than the last time, at whatever it is then.
         while process.poll() is None and finished_rungs(store) <= wanted:
             time.sleep(0.02)
-        time.sleep(chance.random() * 0.3)
+        time.sleep(rng.random() * 0.3)
         workers = children(process.pid)
         process.kill()
         process.communicate()
@@ -66,8 +66,8 @@ def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_no
         kills += 1
         wanted = finished_rungs(store)
     last = start(path, store)
-    told, _ = last.communicate()
-    assert last.returncode == 0, told
+    output, _ = last.communicate()
+    assert last.returncode == 0, output
     assert kills
     assert rows(Store(store)) == rows(whole)
 
@@ -99,9 +99,9 @@ def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path, first: st
             time.sleep(0.02)
         assert set(children(process.pid)) == set(workers)  # none has died, none was replaced
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
-    told, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in told
-    assert told.strip().endswith("stopped; the same command goes on from here")
+    assert "Traceback" not in output
+    assert output.strip().endswith("stopped; the same command goes on from here")
     assert not any(map(living, workers))
     assert finished_rungs(store)

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.data import Subsample, draw_share, load
+from prunescope.data import Subsample, draw_subsample, load
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_left_out
-from prunescope.run.climb import RunSettings, bench_for
-from prunescope.run.climber import set_out
 from prunescope.run.cohorts import by_key
 from prunescope.run.events import Event, LaddersElsewhere, RungFinished
 from prunescope.run.example_selection import left_out
+from prunescope.run.ladder_runner import RunSettings, context_for
+from prunescope.run.ladder_state import resume
 from prunescope.run.task_runner import TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -34,7 +34,7 @@ from tests.run.studies import PUPILS, lesson_study, rows
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,12 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def pupils(study: Study, leave: str | None = None) -> list[Ladder]:
-    return [each for each in study.ladders if each.teacher and leave in (None, each.treatment.leave)]
+    return [ladder for ladder in study.ladders if ladder.teacher and leave in (None, ladder.treatment.leave)]
 
 
-def share_of(ladder: Ladder) -> Subsample:
+def subsample_of(ladder: Ladder) -> Subsample:
     data = load("digits")
-    return draw_share(
+    return draw_subsample(
         data.train_labels,
         10,
         examples=200,
@@ -94,13 +94,13 @@ def test_what_the_best_sparse_network_gets_wrong_by_its_label_is_left_out(unbrok
         left = read_left_out(unbroken, ladder)
         assert set(left.tolist()) == set(sparse["index"][~sparse["right"]].tolist())
         assert len(left) > (40 if ladder.cell.label_noise else 0)
-        assert np.array_equal(sparse["label"], share_of(ladder).labels)
+        assert np.array_equal(sparse["label"], subsample_of(ladder).labels)
 
 
 def test_random_examples_are_drawn_for_each_replicate_and_need_no_teacher(unbroken: Store, tmp_path: Path) -> None:
     ladders = pupils(lesson_study(), "random")
-    left = {(each.cell.label_noise, each.replicate): read_left_out(unbroken, each) for each in ladders}
-    assert {len(each) for each in left.values()} == {60}
+    left = {(ladder.cell.label_noise, ladder.replicate): read_left_out(unbroken, ladder) for ladder in ladders}
+    assert {len(item) for item in left.values()} == {60}
     assert set(left[0.0, 0].tolist()) != set(left[0.0, 1].tolist())
     assert np.array_equal(left[0.0, 0], left[0.3, 0])
     alone = Store(tmp_path / "store", create=True)
@@ -111,18 +111,18 @@ def test_random_examples_are_drawn_for_each_replicate_and_need_no_teacher(unbrok
 def test_a_pupil_trains_on_the_others_from_the_start_of_its_teacher(unbroken: Store) -> None:
     study, data = lesson_study(), load("digits")
     for ladder in pupils(study):
-        bench = bench_for(ladder, data, Layout(), RunSettings("tests"))
-        climber = set_out(ladder, bench, unbroken, 0)
-        share, left = share_of(ladder), read_left_out(unbroken, ladder)
-        kept = ~np.isin(share.train, left)
-        own = climber.member.share
+        context = context_for(ladder, data, Layout(), RunSettings("tests"))
+        state = resume(ladder, context, unbroken, 0)
+        subsample, left = subsample_of(ladder), read_left_out(unbroken, ladder)
+        remaining = ~np.isin(subsample.train, left)
+        trained_on = state.member.subsample
         for name in ("train", "labels", "noisy"):
-            assert np.array_equal(getattr(own, name), getattr(share, name)[kept]), name
-        assert np.array_equal(own.validation, share.validation)
-        assert climber.examples == 200 - len(left)
-        teacher = next(each for each in study.ladders if each.identity == ladder.teacher)
-        begun, taught = (each.climb.begin(0, None).tensors for each in (climber, set_out(teacher, bench, unbroken, 0)))
-        assert all(np.array_equal(each, taught[name]) for name, each in begun.items())
+            assert np.array_equal(getattr(trained_on, name), getattr(subsample, name)[remaining]), name
+        assert np.array_equal(trained_on.validation, subsample.validation)
+        assert len(trained_on.train) == 200 - len(left)
+        teacher = next(taught for taught in study.ladders if taught.identity == ladder.teacher)
+        begun, taught = (item.rungs.begin(0, None).tensors for item in (state, resume(teacher, context, unbroken, 0)))
+        assert all(np.array_equal(values, taught[name]) for name, values in begun.items())
 
 
 def test_rows_of_pupils_tell_the_cell_and_how_they_do_on_what_they_kept(unbroken: Store) -> None:
@@ -139,23 +139,23 @@ def test_rows_of_pupils_tell_the_cell_and_how_they_do_on_what_they_kept(unbroken
 
 def test_teachers_keep_outcomes_and_others_do_not(unbroken: Store, tmp_path: Path) -> None:
     for ladder in lesson_study().ladders:
-        kept = set(unbroken.array_names("examples", ladder.identity))
-        assert kept == (set(range(4)) if ladder.treatment.kind == "imp" else set())
+        remaining = set(unbroken.array_names("examples", ladder.identity))
+        assert remaining == (set(range(4)) if ladder.treatment.kind == "imp" else set())
     study = lesson_study(PUPILS[2], replicates=1)
     run_study(study, tmp_path / "store", workers=1)
-    assert not any(Store(tmp_path / "store").array_names("examples", each.identity) for each in study.ladders)
+    assert not any(Store(tmp_path / "store").array_names("examples", ladder.identity) for ladder in study.ladders)
 
 
 def stopping_after(rungs: int) -> object:
     seen = 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
-    return tell
+    return on_event
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -163,7 +163,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, t
     store = Store(tmp_path / "store", create=True)
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            run_study(lesson_study(), store, workers=1, tell=stopping_after(1))  # type: ignore[arg-type]
+            run_study(lesson_study(), store, workers=1, on_event=stopping_after(1))  # type: ignore[arg-type]
     assert not run_study(lesson_study(), store, workers=workers).failures
     assert rows(store) == rows(unbroken)
     for ladder in pupils(lesson_study()):
@@ -175,12 +175,12 @@ def test_workers_give_the_rows_of_one_process(unbroken: Store, tmp_path: Path) -
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
-def given(agenda: TaskSchedule) -> Sequence[TrainTask]:
-    """Settle all shapes of an agenda, and return the cohorts that it gives before any is finished."""
+def given(schedule: TaskSchedule) -> Sequence[TrainTask]:
+    """Settle all shapes of a schedule, and return the cohorts that it gives before any is finished."""
     tasks: list[TrainTask] = []
-    while (task := agenda.next()) is not None:
+    while (task := schedule.next()) is not None:
         if isinstance(task, TuneTask):
-            agenda.measured(task.key, CohortSettings(2, 1, 2, 1, 1.0))
+            schedule.add_cohorts(task.key, CohortSettings(2, 1, 2, 1, 1.0))
         elif isinstance(task, TrainTask):
             tasks.append(task)
     return tasks
@@ -188,26 +188,26 @@ def given(agenda: TaskSchedule) -> Sequence[TrainTask]:
 
 def test_cohorts_wait_for_their_teachers() -> None:
     study = lesson_study()
-    agenda = TaskSchedule(study.ladders, {}, 2)
-    first = given(agenda)
-    assert {each.treatment.label for task in first for each in task.cohort.ladders} == {"imp"}
+    schedule = TaskSchedule(study.ladders, {}, 2)
+    first = given(schedule)
+    assert {ladder.treatment.label for task in first for ladder in task.cohort.ladders} == {"imp"}
     for task in first[:-1]:
-        agenda.finished(task)
-    taught = {each.identity for task in first[:-1] for each in task.cohort.ladders}
-    then = given(agenda)
-    assert all(each.teacher in taught for task in then for each in task.cohort.ladders if each.learns)
-    agenda.finished(first[-1])
-    last = given(agenda)
+        schedule.mark_finished(task)
+    taught = {ladder.identity for task in first[:-1] for ladder in task.cohort.ladders}
+    then = given(schedule)
+    assert all(ladder.teacher in taught for task in then for ladder in task.cohort.ladders if ladder.learns)
+    schedule.mark_finished(first[-1])
+    last = given(schedule)
     assert last
-    every = {each.identity for task in (*first, *then, *last) for each in task.cohort.ladders}
-    assert every == {each.identity for each in study.ladders}
+    every = {ladder.identity for task in (*first, *then, *last) for ladder in task.cohort.ladders}
+    assert every == {ladder.identity for ladder in study.ladders}
 
 
 def test_a_teacher_that_is_done_keeps_nobody_waiting() -> None:
     study = lesson_study()
-    done = {each.identity: frozenset(range(4)) for each in study.ladders if each.treatment.kind == "imp"}
+    done = {ladder.identity: frozenset(range(4)) for ladder in study.ladders if ladder.treatment.kind == "imp"}
     assert {
-        each.treatment.kind for task in given(TaskSchedule(study.ladders, done, 1)) for each in task.cohort.ladders
+        ladder.treatment.kind for task in given(TaskSchedule(study.ladders, done, 1)) for ladder in task.cohort.ladders
     } == {"leave-out"}
 
 
@@ -215,7 +215,7 @@ def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
     unbroken: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, store = lesson_study(PUPILS[0]), Store(tmp_path / "store", create=True)
-    victim = next(each for each in study.ladders if each.teaches)
+    victim = next(ladder for ladder in study.ladders if ladder.teaches)
     leave = LadderRungs.leave
 
     def failing(self: LadderRungs, rung: int, *rest: object) -> object:
@@ -226,7 +226,7 @@ def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(LadderRungs, "leave", failing)
         report = run_study(study, store, workers=1)
-    reasons = {each.reason for each in report.failures}
+    reasons = {failure.reason for failure in report.failures}
     assert reasons == {"made to fail", f"its teacher {victim.identity} has no rung 2 to learn from"}
     assert not run_study(study, store, workers=1).failures
     known = rows(unbroken)
@@ -236,8 +236,8 @@ def test_a_pupil_of_a_failed_teacher_fails_in_words_and_the_others_go_on(
 
 def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
     study, store = lesson_study(PUPILS[0]), Store(tmp_path / "store", create=True)
-    teacher = next(each for each in study.ladders if each.teaches)
-    told: list[Event] = []
+    teacher = next(ladder for ladder in study.ladders if ladder.teaches)
+    events: list[Event] = []
     program = (
         "import sys; from prunescope.table import Store\n"
         f"with Store({str(store.path)!r}).claim({teacher.identity!r}):\n    print('held', flush=True); sys.stdin.read()"
@@ -247,13 +247,15 @@ def test_pupils_of_a_teacher_that_another_run_is_at_are_left_to_it(tmp_path: Pat
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        report = run_study(study, store, workers=1, tell=told.append)
+        report = run_study(study, store, workers=1, on_event=events.append)
         other.communicate()
     assert not report.failures
     assert report.elsewhere == 2
-    assert sum(each.ladders for each in told if isinstance(each, LaddersElsewhere)) == 2
-    left = {each.identity for each in study.ladders} - set(store.done())
-    assert left == {teacher.identity} | {each.identity for each in study.ladders if each.teacher == teacher.identity}
+    assert sum(event.ladders for event in events if isinstance(event, LaddersElsewhere)) == 2
+    left = {ladder.identity for ladder in study.ladders} - set(store.done())
+    assert left == {teacher.identity} | {
+        ladder.identity for ladder in study.ladders if ladder.teacher == teacher.identity
+    }
     assert run_study(study, store, workers=1).rungs == 5
 
 
@@ -262,19 +264,19 @@ def test_a_teacher_trained_before_anything_learned_from_it_is_told(tmp_path: Pat
     run_study(replace(study, treatments=study.treatments[1:]), store, workers=1)
     report = run_study(study, store, workers=1)
     assert len(report.failures) == 2
-    assert all("was trained before anything learned from it" in each.reason for each in report.failures)
+    assert all("was trained before anything learned from it" in failure.reason for failure in report.failures)
 
 
 def test_a_network_that_gets_everything_wrong_leaves_nothing(unbroken: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = pupils(lesson_study(), "misclassified")[0]
-    wrong = {"index": share_of(ladder).train, "right": np.zeros(200, bool), "loss": np.zeros(200, np.float32)}
-    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, own, rung: wrong)
+    wrong = {"index": subsample_of(ladder).train, "right": np.zeros(200, bool), "loss": np.zeros(200, np.float32)}
+    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, identity, rung: wrong)
     with pytest.raises(PrunescopeError, match="none is left to train on"):
-        left_out(unbroken, ladder, share_of(ladder))
-    moved = wrong | {"index": share_of(ladder).train[::-1]}
-    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, own, rung: moved)
+        left_out(unbroken, ladder, subsample_of(ladder))
+    moved = wrong | {"index": subsample_of(ladder).train[::-1]}
+    monkeypatch.setattr(Store, "read_arrays", lambda self, keep, identity, rung: moved)
     with pytest.raises(PrunescopeError, match="trained on other examples"):
-        left_out(unbroken, ladder, share_of(ladder))
+        left_out(unbroken, ladder, subsample_of(ladder))
 
 
 def test_pupils_are_cohorts_of_their_own() -> None:

@@ -15,21 +15,21 @@ from prunescope.cli.main import cli
 from prunescope.data import load
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
-from prunescope.run.climb import RunSettings, bench_for
-from prunescope.run.climber import share_of
 from prunescope.run.estimate import START, estimate
 from prunescope.run.events import Event, ExamplesScored, LaddersElsewhere
+from prunescope.run.ladder_runner import RunSettings, context_for
+from prunescope.run.ladder_state import subsample_of
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Ensemble, Study, Treatment, ensembles
 from prunescope.study.effort import effort
 from prunescope.table import Store, merge
-from prunescope.train import CohortMember, Span, chance_of_scorer, label_distances, train_rung
+from prunescope.train import CohortMember, Span, label_distances, seeding_of_scorer, train_rung
 from tests.run.studies import narrow_study, rows
 
 
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
 
 
 def scored_study(networks: int = 3, epoch: int | None = 1) -> Study:
@@ -52,37 +52,39 @@ def scores(store: Store, ensemble: Ensemble) -> dict[str, np.ndarray]:
 def test_scores_are_the_mean_over_networks_trained_alone(scored: Store) -> None:
     data = load("digits")
     for ensemble in ensembles(scored_study()):
-        bench = bench_for(ensemble.ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
-        share, found = share_of(ensemble.ladder, data), []
+        context = context_for(ensemble.ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
+        subsample, distances = subsample_of(ensemble.ladder, data), []
         for number in range(3):
-            member = CohortMember(share, chance_of_scorer(ensemble, number))
-            start = bench.stacked([bench.network.start(member.chance.start())])
-            state = train_rung(bench, [member], start, {}, 0, Span(0, 1), lambda done, total: None).state
-            found.append(label_distances(bench, share, state)[0])
+            member = CohortMember(subsample, seeding_of_scorer(ensemble, number))
+            start = context.stacked([context.network.start(member.seeding.start())])
+            state = train_rung(context, [member], start, {}, 0, Span(0, 1), lambda done, total: None).state
+            distances.append(label_distances(context, subsample, state)[0])
         arrays = scores(scored, ensemble)
-        assert np.array_equal(arrays["index"], share.train)
-        np.testing.assert_allclose(arrays["el2n"], np.mean(found, 0), rtol=1e-5)
-        assert not np.allclose(found[0], found[1], rtol=1e-2)
-        assert not np.allclose(found[0], found[2], rtol=1e-2)
+        assert np.array_equal(arrays["index"], subsample.train)
+        np.testing.assert_allclose(arrays["el2n"], np.mean(distances, 0), rtol=1e-5)
+        assert not np.allclose(distances[0], distances[1], rtol=1e-2)
+        assert not np.allclose(distances[0], distances[2], rtol=1e-2)
 
 
 def test_examples_with_wrong_labels_score_higher(tmp_path: Path) -> None:
     study, store = scored_study(networks=5, epoch=2), Store(tmp_path / "store", create=True)
     run_study(study, store, workers=1)
-    noisy = [each for each in ensembles(study) if each.ladder.cell.label_noise]
+    noisy = [ensemble for ensemble in ensembles(study) if ensemble.ladder.cell.label_noise]
     for ensemble in noisy:
-        wrong, found = share_of(ensemble.ladder, load("digits")).noisy, scores(store, ensemble)["el2n"]
-        assert found[wrong].mean() > found[~wrong].mean() + 0.05
-        assert 0 <= found.min() <= found.max() <= np.sqrt(2)
+        wrong, el2n = subsample_of(ensemble.ladder, load("digits")).noisy, scores(store, ensemble)["el2n"]
+        assert el2n[wrong].mean() > el2n[~wrong].mean() + 0.05
+        assert 0 <= el2n.min() <= el2n.max() <= np.sqrt(2)
 
 
 def test_scores_are_computed_once_and_used_by_every_study_that_asks_for_them(scored: Store) -> None:
-    told: list[Event] = []
-    assert run_study(scored_study(), scored, workers=1, tell=told.append).scored == 0
+    events: list[Event] = []
+    assert run_study(scored_study(), scored, workers=1, on_event=events.append).scored == 0
     pruned = replace(scored_study(), name="other", treatments=(Treatment(kind="imp"),))
-    assert {each.identity for each in ensembles(pruned)} == {each.identity for each in ensembles(scored_study())}
-    assert run_study(pruned, scored, workers=1, tell=told.append).scored == 0
-    assert not any(isinstance(event, ExamplesScored) for event in told)
+    assert {ensemble.identity for ensemble in ensembles(pruned)} == {
+        ensemble.identity for ensemble in ensembles(scored_study())
+    }
+    assert run_study(pruned, scored, workers=1, on_event=events.append).scored == 0
+    assert not any(isinstance(event, ExamplesScored) for event in events)
 
 
 def test_scores_do_not_touch_the_rows(scored: Store, tmp_path: Path) -> None:
@@ -96,26 +98,26 @@ def test_scores_do_not_touch_the_rows(scored: Store, tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_gives_the_same_scores(scored: Store, tmp_path: Path, workers: int) -> None:
     store = Store(tmp_path / "store", create=True)
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, ExamplesScored):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(scored_study(), store, workers=1, tell=tell)
+        run_study(scored_study(), store, workers=1, on_event=on_event)
     assert run_study(scored_study(), store, workers=workers).scored == 3
     for ensemble in ensembles(scored_study()):
         ours, theirs = scores(store, ensemble), scores(scored, ensemble)
-        assert all(np.array_equal(each, theirs[name]) for name, each in ours.items())
+        assert all(np.array_equal(values, theirs[name]) for name, values in ours.items())
     assert merge(store, [scored]) >= 0
 
 
 def test_scores_that_another_run_is_at_are_left_to_it(tmp_path: Path) -> None:
-    study, store, told = scored_study(), Store(tmp_path / "store", create=True), list[Event]()
+    study, store, events = scored_study(), Store(tmp_path / "store", create=True), list[Event]()
     first = ensembles(study)[0]
     with store.claim(first.identity):
-        report = run_study(study, store, workers=1, tell=told.append)
+        report = run_study(study, store, workers=1, on_event=events.append)
     assert (report.scored, report.elsewhere) == (3, 1)
-    assert sum(each.ladders for each in told if isinstance(each, LaddersElsewhere)) == 1
+    assert sum(event.ladders for event in events if isinstance(event, LaddersElsewhere)) == 1
     assert run_study(study, store, workers=1).scored == 1
 
 
@@ -125,25 +127,25 @@ def test_networks_that_diverge_are_told_and_score_nothing(tmp_path: Path) -> Non
     store = Store(tmp_path / "store", create=True)
     report = run_study(wild, store, workers=1)
     assert report.scored == 0
-    reasons = {each.ladder: each.reason for each in report.failures if each.words.startswith("EL2N")}
+    reasons = {failure.ladder: failure.reason for failure in report.failures if failure.words.startswith("EL2N")}
     assert len(reasons) == 4
     assert all("diverged" in reason for reason in reasons.values())
-    assert not any(store.has_arrays("examples", each.identity, 0) for each in ensembles(wild))
+    assert not any(store.has_arrays("examples", ensemble.identity, 0) for ensemble in ensembles(wild))
 
 
 def test_networks_train_ten_epochs_with_noise_and_twenty_without_where_a_study_does_not_say() -> None:
     study = replace(scored_study(epoch=None), recipe=narrow_study(epochs=40).recipe)
-    assert {(each.ladder.cell.label_noise, each.epoch, each.networks) for each in ensembles(study)} == {
+    assert {(ensemble.ladder.cell.label_noise, ensemble.epoch, ensemble.networks) for ensemble in ensembles(study)} == {
         (0.0, 20, 3),
         (0.2, 10, 3),
     }
-    assert {each.epoch for each in ensembles(scored_study(epoch=None))} == {2}
+    assert {ensemble.epoch for ensemble in ensembles(scored_study(epoch=None))} == {2}
 
 
 def test_an_identity_stands_for_what_decides_the_scores() -> None:
     study = scored_study()
     (first, *others) = ensembles(study)
-    assert len({first.identity, *(each.identity for each in others)}) == 4
+    assert len({first.identity, *(item.identity for item in others)}) == 4
 
     def changed(**recipe: object) -> str:
         return ensembles(replace(study, recipe=study.recipe.model_copy(update=recipe)))[0].identity
@@ -159,17 +161,17 @@ def test_a_plan_counts_what_workers_take_to_start_and_what_they_save(monkeypatch
     monkeypatch.setattr("prunescope.run.estimate.cores", lambda: 4)
     study = narrow_study(kind="dense")
 
-    def told(threads: int, step: float) -> float:
-        monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(2, threads, 2, 1, step))
-        found = estimate(study.ladders, None).seconds
-        assert found is not None
-        return found
+    def seconds_with(threads: int, step: float) -> float:
+        monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, threads, 2, 1, step))
+        seconds = estimate(study.ladders, None).seconds
+        assert seconds is not None
+        return seconds
 
     short, long = 1e-6, 1.0
     steps = effort(study.ladders).steps
-    assert told(1, short) == pytest.approx(START + steps * short)
-    assert told(1, long) == pytest.approx(2 * START + steps * long / 4, rel=1e-3)
-    assert told(4, long) == pytest.approx(START + steps * long, rel=1e-3)
+    assert seconds_with(1, short) == pytest.approx(START + steps * short)
+    assert seconds_with(1, long) == pytest.approx(2 * START + steps * long / 4, rel=1e-3)
+    assert seconds_with(4, long) == pytest.approx(START + steps * long, rel=1e-3)
 
 
 def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
@@ -177,14 +179,14 @@ def test_a_plan_and_a_run_tell_of_the_scores(tmp_path: Path) -> None:
     path.write_text(scored_study().to_toml())
     shown = CliRunner().invoke(cli, ["plan", str(path)])
     assert "4 replicates of cells scored by 12 networks, 2,400 examples seen" in shown.output
-    told = json.loads(CliRunner().invoke(cli, ["plan", str(path), "--json"]).output)
-    assert told["el2n"] == {"scored": 4, "networks": 12, "examples": 12 * 200}
-    plain, scored = (estimate(scored_study().ladders, None, each) for each in ((), ensembles(scored_study())))
+    plan = json.loads(CliRunner().invoke(cli, ["plan", str(path), "--json"]).output)
+    assert plan["el2n"] == {"scored": 4, "networks": 12, "examples": 12 * 200}
+    plain, scored = (estimate(scored_study().ladders, None, scorers) for scorers in ((), ensembles(scored_study())))
     assert plain.disk is not None
     assert scored.disk is not None
     assert plain.seconds is not None
     assert scored.seconds is not None
-    steps = sum(each.steps for each in ensembles(scored_study()))
+    steps = sum(ensemble.steps for ensemble in ensembles(scored_study()))
     assert scored.seconds - plain.seconds == pytest.approx(1e-4 * steps)  # of one process, as all is so short
     assert plain.seconds > START
     assert plain.disk + 4 * 200 * 12 < scored.disk < plain.disk + 4 * 200 * 12 + 8_000

@@ -39,7 +39,7 @@ TREATMENTS = (
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ways be trained in parts that cut through cells and replicates."""
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(3, 1, 3, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(3, 1, 3, 1, 1e-4))
 
 
 def study_of(*treatments: Treatment) -> Study:
@@ -68,28 +68,28 @@ def arrays(store: Store, identities: Sequence[str]) -> dict[tuple[str, str, int,
     }
 
 
-@pytest.mark.parametrize("treatment", TREATMENTS[:-1], ids=lambda each: each.label)
+@pytest.mark.parametrize("treatment", TREATMENTS[:-1], ids=lambda item: item.label)
 def test_a_treatment_has_the_numbers_that_it_has_alone(whole: Store, tmp_path: Path, treatment: Treatment) -> None:
     """Small fully connected networks give the same bits in any company."""
     study, alone = study_of(treatment), Store(tmp_path / "store", create=True)
     assert not run_study(study, alone, workers=1, keep_weights=True, keep_examples=True).failures
-    own = {each.identity for each in study.ladders}
-    assert rows(alone) == {key: row for key, row in rows(whole).items() if key[0] in own}
-    ours, theirs = arrays(alone, sorted(own)), arrays(whole, sorted(own))
+    identities = {ladder.identity for ladder in study.ladders}
+    assert rows(alone) == {key: row for key, row in rows(whole).items() if key[0] in identities}
+    ours, theirs = arrays(alone, sorted(identities)), arrays(whole, sorted(identities))
     assert ours.keys() == theirs.keys()
-    assert all(np.array_equal(each, theirs[name]) for name, each in ours.items())
+    assert all(np.array_equal(values, theirs[name]) for name, values in ours.items())
 
 
 def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: Counter[tuple[object, ...]] = Counter()
     train = trainer.train_rung
 
-    def counting(bench: object, members: Sequence[trainer.CohortMember], *rest: object) -> trainer.TrainedMembers:
+    def counting(context: object, members: Sequence[trainer.CohortMember], *rest: object) -> trainer.TrainedMembers:
         if rest[2] == 0:
-            seen.update((*each.chance.words, each.share.labels.tobytes()) for each in members)
-        return train(bench, members, *rest)  # type: ignore[arg-type]
+            seen.update((*member.seeding.words, member.subsample.labels.tobytes()) for member in members)
+        return train(context, members, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("prunescope.run.together.train_rung", counting)
+    monkeypatch.setattr("prunescope.run.ladder_runner.train_rung", counting)
     study = study_of(*TREATMENTS[:-1])
     report = run_study(study, tmp_path / "store", workers=1)
     assert set(seen.values()) == {1}
@@ -100,24 +100,24 @@ def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: 
 def test_rows_of_a_shared_rung_tell_the_seconds_of_its_one_training(whole: Store) -> None:
     table = whole.table("rung = 0 and treatment != 'leave-out'")
     for noise in (0.0, 0.3):
-        own = (table["label_noise"] == noise) & (table["replicate"] == 0)
-        assert own.sum() == 10
-        assert len(set(table["seconds"][own])) == 1
-        assert len(set(table["test_loss"][own])) == 1
+        chosen = (table["label_noise"] == noise) & (table["replicate"] == 0)
+        assert chosen.sum() == 10
+        assert len(set(table["seconds"][chosen])) == 1
+        assert len(set(table["test_loss"][chosen])) == 1
 
 
 @pytest.mark.parametrize("rungs", [1, 4])
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(whole: Store, tmp_path: Path, rungs: int) -> None:
     store, seen = Store(tmp_path / "store", create=True), 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(study_of(*TREATMENTS), store, workers=1, tell=tell)
+        run_study(study_of(*TREATMENTS), store, workers=1, on_event=on_event)
     assert not run_study(study_of(*TREATMENTS), store, workers=1).failures
     assert rows(store) == rows(whole)
 
@@ -138,8 +138,8 @@ def test_a_network_that_diverges_fails_every_ladder_that_begins_with_it(tmp_path
     study = study_of(*TREATMENTS[:3])
     wild = replace(study, recipe=study.recipe.model_copy(update={"learning_rate": 1e30}))
     report = run_study(wild, tmp_path / "store", workers=1)
-    assert {each.ladder for each in report.failures} == {each.identity for each in wild.ladders}
-    assert all("diverged" in each.reason for each in report.failures)
+    assert {failure.ladder for failure in report.failures} == {ladder.identity for ladder in wild.ladders}
+    assert all("diverged" in failure.reason for failure in report.failures)
 
 
 def test_a_ladder_that_another_run_is_at_leaves_its_rung_to_those_that_share_it(whole: Store, tmp_path: Path) -> None:
@@ -167,5 +167,5 @@ def test_convolutional_ladders_have_their_own_numbers_to_rounding(tmp_path: Path
     ladders = [ladder("cifar-resnet", 8, 0.1, treatment=kind, validation=0.01, levels=1) for kind in kinds]
     together = climbed(ladders, pictures(), tmp_path / "one")
     alone = climbed(ladders, pictures(), tmp_path / "two", alone=True)
-    for each in ladders:
-        same(together[each.identity], alone[each.identity])
+    for narrow_ladder in ladders:
+        same(together[narrow_ladder.identity], alone[narrow_ladder.identity])

@@ -19,10 +19,10 @@ from prunescope.nets.cohort import Layout
 from prunescope.nets.outline import Outline, outline
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_masks, read_weights
-from prunescope.run.climb import RunSettings, bench_for
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.estimate import estimate
-from prunescope.run.events import ArtifactsMissing, Event, LadderFailed, RungFinished, Tell, TuningFailed
+from prunescope.run.events import ArtifactsMissing, Event, EventHandler, LadderFailed, RungFinished, TuningFailed
+from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.task_runner import TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -45,7 +45,7 @@ def trained(study: Study, path: Path, workers: int = 1) -> Store:
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process train all ladders of a shape together, whatever is fastest on a machine as busy as it may be."""
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +53,17 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return trained(dense_study(), tmp_path_factory.mktemp("unbroken") / "store")
 
 
-def stopping_after(rungs: int) -> Tell:
+def stopping_after(rungs: int) -> EventHandler:
     """Return a listener that ends a run after so many rungs of cohorts."""
     seen = 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal seen
         seen += isinstance(event, RungFinished)
         if seen == rungs:
             raise KeyboardInterrupt
 
-    return tell
+    return on_event
 
 
 def test_every_rung_has_its_row_with_the_counts_of_the_formula(unbroken: Store) -> None:
@@ -94,7 +94,7 @@ def test_a_finished_study_is_not_trained_again(unbroken: Store) -> None:
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(unbroken: Store, tmp_path: Path, rungs: int) -> None:
     store = Store(tmp_path / "store", create=True)
     with pytest.raises(KeyboardInterrupt):
-        run_study(dense_study(), store, workers=1, tell=stopping_after(rungs))
+        run_study(dense_study(), store, workers=1, on_event=stopping_after(rungs))
     assert len(store.table()) == 3 * rungs
     run_study(dense_study(), store, workers=1)
     assert rows(store) == rows(unbroken)
@@ -105,7 +105,7 @@ def test_every_treatment_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            run_study(mixed_study(), store, workers=1, tell=stopping_after(1))
+            run_study(mixed_study(), store, workers=1, on_event=stopping_after(1))
     run_study(mixed_study(), store, workers=1)
     assert rows(store) == rows(whole)
     table = whole.table()
@@ -139,7 +139,9 @@ def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(LadderRungs, "leave", failing)
         report = run_study(study, store, workers=1)
-    assert [(each.ladder, each.rung, each.reason) for each in report.failures] == [(victim.identity, 1, "made to fail")]
+    assert [(failure.ladder, failure.rung, failure.reason) for failure in report.failures] == [
+        (victim.identity, 1, "made to fail")
+    ]
     assert [failure.words for failure in store.failures()] == ["made to fail"]
     wanted = {key: row for key, row in rows(unbroken).items() if key[0] != victim.identity or key[1] < 1}
     assert rows(store) == wanted
@@ -157,13 +159,13 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_path: Path) -> None:
     killed: list[int] = []
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, RungFinished) and not killed:
             killed.extend(children(os.getpid()))
             for child in killed:
                 os.kill(child, signal.SIGKILL)
 
-    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    report = run_study(dense_study(), tmp_path / "store", workers=2, on_event=on_event)
     assert killed
     assert not report.failures
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
@@ -172,27 +174,27 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_pat
 def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: Store, tmp_path: Path) -> None:
     interrupted = 0
 
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal interrupted
         if isinstance(event, RungFinished):
             for child in children(os.getpid()):
                 os.kill(child, signal.SIGINT)
                 interrupted += 1
 
-    report = run_study(dense_study(), tmp_path / "store", workers=2, tell=tell)
+    report = run_study(dense_study(), tmp_path / "store", workers=2, on_event=on_event)
     assert interrupted > 4
     assert not report.failures
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
 def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if not isinstance(event, LadderFailed):
             for child in children(os.getpid()):
                 os.kill(child, signal.SIGKILL)
 
-    report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, tell=tell)
-    assert {"its worker process was killed by SIGKILL" in each.reason for each in report.failures} == {True}
+    report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, on_event=on_event)
+    assert {"its worker process was killed by SIGKILL" in failure.reason for failure in report.failures} == {True}
 
 
 def test_ladders_that_another_process_is_at_are_left_to_it(tmp_path: Path) -> None:
@@ -214,17 +216,17 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
     table = store.table()
     for ladder in study.ladders[:4]:
         net = network(ladder.cell.family, 8, ladder.cell.width, data.classes, data.shape)
-        bench = bench_for(ladder, data, Layout(), RunSettings("mixed"))
+        context = context_for(ladder, data, Layout(), RunSettings("mixed"))
         for rung in range(ladder.rungs):
             weights = read_weights(store, ladder, rung, net)
-            engine = bench.engine(bench.stacked([weights]), {})
+            engine = context.engine(context.stacked([weights]), {})
             places = torch.arange(len(data.test_labels)).unsqueeze(0)
-            logits = engine.logits(bench.test_pictures.take(places))[0]
+            logits = engine.logits(context.test_pictures.take(places))[0]
             error = float((logits.argmax(-1).numpy() != data.test_labels).mean())
-            own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
-            assert table["test_error"][own] == pytest.approx(error, abs=0.003)
+            chosen = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
+            assert table["test_error"][chosen] == pytest.approx(error, abs=0.003)
             survivors = sum(int((weights[layer.name] != 0).sum()) for layer in net.outline.prunable("all"))
-            assert survivors <= int(table["kept"][own][0])
+            assert survivors <= int(table["kept"][chosen][0])
 
 
 def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
@@ -238,14 +240,14 @@ def test_a_study_keeps_the_rungs_that_it_names(tmp_path: Path) -> None:
     for rung in range(4):
         wanted = read_weights(every, ladder, rung, net)
         if rung in (0, 2):
-            found = read_weights(chosen, ladder, rung, net)
-            assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+            weights = read_weights(chosen, ladder, rung, net)
+            assert all(np.array_equal(weights[name], wanted[name]) for name in wanted)
         else:
             with pytest.raises(InputError, match="under `keep` in the study"):
                 read_weights(chosen, ladder, rung, net)
-    told = [estimate(study.ladders, None, keep=keep) for keep in ("none", (0, 2), "all")]
-    assert (told[0].disk or 0) < (told[1].disk or 0) < (told[2].disk or 0)
-    assert {each.disk_with_weights for each in told} == {told[2].disk}
+    estimates = [estimate(study.ladders, None, keep=keep) for keep in ("none", (0, 2), "all")]
+    assert (estimates[0].disk or 0) < (estimates[1].disk or 0) < (estimates[2].disk or 0)
+    assert {event.disk_with_weights for event in estimates} == {estimates[2].disk}
 
 
 def test_kept_examples_add_up_to_the_row(tmp_path: Path) -> None:
@@ -270,9 +272,9 @@ def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -
     for ladder in study.ladders:
         assert set(chosen.array_names("examples", ladder.identity)) == {0, 2}
         assert not plain.array_names("examples", ladder.identity)
-    told: list[Event] = []
-    run_study(replace(study, keep_examples="all"), chosen, workers=1, tell=told.append)
-    missing = [event for event in told if isinstance(event, ArtifactsMissing)]
+    events: list[Event] = []
+    run_study(replace(study, keep_examples="all"), chosen, workers=1, on_event=events.append)
+    missing = [event for event in events if isinstance(event, ArtifactsMissing)]
     assert missing == [ArtifactsMissing("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
 
 
@@ -280,14 +282,14 @@ def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:
     study = mixed_study()
 
     def kept_on_disk(keep: Keep) -> tuple[int, ...]:
-        told = estimate(study.ladders, None, keep_examples=keep)
-        assert told.disk is not None
-        assert told.disk_with_weights is not None
-        return told.disk, told.disk_with_weights
+        estimated = estimate(study.ladders, None, keep_examples=keep)
+        assert estimated.disk is not None
+        assert estimated.disk_with_weights is not None
+        return estimated.disk, estimated.disk_with_weights
 
     none, some, every = kept_on_disk("none"), kept_on_disk((0, 2)), kept_on_disk("all")
-    assert [each - before for each, before in zip(some, none, strict=True)] == [
-        2 * (each - before) for each, before in zip(every, some, strict=True)
+    assert [values - before for values, before in zip(some, none, strict=True)] == [
+        2 * (values - before) for values, before in zip(every, some, strict=True)
     ]
     store = Store(tmp_path / "store", create=True)
     run_study(study, store, workers=1, keep_examples=True)
@@ -352,10 +354,10 @@ def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest(
     treatments = tuple(map(Treatment.model_validate, (*kinds, {"kind": "narrow"})))
     study = replace(dense_study(replicates=3, widths=(0.04,)), treatments=treatments)
     (cohort,) = split("key", study.ladders, 3, 4)
-    found: dict[tuple[str, int], list[Ladder]] = {}
+    groups: dict[tuple[str, int], list[Ladder]] = {}
     for ladder in cohort.ladders:
-        found.setdefault(cohort.parts()[ladder.identity], []).append(ladder)
-    assert {part: len(each) for part, each in found.items()} == {
+        groups.setdefault(cohort.groups()[ladder.identity], []).append(ladder)
+    assert {group: len(values) for group, values in groups.items()} == {
         ("", 0): 4,
         ("", 1): 2,
         ("fine-tuning", 0): 3,
@@ -363,7 +365,7 @@ def test_ways_part_above_rung_0_and_are_trained_in_parts_as_large_as_is_fastest(
     }
     halves = cohort.halves()
     assert [(len(half.ladders), half.together) for half in halves] == [(8, 2), (4, 2)]
-    assert [(len(part.ladders), part.together) for part in halves[1].halves()] == [(2, 1), (2, 1)]
+    assert [(len(group.ladders), group.together) for group in halves[1].halves()] == [(2, 1), (2, 1)]
 
 
 def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken: Store, tmp_path: Path) -> None:
@@ -384,18 +386,18 @@ def test_a_gap_that_damage_has_left_is_filled_and_nothing_else_changes(unbroken:
 def _rows_in(shard: Path) -> int:
     import duckdb
 
-    with duckdb.connect() as own:
-        found = own.execute("select count(*) from read_parquet(?)", [str(shard)]).fetchone()
-    assert found is not None
-    return int(found[0])
+    with duckdb.connect() as connection:
+        counted = connection.execute("select count(*) from read_parquet(?)", [str(shard)]).fetchone()
+    assert counted is not None
+    return int(counted[0])
 
 
 def _rungs_in(shard: Path) -> set[int]:
     import duckdb
 
-    with duckdb.connect() as own:
-        found = own.execute("select distinct rung from read_parquet(?)", [str(shard)]).fetchall()
-    return {rung for (rung,) in found}
+    with duckdb.connect() as connection:
+        rungs = connection.execute("select distinct rung from read_parquet(?)", [str(shard)]).fetchall()
+    return {rung for (rung,) in rungs}
 
 
 def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
@@ -403,19 +405,19 @@ def test_a_ladder_without_its_checkpoint_fails_in_words(tmp_path: Path) -> None:
     for file in (store.path / "checkpoints").glob("*/*"):
         file.unlink()
     report = run_study(dense_study(replicates=1), store, workers=1)
-    assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
+    assert {"copy it from the store that trained them" in failure.reason for failure in report.failures} == {True}
     assert len(report.failures) == 2
 
 
 def test_a_ladder_without_the_weights_that_it_goes_back_to_fails_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)  # each rung gets a file of its own
+    monkeypatch.setattr("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0)  # each rung gets a file of its own
     store = trained(dense_study(replicates=1, levels=1), tmp_path / "store")
     for file in (store.path / "checkpoints").glob("*/0000.*"):
         file.unlink()
     report = run_study(dense_study(replicates=1), store, workers=1)
-    assert {"copy it from the store that trained them" in each.reason for each in report.failures} == {True}
+    assert {"copy it from the store that trained them" in failure.reason for failure in report.failures} == {True}
     assert len(report.failures) == 2
 
 
@@ -425,7 +427,7 @@ def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
     """One has a file for each rung, the other one for all rungs and weights."""
     study = dense_study(replicates=1, levels=2, widths=(0.04,))
     with monkeypatch.context() as patch:
-        patch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)
+        patch.setattr("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0)
         plain = trained(study, tmp_path / "plain")
     rich = Store(tmp_path / "rich", create=True)
     run_study(study, rich, workers=1, keep_weights=True)
@@ -436,9 +438,9 @@ def test_stores_that_kept_different_things_of_the_same_rungs_are_merged(
     data = load("digits")
     net = network("lenet", 3, ladder.cell.width, data.classes, data.shape)
     for rung in range(3):
-        wanted, found = (read_weights(store, ladder, rung, net) for store in (rich, plain))
-        assert wanted.keys() == found.keys()
-        assert all(np.array_equal(each, found[name]) for name, each in wanted.items())
+        wanted, merged = (read_weights(store, ladder, rung, net) for store in (rich, plain))
+        assert wanted.keys() == merged.keys()
+        assert all(np.array_equal(values, merged[name]) for name, values in wanted.items())
     whole = trained(dense_study(replicates=1, widths=(0.04,)), tmp_path / "whole")
     run_study(dense_study(replicates=1, widths=(0.04,)), plain, workers=1)
     assert rows(plain) == rows(whole)
@@ -450,15 +452,15 @@ def test_a_shape_that_cannot_be_measured_is_told_and_trained_all_the_same(
     def failing(*_: object) -> CohortSettings:
         raise MemoryError("no room to measure in")
 
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: None)
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: None)
     monkeypatch.setattr("prunescope.run.task_runner.choose", failing)
     monkeypatch.setattr("prunescope.run.study_run.cores", lambda: 2)
-    told: list[Event] = []
-    run_study(dense_study(), tmp_path / "store", tell=told.append)
-    found = [event for event in told if isinstance(event, TuningFailed)]
-    assert all(event.reason.startswith("MemoryError: no room to measure in") for event in found)
-    assert found[0].instead == "this process trains without workers"
-    assert len(found) == 3  # the heaviest shape before there is a crew, then both
+    events: list[Event] = []
+    run_study(dense_study(), tmp_path / "store", on_event=events.append)
+    failures = [event for event in events if isinstance(event, TuningFailed)]
+    assert all(event.reason.startswith("MemoryError: no room to measure in") for event in failures)
+    assert failures[0].instead == "this process trains without workers"
+    assert len(failures) == 3  # the heaviest shape before there is a crew, then both
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
@@ -481,12 +483,12 @@ def test_rows_of_ladders_that_share_an_identity_are_the_same(tmp_path: Path) -> 
 
 
 def test_a_listener_that_fails_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
-    def tell(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, RungFinished):
             raise BrokenPipeError("nobody reads")
 
     with pytest.raises(BrokenPipeError):
-        run_study(dense_study(), tmp_path / "store", workers=1, tell=tell)
+        run_study(dense_study(), tmp_path / "store", workers=1, on_event=on_event)
     store = Store(tmp_path / "store")
     assert not store.failures()
     assert len(store.table()) == 3
@@ -505,8 +507,8 @@ def test_weights_that_were_not_kept_are_told(unbroken: Store) -> None:
         read_weights(unbroken, ladder, 1, net)
     table = unbroken.table()
     for rung in range(4):
-        own = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
-        assert read_masks(unbroken, ladder, rung, net).kept == table["kept"][own][0]
+        chosen = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
+        assert read_masks(unbroken, ladder, rung, net).kept == table["kept"][chosen][0]
 
 
 def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
@@ -518,15 +520,15 @@ def test_cohorts_of_a_store_stay_as_they_were_settled() -> None:
     again = TaskSchedule(study.ladders, half_done, 2)
     assert again.starts(key, CohortSettings(8, 1, 8, 1, 1.0)) == 8
     narrow = study.ladders[:16:2]  # four of each shape
-    found = [TaskSchedule(narrow, {}, hands).starts(key, CohortSettings(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
-    assert found == [4, 4, 2]
-    fresh.measured(key, CohortSettings(3, 1, 3, 1, 1.0))
+    starts = [TaskSchedule(narrow, {}, hands).starts(key, CohortSettings(6, 1, 6, 1, 1.0)) for hands in (1, 2, 3)]
+    assert starts == [4, 4, 2]
+    fresh.add_cohorts(key, CohortSettings(3, 1, 3, 1, 1.0))
     task = fresh.next()
     while isinstance(task, TuneTask):
         task = fresh.next()
     assert isinstance(task, TrainTask)
     assert len(task.cohort.ladders) == 3
-    fresh.again(task)
+    fresh.put_back(task)
     halves = [fresh.next() for _ in range(6)]
     sizes = [len(half.cohort.ladders) for half in halves if isinstance(half, TrainTask)]
     assert sorted(sizes) == [1, 2, 2, 3]

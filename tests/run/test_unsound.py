@@ -29,7 +29,7 @@ from tests.run.studies import dense_study, rows
 @pytest.fixture(autouse=True)
 def whole_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process train all ladders of a shape together, whatever is fastest on a machine as busy as it may be."""
-    monkeypatch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A study trained into a sound store without a break."""
     store = Store(tmp_path_factory.mktemp("whole") / "store", create=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TuningCache, "found", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
+        patch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(64, 1, 64, 1, 1e-4))
         assert run_study(dense_study(), store, workers=1).rungs == 24
     return store
 
@@ -89,12 +89,12 @@ def cut(path: Path) -> None:
 def test_a_note_with_values_that_no_run_can_have_noted_is_no_choice(tmp_path: Path, changes: dict[str, Any]) -> None:
     store = Store(tmp_path / "store", create=True)
     remembered, choice = TuningCache(store, "cpu", 1), CohortSettings(64, 1, 64, 1, 1e-4, starts=2)
-    store.write_note(remembered._settled_name("key"), vars(choice) | changes)
-    assert remembered.settled("key") is None
-    assert remembered.unsound("key") == list((store.path / "notes").iterdir())
-    remembered.settle("key", choice)
-    assert remembered.settled("key") == choice
-    assert remembered.unsound("key") == []
+    store.write_note(remembered._store_name("key"), vars(choice) | changes)
+    assert remembered.of_store("key") is None
+    assert remembered.damaged_notes("key") == list((store.path / "notes").iterdir())
+    remembered.keep_in_store("key", choice)
+    assert remembered.of_store("key") == choice
+    assert remembered.damaged_notes("key") == []
 
 
 def spoiled(path: Path) -> None:
@@ -117,14 +117,14 @@ def test_a_spoiled_note_is_told_of_and_the_run_trains_all_the_same(whole: Store,
     for note in notes:
         spoil(note)
     events: list[Event] = []
-    report = run_study(dense_study(), store, workers=1, tell=events.append)
+    report = run_study(dense_study(), store, workers=1, on_event=events.append)
     assert report.rungs == 12
     assert rows(store) == rows(whole)
     named = [event.reason for event in events if isinstance(event, Unsound)]
     assert len(named) == 2
     assert all("/notes/" in reason for reason in named)
     events.clear()
-    run_study(dense_study(levels=4), store, workers=1, tell=events.append)
+    run_study(dense_study(levels=4), store, workers=1, on_event=events.append)
     assert not [event for event in events if isinstance(event, Unsound)]  # noted anew
 
 
@@ -138,7 +138,7 @@ def test_a_ladder_with_a_damaged_checkpoint_is_trained_again_from_what_is_sound(
     whole: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, damage: Any, own_files: bool
 ) -> None:
     if own_files:
-        monkeypatch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)
+        monkeypatch.setattr("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0)
     study, store = dense_study(), Store(tmp_path / "store", create=True)
     run_study(dense_study(levels=2), store, workers=1)
     shards = store.shards.listing().all
@@ -146,7 +146,7 @@ def test_a_ladder_with_a_damaged_checkpoint_is_trained_again_from_what_is_sound(
     path = sorted((store.path / "checkpoints" / victim.identity).iterdir())[place]
     damage(path)
     events: list[Event] = []
-    report = run_study(study, store, workers=1, tell=events.append)
+    report = run_study(study, store, workers=1, on_event=events.append)
     assert not report.failures
     assert report.rungs == 6
     (unsound,) = (event for event in events if isinstance(event, Unsound))
@@ -158,7 +158,7 @@ def test_a_ladder_with_a_damaged_checkpoint_is_trained_again_from_what_is_sound(
     assert len(masks(whole, study)) == 24
     assert masks(store, study) == masks(whole, study)
     assert not any(
-        paths for each in study.ladders for paths in store.damaged_arrays("checkpoints", each.identity).values()
+        paths for ladder in study.ladders for paths in store.damaged_arrays("checkpoints", ladder.identity).values()
     )
 
 
@@ -168,7 +168,7 @@ def test_a_run_that_is_to_keep_weights_goes_on_past_a_damaged_checkpoint(tmp_pat
     (path,) = (store.path / "checkpoints" / study.ladders[0].identity).iterdir()
     cut(path)
     events: list[Event] = []
-    report = run_study(dense_study(levels=2), store, workers=1, keep_weights=True, tell=events.append)
+    report = run_study(dense_study(levels=2), store, workers=1, keep_weights=True, on_event=events.append)
     assert not report.failures
     assert report.rungs == 6
     assert all(str(path) in event.reason for event in events if isinstance(event, Unsound))
@@ -195,7 +195,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_run_on_a_full_disk_counts_what_is_there_and_goes_on_once_there_is_room(
     whole: Store, small_disk: Path, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
-    monkeypatch.setattr("prunescope.run.climb.WRITTEN_EVERY", -1.0)
+    monkeypatch.setattr("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0)
     store, ballast = Store(small_disk / "store", create=True), small_disk / "ballast"
     ballast.write_bytes(bytes(2**21 - free * 1024))
     report = run_study(dense_study(), store, workers=1)
@@ -249,7 +249,7 @@ def test_a_run_where_there_are_no_locks_says_so_and_trains(
 
     monkeypatch.setattr(fcntl, "flock", without_locks)
     store, events = Store(tmp_path / "store", create=True), list[Event]()
-    report = run_study(dense_study(), store, workers=1, tell=events.append)
+    report = run_study(dense_study(), store, workers=1, on_event=events.append)
     assert not report.failures
     assert rows(store) == rows(whole)
     assert [event for event in events if isinstance(event, Unlocked)] == [Unlocked(str(store.path))]

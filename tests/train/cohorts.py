@@ -18,9 +18,9 @@ from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks, full
 from prunescope.run.artifacts import inherited, read_weights
-from prunescope.run.climb import RunSettings, bench_for, climb, network_of
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.events import Event
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for, network_of
 from prunescope.study import Ladder
 from prunescope.study.sections import Recipe, Treatment, completed
 from prunescope.study.study import Cell
@@ -35,12 +35,12 @@ ELSEWHERE = ("seconds", "started", "unpruned_error")  # the clock, and what the 
 
 def pictures(shape: tuple[int, int, int] = SHAPE, train: int = 90, test: int = 23, classes: int = 4) -> Dataset:
     """Return random pictures, each class a little brighter than the one before."""
-    chance = np.random.default_rng(train)
+    rng = np.random.default_rng(train)
 
     def part(count: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = chance.integers(0, classes, count)
+        labels = rng.integers(0, classes, count)
         bright = labels[:, None, None, None] * 20
-        return (chance.integers(0, 150, (count, *shape)) + bright).astype(np.uint8), labels.astype(np.int64)
+        return (rng.integers(0, 150, (count, *shape)) + bright).astype(np.uint8), labels.astype(np.int64)
 
     (images, labels), (tests, answers) = part(train), part(test)
     return Dataset("digits", images, labels, tests, answers, classes, *moments(images))
@@ -88,24 +88,24 @@ def climbed(
     alone: bool = False,
 ) -> dict[str, list[Climbed]]:
     """Climb ladders as one cohort, or each alone, and return each one's rungs, by identity."""
-    assert len({key_of(each) for each in ladders}) == 1
+    assert len({key_of(ladder) for ladder in ladders}) == 1
     store = Store(folder, create=True)
-    setting = RunSettings("tests", dtype=dtype, keep="all")
-    bench = replace(bench_for(ladders[0], dataset, layout, setting), compact=compact)
-    for cohort in [(each,) for each in ladders] if alone else [tuple(ladders)]:
-        with patch("prunescope.run.climb.WRITTEN_EVERY", -1.0):  # each rung gets a file of its own
-            climb(Cohort("key", cohort), bench, store, setting, ignore)
+    settings = RunSettings("tests", dtype=dtype, keep="all")
+    context = replace(context_for(ladders[0], dataset, layout, settings), compact=compact)
+    for cohort in [(ladder,) for ladder in ladders] if alone else [tuple(ladders)]:
+        with patch("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0):  # each rung gets a file of its own
+            LadderRunner(Cohort("key", cohort), context, store, settings, ignore).run()
     done = store.done()
     rows = {(row["ladder"], row["rung"]): row for row in store.table().rows()} if done else {}
-    found: dict[str, list[Climbed]] = {each.identity: [] for each in ladders}
-    for each in ladders:
-        for rung in range(each.rungs):
-            if (each.identity, rung) in rows:
-                net = network_of(each, rung, dataset)
-                state = read_weights(store, each, rung, net)
-                left = inherited(store, each, rung, net)
-                found[each.identity].append(Climbed(rows[each.identity, rung], state, left))
-    return found
+    by_ladder: dict[str, list[Climbed]] = {ladder.identity: [] for ladder in ladders}
+    for ladder in ladders:
+        for rung in range(ladder.rungs):
+            if (ladder.identity, rung) in rows:
+                net = network_of(ladder, rung, dataset)
+                state = read_weights(store, ladder, rung, net)
+                left = inherited(store, ladder, rung, net)
+                by_ladder[ladder.identity].append(Climbed(rows[ladder.identity, rung], state, left))
+    return by_ladder
 
 
 def ignore(event: Event) -> None:
@@ -130,7 +130,7 @@ def same(one: Sequence[Climbed], other: Sequence[Climbed], exact: bool = False) 
             np.testing.assert_allclose(values, theirs.state[name], rtol, atol, err_msg=f"{rung} {name}")
 
 
-def bench(
+def training_context(
     family: str = "lenet", depth: int = 3, width: float = 0.05, dataset: Dataset | None = None, **changes: Any
 ) -> TrainingContext:
     """Return a bench in double precision; further words change its recipe."""
@@ -139,19 +139,21 @@ def bench(
     return TrainingContext(net, recipe(**changes), data, dtype=torch.float64)
 
 
-def random_masks(made: TrainingContext, members: int, density: float, seed: int = 0) -> list[Masks]:
+def random_masks(context: TrainingContext, members: int, density: float, seed: int = 0) -> list[Masks]:
     """Return masks with exactly a share of the prunable weights, anywhere."""
-    whole = full(made.network.outline.prunable(made.recipe.prunable))
-    found = []
+    whole = full(context.network.outline.prunable(context.recipe.prunable))
+    masks = []
     for member in range(members):
         ranks = np.random.default_rng((seed, member)).permutation(whole.prunable)
-        found.append(Masks(whole.layers, ranks < max(1, round(density * whole.prunable))))
-    return found
+        masks.append(Masks(whole.layers, ranks < max(1, round(density * whole.prunable))))
+    return masks
 
 
-def starts(made: TrainingContext, masks: Sequence[Masks], seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def starts(
+    context: TrainingContext, masks: Sequence[Masks], seed: int = 0
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return stacked tensors, biases included that are not zero, and stacked masks; what is pruned is zero."""
-    chance = np.random.default_rng(seed)
-    tensors = made.stacked([made.network.start(chance) for _ in masks])
-    stacked = made.masks(masks)
-    return {name: each * stacked[name] if name in stacked else each for name, each in tensors.items()}, stacked
+    rng = np.random.default_rng(seed)
+    tensors = context.stacked([context.network.start(rng) for _ in masks])
+    stacked = context.masks(masks)
+    return {name: values * stacked[name] if name in stacked else values for name, values in tensors.items()}, stacked

@@ -23,8 +23,8 @@ def test_small_dense_networks_are_the_same_to_the_last_bit_in_any_company(tmp_pa
         some = LADDERS[:members]
         with threads(cores):
             together = climbed(some, data, tmp_path / f"{members} {cores}", Layout(members), torch.float32)
-        for each in some:
-            same(together[each.identity], alone[each.identity], exact=True)
+        for item in some:
+            same(together[item.identity], alone[item.identity], exact=True)
 
 
 def test_large_sparse_networks_are_the_same_to_rounding_in_any_company(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_large_sparse_networks_are_the_same_to_rounding_in_any_company(tmp_path:
     data = pictures((1, 28, 28))
     together = climbed(ladders, data, tmp_path / "together", Layout(3), torch.float32)
     alone = climbed(ladders, data, tmp_path / "alone", dtype=torch.float32, alone=True)
-    for each in ladders:
-        for ours, theirs in zip(together[each.identity], alone[each.identity], strict=True):
+    for other_ladder in ladders:
+        for ours, theirs in zip(together[other_ladder.identity], alone[other_ladder.identity], strict=True):
             for name, values in ours.state.items():
                 np.testing.assert_allclose(values, theirs.state[name], rtol=0, atol=1e-5)

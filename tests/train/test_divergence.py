@@ -29,26 +29,26 @@ def test_a_member_that_diverges_fails_alone(
     begin = LadderRungs.begin
 
     def blown(self: LadderRungs, at: int, before: RungHandover | None) -> RungStart:
-        found = begin(self, at, before)
+        start = begin(self, at, before)
         if at == rung and self.ladder.replicate == 1:
             large = {  # the first sums are infinite already
-                name: np.sign(each, dtype=float) * 1e308 if "weight" in name else each
-                for name, each in found.tensors.items()
+                name: np.sign(values, dtype=float) * 1e308 if "weight" in name else values
+                for name, values in start.tensors.items()
             }
-            return RungStart(large, found.masks)
-        return found
+            return RungStart(large, start.masks)
+        return start
 
     ladders = [ladder(*shape, replicate=replicate) for replicate in range(4)]
     data = pictures()
     usual = climbed(ladders, data, tmp_path / "usual", layout)
     monkeypatch.setattr(LadderRungs, "begin", blown)
-    found = climbed(ladders, data, tmp_path / "blown", layout)
-    for each in ladders:
-        if each.replicate == 1:
-            assert len(found[each.identity]) == rung
+    by_ladder = climbed(ladders, data, tmp_path / "blown", layout)
+    for other_ladder in ladders:
+        if other_ladder.replicate == 1:
+            assert len(by_ladder[other_ladder.identity]) == rung
             continue
-        assert len(found[each.identity]) == 3
-        same(found[each.identity], usual[each.identity])
+        assert len(by_ladder[other_ladder.identity]) == 3
+        same(by_ladder[other_ladder.identity], usual[other_ladder.identity])
     (failure,) = Store(tmp_path / "blown").failures()
     assert (failure.ladder, failure.rung) == (ladders[1].identity, rung)
     assert "diverged" in failure.words
@@ -57,8 +57,8 @@ def test_a_member_that_diverges_fails_alone(
 def test_a_learning_rate_beyond_all_bounds_is_told_for_each_ladder(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"learning_rate": 1e6, "weight_decay": 1.0, "epochs": 8}
     ladders = [ladder(replicate=replicate, **changes) for replicate in range(3)]
-    found = climbed(ladders, pictures(), tmp_path, Layout(3), torch.float32)
-    assert not any(found.values())
+    by_ladder = climbed(ladders, pictures(), tmp_path, Layout(3), torch.float32)
+    assert not any(by_ladder.values())
     failures = Store(tmp_path).failures()
-    assert {failure.ladder for failure in failures} == {each.identity for each in ladders}
+    assert {failure.ladder for failure in failures} == {ladder.identity for ladder in ladders}
     assert all("a lower learning rate may help" in failure.words for failure in failures)

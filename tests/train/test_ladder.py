@@ -14,8 +14,8 @@ import torch
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.prune import full, keep_highest
-from prunescope.run import together
-from prunescope.run.climber import set_out
+from prunescope.run import ladder_runner
+from prunescope.run.ladder_state import resume
 from prunescope.study import Ladder
 from prunescope.train import (
     CohortMember,
@@ -24,12 +24,12 @@ from prunescope.train import (
     Span,
     TrainedMembers,
     TrainingContext,
-    chance_of,
+    seeding_of,
     train_rung,
 )
 from prunescope.train.engine import Tensors
 from prunescope.train.ladder import RungStart, check_begin, check_end
-from tests.train.cohorts import Climbed, bench, climbed, ladder, pictures
+from tests.train.cohorts import Climbed, climbed, ladder, pictures, training_context
 
 EPOCHS: dict[str, Any] = {"epochs": 3, "rewind_epoch": 1, "schedule": "steps", "milestones": (2,), "momentum": 0.9}
 
@@ -47,10 +47,10 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     """Return the rungs of a climb, one after another."""
-    found: list[Seen] = []
+    rungs: list[Seen] = []
 
     def watched(
-        made: TrainingContext,
+        context: TrainingContext,
         members: Sequence[CohortMember],
         start: Tensors,
         masks: Tensors,
@@ -58,34 +58,36 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         span: Span,
         tick: Any,
     ) -> TrainedMembers:
-        trained = train_rung(made, members, start, masks, rung, span, tick)
-        begun, kept = ({name: each[0].numpy().copy() for name, each in part.items()} for part in (start, masks))
-        found.append(Seen(begun, kept, span, trained))
+        trained = train_rung(context, members, start, masks, rung, span, tick)
+        begun, mask_arrays = (
+            {name: values[0].numpy().copy() for name, values in tensors.items()} for tensors in (start, masks)
+        )
+        rungs.append(Seen(begun, mask_arrays, span, trained))
         return trained
 
-    monkeypatch.setattr(together, "train_rung", watched)
-    return found
+    monkeypatch.setattr(ladder_runner, "train_rung", watched)
+    return rungs
 
 
 def up(folder: Path, treatment: dict[str, Any], family: str = "cifar-resnet", **changes: Any) -> list[Climbed]:
     shape = (8, 1 / 16) if family == "cifar-resnet" else (3, 0.05)
-    own = ladder(family, *shape, treatment=treatment, **EPOCHS | changes)
-    return climbed([own], pictures(), folder, dtype=torch.float32)[own.identity]
+    trained = ladder(family, *shape, treatment=treatment, **EPOCHS | changes)
+    return climbed([trained], pictures(), folder, dtype=torch.float32)[trained.identity]
 
 
 def member(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
     assert arrays is not None
-    return {name: each[0] for name, each in arrays.items()}
+    return {name: values[0] for name, values in arrays.items()}
 
 
-def hold(begun: Seen, origin: dict[str, np.ndarray], kept: dict[str, np.ndarray]) -> None:
+def hold(begun: Seen, origin: dict[str, np.ndarray], expected_masks: dict[str, np.ndarray]) -> None:
     """Hold a rung's start against where it should start from, to the last bit."""
     assert set(begun.start) == set(origin)
     for name, values in origin.items():
-        wanted = values.astype(np.float32) * kept[name] if name in kept else values
+        wanted = values.astype(np.float32) * expected_masks[name] if name in expected_masks else values
         assert np.array_equal(begun.start[name], wanted.astype(begun.start[name].dtype)), name
     for name, mask in begun.masks.items():
-        assert np.array_equal(mask != 0, kept[name])
+        assert np.array_equal(mask != 0, expected_masks[name])
 
 
 def kept_of(rung: Climbed) -> dict[str, np.ndarray]:
@@ -98,7 +100,7 @@ def test_rewound_weights_and_statistics_are_those_of_the_rewind_epoch(
     tmp_path: Path, seen: list[Seen], kind: str, family: str
 ) -> None:
     rungs = up(tmp_path, {"kind": kind}, family)
-    assert [each.span for each in seen] == [Span(0, 3, None, 1), Span(1, 3), Span(1, 3)]
+    assert [item.span for item in seen] == [Span(0, 3, None, 1), Span(1, 3), Span(1, 3)]
     snapshot = member(seen[0].trained.snapshot)
     for rung in (1, 2):
         hold(seen[rung], snapshot, kept_of(rungs[rung - 1]))
@@ -106,21 +108,21 @@ def test_rewound_weights_and_statistics_are_those_of_the_rewind_epoch(
 
 
 def test_the_rewind_epoch_is_the_state_after_so_many_epochs() -> None:
-    own = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
-    made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    share = set_out(own, made, None, 0).member.share  # type: ignore[arg-type]
-    one = CohortMember(share, chance_of(own))
-    start = made.stacked([made.network.start(one.chance.start())])
-    through = train_rung(made, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
-    stopped = train_rung(made, [one], start, {}, 0, Span(0, 1), lambda done, total: None)
+    example = ladder("cifar-resnet", 8, 1 / 16, **EPOCHS)
+    context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=example.recipe)
+    subsample = resume(example, context, None, 0).member.subsample  # type: ignore[arg-type]
+    one = CohortMember(subsample, seeding_of(example))
+    start = context.stacked([context.network.start(one.seeding.start())])
+    through = train_rung(context, [one], start, {}, 0, Span(0, 3, None, 1), lambda done, total: None)
+    stopped = train_rung(context, [one], start, {}, 0, Span(0, 1), lambda done, total: None)
     assert through.snapshot is not None
-    assert all(np.array_equal(each, stopped.state[name]) for name, each in through.snapshot.items())
-    assert any(not np.array_equal(each, through.state[name]) for name, each in through.snapshot.items())
+    assert all(np.array_equal(values, stopped.state[name]) for name, values in through.snapshot.items())
+    assert any(not np.array_equal(values, through.state[name]) for name, values in through.snapshot.items())
 
 
 def test_without_a_rewind_epoch_weights_go_back_to_where_they_were_drawn(tmp_path: Path, seen: list[Seen]) -> None:
     rungs = up(tmp_path, {}, rewind_epoch=0)
-    assert [each.span for each in seen] == [Span(0, 3), Span(0, 3), Span(0, 3)]
+    assert [item.span for item in seen] == [Span(0, 3), Span(0, 3), Span(0, 3)]
     assert not rungs[0].left.origin
     for rung in (1, 2):
         hold(seen[rung], seen[0].start, kept_of(rungs[rung - 1]))
@@ -131,7 +133,7 @@ def test_rates_go_back_alone_or_stay_and_weights_go_on_from_the_last(
     tmp_path: Path, seen: list[Seen], rewind: str, rates_at: int | None
 ) -> None:
     rungs = up(tmp_path, {"rewind": rewind})
-    assert [each.span for each in seen] == [Span(0, 3), Span(1, 3, rates_at), Span(1, 3, rates_at)]
+    assert [item.span for item in seen] == [Span(0, 3), Span(1, 3, rates_at), Span(1, 3, rates_at)]
     for rung in (1, 2):
         hold(seen[rung], member(seen[rung - 1].trained.state), kept_of(rungs[rung - 1]))
 
@@ -166,10 +168,10 @@ def test_imp_ranks_the_weights_of_the_rung_below(tmp_path: Path, seen: list[Seen
 
 def test_reinitialised_weights_are_drawn_anew_for_every_rung(tmp_path: Path, seen: list[Seen]) -> None:
     rungs = up(tmp_path, {"rewind": "reinitialise"})
-    assert [each.span for each in seen] == [Span(0, 3)] * 3
-    own = ladder("cifar-resnet", 8, 1 / 16, treatment={"rewind": "reinitialise"}, **EPOCHS)
-    made = bench("cifar-resnet", 8, 1 / 16)
-    starts = [made.network.start(chance_of(own).start(rung)) for rung in range(3)]
+    assert [item.span for item in seen] == [Span(0, 3)] * 3
+    example = ladder("cifar-resnet", 8, 1 / 16, treatment={"rewind": "reinitialise"}, **EPOCHS)
+    context = training_context("cifar-resnet", 8, 1 / 16)
+    starts = [context.network.start(seeding_of(example).start(rung)) for rung in range(3)]
     hold(seen[0], starts[0], {})
     for rung in (1, 2):
         hold(seen[rung], starts[rung], kept_of(rungs[rung - 1]))
@@ -178,9 +180,9 @@ def test_reinitialised_weights_are_drawn_anew_for_every_rung(tmp_path: Path, see
 
 def test_extended_training_goes_on_and_removes_nothing(tmp_path: Path, seen: list[Seen]) -> None:
     rungs = up(tmp_path, {"kind": "extended"})
-    assert [each.span for each in seen] == [Span(0, 3), Span(1, 3), Span(1, 3)]
-    assert {each.row["density"] for each in rungs} == {1.0}
-    assert [each.row["epochs"] for each in rungs] == [3, 2, 2]
+    assert [item.span for item in seen] == [Span(0, 3), Span(1, 3), Span(1, 3)]
+    assert {item.row["density"] for item in rungs} == {1.0}
+    assert [item.row["epochs"] for item in rungs] == [3, 2, 2]
     for rung in (1, 2):
         hold(seen[rung], member(seen[rung - 1].trained.state), {})
         assert not seen[rung].masks
@@ -192,52 +194,54 @@ def test_a_dense_ladder_has_one_rung(tmp_path: Path, seen: list[Seen]) -> None:
 
 
 def test_fine_tuning_uses_the_final_rate_throughout() -> None:
-    made = bench("lenet", 3, 0.05, **EPOCHS)
-    final = bench("lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()})
-    own = ladder("lenet", 3, 0.05, **EPOCHS)
-    one = CohortMember(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
-    start = made.stacked([made.network.start(one.chance.start())])
-    usual, tuned, wanted = (
-        train_rung(each, [one], start, {}, 1, span, lambda done, total: None).state
-        for each, span in ((made, Span(1, 3)), (made, Span(1, 3, 2)), (final, Span(1, 3)))
+    context = training_context("lenet", 3, 0.05, **EPOCHS)
+    final = training_context(
+        "lenet", 3, 0.05, **EPOCHS | {"learning_rate": 0.01, "schedule": "constant", "milestones": ()}
     )
-    for name, each in tuned.items():
-        np.testing.assert_allclose(each, wanted[name], rtol=1e-12, atol=1e-14)
+    example = ladder("lenet", 3, 0.05, **EPOCHS)
+    one = CohortMember(resume(example, context, None, 0).member.subsample, seeding_of(example))  # type: ignore[arg-type]
+    start = context.stacked([context.network.start(one.seeding.start())])
+    usual, tuned, wanted = (
+        train_rung(values, [one], start, {}, 1, span, lambda done, total: None).state
+        for values, span in ((context, Span(1, 3)), (context, Span(1, 3, 2)), (final, Span(1, 3)))
+    )
+    for name, values in tuned.items():
+        np.testing.assert_allclose(values, wanted[name], rtol=1e-12, atol=1e-14)
     assert not np.allclose(usual["hidden1.weight"], wanted["hidden1.weight"])
 
 
 def test_a_rung_is_ticked_step_by_step() -> None:
-    own = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
-    made, told = bench("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
-    one = CohortMember(set_out(own, made, None, 0).member.share, chance_of(own))  # type: ignore[arg-type]
-    start = made.stacked([made.network.start(one.chance.start())])
-    train_rung(made, [one], start, {}, 0, Span(1, 3), lambda done, total: told.append((done, total)))
-    assert told == [(done, 2 * 4) for done in range(1, 9)]
+    example = ladder("lenet", 3, 0.05, examples=50, **EPOCHS)
+    context, ticks = training_context("lenet", 3, 0.05, **EPOCHS), list[tuple[int, int]]()
+    one = CohortMember(resume(example, context, None, 0).member.subsample, seeding_of(example))  # type: ignore[arg-type]
+    start = context.stacked([context.network.start(one.seeding.start())])
+    train_rung(context, [one], start, {}, 0, Span(1, 3), lambda done, total: ticks.append((done, total)))
+    assert ticks == [(done, 2 * 4) for done in range(1, 9)]
 
 
 def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path: Path) -> None:
-    own = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, validation=0.01, augment="flip-crop")
+    example = ladder("cifar-resnet", 8, 1 / 16, label_noise=0.3, validation=0.01, augment="flip-crop")
     data = pictures()
-    found = climbed([own], data, tmp_path)[own.identity][0]
-    made = replace(bench("cifar-resnet", 8, 1 / 16), recipe=own.recipe)
-    share = set_out(own, made, None, 0).member.share  # type: ignore[arg-type]
-    state = {name: torch.from_numpy(each[None].copy()) for name, each in found.state.items()}
+    first_rung = climbed([example], data, tmp_path)[example.identity][0]
+    context = replace(training_context("cifar-resnet", 8, 1 / 16), recipe=example.recipe)
+    subsample = resume(example, context, None, 0).member.subsample  # type: ignore[arg-type]
+    state = {name: torch.from_numpy(values[None].copy()) for name, values in first_rung.state.items()}
     scale = torch.tensor(data.std, dtype=torch.float64)
 
     def measured(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
         x = (torch.from_numpy(images.copy()).double().permute(0, 2, 3, 1) - torch.tensor(data.mean)) / scale
-        logits = made.network.logits(state, x[None], False, Layout())[0]
+        logits = context.network.logits(state, x[None], False, Layout())[0]
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels.copy()), reduction="none")
         return loss.numpy(), float((logits.argmax(1).numpy() != labels).mean())
 
-    train, error = measured(data.train_images[share.train], share.labels)
-    row = found.row
+    train, error = measured(data.train_images[subsample.train], subsample.labels)
+    row = first_rung.row
     assert (row["train_error"], row["train_loss"]) == (pytest.approx(error), pytest.approx(train.mean(), rel=1e-6))
-    assert row["train_loss_noisy"] == pytest.approx(train[share.noisy].mean(), rel=1e-6)
-    assert row["train_loss_original"] == pytest.approx(train[~share.noisy].mean(), rel=1e-6)
+    assert row["train_loss_noisy"] == pytest.approx(train[subsample.noisy].mean(), rel=1e-6)
+    assert row["train_loss_original"] == pytest.approx(train[~subsample.noisy].mean(), rel=1e-6)
     for kind, (loss, wrong) in {
         "test": measured(data.test_images, data.test_labels),
-        "validation": measured(data.train_images[share.validation], data.train_labels[share.validation]),
+        "validation": measured(data.train_images[subsample.validation], data.train_labels[subsample.validation]),
     }.items():
         assert row[f"{kind}_error"] == pytest.approx(wrong)
         assert row[f"{kind}_loss"] == pytest.approx(loss.mean(), rel=1e-6)
@@ -245,19 +249,22 @@ def test_outcomes_are_the_loss_and_the_verdict_on_each_example_as_it_is(tmp_path
 
 def begun(members: int = 2) -> tuple[list[RungStart], dict[str, torch.Tensor]]:
     """Return how members of a cohort begin, each with weights and masks of its own, and their tensors stacked."""
-    made = bench("lenet", 3, 0.05)
-    whole = full(made.network.outline.prunable("all"))
-    masks = [replace(whole, flat=np.arange(whole.prunable) % 3 != each) for each in range(members)]
-    tensors = [made.network.start(np.random.default_rng(each)) for each in range(members)]
+    context = training_context("lenet", 3, 0.05)
+    whole = full(context.network.outline.prunable("all"))
+    masks = [replace(whole, flat=np.arange(whole.prunable) % 3 != member) for member in range(members)]
+    tensors = [context.network.start(np.random.default_rng(member)) for member in range(members)]
     start = {}
     for name in tensors[0]:
-        kept = [each[name] * own.by_name().get(name, 1.0) for each, own in zip(tensors, masks, strict=True)]
-        start[name] = torch.from_numpy(np.stack(kept))
-    return [RungStart(each, own) for each, own in zip(tensors, masks, strict=True)], start
+        masked = [
+            values[name] * member_masks.by_name().get(name, 1.0)
+            for values, member_masks in zip(tensors, masks, strict=True)
+        ]
+        start[name] = torch.from_numpy(np.stack(masked))
+    return [RungStart(values, member_masks) for values, member_masks in zip(tensors, masks, strict=True)], start
 
 
 def counts(beginnings: list[RungStart]) -> list[int]:
-    return [each.masks.kept for each in beginnings]
+    return [item.masks.kept for item in beginnings]
 
 
 def test_a_rung_that_starts_as_it_should_may_begin() -> None:
@@ -288,8 +295,8 @@ def ended() -> tuple[list[Any], dict[str, np.ndarray], list[Any]]:
 
     beginnings, start = begun(3)
     some, right = np.zeros(3), np.ones(3, bool)
-    after = {name: each.numpy().copy() for name, each in start.items()}
-    return [each.masks for each in beginnings], after, [NetworkOutcome(some, right, some, right, some, right)] * 3
+    after = {name: values.numpy().copy() for name, values in start.items()}
+    return [item.masks for item in beginnings], after, [NetworkOutcome(some, right, some, right, some, right)] * 3
 
 
 def test_a_rung_that_ends_as_it_should_is_kept() -> None:
@@ -311,22 +318,22 @@ def test_a_member_without_numbers_is_not_kept(where: str, wrong: float) -> None:
     else:
         outcomes[2] = replace(outcomes[2], **{where: np.array([0.0, wrong])})
     what = where if where in after else "a loss"
-    told = f"diverged: {what} is infinite or no number; a lower learning rate may help"
-    assert check_end(masks, after, outcomes) == {2: told}
+    fault = f"diverged: {what} is infinite or no number; a lower learning rate may help"
+    assert check_end(masks, after, outcomes) == {2: fault}
 
 
-def rungs_of(own: Ladder) -> LadderRungs:
-    return set_out(own, bench("lenet", 3, 0.05), None, 0).climb  # type: ignore[arg-type]
+def rungs_of(ladder_: Ladder) -> LadderRungs:
+    return resume(ladder_, training_context("lenet", 3, 0.05), None, 0).rungs  # type: ignore[arg-type]
 
 
 def test_each_rung_expects_the_count_of_its_level() -> None:
     sizes = [192 * 15, 15 * 5, 5 * 4]
-    usual, layers, more = (rungs_of(ladder(treatment=each)) for each in ({}, {"scope": "layer"}, {"kind": "extended"}))
-    kept = rungs_of(ladder(prunable="all-but-output"))
+    usual, layers, more = (rungs_of(ladder(treatment=item)) for item in ({}, {"scope": "layer"}, {"kind": "extended"}))
+    rungs = rungs_of(ladder(prunable="all-but-output"))
     for rung in range(12):
         assert usual.expected(rung) == round(sum(sizes) * 0.8**rung)
         assert layers.expected(rung) == sum(round(size * 0.8**rung) for size in sizes)
-        assert kept.expected(rung) == round(sum(sizes[:2]) * 0.8**rung)
+        assert rungs.expected(rung) == round(sum(sizes[:2]) * 0.8**rung)
         assert more.expected(rung) == sum(sizes)
 
 
@@ -336,7 +343,7 @@ def test_a_rung_above_the_first_needs_the_one_below() -> None:
 
 
 def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
-    net = bench("lenet", 3, 0.05).network
+    net = training_context("lenet", 3, 0.05).network
     masks = replace(full(net.outline.prunable("all")), flat=np.arange(2975) % 7 > 2)
     one = RungHandover(masks, {"a": np.ones(2)}, {"b": np.zeros(3)}, {"a": np.arange(4)})
     back = RungHandover.from_arrays(one.to_arrays(), net, "all")
@@ -349,11 +356,11 @@ def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
 
 
 def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
-    own = ladder(treatment={"score": "random"}, levels=3)
-    rungs = climbed([own], pictures(), tmp_path)[own.identity]
+    example = ladder(treatment={"score": "random"}, levels=3)
+    rungs = climbed([example], pictures(), tmp_path)[example.identity]
     mask = np.ones(rungs[0].left.masks.prunable, bool)
     for rung in (1, 2, 3):
-        chance = chance_of(own).scores(rung)
-        scores = np.concatenate([chance.random(layer.size) for layer in rungs[0].left.masks.layers])
+        rng = seeding_of(example).scores(rung)
+        scores = np.concatenate([rng.random(layer.size) for layer in rungs[0].left.masks.layers])
         mask = keep_highest(scores, mask, round(mask.size * 0.8**rung))
         assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)

@@ -32,29 +32,29 @@ def theirs(rule: dict[str, Any], parameters: list[Tensor]) -> torch.optim.Optimi
 
 
 def drawn(seed: int) -> list[Tensor]:
-    chance = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=chance, dtype=torch.float64) for shape in ((3, 4, 2), (3, 4), (3, 1))]
+    rng = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in ((3, 4, 2), (3, 4), (3, 1))]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_every_step_is_that_of_torch(rule: dict[str, Any]) -> None:
-    ours, reference = drawn(0), [each.requires_grad_() for each in drawn(0)]
-    own, other = optimizer(recipe(**rule), ours, [None] * 3), theirs(rule, reference)
+    ours, reference = drawn(0), [member.requires_grad_() for member in drawn(0)]
+    rule_here, other = optimizer(recipe(**rule), ours, [None] * 3), theirs(rule, reference)
     for step, rate in enumerate(RATES):
         gradients = drawn(step + 1)
-        for each, gradient in zip(reference, gradients, strict=True):
-            each.grad = gradient.clone()
+        for values, gradient in zip(reference, gradients, strict=True):
+            values.grad = gradient.clone()
         other.param_groups[0]["lr"] = rate
         other.step()
-        own.step(gradients, rate)
-        for mine, each in zip(ours, reference, strict=True):
-            torch.testing.assert_close(mine, each.detach(), rtol=1e-12, atol=1e-13)
+        rule_here.step(gradients, rate)
+        for mine, values in zip(ours, reference, strict=True):
+            torch.testing.assert_close(mine, values.detach(), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_pruned_weights_stay_zero_and_the_others_do_as_without_masks(rule: dict[str, Any]) -> None:
-    masks = [(each > 0).double() for each in drawn(9)[:2]]
-    free, masked = drawn(0), [*(each * mask for each, mask in zip(drawn(0), masks, strict=False)), drawn(0)[2]]
+    masks = [(member > 0).double() for member in drawn(9)[:2]]
+    free, masked = drawn(0), [*(values * mask for values, mask in zip(drawn(0), masks, strict=False)), drawn(0)[2]]
     without, within = optimizer(recipe(**rule), free, [None] * 3), optimizer(recipe(**rule), masked, [*masks, None])
     for step, rate in enumerate(RATES):
         without.step(drawn(step + 1), rate)

@@ -11,7 +11,7 @@ import torch
 
 from prunescope.nets.cohort import Layout
 from prunescope.study import Ladder
-from prunescope.train import chance_of
+from prunescope.train import seeding_of
 from tests.train.cohorts import climbed, ladder, pictures, same
 
 MIXED: list[dict[str, Any]] = [
@@ -32,7 +32,7 @@ CIFAR: dict[str, Any] = {
 
 
 def mixed(members: Sequence[dict[str, Any]], family: str, depth: int, width: float, **changes: Any) -> list[Ladder]:
-    return [ladder(family, depth, width, **each, **changes) for each in members]
+    return [ladder(family, depth, width, **member, **changes) for member in members]
 
 
 Way = tuple[Layout, bool | None]
@@ -44,9 +44,9 @@ def hold(ladders: Sequence[Ladder], folder: Path, *ways: Way) -> None:
     alone = climbed(ladders, data, folder / "alone", compact=False, alone=True)
     for number, (layout, compact) in enumerate(ways):
         together = climbed(ladders, data, folder / str(number), layout, compact=compact)
-        for each in ladders:
-            assert len(alone[each.identity]) == each.rungs
-            same(together[each.identity], alone[each.identity])
+        for trained in ladders:
+            assert len(alone[trained.identity]) == trained.rungs
+            same(together[trained.identity], alone[trained.identity])
     errors = {tuple(rung.row["train_loss"] for rung in rungs) for rungs in alone.values()}
     assert len(errors) == len(ladders)  # or every member would be held against itself
 
@@ -94,21 +94,21 @@ def test_a_ladder_taken_up_again_goes_on_as_if_it_had_not_stopped(tmp_path: Path
     data = pictures()
     for name, depth, width in (("cifar-resnet", 8, 1 / 16), ("tests.nets.modules:with_dropout", 2, 1.0)):
         whole = mixed(MIXED[2:8], name, depth, width, **CIFAR)
-        part = mixed(MIXED[2:8], name, depth, width, **CIFAR | {"levels": 1})
+        first_levels = mixed(MIXED[2:8], name, depth, width, **CIFAR | {"levels": 1})
         home = tmp_path / name.partition(":")[0]
-        first = climbed(part, data, home / "stopped", Layout(3))
+        first = climbed(first_levels, data, home / "stopped", Layout(3))
         assert {len(rungs) for rungs in first.values()} == {2}
         again, through = (climbed(whole, data, home / place, Layout(3)) for place in ("stopped", "through"))
-        for each in whole:
-            same(again[each.identity], through[each.identity], exact=True)
+        for item in whole:
+            same(again[item.identity], through[item.identity], exact=True)
 
 
 def test_draws_are_those_of_the_ladder_and_no_two_epochs_or_rungs_share_them() -> None:
-    one, twin = chance_of(ladder()), chance_of(ladder(label_noise=0.2, treatment={"kind": "extended"}))
+    one, twin = seeding_of(ladder()), seeding_of(ladder(label_noise=0.2, treatment={"kind": "extended"}))
     assert one == twin  # of one cell and replicate
     others = [ladder(replicate=1), ladder(width=0.1), ladder(depth=4), ladder(examples=61), ladder("vgg", 16)]
-    orders = {tuple(chance_of(each).order(0, 0, 30)) for each in others}
+    orders = {tuple(seeding_of(item).order(0, 0, 30)) for item in others}
     orders |= {tuple(one.order(rung, epoch, 30)) for rung in range(3) for epoch in range(3)}
     assert len(orders) == len(others) + 9
     assert sorted(one.order(1, 2, 30)) == list(range(30))
-    assert tuple(one.order(1, 2, 30)) == tuple(chance_of(ladder()).order(1, 2, 30))
+    assert tuple(one.order(1, 2, 30)) == tuple(seeding_of(ladder()).order(1, 2, 30))

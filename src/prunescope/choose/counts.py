@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import named
+from prunescope.nets.families import DESIGNS, network
 from prunescope.nets.outline import Outline
-from prunescope.nets.registry import DESIGNS, network
 from prunescope.study.catalogue import DATASETS, FAMILIES
 from prunescope.table import Table
 from prunescope.table.coded import Columns

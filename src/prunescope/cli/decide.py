@@ -43,7 +43,7 @@ def decide(
 
     def train(ladders: Sequence[Ladder]) -> bool:
         with ProgressDisplay(study.name) as progress:
-            report = run_study(study, store, ladders=ladders, tell=progress.tell, **options)
+            report = run_study(study, store, ladders=ladders, on_event=progress.tell, **options)
         whole.rungs += report.rungs
         whole.networks += report.networks
         whole.ladders += report.ladders

@@ -76,7 +76,7 @@ def export(
         raise click.UsageError("--where goes with --max-error")
     need_torch()
     from prunescope.export import export_network
-    from prunescope.run.memory import hold_memory
+    from prunescope.run.task_runner import hold_memory
     from prunescope.study.import_path import search_folders
     from prunescope.table import Store
 
@@ -100,7 +100,7 @@ def export(
             device=device,
             batch=batch,
             before=None if quiet else _tell_plan,
-            tell=None if quiet else progress.tell,
+            on_event=None if quiet else progress.tell,
         )
     if as_json:
         print_json(_content(found))

@@ -17,13 +17,13 @@ from prunescope.run.events import (
     CohortFinished,
     CohortProgress,
     Event,
+    EventHandler,
     ExamplesScored,
     LadderFailed,
     LaddersElsewhere,
     Lost,
     RungFinished,
     RunStarted,
-    Tell,
     TuningFailed,
     TuningStarted,
     Unlocked,
@@ -35,7 +35,7 @@ LINE_EVERY, LINE_SHARE = 10.0, 0.01
 
 
 @contextmanager
-def showing(name: str) -> Iterator[Tell]:
+def showing(name: str) -> Iterator[EventHandler]:
     """Show how far a run is, for as long as it lasts."""
     with ProgressDisplay(name) as progress:
         yield progress.tell

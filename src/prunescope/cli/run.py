@@ -83,7 +83,7 @@ def run(
     path = store_path or Path("runs") / read.folder
     from prunescope.cli.progress import ProgressDisplay
     from prunescope.run import run_study
-    from prunescope.run.memory import hold_memory
+    from prunescope.run.task_runner import hold_memory
 
     hold_memory()
     options: dict[str, Any] = {
@@ -99,7 +99,7 @@ def run(
             report = decide(read, path, until_decided, enough, noise, as_json, **options)
         else:
             with ProgressDisplay(read.name) as progress:
-                report = run_study(read, path, tell=progress.tell, **options)
+                report = run_study(read, path, on_event=progress.tell, **options)
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)

@@ -5,4 +5,4 @@ from prunescope.data.load import load as load
 from prunescope.data.random_streams import generator as generator
 from prunescope.data.random_streams import keys as keys
 from prunescope.data.subsample import Subsample as Subsample
-from prunescope.data.subsample import draw_share as draw_share
+from prunescope.data.subsample import draw_subsample as draw_subsample

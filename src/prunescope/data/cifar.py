@@ -1,12 +1,18 @@
 """CIFAR-10 and CIFAR-100: their binary and Python versions, from folders or from the archives as published.
 
 A binary record is one label (CIFAR-100: the coarse one, then the fine one) and 3,072 bytes, red, green, blue, rows
-first. The Python version keeps the same bytes in pickles, which are read without running them (`inert`).
+first. The Python version keeps the same bytes in pickles, which are read without running them (`safe_pickle`).
+
+Archives are read in memory. Nothing is unpacked to disk, so no name in an archive can lead anywhere; its unpacked size,
+its number of entries and the sizes that they claim are bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gzip
+import tarfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +21,75 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.archive import members
 from prunescope.data.dataset import DatasetPart
-from prunescope.data.fault_collector import FaultCollector, refusal
-from prunescope.data.layouts import FileLayout
+from prunescope.data.layouts import FaultCollector, FileLayout, refusal
 from prunescope.data.safe_pickle import read_pickle
 from prunescope.errors import clipped, listed
 from prunescope.study.catalogue import DATASETS
+
+MOST_ENTRIES = 1_000
+# Beside the files wanted: a list of labels, a page to read, headers, padding.
+_MARGIN = 16 << 20
+_LARGEST = 1 << 30  # bytes that an entry may say it has
+# Headers about headers, and files with holes. tarfile follows chains of them, one call within the other, and trusts
+# their sizes; the names wanted are short and need none.
+_SPECIAL = (*tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+
+
+def members(path: Path, wanted: Collection[str], most: int) -> Iterator[tuple[str, bytes]]:
+    """Give name and content of the files called ``folder/file`` in ``wanted``, each of at most ``most`` bytes.
+
+    The archive is read once from beginning to end, so that its checksum is compared too; what is not wanted is passed
+    over.
+    """
+    room = len(wanted) * most + _MARGIN
+    try:
+        with gzip.open(path) as unpacked:
+            stream = _Bounded(unpacked, path.name, room)
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as archive:  # type: ignore[call-overload]
+                for number, member in enumerate(archive):
+                    if number >= MOST_ENTRIES:
+                        raise refusal(path.name, f"must hold at most {MOST_ENTRIES:,} files", "more")
+                    name = member.name.removeprefix("./")
+                    if name not in wanted:
+                        continue
+                    if not member.isreg() or member.size > most:
+                        got = f"{member.size:,} bytes" if member.isreg() else "none"
+                        raise refusal(path.name, f"must hold {name} as a file of at most {most:,} bytes", got)
+                    content = archive.extractfile(member)
+                    yield name, content.read() if content else b""
+            while stream.read(1 << 20):
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as trouble:
+        raise refusal(path.name, "must be a whole .tar.gz archive", str(trouble), "Fetch it again.") from None
+
+
+class _Bounded:
+    """A stream of which no more is read than an archive of these files can hold."""
+
+    def __init__(self, stream: gzip.GzipFile, name: str, room: int) -> None:
+        self.stream, self.name, self.room = stream, name, room
+        self.left = room
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; refuse the archive where it goes on and on."""
+        content = self.stream.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise refusal(self.name, f"must unpack to at most {self.room:,} bytes", "more")
+        return content
+
+
+class _Entry(tarfile.TarInfo):
+    """An entry of an archive; headers about headers are taken for files, which are passed over."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if not 0 <= self.size <= _LARGEST:
+            raise tarfile.ReadError(f"an entry of {self.size:,} bytes")
+        if self.type in _SPECIAL:
+            self.type = tarfile.REGTYPE
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3072
@@ -165,12 +233,12 @@ def _pickled(content: bytes, file: str, count: int, key: str) -> _Batch:
         raise refusal(file, f"must hold {' and '.join(absent)}", f"only {listed(map(clipped, batch), 4)}")
     data, labels = batch["data"], batch[key]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (count, _BYTES):
-        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise refusal(file, f"must hold data as uint8 ({count}, {_BYTES})", found)
+        got = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise refusal(file, f"must hold data as uint8 ({count}, {_BYTES})", got)
     values = labels.tolist() if isinstance(labels, np.ndarray) and labels.shape == (count,) else labels
     if not isinstance(values, list) or len(values) != count or any(type(value) is not int for value in values):
-        found = f"{len(values):,} items" if isinstance(values, list) else type(values).__name__
-        raise refusal(file, f"must hold {key} as a list of {count:,} whole numbers", found)
+        got = f"{len(values):,} items" if isinstance(values, list) else type(values).__name__
+        raise refusal(file, f"must hold {key} as a list of {count:,} whole numbers", got)
     if not all(0 <= value < 256 for value in values):
         raise refusal(file, f"must hold {key} that are classes", f"{clipped(min(values))} to {clipped(max(values))}")
     return _Batch(data, np.array(values, np.int64))

@@ -88,11 +88,11 @@ def _faults(name: str, train: DatasetPart, test: DatasetPart) -> Iterator[Fault]
             yield Fault(f"the {words} labels", f"must be {count:,}", f"{len(part.labels):,}")
         wrong = (part.labels < 0) | (part.labels >= facts.classes)
         if wrong.any():
-            found = listed(np.unique(part.labels[wrong]).tolist(), 4)
-            yield Fault(f"the {words} labels", f"must be 0 to {facts.classes - 1}", found)
+            got = listed(np.unique(part.labels[wrong]).tolist(), 4)
+            yield Fault(f"the {words} labels", f"must be 0 to {facts.classes - 1}", got)
     if train.images.shape[1:] != test.images.shape[1:]:
-        found = " and ".join(" x ".join(map(str, part.images.shape[1:])) for part in (train, test))
-        yield Fault("training and test pictures", "must have one shape", found)
+        got = " and ".join(" x ".join(map(str, part.images.shape[1:])) for part in (train, test))
+        yield Fault("training and test pictures", "must have one shape", got)
 
 
 def moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,18 +1,82 @@
-"""Fetches the files of a dataset from its makers, each checked by SHA-256 before it is put in its place."""
+"""Fetches the files of a dataset from its makers, and checks each by the SHA-256 that they publish."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.data.layouts import VARIABLE
-from prunescope.data.sources import SOURCES
 from prunescope.errors import MissingPackageError, PrunescopeError, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """The files of one dataset on the network.
+
+    Attributes
+    ----------
+    addresses
+        Each has all files; the next is tried where one does not answer.
+    sums
+        SHA-256 by file name.
+    megabytes
+        Size of all of them, for whoever waits.
+    """
+
+    addresses: tuple[str, ...]
+    sums: dict[str, str]
+    megabytes: int
+
+
+SOURCES = {
+    "mnist": DatasetSource(
+        (
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+        {
+            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+        12,
+    ),
+    "fashion-mnist": DatasetSource(
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        {
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+        31,
+    ),
+    "cifar10": DatasetSource(
+        ("https://www.cs.toronto.edu/~kriz/",),
+        {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+        170,
+    ),
+    "cifar100": DatasetSource(
+        ("https://www.cs.toronto.edu/~kriz/",),
+        {"cifar-100-binary.tar.gz": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"},
+        169,
+    ),
+    "svhn": DatasetSource(
+        ("http://ufldl.stanford.edu/housenumbers/",),
+        {
+            "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+            "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+        },
+        246,
+    ),
+}
 
 
 def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:

@@ -1,12 +1,13 @@
-"""Where the files of a dataset are: the ways in which they are kept, and the folders in which each is looked for.
+"""Where the files of a dataset are, and the errors for files that are missing or wrong.
 
-What the files hold is the business of the modules that read them.
+The modules of each format read what the files hold.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +42,13 @@ class FileLayout:
 
     def present(self, folder: Path) -> dict[str, Path]:
         """Return the files that are in a folder, by their names."""
-        found = {}
+        paths = {}
         for file in self.files:
             for name in (file, f"{file}.gz") if self.gzipped else (file,):
                 if (folder / name).is_file():
-                    found[file] = folder / name
+                    paths[file] = folder / name
                     break
-        return found
+        return paths
 
     def places(self, folder: Path, dataset: str) -> Iterator[Path]:
         """Give the places to look in, first those below a folder with the dataset's own name."""
@@ -117,3 +118,29 @@ def missing(dataset: str, layouts: Sequence[FileLayout], folders: Sequence[Path]
     must = f"must be in {where}: {'; or '.join(map(str, layouts))}"
     hint = f"Name the folder that has them with --data DIR or {VARIABLE}, or let prunescope fetch them."
     return InputError(f"dataset {dataset}", [*halves(dataset, layouts, folders), Fault("its files", must, hint=hint)])
+
+
+class FaultCollector:
+    """Collects the faults of the files of one dataset while they are read one after the other."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.faults: list[Fault] = []
+
+    @contextmanager
+    def file(self) -> Iterator[None]:
+        """Keep what is wrong with one file for later, and go on with the next."""
+        try:
+            yield
+        except InputError as trouble:
+            self.faults.extend(trouble.faults)
+
+    def tell(self) -> None:
+        """Raise what was gathered, if anything was."""
+        if self.faults:
+            raise InputError(self.source, self.faults)
+
+
+def refusal(file: str, must: str, got: str = "", hint: str = "") -> InputError:
+    """Return the error for a file that is not what it has to be."""
+    return InputError(file, [Fault(file, must, got, hint)])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prunescope.data import cifar, mnist, svhn
-from prunescope.data.bundled import read_digits
+from prunescope.data import cifar, idx, svhn
 from prunescope.data.dataset import Dataset, assembled
 from prunescope.data.fetch import fetch as fetch_files
+from prunescope.data.idx import read_digits
 from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, halves, missing
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.study.catalogue import DATASETS
 
-LAYOUTS: dict[str, tuple[FileLayout, ...]] = mnist.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
+LAYOUTS: dict[str, tuple[FileLayout, ...]] = idx.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
 
 
 def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> Dataset:
@@ -40,14 +40,14 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
     layouts, folders = LAYOUTS[name], [data_folder(folder)]
     if fetch and cache_folder() not in folders:
         folders.append(cache_folder())
-    found = find(name, layouts, folders)
-    if found is None:
+    files = find(name, layouts, folders)
+    if files is None:
         # Half a dataset in the user's own folder is a mistake to tell, not to fetch around.
-        if not fetch or halves(name, layouts, [own for own in folders if own != cache_folder()]):
+        if not fetch or halves(name, layouts, [path for path in folders if path != cache_folder()]):
             raise missing(name, layouts, folders)
         fetch_files(name, cache_folder() / name, folders)
-        found = find(name, layouts, [cache_folder()])
-        if found is None:
+        files = find(name, layouts, [cache_folder()])
+        if files is None:
             raise missing(name, layouts, [cache_folder()])
-    train, test = found.layout.read(name, found.files)
-    return assembled(name, train, test, source=str(next(iter(found.files.values())).parent))
+    train, test = files.layout.read(name, files.files)
+    return assembled(name, train, test, source=str(next(iter(files.files.values())).parent))

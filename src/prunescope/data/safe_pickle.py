@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.fault_collector import refusal
+from prunescope.data.layouts import refusal
 from prunescope.errors import printable
 
 

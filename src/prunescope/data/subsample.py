@@ -39,12 +39,12 @@ class Subsample:
 
     def without(self, places: NDArray[np.int64]) -> Subsample:
         """Return the share without the training examples at some places within it."""
-        kept = np.ones(len(self.train), np.bool_)
-        kept[places] = False
-        return _frozen(Subsample(self.train[kept], self.labels[kept], self.noisy[kept], self.validation))
+        remaining = np.ones(len(self.train), np.bool_)
+        remaining[places] = False
+        return _frozen(Subsample(self.train[remaining], self.labels[remaining], self.noisy[remaining], self.validation))
 
 
-def draw_share(
+def draw_subsample(
     labels: NDArray[np.int64],
     classes: int,
     *,
@@ -81,10 +81,10 @@ def draw_share(
     return _frozen(Subsample(train, trained, noisy, order[:held_out].copy()))
 
 
-def _frozen(share: Subsample) -> Subsample:
-    for array in (share.train, share.labels, share.noisy, share.validation):
+def _frozen(subsample: Subsample) -> Subsample:
+    for array in (subsample.train, subsample.labels, subsample.noisy, subsample.validation):
         array.flags.writeable = False
-    return share
+    return subsample
 
 
 def _faults(total: int, classes: int, examples: int, label_noise: float, held_out: int) -> Iterator[Fault]:
@@ -93,8 +93,8 @@ def _faults(total: int, classes: int, examples: int, label_noise: float, held_ou
     if held_out < 0:
         yield Fault("examples held out", "must be 0 or more", str(held_out))
     if examples + held_out > total:
-        found = f"{examples:,} to train on and {held_out:,} held out"
-        yield Fault("examples", f"must be at most the {total:,} of the training set", found)
+        got = f"{examples:,} to train on and {held_out:,} held out"
+        yield Fault("examples", f"must be at most the {total:,} of the training set", got)
     if not 0 <= label_noise <= 1:
         yield Fault("label_noise", "must be in [0, 1]", str(label_noise))
     elif label_noise > 0 and classes < 2:

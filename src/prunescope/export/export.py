@@ -32,8 +32,8 @@ from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import SEED
 from prunescope.prune import Masks
 from prunescope.run.artifacts import read_masks, read_weights, weights_kept
-from prunescope.run.climb import RunSettings, bench_for
-from prunescope.run.events import Tell
+from prunescope.run.events import EventHandler
+from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.task_runner import device_named
 from prunescope.run.tune import threads
 from prunescope.study.catalogue import is_import_path
@@ -60,7 +60,7 @@ def export_network(
     device: str = "auto",
     batch: int = 256,
     before: Callable[[RetrainPlan], None] | None = None,
-    tell: Tell | None = None,
+    on_event: EventHandler | None = None,
 ) -> Exported:
     """Write a trained network as files that hold nothing else, and prove that they are that network.
 
@@ -91,7 +91,7 @@ def export_network(
         Pictures in the batch that is timed.
     before
         Called with what has to be trained again, before it is.
-    tell
+    on_event
         Told how training again goes on (`run.events`).
     """
     if batch < 1:
@@ -105,7 +105,7 @@ def export_network(
     net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
     with ExitStack() as drafts:  # made first: a place that cannot be written to is told before anything is trained
         paths = {name: drafts.enter_context(replacing(path)) for name, path in targets.items()}
-        source = _source(kept, picked, net, dataset, device, before or _ignore, tell or _ignore)
+        source = _source(kept, picked, net, dataset, device, before or _ignore, on_event or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
             return _Export(picked, net, dataset, source, batch).result(paths, targets)
 
@@ -178,19 +178,19 @@ def _source(
     dataset: Dataset,
     device: str,
     before: Callable[[RetrainPlan], None],
-    tell: Tell,
+    on_event: EventHandler,
 ) -> _Source:
     """Read a rung's weights, or train it again; either way hold its test error against its row."""
-    here = bench_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
+    here = context_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
     if picked.rung in weights_kept(store, picked.ladder):
         tensors = read_weights(store, picked.ladder, picked.rung, net)
         masks, row = read_masks(store, picked.ladder, picked.rung, net), picked.row
     else:
         where = device_named(device)
-        bench = bench_for(picked.ladder, dataset, Layout(), RunSettings(picked.study, where))
+        bench = context_for(picked.ladder, dataset, Layout(), RunSettings(picked.study, where))
         plan = planned(store, picked, bench)
         before(plan)
-        again = retrain(plan, picked, bench, where, tell)
+        again = retrain(plan, picked, bench, where, on_event)
         tensors, masks, row = again.tensors, again.masks, again.row
     check_error(here, tensors, masks, row, picked.words)
     return _Source(tensors, masks, retrained=row is not picked.row)

@@ -19,10 +19,10 @@ from prunescope.export.pick import PickedRung
 from prunescope.nets import Network
 from prunescope.prune import Masks, full
 from prunescope.run.artifacts import inherited, read_masks, read_weights, started
-from prunescope.run.climb import RunSettings, climb, work_left
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.estimate import cores
-from prunescope.run.events import RunStarted, Tell
+from prunescope.run.events import EventHandler, RunStarted
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, work_left
 from prunescope.run.tune import choose, threads
 from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of
@@ -96,7 +96,9 @@ class Retrained:
     masks: Masks
 
 
-def retrain(plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, tell: Tell) -> Retrained:
+def retrain(
+    plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, on_event: EventHandler
+) -> Retrained:
     """Train what is planned."""
     ladder, rung, network = plan.ladder, picked.rung, bench.network
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
@@ -107,10 +109,10 @@ def retrain(plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, devic
             store.write_arrays("checkpoints", ladder.identity, plan.first - 1, arrays)
             store.write(picked.rows[each] for each in range(plan.first))
         left = work_left(ladder, store.done())
-        tell(RunStarted(1, left, left))
+        on_event(RunStarted(1, left, left))
         setting = RunSettings(picked.study, device, keep=(rung,))
         with threads(plan.threads):
-            climb(Cohort(key_of(ladder), (ladder,), 1), bench, store, setting, tell)
+            LadderRunner(Cohort(key_of(ladder), (ladder,), 1), bench, store, setting, on_event).run()
         for failure in store.failures():
             raise PrunescopeError(f"rung {failure.rung} could not be trained again: {failure.words}")
         (row,) = store.table(f"rung = {rung}").rows()

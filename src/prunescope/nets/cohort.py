@@ -57,24 +57,26 @@ def logits(
         Inputs ``[R, B, H, W, channels]`` for pictures, ``[R, B, features]`` for rows.
     """
     compiled = kernels(x.dtype) if layout.planar and x.ndim == 5 and _plain(x) else None
-    found = []
-    for part in _parts(len(x), layout.together, compiled):
-        own = tensors if part == slice(0, len(x)) else {name: each[part] for name, each in tensors.items()}
-        members = part.stop - part.start
+    passes = []
+    for members in _passes(len(x), layout.together, compiled):
+        member_tensors = (
+            tensors if members == slice(0, len(x)) else {name: tensor[members] for name, tensor in tensors.items()}
+        )
+        count = members.stop - members.start
         if compiled is None:
-            grouped = GroupedConvolutions(own, members, training, layout.pack)
-            found.append(design(grouped, arranged(x[part]), depth, width, classes))
+            grouped = GroupedConvolutions(member_tensors, count, training, layout.pack)
+            passes.append(design(grouped, arranged(x[members]), depth, width, classes))
         else:
-            planar = Planar(own, members, training, compiled)
-            found.append(design(planar, innermost(x[part]), depth, width, classes))
-    return found[0] if len(found) == 1 else torch.cat(found)
+            planar = Planar(member_tensors, count, training, compiled)
+            passes.append(design(planar, innermost(x[members]), depth, width, classes))
+    return passes[0] if len(passes) == 1 else torch.cat(passes)
 
 
 def _plain(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
-def _parts(members: int, together: int, compiled: Kernels | None) -> Iterator[slice]:
+def _passes(members: int, together: int, compiled: Kernels | None) -> Iterator[slice]:
     """Cut a cohort into passes; where they are planar, members of a pass divide a vector."""
     first = 0
     while first < members:

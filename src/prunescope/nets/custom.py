@@ -49,10 +49,10 @@ class Custom:
         self._depth = depth
         self._width = width
         self._classes = classes
-        self._module = self._made(0)
+        self._module = self._make_module(0)
         self.outline = self._outlined()
 
-    def _made(self, seed: int) -> nn.Module:
+    def _make_module(self, seed: int) -> nn.Module:
         """Call the factory with torch's seed set, and leave torch's own state as it was."""
         wanted: dict[str, object] = {"depth": self._depth, "width": self._width, "classes": self._classes}
         if "shape" in inspect.signature(self._make).parameters:
@@ -60,14 +60,14 @@ class Custom:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                made = self._make(**wanted)
+                module = self._make(**wanted)
             except Exception as trouble:
                 must = f"must make a network of depth {self._depth}, width {self._width:g}, {self._classes} classes"
                 hint = f"It is called with {listed(wanted)} by name."
                 raise self._fault(must, said(trouble), hint) from trouble
-        if not isinstance(made, nn.Module):
-            raise self._fault("must return a torch.nn.Module", type(made).__name__)
-        return made.to(device="cpu", dtype=torch.float32)
+        if not isinstance(module, nn.Module):
+            raise self._fault("must return a torch.nn.Module", type(module).__name__)
+        return module.to(device="cpu", dtype=torch.float32)
 
     def _fault(self, must: str, got: str, hint: str = "") -> InputError:
         return InputError("networks", [Fault(self._name, must, got, hint)])
@@ -76,18 +76,20 @@ class Custom:
         """Count parameters, multiplications and activations, by one example's way through the module."""
         module = self._module
         kinds = {
-            f"{path}.weight".lstrip("."): part for path, part in module.named_modules() if isinstance(part, _WEIGHTED)
+            f"{path}.weight".lstrip("."): submodule
+            for path, submodule in module.named_modules()
+            if isinstance(submodule, _WEIGHTED)
         }
         multiplications = activations = 0
 
-        def count(part: nn.Module, _: object, result: Tensor) -> None:
+        def count(submodule: nn.Module, _: object, result: Tensor) -> None:
             nonlocal multiplications, activations
-            weight = part.weight
+            weight = submodule.weight
             assert isinstance(weight, Tensor)  # noqa: S101 - of the kinds above
             multiplications += weight[0].numel() * result[0].numel()
             activations += 2 * result[0].numel()
 
-        hooks = [part.register_forward_hook(count) for part in kinds.values()]
+        hooks = [submodule.register_forward_hook(count) for submodule in kinds.values()]
         try:
             module.eval()
             with torch.no_grad():
@@ -115,13 +117,13 @@ class Custom:
 
     def module(self) -> nn.Module:
         """Return a module as the factory makes it, to be given other tensors."""
-        return self._made(0)
+        return self._make_module(0)
 
-    def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
-        """Let the factory make one member, with torch's seed drawn from ``chance``."""
-        made = self._made(int(chance.integers(2**63)))
-        drawn = {name: value.detach().numpy().copy() for name, value in _state(made)}
-        return drawn if self._together else drawn | {SEED: np.array(chance.integers(2**62))}
+    def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Let the factory make one member, with torch's seed drawn from ``rng``."""
+        module = self._make_module(int(rng.integers(2**63)))
+        drawn = {name: value.detach().numpy().copy() for name, value in _state(module)}
+        return drawn if self._together else drawn | {SEED: np.array(rng.integers(2**62))}
 
     @cached_property
     def _together(self) -> bool:
@@ -139,8 +141,8 @@ class Custom:
     def _mapped(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool) -> Tensor:
         self._module.train(training)
 
-        def one(own: dict[str, Tensor], pictures: Tensor) -> Tensor:
-            result: Tensor = torch.func.functional_call(self._module, own, (pictures,))
+        def one(member_tensors: dict[str, Tensor], pictures: Tensor) -> Tensor:
+            result: Tensor = torch.func.functional_call(self._module, member_tensors, (pictures,))
             return result
 
         logits: Tensor = torch.func.vmap(one, randomness="error")(dict(tensors), x)
@@ -149,20 +151,21 @@ class Custom:
     def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
         """Return the logits ``[R, B, classes]`` of stacked members; buffers are updated in place in training."""
         x = x.permute(0, 1, 4, 2, 3).contiguous()  # as a user's module is given pictures elsewhere
-        parts = [slice(first, first + layout.together) for first in range(0, len(x), layout.together)]
+        spans = [slice(first, first + layout.together) for first in range(0, len(x), layout.together)]
         if layout.together > 1 and self._together:
-            found = [
-                self._mapped({name: each[part] for name, each in tensors.items()}, x[part], training) for part in parts
+            passes = [
+                self._mapped({name: tensor[span] for name, tensor in tensors.items()}, x[span], training)
+                for span in spans
             ]
-            return found[0] if len(found) == 1 else torch.cat(found)
+            return passes[0] if len(passes) == 1 else torch.cat(passes)
         self._module.train(training)
         return torch.stack([self._alone(tensors, x, member, training) for member in range(len(x))])
 
     def _alone(self, tensors: Mapping[str, Tensor], x: Tensor, member: int, training: bool) -> Tensor:
-        own = {name: each[member] for name, each in tensors.items()}
-        seed = own.pop(SEED, None)
+        member_tensors = {name: tensor[member] for name, tensor in tensors.items()}
+        seed = member_tensors.pop(SEED, None)
         with _seeded(seed, x.device):
-            logits: Tensor = torch.func.functional_call(self._module, own, (x[member],))
+            logits: Tensor = torch.func.functional_call(self._module, member_tensors, (x[member],))
         if seed is not None and training:
             seed.add_(1)
         return logits

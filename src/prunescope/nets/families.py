@@ -1,4 +1,4 @@
-"""The families of the papers, each written once.
+"""The families of the papers, each written once, and networks by family name or import path.
 
 Sizes are rounded to whole units, never below one. What the papers leave open is a choice of this project: LeNets deeper
 than three layers repeat the second hidden layer, and convolutions have no bias, since each is followed by a
@@ -7,9 +7,15 @@ normalisation with a shift of its own.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
-from prunescope.nets.ops import Ops
+from prunescope.errors import Fault, InputError, clipped, nearest
+from prunescope.nets.network import Designed, Network
+from prunescope.nets.ops import Design, Ops
+from prunescope.nets.outline import Shape
+from prunescope.study.catalogue import is_import_path
+from prunescope.study.import_path import import_function
 
 
 def units(full: int, width: float) -> int:
@@ -58,3 +64,19 @@ def vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
             x = net.relu(net.norm(net.conv(x, f"conv{layer}", units(full, width)), f"norm{layer}"))
             layer += 1
     return net.linear(net.mean_pool(x), "output", classes)
+
+
+DESIGNS: dict[str, Design] = {"lenet": lenet, "cifar-resnet": cifar_resnet, "vgg": vgg}
+
+
+@lru_cache(maxsize=256)
+def network(family: str, depth: int, width: float, classes: int, shape: Shape) -> Network:
+    """Return a member of a family for pictures of a shape (channels, height, width)."""
+    if family in DESIGNS:
+        return Designed(DESIGNS[family], shape, depth, width, classes)
+    if is_import_path(family):
+        from prunescope.nets.custom import Custom
+
+        return Custom(import_function(family), family, shape, depth, width, classes)
+    must = f"must be one of {', '.join(DESIGNS)}, or package.module:function"
+    raise InputError("networks", [Fault("family", must, clipped(family), nearest(family, DESIGNS))])

@@ -47,8 +47,8 @@ class GroupedConvolutions:
         return F.conv2d(x, kernels, stride=stride, padding=kernel // 2, groups=groups)
 
     def norm(self, x: Tensor, name: str) -> Tensor:
-        def all_members(part: str) -> Tensor:
-            return self._tensors[f"{name}.{part}"].view(-1)
+        def all_members(kind: str) -> Tensor:
+            return self._tensors[f"{name}.{kind}"].view(-1)
 
         mean, variance = all_members("running_mean"), all_members("running_var")
         return F.batch_norm(

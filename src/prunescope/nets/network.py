@@ -32,7 +32,7 @@ class Network(Protocol):
         """Whether it takes pictures ``[R, B, H, W, channels]`` rather than rows ``[R, B, features]``."""
         ...
 
-    def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
+    def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw one member's parameters and fill its buffers."""
         ...
 
@@ -65,9 +65,9 @@ class Designed:
         """Dense networks take rows, the others pictures."""
         return not self.outline.dense
 
-    def start(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
+    def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw one member's parameters and fill its buffers, parameter by parameter in the design's order."""
-        drawn = {each.name: draw(each, chance) for each in self.outline.parameters}
+        drawn = {parameter.name: draw(parameter, rng) for parameter in self.outline.parameters}
         return drawn | fill(self.outline.buffers)
 
     def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
@@ -81,22 +81,22 @@ class Designed:
         return connected(self.design, self.shape, self.depth, self.width, self.classes, masks)
 
 
-def draw(parameter: ParameterOutline, chance: np.random.Generator) -> np.ndarray:
+def draw(parameter: ParameterOutline, rng: np.random.Generator) -> np.ndarray:
     """Draw one parameter as it stands before training, in double precision."""
     shape = parameter.shape
     match parameter.start:
         case Start.KAIMING:
             deviation = float(np.sqrt(2 / parameter.fan_in))
-            return deviation * chance.standard_normal(shape)
+            return deviation * rng.standard_normal(shape)
         case Start.BIAS:
             bound = 1 / np.sqrt(parameter.fan_in)
-            return chance.uniform(-bound, bound, shape)
+            return rng.uniform(-bound, bound, shape)
         case Start.SCALE:
-            return chance.uniform(0, 1, shape)
+            return rng.uniform(0, 1, shape)
         case Start.SHIFT:
             return np.zeros(shape)
 
 
 def fill(buffers: tuple[Buffer, ...]) -> dict[str, np.ndarray]:
     """Return buffers as they stand before training."""
-    return {each.name: np.full(each.shape, each.fill) for each in buffers}
+    return {buffer.name: np.full(buffer.shape, buffer.fill) for buffer in buffers}

@@ -83,11 +83,13 @@ class Outline:
     @cached_property
     def total(self) -> int:
         """All parameters, counted."""
-        return sum(each.size for each in self.parameters)
+        return sum(parameter.size for parameter in self.parameters)
 
     def prunable(self, rule: str) -> tuple[ParameterOutline, ...]:
         """Return the parameters that pruning may remove from: weights of ``all`` layers, or ``all-but-output``."""
-        return tuple(each for each in self.parameters if each.weight and (rule == "all" or not each.output))
+        return tuple(
+            parameter for parameter in self.parameters if parameter.weight and (rule == "all" or not parameter.output)
+        )
 
 
 class _Walk:
@@ -160,9 +162,11 @@ def outline(design: Design, shape: Shape, depth: int, width: float, classes: int
     """Walk a design over the shape of one example (channels, height, width)."""
     walk = _Walk()
     design(walk, shape, depth, width, classes)
-    last = max(index for index, each in enumerate(walk.parameters) if each.weight)
+    last = max(index for index, parameter in enumerate(walk.parameters) if parameter.weight)
     parameters = tuple(
-        ParameterOutline(each.name, each.shape, each.start, each.fan_in, each.weight, output=index >= last)
-        for index, each in enumerate(walk.parameters)
+        ParameterOutline(
+            parameter.name, parameter.shape, parameter.start, parameter.fan_in, parameter.weight, output=index >= last
+        )
+        for index, parameter in enumerate(walk.parameters)
     )
     return Outline(parameters, tuple(walk.buffers), walk.multiplications, walk.activations, walk.dense)

@@ -92,12 +92,12 @@ class Planar:
             return x.relu() if cut else x
         shape = _shape(x)
         if x.norm is not None and self._made_for(shape):
-            part = [self._tensors[f"{x.norm}.{each}"] for each in ("weight", "bias", "running_mean", "running_var")]
+            norm = [self._tensors[f"{x.norm}.{kind}"] for kind in ("weight", "bias", "running_mean", "running_var")]
             weight = self._tensors[f"{x.name}.weight"]
-            found: Tensor = _Unit.apply(  # type: ignore[no-untyped-call]
-                x.x, weight, *part[:2], x.past, part[2:], shape, cut, self._training, self._compiled
+            result: Tensor = _Unit.apply(  # type: ignore[no-untyped-call]
+                x.x, weight, *norm[:2], x.past, norm[2:], shape, cut, self._training, self._compiled
             )
-            return found
+            return result
         y = self._grouped.conv(_outward(x.x), x.name, x.out, x.kernel, x.stride)
         if x.norm is not None:
             y = self._grouped.norm(y, x.norm)
@@ -154,13 +154,13 @@ class _Unit(torch.autograd.Function):
         compiled.forward(shape, x, weight, before, moments)
         count = before[:, 0, ..., 0].numel()
         if moments is None:
-            mean, variance = (each.t().double() for each in running)
+            mean, variance = (values.t().double() for values in running)
         else:
             # Each lane of each picture has a mean; lanes' own spread and that of their means add up.
-            each, own = count // (shape.batch * lanes // members), shape.batch * lanes // members
+            per_lane, lane_count = count // (shape.batch * lanes // members), shape.batch * lanes // members
             total, squares, spread = moments.view(shape.out, 3, -1, members).sum(2).unbind(1)
-            mean = total / own
-            variance = (spread + each * (squares - own * mean * mean)) / count
+            mean = total / lane_count
+            variance = (spread + per_lane * (squares - lane_count * mean * mean)) / count
             running[0].lerp_(mean.t().to(x.dtype), MOMENTUM)
             running[1].lerp_((variance * count / (count - 1)).t().to(x.dtype), MOMENTUM)
         inverse = (variance + EPSILON).rsqrt()
@@ -170,14 +170,14 @@ class _Unit(torch.autograd.Function):
         past = None if past is None else past.contiguous()
         compiled.normalise(shape.batch, shape.out, size, before, past, line, cut, after)
         ctx.save_for_backward(x, weight, scale, before, after if cut else None, mean, inverse, line)
-        ctx.given = shape, training, compiled
+        ctx.saved = shape, training, compiled
         return after
 
     @staticmethod
     def backward(ctx: Any, change: Tensor) -> Any:
         """Return derivatives by picture, weight, scale, shift and what was added."""
         x, weight, scale, before, after, mean, inverse, line = ctx.saved_tensors
-        shape, training, compiled = ctx.given
+        shape, training, compiled = ctx.saved
         change = change.contiguous()
         lanes, members, size = compiled.lanes, shape.members, before[0, 0].numel()
         passed = torch.empty_like(change) if ctx.needs_input_grad[4] else None
@@ -192,10 +192,10 @@ class _Unit(torch.autograd.Function):
             parts = [mean, factor, torch.zeros_like(factor), torch.zeros_like(factor)]
         by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         total = x.new_zeros(shape.out, shape.channels, shape.kernel, shape.kernel, lanes)
-        given = (change, after) if passed is None else (passed, None)
-        compiled.backward(shape, x, weight, *given, before, _lanes(parts, x, lanes), by_x, total)
+        upstream = (change, after) if passed is None else (passed, None)
+        compiled.backward(shape, x, weight, *upstream, before, _lanes(parts, x, lanes), by_x, total)
         by_weight = total.view(*total.shape[:4], -1, members).sum(4).permute(4, 0, 1, 2, 3)
-        by_scale, by_shift = ((each.t().to(x.dtype)) for each in (times * inverse, alone))
+        by_scale, by_shift = ((values.t().to(x.dtype)) for values in (times * inverse, alone))
         return by_x, by_weight, by_scale, by_shift, passed, None, None, None, None, None
 
 

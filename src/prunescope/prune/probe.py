@@ -1,7 +1,8 @@
-"""A trained network that a score may ask: its logits, its loss on training examples, with gradients.
+"""A trained network that scores can ask, and the scores that ask it: SNIP's, GraSP's and SynFlow's.
 
-One network at a time, in evaluation mode, so that a normalisation goes by its running statistics and the batches that
-examples come in change nothing but rounding.
+One network at a time, in evaluation mode: normalisations use their running statistics, so how examples are batched
+changes nothing but rounding. All three methods were published for networks before training; here they rank the weights
+of a trained one. Sums go batch by batch, so that no more than a batch is in memory.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ class Probe:
 
     def weights(self) -> dict[str, Tensor]:
         """Return the prunable weights by layer, pruned ones zero: copies that gradients reach."""
-        kept = self.masks.by_name()
-        found = {}
-        for name, mask in kept.items():
-            own = self.tensors[name][0].detach().clone()
-            found[name] = (own * torch.from_numpy(mask).to(own.device, own.dtype)).requires_grad_()
-        return found
+        masks = self.masks.by_name()
+        weights = {}
+        for name, mask in masks.items():
+            weight = self.tensors[name][0].detach().clone()
+            weights[name] = (weight * torch.from_numpy(mask).to(weight.device, weight.dtype)).requires_grad_()
+        return weights
 
     def logits(self, weights: Mapping[str, Tensor], x: Tensor, others: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the logits ``[B, classes]`` of inputs under these weights, in evaluation mode.
@@ -61,7 +62,11 @@ class Probe:
         others
             Parameters and buffers ``[1, ...]`` to use instead of the network's own.
         """
-        everything = {**self.tensors, **(others or {}), **{name: each.unsqueeze(0) for name, each in weights.items()}}
+        everything = {
+            **self.tensors,
+            **(others or {}),
+            **{name: weight.unsqueeze(0) for name, weight in weights.items()},
+        }
         return self.network.logits(everything, x.unsqueeze(0), False, Layout())[0]
 
     def losses(self, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
@@ -72,3 +77,67 @@ class Probe:
     def loss(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Return the mean cross-entropy over all examples."""
         return torch.stack(list(self.losses(weights))).sum()
+
+
+def gradient(probe: Probe) -> dict[str, Tensor]:
+    """Score by ``|w dL/dw|``, what removing a weight changes in the loss to first order (SNIP, Lee et al. 2019)."""
+    weights = probe.weights()
+    slope = _slope(probe, weights)
+    return {name: (weight * slope[name]).detach().abs() for name, weight in weights.items()}
+
+
+def gradient_flow(probe: Probe) -> dict[str, Tensor]:
+    """Score by ``w (H g)``: what removing a weight takes, to first order, from half the gradient's squared norm.
+
+    GraSP (Wang et al. 2020) calls ``S = -w (H g)`` and removes the weights with the highest ``S``: those that the
+    gradient flow needs least. Scores here keep the highest, hence the other sign.
+    """
+    weights = probe.weights()
+    slope = _slope(probe, weights)
+    names = list(weights)
+    curved = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for loss in probe.losses(weights):
+        gradients = torch.autograd.grad(
+            loss, [weights[name] for name in names], create_graph=True, materialize_grads=True
+        )
+        along = torch.stack(
+            [(gradient * slope[name]).sum() for name, gradient in zip(names, gradients, strict=True)]
+        ).sum()
+        second = torch.autograd.grad(along, [weights[name] for name in names], materialize_grads=True)
+        for name, values in zip(names, second, strict=True):
+            curved[name] += values
+    return {name: (weight * curved[name]).detach() for name, weight in weights.items()}
+
+
+def _slope(probe: Probe, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the gradient of the mean loss over all examples."""
+    names = list(weights)
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for loss in probe.losses(weights):
+        gradients = torch.autograd.grad(loss, [weights[name] for name in names], materialize_grads=True)
+        for name, gradient in zip(names, gradients, strict=True):
+            total[name] += gradient.detach()
+    return {name: gradient.detach() for name, gradient in total.items()}
+
+
+ROUNDS = 100
+"""Small steps in which one pruning step is taken, scores computed anew at each, as its authors do."""
+
+
+def synaptic_flow(probe: Probe) -> dict[str, Tensor]:
+    """Score by ``|w| dR/d|w|``, with R the sum of the outputs of an input of ones; in double precision."""
+    weights = {name: weight.detach().double().abs().requires_grad_() for name, weight in probe.weights().items()}
+    others = {name: _positive(name, values) for name, values in probe.tensors.items() if name not in weights}
+    flow = probe.logits(weights, probe.ones.double(), others).sum()
+    gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
+    return {
+        name: (weight * gradient).detach() for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+    }
+
+
+def _positive(name: str, values: Tensor) -> Tensor:
+    """Return a parameter or buffer without its sign; shifts, by the names that torch gives them, as zero."""
+    if not values.is_floating_point():
+        return values
+    shift = name.endswith((".bias", ".running_mean"))
+    return torch.zeros_like(values, dtype=torch.float64) if shift else values.detach().double().abs()

@@ -1,6 +1,6 @@
-"""How much a weight counts, by name. The weights with the lowest scores go first.
+"""Scores of weights by name, and one pruning step: weights are ranked by a score, and the lowest go.
 
-A score takes the weights of every prunable layer, and may draw random numbers or ask the trained network (`probe`).
+A score takes the weights of every prunable layer. It may draw random numbers, or ask the trained network (`probe`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from prunescope.errors import Fault, InputError, PrunescopeError, clipped, said
-from prunescope.prune.flow import ROUNDS, synaptic_flow
-from prunescope.prune.gradients import gradient, gradient_flow
-from prunescope.prune.probe import Probe
+from prunescope.prune.masks import Masks, keep_highest, kept_count
+from prunescope.prune.probe import ROUNDS, Probe, gradient, gradient_flow, synaptic_flow
 from prunescope.study.catalogue import is_import_path
 from prunescope.study.import_path import import_function
 
@@ -40,25 +39,25 @@ class Score:
     rounds: int = 1
 
 
-def magnitude(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
+def magnitude(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
     """Score by absolute value."""
-    del chance, ask
+    del draws, ask
     return {name: np.abs(values) for name, values in weights.items()}
 
 
-def random(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
+def random(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
     """Score by chance."""
     del ask
-    drawn = chance()
+    drawn = draws()
     return {name: drawn.random(values.shape) for name, values in weights.items()}
 
 
-def _asking(found: Callable[[Probe], Mapping[str, Tensor]]) -> Rank:
+def _asking(measure: Callable[[Probe], Mapping[str, Tensor]]) -> Rank:
     """Return a score that goes by the network alone."""
 
-    def rank(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
-        del chance
-        scores = found(ask())
+    def rank(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
+        del draws
+        scores = measure(ask())
         return {name: scores[name].cpu().numpy() for name in weights}
 
     return rank
@@ -90,8 +89,8 @@ def _own(path: str) -> Rank:
     function = import_function(path)
     asks = "probe" in inspect.signature(function).parameters
 
-    def rank(weights: Arrays, chance: Draws, ask: Ask) -> dict[str, np.ndarray]:
-        del chance
+    def rank(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
+        del draws
         more = {"probe": ask()} if asks else {}
         try:
             result = function(dict(weights), **more)
@@ -112,3 +111,65 @@ def _own(path: str) -> Rank:
 def _array(values: object) -> np.ndarray:
     plain = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
     return np.asarray(plain, float)
+
+
+def _nobody(masks: Masks) -> Probe:
+    del masks
+    raise PrunescopeError("this score asks the network, and there is none to ask")
+
+
+def prune(
+    masks: Masks,
+    weights: Mapping[str, np.ndarray],
+    *,
+    level: int,
+    fraction: float,
+    by: str,
+    scope: str,
+    draws: Draws,
+    probe: Callable[[Masks], Probe] = _nobody,
+) -> Masks:
+    """Return the masks of a level: exactly ``round(N (1 - fraction)^level)`` of the N prunable weights survive.
+
+    A score that ranks anew in several rounds comes there by equal factors from round to round.
+
+    Parameters
+    ----------
+    weights
+        Trained weights by the layers' names.
+    by
+        A score of `scores.SCORES`, or a user's own by import path.
+    scope
+        ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
+    draws
+        Gives what a score draws from, where it draws.
+    probe
+        Gives the network under masks, for a score that asks it.
+    """
+    ranked = score(by)
+    layers = {layer.name: weights[layer.name] for layer in masks.layers}
+    sizes = [masks.prunable] if scope == "global" else [layer.size for layer in masks.layers]
+    first = _counts(masks, sizes)
+    last = [kept_count(size, fraction, level) for size in sizes]
+    for round_ in range(1, ranked.rounds + 1):
+        now = masks
+        by_layer = ranked.rank(layers, draws, lambda now=now: probe(now))  # type: ignore[misc]
+        scores = np.concatenate([by_layer[layer.name].reshape(-1) for layer in masks.layers])
+        counts = [_between(*ends, round_, ranked.rounds) for ends in zip(first, last, strict=True)]
+        edges = np.cumsum(sizes)[:-1]
+        groups = zip(np.split(scores, edges), np.split(masks.flat, edges), counts, strict=True)
+        masks = Masks(masks.layers, np.concatenate([keep_highest(*group) for group in groups]))
+    return masks
+
+
+def _counts(masks: Masks, sizes: list[int]) -> list[int]:
+    """Return how many weights survive in each part that is ranked for itself."""
+    return [int(np.count_nonzero(group)) for group in np.split(masks.flat, np.cumsum(sizes)[:-1])]
+
+
+def _between(first: int, last: int, round_: int, rounds: int) -> int:
+    """Return the count after some of several parts of the way from one count to a lower one."""
+    if round_ == rounds or not first:
+        return last
+    left: float = (last / first) ** (round_ / rounds)
+    return max(last, round(first * left))

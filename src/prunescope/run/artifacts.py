@@ -1,4 +1,4 @@
-"""What a store keeps of rungs beside their rows: what the next rung needs, and on request weights and outcomes.
+"""What a store keeps of a rung: its row, what the next rung needs, and on request weights and outcomes.
 
     checkpoints/<ladder>/<rung>    mask/<rung>       surviving weights, one bit each, layer after layer; this rung's
                                                      and those of rungs below it that have no file of their own
@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +34,71 @@ from prunescope.study import Ladder
 from prunescope.table import ArrayEntry, ArrayKind, Store
 from prunescope.train import NetworkOutcome, RungHandover
 from prunescope.train.ladder import Arrays
+from prunescope.version import __version__
 
 _LEFT_OUT = "left_out"
 _FIRST_ONLY = ("origin/", "dense/")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """When, where and for whom a rung was trained."""
+
+    study: str
+    device: str
+    started: str
+    seconds: float
+    epochs: int
+
+
+def row(
+    ladder: Ladder,
+    rung: int,
+    network: Network,
+    masks: Masks,
+    outcome: NetworkOutcome,
+    noisy: np.ndarray,
+    provenance: Provenance,
+) -> dict[str, Any]:
+    """Return a rung's row; everything is counted from what happened."""
+    cell, treatment = ladder.cell_at(rung), ladder.treatment
+    pruned = masks.prunable - masks.kept
+    return {
+        "study": provenance.study,
+        "ladder": ladder.identity,
+        "replicate": ladder.replicate,
+        "rung": rung,
+        "family": cell.family,
+        "dataset": cell.dataset,
+        "depth": cell.depth,
+        "width": cell.width,
+        "examples": cell.examples,
+        "label_noise": cell.label_noise,
+        "recipe": ladder.recipe_identity,
+        "treatment": treatment.kind,
+        "rewind": treatment.rewind,
+        "score": treatment.score,
+        "scope": treatment.scope,
+        "leave": treatment.leave,
+        "density": masks.kept / masks.prunable,
+        "kept": masks.kept,
+        "prunable": masks.prunable,
+        "parameters": network.outline.total - pruned,
+        "connected": network.connected(masks.by_name()),
+        "test_error": _error(outcome.test_right),
+        "test_loss": float(outcome.test_loss.mean()),
+        "validation_error": _error(outcome.validation_right),
+        "validation_loss": _mean(outcome.validation_loss),
+        "train_error": _error(outcome.train_right),
+        "train_loss": float(outcome.train_loss.mean()),
+        "train_loss_original": _mean(outcome.train_loss[~noisy]),
+        "train_loss_noisy": _mean(outcome.train_loss[noisy]),
+        "epochs": provenance.epochs,
+        "seconds": provenance.seconds,
+        "device": provenance.device,
+        "version": __version__,
+        "started": provenance.started,
+    }
 
 
 def rung_arrays(rung: int, masks: Masks, after: Arrays, weights: bool) -> dict[str, np.ndarray]:
@@ -43,8 +106,8 @@ def rung_arrays(rung: int, masks: Masks, after: Arrays, weights: bool) -> dict[s
     arrays = {f"mask/{rung}": masks.packed()}
     if weights:
         survivors = masks.by_name()
-        for name, each in after.items():
-            arrays[f"kept/{rung}/{name}"] = each[survivors[name]] if name in survivors else each
+        for name, values in after.items():
+            arrays[f"kept/{rung}/{name}"] = values[survivors[name]] if name in survivors else values
     return arrays
 
 
@@ -58,20 +121,20 @@ def read_left_out(store: Store, ladder: Ladder) -> np.ndarray:
     return store.read_arrays("checkpoints", ladder.identity, 0)[_LEFT_OUT]
 
 
-def checkpoint(ladder: Ladder, rung: int, own: Arrays, inheritance: RungHandover) -> ArrayEntry:
+def checkpoint(ladder: Ladder, rung: int, own_arrays: Arrays, handover: RungHandover) -> ArrayEntry:
     """Return the file for the rungs up to ``rung`` that have none yet.
 
     Parameters
     ----------
-    own
+    own_arrays
         What `rung_arrays` told of each of them.
-    inheritance
+    handover
         What the last of them leaves to the next.
     """
-    first = "mask/0" in own
-    left = inheritance.to_arrays()
-    arrays = {name: each for name, each in left.items() if first or not name.startswith(_FIRST_ONLY)}
-    return ArrayEntry(ArrayKind.CHECKPOINTS, ladder.identity, rung, {**own, **arrays})
+    first = "mask/0" in own_arrays
+    left = handover.to_arrays()
+    arrays = {name: values for name, values in left.items() if first or not name.startswith(_FIRST_ONLY)}
+    return ArrayEntry(ArrayKind.CHECKPOINTS, ladder.identity, rung, {**own_arrays, **arrays})
 
 
 def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> RungHandover:
@@ -83,7 +146,7 @@ def inherited(store: Store, ladder: Ladder, rung: int, network: Network) -> Rung
             raise InputError(
                 str(store.path), [Fault(f"checkpoint of ladder {ladder.identity}, rung 0", "must be there")]
             )
-        arrays |= {name: each for name, each in first.items() if name.startswith(_FIRST_ONLY)}
+        arrays |= {name: values for name, values in first.items() if name.startswith(_FIRST_ONLY)}
     return RungHandover.from_arrays(arrays, network, ladder.recipe.prunable)
 
 
@@ -123,7 +186,7 @@ def started(store: Store, ladder: Ladder, rung: int, network: Network) -> RungHa
     first: dict[str, np.ndarray] = {}
     for start in _FIRST_ONLY:
         arrays = _file_with(store, ladder, 0, start)
-        first |= {name: each for name, each in arrays.items() if name.startswith(start)}
+        first |= {name: values for name, values in arrays.items() if name.startswith(start)}
     mask = read_masks(store, ladder, rung, network)
     return RungHandover.from_arrays({"next": mask.packed(), **first}, network, ladder.recipe.prunable)
 
@@ -150,16 +213,16 @@ def read_weights(store: Store, ladder: Ladder, rung: int, network: Network) -> d
     """Return a network's tensors by their names, pruned weights zero; kept where a run was asked to keep weights."""
     start = f"kept/{rung}/"
     arrays = _file_with(store, ladder, rung, start)
-    kept = {name.removeprefix(start): each for name, each in arrays.items() if name.startswith(start)}
-    if not kept:
+    weights = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
+    if not weights:
         must = "must have been kept: name the rung under `keep` in the study, or run it with --keep-weights"
         raise InputError(str(store.path), [Fault(f"weights of ladder {ladder.identity}, rung {rung}", must, "none")])
     masks = unpacked(network.outline.prunable(ladder.recipe.prunable), arrays[f"mask/{rung}"]).by_name()
     for name in masks:
-        whole = np.zeros(masks[name].shape, kept[name].dtype)
-        whole[masks[name]] = kept[name]
-        kept[name] = whole
-    return kept
+        whole = np.zeros(masks[name].shape, weights[name].dtype)
+        whole[masks[name]] = weights[name]
+        weights[name] = whole
+    return weights
 
 
 def weights_kept(store: Store, ladder: Ladder) -> frozenset[int]:
@@ -173,13 +236,23 @@ def examples_kept(store: Store, ladder: Ladder) -> frozenset[int]:
     return frozenset(store.array_names("examples", ladder.identity))
 
 
-def examples(ladder: Ladder, rung: int, share: Subsample, outcome: NetworkOutcome) -> ArrayEntry:
+def examples(ladder: Ladder, rung: int, subsample: Subsample, outcome: NetworkOutcome) -> ArrayEntry:
     """Return the file that says how a network does on each of its training examples, by their places in the set."""
     arrays = {
-        "index": share.train,
-        "label": share.labels,
-        "noisy": share.noisy,
+        "index": subsample.train,
+        "label": subsample.labels,
+        "noisy": subsample.noisy,
         "loss": outcome.train_loss.astype(np.float32),
         "right": outcome.train_right,
     }
     return ArrayEntry(ArrayKind.EXAMPLES, ladder.identity, rung, arrays)
+
+
+def _error(right: np.ndarray) -> float | None:
+    """Return the share that is wrong, or None of nothing."""
+    return np.count_nonzero(~right) / right.size if right.size else None
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Return a mean, or None of nothing."""
+    return float(values.mean()) if values.size else None

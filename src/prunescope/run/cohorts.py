@@ -45,18 +45,18 @@ class Cohort:
         cell = self.ladders[0].cell
         return f"{cell.family} l={cell.depth} w={cell.width:g} on {cell.examples:,} of {cell.dataset}"
 
-    def parts(self) -> dict[str, tuple[str, int]]:
+    def groups(self) -> dict[str, tuple[str, int]]:
         """Return for each ladder what names those that climb in lock-step with it above rung 0: way, and part of it.
 
         Parts follow from the cohort alone, so that ladders have the same company after a break.
         """
         ways: Counter[str] = Counter()
-        found = {}
+        groups = {}
         for ladder in self.ladders:
             way = way_of(ladder)
-            found[ladder.identity] = way, ways[way] // (self.together or len(self.ladders))
+            groups[ladder.identity] = way, ways[way] // (self.together or len(self.ladders))
             ways[way] += 1
-        return found
+        return groups
 
     def halves(self) -> list[Cohort]:
         """Divide what may be too much to be trained together."""
@@ -65,8 +65,8 @@ class Cohort:
         if starts > 1:
             return split(self.key, self.ladders, -(-starts // 2), together)
         middle = -(-len(self.ladders) // 2)
-        parts = (self.ladders[:middle], self.ladders[middle:])
-        return [Cohort(self.key, part, together=together) for part in parts if part]
+        halves = (self.ladders[:middle], self.ladders[middle:])
+        return [Cohort(self.key, half, together=together) for half in halves if half]
 
 
 def key_of(ladder: Ladder) -> Key:
@@ -88,22 +88,22 @@ def way_of(ladder: Ladder) -> str:
 
 def by_start(ladders: Iterable[Ladder]) -> dict[str, list[Ladder]]:
     """Sort ladders by the network that they begin with, in their order."""
-    found: dict[str, list[Ladder]] = {}
+    by_network: dict[str, list[Ladder]] = {}
     for ladder in ladders:
-        found.setdefault(ladder.unpruned, []).append(ladder)
-    return found
+        by_network.setdefault(ladder.unpruned, []).append(ladder)
+    return by_network
 
 
 def by_key(ladders: Iterable[Ladder]) -> dict[Key, list[Ladder]]:
     """Sort ladders by what they share, in their order."""
-    found: dict[Key, list[Ladder]] = {}
+    groups: dict[Key, list[Ladder]] = {}
     keys: dict[object, Key] = {}  # ladders of a cell differ in replicate and treatment, mostly
     for ladder in ladders:
         alike = ladder.cell, id(ladder.recipe), ladder.treatment.kind == "leave-out"
         if alike not in keys:
             keys[alike] = key_of(ladder)
-        found.setdefault(keys[alike], []).append(ladder)
-    return found
+        groups.setdefault(keys[alike], []).append(ladder)
+    return groups
 
 
 def split(key: Key, ladders: Sequence[Ladder], size: int, together: int | None = None) -> list[Cohort]:
@@ -111,12 +111,12 @@ def split(key: Key, ladders: Sequence[Ladder], size: int, together: int | None =
     if not ladders:
         return []
     starts = list(by_start(ladders).values())
-    parts = -(-len(starts) // size)
-    small, larger = divmod(len(starts), parts)
-    found, first = [], 0
-    for part in range(parts):
-        last = first + small + (part < larger)
-        own = tuple(ladder for same in starts[first:last] for ladder in same)
-        found.append(Cohort(key, own, together=together))
+    count = -(-len(starts) // size)
+    small, larger = divmod(len(starts), count)
+    cohorts, first = [], 0
+    for number in range(count):
+        last = first + small + (number < larger)
+        members = tuple(ladder for same in starts[first:last] for ladder in same)
+        cohorts.append(Cohort(key, members, together=together))
         first = last
-    return found
+    return cohorts

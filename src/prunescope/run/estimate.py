@@ -106,8 +106,8 @@ def estimate(
     if any(is_import_path(ladder.cell.family) for ladder in ladders):
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
-    known = [TuningCache(store, "cpu", each) for each in (1, count)]
-    spent, told, threads = [], 0.0, []
+    caches = [TuningCache(store, "cpu", used) for used in (1, count)]
+    spent, measured, threads = [], 0.0, []
     memory = disk = weights = shapes = 0
     groups: list[tuple[Key, list[Ladder], Ensemble | None]] = [(*item, None) for item in by_key(ladders).items()]
     groups += [(key_of(scorer.ladder), [scorer.ladder], scorer) for scorer in ensembles]
@@ -124,21 +124,21 @@ def estimate(
             left, steps, members = group, scorer.steps, scorer.networks
         ladder = left[0]
         outline = _outline(ladder, 0)
-        choices = (found for each in known for found in (each.settled(key), each.found(key)) if found is not None)
-        choice = next(choices, None)
-        step = _measured(choice) if choice else _guessed(outline, ladder.recipe, rate)
+        known = (tuning for cache in caches for tuning in (cache.of_store(key), cache.of_machine(key)) if tuning)
+        tuning = next(known, None)
+        step = _measured(tuning) if tuning else _guessed(outline, ladder.recipe, rate)
         spent.append(steps * step)
-        threads.append(choice.threads if choice else 1)
-        told += spent[-1] if choice else 0.0
+        threads.append(tuning.threads if tuning else 1)
+        measured += spent[-1] if tuning else 0.0
         own_bytes = member_bytes(outline, ladder.recipe)
-        together = choice.members if choice else max(1, min(8, members, cohort_bytes() // own_bytes))
+        together = tuning.members if tuning else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
-    scores = sum(LEAST_FILE + SCORED * each.ladder.cell.examples for each in ensembles)
+    scores = sum(LEAST_FILE + SCORED * ensemble.ladder.cell.examples for ensemble in ensembles)
     disk, weights = disk + scores, weights + scores
     if not spent:
         return Estimate(0.0, 1.0, 0, disk, weights)
     facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
-    datasets = max(each.train * math.prod(each.shape) for each in facts_used)
+    datasets = max(facts.train * math.prod(facts.shape) for facts in facts_used)
     # As a run decides it, by the ladders of the heaviest shape.
     training = spent[:shapes]
     at_once = threads[int(np.argmax(training))] if training else 1
@@ -146,7 +146,7 @@ def estimate(
     seconds = sum(spent) / (at_once if alone else count) + (START if alone else 2 * START)
     processes = 1 if alone else max(1, min(count, shapes))
     total = processes * (PROCESS + memory + 3 * datasets)
-    return Estimate(seconds, told / sum(spent) if sum(spent) else 0.0, total, disk, weights)
+    return Estimate(seconds, measured / sum(spent) if sum(spent) else 0.0, total, disk, weights)
 
 
 def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
@@ -176,13 +176,13 @@ def _saved_steps(group: Sequence[Ladder], rate: float, done: Mapping[str, frozen
     longest = max(narrow, key=lambda ladder: ladder.rungs)
     times = [_guessed(_outline(longest, rung), longest.recipe, rate) for rung in range(longest.rungs)]
     steps = math.ceil(longest.cell.examples / longest.recipe.batch)
-    saved = [epochs_of(longest, rung) * steps * (1 - each / times[0]) for rung, each in enumerate(times)]
+    saved = [epochs_of(longest, rung) * steps * (1 - seconds / times[0]) for rung, seconds in enumerate(times)]
     return sum(sum(saved[first_missing(ladder, done or {}) : ladder.rungs]) for ladder in narrow)
 
 
-def _measured(choice: CohortSettings) -> float:
+def _measured(tuning: CohortSettings) -> float:
     """Return core seconds of a member's step, as it was measured."""
-    return choice.seconds * choice.threads
+    return tuning.seconds * tuning.threads
 
 
 def _guessed(outline: Outline, recipe: Recipe, rate: float) -> float:
@@ -206,8 +206,8 @@ def _core_rate() -> float:
 
 def _outcomes_on_disk(ladder: Ladder, keep: Keep) -> int:
     """Return the bytes of the outcomes on training examples that a ladder leaves in a store."""
-    kept = sum(ladder.teaches or keeps(keep, rung) for rung in range(ladder.rungs))
-    return kept * (LEAST_FILE + OUTCOME * examples_of(ladder))
+    rungs = sum(ladder.teaches or keeps(keep, rung) for rung in range(ladder.rungs))
+    return rungs * (LEAST_FILE + OUTCOME * examples_of(ladder))
 
 
 def _on_disk(ladder: Ladder, keep: Keep) -> int:
@@ -215,11 +215,11 @@ def _on_disk(ladder: Ladder, keep: Keep) -> int:
     recipe, treatment = ladder.recipe, ladder.treatment
     if treatment.kind == "narrow":
         outlines = [_outline(ladder, rung) for rung in range(ladder.rungs)]
-        masks = sum(each.size for outline in outlines for each in outline.prunable(recipe.prunable))
-        whole = sum(each.total for rung, each in enumerate(outlines) if keeps(keep, rung))
+        masks = sum(layer.size for outline in outlines for layer in outline.prunable(recipe.prunable))
+        whole = sum(outline.total for rung, outline in enumerate(outlines) if keeps(keep, rung))
         return ladder.rungs * (ROW + LEAST_FILE) + masks // 8 + 4 * whole
     outline = _outline(ladder, 0)
-    size = sum(each.size for each in outline.prunable(recipe.prunable))
+    size = sum(layer.size for layer in outline.prunable(recipe.prunable))
     rungs = ladder.rungs
     plain = rungs * (ROW + LEAST_FILE + 2 * math.ceil(size / 8))
     prunes = treatment.kind in PRUNING
@@ -230,5 +230,5 @@ def _on_disk(ladder: Ladder, keep: Keep) -> int:
     elif treatment.kind == "extended" or treatment.rewind in ("learning-rate", "fine-tuning"):
         plain += rungs * 4 * outline.total
     left = (1 - recipe.pruning_fraction) if prunes else 1.0
-    kept = [size * left**rung + outline.total - size for rung in range(rungs) if keeps(keep, rung)]
-    return plain + round(4 * sum(kept))
+    weights = [size * left**rung + outline.total - size for rung in range(rungs) if keeps(keep, rung)]
+    return plain + round(4 * sum(weights))

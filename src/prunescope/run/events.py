@@ -1,4 +1,4 @@
-"""What a run tells while it goes on; plain data, so that it crosses from worker processes."""
+"""The events of a run: plain data, so that worker processes can send it."""
 
 from __future__ import annotations
 
@@ -213,4 +213,4 @@ Event = (
     | LaddersElsewhere
     | CohortFinished
 )
-Tell = Callable[[Event], None]
+EventHandler = Callable[[Event], None]

@@ -14,25 +14,25 @@ from prunescope.errors import PrunescopeError
 from prunescope.study import Ladder
 from prunescope.table import Store
 from prunescope.table.optimal import optimal_rung
-from prunescope.train import chance_of
+from prunescope.train import seeding_of
 
 Places = NDArray[np.int64]
 
 
-def left_out(store: Store, ladder: Ladder, share: Subsample) -> Places:
+def left_out(store: Store, ladder: Ladder, subsample: Subsample) -> Places:
     """Return the places, within a ladder's share, of the examples that it does without, in order."""
-    count = round(len(share.train) * (ladder.treatment.share or 0))
+    count = round(len(subsample.train) * (ladder.treatment.share or 0))
     if ladder.treatment.leave == "random":
-        drawn = keys(len(share.train), *chance_of(ladder).words, "left out")
+        drawn = keys(len(subsample.train), *seeding_of(ladder).words, "left out")
         return _first(drawn, count)
-    dense, sparse = _outcomes(store, ladder, share)
+    dense, sparse = _outcomes(store, ladder, subsample)
     if ladder.treatment.leave == "misclassified":
-        found = np.flatnonzero(~sparse["right"])
-        if len(found) == len(share.train):
+        wrong = np.flatnonzero(~sparse["right"])
+        if len(wrong) == len(subsample.train):
             raise PrunescopeError(
                 "its teacher's best sparse network gets every example wrong: none is left to train on"
             )
-        return found
+        return wrong
     return _first(sparse["loss"].astype(float) - dense["loss"], count)
 
 
@@ -41,7 +41,9 @@ def _first(values: np.ndarray, count: int) -> Places:
     return np.sort(np.argsort(values, kind="stable")[:count])
 
 
-def _outcomes(store: Store, ladder: Ladder, share: Subsample) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _outcomes(
+    store: Store, ladder: Ladder, subsample: Subsample
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the teacher's outcomes on the examples, dense and at its optimal sparsity."""
     measured = store.query(f"select rung, validation_error from rungs where ladder = '{ladder.teacher}'")
     errors = dict(zip(measured["rung"].tolist(), measured["validation_error"].tolist(), strict=True))
@@ -50,13 +52,13 @@ def _outcomes(store: Store, ladder: Ladder, share: Subsample) -> tuple[dict[str,
     if missing:
         raise PrunescopeError(f"its teacher {ladder.teacher} has no rung {missing[0]} to learn from")
     best = optimal_rung({rung: errors[rung] for rung in wanted})
-    found = []
+    outcomes = []
     for rung in (0, best):
         if not store.has_arrays("examples", ladder.teacher, rung):
             words = f"rung {rung} of its teacher {ladder.teacher} was trained before anything learned from it"
             raise PrunescopeError(f"{words}, and outcomes on examples were not kept; train both into a new store")
         outcome = store.read_arrays("examples", ladder.teacher, rung)
-        if not np.array_equal(outcome["index"], share.train):
+        if not np.array_equal(outcome["index"], subsample.train):
             raise PrunescopeError(f"rung {rung} of its teacher {ladder.teacher} was trained on other examples")
-        found.append(outcome)
-    return found[0], found[1]
+        outcomes.append(outcome)
+    return outcomes[0], outcomes[1]

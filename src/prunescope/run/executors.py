@@ -1,7 +1,7 @@
-"""Who does the tasks of a run: this process, or workers.
+"""Executors do the tasks of a run: in its own process, or in worker processes.
 
-Each worker has a pipe of its own, so that one that is killed takes nothing with it. One whose run has gone ends too.
-Ctrl-C is the run's to answer: workers ignore SIGINT, whoever sends it to them, and are ended by the run.
+Each worker has its own pipe, so a worker that is killed affects no other. Workers end with their run. They ignore
+SIGINT, whoever sends it: the run handles Ctrl-C and ends them.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from pathlib import Path
 from typing import Protocol
 
 from prunescope.errors import PrunescopeError, UnwritableError, said
-from prunescope.run.climb import RunSettings
-from prunescope.run.events import Event, Tell
-from prunescope.run.memory import hold_memory
-from prunescope.run.task_runner import ScoreTask, Task, TaskRunner, TrainTask, TuneTask
+from prunescope.run.events import Event, EventHandler
+from prunescope.run.ladder_runner import RunSettings
+from prunescope.run.task_runner import ScoreTask, Task, TaskRunner, TrainTask, TuneTask, hold_memory
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.table import Store
 
-LIVES = 2  # a task whose worker died is tried once more; a cohort in halves, each with as many lives
+TRIES = 2  # a task whose worker died is tried again; a cohort in halves, each with as many tries
 
 
 @dataclass(frozen=True)
 class ShapeTuned:
-    """A shape was measured."""
+    """A shape of network was tuned."""
 
     task: TuneTask
-    choice: CohortSettings
+    tuning: CohortSettings
 
 
 @dataclass(frozen=True)
 class TaskDone:
-    """A cohort was trained, as far as it went, or examples scored."""
+    """A cohort was trained as far as possible, or examples were scored."""
 
     task: TrainTask | ScoreTask
 
@@ -51,91 +50,91 @@ class TaskFailed:
 
     Attributes
     ----------
-    again
-        Asks for another try.
+    retry
+        Whether to try the task once more.
     unwritable
-        The store cannot be written to, so that no other task could be done either.
+        Whether the store cannot be written to, so that other tasks would fail too.
     """
 
     task: Task
     words: str
-    again: bool = False
+    retry: bool = False
     unwritable: bool = False
 
 
-Answer = ShapeTuned | TaskDone | TaskFailed
+TaskResult = ShapeTuned | TaskDone | TaskFailed
 
 
 class Executor(Protocol):
     """Does tasks, one or several at a time."""
 
-    hands: int
+    workers: int
 
     def idle(self) -> bool:
-        """Whether another task can be given."""
+        """Whether another task can be submitted."""
         ...
 
     def busy(self) -> bool:
         """Whether a task is being done."""
         ...
 
-    def give(self, task: Task) -> None:
-        """Give a task."""
+    def submit(self, task: Task) -> None:
+        """Submit a task."""
         ...
 
-    def hear(self, tell: Tell) -> Iterator[Answer]:
-        """Wait for what happens next; pass events on, return answers."""
+    def results(self, on_event: EventHandler) -> Iterator[TaskResult]:
+        """Wait for what happens next: pass events on, yield results."""
         ...
 
     def close(self) -> None:
-        """End whatever is going on."""
+        """End all work."""
         ...
 
 
-def _do(hand: TaskRunner, task: Task, tell: Tell) -> Answer:
-    """Do a task and say what came of it. A fault in one cohort must not end the others, whatever it is."""
+def _run_task(runner: TaskRunner, task: Task, on_event: EventHandler) -> TaskResult:
+    """Do a task and return its result. No fault in one cohort may end the others."""
     try:
         if isinstance(task, TuneTask):
-            return ShapeTuned(task, hand.measure(task, tell))
+            return ShapeTuned(task, runner.tune(task, on_event))
         if isinstance(task, ScoreTask):
-            hand.rate(task, tell)
+            runner.score(task, on_event)
         else:
-            hand.go(task, tell)
-    except Exception as trouble:
-        words = str(trouble) if isinstance(trouble, PrunescopeError) else said(trouble)
-        return TaskFailed(task, words, unwritable=isinstance(trouble, UnwritableError))
+            runner.train(task, on_event)
+    except Exception as error:
+        words = str(error) if isinstance(error, PrunescopeError) else said(error)
+        return TaskFailed(task, words, unwritable=isinstance(error, UnwritableError))
     return TaskDone(task)
 
 
 class InProcess:
-    """The run's own process does everything itself."""
+    """Does tasks in the run's own process."""
 
-    hands = 1
+    workers = 1
 
-    def __init__(self, hand: TaskRunner) -> None:
-        self._hand = hand
+    def __init__(self, runner: TaskRunner) -> None:
+        self._runner = runner
         self._task: Task | None = None
 
     def idle(self) -> bool:
-        """Whether another task can be given."""
+        """Whether another task can be submitted."""
         return self._task is None
 
     def busy(self) -> bool:
         """Whether a task is being done."""
         return self._task is not None
 
-    def give(self, task: Task) -> None:
-        """Give a task; it is done by `hear`."""
+    def submit(self, task: Task) -> None:
+        """Submit a task; `results` does it."""
         self._task = task
 
-    def hear(self, tell: Tell) -> Iterator[Answer]:
+    def results(self, on_event: EventHandler) -> Iterator[TaskResult]:
         """Do the task."""
         task, self._task = self._task, None
         if task is not None:
-            yield _do(self._hand, task, tell)
+            yield _run_task(self._runner, task, on_event)
 
     def close(self) -> None:
-        """Nothing goes on."""
+        """Do nothing: no work goes on between calls."""
 
 
 @dataclass
@@ -146,97 +145,97 @@ class _Worker:
 
 
 class WorkerProcesses:
-    """Processes of their own, started one by one as tasks come.
+    """Does tasks in worker processes, started one by one as tasks come.
 
     Parameters
     ----------
-    hands
+    workers
         How many.
     cores
         How many each may keep busy.
     """
 
-    def __init__(self, hands: int, store: Path, data: Path | None, setting: RunSettings, cores: int) -> None:
-        self.hands = hands
-        self._arguments = (store, data, setting, cores)
-        self._workers: list[_Worker] = []
+    def __init__(self, workers: int, store: Path, data: Path | None, settings: RunSettings, cores: int) -> None:
+        self.workers = workers
+        self._arguments = (store, data, settings, cores)
+        self._processes: list[_Worker] = []
         self._deaths: Counter[str] = Counter()
 
     def idle(self) -> bool:
-        """Whether another task can be given."""
-        return len(self._workers) < self.hands or any(each.task is None for each in self._workers)
+        """Whether another task can be submitted."""
+        return len(self._processes) < self.workers or any(worker.task is None for worker in self._processes)
 
     def busy(self) -> bool:
         """Whether a task is being done."""
-        return any(each.task is not None for each in self._workers)
+        return any(worker.task is not None for worker in self._processes)
 
-    def give(self, task: Task) -> None:
-        """Give a task to a worker that has none, or to a new one."""
-        worker = next((each for each in self._workers if each.task is None), None) or self._new()
+    def submit(self, task: Task) -> None:
+        """Send a task to an idle worker, or to a new one."""
+        worker = next((worker for worker in self._processes if worker.task is None), None) or self._start_worker()
         worker.task = task
-        with suppress(BrokenPipeError, ConnectionError):  # its death is heard of in `hear`
+        with suppress(BrokenPipeError, ConnectionError):  # `results` reports its death
             worker.pipe.send(task)
 
-    def _new(self) -> _Worker:
+    def _start_worker(self) -> _Worker:
         # Not by multiprocessing, whose workers import the main module: a script need not guard itself against that. In
         # a session of its own, a terminal's Ctrl-C reaches the run alone; that of others is ignored before all else.
         # With -P Python does not search the current folder before the worker has the run's own path.
-        ours, theirs = Pipe()
+        pipe_here, pipe_there = Pipe()
         program = (
             "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
             f"sys.path[:] = {sys.path!r}; "
-            f"from prunescope.run.executors import serve; serve({theirs.fileno()}, {os.getpid()})"
+            f"from prunescope.run.executors import serve; serve({pipe_there.fileno()}, {os.getpid()})"
         )
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-P", "-c", program],
-            pass_fds=[theirs.fileno()],
+            pass_fds=[pipe_there.fileno()],
             start_new_session=True,
             stdin=subprocess.DEVNULL,
         )
-        theirs.close()
-        ours.send(self._arguments)
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
+        pipe_there.close()
+        pipe_here.send(self._arguments)
+        worker = _Worker(process, pipe_here)
+        self._processes.append(worker)
         return worker
 
-    def hear(self, tell: Tell) -> Iterator[Answer]:
+    def results(self, on_event: EventHandler) -> Iterator[TaskResult]:
         """Wait for what happens next in any worker."""
-        by_pipe = {each.pipe: each for each in self._workers}
+        by_pipe = {worker.pipe: worker for worker in self._processes}
         for pipe in wait(list(by_pipe), timeout=1.0):
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
-                message: Event | Answer = worker.pipe.recv()
+                message: Event | TaskResult = worker.pipe.recv()
             except (EOFError, OSError):  # the latter where it died in the middle of a message
                 worker.process.kill()
-                yield from self._dead(worker)
+                yield from self._lost_task(worker)
                 continue
             if isinstance(message, ShapeTuned | TaskDone | TaskFailed):
                 worker.task = None
                 yield message
             else:
-                tell(message)
+                on_event(message)
 
-    def _dead(self, worker: _Worker) -> Iterator[Answer]:
-        """Tell what a worker was at when it died."""
+    def _lost_task(self, worker: _Worker) -> Iterator[TaskResult]:
+        """Yield the failure of the task that a worker was doing when it died."""
         code = worker.process.wait()
         worker.pipe.close()
-        self._workers.remove(worker)
+        self._processes.remove(worker)
         task = worker.task
         if task is None:
             return
         self._deaths[task.name] += 1  # by what it is about: a task that was put back has another number
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = " The system may have run out of memory." if code == -signal.SIGKILL else ""
-        yield TaskFailed(task, f"its worker process {how}.{hint}", again=self._deaths[task.name] < LIVES)
+        yield TaskFailed(task, f"its worker process {how}.{hint}", retry=self._deaths[task.name] < TRIES)
 
     def close(self) -> None:
-        """End all workers; what they have reported is on the disk, and nothing else counts."""
-        for worker in self._workers:
+        """End all workers. What they reported as written is on disk."""
+        for worker in self._processes:
             worker.pipe.close()
             worker.process.kill()
-        for worker in self._workers:
+        for worker in self._processes:
             worker.process.wait()
-        self._workers.clear()
+        self._processes.clear()
 
 
 def serve(handle: int, parent: int) -> None:
@@ -245,16 +244,16 @@ def serve(handle: int, parent: int) -> None:
     hold_memory()
     pipe = Connection(handle)
     with suppress(EOFError, ConnectionError):
-        store, data, setting, cores = pipe.recv()
-        hand = TaskRunner(Store(store), data, setting, cores)
+        store, data, settings, cores = pipe.recv()
+        runner = TaskRunner(Store(store), data, settings, cores)
 
-        def tell(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if os.getppid() != parent:
                 os._exit(1)
             pipe.send(event)
 
         while True:
-            pipe.send(_do(hand, pipe.recv(), tell))
+            pipe.send(_run_task(runner, pipe.recv(), on_event))
 
 
 def _die_with_parent() -> None:

@@ -13,17 +13,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from prunescope.errors import PrunescopeError
-from prunescope.run.climber import share_of
-from prunescope.run.events import CohortFinished, CohortProgress, ExamplesScored, LaddersElsewhere, Tell
-from prunescope.run.together import Ticker
+from prunescope.run.events import CohortFinished, CohortProgress, EventHandler, ExamplesScored, LaddersElsewhere
+from prunescope.run.ladder_runner import ProgressReporter
+from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Ensemble
 from prunescope.table import Store
 from prunescope.table.status import is_scored
-from prunescope.train import CohortMember, Span, TrainingContext, chance_of_scorer, label_distances, train_rung
+from prunescope.train import CohortMember, Span, TrainingContext, label_distances, seeding_of_scorer, train_rung
 
 
 def score_examples(
-    ensemble: Ensemble, number: int, at_once: int, bench: TrainingContext, store: Store, tell: Tell
+    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, on_event: EventHandler
 ) -> None:
     """Put the scores of an ensemble into a store, unless they are there or another process is at them.
 
@@ -37,29 +37,31 @@ def score_examples(
     with store.claim(ensemble.identity) as free:
         if not is_scored(store, ensemble):
             if not free:
-                tell(LaddersElsewhere(1, ensemble.work))
+                on_event(LaddersElsewhere(1, ensemble.work))
             else:
                 clock = time.perf_counter()
-                share = share_of(ensemble.ladder, bench.dataset)
-                scores = np.concatenate(list(_scores(ensemble, number, at_once, bench, tell))).mean(0)
-                arrays = {"index": share.train, "el2n": scores.astype(np.float32)}
+                subsample = subsample_of(ensemble.ladder, context.dataset)
+                scores = np.concatenate(list(_scores(ensemble, number, at_once, context, on_event))).mean(0)
+                arrays = {"index": subsample.train, "el2n": scores.astype(np.float32)}
                 store.write_arrays("examples", ensemble.identity, 0, arrays)
                 took = time.perf_counter() - clock
-                tell(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
-    tell(CohortFinished(number))
+                on_event(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
+    on_event(CohortFinished(number))
 
 
-def _scores(ensemble: Ensemble, number: int, at_once: int, bench: TrainingContext, tell: Tell) -> Iterator[np.ndarray]:
+def _scores(
+    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, on_event: EventHandler
+) -> Iterator[np.ndarray]:
     """Yield the distances ``[R, n]`` of some networks at a time, in their order."""
-    share = share_of(ensemble.ladder, bench.dataset)
+    subsample = subsample_of(ensemble.ladder, context.dataset)
     span = Span(0, ensemble.epoch)
     for first in range(0, ensemble.networks, at_once):
         places = range(first, min(first + at_once, ensemble.networks))
-        members = [CohortMember(share, chance_of_scorer(ensemble, place)) for place in places]
-        start = bench.stacked([bench.network.start(each.chance.start()) for each in members])
+        members = [CohortMember(subsample, seeding_of_scorer(ensemble, place)) for place in places]
+        start = context.stacked([context.network.start(member.seeding.start()) for member in members])
         work = ensemble.work // ensemble.networks
-        note = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
-        trained = train_rung(bench, members, start, {}, 0, span, Ticker(note, span, tell))
+        progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
+        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))
         if not all(outcome.finite for outcome in trained.outcomes):
             raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
-        yield label_distances(bench, share, trained.state)
+        yield label_distances(context, subsample, trained.state)

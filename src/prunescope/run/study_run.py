@@ -1,4 +1,4 @@
-"""A study is trained: cohorts to workers, results to the store, until everything is done or has failed."""
+"""Trains a study: cohorts go to an executor, results to the store, until everything is done or has failed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from prunescope.errors import DamageError, Fault, InputError, UnwritableError, s
 from prunescope.nets import network
 from prunescope.prune import score
 from prunescope.run.artifacts import examples_kept, weights_kept
-from prunescope.run.climb import RunSettings, work_left
 from prunescope.run.cohorts import Key
 from prunescope.run.estimate import SOON, cores
 from prunescope.run.events import (
     ArtifactsMissing,
     CohortFinished,
     Event,
+    EventHandler,
     ExamplesScored,
     LadderFailed,
     LaddersElsewhere,
     Lost,
     RungFinished,
     RunStarted,
-    Tell,
     TuningFailed,
     Unlocked,
     Unsound,
     Written,
 )
 from prunescope.run.executors import Executor, InProcess, ShapeTuned, TaskDone, TaskFailed, WorkerProcesses
+from prunescope.run.ladder_runner import RunSettings, work_left
 from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, device_named
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -45,7 +45,7 @@ from prunescope.table.status import is_scored
 
 @dataclass
 class RunReport:
-    """What came of a run.
+    """The result of a run.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def run_study(
     keep_weights: bool = False,
     keep_examples: bool = False,
     ladders: Sequence[Ladder] | None = None,
-    tell: Tell | None = None,
+    on_event: EventHandler | None = None,
 ) -> RunReport:
     """Train what is missing of a study, and put it into a store.
 
@@ -112,54 +112,54 @@ def run_study(
     ladders
         Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
         that the study asks for.
-    tell
-        Called with what happens (`run.events`).
+    on_event
+        Called with each event (`run.events`).
     """
     clock = time.perf_counter()
     if workers is not None and workers < 1:
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
-    folder = None if data is None else Path(data)
+    data_folder = None if data is None else Path(data)
     keep = "all" if keep_weights else study.keep
     outcomes = "all" if keep_examples else study.keep_examples
-    setting = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
+    settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    datasets = _datasets(wanted, folder)
-    kept = store if isinstance(store, Store) else Store(store, create=True)
-    done = kept.done()
+    datasets = _datasets(wanted, data_folder)
+    opened = store if isinstance(store, Store) else Store(store, create=True)
+    done = opened.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
     scores = ensembles(study) if ladders is None else ()
-    unscored = [each for each in scores if not is_scored(kept, each)]
+    unscored = [ensemble for ensemble in scores if not is_scored(opened, ensemble)]
     try:
-        kept.begin(study)
+        opened.begin(study)
     except UnwritableError:
         if missing or unscored:
             raise
-    hand = TaskRunner(kept, folder, setting, cores(), datasets)
-    hear = tell or _ignore
-    left = sum(work_left(ladder, done) for ladder in missing) + sum(each.work for each in unscored)
-    total = sum(work_left(ladder, {}) for ladder in wanted) + sum(each.work for each in scores)
-    hear(RunStarted(len(wanted), total, left))
-    if (missing or unscored) and not kept.has_locks():
-        hear(Unlocked(str(kept.path)))
-    _tell_unkept(kept, wanted, done, setting, hear)
+    runner = TaskRunner(opened, data_folder, settings, cores(), datasets)
+    handler = on_event or _ignore
+    left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
+    total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)
+    handler(RunStarted(len(wanted), total, left))
+    if (missing or unscored) and not opened.has_locks():
+        handler(Unlocked(str(opened.path)))
+    _report_missing_artifacts(opened, wanted, done, settings, handler)
     report = RunReport(ladders=len(wanted))
     if missing or unscored:
-        crew = _crew(wanted, hand, kept, folder, setting, workers, hear)
-        agenda = TaskSchedule(wanted, done, crew.hands, unscored)
+        executor = _executor_for(wanted, runner, opened, data_folder, settings, workers, handler)
+        schedule = TaskSchedule(wanted, done, executor.workers, unscored)
         # Cohorts of a part of a study are no rule for those of the whole.
-        remembered = TuningCache(kept if ladders is None else None, setting.device, cores())
+        tuning_cache = TuningCache(opened if ladders is None else None, settings.device, cores())
         try:
-            _direct(crew, agenda, kept, remembered, report, fail_fast, hear)
+            _run_tasks(executor, schedule, opened, tuning_cache, report, fail_fast, handler)
         except _StopRun:
             report.stopped = True
-        except UnwritableError as trouble:
-            report.unwritable = str(trouble)
-        except _CallbackError as deaf:
-            raise deaf.trouble from None
+        except UnwritableError as error:
+            report.unwritable = str(error)
+        except _CallbackError as callback_error:
+            raise callback_error.error from None
         finally:
-            crew.close()
+            executor.close()
     if report.elsewhere:
-        report.elsewhere = _left_elsewhere(wanted, scores, kept, report)
+        report.elsewhere = _left_elsewhere(wanted, scores, opened, report)
     report.seconds = time.perf_counter() - clock
     return report
 
@@ -168,40 +168,44 @@ def _ignore(event: Event) -> None:
     """Listen to nothing."""
 
 
-def _tell_unkept(
-    store: Store, ladders: Sequence[Ladder], done: dict[str, frozenset[int]], setting: RunSettings, tell: Tell
+def _report_missing_artifacts(
+    store: Store,
+    ladders: Sequence[Ladder],
+    done: dict[str, frozenset[int]],
+    settings: RunSettings,
+    on_event: EventHandler,
 ) -> None:
     """Say how many finished rungs lack what this run is to keep of them."""
     wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
-        ("weights", setting.keep, weights_kept),
-        ("outcomes on examples", setting.keep_examples, examples_kept),
+        ("weights", settings.keep, weights_kept),
+        ("outcomes on examples", settings.keep_examples, examples_kept),
     )
-    for what, keep, kept in wanted:
+    for what, keep, rungs_kept in wanted:
         if keep != "none":
             rungs = 0
             for ladder in ladders:
-                asked = {rung for rung in range(ladder.rungs) if keeps(keep, rung)}
-                finished = done.get(ladder.identity, frozenset()) & asked
+                wanted_rungs = {rung for rung in range(ladder.rungs) if keeps(keep, rung)}
+                finished = done.get(ladder.identity, frozenset()) & wanted_rungs
                 try:
-                    rungs += len(finished - kept(store, ladder)) if finished else 0
-                except DamageError as trouble:
-                    tell(Unsound(f"of ladder {ladder.identity}, {trouble}", "the run goes on"))
+                    rungs += len(finished - rungs_kept(store, ladder)) if finished else 0
+                except DamageError as error:
+                    on_event(Unsound(f"of ladder {ladder.identity}, {error}", "the run goes on"))
             if rungs:
-                tell(ArtifactsMissing(what, rungs))
+                on_event(ArtifactsMissing(what, rungs))
 
 
 def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store, report: RunReport) -> int:
     """Return how many of the ladders and scores that were left to another run are not finished by now."""
     done, failed = store.done(), {failure.ladder for failure in report.failures}
-    left = sum(1 for each in ladders if each.identity not in failed and work_left(each, done))
-    left += sum(1 for each in scores if each.identity not in failed and not is_scored(store, each))
+    left = sum(1 for ladder in ladders if ladder.identity not in failed and work_left(ladder, done))
+    left += sum(1 for ensemble in scores if ensemble.identity not in failed and not is_scored(store, ensemble))
     return min(left, report.elsewhere)
 
 
-def _datasets(ladders: Sequence[Ladder], folder: Path | None) -> dict[str, Dataset]:
+def _datasets(ladders: Sequence[Ladder], data_folder: Path | None) -> dict[str, Dataset]:
     """Return the datasets of a study; tell what cannot be trained before anything is."""
     _check_scores(ladders)
-    datasets = {name: load(name, folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
+    datasets = {name: load(name, data_folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
     for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
         _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
     return datasets
@@ -231,61 +235,61 @@ def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> None:
         raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
 
 
-def _crew(
+def _executor_for(
     ladders: Sequence[Ladder],
-    hand: TaskRunner,
+    runner: TaskRunner,
     store: Store,
     data: Path | None,
-    setting: RunSettings,
+    settings: RunSettings,
     workers: int | None,
-    tell: Tell,
+    on_event: EventHandler,
 ) -> Executor:
     """Return who does the work: this process where that is enough, else workers that share the cores."""
-    own = cores()
-    if workers == 1 or (workers is None and (own == 1 or setting.device != "cpu" or len(ladders) == 1)):
-        return InProcess(hand)
+    available = cores()
+    if workers == 1 or (workers is None and (available == 1 or settings.device != "cpu" or len(ladders) == 1)):
+        return InProcess(runner)
     if workers is None:
         # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
-        agenda = TaskSchedule(ladders, {}, 1)
-        heaviest = agenda.heaviest()
+        schedule = TaskSchedule(ladders, {}, 1)
+        heaviest = schedule.heaviest()
         try:
-            choice = hand.measure(heaviest, tell)
-        except Exception as trouble:
-            tell(TuningFailed(heaviest.words, said(trouble), "this process trains without workers"))
-            return InProcess(hand)
-        steps = agenda.work / heaviest.ladder.recipe.batch
-        if choice.threads == own or steps * choice.seconds < SOON:
-            return InProcess(hand)
-        workers = own
-    hands = min(workers, len(ladders))
-    return WorkerProcesses(hands, store.path, data, setting, max(1, own // hands))
+            tuning = runner.tune(heaviest, on_event)
+        except Exception as error:
+            on_event(TuningFailed(heaviest.words, said(error), "this process trains without workers"))
+            return InProcess(runner)
+        steps = schedule.work / heaviest.ladder.recipe.batch
+        if tuning.threads == available or steps * tuning.seconds < SOON:
+            return InProcess(runner)
+        workers = available
+    workers = min(workers, len(ladders))
+    return WorkerProcesses(workers, store.path, data, settings, max(1, available // workers))
 
 
 class _StopRun(BaseException):
-    """The first failure ends the run; no fault of what is under way, so nothing on the way catches it."""
+    """Ends the run at the first failure. Not an `Exception`, so that no task catches it."""
 
 
 class _CallbackError(BaseException):
-    """Whoever listens has failed: no fault of what is under way either."""
+    """The caller's callback raised. Not an `Exception` either."""
 
-    def __init__(self, trouble: Exception) -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
-def _direct(
-    crew: Executor,
-    agenda: TaskSchedule,
+def _run_tasks(
+    executor: Executor,
+    schedule: TaskSchedule,
     store: Store,
-    remembered: TuningCache,
+    tuning_cache: TuningCache,
     report: RunReport,
     fail_fast: bool,
-    tell: Tell,
+    on_event: EventHandler,
 ) -> None:
-    """Give tasks and hear answers until nothing is left."""
+    """Submit tasks and handle their results until no task is left."""
     unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
 
-    def noted(event: Event) -> None:
+    def report_event(event: Event) -> None:
         match event:
             case RungFinished():
                 networks, work = unwritten.get(event.cohort, (0, 0))
@@ -301,58 +305,60 @@ def _direct(
             case LaddersElsewhere():
                 report.elsewhere += event.ladders
         try:
-            tell(event)
-        except Exception as trouble:
-            raise _CallbackError(trouble) from trouble
+            on_event(event)
+        except Exception as error:
+            raise _CallbackError(error) from error
         if fail_fast and report.failures:
             raise _StopRun
 
     while True:
-        while crew.idle() and (task := agenda.next()) is not None:
-            crew.give(task)
-        if not crew.busy():
+        while executor.idle() and (task := schedule.next()) is not None:
+            executor.submit(task)
+        if not executor.busy():
             return
-        for answer in crew.hear(noted):
-            if isinstance(answer, TaskFailed) and isinstance(answer.task, TrainTask):
-                number = answer.task.cohort.number
+        for result in executor.results(report_event):
+            if isinstance(result, TaskFailed) and isinstance(result.task, TrainTask):
+                number = result.task.cohort.number
                 if number in unwritten:
-                    noted(Lost(number, *unwritten.pop(number)))
-            match answer:
+                    report_event(Lost(number, *unwritten.pop(number)))
+            match result:
                 case TaskFailed(unwritable=True):
-                    raise UnwritableError(answer.words)
+                    raise UnwritableError(result.words)
                 case ShapeTuned():
-                    _settle(answer.task.key, answer.choice, agenda, remembered, noted)
-                case TaskFailed(again=True):
-                    agenda.again(answer.task)
+                    _add_cohorts(result.task.key, result.tuning, schedule, tuning_cache, report_event)
+                case TaskFailed(retry=True):
+                    schedule.put_back(result.task)
                 case TaskFailed(task=TuneTask() as task):
                     instead = "each of its ladders is trained alone, with one thread"
-                    noted(TuningFailed(task.words, answer.words, instead))
-                    _settle(task.key, CohortSettings(1, 1, 1, 1, 0.0), agenda, remembered, noted)
+                    report_event(TuningFailed(task.words, result.words, instead))
+                    _add_cohorts(task.key, CohortSettings(1, 1, 1, 1, 0.0), schedule, tuning_cache, report_event)
                 case TaskFailed(task=ScoreTask() as task):
-                    store.fail(task.name, 0, answer.words)
+                    store.fail(task.name, 0, result.words)
                     ensemble = task.ensemble
-                    noted(LadderFailed(task.number, task.name, ensemble.words, 0, answer.words, ensemble.work))
-                    noted(CohortFinished(task.number))
+                    report_event(LadderFailed(task.number, task.name, ensemble.words, 0, result.words, ensemble.work))
+                    report_event(CohortFinished(task.number))
                 case TaskFailed(task=TrainTask() as task):
-                    _give_up(task, answer.words, store, {each.ladder for each in report.failures}, noted)
-                    agenda.finished(task)
+                    _give_up(task, result.words, store, {failure.ladder for failure in report.failures}, report_event)
+                    schedule.mark_finished(task)
                 case TaskDone(task=task):
-                    agenda.finished(task)
+                    schedule.mark_finished(task)
 
 
-def _settle(key: Key, choice: CohortSettings, agenda: TaskSchedule, remembered: TuningCache, tell: Tell) -> None:
+def _add_cohorts(
+    key: Key, tuning: CohortSettings, schedule: TaskSchedule, tuning_cache: TuningCache, on_event: EventHandler
+) -> None:
     """Form the cohorts of a shape as the store has them, or as is best; the store has them from now on."""
-    settled = remembered.settled(key)
-    for note in remembered.unsound(key):
-        tell(Unsound(f"{note} is damaged or holds what no run can have noted", "cohorts are formed anew"))
+    settled = tuning_cache.of_store(key)
+    for note in tuning_cache.damaged_notes(key):
+        on_event(Unsound(f"{note} is damaged or holds what no run can have noted", "cohorts are formed anew"))
     if settled is None:
-        settled = replace(choice, starts=agenda.starts(key, choice))
+        settled = replace(tuning, starts=schedule.starts(key, tuning))
         if settled.seconds:
-            remembered.settle(key, settled)
-    agenda.measured(key, settled)
+            tuning_cache.keep_in_store(key, settled)
+    schedule.add_cohorts(key, settled)
 
 
-def _give_up(task: TrainTask, words: str, store: Store, failed: Set[str], tell: Tell) -> None:
+def _give_up(task: TrainTask, words: str, store: Store, failed: Set[str], on_event: EventHandler) -> None:
     """Note the failure of a cohort's ladders that are not complete, nor with another process, nor noted already."""
     done, elsewhere = store.done(), store.running()
     for ladder in task.cohort.ladders:
@@ -360,5 +366,5 @@ def _give_up(task: TrainTask, words: str, store: Store, failed: Set[str], tell: 
         if left and ladder.identity not in elsewhere and ladder.identity not in failed:
             rung = first_missing(ladder, done)
             store.fail(ladder.identity, rung, words)
-            tell(LadderFailed(task.cohort.number, ladder.identity, task.cohort.words, rung, words, left))
-    tell(CohortFinished(task.cohort.number))
+            on_event(LadderFailed(task.cohort.number, ladder.identity, task.cohort.words, rung, words, left))
+    on_event(CohortFinished(task.cohort.number))

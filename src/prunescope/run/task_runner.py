@@ -1,7 +1,9 @@
-"""What one process of a run does: measure shapes, climb cohorts. The same in a worker process and in the run's own."""
+"""Does the tasks of a run in one process, a worker or the run's own: tunes shapes, trains cohorts, scores examples."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,9 @@ import torch
 from prunescope.data import Dataset, load
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
-from prunescope.run.climb import RunSettings, bench_for, climb
 from prunescope.run.cohorts import Cohort, Key, key_of
-from prunescope.run.events import Tell, TuningStarted
+from prunescope.run.events import EventHandler, TuningStarted
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for
 from prunescope.run.scorer import score_examples
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
@@ -21,10 +23,12 @@ from prunescope.study import Ensemble, Ladder
 from prunescope.table import Store
 from prunescope.train import TrainingContext
 
+_MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
+
 
 @dataclass(frozen=True)
 class TuneTask:
-    """Find out how ladders of one shape are trained fastest."""
+    """Find the settings that train ladders of one shape fastest."""
 
     key: Key
     ladder: Ladder
@@ -32,7 +36,7 @@ class TuneTask:
 
     @property
     def name(self) -> str:
-        """What stands for this task, however often it is tried."""
+        """The name of this task, the same for every try."""
         return self.key
 
     @property
@@ -47,11 +51,11 @@ class TrainTask:
     """Train what is missing of a cohort."""
 
     cohort: Cohort
-    choice: CohortSettings
+    tuning: CohortSettings
 
     @property
     def name(self) -> str:
-        """What stands for this task, however often it is tried."""
+        """The name of this task, the same for every try."""
         return "".join(ladder.identity for ladder in self.cohort.ladders)
 
 
@@ -70,7 +74,7 @@ class ScoreTask:
 
     @property
     def name(self) -> str:
-        """What stands for this task, however often it is tried."""
+        """The name of this task, the same for every try."""
         return self.ensemble.identity
 
 
@@ -91,58 +95,60 @@ class TaskRunner:
     def __init__(
         self,
         store: Store,
-        data: Path | None,
-        setting: RunSettings,
+        data_folder: Path | None,
+        settings: RunSettings,
         cores: int,
         datasets: Mapping[str, Dataset] | None = None,
     ) -> None:
         self._store = store
-        self._data = data
-        self._setting = setting
+        self._data_folder = data_folder
+        self._settings = settings
         self._cores = cores
-        self._remembered = TuningCache(store, setting.device, cores)
+        self._tuning_cache = TuningCache(store, settings.device, cores)
         self._datasets = dict(datasets or {})
         self._bench: TrainingContext | None = None
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset, read once."""
         if name not in self._datasets:
-            self._datasets[name] = load(name, self._data)
+            self._datasets[name] = load(name, self._data_folder)
         return self._datasets[name]
 
-    def bench(self, ladder: Ladder, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
+    def context(self, ladder: Ladder, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
         """Return what a ladder is trained on; pictures stay on the device while shapes share them."""
-        made = bench_for(ladder, self.dataset(ladder.cell.dataset), layout, self._setting)
+        training_context = context_for(ladder, self.dataset(ladder.cell.dataset), layout, self._settings)
         if self._bench is not None:
-            made.share_pictures(self._bench)
-        self._bench = made
-        return made
+            training_context.share_pictures(self._bench)
+        self._bench = training_context
+        return training_context
 
-    def measure(self, task: TuneTask, tell: Tell) -> CohortSettings:
+    def tune(self, task: TuneTask, on_event: EventHandler) -> CohortSettings:
         """Return how a shape is trained fastest, remembered or measured."""
-        known = self._remembered.settled(task.key) or self._remembered.found(task.key)
-        if known is None:
-            tell(TuningStarted(task.words))
+        tuning = self._tuning_cache.of_store(task.key) or self._tuning_cache.of_machine(task.key)
+        if tuning is None:
+            on_event(TuningStarted(task.words))
             try:
-                known = choose(self.bench(task.ladder), task.ladders, self._cores)
+                tuning = choose(self.context(task.ladder), task.ladders, self._cores)
             except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
                 return CohortSettings(1, 1, 1, 1, 0.0)
-            self._remembered.find(task.key, known)
-        return known
+            self._tuning_cache.keep_on_machine(task.key, tuning)
+        return tuning
 
-    def go(self, task: TrainTask, tell: Tell) -> None:
+    def train(self, task: TrainTask, on_event: EventHandler) -> None:
         """Train a cohort."""
-        bench = self.bench(task.cohort.ladders[0], Layout(task.choice.together, task.choice.pack, task.choice.planar))
-        with threads(min(task.choice.threads, self._cores)):
-            climb(task.cohort, bench, self._store, self._setting, tell)
+        context = self.context(
+            task.cohort.ladders[0], Layout(task.tuning.together, task.tuning.pack, task.tuning.planar)
+        )
+        with threads(min(task.tuning.threads, self._cores)):
+            LadderRunner(task.cohort, context, self._store, self._settings, on_event).run()
 
-    def rate(self, task: ScoreTask, tell: Tell) -> None:
+    def score(self, task: ScoreTask, on_event: EventHandler) -> None:
         """Score examples by an ensemble."""
         ladder = task.ensemble.ladder
-        choice = self.measure(TuneTask(key_of(ladder), ladder, task.ensemble.networks), tell)
-        bench = self.bench(ladder, Layout(choice.together, choice.pack, choice.planar))
-        with threads(min(choice.threads, self._cores)):
-            score_examples(task.ensemble, task.number, choice.members, bench, self._store, tell)
+        tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks), on_event)
+        context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
+        with threads(min(tuning.threads, self._cores)):
+            score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
 
 
 def device_named(name: str) -> str:
@@ -151,7 +157,22 @@ def device_named(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as trouble:
-        words = str(trouble).strip().split("\n")[0]
+    except (RuntimeError, AssertionError) as error:
+        words = str(error).strip().split("\n")[0]
         raise PrunescopeError(f"device {name!r} cannot be used: {words}") from None
     return name
+
+
+def hold_memory() -> bool:
+    """Keep freed memory for the life of this process; return whether the system's C library can.
+
+    glibc gives large free blocks back to the system, and a moment later asks for them again, zeroed page by page. Steps
+    of convolutional networks free and take the same blocks over and over.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,19 +1,19 @@
-"""What is still to do in a run, and what to do next."""
+"""The tasks of a run that are left, and which comes next."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from prunescope.run.climb import work_left
 from prunescope.run.cohorts import Cohort, Key, by_key, by_start, split
+from prunescope.run.ladder_runner import work_left
 from prunescope.run.task_runner import ScoreTask, Task, TrainTask, TuneTask
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.study import Ensemble, Ladder
 
 
 class TaskSchedule:
-    """Tasks of a run: shapes to measure, cohorts to train; the largest first, so that all hands finish together.
+    """Tasks of a run: shapes to tune, cohorts to train. The largest come first, so that all workers finish together.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class TaskSchedule:
         cohorts that it had before.
     done
         What is finished, as `Store.done` tells.
-    hands
+    workers
         How many tasks are done at a time.
     unscored
         Ensembles whose scores are wanted and missing.
@@ -32,16 +32,16 @@ class TaskSchedule:
         self,
         ladders: Sequence[Ladder],
         done: dict[str, frozenset[int]],
-        hands: int,
+        workers: int,
         unscored: Sequence[Ensemble] = (),
     ) -> None:
-        self._hands = hands
-        self._left = {ladder.identity: work_left(ladder, done) for ladder in ladders}
+        self._workers = workers
+        self._work_left = {ladder.identity: work_left(ladder, done) for ladder in ladders}
         self._groups = by_key(ladders)
-        self._measures = sorted(filter(self._group_work, self._groups), key=self._group_work)
+        self._untuned = sorted(filter(self._group_work, self._groups), key=self._group_work)
         self._cohorts: list[tuple[int, TrainTask | ScoreTask]] = []
         self._waiting: list[tuple[int, TrainTask]] = []
-        self._unfinished = {identity for identity, left in self._left.items() if left}
+        self._unfinished = {identity for identity, work in self._work_left.items() if work}
         self._numbered = 0
         for ensemble in unscored:
             self._numbered += 1
@@ -50,67 +50,67 @@ class TaskSchedule:
     @property
     def work(self) -> int:
         """Examples that all missing rungs will see."""
-        return sum(self._left.values())
+        return sum(self._work_left.values())
 
     def _group_work(self, key: Key) -> int:
-        return sum(self._left[each.identity] for each in self._groups[key])
+        return sum(self._work_left[ladder.identity] for ladder in self._groups[key])
 
     def heaviest(self) -> TuneTask:
-        """Return the shape with the most work left, to be measured."""
-        return self._measure(self._measures[-1])
+        """Return the shape with the most work left, to be tuned."""
+        return self._tune_task(self._untuned[-1])
 
-    def _measure(self, key: Key) -> TuneTask:
+    def _tune_task(self, key: Key) -> TuneTask:
         return TuneTask(key, self._groups[key][0], len(self._groups[key]))
 
-    def starts(self, key: Key, choice: CohortSettings) -> int:
-        """Return how many networks cohorts of a shape begin with: as train fastest, but so that no hand goes empty."""
-        at_least = -(-self._hands // len(self._groups))
+    def starts(self, key: Key, tuning: CohortSettings) -> int:
+        """Return the networks a cohort begins with: as many as train fastest, fewer where workers would be idle."""
+        at_least = -(-self._workers // len(self._groups))
         networks = len(by_start(self._groups[key]))
-        cohorts = at_least * -(-networks // (choice.members * at_least))
+        cohorts = at_least * -(-networks // (tuning.members * at_least))
         return max(1, -(-networks // cohorts))
 
-    def measured(self, key: Key, choice: CohortSettings) -> None:
+    def add_cohorts(self, key: Key, tuning: CohortSettings) -> None:
         """Divide the ladders of a shape into cohorts, now that it is known how they are trained."""
-        for cohort in split(key, self._groups[key], choice.starts or choice.members, choice.members):
-            self._add(cohort, choice)
+        for cohort in split(key, self._groups[key], tuning.starts or tuning.members, tuning.members):
+            self._add(cohort, tuning)
         self._cohorts.sort(key=lambda entry: entry[0])
 
-    def _add(self, cohort: Cohort, choice: CohortSettings) -> None:
-        work = sum(self._left[each.identity] for each in cohort.ladders)
+    def _add(self, cohort: Cohort, tuning: CohortSettings) -> None:
+        work = sum(self._work_left[ladder.identity] for ladder in cohort.ladders)
         if work:
             self._numbered += 1
-            task = TrainTask(replace(cohort, number=self._numbered), choice)
+            task = TrainTask(replace(cohort, number=self._numbered), tuning)
             (self._waiting if self._waits(task) else self._cohorts).append((work, task))
 
     def _waits(self, task: TrainTask) -> bool:
         """Whether a cohort learns from ladders that this run has still to train."""
-        return any(each.learns and each.teacher in self._unfinished for each in task.cohort.ladders)
+        return any(ladder.learns and ladder.teacher in self._unfinished for ladder in task.cohort.ladders)
 
-    def finished(self, task: TrainTask | ScoreTask) -> None:
-        """Take note that a cohort is trained as far as it can be: those that learn from it may begin."""
+    def mark_finished(self, task: TrainTask | ScoreTask) -> None:
+        """Note that a cohort is trained as far as possible: cohorts that learn from it may begin."""
         if isinstance(task, ScoreTask):
             return
-        self._unfinished -= {each.identity for each in task.cohort.ladders}
+        self._unfinished -= {ladder.identity for ladder in task.cohort.ladders}
         self._cohorts += [entry for entry in self._waiting if not self._waits(entry[1])]
         self._waiting = [entry for entry in self._waiting if self._waits(entry[1])]
         self._cohorts.sort(key=lambda entry: entry[0])
 
-    def again(self, task: Task) -> None:
+    def put_back(self, task: Task) -> None:
         """Put a task back whose worker died; a cohort in halves, since memory may have run out."""
         if isinstance(task, TuneTask):
-            self._measures.append(task.key)
+            self._untuned.append(task.key)
             return
         if isinstance(task, ScoreTask):
             self._cohorts.append((task.ensemble.work, task))
             self._cohorts.sort(key=lambda entry: entry[0])
             return
         for half in task.cohort.halves():
-            self._add(half, task.choice)
+            self._add(half, task.tuning)
         self._cohorts.sort(key=lambda entry: entry[0])
 
     def next(self) -> Task | None:
         """Return what to do next; None while there is nothing."""
-        if self._measures and len(self._cohorts) < self._hands:
-            key = self._measures.pop()
-            return self._measure(key)
+        if self._untuned and len(self._cohorts) < self._workers:
+            key = self._untuned.pop()
+            return self._tune_task(key)
         return self._cohorts.pop()[1] if self._cohorts else None

@@ -37,72 +37,74 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose(bench: TrainingContext, ladders: int, cores: int) -> CohortSettings:
+def choose(context: TrainingContext, ladders: int, cores: int) -> CohortSettings:
     """Measure how up to ``ladders`` members of one shape are trained fastest with ``cores`` cores.
 
     A thread less for each cohort is a cohort more at a time, so what counts is seconds times threads.
     """
-    most = max(1, min(ladders, cohort_bytes() // member_bytes(bench.network.outline, bench.recipe)))
+    most = max(1, min(ladders, cohort_bytes() // member_bytes(context.network.outline, context.recipe)))
     sizes = sorted({size for size in SIZES if size <= most} | ({most} if most <= SIZES[-1] else set()))
     best: CohortSettings | None = None
-    on_cpu = bench.device.type == "cpu"
+    on_cpu = context.device.type == "cpu"
     for count in sorted({1, cores}) if on_cpu else (torch.get_num_threads(),):
         with threads(count):
-            found = _best_size(bench, sizes, count)
-        if best is None or found.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (
+            best_of_count = _best_size(context, sizes, count)
+        if best is None or best_of_count.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (
             best.threads if on_cpu else 1
         ):
-            best = found
+            best = best_of_count
     assert best is not None  # noqa: S101 - one count at least was tried
     return best
 
 
-def _best_size(bench: TrainingContext, sizes: Iterable[int], count: int) -> CohortSettings:
+def _best_size(context: TrainingContext, sizes: Iterable[int], count: int) -> CohortSettings:
     """Measure growing sizes until they have become worse twice."""
-    found: list[CohortSettings] = []
+    tunings: list[CohortSettings] = []
     for size in sizes:
         tried = (
-            CohortSettings(size, count, each.together, each.pack, _seconds(bench, size, each), each.planar)
-            for each in _layouts(size, bench)
+            CohortSettings(size, count, layout.together, layout.pack, _seconds(context, size, layout), layout.planar)
+            for layout in _layouts(size, context)
         )
-        found.append(min(tried, key=_pace))
-        if len(found) > 2 and all(_pace(choice) > NEAR * min(map(_pace, found)) for choice in found[-2:]):
+        tunings.append(min(tried, key=_pace))
+        if len(tunings) > 2 and all(_pace(tuning) > NEAR * min(map(_pace, tunings)) for tuning in tunings[-2:]):
             break
-    best = min(map(_pace, found))
-    return next(choice for choice in reversed(found) if _pace(choice) <= NEAR * best)
+    best = min(map(_pace, tunings))
+    return next(tuning for tuning in reversed(tunings) if _pace(tuning) <= NEAR * best)
 
 
-def _pace(choice: CohortSettings) -> float:
-    return choice.seconds
+def _pace(tuning: CohortSettings) -> float:
+    return tuning.seconds
 
 
-def _layouts(size: int, bench: TrainingContext) -> list[Layout]:
-    if not bench.network.pictures:
+def _layouts(size: int, context: TrainingContext) -> list[Layout]:
+    if not context.network.pictures:
         return [Layout(size, 1)]
-    found = [Layout(1, 1)]
+    layouts = [Layout(1, 1)]
     if size > 1:
-        found += [Layout(size, 1), Layout(size, min(size, 8))]
-    compiled = kernels(bench.dtype) if bench.device.type == "cpu" and bench.recipe.precision == "float32" else None
-    if compiled is not None and isinstance(bench.network, Designed):
-        found += [Layout(count, planar=True) for count in sorted({1, min(size, compiled.lanes)})]
-    return found
+        layouts += [Layout(size, 1), Layout(size, min(size, 8))]
+    compiled = (
+        kernels(context.dtype) if context.device.type == "cpu" and context.recipe.precision == "float32" else None
+    )
+    if compiled is not None and isinstance(context.network, Designed):
+        layouts += [Layout(count, planar=True) for count in sorted({1, min(size, compiled.lanes)})]
+    return layouts
 
 
-def _seconds(bench: TrainingContext, size: int, layout: Layout) -> float:
+def _seconds(context: TrainingContext, size: int, layout: Layout) -> float:
     """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data."""
-    trial = bench.with_layout(layout)
-    chance = np.random.default_rng(0)
-    start = trial.stacked([trial.network.start(chance) for _ in range(size)])
+    trial = context.with_layout(layout)
+    rng = np.random.default_rng(0)
+    start = trial.stacked([trial.network.start(rng) for _ in range(size)])
     engine = trial.engine(start, {})
-    batch = min(bench.recipe.batch, len(trial.train_pictures))
-    places = torch.arange(size * batch, device=bench.device).view(size, batch) % len(trial.train_pictures)
+    batch = min(context.recipe.batch, len(trial.train_pictures))
+    places = torch.arange(size * batch, device=context.device).view(size, batch) % len(trial.train_pictures)
     source = trial.train_pictures.of(places)
-    order = torch.arange(batch, device=bench.device).expand(size, -1)
-    labels = torch.from_numpy(np.array(bench.dataset.train_labels)).to(bench.device)[places]
+    order = torch.arange(batch, device=context.device).expand(size, -1)
+    labels = torch.from_numpy(np.array(context.dataset.train_labels)).to(context.device)[places]
 
     def step() -> None:
         engine.step(source.take(order), labels, 1e-6)
-        if bench.device.type == "cuda":
+        if context.device.type == "cuda":
             torch.cuda.synchronize()
 
     step()

@@ -1,4 +1,4 @@
-"""How shapes of networks were found to train fastest, remembered.
+"""The settings that train each shape of network fastest, once measured.
 
 In the store, so that a run that goes on does so as it began; and for this machine, so that a second run of a study
 gives the same rows as the first. No torch here: a plan reads it too.
@@ -65,53 +65,53 @@ class TuningCache:
         self._machine = [FORMAT, platform.machine(), platform.node(), device, _torch_version()]
         self._cores = cores
 
-    def settled(self, key: str) -> CohortSettings | None:
+    def of_store(self, key: str) -> CohortSettings | None:
         """Return what a store goes by."""
-        return next(filter(None, map(_choice, self._notes(key).values())), None)
+        return next(filter(None, map(_tuning_from, self._notes(key).values())), None)
 
-    def unsound(self, key: str) -> list[Path]:
+    def damaged_notes(self, key: str) -> list[Path]:
         """Return the notes that a store should go by and does not, since they are damaged or make no choice."""
-        return [] if self.settled(key) else list(self._notes(key))
+        return [] if self.of_store(key) else list(self._notes(key))
 
     def _notes(self, key: str) -> dict[Path, dict[str, Any] | None]:
-        return self._store.read_notes(self._settled_name(key)) if self._store else {}
+        return self._store.read_notes(self._store_name(key)) if self._store else {}
 
-    def settle(self, key: str, choice: CohortSettings) -> None:
+    def keep_in_store(self, key: str, tuning: CohortSettings) -> None:
         """Let a store go by a choice from now on."""
         if self._store:
-            self._store.write_note(self._settled_name(key), asdict(choice))
+            self._store.write_note(self._store_name(key), asdict(tuning))
 
-    def found(self, key: str) -> CohortSettings | None:
+    def of_machine(self, key: str) -> CohortSettings | None:
         """Return what was measured on this machine."""
         with suppress(OSError, ValueError):
-            return _choice(json.loads(self._file(key).read_text()))
+            return _tuning_from(json.loads(self._machine_file(key).read_text()))
         return None
 
-    def find(self, key: str, choice: CohortSettings) -> None:
+    def keep_on_machine(self, key: str, tuning: CohortSettings) -> None:
         """Remember a measurement; a home folder that cannot be written to is no fault."""
-        path = self._file(key)
+        path = self._machine_file(key)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.{os.getpid()}")
-            draft.write_text(json.dumps(asdict(choice)))
+            draft.write_text(json.dumps(asdict(tuning)))
             draft.replace(path)
 
-    def _settled_name(self, key: str) -> str:
+    def _store_name(self, key: str) -> str:
         return digest([*self._machine, key])
 
-    def _file(self, key: str) -> Path:
+    def _machine_file(self, key: str) -> Path:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prunescope" / "layouts"
         return home / f"{digest([*self._machine, self._cores, key])}.json"
 
 
-def _choice(kept: object) -> CohortSettings | None:
-    if not isinstance(kept, dict):
+def _tuning_from(note: object) -> CohortSettings | None:
+    if not isinstance(note, dict):
         return None
     try:
-        choice = CohortSettings(**{name: kept[name] for name in CohortSettings.__dataclass_fields__})
+        tuning = CohortSettings(**{name: note[name] for name in CohortSettings.__dataclass_fields__})
     except KeyError:
         return None
-    return choice if _is_possible(vars(choice)) else None
+    return tuning if _is_possible(vars(tuning)) else None
 
 
 def _is_possible(values: Mapping[str, Any]) -> bool:

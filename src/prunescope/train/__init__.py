@@ -1,9 +1,9 @@
 """Training: cohorts in lock-step, rungs, what one rung leaves to the next."""
 
-from prunescope.train.el2n import label_distances
 from prunescope.train.ladder import LadderRungs, RungHandover
 from prunescope.train.rung import CohortMember, NetworkOutcome, Span, TrainedMembers, train_rung
-from prunescope.train.seeding import Seeding, chance_of, chance_of_scorer
+from prunescope.train.score_inputs import label_distances
+from prunescope.train.seeding import Seeding, seeding_of, seeding_of_scorer
 from prunescope.train.training_context import TrainingContext
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "Span",
     "TrainedMembers",
     "TrainingContext",
-    "chance_of",
-    "chance_of_scorer",
     "label_distances",
+    "seeding_of",
+    "seeding_of_scorer",
     "train_rung",
 ]

@@ -40,8 +40,8 @@ class _Layer:
     constant_bias: Tensor | None = None
 
     def tensors(self) -> list[Tensor]:
-        every = (self.weight, self.bias, self.from_constant, self.inside, self.constant_bias)
-        return [each for each in every if each is not None]
+        optional = (self.weight, self.bias, self.from_constant, self.inside, self.constant_bias)
+        return [tensor for tensor in optional if tensor is not None]
 
 
 class _Memory:
@@ -72,7 +72,7 @@ class DenseEngine:
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compact: bool | None = None
     ) -> None:
-        names = [each.name for each in network.outline.parameters]
+        names = [parameter.name for parameter in network.outline.parameters]
         self._names = [(names[i], names[i + 1]) for i in range(0, len(names), 2)]
         self._full = {name: tensors[name] for name in names}
         self._recipe = recipe
@@ -87,8 +87,8 @@ class DenseEngine:
         else:
             self._layers, flat_masks = self._small(self._rest, masks)
             self.columns = torch.from_numpy(self._rest.changing[0].places).to(self._layers[0].weight.device)
-        self._parameters = [each for layer in self._layers for each in layer.tensors()]
-        self._gradients = [torch.empty_like(each) for each in self._parameters]
+        self._parameters = [tensor for layer in self._layers for tensor in layer.tensors()]
+        self._gradients = [torch.empty_like(tensor) for tensor in self._parameters]
         self._rule = optimizer(recipe, self._parameters, flat_masks)
         self._memory: dict[int, _Memory] = {}
 
@@ -119,33 +119,33 @@ class DenseEngine:
             below, above = rest.changing[level], rest.changing[level + 1]
             still_below, still_above = rest.constant[level], rest.constant[level + 1]
             layer = _Layer(_block(full, above, below), _row(offset, above))
-            own: list[Tensor | None] = [open_block(above, below), None]
+            layer_masks: list[Tensor | None] = [open_block(above, below), None]
             if still_below.count:
                 layer.from_constant = _block(full, above, still_below)
-                own.append(open_block(above, still_below))
+                layer_masks.append(open_block(above, still_below))
             if still_below.count and still_above.count:
                 layer.inside = _block(full, still_above, still_below)
-                own.append(open_block(still_above, still_below))
+                layer_masks.append(open_block(still_above, still_below))
             if still_above.count:
                 layer.constant_bias = _row(offset, still_above)
-                own.append(None)
+                layer_masks.append(None)
             layers.append(layer)
-            flat_masks += own
+            flat_masks += layer_masks
         return layers, flat_masks
 
     def _constants(self) -> list[Tensor | None]:
         """Return the outputs ``[R, 1, k]`` of the constant units of each level, the input's first."""
-        found: list[Tensor | None] = [None]
+        constants: list[Tensor | None] = [None]
         for layer in self._layers:
             if layer.constant_bias is None:
-                found.append(None)
+                constants.append(None)
                 continue
             value = layer.constant_bias.unsqueeze(1)
-            below = found[-1]
+            below = constants[-1]
             if layer.inside is not None and below is not None:
                 value = torch.baddbmm(value, below, layer.inside.transpose(1, 2))
-            found.append(value.relu())
-        return found
+            constants.append(value.relu())
+        return constants
 
     def _forward(self, x: Tensor, constants: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> Tensor:
         value = x
@@ -170,16 +170,16 @@ class DenseEngine:
         change.scatter_add_(-1, labels.unsqueeze(-1), change.new_full((1, 1, 1), -1.0).expand(*labels.shape, 1))
         change.mul_(1 / batch)
         gradients = iter(self._backward(x, change, constants, memory))
-        for kept, found in zip(self._gradients, gradients, strict=True):
-            if found is not kept:
-                kept.copy_(found)
+        for room, gradient in zip(self._gradients, gradients, strict=True):
+            if gradient is not room:
+                room.copy_(gradient)
         if self._rest is not None:
             self._rates.append(rate)
         self._rule.step(self._gradients, rate)
 
     def _backward(self, x: Tensor, change: Tensor, constants: Sequence[Tensor | None], memory: _Memory) -> list[Tensor]:
         """Return gradients in the order of the parameters, most of them written where they are kept."""
-        found: list[Tensor] = []
+        gradients: list[Tensor] = []
         place = len(self._gradients)
         still: Tensor | None = None  # derivative by the outputs of the constant units above
         for level in reversed(range(len(self._layers))):
@@ -190,27 +190,27 @@ class DenseEngine:
             value = x if level == 0 else memory.outputs[level - 1]
             torch.bmm(change.transpose(1, 2), value, out=weight)
             torch.sum(change, 1, out=bias)
-            own = [weight, bias]
+            layer_gradients = [weight, bias]
             still_below: Tensor | None = None
             if layer.from_constant is not None and below is not None:
                 total = bias.unsqueeze(1)
-                own.append(torch.bmm(total.transpose(1, 2), below))
+                layer_gradients.append(torch.bmm(total.transpose(1, 2), below))
                 still_below = torch.bmm(total, layer.from_constant)
             if layer.constant_bias is not None and above is not None:
                 # Constant units lead nowhere but up: without a way there they would not have been kept.
                 passed = still * (above > 0) if still is not None else torch.zeros_like(above)
                 if layer.inside is not None and below is not None:
-                    own.append(torch.bmm(passed.transpose(1, 2), below))
+                    layer_gradients.append(torch.bmm(passed.transpose(1, 2), below))
                     through = torch.bmm(passed, layer.inside)
                     still_below = through if still_below is None else still_below + through
-                own.append(passed.squeeze(1))
+                layer_gradients.append(passed.squeeze(1))
             if level > 0:
                 back = memory.back[level - 1]
                 torch.bmm(change, layer.weight, out=back)
                 change = torch.ops.aten.threshold_backward.grad_input(back, value, 0, grad_input=back)
             still = still_below
-            found = own + found
-        return found
+            gradients = layer_gradients + gradients
+        return gradients
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits ``[R, B, classes]``."""
@@ -220,7 +220,7 @@ class DenseEngine:
         """Return parameters in full; what was left out has only decayed."""
         if self._rest is None:
             pairs = zip(self._names, self._layers, strict=True)
-            return {name: each for names, layer in pairs for name, each in zip(names, layer.tensors(), strict=True)}
+            return {name: tensor for names, layer in pairs for name, tensor in zip(names, layer.tensors(), strict=True)}
         rest, shrunk = self._rest, decayed(self._recipe, self._rates)
         state = {}
         for level, ((weight, bias), layer) in enumerate(zip(self._names, self._layers, strict=True)):
@@ -269,7 +269,7 @@ def _restore(full: Tensor, block: Tensor, rows: Units, columns: Units) -> None:
         full[member, row[:, None], column[None, :]] = block[member, : len(row), : len(column)]
 
 
-def _restore_row(full: Tensor, part: Tensor, units: Units) -> None:
+def _restore_row(full: Tensor, row: Tensor, units: Units) -> None:
     for member in range(len(full)):
         place: Any = units.places[member][units.real[member]]
-        full[member, place] = part[member, : len(place)]
+        full[member, place] = row[member, : len(place)]

@@ -40,12 +40,12 @@ class AutogradEngine:
     columns: Tensor | None = None
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
-        names = [each.name for each in network.outline.parameters]
+        names = [parameter.name for parameter in network.outline.parameters]
         self._network = network
         self._layout = layout
         self._parameters = {name: tensors[name].clone().requires_grad_() for name in names}
-        self._buffers = {each.name: tensors[each.name].clone() for each in network.outline.buffers}
-        free = [each.detach() for each in self._parameters.values()]
+        self._buffers = {buffer.name: tensors[buffer.name].clone() for buffer in network.outline.buffers}
+        free = [parameter.detach() for parameter in self._parameters.values()]
         self._rule = optimizer(recipe, free, [masks.get(name) for name in names])
         self._half = recipe.precision == "bfloat16"
 
@@ -56,14 +56,14 @@ class AutogradEngine:
         """Take one gradient step; the members' losses are summed, so their gradients stay their own."""
         with self._precision(x):
             logits = self._network.logits({**self._parameters, **self._buffers}, x, True, self._layout)
-        each = logits.reshape(-1, logits.shape[-1])
+        flat = logits.reshape(-1, logits.shape[-1])
         loss = F.cross_entropy(
-            each if each.dtype == torch.float64 else each.float(), labels.reshape(-1), reduction="sum"
+            flat if flat.dtype == torch.float64 else flat.float(), labels.reshape(-1), reduction="sum"
         )
         parameters = list(self._parameters.values())
-        found = torch.autograd.grad(loss / labels.shape[1], parameters, allow_unused=True)
-        pairs: Iterable[tuple[Tensor, Tensor | None]] = zip(parameters, found, strict=True)
-        gradients = [torch.zeros_like(own) if gradient is None else gradient for own, gradient in pairs]
+        slopes = torch.autograd.grad(loss / labels.shape[1], parameters, allow_unused=True)
+        pairs: Iterable[tuple[Tensor, Tensor | None]] = zip(parameters, slopes, strict=True)
+        gradients = [torch.zeros_like(parameter) if gradient is None else gradient for parameter, gradient in pairs]
         self._rule.step(gradients, rate)
 
     @torch.no_grad()
@@ -74,4 +74,4 @@ class AutogradEngine:
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now."""
-        return {name: each.detach() for name, each in {**self._parameters, **self._buffers}.items()}
+        return {name: tensor.detach() for name, tensor in {**self._parameters, **self._buffers}.items()}

@@ -49,8 +49,8 @@ class RungHandover:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return plain arrays that stand for all of it."""
-        parts = {"origin": self.origin, "last": self.last, "dense": self.dense}
-        named = {f"{part}/{name}": values for part, arrays in parts.items() for name, values in arrays.items()}
+        groups = {"origin": self.origin, "last": self.last, "dense": self.dense}
+        named = {f"{group}/{name}": values for group, arrays in groups.items() for name, values in arrays.items()}
         return {"next": self.masks.packed(), **named}
 
     @classmethod
@@ -59,12 +59,12 @@ class RungHandover:
         if "next" not in arrays:
             raise DamageError("a checkpoint must hold the mask of the next rung")
 
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            own = {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}
-            return {name.removeprefix(f"{prefix}/"): values for name, values in own.items()}
+        def group(prefix: str) -> dict[str, np.ndarray]:
+            members = {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}
+            return {name.removeprefix(f"{prefix}/"): values for name, values in members.items()}
 
         layers = network.outline.prunable(rule)
-        return cls(unpacked(layers, arrays["next"]), part("origin"), part("last"), part("dense"))
+        return cls(unpacked(layers, arrays["next"]), group("origin"), group("last"), group("dense"))
 
 
 @dataclass(frozen=True)
@@ -82,21 +82,21 @@ class LadderRungs:
     ----------
     ladder
         What to climb.
-    bench
+    context
         Where it is trained, and with which network.
     member
         Its examples and its draws.
     """
 
-    def __init__(self, ladder: Ladder, bench: TrainingContext, member: CohortMember) -> None:
+    def __init__(self, ladder: Ladder, context: TrainingContext, member: CohortMember) -> None:
         self.ladder = ladder
         self.member = member
-        self.bench = bench
-        self._network = bench.network
-        self._chance = member.chance
+        self.context = context
+        self._network = context.network
+        self._seeding = member.seeding
         self._treatment = ladder.treatment
         self._recipe = ladder.recipe
-        self._layers = bench.network.outline.prunable(self._recipe.prunable)
+        self._layers = context.network.outline.prunable(self._recipe.prunable)
 
     @property
     def prunes(self) -> bool:
@@ -135,7 +135,7 @@ class LadderRungs:
     def begin(self, rung: int, before: RungHandover | None) -> RungStart:
         """Return how a rung begins, from what the one below left."""
         if self.number(rung) == 0:
-            return RungStart(self._network.start(self._chance.start()), full(self._layers))
+            return RungStart(self._network.start(self._seeding.start()), full(self._layers))
         if before is not None and before.masks.kept == 0:
             raise PrunescopeError(f"level {rung} keeps none of {before.masks.prunable:,} weights; ask for fewer levels")
         if before is None:
@@ -144,9 +144,9 @@ class LadderRungs:
             return RungStart(before.last, full(self._layers))
         match self._treatment.rewind:
             case "weights":
-                tensors = before.origin or self._network.start(self._chance.start())
+                tensors = before.origin or self._network.start(self._seeding.start())
             case "reinitialise":
-                tensors = self._network.start(self._chance.start(rung))
+                tensors = self._network.start(self._seeding.start(rung))
             case _:
                 tensors = before.dense if self._treatment.kind == "one-shot" else before.last
         return RungStart(tensors, before.masks)
@@ -179,25 +179,25 @@ class LadderRungs:
             fraction=self._recipe.pruning_fraction,
             by=self._treatment.score or "magnitude",
             scope=self._treatment.scope or "global",
-            chance=lambda: self._chance.scores(rung + 1),
-            probe=lambda kept: probe_of(self.bench, self.member, ranked, kept, rung + 1),
+            draws=lambda: self._seeding.scores(rung + 1),
+            probe=lambda remaining: probe_of(self.context, self.member, ranked, remaining, rung + 1),
         )
         origin = snapshot or (before.origin if before else {})
         goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot
         return RungHandover(following, origin, after if goes_on else {}, dense)
 
 
-def check_begin(beginnings: Sequence[RungStart], start: Mapping[str, Tensor], expected: Sequence[int]) -> None:
+def check_begin(starts: Sequence[RungStart], tensors: Mapping[str, Tensor], expected: Sequence[int]) -> None:
     """Hold a cohort's rung against its contract before it trains.
 
     Every member must have the right number of weights, and start from where it should to the last bit.
     """
-    for beginning, count in zip(beginnings, expected, strict=True):
-        if beginning.masks.kept != count:
-            raise PrunescopeError(f"{beginning.masks.kept:,} weights survive where {count:,} should")
-    masks = stacked([each.masks for each in beginnings])
-    for name, tensor in start.items():
-        wanted = np.stack([each.tensors[name] for each in beginnings])
+    for start, count in zip(starts, expected, strict=True):
+        if start.masks.kept != count:
+            raise PrunescopeError(f"{start.masks.kept:,} weights survive where {count:,} should")
+    masks = stacked([start.masks for start in starts])
+    for name, tensor in tensors.items():
+        wanted = np.stack([start.tensors[name] for start in starts])
         if name in masks:
             wanted = wanted * masks[name]
         got = tensor.cpu().numpy()
@@ -226,7 +226,7 @@ def check_end(masks: Sequence[Masks], after: Arrays, outcomes: Sequence[NetworkO
 
     for name, values in after.items():
         note(_in_any(~np.isfinite(values)), diverged(name))
-    note(np.array([not each.finite for each in outcomes]), diverged("a loss"))
+    note(np.array([not outcome.finite for outcome in outcomes]), diverged("a loss"))
     for name, mask in stacked(masks).items():
         note(_in_any((after[name] != 0) & ~mask), f"pruned weights of {name} are not zero any more")
     return wrong
@@ -234,5 +234,5 @@ def check_end(masks: Sequence[Masks], after: Arrays, outcomes: Sequence[NetworkO
 
 def _in_any(flags: Flags) -> Flags:
     """Return for each member whether any of its flags is set."""
-    found: Flags = np.any(flags.reshape(len(flags), -1), axis=1)
-    return found
+    any_set: Flags = np.any(flags.reshape(len(flags), -1), axis=1)
+    return any_set

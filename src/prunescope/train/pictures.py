@@ -111,7 +111,7 @@ class Pictures:
         """
         if columns is None:
             return ChosenExamples(self, places)
-        parts = [self._bytes[own][:, kept] for own, kept in zip(places, columns, strict=True)]
+        parts = [self._bytes[examples][:, read] for examples, read in zip(places, columns, strict=True)]
         scale = self._scale if self._scale.ndim == 0 else self._scale[columns].unsqueeze(1)
         shift = self._shift if self._shift.ndim == 0 else self._shift[columns].unsqueeze(1)
         return NarrowRows(torch.stack(parts), scale, shift)

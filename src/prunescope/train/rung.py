@@ -11,8 +11,8 @@ from torch import Tensor
 
 from prunescope.data import Subsample
 from prunescope.train.engine import Engine, Tensors
+from prunescope.train.optimizer import rate
 from prunescope.train.pictures import ExampleSource, Moves
-from prunescope.train.schedule import rate
 from prunescope.train.seeding import Seeding
 from prunescope.train.training_context import TrainingContext
 
@@ -48,8 +48,8 @@ class Span:
 class CohortMember:
     """What one member brings: its examples and its draws."""
 
-    share: Subsample
-    chance: Seeding
+    subsample: Subsample
+    seeding: Seeding
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class NetworkOutcome:
     @property
     def finite(self) -> bool:
         """Whether every loss is a number."""
-        return all(bool(np.isfinite(each).all()) for each in (self.train_loss, self.test_loss, self.validation_loss))
+        return all(
+            bool(np.isfinite(losses).all()) for losses in (self.train_loss, self.test_loss, self.validation_loss)
+        )
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class TrainedMembers:
 
 
 def train_rung(
-    bench: TrainingContext,
+    context: TrainingContext,
     members: Sequence[CohortMember],
     start: Tensors,
     masks: Tensors,
@@ -96,53 +98,53 @@ def train_rung(
     masks
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
     """
-    engine = bench.engine(start, masks)
-    places = torch.from_numpy(np.stack([member.share.train for member in members])).to(bench.device)
+    engine = context.engine(start, masks)
+    places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(context.device)
     columns = engine.columns
     if columns is not None and places.numel() * columns.shape[1] > NARROW_BYTES:
-        engine, columns = bench.engine(start, masks, compact=False), None
-    source = bench.train_pictures.of(places, columns)
-    labels = torch.from_numpy(np.stack([member.share.labels for member in members])).to(bench.device)
-    examples, batch = places.shape[1], bench.recipe.batch
+        engine, columns = context.engine(start, masks, compact=False), None
+    source = context.train_pictures.of(places, columns)
+    labels = torch.from_numpy(np.stack([member.subsample.labels for member in members])).to(context.device)
+    examples, batch = places.shape[1], context.recipe.batch
     steps = -(-examples // batch)
     total, done = steps * (span.last - span.first), 0
     snapshot = None
     for epoch in range(span.first, span.last):
         if epoch == span.snapshot:
             snapshot = _arrays(engine.state())
-        order = np.stack([member.chance.order(rung, epoch, examples) for member in members])
-        shuffled = torch.from_numpy(order).to(bench.device)
+        order = np.stack([member.seeding.order(rung, epoch, examples) for member in members])
+        shuffled = torch.from_numpy(order).to(context.device)
         answers = labels.gather(1, shuffled)
-        moves = _moves(bench, members, rung, epoch, examples)
+        moves = _moves(context, members, rung, epoch, examples)
         for step in range(steps):
-            part = slice(step * batch, (step + 1) * batch)
-            x = source.take(shuffled[:, part], None if moves is None else moves.part(part))
-            speed = rate(bench.recipe, epoch if span.rates_at is None else span.rates_at, step, steps)
-            engine.step(x, answers[:, part], speed)
+            positions = slice(step * batch, (step + 1) * batch)
+            x = source.take(shuffled[:, positions], None if moves is None else moves.part(positions))
+            speed = rate(context.recipe, epoch if span.rates_at is None else span.rates_at, step, steps)
+            engine.step(x, answers[:, positions], speed)
             done += 1
             tick(done, total)
-    outcomes = _measured(bench, engine, members, source, labels, columns)
+    outcomes = _measured(context, engine, members, source, labels, columns)
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes)
 
 
 def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
     """Return copies away from the device."""
-    return {name: each.cpu().numpy().copy() for name, each in tensors.items()}
+    return {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
 def _moves(
-    bench: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, examples: int
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, examples: int
 ) -> Moves | None:
     """Draw how the pictures of an epoch are moved; None where the recipe moves none."""
-    if bench.recipe.augment == "none" or not bench.network.pictures:
+    if context.recipe.augment == "none" or not context.network.pictures:
         return None
-    drawn = [member.chance.moves(rung, epoch, examples) for member in members]
-    flip, down, right = (torch.from_numpy(np.stack(part)).to(bench.device) for part in zip(*drawn, strict=True))
+    drawn = [member.seeding.moves(rung, epoch, examples) for member in members]
+    flip, down, right = (torch.from_numpy(np.stack(values)).to(context.device) for values in zip(*drawn, strict=True))
     return Moves(flip, down, right)
 
 
 def _measured(
-    bench: TrainingContext,
+    context: TrainingContext,
     engine: Engine,
     members: Sequence[CohortMember],
     source: ExampleSource,
@@ -150,46 +152,46 @@ def _measured(
     columns: Tensor | None,
 ) -> tuple[NetworkOutcome, ...]:
     """Measure every member on its training, validation and test examples, as they are, nothing moved."""
-    dataset, device, count = bench.dataset, bench.device, len(members)
+    dataset, device, count = context.dataset, context.device, len(members)
 
     def same_for_all(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(values)).to(device).expand(count, -1)
 
-    train = _losses(bench, engine, source, labels)
-    tested = bench.test_pictures.of(same_for_all(np.arange(len(dataset.test_labels))), columns)
-    test = _losses(bench, engine, tested, same_for_all(dataset.test_labels))
-    held = np.stack([member.share.validation for member in members])
+    train = _losses(context, engine, source, labels)
+    tested = context.test_pictures.of(same_for_all(np.arange(len(dataset.test_labels))), columns)
+    test = _losses(context, engine, tested, same_for_all(dataset.test_labels))
+    held = np.stack([member.subsample.validation for member in members])
     if held.shape[1]:
-        kept = bench.train_pictures.of(torch.from_numpy(held).to(device), columns)
-        validation = _losses(bench, engine, kept, torch.from_numpy(dataset.train_labels[held]).to(device))
+        examples = context.train_pictures.of(torch.from_numpy(held).to(device), columns)
+        validation = _losses(context, engine, examples, torch.from_numpy(dataset.train_labels[held]).to(device))
     else:
         validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
     parts = zip(*train, *test, *validation, strict=True)
-    return tuple(NetworkOutcome(*each) for each in parts)
+    return tuple(NetworkOutcome(*losses) for losses in parts)
 
 
 def _losses(
-    bench: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
+    context: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each member's cross-entropy on each example, and whether it is right, ``[R, n]``."""
     losses = np.empty(tuple(labels.shape))
     right = np.empty(tuple(labels.shape), bool)
-    for part, logits, answers in evaluated(bench, engine, source, labels):
-        own = logits.gather(-1, answers.unsqueeze(-1)).squeeze(-1)
-        loss = torch.logsumexp(logits, -1) - own
-        losses[:, part] = loss.cpu().numpy()
-        right[:, part] = (logits.argmax(-1) == answers).cpu().numpy()
+    for batch, logits, answers in evaluated(context, engine, source, labels):
+        true_logits = logits.gather(-1, answers.unsqueeze(-1)).squeeze(-1)
+        loss = torch.logsumexp(logits, -1) - true_logits
+        losses[:, batch] = loss.cpu().numpy()
+        right[:, batch] = (logits.argmax(-1) == answers).cpu().numpy()
     return losses, right
 
 
 def evaluated(
-    bench: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
+    context: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
-    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, bench.network.outline.activations)))
+    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, context.network.outline.activations)))
     for first in range(0, examples, at_once):
-        part = slice(first, min(first + at_once, examples))
-        span = torch.arange(part.start, part.stop, device=bench.device).expand(members, -1)
+        batch = slice(first, min(first + at_once, examples))
+        span = torch.arange(batch.start, batch.stop, device=context.device).expand(members, -1)
         logits = engine.logits(source.take(span))
-        yield part, logits if logits.dtype == torch.float64 else logits.float(), labels.gather(1, span)
+        yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels.gather(1, span)

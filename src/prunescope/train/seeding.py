@@ -31,10 +31,10 @@ class Seeding:
 
     def moves(self, rung: int, epoch: int, examples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw for each example whether it is mirrored, and where its crop starts: down, right."""
-        chance = generator(*self.words, "moves", rung, epoch)
-        flip = chance.integers(0, 2, examples, dtype=np.uint8).astype(bool)
-        down = chance.integers(0, 2 * PADDING + 1, examples)
-        right = chance.integers(0, 2 * PADDING + 1, examples)
+        rng = generator(*self.words, "moves", rung, epoch)
+        flip = rng.integers(0, 2, examples, dtype=np.uint8).astype(bool)
+        down = rng.integers(0, 2 * PADDING + 1, examples)
+        right = rng.integers(0, 2 * PADDING + 1, examples)
         return flip, down, right
 
     def scores(self, rung: int) -> np.random.Generator:
@@ -46,13 +46,13 @@ class Seeding:
         return generator(*self.words, "shown to scores", rung).permutation(examples)
 
 
-def chance_of(ladder: Ladder, rung: int = 0) -> Seeding:
+def seeding_of(ladder: Ladder, rung: int = 0) -> Seeding:
     """Return the draws of a ladder, at a rung: a narrow ladder's networks draw what dense ones of their width do."""
     cell = ladder.cell_at(rung)
     configuration = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
     return Seeding((ladder.seed, ladder.replicate, *configuration))
 
 
-def chance_of_scorer(ensemble: Ensemble, number: int) -> Seeding:
+def seeding_of_scorer(ensemble: Ensemble, number: int) -> Seeding:
     """Return the draws of one network of an ensemble, counted from 0."""
-    return Seeding((*chance_of(ensemble.ladder).words, "el2n", number))
+    return Seeding((*seeding_of(ensemble.ladder).words, "el2n", number))

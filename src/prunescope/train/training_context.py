@@ -82,13 +82,13 @@ class TrainingContext:
         """Lay the tensors of several members on top of each other, on the device."""
 
         def laid(name: str) -> Tensor:
-            together = torch.from_numpy(np.stack([each[name] for each in members]))
+            together = torch.from_numpy(np.stack([member[name] for member in members]))
             return together.to(self.device, self.dtype if together.is_floating_point() else together.dtype)
 
         return {name: laid(name) for name in members[0]}
 
     def masks(self, members: Sequence[Masks]) -> dict[str, Tensor]:
         """Lay the masks of several members on top of each other; none where nothing is pruned."""
-        if all(each.kept == each.prunable for each in members):
+        if all(masks.kept == masks.prunable for masks in members):
             return {}
-        return {name: torch.from_numpy(each).to(self.device, self.dtype) for name, each in stacked(members).items()}
+        return {name: torch.from_numpy(mask).to(self.device, self.dtype) for name, mask in stacked(members).items()}

@@ -1,0 +1,344 @@
+"""Trains the ladders of a cohort: a rung is trained, checked, pruned and written, then the next, until all are done.
+
+Rung 0 is trained once for all ladders of a cell and replicate. Each of them takes its row, its outcomes and the
+weights that it rewinds to from that training, then goes on by itself. A ladder that is added in a later run trains its
+rung 0 again: a store keeps too little of a network to start another ladder from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from prunescope.data import Dataset
+from prunescope.errors import DamageError, PrunescopeError, listed
+from prunescope.nets import Network, network
+from prunescope.nets.cohort import Layout
+from prunescope.run.artifacts import Provenance, damage, row, rung_arrays
+from prunescope.run.cohorts import Cohort
+from prunescope.run.events import (
+    CohortFinished,
+    CohortProgress,
+    EventHandler,
+    LadderFailed,
+    LaddersElsewhere,
+    RungFinished,
+    Unsound,
+    Written,
+)
+from prunescope.run.ladder_state import LadderState, resume, write
+from prunescope.study import Ladder
+from prunescope.study.effort import epochs_of, first_missing
+from prunescope.study.sections import Keep, keeps
+from prunescope.table import Store
+from prunescope.train import Span, TrainedMembers, TrainingContext, train_rung
+from prunescope.train.ladder import RungStart, check_begin, check_end
+
+WRITE_INTERVAL = 2.0  # seconds of training after which finished rungs are written
+REPORT_INTERVAL = 0.2  # seconds between two reports of progress within a rung
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How cohorts are trained, and for which study.
+
+    Attributes
+    ----------
+    keep
+        Rungs whose surviving weights the store keeps.
+    keep_examples
+        Rungs of which it keeps loss and correctness for every training example.
+    """
+
+    study: str
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    keep: Keep = "none"
+    keep_examples: Keep = "none"
+
+
+def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
+    """Return the network that a rung of a ladder trains."""
+    cell = ladder.cell_at(rung)
+    return network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
+
+
+def context_for(ladder: Ladder, dataset: Dataset, layout: Layout, settings: RunSettings) -> TrainingContext:
+    """Return the training context of a ladder's first network."""
+    net = network_of(ladder, 0, dataset)
+    return TrainingContext(net, ladder.recipe, dataset, torch.device(settings.device), settings.dtype, layout)
+
+
+def _work_of(ladder: Ladder, rung: int) -> int:
+    """Return how many examples a rung of a ladder sees."""
+    return epochs_of(ladder, rung) * ladder.cell.examples
+
+
+def work_left(ladder: Ladder, done: dict[str, frozenset[int]]) -> int:
+    """Return how many examples the missing rungs of a ladder will see."""
+    return sum(_work_of(ladder, rung) for rung in range(first_missing(ladder, done), ladder.rungs))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A ladder with the start and the epochs of its next rung."""
+
+    state: LadderState
+    start: RungStart
+    span: Span
+
+
+class LadderRunner:
+    """Trains what is missing of a cohort's ladders.
+
+    Ladders that another process trains are left to it. A ladder that fails is noted in the store; the others go on.
+    """
+
+    def __init__(
+        self, cohort: Cohort, context: TrainingContext, store: Store, settings: RunSettings, on_event: EventHandler
+    ) -> None:
+        self._cohort = cohort
+        self._context = context
+        self._narrow_context: TrainingContext | None = None
+        self._store = store
+        self._settings = settings
+        self._on_event = on_event
+        self._groups = cohort.groups()
+        self._networks = 0  # trained since the last write
+
+    def run(self) -> None:
+        """Claim the ladders, train them rung by rung, and write what is finished now and then."""
+        with self._store.claim_all(ladder.identity for ladder in self._cohort.ladders) as claimed:
+            states = self._resume([ladder for ladder in self._cohort.ladders if ladder.identity in claimed])
+            written = time.perf_counter()
+            try:
+                while active := [state for state in states if state.active]:
+                    group = self._next_group(active)
+                    if any(state.rung in state.finished or state.repairs for state in group):
+                        self._write(states)  # a finished rung is trained again only to go on from it
+                    self._train_rung(group)
+                    if time.perf_counter() - written > WRITE_INTERVAL:
+                        self._write(states)
+                        written = time.perf_counter()
+            finally:  # also after Ctrl-C
+                self._write(states)
+        self._on_event(CohortFinished(self._cohort.number))
+
+    def _resume(self, claimed: Sequence[Ladder]) -> list[LadderState]:
+        """Return the state of each claimed ladder that has rungs left; report those that other processes train."""
+        running = self._store.running() if any(ladder.learns for ladder in claimed) else frozenset()
+        done = self._store.done()  # read after claiming, so that nothing finished in between is trained again
+        ladders = [ladder for ladder in claimed if not _teacher_is_training(ladder, running, done)]
+        elsewhere = [ladder for ladder in self._cohort.ladders if ladder not in ladders and work_left(ladder, done)]
+        if elsewhere:
+            work = sum(work_left(ladder, done) for ladder in elsewhere)
+            self._on_event(LaddersElsewhere(len(elsewhere), work))
+        states = []
+        for ladder in ladders:
+            rung = first_missing(ladder, done)
+            if rung < ladder.rungs:
+                try:
+                    states.append(self._resume_ladder(ladder, rung, done.get(ladder.identity, frozenset())))
+                except PrunescopeError as error:
+                    self._fail(ladder, rung, str(error))
+        return states
+
+    def _resume_ladder(self, ladder: Ladder, rung: int, finished: frozenset[int]) -> LadderState:
+        """Return a ladder before a rung; before a lower one where what the rung starts from is damaged."""
+        try:
+            return resume(ladder, self._context_at(ladder, rung), self._store, rung, finished)
+        except DamageError:
+            left = damage(self._store, ladder, rung)
+            if not left.files:  # no file of its own
+                raise
+        verb = "is" if len(left.files) == 1 else "are"
+        reason = f"{listed(left.files, 3)} of ladder {ladder.identity} {verb} damaged"
+        instead = f"the ladder is trained again from rung {left.rung}, and its finished rows stay as they are"
+        self._on_event(Unsound(reason, instead))
+        return resume(ladder, self._context_at(ladder, left.rung), self._store, left.rung, finished, left.lost)
+
+    def _context_at(self, ladder: Ladder, rung: int) -> TrainingContext:
+        """Return the training context of a ladder's rung; ladders of one group share its network."""
+        if ladder.cell_at(rung) == ladder.cell:
+            return self._context
+        net = network_of(ladder, rung, self._context.dataset)
+        if self._narrow_context is None or self._narrow_context.network is not net:
+            self._narrow_context = self._context.with_network(net)
+        return self._narrow_context
+
+    def _next_group(self, active: Sequence[LadderState]) -> list[LadderState]:
+        """Return the ladders to train next in lock-step: some of those whose next rung is the lowest."""
+        rung = min(state.rung for state in active)
+        level = [state for state in active if state.rung == rung]
+        if rung == 0:
+            size = len(level[0].member.subsample.train)
+            return [state for state in level if len(state.member.subsample.train) == size]
+        return [s for s in level if self._groups[s.ladder.identity] == self._groups[level[0].ladder.identity]]
+
+    def _train_rung(self, group: Sequence[LadderState]) -> None:
+        """Train the next rung of a group, check it, prune, and report it."""
+        rung, context = group[0].rung, self._context_at(group[0].ladder, group[0].rung)
+        members = self._begin(group, context)
+        if not members:
+            return
+        networks, places = _distinct_networks(members)
+        # Where one member needs a snapshot at its rewind epoch, it is taken of all.
+        span = next((member.span for member in members if member.span.snapshot is not None), members[0].span)
+        started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+        trained = _train_networks(networks, context, span, self._progress(members, span))
+        seconds = time.perf_counter() - clock
+        faults = check_end([member.start.masks for member in networks], trained.state, trained.outcomes)
+        study, device, epochs = self._settings.study, self._settings.device, span.last - span.first
+        provenance = Provenance(study, device, started, seconds / len(networks), epochs)
+        rows, finished = [], set()
+        for member, place in zip(members, places, strict=True):
+            try:
+                if place in faults:
+                    raise PrunescopeError(faults[place])
+                rows.append(self._finish(member, place, trained, provenance))
+                finished.add(place)
+            except PrunescopeError as error:
+                self._fail_state(member.state, str(error))
+        if rows:
+            self._networks += len(finished)
+            density, error_rate = (float(np.mean([row[key] for row in rows])) for key in ("density", "test_error"))
+            # A rung below a ladder's first gap that is trained again to go on from it was never counted as left.
+            again = sum(member.state.finished.issuperset(range(rung + 1)) for member in members)
+            work = max(0, len(rows) - again) * _work_of(members[0].state.ladder, rung)
+            figures = len(rows), len(finished), rung, work, density, error_rate, seconds
+            self._on_event(RungFinished(self._cohort.number, self._cohort.words, *figures))
+
+    def _begin(self, group: Sequence[LadderState], context: TrainingContext) -> list[_Start]:
+        """Return the start of each ladder's next rung; note those that fail at it."""
+        members = []
+        for state in group:
+            state.use_context(context)
+            try:
+                start = state.rungs.begin(state.rung, state.handover)
+                members.append(_Start(state, start, state.rungs.span(state.rung)))
+            except PrunescopeError as error:
+                self._fail_state(state, str(error))
+        return members
+
+    def _finish(self, member: _Start, place: int, trained: TrainedMembers, provenance: Provenance) -> dict[str, Any]:
+        """Prune after a rung, collect what is to be kept, move the ladder on, and return the row."""
+        state, rung, masks, outcome = member.state, member.state.rung, member.start.masks, trained.outcomes[place]
+        after = {name: tensors[place] for name, tensors in trained.state.items()}
+        snapshot = None
+        if member.span.snapshot is not None and trained.snapshot is not None:
+            snapshot = {name: tensors[place] for name, tensors in trained.snapshot.items()}
+        handover = state.rungs.leave(rung, masks, state.handover, after, snapshot)
+        net, noisy = state.rungs.context.network, state.member.subsample.noisy
+        rung_row = row(state.ladder, rung, net, masks, outcome, noisy, provenance)
+        if rung not in state.finished or rung in state.lost:
+            state.arrays |= rung_arrays(rung, masks, after, keeps(self._settings.keep, rung))
+        if rung not in state.finished:
+            state.rows.append(rung_row)
+            if keeps(self._settings.keep_examples, rung) or state.ladder.teaches:
+                state.outcomes[rung] = outcome
+        state.rung, state.handover = rung + 1, handover
+        return rung_row
+
+    def _write(self, states: Sequence[LadderState]) -> None:
+        """Write what is finished, and report it."""
+        rows = write(states, self._store)
+        if rows or self._networks:
+            networks, self._networks = self._networks, 0
+            self._on_event(Written(self._cohort.number, rows, networks))
+
+    def _progress(self, members: Sequence[_Start], span: Span) -> ProgressReporter:
+        """Return what reports the progress within a rung."""
+        ladder, rung = members[0].state.ladder, members[0].state.rung
+        rungs = max(member.state.ladder.rungs for member in members)
+        size = len(members), _work_of(ladder, rung), rung, rungs, span.first, span.last
+        return ProgressReporter(CohortProgress(self._cohort.number, self._cohort.words, *size, 0, 1), self._on_event)
+
+    def _fail_state(self, state: LadderState, reason: str) -> None:
+        state.failed = True
+        self._fail(state.ladder, state.rung, reason)
+
+    def _fail(self, ladder: Ladder, rung: int, reason: str) -> None:
+        """Note a failure in the store, and report it."""
+        self._store.fail(ladder.identity, rung, reason)
+        cell = ladder.cell
+        words = f"{cell.family} l={cell.depth} w={cell.width:g} n={cell.examples} replicate {ladder.replicate}"
+        work = sum(_work_of(ladder, missing) for missing in range(rung, ladder.rungs))
+        self._on_event(LadderFailed(self._cohort.number, ladder.identity, words, rung, reason, work))
+
+
+class ProgressReporter:
+    """Reports the progress within a rung, at most every `REPORT_INTERVAL` seconds.
+
+    Parameters
+    ----------
+    progress
+        What is reported, apart from epoch and steps.
+    """
+
+    def __init__(self, progress: CohortProgress, on_event: EventHandler) -> None:
+        self._progress = progress
+        self._on_event = on_event
+        self._reported = time.perf_counter()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report the steps done, unless the last report is recent."""
+        now = time.perf_counter()
+        if now - self._reported < REPORT_INTERVAL:
+            return
+        self._reported = now
+        first, last = self._progress.epoch, self._progress.epochs
+        self._on_event(
+            replace(self._progress, epoch=first + (done - 1) * (last - first) // total, done=done, total=total)
+        )
+
+
+def _teacher_is_training(ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
+    """Whether another process trains the ladder that this one learns from."""
+    finished = done.get(ladder.teacher, frozenset())
+    return ladder.learns and ladder.teacher in running and not finished.issuperset(range(ladder.recipe.levels + 1))
+
+
+def _distinct_networks(members: Sequence[_Start]) -> tuple[list[_Start], list[int]]:
+    """Return one member for each network to train, and for each member the place of its network.
+
+    Ladders of one cell and replicate share their network at rung 0, and none above it.
+    """
+    places: dict[str, int] = {}
+    networks: list[_Start] = []
+    for member in members:
+        name = _network_name(member)
+        if name not in places:
+            places[name] = len(networks)
+            networks.append(member)
+    return networks, [places[_network_name(member)] for member in members]
+
+
+def _network_name(member: _Start) -> str:
+    return member.state.ladder.unpruned if member.state.rung == 0 else member.state.ladder.identity
+
+
+def _train_networks(
+    networks: Sequence[_Start], context: TrainingContext, span: Span, tick: ProgressReporter
+) -> TrainedMembers:
+    """Train a rung. If a network in shared convolution groups diverges, all are trained again in groups of their own.
+
+    Zero times infinity is not a number: in a shared group one member's infinities reach the others.
+    """
+    rung, first = networks[0].state.rung, networks[0].state.rungs
+    starts = [member.start for member in networks]
+    masks = context.masks([start.masks for start in starts])
+    tensors = context.stacked([start.tensors for start in starts])
+    tensors = {name: values * masks[name] if name in masks else values for name, values in tensors.items()}
+    check_begin(starts, tensors, [member.state.rungs.expected(rung) for member in networks])
+    members = [member.state.member for member in networks]
+    trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick)
+    if context.layout.pack > 1 and not all(outcome.finite for outcome in trained.outcomes):
+        context = context.with_layout(replace(context.layout, pack=1))
+        trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick)
+    return trained

@@ -1,0 +1,138 @@
+"""One ladder in training: the rung that comes next, what the rung below left, and what is not on disk yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from prunescope.data import Dataset, Subsample, draw_subsample
+from prunescope.errors import InputError, PrunescopeError
+from prunescope.run.artifacts import checkpoint, examples, inherited, left_out_arrays
+from prunescope.run.example_selection import left_out
+from prunescope.study import Ladder
+from prunescope.study.checks import held_out
+from prunescope.table import ArrayEntry, Store
+from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, RungHandover, TrainingContext, seeding_of
+
+
+@dataclass(eq=False)
+class LadderState:
+    """One ladder in training.
+
+    Attributes
+    ----------
+    rungs
+        The ladder's rules, for the network of the next rung.
+    rung
+        The next rung to train.
+    handover
+        What the rung below left; None before rung 0.
+    finished
+        Rungs that the store has already; damage can leave gaps between them.
+    lost
+        Rungs whose masks were in damaged files, with the rung after which each file is written again.
+    failed
+        Whether the ladder has failed.
+    rows, arrays, outcomes
+        Of rungs that are not on disk yet.
+    """
+
+    rungs: LadderRungs
+    rung: int
+    handover: RungHandover | None
+    finished: frozenset[int] = frozenset()
+    lost: Mapping[int, int] = field(default_factory=dict)
+    failed: bool = False
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    outcomes: dict[int, NetworkOutcome] = field(default_factory=dict)
+
+    @property
+    def ladder(self) -> Ladder:
+        """The ladder itself."""
+        return self.rungs.ladder
+
+    @property
+    def member(self) -> CohortMember:
+        """Its examples and its draws."""
+        return self.rungs.member
+
+    @property
+    def active(self) -> bool:
+        """Whether it has rungs left to train."""
+        return not self.failed and self.rung < self.ladder.rungs
+
+    @property
+    def repairs(self) -> bool:
+        """Whether a damaged file is to be written again now."""
+        return self.lost.get(self.rung - 1) == self.rung - 1 and bool(self.arrays)
+
+    def use_context(self, context: TrainingContext) -> None:
+        """Take the training context of the next rung where it differs from that of the rung below."""
+        if context is not self.rungs.context:
+            member = CohortMember(self.member.subsample, seeding_of(self.ladder, self.rung))
+            self.rungs = LadderRungs(self.ladder, context, member)
+
+    def pending_files(self) -> Iterator[ArrayEntry]:
+        """Yield the files of rungs that are not on disk yet."""
+        for rung, outcome in self.outcomes.items():
+            yield examples(self.ladder, rung, self.member.subsample, outcome)
+        if self.handover is not None:
+            yield checkpoint(self.ladder, self.rung - 1, self.arrays, self.handover)
+
+
+def subsample_of(ladder: Ladder, dataset: Dataset) -> Subsample:
+    """Return what the cell and replicate of a ladder train on."""
+    return draw_subsample(
+        dataset.train_labels,
+        dataset.classes,
+        examples=ladder.cell.examples,
+        label_noise=ladder.cell.label_noise,
+        held_out=held_out(ladder.cell.dataset, ladder.recipe.validation),
+        seed=ladder.seed,
+        replicate=ladder.replicate,
+        dataset=ladder.cell.dataset,
+    )
+
+
+def resume(
+    ladder: Ladder,
+    context: TrainingContext,
+    store: Store,
+    rung: int,
+    finished: frozenset[int] = frozenset(),
+    lost: Mapping[int, int] | None = None,
+) -> LadderState:
+    """Return a ladder before a rung, with what the rung below left.
+
+    Parameters
+    ----------
+    context
+        Of this rung.
+    """
+    subsample = subsample_of(ladder, context.dataset)
+    try:
+        continues = rung > 0 and ladder.treatment.kind != "narrow"
+        handover = inherited(store, ladder, rung - 1, context.network) if continues else None
+    except InputError:
+        words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
+        raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None
+    arrays = {}
+    if ladder.treatment.kind == "leave-out":
+        omitted = left_out(store, ladder, subsample)
+        arrays, subsample = left_out_arrays(subsample.train[omitted]), subsample.without(omitted)
+    rungs = LadderRungs(ladder, context, CohortMember(subsample, seeding_of(ladder, rung)))
+    return LadderState(rungs, rung, handover, finished, lost or {}, arrays=arrays)
+
+
+def write(states: Sequence[LadderState], store: Store) -> int:
+    """Write finished rungs and return the number of rows: files first, then the rows that make the rungs count."""
+    pending = [state for state in states if state.rows or state.repairs]
+    store.write_all_arrays(entry for state in pending for entry in state.pending_files())
+    written = store.write(row for state in pending for row in state.rows)
+    for state in pending:
+        state.rows, state.arrays, state.outcomes = [], {}, {}
+    return written
