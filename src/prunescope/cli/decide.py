@@ -52,19 +52,19 @@ def decide(
         whole.unwritable = report.unwritable
         return not report.failures and not report.elsewhere and not report.unwritable
 
-    def told(plan: DesignPlan) -> None:
+    def report_plan(plan: DesignPlan) -> None:
         if not plan.decided and plan.ladders:
-            rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
+            rungs = sum(proposal.count * (proposal.top - proposal.after) for proposal in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
             choice = f"{plan.pick}, " if plan.pick else ""
             click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
 
-    part = at_noise(study, label_noise=noise)
-    plan = train_until_decided(part, store, max_error, train, enough=enough, told=told)
+    study_at_noise = at_noise(study, label_noise=noise)
+    plan = train_until_decided(study_at_noise, store, max_error, train, enough=enough, told=report_plan)
     whole.seconds = time.perf_counter() - clock
     if whole.failures or whole.elsewhere or whole.unwritable:
         return whole
-    share = _share(part, store)
+    share = _share(study_at_noise, store)
     rows = store.table()
     if noise is not None:
         rows = rows.take(rows["label_noise"] == noise)
@@ -93,8 +93,8 @@ def decide(
         click.echo("what the measurements say by themselves (prunescope choose):\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
-    for each in answers.declined if answers else ():
-        note(each.why)
+    for refusal in answers.declined if answers else ():
+        note(refusal.why)
     return whole
 
 
@@ -111,7 +111,7 @@ def _share(study: Study, store: Any) -> float:
     from prunescope.choose.counts import Counts
     from prunescope.study.effort import epochs_of
 
-    done, asked, trained = store.done(), 0.0, 0.0
+    done, requested, trained = store.done(), 0.0, 0.0
     begun: set[str] = set()
     for ladder in study.ladders:
         cell = ladder.cell
@@ -121,7 +121,7 @@ def _share(study: Study, store: Any) -> float:
         shares = ladder.unpruned in begun  # a rung 0 that counts already
         begun.add(ladder.unpruned)
         for rung in range(int(shares), ladder.rungs):
-            own = work * epochs_of(ladder, rung)
-            asked += own
-            trained += own if rung in have else 0.0
-    return trained / asked if asked else 0.0
+            expected = work * epochs_of(ladder, rung)
+            requested += expected
+            trained += expected if rung in have else 0.0
+    return trained / requested if requested else 0.0

@@ -68,7 +68,7 @@ def export(
     has cut off. Weights that the run did not keep are trained again first. A store names the code that makes a network
     of your own, but only --factory runs it.
     """
-    if sum(each is not None for each in (rung, density, max_error)) != 1:
+    if sum(option is not None for option in (rung, density, max_error)) != 1:
         raise click.UsageError("export needs one of --rung, --density and --max-error")
     if max_error is not None and ladder is not None:
         raise click.UsageError("--max-error finds the ladder; leave --ladder out")
@@ -86,7 +86,7 @@ def export(
     search_folders([path for path in (factory, score) if path is not None], [Path.cwd()])
     hold_memory()
     with ProgressDisplay("training again") as progress:
-        found = export_network(
+        exported = export_network(
             store,
             out,
             ladder=ladder,
@@ -103,9 +103,9 @@ def export(
             tell=None if quiet else progress.tell,
         )
     if as_json:
-        print_json(_content(found))
+        print_json(_content(exported))
     else:
-        _print(found)
+        _print(exported)
 
 
 def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -> tuple[str, int]:
@@ -115,17 +115,19 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     from prunescope.table.duckdb_engine import condition
 
     rows = rows_of(str(store.path), where)
-    found = smallest_network(rows, max_error)
-    groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
+    answers = smallest_network(rows, max_error)
+    groups = [*(outcome.group for outcome in answers.answers), *(outcome.group for outcome in answers.declined)]
     if len(groups) > 1:
         shown, where_one = listed(map(named, groups), 4), shell_word(condition(apart(groups[0])))
         raise PrunescopeError(
             f"several families could be meant: {shown}. Name one, as in --where {where_one}, or a network with "
             "--ladder and --rung"
         )
-    if not found.answers:
-        raise PrunescopeError("\n".join(each.why for each in found.declined) or "the store holds no pruned network")
-    answer = found.answers[0]
+    if not answers.answers:
+        raise PrunescopeError(
+            "\n".join(refusal.why for refusal in answers.declined) or "the store holds no pruned network"
+        )
+    answer = answers.answers[0]
     there = trained_network(rows, answer)
     if there is None:
         raise PrunescopeError(
@@ -143,19 +145,20 @@ def _tell_plan(plan: RetrainPlan) -> None:
     click.echo(f"the weights of rung {plan.rung} were not kept: training {rungs} again, {time}", err=True)
 
 
-def _content(found: Exported) -> dict[str, Any]:
-    forms = [asdict(form) | {"path": None if form.path is None else str(form.path)} for form in found.forms]
-    return asdict(found) | {"forms": forms}
+def _content(exported: Exported) -> dict[str, Any]:
+    forms = [asdict(form) | {"path": None if form.path is None else str(form.path)} for form in exported.forms]
+    return asdict(exported) | {"forms": forms}
 
 
-def _print(found: Exported) -> None:
+def _print(exported: Exported) -> None:
     from prunescope.export.outcome import TITLES
 
-    first, *sentences = found.sentences()
+    first, *sentences = exported.sentences()
     click.echo(click.style(printable(first), bold=True))
-    rows = [("", "bytes", "multiply-adds", f"{counted(found.batch, 'picture')}")]
+    rows = [("", "bytes", "multiply-adds", f"{counted(exported.batch, 'picture')}")]
     rows += [
-        (TITLES[form.name], spelled_bytes(form.bytes), f"{form.multiply_adds:,}", _time(form)) for form in found.forms
+        (TITLES[form.name], spelled_bytes(form.bytes), f"{form.multiply_adds:,}", _time(form))
+        for form in exported.forms
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     click.echo()
@@ -166,7 +169,7 @@ def _print(found: Exported) -> None:
     for sentence in sentences:
         click.echo(printable(sentence))
     click.echo("timed in turns, in processor time of one thread: median, least and most")
-    path = next((path for path in reversed(found.files) if path.suffix == ".safetensors"), None)
+    path = next((path for path in reversed(exported.files) if path.suffix == ".safetensors"), None)
     if path is not None:
         click.echo(f"from Python: prunescope.load_network({json.dumps(str(path), ensure_ascii=False)})")
 
@@ -174,5 +177,7 @@ def _print(found: Exported) -> None:
 def _time(form: ExportedForm) -> str:
     if form.timing is None:
         return ""
-    median, least, most = (f"{each * 1e3:.3g}" for each in (form.timing.median, form.timing.least, form.timing.most))
+    median, least, most = (
+        f"{seconds * 1e3:.3g}" for seconds in (form.timing.median, form.timing.least, form.timing.most)
+    )
     return f"{median} ms ({least} to {most})"

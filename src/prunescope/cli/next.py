@@ -101,12 +101,12 @@ def _study(source: str, study: str | None) -> Study | None:
     if not is_store(Path(source)):
         return None
     # Studies that `next` wrote are parts of the one that they were made from.
-    every = {each.name: each for each in Store(source).studies()}
-    known = {name: each for name, each in every.items() if not name.endswith(PART)}
+    every = {stored.name: stored for stored in Store(source).studies()}
+    known = {name: stored for name, stored in every.items() if not name.endswith(PART)}
     if len(known) > 1 or (every and not known):
         hint = f"Name the file of one with --study; there are {listed(every)}."
-        found = str(len(known)) if known else "only parts of one"
-        raise InputError(source, [Fault("the store", "must hold one study to go by", found, hint)])
+        names = str(len(known)) if known else "only parts of one"
+        raise InputError(source, [Fault("the store", "must hold one study to go by", names, hint)])
     return next(iter(known.values()), None)
 
 
@@ -158,16 +158,16 @@ def show_plan(plan: DesignPlan) -> None:
         return
     rungs = plan.study is not None  # of anybody's table nothing but densities is known
     click.echo(f"\n  {'ladder':40} {'rungs' if rungs else 'to density':>10}  {'cost':>18}  off after it")
-    for each in plan.proposals[:SHOWN]:
-        several = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
-        until = several if rungs else f"{each.density:.4g}"
-        click.echo(f"  {_ladder(each, rungs):40} {until:>10}  {cost(each.cost):>18}  {off_words(each.off)}")
+    for proposal in plan.proposals[:SHOWN]:
+        several = f"{proposal.after + 1} to {proposal.top}" if proposal.top > proposal.after + 1 else f"{proposal.top}"
+        until = several if rungs else f"{proposal.density:.4g}"
+        click.echo(f"  {_ladder(proposal, rungs):40} {until:>10}  {cost(proposal.cost):>18}  {off_words(proposal.off)}")
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
     click.echo()
     click.echo(
         wrapped(
-            f"{counted(sum(each.count for each in plan.proposals), 'ladder')}, {cost(plan.cost)}"
+            f"{counted(sum(proposal.count for proposal in plan.proposals), 'ladder')}, {cost(plan.cost)}"
             + (f" of {cost(plan.whole)} for everything" if plan.unit == "seconds" else "")
             + f": the choice is then expected to be off by {off_words(plan.proposals[-1].off)}. "
             "What they show decides what comes after: ask again"

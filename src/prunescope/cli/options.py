@@ -25,13 +25,13 @@ class Fraction(click.types.FloatParamType):
         if number.endswith("%"):
             number, percent = number[:-1].rstrip(), "%"
         try:
-            found = float(number)
+            parsed = float(number)
         except ValueError:
             self.fail(f"{value!r} is not a number, such as 0.09.", param, ctx)
-        if percent or 1 < found <= 100:
-            hint = f" {found:g} % is {found / 100:.6g}." if 0 <= found <= 100 else ""
+        if percent or 1 < parsed <= 100:
+            hint = f" {parsed:g} % is {parsed / 100:.6g}." if 0 <= parsed <= 100 else ""
             self.fail(f"must be a fraction; found {value}.{hint}", param, ctx)
-        return found
+        return parsed
 
 
 SHARE = Fraction()
@@ -95,8 +95,8 @@ def estimator(kind: str, settings: dict[str, Any]) -> Estimator:
             if value not in (None, (), "mean"):
                 raise click.UsageError(f"--{'filter' if name == 'filters' else name} is not for --law {kind}")
             del settings[name]
-    found: Estimator = chosen(**settings)
-    return found
+    law_estimator: Estimator = chosen(**settings)
+    return law_estimator
 
 
 def names_in(words: str | None) -> tuple[str, ...] | None:
@@ -108,13 +108,13 @@ def names_in(words: str | None) -> tuple[str, ...] | None:
 
 def fixed_in(words: Sequence[str]) -> dict[str, float]:
     """Read ``name=value`` options."""
-    found = {}
-    for each in words:
-        name, equals, value = each.partition("=")
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
         try:
-            found[name.strip()] = float(value)
+            values[name.strip()] = float(value)
         except ValueError:
             equals = ""
         if not equals:
-            raise click.UsageError(f"--fix must be NAME=VALUE, such as eps_up=0.9; found {each!r}")
-    return found
+            raise click.UsageError(f"--fix must be NAME=VALUE, such as eps_up=0.9; found {word!r}")
+    return values

@@ -56,11 +56,11 @@ def report(
     from prunescope.report.writing import need_drawing
 
     need_drawing()
-    condition = " and ".join(f"({each})" for each in where)
-    found = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
-    for words in (*found.notes, *found.missing):
+    condition = " and ".join(f"({term})" for term in where)
+    result = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
+    for words in (*result.notes, *result.missing):
         note(words)
-    write_page(found, out)
+    write_page(result, out)
     click.echo(f"wrote {out}")
     if figures is not None:
-        click.echo(f"wrote {counted(len(write_figures(found, figures, form)), 'figure')} to {figures}")
+        click.echo(f"wrote {counted(len(write_figures(result, figures, form)), 'figure')} to {figures}")

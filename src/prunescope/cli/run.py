@@ -106,7 +106,9 @@ def run(
     if until_decided is not None and not report.failures and not report.elsewhere and not report.unwritable:
         return
     if as_json:
-        failures = [{"ladder": each.ladder, "rung": each.rung, "reason": each.reason} for each in report.failures]
+        failures = [
+            {"ladder": failure.ladder, "rung": failure.rung, "reason": failure.reason} for failure in report.failures
+        ]
         print_json(
             {
                 "store": str(path),
@@ -141,8 +143,8 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
             return
         if report.failures or report.unwritable:
             return
-        told = "everything is done already" if not report.elsewhere else "nothing was left for this run"
-        click.echo(f"{told}: {path}")
+        words = "everything is done already" if not report.elsewhere else "nothing was left for this run"
+        click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
         click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")

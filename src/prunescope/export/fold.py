@@ -16,7 +16,7 @@ from prunescope.nets.grouped_convolutions import EPSILON
 
 def folded(program: Program) -> Program:
     """Return the same function without normalisations; each must follow a convolution that nothing else reads."""
-    double = {name: np.asarray(each, np.float64) for name, each in program.tensors.items()}
+    double = {name: np.asarray(tensor, np.float64) for name, tensor in program.tensors.items()}
     steps: list[Step] = []
     tensors: dict[str, np.ndarray] = {}
     now = [0]  # where each value of the program is now
@@ -24,7 +24,7 @@ def folded(program: Program) -> Program:
         if step.kind == "norm":
             before = steps[now[step.inputs[0]] - 1]
             weight, bias, mean, variance = (
-                double[f"{step.name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+                double[f"{step.name}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
             )
             scale = weight / np.sqrt(variance + EPSILON)
             tensors[f"{before.name}.weight"] = double[f"{before.name}.weight"] * scale[:, None, None, None]
@@ -33,5 +33,5 @@ def folded(program: Program) -> Program:
             continue
         steps.append(replace(step, inputs=tuple(now[place] for place in step.inputs)))
         now.append(len(steps))
-        tensors |= {name: each for name, each in double.items() if name.rpartition(".")[0] == step.name}
+        tensors |= {name: tensor for name, tensor in double.items() if name.rpartition(".")[0] == step.name}
     return Program(program.shape, tuple(steps), tensors)

@@ -13,7 +13,7 @@ from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import number, percent, unjudged
-from prunescope.report.figures.figure import clearly_better, told
+from prunescope.report.figures.figure import clearly_better, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.options import ReportOptions
 from prunescope.report.provenance import place
@@ -26,28 +26,28 @@ MEAN_BAR, FAR = 0.02, 2.0
 
 
 def answers(
-    subject: ReportGroup, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
+    group: ReportGroup, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
 ) -> Iterator[Statement]:
     """Yield what there is to say of a family, answers first; `options` pick its rows from the source's."""
-    if subject.fit is not None:
-        yield Statement("answer", "How well the law fits", _fit(subject.fit, subject.cells))
-        yield Statement("answer", "What its parameters mean", _parameters(subject.fit, subject.cells))
+    if group.fit is not None:
+        yield Statement("answer", "How well the law fits", _fit(group.fit, group.cells))
+        yield Statement("answer", "What its parameters mean", _parameters(group.fit, group.cells))
     else:
-        yield Statement("warning", "No law", _sentence(why or subject.why))
+        yield Statement("warning", "No law", _sentence(why or group.why))
     if answer is not None:
         yield Statement("answer", f"Which network for an error of at most {bound:g}", _choice(answer))
         if answer.insight is not None and answer.insight.times > 1.05:
             yield Statement("answer", "Matching is not enough", insight_words(answer))
-    elif subject.fit is not None:
+    elif group.fit is not None:
         yield Statement("warning", f"No choice at an error of at most {bound:g}", _sentence(why))
-    gained = _gain(subject.cells)
+    gained = _gain(group.cells)
     if gained:
         yield Statement("answer", "Where pruning helps", gained)
-    if subject.fit is not None:
-        for words in subject.fit.warnings:
+    if group.fit is not None:
+        for words in group.fit.warnings:
             # Of one network m* is its density.
-            own = words if subject.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
-            yield Statement("warning", "The data leave open", _sentence(own))
+            sentence = words if group.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
+            yield Statement("warning", "The data leave open", _sentence(sentence))
     for words in answer.notes if answer is not None else ():
         yield Statement("warning", "About the choice", _sentence(words))
     if answer is not None:
@@ -56,12 +56,12 @@ def answers(
         yield Statement("next", "What to measure next", _next(answer, typed))
 
 
-def in_short(subject: ReportGroup, answer: Answer | None, why: str) -> str:
+def in_short(group: ReportGroup, answer: Answer | None, why: str) -> str:
     """Say the whole of a family in a sentence or two."""
-    if subject.fit is None:
-        return _sentence(why or subject.why)
-    words = f"The law is off by sigma {percent(subject.fit.std_deviation)}."
-    if unjudged(subject.fit, subject.cells):
+    if group.fit is None:
+        return _sentence(why or group.why)
+    words = f"The law is off by sigma {percent(group.fit.std_deviation)}."
+    if unjudged(group.fit, group.cells):
         words = "Nothing is left to judge the law by."
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
@@ -87,11 +87,11 @@ def _fit(fit: Fit, cells: GroupData) -> str:
             "and nothing is left to judge it by."
         )
     bar = BARS[several]
-    kept = abs(fit.mean_deviation) < MEAN_BAR and fit.std_deviation < bar
+    passed = abs(fit.mean_deviation) < MEAN_BAR and fit.std_deviation < bar
     far = abs(fit.mean_deviation) > FAR * MEAN_BAR or fit.std_deviation > FAR * bar
     whom = "all members" if several else "this network"
     law = "One law" if several else "The law"
-    what = f"{law} {'does not describe' if far else 'describes' if kept else 'follows'} {whom}"
+    what = f"{law} {'does not describe' if far else 'describes' if passed else 'follows'} {whom}"
     words = (
         f"{what}: over {sizes} its estimates are off by "
         f"{percent(abs(fit.mean_deviation))} in the mean (mu) and scatter by {percent(fit.std_deviation)} (sigma)."
@@ -103,11 +103,11 @@ def _fit(fit: Fit, cells: GroupData) -> str:
         words += f" That is {verdict} ({percent(explained)} of a mean, {percent(fit.seed_noise)} of a single network)."
     whose = "a family" if several else "one network"
     words += (
-        f" It {'keeps' if kept else 'does not keep'} the first paper's bar for {whose} (mu below 2 %, sigma below "
+        f" It {'keeps' if passed else 'does not keep'} the first paper's bar for {whose} (mu below 2 %, sigma below "
         f"{bar:.0%})."
     )
     worst = max(
-        (region for region in fit.regions if region.std is not None), key=lambda each: each.std or 0.0, default=None
+        (region for region in fit.regions if region.std is not None), key=lambda region: region.std or 0.0, default=None
     )
     if worst is not None and worst.std is not None and worst.std > 1.5 * fit.std_deviation:
         words += f" It is worst in the {worst.name} region (sigma {percent(worst.std)})."
@@ -117,7 +117,7 @@ def _fit(fit: Fit, cells: GroupData) -> str:
 def _parameters(fit: Fit, cells: GroupData) -> str:
     values = fit.parameters
     gamma = values["gamma"]
-    if not told(fit, "gamma"):
+    if not is_identified(fit, "gamma"):
         words = [f"How fast the error rises is not told by the data (gamma {number(gamma)} is as good as others)."]
     else:
         rise = f"halving the density multiplies it by {2**gamma:.2g}"
@@ -207,8 +207,8 @@ def _next(answer: Answer, command: str) -> str:
     words = (
         f"The data allow densities of {number(choice.density_low)} to {number(choice.density_high)} for {choice.name}. "
     )
-    close = [each for each in answer.rivals if each.best_in > 0.05 and each.name != choice.name]
+    close = [rival for rival in answer.rivals if rival.best_in > 0.05 and rival.name != choice.name]
     if close:
-        shown = ", ".join(f"{each.name} in {each.best_in:.0%}" for each in close[:3])
+        shown = ", ".join(f"{rival.name} in {rival.best_in:.0%}" for rival in close[:3])
         words += f"In some of what they allow another member is the smallest: {shown}. "
     return f"{words}What to train to be surer: {command}"

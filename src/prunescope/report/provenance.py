@@ -20,7 +20,7 @@ from prunescope.version import __version__
 UNNAMED = "a table"
 
 
-def provenance(rows: Table, source: str, asked: ReportOptions, lens: str = "", where: str = "") -> Provenance:
+def provenance(rows: Table, source: str, options: ReportOptions, lens: str = "", where: str = "") -> Provenance:
     """Return where the rows of a source come from, and what makes their report again.
 
     Parameters
@@ -29,10 +29,12 @@ def provenance(rows: Table, source: str, asked: ReportOptions, lens: str = "", w
         What the lens looked at, if that was another store.
     """
     studies = tuple(_studies(source))
-    seen = tuple(_studies(lens)) if lens else ()
+    lens_studies = tuple(_studies(lens)) if lens else ()
     facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
-    report = command("report", place(source), *_options(asked, lens, where))
-    return Provenance(facts, studies + seen, (*_trained(source, studies), *_trained(lens, seen), report))
+    report = command("report", place(source), *_options(options, lens, where))
+    return Provenance(
+        facts, studies + lens_studies, (*_trained(source, studies), *_trained(lens, lens_studies), report)
+    )
 
 
 def place(source: str) -> Path:
@@ -40,7 +42,7 @@ def place(source: str) -> Path:
     return Path("TABLE" if source == UNNAMED else source)
 
 
-def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
+def _options(options: ReportOptions, lens: str, where: str) -> Iterator[object]:
     if lens:
         yield "--lens"
         yield place(lens)
@@ -49,9 +51,9 @@ def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
         yield where
     usual = ReportOptions()
     for name, value, other in (
-        ("--max-error", asked.max_error, usual.max_error),
-        ("--confidence", asked.confidence, usual.confidence),
-        ("--draws", asked.draws, usual.draws),
+        ("--max-error", options.max_error, usual.max_error),
+        ("--confidence", options.confidence, usual.confidence),
+        ("--draws", options.draws, usual.draws),
     ):
         if value != other:
             yield name
@@ -61,9 +63,11 @@ def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
 def _studies(source: str) -> Iterator[StudyState]:
     if source == "-" or not is_store(Path(source)):
         return
-    for each in status(Store(source)).studies:
-        study = each.study
-        yield StudyState(study.name, study.purpose, each.rungs_done, each.rungs, each.failed, study.to_toml())
+    for progress in status(Store(source)).studies:
+        study = progress.study
+        yield StudyState(
+            study.name, study.purpose, progress.rungs_done, progress.rungs, progress.failed, study.to_toml()
+        )
 
 
 def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
@@ -105,5 +109,5 @@ def _spelled(seconds: float) -> str:
 
 
 def _trained(source: str, studies: tuple[StudyState, ...]) -> Iterator[str]:
-    for each in studies:
-        yield command("run", Path(f"{each.name}.toml"), "--store", place(source))
+    for study in studies:
+        yield command("run", Path(f"{study.name}.toml"), "--store", place(source))

@@ -40,7 +40,7 @@ def slices(cells: GroupData, known: Sequence[str]) -> tuple[Slice, ...]:
     """Return a slice for each dimension that varies: the one with most cells, with most examples among equals."""
     first = np.unique(cells.cell, return_index=True)[1]
     values = {name: getattr(cells, name)[first] for name in DIMENSIONS}
-    found = []
+    found_slices = []
     for varied in DIMENSIONS:
         if np.ptp(values[varied]) == 0:
             continue
@@ -55,9 +55,9 @@ def slices(cells: GroupData, known: Sequence[str]) -> tuple[Slice, ...]:
         fixed = [f"{name} {worded(name, value)}" for name, value in zip(others, best, strict=True) if name in known]
         title = f"{varied} {'vary' if varied == 'examples' else 'varies'}" + (f" ({', '.join(fixed)})" if fixed else "")
         labels = tuple(worded(varied, float(value)) for value in values[varied][here])
-        found.append(Slice(varied, title, tuple(here.tolist()), labels))
-    if found:
-        return tuple(found)
+        found_slices.append(Slice(varied, title, tuple(here.tolist()), labels))
+    if found_slices:
+        return tuple(found_slices)
     return (
         Slice(
             "",
@@ -76,12 +76,12 @@ def worded(name: str, value: float) -> str:
 def cell_words(cells: GroupData, known: Sequence[str], cell: int) -> str:
     """Name a cell by what its table knows of it: ``depth 20, width 0.5, examples 50,000``."""
     row = int(cells.points_of[cell][0])
-    told = [
+    words = [
         f"{name} {worded(name, float(getattr(cells, name)[row]))}"
         for name in ("depth", "width", "examples")
         if name in known
     ]
-    return ", ".join(told) or "the network"
+    return ", ".join(words) or "the network"
 
 
 def _spread(count: int) -> list[int]:

@@ -17,36 +17,36 @@ USUAL = 1.25
 BELOW_PLATEAU = 0.95
 
 
-def usual_bound(subject: ReportGroup) -> float:
+def usual_bound(group: ReportGroup) -> float:
     """Return the bound that a report is about where none is named."""
-    lowest = subject.cells.unpruned if np.isfinite(subject.cells.unpruned).all() else subject.cells.error
-    low, high = float(lowest.min()), float(subject.cells.error.max())
+    lowest = group.cells.unpruned if np.isfinite(group.cells.unpruned).all() else group.cells.error
+    low, high = float(lowest.min()), float(group.cells.error.max())
     return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
 
 
-def bounds_for(subject: ReportGroup, bound: float) -> tuple[float, ...]:
+def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
     """Return round bounds from just above the lowest unpruned error to the highest error, `bound` among them."""
-    if subject.fit is None:
+    if group.fit is None:
         return ()
-    low = float(subject.cells.unpruned.min()) * 1.01
-    high = min(float(subject.cells.error.max()), BELOW_PLATEAU * subject.fit.parameters["eps_up"])
+    low = float(group.cells.unpruned.min()) * 1.01
+    high = min(float(group.cells.error.max()), BELOW_PLATEAU * group.fit.parameters["eps_up"])
     if not low < high:
         return (bound,)
-    found = {float(f"{each:.3g}") for each in np.geomspace(low, high, HOW_MANY).tolist()}
-    return tuple(sorted(found | {bound}))
+    bounds = {float(f"{value:.3g}") for value in np.geomspace(low, high, HOW_MANY).tolist()}
+    return tuple(sorted(bounds | {bound}))
 
 
-def slider(found: tuple[Bounded, ...], bound: float, confidence: float) -> Slider:
+def slider(choices: tuple[Bounded, ...], bound: float, confidence: float) -> Slider:
     """Return the slider, set to a bound."""
-    stops = tuple(_stop(each) for each in found)
+    stops = tuple(_stop(choice) for choice in choices)
     start = min(range(len(stops)), key=lambda place: abs(stops[place].bound - bound))
     return Slider(stops, start, confidence)
 
 
-def _stop(found: Bounded) -> Stop:
-    label = number(found.max_error)
-    if found.choice is None:
-        return Stop(found.max_error, label, (), found.why)
+def _stop(choice: Bounded) -> Stop:
+    label = number(choice.max_error)
+    if choice.choice is None:
+        return Stop(choice.max_error, label, (), choice.why)
     rows = [
         ("network", _name),
         ("density", _density),
@@ -54,8 +54,11 @@ def _stop(found: Bounded) -> Stop:
         ("error to expect", _error),
         ("keeps the bound in", lambda pick: f"{pick.probability:.0%} of trainings"),
     ]
-    facts = tuple(Fact(name, told(found.choice), told(found.robust) if found.robust else "none") for name, told in rows)
-    return Stop(found.max_error, label, facts, "")
+    facts = tuple(
+        Fact(name, describe(choice.choice), describe(choice.robust) if choice.robust else "none")
+        for name, describe in rows
+    )
+    return Stop(choice.max_error, label, facts, "")
 
 
 def _name(pick: Pick) -> str:

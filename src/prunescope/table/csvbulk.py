@@ -45,10 +45,10 @@ def read_large_csv(path: Path) -> dict[str, Any] | None:
     odd = " or ".join(f"not regexp_matches({quoted(name)}, {literal(_NUMBER)})" for name in numeric) or "false"
     try:
         with connection() as opened_engine:
-            found = fetch(opened_engine, f"select {', '.join(picked)}, coalesce({odd}, false) as __odd from {source}")
+            fetched = fetch(opened_engine, f"select {', '.join(picked)}, coalesce({odd}, false) as __odd from {source}")
     except duckdb.Error:
         return None
-    if found.pop("__odd").any():
+    if fetched.pop("__odd").any():
         return None
     # As a list, a column is one whose type is still to be guessed; as an array of text it would be text.
-    return {name: found[name] if name in numeric else found[name].tolist() for name in header}
+    return {name: fetched[name] if name in numeric else fetched[name].tolist() for name in header}

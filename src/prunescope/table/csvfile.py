@@ -67,8 +67,8 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
         hint = "Save it with tabs, or call it .csv." if tabs else "Save it with commas."
         if delimiter == "\t":
             hint = "Save it with commas, or call it .tsv."
-        found = _DELIMITERS.get(delimiter, "white space")
-        findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", found, hint)
+        separator = _DELIMITERS.get(delimiter, "white space")
+        findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", separator, hint)
         if delimiter == " ":
             return {}
     records = _records(csv.reader(stream, delimiter=delimiter, strict=True))
@@ -92,8 +92,8 @@ def _columns(
 ) -> dict[str, list[str]]:
     """Return the columns below a header."""
     if all(parsed(name) is not None for name in header):
-        found = clipped(delimiter.join(header))
-        findings.add(f"line {1 + above}", "must name the columns", found, "For example: density,error")
+        shown = clipped(delimiter.join(header))
+        findings.add(f"line {1 + above}", "must name the columns", shown, "For example: density,error")
         return {}
     while header and not header[-1].strip():
         header.pop()  # a delimiter at the end of every line
@@ -109,9 +109,9 @@ def _columns(
     findings.numbers = lambda rows: numbers[rows].tolist()
     if short:
         where = listed((line + above for line, _ in short), 4)
-        found = listed(dict.fromkeys(count for _, count in short), 3)
+        shown = listed(dict.fromkeys(count for _, count in short), 3)
         many = "" if len(short) == 1 else "s"
-        findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", found)
+        findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", shown)
     return _by_name(header, columns, findings, 1 + above)
 
 
@@ -165,17 +165,17 @@ def _numbered_rows(
 
 
 def _by_name(header: list[str], columns: list[list[str]], findings: Findings, line: int) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for position, (name, values) in enumerate(zip(header, columns, strict=True), 1):
         if not name.strip():
             if position == 1 and _are_row_numbers(values):
                 continue  # which pandas and R write unasked
             findings.add(f"column {position}", f"must have a name in line {line}", "none")
-        elif name in found:
+        elif name in texts:
             findings.add(f"column {clipped(name)}", "must be there once", "twice")
         else:
-            found[name] = values
-    return found
+            texts[name] = values
+    return texts
 
 
 def _are_row_numbers(values: list[str]) -> bool:

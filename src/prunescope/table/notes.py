@@ -90,9 +90,9 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
         return
     worse = [(curve[0], chance) for curve, chance in curves if curve[0] > chance + BESIDE_CHANCE]
     if len(worse) > len(curves) / 2:
-        found, chance = np.mean(worse, axis=0)
+        tail, chance = np.mean(worse, axis=0)
         yield (
-            f"unpruned networks have an error of {found:.2g}, worse than guessing ({chance:.2g}): if errors are "
+            f"unpruned networks have an error of {tail:.2g}, worse than guessing ({chance:.2g}): if errors are "
             "accuracies, write 1 - accuracy"
         )
 
@@ -139,19 +139,19 @@ def _mixtures(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Itera
     dense = unpruned(columns) & np.isnan(given.get("unpruned_error", np.full(len(columns["density"]), np.nan)))
     if not dense.any():
         return
-    own = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
-    if not own:
+    names = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
+    if not names:
         return
     rows = Columns.of(columns).take(dense)
     configurations = configuration_codes(rows)
-    for name in own:
+    for name in names:
         values = rows[name]
         if values.dtype.kind == "f" and len(np.unique(values)) == len(values):  # as another error would be
             continue
         both = rows.groups((name,), configurations)
         if both.max() > configurations.max():
-            told = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
+            words = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
             yield (
-                f"unpruned errors are means over networks with different {name!r} ({told}): if these are different "
+                f"unpruned errors are means over networks with different {name!r} ({words}): if these are different "
                 "networks, rename the column to `family` or `dataset`, or give `unpruned_error` yourself"
             )

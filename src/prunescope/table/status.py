@@ -109,9 +109,9 @@ def _scores(study: Study, store: Store, running: frozenset[str], failures: Mappi
     from prunescope.study import ensembles
 
     wanted = ensembles(study)
-    missing = [each.identity for each in wanted if not is_scored(store, each)]
+    missing = [ensemble.identity for ensemble in wanted if not is_scored(store, ensemble)]
     at_work = running.intersection(missing)
-    failed = tuple(failures[each] for each in missing if each in failures and each not in at_work)
+    failed = tuple(failures[identity] for identity in missing if identity in failures and identity not in at_work)
     counts = len(wanted) - len(missing), len(at_work), len(failed), len(missing) - len(at_work) - len(failed)
     return Scores(len(wanted), *counts, failures=failed) if wanted else None
 

@@ -45,8 +45,8 @@ def write_table(table: Table, path: object) -> None:
     target = Path(str(path))
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
-        found = repr(suffix) if suffix else "no ending"
-        raise InputError(str(target), [Fault("the file", f"must end in {', '.join(SUFFIXES)}", found)])
+        ending = repr(suffix) if suffix else "no ending"
+        raise InputError(str(target), [Fault("the file", f"must end in {', '.join(SUFFIXES)}", ending)])
     if not table.names:
         raise InputError(str(target), [Fault("the table", "must have a column")])
     with replacing(target) as draft:

@@ -43,25 +43,26 @@ def draw_curves(figure: Curves) -> tuple[Panel, ...]:
     ends_y = span([*(point.error for point in figure.points), *held])
     panels = []
     for panel in figure.panels:
-        own = [point for point in figure.points if point.panel == panel.title]
-        ends_x = span(point.density for point in own)
+        points = [point for point in figure.points if point.panel == panel.title]
+        ends_x = span(point.density for point in points)
         title = panel.varied or None
         x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
         colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
         law = source(panel=panel.title, what="law")
         measured = source(panel=panel.title, what="measured")
-        told = tips(("member", panel.varied or "cell", None), ("density", "density", ".4g"), ("error", "error", ".4g"),
-                    ("low", "lowest", ".4g"), ("high", "highest", ".4g"), ("networks", "networks", ",d"))  # fmt: skip
+        tooltip = tips(("member", panel.varied or "cell", None), ("density", "density", ".4g"),
+                       ("error", "error", ".4g"), ("low", "lowest", ".4g"),
+                       ("high", "highest", ".4g"), ("networks", "networks", ",d"))  # fmt: skip
         layers = [
             law.mark_area(style="band", clip=True).encode(x=x, y=y_log("low", ERROR, ends_y), y2="high", color=colour),
             law.mark_line(style="law", clip=True).encode(x=x, y=y, color=colour),
             bars(measured, ends_y)
             .mark_rule(style="spread", clip=True)
             .encode(x=x, y=y_log("low", ERROR, ends_y), y2="high", color=colour),
-            measured.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=told),
+            measured.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
         ]
         words = panel.title or "the network"
-        panels.append(Panel(layered(*layers, title=words), "ordered", len(panel.labels), len(own)))
+        panels.append(Panel(layered(*layers, title=words), "ordered", len(panel.labels), len(points)))
     return tuple(panels)
 
 
@@ -77,11 +78,11 @@ def draw_regions(figure: Regions) -> tuple[Panel, ...]:
     regions = [
         name for name in REGIONS if any((point.what, point.region) == ("measured", name) for point in figure.points)
     ]
-    told = tips(
+    tooltip = tips(
         ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if regions else [])
     )
     measured = source(what="measured")
-    marks = measured.mark_point(style="single").encode(x=x, y=y, tooltip=told)
+    marks = measured.mark_point(style="single").encode(x=x, y=y, tooltip=tooltip)
     reference, notes = _named_lines(figure, ends_x, x, y)
     layers = [
         *reference,
@@ -142,32 +143,32 @@ def _slope_note(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y
 def draw_agreement(figure: Agreement) -> tuple[Panel, ...]:
     """Draw estimated against actual error."""
     values = ((point.actual, point.estimated, point.low, point.high) for point in figure.points)
-    ends = span(value for each in values for value in each)
+    ends = span(value for row in values for value in row)
     regions = [name for name in REGIONS if any(point.region == name for point in figure.points)]
     panels = []
     for summary in figure.summaries:
-        own = [point for point in figure.points if point.panel == summary.panel]
+        points = [point for point in figure.points if point.panel == summary.panel]
         data = source(panel=summary.panel)
         seeds = summary.panel == SEEDS
         x = x_log("actual", "error, mean over replicates" if seeds else "actual error", ends)
         title = "error of single networks" if seeds else "estimated error"
         y = y_log("estimated", title, ends)
-        told = tips(("member", "cell", None), ("density", "density", ".4g"), ("actual", "actual", ".4g"),
-                    ("estimated", "estimated", ".4g"), ("region", "region", None))  # fmt: skip
+        tooltip = tips(("member", "cell", None), ("density", "density", ".4g"), ("actual", "actual", ".4g"),
+                       ("estimated", "estimated", ".4g"), ("region", "region", None))  # fmt: skip
         diagonal = alt.Chart(alt.InlineData(values=[{"actual": end, "estimated": end} for end in ends]))
         layers = [diagonal.mark_line(style="reference", clip=True).encode(x=x, y=y)]
         if seeds:
             spread = bars(data, ends).mark_rule(style=["single", "spread"], clip=True)
             layers.append(spread.encode(x=x, y=y_log("low", title, ends), y2="high"))
             subtitle = f"standard deviation {percent(summary.sigma)}"
-            layers.append(data.mark_point(style="single", size=14).encode(x=x, y=y, tooltip=told))
+            layers.append(data.mark_point(style="single", size=14).encode(x=x, y=y, tooltip=tooltip))
         else:
             subtitle = f"mu {percent(summary.mu)}, sigma {percent(summary.sigma)}"
             colour, shape = coloured("region", regions, None), shaped("region", regions, None)
             layers.append(
-                data.mark_point(size=24, opacity=0.75).encode(x=x, y=y, color=colour, shape=shape, tooltip=told)
+                data.mark_point(size=24, opacity=0.75).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
             )
-        panels.append(Panel(layered(*layers, title=summary.panel, subtitle=subtitle), "kinds", 3, len(own)))
+        panels.append(Panel(layered(*layers, title=summary.panel, subtitle=subtitle), "kinds", 3, len(points)))
     return tuple(panels)
 
 
@@ -175,24 +176,24 @@ def draw_contours(figure: Contours) -> tuple[Panel, ...]:
     """Draw contours of constant error."""
     panels = []
     for panel in figure.panels:
-        own = [point for point in figure.points if point.panel == panel.title]
-        levels = list(dict.fromkeys(point.level for point in own if point.level))
+        points = [point for point in figure.points if point.panel == panel.title]
+        levels = list(dict.fromkeys(point.level for point in points if point.level))
         levels.sort(key=float)
-        ends = span(point.value for point in own), span(min(point.density, 1.0) for point in own)
+        ends = span(point.value for point in points), span(min(point.density, 1.0) for point in points)
         x, y = (
-            x_log("value", panel.varied, ends[0], sorted({point.value for point in own})),
+            x_log("value", panel.varied, ends[0], sorted({point.value for point in points})),
             y_log("density", "density", ends[1]),
         )
         colour, shape = coloured("level", levels, "error"), shaped("level", levels, "error")
-        told = tips(("level", "error", None), ("value", panel.varied, ".4g"), ("density", "density", ".4g"))
+        tooltip = tips(("level", "error", None), ("value", panel.varied, ".4g"), ("density", "density", ".4g"))
         layers = [
             source(panel=panel.title, what="slope").mark_line(style="reference", clip=True).encode(x=x, y=y),
             source(panel=panel.title, what="law").mark_line(style="law", clip=True).encode(x=x, y=y, color=colour),
             source(panel=panel.title, what="measured")
             .mark_point(size=44)
-            .encode(x=x, y=y, color=colour, shape=shape, tooltip=told),
+            .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
         ]
-        panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(levels), len(own)))
+        panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(levels), len(points)))
     return tuple(panels)
 
 
@@ -204,16 +205,16 @@ def draw_invariant(figure: Invariant) -> tuple[Panel, ...]:
     )
     panels = []
     for panel in figure.panels:
-        own = [point for point in figure.points if point.panel == panel.title]
+        points = [point for point in figure.points if point.panel == panel.title]
         title = panel.varied or None
         x, y = x_log("invariant", f"m* = {figure.formula}", ends[0]), y_log("error", ERROR, ends[1])
         colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
         data = source(panel=panel.title)
-        told = tips(("member", panel.varied or "cell", None), ("invariant", "m*", ".4g"), ("density", "density", ".4g"),
-                    ("error", "error", ".4g"))  # fmt: skip
+        tooltip = tips(("member", panel.varied or "cell", None), ("invariant", "m*", ".4g"),
+                       ("density", "density", ".4g"), ("error", "error", ".4g"))  # fmt: skip
         layers = [
             data.mark_line(strokeWidth=0.9, opacity=0.6, clip=True).encode(x=x, y=y, color=colour),
-            data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=told),
+            data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
         ]
         if figure.plateau is not None:
             words = f"eps_up {number(figure.plateau)}"
@@ -221,5 +222,5 @@ def draw_invariant(figure: Invariant) -> tuple[Panel, ...]:
         if figure.turn is not None and ends[0][0] < figure.turn < ends[0][1]:
             words = f"p' {number(figure.turn)}"
             layers += [line_at(x, figure.turn), note_at(words, (x, figure.turn), -7, beside(figure.turn, ends[0]))]
-        panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(own)))
+        panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(points)))
     return tuple(panels)

@@ -69,11 +69,11 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
     best: list[float] = []
     for digits in DIVISIONS:
         ticks = (float(f"{digit * 10.0**decade:.3g}") for decade in decades for digit in digits)
-        found = [tick for tick in ticks if low <= tick <= high]
-        if len(found) > most:
+        visible = [tick for tick in ticks if low <= tick <= high]
+        if len(visible) > most:
             break
-        best = found
-        if len(found) >= MIN_TICKS:
+        best = visible
+        if len(visible) >= MIN_TICKS:
             break
     return best if len(best) > 2 else _even_ticks(low, high, most)
 
@@ -155,18 +155,18 @@ def _columns(names: Sequence[str]) -> int:
 
 def tips(*fields: tuple[str, str, str | None]) -> list[alt.Tooltip]:
     """Return what a mark tells when it is pointed at: field, title, and number format."""
-    told: list[alt.Tooltip] = []
+    tooltips: list[alt.Tooltip] = []
     for field, title, form in fields:
         extra: dict[str, Any] = {} if form is None else {"format": form}
-        told.append(alt.Tooltip(field, type="nominal" if form is None else "quantitative", title=title, **extra))
-    return told
+        tooltips.append(alt.Tooltip(field, type="nominal" if form is None else "quantitative", title=title, **extra))
+    return tooltips
 
 
 def line_at(axis: alt.X | alt.Y, value: float) -> alt.Chart:
     """Return a dashed line at a value of an axis."""
     rule = alt.Chart(alt.InlineData(values=[{_field(axis): value}])).mark_rule(style="reference", clip=True)
-    found: alt.Chart = rule.encode(axis)
-    return found
+    line: alt.Chart = rule.encode(axis)
+    return line
 
 
 def note_at(
@@ -178,7 +178,7 @@ def note_at(
     dy: int = 0,
 ) -> alt.LayerChart:
     """Return a note at values of the axes, or at pixels of the drawing; lines behind it make way."""
-    row = {_field(each[0]): each[1] for each in (x, y) if isinstance(each, tuple)}
+    row = {_field(position[0]): position[1] for position in (x, y) if isinstance(position, tuple)}
     data = alt.Chart(alt.InlineData(values=[row]))
     across: Any = x[0] if isinstance(x, tuple) else alt.value(x)
     down: Any = y[0] if isinstance(y, tuple) else alt.value(y)
@@ -186,8 +186,8 @@ def note_at(
         data.mark_text(style=style, align=align, dx=dx, dy=dy, text=words).encode(x=across, y=down)
         for style in (["note", "halo"], "note")
     )
-    found: alt.LayerChart = halo + text
-    return found
+    note: alt.LayerChart = halo + text
+    return note
 
 
 def share(value: float, ends: tuple[float, float]) -> float:
@@ -219,5 +219,5 @@ def layered(
 ) -> alt.LayerChart | alt.FacetChart:
     """Return drawings above each other under a title."""
     words: Any = alt.TitleParams(title, subtitle=_lines(subtitle)) if subtitle else title
-    found = alt.layer(*charts)
-    return found.properties(title=words) if title else found
+    layers = alt.layer(*charts)
+    return layers.properties(title=words) if title else layers

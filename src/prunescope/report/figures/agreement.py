@@ -73,31 +73,31 @@ class Agreement(Figure):
         return self.points
 
 
-def agreement(subject: ReportGroup) -> Agreement | None:
+def agreement(group: ReportGroup) -> Agreement | None:
     """Return the figure of a family; None without a law."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells = subject.cells
-    place = _region(subject.fit, cells)
-    joint = _estimates(subject.fit, cells)
+    cells = group.cells
+    place = _region(group.fit, cells)
+    joint = _estimates(group.fit, cells)
     drawn = np.arange(len(cells))
     panels = 3
     if len(cells) * panels > MOST:
         drawn = np.sort(np.random.default_rng(0).permutation(len(cells))[: MOST // panels])
     name = JOINT if cells.cells > 1 else ALONE
-    summaries = [Summary(name, subject.fit.mean_deviation, subject.fit.std_deviation, subject.fit.points)]
-    points = _points(subject, name, place, joint, drawn)
+    summaries = [Summary(name, group.fit.mean_deviation, group.fit.std_deviation, group.fit.points)]
+    points = _points(group, name, place, joint, drawn)
     if cells.cells > 1:
-        each, told = _by_cell(cells)
-        if told.any():
-            off = each[told] / cells.error[told] - 1
-            summaries.insert(0, Summary(SINGLES, float(off.mean()), float(off.std()), int(told.sum())))
-            points = _points(subject, SINGLES, place, each, drawn[told[drawn]]) + points
+        estimates, has_estimate = _by_cell(cells)
+        if has_estimate.any():
+            off = estimates[has_estimate] / cells.error[has_estimate] - 1
+            summaries.insert(0, Summary(SINGLES, float(off.mean()), float(off.std()), int(has_estimate.sum())))
+            points = _points(group, SINGLES, place, estimates, drawn[has_estimate[drawn]]) + points
     if cells.seed_noise is not None:
         summaries.append(Summary(SEEDS, 0.0, cells.seed_noise, int((cells.repeats > 1).sum())))
         several = drawn[cells.repeats[drawn] > 1]
-        points += _points(subject, SEEDS, place, cells.error, several, extremes(cells))
-    return Agreement(_caption(subject, summaries, drawn), tuple(summaries), tuple(points))
+        points += _points(group, SEEDS, place, cells.error, several, extremes(cells))
+    return Agreement(_caption(group, summaries, drawn), tuple(summaries), tuple(points))
 
 
 def _estimates(fit: Fit, cells: GroupData) -> Numbers:
@@ -114,28 +114,28 @@ def _region(fit: Fit, cells: GroupData) -> list[str]:
 
 def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
     """Return what Eq. 1, fitted to each cell by itself, gives; and of which points it gives anything."""
-    found, told = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
-    own = cells.points_of
+    estimates, has_estimate = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
+    rows_by_cell = cells.points_of
     fits = fit_groups(SINGLE, cells.by_cell(), Options(intervals="none", starts=8))
-    for rows, fit in zip(own, fits, strict=True):
+    for rows, fit in zip(rows_by_cell, fits, strict=True):
         if isinstance(fit, Fit):
-            found[rows] = predicted(
+            estimates[rows] = predicted(
                 fit, cells.unpruned[rows], cells.density[rows], cells.depth[rows], cells.width[rows]
             ).error
-            told[rows] = True
-    return found, told
+            has_estimate[rows] = True
+    return estimates, has_estimate
 
 
 def _points(
-    subject: ReportGroup,
+    group: ReportGroup,
     panel: str,
     region: list[str],
     estimated: Numbers,
     rows: np.ndarray,
     ends: tuple[Numbers, Numbers] | None = None,
 ) -> list[AgreementPoint]:
-    cells = subject.cells
-    names = {cell: cell_words(cells, subject.known, cell) for cell in np.unique(cells.cell[rows]).tolist()}
+    cells = group.cells
+    names = {cell: cell_words(cells, group.known, cell) for cell in np.unique(cells.cell[rows]).tolist()}
     return [
         AgreementPoint(
             panel,
@@ -151,10 +151,10 @@ def _points(
     ]
 
 
-def _caption(subject: ReportGroup, summaries: list[Summary], drawn: np.ndarray) -> str:
-    by_panel = {each.panel: each for each in summaries}
-    joint = by_panel[JOINT if subject.cells.cells > 1 else ALONE]
-    law = "one law for all members" if subject.cells.cells > 1 else "the law"
+def _caption(group: ReportGroup, summaries: list[Summary], drawn: np.ndarray) -> str:
+    by_panel = {summary.panel: summary for summary in summaries}
+    joint = by_panel[JOINT if group.cells.cells > 1 else ALONE]
+    law = "one law for all members" if group.cells.cells > 1 else "the law"
     words = [
         f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} {law} is off "
         f"by mu {percent(joint.mu)}, sigma {percent(joint.sigma)}"
@@ -165,6 +165,6 @@ def _caption(subject: ReportGroup, summaries: list[Summary], drawn: np.ndarray) 
             f"Single networks that differ in their seed alone scatter by {percent(by_panel[SEEDS].sigma)} about their "
             "mean (bars reach from the lowest to the highest)."
         )
-    if len(drawn) < len(subject.cells):
-        words.append(f"{len(drawn):,} of {len(subject.cells):,} points are drawn, picked by chance.")
+    if len(drawn) < len(group.cells):
+        words.append(f"{len(drawn):,} of {len(group.cells):,} points are drawn, picked by chance.")
     return " ".join(words)

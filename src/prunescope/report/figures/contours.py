@@ -56,24 +56,26 @@ class Contours(Figure):
         return self.points
 
 
-def contours(subject: ReportGroup) -> Contours | None:
+def contours(group: ReportGroup) -> Contours | None:
     """Return the figure of a family; None without a law, or where neither depth nor width varies."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells = subject.cells
+    cells = group.cells
     panels, points = [], []
-    for panel in slices(cells, subject.known):
+    for panel in slices(cells, group.known):
         if panel.varied not in EXPONENT:
             continue
-        own = [cells.points_of[cell] for cell in panel.cells]
-        found = [point for level in _levels(cells, own) for point in _contour(cells, subject.fit, panel, own, level)]
-        if sum(point.what == "measured" for point in found) >= 2:
+        curves = [cells.points_of[cell] for cell in panel.cells]
+        contour = [
+            point for level in _levels(cells, curves) for point in _contour(cells, group.fit, panel, curves, level)
+        ]
+        if sum(point.what == "measured" for point in contour) >= 2:
             panels.append(panel)
-            points += [*found, *_slope(subject.fit, panel, found)]
+            points += [*contour, *_slope(group.fit, panel, contour)]
     if not panels:
         return None
-    told = subject.fit.parameters
-    words = [f"{panel.varied}^{number(told[EXPONENT[panel.varied]])} x density" for panel in panels]
+    parameters = group.fit.parameters
+    words = [f"{panel.varied}^{number(parameters[EXPONENT[panel.varied]])} x density" for panel in panels]
     caption = (
         "Along a contour networks of different shape and density have the same error. Marks are measured, between two "
         "rungs; lines are the law. Where errors have risen well above the unpruned ones, contours are parallel to the "
@@ -82,12 +84,12 @@ def contours(subject: ReportGroup) -> Contours | None:
     return Contours(caption, tuple(panels), tuple(points))
 
 
-def _levels(cells: GroupData, own: list[np.ndarray]) -> list[float]:
+def _levels(cells: GroupData, curves: list[np.ndarray]) -> list[float]:
     """Return errors that most of the members reach under pruning."""
-    low = max(float(cells.unpruned[rows[0]]) for rows in own) * 1.15
-    high = float(np.median([cells.error[rows].max() for rows in own])) * 0.95
+    low = max(float(cells.unpruned[rows[0]]) for rows in curves) * 1.15
+    high = float(np.median([cells.error[rows].max() for rows in curves])) * 0.95
     if not low < high:
-        low = float(np.median([cells.unpruned[rows[0]] for rows in own])) * 1.15
+        low = float(np.median([cells.unpruned[rows[0]] for rows in curves])) * 1.15
     return _round(geometric(low, high, LEVELS).tolist()) if low < high else []
 
 
@@ -100,18 +102,20 @@ def _round(levels: list[float]) -> list[float]:
     return levels
 
 
-def _contour(cells: GroupData, fit: Fit, panel: Slice, own: list[np.ndarray], level: float) -> list[ContourPoint]:
-    told, label = fit.parameters, number(level)
+def _contour(cells: GroupData, fit: Fit, panel: Slice, curves: list[np.ndarray], level: float) -> list[ContourPoint]:
+    parameters, label = fit.parameters, number(level)
     points = []
-    for rows in own:
+    for rows in curves:
         value = float(getattr(cells, panel.varied)[rows[0]])
         crossing = _crossing(cells.density[rows], cells.error[rows], level)
         if crossing is not None:
             points.append(ContourPoint(panel.title, panel.varied, "measured", label, value, crossing))
         size = float(
-            size_for_error(level, float(cells.unpruned[rows[0]]), told["eps_up"], told["gamma"], told["p_prime"])
+            size_for_error(
+                level, float(cells.unpruned[rows[0]]), parameters["eps_up"], parameters["gamma"], parameters["p_prime"]
+            )
         )
-        shape = float(cells.depth[rows[0]] ** told["phi"] * cells.width[rows[0]] ** told["psi"])
+        shape = float(cells.depth[rows[0]] ** parameters["phi"] * cells.width[rows[0]] ** parameters["psi"])
         sparsest = float(cells.density[rows].min())
         if np.isfinite(size) and sparsest / 2 <= size / shape <= 1:
             points.append(ContourPoint(panel.title, panel.varied, "law", label, value, size / shape))
@@ -130,11 +134,11 @@ def _crossing(density: Numbers, error: Numbers, level: float) -> float | None:
     return float(np.exp(x[place] + share * (x[place + 1] - x[place])))
 
 
-def _slope(fit: Fit, panel: Slice, found: list[ContourPoint]) -> list[ContourPoint]:
+def _slope(fit: Fit, panel: Slice, contour: list[ContourPoint]) -> list[ContourPoint]:
     """Return a line of constant m* through the middle of the points."""
     exponent = fit.parameters[EXPONENT[panel.varied]]
-    values, densities = (np.log([getattr(point, name) for point in found]) for name in ("value", "density"))
+    values, densities = (np.log([getattr(point, name) for point in contour]) for name in ("value", "density"))
     middle_x, middle_y = (values.min() + values.max()) / 2, float(np.median(densities))
     ends = [float(np.exp(x)) for x in (values.min(), values.max())]
     line = [float(np.exp(middle_y - exponent * (x - middle_x))) for x in (values.min(), values.max())]
-    return [ContourPoint(panel.title, panel.varied, "slope", "", *each) for each in zip(ends, line, strict=True)]
+    return [ContourPoint(panel.title, panel.varied, "slope", "", *end) for end in zip(ends, line, strict=True)]

@@ -65,55 +65,55 @@ class Curves(Figure):
         return self.points
 
 
-def curves(subject: ReportGroup) -> Curves:
+def curves(group: ReportGroup) -> Curves:
     """Return the figure of a family."""
-    cells = subject.cells
+    cells = group.cells
     low, high = extremes(cells)
-    panels = slices(cells, subject.known)
+    panels = slices(cells, group.known)
     points: list[CurvePoint] = []
     for panel in panels:
         for cell, member in zip(panel.cells, panel.labels, strict=True):
-            own = cells.points_of[cell]
+            rows = cells.points_of[cell]
             points += (
                 CurvePoint(panel.title, member, "measured", *numbers)
                 for numbers in zip(
-                    cells.density[own].tolist(),
-                    cells.error[own].tolist(),
-                    low[own].tolist(),
-                    high[own].tolist(),
-                    cells.repeats[own].tolist(),
+                    cells.density[rows].tolist(),
+                    cells.error[rows].tolist(),
+                    low[rows].tolist(),
+                    high[rows].tolist(),
+                    cells.repeats[rows].tolist(),
                     strict=True,
                 )
             )
-            if subject.fit is not None:
-                points += _law(subject, subject.fit, panel, member, own)
-    return Curves(_caption(subject, panels, points), panels, tuple(points))
+            if group.fit is not None:
+                points += _law(group, group.fit, panel, member, rows)
+    return Curves(_caption(group, panels, points), panels, tuple(points))
 
 
-def _law(subject: ReportGroup, fit: Fit, panel: Slice, member: str, own: np.ndarray) -> list[CurvePoint]:
-    cells = subject.cells
-    densities = geometric(float(cells.density[own].min()), 1.0, STEPS)
-    at = [np.full(STEPS, float(getattr(cells, name)[own[0]])) for name in ("unpruned", "depth", "width")]
-    found = predicted(fit, at[0], densities, at[1], at[2])
-    bands = [np.where(np.isnan(each), found.error, each) for each in (found.law_low, found.law_high)]
-    numbers = zip(densities.tolist(), found.error.tolist(), bands[0].tolist(), bands[1].tolist(), strict=True)
-    return [CurvePoint(panel.title, member, "law", *each, None) for each in numbers]
+def _law(group: ReportGroup, fit: Fit, panel: Slice, member: str, rows: np.ndarray) -> list[CurvePoint]:
+    cells = group.cells
+    densities = geometric(float(cells.density[rows].min()), 1.0, STEPS)
+    at = [np.full(STEPS, float(getattr(cells, name)[rows[0]])) for name in ("unpruned", "depth", "width")]
+    estimate = predicted(fit, at[0], densities, at[1], at[2])
+    bands = [np.where(np.isnan(bound), estimate.error, bound) for bound in (estimate.law_low, estimate.law_high)]
+    numbers = zip(densities.tolist(), estimate.error.tolist(), bands[0].tolist(), bands[1].tolist(), strict=True)
+    return [CurvePoint(panel.title, member, "law", *values, None) for values in numbers]
 
 
-def _caption(subject: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
+def _caption(group: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
     measured = [point for point in points if point.what == "measured"]
     most = max(point.networks or 0 for point in measured)
     words = [
         "Each mark is the error at one density in the mean over replicates"
         + ("; bars reach from the lowest to the highest of them." if most > 1 else ", here a single network.")
     ]
-    words += _course(subject.cells)
-    if subject.fit is not None:
-        whose = "one law of all members" if subject.cells.cells > 1 else "law"
+    words += _course(group.cells)
+    if group.fit is not None:
+        whose = "one law of all members" if group.cells.cells > 1 else "law"
         words.append(f"Lines are the {whose}, bands its interval.")
     drawn = sum(len(panel.cells) for panel in panels)
-    if len(panels) == 1 and drawn < subject.cells.cells:
-        words.append(f"{drawn} of {counted(subject.cells.cells, 'cell')} are drawn.")
+    if len(panels) == 1 and drawn < group.cells.cells:
+        words.append(f"{drawn} of {counted(group.cells.cells, 'cell')} are drawn.")
     return " ".join(words)
 
 

@@ -59,7 +59,7 @@ class El2nGroups(Figure):
 def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
     """Return the figure of one network at its levels of label noise; None without scores or losses of examples."""
     points: list[GroupPoint] = []
-    told = []
+    remarks = []
     for cell in cells:
         for sparsity in _interesting(cell):
             groups = sparsity.groups
@@ -67,34 +67,34 @@ def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
                 continue
             panel = f"noise {noise_words(cell.label_noise)}, {sparsity.which}: density {number(sparsity.density)}"
             for group in groups.groups:
-                found = group.difference
-                reach = found.deviation or 0.0
+                difference = group.difference
+                reach = difference.deviation or 0.0
                 points.append(
                     GroupPoint(
                         panel,
                         group.low,
                         group.high,
                         group.el2n.mean,
-                        found.mean,
-                        found.mean - reach,
-                        found.mean + reach,
-                        VERDICTS[found.outcome],
+                        difference.mean,
+                        difference.mean - reach,
+                        difference.mean + reach,
+                        VERDICTS[difference.outcome],
                     )
                 )
-            told.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
+            remarks.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
     if not points:
         return None
     caption = (
         "Groups of training examples from the easiest to the hardest by EL2N; bars are the mean training loss of the "
         "sparse networks minus that of the dense ones, lines one standard deviation over replicates. "
     )
-    return El2nGroups(caption + " ".join(told), tuple(points))
+    return El2nGroups(caption + " ".join(remarks), tuple(points))
 
 
 def _interesting(cell: CellResult) -> Iterator[Sparsity]:
     """Yield the sparsities that are looked at, each rung once."""
-    seen = set()
+    rungs = set()
     for sparsity in (cell.optimal, cell.sparsest):
-        if sparsity is not None and sparsity.rung not in seen:
-            seen.add(sparsity.rung)
+        if sparsity is not None and sparsity.rung not in rungs:
+            rungs.add(sparsity.rung)
             yield sparsity

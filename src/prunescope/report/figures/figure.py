@@ -43,7 +43,7 @@ class Figure:
         return tuple(field.name for field in fields(self.rows[0]))
 
 
-def told(fit: Fit, *names: str) -> bool:
+def is_identified(fit: Fit, *names: str) -> bool:
     """Whether all of some parameters are given, or told by the data."""
     return all(name in fit.fixed or fit.intervals.get(name, (0.0, 0.0)) is not None for name in names)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from prunescope.errors import listed
 from prunescope.laws.forms import invariant as invariant_of
 from prunescope.laws.results import number
-from prunescope.report.figures.figure import Figure, extremes, told
+from prunescope.report.figures.figure import Figure, extremes, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
 
@@ -53,14 +53,14 @@ class Invariant(Figure):
         return self.points
 
 
-def invariant(subject: ReportGroup) -> Invariant | None:
+def invariant(group: ReportGroup) -> Invariant | None:
     """Return the figure of a family; None without a law or with a single cell."""
-    if subject.fit is None or subject.cells.cells < 2:
+    if group.fit is None or group.cells.cells < 2:
         return None
-    fit, cells, values = subject.fit, subject.cells, subject.fit.parameters
+    fit, cells, values = group.fit, group.cells, group.fit.parameters
     size = invariant_of(cells.density, cells.depth, cells.width, values["phi"], values["psi"])
     low, high = extremes(cells)
-    panels = slices(cells, subject.known)
+    panels = slices(cells, group.known)
     points = [
         InvariantPoint(
             panel.title, member, *(float(column[row]) for column in (size, cells.density, cells.error, low, high))
@@ -70,14 +70,16 @@ def invariant(subject: ReportGroup) -> Invariant | None:
         for row in cells.points_of[cell].tolist()
     ]
     parts = [
-        f"{name}^{number(values[each])}" for name, each in (("depth", "phi"), ("width", "psi")) if values[each] != 0
+        f"{name}^{number(values[exponent])}"
+        for name, exponent in (("depth", "phi"), ("width", "psi"))
+        if values[exponent] != 0
     ]
     formula = " x ".join([*parts, "density"])
     caption = (
         f"With m* = {formula} in place of the density, members that differ in depth or width fall onto one curve where "
         "the error rises. On the right each keeps its own unpruned error, which m* does not explain."
     )
-    known = {name: values[name] if told(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
+    known = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
     words = (("eps_up", known["eps_up"]), ("p'", known["p_prime"]))
     drawn = [f"{name} {number(value)}" for name, value in words if value is not None]
     caption += f" Dashed: {' and '.join(drawn)}." if drawn else ""

@@ -45,24 +45,24 @@ class Losses(Figure):
 
 def losses(cells: Sequence[CellResult]) -> Losses | None:
     """Return the figure of one network at its levels of label noise; None where no row tells a training loss."""
-    points, told = [], []
+    points, remarks = [], []
     for cell in cells:
         parts = dict(PARTS) if cell.label_noise > 0 else {"train_loss": PARTS["train_loss"]}
         if cell.label_noise > 0 and any(point.train_loss_original for point in cell.pruning.points):
             del parts["train_loss"]
-        for name, part in parts.items():
+        for name, words in parts.items():
             for point in cell.pruning.points:
                 spread = getattr(point, name)
                 if spread is not None and spread.mean > 0:
                     low, high = ends(spread)
                     panel = f"label noise {noise_words(cell.label_noise)}"
-                    points.append(LossPoint(panel, part, point.density, spread.mean, max(low, spread.mean / 50), high))
+                    points.append(LossPoint(panel, words, point.density, spread.mean, max(low, spread.mean / 50), high))
         gap = cell.optimal.gap if cell.optimal is not None else None
         if gap is not None:
-            told.append(f"Label noise {noise_words(cell.label_noise)}: {gap.words}")
+            remarks.append(f"Label noise {noise_words(cell.label_noise)}: {gap.words}")
     if not points:
         return None
     caption = (
         "Mean cross-entropy over the training examples, by the labels trained on; bands are one standard deviation."
     )
-    return Losses(" ".join([caption, *(f"{words}." for words in told)]), tuple(points))
+    return Losses(" ".join([caption, *(f"{words}." for words in remarks)]), tuple(points))

@@ -65,10 +65,10 @@ def noise_words(noise: float) -> str:
 
 def noise(cells: Sequence[CellResult]) -> Noise | None:
     """Return the figure of one network at its levels of label noise; None where nothing was pruned yet."""
-    points, levels, told = [], [], []
+    points, levels, remarks = [], [], []
     for cell in cells:
-        found = cell.pruning
-        sparse = [point for point in found.points if point.rung > 0]
+        curve = cell.pruning
+        sparse = [point for point in curve.points if point.rung > 0]
         if not sparse:
             continue
         label = noise_words(cell.label_noise)
@@ -77,11 +77,11 @@ def noise(cells: Sequence[CellResult]) -> Noise | None:
             verdict = "" if point.against_dense is None else str(point.against_dense.outcome)
             low, high = ends(point.test_error)
             networks = len(point.test_error.values)
-            best = point.rung == found.optimal
+            best = point.rung == curve.optimal
             points.append(
                 NoisePoint(label, PRUNED, point.density, point.test_error.mean, low, high, networks, best, verdict)
             )
-        dense = next((point for point in found.points if point.rung == 0), None)
+        dense = next((point for point in curve.points if point.rung == 0), None)
         if dense is not None:
             mean, networks = dense.test_error.mean, len(dense.test_error.values)
             low, high = ends(dense.test_error)
@@ -93,12 +93,12 @@ def noise(cells: Sequence[CellResult]) -> Noise | None:
             point for point in sparse if point.against_dense and point.against_dense.outcome is TreatmentOutcome.BETTER
         ]
         span = f"at {len(better)} of {len(sparse)} densities" if better else "at no density"
-        told.append(f"{label}: {span}")
+        remarks.append(f"{label}: {span}")
     if not points:
         return None
     caption = (
         "Bars reach one standard deviation over replicates to either side; dashed are the dense networks; rings are "
         "the density with the lowest validation error. Pruned networks err less than dense ones, by label noise, "
-        f"{'; '.join(told)}."
+        f"{'; '.join(remarks)}."
     )
     return Noise(caption, tuple(levels), tuple(points))

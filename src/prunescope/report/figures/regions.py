@@ -12,7 +12,7 @@ from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import number
-from prunescope.report.figures.figure import Figure, extremes, geometric, told
+from prunescope.report.figures.figure import Figure, extremes, geometric, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -76,20 +76,20 @@ class Regions(Figure):
         return self.points
 
 
-def regions(subject: ReportGroup) -> Regions | None:
+def regions(group: ReportGroup) -> Regions | None:
     """Return the figure of the family's curve that shows most of the law; None without a law."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells, fit = subject.cells, subject.fit
+    cells, fit = group.cells, group.fit
     cell = _telling(cells)
-    own = cells.points_of[cell]
-    unpruned = float(cells.unpruned[own[0]])
-    depth, width = float(cells.depth[own[0]]), float(cells.width[own[0]])
+    rows = cells.points_of[cell]
+    unpruned = float(cells.unpruned[rows[0]])
+    depth, width = float(cells.depth[rows[0]]), float(cells.width[rows[0]])
     plateau, slope = fit.parameters["eps_up"], fit.parameters["gamma"]
     shape = depth ** fit.parameters["phi"] * width ** fit.parameters["psi"]
     ends = fit.parameters["p_prime"] / shape
     begins = ends * (max(plateau, unpruned) / unpruned) ** (1 / slope)
-    whole = told(fit, *BENDS)
+    whole = is_identified(fit, *BENDS)
 
     def region(density: float) -> str:
         return _region(density, begins, ends) if whole else ""
@@ -98,10 +98,14 @@ def regions(subject: ReportGroup) -> Regions | None:
     points = [
         RegionPoint("measured", region(density), density, error, least, most)
         for density, error, least, most in zip(
-            cells.density[own].tolist(), cells.error[own].tolist(), low[own].tolist(), high[own].tolist(), strict=True
+            cells.density[rows].tolist(),
+            cells.error[rows].tolist(),
+            low[rows].tolist(),
+            high[rows].tolist(),
+            strict=True,
         )
     ]
-    sparsest = float(cells.density[own].min())
+    sparsest = float(cells.density[rows].min())
     lowest = max(min(sparsest, ends / 3), sparsest / CARRIED_ON) if whole else sparsest
     densities = geometric(lowest, 1.0, STEPS)
     at = [np.full(STEPS, value) for value in (unpruned, depth, width)]
@@ -112,16 +116,16 @@ def regions(subject: ReportGroup) -> Regions | None:
     corners = [(1.0, unpruned), (begins, unpruned), (ends, plateau), (lowest, plateau)]
     if whole and begins <= 1 and ends >= lowest:
         points += (RegionPoint("straight", region(density), density, error, None, None) for density, error in corners)
-    member = cell_words(cells, subject.known, cell)
+    member = cell_words(cells, group.known, cell)
     caption = _caption(fit, member, begins, ends, sparsest) if whole else _open_caption(fit, member, ends)
     return Regions(
         caption,
         member,
         unpruned,
-        plateau if told(fit, "eps_up") else None,
-        slope if told(fit, "gamma") else None,
+        plateau if is_identified(fit, "eps_up") else None,
+        slope if is_identified(fit, "gamma") else None,
         begins if whole else None,
-        ends if told(fit, "p_prime", "phi", "psi") else None,
+        ends if is_identified(fit, "p_prime", "phi", "psi") else None,
         tuple(points),
     )
 
@@ -157,9 +161,9 @@ def _caption(fit: Fit, member: str, begins: float, ends: float, sparsest: float)
 def _open_caption(fit: Fit, member: str, ends: float) -> str:
     """Say what the data tell of the curve where they do not tell all of it."""
     parts = (
-        ("how fast the error rises", "gamma", "gamma", fit.parameters["gamma"], told(fit, "gamma")),
-        ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], told(fit, "eps_up")),
-        ("where it levels off", "p", "p_prime", ends, told(fit, "p_prime", "phi", "psi")),
+        ("how fast the error rises", "gamma", "gamma", fit.parameters["gamma"], is_identified(fit, "gamma")),
+        ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], is_identified(fit, "eps_up")),
+        ("where it levels off", "p", "p_prime", ends, is_identified(fit, "p_prime", "phi", "psi")),
     )
     known = [
         f"{words} ({name} {number(value)}{_interval(fit, key)})" for words, name, key, value, sure in parts if sure
@@ -173,5 +177,5 @@ def _open_caption(fit: Fit, member: str, ends: float) -> str:
 
 def _interval(fit: Fit, name: str) -> str:
     """Name the interval of a parameter that has one of its own; p of one member follows from p_prime and exponents."""
-    found = None if name == "p_prime" else fit.intervals.get(name)
-    return "" if found is None else f", {fit.level:.0%} interval {number(found[0])} to {number(found[1])}"
+    interval = None if name == "p_prime" else fit.intervals.get(name)
+    return "" if interval is None else f", {fit.level:.0%} interval {number(interval[0])} to {number(interval[1])}"

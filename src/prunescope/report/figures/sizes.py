@@ -76,12 +76,12 @@ def sizes(family: Family, answer: Answer, bounds: Sequence[Bounded]) -> Sizes:
         for step in answer.frontier
     )
     points += _lowest(family)
-    for each in (*bounds, Bounded(answer.max_error, answer.choice, answer.robust, "")):
-        for what, pick in (("expected", each.choice), ("sure", each.robust)):
+    for choice in (*bounds, Bounded(answer.max_error, answer.choice, answer.robust, "")):
+        for what, pick in (("expected", choice.choice), ("sure", choice.robust)):
             if pick is not None:
-                points += (_chosen(panel, what, pick, each.max_error) for panel in (PREDICTED, MEASURED))
-    seen: dict[SizePoint, None] = dict.fromkeys(points)
-    return Sizes(_caption(answer), answer.max_error, answer.unit, tuple(seen))
+                points += (_chosen(panel, what, pick, choice.max_error) for panel in (PREDICTED, MEASURED))
+    distinct: dict[SizePoint, None] = dict.fromkeys(points)
+    return Sizes(_caption(answer), answer.max_error, answer.unit, tuple(distinct))
 
 
 def _chosen(panel: str, what: str, pick: Pick, bound: float) -> SizePoint:
@@ -94,8 +94,8 @@ def _members(family: Family, chosen: int | None) -> list[tuple[int, str]]:
     depths = np.unique(family.depth)
     if len(order) > MOST and len(depths) > 1 and chosen is not None:
         order = [member for member in order if family.depth[member] == chosen]
-    kept = sorted({round(float(place)) for place in np.linspace(0, len(order) - 1, min(len(order), MOST))})
-    return [(order[place], family.name(order[place])) for place in kept]
+    places = sorted({round(float(place)) for place in np.linspace(0, len(order) - 1, min(len(order), MOST))})
+    return [(order[place], family.name(order[place])) for place in places]
 
 
 def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]:
@@ -103,9 +103,11 @@ def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint
     lowest = float(np.log(family.cells.density.min()))
     for log_density in np.linspace(0.0, lowest, STEPS):
         at = np.full(len(family), log_density)
-        errors, kept = family.likeliest.log_errors(at)[0], family.sizes.parameters(at)
+        errors, parameters = family.likeliest.log_errors(at)[0], family.sizes.parameters(at)
         points += (
-            SizePoint(PREDICTED, "member", name, float(kept[member]), float(np.exp(errors[member])), None, None, None)
+            SizePoint(
+                PREDICTED, "member", name, float(parameters[member]), float(np.exp(errors[member])), None, None, None
+            )
             for member, name in members
         )
     return points
@@ -129,19 +131,21 @@ def _measured(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]
 
 
 def _points(family: Family, member: int) -> list[tuple[float, float]]:
-    own = _own(family, member)
+    rows = _own(family, member)
     count = family.counts[member]
-    kept = count.rest + count.prunable * family.cells.density[own]
-    return list(zip(kept.tolist(), family.cells.error[own].tolist(), strict=True))
+    parameters = count.rest + count.prunable * family.cells.density[rows]
+    return list(zip(parameters.tolist(), family.cells.error[rows].tolist(), strict=True))
 
 
 def _lowest(family: Family) -> list[SizePoint]:
     """Return the measured networks that no smaller one of any member matches."""
-    every = sorted((kept, error, member) for member in range(len(family)) for kept, error in _points(family, member))
+    every = sorted(
+        (parameters, error, member) for member in range(len(family)) for parameters, error in _points(family, member)
+    )
     points, least = [], np.inf
-    for kept, error, member in every:
+    for parameters, error, member in every:
         if error < least:
-            points.append(SizePoint(MEASURED, "frontier", family.name(member), kept, error, None, None, None))
+            points.append(SizePoint(MEASURED, "frontier", family.name(member), parameters, error, None, None, None))
             least = error
     return points
 
@@ -156,12 +160,12 @@ def _caption(answer: Answer) -> str:
         f"At an error of at most {number(answer.max_error)} it is {choice.name} at density {number(choice.density)}, "
         f"{amount(choice.parameters)} {_unit(answer)}."
     )
-    found = answer.insight
-    if found is not None and found.times > 1.05:
+    insight = answer.insight
+    if insight is not None and insight.times > 1.05:
         words.append(
-            f"Where a member still matches its own unpruned error it is not the smallest way there: {found.name} has "
-            f"{amount(found.matched_parameters)} left then, {found.smallest.name} gets there with "
-            f"{amount(found.smallest.parameters)}."
+            f"Where a member still matches its own unpruned error it is not the smallest way there: {insight.name} has "
+            f"{amount(insight.matched_parameters)} left then, {insight.smallest.name} gets there with "
+            f"{amount(insight.smallest.parameters)}."
         )
     largest = [step.largest_times for step in answer.frontier if step.largest_times is not None]
     if largest and max(largest) > 1.1:

@@ -44,34 +44,34 @@ class Stability(Figure):
         return self.points
 
 
-def stability(subject: ReportGroup, repeats: int) -> Stability | None:
+def stability(group: ReportGroup, repeats: int) -> Stability | None:
     """Return the figure of a family; None without a law, or where there is too little to draw from."""
-    if subject.fit is None or subject.cells.cells < 4:
+    if group.fit is None or group.cells.cells < 4:
         return None
-    cells = subject.cells
-    found = sensitivity(JOINT, cells, unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
+    cells = group.cells
+    result = sensitivity(JOINT, cells, unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
     points = [
         StabilityPoint(PANELS[number], name, row.drawn, mean, mean - spread, mean + spread)
-        for number, rows in found.experiments.items()
+        for number, rows in result.experiments.items()
         for row in rows
         for name, mean, spread in (("mu", row.mean_mu, row.std_mu), ("sigma", row.mean_sigma, row.std_sigma))
     ]
     if not points:
         return None
-    return Stability(_caption(found), tuple(points))
+    return Stability(_caption(result), tuple(points))
 
 
-def _caption(found: Sensitivity) -> str:
-    goal = found.sigma + ALLOWED
+def _caption(result: Sensitivity) -> str:
+    goal = result.sigma + ALLOWED
     words = [
-        f"The law fitted to part of the measurements, judged on all; lines are means over {found.repeats} draws, bands "
-        "one standard deviation.",
-        *([found.drawn_from] if found.drawn_from else []),
+        f"The law fitted to part of the measurements, judged on all; lines are means over {result.repeats} draws, "
+        "bands one standard deviation.",
+        *([result.drawn_from] if result.drawn_from else []),
     ]
     for number, what in ((1, "network"), (2, "cell")):
-        if number not in found.experiments:
+        if number not in result.experiments:
             continue
-        enough = found.enough(number, goal)
+        enough = result.enough(number, goal)
         much = f"{counted(enough, what)} would have been" if enough is not None else f"no number of {what}s tried is"
-        words.append(f"{much[0].upper()}{much[1:]} enough to stay within one point of sigma {percent(found.sigma)}.")
+        words.append(f"{much[0].upper()}{much[1:]} enough to stay within one point of sigma {percent(result.sigma)}.")
     return " ".join(words)

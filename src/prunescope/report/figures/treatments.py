@@ -82,39 +82,39 @@ class Ablations(Treatments):
 
 def extended(cells: Sequence[CellResult]) -> Extended | None:
     """Return pruning beside extended training; None where none went beyond rung 0."""
-    found = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
-    points = tuple(_points(found, "rung"))
-    return Extended(_caption(found), points) if points else None
+    compared = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
+    points = tuple(_points(compared, "rung"))
+    return Extended(_caption(compared), points) if points else None
 
 
 def narrow(cells: Sequence[CellResult]) -> Narrow | None:
     """Return pruning beside narrower networks; None where there are none, or nobody counted parameters."""
-    found = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
-    points = tuple(_points(found, "parameters"))
-    return Narrow(_caption(found), points) if any(point.treatment == PRUNING for point in points) else None
+    compared = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
+    points = tuple(_points(compared, "parameters"))
+    return Narrow(_caption(compared), points) if any(point.treatment == PRUNING for point in points) else None
 
 
 def ablations(cells: Sequence[CellResult]) -> Ablations | None:
     """Return pruning beside other ways of pruning; None where there are none."""
-    found = [(cell, cell.ablations) for cell in cells if cell.ablations]
-    return Ablations(_caption(found), tuple(_points(found, "density"))) if found else None
+    compared = [(cell, cell.ablations) for cell in cells if cell.ablations]
+    return Ablations(_caption(compared), tuple(_points(compared, "density"))) if compared else None
 
 
 Found = Sequence[tuple[CellResult, tuple[TreatmentComparison, ...]]]
 
 
-def _points(found: Found, by: str) -> Iterator[TreatmentPoint]:
-    for cell, others in found:
+def _points(compared: Found, by: str) -> Iterator[TreatmentPoint]:
+    for cell, others in compared:
         panel = f"label noise {noise_words(cell.label_noise)}"
-        own = list(_curve(panel, PRUNING, cell.pruning, by))
-        yield from own
-        for each in others:
-            own += (points := list(_curve(panel, each.curve.treatment, each.curve, by)))
+        pruning = list(_curve(panel, PRUNING, cell.pruning, by))
+        yield from pruning
+        for comparison in others:
+            pruning += (points := list(_curve(panel, comparison.curve.treatment, comparison.curve, by)))
             yield from points
         dense = next((point for point in cell.pruning.points if point.rung == 0), None)
-        if dense is not None and own:
+        if dense is not None and pruning:
             low, high = ends(dense.test_error)
-            for at in (min(point.at for point in own), max(point.at for point in own)):
+            for at in (min(point.at for point in pruning), max(point.at for point in pruning)):
                 yield TreatmentPoint(panel, DENSE, at, 0, dense.test_error.mean, low, high)
 
 
@@ -127,7 +127,11 @@ def _curve(panel: str, treatment: str, curve: Curve, by: str) -> Iterator[Treatm
             )
 
 
-def _caption(found: Found) -> str:
+def _caption(compared: Found) -> str:
     words = "Test error over replicates, one standard deviation to either side; dashed are the dense networks. "
-    told = (f"Label noise {noise_words(cell.label_noise)}: {each.words}." for cell, others in found for each in others)
-    return words + " ".join(told)
+    remarks = (
+        f"Label noise {noise_words(cell.label_noise)}: {comparison.words}."
+        for cell, others in compared
+        for comparison in others
+    )
+    return words + " ".join(remarks)

@@ -141,7 +141,7 @@ def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]]
         return all(shown(value) == first for value in map(_plain, rows[name]))
 
     constant = [name for name in rows.names if len(rows) > 1 and is_same(name)]
-    told = [f"{name} {text}" for name in constant if (text := shown(few[name].tolist()[0])) and text != "nan"]
+    constants = [f"{name} {text}" for name in constant if (text := shown(few[name].tolist()[0])) and text != "nan"]
     names = [name for name in rows.names if name not in constant] or list(rows.names)
     first = rows.select(names).take(np.arange(min(most, len(rows))))
-    return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(told)
+    return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(constants)

@@ -59,8 +59,8 @@ def _drawings(chapter: Chapter, place: int) -> dict[str, Drawing]:
 
 @cache
 def _template() -> Any:
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return made.from_string(_file("page.html"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_file("page.html"))
 
 
 def _file(name: str) -> str:
