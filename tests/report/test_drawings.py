@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from prunescope.report import Report, report
-from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.parts import Panel, bars, beside, source
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import Figure
@@ -69,7 +68,7 @@ def test_axes_hold_the_bars(noisy: ReportGroup) -> None:
             replace(point, low=0.5 * lowest, high=1.5 * highest) if point.what == "measured" else point
             for point in figure.points
         ]
-        for panel in drawn(replace(figure, points=tuple(long))):
+        for panel in replace(figure, points=tuple(long)).draw():
             low, high = axis(panel, "y", "error")
             assert low < 0.5 * lowest
             assert high > 1.5 * highest
@@ -77,9 +76,9 @@ def test_axes_hold_the_bars(noisy: ReportGroup) -> None:
 
 def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: ReportGroup) -> None:
     figure = curves(noisy)
-    low, _ = axis(drawn(figure)[0], "y", "error")
+    low, _ = axis(figure.draw()[0], "y", "error")
     points = tuple(replace(point, low=0.0) if point.what == "measured" else point for point in figure.points)
-    assert 0 < axis(drawn(replace(figure, points=points))[0], "y", "error")[0] <= 2 * low
+    assert 0 < axis(replace(figure, points=points).draw()[0], "y", "error")[0] <= 2 * low
     transform = bars(source(), (0.05, 1.0)).mark_rule().to_dict(validate=False)["transform"]
     assert transform == [{"calculate": "isValid(datum.low) ? max(datum.low, 0.05) : null", "as": "low"}]
 
@@ -87,7 +86,7 @@ def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: ReportGroup) -> No
 def test_names_of_densities_stand_above_the_drawing_on_lines_of_their_own(noisy: ReportGroup) -> None:
     figure = regions(noisy)
     assert figure is not None
-    (panel,) = drawn(figure)
+    (panel,) = figure.draw()
     named_notes = notes(panel)
     assert len(named_notes) == 5
     heights = [
@@ -107,7 +106,7 @@ def test_what_is_not_told_is_not_drawn(noisy: ReportGroup) -> None:
     assert figure is not None
     points = tuple(replace(point, region="") for point in figure.points if point.what in ("measured", "law"))
     dark = replace(figure, plateau=None, slope=None, begins=None, ends=None, points=points)
-    (panel,) = drawn(dark)
+    (panel,) = dark.draw()
     assert [words.split(" ")[0] for words in notes(panel)] == ["eps_np"]
     assert all("shape" not in layer["encoding"] for layer in layers(content(panel)))
 
@@ -117,7 +116,7 @@ def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: ReportGroup) -> Non
     assert figure is not None
     highest = max(point.error for point in figure.points)
     far = replace(figure, plateau=3 * highest)
-    (panel,) = drawn(far)
+    (panel,) = far.draw()
     assert not any(words.startswith("eps_up") for words in notes(panel))
     assert axis(panel, "y", "error")[1] < 1.5 * highest
 
@@ -128,7 +127,7 @@ def test_legends_name_the_regions_that_occur(family_report: Report) -> None:
         figure = named(shown, "three-regions")
         assert isinstance(figure, Regions)
         there = {point.region for point in figure.points if point.what == "measured"} - {""}
-        for layer in layers(content(drawn(figure)[0])):
+        for layer in layers(content(figure.draw()[0])):
             if "shape" in layer["encoding"]:
                 assert set(layer["encoding"]["shape"]["scale"]["domain"]) == there
 
@@ -136,7 +135,7 @@ def test_legends_name_the_regions_that_occur(family_report: Report) -> None:
 def test_the_frontier_is_broad_and_lies_under_the_members(family_report: Report) -> None:
     figure = named(family_report, "error-by-parameters")
     assert isinstance(figure, Sizes)
-    for panel in drawn(figure):
+    for panel in figure.draw():
         first = next(layers(content(panel)))
         assert first["mark"]["style"] == "frontier"
         assert first["mark"]["strokeWidth"] >= 6
@@ -150,7 +149,7 @@ def test_a_drawing_of_one_network_is_of_its_equation() -> None:
     assert figure.names[0] == "this law (Eq. 1)"
     colours = [
         layer["encoding"]["color"]["scale"]["domain"]
-        for layer in layers(content(drawn(figure)[0]))
+        for layer in layers(content(figure.draw()[0]))
         if "color" in layer["encoding"]
     ]
     assert colours == [list(figure.names)]

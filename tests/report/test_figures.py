@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from prunescope.laws import joint_error, size_for_error
-from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.files import whole, write_figure
 from prunescope.report.charts.parts import round_ticks
 from prunescope.report.charts.theme import THEMES
@@ -175,7 +174,7 @@ def test_slices_keep_all_but_one_dimension(noisy: ReportGroup) -> None:
 
 def test_every_drawing_keeps_to_the_schema(family_report: Report) -> None:
     for figure in family_report.chapters[0].figures:
-        for panel in drawn(figure):
+        for panel in figure.draw():
             assert panel.chart.to_dict(validate=True)
         assert whole(figure)["datasets"]["rows"]
 

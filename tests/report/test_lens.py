@@ -13,7 +13,6 @@ from PIL import Image
 from prunescope.data import load
 from prunescope.lens import CellResult, analyze
 from prunescope.report import Chapter, report, write_page
-from prunescope.report.charts.draw import drawn
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups
 from prunescope.report.figures.extremes import NOISY, SHOWN, ExtremeExamples, extreme_examples
 from prunescope.report.figures.losses import Losses, losses
@@ -85,7 +84,7 @@ def test_every_figure_of_the_second_paper_is_there(store: Store) -> None:
     assert chapter.said[0].rests_on
     for figure in chapter.figures:
         assert figure.caption.endswith(".")
-        for panel in drawn(figure):
+        for panel in figure.draw():
             assert panel.chart.to_dict(validate=True)
 
 
@@ -172,7 +171,7 @@ def test_single_examples_are_the_looks(cells: tuple[CellResult, ...]) -> None:
 def test_legends_name_what_their_panel_has(cells: tuple[CellResult, ...]) -> None:
     figure = extreme_examples(cells)
     assert figure is not None
-    for panel in drawn(figure):
+    for panel in figure.draw():
         specification = panel.chart.to_dict(validate=False)
         there = {point.labelled for point in figure.points if point.panel == specification["title"]}
         for layer in specification["layer"]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.files import replacing
-from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
@@ -28,7 +27,7 @@ def specification(panel: Panel) -> dict[str, Any]:
 
 def whole(figure: Figure, theme: Theme = LIGHT) -> dict[str, Any]:
     """Return a figure as one Vega-Lite specification, with everything in it."""
-    panels = drawn(figure)
+    panels = figure.draw()
     parts, datasets = [], {ROWS: [asdict(row) for row in figure.rows]}
     for panel in panels:
         drawing = specification(panel)

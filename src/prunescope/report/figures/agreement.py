@@ -16,6 +16,18 @@ from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.models import LAWS, SINGLE
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
+from prunescope.report.charts.parts import (
+    Panel,
+    bars,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, extremes
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
@@ -71,6 +83,39 @@ class Agreement(Figure):
     def rows(self) -> tuple[AgreementPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw estimated against actual error."""
+        import altair as alt
+
+        values = ((point.actual, point.estimated, point.low, point.high) for point in self.points)
+        ends = span(value for row in values for value in row)
+        regions = [name for name in REGIONS if any(point.region == name for point in self.points)]
+        panels = []
+        for summary in self.summaries:
+            points = [point for point in self.points if point.panel == summary.panel]
+            data = source(panel=summary.panel)
+            seeds = summary.panel == SEEDS
+            x = x_log("actual", "error, mean over replicates" if seeds else "actual error", ends)
+            title = "error of single networks" if seeds else "estimated error"
+            y = y_log("estimated", title, ends)
+            tooltip = tips(("member", "cell", None), ("density", "density", ".4g"), ("actual", "actual", ".4g"),
+                           ("estimated", "estimated", ".4g"), ("region", "region", None))  # fmt: skip
+            diagonal = alt.Chart(alt.InlineData(values=[{"actual": end, "estimated": end} for end in ends]))
+            layers = [diagonal.mark_line(style="reference", clip=True).encode(x=x, y=y)]
+            if seeds:
+                spread = bars(data, ends).mark_rule(style=["single", "spread"], clip=True)
+                layers.append(spread.encode(x=x, y=y_log("low", title, ends), y2="high"))
+                subtitle = f"standard deviation {percent(summary.sigma)}"
+                layers.append(data.mark_point(style="single", size=14).encode(x=x, y=y, tooltip=tooltip))
+            else:
+                subtitle = f"mu {percent(summary.mu)}, sigma {percent(summary.sigma)}"
+                colour, shape = coloured("region", regions, None), shaped("region", regions, None)
+                layers.append(
+                    data.mark_point(size=24, opacity=0.75).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
+                )
+            panels.append(Panel(layered(*layers, title=summary.panel, subtitle=subtitle), "kinds", 3, len(points)))
+        return tuple(panels)
 
 
 def agreement(group: ReportGroup) -> Agreement | None:

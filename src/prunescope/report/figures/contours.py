@@ -11,6 +11,17 @@ from prunescope.laws import Fit, size_for_error
 from prunescope.laws.batch import Numbers
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import number
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -54,6 +65,30 @@ class Contours(Figure):
     def rows(self) -> tuple[ContourPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw contours of constant error."""
+        panels = []
+        for panel in self.panels:
+            points = [point for point in self.points if point.panel == panel.title]
+            levels = list(dict.fromkeys(point.level for point in points if point.level))
+            levels.sort(key=float)
+            ends = span(point.value for point in points), span(min(point.density, 1.0) for point in points)
+            x, y = (
+                x_log("value", panel.varied, ends[0], sorted({point.value for point in points})),
+                y_log("density", "density", ends[1]),
+            )
+            colour, shape = coloured("level", levels, "error"), shaped("level", levels, "error")
+            tooltip = tips(("level", "error", None), ("value", panel.varied, ".4g"), ("density", "density", ".4g"))
+            layers = [
+                source(panel=panel.title, what="slope").mark_line(style="reference", clip=True).encode(x=x, y=y),
+                source(panel=panel.title, what="law").mark_line(style="law", clip=True).encode(x=x, y=y, color=colour),
+                source(panel=panel.title, what="measured")
+                .mark_point(size=44)
+                .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(levels), len(points)))
+        return tuple(panels)
 
 
 def contours(group: ReportGroup) -> Contours | None:

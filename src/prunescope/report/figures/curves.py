@@ -13,6 +13,20 @@ from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    bars,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, clearly_better, extremes, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -63,6 +77,37 @@ class Curves(Figure):
     def rows(self) -> tuple[CurvePoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw error by density."""
+        # Bands may reach anywhere; bars are data.
+        held = [value for point in self.points if point.what == "measured" for value in (point.low, point.high)]
+        ends_y = span([*(point.error for point in self.points), *held])
+        panels = []
+        for panel in self.panels:
+            points = [point for point in self.points if point.panel == panel.title]
+            ends_x = span(point.density for point in points)
+            title = panel.varied or None
+            x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
+            colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
+            law = source(panel=panel.title, what="law")
+            measured = source(panel=panel.title, what="measured")
+            tooltip = tips(("member", panel.varied or "cell", None), ("density", "density", ".4g"),
+                           ("error", "error", ".4g"), ("low", "lowest", ".4g"),
+                           ("high", "highest", ".4g"), ("networks", "networks", ",d"))  # fmt: skip
+            layers = [
+                law.mark_area(style="band", clip=True).encode(
+                    x=x, y=y_log("low", ERROR, ends_y), y2="high", color=colour
+                ),
+                law.mark_line(style="law", clip=True).encode(x=x, y=y, color=colour),
+                bars(measured, ends_y)
+                .mark_rule(style="spread", clip=True)
+                .encode(x=x, y=y_log("low", ERROR, ends_y), y2="high", color=colour),
+                measured.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            words = panel.title or "the network"
+            panels.append(Panel(layered(*layers, title=words), "ordered", len(panel.labels), len(points)))
+        return tuple(panels)
 
 
 def curves(group: ReportGroup) -> Curves:

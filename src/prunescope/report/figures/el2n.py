@@ -8,6 +8,14 @@ from typing import ClassVar
 
 from prunescope.laws.results import number
 from prunescope.lens import CellResult, Sparsity, TreatmentOutcome
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    source,
+    tips,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
@@ -54,6 +62,41 @@ class El2nGroups(Figure):
     def rows(self) -> tuple[GroupPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw loss differences by EL2N."""
+        import altair as alt
+
+        kinds = [words for words in VERDICTS.values() if any(point.verdict == words for point in self.points)]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            title = "sparse minus dense, nats"
+            scale = alt.Scale(domain=[0, 100], nice=False)
+            x = alt.X("percentile_low:Q", title="percentile of EL2N", scale=scale, axis=alt.Axis(tickCount=5))
+            colour = coloured("verdict", kinds, "training loss", there={point.verdict for point in points})
+            data = source(panel=name)
+            middle = data.transform_calculate(middle="(datum.percentile_low + datum.percentile_high) / 2")
+            tooltip = tips(("percentile_low", "percentile", ".3g"), ("percentile_high", "to", ".3g"),
+                           ("el2n", "EL2N", ".3g"), ("difference", "difference", ".4g"),
+                           ("verdict", "verdict", None))  # fmt: skip
+            layers = [
+                data.mark_bar(opacity=0.85, stroke=None).encode(
+                    x=x,
+                    x2="percentile_high",
+                    y=alt.Y("difference:Q", title=title),
+                    y2=alt.datum(0),
+                    color=colour,
+                    tooltip=tooltip,
+                ),
+                middle.mark_rule(style="plain").encode(
+                    x=alt.X("middle:Q", scale=scale, title="percentile of EL2N"),
+                    y=alt.Y("low:Q", title=title),
+                    y2="high",
+                ),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), height=260))
+        return tuple(panels)
 
 
 def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:

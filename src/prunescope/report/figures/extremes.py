@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from prunescope.errors import PrunescopeError
 from prunescope.laws.results import number
 from prunescope.lens import CellResult, pictures
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    shaped,
+    source,
+    tips,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
@@ -70,6 +79,42 @@ class ExtremeExamples(Figure):
     def rows(self) -> tuple[ExtremePoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw single examples."""
+        import altair as alt
+
+        kinds = [kind for kind in (ORIGINAL, NOISY) if any(point.labelled == kind for point in self.points)]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            order = list(dict.fromkeys(point.example for point in points))
+            y = alt.Y("example:N", sort=order, title="place in the training set")
+            there = {point.labelled for point in points}
+            colour, shape = coloured("labelled", kinds, None, there=there), shaped("labelled", kinds, None, there=there)
+            title = "training loss, dense to sparse (mark)"
+            tooltip = tips(("example", "example", None), ("dense_loss", "dense", ".4g"),
+                           ("sparse_loss", "sparse", ".4g"), ("labelled", "label", None))  # fmt: skip
+            data = source(panel=name)
+            layers = [
+                data.mark_rule(strokeWidth=1.6).encode(
+                    x=alt.X("dense_loss:Q", title=title, axis=alt.Axis(tickCount=6)),
+                    x2="sparse_loss",
+                    y=y,
+                    color=colour,
+                ),
+                data.mark_point(size=60).encode(
+                    x=alt.X("sparse_loss:Q", title=title, axis=alt.Axis(tickCount=6)),
+                    y=y,
+                    color=colour,
+                    shape=shape,
+                    tooltip=tooltip,
+                ),
+            ]
+            panels.append(
+                Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), height=20 * len(order) + 30)
+            )
+        return tuple(panels)
 
 
 def extreme_examples(cells: Sequence[CellResult]) -> ExtremeExamples | None:

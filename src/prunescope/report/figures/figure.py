@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunescope.laws import Fit
 from prunescope.laws.batch import Numbers
 from prunescope.laws.data import GroupData
+from prunescope.report.charts.parts import Panel
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Figure:
     def columns(self) -> tuple[str, ...]:
         """Names of the fields of a row."""
         return tuple(field.name for field in fields(self.rows[0]))
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw the figure, a panel each; only this loads Altair."""
+        raise NotImplementedError
 
 
 def is_identified(fit: Fit, *names: str) -> bool:

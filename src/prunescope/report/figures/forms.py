@@ -13,6 +13,20 @@ from prunescope.laws.data import GroupData, thinned_words
 from prunescope.laws.fit import searched
 from prunescope.laws.models import ADAPTED_JOINT, JOINT, Law, unvaried
 from prunescope.laws.results import percent
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    coloured,
+    dashed,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -66,6 +80,39 @@ class Forms(Figure):
     def rows(self) -> tuple[FormPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw forms' curves, and how far each is off."""
+        import altair as alt
+
+        curves = [point for point in self.points if point.panel == "curves"]
+        names = list(self.names)
+        x = x_log("density", DENSITY, span(point.density for point in curves))
+        y = y_log("error", ERROR, span(point.error for point in curves))
+        fitted = source(panel="curves").transform_filter(alt.FieldOneOfPredicate(field="what", oneOf=names))
+        tooltip = tips(("member", "member", None), ("density", "density", ".4g"), ("error", "error", ".4g"))
+        layers = [
+            fitted.mark_line(clip=True).encode(
+                x=x, y=y, color=coloured("what", names, None), strokeDash=dashed("what", names, None), detail="member:N"
+            ),
+            source(panel="curves", what="measured")
+            .mark_point(style="plain", size=26)
+            .encode(x=x, y=y, tooltip=tooltip),
+        ]
+        panels = [Panel(layered(*layers, title="fitted curves", subtitle=self.shown), "kinds", 2, len(curves))]
+        order = list(TRIALS.values())
+        forms = list(dict.fromkeys(point.what for point in self.points if point.panel == "deviation"))
+        off = source(panel="deviation")
+        tooltip = tips(("what", "form", None), ("trial", "trial", None), ("mu", "mu", ".2%"), ("sigma", "sigma", ".2%"))
+        dots = off.mark_point(size=64).encode(
+            x=alt.X("sigma:Q", title="sigma", axis=alt.Axis(format="~%", tickCount=5)),
+            y=alt.Y("what:N", title=None, sort=forms, axis=alt.Axis(labelLimit=190, labelPadding=6)),
+            color=coloured("trial", order, None, columns=1),
+            shape=shaped("trial", order, None, columns=1),
+            tooltip=tooltip,
+        )
+        panels.append(Panel(layered(dots, title="how far each form is off"), "kinds", 3, len(forms) * 3))
+        return tuple(panels)
 
 
 def forms(group: ReportGroup) -> Forms | None:

@@ -8,6 +8,21 @@ from typing import ClassVar
 from prunescope.errors import listed
 from prunescope.laws.forms import invariant as invariant_of
 from prunescope.laws.results import number
+from prunescope.report.charts.parts import (
+    ERROR,
+    Panel,
+    beside,
+    coloured,
+    layered,
+    line_at,
+    note_at,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, extremes, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -51,6 +66,34 @@ class Invariant(Figure):
     def rows(self) -> tuple[InvariantPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw error by the invariant."""
+        ends = (
+            span(point.invariant for point in self.points),
+            span([*(point.error for point in self.points), self.plateau and self.plateau * 1.08]),
+        )
+        panels = []
+        for panel in self.panels:
+            points = [point for point in self.points if point.panel == panel.title]
+            title = panel.varied or None
+            x, y = x_log("invariant", f"m* = {self.formula}", ends[0]), y_log("error", ERROR, ends[1])
+            colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
+            data = source(panel=panel.title)
+            tooltip = tips(("member", panel.varied or "cell", None), ("invariant", "m*", ".4g"),
+                           ("density", "density", ".4g"), ("error", "error", ".4g"))  # fmt: skip
+            layers = [
+                data.mark_line(strokeWidth=0.9, opacity=0.6, clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            if self.plateau is not None:
+                words = f"eps_up {number(self.plateau)}"
+                layers += [line_at(y, self.plateau), note_at(words, "width", (y, self.plateau), "right", dy=-7)]
+            if self.turn is not None and ends[0][0] < self.turn < ends[0][1]:
+                words = f"p' {number(self.turn)}"
+                layers += [line_at(x, self.turn), note_at(words, (x, self.turn), -7, beside(self.turn, ends[0]))]
+            panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(points)))
+        return tuple(panels)
 
 
 def invariant(group: ReportGroup) -> Invariant | None:

@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult
+from prunescope.report.charts.parts import (
+    DENSITY,
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import ends, noise_words
 
@@ -41,6 +54,31 @@ class Losses(Figure):
     def rows(self) -> tuple[LossPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw training loss by density."""
+        ends = span(value for point in self.points for value in (point.loss, point.high))
+        kinds = [words for words in PARTS.values() if any(point.part == words for point in self.points)]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            x, y = (
+                x_log("density", DENSITY, span(point.density for point in points)),
+                y_log("loss", "training loss, nats", ends),
+            )
+            there = {point.part for point in points}
+            colour, shape = coloured("part", kinds, None, there=there), shaped("part", kinds, None, there=there)
+            data = source(panel=name)
+            tooltip = tips(("part", "examples", None), ("density", "density", ".4g"), ("loss", "loss", ".4g"))
+            layers = [
+                data.mark_area(style="band", clip=True).encode(
+                    x=x, y=y_log("low", "training loss, nats", ends), y2="high", color=colour
+                ),
+                data.mark_line(strokeWidth=1.2, clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points)))
+        return tuple(panels)
 
 
 def losses(cells: Sequence[CellResult]) -> Losses | None:

@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult, Spread, TreatmentOutcome
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_linear,
+)
 from prunescope.report.figures.figure import Figure
 
 PRUNED, DENSE = "pruned", "dense"
@@ -50,6 +63,27 @@ class Noise(Figure):
     def rows(self) -> tuple[NoisePoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw test error by density and label noise."""
+        import altair as alt
+
+        x = x_log("density", DENSITY, span(point.density for point in self.points))
+        y, low = y_linear("error", ERROR), y_linear("low", ERROR)
+        colour, shape = coloured("noise", self.levels, "label noise"), shaped("noise", self.levels, "label noise")
+        pruned, dense = source(what=PRUNED), source(what=DENSE)
+        tooltip = tips(("noise", "label noise", None), ("density", "density", ".4g"), ("error", "error", ".4g"),
+                       ("low", "from", ".4g"), ("high", "to", ".4g"), ("verdict", "than dense", None))  # fmt: skip
+        best = pruned.transform_filter(alt.FieldEqualPredicate(field="optimal", equal=True))
+        layers = [
+            dense.mark_area(style="band", clip=True).encode(x=x, y=low, y2="high", color=colour),
+            dense.mark_line(strokeDash=[5, 4], clip=True).encode(x=x, y=y, color=colour),
+            pruned.mark_line(strokeWidth=1, opacity=0.6, clip=True).encode(x=x, y=y, color=colour),
+            pruned.mark_rule(style="spread", clip=True).encode(x=x, y=low, y2="high", color=colour),
+            best.mark_point(size=190, filled=False, strokeWidth=1.8, shape="circle").encode(x=x, y=y, color=colour),
+            pruned.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+        ]
+        return (Panel(layered(*layers, title=""), "ordered", len(self.levels), len(self.points), height=380),)
 
 
 def ends(spread: Spread) -> tuple[float, float]:

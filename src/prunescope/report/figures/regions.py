@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from prunescope.errors import listed
 from prunescope.laws import Fit
+from prunescope.laws.assemble import REGIONS
 from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import number
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    LINE,
+    Panel,
+    bars,
+    beside,
+    layered,
+    line_at,
+    note_at,
+    shaped,
+    share,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, extremes, geometric, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
+
+if TYPE_CHECKING:
+    import altair as alt
+
 
 STEPS = 80
 # How far beyond the sparsest measurement the law is carried on, to show where it levels off.
 CARRIED_ON = 30.0
 # What bends the curve: where it begins to rise follows from all of them.
 BENDS = ("eps_up", "gamma", "p_prime", "phi", "psi")
+
+# A plateau this many times the highest error of the curve is not drawn.
+FAR = 2.0
+# Up to which share of the x axis the slope's name stands to the right of the curve.
+SLOPE_TO_THE_RIGHT = 0.6
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,40 @@ class Regions(Figure):
     def rows(self) -> tuple[RegionPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw one curve and its regions, with what the data tell of them."""
+        ends_x = span(point.density for point in self.points)
+        # The lowest line has its name below it, the highest above.
+        values = [value for point in self.points for value in (point.error, point.low, point.high)]
+        ends_y = span([*values, self.unpruned, _shown_plateau(self)])
+        room = (ends_y[1] / ends_y[0]) ** 0.03
+        ends_y = ends_y[0] / room, ends_y[1] * room
+        x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
+        regions = [
+            name for name in REGIONS if any((point.what, point.region) == ("measured", name) for point in self.points)
+        ]
+        tooltip = tips(
+            ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if regions else [])
+        )
+        measured = source(what="measured")
+        marks = measured.mark_point(style="single").encode(x=x, y=y, tooltip=tooltip)
+        reference, notes = _named_lines(self, ends_x, x, y)
+        layers = [
+            *reference,
+            source(what="straight").mark_line(style="pieces", clip=True).encode(x=x, y=y),
+            source(what="law").mark_line(style="single", clip=True).encode(x=x, y=y),
+            source(what="beyond").mark_line(style="beyond", clip=True).encode(x=x, y=y),
+            bars(measured, ends_y)
+            .mark_rule(style=["single", "spread"], clip=True)
+            .encode(x=x, y=y_log("low", ERROR, ends_y), y2="high"),
+            marks.encode(shape=shaped("region", regions, None)) if regions else marks,
+            *notes,
+            *_slope_note(self, ends_x, x, y),
+        ]
+        beyond = ", dotted beyond" if any(point.what == "beyond" for point in self.points) else ""
+        chart = layered(*layers, title=self.member, subtitle=f"marks measured, line the law{beyond}")
+        return (Panel(chart, "kinds", 1, len(self.points), height=340),)
 
 
 def regions(group: ReportGroup) -> Regions | None:
@@ -179,3 +241,42 @@ def _interval(fit: Fit, name: str) -> str:
     """Name the interval of a parameter that has one of its own; p of one member follows from p_prime and exponents."""
     interval = None if name == "p_prime" else fit.intervals.get(name)
     return "" if interval is None else f", {fit.level:.0%} interval {number(interval[0])} to {number(interval[1])}"
+
+
+def _named_lines(
+    figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y
+) -> tuple[list[alt.Chart], list[alt.LayerChart]]:
+    """Return lines where the curve bends, and their names."""
+    lines = [line_at(y, figure.unpruned)]
+    notes = [note_at(f"eps_np {number(figure.unpruned)}", 4, (y, figure.unpruned), dy=9)]
+    plateau = _shown_plateau(figure)
+    if plateau is not None:
+        lines.append(line_at(y, plateau))
+        notes.append(note_at(f"eps_up {number(plateau)}", "width", (y, plateau), "right", dy=-8))
+    # Densities have their names above the drawing, each on a line of its own: there they meet neither curves nor words.
+    height = -7
+    for words, value in (("begins to rise:", figure.begins), ("p", figure.ends)):
+        if value is not None and ends_x[0] < value < ends_x[1]:
+            lines.append(line_at(x, value))
+            notes.append(note_at(f"{words} {number(value)}", (x, value), height, beside(value, ends_x)))
+            height -= LINE
+    return lines, notes
+
+
+def _shown_plateau(figure: Regions) -> float | None:
+    """Return the high plateau, but not one so far above all else that it would leave the curve no room."""
+    highest = max(point.error for point in figure.points)
+    return figure.plateau if figure.plateau is not None and figure.plateau < FAR * highest else None
+
+
+def _slope_note(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y) -> list[alt.LayerChart]:
+    """Name the slope beside the middle of the power law, above the curve or below it."""
+    if figure.slope is None or figure.plateau is None or figure.begins is None or figure.ends is None:
+        return []
+    middle = (max(figure.begins, ends_x[0]) * max(figure.ends, ends_x[0])) ** 0.5
+    if figure.begins <= figure.ends or not ends_x[0] < middle < 1:
+        return []
+    words, at = f"gamma {number(figure.slope)}", (y, (figure.unpruned * figure.plateau) ** 0.5)
+    if share(middle, ends_x) > SLOPE_TO_THE_RIGHT:
+        return [note_at(words, (x, middle), at, "right", dx=-14, dy=18)]
+    return [note_at(words, (x, middle), at, dx=14, dy=-14)]

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from prunescope.choose.family import Family
 from prunescope.choose.results import Answer, Bounded, Pick, amount
 from prunescope.laws.results import number
+from prunescope.report.charts.parts import (
+    ERROR,
+    Panel,
+    coloured,
+    dashed,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.slices import MOST
 
+if TYPE_CHECKING:
+    import altair as alt
+
+
 STEPS = 40
 PREDICTED, MEASURED = "predicted", "measured"
+
+# The signal that holds the error bound.
+BOUND = "bound"
+# The frontier lies under the lines of members, and shows on both sides of them.
+BROAD = 9
 
 
 @dataclass(frozen=True)
@@ -65,6 +87,43 @@ class Sizes(Figure):
     def rows(self) -> tuple[SizePoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw error by parameters."""
+        import altair as alt
+
+        drawn = [point for point in self.points if point.what in ("member", "frontier")]
+        ends = span(point.parameters for point in drawn), span(point.error for point in drawn)
+        title = self.unit if self.unit.startswith(("depth", "share")) else "parameters that are left"
+        panels = []
+        for name in dict.fromkeys(point.panel for point in drawn):
+            points = [point for point in drawn if point.panel == name]
+            members = list(dict.fromkeys(point.member for point in points if point.what == "member"))
+            x, y = x_log("parameters", title, ends[0]), y_log("error", ERROR, ends[1])
+            data = source(panel=name, what="member")
+            tooltip = tips(("member", "member", None), ("parameters", "parameters", ",.4~g"), ("error", "error", ".4g"))
+            at_bound = f"abs(datum.bound - {BOUND}) < 1e-9"
+            signal = alt.param(name=BOUND, value=self.bound)
+            chosen = source(panel=name, what="expected").transform_filter(at_bound)
+            sure = source(panel=name, what="sure").transform_filter(at_bound)
+            limit = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(bound=BOUND)
+            layers = [
+                source(panel=name, what="frontier")
+                .mark_line(style="frontier", strokeWidth=BROAD, clip=True)
+                .encode(x=x, y=y),
+                *_member_lines(name, data, x, y, members, tooltip),
+                limit.mark_rule(style="bound", clip=True).encode(y=y_log("bound", ERROR, ends[1])),
+                chosen.mark_point(style="chosen", shape="cross", clip=True).encode(
+                    x=x, y=y_log("bound", ERROR, ends[1]), tooltip=tooltip
+                ),
+                sure.mark_point(style="chosen", shape="diamond", filled=False, clip=True).encode(
+                    x=x, y=y_log("bound", ERROR, ends[1]), tooltip=tooltip
+                ),
+            ]
+            subtitle = ("broad and pale: the smallest at each error", "at the bound: cross expected, diamond sure")
+            chart = layered(*layers, title=name, subtitle=subtitle).add_params(signal)
+            panels.append(Panel(chart, "ordered", len(members), len(points), height=360))
+        return tuple(panels)
 
 
 def sizes(family: Family, answer: Answer, bounds: Sequence[Bounded]) -> Sizes:
@@ -175,3 +234,20 @@ def _caption(answer: Answer) -> str:
 
 def _unit(answer: Answer) -> str:
     return "parameters" if answer.choice.counted != "relative" else f"in units of {answer.unit}"
+
+
+def _member_lines(
+    name: str, data: alt.Chart, x: alt.X, y: alt.Y, members: list[str], tooltip: list[alt.Tooltip]
+) -> list[alt.Chart]:
+    """Draw members: told apart by dashes where they are lines alone, by shapes where they were measured."""
+    colour = coloured("member", members, None)
+    if name == PREDICTED:
+        return [
+            data.mark_line(clip=True).encode(
+                x=x, y=y, color=colour, strokeDash=dashed("member", members, None), tooltip=tooltip
+            )
+        ]
+    points = data.mark_point(size=26).encode(
+        x=x, y=y, color=colour, shape=shaped("member", members, None), tooltip=tooltip
+    )
+    return [data.mark_line(strokeWidth=1, opacity=0.6, clip=True).encode(x=x, y=y, color=colour), points]

@@ -9,6 +9,16 @@ from prunescope.errors import counted
 from prunescope.laws.models import JOINT, unvaried
 from prunescope.laws.results import percent
 from prunescope.laws.sensitivity import Sensitivity, sensitivity
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 
@@ -42,6 +52,34 @@ class Stability(Figure):
     def rows(self) -> tuple[StabilityPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw mu and sigma by how much was drawn."""
+        import altair as alt
+
+        ends_y = min(point.low for point in self.points), max(point.high for point in self.points)
+        low, high = max(ends_y[0], -0.5), min(ends_y[1], 0.8)
+        panels = []
+        for name in dict.fromkeys(point.panel for point in self.points):
+            points = [point for point in self.points if point.panel == name]
+            x = x_log("drawn", "how many", span(point.drawn for point in points))
+            scale = alt.Scale(domain=[low, high], nice=True, clamp=True)
+            axis = alt.Axis(format="~%", tickCount=6)
+            y = alt.Y("mean:Q", title="over all points", scale=scale, axis=axis)
+            kinds = ["mu", "sigma"]
+            colour = coloured("figure", kinds, None)
+            data = source(panel=name)
+            tooltip = tips(("figure", "figure", None), ("drawn", "drawn", ",d"), ("mean", "mean", ".2%"),
+                        ("low", "from", ".2%"), ("high", "to", ".2%"))  # fmt: skip
+            layers = [
+                data.mark_area(style="band", clip=True).encode(
+                    x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2="high", color=colour
+                ),
+                data.mark_line(clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shaped("figure", kinds, None), tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", 2, len(points), height=260))
+        return tuple(panels)
 
 
 def stability(group: ReportGroup, repeats: int) -> Stability | None:

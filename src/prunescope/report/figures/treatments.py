@@ -7,6 +7,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult, Curve, TreatmentComparison
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_linear,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import ends, noise_words
 
@@ -51,6 +65,39 @@ class Treatments(Figure):
     def rows(self) -> tuple[TreatmentPoint, ...]:
         """The points."""
         return self.points
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw treatments side by side."""
+        import altair as alt
+
+        others = dict.fromkeys(point.treatment for point in self.points if point.treatment not in (PRUNING, DENSE))
+        kinds = [PRUNING, *others]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            y, low = y_linear("error", ERROR), y_linear("low", ERROR)
+            ends = span(point.at for point in points)
+            if self.by == "rung":
+                x = alt.X("at:Q", title="rung", axis=alt.Axis(tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
+            else:
+                x = x_log("at", "parameters that are left" if self.by == "parameters" else DENSITY, ends)
+            there = {point.treatment for point in points}
+            colour, shape = (
+                coloured("treatment", kinds, None, there=there),
+                shaped("treatment", kinds, None, there=there),
+            )
+            data = source(panel=name).transform_filter(alt.FieldOneOfPredicate(field="treatment", oneOf=kinds))
+            dense = source(panel=name, treatment=DENSE)
+            tooltip = tips(("treatment", "treatment", None), ("rung", "rung", ",d"), ("at", self.by, ".4g"),
+                           ("error", "error", ".4g"), ("low", "from", ".4g"), ("high", "to", ".4g"))  # fmt: skip
+            layers = [
+                dense.mark_line(style="reference", clip=True).encode(x=x, y=y),
+                data.mark_area(style="band", clip=True).encode(x=x, y=low, y2="high", color=colour),
+                data.mark_line(strokeWidth=1.2, clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points)))
+        return tuple(panels)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.files import specification
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import THEMES
@@ -56,7 +55,7 @@ def drawing(figure: Figure, slug: str) -> Drawing:
     """Return a figure for the page."""
     names = figure.columns
     values = [[shortened(getattr(row, name)) for row in figure.rows] for name in names]
-    panels = [_panel(panel) for panel in drawn(figure)]
+    panels = [_panel(panel) for panel in figure.draw()]
     content = {
         "slug": slug,
         "name": ROWS,
