@@ -12,8 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from prunescope.cli.formatting import spelled, spelled_bytes
 from prunescope.cli.main import cli
+from prunescope.cli.printing import spelled, spelled_bytes
 from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch, next_commands
 from prunescope.errors import MissingPackageError

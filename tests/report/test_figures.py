@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope.laws import joint_error, size_for_error
+from prunescope.report.chapters import Report
 from prunescope.report.charts.files import whole, write_figure
 from prunescope.report.charts.parts import round_ticks
 from prunescope.report.charts.theme import THEMES
@@ -20,7 +21,6 @@ from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
 from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
-from prunescope.report.results import Report
 from prunescope.report.slices import slices
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import LAW, planted

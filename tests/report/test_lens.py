@@ -29,7 +29,7 @@ from prunescope.report.figures.treatments import (
     extended,
     narrow,
 )
-from prunescope.report.page.png import png
+from prunescope.report.page.content import png
 from prunescope.study import Ladder
 from prunescope.study.sections import Treatment
 from prunescope.table import Store

@@ -190,7 +190,7 @@ def test_text_written_in_parts_is_the_text(monkeypatch: pytest.MonkeyPatch) -> N
         "b": np.array([True, False, True, True, False]),
     })  # fmt: skip
     whole = csv_text(table), json_text(table), list(table.rows())
-    monkeypatch.setattr("prunescope.table.csvfile._CHUNK", 2)
+    monkeypatch.setattr("prunescope.table.table._CHUNK", 2)
     monkeypatch.setattr("prunescope.table.table._AT_ONCE", 2)
     assert (csv_text(table), json_text(table)) == whole[:2]
     rows = list(csv.reader(io.StringIO(whole[0])))

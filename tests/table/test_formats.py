@@ -101,7 +101,7 @@ def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path: Path, monke
     def fail(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("prunescope.table.write.csv_parts", fail)
+    monkeypatch.setattr("prunescope.table.table.csv_parts", fail)
     with pytest.raises(PrunescopeError, match="No space left"):
         small().write(path)
     assert path.read_text() == before
@@ -219,13 +219,13 @@ def test_rows_are_plain_values() -> None:
 
 @given(tables())
 def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.TempPathFactory, table: Table) -> None:
-    from prunescope.table import csvbulk
+    from prunescope.table import csvfile
     from prunescope.table.columns import conform
     from prunescope.table.findings import Findings
 
     path = tmp_path_factory.mktemp("bulk") / "table.csv"
     table.write(path)
-    bulk = csvbulk.read_large_csv(path)
+    bulk = csvfile.read_large_csv(path)
     if bulk is not None:
         assert conform(bulk, Findings("bulk")) == table
 
@@ -240,13 +240,13 @@ def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.Tem
     ],
 )
 def test_large_csv_files_take_the_short_way_where_they_are_sound(tmp_path: Path, text: str) -> None:
-    from prunescope.table import csvbulk
+    from prunescope.table import csvfile
     from prunescope.table.columns import conform
     from prunescope.table.findings import Findings
 
     path = tmp_path / "table.csv"
     path.write_text(text, newline="")
-    bulk = csvbulk.read_large_csv(path)
+    bulk = csvfile.read_large_csv(path)
     assert bulk is not None
     assert conform(bulk, Findings("bulk")) == read_table(path)
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.formatting import spelled
-from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, spelled, wrapped
 from prunescope.errors import counted
 
 if TYPE_CHECKING:

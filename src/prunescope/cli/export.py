@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.formatting import spelled, spelled_bytes
 from prunescope.cli.options import SHARE, rows_of
-from prunescope.cli.printing import print_json
+from prunescope.cli.printing import print_json, spelled, spelled_bytes
 from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch
 from prunescope.errors import PrunescopeError, apart, command, counted, listed, named, printable, shell_word

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.formatting import spelled, spelled_bytes
-from prunescope.cli.printing import code_words, print_json, tell
+from prunescope.cli.printing import code_words, print_json, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import click
 
-from prunescope.cli.formatting import spelled
+from prunescope.cli.printing import spelled
 from prunescope.errors import counted, printable
 from prunescope.run.events import (
     ArtifactsMissing,

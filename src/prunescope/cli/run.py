@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.decide import decide
-from prunescope.cli.formatting import spelled
 from prunescope.cli.options import SHARE
-from prunescope.cli.printing import code_words, note, print_json
+from prunescope.cli.printing import code_words, note, print_json, spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
 
 if TYPE_CHECKING:

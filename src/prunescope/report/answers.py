@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,9 +17,26 @@ from prunescope.laws.data import GroupData
 from prunescope.laws.results import number, percent, unjudged
 from prunescope.report.figures.figure import clearly_better, is_identified
 from prunescope.report.groups import ReportGroup
-from prunescope.report.options import ReportOptions
-from prunescope.report.provenance import place
-from prunescope.report.results import Statement
+from prunescope.report.provenance import ReportOptions, place
+
+Kind = Literal["answer", "warning", "next"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Something a report says: an answer, a warning, or what to do next.
+
+    Attributes
+    ----------
+    rests_on
+        The figures behind it, a sentence each.
+    """
+
+    kind: Kind
+    title: str
+    words: str
+    rests_on: tuple[str, ...] = ()
+
 
 # The first paper's bars: sigma of one network's law, and of a family's.
 BARS = {False: 0.04, True: 0.06}

@@ -11,6 +11,7 @@ from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
 from prunescope.lens import analyze
 from prunescope.report.answers import answers, in_short
+from prunescope.report.chapters import Chapter, FigureSection, Line, Report
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
@@ -22,9 +23,7 @@ from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
 from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
 from prunescope.report.lens_chapters import examined, looked_at
-from prunescope.report.options import ReportOptions
-from prunescope.report.provenance import UNNAMED, provenance
-from prunescope.report.results import Chapter, FigureSection, Line, Report
+from prunescope.report.provenance import UNNAMED, ReportOptions, provenance
 from prunescope.report.slider import bounds_for, slider, usual_bound
 from prunescope.table import Store, Table, is_store, read_table
 

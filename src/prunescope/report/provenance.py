@@ -3,18 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from prunescope.errors import command, counted, listed
+from prunescope.choose.limits import bound_faults, confidence_faults
+from prunescope.errors import Fault, InputError, command, counted, listed
 from prunescope.laws.grouping import identity_columns
-from prunescope.report.options import ReportOptions
-from prunescope.report.results import Provenance, StudyState
 from prunescope.table import Store, Table, is_store, status
 from prunescope.table.row_groups import group_codes
 from prunescope.table.schema import CONFIGURATION
 from prunescope.version import __version__
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is asked for.
+
+    Attributes
+    ----------
+    max_error
+        The bound that the choice is about; None takes one above the lowest unpruned error.
+    confidence
+        How surely the robust choice keeps it.
+    draws
+        Draws of each size in the study of how many measurements are enough; 0 leaves that out.
+    """
+
+    max_error: float | None = None
+    confidence: float = 0.9
+    draws: int = 10
+
+    def __post_init__(self) -> None:
+        faults = list(bound_faults(self.max_error)) if self.max_error is not None else []
+        faults += confidence_faults(self.confidence)
+        if self.draws == 1 or self.draws < 0:
+            faults.append(Fault("the draws", "must be 0, or 2 or more", str(self.draws)))
+        if faults:
+            raise InputError("the report", faults)
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """A study of the store, and how far it is.
+
+    Attributes
+    ----------
+    text
+        Its file.
+    """
+
+    name: str
+    purpose: str
+    done: int
+    rungs: int
+    failed: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes
+    ----------
+    facts
+        Name and value of each, in words.
+    studies
+        Those of a store.
+    commands
+        What makes the numbers and this report again.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    studies: tuple[StudyState, ...]
+    commands: tuple[str, ...]
+
 
 # What a table that has no file is called.
 UNNAMED = "a table"

@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from prunescope.choose.results import Bounded, Pick, amount
 from prunescope.laws.results import number
 from prunescope.report.groups import ReportGroup
-from prunescope.report.results import Fact, Slider, Stop
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the choice at a bound, as a person reads it: by its expected error, and as surely as asked."""
+
+    name: str
+    expected: str
+    sure: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The choice at one bound; `why` says why there is none, where there is none."""
+
+    bound: float
+    label: str
+    facts: tuple[Fact, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The choice at each of many bounds.
+
+    Attributes
+    ----------
+    start
+        The stop that is shown first.
+    confidence
+        How surely the second choice keeps the bound.
+    """
+
+    stops: tuple[Stop, ...]
+    start: int
+    confidence: float
+
 
 # Bounds that are asked for, besides the one that the report is about.
 HOW_MANY = 24

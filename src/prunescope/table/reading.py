@@ -15,8 +15,7 @@ import duckdb
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
 from prunescope.table.columns import conform
-from prunescope.table.csvbulk import LARGE, read_large_csv
-from prunescope.table.csvfile import read_csv
+from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
 from prunescope.table.duckdb_engine import read_parquet
 from prunescope.table.findings import Findings
 from prunescope.table.schema import BY_NAME, NEEDED, canonical

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import math
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prunescope.report.charts.files import specification
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import ExtremeExamples
 from prunescope.report.figures.figure import Figure
-from prunescope.report.page.png import data_address
-from prunescope.report.results import Slider
+from prunescope.report.slider import Slider
 from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
@@ -144,3 +147,23 @@ def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]]
     names = [name for name in rows.names if name not in constant] or list(rows.names)
     first = rows.select(names).take(np.arange(min(most, len(rows))))
     return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(constants)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Return a picture ``[channels, height, width]``, grey or of three colours, as PNG."""
+    channels, height, width = image.shape
+    kind = {1: 0, 3: 2}[channels]
+    rows = np.moveaxis(image, 0, -1).reshape(height, width * channels)
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
+    head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, *zip(*parts, strict=True)))
+
+
+def data_address(image: NDArray[np.uint8]) -> str:
+    """Return a picture as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

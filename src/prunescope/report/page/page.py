@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from prunescope.report.chapters import Chapter, Report
 from prunescope.report.page.content import Drawing, drawing, head, packed, stops
 from prunescope.report.page.scripts import LICENCES, bundle
-from prunescope.report.results import Chapter, Report
 
 FIRST_ROWS = 12
 
