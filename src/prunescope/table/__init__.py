@@ -11,11 +11,11 @@ from prunescope.table.schema import COLUMNS as COLUMNS
 from prunescope.table.schema import STORED as STORED
 from prunescope.table.schema import Column as Column
 from prunescope.table.schema import Kind as Kind
+from prunescope.table.status import Failure as Failure
 from prunescope.table.status import Status as Status
 from prunescope.table.status import StudyProgress as StudyProgress
 from prunescope.table.status import finished as finished
 from prunescope.table.status import status as status
-from prunescope.table.store import Failure as Failure
 from prunescope.table.store import Store as Store
 from prunescope.table.store import is_store as is_store
 from prunescope.table.table import Table as Table

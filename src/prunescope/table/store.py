@@ -20,7 +20,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +42,7 @@ from prunescope.table.ledger import Ledger
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
+from prunescope.table.status import Failure, status
 from prunescope.table.table import Table
 
 if TYPE_CHECKING:
@@ -55,16 +55,6 @@ _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
 _FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _NOTE_FILE = _FAILURE_FILE
 _LOOK_EVERY = 32
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong with a ladder, at which rung, and when (UTC, ISO 8601)."""
-
-    ladder: str
-    rung: int
-    words: str
-    when: str
 
 
 def _keep(name: ArrayKind | str) -> ArrayKind:
@@ -363,8 +353,6 @@ class Store:
 
     def _repr_html_(self) -> str:
         """Show in a notebook how far the studies are."""
-        from prunescope.table.status import status
-
         try:
             progress = status(self)
         except PrunescopeError as trouble:
