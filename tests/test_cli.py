@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -300,3 +301,18 @@ def test_who_writes_percent_is_told_the_fraction(typed: tuple[str, ...], words_e
     shown = CliRunner().invoke(cli, typed)
     assert shown.exit_code == 2
     assert words_expected in " ".join(shown.output.split())
+
+
+IMPERATIVES = (
+    "Check", "Compare", "Explain", "Export", "Find", "Fit", "Merge", "Pack", "Predict", "Recommend", "Show", "Train",
+    "Walk", "Write",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_help_of_every_command_begins_with_a_line_that_a_terminal_shows_whole(name: str) -> None:
+    first = (cli.commands[name].help or "").split("\n")[0]
+    assert 0 < len(first) <= 60
+    shown = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    assert re.search(rf"^  {name} +{re.escape(first)}$", shown, re.MULTILINE)
+    assert first.split(" ")[0] in IMPERATIVES

@@ -39,7 +39,9 @@ def numbers(kind: Value) -> Callable[[click.Context, click.Parameter, str | None
     return read
 
 
-ERROR = click.option("--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed: 0.08.")
+ERROR = click.option(
+    "--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed, such as 0.08."
+)
 GRID = options(
     click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to choose from, measured or not."),
     click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to choose from."),
@@ -51,16 +53,16 @@ GRID = options(
 @click.command()
 @click.argument("source", metavar="TABLE")
 @ERROR
-@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
 @GRID
 @click.option("--min-density", type=SHARE, default=0.0, help="The lowest density allowed.")
-@click.option("--max-parameters", type=float, metavar="N", help="The most parameters that may be left.")
+@click.option("--max-parameters", type=float, metavar="N", help="The most remaining parameters allowed.")
 @click.option(
-    "--max-flops", type=float, metavar="N", help="The most multiplications of the unpruned member's forward pass."
+    "--max-flops", type=float, metavar="N", help="The most multiplications allowed in the unpruned forward pass."
 )
-@click.option("--extrapolate", is_flag=True, help="Go far beyond what was measured, too.")
-@click.option("--law-alone", is_flag=True, help="Go by the law alone, not by how single members depart from it.")
-@click.option("--frontier", is_flag=True, help="Print the smallest network for each error, too.")
+@click.option("--extrapolate", is_flag=True, help="Also choose networks far beyond what was measured.")
+@click.option("--law-alone", is_flag=True, help="Use the law alone, without the deviations of single members.")
+@click.option("--frontier", is_flag=True, help="Also print the smallest network for each error.")
 @CHOICE
 @SEED
 @JSON
@@ -73,10 +75,10 @@ def choose(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Find the network of a TABLE's family with the fewest parameters and an error of at most K.
+    """Find the smallest network with an error of at most K.
 
-    Two answers: the smallest by the law, which is as likely as not to keep the bound, and the smallest that keeps it
-    as surely as is asked.
+    Gives two answers: the smallest network whose expected error meets the bound, which a single training run may miss,
+    and the smallest that meets it with --confidence.
     """
     from prunescope.choose import smallest_network
     from prunescope.choose.sentences import answer_lines, frontier_lines, group_words

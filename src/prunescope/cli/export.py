@@ -24,25 +24,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
-@click.option("--ladder", help="Its identity, or the first digits of it [the only one of the store].")
-@click.option("--rung", type=click.IntRange(0), help="Which of its networks, counted from the dense one.")
-@click.option("--density", type=SHARE, help="Instead of --rung: the network nearest to this density.")
+@click.option("--ladder", help="Identity of the ladder, or its first digits [the only one in the store].")
+@click.option("--rung", type=click.IntRange(0), help="Rung of the network, counted from the dense one.")
+@click.option("--density", type=SHARE, help="Instead of --rung: take the network nearest to this density.")
 @click.option(
-    "--max-error", type=SHARE, metavar="K", help="Instead of both: what choose finds for this error, if trained."
+    "--max-error", type=SHARE, metavar="K", help="Instead of both: take what choose finds for this error, if trained."
 )
-@click.option("--where", multiple=True, help="With --max-error: condition in SQL that rungs must fulfil.")
+@click.option("--where", multiple=True, help="With --max-error: keep rungs that meet this SQL condition.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
 @click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
-@click.option("--onnx", is_flag=True, help="Write NAME.onnx besides.")
-@click.option("--factory", metavar="MODULE:NAME", help="For a network of your own: the function that makes it.")
-@click.option("--score", metavar="MODULE:NAME", help="To train again with a score of your own: its function.")
+@click.option("--onnx", is_flag=True, help="Write NAME.onnx, too.")
+@click.option("--factory", metavar="MODULE:NAME", help="The function that makes a network of your own.")
+@click.option("--score", metavar="MODULE:NAME", help="The function of your own score, needed to train again.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
-@click.option("--device", default="auto", show_default=True, help="Where to train what was not kept.")
-@click.option(
-    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Pictures that are timed at once."
-)
-@click.option("--quiet", is_flag=True, help="Say nothing but what came of it.")
-@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@click.option("--device", default="auto", show_default=True, help="Where to train again: auto, cpu, cuda.")
+@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Pictures in a timed batch.")
+@click.option("--quiet", is_flag=True, help="Print the result only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
     store_path: Path,
     ladder: str | None,
@@ -61,11 +59,11 @@ def export(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Write a trained network of a STORE as files of its own, proved to be that network.
+    """Export a trained network of a STORE, and verify it.
 
-    The sparse file holds masks and surviving weights, the dense one a smaller network without the units that pruning
-    has cut off. Weights that the run did not keep are trained again first. A store names the code that makes a network
-    of your own, but only --factory runs it.
+    The sparse file holds masks and surviving weights. The dense file holds a smaller network without the units that
+    pruning cut off. Weights that the run did not keep are trained again first. The code of a network of your own runs
+    only if you name it with --factory.
     """
     if sum(option is not None for option in (rung, density, max_error)) != 1:
         raise click.UsageError("export needs one of --rung, --density and --max-error")

@@ -25,27 +25,26 @@ if TYPE_CHECKING:
     "kind",
     type=click.Choice(["single", "joint", "dense"]),
     required=True,
-    help="single: each configuration by itself; joint: a family at once; dense: unpruned networks.",
+    help="single: one law per configuration; joint: one per family; dense: unpruned networks.",
 )
 @CHOICE
-@click.option(
-    "--level", type=SHARE, default=0.9, show_default=True, help="Probability that an interval holds the truth."
-)
+@click.option("--level", type=SHARE, default=0.9, show_default=True, help="Level of the confidence intervals.")
 @click.option(
     "--intervals",
     type=click.Choice(["auto", "resampled", "quick", "none"]),
     default="auto",
     show_default=True,
-    help="auto resamples unless that would take long.",
+    help="How intervals are computed; auto resamples unless that takes long.",
 )
-@click.option("--starts", type=click.IntRange(1), default=16, show_default=True, help="Starts of each fit.")
+@click.option("--starts", type=click.IntRange(1), default=16, show_default=True, help="Random starts of each fit.")
 @SEED
 @click.option("--save", metavar="FILE", help="Write the fitted law as JSON, for predict.")
 @JSON
 def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any) -> None:
-    """Fit a law to a TABLE: parameters, intervals, how far it is off, and what the data cannot tell.
+    """Fit a scaling law to a TABLE.
 
-    Errors and deviations are fractions; mu and sigma are mean and standard deviation of (predicted - error) / error.
+    Prints parameters with confidence intervals, the deviation of the fit, and what the data do not identify. Errors are
+    fractions; mu and sigma are the mean and standard deviation of (predicted - error) / error.
     """
     _refuse_to_replace("--save", save, source)
     rows = rows_of(source, settings.pop("where"))
@@ -73,16 +72,17 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any
 @click.argument("source", metavar="[TABLE]", required=False)
 @click.option("--at", multiple=True, metavar="NAME=VALUE,...", help="A network to predict: density=0.1,depth=26,"
               "width=1,unpruned_error=0.08. May be repeated.")  # fmt: skip
-@click.option("--dense", "dense_law", metavar="LAW", help="A dense law that gives unpruned errors the TABLE lacks.")
+@click.option("--dense", "dense_law", metavar="LAW", help="A dense law that predicts missing unpruned errors.")
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the rows with their predictions: .csv, .parquet or .json.")
 @JSON
 def predict(
     law: str, source: str | None, at: Sequence[str], dense_law: str | None, level: float, out: str | None, as_json: bool
 ) -> None:
-    """Predict errors with a LAW that fit --save wrote, for the networks of a TABLE or those named by --at.
+    """Predict errors of networks with a fitted LAW.
 
-    low and high enclose what one newly trained network would measure; law_low and law_high the law itself.
+    LAW is a file that fit --save wrote; the networks are those of a TABLE, or named by --at. low and high bound the
+    error of one newly trained network; law_low and law_high bound the law itself.
     """
     from prunescope.laws import load_law
     from prunescope.table import Table, aligned, json_text, read_table, write_table

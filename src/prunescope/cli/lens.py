@@ -34,23 +34,23 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 
 @click.command()
 @click.argument("source", metavar="STORE")
-@click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. May be repeated.")
+@click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. Repeatable.")
 @click.option("--cell", multiple=True, callback=_pairs, metavar="NAME=VALUE,...", help="Cells: depth=3,width=0.5.")
 @click.option(
     "--treatment", metavar="NAME", help="The main treatment: 'imp weights' [imp learning-rate if it is there]."
 )
 @click.option("--groups", type=click.IntRange(1), default=20, show_default=True, help="Groups by EL2N.")
-@click.option("--rung", type=click.IntRange(1), help="A rung to look at beside the two sparsities of interest.")
-@click.option("--density", type=SHARE, help="The same, as the rung nearest to a density.")
+@click.option("--rung", type=click.IntRange(1), help="A rung to analyse besides the two sparsities of interest.")
+@click.option("--density", type=SHARE, help="The same, by the nearest density.")
 @click.option(
-    "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to name at either end."
+    "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to list at either end."
 )
 @JSON
 def lens(source: str, as_json: bool, **question: Any) -> None:
-    """Say what pruning did to the networks of a STORE, and why: better training, or additional regularisation.
+    """Explain why pruning helped or hurt generalisation.
 
-    A CSV or Parquet TABLE will do for all that needs no single examples. Of several cells the diagnoses are printed and
-    what they rest on; of one cell everything.
+    The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
+    needs no single examples. With several cells it prints their diagnoses; with one cell, everything.
     """
     from prunescope.lens import analyze
 

@@ -51,16 +51,16 @@ def options(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
 CHOICE = options(
-    click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated."),
+    click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable."),
     click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "
                  "ladders apart."),
     click.option("--vary", help="Of depth and width, those that the joint law explains. Default: all that vary."),
-    click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Give a parameter: eps_up=0.9. May be repeated."),
+    click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter: eps_up=0.9. Repeatable."),
     click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing."),
     click.option("--filter", "filters", multiple=True, metavar="NAME",
-                 help="connected, better-than-chance or not-overly-large (Table 1). May be repeated."),
+                 help="connected, better-than-chance or not-overly-large (Table 1). Repeatable."),
     click.option("--replicates", type=click.Choice(["mean", "keep"]), default="mean", show_default=True,
-                 help="Fit to the mean over replicates, or to each."),
+                 help="Fit to the mean over replicates, or to every replicate."),
 )  # fmt: skip
 
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.argument("study", required=False)
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
-@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the study file here, to edit it.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path | None, as_json: bool) -> None:
-    """Show what a STUDY would train; without one, list the presets."""
+    """Show what a STUDY would train; list presets without one."""
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:

@@ -38,17 +38,17 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     "--until-decided",
     type=SHARE,
     metavar="K",
-    help="Train only what tells the smallest network with an error of at most K, then choose it.",
+    help="Train adaptively until the smallest network with error <= K is known.",
 )
 @click.option(
     "--enough",
     type=SHARE,
     default=0.05,
     show_default=True,
-    help="With --until-decided: how far off the choice may be expected to be.",
+    help="With --until-decided: stop when the expected regret falls below this.",
 )
 @click.option("--noise", type=SHARE, metavar="SHARE", help="With --until-decided: label noise of that network.")
-@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
     study: str,
     store_path: Path | None,
@@ -63,12 +63,12 @@ def run(
     noise: float | None,
     as_json: bool,
 ) -> None:
-    """Train what is missing of a STUDY.
+    """Train what a STUDY still needs.
 
-    Every finished rung is on the disk at once. After Ctrl-C, a crash or more levels in the study, the same command
-    goes on where it stopped.
+    Each rung is written to disk when it finishes. After Ctrl-C, a crash or a change of levels, run the same command
+    again: it continues where it stopped.
 
-    The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
+    Exit code 0: the whole study is trained. 1: ladders failed, or another run is training some of them.
     """
     from prunescope.study import read_study
     from prunescope.study.import_path import own_paths, search_folders

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(store_path: Path, as_json: bool) -> None:
-    """Tell how far a STORE is: done, running, failed, left."""
+    """Show what a STORE has done, is running, and has left."""
     from prunescope.table import Store
     from prunescope.table import status as derive
 
@@ -88,12 +88,12 @@ def _status_content(path: Path, progress: Status) -> dict[str, Any]:
 
 @click.command()
 @click.argument("stores", metavar="STORE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--into", type=click.Path(path_type=Path), help="Store to gather in, made if new [the first STORE].")
+@click.option("--into", type=click.Path(path_type=Path), help="Store to merge into, created if new [the first STORE].")
 def merge(stores: Sequence[Path], into: Path | None) -> None:
-    """Join stores into one.
+    """Merge stores into one.
 
-    Without --into the first STORE takes up the others. Refused, with nothing changed, where two stores hold different
-    results for one rung.
+    Without --into, the others are merged into the first STORE. If two stores hold different results for one rung,
+    nothing is changed.
     """
     from prunescope.table import Store, refuse_unlike
     from prunescope.table import merge as join
@@ -110,9 +110,9 @@ def merge(stores: Sequence[Path], into: Path | None) -> None:
 @click.command()
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
 def compact(store_path: Path) -> None:
-    """Pack a STORE's many small files into few.
+    """Pack the small files of a STORE into a few large ones.
 
-    Running studies do this by themselves; it is safe at any time, also while they run.
+    Runs do this by themselves. It is safe at any time, also during a run.
     """
     from prunescope.table import Store
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="TABLE")
 @click.option(
-    "--where", multiple=True, help="Condition in SQL, such as 'depth = 20 and density < 0.5'. May be repeated."
+    "--where", multiple=True, help="Keep rows that meet this SQL condition: 'depth = 20 and density < 0.5'. Repeatable."
 )
 @click.option(
     "--query", help="SELECT over the table rungs, such as 'select depth, avg(error) from rungs group by depth'."
@@ -35,9 +35,9 @@ def table(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Check a TABLE and show or write its rows.
+    """Check a TABLE; show, filter or write its rows.
 
-    Conditions apply first, then the query, then the choice of columns. Text in SQL stands in single quotes.
+    Conditions apply first, then the query, then the columns. Put text in SQL in single quotes.
     """
     from prunescope.table import csv_parts, json_parts, read_table, write_table
 

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="TABLE")
 @click.option("--law", "kind", type=click.Choice(["single", "joint"]), help="Default: joint where depth or width vary.")
 @CHOICE
-@click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Parts of the cross-validation.")
+@click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Folds of the cross-validation.")
 @SEED
 @JSON
 def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
-    """Compare forms on a TABLE: fitted, cross-validated over ladders, and extrapolated to the largest members.
+    """Compare functional forms on a TABLE.
 
-    Each figure is mu and sigma of the relative deviation, in percent.
+    Each form is fitted, cross-validated over ladders, and extrapolated to the largest members. The numbers are mu and
+    sigma of the relative deviation, in percent.
     """
     from prunescope.laws.comparison import compare as compared
     from prunescope.laws.data import thinned_words
@@ -73,7 +74,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
 @click.option(
     "--sigma", type=float, help="Sigma that is good enough, as a fraction. Default: that of all points + 0.01."
 )
-@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of each fit.")
+@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Random starts of each fit.")
 @SEED
 @JSON
 def sensitivity(
@@ -88,10 +89,10 @@ def sensitivity(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Find how many networks, or whole ladders, a stable fit needs (Section 5 of the paper).
+    """Find how many measurements a stable fit needs.
 
-    Experiment 1 draws single networks, Experiment 2 configurations with all their densities; every fit is judged on
-    all points.
+    As in Section 5 of the paper: Experiment 1 draws single networks, Experiment 2 draws configurations with all their
+    densities. Every fit is judged on all points.
     """
     from prunescope.laws.models import LAWS, unvaried
     from prunescope.laws.sensitivity import EXPERIMENTS
