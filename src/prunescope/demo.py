@@ -52,7 +52,7 @@ def lens_study() -> Study:
 
 
 def _refuse_to_replace(folder: Path) -> None:
-    """Leave alone what is the user's and happens to have the name of something of the demo's."""
+    """Refuse to overwrite a user's file that has the name of one of the demo's."""
     options: dict[str, Callable[[Path], bool]] = {
         "digits": is_store,
         "lens": is_store,
@@ -99,7 +99,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     store = _trained(study, path, say, showing)
     table = store.table()
     say(f"\n3. The table has one row for each, {len(table):,}. The error rises from a plateau along a power law,")
-    say("   and levels off where next to nothing is left; the wider network keeps its plateau for longer:")
+    say("   and levels off at the lowest densities; the wider network keeps its plateau longer:")
     for line in _curves(table):
         say(line)
 
@@ -109,7 +109,9 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     fit = law.fits_[0]
     say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
     alone = median(single.std_deviation for single in singles)
-    say(f"   It is off by {fit.std_deviation:.0%} (sigma); laws of their own by {alone:.0%} in the middle.")
+    say(
+        f"   It deviates by {100 * fit.std_deviation:.0f} % (sigma); laws of single cells by {100 * alone:.0f} % (median)."
+    )
 
     say(f"\n5. Which network, and how much: {command('choose', path, '--max-error', BOUND)}")
     answer = smallest_network(table, BOUND).answers[0]
@@ -135,7 +137,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     say(f"   {command('table', sample)}, {command('compare', sample)}")
     faulty = folder / "faulty.csv"
     faulty.write_bytes(FAULTY.encode())
-    say(f"\n9. A file with faults is told all of them at once: {command('table', faulty)}")
+    say(f"\n9. All errors in a file are reported together: {command('table', faulty)}")
     try:
         read_table(faulty)
     except InputError as error:
@@ -143,7 +145,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
 
     say("\nWhat matters:")
     say(
-        f"- One law says the error of every network of the family at every density, to {fit.std_deviation:.0%} (sigma)."
+        f"- One law predicts the error of every network of the family at every density, to "
+        f"{100 * fit.std_deviation:.0f} % (sigma)."
     )
     say(f"- {_chosen(answer)[0]}")
     say(f"- {_why(result)}")
@@ -171,12 +174,12 @@ def _chosen(answer: Answer) -> list[str]:
     sure = answer.robust or answer.choice
     lines = [
         f"For an error of at most {answer.max_error:g}: {sure.name} pruned to density {sure.density:.3f}, "
-        f"{sure.parameters:,.0f} parameters, keeps it in {sure.probability:.0%} of trainings."
+        f"{sure.parameters:,.0f} parameters, meets it in {100 * sure.probability:.0f} % of training runs."
     ]
     if answer.unpruned is not None and answer.unpruned_parameters is not None:
         times = answer.unpruned_parameters / sure.parameters
         lines.append(
-            f"The smallest unpruned network that will do is {answer.unpruned.name}, {times:.2g} times as large."
+            f"The smallest unpruned network that meets it is {answer.unpruned.name}, {times:.2g} times as large."
         )
     return lines
 

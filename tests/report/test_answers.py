@@ -74,11 +74,11 @@ def test_what_the_data_do_not_tell_is_no_place_of_the_curve() -> None:
 def test_a_dip_is_pruning_s_doing_only_beyond_chance() -> None:
     dips = np.where(np.arange(12) == 2, 0.93, 1.0) * RISES
     by_chance = curves(group(**replicated(dips, 0.1))).caption
-    assert "below its unpruned error, at density 0.64: by no more than chance" in by_chance
+    assert "below its unpruned error, at density 0.64: no more than chance" in by_chance
     assert "Pruning helps" not in by_chance
     surely = curves(group(**replicated(dips, 0.005))).caption
     assert "Pruning helps: the best point beyond chance" in surely
-    assert "nobody knows whether by chance" in curves(group(density=DENSITY, error=dips)).caption
+    assert "without replicates this may be chance" in curves(group(density=DENSITY, error=dips)).caption
 
 
 def test_an_error_that_falls_throughout_does_not_rise() -> None:
@@ -97,8 +97,8 @@ def test_three_points_for_three_parameters_keep_no_bar() -> None:
     short = chapter(density=[1, 0.5, 0.25, 0.125], error=[0.08, 0.09, 0.12, 0.2])
     words = said(short, "How well the law fits")
     assert "3 parameters for 3 pruned points" in words
-    assert "bar" not in words
-    assert short.short.startswith("Nothing is left to judge the law by")
+    assert "threshold" not in words
+    assert short.short.startswith("The fit of the law cannot be judged")
 
 
 def test_forms_are_called_by_their_equation_and_judged_by_replicates() -> None:
@@ -124,7 +124,7 @@ def test_forms_that_are_off_alike_are_said_to_be(sigmas: tuple[float, float], wo
 
 def test_of_one_network_the_words_have_no_p_prime() -> None:
     steep = chapter(density=DENSITY[:6], error=RISES[:6])
-    told_of = " ".join(statement.words for statement in steep.said if statement.title == "The data leave open")
+    told_of = " ".join(statement.words for statement in steep.said if statement.title == "Not identified by the data")
     assert "do not tell" in told_of
     assert "p_prime" not in told_of
 
@@ -148,7 +148,7 @@ def test_what_to_measure_next_is_a_command_for_the_chapter_s_own_rows(tmp_path: 
     both = report(path, draws=0, max_error=0.13, where="epochs = 30")
     assert len(both.chapters) == 2
     for chapter_of_report in both.chapters:
-        command = said(chapter_of_report, "What to measure next").split("surer: ")[1]
+        command = said(chapter_of_report, "What to measure next").split("interval: ")[1]
         name, next_, *rest = shlex.split(command)
         assert (name, next_, rest[:3]) == ("prunescope", "next", [str(path), "--where", "epochs = 30"])
         done = run(next_, *rest, cwd=tmp_path)
@@ -175,5 +175,5 @@ def test_the_answer_says_what_was_measured() -> None:
     errors = np.minimum(0.9, 0.05 + 0.002 * 1.25 ** np.arange(12))
     noisy = report({"density": DENSITY[:12], "error": errors}, max_error=0.06, draws=0).chapters[0]
     rung = int(np.flatnonzero(errors <= 0.06).max())
-    words = f"Measured to keep it, and the smallest of those: the network at density {DENSITY[rung]:.4g}"
+    words = f"Smallest measured network that meets it: the network at density {DENSITY[rung]:.4g}"
     assert words in said(noisy, "Which network for an error of at most 0.06")

@@ -99,7 +99,7 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
                 == f"{amount(pick.parameters)} ({amount(pick.parameters_low)} to {amount(pick.parameters_high)})"
             )
             assert error == f"{number(pick.error)} ({number(pick.low)} to {number(pick.high)})"
-            assert odds == f"{pick.probability:.0%} of trainings"
+            assert odds == f"{100 * pick.probability:.0f} % of training runs"
     assert answered >= 3
 
 

@@ -270,7 +270,7 @@ def test_a_line_tells_only_what_the_data_tell() -> None:
         {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, max_error=0.3, draws=0
     )
     assert tied.lines[0].name == "flat"
-    assert tied.lines[0].law == "not told: eps_up, gamma, p"
+    assert tied.lines[0].law == "not identified: eps_up, gamma, p"
 
 
 def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:

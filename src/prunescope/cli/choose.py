@@ -117,7 +117,7 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
     there = trained_network(rows, answer)
     if there is None:
         typed = command("next", Path(source), "--max-error", max_error)
-        click.echo(f"\nno network that was trained will do yet; what to train next:\n  {typed}")
+        click.echo(f"\nno trained network meets the bound yet; to see what to train next:\n  {typed}")
         return
     size = f"{there.parameters:,} parameters, {there.words}"
     known = (ladder for study in Store(source).studies() for ladder in study.ladders)
@@ -190,7 +190,7 @@ def _show_many(result: Answers) -> None:
     click.echo(
         wrapped(
             f"{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
-            f"surely is the density at which {confidence:.0%} of networks keep it; measured is the lowest density at "
-            "which the mean over replicates did"
+            f"surely is the density at which {100 * confidence:.0f} % of networks meet it; measured is the lowest "
+            "density at which the mean over replicates met it"
         )
     )

@@ -56,7 +56,7 @@ def decide(
             rungs = sum(proposal.count * (proposal.top - proposal.after) for proposal in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
             choice = f"{plan.pick}, " if plan.pick else ""
-            click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
+            click.echo(f"now: {choice}expected regret {off_words(plan.off)}; training {what}", err=True)
 
     study_at_noise = at_noise(study, label_noise=noise)
     plan = train_until_decided(study_at_noise, store, max_error, train, enough=enough, told=report_plan)
@@ -89,7 +89,7 @@ def decide(
     click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
     click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
     if answers and plan.pick is not None:
-        click.echo("what the measurements say by themselves (prunescope choose):\n")
+        click.echo("the same choice by prunescope choose:\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
     for refusal in answers.declined if answers else ():
@@ -99,10 +99,10 @@ def decide(
 
 def _ended(plan: DesignPlan, choice: str, off: str) -> str:
     if plan.decided and plan.pick is None:
-        return "no member is expected to keep that error, and more training would hardly change it"
+        return "no member is expected to meet that error, and more training would hardly change this"
     if plan.decided:
-        return f"{choice} is expected to be off by {off}, and more training would hardly change it"
-    return f"{choice} is expected to be off by {off}, and nothing left in the study would bring it much nearer"
+        return f"{choice}: expected regret {off}, and more training would hardly change it"
+    return f"{choice}: expected regret {off}, and no training left in the study would reduce it much"
 
 
 def _share(study: Study, store: Any) -> float:

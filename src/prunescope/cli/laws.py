@@ -116,7 +116,7 @@ def predict(
 
 
 def _refuse_to_replace(option: str, target: str | None, *sources: str | None) -> None:
-    """Leave alone what is read."""
+    """Refuse to overwrite a file that is read."""
     if target is not None and any(
         path is not None and Path(path).resolve() == Path(target).resolve() for path in sources
     ):
@@ -170,7 +170,7 @@ def _show_one(result: Fit) -> None:
         elif (interval := result.intervals[name]) is not None:
             reason = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
-            reason = "not told by the data" if result.intervals_by != NOT_ASKED else ""
+            reason = "not identified" if result.intervals_by != NOT_ASKED else ""
         click.echo(f"  {name:9}{number(value):>10}  {reason:23} {PARAMETERS[name].meaning}")
     seeds = ""
     if result.seed_noise is not None:
@@ -233,7 +233,7 @@ def _show_many(fits: Sequence[Fit]) -> None:
     click.echo(
         f"\n{len(fits):,} fits: |mu| at most {100 * max(abs(fit.mean_deviation) for fit in fits):.2f} %, sigma at most "
         f"{100 * worst.std_deviation:.2f} % ({printable(named({name: worst.group[name] for name in varied}))}); "
-        "? is a parameter that the data do not tell"
+        "? marks a parameter that the data do not identify"
     )
     for kind, having in kinds.items():
         click.echo(_wrapped(f"{numbers[kind]}: {counted(len(having), 'fit')}, such as: {having[0]}", "", "   "))

@@ -30,7 +30,7 @@ def status(store_path: Path, as_json: bool) -> None:
         return
     click.echo(f"{store_path}: {counted(progress.rungs, 'rung')} in {counted(progress.shards, 'shard')}")
     if not progress.locks:
-        note("the file system has no locks, so that ladders that a run is at are counted among those left")
+        note("the file system has no locks: running ladders count as left")
     names = [state.study.name for state in progress.studies]
     for state in progress.studies:
         version = f" (version {state.study.identity[:8]})" if names.count(state.study.name) > 1 else ""
@@ -51,7 +51,7 @@ def status(store_path: Path, as_json: bool) -> None:
         ):
             click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {printable(failure.words)}")
     if progress.strays:
-        click.echo(f"\n{counted(progress.strays, 'rung')} of no study that was begun in this store")
+        click.echo(f"\n{counted(progress.strays, 'rung')} of studies that this store does not hold")
 
 
 def _scores_content(scores: Scores | None) -> dict[str, Any] | None:
@@ -99,7 +99,7 @@ def merge(stores: Sequence[Path], into: Path | None) -> None:
     from prunescope.table import merge as join
 
     if into is None and len(stores) < 2:
-        raise click.UsageError("merge needs two stores, or --into DIR")
+        raise click.UsageError("merge needs two stores, or --into")
     sources = [Store(path) for path in stores]
     refuse_unlike(sources)  # before a new store is made
     target = Store(into, create=True) if into is not None else sources.pop(0)

@@ -66,7 +66,7 @@ def answers(
         for words in group.fit.warnings:
             # Of one network m* is its density.
             sentence = words if group.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
-            yield Statement("warning", "The data leave open", _sentence(sentence))
+            yield Statement("warning", "Not identified by the data", _sentence(sentence))
     for words in answer.notes if answer is not None else ():
         yield Statement("warning", "About the choice", _sentence(words))
     if answer is not None:
@@ -79,13 +79,13 @@ def in_short(group: ReportGroup, answer: Answer | None, why: str) -> str:
     """Say the whole of a family in a sentence or two."""
     if group.fit is None:
         return _sentence(why or group.why)
-    words = f"The law is off by sigma {percent(group.fit.std_deviation)}."
+    words = f"The law deviates by sigma {percent(group.fit.std_deviation)}."
     if unjudged(group.fit, group.cells):
-        words = "Nothing is left to judge the law by."
+        words = "The fit of the law cannot be judged."
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
     chosen = _picked(answer, answer.choice)
-    return f"{words} For an error of at most {answer.max_error:g} the smallest is, by its expected error, {chosen}."
+    return f"{words} The smallest network with an expected error of at most {answer.max_error:g} is {chosen}."
 
 
 def _sentence(words: str) -> str:
@@ -102,8 +102,8 @@ def _fit(fit: Fit, cells: GroupData) -> str:
     if unjudged(fit, cells):
         pruned = counted(int((cells.density < 1).sum()), "pruned point")
         return (
-            f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it is near them whatever they are, "
-            "and nothing is left to judge it by."
+            f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it fits any such data, so its fit "
+            "cannot be judged."
         )
     bar = BARS[several]
     passed = abs(fit.mean_deviation) < MEAN_BAR and fit.std_deviation < bar
@@ -112,18 +112,18 @@ def _fit(fit: Fit, cells: GroupData) -> str:
     law = "One law" if several else "The law"
     what = f"{law} {'does not describe' if far else 'describes' if passed else 'follows'} {whom}"
     words = (
-        f"{what}: over {sizes} its estimates are off by "
-        f"{percent(abs(fit.mean_deviation))} in the mean (mu) and scatter by {percent(fit.std_deviation)} (sigma)."
+        f"{what}: over {sizes} its estimates deviate by "
+        f"{percent(abs(fit.mean_deviation))} on average (mu) and scatter by {percent(fit.std_deviation)} (sigma)."
     )
     if fit.seed_noise is not None:
         explained = fit.seed_noise * float(np.sqrt(np.mean(1 / cells.repeats)))
         share = fit.std_deviation / max(explained, 1e-9)
-        verdict = "about what seeds alone explain" if share < 1.5 else f"{share:.2g} times what seeds alone explain"
-        words += f" That is {verdict} ({percent(explained)} of a mean, {percent(fit.seed_noise)} of a single network)."
+        verdict = "about the scatter of seeds alone" if share < 1.5 else f"{share:.2g} times the scatter of seeds alone"
+        words += f" That is {verdict} ({percent(explained)} for a mean, {percent(fit.seed_noise)} for one network)."
     whose = "a family" if several else "one network"
     words += (
-        f" It {'keeps' if passed else 'does not keep'} the first paper's bar for {whose} (mu below 2 %, sigma below "
-        f"{bar:.0%})."
+        f" It {'meets' if passed else 'misses'} the first paper's threshold for {whose} (mu below 2 %, sigma below "
+        f"{100 * bar:.0f} %)."
     )
     worst = max(
         (region for region in fit.regions if region.std is not None), key=lambda region: region.std or 0.0, default=None
@@ -137,7 +137,7 @@ def _parameters(fit: Fit, cells: GroupData) -> str:
     values = fit.parameters
     gamma = values["gamma"]
     if not is_identified(fit, "gamma"):
-        words = [f"How fast the error rises is not told by the data (gamma {number(gamma)} is as good as others)."]
+        words = [f"The data do not identify how fast the error rises (gamma {number(gamma)} fits as well as others)."]
     else:
         rise = f"halving the density multiplies it by {2**gamma:.2g}"
         words = [f"Where the error rises, {rise} (gamma {_value(fit, 'gamma')})."]
@@ -155,34 +155,34 @@ def _parameters(fit: Fit, cells: GroupData) -> str:
 def _value(fit: Fit, name: str) -> str:
     value = number(fit.parameters[name])
     if name in fit.fixed or name not in fit.intervals:
-        return f"{value}, given"
+        return f"{value}, fixed"
     interval = fit.intervals[name]
     if interval is None:
-        return f"{value}, not told by the data"
-    return f"{value}, {fit.level:.0%} interval {number(interval[0])} to {number(interval[1])}"
+        return f"{value}, not identified by the data"
+    return f"{value}, {100 * fit.level:.0f} % interval {number(interval[0])} to {number(interval[1])}"
 
 
 def _choice(answer: Answer) -> str:
     choice, robust = answer.choice, answer.robust
     words = [
-        f"By its expected error {_picked(answer, choice)}; a network trained so keeps the bound in "
-        f"{choice.probability:.0%} of trainings."
+        f"By expected error: {_picked(answer, choice)}; it meets the bound in "
+        f"{100 * choice.probability:.0f} % of training runs."
     ]
     if robust is None:
-        words.append(f"None keeps it with {answer.confidence:.0%} confidence.")
+        words.append(f"No member meets it with {100 * answer.confidence:.0f} % confidence.")
     else:
-        words.append(f"To keep it in {robust.probability:.0%}, {_picked(answer, robust)}.")
+        words.append(f"To meet it in {100 * robust.probability:.0f} %: {_picked(answer, robust)}.")
     if answer.seen is not None:
-        words.append(f"Measured to keep it, and the smallest of those: {answer.seen}.")
+        words.append(f"Smallest measured network that meets it: {answer.seen}.")
     if answer.unpruned is None:
-        words.append("No unpruned network will do.")
+        words.append("No unpruned network meets it.")
     elif answer.times_smaller is not None and answer.times_smaller > 1.005:
         words.append(
-            f"The smallest unpruned network that will do, {answer.unpruned.name}, is {answer.times_smaller:.3g} times "
+            f"The smallest unpruned network that meets it, {answer.unpruned.name}, is {answer.times_smaller:.3g} times "
             "as large."
         )
     if choice.known != "pruned":
-        words.append("This member was never pruned: what pruning does to it is the law's word.")
+        words.append("This member was never pruned: its error under pruning is predicted by the law.")
     return " ".join(words)
 
 
@@ -202,21 +202,21 @@ def _gain(cells: GroupData) -> str:
     helped = np.unique(cells.cell[clear])
     if not len(helped):
         if cells.cells == 1:
-            return "At no density does the network err less than unpruned by more than two standard errors."
+            return "At no density is the error below the unpruned error by more than two standard errors."
         return (
-            f"In none of {counted(cells.cells, 'cell')} does a pruned network err less than its unpruned one by more "
-            "than two standard errors."
+            f"In none of {counted(cells.cells, 'cell')} is a pruned error below the unpruned error by more than two "
+            "standard errors."
         )
     best = int(np.where(clear, ratio, np.inf).argmin())
     if cells.cells == 1:
         return (
-            f"At {counted(int(clear.sum()), 'density', 'densities')} the network errs less than unpruned by more than "
-            f"two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
+            f"At {counted(int(clear.sum()), 'density', 'densities')} the error is below the unpruned error by more "
+            f"than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
             f"{number(float(cells.density[best]))}."
         )
     return (
-        f"In {len(helped)} of {counted(cells.cells, 'cell')} some pruned networks err less than their unpruned ones by "
-        f"more than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
+        f"In {len(helped)} of {counted(cells.cells, 'cell')} some pruned errors are below the unpruned error by more "
+        f"than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
         f"{number(float(cells.density[best]))}."
     )
 
@@ -228,6 +228,6 @@ def _next(answer: Answer, command: str) -> str:
     )
     close = [rival for rival in answer.rivals if rival.best_in > 0.05 and rival.name != choice.name]
     if close:
-        shown = ", ".join(f"{rival.name} in {rival.best_in:.0%}" for rival in close[:3])
-        words += f"In some of what they allow another member is the smallest: {shown}. "
-    return f"{words}What to train to be surer: {command}"
+        shown = ", ".join(f"{rival.name} in {100 * rival.best_in:.0f} %" for rival in close[:3])
+        words += f"Within that range another member may be the smallest: {shown}. "
+    return f"{words}To narrow the interval: {command}"

@@ -169,20 +169,20 @@ def _tell_missing(group: ReportGroup, missing: list[str]) -> None:
     """Say which figures are not there, and what would bring them."""
     cells = group.cells
     if group.fit is None:
-        missing.append("figures of the law need a law")
+        missing.append("figures of the law need a fitted law")
         return
     if cells.cells == 1:
         missing.append(
-            "one cell alone: networks of other widths and depths would show the invariant m* and what to prune instead"
+            "one cell alone: networks of other widths or depths would show the invariant m* and other members to prune"
         )
     elif (cells.width.max() == cells.width.min()) and (cells.depth.max() == cells.depth.min()):
         missing.append(
             "neither width nor depth varies: contours of constant error need members of other widths or depths"
         )
     if 1 < cells.cells < 4:
-        missing.append("fewer than 4 cells: too few to try how many measurements are enough")
+        missing.append("fewer than 4 cells: too few to test how many measurements suffice")
     if cells.seed_noise is None:
-        missing.append("no replicates: nothing is known of how much the seed alone moves an error")
+        missing.append("no replicates: the effect of the seed alone on the error is unknown")
 
 
 def _line(decision: _Decided) -> Line:
@@ -202,7 +202,7 @@ def _line(decision: _Decided) -> Line:
         if is_identified(fit, parameter)
     ]
     unknown = [words for parameter, words in names.items() if not is_identified(fit, parameter)]
-    law = "; ".join([*([listed(known)] if known else []), *([f"not told: {listed(unknown)}"] if unknown else [])])
+    law = "; ".join([*([listed(known)] if known else []), *([f"not identified: {listed(unknown)}"] if unknown else [])])
     deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
     return Line(name, len(group.cells), law, deviation, _short(decision.answer, decision.why))
 

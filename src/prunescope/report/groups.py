@@ -142,8 +142,8 @@ def _usable(rows: Table, missing: list[str]) -> Table:
     zero = rows["test_error"] == 0
     if zero.any():
         missing.append(
-            f"{counted(int(zero.sum()), 'row')} with error 0 left out: laws are of relative deviations, figures of "
-            "logarithms; more test examples would tell such networks apart"
+            f"{counted(int(zero.sum()), 'row')} with error 0 left out: laws and figures use the logarithm of the "
+            "error; more test examples would distinguish such networks"
         )
         rows = rows.take(~zero)
     if not len(rows):

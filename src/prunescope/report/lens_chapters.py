@@ -42,12 +42,12 @@ def examined(result: LensResult, name: str, missing: list[str]) -> tuple[Chapter
     shown = [cells for cells in networks if _tells(cells)]
     if not shown:
         missing.append(
-            "the lens: neither label noise, nor other treatments beside pruning, nor scores of examples; "
-            f"{command('lens', place(name))} says what a study needs for that"
+            "the lens: no label noise, no treatments other than pruning, no scores of examples; "
+            f"{command('lens', place(name))} says what a study needs for them"
         )
     if len(shown) > CHAPTERS:
         missing.append(
-            f"{len(shown)} networks under the lens, {CHAPTERS} shown; {command('lens', place(name))} has all"
+            f"{len(shown)} networks for the lens, {CHAPTERS} shown; {command('lens', place(name))} shows all"
         )
     return tuple(_chapter(cells, result) for cells in shown[:CHAPTERS])
 
@@ -75,7 +75,7 @@ def _chapter(cells: Sequence[CellResult], result: LensResult) -> Chapter:
     sections = (
         FigureSection("Generalisation and training", _present(noise, losses, cells=cells)),
         FigureSection("Which examples", _present(el2n_groups, extreme_examples, cells=cells)),
-        FigureSection("What else would do", _present(extended, narrow, ablations, cells=cells)),
+        FigureSection("Alternatives to pruning", _present(extended, narrow, ablations, cells=cells)),
     )
     missing = tuple(dict.fromkeys(item.words for cell in cells for item in cell.missing))
     statements = tuple(_said(cells, result))
@@ -105,11 +105,11 @@ def _said(cells: Sequence[CellResult], result: LensResult) -> Iterator[Statement
         for leave_out in cell.leave_outs:
             yield Statement(
                 "answer",
-                f"Without some of the examples, label noise {noise_words(cell.label_noise)}",
+                f"Trained without some examples, label noise {noise_words(cell.label_noise)}",
                 _sentence(leave_out.words),
             )
     for words in dict.fromkeys((*result.notes, *(note for cell in cells for note in cell.notes))):
-        yield Statement("warning", "Under the lens", _sentence(words))
+        yield Statement("warning", "About the lens", _sentence(words))
 
 
 def _sentence(words: str) -> str:

@@ -145,7 +145,7 @@ def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
         if name in rows and (values := _texts(rows, name)):
             yield words, listed(values)
     if "seconds" in rows and np.isfinite(rows["seconds"]).any():
-        yield "training took", _spelled(_trained_for(rows)) + " of the processors' or the card's time"
+        yield "training took", _spelled(_trained_for(rows)) + " of processor or GPU time"
     if "started" in rows and (values := _texts(rows, "started")):
         first, last = min(values), max(values)
         yield "trained", first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"

@@ -89,8 +89,8 @@ def _stop(choice: Bounded) -> Stop:
         ("network", _name),
         ("density", _density),
         ("parameters left", _parameters),
-        ("error to expect", _error),
-        ("keeps the bound in", lambda pick: f"{pick.probability:.0%} of trainings"),
+        ("expected error", _error),
+        ("meets the bound in", lambda pick: f"{100 * pick.probability:.0f} % of training runs"),
     ]
     facts = tuple(
         Fact(name, describe(choice.choice), describe(choice.robust) if choice.robust else "none")

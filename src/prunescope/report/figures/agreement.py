@@ -201,15 +201,15 @@ def _caption(group: ReportGroup, summaries: list[Summary], drawn: np.ndarray) ->
     joint = by_panel[JOINT if group.cells.cells > 1 else ALONE]
     law = "one law for all members" if group.cells.cells > 1 else "the law"
     words = [
-        f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} {law} is off "
+        f"Points on the diagonal are estimated exactly. Over {counted(joint.points, 'point')} {law} deviates "
         f"by mu {percent(joint.mu)}, sigma {percent(joint.sigma)}"
     ]
     words[0] += f"; a law for each cell by sigma {percent(by_panel[SINGLES].sigma)}." if SINGLES in by_panel else "."
     if SEEDS in by_panel:
         words.append(
-            f"Single networks that differ in their seed alone scatter by {percent(by_panel[SEEDS].sigma)} about their "
-            "mean (bars reach from the lowest to the highest)."
+            f"Networks that differ only in their seed scatter by {percent(by_panel[SEEDS].sigma)} about their "
+            "mean (bars: minimum to maximum over replicates)."
         )
     if len(drawn) < len(group.cells):
-        words.append(f"{len(drawn):,} of {len(group.cells):,} points are drawn, picked by chance.")
+        words.append(f"{len(drawn):,} of {len(group.cells):,} points are drawn, chosen at random.")
     return " ".join(words)

@@ -112,9 +112,9 @@ def contours(group: ReportGroup) -> Contours | None:
     parameters = group.fit.parameters
     words = [f"{panel.varied}^{number(parameters[EXPONENT[panel.varied]])} x density" for panel in panels]
     caption = (
-        "Along a contour networks of different shape and density have the same error. Marks are measured, between two "
-        "rungs; lines are the law. Where errors have risen well above the unpruned ones, contours are parallel to the "
-        f"dashed line, along which {' (left) and '.join(words)}{' (right)' if len(words) > 1 else ''} stays the same."
+        "Networks on one contour have the same error at different shapes and densities. Marks are interpolated between "
+        "measured rungs; lines are the law. Well above the unpruned errors, contours are parallel to the dashed line, "
+        f"where {' (left) and '.join(words)}{' (right)' if len(words) > 1 else ''} is constant."
     )
     return Contours(caption, tuple(panels), tuple(points))
 

@@ -149,8 +149,8 @@ def _caption(group: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePo
     measured = [point for point in points if point.what == "measured"]
     most = max(point.networks or 0 for point in measured)
     words = [
-        "Each mark is the error at one density in the mean over replicates"
-        + ("; bars reach from the lowest to the highest of them." if most > 1 else ", here a single network.")
+        "Each mark is the mean error over replicates at one density"
+        + ("; bars: minimum to maximum over replicates." if most > 1 else ", here a single network.")
     ]
     words += _course(group.cells)
     if group.fit is not None:
@@ -183,6 +183,6 @@ def _course(cells: GroupData) -> Iterator[str]:
     if helped:
         yield f"Pruning helps: the best point beyond chance lies {where}."
     elif clear is None:
-        yield f"The lowest point lies {where}; without replicates nobody knows whether by chance."
+        yield f"The lowest point lies {where}; without replicates this may be chance."
     else:
-        yield f"The lowest point lies {where}: by no more than chance between seeds."
+        yield f"The lowest point lies {where}: no more than chance between seeds."

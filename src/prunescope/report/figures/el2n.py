@@ -128,8 +128,8 @@ def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
     if not points:
         return None
     caption = (
-        "Groups of training examples from the easiest to the hardest by EL2N; bars are the mean training loss of the "
-        "sparse networks minus that of the dense ones, lines one standard deviation over replicates. "
+        "Training examples grouped by EL2N, easiest to hardest. Bars: mean training loss of the sparse networks minus "
+        "that of the dense ones; lines: ± one standard deviation over replicates. "
     )
     return El2nGroups(caption + " ".join(remarks), tuple(points))
 

@@ -150,7 +150,7 @@ def extreme_examples(cells: Sequence[CellResult]) -> ExtremeExamples | None:
         remarks.append(f"Noise {noise_words(cell.label_noise)}: replicate {extremes.replicate}{count}.")
     if not points:
         return None
-    caption = "From the loss in the dense network to that in the optimally sparse one. "
+    caption = "Each line leads from the loss in the dense network to that in the optimally sparse one. "
     return ExtremeExamples(caption + " ".join(remarks), tuple(points), _portraits(cells[0].dataset, points))
 
 

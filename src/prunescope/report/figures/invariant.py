@@ -119,8 +119,8 @@ def invariant(group: ReportGroup) -> Invariant | None:
     ]
     formula = " x ".join([*parts, "density"])
     caption = (
-        f"With m* = {formula} in place of the density, members that differ in depth or width fall onto one curve where "
-        "the error rises. On the right each keeps its own unpruned error, which m* does not explain."
+        f"Plotted against m* = {formula}, members of different depth or width fall onto one curve where the error "
+        "rises. On the right each member levels off at its unpruned error, which m* does not explain."
     )
     known = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
     words = (("eps_up", known["eps_up"]), ("p'", known["p_prime"]))
@@ -129,5 +129,5 @@ def invariant(group: ReportGroup) -> Invariant | None:
     if (slope := known["gamma"]) is not None:
         caption += f" The slope where the error rises is -gamma, {number(-slope)}."
     unknown = [name for name, value in known.items() if value is None]
-    caption += f" The data do not tell {listed(unknown)}." if unknown else ""
+    caption += f" The data do not identify {listed(unknown)}." if unknown else ""
     return Invariant(caption, formula, known["eps_up"], known["gamma"], known["p_prime"], panels, tuple(points))

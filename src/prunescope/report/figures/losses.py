@@ -101,6 +101,6 @@ def losses(cells: Sequence[CellResult]) -> Losses | None:
     if not points:
         return None
     caption = (
-        "Mean cross-entropy over the training examples, by the labels trained on; bands are one standard deviation."
+        "Mean cross-entropy over the training examples, by the labels trained on; bands: ± one standard deviation."
     )
     return Losses(" ".join([caption, *(f"{words}." for words in remarks)]), tuple(points))

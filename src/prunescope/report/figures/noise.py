@@ -131,8 +131,8 @@ def noise(cells: Sequence[CellResult]) -> Noise | None:
     if not points:
         return None
     caption = (
-        "Bars reach one standard deviation over replicates to either side; dashed are the dense networks; rings are "
-        "the density with the lowest validation error. Pruned networks err less than dense ones, by label noise, "
+        "Bars: ± one standard deviation over replicates; dashed lines: dense networks; rings: the density with the "
+        "lowest validation error. Pruned networks have a lower error than dense ones, by label noise: "
         f"{'; '.join(remarks)}."
     )
     return Noise(caption, tuple(levels), tuple(points))

@@ -212,8 +212,8 @@ def _lowest(family: Family) -> list[SizePoint]:
 def _caption(answer: Answer) -> str:
     choice = answer.choice
     words = [
-        "Lines are members pruned further and further, to the left; the broad pale line is the smallest network at "
-        "each error. Left by the law and how members depart from it, right as measured in the mean over replicates."
+        "Each line is one member, pruned further to the left; the broad pale line is the smallest network at each "
+        "error. Left: predicted by the law and the deviations of members from it. Right: means over replicates."
     ]
     words.append(
         f"At an error of at most {number(answer.max_error)} it is {choice.name} at density {number(choice.density)}, "
@@ -222,8 +222,8 @@ def _caption(answer: Answer) -> str:
     insight = answer.insight
     if insight is not None and insight.times > 1.05:
         words.append(
-            f"Where a member still matches its own unpruned error it is not the smallest way there: {insight.name} has "
-            f"{amount(insight.matched_parameters)} left then, {insight.smallest.name} gets there with "
+            f"Pruning a member only as far as it matches its unpruned error is not optimal: {insight.name} then keeps "
+            f"{amount(insight.matched_parameters)}, {insight.smallest.name} reaches the same error with "
             f"{amount(insight.smallest.parameters)}."
         )
     largest = [step.largest_times for step in answer.frontier if step.largest_times is not None]

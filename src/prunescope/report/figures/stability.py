@@ -102,14 +102,14 @@ def stability(group: ReportGroup, repeats: int) -> Stability | None:
 def _caption(result: Sensitivity) -> str:
     goal = result.sigma + ALLOWED
     words = [
-        f"The law fitted to part of the measurements, judged on all; lines are means over {result.repeats} draws, "
-        "bands one standard deviation.",
+        f"The law is fitted to some measurements and judged on all; lines are means over {result.repeats} draws, "
+        "bands ± one standard deviation.",
         *([result.drawn_from] if result.drawn_from else []),
     ]
     for number, what in ((1, "network"), (2, "cell")):
         if number not in result.experiments:
             continue
         enough = result.enough(number, goal)
-        much = f"{counted(enough, what)} would have been" if enough is not None else f"no number of {what}s tried is"
-        words.append(f"{much[0].upper()}{much[1:]} enough to stay within one point of sigma {percent(result.sigma)}.")
+        much = f"{counted(enough, what)} would have been" if enough is not None else f"no tried number of {what}s is"
+        words.append(f"{much[0].upper()}{much[1:]} enough to come within one point of sigma {percent(result.sigma)}.")
     return " ".join(words)

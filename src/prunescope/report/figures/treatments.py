@@ -175,7 +175,7 @@ def _curve(panel: str, treatment: str, curve: Curve, by: str) -> Iterator[Treatm
 
 
 def _caption(compared: Found) -> str:
-    words = "Test error over replicates, one standard deviation to either side; dashed are the dense networks. "
+    words = "Mean test error, ± one standard deviation over replicates; dashed lines: dense networks. "
     remarks = (
         f"Label noise {noise_words(cell.label_noise)}: {comparison.words}."
         for cell, others in compared
