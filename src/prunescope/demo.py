@@ -109,9 +109,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     fit = law.fits_[0]
     say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
     alone = median(single.std_deviation for single in singles)
-    say(
-        f"   It deviates by {100 * fit.std_deviation:.0f} % (sigma); laws of single cells by {100 * alone:.0f} % (median)."
-    )
+    say(f"   It deviates by {100 * fit.std_deviation:.0f} % (sigma); single-cell laws by {100 * alone:.0f} % (median).")
 
     say(f"\n5. Which network, and how much: {command('choose', path, '--max-error', BOUND)}")
     answer = smallest_network(table, BOUND).answers[0]
@@ -196,11 +194,11 @@ def _curves(table: Table) -> Iterator[str]:
     narrow, wide = float(table["width"].min()), float(table["width"].max())
     yield f"   {'density':>9} {'width ' + format(narrow, 'g'):>10} {'width ' + format(wide, 'g'):>10}"
     for rung in range(0, int(table["rung"].max()) + 1, 2):
-        here = most & (table["rung"] == rung)
+        at_rung = most & (table["rung"] == rung)
         first, second = (
-            float(np.mean(table["test_error"][here & (table["width"] == width)])) for width in (narrow, wide)
+            float(np.mean(table["test_error"][at_rung & (table["width"] == width)])) for width in (narrow, wide)
         )
-        density = float(np.mean(table["density"][here]))
+        density = float(np.mean(table["density"][at_rung]))
         low, high = sorted((round(BAR * first), round(BAR * second)))
         bar = " " * low + ("*" if low == high else "w" + " " * (high - low - 1) + "n")
         yield f"   {density:9.4f} {first:10.3f} {second:10.3f}  |{bar}"

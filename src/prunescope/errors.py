@@ -139,8 +139,8 @@ def apart(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def named(values: Mapping[str, object]) -> str:
     """Write ``depth 20, width 1``: all that has a value; of a `Key` what tells it from others, if anything does."""
-    known = {name: value for name, value in values.items() if value is not None}
-    differing = {name: value for name, value in apart(values).items() if value is not None} or known or values
+    present = {name: value for name, value in values.items() if value is not None}
+    differing = {name: value for name, value in apart(values).items() if value is not None} or present or values
     return ", ".join(
         f"{name} {f'{value:.12g}' if isinstance(value, float) else value}" for name, value in differing.items()
     )

@@ -114,22 +114,22 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
 
     if source == "-" or not is_store(Path(source)):
         return
-    there = trained_network(rows, answer)
-    if there is None:
+    trained = trained_network(rows, answer)
+    if trained is None:
         typed = command("next", Path(source), "--max-error", max_error)
         click.echo(f"\nno trained network meets the bound yet; to see what to train next:\n  {typed}")
         return
-    size = f"{there.parameters:,} parameters, {there.words}"
-    known = (ladder for study in Store(source).studies() for ladder in study.ladders)
-    ladder = next((ladder for ladder in known if ladder.identity == there.ladder), None)
+    size = f"{trained.parameters:,} parameters, {trained.words}"
+    ladders = (ladder for study in Store(source).studies() for ladder in study.ladders)
+    ladder = next((ladder for ladder in ladders if ladder.identity == trained.ladder), None)
     if ladder is None:
         missing = "It cannot be exported: the store does not hold the study that says how it was trained (Store.begin)."
         click.echo()
-        click.echo(wrapped(f"trained already ({size}): rung {there.rung} of ladder {there.ladder[:8]}. {missing}"))
+        click.echo(wrapped(f"trained already ({size}): rung {trained.rung} of ladder {trained.ladder[:8]}. {missing}"))
         return
     named = (("--factory", ladder.cell.family), ("--score", ladder.treatment.score or ""))
     code = [word for option, path in named if is_import_path(path) for word in (option, path)]
-    which = ("--ladder", there.ladder[:8], "--rung", there.rung)
+    which = ("--ladder", trained.ladder[:8], "--rung", trained.rung)
     typed = command("export", Path(source), *which, *code, "-o", "NAME.safetensors")
     click.echo(f"\ntrained already ({size}):\n  {typed}")
 

@@ -125,15 +125,15 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
             "\n".join(refusal.why for refusal in answers.declined) or "the store holds no pruned network"
         )
     answer = answers.answers[0]
-    there = trained_network(rows, answer)
-    if there is None:
+    trained = trained_network(rows, answer)
+    if trained is None:
         raise PrunescopeError(
             f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet; "
             f"{command('next', store.path, '--max-error', max_error)} says what to train"
         )
     if not quiet:
-        click.echo(f"rung {there.rung} of ladder {there.ladder[:8]}: {there.words}", err=True)
-    return there.ladder, there.rung
+        click.echo(f"rung {trained.rung} of ladder {trained.ladder[:8]}: {trained.words}", err=True)
+    return trained.ladder, trained.rung
 
 
 def _tell_plan(plan: RetrainPlan) -> None:

@@ -109,8 +109,8 @@ def _diagnosis(cell: CellResult) -> Iterator[str]:
 def _summary(cells: Sequence[CellResult]) -> Iterator[str]:
     """Set the cells of one network side by side."""
 
-    def best(other: TreatmentComparison | None) -> str:
-        return _verdict(other.best if other else None)
+    def best(comparison: TreatmentComparison | None) -> str:
+        return _verdict(comparison.best if comparison else None)
 
     yield from _aligned(
         {
@@ -179,12 +179,12 @@ def _beside(cell: CellResult) -> Iterator[str]:
 
 def _examples(cell: CellResult) -> Iterator[str]:
     """Show single examples of the first replicate, at the optimal sparsity or the first one there is."""
-    there = next((sparsity for sparsity in _sparsities(cell) if sparsity.extremes), None)
-    if there is None or not (there.extremes[0].worsened or there.extremes[0].improved):
+    shown = next((sparsity for sparsity in _sparsities(cell) if sparsity.extremes), None)
+    if shown is None or not (shown.extremes[0].worsened or shown.extremes[0].improved):
         return
-    first = there.extremes[0]
+    first = shown.extremes[0]
     yield ""
-    yield f"examples that change most, replicate {first.replicate}, density {there.density:.3g}"
+    yield f"examples that change most, replicate {first.replicate}, density {shown.density:.3g}"
     named = [*(("worse", example) for example in first.worsened), *(("better", example) for example in first.improved)]
     yield from _aligned(
         {
@@ -206,10 +206,10 @@ def _remarks(cells: Sequence[CellResult]) -> Iterator[str]:
         for words in (*cell.notes, *(f"missing: {item.words}" for item in cell.missing)):
             cells_by_words.setdefault(words, []).append(cell)
     one_network = len({cell.name for cell in cells}) == 1
-    for words, those in cells_by_words.items():
-        levels = f"label noise {listed(f'{cell.label_noise:g}' for cell in those)}"
-        where = levels if one_network else f"{len(those)} of {len(cells)} cells"
-        yield f"  ! {words}{'' if len(those) == len(cells) else f' ({where})'}"
+    for words, affected in cells_by_words.items():
+        levels = f"label noise {listed(f'{cell.label_noise:g}' for cell in affected)}"
+        where = levels if one_network else f"{len(affected)} of {len(cells)} cells"
+        yield f"  ! {words}{'' if len(affected) == len(cells) else f' ({where})'}"
 
 
 def _sparsities(cell: CellResult) -> list[Sparsity]:

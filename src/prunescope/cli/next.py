@@ -101,13 +101,13 @@ def _study(source: str, study: str | None) -> Study | None:
     if not is_store(Path(source)):
         return None
     # Studies that `next` wrote are parts of the one that they were made from.
-    every = {stored.name: stored for stored in Store(source).studies()}
-    known = {name: stored for name, stored in every.items() if not name.endswith(PART)}
-    if len(known) > 1 or (every and not known):
-        hint = f"Name the file of one with --study; there are {listed(every)}."
-        names = str(len(known)) if known else "only parts of one"
+    studies = {stored.name: stored for stored in Store(source).studies()}
+    whole_studies = {name: stored for name, stored in studies.items() if not name.endswith(PART)}
+    if len(whole_studies) > 1 or (studies and not whole_studies):
+        hint = f"Name the file of one with --study; there are {listed(studies)}."
+        names = str(len(whole_studies)) if whole_studies else "only parts of one"
         raise InputError(source, [Fault("the store", "must hold one study to go by", names, hint)])
-    return next(iter(known.values()), None)
+    return next(iter(whole_studies.values()), None)
 
 
 def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | None:

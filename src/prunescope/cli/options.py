@@ -89,9 +89,9 @@ def estimator(kind: str, settings: dict[str, Any]) -> Estimator:
             settings[name] = names_in(settings[name])
     if not isinstance(settings.get("fix"), dict):
         settings["fix"] = fixed_in(settings.get("fix") or ()) or None
-    known = chosen().get_params()
+    parameters = chosen().get_params()
     for name, value in list(settings.items()):
-        if name not in known:
+        if name not in parameters:
             if value not in (None, (), "mean"):
                 raise click.UsageError(f"--{'filter' if name == 'filters' else name} is not for --law {kind}")
             del settings[name]

@@ -129,14 +129,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
     if ladders:
         content["ladder_list"] = [
             {
-                "ladder": other.identity,
-                **vars(other.cell),
-                "recipe": other.recipe_identity,
-                "treatment": other.treatment.label,
-                "replicate": other.replicate,
-                "rungs": other.rungs,
+                "ladder": ladder.identity,
+                **vars(ladder.cell),
+                "recipe": ladder.recipe_identity,
+                "treatment": ladder.treatment.label,
+                "replicate": ladder.replicate,
+                "rungs": ladder.rungs,
             }
-            for other in study.ladders
+            for ladder in study.ladders
         ]
     return content
 
@@ -145,10 +145,10 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
     """Compare with the versions of the study that a store holds, nearest first; none where this one is among them."""
     from prunescope.study import differences
 
-    others = [other for other in store.studies() if other.name == study.name]
-    if any(other.identity == study.identity for other in others):
+    others = [version for version in store.studies() if version.name == study.name]
+    if any(version.identity == study.identity for version in others):
         return []
-    return sorted((differences(other, study) for other in others), key=len)
+    return sorted((differences(version, study) for version in others), key=len)
 
 
 def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) -> None:
@@ -254,7 +254,7 @@ def _details(treatment: dict[str, Any]) -> str:
 
 def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
     state = content["store"]
-    versions = [other for other in store.studies() if other.name == study.name]
+    versions = [version for version in store.studies() if version.name == study.name]
     unscored = content["left"]["scores"]
     ended = ": the study is finished" if not content["left"]["rungs"] and not unscored else ""
     tell("store", f"{state['path']}: {state['rungs_done']:,} of {content['rungs']:,} rungs are done{ended}")

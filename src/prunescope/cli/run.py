@@ -180,8 +180,8 @@ def _failed(report: RunReport) -> list[str]:
     for failure in report.failures:
         reasons.setdefault(failure.reason, []).append(f"{failure.words}, rung {failure.rung}")
     failed = len(report.failures)
-    some = report.unwritable or failed + report.elsewhere >= report.ladders
-    others = "" if some else "; all others are trained"
+    none_trained = report.unwritable or failed + report.elsewhere >= report.ladders
+    others = "" if none_trained else "; all others are trained"
     stopped = ", and the run was stopped" if report.stopped else others
     lines = [f"{failed:,} of {counted(report.ladders, 'ladder')} failed{stopped}:"]
     for reason, which in list(reasons.items())[:MOST_TOLD]:

@@ -60,7 +60,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
         click.echo(f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'extrapolated':>18}")
         for comparison in many:
             trials = [comparison.fitted, comparison.cross_validated, comparison.extrapolated]
-            values = ["-" if one is None else f"{100 * one.mu:.1f}, {100 * one.sigma:.1f} %" for one in trials]
+            values = ["-" if trial is None else f"{100 * trial.mu:.1f}, {100 * trial.sigma:.1f} %" for trial in trials]
             click.echo(f"  {comparison.form:{wide}}{comparison.free:6}{values[0]:>16}{values[1]:>18}{values[2]:>18}")
 
 

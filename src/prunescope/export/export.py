@@ -180,7 +180,7 @@ def _source(
     tell: Tell,
 ) -> _Source:
     """Read a rung's weights, or train it again; either way hold its test error against its row."""
-    here = bench_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
+    bench_here = bench_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
     if picked.rung in weights_kept(store, picked.ladder):
         tensors = read_weights(store, picked.ladder, picked.rung, net)
         masks, row = read_masks(store, picked.ladder, picked.rung, net), picked.row
@@ -191,7 +191,7 @@ def _source(
         before(plan)
         again = retrain(plan, picked, bench, where, tell)
         tensors, masks, row = again.tensors, again.masks, again.row
-    check_error(here, tensors, masks, row, picked.words)
+    check_error(bench_here, tensors, masks, row, picked.words)
     return _Source(tensors, masks, retrained=row is not picked.row)
 
 

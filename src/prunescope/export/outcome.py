@@ -138,8 +138,8 @@ class Exported:
         )
 
 
-def _share(part: float) -> str:
-    return f"{100 * part:.3g}%"
+def _share(fraction: float) -> str:
+    return f"{100 * fraction:.3g}%"
 
 
 def _proof(form: ExportedForm) -> str:

@@ -100,8 +100,8 @@ class _Shrinking:
                 continue
             group.append(group[step.inputs[0]])
             if step.kind == "add":
-                other, kept_group = group[step.inputs[1]], group[step.inputs[0]]
-                group = [kept_group if member == other else member for member in group]
+                removed_group, kept_group = group[step.inputs[1]], group[step.inputs[0]]
+                group = [kept_group if member == removed_group else member for member in group]
         return group
 
     def _needed(self) -> dict[int, Flags]:

@@ -65,16 +65,16 @@ def report(
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
     groups = report_groups(rows)
-    every = sorted((_decided(group, options) for group in groups.all), key=_rank)
-    chapters = tuple(_chapter(decision, options, name, where) for decision in every[:CHAPTERS])
-    lines = tuple(_line(decision) for decision in every[CHAPTERS:])
+    decisions = sorted((_decided(group, options) for group in groups.all), key=_rank)
+    chapters = tuple(_chapter(decision, options, name, where) for decision in decisions[:CHAPTERS])
+    lines = tuple(_line(decision) for decision in decisions[CHAPTERS:])
     missing = list(groups.missing)
     if lines:
-        sizes = [len(decision.group.cells) for decision in every]
+        sizes = [len(decision.group.cells) for decision in decisions]
         tied = " (among equals, those with the smallest answer)" if sizes[CHAPTERS - 1] == sizes[CHAPTERS] else ""
         missing.append(
-            f"{counted(len(every), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, the "
-            "others a line; --where narrows the table to the ones that matter"
+            f"{counted(len(decisions), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, "
+            "the others a line; --where narrows the table to the ones that matter"
         )
     seen_name = "" if lens is None else _named(lens)
     origin = provenance(rows, name, options, seen_name, where)
@@ -196,13 +196,15 @@ def _line(decision: _Decided) -> Line:
     }
     if group.cells.cells == 1:
         names["p_prime"] = "p"
-    known = [
+    identified = [
         f"{words} {number(fit.parameters[parameter])}"
         for parameter, words in names.items()
         if is_identified(fit, parameter)
     ]
     unknown = [words for parameter, words in names.items() if not is_identified(fit, parameter)]
-    law = "; ".join([*([listed(known)] if known else []), *([f"not identified: {listed(unknown)}"] if unknown else [])])
+    law = "; ".join(
+        [*([listed(identified)] if identified else []), *([f"not identified: {listed(unknown)}"] if unknown else [])]
+    )
     deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
     return Line(name, len(group.cells), law, deviation, _short(decision.answer, decision.why))
 

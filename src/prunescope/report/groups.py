@@ -92,21 +92,21 @@ def report_groups(rows: Table) -> ReportGroups:
             refused = dict(_by_place(groups.groups, trouble))
         except PrunescopeError as trouble:
             refused = dict.fromkeys((tuple(group.key.items()) for group in groups.groups), str(trouble))
-    known = tuple(name for name in EXPLAINED if name in usable)
+    dimensions = tuple(name for name in EXPLAINED if name in usable)
     everybody = []
     pruned = [group for group in groups.groups if (group.density < 1).any()]
     shown = pruned or groups.groups
-    every = [group.key for group in shown]
+    keys = [group.key for group in shown]
     for group in shown:
         key = tuple(group.key.items())
         family = fitted_families.get(key)
         why = "" if family is not None else refused.get(key) or _no_law(group, compared)
-        name = _name(group.key, every)
-        telling = {column: group.key[column] for column in _telling(group.key, every)}
+        name = _name(group.key, keys)
+        telling = {column: group.key[column] for column in _telling(group.key, keys)}
         cells = group if compared else replace(group, unpruned=np.full(len(group), np.nan))
         fit = None if family is None else family.fit
         everybody.append(
-            ReportGroup(name, group.key, cells, known, fit, family, why, _words(telling), condition(telling))
+            ReportGroup(name, group.key, cells, dimensions, fit, family, why, _words(telling), condition(telling))
         )
     everybody.sort(key=lambda report_group: -len(report_group.cells))
     return ReportGroups(tuple(everybody), tuple(notes), tuple(missing))
@@ -120,11 +120,11 @@ def _no_law(cells: GroupData, compared: bool) -> str:
     return "holds too few densities: prune further"
 
 
-def _telling(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterator[str]:
+def _telling(group: Mapping[str, Any], keys: list[Mapping[str, Any]]) -> Iterator[str]:
     """Yield columns that tell a group from all others, as far as needed."""
-    left = every
+    left = keys
     for name, value in group.items():
-        same = [other for other in left if other.get(name) == value]
+        same = [key for key in left if key.get(name) == value]
         if len(same) < len(left):
             left = same
             yield name
@@ -169,7 +169,7 @@ def _name(group: Mapping[str, Any], all_groups: list[Mapping[str, Any]]) -> str:
     """Name a family by what people call it, and by what tells it from the others."""
     words = {}
     for name, value in group.items():
-        differs = len({other.get(name) for other in all_groups}) > 1
+        differs = len({key.get(name) for key in all_groups}) > 1
         if differs or (name in SPOKEN and value not in USUAL.get(name, ())):
             words[name] = value
     return _words(words) or "all networks"

@@ -115,12 +115,12 @@ def _options(options: ReportOptions, lens: str, where: str) -> Iterator[object]:
         yield "--where"
         yield where
     usual = ReportOptions()
-    for name, value, other in (
+    for name, value, default in (
         ("--max-error", options.max_error, usual.max_error),
         ("--confidence", options.confidence, usual.confidence),
         ("--draws", options.draws, usual.draws),
     ):
-        if value != other:
+        if value != default:
             yield name
             yield value
 
@@ -138,8 +138,8 @@ def _studies(source: str) -> Iterator[StudyState]:
 def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
     yield "read from", source
     # What a table tells of its networks in columns of its own is part of their configuration.
-    known = [name for name in rows.names if name in CONFIGURATION]
-    codes = group_codes(rows.columns, [*known, *identity_columns(rows)[1]])
+    configuration = [name for name in rows.names if name in CONFIGURATION]
+    codes = group_codes(rows.columns, [*configuration, *identity_columns(rows)[1]])
     yield "networks", f"{len(rows):,} of {counted(int(codes.max()) + 1, 'cell')}"
     for name, words in (("version", "trained by prunescope"), ("device", "trained on")):
         if name in rows and (values := _texts(rows, name)):

@@ -100,8 +100,8 @@ def _stop(choice: Bounded) -> Stop:
 
 
 def _name(pick: Pick) -> str:
-    known = {"pruned": "", "dense": " (never pruned)", "predicted": " (never trained)"}[pick.known]
-    return pick.name + known
+    origin = {"pruned": "", "dense": " (never pruned)", "predicted": " (never trained)"}[pick.known]
+    return pick.name + origin
 
 
 def _density(pick: Pick) -> str:

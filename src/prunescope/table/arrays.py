@@ -112,8 +112,8 @@ def joined_arrays(files: Sequence[Path]) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for path in files:
         for name, values in _content(path).items():
-            known = arrays.setdefault(name, values)
-            if known.dtype != values.dtype or known.shape != values.shape or known.tobytes() != values.tobytes():
+            earlier = arrays.setdefault(name, values)
+            if earlier.dtype != values.dtype or earlier.shape != values.shape or earlier.tobytes() != values.tobytes():
                 names = " and ".join(map(str, files))
                 raise ConflictError(
                     f"{names} hold different arrays for one rung ({name}). Keep the one that you trust."

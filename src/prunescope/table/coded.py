@@ -95,8 +95,8 @@ def rows_of(values: Array | Texts, test: Callable[[Any], bool]) -> NDArray[np.bo
 
 def mostly_different(plain: Sequence[str | None]) -> bool:
     """Whether texts are many and most of a thousand of them differ, as times do: numbering them would save nothing."""
-    some = plain[:: max(1, len(plain) // SAMPLE)]
-    return len(plain) > MANY and len(set(some)) > len(some) / 2
+    sample = plain[:: max(1, len(plain) // SAMPLE)]
+    return len(plain) > MANY and len(set(sample)) > len(sample) / 2
 
 
 def plain(values: Array | Texts) -> Array:
@@ -180,8 +180,8 @@ class ColumnValues:
         """Return some rows."""
         if self._texts is not None:
             return ColumnValues(self._texts.take(rows))
-        known = self._loose if self._codes is None else self._codes
-        return ColumnValues(self.array[rows], None if known is None else known[rows])
+        codes = self._loose if self._codes is None else self._codes
+        return ColumnValues(self.array[rows], None if codes is None else codes[rows])
 
 
 class Columns(Mapping[str, Array]):

@@ -43,20 +43,20 @@ def merge(into: Store, others: Sequence[Store]) -> int:
     return sum(map(len, into.done().values())) - before
 
 
-def _copy(other: Store, into: Store) -> None:
-    for relative in _files(other.path):
+def _copy(source: Store, into: Store) -> None:
+    for relative in _files(source.path):
         if (into.path / relative).exists():
             continue
         try:
-            content = verified(other.path / relative)
+            content = verified(source.path / relative)
         except FileNotFoundError:
             continue  # packed away since it was listed
         publish(into.path, new_draft(into.path, relative.suffix, content), into.path / relative)
 
 
-def _holds(into: Store, other: Store) -> bool:
+def _holds(into: Store, source: Store) -> bool:
     ours = into.done()
-    return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in other.done().items())
+    return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in source.done().items())
 
 
 def refuse_unlike(stores: Sequence[Store]) -> None:

@@ -19,10 +19,10 @@ def group_codes(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[n
 
 def sorted_rows(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
     """Return the order of rows by the named columns, the first one first; missing text comes last."""
-    every = Columns.of(columns)
-    keys = [every.column(name).ranks for name in names]
-    varied = [key for key in keys if (key != key[0]).any()] if every.rows else []
-    return np.lexsort(varied[::-1]) if varied else np.arange(every.rows)
+    typed = Columns.of(columns)
+    keys = [typed.column(name).ranks for name in names]
+    varied = [key for key in keys if (key != key[0]).any()] if typed.rows else []
+    return np.lexsort(varied[::-1]) if varied else np.arange(typed.rows)
 
 
 def having(columns: Mapping[str, Array], name: str, texts: Sequence[str]) -> NDArray[np.bool_]:

@@ -135,9 +135,9 @@ class Shards:
         keys = np.sort(plain(columns.pop("__key")))
         if not (keys[1:] == keys[:-1]).any():
             return columns
-        every = {name: plain(values) for name, values in self._gathered(STORED_NAMES, sources=True).items()}
-        refuse_contradictions(every, f"{self.store} holds", _REMEDY)
-        return {name: values for name, values in _once(every).items() if name in columns}
+        stored = {name: plain(values) for name, values in self._gathered(STORED_NAMES, sources=True).items()}
+        refuse_contradictions(stored, f"{self.store} holds", _REMEDY)
+        return {name: values for name, values in _once(stored).items() if name in columns}
 
     def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array | Texts]:
         """Return columns of all shards, copies of rows included, with a hash of each row's rung as ``__key``."""

@@ -94,9 +94,9 @@ class Table:
         """Return a column's name as the table spells it."""
         if name in self.columns:
             return name
-        for known in (canonical(name), *(other for other in self.columns if other.lower() == name.lower())):
-            if known in self.columns:
-                return known
+        for spelling in (canonical(name), *(column for column in self.columns if column.lower() == name.lower())):
+            if spelling in self.columns:
+                return spelling
         hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
         raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
 
@@ -136,8 +136,8 @@ class Table:
         """Iterate over rows as mappings to plain Python values; None where a value is missing."""
         columns = Columns.of(self.columns)
         for first in range(0, len(self), _AT_ONCE):
-            some = columns.take(np.arange(first, min(first + _AT_ONCE, len(self))))
-            for values in zip(*(_plain(values) for values in some.values()), strict=True):
+            chunk = columns.take(np.arange(first, min(first + _AT_ONCE, len(self))))
+            for values in zip(*(_plain(values) for values in chunk.values()), strict=True):
                 yield dict(zip(self.names, values, strict=True))
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -153,21 +153,21 @@ def _refuse_unwritable(name: str, texts: Array | Texts, findings: Findings) -> N
 def texts_of(values: Any) -> Array | Texts:
     """Return values as text, None where there is none: each different one once, unless most of many differ."""
     if isinstance(values, Texts):
-        known = values
+        encoded = values
     else:
-        some = values.tolist() if isinstance(values, np.ndarray) else list(values)
-        some = some if set(map(type, some)) <= {str, type(None)} else [_text(value) for value in some]
-        if mostly_different(some) and "" not in some:
-            array = np.empty(len(some), object)
-            array[:] = some
+        items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        items = items if set(map(type, items)) <= {str, type(None)} else [_text(value) for value in items]
+        if mostly_different(items) and "" not in items:
+            array = np.empty(len(items), object)
+            array[:] = items
             return array
-        known = Texts.of(some)
-    words = known.words.tolist()
+        encoded = Texts.of(items)
+    words = encoded.words.tolist()
     if "" not in words:
-        return known
+        return encoded
     missing = np.empty(len(words), object)
     missing[:] = [word or None for word in words]
-    return Texts(missing, known.codes) if None not in words else Texts.of(missing[known.codes].tolist())
+    return Texts(missing, encoded.codes) if None not in words else Texts.of(missing[encoded.codes].tolist())
 
 
 def _text(value: object) -> str | None:

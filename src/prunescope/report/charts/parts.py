@@ -60,8 +60,8 @@ def source(**equal: str) -> alt.Chart:
 
 def span(values: Iterable[float | None]) -> tuple[float, float]:
     """Return the ends of a logarithmic axis that shows some values."""
-    known = [value for value in values if value is not None and np.isfinite(value) and value > 0]
-    low, high = float(np.log(min(known))), float(np.log(max(known)))
+    positive = [value for value in values if value is not None and np.isfinite(value) and value > 0]
+    low, high = float(np.log(min(positive))), float(np.log(max(positive)))
     edge = max((high - low) * PADDING, 0.02)
     return float(np.exp(low - edge)), float(np.exp(high + edge))
 
@@ -128,15 +128,15 @@ def coloured(
     names: Sequence[str],
     title: str | None,
     columns: int | None = None,
-    there: Collection[str] | None = None,
+    present: Collection[str] | None = None,
 ) -> alt.Color:
     """Return colours by name, in the order of the names; every layer of a drawing must ask for the same.
 
-    Names that other panels have and this one has not are left out of its legend: `there` are those that it has.
+    Names that other panels have and this one has not are left out of its legend: `present` are those that it has.
     """
     import altair as alt
 
-    legend = _legend(names, title, columns, there)
+    legend = _legend(names, title, columns, present)
     return alt.Color(field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=legend)
 
 
@@ -145,13 +145,13 @@ def shaped(
     names: Sequence[str],
     title: str | None,
     columns: int | None = None,
-    there: Collection[str] | None = None,
+    present: Collection[str] | None = None,
 ) -> alt.Shape:
     """Return shapes by name, in the same order."""
     import altair as alt
 
     scale = alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
-    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, there))
+    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, present))
 
 
 def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
@@ -163,11 +163,11 @@ def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDas
 
 
 def _legend(
-    names: Sequence[str], title: str | None, columns: int | None = None, there: Collection[str] | None = None
+    names: Sequence[str], title: str | None, columns: int | None = None, present: Collection[str] | None = None
 ) -> alt.Legend:
     import altair as alt
 
-    shown: dict[str, Any] = {} if there is None else {"values": [name for name in names if name in there]}
+    shown: dict[str, Any] = {} if present is None else {"values": [name for name in names if name in present]}
     return alt.Legend(title=title, columns=columns or _columns(names), **shown)
 
 

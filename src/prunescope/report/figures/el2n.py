@@ -74,7 +74,7 @@ class El2nGroups(Figure):
             title = "sparse minus dense, nats"
             scale = alt.Scale(domain=[0, 100], nice=False)
             x = alt.X("percentile_low:Q", title="percentile of EL2N", scale=scale, axis=alt.Axis(tickCount=5))
-            colour = coloured("verdict", kinds, "training loss", there={point.verdict for point in points})
+            colour = coloured("verdict", kinds, "training loss", present={point.verdict for point in points})
             data = source(panel=name)
             middle = data.transform_calculate(middle="(datum.percentile_low + datum.percentile_high) / 2")
             tooltip = tips(("percentile_low", "percentile", ".3g"), ("percentile_high", "to", ".3g"),

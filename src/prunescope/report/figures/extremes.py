@@ -90,8 +90,11 @@ class ExtremeExamples(Figure):
             points = [point for point in self.points if point.panel == name]
             order = list(dict.fromkeys(point.example for point in points))
             y = alt.Y("example:N", sort=order, title="place in the training set")
-            there = {point.labelled for point in points}
-            colour, shape = coloured("labelled", kinds, None, there=there), shaped("labelled", kinds, None, there=there)
+            present = {point.labelled for point in points}
+            colour, shape = (
+                coloured("labelled", kinds, None, present=present),
+                shaped("labelled", kinds, None, present=present),
+            )
             title = "training loss, dense to sparse (mark)"
             tooltip = tips(("example", "example", None), ("dense_loss", "dense", ".4g"),
                            ("sparse_loss", "sparse", ".4g"), ("labelled", "label", None))  # fmt: skip

@@ -179,14 +179,14 @@ def verdict(mine: float, theirs: float) -> str:
 
 
 def _caption(comparisons: list[FormComparison], several: bool) -> str:
-    ours, other = comparisons[0], comparisons[-1]
-    judged = "cross_validated" if ours.cross_validated and other.cross_validated else "fitted"
-    mine, theirs = getattr(ours, judged), getattr(other, judged)
+    ours, rosenfeld = comparisons[0], comparisons[-1]
+    judged = "cross_validated" if ours.cross_validated and rosenfeld.cross_validated else "fitted"
+    mine, theirs = getattr(ours, judged), getattr(rosenfeld, judged)
     names = {comparison.form: _short(comparison.form) for comparison in comparisons}
     unseen = f"{'members' if several else 'replicates'} that each fit did not see"
     words = (
         f"Judged on {unseen if judged == 'cross_validated' else 'the points fitted to'}, "
-        f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[other.form]} by "
+        f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[rosenfeld.form]} by "
         f"{percent(theirs.sigma)}: {verdict(mine.sigma, theirs.sigma)}."
     )
     beyond = ours.extrapolated

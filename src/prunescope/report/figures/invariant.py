@@ -122,12 +122,14 @@ def invariant(group: ReportGroup) -> Invariant | None:
         f"Plotted against m* = {formula}, members of different depth or width fall onto one curve where the error "
         "rises. On the right each member levels off at its unpruned error, which m* does not explain."
     )
-    known = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
-    words = (("eps_up", known["eps_up"]), ("p'", known["p_prime"]))
+    identified = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
+    words = (("eps_up", identified["eps_up"]), ("p'", identified["p_prime"]))
     drawn = [f"{name} {number(value)}" for name, value in words if value is not None]
     caption += f" Dashed: {' and '.join(drawn)}." if drawn else ""
-    if (slope := known["gamma"]) is not None:
+    if (slope := identified["gamma"]) is not None:
         caption += f" The slope where the error rises is -gamma, {number(-slope)}."
-    unknown = [name for name, value in known.items() if value is None]
+    unknown = [name for name, value in identified.items() if value is None]
     caption += f" The data do not identify {listed(unknown)}." if unknown else ""
-    return Invariant(caption, formula, known["eps_up"], known["gamma"], known["p_prime"], panels, tuple(points))
+    return Invariant(
+        caption, formula, identified["eps_up"], identified["gamma"], identified["p_prime"], panels, tuple(points)
+    )

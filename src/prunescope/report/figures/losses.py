@@ -66,8 +66,8 @@ class Losses(Figure):
                 x_log("density", DENSITY, span(point.density for point in points)),
                 y_log("loss", "training loss, nats", ends),
             )
-            there = {point.part for point in points}
-            colour, shape = coloured("part", kinds, None, there=there), shaped("part", kinds, None, there=there)
+            present = {point.part for point in points}
+            colour, shape = coloured("part", kinds, None, present=present), shaped("part", kinds, None, present=present)
             data = source(panel=name)
             tooltip = tips(("part", "examples", None), ("density", "density", ".4g"), ("loss", "loss", ".4g"))
             layers = [

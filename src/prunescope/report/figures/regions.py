@@ -227,13 +227,13 @@ def _open_caption(fit: Fit, member: str, ends: float) -> str:
         ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], is_identified(fit, "eps_up")),
         ("where it levels off", "p", "p_prime", ends, is_identified(fit, "p_prime", "phi", "psi")),
     )
-    known = [
+    identified = [
         f"{words} ({name} {number(value)}{_interval(fit, key)})" for words, name, key, value, sure in parts if sure
     ]
     unknown = [f"{words} ({name})" for words, name, _, _, sure in parts if not sure]
     return (
         f"{member}: the line is one of many that would do, drawn as far as anything was measured. The data do not tell "
-        f"{listed(unknown)}{f'; they tell {listed(known)}' if known else ''}."
+        f"{listed(unknown)}{f'; they tell {listed(identified)}' if identified else ''}."
     )
 
 

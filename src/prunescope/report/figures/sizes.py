@@ -175,10 +175,10 @@ def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint
 def _own(family: Family, member: int) -> np.ndarray:
     """Return the measured points of a member."""
     cells = family.cells
-    here = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
+    of_member = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
     if family.examples is not None:
-        here &= cells.examples == family.examples
-    return np.flatnonzero(here)
+        of_member &= cells.examples == family.examples
+    return np.flatnonzero(of_member)
 
 
 def _measured(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]:
@@ -198,11 +198,11 @@ def _points(family: Family, member: int) -> list[tuple[float, float]]:
 
 def _lowest(family: Family) -> list[SizePoint]:
     """Return the measured networks that no smaller one of any member matches."""
-    every = sorted(
+    measured = sorted(
         (parameters, error, member) for member in range(len(family)) for parameters, error in _points(family, member)
     )
     points, least = [], np.inf
-    for parameters, error, member in every:
+    for parameters, error, member in measured:
         if error < least:
             points.append(SizePoint(MEASURED, "frontier", family.name(member), parameters, error, None, None, None))
             least = error

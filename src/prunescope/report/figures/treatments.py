@@ -81,10 +81,10 @@ class Treatments(Figure):
                 x = alt.X("at:Q", title="rung", axis=alt.Axis(tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
             else:
                 x = x_log("at", "parameters that are left" if self.by == "parameters" else DENSITY, ends)
-            there = {point.treatment for point in points}
+            present = {point.treatment for point in points}
             colour, shape = (
-                coloured("treatment", kinds, None, there=there),
-                shaped("treatment", kinds, None, there=there),
+                coloured("treatment", kinds, None, present=present),
+                shaped("treatment", kinds, None, present=present),
             )
             data = source(panel=name).transform_filter(alt.FieldOneOfPredicate(field="treatment", oneOf=kinds))
             dense = source(panel=name, treatment=DENSE)
