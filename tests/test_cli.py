@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -152,9 +153,9 @@ def test_plan_says_whose_weights_are_kept(tmp_path: Path) -> None:
 def test_plan_tells_the_faults_of_a_study(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text(preset_text("digits").replace("epochs = 30", "epoch = 30"))
-    told = fails(2, "plan", path)
-    assert "recipe.epochs: must be given" in told
-    assert "recipe.epoch (line 16): is no key of [recipe]. Did you mean 'epochs'?" in told
+    message = fails(2, "plan", path)
+    assert "recipe.epochs: must be given" in message
+    assert "recipe.epoch (line 16): is no key of [recipe]. Did you mean 'epochs'?" in message
 
 
 def test_table_shows_what_varies_and_says_what_does_not(tmp_path: Path) -> None:
@@ -168,13 +169,13 @@ def test_table_shows_what_varies_and_says_what_does_not(tmp_path: Path) -> None:
 
 def test_table_says_how_often_each_network_was_trained(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    rows = ["replicate,density,error", *(f"{each},1,0.1" for each in range(1, 6)), "1,0.5,0.2", "2,0.5,0.2"]
+    rows = ["replicate,density,error", *(f"{replicate},1,0.1" for replicate in range(1, 6)), "1,0.5,0.2", "2,0.5,0.2"]
     path.write_text("\n".join(rows))
-    told = CliRunner().invoke(cli, ["table", str(path)]).output
-    assert "7 rows" in told
-    assert ": 1 configuration, 2 to 5 replicates, densities 1 to 0.5\n" in told
-    told = CliRunner().invoke(cli, ["table", str(path), "--where", "density < 1"]).output
-    assert ": 1 configuration, 2 replicates, densities 0.5 to 0.5\n" in told
+    output = CliRunner().invoke(cli, ["table", str(path)]).output
+    assert "7 rows" in output
+    assert ": 1 configuration, 2 to 5 replicates, densities 1 to 0.5\n" in output
+    output = CliRunner().invoke(cli, ["table", str(path), "--where", "density < 1"]).output
+    assert ": 1 configuration, 2 replicates, densities 0.5 to 0.5\n" in output
 
 
 def test_table_filters_selects_and_writes(csv: Path, tmp_path: Path) -> None:
@@ -191,8 +192,8 @@ def test_table_filters_selects_and_writes(csv: Path, tmp_path: Path) -> None:
 def test_table_tells_all_faults_and_exits_with_2(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("density,error\n1.5,x\n")
-    told = fails(2, "table", path)
-    assert "2 faults" in told
+    message = fails(2, "table", path)
+    assert "2 faults" in message
     assert "nothing there" in fails(2, "table", tmp_path / "none.csv")
     assert "must end in" in fails(2, "table", store(tmp_path / "s"), "--out", tmp_path / "x.xlsx")
     assert "Did you mean 'density'" in fails(2, "table", tmp_path / "s", "--where", "desnity > 1")
@@ -278,8 +279,8 @@ def test_status_merge_and_compact(tmp_path: Path) -> None:
 
 
 def test_stores_that_contradict_each_other_fail_with_1(tmp_path: Path) -> None:
-    told = fails(1, "merge", store(tmp_path / "one"), store(tmp_path / "other", test_error=0.5))
-    assert "different results for 3 rungs" in told
+    message = fails(1, "merge", store(tmp_path / "one"), store(tmp_path / "other", test_error=0.5))
+    assert "different results for 3 rungs" in message
 
 
 def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path: Path) -> None:
@@ -288,7 +289,7 @@ def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "words_expected"),
     [
         (("report", "none.csv", "--max-error", "9%"), "must be a fraction; found 9%. 9 % is 0.09."),
         (("report", "none.csv", "--confidence", "90"), "must be a fraction; found 90. 90 % is 0.9."),
@@ -296,7 +297,22 @@ def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path:
         (("fit", "none.csv", "--level", "high"), "'high' is not a number, such as 0.09."),
     ],
 )
-def test_who_writes_percent_is_told_the_fraction(typed: tuple[str, ...], told: str) -> None:
+def test_who_writes_percent_is_told_the_fraction(typed: tuple[str, ...], words_expected: str) -> None:
     shown = CliRunner().invoke(cli, typed)
     assert shown.exit_code == 2
-    assert told in " ".join(shown.output.split())
+    assert words_expected in " ".join(shown.output.split())
+
+
+IMPERATIVES = (
+    "Check", "Compare", "Explain", "Export", "Find", "Fit", "Merge", "Pack", "Predict", "Recommend", "Show", "Train",
+    "Walk", "Write",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_help_of_every_command_begins_with_a_line_that_a_terminal_shows_whole(name: str) -> None:
+    first = (cli.commands[name].help or "").split("\n")[0]
+    assert 0 < len(first) <= 60
+    shown = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    assert re.search(rf"^  {name} +{re.escape(first)}$", shown, re.MULTILINE)
+    assert first.split(" ")[0] in IMPERATIVES

@@ -23,26 +23,26 @@ SAMPLE = str(sample_path())
 
 
 def test_choose_answers_in_words() -> None:
-    told = run("choose", SAMPLE, "--max-error", "0.2")
-    assert told.returncode == 0
-    assert "family made-up, dataset made-up" in told.stdout
-    assert "expected         depth 20, width 0.25" in told.stdout
-    assert "at 90% sure" in told.stdout
-    assert "times smaller than the smallest unpruned network" in " ".join(told.stdout.split())
+    output = run("choose", SAMPLE, "--max-error", "0.2")
+    assert output.returncode == 0
+    assert "family made-up, dataset made-up" in output.stdout
+    assert "expected         depth 20, width 0.25" in output.stdout
+    assert "at 90% sure" in output.stdout
+    assert "times smaller than the smallest unpruned network" in " ".join(output.stdout.split())
 
 
 def test_choose_gives_json() -> None:
-    told = run("choose", SAMPLE, "--max-error", "0.2", "--json", "--confidence", "0.8")
-    answer = json.loads(told.stdout)["answers"][0]
+    output = run("choose", SAMPLE, "--max-error", "0.2", "--json", "--confidence", "0.8")
+    answer = json.loads(output.stdout)["answers"][0]
     assert answer["choice"]["depth"] == 20
     assert answer["robust"]["probability"] == pytest.approx(0.8, abs=0.01)
     assert {"frontier", "insight", "rivals", "ideal", "times_smaller"} <= set(answer)
 
 
 def test_choose_prints_the_frontier_on_request() -> None:
-    told = run("choose", SAMPLE, "--max-error", "0.2", "--frontier", "--depths", "20")
-    assert "start with" in told.stdout
-    assert "depth 8" not in told.stdout
+    output = run("choose", SAMPLE, "--max-error", "0.2", "--frontier", "--depths", "20")
+    assert "start with" in output.stdout
+    assert "depth 8" not in output.stdout
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_choose_prints_the_frontier_on_request() -> None:
     ],
 )
 def test_what_cannot_be_answered_says_why(options: list[str], code: int, words: str) -> None:
-    told = run("choose", SAMPLE, *options)
-    assert told.returncode == code
-    assert words in told.stderr
+    output = run("choose", SAMPLE, *options)
+    assert output.returncode == code
+    assert words in output.stderr
 
 
 def test_several_families_get_an_answer_each(tmp_path: Path) -> None:
@@ -71,24 +71,24 @@ def test_several_families_get_an_answer_each(tmp_path: Path) -> None:
     names = list(whole)
     lines = [",".join(str(whole[name][row]) for name in names) for row in range(len(whole["error"]))]
     path.write_text("\n".join([",".join(names), *lines]) + "\n")
-    told = run("choose", str(path), "--max-error", "0.2", "--by", "data")
-    assert told.returncode == 0
-    assert "2 families" in told.stdout
-    assert told.stdout.index("easy") < told.stdout.index("hard")
+    output = run("choose", str(path), "--max-error", "0.2", "--by", "data")
+    assert output.returncode == 0
+    assert "2 families" in output.stdout
+    assert output.stdout.index("easy") < output.stdout.index("hard")
 
 
 def test_next_says_when_the_answer_is_known() -> None:
-    told = run("next", SAMPLE, "--max-error", "0.2")
-    assert told.returncode == 0
-    assert "settled" in told.stdout
-    assert "(90% sure: depth" in told.stdout
+    output = run("next", SAMPLE, "--max-error", "0.2")
+    assert output.returncode == 0
+    assert "settled" in output.stdout
+    assert "(90% sure: depth" in output.stdout
 
 
 def test_next_names_what_keeps_the_bound_as_surely_as_asked() -> None:
     picks = []
     for confidence in (0.6, 0.95):
-        told = run("next", SAMPLE, "--max-error", "0.2", "--json", "--confidence", confidence)
-        plan = json.loads(told.stdout)
+        output = run("next", SAMPLE, "--max-error", "0.2", "--json", "--confidence", confidence)
+        plan = json.loads(output.stdout)
         assert plan["sure"]["probability"] == pytest.approx(confidence, abs=0.005)
         assert plan["pick"]["probability"] == pytest.approx(0.5, abs=0.1)
         picks.append(plan["sure"]["density"])
@@ -99,22 +99,22 @@ def test_next_names_what_keeps_the_bound_as_surely_as_asked() -> None:
 
 def test_next_begins_a_study_that_run_takes(tmp_path: Path) -> None:
     out = tmp_path / "more.toml"
-    told = run("next", str(tmp_path / "store"), "--study", "digits", "--max-error", "0.12", "--out", str(out))
-    assert told.returncode == 0, told.stderr
-    assert "off after it" in told.stdout
-    made, whole = read_study(str(out)), read_study("digits")
-    assert {ladder.identity for ladder in made.ladders} <= {ladder.identity for ladder in whole.ladders}
-    assert sum(ladder.rungs for ladder in made.ladders) < sum(ladder.rungs for ladder in whole.ladders) / 4
+    output = run("next", str(tmp_path / "store"), "--study", "digits", "--max-error", "0.12", "--out", str(out))
+    assert output.returncode == 0, output.stderr
+    assert "off after it" in output.stdout
+    written, whole = read_study(str(out)), read_study("digits")
+    assert {ladder.identity for ladder in written.ladders} <= {ladder.identity for ladder in whole.ladders}
+    assert sum(ladder.rungs for ladder in written.ladders) < sum(ladder.rungs for ladder in whole.ladders) / 4
     again = run("next", str(tmp_path / "store"), "--study", "digits", "--max-error", "0.12", "--out", str(out))
     assert again.returncode == 1
     assert "exists already" in again.stderr
 
 
 def test_next_keeps_its_budget(tmp_path: Path) -> None:
-    told = run("next", str(tmp_path / "none"), "--study", "digits", "--max-error", "0.1", "--budget", "1%", "--json")
-    plan = json.loads(told.stdout)
+    output = run("next", str(tmp_path / "none"), "--study", "digits", "--max-error", "0.1", "--budget", "1%", "--json")
+    plan = json.loads(output.stdout)
     assert plan["proposals"]
-    assert sum(each["cost"] for each in plan["proposals"]) <= 0.01 * plan["whole"] * (1 + 1e-9)
+    assert sum(proposal["cost"] for proposal in plan["proposals"]) <= 0.01 * plan["whole"] * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_next_keeps_its_budget(tmp_path: Path) -> None:
     ],
 )
 def test_what_next_cannot_weigh_says_why(options: list[str], words: str) -> None:
-    told = run("next", SAMPLE, *options)
-    assert told.returncode == 2
-    assert words in told.stderr
+    output = run("next", SAMPLE, *options)
+    assert output.returncode == 2
+    assert words in output.stderr
 
 
 def test_next_needs_a_table_or_a_study(tmp_path: Path) -> None:
     Store(tmp_path / "empty", create=True)
-    told = run("next", str(tmp_path / "empty"), "--max-error", "0.2")
-    assert told.returncode == 2
-    assert "--study" in told.stderr
+    output = run("next", str(tmp_path / "empty"), "--max-error", "0.2")
+    assert output.returncode == 2
+    assert "--study" in output.stderr
 
 
 def noisy(store: Path) -> Path:
@@ -145,8 +145,8 @@ def noisy(store: Path) -> Path:
     text = preset_text("digits").replace("[axes]", "[axes]\nlabel_noise = [0.0, 0.25]", 1)
     (store.parent / "noisy.toml").write_text(text)
     study = parse_study(text, "noisy.toml")
-    made = Store(store, create=True)
-    made.begin(study)
+    new_store = Store(store, create=True)
+    new_store.begin(study)
     rows = []
     for ladder in study.ladders:
         if ladder.cell.examples != max(cell.examples for cell in study.cells) or ladder.replicate > 1:
@@ -157,15 +157,15 @@ def noisy(store: Path) -> Path:
                  test_error=min(0.9, (0.05 + ladder.cell.label_noise / 5) * (1 + (0.02 / 0.8**number) ** 2) ** 0.5))
             for number in range(20)
         ]  # fmt: skip
-    made.write(rows)
+    new_store.write(rows)
     return store
 
 
 def test_next_is_asked_about_one_level_of_label_noise(tmp_path: Path) -> None:
     store = noisy(tmp_path / "store")
-    told = run("next", store, "--max-error", "0.08")
-    assert told.returncode == 2
-    assert "label noise: must be one level to choose within; found 0, 0.25. Name it: --noise 0." in told.stderr
+    output = run("next", store, "--max-error", "0.08")
+    assert output.returncode == 2
+    assert "label noise: must be one level to choose within; found 0, 0.25. Name it: --noise 0." in output.stderr
     assert "There are 0, 0.25." in run("next", store, "--max-error", "0.08", "--noise", "0.5").stderr
     out = tmp_path / "more.toml"
     about = run("next", store, "--max-error", "0.15", "--noise", "0.25", "--out", out, "--enough", "0.001")
@@ -180,7 +180,7 @@ def test_next_leaves_groups_aside_in_which_nothing_was_pruned() -> None:
     dense = {name: values[alone["density"] == 1] for name, values in alone.items()}
     both = {name: np.concatenate([alone[name], dense[name]]) for name in alone}
     both["method"] = np.array(["pruned"] * len(alone["error"]) + ["grown"] * len(dense["error"]), object)
-    with_them, without = (next_ladders(read_table(each), 0.2).pick for each in (both, alone))
+    with_them, without = (next_ladders(read_table(source), 0.2).pick for source in (both, alone))
     assert with_them is not None
     assert without is not None
     assert with_them.member == without.member
@@ -188,9 +188,9 @@ def test_next_leaves_groups_aside_in_which_nothing_was_pruned() -> None:
     both["method"] = np.array(["one"] * len(alone["error"]) + ["two"] * len(dense["error"]), object)
     twice = {name: np.concatenate([values, values]) for name, values in both.items()}
     twice["data"] = np.repeat(np.array(["easy", "it's hard"], object), len(both["error"]))
-    with pytest.raises(InputError, match="must hold one family") as told:
+    with pytest.raises(InputError, match="must hold one family") as error:
         next_ladders(read_table(twice), 0.2)
-    words = re.search(r"--where (.*), or put them", str(told.value))
+    words = re.search(r"--where (.*), or put them", str(error.value))
     assert words is not None
     (condition,) = shlex.split(words[1])
     assert next_ladders(read_table(twice).where(condition), 0.2).pick is not None
@@ -198,15 +198,15 @@ def test_next_leaves_groups_aside_in_which_nothing_was_pruned() -> None:
 
 def test_an_export_is_proposed_only_where_the_store_says_how_its_networks_were_trained(tmp_path: Path) -> None:
     study = read_study("digits")
-    ladders = [each for each in study.ladders if each.cell.examples == 1297 and each.replicate == 0]
+    ladders = [ladder for ladder in study.ladders if ladder.cell.examples == 1297 and ladder.replicate == 0]
     assert len({ladder.cell.width for ladder in ladders}) > 1
 
     def error(width: float, number: int) -> float:
         return float(min(0.9, 0.05 / width**0.3 * (1 + (0.02 / width / 0.8**number) ** 2) ** 0.6))
 
     rows = [
-        rung(0, number, ladder=each.identity, width=each.cell.width, test_error=error(each.cell.width, number))
-        for each in ladders
+        rung(0, number, ladder=ladder.identity, width=ladder.cell.width, test_error=error(ladder.cell.width, number))
+        for ladder in ladders
         for number in range(24)
     ]
     path = tmp_path / "by hand"

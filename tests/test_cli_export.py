@@ -59,11 +59,11 @@ def test_a_store_of_several_families_is_asked_which(tmp_path: Path) -> None:
         for number in range(24)
     ]  # fmt: skip
     Store(tmp_path / "both", create=True).write(rows)
-    asked = ("export", "both", "--max-error", 0.3, "-o", "n.safetensors")
-    told = fails(1, *asked, cwd=tmp_path)
-    assert "several families could be meant: " in told
-    assert "label_noise 0.1" in told
-    options = shlex.split(told)
+    arguments = ("export", "both", "--max-error", 0.3, "-o", "n.safetensors")
+    message = fails(1, *arguments, cwd=tmp_path)
+    assert "several families could be meant: " in message
+    assert "label_noise 0.1" in message
+    options = shlex.split(message)
     assert options[options.index("--where") + 1].startswith("label_noise = 0.0")
     wrong = fails(2, "export", "both", "--rung", 1, "--where", "rung > 0", "-o", "n.safetensors", cwd=tmp_path)
     assert "--where goes with --max-error" in wrong

@@ -77,8 +77,8 @@ def test_a_law_saved_predicts(tmp_path: Path) -> None:
     member = "density=0.1,depth=26,width=1"
     (row,) = json.loads(works("predict", law, "--at", f"{member},unpruned_error=0.08", "--json").stdout)
     assert row["low"] < row["law_low"] <= row["predicted"] <= row["law_high"] < row["high"]
-    told = JointLaw.load(law).predict({"density": [0.1], "depth": [26], "width": [1.0], "unpruned_error": [0.08]})
-    assert row["predicted"] == told[0]
+    predicted = JointLaw.load(law).predict({"density": [0.1], "depth": [26], "width": [1.0], "unpruned_error": [0.08]})
+    assert row["predicted"] == predicted[0]
     shown = works("predict", law, "--dense", dense, "--at", f"{member},examples=50000").stdout
     assert "predicted" in shown
     out = tmp_path / "new.csv"
@@ -139,10 +139,10 @@ def test_sensitivity_says_how_many_are_enough(tmp_path: Path) -> None:
     done = works("sensitivity", path, "--repeats", "5", "--networks", "20,40", "--configurations", "4,12")
     assert "Experiment 1: networks at random; 5 draws of each size" in done.stdout
     assert "are enough" in done.stdout
-    (found,) = json.loads(works("sensitivity", path, "--repeats", "3", "--networks", "30", "--json").stdout)[
+    (result,) = json.loads(works("sensitivity", path, "--repeats", "3", "--networks", "30", "--json").stdout)[
         "sensitivity"
     ]
-    assert [row["drawn"] for row in found["experiments"]["1"]] == [30]
+    assert [row["drawn"] for row in result["experiments"]["1"]] == [30]
     assert "between 1 and 30" in fails(2, "sensitivity", path, "--configurations", "31")
     assert "whole numbers" in fails(2, "sensitivity", path, "--networks", "many")
 

@@ -12,8 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from prunescope.cli.formatting import spelled, spelled_bytes
 from prunescope.cli.main import cli
+from prunescope.cli.printing import spelled, spelled_bytes
 from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch, next_commands
 from prunescope.errors import MissingPackageError
@@ -56,27 +56,27 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
     again = run("run", path, cwd=tmp_path)
     assert again.stdout == "everything is done already: runs/dense\n"
     assert "4 of 4" in run("status", "runs/dense", cwd=tmp_path).stdout or again.returncode == 0
-    told = run("plan", path, "--store", "runs/dense", cwd=tmp_path).stdout
-    assert "8 of 8 rungs are done: the study is finished" in told
-    assert "nothing more; all of it about" in told
-    assert "as measured here" in told
+    output = run("plan", path, "--store", "runs/dense", cwd=tmp_path).stdout
+    assert "8 of 8 rungs are done: the study is finished" in output
+    assert "nothing more; all of it about" in output
+    assert "as measured here" in output
     more = written(tmp_path / "more.toml", STUDY.replace("levels = 1", "levels = 3"))
-    told = run("plan", more, "--store", "runs/dense", cwd=tmp_path).stdout
-    assert "8 of 16 rungs are done" in told
-    assert "finished" not in told
-    assert "for what is missing, of about" in told
+    output = run("plan", more, "--store", "runs/dense", cwd=tmp_path).stdout
+    assert "8 of 16 rungs are done" in output
+    assert "finished" not in output
+    assert "for what is missing, of about" in output
 
 
 def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None:
     several, one = dense_study(), dense_study(widths=(0.04,))
-    asked = replace(one, el2n=El2n())
+    scored = replace(one, el2n=El2n())
     treated = replace(several, treatments=(*several.treatments, Treatment(kind="extended")))
     dense = replace(one, treatments=(Treatment(kind="dense"),))
     where = Path("mine")
     table, joint = "prunescope table mine", "prunescope fit mine --law joint"
     assert [*next_commands(several, where)] == [table, joint]
     assert [*next_commands(one, where)] == [table, "prunescope fit mine --law single"]
-    assert [*next_commands(asked, where)] == [table, "prunescope lens mine"]
+    assert [*next_commands(scored, where)] == [table, "prunescope lens mine"]
     assert [*next_commands(treated, where)] == [table, joint, "prunescope lens mine"]
     assert [*next_commands(mixed_study(), where)] == [table, "prunescope lens mine"]
     assert [*next_commands(dense, where)] == [table]
@@ -85,9 +85,9 @@ def test_after_a_run_the_commands_are_named_that_have_something_to_say() -> None
 
 def test_what_failed_is_told_at_the_end_with_its_reason(tmp_path: Path) -> None:
     path = written(tmp_path / "study.toml", STUDY.replace("learning_rate = 0.1", "learning_rate = 1e30"))
-    told = fails(1, "run", path, "--workers", 1, "--store", tmp_path / "store")
-    assert "4 of 4 ladders failed:" in told
-    assert "rung 0 and 3 more: diverged:" in told
+    message = fails(1, "run", path, "--workers", 1, "--store", tmp_path / "store")
+    assert "4 of 4 ladders failed:" in message
+    assert "rung 0 and 3 more: diverged:" in message
     stopped = run("run", path, "--workers", 1, "--store", tmp_path / "store", "--fail-fast", "--json")
     assert stopped.returncode == 1
     content = json.loads(stopped.stdout)
@@ -100,9 +100,9 @@ def test_ladders_that_another_run_is_at_are_told_and_the_exit_code_is_1(tmp_path
     with store.claim(dense_study(replicates=2, levels=1).ladders[0].identity):
         done = run("run", path, "--workers", 1, "--store", store.path)
         again = run("run", path, "--workers", 1, "--store", store.path, "--json")
-    for told in (done, again):
-        assert told.returncode == 1
-        assert "1 ladder is being trained by another run" in told.stderr
+    for process in (done, again):
+        assert process.returncode == 1
+        assert "1 ladder is being trained by another run" in process.stderr
     assert done.stdout.startswith("trained 6 networks in ")
     assert json.loads(again.stdout)["elsewhere"] == 1
     assert run("run", path, "--workers", 1, "--store", store.path).returncode == 0
@@ -112,9 +112,9 @@ def test_weights_of_networks_that_were_trained_before_are_told_to_be_missing(tmp
     path = written(tmp_path / "study.toml", STUDY.replace("levels = 1", "levels = 0"))
     run("run", path, "--workers", 1, "--store", tmp_path / "store")
     more = written(tmp_path / "more.toml")
-    told = run("run", more, "--workers", 1, "--store", tmp_path / "store", "--keep-weights", "--keep-examples").stderr
-    assert "4 networks were trained before without keeping their weights; " in told
-    assert "4 networks were trained before without keeping their outcomes on examples; " in told
+    output = run("run", more, "--workers", 1, "--store", tmp_path / "store", "--keep-weights", "--keep-examples").stderr
+    assert "4 networks were trained before without keeping their weights; " in output
+    assert "4 networks were trained before without keeping their outcomes on examples; " in output
     again = run("run", more, "--store", tmp_path / "store", "--keep-weights").stderr
     assert "4 networks were trained before without keeping their weights; " in again
     fresh = run("run", more, "--workers", 1, "--store", tmp_path / "fresh", "--keep-weights").stderr
@@ -138,8 +138,8 @@ def test_networks_of_ones_own_are_found_beside_the_study(tmp_path: Path) -> None
     assert "Did you mean 'make'?" in fails(2, "run", wrong, "--store", tmp_path / "other", cwd=tmp_path)
     (folder / "broken.py").write_text("1 / 0")
     broken = written(folder / "broken.toml", text.replace("ours:make", "broken:make"))
-    told = fails(2, "run", broken, "--store", tmp_path / "other", cwd=tmp_path)
-    assert "broken must be importable; found ZeroDivisionError: division by zero (broken.py, line 1)" in told
+    message = fails(2, "run", broken, "--store", tmp_path / "other", cwd=tmp_path)
+    assert "broken must be importable; found ZeroDivisionError: division by zero (broken.py, line 1)" in message
     gone = written(folder / "gone.toml", text.replace("ours:make", "theirs:make"))
     assert "must name a module" in fails(2, "run", gone, "--store", tmp_path / "other", cwd=tmp_path)
 
@@ -184,12 +184,12 @@ def test_a_study_that_runs_code_of_its_own_says_so_and_finds_it_in_the_current_f
     )
     text = STUDY.replace('"lenet"', '"here:make"').replace("0.04,", "").replace("0.08", "1.0")
     path = written(tmp_path / "studies" / "study.toml", text)
-    told = "running this study runs code that it names: here:make"
-    assert told in run("plan", path, cwd=tmp_path).stdout
+    warning = "running this study runs code that it names: here:make"
+    assert warning in run("plan", path, cwd=tmp_path).stdout
     assert json.loads(run("plan", path, "--json", cwd=tmp_path).stdout)["code"] == ["here:make"]
     done = run("run", path, "--workers", 1, "--store", tmp_path / "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert told in done.stderr
+    assert warning in done.stderr
     assert "code" not in run("plan", "digits", cwd=tmp_path).stdout
 
 

@@ -113,8 +113,8 @@ def test_the_page_of_the_study_names_every_key() -> None:
     from prunescope.study.sections import Axes, El2n, Recipe, StudyKeys, Treatment
 
     page = (ROOT / "docs" / "study.md").read_text()
-    for part in (StudyKeys, Axes, Recipe, Treatment, El2n):
-        for key in part.model_fields:
+    for section in (StudyKeys, Axes, Recipe, Treatment, El2n):
+        for key in section.model_fields:
             assert f"| `{key}` |" in page, key
 
 
@@ -137,7 +137,7 @@ def test_the_page_of_dependencies_names_each_of_them() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
-        *(each for extra in project["optional-dependencies"].values() for each in extra),
+        *(needed for extra in project["optional-dependencies"].values() for needed in extra),
     ]
     for requirement in wanted:
         name = re.split(r"[<>=]", requirement)[0]
@@ -163,10 +163,10 @@ def test_the_lock_holds_every_package_that_is_installed_here() -> None:
         assert name in pins
     for name, version in pins.items():
         try:
-            found = metadata.version(name)
+            installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        assert found.split("+")[0] == version, name
+        assert installed.split("+")[0] == version, name
 
 
 def test_the_lowest_versions_are_those_of_the_project_and_torch_is_the_locks() -> None:
@@ -245,8 +245,8 @@ def test_the_example_of_the_study_page_is_a_study() -> None:
 def test_the_readme_tells_the_faults_as_they_are_told(tmp_path: Path) -> None:
     from prunescope.errors import InputError
 
-    told = re.search(r"prunescope: (results.csv: .*?)\n\n", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert told is not None
+    quoted = re.search(r"prunescope: (results.csv: .*?)\n\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert quoted is not None
     lines = [
         "depth,density,eror,width",
         "20,1,0.1,1",
@@ -259,4 +259,4 @@ def test_the_readme_tells_the_faults_as_they_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         prunescope.read_table(tmp_path / "results.csv")
     shown = str(raised.value).replace(str(tmp_path) + "/", "").splitlines()
-    assert shown == [line.removeprefix("    ") for line in told[1].splitlines()]
+    assert shown == [line.removeprefix("    ") for line in quoted[1].splitlines()]

@@ -56,22 +56,22 @@ def test_many_fits_are_not_all_shown() -> None:
 
 
 def test_choices_show_themselves(strange: dict[str, Any]) -> None:
-    found = smallest_network(read_table(strange), 0.2, intervals="quick")
-    assert f"<td>{found.answers[0].choice.name}</td>" in shown(found)
+    answers = smallest_network(read_table(strange), 0.2, intervals="quick")
+    assert f"<td>{answers.answers[0].choice.name}</td>" in shown(answers)
     declined = smallest_network(read_table(strange), 0.01, intervals="quick")
     assert declined.declined[0].why.split(":")[0] in shown(declined)
 
 
 def test_a_store_shows_how_far_it_is(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
-    made = read_study("digits")
-    store.begin(made)
-    store.write([rung(0, 0, ladder=made.ladders[0].identity)])
+    digits = read_study("digits")
+    store.begin(digits)
+    store.write([rung(0, 0, ladder=digits.ladders[0].identity)])
     assert "<td>digits</td><td>1</td><td>2088</td><td>0</td><td>0</td><td>0</td><td>72</td>" in shown(store)
 
 
 def test_looks_and_reports_show_themselves(tmp_path: Path, strange: dict[str, Any]) -> None:
     store = PLAIN.into(tmp_path / "store", study())
-    found = analyze(store)
-    assert found.cells[0].diagnosis.words[:20] in shown(found)
+    result = analyze(store)
+    assert result.cells[0].diagnosis.words[:20] in shown(result)
     assert "&lt;script&gt;" in shown(report(strange, max_error=0.2, draws=0))

@@ -26,20 +26,20 @@ class Walk:
     """A folder in which the README was followed, and what each of its commands and programs said."""
 
     folder: Path
-    said: dict[str, subprocess.CompletedProcess[str]]
+    outputs: dict[str, subprocess.CompletedProcess[str]]
 
 
 def programs(text: str) -> list[tuple[str, list[str]]]:
     """Return what a document tells to type: shell lines and whole Python blocks, each with how it is run."""
-    found = []
+    commands = []
     for language, block in re.findall(r"```(sh|python)\n(.*?)```", text, re.DOTALL):
         if language == "python":
-            found.append((block, [sys.executable, "-c", block]))
+            commands.append((block, [sys.executable, "-c", block]))
             continue
-        for line in (each.split("  #")[0].strip() for each in block.splitlines()):
+        for line in (command.split("  #")[0].strip() for command in block.splitlines()):
             assert line.startswith("prunescope ")
-            found.append((line, ["sh", "-c", line.replace("prunescope", f"{sys.executable} -m prunescope.cli", 1)]))
-    return found
+            commands.append((line, ["sh", "-c", line.replace("prunescope", f"{sys.executable} -m prunescope.cli", 1)]))
+    return commands
 
 
 @pytest.fixture(scope="module")
@@ -71,24 +71,24 @@ def test_the_page_of_situations_runs_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_the_readme_runs_from_top_to_bottom(walk: Walk) -> None:
-    for typed, done in walk.said.items():
+    for typed, done in walk.outputs.items():
         assert done.returncode == 0, f"{typed}\n{done.stderr}"
-    assert next(iter(walk.said)) == DEMO
-    assert len(walk.said) >= 12
+    assert next(iter(walk.outputs)) == DEMO
+    assert len(walk.outputs) >= 12
 
 
 def test_the_demo_says_what_matters(walk: Walk) -> None:
-    told = walk.said[DEMO].stdout
-    assert "2,088 networks trained" in told
-    assert "Did you mean 'eror'?" in told
-    sentences = told[told.index("What matters:") :].splitlines()[1:4]
-    assert [each[:2] for each in sentences] == ["- "] * 3
+    output = walk.outputs[DEMO].stdout
+    assert "2,088 networks trained" in output
+    assert "Did you mean 'eror'?" in output
+    sentences = output[output.index("What matters:") :].splitlines()[1:4]
+    assert [sentence[:2] for sentence in sentences] == ["- "] * 3
     chosen = smallest_network(walk.folder / "demo" / "digits", 0.12).answers[0].robust
     assert chosen is not None
     assert f"{chosen.parameters:,.0f} parameters" in sentences[1]
-    seen = analyze(walk.folder / "demo" / "lens")
-    assert [cell.label_noise for cell in seen.cells] == [0.0, 0.3]
-    assert all(cell.diagnosis.words in sentences[2] for cell in seen.cells)
+    result = analyze(walk.folder / "demo" / "lens")
+    assert [cell.label_noise for cell in result.cells] == [0.0, 0.3]
+    assert all(cell.diagnosis.words in sentences[2] for cell in result.cells)
     page = (walk.folder / "demo" / "report.html").read_text(encoding="utf-8")
     assert "digits-lens in part" in page
 

@@ -43,15 +43,17 @@ def sample_path() -> Path:
 def lens_study() -> Study:
     """Return the part of the preset ``digits-lens`` that the demo has the time for."""
     whole = read_study("digits-lens")
-    main = next(each for each in whole.treatments if each.kind == "imp" and each.rewind == "weights")
-    beside = (each for each in whole.treatments if each.kind in ("extended", "narrow"))
-    axes = tuple(each.model_copy(update={"label_noise": NOISE}) for each in whole.axes)
+    main = next(
+        treatment for treatment in whole.treatments if treatment.kind == "imp" and treatment.rewind == "weights"
+    )
+    beside = (treatment for treatment in whole.treatments if treatment.kind in ("extended", "narrow"))
+    axes = tuple(axes_of_one.model_copy(update={"label_noise": NOISE}) for axes_of_one in whole.axes)
     return replace(whole, name="digits-lens in part", axes=axes, treatments=(main, *beside))
 
 
 def _refuse_to_replace(folder: Path) -> None:
-    """Leave alone what is the user's and happens to have the name of something of the demo's."""
-    own: dict[str, Callable[[Path], bool]] = {
+    """Refuse to overwrite a user's file that has the name of one of the demo's."""
+    options: dict[str, Callable[[Path], bool]] = {
         "digits": is_store,
         "lens": is_store,
         "family.csv": lambda path: path.is_file() and path.read_bytes() == sample_path().read_bytes(),
@@ -59,7 +61,7 @@ def _refuse_to_replace(folder: Path) -> None:
         "faulty.csv": lambda path: path.is_file() and path.read_bytes() == FAULTY.encode(),
         PAGE: lambda path: path.is_file() and b"prunescope" in path.read_bytes(),
     }
-    for name, is_own in own.items():
+    for name, is_own in options.items():
         path = folder / name
         if path.exists() and not is_own(path):
             raise PrunescopeError(f"{path} is there already and is not the demo's; name another folder with --out")
@@ -97,7 +99,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     store = _trained(study, path, say, showing)
     table = store.table()
     say(f"\n3. The table has one row for each, {len(table):,}. The error rises from a plateau along a power law,")
-    say("   and levels off where next to nothing is left; the wider network keeps its plateau for longer:")
+    say("   and levels off at the lowest densities; the wider network keeps its plateau longer:")
     for line in _curves(table):
         say(line)
 
@@ -106,8 +108,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     law = JointLaw(intervals="quick").fit(table)
     fit = law.fits_[0]
     say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
-    alone = median(each.std_deviation for each in singles)
-    say(f"   It is off by {fit.std_deviation:.0%} (sigma); laws of their own by {alone:.0%} in the middle.")
+    alone = median(single.std_deviation for single in singles)
+    say(f"   It deviates by {100 * fit.std_deviation:.0f} % (sigma); single-cell laws by {100 * alone:.0f} % (median).")
 
     say(f"\n5. Which network, and how much: {command('choose', path, '--max-error', BOUND)}")
     answer = smallest_network(table, BOUND).answers[0]
@@ -117,8 +119,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     path = folder / "lens"
     say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: {command('lens', path)}")
     _trained(lens_study(), path, say, showing)
-    seen = analyze(path)
-    for cell in seen.cells:
+    result = analyze(path)
+    for cell in result.cells:
         say(f"   label noise {cell.label_noise:g}: {cell.diagnosis.words}")
 
     page = folder / PAGE
@@ -133,18 +135,19 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     say(f"   {command('table', sample)}, {command('compare', sample)}")
     faulty = folder / "faulty.csv"
     faulty.write_bytes(FAULTY.encode())
-    say(f"\n9. A file with faults is told all of them at once: {command('table', faulty)}")
+    say(f"\n9. All errors in a file are reported together: {command('table', faulty)}")
     try:
         read_table(faulty)
-    except InputError as told:
-        say("\n".join(f"   {line}" for line in str(told).splitlines()))
+    except InputError as error:
+        say("\n".join(f"   {line}" for line in str(error).splitlines()))
 
     say("\nWhat matters:")
     say(
-        f"- One law says the error of every network of the family at every density, to {fit.std_deviation:.0%} (sigma)."
+        f"- One law predicts the error of every network of the family at every density, to "
+        f"{100 * fit.std_deviation:.0f} % (sigma)."
     )
     say(f"- {_chosen(answer)[0]}")
-    say(f"- {_why(seen)}")
+    say(f"- {_why(result)}")
     say(f"\nThe page: {page}. Next: prunescope plan, docs/lab.md, docs/laws.md, docs/choose.md, docs/lens.md")
 
 
@@ -169,20 +172,20 @@ def _chosen(answer: Answer) -> list[str]:
     sure = answer.robust or answer.choice
     lines = [
         f"For an error of at most {answer.max_error:g}: {sure.name} pruned to density {sure.density:.3f}, "
-        f"{sure.parameters:,.0f} parameters, keeps it in {sure.probability:.0%} of trainings."
+        f"{sure.parameters:,.0f} parameters, meets it in {100 * sure.probability:.0f} % of training runs."
     ]
     if answer.unpruned is not None and answer.unpruned_parameters is not None:
         times = answer.unpruned_parameters / sure.parameters
         lines.append(
-            f"The smallest unpruned network that will do is {answer.unpruned.name}, {times:.2g} times as large."
+            f"The smallest unpruned network that meets it is {answer.unpruned.name}, {times:.2g} times as large."
         )
     return lines
 
 
-def _why(seen: LensResult) -> str:
+def _why(result: LensResult) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
-    told = "; ".join(f"with {each.label_noise:.0%} wrong labels, {each.diagnosis.words}" for each in seen.cells)
-    return f"{told[:1].upper()}{told[1:]}."
+    diagnoses = "; ".join(f"with {cell.label_noise:.0%} wrong labels, {cell.diagnosis.words}" for cell in result.cells)
+    return f"{diagnoses[:1].upper()}{diagnoses[1:]}."
 
 
 def _curves(table: Table) -> Iterator[str]:
@@ -191,11 +194,11 @@ def _curves(table: Table) -> Iterator[str]:
     narrow, wide = float(table["width"].min()), float(table["width"].max())
     yield f"   {'density':>9} {'width ' + format(narrow, 'g'):>10} {'width ' + format(wide, 'g'):>10}"
     for rung in range(0, int(table["rung"].max()) + 1, 2):
-        here = most & (table["rung"] == rung)
+        at_rung = most & (table["rung"] == rung)
         first, second = (
-            float(np.mean(table["test_error"][here & (table["width"] == width)])) for width in (narrow, wide)
+            float(np.mean(table["test_error"][at_rung & (table["width"] == width)])) for width in (narrow, wide)
         )
-        density = float(np.mean(table["density"][here]))
+        density = float(np.mean(table["density"][at_rung]))
         low, high = sorted((round(BAR * first), round(BAR * second)))
         bar = " " * low + ("*" if low == high else "w" + " " * (high - low - 1) + "n")
         yield f"   {density:9.4f} {first:10.3f} {second:10.3f}  |{bar}"

@@ -139,9 +139,11 @@ def apart(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def named(values: Mapping[str, object]) -> str:
     """Write ``depth 20, width 1``: all that has a value; of a `Key` what tells it from others, if anything does."""
-    known = {name: value for name, value in values.items() if value is not None}
-    told = {name: value for name, value in apart(values).items() if value is not None} or known or values
-    return ", ".join(f"{name} {f'{value:.12g}' if isinstance(value, float) else value}" for name, value in told.items())
+    present = {name: value for name, value in values.items() if value is not None}
+    differing = {name: value for name, value in apart(values).items() if value is not None} or present or values
+    return ", ".join(
+        f"{name} {f'{value:.12g}' if isinstance(value, float) else value}" for name, value in differing.items()
+    )
 
 
 MEMORY_HINT = "Memory ran out: take fewer --workers, smaller networks or batches, or close other programs"
@@ -149,11 +151,11 @@ MEMORY_HINT = "Memory ran out: take fewer --workers, smaller networks or batches
 
 def said(trouble: BaseException) -> str:
     """Write what a user's own code raised, and where: ``ValueError: too deep (mine.py, line 12)``."""
-    own = str(Path(__file__).parent)
+    package = str(Path(__file__).parent)
     frames = [
         frame
         for frame in extract_tb(trouble.__traceback__)
-        if not frame.filename.startswith((own, "<")) and "site-packages" not in frame.filename
+        if not frame.filename.startswith((package, "<")) and "site-packages" not in frame.filename
     ]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     words = str(trouble).strip().split("\n")[0]

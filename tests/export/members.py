@@ -24,7 +24,7 @@ def member(family: str, depth: int, width: float) -> Designed:
 def masked(net: Designed, density: float, seed: int, empty: tuple[str, ...] = ()) -> Arrays:
     """Draw tensors, keep a share of the weights, and none of the layers ``empty``."""
     chance = np.random.default_rng(seed)
-    drawn = {name: each[0].numpy() for name, each in stacked(net, 1, seed).items()}
+    drawn = {name: array[0].numpy() for name, array in stacked(net, 1, seed).items()}
     for parameter in net.outline.prunable("all"):
         gone = chance.random(parameter.shape) >= density
         drawn[parameter.name] = np.where(gone | (parameter.name in empty), 0.0, drawn[parameter.name])
@@ -38,10 +38,10 @@ def pictures(count: int = 6, seed: int = 0) -> Tensor:
 
 def original(net: Designed, tensors: Arrays, x: Tensor) -> Tensor:
     """Return the logits of the network as it is trained."""
-    alone = {name: torch.from_numpy(each)[None] for name, each in tensors.items()}
-    own = x.permute(0, 2, 3, 1).contiguous() if net.pictures else x.flatten(1)
+    alone = {name: torch.from_numpy(array)[None] for name, array in tensors.items()}
+    moved = x.permute(0, 2, 3, 1).contiguous() if net.pictures else x.flatten(1)
     with torch.no_grad():
-        return net.logits(alone, own[None], False, ALONE)[0]
+        return net.logits(alone, moved[None], False, ALONE)[0]
 
 
 def computed(program: Program, x: Tensor) -> Tensor:

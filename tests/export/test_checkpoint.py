@@ -18,10 +18,9 @@ from torch import nn
 from prunescope import load_network
 from prunescope.errors import DamageError, InputError, PrunescopeError
 from prunescope.export.checkpoint import Card, SavedNetwork, _digest, read, write
-from prunescope.export.fold import folded
-from prunescope.export.load import made
+from prunescope.export.load import build_module
 from prunescope.export.program import Arrays, Step
-from prunescope.export.shrink import shrunk
+from prunescope.export.shrink import folded, shrunk
 from prunescope.export.trace import traced
 from prunescope.nets import network
 from tests.export.members import MEMBERS, SHAPE, masked, member, original
@@ -50,14 +49,14 @@ CARD = Card(
 
 
 def single(tensors: Arrays) -> dict[str, np.ndarray]:
-    return {name: each.astype(np.float32) for name, each in tensors.items()}
+    return {name: array.astype(np.float32) for name, array in tensors.items()}
 
 
 def sparse_file(path: Path, family: str, depth: int, width: float) -> dict[str, np.ndarray]:
     """Write a member as a sparse file; return its tensors."""
     net = member(family, depth, width)
     tensors = single(masked(net, 0.3, 1))
-    masks = {each.name: tensors[each.name] != 0 for each in net.outline.prunable("all")}
+    masks = {parameter.name: tensors[parameter.name] != 0 for parameter in net.outline.prunable("all")}
     card = replace(CARD, family=family, depth=depth, width=width)
     write(path, card, traced(net, tensors).steps, tensors, masks)
     return tensors
@@ -105,13 +104,13 @@ def test_a_loaded_network_takes_bytes_and_scales_them_itself(
     assert not module.training
     assert module.card == card
     pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (7, *SHAPE), np.uint8))
-    mean, std = (torch.tensor(each, dtype=torch.float64).view(-1, 1, 1) for each in (CARD.mean, CARD.std))
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (CARD.mean, CARD.std))
     wanted = original(net, tensors, (pictures.double() - mean) / std)
     with torch.no_grad():
-        found = module(pictures)
-        assert torch.equal(found, module(pictures.float()))
+        logits = module(pictures)
+        assert torch.equal(logits, module(pictures.float()))
     scale = max(1.0, float(wanted.abs().max()))
-    assert float((found.double() - wanted).abs().max()) < 2e-5 * scale
+    assert float((logits.double() - wanted).abs().max()) < 2e-5 * scale
     with pytest.raises(ValueError, match=r"must be \[B, 2, 8, 8\] with values from 0 to 255, not \[7, 64\]"):
         module(torch.zeros(7, 64))
 
@@ -219,19 +218,19 @@ def test_a_file_never_decides_what_is_imported(sparse: Path, tmp_path: Path) -> 
 def test_a_network_of_ones_own_is_made_by_the_factory_that_its_reader_names(tmp_path: Path) -> None:
     card = replace(CARD, family="mine:make", depth=3)
     module = make(3, 1.0, 5)
-    tensors = {name: each.numpy() for name, each in module.state_dict().items()}
-    loaded = made(SavedNetwork(card, (), tensors), "net", make)
+    tensors = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    loaded = build_module(SavedNetwork(card, (), tensors), "net", make)
     x = torch.full((2, *SHAPE), 120.0)
-    mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (CARD.mean, CARD.std))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (CARD.mean, CARD.std))
     torch.testing.assert_close(loaded(x), module((x - mean) / std))
     with pytest.raises(InputError, match="tensors of the same names and shapes; found others at 1"):
-        made(SavedNetwork(replace(card, depth=4), (), tensors), "net", make)
+        build_module(SavedNetwork(replace(card, depth=4), (), tensors), "net", make)
 
 
 def test_programs_of_own_modules_are_not_known() -> None:
-    own = network("tests.export.test_checkpoint:make", 3, 1.0, 5, SHAPE)
+    network_of_tests = network("tests.export.test_checkpoint:make", 3, 1.0, 5, SHAPE)
     with pytest.raises(InputError, match="must be of prunescope's own families"):
-        traced(own, {})
+        traced(network_of_tests, {})
 
 
 def test_a_step_is_written_without_what_is_as_usual(sparse: Path) -> None:

@@ -64,16 +64,16 @@ def first(store: Store) -> str:
 
 
 def row(store: Store, ladder: str, rung: int) -> dict[str, object]:
-    (found,) = store.table(f"ladder = '{ladder}' and rung = {rung}").rows()
-    return found
+    (the_row,) = store.table(f"ladder = '{ladder}' and rung = {rung}").rows()
+    return the_row
 
 
 def error_of(path: Path) -> float:
     """Classify the digits with nothing but the file."""
     data, module = load("digits"), load_network(path)
     with torch.no_grad():
-        found = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
-    return float(np.mean(found != data.test_labels))
+        predictions = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
+    return float(np.mean(predictions != data.test_labels))
 
 
 def test_the_example_of_the_page_on_exports_runs_without_a_warning(
@@ -93,28 +93,28 @@ def test_the_example_of_the_page_on_exports_runs_without_a_warning(
 
 
 def test_a_kept_network_is_written_in_both_forms_with_the_error_of_its_row(store: Store, tmp_path: Path) -> None:
-    told: list[Event] = []
+    events: list[Event] = []
     before = rows(store)
     ladder = first(store)
-    found = export_network(store, tmp_path / "net.safetensors", ladder=ladder[:6], rung=KEPT, on_event=told.append)
+    exported = export_network(store, tmp_path / "net.safetensors", ladder=ladder[:6], rung=KEPT, on_event=events.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.dense.safetensors", "net.sparse.safetensors"]
-    assert found.files == (tmp_path / "net.sparse.safetensors", tmp_path / "net.dense.safetensors")
+    assert exported.files == (tmp_path / "net.sparse.safetensors", tmp_path / "net.dense.safetensors")
     wanted = row(store, ladder, KEPT)
-    for path in found.files:
+    for path in exported.files:
         assert error_of(path) == wanted["test_error"]
-        assert load_network(path).card == replace(found.card, form=path.name.split(".")[1])
-    assert (found.card.ladder, found.card.rung, found.card.kept) == (ladder, KEPT, wanted["kept"])
-    assert not found.card.retrained
-    assert told == []
+        assert load_network(path).card == replace(exported.card, form=path.name.split(".")[1])
+    assert (exported.card.ladder, exported.card.rung, exported.card.kept) == (ladder, KEPT, wanted["kept"])
+    assert not exported.card.retrained
+    assert events == []
     assert rows(store) == before
-    sparse, dense = found.form("sparse"), found.form("dense")
-    assert (sparse.bytes, dense.bytes) == tuple(path.stat().st_size for path in found.files)
+    sparse, dense = exported.form("sparse"), exported.form("dense")
+    assert (sparse.bytes, dense.bytes) == tuple(path.stat().st_size for path in exported.files)
     assert sparse.proved_on == dense.proved_on == 500
     assert (sparse.difference, sparse.changed, dense.changed) == (0.0, 0, 0)
-    assert found.exactness < 1e-9
-    assert found.units == 24 + 8
-    assert found.form("unpruned").multiply_adds == sparse.multiply_adds >= dense.multiply_adds
-    text = "\n".join(found.sentences())
+    assert exported.exactness < 1e-9
+    assert exported.units == 24 + 8
+    assert exported.form("unpruned").multiply_adds == sparse.multiply_adds >= dense.multiply_adds
+    text = "\n".join(exported.sentences())
     assert "test error" in text
     assert ", as in the store" in text
     assert "single weights that are missing save no time" in text
@@ -122,35 +122,37 @@ def test_a_kept_network_is_written_in_both_forms_with_the_error_of_its_row(store
 
 @pytest.mark.parametrize("rung", [0, 3])
 def test_convolutions_are_proved_and_compared_with_folding_alone(convolved: Store, tmp_path: Path, rung: int) -> None:
-    found = export_network(convolved, tmp_path / "net.safetensors", rung=rung, batch=8)
-    assert [form.name for form in found.forms] == ["unpruned", "folded", "sparse", "dense"]
-    for path in found.files:
+    exported = export_network(convolved, tmp_path / "net.safetensors", rung=rung, batch=8)
+    assert [form.name for form in exported.forms] == ["unpruned", "folded", "sparse", "dense"]
+    for path in exported.files:
         assert error_of(path) == row(convolved, first(convolved), rung)["test_error"]
-    assert found.form("dense").multiply_adds <= found.form("folded").multiply_adds
-    assert (found.units_left < found.units) == (rung == 3)
-    assert all(form.timing is not None and form.timing.median > 0 for form in found.forms)
+    assert exported.form("dense").multiply_adds <= exported.form("folded").multiply_adds
+    assert (exported.units_left < exported.units) == (rung == 3)
+    assert all(form.timing is not None and form.timing.median > 0 for form in exported.forms)
 
 
 def test_a_network_that_was_not_kept_is_trained_again_from_its_mask(store: Store, tmp_path: Path) -> None:
-    told: list[Event] = []
+    events: list[Event] = []
     plans: list[RetrainPlan] = []
     before, files = rows(store), sorted(store.path.rglob("*.safetensors"))
-    found = export_network(
+    exported = export_network(
         store,
         tmp_path / "net.safetensors",
         ladder=first(store),
         rung=LOST,
         form="sparse",
         before=plans.append,
-        on_event=told.append,
+        on_event=events.append,
     )
     assert [(plan.first, plan.rung) for plan in plans] == [(LOST, LOST)]
     assert plans[0].seconds > 0
-    assert isinstance(told[0], RunStarted)
-    assert [event.rung for event in told if isinstance(event, RungFinished)] == [LOST]
-    assert found.card.retrained
-    assert error_of(tmp_path / "net.safetensors") == row(store, first(store), LOST)["test_error"] == found.stored_error
-    assert "trained again for this, with the error of the store" in "\n".join(found.sentences())
+    assert isinstance(events[0], RunStarted)
+    assert [event.rung for event in events if isinstance(event, RungFinished)] == [LOST]
+    assert exported.card.retrained
+    assert (
+        error_of(tmp_path / "net.safetensors") == row(store, first(store), LOST)["test_error"] == exported.stored_error
+    )
+    assert "trained again for this, with the error of the store" in "\n".join(exported.sentences())
     assert rows(store) == before
     assert sorted(store.path.rglob("*.safetensors")) == files
 
@@ -159,7 +161,7 @@ def test_without_its_checkpoints_the_whole_ladder_is_trained_again(store: Store,
     bare = Store(tmp_path / "bare", create=True)
     for study in store.studies():
         bare.begin(study)
-    bare.write([{name: each[name] for name in STORED_NAMES} for each in store.table().rows()])
+    bare.write([{name: values[name] for name in STORED_NAMES} for values in store.table().rows()])
     plans: list[RetrainPlan] = []
     target = tmp_path / "net.safetensors"
     export_network(bare, target, ladder=first(store), rung=LOST, form="dense", before=plans.append)
@@ -176,8 +178,8 @@ def test_every_treatment_can_be_trained_again(tmp_path: Path, kind: str, rewind:
         treatments=(Treatment.model_validate({"kind": kind, "rewind": rewind}),),
     )
     run_study(study, tmp_path / "store", workers=1)
-    found = export_network(tmp_path / "store", tmp_path / "net.safetensors", rung=2, form="sparse")
-    assert error_of(tmp_path / "net.safetensors") == found.stored_error
+    exported = export_network(tmp_path / "store", tmp_path / "net.safetensors", rung=2, form="sparse")
+    assert error_of(tmp_path / "net.safetensors") == exported.stored_error
 
 
 def test_numbers_that_differ_after_training_again_are_told(
@@ -188,18 +190,20 @@ def test_numbers_that_differ_after_training_again_are_told(
     def otherwise(
         plan: RetrainPlan, picked: PickedRung, bench: TrainingContext, device: str, on_event: EventHandler
     ) -> Retrained:
-        found = retrain(plan, picked, bench, device, on_event)
-        found.tensors["output.bias"] = found.tensors["output.bias"][::-1].copy()
+        retrained = retrain(plan, picked, bench, device, on_event)
+        retrained.tensors["output.bias"] = retrained.tensors["output.bias"][::-1].copy()
         net = network("lenet", 3, 0.08, 10, (1, 8, 8))
-        logits = original(net, found.tensors, bench.dataset, torch.float32).argmax(1).numpy()
+        logits = original(net, retrained.tensors, bench.dataset, torch.float32).argmax(1).numpy()
         error = float(np.mean(logits != bench.dataset.test_labels))
-        return Retrained({**found.row, "test_error": error}, found.tensors, found.masks)
+        return Retrained({**retrained.row, "test_error": error}, retrained.tensors, retrained.masks)
 
     monkeypatch.setattr(room, "retrain", otherwise)
-    found = export_network(store, tmp_path / "net.safetensors", ladder=first(store), rung=LOST, form="dense")
-    assert found.card.test_error == error_of(tmp_path / "net.safetensors") != found.stored_error
-    told = f"test error {found.card.test_error:.4g}: trained again for this; the store says {found.stored_error:.4g}"
-    assert told in "\n".join(found.sentences())
+    exported = export_network(store, tmp_path / "net.safetensors", ladder=first(store), rung=LOST, form="dense")
+    assert exported.card.test_error == error_of(tmp_path / "net.safetensors") != exported.stored_error
+    sentence = (
+        f"test error {exported.card.test_error:.4g}: trained again for this; the store says {exported.stored_error:.4g}"
+    )
+    assert sentence in "\n".join(exported.sentences())
 
 
 def test_weights_that_are_not_those_of_the_row_are_refused(store: Store, tmp_path: Path) -> None:
@@ -207,9 +211,12 @@ def test_weights_that_are_not_those_of_the_row_are_refused(store: Store, tmp_pat
     for study in store.studies():
         copy.begin(study)
     ladder = first(store)
-    mine = [each for each in store.table().rows() if each["ladder"] == ladder]
+    mine = [values for values in store.table().rows() if values["ladder"] == ladder]
     copy.write(
-        [{name: each[name] for name in STORED_NAMES} | {"test_error": 0.5 * float(each["test_error"])} for each in mine]
+        [
+            {name: values[name] for name in STORED_NAMES} | {"test_error": 0.5 * float(values["test_error"])}
+            for values in mine
+        ]
     )
     for rung in range(5):
         if store.has_arrays("checkpoints", ladder, rung):
@@ -234,8 +241,10 @@ def test_a_shrunk_network_that_is_another_is_refused(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bent(program: Program) -> Program:
-        found = shrunk(program)
-        return Program(found.shape, found.steps, {**found.tensors, "output.bias": found.tensors["output.bias"] + 1e-6})
+        smaller = shrunk(program)
+        return Program(
+            smaller.shape, smaller.steps, {**smaller.tensors, "output.bias": smaller.tensors["output.bias"] + 1e-6}
+        )
 
     monkeypatch.setattr(room, "shrunk", bent)
     assert "logits differ by 1e-06 in double precision" in refused_without_a_trace(store, tmp_path)
@@ -254,8 +263,8 @@ def test_a_file_that_answers_otherwise_is_refused(
 def test_ties_to_rounding_alone_may_change_a_prediction() -> None:
     wanted = torch.tensor([[1.0, 1.0 + 1e-7, 0.0], [3.0, 1.0, 2.0]])
     other = torch.tensor([[1.0 + 1e-7, 1.0, 0.0], [3.0, 1.0, 2.0]])
-    found = agreement(wanted, other, "it")
-    assert found.changed == 1
+    compared = agreement(wanted, other, "it")
+    assert compared.changed == 1
     assert agreement(wanted, wanted, "it").changed == 0
     with pytest.raises(PrunescopeError, match="1 of 2 predictions by more than rounding"):
         agreement(wanted, torch.tensor([[1.0, 1.0 + 1e-7, 0.0], [1.0, 3.0, 2.0]]), "it")
@@ -284,8 +293,8 @@ def test_what_is_meant_is_found_or_told(store: Store, tmp_path: Path) -> None:
     assert "found neither" in fault(ladder=one)
     assert "found both" in fault(ladder=one, rung=1, density=0.5)
     assert "must be in (0, 1]; found 0" in fault(ladder=one, density=0.0)
-    found = export_network(store, tmp_path / "net.safetensors", ladder=one, density=0.6, form="sparse")
-    assert found.card.rung == 2, "0.64 is nearer to 0.6 than 0.51"
+    exported = export_network(store, tmp_path / "net.safetensors", ladder=one, density=0.6, form="sparse")
+    assert exported.card.rung == 2, "0.64 is nearer to 0.6 than 0.51"
 
 
 def test_forms_and_names_are_checked_before_anything_is_done(store: Store, tmp_path: Path) -> None:
@@ -311,17 +320,17 @@ def test_networks_of_ones_own_go_as_sparse_files(tmp_path: Path, monkeypatch: py
     named = {"factory": "ours_alone:make"}
     with pytest.raises(InputError, match="must be sparse for a network of your own"):
         export_network(tmp_path / "store", target, rung=1, form="dense", **named)  # type: ignore[arg-type]
-    again, kept = (
+    again, stored = (
         export_network(tmp_path / "store", target, rung=rung, **named)  # type: ignore[arg-type]
         for rung in (0, 1)
     )
-    assert (again.card.retrained, kept.card.retrained) == (True, False)
-    assert [form.name for form in kept.forms] == ["unpruned", "sparse"]
+    assert (again.card.retrained, stored.card.retrained) == (True, False)
+    assert [form.name for form in stored.forms] == ["unpruned", "sparse"]
     module = load_network(target, factory="ours_alone:make")
     data = load("digits")
     with torch.no_grad():
         predicted = module(torch.from_numpy(np.array(data.test_images))).argmax(1).numpy()
-    assert float(np.mean(predicted != data.test_labels)) == kept.stored_error
+    assert float(np.mean(predicted != data.test_labels)) == stored.stored_error
 
 
 def test_no_code_that_a_store_names_is_imported_unless_the_caller_names_it(
@@ -382,8 +391,8 @@ def test_networks_are_timed_in_turns() -> None:
             order.append(self._name)
             return x
 
-    found = timed({"a": Noted("a"), "b": Noted("b")}, torch.zeros(1))
+    timings = timed({"a": Noted("a"), "b": Noted("b")}, torch.zeros(1))
     assert order[6:] == ["a", "b"] * (len(order[6:]) // 2)
-    assert found["a"].share == found["a"].share_least == found["a"].share_most == 1.0
-    assert found["b"].least <= found["b"].median <= found["b"].most
-    assert found["b"].runs == len(order[6:]) // 2
+    assert timings["a"].share == timings["a"].share_least == timings["a"].share_most == 1.0
+    assert timings["b"].least <= timings["b"].median <= timings["b"].most
+    assert timings["b"].runs == len(order[6:]) // 2

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from prunescope.export.fold import folded
 from prunescope.export.onnxfile import write_onnx
-from prunescope.export.shrink import shrunk
+from prunescope.export.shrink import folded, shrunk
 from prunescope.export.trace import traced
 from tests.export.members import MEMBERS, SHAPE, computed, masked, member
 from tests.export.test_checkpoint import CARD
@@ -33,6 +32,6 @@ def test_an_onnx_file_gives_the_logits(
     card = replace(CARD, mean=(0.0, 0.0), std=(1.0, 1.0))
     write_onnx(tmp_path / "net.onnx", small.cast(np.float32), card)
     x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
-    (found,) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(None, {"pictures": x.numpy()})
+    (logits,) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(None, {"pictures": x.numpy()})
     wanted = computed(small, x.double()).numpy()
-    np.testing.assert_allclose(np.asarray(found), wanted, atol=2e-5 * max(1, np.abs(wanted).max()))
+    np.testing.assert_allclose(np.asarray(logits), wanted, atol=2e-5 * max(1, np.abs(wanted).max()))

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunescope.errors import DamageError
-from prunescope.export.fold import folded
 from prunescope.export.program import Program, Step
-from prunescope.export.shrink import shrunk
+from prunescope.export.shrink import folded, shrunk
 from prunescope.export.trace import traced
 from tests.export.members import MEMBERS, SHAPE, Arrays, computed, masked, member, original, pictures
 
@@ -22,10 +21,10 @@ def small(net_tensors: Arrays, family: str, depth: int, width: float) -> Program
 
 def agree(family: str, depth: int, width: float, tensors: Arrays) -> Program:
     """Hold the small network against the masked one; return the small one."""
-    x, found = pictures(), small(tensors, family, depth, width)
+    x, smaller = pictures(), small(tensors, family, depth, width)
     wanted = original(member(family, depth, width), tensors, x)
-    torch.testing.assert_close(computed(found, x), wanted, rtol=1e-9, atol=1e-9 * max(1, float(wanted.abs().max())))
-    return found
+    torch.testing.assert_close(computed(smaller, x), wanted, rtol=1e-9, atol=1e-9 * max(1, float(wanted.abs().max())))
+    return smaller
 
 
 @pytest.mark.parametrize(("family", "depth", "width"), MEMBERS)
@@ -52,17 +51,17 @@ def test_any_layer_may_be_cut_off_as_a_whole(family: str, depth: int, width: flo
     net = member(family, depth, width)
     whole = traced(net, masked(net, 1.0, 0))
     for parameter in net.outline.prunable("all"):
-        found = agree(family, depth, width, masked(net, 0.6, 3, (parameter.name,)))
-        assert found.multiplications < whole.multiplications
+        smaller = agree(family, depth, width, masked(net, 0.6, 3, (parameter.name,)))
+        assert smaller.multiplications < whole.multiplications
 
 
 @pytest.mark.parametrize(("family", "depth", "width"), MEMBERS)
 def test_a_network_that_nothing_reaches_is_its_constant_logits(family: str, depth: int, width: float) -> None:
     net = member(family, depth, width)
     every = tuple(parameter.name for parameter in net.outline.prunable("all"))
-    found = agree(family, depth, width, masked(net, 1.0, 5, every))
-    assert [step.kind for step in found.steps] == ["constant"]
-    assert found.multiplications == 0
+    smaller = agree(family, depth, width, masked(net, 1.0, 5, every))
+    assert [step.kind for step in smaller.steps] == ["constant"]
+    assert smaller.multiplications == 0
     first = every[0]
     cut = agree(family, depth, width, masked(net, 1.0, 5, (first,)))
     assert family != "lenet" or [step.kind for step in cut.steps] == ["constant"]
@@ -72,12 +71,12 @@ def test_a_branch_that_is_cut_off_is_not_computed() -> None:
     family, depth, width = "cifar-resnet", 14, 0.25
     net = member(family, depth, width)
     whole = folded(traced(net, masked(net, 1.0, 0)))
-    found = agree(family, depth, width, masked(net, 1.0, 7, ("segment0.block1.conv2.weight",)))
-    names = {step.name for step in found.steps}
+    smaller = agree(family, depth, width, masked(net, 1.0, 7, ("segment0.block1.conv2.weight",)))
+    names = {step.name for step in smaller.steps}
     assert not names & {"segment0.block1.conv1", "segment0.block1.conv2"}
-    assert sum(step.kind == "shift" for step in found.steps) == 1
+    assert sum(step.kind == "shift" for step in smaller.steps) == 1
     assert (
-        len([step for step in found.steps if step.kind == "conv"])
+        len([step for step in smaller.steps if step.kind == "conv"])
         == len([step for step in whole.steps if step.kind == "conv"]) - 2
     )
 
@@ -86,21 +85,21 @@ def test_the_smallest_network_is_found_by_hand() -> None:
     """Two hidden units of 15 and 5 lead from the picture to an output; one is constant and goes into a bias."""
     family, depth, width = "lenet", 3, 0.05
     net = member(family, depth, width)
-    tensors = masked(net, 1.0, 2, tuple(each.name for each in net.outline.prunable("all")))
+    tensors = masked(net, 1.0, 2, tuple(parameter.name for parameter in net.outline.prunable("all")))
     tensors["hidden1.weight"][[0, 1], [7, 100]] = 2.0, 3.0
     tensors["hidden2.weight"][[0, 0, 1], [0, 1, 4]] = 1.0  # unit 4 is constant, and so is unit 1 above it
     tensors["output.weight"][[0, 1], [0, 1]] = 1.0
     tensors["hidden1.bias"][4] = tensors["hidden2.bias"][1] = 0.5
-    found = agree(family, depth, width, tensors)
-    assert {name: each.shape for name, each in found.tensors.items() if name.endswith("weight")} == {
+    smaller = agree(family, depth, width, tensors)
+    assert {name: array.shape for name, array in smaller.tensors.items() if name.endswith("weight")} == {
         "hidden1.weight": (2, 2),
         "hidden2.weight": (1, 2),
         "output.weight": (5, 1),
     }
-    places = next(each for name, each in found.tensors.items() if name.endswith(".places"))
+    places = next(array for name, array in smaller.tensors.items() if name.endswith(".places"))
     assert places.tolist() == [7, 100]
-    assert (found.multiplications, found.units, found.unread) == (4 + 2 + 5, 3, 126)
-    assert found.tensors["output.bias"][1] == pytest.approx(tensors["output.bias"][1] + 1.0)
+    assert (smaller.multiplications, smaller.units, smaller.unread) == (4 + 2 + 5, 3, 126)
+    assert smaller.tensors["output.bias"][1] == pytest.approx(tensors["output.bias"][1] + 1.0)
 
 
 def test_a_constant_channel_stays_where_padding_would_tell_its_border() -> None:
@@ -111,11 +110,11 @@ def test_a_constant_channel_stays_where_padding_would_tell_its_border() -> None:
     tensors["conv0.weight"][:2] = 0.0
     tensors["norm0.bias"][:2] = 1.0, -1.0
     tensors["norm0.running_mean"][:2] = 0.0
-    found = agree(family, depth, width, tensors)
-    kept = found.tensors["conv0.weight"]
-    assert len(kept) == 3, "the channel at one stays, the one below zero goes"
-    assert np.count_nonzero(kept[0]) == 0
-    assert found.tensors["conv1.weight"].shape[1] == 3
+    smaller = agree(family, depth, width, tensors)
+    weights = smaller.tensors["conv0.weight"]
+    assert len(weights) == 3, "the channel at one stays, the one below zero goes"
+    assert np.count_nonzero(weights[0]) == 0
+    assert smaller.tensors["conv1.weight"].shape[1] == 3
 
 
 def test_a_program_that_does_not_fit_together_is_refused() -> None:

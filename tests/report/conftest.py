@@ -26,7 +26,7 @@ def family() -> Table:
 
 
 @pytest.fixture(scope="session")
-def made(family: Table, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def family_report(family: Table, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Return its report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
@@ -34,12 +34,12 @@ def made(family: Table, tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 @pytest.fixture(scope="session")
-def page_file(made: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_file(family_report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return its page."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-        write_page(made, path)
+        write_page(family_report, path)
     return path
 
 
@@ -100,13 +100,13 @@ def opened(browser: Any) -> Iterator[Open]:
         )
         contexts.append(context)
         tab = context.new_page()
-        found = Opened(tab)
-        tab.on("console", lambda message: found.console.append(message.text) if message.type in BAD else None)
-        tab.on("pageerror", lambda trouble: found.console.append(str(trouble)))
-        tab.on("request", lambda request: found.requests.append(request.url) if foreign(request.url, path) else None)
-        tab.on("dialog", found.refuse)
+        page = Opened(tab)
+        tab.on("console", lambda message: page.console.append(message.text) if message.type in BAD else None)
+        tab.on("pageerror", lambda trouble: page.console.append(str(trouble)))
+        tab.on("request", lambda request: page.requests.append(request.url) if foreign(request.url, path) else None)
+        tab.on("dialog", page.refuse)
         tab.goto(path.as_uri())
-        return found
+        return page
 
     yield open_
     for context in contexts:

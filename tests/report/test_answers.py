@@ -12,10 +12,10 @@ import pytest
 from prunescope.report import Chapter, report
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.curves import curves
-from prunescope.report.figures.figure import told
+from prunescope.report.figures.figure import is_identified
 from prunescope.report.figures.forms import forms, verdict
 from prunescope.report.figures.regions import regions
-from prunescope.report.groups import ReportGroup, subjects
+from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.table import Table, read_table
 from tests.test_cli import run
 
@@ -23,22 +23,22 @@ DENSITY = 0.8 ** np.arange(12)
 RISES = np.minimum(0.4, 0.08 * (1 + 0.002 * DENSITY**-2.5))
 
 
-def subject(**columns: Any) -> ReportGroup:
-    return subjects(read_table(columns)).all[0]
+def group(**columns: Any) -> ReportGroup:
+    return report_groups(read_table(columns)).all[0]
 
 
 def chapter(**columns: Any) -> Chapter:
     return report(columns, draws=0).chapters[0]
 
 
-def said(found: Chapter, title: str) -> str:
-    return " ".join(each.words for each in found.said if each.title == title)
+def said(chapter_of_report: Chapter, title: str) -> str:
+    return " ".join(statement.words for statement in chapter_of_report.said if statement.title == title)
 
 
 def replicated(error: np.ndarray, noise: float, replicates: int = 3) -> dict[str, np.ndarray]:
     """Return replicates that scatter about errors, alike at every density but in another order."""
     order = np.arange(len(error))
-    parts = [error * (1 + noise * ((order + each) % replicates - 1)) for each in range(replicates)]
+    parts = [error * (1 + noise * ((order + replicate) % replicates - 1)) for replicate in range(replicates)]
     return {
         "density": np.tile(DENSITY[: len(error)], replicates),
         "replicate": np.repeat(np.arange(replicates), len(error)),
@@ -49,20 +49,20 @@ def replicated(error: np.ndarray, noise: float, replicates: int = 3) -> dict[str
 @pytest.mark.parametrize("densities", [[0.8], [0.8, 0.4, 0.2]], ids=["one density", "three"])
 def test_without_unpruned_networks_nothing_is_compared_with_them(densities: list[float]) -> None:
     rows = {"density": densities * 3, "replicate": np.repeat([0, 1, 2], len(densities)).tolist()}
-    made = report({**rows, "error": [0.1 + 0.001 * place for place in range(3 * len(densities))]}, draws=0)
-    found = made.chapters[0]
-    assert [each.title for each in found.said] == ["No law"]
-    assert "Holds no unpruned network to compare with" in found.said[0].words
-    caption = next(found.figures).caption
+    bare = report({**rows, "error": [0.1 + 0.001 * place for place in range(3 * len(densities))]}, draws=0)
+    only = bare.chapters[0]
+    assert [statement.title for statement in only.said] == ["No law"]
+    assert "Holds no unpruned network to compare with" in only.said[0].words
+    caption = next(only.figures).caption
     assert "unpruned" not in caption
     assert "nan" not in caption
 
 
 def test_what_the_data_do_not_tell_is_no_place_of_the_curve() -> None:
-    found = subject(density=DENSITY[:9], error=0.08 + 0.0001 * np.arange(9))
-    assert found.fit is not None
-    assert not told(found.fit, "gamma")
-    figure = regions(found)
+    flat = group(density=DENSITY[:9], error=0.08 + 0.0001 * np.arange(9))
+    assert flat.fit is not None
+    assert not is_identified(flat.fit, "gamma")
+    figure = regions(flat)
     assert figure is not None
     assert (figure.slope, figure.begins, figure.ends) == (None, None, None)
     assert {point.what for point in figure.points} == {"measured", "law"}
@@ -73,16 +73,16 @@ def test_what_the_data_do_not_tell_is_no_place_of_the_curve() -> None:
 
 def test_a_dip_is_pruning_s_doing_only_beyond_chance() -> None:
     dips = np.where(np.arange(12) == 2, 0.93, 1.0) * RISES
-    by_chance = curves(subject(**replicated(dips, 0.1))).caption
-    assert "below its unpruned error, at density 0.64: by no more than chance" in by_chance
+    by_chance = curves(group(**replicated(dips, 0.1))).caption
+    assert "below its unpruned error, at density 0.64: no more than chance" in by_chance
     assert "Pruning helps" not in by_chance
-    surely = curves(subject(**replicated(dips, 0.005))).caption
+    surely = curves(group(**replicated(dips, 0.005))).caption
     assert "Pruning helps: the best point beyond chance" in surely
-    assert "nobody knows whether by chance" in curves(subject(density=DENSITY, error=dips)).caption
+    assert "without replicates this may be chance" in curves(group(density=DENSITY, error=dips)).caption
 
 
 def test_an_error_that_falls_throughout_does_not_rise() -> None:
-    caption = curves(subject(density=DENSITY, error=0.1 * DENSITY**0.1)).caption
+    caption = curves(group(density=DENSITY, error=0.1 * DENSITY**0.1)).caption
     assert "does not rise above that of the unpruned network" in caption
     assert "rises to" not in caption
 
@@ -94,15 +94,15 @@ def test_a_law_that_misses_its_bar_by_far_does_not_describe_the_network() -> Non
 
 
 def test_three_points_for_three_parameters_keep_no_bar() -> None:
-    found = chapter(density=[1, 0.5, 0.25, 0.125], error=[0.08, 0.09, 0.12, 0.2])
-    words = said(found, "How well the law fits")
+    short = chapter(density=[1, 0.5, 0.25, 0.125], error=[0.08, 0.09, 0.12, 0.2])
+    words = said(short, "How well the law fits")
     assert "3 parameters for 3 pruned points" in words
-    assert "bar" not in words
-    assert found.short.startswith("Nothing is left to judge the law by")
+    assert "threshold" not in words
+    assert short.short.startswith("The fit of the law cannot be judged")
 
 
 def test_forms_are_called_by_their_equation_and_judged_by_replicates() -> None:
-    figure = forms(subject(**replicated(RISES, 0.02)))
+    figure = forms(group(**replicated(RISES, 0.02)))
     assert figure is not None
     assert figure.names[0] == "this law (Eq. 1)"
     assert "replicates that each fit did not see" in figure.caption
@@ -123,8 +123,8 @@ def test_forms_that_are_off_alike_are_said_to_be(sigmas: tuple[float, float], wo
 
 
 def test_of_one_network_the_words_have_no_p_prime() -> None:
-    found = chapter(density=DENSITY[:6], error=RISES[:6])
-    told_of = " ".join(each.words for each in found.said if each.title == "The data leave open")
+    steep = chapter(density=DENSITY[:6], error=RISES[:6])
+    told_of = " ".join(statement.words for statement in steep.said if statement.title == "Not identified by the data")
     assert "do not tell" in told_of
     assert "p_prime" not in told_of
 
@@ -139,16 +139,16 @@ def two_families() -> Table:
         }
         for name, scale in (("plain", 1.0), ("fancy", 1.4))
     ]
-    return read_table({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return read_table({name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]})
 
 
 def test_what_to_measure_next_is_a_command_for_the_chapter_s_own_rows(tmp_path: Path) -> None:
     path = tmp_path / "two families.csv"
     two_families().write(path)
-    made = report(path, draws=0, max_error=0.13, where="epochs = 30")
-    assert len(made.chapters) == 2
-    for found in made.chapters:
-        command = said(found, "What to measure next").split("surer: ")[1]
+    both = report(path, draws=0, max_error=0.13, where="epochs = 30")
+    assert len(both.chapters) == 2
+    for chapter_of_report in both.chapters:
+        command = said(chapter_of_report, "What to measure next").split("interval: ")[1]
         name, next_, *rest = shlex.split(command)
         assert (name, next_, rest[:3]) == ("prunescope", "next", [str(path), "--where", "epochs = 30"])
         done = run(next_, *rest, cwd=tmp_path)
@@ -157,23 +157,23 @@ def test_what_to_measure_next_is_a_command_for_the_chapter_s_own_rows(tmp_path: 
     assert (
         '''  # what a shell takes for itself is quoted
     --where "method = 'it''s plain'"'''
-        in " ".join(each.words for found in made.chapters for each in found.said)
+        in " ".join(statement.words for chapter_of_report in both.chapters for statement in chapter_of_report.said)
         or True
     )
 
 
 def test_of_one_network_nothing_is_said_of_all_members() -> None:
-    found = chapter(density=DENSITY, error=RISES)
-    words = " ".join([*(each.words for each in found.said), *(figure.caption for figure in found.figures)])
+    lone = chapter(density=DENSITY, error=RISES)
+    words = " ".join([*(statement.words for statement in lone.said), *(figure.caption for figure in lone.figures)])
     assert "all members" not in words
-    agreed = agreement(subject(density=DENSITY, error=RISES))
+    agreed = agreement(group(density=DENSITY, error=RISES))
     assert agreed is not None
-    assert [each.panel for each in agreed.summaries] == ["the law"]
+    assert [summary.panel for summary in agreed.summaries] == ["the law"]
 
 
 def test_the_answer_says_what_was_measured() -> None:
     errors = np.minimum(0.9, 0.05 + 0.002 * 1.25 ** np.arange(12))
-    found = report({"density": DENSITY[:12], "error": errors}, max_error=0.06, draws=0).chapters[0]
+    noisy = report({"density": DENSITY[:12], "error": errors}, max_error=0.06, draws=0).chapters[0]
     rung = int(np.flatnonzero(errors <= 0.06).max())
-    words = f"Measured to keep it, and the smallest of those: the network at density {DENSITY[rung]:.4g}"
-    assert words in said(found, "Which network for an error of at most 0.06")
+    words = f"Smallest measured network that meets it: the network at density {DENSITY[rung]:.4g}"
+    assert words in said(noisy, "Which network for an error of at most 0.06")

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from prunescope.report import Report, report
-from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.parts import Panel, bars, beside, source
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.forms import Forms
 from prunescope.report.figures.regions import Regions, regions
 from prunescope.report.figures.sizes import Sizes
-from prunescope.report.groups import ReportGroup, subjects
+from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.report.page.page import page
 from prunescope.table import Table
 from tests.report.test_report import CURVE
@@ -26,36 +25,36 @@ from tests.report.test_report import CURVE
 
 @pytest.fixture(scope="module")
 def noisy(family: Table) -> ReportGroup:
-    return subjects(family).all[0]
+    return report_groups(family).all[0]
 
 
 def content(panel: Panel) -> dict[str, Any]:
-    found: dict[str, Any] = panel.chart.to_dict(validate=False)
-    return found
+    specification: dict[str, Any] = panel.chart.to_dict(validate=False)
+    return specification
 
 
-def layers(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def layers(drawing: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the single layers of a drawing."""
-    for each in part.get("layer", []):
-        yield from layers(each) if "layer" in each else iter([each])
+    for layer in drawing.get("layer", []):
+        yield from layers(layer) if "layer" in layer else iter([layer])
 
 
 def axis(panel: Panel, channel: str, field: str) -> tuple[float, float]:
-    for each in layers(content(panel)):
-        told = each["encoding"].get(channel, {})
-        if told.get("field") == field:
-            low, high = told["scale"]["domain"]
+    for layer in layers(content(panel)):
+        encoding = layer["encoding"].get(channel, {})
+        if encoding.get("field") == field:
+            low, high = encoding["scale"]["domain"]
             return low, high
     raise AssertionError(f"no {channel} axis of {field}")
 
 
 def notes(panel: Panel) -> dict[str, dict[str, Any]]:
     """Return a drawing's notes by their words."""
-    return {each["mark"]["text"]: each for each in layers(content(panel)) if each["mark"].get("style") == "note"}
+    return {layer["mark"]["text"]: layer for layer in layers(content(panel)) if layer["mark"].get("style") == "note"}
 
 
 def marked(panel: Panel, style: str) -> list[dict[str, Any]]:
-    return [each for each in layers(content(panel)) if each["mark"].get("style") == style]
+    return [layer for layer in layers(content(panel)) if layer["mark"].get("style") == style]
 
 
 def test_axes_hold_the_bars(noisy: ReportGroup) -> None:
@@ -69,7 +68,7 @@ def test_axes_hold_the_bars(noisy: ReportGroup) -> None:
             replace(point, low=0.5 * lowest, high=1.5 * highest) if point.what == "measured" else point
             for point in figure.points
         ]
-        for panel in drawn(replace(figure, points=tuple(long))):
+        for panel in replace(figure, points=tuple(long)).draw():
             low, high = axis(panel, "y", "error")
             assert low < 0.5 * lowest
             assert high > 1.5 * highest
@@ -77,20 +76,22 @@ def test_axes_hold_the_bars(noisy: ReportGroup) -> None:
 
 def test_a_bar_that_reaches_0_ends_where_the_axis_does(noisy: ReportGroup) -> None:
     figure = curves(noisy)
-    low, _ = axis(drawn(figure)[0], "y", "error")
+    low, _ = axis(figure.draw()[0], "y", "error")
     points = tuple(replace(point, low=0.0) if point.what == "measured" else point for point in figure.points)
-    assert 0 < axis(drawn(replace(figure, points=points))[0], "y", "error")[0] <= 2 * low
-    told = bars(source(), (0.05, 1.0)).mark_rule().to_dict(validate=False)["transform"]
-    assert told == [{"calculate": "isValid(datum.low) ? max(datum.low, 0.05) : null", "as": "low"}]
+    assert 0 < axis(replace(figure, points=points).draw()[0], "y", "error")[0] <= 2 * low
+    transform = bars(source(), (0.05, 1.0)).mark_rule().to_dict(validate=False)["transform"]
+    assert transform == [{"calculate": "isValid(datum.low) ? max(datum.low, 0.05) : null", "as": "low"}]
 
 
 def test_names_of_densities_stand_above_the_drawing_on_lines_of_their_own(noisy: ReportGroup) -> None:
     figure = regions(noisy)
     assert figure is not None
-    (panel,) = drawn(figure)
-    found = notes(panel)
-    assert len(found) == 5
-    heights = [each["encoding"]["y"]["value"] for words, each in found.items() if words.startswith(("begins", "p "))]
+    (panel,) = figure.draw()
+    named_notes = notes(panel)
+    assert len(named_notes) == 5
+    heights = [
+        note["encoding"]["y"]["value"] for words, note in named_notes.items() if words.startswith(("begins", "p "))
+    ]
     assert max(heights) < 0
     assert min(abs(one - other) for one, other in itertools.combinations(heights, 2)) >= 12
 
@@ -105,9 +106,9 @@ def test_what_is_not_told_is_not_drawn(noisy: ReportGroup) -> None:
     assert figure is not None
     points = tuple(replace(point, region="") for point in figure.points if point.what in ("measured", "law"))
     dark = replace(figure, plateau=None, slope=None, begins=None, ends=None, points=points)
-    (panel,) = drawn(dark)
+    (panel,) = dark.draw()
     assert [words.split(" ")[0] for words in notes(panel)] == ["eps_np"]
-    assert all("shape" not in each["encoding"] for each in layers(content(panel)))
+    assert all("shape" not in layer["encoding"] for layer in layers(content(panel)))
 
 
 def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: ReportGroup) -> None:
@@ -115,26 +116,26 @@ def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: ReportGroup) -> Non
     assert figure is not None
     highest = max(point.error for point in figure.points)
     far = replace(figure, plateau=3 * highest)
-    (panel,) = drawn(far)
+    (panel,) = far.draw()
     assert not any(words.startswith("eps_up") for words in notes(panel))
     assert axis(panel, "y", "error")[1] < 1.5 * highest
 
 
-def test_legends_name_the_regions_that_occur(made: Report) -> None:
+def test_legends_name_the_regions_that_occur(family_report: Report) -> None:
     plain = report({name: values[:12] for name, values in CURVE.items()}, draws=0)
-    for found in (made, plain):
-        figure = named(found, "three-regions")
+    for shown in (family_report, plain):
+        figure = named(shown, "three-regions")
         assert isinstance(figure, Regions)
         there = {point.region for point in figure.points if point.what == "measured"} - {""}
-        for each in layers(content(drawn(figure)[0])):
-            if "shape" in each["encoding"]:
-                assert set(each["encoding"]["shape"]["scale"]["domain"]) == there
+        for layer in layers(content(figure.draw()[0])):
+            if "shape" in layer["encoding"]:
+                assert set(layer["encoding"]["shape"]["scale"]["domain"]) == there
 
 
-def test_the_frontier_is_broad_and_lies_under_the_members(made: Report) -> None:
-    figure = named(made, "error-by-parameters")
+def test_the_frontier_is_broad_and_lies_under_the_members(family_report: Report) -> None:
+    figure = named(family_report, "error-by-parameters")
     assert isinstance(figure, Sizes)
-    for panel in drawn(figure):
+    for panel in figure.draw():
         first = next(layers(content(panel)))
         assert first["mark"]["style"] == "frontier"
         assert first["mark"]["strokeWidth"] >= 6
@@ -147,21 +148,21 @@ def test_a_drawing_of_one_network_is_of_its_equation() -> None:
     assert isinstance(figure, Forms)
     assert figure.names[0] == "this law (Eq. 1)"
     colours = [
-        each["encoding"]["color"]["scale"]["domain"]
-        for each in layers(content(drawn(figure)[0]))
-        if "color" in each["encoding"]
+        layer["encoding"]["color"]["scale"]["domain"]
+        for layer in layers(content(figure.draw()[0]))
+        if "color" in layer["encoding"]
     ]
     assert colours == [list(figure.names)]
 
 
 def test_one_stop_is_no_slider() -> None:
-    made = report(CURVE, max_error=0.1, draws=0)
-    (chapter,) = made.chapters
+    unpruned = report(CURVE, max_error=0.1, draws=0)
+    (chapter,) = unpruned.chapters
     assert chapter.slider is not None
-    assert 'type="range"' in page(made)
+    assert 'type="range"' in page(unpruned)
     start = chapter.slider.stops[chapter.slider.start]
     lone = replace(chapter, slider=replace(chapter.slider, stops=(start,), start=0))
-    text = page(replace(made, chapters=(lone,)))
+    text = page(replace(unpruned, chapters=(lone,)))
     assert 'type="range"' not in text
     assert f"An error of at most {start.label}" in text
     assert start.facts[1].expected in text
@@ -171,8 +172,8 @@ def test_a_lone_refusal_is_said_in_words_alone() -> None:
     falls = {"density": 0.8 ** np.arange(13), "error": 0.2 * 0.97 ** np.arange(13)}
     (chapter,) = report(falls, draws=0).chapters
     assert chapter.slider is None
-    assert any(each.title.startswith("No choice") for each in chapter.said)
+    assert any(statement.title.startswith("No choice") for statement in chapter.said)
 
 
-def named(made: Report, slug: str) -> Figure:
-    return next(figure for figure in made.chapters[0].figures if figure.slug == slug)
+def named(family_report: Report, slug: str) -> Figure:
+    return next(figure for figure in family_report.chapters[0].figures if figure.slug == slug)

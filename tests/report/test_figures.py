@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope.laws import joint_error, size_for_error
-from prunescope.report.charts.draw import drawn
+from prunescope.report.chapters import Report
 from prunescope.report.charts.files import whole, write_figure
 from prunescope.report.charts.parts import round_ticks
 from prunescope.report.charts.theme import THEMES
@@ -20,8 +20,7 @@ from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
-from prunescope.report.groups import ReportGroup, decide, decide_all, subjects
-from prunescope.report.results import Report
+from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
 from prunescope.report.slices import slices
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import LAW, planted
@@ -31,12 +30,12 @@ from tests.laws.families import low_plateau
 @pytest.fixture(scope="module")
 def exact() -> ReportGroup:
     """Return a family without noise, whose unpruned errors lie a little above the plateaus that it was made with."""
-    return subjects(read_table(planted(), "width <= 0.5")).all[0]
+    return report_groups(read_table(planted(), "width <= 0.5")).all[0]
 
 
 @pytest.fixture(scope="module")
 def noisy(family: Table) -> ReportGroup:
-    return subjects(family).all[0]
+    return report_groups(family).all[0]
 
 
 def test_curves_hold_means_extremes_and_the_law(noisy: ReportGroup, family: Table) -> None:
@@ -46,9 +45,9 @@ def test_curves_hold_means_extremes_and_the_law(noisy: ReportGroup, family: Tabl
     rows = family.where("depth = 50 and width = 0.25")
     for point in figure.points:
         if (point.panel, point.member, point.what) == (panel.title, "0.25", "measured"):
-            own = rows["test_error"][np.isclose(rows["density"], point.density)]
-            assert point.error == pytest.approx(own.mean())
-            assert (point.low, point.high, point.networks) == (own.min(), own.max(), 3)
+            errors = rows["test_error"][np.isclose(rows["density"], point.density)]
+            assert point.error == pytest.approx(errors.mean())
+            assert (point.low, point.high, point.networks) == (errors.min(), errors.max(), 3)
     law = [point for point in figure.points if point.what == "law"]
     low, error, high = (np.array([getattr(point, name) for point in law]) for name in ("low", "error", "high"))
     assert (low <= error).all()
@@ -93,7 +92,7 @@ def test_regions_begin_and_end_where_the_law_bends(exact: ReportGroup) -> None:
 def test_agreement_is_the_fits_own_deviation(noisy: ReportGroup) -> None:
     figure = agreement(noisy)
     assert isinstance(figure, Agreement)
-    by_panel = {each.panel: each for each in figure.summaries}
+    by_panel = {summary.panel: summary for summary in figure.summaries}
     assert set(by_panel) == {JOINT, SINGLES, SEEDS}
     points = [point for point in figure.points if point.panel == JOINT]
     off = np.array([point.estimated / point.actual - 1 for point in points])
@@ -158,10 +157,10 @@ def test_the_frontier_is_below_every_member(noisy: ReportGroup) -> None:
     assert [point.parameters for point in frontier] == sorted(point.parameters for point in frontier)
     for point in measured:
         if point.what == "member":
-            assert any(each.parameters <= point.parameters and each.error <= point.error for each in frontier)
+            assert any(step.parameters <= point.parameters and step.error <= point.error for step in frontier)
     chosen = {point.bound: point for point in figure.points if (point.panel, point.what) == ("predicted", "expected")}
     assert chosen[0.2].parameters == answer.choice.parameters
-    assert set(chosen) == {each.max_error for each in steps if each.choice} | {0.2}
+    assert set(chosen) == {step.max_error for step in steps if step.choice} | {0.2}
 
 
 def test_slices_keep_all_but_one_dimension(noisy: ReportGroup) -> None:
@@ -173,17 +172,17 @@ def test_slices_keep_all_but_one_dimension(noisy: ReportGroup) -> None:
         assert getattr(cells, panel.varied)[at].tolist() == sorted(set(getattr(cells, panel.varied)[at].tolist()))
 
 
-def test_every_drawing_keeps_to_the_schema(made: Report) -> None:
-    for figure in made.chapters[0].figures:
-        for panel in drawn(figure):
+def test_every_drawing_keeps_to_the_schema(family_report: Report) -> None:
+    for figure in family_report.chapters[0].figures:
+        for panel in figure.draw():
             assert panel.chart.to_dict(validate=True)
         assert whole(figure)["datasets"]["rows"]
 
 
 @pytest.mark.parametrize(("form", "start"), [("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF")])
-def test_figures_become_files(made: Report, tmp_path: Path, form: str, start: bytes) -> None:
+def test_figures_become_files(family_report: Report, tmp_path: Path, form: str, start: bytes) -> None:
     path = tmp_path / f"figure.{form}"
-    write_figure(next(iter(made.chapters[0].figures)), path, form)
+    write_figure(next(iter(family_report.chapters[0].figures)), path, form)
     assert path.read_bytes().startswith(start)
 
 
@@ -213,6 +212,6 @@ def contrast(one: str, other: str) -> float:
     lights = []
     for colour in (one, other):
         parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in parts]
         lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
     return (max(lights) + 0.05) / (min(lights) + 0.05)

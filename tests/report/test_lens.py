@@ -13,7 +13,6 @@ from PIL import Image
 from prunescope.data import load
 from prunescope.lens import CellResult, analyze
 from prunescope.report import Chapter, report, write_page
-from prunescope.report.charts.draw import drawn
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups
 from prunescope.report.figures.extremes import NOISY, SHOWN, ExtremeExamples, extreme_examples
 from prunescope.report.figures.losses import Losses, losses
@@ -30,7 +29,7 @@ from prunescope.report.figures.treatments import (
     extended,
     narrow,
 )
-from prunescope.report.page.png import png
+from prunescope.report.page.content import png
 from prunescope.study import Ladder
 from prunescope.study.sections import Treatment
 from prunescope.table import Store
@@ -63,8 +62,8 @@ def figures(ladder: Ladder, number: int) -> Figures:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a store of a study with everything that the second paper measures."""
-    made = study(*TREATMENTS, noise=(0.0, 0.3))
-    return Plant(figures, plain_losses).into(tmp_path_factory.mktemp("lens") / "store", made)
+    trained = study(*TREATMENTS, noise=(0.0, 0.3))
+    return Plant(figures, plain_losses).into(tmp_path_factory.mktemp("lens") / "store", trained)
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +72,19 @@ def cells(store: Store) -> tuple[CellResult, ...]:
 
 
 def lens_chapter(chapters: tuple[Chapter, ...]) -> Chapter:
-    (found,) = (chapter for chapter in chapters if chapter.name.startswith("Why pruning"))
-    return found
+    (chapter,) = (chapter for chapter in chapters if chapter.name.startswith("Why pruning"))
+    return chapter
 
 
 def test_every_figure_of_the_second_paper_is_there(store: Store) -> None:
     chapter = lens_chapter(report(store, draws=0).chapters)
     assert {figure.slug for figure in chapter.figures} == ALL
-    titles = [said.title for said in chapter.said]
+    titles = [statement.title for statement in chapter.said]
     assert titles[:2] == ["Diagnosis at label noise 0", "Diagnosis at label noise 0.3"]
     assert chapter.said[0].rests_on
     for figure in chapter.figures:
         assert figure.caption.endswith(".")
-        for panel in drawn(figure):
+        for panel in figure.draw():
             assert panel.chart.to_dict(validate=True)
 
 
@@ -93,15 +92,17 @@ def test_errors_and_dense_baselines_are_the_looks(cells: tuple[CellResult, ...])
     figure = noise(cells)
     assert isinstance(figure, Noise)
     for cell, level in zip(cells, figure.levels, strict=True):
-        own = [point for point in figure.points if point.noise == level]
+        points = [point for point in figure.points if point.noise == level]
         sparse = [point for point in cell.pruning.points if point.rung > 0]
-        assert [point.error for point in own if point.what == PRUNED] == [each.test_error.mean for each in sparse]
+        assert [point.error for point in points if point.what == PRUNED] == [
+            point_of_cell.test_error.mean for point_of_cell in sparse
+        ]
         dense = cell.pruning.at(0).test_error
-        assert {point.error for point in own if point.what == DENSE} == {dense.mean}
-        best = [point.density for point in own if point.optimal]
+        assert {point.error for point in points if point.what == DENSE} == {dense.mean}
+        best = [point.density for point in points if point.optimal]
         assert best == [cell.pruning.at(cell.pruning.optimal).density] if cell.pruning.optimal else best == []
-        for point, each in zip(own, sparse, strict=False):
-            assert point.high - point.low == pytest.approx(2 * (each.test_error.deviation or 0.0))
+        for point, rung in zip(points, sparse, strict=False):
+            assert point.high - point.low == pytest.approx(2 * (rung.test_error.deviation or 0.0))
 
 
 def test_losses_are_told_apart_only_under_noise(cells: tuple[CellResult, ...]) -> None:
@@ -121,11 +122,11 @@ def test_groups_are_the_looks_differences(cells: tuple[CellResult, ...]) -> None
     optimal = cells[1].optimal
     assert optimal is not None
     assert optimal.groups is not None
-    own = [point for point in figure.points if point.panel.startswith("noise 0.3, optimal")]
-    assert [point.difference for point in own] == [group.difference.mean for group in optimal.groups.groups]
-    assert [point.percentile_low for point in own] == sorted(point.percentile_low for point in own)
+    points = [point for point in figure.points if point.panel.startswith("noise 0.3, optimal")]
+    assert [point.difference for point in points] == [group.difference.mean for group in optimal.groups.groups]
+    assert [point.percentile_low for point in points] == sorted(point.percentile_low for point in points)
     reach = [group.difference.deviation or 0.0 for group in optimal.groups.groups]
-    assert np.allclose([point.high - point.low for point in own], 2 * np.array(reach))
+    assert np.allclose([point.high - point.low for point in points], 2 * np.array(reach))
 
 
 def test_other_treatments_stand_beside_pruning(cells: tuple[CellResult, ...]) -> None:
@@ -142,9 +143,9 @@ def test_other_treatments_stand_beside_pruning(cells: tuple[CellResult, ...]) ->
     beside = extended(cells)
     assert beside is not None
     assert cells[0].extended is not None
-    own = [point for point in beside.points if (point.panel, point.treatment) == ("label noise 0", "extended")]
+    points = [point for point in beside.points if (point.panel, point.treatment) == ("label noise 0", "extended")]
     curve = cells[0].extended.curve
-    assert [(point.rung, point.error) for point in own] == [
+    assert [(point.rung, point.error) for point in points] == [
         (point.rung, point.test_error.mean) for point in curve.points if point.rung > 0
     ]
 
@@ -154,32 +155,36 @@ def test_single_examples_are_the_looks(cells: tuple[CellResult, ...]) -> None:
     assert isinstance(figure, ExtremeExamples)
     optimal = cells[1].optimal
     assert optimal is not None
-    told = {each.index: each for each in (*optimal.extremes[0].worsened, *optimal.extremes[0].improved)}
-    own = [point for point in figure.points if point.panel.startswith("noise 0.3")]
-    assert own
-    for point in own:
-        each = told[point.index]
-        assert (point.dense_loss, point.sparse_loss, point.label) == (each.dense_loss, each.sparse_loss, each.label)
-        assert (point.labelled == NOISY) == each.noisy
+    examples = {example.index: example for example in (*optimal.extremes[0].worsened, *optimal.extremes[0].improved)}
+    points = [point for point in figure.points if point.panel.startswith("noise 0.3")]
+    assert points
+    for point in points:
+        example = examples[point.index]
+        assert (point.dense_loss, point.sparse_loss, point.label) == (
+            example.dense_loss,
+            example.sparse_loss,
+            example.label,
+        )
+        assert (point.labelled == NOISY) == example.noisy
 
 
 def test_legends_name_what_their_panel_has(cells: tuple[CellResult, ...]) -> None:
     figure = extreme_examples(cells)
     assert figure is not None
-    for panel in drawn(figure):
-        told = panel.chart.to_dict(validate=False)
-        there = {point.labelled for point in figure.points if point.panel == told["title"]}
-        for layer in told["layer"]:
+    for panel in figure.draw():
+        specification = panel.chart.to_dict(validate=False)
+        there = {point.labelled for point in figure.points if point.panel == specification["title"]}
+        for layer in specification["layer"]:
             assert set(layer["encoding"]["color"]["legend"]["values"]) == there
     assert "are noisy" not in figure.caption.split("Noise 0.3")[0]
-    own = [point for point in figure.points if point.panel.startswith("noise 0.3,")]
-    worse = [point for point in own if point.difference > 0][:SHOWN]
+    points = [point for point in figure.points if point.panel.startswith("noise 0.3,")]
+    worse = [point for point in points if point.difference > 0][:SHOWN]
     assert f"of the {len(worse)} drawn that pruning worsens most" in figure.caption
 
 
 def test_a_store_without_scores_says_so_and_shows_the_rest(tmp_path: Path) -> None:
-    made = study(IMP, Treatment(kind="extended"), el2n=False)
-    store = Plant(plain_figures).into(tmp_path / "store", made)
+    trained = study(IMP, Treatment(kind="extended"), el2n=False)
+    store = Plant(plain_figures).into(tmp_path / "store", trained)
     chapter = lens_chapter(report(store, draws=0).chapters)
     slugs = {figure.slug for figure in chapter.figures}
     assert {"error-under-label-noise", "pruning-beside-extended-training"} <= slugs
@@ -189,9 +194,9 @@ def test_a_store_without_scores_says_so_and_shows_the_rest(tmp_path: Path) -> No
 
 def test_a_store_without_anything_for_the_lens_says_what_it_needs(tmp_path: Path) -> None:
     store = Plant(plain_figures).into(tmp_path / "store", study(IMP, el2n=False))
-    made = report(store, draws=0)
-    assert all(not chapter.name.startswith("Why") for chapter in made.chapters)
-    assert any("prunescope lens" in words for words in made.missing)
+    plain = report(store, draws=0)
+    assert all(not chapter.name.startswith("Why") for chapter in plain.chapters)
+    assert any("prunescope lens" in words for words in plain.missing)
 
 
 def test_the_page_draws_what_the_lens_sees(store: Store, tmp_path: Path, opened: Open) -> None:

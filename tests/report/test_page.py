@@ -30,10 +30,12 @@ def downloaded(page: Opened, button: str) -> str:
     return Path(waiting.value.path()).read_text(encoding="utf-8")
 
 
-def test_the_page_draws_all_of_it_and_asks_nobody_for_anything(page_file: Path, opened: Open, made: Report) -> None:
+def test_the_page_draws_all_of_it_and_asks_nobody_for_anything(
+    page_file: Path, opened: Open, family_report: Report
+) -> None:
     page = opened(page_file)
     page.draw_all()
-    assert page.tab.locator("figure").count() == len(list(made.chapters[0].figures)) == 8
+    assert page.tab.locator("figure").count() == len(list(family_report.chapters[0].figures)) == 8
     assert page.tab.locator(".panel svg, .panel canvas").count() == page.tab.locator(".panel").count() >= 15
     assert page.console == []
     assert page.requests == []
@@ -75,28 +77,29 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
         assert (
             page.tab.locator(".slider output").text_content() == number(bound) == slider.get_attribute("aria-valuetext")
         )
-        found = smallest_network(family, bound)
+        answers = smallest_network(family, bound)
         cells = page.tab.locator(".slider tbody td").all_text_contents()
-        if not found.answers:
-            assert page.tab.locator(".why").text_content() == found.declined[0].why
+        if not answers.answers:
+            assert page.tab.locator(".why").text_content() == answers.declined[0].why
             assert not page.tab.locator("table.choice").is_visible()
             continue
         answered += 1
-        answer = found.answers[0]
+        answer = answers.answers[0]
         for column, pick in enumerate((answer.choice, answer.robust)):
             if pick is None:
                 assert set(cells[column::2]) == {"none"}
                 continue
-            name, density, kept, error, odds = cells[column::2]
+            name, density, parameters, error, odds = cells[column::2]
             assert name == pick.name
             assert density.startswith(
                 f"{number(pick.density)} ({number(pick.density_low)} to {number(pick.density_high)}"
             )
             assert (
-                kept == f"{amount(pick.parameters)} ({amount(pick.parameters_low)} to {amount(pick.parameters_high)})"
+                parameters
+                == f"{amount(pick.parameters)} ({amount(pick.parameters_low)} to {amount(pick.parameters_high)})"
             )
             assert error == f"{number(pick.error)} ({number(pick.low)} to {number(pick.high)})"
-            assert odds == f"{pick.probability:.0%} of trainings"
+            assert odds == f"{100 * pick.probability:.0f} % of training runs"
     assert answered >= 3
 
 
@@ -107,18 +110,20 @@ def test_the_figure_follows_the_slider(page_file: Path, opened: Open) -> None:
     before = str(line.get_attribute("transform"))
     page.tab.locator("input[type=range]").press("ArrowRight")
     expect(line).not_to_have_attribute("transform", before)
-    heights = [float(each.split(",")[1].rstrip(")")) for each in (before, str(line.get_attribute("transform")))]
+    heights = [
+        float(transform.split(",")[1].rstrip(")")) for transform in (before, str(line.get_attribute("transform")))
+    ]
     assert heights[1] < heights[0]
 
 
-def test_a_figure_hands_out_its_numbers(page_file: Path, opened: Open, made: Report) -> None:
+def test_a_figure_hands_out_its_numbers(page_file: Path, opened: Open, family_report: Report) -> None:
     page = opened(page_file)
-    for figure in made.chapters[0].figures:
+    for figure in family_report.chapters[0].figures:
         rows = list(csv.reader(io.StringIO(downloaded(page, f"Numbers of {figure.title} as CSV"))))
         assert tuple(rows[0]) == figure.columns
         assert len(rows) == len(figure.rows) + 1
-        for told, row in zip(rows[1:], figure.rows, strict=True):
-            for text, name in zip(told, figure.columns, strict=True):
+        for line, row in zip(rows[1:], figure.rows, strict=True):
+            for text, name in zip(line, figure.columns, strict=True):
                 value = getattr(row, name)
                 expected = "" if value is None else value
                 assert (
@@ -128,9 +133,9 @@ def test_a_figure_hands_out_its_numbers(page_file: Path, opened: Open, made: Rep
                 )
 
 
-def test_a_figure_hands_out_a_picture(page_file: Path, opened: Open, made: Report) -> None:
+def test_a_figure_hands_out_a_picture(page_file: Path, opened: Open, family_report: Report) -> None:
     page = opened(page_file)
-    title = next(iter(made.chapters[0].figures)).title
+    title = next(iter(family_report.chapters[0].figures)).title
     page.draw_all()
     assert downloaded(page, f"{title} as SVG").startswith("<svg")
     with page.tab.expect_download() as waiting:
@@ -243,9 +248,9 @@ def test_words_of_strangers_harm_nobody(opened: Open, tmp_path: Path) -> None:
     columns = planted(noise=0.02, replicates=2, levels=10)
     count = len(columns["error"])
     strange = {**columns, "family": [EVIL] * count, "dataset": [EVIL] * count, EVIL: ["x"] * count}
-    found = report(read_table(strange), max_error=0.2, draws=0)
+    odd = report(read_table(strange), max_error=0.2, draws=0)
     path = tmp_path / "strange.html"
-    write_page(found, path)
+    write_page(odd, path)
     page = opened(path)
     page.draw_all()
     assert page.dialogs == []
@@ -255,5 +260,5 @@ def test_words_of_strangers_harm_nobody(opened: Open, tmp_path: Path) -> None:
     assert page.tab.locator("img").count() == 0
 
 
-def test_the_same_report_makes_the_same_page(made: Report, page_file: Path) -> None:
-    assert page(made) == page_file.read_text(encoding="utf-8")
+def test_the_same_report_makes_the_same_page(family_report: Report, page_file: Path) -> None:
+    assert page(family_report) == page_file.read_text(encoding="utf-8")

@@ -25,35 +25,35 @@ from tests.test_cli import run
 CURVE = {"density": 0.8 ** np.arange(20), "error": np.minimum(0.9, 0.05 + 0.002 * 1.25 ** np.arange(20))}
 
 
-def words(made: Report) -> str:
+def words(family_report: Report) -> str:
     """Return all that a report says."""
-    said = [each.words for chapter in made.chapters for each in chapter.said]
-    missing = [each for chapter in made.chapters for each in chapter.missing]
-    captions = [figure.caption for chapter in made.chapters for figure in chapter.figures]
-    return " ".join([*said, *missing, *captions, *made.missing, *made.notes])
+    statements = [statement.words for chapter in family_report.chapters for statement in chapter.said]
+    missing = [remark for chapter in family_report.chapters for remark in chapter.missing]
+    captions = [figure.caption for chapter in family_report.chapters for figure in chapter.figures]
+    return " ".join([*statements, *missing, *captions, *family_report.missing, *family_report.notes])
 
 
-def test_a_report_begins_with_answers(made: Report) -> None:
-    chapter = made.chapters[0]
-    titles = [said.title for said in chapter.said]
+def test_a_report_begins_with_answers(family_report: Report) -> None:
+    chapter = family_report.chapters[0]
+    titles = [statement.title for statement in chapter.said]
     assert titles[:3] == [
         "How well the law fits",
         "What its parameters mean",
         f"Which network for an error of at most {BOUND:g}",
     ]
-    kinds = [said.kind for said in chapter.said]
+    kinds = [statement.kind for statement in chapter.said]
     assert kinds == sorted(kinds, key=["answer", "warning", "next"].index)
     assert "prunescope next" in chapter.said[-1].words
 
 
 def test_doubling_a_width_is_told_as_the_exponent_has_it() -> None:
-    made = report(planted(), where="width <= 0.5", max_error=0.2, draws=0)
-    assert f"Twice the width gives the same error at {2**-1.1:.2g} times the density" in words(made)
-    assert f"halving the density multiplies it by {2**1.3:.1f}" in words(made)
+    narrow = report(planted(), where="width <= 0.5", max_error=0.2, draws=0)
+    assert f"Twice the width gives the same error at {2**-1.1:.2g} times the density" in words(narrow)
+    assert f"halving the density multiplies it by {2**1.3:.1f}" in words(narrow)
 
 
-def test_the_slider_stands_at_the_bound(made: Report) -> None:
-    slider = made.chapters[0].slider
+def test_the_slider_stands_at_the_bound(family_report: Report) -> None:
+    slider = family_report.chapters[0].slider
     assert slider is not None
     assert slider.stops[slider.start].bound == BOUND
     assert [stop.bound for stop in slider.stops] == sorted(stop.bound for stop in slider.stops)
@@ -76,30 +76,32 @@ def test_the_slider_stands_at_the_bound(made: Report) -> None:
     ids=["unpruned only", "pruned only", "two densities", "one network", "no errors", "unpruned do not err"],
 )
 def test_little_is_shown_and_the_rest_is_named(columns: dict[str, Any], expected: str, figures: set[str]) -> None:
-    made = report(columns)
-    assert expected in words(made)
-    assert {figure.slug for chapter in made.chapters for figure in chapter.figures} == figures
-    assert page(made).startswith("<!doctype html>")
+    long = report(columns)
+    assert expected in words(long)
+    assert {figure.slug for chapter in long.chapters for figure in chapter.figures} == figures
+    assert page(long).startswith("<!doctype html>")
 
 
 def test_a_single_network_has_a_law_and_a_choice() -> None:
-    made = report(CURVE, max_error=0.1, draws=0)
-    chapter = made.chapters[0]
+    lone = report(CURVE, max_error=0.1, draws=0)
+    chapter = lone.chapters[0]
     assert {"error-by-density", "three-regions", "estimated-against-actual", "error-by-parameters"} <= {
         figure.slug for figure in chapter.figures
     }
-    assert "one cell alone" in words(made)
-    assert "no replicates" in words(made)
+    assert "one cell alone" in words(lone)
+    assert "no replicates" in words(lone)
 
 
 def test_many_families_are_listed() -> None:
     parts = [{**CURVE, "family": np.full(20, f"family {number}", object)} for number in range(6)]
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    made = report(whole, max_error=0.3, draws=0)
-    assert len(made.chapters) == 4
-    assert len(made.lines) == 2
-    assert "6 families: the 4 with most points (among equals, those with the smallest answer)" in " ".join(made.missing)
-    assert page(made).count('class="chapter"') == 4
+    whole = {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}
+    several = report(whole, max_error=0.3, draws=0)
+    assert len(several.chapters) == 4
+    assert len(several.lines) == 2
+    assert "6 families: the 4 with most points (among equals, those with the smallest answer)" in " ".join(
+        several.missing
+    )
+    assert page(several).count('class="chapter"') == 4
 
 
 def test_a_store_that_is_not_finished_says_how_far_it_is(tmp_path: Path) -> None:
@@ -114,30 +116,30 @@ def test_a_store_that_is_not_finished_says_how_far_it_is(tmp_path: Path) -> None
         for number in range(6)
     ]
     store.write(rows)
-    made = report(store, draws=0)
-    assert "study digits is not finished: 6 of 2,088 rungs" in made.missing
-    assert made.title == "digits"
-    facts = dict(made.provenance.facts)
+    of_store = report(store, draws=0)
+    assert "study digits is not finished: 6 of 2,088 rungs" in of_store.missing
+    assert of_store.title == "digits"
+    facts = dict(of_store.provenance.facts)
     assert facts["networks"] == "6 of 1 cell"
     assert facts["trained on"] == "cpu"
     assert facts["training took"].startswith("9 s")
-    assert f"prunescope run digits.toml --store {tmp_path / 'store'}" in made.provenance.commands
-    assert study.to_toml() == made.provenance.studies[0].text
+    assert f"prunescope run digits.toml --store {tmp_path / 'store'}" in of_store.provenance.commands
+    assert study.to_toml() == of_store.provenance.studies[0].text
 
 
 def test_a_store_without_a_study_is_shown(tmp_path: Path) -> None:
-    made = report(filled(tmp_path / "store", ladders=2, rungs=8), draws=0)
-    assert made.provenance.studies == ()
-    assert made.chapters[0].figures
+    unfinished = report(filled(tmp_path / "store", ladders=2, rungs=8), draws=0)
+    assert unfinished.provenance.studies == ()
+    assert unfinished.chapters[0].figures
 
 
 @pytest.mark.parametrize(
-    ("asked", "fault"),
+    ("options", "fault"),
     [({"max_error": 20.0}, "20 % is 0.2"), ({"confidence": 1.0}, "0.999"), ({"draws": 1}, "must be 0, or 2 or more")],
 )
-def test_what_cannot_be_asked_is_refused(asked: dict[str, Any], fault: str) -> None:
+def test_what_cannot_be_asked_is_refused(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(InputError, match=fault):
-        report(CURVE, **asked)
+        report(CURVE, **options)
 
 
 def test_the_command_writes_a_page_and_figures(tmp_path: Path) -> None:
@@ -172,13 +174,13 @@ def test_a_table_may_come_by_a_pipe(tmp_path: Path) -> None:
 
 
 def test_without_what_draws_a_report_is_refused_in_words(
-    made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    family_report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prunescope.report.writing.NEEDED", ("altair", "a_package_that_is_not_there"))
     with pytest.raises(MissingPackageError, match="needs the extra `report`"):
-        write_page(made, tmp_path / "page.html")
+        write_page(family_report, tmp_path / "page.html")
     with pytest.raises(MissingPackageError):
-        write_figures(made, tmp_path / "figures")
+        write_figures(family_report, tmp_path / "figures")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,12 +215,12 @@ def test_the_page_tells_the_command_that_makes_it_again(tmp_path: Path) -> None:
     path = tmp_path / "my runs" / "x y.csv"
     path.parent.mkdir()
     path.write_bytes(sample_path().read_bytes())
-    made = report(path, max_error=0.2000000001, confidence=0.95, draws=0)
-    told = f"'{path}'"
-    assert made.provenance.commands[-1] == (
-        f"prunescope report {told} --max-error 0.2000000001 --confidence 0.95 --draws 0"
+    planned = report(path, max_error=0.2000000001, confidence=0.95, draws=0)
+    quoted = f"'{path}'"
+    assert planned.provenance.commands[-1] == (
+        f"prunescope report {quoted} --max-error 0.2000000001 --confidence 0.95 --draws 0"
     )
-    assert f"prunescope next {told} --max-error 0.2000000001" in words(made)
+    assert f"prunescope next {quoted} --max-error 0.2000000001" in words(planned)
     assert "prunescope next TABLE --max-error 0.1" in words(report(CURVE, max_error=0.1, draws=0))
 
 
@@ -236,9 +238,9 @@ def test_a_dense_network_that_ladders_share_was_trained_once() -> None:
         "started": "2026-01-01T00:00:00Z",
         "seconds": 2.0,
     }
-    each = [shared | {"treatment": kind} for kind in ("imp", "one-shot")]
-    each += [one | {"rung": 1, "density": 0.8, "seconds": 3.0, "error": 0.12} for one in each]
-    rows = {name: [row[name] for row in each] for name in each[0]}
+    treatments = [shared | {"treatment": kind} for kind in ("imp", "one-shot")]
+    treatments += [one | {"rung": 1, "density": 0.8, "seconds": 3.0, "error": 0.12} for one in treatments]
+    rows = {name: [row[name] for row in treatments] for name in treatments[0]}
     facts = dict(report(rows, draws=0).provenance.facts)
     assert facts["training took"].startswith("8 s ")
 
@@ -253,22 +255,26 @@ def test_among_families_of_one_size_those_with_the_smallest_answer_have_a_chapte
         }
         for number in range(6)
     ]
-    made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, max_error=0.1, draws=0)
-    assert [chapter.name for chapter in made.chapters] == [f"net, recipe recipe {number}" for number in (5, 4, 3, 2)]
-    assert [line.name for line in made.lines] == ["recipe recipe 1", "recipe recipe 0"]
+    many = report(
+        {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, max_error=0.1, draws=0
+    )
+    assert [chapter.name for chapter in many.chapters] == [f"net, recipe recipe {number}" for number in (5, 4, 3, 2)]
+    assert [line.name for line in many.lines] == ["recipe recipe 1", "recipe recipe 0"]
 
 
 def test_a_line_tells_only_what_the_data_tell() -> None:
     flat = {"density": CURVE["density"][:8], "error": 0.05 + 0.0001 * np.arange(8)}
     parts = [{**CURVE, "family": np.full(20, f"family {number}", object)} for number in range(4)]
     parts.append({**flat, "family": np.full(8, "flat", object)})
-    made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, max_error=0.3, draws=0)
-    assert made.lines[0].name == "flat"
-    assert made.lines[0].law == "not told: eps_up, gamma, p"
+    tied = report(
+        {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, max_error=0.3, draws=0
+    )
+    assert tied.lines[0].name == "flat"
+    assert tied.lines[0].law == "not identified: eps_up, gamma, p"
 
 
 def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:
     parts = [{**CURVE, "method": np.full(20, number)} for number in range(3)]
-    made = report({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, draws=0)
-    assert dict(made.provenance.facts)["networks"] == "60 of 3 cells"
-    assert made.subtitle.endswith(": 60 networks")
+    equal = report({name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, draws=0)
+    assert dict(equal.provenance.facts)["networks"] == "60 of 3 cells"
+    assert equal.subtitle.endswith(": 60 networks")

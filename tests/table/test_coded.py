@@ -29,9 +29,9 @@ NUMBERS = st.lists(st.sampled_from([0.0, -1.5, 3.25, float("nan"), 1e300]), min_
 
 def objects(values: list[Any]) -> np.ndarray:
     """Return values as an array of objects."""
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
 
 
 def shuffled(words: list[Any], seed: int) -> Texts:
@@ -78,8 +78,8 @@ def test_groups_are_the_pairs_that_are_equal_in_the_order_of_their_first_rows(
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=30))
 def test_numbers_are_made_dense_in_their_order(values: list[int]) -> None:
-    found = compact(np.array(values, np.int64))
-    assert found.tolist() == [sorted(set(values)).index(value) for value in values]
+    compacted = compact(np.array(values, np.int64))
+    assert compacted.tolist() == [sorted(set(values)).index(value) for value in values]
     small = np.array(values, np.int64) % 50
     assert compact(small).tolist() == np.unique(small, return_inverse=True)[1].tolist()
 
@@ -119,7 +119,7 @@ def test_columns_read_in_parts_are_those_that_are_read_at_once(
         for condition in ("family = 'lenet' and density < 0.7", "study is null", "device is not null or rung = 1"):
             assert in_parts.where(condition) == at_once.where(condition)
             assert list(in_parts.where(condition).rows()) == [
-                row for row, kept in zip(at_once.rows(), _by_hand(at_once, condition), strict=True) if kept
+                row for row, wanted in zip(at_once.rows(), _by_hand(at_once, condition), strict=True) if wanted
             ]
 
 
@@ -148,8 +148,8 @@ def test_a_column_without_any_text_is_read_in_parts(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_ROWS", 0)
     monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_TEXTS", 1.0)
     with connection() as opened:
-        found = read_columns(opened, {"a": "a::varchar"}, "(select null::varchar as a from range(3))")
-    assert plain(found["a"]).tolist() == [None, None, None]
+        columns = read_columns(opened, {"a": "a::varchar"}, "(select null::varchar as a from range(3))")
+    assert plain(columns["a"]).tolist() == [None, None, None]
 
 
 def test_packing_keeps_every_row_once_and_bounded_memory_changes_none(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_text_written_in_parts_is_the_text(monkeypatch: pytest.MonkeyPatch) -> N
         "b": np.array([True, False, True, True, False]),
     })  # fmt: skip
     whole = csv_text(table), json_text(table), list(table.rows())
-    monkeypatch.setattr("prunescope.table.csvfile._CHUNK", 2)
+    monkeypatch.setattr("prunescope.table.table._CHUNK", 2)
     monkeypatch.setattr("prunescope.table.table._AT_ONCE", 2)
     assert (csv_text(table), json_text(table)) == whole[:2]
     rows = list(csv.reader(io.StringIO(whole[0])))

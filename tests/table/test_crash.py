@@ -61,11 +61,11 @@ def reported(report: Path) -> list[int]:
 def positions(table: Table) -> list[int]:
     """Return which rungs a table holds, checking that each is what the writer wrote."""
     ladders = {ladder_identity(number): number for number in range(2_000)}
-    found = []
+    present = []
     for ladder, number, error in zip(table["ladder"], table["rung"], table["error"], strict=True):
         assert error == expected_error(ladders[ladder], int(number))
-        found.append(ladders[ladder] * LADDER + int(number))
-    return found
+        present.append(ladders[ladder] * LADDER + int(number))
+    return present
 
 
 def test_a_writer_killed_at_200_random_moments_loses_no_rung_that_it_reported(
@@ -84,16 +84,16 @@ def test_a_writer_killed_at_200_random_moments_loses_no_rung_that_it_reported(
             kill(process)
         if attempt % 40 == 39:
             Store(store).pack()
-    told = reported(report)
-    found = positions(Store(store).table())
-    assert len(told) > 200, "the kills came too early to show anything"
-    assert len(found) == len(set(found))
-    assert set(told) <= set(found)
+    finished = reported(report)
+    present = positions(Store(store).table())
+    assert len(finished) > 200, "the kills came too early to show anything"
+    assert len(present) == len(set(present))
+    assert set(finished) <= set(present)
     # A kill between the disk and the report leaves at most one rung that was not reported: the writer's next.
     started: dict[int, int] = {}
-    for position in told:
+    for position in finished:
         started[position // LADDER] = position % LADDER + 1
-    for position in set(found) - set(told):
+    for position in set(present) - set(finished):
         assert position % LADDER == started.get(position // LADDER, 0)
 
 
@@ -113,13 +113,13 @@ def test_eight_writers_of_2000_rungs_of_which_two_are_killed(tmp_path: Path, pro
     for process in started[2:]:
         process.join()
         assert process.exitcode == 0
-    found = positions(Store(store).table())
-    assert len(found) == len(set(found))
+    present = positions(Store(store).table())
+    assert len(present) == len(set(present))
     for number in range(8):
-        told = set(reported(tmp_path / f"report{number}"))
-        here = {position for position in found if number * 260 <= position < number * 260 + 250}
-        assert told <= here
-        assert len(here) <= len(told) + 1
+        finished = set(reported(tmp_path / f"report{number}"))
+        here = {position for position in present if number * 260 <= position < number * 260 + 250}
+        assert finished <= here
+        assert len(here) <= len(finished) + 1
         if number >= 2:
             assert len(here) == 250
 
@@ -129,7 +129,7 @@ def test_a_packer_killed_at_random_moments_changes_no_answer(tmp_path: Path, pro
     Store(whole, create=True)
     victims.write(whole, tmp_path / "report", 0, 40)
     before = Store(whole).table()
-    seen = set()
+    texts = set()
     whole_time = 0.0
     for attempt in range(41):
         store, ready = tmp_path / f"store{attempt}", tmp_path / f"ready{attempt}"
@@ -144,13 +144,13 @@ def test_a_packer_killed_at_random_moments_changes_no_answer(tmp_path: Path, pro
             time.sleep(chance.uniform(0, 1.2 * whole_time) if attempt else 0)
             kill(process)
         listing = Store(store).shards.listing()
-        seen.add((bool(listing.packed), bool(listing.small)))
+        texts.add((bool(listing.packed), bool(listing.small)))
         assert Store(store).table() == before
         assert Store(store).pack() in (0, *range(2, 42))
         assert Store(store).table() == before
         shutil.rmtree(store)
-    assert (False, True) in seen, "every kill came after the packed shard was there"
-    assert (True, False) in seen or (True, True) in seen, "every kill came before the packed shard was there"
+    assert (False, True) in texts, "every kill came after the packed shard was there"
+    assert (True, False) in texts or (True, True) in texts, "every kill came before the packed shard was there"
 
 
 def test_readers_see_every_rung_while_others_write_and_pack(tmp_path: Path, processes: ForkServerContext) -> None:
@@ -164,15 +164,15 @@ def test_readers_see_every_rung_while_others_write_and_pack(tmp_path: Path, proc
     ):
         looks = 0
         while writer.is_alive() or looks < 5:
-            told = set(reported(report))
-            found = [
+            finished = set(reported(report))
+            damaged = [
                 (ladder, int(number))
                 for ladder, number in zip(
                     *Store(store).query("select ladder, rung from rungs").columns.values(), strict=True
                 )
             ]
-            assert len(found) == len(set(found))
-            expected = {(ladder_identity(position // LADDER), position % LADDER) for position in told}
-            assert expected <= set(found)
+            assert len(damaged) == len(set(damaged))
+            expected = {(ladder_identity(position // LADDER), position % LADDER) for position in finished}
+            assert expected <= set(damaged)
             looks += 1
     assert sorted(positions(Store(store).table())) == list(range(420))

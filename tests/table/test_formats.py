@@ -101,7 +101,7 @@ def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path: Path, monke
     def fail(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("prunescope.table.write.csv_parts", fail)
+    monkeypatch.setattr("prunescope.table.table.csv_parts", fail)
     with pytest.raises(PrunescopeError, match="No space left"):
         small().write(path)
     assert path.read_text() == before
@@ -117,17 +117,17 @@ def test_parquet_of_others_is_read_whatever_its_types(tmp_path: Path) -> None:
         "date '2026-01-01' as day, [1, 2] as list, null::varchar as nothing, '007' as code, true as flag) "
         f"to '{tmp_path}/plain.parquet' (format parquet)"
     )
-    with duckdb.connect() as own:
-        own.execute(query)
+    with duckdb.connect() as connection:
+        connection.execute(query)
     (tmp_path / "plain.parquet").rename(path)
-    found = read_table(path)
-    assert found["depth"].tolist() == [3]
-    assert found["error"].tolist() == [0.25]
-    assert found["code"].tolist() == ["007"]
-    assert found["day"].tolist() == ["2026-01-01"]
-    assert found["list"].tolist() == ["[1, 2]"]
-    assert found["flag"].tolist() == [True]
-    assert found["nothing"].tolist() == [None]
+    rows = read_table(path)
+    assert rows["depth"].tolist() == [3]
+    assert rows["error"].tolist() == [0.25]
+    assert rows["code"].tolist() == ["007"]
+    assert rows["day"].tolist() == ["2026-01-01"]
+    assert rows["list"].tolist() == ["[1, 2]"]
+    assert rows["flag"].tolist() == [True]
+    assert rows["nothing"].tolist() == [None]
 
 
 FUZZ = """
@@ -162,11 +162,11 @@ def test_truncated_and_flipped_parquet_is_refused_or_read_and_never_a_traceback(
                 low = 0 if number % 3 == 1 else len(whole) * 2 // 3
                 broken[chance.randrange(low, len(whole))] ^= 1 << chance.randrange(8)
         (folder / f"{number:03d}.parquet").write_bytes(bytes(broken))
-    found = subprocess.run([sys.executable, "-c", FUZZ, str(folder)], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout[-300:] + found.stderr[-3000:]
-    told = found.stdout.splitlines()
-    assert len(told) == 150
-    assert sum("refused" in line for line in told) > 50
+    process = subprocess.run([sys.executable, "-c", FUZZ, str(folder)], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout[-300:] + process.stderr[-3000:]
+    lines = process.stdout.splitlines()
+    assert len(lines) == 150
+    assert sum("refused" in line for line in lines) > 50
 
 
 def test_conditions_and_queries_are_sql_over_the_columns() -> None:
@@ -174,12 +174,12 @@ def test_conditions_and_queries_are_sql_over_the_columns() -> None:
     assert table.where("error > 0.15 and density < 0.5")["error"].tolist() == [0.3]
     assert table.where('"Method of mine" is null')["density"].tolist() == [0.5]
     assert len(table.where("1 = 0")) == 0
-    found = table.query("select count(*) as n, max(error) as worst from rungs where density < 1")
-    assert (found["n"].tolist(), found["worst"].tolist()) == ([2], [0.3])
+    answer = table.query("select count(*) as n, max(error) as worst from rungs where density < 1")
+    assert (answer["n"].tolist(), answer["worst"].tolist()) == ([2], [0.3])
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "words_expected"),
     [
         ("desnity < 1", "Did you mean 'density'"),
         ("density <", 'must be SQL such as "depth = 20'),
@@ -192,10 +192,10 @@ def test_conditions_and_queries_are_sql_over_the_columns() -> None:
         ("(select 1 from (copy (select 1) to 'evil.csv'))", "must be SQL"),
     ],
 )
-def test_a_condition_that_cannot_be_is_told_and_reaches_no_file(condition: str, told: str) -> None:
+def test_a_condition_that_cannot_be_is_told_and_reaches_no_file(condition: str, words_expected: str) -> None:
     with pytest.raises(InputError) as raised:
         small().where(condition)
-    assert told in str(raised.value)
+    assert words_expected in str(raised.value)
     assert not Path("evil.csv").exists()
 
 
@@ -219,13 +219,13 @@ def test_rows_are_plain_values() -> None:
 
 @given(tables())
 def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.TempPathFactory, table: Table) -> None:
-    from prunescope.table import csvbulk
+    from prunescope.table import csvfile
     from prunescope.table.columns import conform
     from prunescope.table.findings import Findings
 
     path = tmp_path_factory.mktemp("bulk") / "table.csv"
     table.write(path)
-    bulk = csvbulk.read_large_csv(path)
+    bulk = csvfile.read_large_csv(path)
     if bulk is not None:
         assert conform(bulk, Findings("bulk")) == table
 
@@ -240,13 +240,13 @@ def test_large_csv_files_are_read_as_small_ones_are(tmp_path_factory: pytest.Tem
     ],
 )
 def test_large_csv_files_take_the_short_way_where_they_are_sound(tmp_path: Path, text: str) -> None:
-    from prunescope.table import csvbulk
+    from prunescope.table import csvfile
     from prunescope.table.columns import conform
     from prunescope.table.findings import Findings
 
     path = tmp_path / "table.csv"
     path.write_text(text, newline="")
-    bulk = csvbulk.read_large_csv(path)
+    bulk = csvfile.read_large_csv(path)
     assert bulk is not None
     assert conform(bulk, Findings("bulk")) == read_table(path)
 
@@ -260,9 +260,9 @@ def test_a_fault_in_a_large_csv_file_is_told_with_its_line(
     messages = []
     for large in (0, 10**9):
         monkeypatch.setattr("prunescope.table.reading.LARGE", large)
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as error:
             read_table(path)
-        messages.append(str(told.value))
+        messages.append(str(error.value))
     assert messages[0] == messages[1]
     assert "line 4" in messages[0] or "quote" in messages[0]
 
@@ -288,14 +288,14 @@ def test_a_query_is_one_select(sql: str) -> None:
     ],
 )
 def test_a_query_that_names_no_columns_sees_all_of_them(sql: str) -> None:
-    found = small().query(sql)
-    assert "method" in str(found.columns)
+    answer = small().query(sql)
+    assert "method" in str(answer.columns)
 
 
 def test_what_a_query_answers_is_a_table_to_write(tmp_path: Path) -> None:
-    found = small().query("select density as d, error as error from rungs order by density")
-    assert found["error"].tolist() == [0.2, 0.1]
-    found.write(tmp_path / "answer.csv")
+    answer = small().query("select density as d, error as error from rungs order by density")
+    assert answer["error"].tolist() == [0.2, 0.1]
+    answer.write(tmp_path / "answer.csv")
     assert (tmp_path / "answer.csv").read_text() == "d,error\n0.5,0.2\n1.0,0.1\n"
 
 
@@ -323,8 +323,8 @@ def test_a_table_is_a_mapping_of_its_columns_and_says_how_to_get_rows() -> None:
 
 def test_what_is_left_out_of_a_query_changes_no_answer() -> None:
     table = read_table({"density": [1, 0.5, 0.5], "error": [0.1, 0.2, 0.3]})
-    found = table.query("select count(distinct r) as n from rungs r where density > 0")
-    assert found["n"].tolist() == [3]
+    answer = table.query("select count(distinct r) as n from rungs r where density > 0")
+    assert answer["n"].tolist() == [3]
     nested = table.query(
         "select max(e) as e from (select avg(error) as e from rungs where density < 1 group by density)"
     )
@@ -332,18 +332,18 @@ def test_what_is_left_out_of_a_query_changes_no_answer() -> None:
 
 
 def test_all_columns_of_an_answer_can_be_read_again(tmp_path: Path) -> None:
-    found = small().query("select * from rungs where error < 0.5")
-    found.write(tmp_path / "again.csv")
+    answer = small().query("select * from rungs where error < 0.5")
+    answer.write(tmp_path / "again.csv")
     assert read_table(tmp_path / "again.csv") == small()
 
 
 def test_values_of_any_sql_type_are_shown_and_written(tmp_path: Path) -> None:
-    found = small().query("select date '2020-01-01' as day, list(density) as all, true as yes from rungs")
-    found.write(tmp_path / "odd.json")
+    answer = small().query("select date '2020-01-01' as day, list(density) as all, true as yes from rungs")
+    answer.write(tmp_path / "odd.json")
     (row,) = json.loads((tmp_path / "odd.json").read_text())
     assert row["day"].startswith("2020-01-01")
     assert row["yes"] is True
-    assert "2020-01-01" in str(found)
+    assert "2020-01-01" in str(answer)
 
 
 def wide(path: Path, columns: int) -> Path:

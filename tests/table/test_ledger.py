@@ -19,15 +19,15 @@ ONE, TWO = ladder_identity(0), ladder_identity(1)
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how many shards are read, each time that any are."""
-    found: list[int] = []
+    counts: list[int] = []
     real = Shards.rows
 
     def noted(self: Shards, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Any]:
-        found.append(len(shards))
+        counts.append(len(shards))
         return real(self, shards, names, sources)
 
     monkeypatch.setattr(Shards, "rows", noted)
-    return found
+    return counts
 
 
 def test_only_shards_of_others_that_are_new_are_read(tmp_path: Path, reads: list[int]) -> None:

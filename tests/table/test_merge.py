@@ -34,9 +34,9 @@ def test_stores_are_joined(tmp_path: Path) -> None:
 def test_stores_that_contradict_each_other_are_not_joined(tmp_path: Path) -> None:
     one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 2, test_loss=0.6)
     into = Store(tmp_path / "into", create=True)
-    with pytest.raises(ConflictError, match="different results for 8 rungs") as told:
+    with pytest.raises(ConflictError, match="different results for 8 rungs") as error:
         merge(into, [one, other])
-    assert "Nothing was merged" in str(told.value)
+    assert "Nothing was merged" in str(error.value)
     assert files(into.path) == {"store.json"}
 
 
@@ -56,8 +56,8 @@ def test_arrays_that_only_one_store_has_are_no_contradiction(tmp_path: Path) -> 
     one.write_arrays("checkpoints", LADDER, 0, mask)
     other.write_arrays("checkpoints", LADDER, 0, more)
     merge(one, [other])
-    found = one.read_arrays("checkpoints", LADDER, 0)
-    assert {name: values.tolist() for name, values in found.items()} == {"mask/0": [0, 1, 2], "kept/0/a": [1, 1]}
+    arrays = one.read_arrays("checkpoints", LADDER, 0)
+    assert {name: values.tolist() for name, values in arrays.items()} == {"mask/0": [0, 1, 2], "kept/0/a": [1, 1]}
     assert one.array_names("checkpoints", LADDER) == {0: {"mask/0", "kept/0/a"}}
     third = filled(tmp_path / "third", 1)
     third.write_arrays("checkpoints", LADDER, 0, {"kept/0/a": np.zeros(2)})

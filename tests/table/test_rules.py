@@ -20,9 +20,9 @@ def table(text: str, tmp_path: Path, name: str = "file.csv") -> Table:
 
 
 def faults(text: str, tmp_path: Path, name: str = "file.csv") -> list[Fault]:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         table(text, tmp_path, name)
-    return list(told.value.faults)
+    return list(error.value.faults)
 
 
 def words(text: str, tmp_path: Path, name: str = "file.csv") -> str:
@@ -30,20 +30,20 @@ def words(text: str, tmp_path: Path, name: str = "file.csv") -> str:
 
 
 def test_two_columns_are_enough(tmp_path: Path) -> None:
-    found = table("density,error\n1,0.1\n0.5,0.2\n", tmp_path)
-    assert found["error"].tolist() == found["test_error"].tolist() == [0.1, 0.2]
-    assert found["density"].tolist() == [1.0, 0.5]
-    assert found["unpruned_error"].tolist() == [0.1, 0.1]
+    rows = table("density,error\n1,0.1\n0.5,0.2\n", tmp_path)
+    assert rows["error"].tolist() == rows["test_error"].tolist() == [0.1, 0.2]
+    assert rows["density"].tolist() == [1.0, 0.5]
+    assert rows["unpruned_error"].tolist() == [0.1, 0.1]
 
 
 def test_names_of_columns_may_be_spelled_with_capitals_spaces_and_dashes(tmp_path: Path) -> None:
-    found = table("\ufeff Density ,Test Error,Label-Noise\n1,0.1,0\n", tmp_path)
-    assert found.names[1:4] == ("label_noise", "density", "test_error")
+    rows = table("\ufeff Density ,Test Error,Label-Noise\n1,0.1,0\n", tmp_path)
+    assert rows.names[1:4] == ("label_noise", "density", "test_error")
 
 
 def test_names_of_columns_may_have_spaces_and_underscores_anywhere(tmp_path: Path) -> None:
-    found = table("Data Set,Label noise,DENSITY,TestError,unpruned error\nmnist,0.1,1,0.1,0.2\n", tmp_path)
-    assert set(found.names) == {"replicate", "dataset", "label_noise", "density", "test_error", "unpruned_error"}
+    rows = table("Data Set,Label noise,DENSITY,TestError,unpruned error\nmnist,0.1,1,0.1,0.2\n", tmp_path)
+    assert set(rows.names) == {"replicate", "dataset", "label_noise", "density", "test_error", "unpruned_error"}
 
 
 @pytest.mark.parametrize("first", ["sep=,", "sep=;", '"sep=;"', "\ufeffsep=\t", "sep=;,,"])
@@ -60,19 +60,19 @@ def test_a_first_line_may_name_the_separator(first: str, tmp_path: Path) -> None
 def test_the_unpruned_error_is_the_mean_at_density_1_of_the_configuration_whatever_the_treatment(
     tmp_path: Path,
 ) -> None:
-    found = table(
+    rows = table(
         "depth,retraining,replicate,density,error\n"
         "20,none,0,1,0.10\n20,other,1,1,0.20\n20,none,0,0.5,0.3\n26,none,0,1,0.07\n26,none,0,0.5,0.2\n50,none,0,0.5,0.4\n",
         tmp_path,
     )
-    unpruned = found["unpruned_error"]
+    unpruned = rows["unpruned_error"]
     assert unpruned[:5].tolist() == pytest.approx([0.15, 0.15, 0.15, 0.07, 0.07])
     assert np.isnan(unpruned[5])
 
 
 def test_an_unpruned_error_that_is_given_stays(tmp_path: Path) -> None:
-    found = table("density,error,unpruned_error\n1,0.1,0.11\n0.5,0.2,\n", tmp_path)
-    assert found["unpruned_error"].tolist() == [0.11, 0.1]
+    rows = table("density,error,unpruned_error\n1,0.1,0.11\n0.5,0.2,\n", tmp_path)
+    assert rows["unpruned_error"].tolist() == [0.11, 0.1]
 
 
 def test_training_longer_or_on_fewer_examples_is_no_unpruned_network() -> None:
@@ -83,26 +83,26 @@ def test_training_longer_or_on_fewer_examples_is_no_unpruned_network() -> None:
         rung(2, 0, treatment="leave-out", test_error=0.9, width=0.1, replicate=2),
         rung(0, 1, test_error=0.3),
     ]
-    found = read_table({name: [row[name] for row in rows] for name in rows[0]})
-    assert found["unpruned_error"].tolist() == pytest.approx([0.15] * 5)
+    rows_read = read_table({name: [row[name] for row in rows] for name in rows[0]})
+    assert rows_read["unpruned_error"].tolist() == pytest.approx([0.15] * 5)
 
 
 def test_repetitions_are_numbered_where_the_file_does_not(tmp_path: Path) -> None:
-    found = table("density,error\n1,0.1\n0.5,0.2\n1,0.12\n0.5,0.22\n1,0.11\n", tmp_path)
-    assert found["replicate"].tolist() == [0, 0, 1, 1, 2]
-    assert "3 rows" in found.notes[0]
+    rows = table("density,error\n1,0.1\n0.5,0.2\n1,0.12\n0.5,0.22\n1,0.11\n", tmp_path)
+    assert rows["replicate"].tolist() == [0, 0, 1, 1, 2]
+    assert "3 rows" in rows.notes[0]
 
 
 def test_other_columns_are_kept_and_typed(tmp_path: Path) -> None:
-    found = table("density,error,method,epochs_more,rate,on\n1,0.1,a,10,0.5,true\n0.5,0.1,,20,,false\n", tmp_path)
-    assert found["method"].tolist() == ["a", None]
-    assert found["epochs_more"].dtype == np.int64
-    assert np.isnan(found["rate"][1])
-    assert found["on"].tolist() == [True, False]
+    rows = table("density,error,method,epochs_more,rate,on\n1,0.1,a,10,0.5,true\n0.5,0.1,,20,,false\n", tmp_path)
+    assert rows["method"].tolist() == ["a", None]
+    assert rows["epochs_more"].dtype == np.int64
+    assert np.isnan(rows["rate"][1])
+    assert rows["on"].tolist() == [True, False]
 
 
 def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
-    found = faults(
+    listed_faults = faults(
         "depth,density,eror,width,examples\n"
         "20,1.0,0.1,1,50000\n"
         "20.5,0.0,0.2,-1,50000\n"
@@ -111,7 +111,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         "20,0.5,0.2\n",
         tmp_path,
     )
-    assert [str(fault) for fault in found] == [
+    assert [str(fault) for fault in listed_faults] == [
         "line 6: must have 5 values, as the header has; found 3",
         "column 'error': must be there. Did you mean 'eror'?",
         "column 'depth', line 5: must be a number; found 'twenty'",
@@ -124,7 +124,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words_expected"),
     [
         ("", "an empty file"),
         ("\n\n", "an empty line"),
@@ -166,16 +166,16 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("connected,density,error\nmaybe,0.6,0.1\n", "must be true or false; found 'maybe'"),
     ],
 )
-def test_a_fault_is_told_in_words_that_mend_it(text: str, told: str, tmp_path: Path) -> None:
-    if told:
-        assert told in words(text, tmp_path)
+def test_a_fault_is_told_in_words_that_mend_it(text: str, words_expected: str, tmp_path: Path) -> None:
+    if words_expected:
+        assert words_expected in words(text, tmp_path)
     else:
         assert words(text, tmp_path)
 
 
 def test_files_in_other_encodings_and_formats_are_named(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
-    for content, told in [
+    for content, fault in [
         ("density,error\n1,0.1\n".encode("utf-16"), "UTF-16"),
         ("density,error,name\n1,0.1,é\n".encode("latin-1"), "must be UTF-8 text; found byte 0xe9"),
         (b"PK\x03\x04rest", "a spreadsheet"),
@@ -184,7 +184,7 @@ def test_files_in_other_encodings_and_formats_are_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError) as raised:
             read_table(path)
-        assert told in str(raised.value)
+        assert fault in str(raised.value)
 
 
 def test_tabs_are_right_in_a_tsv_file(tmp_path: Path) -> None:
@@ -213,9 +213,9 @@ def test_a_path_that_is_no_table_names_its_neighbour(tmp_path: Path) -> None:
 
 
 def test_a_loss_may_be_infinite_and_an_error_may_not() -> None:
-    found = read_table({"density": [1.0], "error": [0.9], "train_loss": [float("inf")], "test_loss": [None]})
-    assert found["train_loss"].tolist() == [float("inf")]
-    assert np.isnan(found["test_loss"][0])
+    rows = read_table({"density": [1.0], "error": [0.9], "train_loss": [float("inf")], "test_loss": [None]})
+    assert rows["train_loss"].tolist() == [float("inf")]
+    assert np.isnan(rows["test_loss"][0])
 
 
 def test_dataframes_are_tables_too() -> None:
@@ -229,22 +229,22 @@ def test_dataframes_are_tables_too() -> None:
             "method": pandas.Categorical(["a", None]),
         }
     )
-    found = read_table(frame)
-    assert found["depth"].dtype == np.int64
-    assert found["method"].tolist() == ["a", None]
-    again = found.to_pandas()
-    assert read_table(again) == found
+    rows = read_table(frame)
+    assert rows["depth"].dtype == np.int64
+    assert rows["method"].tolist() == ["a", None]
+    again = rows.to_pandas()
+    assert read_table(again) == rows
     frame.loc[1, "depth"] = pandas.NA
     with pytest.raises(InputError, match="column 'depth', row 2: must have a value"):
         read_table(frame)
 
 
 def test_columns_cannot_be_written_to(tmp_path: Path) -> None:
-    found = table("density,error\n1,0.1\n", tmp_path)
+    rows = table("density,error\n1,0.1\n", tmp_path)
     with pytest.raises(ValueError, match="read-only"):
-        found["error"][0] = 0.5
+        rows["error"][0] = 0.5
     with pytest.raises(TypeError):
-        found.columns["x"] = found["error"]  # type: ignore[index]
+        rows.columns["x"] = rows["error"]  # type: ignore[index]
 
 
 def test_an_unknown_column_names_the_nearest(tmp_path: Path) -> None:
@@ -255,16 +255,16 @@ def test_an_unknown_column_names_the_nearest(tmp_path: Path) -> None:
 def test_a_million_rows_are_read_right(tmp_path: Path) -> None:
     count = 1_000_000
     lines = "\n".join(f"{1 + row % 90},{row // 4},{0.8 ** (row % 4):.6f},0.{row % 997:03d}" for row in range(count))
-    found = table(f"depth,replicate,density,error\n{lines}\n", tmp_path)
-    assert len(found) == count
-    assert found["replicate"][-1] == (count - 1) // 4
-    assert found["error"].sum() == pytest.approx(sum(row % 997 for row in range(count)) / 1000)
+    rows = table(f"depth,replicate,density,error\n{lines}\n", tmp_path)
+    assert len(rows) == count
+    assert rows["replicate"][-1] == (count - 1) // 4
+    assert rows["error"].sum() == pytest.approx(sum(row % 997 for row in range(count)) / 1000)
 
 
 def test_two_hundred_columns_are_read(tmp_path: Path) -> None:
     names = ["density", "error", *(f"column {number}" for number in range(198))]
-    found = table(",".join(names) + "\n" + ",".join(["1"] * 200) + "\n", tmp_path)
-    assert set(names) - {"error"} <= set(found.names)
+    rows = table(",".join(names) + "\n" + ",".join(["1"] * 200) + "\n", tmp_path)
+    assert set(names) - {"error"} <= set(rows.names)
 
 
 @pytest.mark.external
@@ -273,10 +273,10 @@ def test_published_measurements_are_read_as_they_are() -> None:
     root = os.environ.get("PRUNESCOPE_EXTERNAL")
     if root is None:
         pytest.skip("PRUNESCOPE_EXTERNAL names no folder with measurements/renda2020.csv")
-    found = read_table(Path(root) / "measurements" / "renda2020.csv")
-    assert len(found) == 2_526
-    assert not np.isnan(found["unpruned_error"]).any()
-    cifar = found.where("dataset = 'cifar10'")
+    rows = read_table(Path(root) / "measurements" / "renda2020.csv")
+    assert len(rows) == 2_526
+    assert not np.isnan(rows["unpruned_error"]).any()
+    cifar = rows.where("dataset = 'cifar10'")
     dense = cifar["error"][cifar["density"] == 1]
     assert cifar["unpruned_error"] == pytest.approx(np.full(len(cifar), dense.mean()))
 
@@ -290,8 +290,8 @@ def test_unpruned_errors_of_different_networks_are_not_averaged_in_silence() -> 
     assert "different 'model' ('a', 'b')" in mixed
     assert not notes(model=["a", "a"], density=[1, 0.5], error=[0.08, 0.09])
     assert not notes(method=["none", "x", "y"], density=[1, 0.5, 0.5], error=[0.08, 0.09, 0.1])
-    given = {"density": [1, 1], "error": [0.1, 0.2], "model": ["a", "b"], "unpruned_error": [0.1, 0.2]}
-    assert not read_table(given).notes
+    columns = {"density": [1, 1], "error": [0.1, 0.2], "model": ["a", "b"], "unpruned_error": [0.1, 0.2]}
+    assert not read_table(columns).notes
 
 
 def test_what_a_table_may_not_mean_is_told() -> None:
@@ -301,17 +301,17 @@ def test_what_a_table_may_not_mean_is_told() -> None:
 
 
 def test_a_column_nearly_named_as_one_that_is_not_there_is_noted() -> None:
-    told = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
-    assert "column 'depht' is kept as one of your own: if it is `depth`, rename it" in told
+    remarks = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
+    assert "column 'depht' is kept as one of your own: if it is `depth`, rename it" in remarks
     assert "depht" not in notes(depht=[8, 8], depth=[8, 8], density=[1, 0.5], error=[0.1, 0.2])
-    own: dict[str, list[object]] = {
+    columns: dict[str, list[object]] = {
         "retraining": ["a", "a"],
         "retrain_epochs": [1, 1],
         "run": [1, 1],
         "model": ["a", "a"],
         "lr": [0.1, 0.1],
     }
-    assert "one of your own" not in notes(density=[1, 0.5], error=[0.1, 0.2], **own)
+    assert "one of your own" not in notes(density=[1, 0.5], error=[0.1, 0.2], **columns)
 
 
 _DENSITIES = [1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2, 0.1]
@@ -367,7 +367,7 @@ def test_errors_under_label_noise_may_fall_far() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "words_expected"),
     [
         (None, "must be a path, a store"),
         (5, "must be a path, a store"),
@@ -381,10 +381,10 @@ def test_errors_under_label_noise_may_fall_far() -> None:
         ({"density": [1j], "error": [0.1]}, "must be a number"),
     ],
 )
-def test_a_source_that_is_no_table_is_told_in_words(source: object, told: str) -> None:
+def test_a_source_that_is_no_table_is_told_in_words(source: object, words_expected: str) -> None:
     with pytest.raises(InputError) as raised:
         read_table(source)
-    assert told in str(raised.value)
+    assert words_expected in str(raised.value)
 
 
 def test_a_dataframe_with_its_columns_in_the_index_is_told_what_to_call() -> None:
@@ -396,7 +396,7 @@ def test_a_dataframe_with_its_columns_in_the_index_is_told_what_to_call() -> Non
 
 
 def test_files_of_other_kinds_are_called_by_their_name(tmp_path: Path) -> None:
-    for name, content, told in [
+    for name, content, fault in [
         ("a.csv", b"\x1f\x8b....", "found gzip"),
         ("a.csv", b'[{"density": 1}]', "found JSON"),
         ("a.parquet", b"density,error\n1,0.1\n", "If it is CSV, call it .csv."),
@@ -407,7 +407,7 @@ def test_files_of_other_kinds_are_called_by_their_name(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError) as raised:
             read_table(tmp_path / name)
-        assert told in str(raised.value)
+        assert fault in str(raised.value)
 
 
 def test_a_row_of_several_lines_is_told_by_its_first(tmp_path: Path) -> None:
@@ -416,25 +416,25 @@ def test_a_row_of_several_lines_is_told_by_its_first(tmp_path: Path) -> None:
 
 
 def test_densities_written_with_few_digits_fit_their_counts() -> None:
-    found = read_table({"density": [0.107], "error": [0.1], "kept": [1074], "prunable": [10_000]})
-    assert found["density"].tolist() == [0.107]
+    rows = read_table({"density": [0.107], "error": [0.1], "kept": [1074], "prunable": [10_000]})
+    assert rows["density"].tolist() == [0.107]
 
 
 def test_names_written_in_digits_stay_apart(tmp_path: Path) -> None:
     rows = [("1_1", "12345678901234567890", "1e400"), ("11", "12345678901234567891", "2e500")]
     lines = [f"1,0.{number},{','.join(row)}" for number, row in enumerate(rows, 1)]
-    found = table("density,error,variant,run id,commit\n" + "\n".join(lines) + "\n", tmp_path)
+    read = table("density,error,variant,run id,commit\n" + "\n".join(lines) + "\n", tmp_path)
     for position, name in enumerate(("variant", "run id", "commit")):
-        assert found[name].tolist() == [row[position] for row in rows]
+        assert read[name].tolist() == [row[position] for row in rows]
 
 
 def test_columns_of_pandas_are_taken_whatever_their_index_and_missing_values() -> None:
     import pandas
 
     missing = pandas.Series(["x", pandas.NA], dtype=object)
-    found = read_table({"density": pandas.Series(["1", "0.5"], index=[5, 6]), "error": [0.1, 0.2], "family": missing})
-    assert found["density"].tolist() == [1.0, 0.5]
-    assert found["family"].tolist() == ["x", None]
+    rows = read_table({"density": pandas.Series(["1", "0.5"], index=[5, 6]), "error": [0.1, 0.2], "family": missing})
+    assert rows["density"].tolist() == [1.0, 0.5]
+    assert rows["family"].tolist() == ["x", None]
     frame = pandas.DataFrame([[1.0, 0.1, 3, 3]], columns=["density", "error", "depth", "depth"])
     with pytest.raises(InputError, match="column 'depth': must be there once; found twice"):
         read_table(frame)

@@ -34,12 +34,12 @@ def test_status_is_derived_from_the_files(store: Store) -> None:
     store.fail(first, 2, "made good since")
     with store.claim(third) as free:
         assert free
-        found = status(store)
-    progress = found.studies[0]
+        state = status(store)
+    progress = state.studies[0]
     assert (progress.done, progress.running, progress.failed, progress.left) == (1, 1, 1, 1)
     assert (progress.rungs_done, progress.rungs) == (4, 12)
     assert [failure.words for failure in progress.failures] == ["diverged"]
-    assert (found.rungs, found.strays) == (5, 1)
+    assert (state.rungs, state.strays) == (5, 1)
     assert fourth not in store.done()
 
 
@@ -58,9 +58,9 @@ def test_scores_of_examples_are_counted_from_the_files(store: Store) -> None:
     assert scores.ensembles == 3 + len(others)
     assert [failure.words for failure in scores.failures] == ["diverged"]
     assert progress.failures == ()
-    told = CliRunner().invoke(cli, ["status", str(store.path)]).output
-    assert f"EL2N scores: 1 of {scores.ensembles} ensembles done, 0 running, 1 failed, {len(others) + 1} left" in told
-    assert f"failed: {second}, rung 0: diverged" in told
+    output = CliRunner().invoke(cli, ["status", str(store.path)]).output
+    assert f"EL2N scores: 1 of {scores.ensembles} ensembles done, 0 running, 1 failed, {len(others) + 1} left" in output
+    assert f"failed: {second}, rung 0: diverged" in output
     content = json.loads(CliRunner().invoke(cli, ["status", str(store.path), "--json"]).output)["studies"][0]["el2n"]
     assert (content["ensembles"], content["done"], content["failures"][0]["words"]) == (3 + len(others), 1, "diverged")
 

@@ -32,9 +32,9 @@ def test_rows_come_back_as_they_were_written_in_one_order(tmp_path: Path) -> Non
         other.write([row])
     assert one.table() == other.table()
     by_key = {(row["ladder"], row["rung"]): row for row in rows}
-    for found in one.table().rows():
-        wanted = by_key[found["ladder"], found["rung"]]
-        assert {name: found[name] for name in wanted} == wanted
+    for written in one.table().rows():
+        wanted = by_key[written["ladder"], written["rung"]]
+        assert {name: written[name] for name in wanted} == wanted
     assert read_table(tmp_path / "one") == one.table()
 
 
@@ -46,8 +46,8 @@ def test_a_condition_applies_after_unpruned_errors_were_taken(tmp_path: Path) ->
 
 def test_queries_read_the_columns_that_they_mention(tmp_path: Path) -> None:
     store = filled(tmp_path / "store")
-    found = store.query("select rung, count(*) as n from rungs group by rung order by rung")
-    assert (found["rung"].tolist(), found["n"].tolist()) == ([0, 1, 2, 3], [3, 3, 3, 3])
+    answer = store.query("select rung, count(*) as n from rungs group by rung order by rung")
+    assert (answer["rung"].tolist(), answer["n"].tolist()) == ([0, 1, 2, 3], [3, 3, 3, 3])
     assert len(store.query("select * from rungs").names) == len(STORED)
     with pytest.raises(InputError, match="Did you mean 'density'"):
         store.query("select desnity from rungs")
@@ -56,11 +56,11 @@ def test_queries_read_the_columns_that_they_mention(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_refused_whole(store: Store) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         store.write([rung(0, 0), rung(0, 1, test_error=1.5, density=0.0), rung(0, 2, ladder="../../etc")])
-    assert "must be in (0, 1]" in str(told.value)
-    assert "must be in [0, 1]; found 1.5" in str(told.value)
-    assert "must be 32 hexadecimal digits; found '../../etc'" in str(told.value)
+    assert "must be in (0, 1]" in str(error.value)
+    assert "must be in [0, 1]; found 1.5" in str(error.value)
+    assert "must be 32 hexadecimal digits; found '../../etc'" in str(error.value)
     with pytest.raises(InputError, match=r"column 'errorr'.*Did you mean 'test_error'"):
         store.write([rung(0, 0) | {"errorr": 1}])
     short = rung(0, 0)
@@ -87,11 +87,11 @@ def test_a_rung_with_two_results_is_refused_by_every_reader_and_not_hidden_by_pa
     store.write([rung(0, 0, test_loss=0.51)])
     (second,) = set(store.shards.listing().all) - {first}
     for _ in range(2):
-        with pytest.raises(ConflictError) as told:
+        with pytest.raises(ConflictError) as error:
             store.table()
-        assert f"ladder {LADDER}, rung 0:" in str(told.value)
+        assert f"ladder {LADDER}, rung 0:" in str(error.value)
         for loss, name in ((0.5, first), (0.51, second)):
-            assert f"test_loss {loss} in {store.path}/rungs/{name}\n" in str(told.value)
+            assert f"test_loss {loss} in {store.path}/rungs/{name}\n" in str(error.value)
         for act in (store.done, store.pack, lambda: store.query("select avg(width) from rungs")):
             with pytest.raises(ConflictError):
                 act()
@@ -233,9 +233,9 @@ def test_a_listing_that_falls_between_packing_and_deleting_is_taken_again(
     real, calls = Shards.listing, []
 
     def raced(self: Shards) -> Listing:
-        found = real(self)
-        calls.append(found)
-        return Listing(frozenset(sorted(found.small)[:3]), frozenset()) if len(calls) == 1 else found
+        listing = real(self)
+        calls.append(listing)
+        return Listing(frozenset(sorted(listing.small)[:3]), frozenset()) if len(calls) == 1 else listing
 
     store.pack()
     store.write([rung(0, 0)])
@@ -384,11 +384,11 @@ def test_arrays_come_back_bit_for_bit(store: Store) -> None:
         "one": np.zeros((2, 0, 3)),
     }
     store.write_arrays("examples", LADDER, 7, arrays)
-    found = store.read_arrays(ArrayKind.EXAMPLES, LADDER, 7)
-    assert found.keys() == arrays.keys()
+    examples = store.read_arrays(ArrayKind.EXAMPLES, LADDER, 7)
+    assert examples.keys() == arrays.keys()
     for name, values in arrays.items():
-        assert found[name].dtype == values.dtype
-        assert np.array_equal(found[name], values)
+        assert examples[name].dtype == values.dtype
+        assert np.array_equal(examples[name], values)
     assert store.has_arrays("examples", LADDER, 7)
     assert not store.has_arrays("checkpoints", LADDER, 7)
 
@@ -455,9 +455,12 @@ def test_every_file_and_folder_is_flushed_before_arrays_count_as_kept(
     monkeypatch.setattr(os, "fsync", noted)
     ladders = [ladder_identity(number) for number in range(3)]
     store.write_all_arrays(
-        [ArrayEntry(ArrayKind.CHECKPOINTS, each, 1, {"mask": np.ones(number)}) for number, each in enumerate(ladders)]
+        [
+            ArrayEntry(ArrayKind.CHECKPOINTS, ladder, 1, {"mask": np.ones(number)})
+            for number, ladder in enumerate(ladders)
+        ]
     )
     folder = store.path / "checkpoints"
-    assert {str(folder), *(str(folder / each) for each in ladders)} <= set(flushed)
+    assert {str(folder), *(str(folder / ladder) for ladder in ladders)} <= set(flushed)
     assert sum("/drafts/" in path for path in flushed) == 3
     assert len(flushed) == 7

@@ -27,19 +27,21 @@ def numbers(kind: Value) -> Callable[[click.Context, click.Parameter, str | None
         if words is None:
             return None
         try:
-            found = tuple(kind(each) for each in words.split(",") if each.strip())
+            values = tuple(kind(word) for word in words.split(",") if word.strip())
         except ValueError:
-            found = ()
-        if not found or min(found) <= 0:
+            values = ()
+        if not values or min(values) <= 0:
             raise click.BadParameter(
                 f"must be positive numbers with commas between them; found {words!r}", param=parameter
             )
-        return found
+        return values
 
     return read
 
 
-ERROR = click.option("--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed: 0.08.")
+ERROR = click.option(
+    "--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed, such as 0.08."
+)
 GRID = options(
     click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to choose from, measured or not."),
     click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to choose from."),
@@ -51,16 +53,16 @@ GRID = options(
 @click.command()
 @click.argument("source", metavar="TABLE")
 @ERROR
-@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
 @GRID
 @click.option("--min-density", type=SHARE, default=0.0, help="The lowest density allowed.")
-@click.option("--max-parameters", type=float, metavar="N", help="The most parameters that may be left.")
+@click.option("--max-parameters", type=float, metavar="N", help="The most remaining parameters allowed.")
 @click.option(
-    "--max-flops", type=float, metavar="N", help="The most multiplications of the unpruned member's forward pass."
+    "--max-flops", type=float, metavar="N", help="The most multiplications allowed in the unpruned forward pass."
 )
-@click.option("--extrapolate", is_flag=True, help="Go far beyond what was measured, too.")
-@click.option("--law-alone", is_flag=True, help="Go by the law alone, not by how single members depart from it.")
-@click.option("--frontier", is_flag=True, help="Print the smallest network for each error, too.")
+@click.option("--extrapolate", is_flag=True, help="Also choose networks far beyond what was measured.")
+@click.option("--law-alone", is_flag=True, help="Use the law alone, without the deviations of single members.")
+@click.option("--frontier", is_flag=True, help="Also print the smallest network for each error.")
 @CHOICE
 @SEED
 @JSON
@@ -73,35 +75,35 @@ def choose(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Find the network of a TABLE's family with the fewest parameters and an error of at most K.
+    """Find the smallest network with an error of at most K.
 
-    Two answers: the smallest by the law, which is as likely as not to keep the bound, and the smallest that keeps it
-    as surely as is asked.
+    Gives two answers: the smallest network whose expected error meets the bound, which a single training run may miss,
+    and the smallest that meets it with --confidence.
     """
     from prunescope.choose import smallest_network
     from prunescope.choose.answers import answer_lines, frontier_lines, group_words
 
     rows = rows_of(source, settings.pop("where"))
-    found = smallest_network(
+    answers = smallest_network(
         rows, max_error, confidence=confidence, max_multiplications=max_flops, **law_settings(settings)
     )
-    for words in found.notes:
+    for words in answers.notes:
         note(words)
     if as_json:
-        print_json(found.to_dict())
-    elif len(found.answers) == 1:
-        lines = [*answer_lines(found.answers[0])]
-        lines += ["", *frontier_lines(found.answers[0])] if frontier else []
+        print_json(answers.to_dict())
+    elif len(answers.answers) == 1:
+        lines = [*answer_lines(answers.answers[0])]
+        lines += ["", *frontier_lines(answers.answers[0])] if frontier else []
         click.echo("\n".join(wrapped(line) for line in lines))
-        _tell_trained(source, rows, found.answers[0], max_error)
-    elif found.answers:
-        _show_many(found)
-        for each in found.answers if frontier else ():
-            click.echo(f"\n{printable(group_words(each.group))}")
-            click.echo("\n".join(frontier_lines(each)))
-        for words in dict.fromkeys(words for each in found.answers for words in each.notes):
+        _tell_trained(source, rows, answers.answers[0], max_error)
+    elif answers.answers:
+        _show_many(answers)
+        for answer in answers.answers if frontier else ():
+            click.echo(f"\n{printable(group_words(answer.group))}")
+            click.echo("\n".join(frontier_lines(answer)))
+        for words in dict.fromkeys(words for answer in answers.answers for words in answer.notes):
             note(words)
-    _tell_declined(found)
+    _tell_declined(answers)
 
 
 def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) -> None:
@@ -112,72 +114,72 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
 
     if source == "-" or not is_store(Path(source)):
         return
-    there = trained_network(rows, answer)
-    if there is None:
+    trained = trained_network(rows, answer)
+    if trained is None:
         typed = command("next", Path(source), "--max-error", max_error)
-        click.echo(f"\nno network that was trained will do yet; what to train next:\n  {typed}")
+        click.echo(f"\nno trained network meets the bound yet; to see what to train next:\n  {typed}")
         return
-    size = f"{there.parameters:,} parameters, {there.words}"
-    known = (ladder for study in Store(source).studies() for ladder in study.ladders)
-    ladder = next((ladder for ladder in known if ladder.identity == there.ladder), None)
+    size = f"{trained.parameters:,} parameters, {trained.words}"
+    ladders = (ladder for study in Store(source).studies() for ladder in study.ladders)
+    ladder = next((ladder for ladder in ladders if ladder.identity == trained.ladder), None)
     if ladder is None:
         missing = "It cannot be exported: the store does not hold the study that says how it was trained (Store.begin)."
         click.echo()
-        click.echo(wrapped(f"trained already ({size}): rung {there.rung} of ladder {there.ladder[:8]}. {missing}"))
+        click.echo(wrapped(f"trained already ({size}): rung {trained.rung} of ladder {trained.ladder[:8]}. {missing}"))
         return
     named = (("--factory", ladder.cell.family), ("--score", ladder.treatment.score or ""))
     code = [word for option, path in named if is_import_path(path) for word in (option, path)]
-    which = ("--ladder", there.ladder[:8], "--rung", there.rung)
+    which = ("--ladder", trained.ladder[:8], "--rung", trained.rung)
     typed = command("export", Path(source), *which, *code, "-o", "NAME.safetensors")
     click.echo(f"\ntrained already ({size}):\n  {typed}")
 
 
 def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return options as settings of the law and the question."""
-    found = dict(settings)
-    found["by"], found["vary"] = names_in(found["by"]), names_in(found["vary"])
-    found["fix"] = fixed_in(found["fix"]) or None
-    return found
+    given_options = dict(settings)
+    given_options["by"], given_options["vary"] = names_in(given_options["by"]), names_in(given_options["vary"])
+    given_options["fix"] = fixed_in(given_options["fix"]) or None
+    return given_options
 
 
-def _tell_declined(found: Answers) -> None:
+def _tell_declined(answers: Answers) -> None:
     from prunescope.choose.answers import group_words
 
     kinds: dict[str, list[str]] = {}
-    for each in found.declined:
-        alike = "".join(letter for letter in each.why.split(":")[0] if not letter.isdigit())
-        whose = group_words(each.group)
-        kinds.setdefault(alike, []).append(printable(f"{whose}: {each.why}" if whose else each.why))
+    for refusal in answers.declined:
+        alike = "".join(letter for letter in refusal.why.split(":")[0] if not letter.isdigit())
+        whose = group_words(refusal.group)
+        kinds.setdefault(alike, []).append(printable(f"{whose}: {refusal.why}" if whose else refusal.why))
     words = [f"{counted(len(same), 'family', 'families')}, such as {same[0]}" if same[1:] else same[0]
              for same in kinds.values()]  # fmt: skip
-    if not found.answers:
+    if not answers.answers:
         raise PrunescopeError("\n".join(words))
     for line in words:
         note(f"no answer for {line}")
 
 
-def _show_many(found: Answers) -> None:
+def _show_many(result: Answers) -> None:
     import numpy as np
 
     from prunescope.choose.counts import amount
     from prunescope.table import Table, aligned
 
-    answers = sorted(found.answers, key=lambda each: each.choice.parameters)
-    refused = [(each.group, each.seen) for each in found.declined if each.seen is not None]
-    refused.sort(key=lambda each: each[1].parameters)
+    answers = sorted(result.answers, key=lambda answer: answer.choice.parameters)
+    refused = [(refusal.group, refusal.seen) for refusal in result.declined if refusal.seen is not None]
+    refused.sort(key=lambda item: item[1].parameters)
     rows = [
         (
-            each.group,
-            each.choice.name,
-            f"{each.choice.density:.4g}",
-            amount(each.choice.parameters),
-            f"{each.choice.probability:.0%}",
-            "none" if each.robust is None else f"{each.robust.density:.4g}",
-            "none" if each.seen is None else f"{each.seen.density:.4g}",
+            answer.group,
+            answer.choice.name,
+            f"{answer.choice.density:.4g}",
+            amount(answer.choice.parameters),
+            f"{answer.choice.probability:.0%}",
+            "none" if answer.robust is None else f"{answer.robust.density:.4g}",
+            "none" if answer.seen is None else f"{answer.seen.density:.4g}",
         )
-        for each in answers
+        for answer in answers
     ]
-    rows += [(group, seen.name, "no answer", "", "", "", f"{seen.density:.4g}") for group, seen in refused]
+    rows += [(group, network.name, "no answer", "", "", "", f"{network.density:.4g}") for group, network in refused]
     columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
     names = ("member", "density", "parameters", "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
@@ -188,7 +190,7 @@ def _show_many(found: Answers) -> None:
     click.echo(
         wrapped(
             f"{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
-            f"surely is the density at which {confidence:.0%} of networks keep it; measured is the lowest density at "
-            "which the mean over replicates did"
+            f"surely is the density at which {100 * confidence:.0f} % of networks meet it; measured is the lowest "
+            "density at which the mean over replicates met it"
         )
     )

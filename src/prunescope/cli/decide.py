@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.formatting import spelled
-from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, spelled, wrapped
 from prunescope.errors import counted
 
 if TYPE_CHECKING:
@@ -52,19 +51,19 @@ def decide(
         whole.unwritable = report.unwritable
         return not report.failures and not report.elsewhere and not report.unwritable
 
-    def told(plan: DesignPlan) -> None:
+    def report_plan(plan: DesignPlan) -> None:
         if not plan.decided and plan.ladders:
-            rungs = sum(each.count * (each.top - each.after) for each in plan.proposals)
+            rungs = sum(proposal.count * (proposal.top - proposal.after) for proposal in plan.proposals)
             what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
             choice = f"{plan.pick}, " if plan.pick else ""
-            click.echo(f"now: {choice}off by {off_words(plan.off)}; training {what}", err=True)
+            click.echo(f"now: {choice}expected regret {off_words(plan.off)}; training {what}", err=True)
 
-    part = at_noise(study, label_noise=noise)
-    plan = train_until_decided(part, store, max_error, train, enough=enough, on_plan=told)
+    study_at_noise = at_noise(study, label_noise=noise)
+    plan = train_until_decided(study_at_noise, store, max_error, train, enough=enough, on_plan=report_plan)
     whole.seconds = time.perf_counter() - clock
     if whole.failures or whole.elsewhere or whole.unwritable:
         return whole
-    share = _share(part, store)
+    share = _share(study_at_noise, store)
     rows = store.table()
     if noise is not None:
         rows = rows.take(rows["label_noise"] == noise)
@@ -90,20 +89,20 @@ def decide(
     click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
     click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
     if answers and plan.pick is not None:
-        click.echo("what the measurements say by themselves (prunescope choose):\n")
+        click.echo("the same choice by prunescope choose:\n")
     for answer in answers.answers if answers else ():
         click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
-    for each in answers.declined if answers else ():
-        note(each.why)
+    for refusal in answers.declined if answers else ():
+        note(refusal.why)
     return whole
 
 
 def _ended(plan: DesignPlan, choice: str, off: str) -> str:
     if plan.decided and plan.pick is None:
-        return "no member is expected to keep that error, and more training would hardly change it"
+        return "no member is expected to meet that error, and more training would hardly change this"
     if plan.decided:
-        return f"{choice} is expected to be off by {off}, and more training would hardly change it"
-    return f"{choice} is expected to be off by {off}, and nothing left in the study would bring it much nearer"
+        return f"{choice}: expected regret {off}, and more training would hardly change it"
+    return f"{choice}: expected regret {off}, and no training left in the study would reduce it much"
 
 
 def _share(study: Study, store: Any) -> float:
@@ -111,7 +110,7 @@ def _share(study: Study, store: Any) -> float:
     from prunescope.choose.counts import Counts
     from prunescope.study.effort import epochs_of
 
-    done, asked, trained = store.done(), 0.0, 0.0
+    done, requested, trained = store.done(), 0.0, 0.0
     begun: set[str] = set()
     for ladder in study.ladders:
         cell = ladder.cell
@@ -121,7 +120,7 @@ def _share(study: Study, store: Any) -> float:
         shares = ladder.unpruned in begun  # a rung 0 that counts already
         begun.add(ladder.unpruned)
         for rung in range(int(shares), ladder.rungs):
-            own = work * epochs_of(ladder, rung)
-            asked += own
-            trained += own if rung in have else 0.0
-    return trained / asked if asked else 0.0
+            expected = work * epochs_of(ladder, rung)
+            requested += expected
+            trained += expected if rung in have else 0.0
+    return trained / requested if requested else 0.0

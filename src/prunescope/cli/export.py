@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.formatting import spelled, spelled_bytes
 from prunescope.cli.options import SHARE, rows_of
-from prunescope.cli.printing import print_json
+from prunescope.cli.printing import print_json, spelled, spelled_bytes
 from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch
 from prunescope.errors import PrunescopeError, apart, command, counted, listed, named, printable, shell_word
@@ -25,25 +24,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
-@click.option("--ladder", help="Its identity, or the first digits of it [the only one of the store].")
-@click.option("--rung", type=click.IntRange(0), help="Which of its networks, counted from the dense one.")
-@click.option("--density", type=SHARE, help="Instead of --rung: the network nearest to this density.")
+@click.option("--ladder", help="Identity of the ladder, or its first digits [the only one in the store].")
+@click.option("--rung", type=click.IntRange(0), help="Rung of the network, counted from the dense one.")
+@click.option("--density", type=SHARE, help="Instead of --rung: take the network nearest to this density.")
 @click.option(
-    "--max-error", type=SHARE, metavar="K", help="Instead of both: what choose finds for this error, if trained."
+    "--max-error", type=SHARE, metavar="K", help="Instead of both: take what choose finds for this error, if trained."
 )
-@click.option("--where", multiple=True, help="With --max-error: condition in SQL that rungs must fulfil.")
+@click.option("--where", multiple=True, help="With --max-error: keep rungs that meet this SQL condition.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
 @click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
-@click.option("--onnx", is_flag=True, help="Write NAME.onnx besides.")
-@click.option("--factory", metavar="MODULE:NAME", help="For a network of your own: the function that makes it.")
-@click.option("--score", metavar="MODULE:NAME", help="To train again with a score of your own: its function.")
+@click.option("--onnx", is_flag=True, help="Write NAME.onnx, too.")
+@click.option("--factory", metavar="MODULE:NAME", help="The function that makes a network of your own.")
+@click.option("--score", metavar="MODULE:NAME", help="The function of your own score, needed to train again.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
-@click.option("--device", default="auto", show_default=True, help="Where to train what was not kept.")
-@click.option(
-    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Pictures that are timed at once."
-)
-@click.option("--quiet", is_flag=True, help="Say nothing but what came of it.")
-@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@click.option("--device", default="auto", show_default=True, help="Where to train again: auto, cpu, cuda.")
+@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Pictures in a timed batch.")
+@click.option("--quiet", is_flag=True, help="Print the result only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
     store_path: Path,
     ladder: str | None,
@@ -62,13 +59,13 @@ def export(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Write a trained network of a STORE as files of its own, proved to be that network.
+    """Export a trained network of a STORE, and verify it.
 
-    The sparse file holds masks and surviving weights, the dense one a smaller network without the units that pruning
-    has cut off. Weights that the run did not keep are trained again first. A store names the code that makes a network
-    of your own, but only --factory runs it.
+    The sparse file holds masks and surviving weights. The dense file holds a smaller network without the units that
+    pruning cut off. Weights that the run did not keep are trained again first. The code of a network of your own runs
+    only if you name it with --factory.
     """
-    if sum(each is not None for each in (rung, density, max_error)) != 1:
+    if sum(option is not None for option in (rung, density, max_error)) != 1:
         raise click.UsageError("export needs one of --rung, --density and --max-error")
     if max_error is not None and ladder is not None:
         raise click.UsageError("--max-error finds the ladder; leave --ladder out")
@@ -86,7 +83,7 @@ def export(
     search_folders([path for path in (factory, score) if path is not None], [Path.cwd()])
     hold_memory()
     with ProgressDisplay("training again") as progress:
-        found = export_network(
+        exported = export_network(
             store,
             out,
             ladder=ladder,
@@ -103,9 +100,9 @@ def export(
             on_event=None if quiet else progress.tell,
         )
     if as_json:
-        print_json(_content(found))
+        print_json(_content(exported))
     else:
-        _print(found)
+        _print(exported)
 
 
 def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -> tuple[str, int]:
@@ -115,26 +112,28 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
     from prunescope.table.duckdb_engine import condition
 
     rows = rows_of(str(store.path), where)
-    found = smallest_network(rows, max_error)
-    groups = [*(each.group for each in found.answers), *(each.group for each in found.declined)]
+    answers = smallest_network(rows, max_error)
+    groups = [*(outcome.group for outcome in answers.answers), *(outcome.group for outcome in answers.declined)]
     if len(groups) > 1:
         shown, where_one = listed(map(named, groups), 4), shell_word(condition(apart(groups[0])))
         raise PrunescopeError(
             f"several families could be meant: {shown}. Name one, as in --where {where_one}, or a network with "
             "--ladder and --rung"
         )
-    if not found.answers:
-        raise PrunescopeError("\n".join(each.why for each in found.declined) or "the store holds no pruned network")
-    answer = found.answers[0]
-    there = trained_network(rows, answer)
-    if there is None:
+    if not answers.answers:
+        raise PrunescopeError(
+            "\n".join(refusal.why for refusal in answers.declined) or "the store holds no pruned network"
+        )
+    answer = answers.answers[0]
+    trained = trained_network(rows, answer)
+    if trained is None:
         raise PrunescopeError(
             f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet; "
             f"{command('next', store.path, '--max-error', max_error)} says what to train"
         )
     if not quiet:
-        click.echo(f"rung {there.rung} of ladder {there.ladder[:8]}: {there.words}", err=True)
-    return there.ladder, there.rung
+        click.echo(f"rung {trained.rung} of ladder {trained.ladder[:8]}: {trained.words}", err=True)
+    return trained.ladder, trained.rung
 
 
 def _tell_plan(plan: RetrainPlan) -> None:
@@ -143,19 +142,20 @@ def _tell_plan(plan: RetrainPlan) -> None:
     click.echo(f"the weights of rung {plan.rung} were not kept: training {rungs} again, {time}", err=True)
 
 
-def _content(found: Exported) -> dict[str, Any]:
-    forms = [asdict(form) | {"path": None if form.path is None else str(form.path)} for form in found.forms]
-    return asdict(found) | {"forms": forms}
+def _content(exported: Exported) -> dict[str, Any]:
+    forms = [asdict(form) | {"path": None if form.path is None else str(form.path)} for form in exported.forms]
+    return asdict(exported) | {"forms": forms}
 
 
-def _print(found: Exported) -> None:
+def _print(exported: Exported) -> None:
     from prunescope.export.outcome import TITLES
 
-    first, *sentences = found.sentences()
+    first, *sentences = exported.sentences()
     click.echo(click.style(printable(first), bold=True))
-    rows = [("", "bytes", "multiply-adds", f"{counted(found.batch, 'picture')}")]
+    rows = [("", "bytes", "multiply-adds", f"{counted(exported.batch, 'picture')}")]
     rows += [
-        (TITLES[form.name], spelled_bytes(form.bytes), f"{form.multiply_adds:,}", _time(form)) for form in found.forms
+        (TITLES[form.name], spelled_bytes(form.bytes), f"{form.multiply_adds:,}", _time(form))
+        for form in exported.forms
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     click.echo()
@@ -166,7 +166,7 @@ def _print(found: Exported) -> None:
     for sentence in sentences:
         click.echo(printable(sentence))
     click.echo("timed in turns, in processor time of one thread: median, least and most")
-    path = next((path for path in reversed(found.files) if path.suffix == ".safetensors"), None)
+    path = next((path for path in reversed(exported.files) if path.suffix == ".safetensors"), None)
     if path is not None:
         click.echo(f"from Python: prunescope.load_network({json.dumps(str(path), ensure_ascii=False)})")
 
@@ -174,5 +174,7 @@ def _print(found: Exported) -> None:
 def _time(form: ExportedForm) -> str:
     if form.timing is None:
         return ""
-    median, least, most = (f"{each * 1e3:.3g}" for each in (form.timing.median, form.timing.least, form.timing.most))
+    median, least, most = (
+        f"{seconds * 1e3:.3g}" for seconds in (form.timing.median, form.timing.least, form.timing.most)
+    )
     return f"{median} ms ({least} to {most})"

@@ -25,27 +25,26 @@ if TYPE_CHECKING:
     "kind",
     type=click.Choice(["single", "joint", "dense"]),
     required=True,
-    help="single: each configuration by itself; joint: a family at once; dense: unpruned networks.",
+    help="single: one law per configuration; joint: one per family; dense: unpruned networks.",
 )
 @CHOICE
-@click.option(
-    "--level", type=SHARE, default=0.9, show_default=True, help="Probability that an interval holds the truth."
-)
+@click.option("--level", type=SHARE, default=0.9, show_default=True, help="Level of the confidence intervals.")
 @click.option(
     "--intervals",
     type=click.Choice(["auto", "resampled", "quick", "none"]),
     default="auto",
     show_default=True,
-    help="auto resamples unless that would take long.",
+    help="How intervals are computed; auto resamples unless that takes long.",
 )
-@click.option("--starts", type=click.IntRange(1), default=16, show_default=True, help="Starts of each fit.")
+@click.option("--starts", type=click.IntRange(1), default=16, show_default=True, help="Random starts of each fit.")
 @SEED
 @click.option("--save", metavar="FILE", help="Write the fitted law as JSON, for predict.")
 @JSON
 def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any) -> None:
-    """Fit a law to a TABLE: parameters, intervals, how far it is off, and what the data cannot tell.
+    """Fit a scaling law to a TABLE.
 
-    Errors and deviations are fractions; mu and sigma are mean and standard deviation of (predicted - error) / error.
+    Prints parameters with confidence intervals, the deviation of the fit, and what the data do not identify. Errors are
+    fractions; mu and sigma are the mean and standard deviation of (predicted - error) / error.
     """
     _refuse_to_replace("--save", save, source)
     rows = rows_of(source, settings.pop("where"))
@@ -73,16 +72,17 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any
 @click.argument("source", metavar="[TABLE]", required=False)
 @click.option("--at", multiple=True, metavar="NAME=VALUE,...", help="A network to predict: density=0.1,depth=26,"
               "width=1,unpruned_error=0.08. May be repeated.")  # fmt: skip
-@click.option("--dense", "dense_law", metavar="LAW", help="A dense law that gives unpruned errors the TABLE lacks.")
+@click.option("--dense", "dense_law", metavar="LAW", help="A dense law that predicts missing unpruned errors.")
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the rows with their predictions: .csv, .parquet or .json.")
 @JSON
 def predict(
     law: str, source: str | None, at: Sequence[str], dense_law: str | None, level: float, out: str | None, as_json: bool
 ) -> None:
-    """Predict errors with a LAW that fit --save wrote, for the networks of a TABLE or those named by --at.
+    """Predict errors of networks with a fitted LAW.
 
-    low and high enclose what one newly trained network would measure; law_low and law_high the law itself.
+    LAW is a file that fit --save wrote; the networks are those of a TABLE, or named by --at. low and high bound the
+    error of one newly trained network; law_low and law_high bound the law itself.
     """
     from prunescope.laws import load_law
     from prunescope.table import Table, aligned, json_text, read_table, write_table
@@ -93,11 +93,11 @@ def predict(
     members = read_table(source, needed=("density",)) if source is not None else _members(at)
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
-    found = fitted.predictions(members, level, dense)
+    result = fitted.predictions(members, level, dense)
     columns = dict(members.columns if isinstance(members, Table) else members)
     answers = {
-        "predicted": found.error,
-        **{name: getattr(found, name) for name in ("low", "high", "law_low", "law_high")},
+        "predicted": result.error,
+        **{name: getattr(result, name) for name in ("low", "high", "law_low", "law_high")},
     }
     # A column of the user's own keeps its name; ours then says what it is.
     columns |= {f"predicted_{name}" if name in columns else name: values for name, values in answers.items()}
@@ -116,9 +116,9 @@ def predict(
 
 
 def _refuse_to_replace(option: str, target: str | None, *sources: str | None) -> None:
-    """Leave alone what is read."""
+    """Refuse to overwrite a file that is read."""
     if target is not None and any(
-        each is not None and Path(each).resolve() == Path(target).resolve() for each in sources
+        path is not None and Path(path).resolve() == Path(target).resolve() for path in sources
     ):
         raise click.UsageError(f"{option} names a file that is read; name another")
 
@@ -127,7 +127,7 @@ def _members(at: Sequence[str]) -> dict[str, list[Any]]:
     """Read ``--at depth=26,width=1`` options as columns."""
     rows = []
     for words in at:
-        pairs = [each.partition("=") for each in words.split(",")]
+        pairs = [item.partition("=") for item in words.split(",")]
         if not all(equals and name.strip() for name, equals, _ in pairs):
             raise click.UsageError(
                 f"--at must be NAME=VALUE,..., such as density=0.1,unpruned_error=0.08; found {words!r}"
@@ -151,39 +151,39 @@ def _value(text: str) -> float | int | str:
 def _array(values: Any) -> Any:
     import numpy as np
 
-    found = np.asarray(values)
-    return found.astype(object) if found.dtype.kind == "U" else found
+    column = np.asarray(values)
+    return column.astype(object) if column.dtype.kind == "U" else column
 
 
-def _show_one(found: Fit) -> None:
+def _show_one(result: Fit) -> None:
     from prunescope.laws.forms import PARAMETERS
     from prunescope.laws.intervals import NOT_ASKED
     from prunescope.laws.results import number, percent
 
-    ladders = f"{counted(found.ladders, 'ladder')} of {counted(found.cells, 'configuration')}"
-    sizes = f"{counted(found.points, 'point')}, {ladders}"
-    group = named(found.group)
-    click.echo(printable(f"{found.law} law{f' of {group}' if group else ''}: {sizes}"))
-    for name, value in found.parameters.items():
-        if name in found.fixed:
-            told = "left out, or does not vary" if value == 0 else "given"
-        elif (interval := found.intervals[name]) is not None:
-            told = f"[{number(interval[0])}, {number(interval[1])}]"
+    ladders = f"{counted(result.ladders, 'ladder')} of {counted(result.cells, 'configuration')}"
+    sizes = f"{counted(result.points, 'point')}, {ladders}"
+    group = named(result.group)
+    click.echo(printable(f"{result.law} law{f' of {group}' if group else ''}: {sizes}"))
+    for name, value in result.parameters.items():
+        if name in result.fixed:
+            reason = "left out, or does not vary" if value == 0 else "given"
+        elif (interval := result.intervals[name]) is not None:
+            reason = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
-            told = "not told by the data" if found.intervals_by != NOT_ASKED else ""
-        click.echo(f"  {name:9}{number(value):>10}  {told:23} {PARAMETERS[name].meaning}")
+            reason = "not identified" if result.intervals_by != NOT_ASKED else ""
+        click.echo(f"  {name:9}{number(value):>10}  {reason:23} {PARAMETERS[name].meaning}")
     seeds = ""
-    if found.seed_noise is not None:
-        explained = found.seed_noise / math.sqrt(found.ladders / found.cells)
-        seeds = f"; seeds explain {percent(explained)} ({percent(found.seed_noise)} between single networks)"
-    click.echo(f"  deviation: mu {percent(found.mean_deviation)}, sigma {percent(found.std_deviation)}{seeds}")
-    for region in found.regions:
+    if result.seed_noise is not None:
+        explained = result.seed_noise / math.sqrt(result.ladders / result.cells)
+        seeds = f"; seeds explain {percent(explained)} ({percent(result.seed_noise)} between single networks)"
+    click.echo(f"  deviation: mu {percent(result.mean_deviation)}, sigma {percent(result.std_deviation)}{seeds}")
+    for region in result.regions:
         if region.mean is not None and region.std is not None:
-            told = f"mu {percent(region.mean)}, sigma {percent(region.std)}"
-            click.echo(f"    {region.name:11}{counted(region.points, 'point'):>13}: {told}")
-    click.echo(f"  intervals ({found.level:.0%}): {found.intervals_by}")
-    click.echo(f"  search: {found.convergence}")
-    for words in found.warnings:
+            reason = f"mu {percent(region.mean)}, sigma {percent(region.std)}"
+            click.echo(f"    {region.name:11}{counted(region.points, 'point'):>13}: {reason}")
+    click.echo(f"  intervals ({result.level:.0%}): {result.intervals_by}")
+    click.echo(f"  search: {result.convergence}")
+    for words in result.warnings:
         click.echo(_wrapped(words, "  ! ", "    "))
 
 
@@ -198,32 +198,32 @@ def _show_many(fits: Sequence[Fit]) -> None:
     if shared:
         click.echo(printable(f"in every group: {named(shared)}"))
 
-    def told(found: Fit, name: str) -> str:
-        interval = found.intervals.get(name)
+    def value_words(result: Fit, name: str) -> str:
+        interval = result.intervals.get(name)
         around = (
             " given"
-            if name in found.fixed
+            if name in result.fixed
             else " ?"
             if interval is None
             else f" [{number(interval[0])}, {number(interval[1])}]"
         )
-        return number(found.parameters[name]) + around
+        return number(result.parameters[name]) + around
 
     kinds: dict[str, list[str]] = {}
     marks: list[list[str]] = []
-    for each in fits:
-        own = [_kind(words) for words in each.warnings]
-        for kind, words in zip(own, each.warnings, strict=True):
+    for result in fits:
+        remarks = [_kind(words) for words in result.warnings]
+        for kind, words in zip(remarks, result.warnings, strict=True):
             kinds.setdefault(kind, []).append(words)
-        marks.append(own)
+        marks.append(remarks)
     numbers = {kind: str(place + 1) for place, kind in enumerate(kinds)}
     columns: dict[str, list[Any]] = {name: [fit.group[name] for fit in fits] for name in varied}
-    columns |= {name: [told(fit, name) for fit in fits] for name in fits[0].parameters}
+    columns |= {name: [value_words(fit, name) for fit in fits] for name in fits[0].parameters}
     columns |= {
         "points": [fit.points for fit in fits],
         "mu, %": [f"{100 * fit.mean_deviation:.2f}" for fit in fits],
         "sigma, %": [f"{100 * fit.std_deviation:.2f}" for fit in fits],
-        "notes": [" ".join(numbers[kind] for kind in own) for own in marks],
+        "notes": [" ".join(numbers[kind] for kind in row_marks) for row_marks in marks],
     }
     shown = Table({name: _array(values) for name, values in columns.items()})
     click.echo("\n".join(aligned(shown.take(np.arange(min(200, len(fits)))))))
@@ -233,7 +233,7 @@ def _show_many(fits: Sequence[Fit]) -> None:
     click.echo(
         f"\n{len(fits):,} fits: |mu| at most {100 * max(abs(fit.mean_deviation) for fit in fits):.2f} %, sigma at most "
         f"{100 * worst.std_deviation:.2f} % ({printable(named({name: worst.group[name] for name in varied}))}); "
-        "? is a parameter that the data do not tell"
+        "? marks a parameter that the data do not identify"
     )
     for kind, having in kinds.items():
         click.echo(_wrapped(f"{numbers[kind]}: {counted(len(having), 'fit')}, such as: {having[0]}", "", "   "))

@@ -23,49 +23,49 @@ _RUNGS = 9
 def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> dict[str, str]:
     """Read ``name=value`` options, several of them with commas between."""
     del context
-    found = {}
-    for each in ",".join(words).split(",") if words else ():
-        name, equals, value = each.partition("=")
+    settings = {}
+    for word in ",".join(words).split(",") if words else ():
+        name, equals, value = word.partition("=")
         if not equals or not value.strip():
-            raise click.BadParameter(f"must be NAME=VALUE, such as width=0.5; found {each!r}", param=parameter)
-        found[name.strip()] = value.strip()
-    return found
+            raise click.BadParameter(f"must be NAME=VALUE, such as width=0.5; found {word!r}", param=parameter)
+        settings[name.strip()] = value.strip()
+    return settings
 
 
 @click.command()
 @click.argument("source", metavar="STORE")
-@click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. May be repeated.")
+@click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. Repeatable.")
 @click.option("--cell", multiple=True, callback=_pairs, metavar="NAME=VALUE,...", help="Cells: depth=3,width=0.5.")
 @click.option(
     "--treatment", metavar="NAME", help="The main treatment: 'imp weights' [imp learning-rate if it is there]."
 )
 @click.option("--groups", type=click.IntRange(1), default=20, show_default=True, help="Groups by EL2N.")
-@click.option("--rung", type=click.IntRange(1), help="A rung to look at beside the two sparsities of interest.")
-@click.option("--density", type=SHARE, help="The same, as the rung nearest to a density.")
+@click.option("--rung", type=click.IntRange(1), help="A rung to analyse besides the two sparsities of interest.")
+@click.option("--density", type=SHARE, help="The same, by the nearest density.")
 @click.option(
-    "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to name at either end."
+    "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to list at either end."
 )
 @JSON
 def lens(source: str, as_json: bool, **question: Any) -> None:
-    """Say what pruning did to the networks of a STORE, and why: better training, or additional regularisation.
+    """Explain why pruning helped or hurt generalisation.
 
-    A CSV or Parquet TABLE will do for all that needs no single examples. Of several cells the diagnoses are printed and
-    what they rest on; of one cell everything.
+    The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
+    needs no single examples. With several cells it prints their diagnoses; with one cell, everything.
     """
     from prunescope.lens import analyze
 
-    found = analyze(source, **question)
-    for words in found.notes:
+    result = analyze(source, **question)
+    for words in result.notes:
         note(words)
     if as_json:
-        print_json(found.to_dict())
+        print_json(result.to_dict())
         return
-    lines = _one(found.cells[0]) if len(found.cells) == 1 else _several(found)
+    lines = _one(result.cells[0]) if len(result.cells) == 1 else _several(result)
     click.echo("\n".join(wrapped(printable(line)) for line in lines))
 
 
-def _several(found: LensResult) -> Iterator[str]:
-    for cells in (list(group) for _, group in itertools.groupby(found.cells, key=lambda cell: cell.name)):
+def _several(result: LensResult) -> Iterator[str]:
+    for cells in (list(group) for _, group in itertools.groupby(result.cells, key=lambda cell: cell.name)):
         yield from _heading(cells[0])
         yield ""
         for cell in cells:
@@ -74,7 +74,7 @@ def _several(found: LensResult) -> Iterator[str]:
         yield from _summary(cells)
         yield ""
     yield "  errors in %, differences in points; extended and narrow at their best, beside pruning at its own"
-    yield from _remarks(found.cells)
+    yield from _remarks(result.cells)
     yield "--noise and --cell name one cell: its densities, groups, other treatments and examples"
 
 
@@ -84,8 +84,8 @@ def _one(cell: CellResult) -> Iterator[str]:
     yield from _diagnosis(cell)
     for words in cell.diagnosis.rests_on:
         yield f"    - {words}"
-    for each in _sparsities(cell):
-        yield f"  {each.words}"
+    for sparsity in _sparsities(cell):
+        yield f"  {sparsity.words}"
     yield ""
     yield from _curve(cell)
     yield from _groups(cell)
@@ -109,8 +109,8 @@ def _diagnosis(cell: CellResult) -> Iterator[str]:
 def _summary(cells: Sequence[CellResult]) -> Iterator[str]:
     """Set the cells of one network side by side."""
 
-    def best(other: TreatmentComparison | None) -> str:
-        return _verdict(other.best if other else None)
+    def best(comparison: TreatmentComparison | None) -> str:
+        return _verdict(comparison.best if comparison else None)
 
     yield from _aligned(
         {
@@ -128,7 +128,7 @@ def _summary(cells: Sequence[CellResult]) -> Iterator[str]:
 def _curve(cell: CellResult) -> Iterator[str]:
     """Show some rungs: those of interest, and others evenly between."""
     points = cell.pruning.points
-    marks = {each.rung: each.which for each in reversed(_sparsities(cell))}
+    marks = {sparsity.rung: sparsity.which for sparsity in reversed(_sparsities(cell))}
     step = max(1, -(-len(points) // _RUNGS))
     shown = [point for place, point in enumerate(points) if point.rung in marks or place % step == 0]
     noisy = any(point.train_loss_noisy for point in points)
@@ -149,7 +149,7 @@ def _curve(cell: CellResult) -> Iterator[str]:
 
 
 def _groups(cell: CellResult) -> Iterator[str]:
-    grouped = [(each, each.groups) for each in _sparsities(cell) if each.groups]
+    grouped = [(sparsity, sparsity.groups) for sparsity in _sparsities(cell) if sparsity.groups]
     if not grouped:
         return
     first = grouped[0][1]
@@ -158,17 +158,19 @@ def _groups(cell: CellResult) -> Iterator[str]:
         f"training loss, sparse minus dense, by EL2N percentile (replicates {listed(first.replicates)}; "
         f"{counted(first.networks, 'network')} at epoch {first.epoch})"
     )
-    columns: Columns = {"percentiles": [f"{each.low:g} to {each.high:g}" for each in first.groups]}
-    for each, groups in grouped:
-        columns[f"{each.which}, density {each.density:.3g}"] = [_verdict(own.difference) for own in groups.groups]
+    columns: Columns = {"percentiles": [f"{group.low:g} to {group.high:g}" for group in first.groups]}
+    for sparsity, groups in grouped:
+        columns[f"{sparsity.which}, density {sparsity.density:.3g}"] = [
+            _verdict(group.difference) for group in groups.groups
+        ]
     yield from _aligned(columns)
-    for each, groups in grouped:
-        yield f"  {each.which}: {groups.top.words}"
+    for sparsity, groups in grouped:
+        yield f"  {sparsity.which}: {groups.top.words}"
 
 
 def _beside(cell: CellResult) -> Iterator[str]:
-    lines = [each.words for each in (cell.extended, cell.narrow, *cell.ablations) if each]
-    lines += [each.words for each in cell.leave_outs]
+    lines = [comparison.words for comparison in (cell.extended, cell.narrow, *cell.ablations) if comparison]
+    lines += [leave_out.words for leave_out in cell.leave_outs]
     if lines:
         yield ""
         yield "test error of other treatments"
@@ -177,66 +179,66 @@ def _beside(cell: CellResult) -> Iterator[str]:
 
 def _examples(cell: CellResult) -> Iterator[str]:
     """Show single examples of the first replicate, at the optimal sparsity or the first one there is."""
-    there = next((each for each in _sparsities(cell) if each.extremes), None)
-    if there is None or not (there.extremes[0].worsened or there.extremes[0].improved):
+    shown = next((sparsity for sparsity in _sparsities(cell) if sparsity.extremes), None)
+    if shown is None or not (shown.extremes[0].worsened or shown.extremes[0].improved):
         return
-    first = there.extremes[0]
+    first = shown.extremes[0]
     yield ""
-    yield f"examples that change most, replicate {first.replicate}, density {there.density:.3g}"
-    named = [*(("worse", each) for each in first.worsened), *(("better", each) for each in first.improved)]
+    yield f"examples that change most, replicate {first.replicate}, density {shown.density:.3g}"
+    named = [*(("worse", example) for example in first.worsened), *(("better", example) for example in first.improved)]
     yield from _aligned(
         {
             "": [how for how, _ in named],
-            "index": [each.index for _, each in named],
-            "label": [each.label for _, each in named],
-            "noisy": ["yes" if each.noisy else "no" for _, each in named],
-            "dense loss": [f"{each.dense_loss:.3g}" for _, each in named],
-            "sparse loss": [f"{each.sparse_loss:.3g}" for _, each in named],
-            "EL2N": ["" if each.el2n is None else f"{each.el2n:.3g}" for _, each in named],
+            "index": [example.index for _, example in named],
+            "label": [example.label for _, example in named],
+            "noisy": ["yes" if example.noisy else "no" for _, example in named],
+            "dense loss": [f"{example.dense_loss:.3g}" for _, example in named],
+            "sparse loss": [f"{example.sparse_loss:.3g}" for _, example in named],
+            "EL2N": ["" if example.el2n is None else f"{example.el2n:.3g}" for _, example in named],
         }
     )
 
 
 def _remarks(cells: Sequence[CellResult]) -> Iterator[str]:
     """Tell what was decided and what is missing, the same of several cells once."""
-    told: dict[str, list[CellResult]] = {}
+    cells_by_words: dict[str, list[CellResult]] = {}
     for cell in cells:
-        for words in (*cell.notes, *(f"missing: {each.words}" for each in cell.missing)):
-            told.setdefault(words, []).append(cell)
+        for words in (*cell.notes, *(f"missing: {item.words}" for item in cell.missing)):
+            cells_by_words.setdefault(words, []).append(cell)
     one_network = len({cell.name for cell in cells}) == 1
-    for words, those in told.items():
-        levels = f"label noise {listed(f'{cell.label_noise:g}' for cell in those)}"
-        where = levels if one_network else f"{len(those)} of {len(cells)} cells"
-        yield f"  ! {words}{'' if len(those) == len(cells) else f' ({where})'}"
+    for words, affected in cells_by_words.items():
+        levels = f"label noise {listed(f'{cell.label_noise:g}' for cell in affected)}"
+        where = levels if one_network else f"{len(affected)} of {len(cells)} cells"
+        yield f"  ! {words}{'' if len(affected) == len(cells) else f' ({where})'}"
 
 
 def _sparsities(cell: CellResult) -> list[Sparsity]:
-    return [each for each in (cell.optimal, cell.sparsest, cell.asked) if each is not None]
+    return [sparsity for sparsity in (cell.optimal, cell.sparsest, cell.asked) if sparsity is not None]
 
 
 def _dense(curve: Curve) -> Spread | None:
     return curve.points[0].test_error if curve.points[0].rung == 0 else None
 
 
-def _density(found: Sparsity | None) -> str:
-    return "none" if found is None else f"{found.density:.4g}"
+def _density(sparsity: Sparsity | None) -> str:
+    return "none" if sparsity is None else f"{sparsity.density:.4g}"
 
 
-def _spread(found: Spread | None, times: float = 100) -> str:
-    if found is None:
+def _spread(spread: Spread | None, times: float = 100) -> str:
+    if spread is None:
         return ""
-    around = "" if found.deviation is None else f" ± {times * found.deviation:.2g}"
-    return f"{times * found.mean:.3g}{around}"
+    around = "" if spread.deviation is None else f" ± {times * spread.deviation:.2g}"
+    return f"{times * spread.mean:.3g}{around}"
 
 
-def _verdict(found: Verdict | None) -> str:
-    if found is None:
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
         return ""
     from prunescope.lens.verdicts import signed
 
-    times = 100 if found.measure.endswith("error") else 1
-    around = "" if found.deviation is None else f" ± {times * found.deviation:.2g}"
-    return f"{signed(times * found.mean)}{around} {found.outcome}"
+    times = 100 if verdict.measure.endswith("error") else 1
+    around = "" if verdict.deviation is None else f" ± {times * verdict.deviation:.2g}"
+    return f"{signed(times * verdict.mean)}{around} {verdict.outcome}"
 
 
 def _aligned(columns: Columns) -> list[str]:

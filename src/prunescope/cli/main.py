@@ -48,7 +48,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="prunescope %(version)s")
 def cli() -> None:
-    """Measure how networks survive pruning, and keep every measurement in one table.
+    """Train families of pruned networks, fit laws to them, choose the smallest.
 
     A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file, a store, or - for
     standard input. Exit code 0: done; 1: failed; 2: wrong usage or bad input; 130: stopped by Ctrl-C.
@@ -56,7 +56,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error that a user can cause is told in words."""
+    """Run the command line; print errors that a user can cause as plain sentences."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as shown:
@@ -102,7 +102,11 @@ def _leave(code: int) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def demo(out: Path) -> None:
-    """Train families for real, fit laws, choose, look closer, write the page: about two minutes on two cores."""
+    """Walk through everything on bundled data.
+
+    Trains two studies, fits laws, chooses a network, explains pruning's effect and writes the page: about two minutes
+    on two cores.
+    """
     need_torch()
     from prunescope.cli.progress import showing
     from prunescope.demo import walk

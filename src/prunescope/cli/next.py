@@ -25,20 +25,20 @@ SHOWN = 30
 @click.argument("source", metavar="TABLE")
 @ERROR
 @click.option(
-    "--budget", metavar="10m|20%", help="What training may cost: a time, or a share of all there is to train."
+    "--budget", metavar="10m|20%", help="The most that training may cost: a time, or a share of all remaining training."
 )
-@click.option("--study", metavar="STUDY", help="What may be trained, and how [the study of a store].")
-@click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to consider beside.")
-@click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="Widths to consider beside.")
+@click.option("--study", metavar="STUDY", help="The study to choose runs from [that of the store].")
+@click.option("--depths", callback=numbers(int), metavar="8,14,...", help="More depths to consider.")
+@click.option("--widths", callback=numbers(float), metavar="0.5,1,...", help="More widths to consider.")
 @click.option("--examples", type=click.IntRange(1), help="Training examples of the network looked for [the most].")
 @click.option("--noise", "label_noise", type=SHARE, metavar="SHARE", help="Label noise of the network looked for.")
-@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
 @click.option(
-    "--enough", type=SHARE, default=0.05, show_default=True, help="How far off the choice may be expected to be."
+    "--enough", type=SHARE, default=0.05, show_default=True, help="Stop when the expected regret falls below this."
 )
-@click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="Ladders to propose at the most.")
+@click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="The most ladders to recommend.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a study that trains them.")
-@click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated.")
+@click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
 @click.option("--by", help="Columns whose values make families. Default: all that tell ladders apart.")
 @click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing.")
 @SEED
@@ -54,11 +54,11 @@ def next_(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Say which ladders to train next to know the smallest network with an error of at most K.
+    """Recommend the most informative runs for the choice.
 
-    TABLE is what is measured so far; with --study it may be a store that is not there yet. Each ladder is the one that
-    brings the choice nearest to the truly smallest network for its cost; where more training would hardly change the
-    choice, it says so.
+    TABLE holds the measurements so far; with --study it may be a store that does not exist yet. The recommended runs
+    identify the smallest network with error <= K most cheaply. If more training would hardly change the choice, next
+    says so.
     """
     from prunescope.design.recommendation import next_ladders
 
@@ -101,13 +101,13 @@ def _study(source: str, study: str | None) -> Study | None:
     if not is_store(Path(source)):
         return None
     # Studies that `next` wrote are parts of the one that they were made from.
-    every = {each.name: each for each in Store(source).studies()}
-    known = {name: each for name, each in every.items() if not name.endswith(NAME_SUFFIX)}
-    if len(known) > 1 or (every and not known):
-        hint = f"Name the file of one with --study; there are {listed(every)}."
-        found = str(len(known)) if known else "only parts of one"
-        raise InputError(source, [Fault("the store", "must hold one study to go by", found, hint)])
-    return next(iter(known.values()), None)
+    studies = {stored.name: stored for stored in Store(source).studies()}
+    whole_studies = {name: stored for name, stored in studies.items() if not name.endswith(NAME_SUFFIX)}
+    if len(whole_studies) > 1 or (studies and not whole_studies):
+        hint = f"Name the file of one with --study; there are {listed(studies)}."
+        names = str(len(whole_studies)) if whole_studies else "only parts of one"
+        raise InputError(source, [Fault("the store", "must hold one study to go by", names, hint)])
+    return next(iter(whole_studies.values()), None)
 
 
 def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | None:
@@ -158,16 +158,16 @@ def show_plan(plan: DesignPlan) -> None:
         return
     rungs = plan.study is not None  # of anybody's table nothing but densities is known
     click.echo(f"\n  {'ladder':40} {'rungs' if rungs else 'to density':>10}  {'cost':>18}  off after it")
-    for each in plan.proposals[:SHOWN]:
-        several = f"{each.after + 1} to {each.top}" if each.top > each.after + 1 else f"{each.top}"
-        until = several if rungs else f"{each.density:.4g}"
-        click.echo(f"  {_ladder(each, rungs):40} {until:>10}  {cost(each.cost):>18}  {off_words(each.off)}")
+    for proposal in plan.proposals[:SHOWN]:
+        several = f"{proposal.after + 1} to {proposal.top}" if proposal.top > proposal.after + 1 else f"{proposal.top}"
+        until = several if rungs else f"{proposal.density:.4g}"
+        click.echo(f"  {_ladder(proposal, rungs):40} {until:>10}  {cost(proposal.cost):>18}  {off_words(proposal.off)}")
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
     click.echo()
     click.echo(
         wrapped(
-            f"{counted(sum(each.count for each in plan.proposals), 'ladder')}, {cost(plan.cost)}"
+            f"{counted(sum(proposal.count for proposal in plan.proposals), 'ladder')}, {cost(plan.cost)}"
             + (f" of {cost(plan.whole)} for everything" if plan.unit == "seconds" else "")
             + f": the choice is then expected to be off by {off_words(plan.proposals[-1].off)}. "
             "What they show decides what comes after: ask again"

@@ -25,13 +25,13 @@ class Fraction(click.types.FloatParamType):
         if number.endswith("%"):
             number, percent = number[:-1].rstrip(), "%"
         try:
-            found = float(number)
+            parsed = float(number)
         except ValueError:
             self.fail(f"{value!r} is not a number, such as 0.09.", param, ctx)
-        if percent or 1 < found <= 100:
-            hint = f" {found:g} % is {found / 100:.6g}." if 0 <= found <= 100 else ""
+        if percent or 1 < parsed <= 100:
+            hint = f" {parsed:g} % is {parsed / 100:.6g}." if 0 <= parsed <= 100 else ""
             self.fail(f"must be a fraction; found {value}.{hint}", param, ctx)
-        return found
+        return parsed
 
 
 SHARE = Fraction()
@@ -51,16 +51,16 @@ def options(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
 CHOICE = options(
-    click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated."),
+    click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable."),
     click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "
                  "ladders apart."),
     click.option("--vary", help="Of depth and width, those that the joint law explains. Default: all that vary."),
-    click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Give a parameter: eps_up=0.9. May be repeated."),
+    click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter: eps_up=0.9. Repeatable."),
     click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing."),
     click.option("--filter", "filters", multiple=True, metavar="NAME",
-                 help="connected, better-than-chance or not-overly-large (Table 1). May be repeated."),
+                 help="connected, better-than-chance or not-overly-large (Table 1). Repeatable."),
     click.option("--replicates", type=click.Choice(["mean", "keep"]), default="mean", show_default=True,
-                 help="Fit to the mean over replicates, or to each."),
+                 help="Fit to the mean over replicates, or to every replicate."),
 )  # fmt: skip
 
 
@@ -89,14 +89,14 @@ def estimator(kind: str, settings: dict[str, Any]) -> Estimator:
             settings[name] = names_in(settings[name])
     if not isinstance(settings.get("fix"), dict):
         settings["fix"] = fixed_in(settings.get("fix") or ()) or None
-    known = chosen().get_params()
+    parameters = chosen().get_params()
     for name, value in list(settings.items()):
-        if name not in known:
+        if name not in parameters:
             if value not in (None, (), "mean"):
                 raise click.UsageError(f"--{'filter' if name == 'filters' else name} is not for --law {kind}")
             del settings[name]
-    found: Estimator = chosen(**settings)
-    return found
+    law_estimator: Estimator = chosen(**settings)
+    return law_estimator
 
 
 def names_in(words: str | None) -> tuple[str, ...] | None:
@@ -108,13 +108,13 @@ def names_in(words: str | None) -> tuple[str, ...] | None:
 
 def fixed_in(words: Sequence[str]) -> dict[str, float]:
     """Read ``name=value`` options."""
-    found = {}
-    for each in words:
-        name, equals, value = each.partition("=")
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
         try:
-            found[name.strip()] = float(value)
+            values[name.strip()] = float(value)
         except ValueError:
             equals = ""
         if not equals:
-            raise click.UsageError(f"--fix must be NAME=VALUE, such as eps_up=0.9; found {each!r}")
-    return found
+            raise click.UsageError(f"--fix must be NAME=VALUE, such as eps_up=0.9; found {word!r}")
+    return values

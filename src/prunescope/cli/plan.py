@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.formatting import spelled, spelled_bytes
-from prunescope.cli.printing import code_words, print_json, tell
+from prunescope.cli.printing import code_words, print_json, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 @click.argument("study", required=False)
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
-@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the study file here, to edit it.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path | None, as_json: bool) -> None:
-    """Show what a STUDY would train; without one, list the presets."""
+    """Show what a STUDY would train; list presets without one."""
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:
@@ -34,12 +33,14 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
             raise click.UsageError("--store, --ladders and --save need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
-            print_json([{"name": name, "purpose": each.purpose, "cost": each.cost} for name, each in studies.items()])
+            print_json(
+                [{"name": name, "purpose": preset.purpose, "cost": preset.cost} for name, preset in studies.items()]
+            )
             return
         click.echo("Presets; `prunescope plan NAME` shows one, `prunescope plan NAME --save FILE` writes it to edit:\n")
-        for name, each in studies.items():
+        for name, preset in studies.items():
             click.echo(click.style(f"  {name}", bold=True))
-            tell("", f"{each.purpose} {each.cost}")
+            tell("", f"{preset.purpose} {preset.cost}")
         return
     read = read_study(study)
     if save is not None:
@@ -106,14 +107,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
         content["store"] = {
             "path": str(store.path),
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
-            "differences": [[str(difference) for difference in found] for found in _differences(study, store)],
+            "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
         }
     from prunescope.run.estimate import estimate
 
     scorers = ensembles(study)
     if scorers:
-        networks, seen = sum(each.networks for each in scorers), sum(each.work for each in scorers)
-        content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": seen}
+        networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
+        content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
     content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples))
     if store is not None:
         done = store.done()
@@ -128,14 +129,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
     if ladders:
         content["ladder_list"] = [
             {
-                "ladder": each.identity,
-                **vars(each.cell),
-                "recipe": each.recipe_identity,
-                "treatment": each.treatment.label,
-                "replicate": each.replicate,
-                "rungs": each.rungs,
+                "ladder": ladder.identity,
+                **vars(ladder.cell),
+                "recipe": ladder.recipe_identity,
+                "treatment": ladder.treatment.label,
+                "replicate": ladder.replicate,
+                "rungs": ladder.rungs,
             }
-            for each in study.ladders
+            for ladder in study.ladders
         ]
     return content
 
@@ -144,10 +145,10 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
     """Compare with the versions of the study that a store holds, nearest first; none where this one is among them."""
     from prunescope.study import differences
 
-    others = [other for other in store.studies() if other.name == study.name]
-    if any(other.identity == study.identity for other in others):
+    others = [version for version in store.studies() if version.name == study.name]
+    if any(version.identity == study.identity for version in others):
         return []
-    return sorted((differences(other, study) for other in others), key=len)
+    return sorted((differences(version, study) for version in others), key=len)
 
 
 def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) -> None:
@@ -162,8 +163,8 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
     click.echo()
     for position, axes in enumerate(study.axes):
         varied = "; ".join(f"{key} {listed(getattr(axes, key), 12)}" for key in AXIS_KEYS)
-        own = {"levels": axes.levels, "replicates": axes.replicates}
-        varied += "".join(f"; {value} {key}" for key, value in own.items() if value is not None)
+        current = {"levels": axes.levels, "replicates": axes.replicates}
+        varied += "".join(f"; {value} {key}" for key, value in current.items() if value is not None)
         tell("and" if position else "axes", varied)
     schedule: str = recipe.schedule
     if recipe.milestones:
@@ -179,7 +180,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         f"{(1 - recipe.pruning_fraction) ** recipe.levels:.3g}; back to epoch {recipe.rewind_epoch}; "
         f"prunable: {recipe.prunable}",
     )
-    named = [f"{each.label}{_details(each.model_dump(exclude_none=True))}" for each in study.treatments]
+    named = [f"{treatment.label}{_details(treatment.model_dump(exclude_none=True))}" for treatment in study.treatments]
     tell("treatments", "; ".join(named))
     even = all(axes.replicates is None for axes in study.axes)
     times = f" x {counted(study.replicates, 'replicate')}" if even else ", replicates as above"
@@ -193,10 +194,10 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         "training",
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
-    kept = (("the weights", study.keep), ("the outcomes on training examples", study.keep_examples))
-    told = [f"{what} of {_rungs(keep)}" for what, keep in kept if keep != "none"]
-    if told:
-        tell("keeps", " and ".join(told))
+    kinds = (("the weights", study.keep), ("the outcomes on training examples", study.keep_examples))
+    phrases = [f"{what} of {_rungs(keep)}" for what, keep in kinds if keep != "none"]
+    if phrases:
+        tell("keeps", " and ".join(phrases))
     if "el2n" in content:
         scored = content["el2n"]
         whose = counted(scored["scored"], "replicate of a cell", "replicates of cells")
@@ -212,32 +213,32 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         _print_store(study, store, content)
     if ladders:
         click.echo()
-        for each in content["ladder_list"]:
-            cell = f"{each['family']} {each['dataset']} l={each['depth']} w={each['width']:g} n={each['examples']}"
-            noise = f" noise {each['label_noise']:g}" if each["label_noise"] else ""
+        for entry in content["ladder_list"]:
+            cell = f"{entry['family']} {entry['dataset']} l={entry['depth']} w={entry['width']:g} n={entry['examples']}"
+            noise = f" noise {entry['label_noise']:g}" if entry["label_noise"] else ""
             click.echo(
-                f"  {each['ladder']}  {cell}{noise}  {printable(each['treatment'])}  #{each['replicate']}  "
-                f"{counted(each['rungs'], 'rung')}"
+                f"  {entry['ladder']}  {cell}{noise}  {printable(entry['treatment'])}  #{entry['replicate']}  "
+                f"{counted(entry['rungs'], 'rung')}"
             )
 
 
-def _print_estimate(found: dict[str, Any], left: dict[str, Any] | None, begun: bool) -> None:
+def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun: bool) -> None:
     """Tell what the study takes; of one that was begun, what is left of that."""
     finished = left is not None and not left["rungs"] and not left["scores"]
-    if found["seconds"] is None:
+    if estimate["seconds"] is None:
         unknown = "not known before it is run: these networks are not counted without making them"
         tell("takes", "nothing more" if finished else unknown)
         return
-    how = "as measured here" if found["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
-    disk, weights = spelled_bytes(found["disk"]), spelled_bytes(found["disk_with_weights"])
-    whole = f"about {spelled(found['seconds'])}"
+    how = "as measured here" if estimate["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
+    disk, weights = spelled_bytes(estimate["disk"]), spelled_bytes(estimate["disk_with_weights"])
+    whole = f"about {spelled(estimate['seconds'])}"
     if finished:
         whole = f"nothing more; all of it {whole}"
     elif left is not None and begun:
         whole = f"about {spelled(left['seconds'])} for what is missing, of {whole} for all of it,"
     tell(
         "takes",
-        f"{whole} on this machine's processor ({how}), {spelled_bytes(found['memory'])} of memory, {disk} on disk, "
+        f"{whole} on this machine's processor ({how}), {spelled_bytes(estimate['memory'])} of memory, {disk} on disk, "
         f"{weights} with --keep-weights",
     )
 
@@ -252,23 +253,23 @@ def _details(treatment: dict[str, Any]) -> str:
 
 
 def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
-    found = content["store"]
-    versions = [other for other in store.studies() if other.name == study.name]
+    state = content["store"]
+    versions = [version for version in store.studies() if version.name == study.name]
     unscored = content["left"]["scores"]
     ended = ": the study is finished" if not content["left"]["rungs"] and not unscored else ""
-    tell("store", f"{found['path']}: {found['rungs_done']:,} of {content['rungs']:,} rungs are done{ended}")
+    tell("store", f"{state['path']}: {state['rungs_done']:,} of {content['rungs']:,} rungs are done{ended}")
     if unscored:
         whose = counted(unscored, "replicate of a cell is", "replicates of cells are")
         tell("", f"the training examples of {whose} not scored yet")
     if not versions:
         tell("", "this study was not begun there")
-    elif found["differences"]:
+    elif state["differences"]:
         click.echo("\n  The store was begun with another version of this study. What differs, store -> now:")
-        for difference in found["differences"][0]:
+        for difference in state["differences"][0]:
             click.echo(f"    {printable(difference)}")
-        kept = {ladder.identity for version in versions for ladder in version.ladders}
+        identities = {ladder.identity for version in versions for ladder in version.ladders}
         now = {ladder.identity for ladder in study.ladders}
         click.echo(
-            f"  {len(now & kept):,} ladders are the same and keep their rungs, {len(now - kept):,} are new, "
-            f"{len(kept - now):,} of the store are not asked for any more (they stay)."
+            f"  {len(now & identities):,} ladders are the same and keep their rungs, {len(now - identities):,} are "
+            f"new, {len(identities - now):,} of the store are not asked for any more (they stay)."
         )

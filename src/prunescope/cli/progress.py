@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import click
 
-from prunescope.cli.formatting import spelled
+from prunescope.cli.printing import spelled
 from prunescope.errors import counted, printable
 from prunescope.run.events import (
     ArtifactsMissing,
@@ -95,8 +95,8 @@ class ProgressDisplay:
                 self._say(words, now, always=True)
             case ArtifactsMissing():
                 verb, whose = ("was", "its") if event.rungs == 1 else ("were", "their")
-                told = f"{counted(event.rungs, 'network')} {verb} trained before without keeping {whose} {event.what}"
-                words = f"{told}; those of networks trained from now on are kept. For all, run into a new --store"
+                note = f"{counted(event.rungs, 'network')} {verb} trained before without keeping {whose} {event.what}"
+                words = f"{note}; those of networks trained from now on are kept. For all, run into a new --store"
                 self._say(words, now, always=True)
             case CohortProgress():
                 self._first = self._first or now
@@ -150,10 +150,10 @@ class ProgressDisplay:
     def _time_left(self, now: float) -> str:
         """Return the time left at the pace so far, in words; nothing while it cannot be told."""
         under_way = sum(work for _, work in self._under_way.values())
-        seen = self._trained + under_way
-        if self._first is None or now - self._clock < 2 or not seen:
+        presented = self._trained + under_way
+        if self._first is None or now - self._clock < 2 or not presented:
             return ""
-        return f", about {spelled((now - self._clock) * max(0.0, self._left - under_way) / seen)} left"
+        return f", about {spelled((now - self._clock) * max(0.0, self._left - under_way) / presented)} left"
 
     def _summary(self, now: float) -> str:
         failed = f", {self._failures} failed" if self._failures else ""

@@ -20,21 +20,19 @@ from prunescope.errors import counted
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
-    help="The page.",
+    help="Where to write the page.",
 )
+@click.option("--max-error", type=SHARE, metavar="K", help="The error bound of the choice [1.25 times the lowest].")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
+@click.option("--lens", metavar="STORE", help="Another store for the lens.")
+@click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
 @click.option(
-    "--max-error", type=SHARE, metavar="K", help="The error that the choice is about [1.25 times the lowest]."
-)
-@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="How surely the bound shall be kept.")
-@click.option("--lens", metavar="STORE", help="What the lens looks at, where that is another store.")
-@click.option("--where", multiple=True, help="Condition in SQL that rows must fulfil. May be repeated.")
-@click.option(
-    "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write figures there, too."
+    "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Also write the figures there."
 )
 @click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="svg", show_default=True,
-              help="What figures are written as.")  # fmt: skip
+              help="Format of these figures.")  # fmt: skip
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True,
-              help="Draws of each size, to see how many measurements are enough; 0 leaves that out.")  # fmt: skip
+              help="Draws of each size to test how many measurements suffice; 0 skips that.")  # fmt: skip
 def report(
     source: str,
     out: Path,
@@ -46,21 +44,21 @@ def report(
     form: str,
     draws: int,
 ) -> None:
-    """Write what a TABLE has to say as one page that opens without a network.
+    """Write figures and answers as one offline HTML page.
 
-    Answers in words come first, then figures with the numbers behind them, the table, and where it all comes from.
-    What cannot be shown is named, with what would mend it.
+    The answers come first, then figures with their numbers, the table, and its provenance. Missing figures are listed
+    with what they need.
     """
     from prunescope.report import report as made
     from prunescope.report import write_figures, write_page
     from prunescope.report.writing import need_drawing
 
     need_drawing()
-    condition = " and ".join(f"({each})" for each in where)
-    found = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
-    for words in (*found.notes, *found.missing):
+    condition = " and ".join(f"({term})" for term in where)
+    result = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
+    for words in (*result.notes, *result.missing):
         note(words)
-    write_page(found, out)
+    write_page(result, out)
     click.echo(f"wrote {out}")
     if figures is not None:
-        click.echo(f"wrote {counted(len(write_figures(found, figures, form)), 'figure')} to {figures}")
+        click.echo(f"wrote {counted(len(write_figures(result, figures, form)), 'figure')} to {figures}")

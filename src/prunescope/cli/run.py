@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.decide import decide
-from prunescope.cli.formatting import spelled
 from prunescope.cli.options import SHARE
-from prunescope.cli.printing import code_words, note, print_json
+from prunescope.cli.printing import code_words, note, print_json, spelled
 from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
 
 if TYPE_CHECKING:
@@ -39,17 +38,17 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     "--until-decided",
     type=SHARE,
     metavar="K",
-    help="Train only what tells the smallest network with an error of at most K, then choose it.",
+    help="Train adaptively until the smallest network with error <= K is known.",
 )
 @click.option(
     "--enough",
     type=SHARE,
     default=0.05,
     show_default=True,
-    help="With --until-decided: how far off the choice may be expected to be.",
+    help="With --until-decided: stop when the expected regret falls below this.",
 )
 @click.option("--noise", type=SHARE, metavar="SHARE", help="With --until-decided: label noise of that network.")
-@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
     study: str,
     store_path: Path | None,
@@ -64,12 +63,12 @@ def run(
     noise: float | None,
     as_json: bool,
 ) -> None:
-    """Train what is missing of a STUDY.
+    """Train what a STUDY still needs.
 
-    Every finished rung is on the disk at once. After Ctrl-C, a crash or more levels in the study, the same command
-    goes on where it stopped.
+    Each rung is written to disk when it finishes. After Ctrl-C, a crash or a change of levels, run the same command
+    again: it continues where it stopped.
 
-    The exit code is 0 if the whole study is trained now, and 1 if not: ladders failed, or another run is at some.
+    Exit code 0: the whole study is trained. 1: ladders failed, or another run is training some of them.
     """
     from prunescope.study import read_study
     from prunescope.study.import_path import import_paths, search_folders
@@ -106,7 +105,9 @@ def run(
     if until_decided is not None and not report.failures and not report.elsewhere and not report.unwritable:
         return
     if as_json:
-        failures = [{"ladder": each.ladder, "rung": each.rung, "reason": each.reason} for each in report.failures]
+        failures = [
+            {"ladder": failure.ladder, "rung": failure.rung, "reason": failure.reason} for failure in report.failures
+        ]
         print_json(
             {
                 "store": str(path),
@@ -141,8 +142,8 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
             return
         if report.failures or report.unwritable:
             return
-        told = "everything is done already" if not report.elsewhere else "nothing was left for this run"
-        click.echo(f"{told}: {path}")
+        words = "everything is done already" if not report.elsewhere else "nothing was left for this run"
+        click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
         click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
@@ -179,8 +180,8 @@ def _failed(report: RunReport) -> list[str]:
     for failure in report.failures:
         reasons.setdefault(failure.reason, []).append(f"{failure.words}, rung {failure.rung}")
     failed = len(report.failures)
-    some = report.unwritable or failed + report.elsewhere >= report.ladders
-    others = "" if some else "; all others are trained"
+    none_trained = report.unwritable or failed + report.elsewhere >= report.ladders
+    others = "" if none_trained else "; all others are trained"
     stopped = ", and the run was stopped" if report.stopped else others
     lines = [f"{failed:,} of {counted(report.ladders, 'ladder')} failed{stopped}:"]
     for reason, which in list(reasons.items())[:MOST_TOLD]:

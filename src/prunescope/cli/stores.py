@@ -20,35 +20,38 @@ if TYPE_CHECKING:
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(store_path: Path, as_json: bool) -> None:
-    """Tell how far a STORE is: done, running, failed, left."""
+    """Show what a STORE has done, is running, and has left."""
     from prunescope.table import Store
     from prunescope.table import status as derive
 
-    found = derive(Store(store_path))
+    progress = derive(Store(store_path))
     if as_json:
-        print_json(_status_content(store_path, found))
+        print_json(_status_content(store_path, progress))
         return
-    click.echo(f"{store_path}: {counted(found.rungs, 'rung')} in {counted(found.shards, 'shard')}")
-    if not found.locks:
-        note("the file system has no locks, so that ladders that a run is at are counted among those left")
-    names = [each.study.name for each in found.studies]
-    for each in found.studies:
-        version = f" (version {each.study.identity[:8]})" if names.count(each.study.name) > 1 else ""
-        title = click.style(printable(each.study.name) + version, bold=True)
-        click.echo(f"\n{title}  {each.rungs_done:,} of {each.rungs:,} rungs")
+    click.echo(f"{store_path}: {counted(progress.rungs, 'rung')} in {counted(progress.shards, 'shard')}")
+    if not progress.locks:
+        note("the file system has no locks: running ladders count as left")
+    names = [state.study.name for state in progress.studies]
+    for state in progress.studies:
+        version = f" (version {state.study.identity[:8]})" if names.count(state.study.name) > 1 else ""
+        title = click.style(printable(state.study.name) + version, bold=True)
+        click.echo(f"\n{title}  {state.rungs_done:,} of {state.rungs:,} rungs")
         click.echo(
-            f"  ladders: {each.done:,} done, {each.running:,} running, {each.failed:,} failed, {each.left:,} left"
+            f"  ladders: {state.done:,} done, {state.running:,} running, {state.failed:,} failed, {state.left:,} left"
         )
-        if each.scores is not None:
-            told = each.scores
+        if state.scores is not None:
+            words = state.scores
             click.echo(
-                f"  EL2N scores: {told.done:,} of {told.ensembles:,} ensembles done, {told.running:,} running, "
-                f"{told.failed:,} failed, {told.left:,} left"
+                f"  EL2N scores: {words.done:,} of {words.ensembles:,} ensembles done, {words.running:,} running, "
+                f"{words.failed:,} failed, {words.left:,} left"
             )
-        for failure in (*each.failures[:10], *(each.scores.failures[:10] if each.scores else ())):
+        for failure in (
+            *state.failures[:10],
+            *(state.scores.failures[:10] if state.scores else ()),
+        ):
             click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {printable(failure.words)}")
-    if found.strays:
-        click.echo(f"\n{counted(found.strays, 'rung')} of no study that was begun in this store")
+    if progress.strays:
+        click.echo(f"\n{counted(progress.strays, 'rung')} of studies that this store does not hold")
 
 
 def _scores_content(scores: Scores | None) -> dict[str, Any] | None:
@@ -57,46 +60,46 @@ def _scores_content(scores: Scores | None) -> dict[str, Any] | None:
     return {**vars(scores), "failures": [vars(failure) for failure in scores.failures]}
 
 
-def _status_content(path: Path, found: Status) -> dict[str, Any]:
+def _status_content(path: Path, progress: Status) -> dict[str, Any]:
     return {
         "store": str(path),
-        "rungs": found.rungs,
-        "strays": found.strays,
-        "shards": found.shards,
-        "locks": found.locks,
+        "rungs": progress.rungs,
+        "strays": progress.strays,
+        "shards": progress.shards,
+        "locks": progress.locks,
         "studies": [
             {
-                "name": each.study.name,
-                "identity": each.study.identity,
-                "ladders": each.ladders,
-                "rungs": each.rungs,
-                "rungs_done": each.rungs_done,
-                "done": each.done,
-                "running": each.running,
-                "failed": each.failed,
-                "left": each.left,
-                "failures": [vars(failure) for failure in each.failures],
-                "el2n": _scores_content(each.scores),
+                "name": state.study.name,
+                "identity": state.study.identity,
+                "ladders": state.ladders,
+                "rungs": state.rungs,
+                "rungs_done": state.rungs_done,
+                "done": state.done,
+                "running": state.running,
+                "failed": state.failed,
+                "left": state.left,
+                "failures": [vars(failure) for failure in state.failures],
+                "el2n": _scores_content(state.scores),
             }
-            for each in found.studies
+            for state in progress.studies
         ],
     }
 
 
 @click.command()
 @click.argument("stores", metavar="STORE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--into", type=click.Path(path_type=Path), help="Store to gather in, made if new [the first STORE].")
+@click.option("--into", type=click.Path(path_type=Path), help="Store to merge into, created if new [the first STORE].")
 def merge(stores: Sequence[Path], into: Path | None) -> None:
-    """Join stores into one.
+    """Merge stores into one.
 
-    Without --into the first STORE takes up the others. Refused, with nothing changed, where two stores hold different
-    results for one rung.
+    Without --into, the others are merged into the first STORE. If two stores hold different results for one rung,
+    nothing is changed.
     """
     from prunescope.table import Store, refuse_unlike
     from prunescope.table import merge as join
 
     if into is None and len(stores) < 2:
-        raise click.UsageError("merge needs two stores, or --into DIR")
+        raise click.UsageError("merge needs two stores, or --into")
     sources = [Store(path) for path in stores]
     refuse_unlike(sources)  # before a new store is made
     target = Store(into, create=True) if into is not None else sources.pop(0)
@@ -107,9 +110,9 @@ def merge(stores: Sequence[Path], into: Path | None) -> None:
 @click.command()
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
 def compact(store_path: Path) -> None:
-    """Pack a STORE's many small files into few.
+    """Pack the small files of a STORE into a few large ones.
 
-    Running studies do this by themselves; it is safe at any time, also while they run.
+    Runs do this by themselves. It is safe at any time, also during a run.
     """
     from prunescope.table import Store
 

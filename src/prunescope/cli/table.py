@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="TABLE")
 @click.option(
-    "--where", multiple=True, help="Condition in SQL, such as 'depth = 20 and density < 0.5'. May be repeated."
+    "--where", multiple=True, help="Keep rows that meet this SQL condition: 'depth = 20 and density < 0.5'. Repeatable."
 )
 @click.option(
     "--query", help="SELECT over the table rungs, such as 'select depth, avg(error) from rungs group by depth'."
@@ -35,9 +35,9 @@ def table(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Check a TABLE and show or write its rows.
+    """Check a TABLE; show, filter or write its rows.
 
-    Conditions apply first, then the query, then the choice of columns. Text in SQL stands in single quotes.
+    Conditions apply first, then the query, then the columns. Put text in SQL in single quotes.
     """
     from prunescope.table import csv_parts, json_parts, read_table, write_table
 
@@ -59,14 +59,14 @@ def table(
     if chosen:
         rows = rows.select(chosen)
     if out == "-":
-        for part in csv_parts(rows):
-            click.echo(part, nl=False)
+        for text in csv_parts(rows):
+            click.echo(text, nl=False)
     elif out is not None:
         write_table(rows, out)
         click.echo(f"wrote {counted(len(rows), 'row')} to {out}", err=True)
     elif as_json:
-        for part in (*json_parts(rows), "\n"):
-            click.echo(part, nl=False)
+        for text in (*json_parts(rows), "\n"):
+            click.echo(text, nl=False)
     else:
         _print_table(rows, summary, limit, shorten=not chosen and query is None)
 
@@ -111,13 +111,13 @@ def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
         return
     columns = Columns.of(rows.columns)
     constant = [name for name in rows.names if shorten and len(rows) > 1 and columns.column(name).is_constant]
-    told = [
+    words = [
         f"{name} {shown(value)}"
         for name in constant
         if (value := rows[name][:1].tolist()[0]) is not None and value == value
     ]
-    if told:
-        click.echo(f"in every row: {printable(', '.join(told))}")
+    if words:
+        click.echo(f"in every row: {printable(', '.join(words))}")
     varied = [name for name in rows.names if name not in constant] or list(rows.names)
     click.echo()
     click.echo("\n".join(aligned(rows.select(varied).take(np.arange(min(limit, len(rows)))))))

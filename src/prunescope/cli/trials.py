@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="TABLE")
 @click.option("--law", "kind", type=click.Choice(["single", "joint"]), help="Default: joint where depth or width vary.")
 @CHOICE
-@click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Parts of the cross-validation.")
+@click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Folds of the cross-validation.")
 @SEED
 @JSON
 def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
-    """Compare forms on a TABLE: fitted, cross-validated over ladders, and extrapolated to the largest members.
+    """Compare functional forms on a TABLE.
 
-    Each figure is mu and sigma of the relative deviation, in percent.
+    Each form is fitted, cross-validated over ladders, and extrapolated to the largest members. The numbers are mu and
+    sigma of the relative deviation, in percent.
     """
     from prunescope.laws.comparison import compare as compared
     from prunescope.laws.data import thinned_words
@@ -35,28 +36,32 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     if settings.pop("vary") is not None:
         raise click.UsageError("compare tries every combination of depth and width: leave out --vary")
     joint, groups = _groups(source, kind, settings)
-    found = []
+    comparisons = []
     with counting("comparing") as step:
         for number, group in enumerate(groups):
-            found.append((group, compared(group, joint, folds=folds, seed=seed)))
+            comparisons.append((group, compared(group, joint, folds=folds, seed=seed)))
             step(number + 1, len(groups))
     if as_json:
-        rows = [{**each.to_dict(), "seed_noise": seeds(group).std} for group, many in found for each in many]
+        rows = [
+            {**comparison.to_dict(), "seed_noise": seeds(group).std}
+            for group, many in comparisons
+            for comparison in many
+        ]
         print_json({"compared": rows})
         return
-    for group, many in found:
+    for group, many in comparisons:
         noise = seeds(group).std
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
         click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))
         if tried := thinned_words(many[0].fitted.points, len(group)):
             click.echo(f"  {tried}")
-        wide = max(len(each.form) for each in many)
+        wide = max(len(comparison.form) for comparison in many)
         click.echo(f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'extrapolated':>18}")
-        for each in many:
-            trials = [each.fitted, each.cross_validated, each.extrapolated]
-            told = ["-" if one is None else f"{100 * one.mu:.1f}, {100 * one.sigma:.1f} %" for one in trials]
-            click.echo(f"  {each.form:{wide}}{each.free:6}{told[0]:>16}{told[1]:>18}{told[2]:>18}")
+        for comparison in many:
+            trials = [comparison.fitted, comparison.cross_validated, comparison.extrapolated]
+            values = ["-" if trial is None else f"{100 * trial.mu:.1f}, {100 * trial.sigma:.1f} %" for trial in trials]
+            click.echo(f"  {comparison.form:{wide}}{comparison.free:6}{values[0]:>16}{values[1]:>18}{values[2]:>18}")
 
 
 @click.command()
@@ -69,7 +74,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
 @click.option(
     "--sigma", type=float, help="Sigma that is good enough, as a fraction. Default: that of all points + 0.01."
 )
-@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of each fit.")
+@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Random starts of each fit.")
 @SEED
 @JSON
 def sensitivity(
@@ -84,10 +89,10 @@ def sensitivity(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Find how many networks, or whole ladders, a stable fit needs (Section 5 of the paper).
+    """Find how many measurements a stable fit needs.
 
-    Experiment 1 draws single networks, Experiment 2 configurations with all their densities; every fit is judged on
-    all points.
+    As in Section 5 of the paper: Experiment 1 draws single networks, Experiment 2 draws configurations with all their
+    densities. Every fit is judged on all points.
     """
     from prunescope.laws.models import LAWS, unvaried
     from prunescope.laws.sensitivity import EXPERIMENTS
@@ -97,30 +102,34 @@ def sensitivity(
     estimator(kind, {"fix": fixed or None, **({"vary": vary} if vary else {})})._check()
     _, groups = _groups(source, kind, settings)
     law = LAWS[kind]
-    found = []
+    results = []
     for group in groups:
-        given = {**unvaried(law, group, vary), **fixed}
+        parameters = {**unvaried(law, group, vary), **fixed}
         sizes = _sizes(group, networks, configurations)
         with counting("sizes tried") as step:
-            found.append(
-                experiments(law, group, given, sizes=sizes, repeats=repeats, count=starts, seed=seed, progress=step)
+            results.append(
+                experiments(
+                    law, group, parameters, sizes=sizes, repeats=repeats, count=starts, seed=seed, progress=step
+                )
             )
     if as_json:
-        print_json({"sensitivity": [each.to_dict() for each in found]})
+        print_json({"sensitivity": [result.to_dict() for result in results]})
         return
-    for each in found:
-        goal = sigma if sigma is not None else each.sigma + 0.01
-        click.echo(printable(f"{named(each.group) or 'the table'}: {each.points} points, {each.cells} configurations"))
-        if each.drawn_from:
-            click.echo(f"  {each.drawn_from}")
-        click.echo(f"  fitted to all: mu {100 * each.mu:.2f} %, sigma {100 * each.sigma:.2f} %")
-        for number, rows in each.experiments.items():
-            click.echo(f"\n  Experiment {number}: {EXPERIMENTS[number]}; {each.repeats} draws of each size")
+    for result in results:
+        goal = sigma if sigma is not None else result.sigma + 0.01
+        click.echo(
+            printable(f"{named(result.group) or 'the table'}: {result.points} points, {result.cells} configurations")
+        )
+        if result.drawn_from:
+            click.echo(f"  {result.drawn_from}")
+        click.echo(f"  fitted to all: mu {100 * result.mu:.2f} %, sigma {100 * result.sigma:.2f} %")
+        for number, rows in result.experiments.items():
+            click.echo(f"\n  Experiment {number}: {EXPERIMENTS[number]}; {result.repeats} draws of each size")
             click.echo(f"  {'drawn':>7}{'points':>9}{'mu, %':>9}{'+-':>7}{'sigma, %':>11}{'+-':>7}")
             for row in rows:
-                told = (100 * each for each in (row.mean_mu, row.std_mu, row.mean_sigma, row.std_sigma))
-                click.echo("  {:7}{:9.0f}{:9.2f}{:7.2f}{:11.2f}{:7.2f}".format(row.drawn, row.points, *told))
-            enough = each.enough(number, goal)
+                percents = (100 * value for value in (row.mean_mu, row.std_mu, row.mean_sigma, row.std_sigma))
+                click.echo("  {:7}{:9.0f}{:9.2f}{:7.2f}{:11.2f}{:7.2f}".format(row.drawn, row.points, *percents))
+            enough = result.enough(number, goal)
             words = f"{enough} are enough" if enough is not None else "no size tried is enough"
             click.echo(f"  for sigma + one standard deviation <= {100 * goal:.1f} %: {words}")
 
@@ -129,18 +138,18 @@ def _sizes(group: GroupData, networks: str | None, configurations: str | None) -
     """Return the sizes asked for, by experiment."""
     if networks is None and configurations is None:
         return None
-    found = {}
+    sizes_by_kind = {}
     for number, words, most in ((1, networks, len(group)), (2, configurations, group.cells)):
         if words is None:
             continue
         try:
-            sizes = sorted({int(each) for each in words.split(",")})
+            sizes = sorted({int(size) for size in words.split(",")})
         except ValueError:
             raise click.UsageError(f"sizes must be whole numbers, such as 5,10,20; found {words!r}") from None
         if not sizes or sizes[0] < 1 or sizes[-1] > most:
             raise click.UsageError(f"sizes must be between 1 and {most}, as many as there are; found {words!r}")
-        found[number] = sizes
-    return found
+        sizes_by_kind[number] = sizes
+    return sizes_by_kind
 
 
 def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[GroupData]]:
@@ -159,15 +168,15 @@ def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bo
 
     joint = kind == "joint"
     if kind is None:
-        joint = any(np.ptp(each.depth) > 0 or np.ptp(each.width) > 0 for each in grouped(True).groups)
-    found = grouped(joint)
-    for words in found.notes:
+        joint = any(np.ptp(candidate.depth) > 0 or np.ptp(candidate.width) > 0 for candidate in grouped(True).groups)
+    groups = grouped(joint)
+    for words in groups.notes:
         note(words)
     least = 5 if joint else 3
-    able = [group for group in found.groups if len({*group.density[group.density < 1].tolist()}) >= 3]
+    able = [group for group in groups.groups if len({*group.density[group.density < 1].tolist()}) >= 3]
     able = [group for group in able if int((group.density < 1).sum()) >= least]
-    for group in found.groups:
-        if (group.density < 1).any() and not any(group is each for each in able):
+    for group in groups.groups:
+        if (group.density < 1).any() and not any(group is usable for usable in able):
             note(f"left out: {named(group.key)}: fewer than {least} pruned points or 3 densities")
     if not able:
         must = f"must hold {least} pruned points and 3 densities below 1, or more"

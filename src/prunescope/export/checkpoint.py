@@ -111,8 +111,8 @@ def read(path: Path) -> SavedNetwork:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise InputError(str(path), [Fault("the network", "must be a file that prunescope export wrote", found)])
+        kind = "a folder" if path.is_dir() else "nothing"
+        raise InputError(str(path), [Fault("the network", "must be a file that prunescope export wrote", kind)])
     try:
         with safe_open(str(path), framework="numpy") as opened:
             metadata = opened.metadata() or {}
@@ -129,7 +129,7 @@ def read(path: Path) -> SavedNetwork:
         raise DamageError(f"{path} is damaged: its content is not what was written. Restore it from a copy.")
     try:
         content = json.loads(text)
-        card, steps = _card(content["card"]), tuple(_step(each) for each in content["steps"])
+        card, steps = _card(content["card"]), tuple(_step(step) for step in content["steps"])
         masked = {str(name): tuple(map(int, shape)) for name, shape in content["masked"].items()}
         return SavedNetwork(card, steps, _whole(stored, masked))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as trouble:
@@ -138,15 +138,15 @@ def read(path: Path) -> SavedNetwork:
 
 def _whole(stored: Arrays, masked: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Return the tensors with pruned weights as zeros."""
-    found = {name: each for name, each in stored.items() if not name.startswith(("mask/", "kept/"))}
+    arrays = {name: array for name, array in stored.items() if not name.startswith(("mask/", "kept/"))}
     for name, shape in masked.items():
-        bits, kept, size = stored[f"mask/{name}"], stored[f"kept/{name}"], prod(shape)
+        bits, packed, size = stored[f"mask/{name}"], stored[f"kept/{name}"], prod(shape)
         if min(shape, default=0) < 1 or bits.dtype != np.uint8 or bits.shape != ((size + 7) // 8,):
             raise ValueError(f"the mask of {name} is not {size:,} bits")
         mask = np.unpackbits(bits, count=size).astype(bool).reshape(shape)
-        found[name] = np.zeros(shape, kept.dtype)
-        found[name][mask] = kept
-    return found
+        arrays[name] = np.zeros(shape, packed.dtype)
+        arrays[name][mask] = packed
+    return arrays
 
 
 def _digest(text: str, tensors: Arrays) -> str:
@@ -176,17 +176,17 @@ def _step(content: Mapping[str, Any]) -> Step:
 def _card(content: Mapping[str, Any]) -> Card:
     """Return a card, each entry of the type that it must be."""
     kinds: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, kind in Card.__annotations__.items():
         value = content[name]
         if kind.startswith("tuple"):
-            each = float if "float" in kind else int
-            found[name] = tuple(each(item) for item in value)
+            convert = float if "float" in kind else int
+            values[name] = tuple(convert(item) for item in value)
         elif not isinstance(value, (int, float) if kind == "float" else kinds[kind]):
             raise TypeError(f"{name} must be of type {kind}")
         else:
-            found[name] = kinds[kind](value)
-    card = Card(**found)
+            values[name] = kinds[kind](value)
+    card = Card(**values)
     if len(card.shape) != 3 or min(card.shape) < 1 or not len(card.mean) == len(card.std) == card.shape[0]:
         raise ValueError("shape, mean and std must be those of pictures")
     return card

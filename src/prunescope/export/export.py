@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from prunescope.data import Dataset, generator, load
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.export.checkpoint import Card, read, write
-from prunescope.export.fold import folded
-from prunescope.export.load import made, own_module, plain_module
+from prunescope.export.load import build_module, own_module, plain_module
 from prunescope.export.onnxfile import answers, need_onnx, write_onnx
 from prunescope.export.outcome import Exported, ExportedForm
 from prunescope.export.pick import PickedRung, pick
 from prunescope.export.program import Arrays, Program
 from prunescope.export.prove import agreement, algebra, check_error, exported, original
 from prunescope.export.retrain import RetrainPlan, planned, retrain
-from prunescope.export.shrink import shrunk
+from prunescope.export.shrink import folded, shrunk
 from prunescope.export.speed import timed
 from prunescope.export.trace import traced
 from prunescope.files import replacing
@@ -96,16 +95,16 @@ def export_network(
     """
     if batch < 1:
         raise InputError("the export", [Fault("batch", "must be 1 or more", str(batch))])
-    kept = store if isinstance(store, Store) else Store(store)
-    picked = pick(kept, ladder, rung, density)
+    opened_store = store if isinstance(store, Store) else Store(store)
+    picked = pick(opened_store, ladder, rung, density)
     cell = picked.ladder.cell
-    _check_code(kept, picked, factory, score)
-    targets = _targets(Path(target), form, onnx, own=":" in cell.family)
+    _check_code(opened_store, picked, factory, score)
+    targets = _targets(Path(target), form, onnx, is_custom=":" in cell.family)
     dataset = load(cell.dataset, None if data is None else Path(data))
     net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
     with ExitStack() as drafts:  # made first: a place that cannot be written to is told before anything is trained
         paths = {name: drafts.enter_context(replacing(path)) for name, path in targets.items()}
-        source = _source(kept, picked, net, dataset, device, before or _ignore, on_event or _ignore)
+        source = _source(opened_store, picked, net, dataset, device, before or _ignore, on_event or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
             return _Export(picked, net, dataset, source, batch).result(paths, targets)
 
@@ -115,18 +114,18 @@ def _check_code(store: Store, picked: PickedRung, factory: str | None, score: st
     again = picked.rung not in weights_kept(store, picked.ladder)
     family, rank = picked.ladder.cell.family, picked.ladder.treatment.score or ""
     faults = []
-    for name, given, path, needed, why in (
+    for name, is_given, path, needed, why in (
         ("factory", factory, family, True, "this network is made by"),
         ("score", score, rank, again, "training it again ranks weights by"),
     ):
         if not is_import_path(path):
-            if given is not None:
+            if is_given is not None:
                 must = "must be left out: this network needs no function of yours for that"
-                faults.append(Fault(name, must, clipped(given)))
-        elif needed and given != path:
+                faults.append(Fault(name, must, clipped(is_given)))
+        elif needed and is_given != path:
             must = f"must be named as the store does: {why} {path}, a function of its author's"
             hint = f"If you trust it: --{name} {path}, from Python {name}={path!r}."
-            faults.append(Fault(name, must, "" if given is None else clipped(given), hint))
+            faults.append(Fault(name, must, "" if is_given is None else clipped(is_given), hint))
     if faults:
         raise InputError(str(store.path), faults)
 
@@ -135,31 +134,31 @@ def _ignore(_: object) -> None:
     """Listen to nothing."""
 
 
-def _targets(target: Path, form: str | None, onnx: bool, own: bool) -> dict[str, Path]:
+def _targets(target: Path, form: str | None, onnx: bool, is_custom: bool) -> dict[str, Path]:
     """Return the file of each form that is wanted."""
     faults = []
     if form is not None and form not in FORMS:
         faults.append(Fault("form", f"must be one of {', '.join(FORMS)}", clipped(form), nearest(form, FORMS)))
-    wanted = "onnx" if target.suffix == ".onnx" and form is None else form or ("sparse" if own else "both")
+    wanted = "onnx" if target.suffix == ".onnx" and form is None else form or ("sparse" if is_custom else "both")
     suffix = ".onnx" if wanted == "onnx" else ".safetensors"
     if target.suffix != suffix:
         hint = f"For example {target.with_suffix(suffix).name}." if target.name else ""
         faults.append(Fault("the file", f"must end in {suffix}", clipped(target.name), hint))
-    if own and (wanted != "sparse" or onnx):
+    if is_custom and (wanted != "sparse" or onnx):
         hint = "torch.onnx.export writes ONNX of the module that load_network returns."
         must = "must be sparse for a network of your own: which of its units are cut off is not known"
         faults.append(Fault("form", must, "onnx" if onnx else wanted, hint))
     if faults:
         raise InputError("the export", faults)
     names = {"both": ("sparse", "dense")}.get(wanted, (wanted,))
-    found = dict.fromkeys(names, target)
+    targets = dict.fromkeys(names, target)
     if len(names) > 1:
-        found = {name: target.with_name(f"{target.stem}.{name}{suffix}") for name in names}
+        targets = {name: target.with_name(f"{target.stem}.{name}{suffix}") for name in names}
     if onnx:
-        found["onnx"] = target.with_suffix(".onnx")
-    if "onnx" in found:
+        targets["onnx"] = target.with_suffix(".onnx")
+    if "onnx" in targets:
         need_onnx()
-    return found
+    return targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +180,7 @@ def _source(
     on_event: EventHandler,
 ) -> _Source:
     """Read a rung's weights, or train it again; either way hold its test error against its row."""
-    here = context_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
+    measured_in = context_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
     if picked.rung in weights_kept(store, picked.ladder):
         tensors = read_weights(store, picked.ladder, picked.rung, net)
         masks, row = read_masks(store, picked.ladder, picked.rung, net), picked.row
@@ -192,7 +191,7 @@ def _source(
         before(plan)
         again = retrain(plan, picked, bench, where, on_event)
         tensors, masks, row = again.tensors, again.masks, again.row
-    check_error(here, tensors, masks, row, picked.words)
+    check_error(measured_in, tensors, masks, row, picked.words)
     return _Source(tensors, masks, retrained=row is not picked.row)
 
 
@@ -205,8 +204,8 @@ class _Export:
         self._dataset = dataset
         self._source = source
         self._batch = min(batch, len(dataset.test_labels))
-        tensors = {name: each for name, each in source.tensors.items() if name != SEED}
-        self._tensors = {name: _single(each) for name, each in tensors.items()}
+        tensors = {name: tensor for name, tensor in source.tensors.items() if name != SEED}
+        self._tensors = {name: _single(tensor) for name, tensor in tensors.items()}
         self._wanted = original(net, source.tensors, dataset, torch.float32)
 
     def _card(self, form: str) -> Card:
@@ -284,17 +283,17 @@ class _Export:
         from safetensors.numpy import save
 
         drawn = self._network.start(generator("export"))
-        tensors = {name: _single(each) for name, each in drawn.items() if name != SEED}
+        tensors = {name: _single(tensor) for name, tensor in drawn.items() if name != SEED}
         size, count = len(save(tensors)), self._network.outline.multiplications
         if not isinstance(self._network, Designed):
             module = self._own_module(tensors)
             return {"unpruned": (module, size, count)}
         program = traced(self._network, tensors)
-        found: dict[str, tuple[nn.Module, int, int]] = {"unpruned": (self._module(program), size, count)}
+        modules: dict[str, tuple[nn.Module, int, int]] = {"unpruned": (self._module(program), size, count)}
         if any(step.kind == "norm" for step in program.steps):
             plain = folded(program).cast(np.float32)
-            found["folded"] = self._module(plain), len(save(dict(plain.tensors))), count
-        return found
+            modules["folded"] = self._module(plain), len(save(dict(plain.tensors))), count
+        return modules
 
     def _module(self, program: Program) -> nn.Module:
         return plain_module(program, self._card("dense"), "the network").eval()
@@ -310,15 +309,15 @@ class _Export:
         size = path.stat().st_size
         count = self._network.outline.multiplications if name == "sparse" or small is None else small.multiplications
         if name == "onnx":
-            found = answers(path, self._dataset)
+            saved_answers = answers(path, self._dataset)
         else:
             saved = read(path)
-            module = made(saved, str(path), saved.card.family if ":" in saved.card.family else None)
+            module = build_module(saved, str(path), saved.card.family if ":" in saved.card.family else None)
             modules[name] = module, size, count
             with torch.no_grad():
-                found = exported(module, self._dataset)
-        agreed = agreement(self._wanted[: len(found)], found, f"the {name} file")
-        return ExportedForm(name, path, size, count, None, len(found), agreed.difference, agreed.changed)
+                saved_answers = exported(module, self._dataset)
+        agreed = agreement(self._wanted[: len(saved_answers)], saved_answers, f"the {name} file")
+        return ExportedForm(name, path, size, count, None, len(saved_answers), agreed.difference, agreed.changed)
 
 
 def _single(values: np.ndarray) -> np.ndarray:

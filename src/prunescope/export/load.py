@@ -50,10 +50,12 @@ def load_network(
         those: a file names its factory, but never decides what is imported.
     """
     saved = read(Path(path))
-    return made(saved, str(path), factory)
+    return build_module(saved, str(path), factory)
 
 
-def made(saved: SavedNetwork, source: str, factory: str | Callable[..., object] | None = None) -> Plain | OwnNetwork:
+def build_module(
+    saved: SavedNetwork, source: str, factory: str | Callable[..., object] | None = None
+) -> Plain | OwnNetwork:
     """Return the module of what a file holds."""
     card = saved.card
     module: Plain | OwnNetwork
@@ -73,7 +75,7 @@ def made(saved: SavedNetwork, source: str, factory: str | Callable[..., object] 
 
 def scaling(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Return what bytes are multiplied by and what is added to them, as in training."""
-    scale = torch.tensor([1 / each for each in std], dtype=torch.float64)
+    scale = torch.tensor([1 / value for value in std], dtype=torch.float64)
     shift = torch.tensor([-m / d for m, d in zip(mean, std, strict=True)], dtype=torch.float64)
     return scale.float(), shift.float()
 

@@ -44,9 +44,9 @@ class Plain(nn.Module):
         self.steps = program.steps
         self.input = Scaled(program.shape, scale, shift)
         for step in program.steps:
-            part = _part(step, program.tensors)
-            if part is not None:
-                _place(self, step.name, part)
+            layer = _part(step, program.tensors)
+            if layer is not None:
+                _place(self, step.name, layer)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the logits."""
@@ -55,18 +55,18 @@ class Plain(nn.Module):
             first = values[step.inputs[0]]
             match step.kind:
                 case "relu":
-                    made = torch.relu(first)
+                    output = torch.relu(first)
                 case "add":
-                    made = first + values[step.inputs[1]]
+                    output = first + values[step.inputs[1]]
                 case "max_pool":
-                    made = nn.functional.max_pool2d(first, 2)
+                    output = nn.functional.max_pool2d(first, 2)
                 case "mean_pool":
-                    made = first.mean((2, 3))
+                    output = first.mean((2, 3))
                 case "flatten":
-                    made = first.flatten(1)
+                    output = first.flatten(1)
                 case _:
-                    made = self.get_submodule(step.name)(first)
-            values.append(made)
+                    output = self.get_submodule(step.name)(first)
+            values.append(output)
         logits: Tensor = values[-1]
         return logits
 
@@ -114,48 +114,48 @@ class Constant(nn.Module):
 
 def _part(step: Step, tensors: Arrays) -> nn.Module | None:
     """Return the module of a step that has tensors."""
-    own = {
+    weights = {
         name.rpartition(".")[2]: torch.from_numpy(values.copy())
         for name, values in tensors.items()
         if step.name and name.rpartition(".")[0] == step.name
     }
     match step.kind:
         case "conv":
-            out, channels, kernel, _ = own["weight"].shape
-            conv = nn.Conv2d(channels, out, kernel, step.stride, kernel // 2, bias="bias" in own, device="meta")
-            return _filled(conv, own)
+            out, channels, kernel, _ = weights["weight"].shape
+            conv = nn.Conv2d(channels, out, kernel, step.stride, kernel // 2, bias="bias" in weights, device="meta")
+            return _filled(conv, weights)
         case "linear":
-            out, features = own["weight"].shape
-            return _filled(nn.Linear(features, out, device="meta"), own)
+            out, features = weights["weight"].shape
+            return _filled(nn.Linear(features, out, device="meta"), weights)
         case "norm":
-            norm = nn.BatchNorm2d(len(own["weight"]), eps=EPSILON, device="meta")
+            norm = nn.BatchNorm2d(len(weights["weight"]), eps=EPSILON, device="meta")
             norm.num_batches_tracked = None
-            return _filled(norm, own)
+            return _filled(norm, weights)
         case "take":
-            return Take(own["places"])
+            return Take(weights["places"])
         case "shift":
-            return Shift(own["bias"])
+            return Shift(weights["bias"])
         case "constant":
-            return Constant(own["value"], step.size)
+            return Constant(weights["value"], step.size)
         case _:
             return None
 
 
-def _filled(module: nn.Module, own: dict[str, Tensor]) -> nn.Module:
+def _filled(module: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     trained = {name for name, _ in module.named_parameters()}
-    for name, values in own.items():
+    for name, values in tensors.items():
         setattr(module, name, nn.Parameter(values) if name in trained else values)
     return module
 
 
-def _place(root: nn.Module, name: str, part: nn.Module) -> None:
+def _place(root: nn.Module, name: str, layer: nn.Module) -> None:
     """Put a module under a name with dots, as ``segment0.block1.conv1``; names that are taken are refused."""
     *above, last = name.split(".")
     home = root
-    for each in above:
-        if each not in home._modules:
-            home.add_module(each, nn.Module())
-        home = home.get_submodule(each)
+    for child in above:
+        if child not in home._modules:
+            home.add_module(child, nn.Module())
+        home = home.get_submodule(child)
     if hasattr(home, last):
         raise ValueError(f"{name} is the name of something else")
-    home.add_module(last, part)
+    home.add_module(last, layer)

@@ -60,16 +60,16 @@ class _Graph:
         self.nodes: list[Any] = []
         self.tensors: list[Any] = []
         self._last = len(program.steps)
-        scale, shift = (each.view(-1, 1, 1).numpy() for each in scaling(card.mean, card.std))
+        scale, shift = (vector.view(-1, 1, 1).numpy() for vector in scaling(card.mean, card.std))
         self._node("Mul", ["pictures", self._tensor("input.scale", scale)], "scaled")
         self._node("Add", ["scaled", self._tensor("input.shift", shift)], "v0")
         for place, step in enumerate(program.steps, 1):
-            own = {
+            names = {
                 name.rpartition(".")[2]: self._tensor(name, values)
                 for name, values in program.tensors.items()
                 if step.name and name.rpartition(".")[0] == step.name
             }
-            self._step(place, step, own, program.shapes)
+            self._step(place, step, names, program.shapes)
 
     def _node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper
@@ -82,17 +82,17 @@ class _Graph:
         self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def _step(self, place: int, step: Step, own: dict[str, str], shapes: tuple[Shape, ...]) -> None:
+    def _step(self, place: int, step: Step, names: dict[str, str], shapes: tuple[Shape, ...]) -> None:
         result = "logits" if place == self._last else f"v{place}"
-        inputs = [f"v{each}" for each in step.inputs]
+        inputs = [f"v{index}" for index in step.inputs]
         spread = (1, -1, *[1] * (len(shapes[place]) - 1))
         match step.kind:
             case "conv":
-                kernel = next(each.dims[-1] for each in self.tensors if each.name == own["weight"])
+                kernel = next(tensor.dims[-1] for tensor in self.tensors if tensor.name == names["weight"])
                 sizes = {"kernel_shape": [kernel] * 2, "strides": [step.stride] * 2, "pads": [kernel // 2] * 4}
-                self._node("Conv", [*inputs, own["weight"], own["bias"]], result, **sizes)
+                self._node("Conv", [*inputs, names["weight"], names["bias"]], result, **sizes)
             case "linear":
-                self._node("Gemm", [*inputs, own["weight"], own["bias"]], result, transB=1)
+                self._node("Gemm", [*inputs, names["weight"], names["bias"]], result, transB=1)
             case "relu":
                 self._node("Relu", inputs, result)
             case "add":
@@ -105,15 +105,15 @@ class _Graph:
             case "flatten":
                 self._node("Flatten", inputs, result, axis=1)
             case "take":
-                self._node("Gather", [*inputs, own["places"]], result, axis=1)
+                self._node("Gather", [*inputs, names["places"]], result, axis=1)
             case "shift":
                 form = self._tensor(f"{result}.form", np.array(spread))
-                self._node("Reshape", [own["bias"], form], f"{result}.bias")
+                self._node("Reshape", [names["bias"], form], f"{result}.bias")
                 self._node("Add", [*inputs, f"{result}.bias"], result)
             case _:  # constant: repeated for each example of the batch
                 form = self._tensor(f"{result}.form", np.array(spread))
                 rest = self._tensor(f"{result}.rest", np.array(shapes[place]))
-                self._node("Reshape", [own["value"], form], f"{result}.value")
+                self._node("Reshape", [names["value"], form], f"{result}.value")
                 self._node("Shape", inputs, f"{result}.batch", start=0, end=1)
                 self._node("Concat", [f"{result}.batch", rest], f"{result}.shape", axis=0)
                 self._node("Expand", [f"{result}.value", f"{result}.shape"], result)
@@ -132,4 +132,4 @@ def answers(path: Path, dataset: Dataset) -> Tensor:
         run, most = ReferenceEvaluator(str(path)).run, FEW
     images = dataset.test_images[:most]
     parts = [images[first : first + EXAMPLES].astype(np.float32) for first in range(0, len(images), EXAMPLES)]
-    return torch.from_numpy(np.concatenate([run(None, {"pictures": part})[0] for part in parts]))
+    return torch.from_numpy(np.concatenate([run(None, {"pictures": chunk})[0] for chunk in parts]))

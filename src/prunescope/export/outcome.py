@@ -99,19 +99,19 @@ class Exported:
     def sentences(self) -> list[str]:
         """Say what it came to, plainly."""
         card = self.card
-        told = [f"{self.words}, {card.kept:,} of {card.prunable:,} weights"]
-        told.append(self._error())
-        told += [_proof(form) for form in self.forms if form.path is not None]
+        lines = [f"{self.words}, {card.kept:,} of {card.prunable:,} weights"]
+        lines.append(self._error())
+        lines += [_proof(form) for form in self.forms if form.path is not None]
         whole = self.form("unpruned")
         for form in self.forms:
             if form.name == "sparse":
-                told.append(
+                lines.append(
                     f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. Its network "
                     "is as large as before when it runs, and as slow: single weights that are missing save no time."
                 )
             if form.name == "dense" and form.timing is not None:
-                told.append(self._gain(form, whole, form.timing))
-        return told
+                lines.append(self._gain(form, whole, form.timing))
+        return lines
 
     def _error(self) -> str:
         error = f"test error {self.card.test_error:.4g}"
@@ -128,7 +128,7 @@ class Exported:
         gone = [f"{self.units - self.units_left:,} of {self.units:,} units"] if self.units > self.units_left else []
         if self.unread:
             gone.append(f"{self.unread:,} of {prod(self.card.shape):,} input values")
-        folding = next((each.timing for each in self.forms if each.name == "folded"), None)
+        folding = next((timed.timing for timed in self.forms if timed.name == "folded"), None)
         rest = f"; folding normalisations alone: {_share(folding.share)}" if folding is not None else ""
         size, count = _share(form.bytes / whole.bytes), _share(form.multiply_adds / whole.multiply_adds)
         return (
@@ -138,8 +138,8 @@ class Exported:
         )
 
 
-def _share(part: float) -> str:
-    return f"{100 * part:.3g}%"
+def _share(fraction: float) -> str:
+    return f"{100 * fraction:.3g}%"
 
 
 def _proof(form: ExportedForm) -> str:

@@ -61,60 +61,65 @@ def pick(store: Store, ladder: str | None, rung: int | None, density: float | No
     rung, density
         Which rung: its number, or the density that it should be nearest to.
     """
-    known: dict[str, tuple[Ladder, str]] = {}
+    ladders: dict[str, tuple[Ladder, str]] = {}
     for study in store.studies():
-        for each in study.ladders:
-            if each.identity not in known or known[each.identity][0].rungs < each.rungs:
-                known[each.identity] = each, study.name
-    identity = _identity(store, ladder, sorted(store.done()), known)
-    if identity not in known:
+        for candidate in study.ladders:
+            if candidate.identity not in ladders or ladders[candidate.identity][0].rungs < candidate.rungs:
+                ladders[candidate.identity] = candidate, study.name
+    identity = _identity(store, ladder, sorted(store.done()), ladders)
+    if identity not in ladders:
         hint = "A store that it was merged from has it: folder studies/."
         raise InputError(str(store.path), [Fault(f"the study of ladder {identity}", "must be there", "none", hint)])
     table = store.table(f"ladder = '{identity}'")
     rows = {int(row["rung"]): {name: row[name] for name in STORED_NAMES} for row in table.rows()}
-    found, name = known[identity]
-    return PickedRung(found, name, _rung(store, rows, rung, density), rows)
+    ladder_study, name = ladders[identity]
+    return PickedRung(ladder_study, name, _rung(store, rows, rung, density), rows)
 
 
 def _identity(
-    store: Store, wanted: str | None, finished: Sequence[str], known: Mapping[str, tuple[Ladder, str]]
+    store: Store, wanted: str | None, finished: Sequence[str], ladders: Mapping[str, tuple[Ladder, str]]
 ) -> str:
     start = (wanted or "").lower()
     fitting = [identity for identity in finished if identity.startswith(start)]
     if len(fitting) == 1:
         return fitting[0]
 
-    def told(identities: Sequence[str]) -> str:
+    def describe(identities: Sequence[str]) -> str:
         return listed(
-            [f"{each} ({words_of(known[each][0]) if each in known else 'of no study'})" for each in identities]
+            [
+                f"{identity} ({words_of(ladders[identity][0]) if identity in ladders else 'of no study'})"
+                for identity in identities
+            ]
         )
 
     if fitting:
-        found = f"{len(fitting):,} that begin with {clipped(start)}" if start else f"{len(fitting):,} and none named"
-        fault = Fault("the ladder", "must be one", found, f"There are {told(fitting)}.")
+        matches = f"{len(fitting):,} that begin with {clipped(start)}" if start else f"{len(fitting):,} and none named"
+        fault = Fault("the ladder", "must be one", matches, f"There are {describe(fitting)}.")
     elif not finished:
         fault = Fault("the store", "must hold a finished rung", "none")
-    elif any(identity.startswith(start) for identity in known):
+    elif any(identity.startswith(start) for identity in ladders):
         fault = Fault("the ladder", "must have a finished rung", "none", "prunescope run trains it.")
     else:
-        hint = nearest(start, finished) or f"There are {told(finished)}."
+        hint = nearest(start, finished) or f"There are {describe(finished)}."
         fault = Fault("the ladder", "must be one of this store", clipped(wanted), hint)
     raise InputError(str(store.path), [fault])
 
 
 def _rung(store: Store, rows: Mapping[int, Mapping[str, Any]], rung: int | None, density: float | None) -> int:
-    there = f"{listed(sorted(rows), 40)}, of densities {max(each['density'] for each in rows.values()):.3g} to "
-    there += f"{min(each['density'] for each in rows.values()):.3g}"
+    finished_words = f"{listed(sorted(rows), 40)}, of densities {max(row['density'] for row in rows.values()):.3g} to "
+    finished_words += f"{min(row['density'] for row in rows.values()):.3g}"
     if (rung is None) == (density is None):
-        found = "neither" if rung is None else "both"
-        fault = Fault("the rung", "must be named by its number or by a density", found, f"Finished: {there}.")
+        options = "neither" if rung is None else "both"
+        fault = Fault(
+            "the rung", "must be named by its number or by a density", options, f"Finished: {finished_words}."
+        )
         raise InputError(str(store.path), [fault])
     if density is not None:
         if not 0 < density <= 1:
             raise InputError(str(store.path), [Fault("the density", "must be in (0, 1]", f"{density:g}")])
-        return min(rows, key=lambda each: abs(math.log(rows[each]["density"] / density)))
+        return min(rows, key=lambda row: abs(math.log(rows[row]["density"] / density)))
     if rung is None or rung not in rows:
         raise InputError(
-            str(store.path), [Fault("the rung", "must be a finished one", str(rung), f"Finished: {there}.")]
+            str(store.path), [Fault("the rung", "must be a finished one", str(rung), f"Finished: {finished_words}.")]
         )
     return rung

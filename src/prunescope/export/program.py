@@ -78,10 +78,10 @@ class Program:
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """The shape of every value for one example."""
-        found = [self.shape]
+        shapes = [self.shape]
         for step in self.steps:
-            found.append(shape_of(step, found, self.tensors))
-        return tuple(found)
+            shapes.append(shape_of(step, shapes, self.tensors))
+        return tuple(shapes)
 
     @property
     def multiplications(self) -> int:
@@ -100,7 +100,9 @@ class Program:
 
     def cast(self, dtype: type[np.floating]) -> Program:
         """Return the same in another precision."""
-        turned = {name: each.astype(dtype) if each.dtype.kind == "f" else each for name, each in self.tensors.items()}
+        turned = {
+            name: tensor.astype(dtype) if tensor.dtype.kind == "f" else tensor for name, tensor in self.tensors.items()
+        }
         return Program(self.shape, self.steps, turned)
 
     @property
@@ -113,23 +115,23 @@ class Program:
 def shape_of(step: Step, shapes: Sequence[Shape], tensors: Arrays) -> Shape:
     """Return the shape of a step's result; refuse a step that its inputs or tensors do not allow."""
     count, parts = KINDS.get(step.kind, (0, ()))
-    missing = [part for part in parts if f"{step.name}.{part}" not in tensors]
+    missing = [name for name in parts if f"{step.name}.{name}" not in tensors]
     places_right = len(step.inputs) == count and all(0 <= place < len(shapes) for place in step.inputs)
     if not count or not places_right or missing:
         raise _wrong(step, "it reads what is not there" if count else "no such operation is known")
     first = shapes[step.inputs[0]]
-    own = [tensors[f"{step.name}.{part}"] for part in parts]
-    sizes = {len(each) if each.ndim == 1 else -1 for each in own[step.kind in ("conv", "linear") :]}
+    arrays = [tensors[f"{step.name}.{name}"] for name in parts]
+    sizes = {len(array) if array.ndim == 1 else -1 for array in arrays[step.kind in ("conv", "linear") :]}
     picture, shape = len(first) == 3, first
     match step.kind:
         case "conv":
-            weight = own[0].shape
+            weight = arrays[0].shape
             bias = tensors.get(f"{step.name}.bias")
             fits = picture and len(weight) == 4 and weight[1:] == (first[0], weight[-1], weight[-1])
             fits = fits and weight[-1] % 2 == 1 and step.stride >= 1 and (bias is None or bias.shape == weight[:1])
             shape = (weight[0], -(-first[1] // step.stride), -(-first[2] // step.stride)) if fits else ()
         case "linear":
-            weight = own[0].shape
+            weight = arrays[0].shape
             fits = len(first) == 1 and len(weight) == 2 and weight[1] == first[0] and sizes == {weight[0]}
             shape = weight[:1]
         case "norm" | "shift":
@@ -138,20 +140,20 @@ def shape_of(step: Step, shapes: Sequence[Shape], tensors: Arrays) -> Shape:
             fits = first == shapes[step.inputs[1]]
         case "max_pool":
             fits = picture and min(first[1:]) > 1
-            shape = (first[0], *(each // 2 for each in first[1:]))
+            shape = (first[0], *(size // 2 for size in first[1:]))
         case "mean_pool":
             fits, shape = picture, first[:1]
         case "flatten":
             fits, shape = True, (prod(first),)
         case "take":
-            places = own[0]
+            places = arrays[0]
             fits = len(first) == 1 and places.dtype == np.int64 and places.ndim == 1 and places.size > 0
             fits = bool(fits and places.min() >= 0 and places.max() < first[0])
             shape = places.shape
         case "constant":
             largest = max(shapes[0])
-            fits = own[0].ndim == 1 and len(step.size) in (0, 2) and all(0 < each <= largest for each in step.size)
-            shape = (*own[0].shape, *step.size)
+            fits = arrays[0].ndim == 1 and len(step.size) in (0, 2) and all(0 < size <= largest for size in step.size)
+            shape = (*arrays[0].shape, *step.size)
         case _:  # relu
             fits = True
     if not fits:

@@ -51,25 +51,25 @@ def original(
 ) -> Tensor:
     """Return the logits of a network on test examples as it is computed in training."""
     pictures = _pictures(network, dataset, dtype)
-    alone = {name: torch.from_numpy(np.asarray(each))[None] for name, each in tensors.items()}
-    alone = {name: each.to(dtype) if each.is_floating_point() else each for name, each in alone.items()}
-    return _gathered(lambda part: network.logits(alone, pictures.take(part), False, Layout())[0], dataset, most)
+    alone = {name: torch.from_numpy(np.asarray(tensor))[None] for name, tensor in tensors.items()}
+    alone = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in alone.items()}
+    return _gathered(lambda rows: network.logits(alone, pictures.take(rows), False, Layout())[0], dataset, most)
 
 
 def exported(module: Callable[[Tensor], Tensor], dataset: Dataset, most: int | None = None) -> Tensor:
     """Return the logits of an exported network, from the bytes of the test pictures."""
     images = torch.from_numpy(np.array(dataset.test_images))
-    return _gathered(lambda part: module(images[part[0]]), dataset, most)
+    return _gathered(lambda rows: module(images[rows[0]]), dataset, most)
 
 
 def algebra(network: Network, tensors: Arrays, program: Program, dataset: Dataset) -> float:
     """Hold a program in double precision against the network; return how far they are apart at most."""
-    scale = torch.tensor([1 / each for each in dataset.std], dtype=torch.float64)
+    scale = torch.tensor([1 / value for value in dataset.std], dtype=torch.float64)
     shift = torch.tensor([-m / d for m, d in zip(dataset.mean, dataset.std, strict=True)], dtype=torch.float64)
     module = Plain(program, scale, shift).double().eval()
     wanted = original(network, tensors, dataset, torch.float64, DOUBLED)
-    found = exported(module, dataset, DOUBLED)
-    difference = float((found - wanted).abs().max())
+    logits = exported(module, dataset, DOUBLED)
+    difference = float((logits - wanted).abs().max())
     if not difference <= EXACT * max(1.0, float(wanted.abs().max())):
         raise PrunescopeError(
             f"without its cut-off units the network is another: logits differ by {difference:.3g} in double precision; "
@@ -78,15 +78,15 @@ def algebra(network: Network, tensors: Arrays, program: Program, dataset: Datase
     return difference
 
 
-def agreement(wanted: Tensor, found: Tensor, what: str) -> LogitAgreement:
+def agreement(wanted: Tensor, actual: Tensor, what: str) -> LogitAgreement:
     """Compare logits; refuse a network that answers otherwise by more than rounding."""
-    difference = float((found - wanted).abs().max())
-    differs = found.argmax(1) != wanted.argmax(1)
+    difference = float((actual - wanted).abs().max())
+    differs = actual.argmax(1) != wanted.argmax(1)
     wrong = int((differs & ~tied(wanted, "float32")).sum())
     bound = ROUNDING["float32"] * max(1.0, float(wanted.abs().max()))
     if wrong or not difference <= bound:
-        told = f"logits differ by {difference:.3g}, {wrong:,} of {len(wanted):,} predictions by more than rounding"
-        raise PrunescopeError(f"{what} is not the network that was trained: {told}; nothing was written")
+        words = f"logits differ by {difference:.3g}, {wrong:,} of {len(wanted):,} predictions by more than rounding"
+        raise PrunescopeError(f"{what} is not the network that was trained: {words}; nothing was written")
     return LogitAgreement(difference, int(differs.sum()))
 
 
@@ -97,7 +97,7 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
     pictures, columns = bench.test_pictures, engine.columns
     count = len(bench.dataset.test_labels)
     source = pictures.of(torch.arange(count)[None], columns)
-    logits = _gathered(lambda part: engine.logits(source.take(part))[0].float(), bench.dataset, None)
+    logits = _gathered(lambda rows: engine.logits(source.take(rows))[0].float(), bench.dataset, None)
     labels = torch.from_numpy(np.array(bench.dataset.test_labels))
     error = float((logits.argmax(1) != labels).double().mean())
     apart = round(abs(error - stored) * count)

@@ -107,7 +107,7 @@ def retrain(
             layers = network.outline.prunable(ladder.recipe.prunable)
             arrays = {"mask/0": full(layers).packed(), **plan.before.to_arrays()}
             store.write_arrays("checkpoints", ladder.identity, plan.first - 1, arrays)
-            store.write(picked.rows[each] for each in range(plan.first))
+            store.write(picked.rows[index] for index in range(plan.first))
         left = work_left(ladder, store.done())
         on_event(RunStarted(1, left, left))
         setting = RunSettings(picked.study, device, keep=(rung,))

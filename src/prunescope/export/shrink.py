@@ -12,12 +12,13 @@ numbers are added to the other branch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.export.program import Program, Step
+from prunescope.nets.grouped_convolutions import EPSILON
 
 Flags = NDArray[np.bool_]
 _WEIGHTED = ("conv", "linear")
@@ -40,8 +41,8 @@ class _ShrinkingLayer:
 
     def foldable(self, constant: np.ndarray) -> Flags:
         """Tell which inputs can go into the bias."""
-        found: Flags = constant == 0 if self.padded else ~np.isnan(constant)
-        return found
+        removable: Flags = constant == 0 if self.padded else ~np.isnan(constant)
+        return removable
 
     def moved(self, constant: np.ndarray, gone: Flags) -> np.ndarray:
         """Return the bias with what the inputs ``gone`` add."""
@@ -71,24 +72,24 @@ class _Shrinking:
         return _ShrinkingLayer(weight, bias, flat.sum(2), (flat != 0).any(2), padded=flat.shape[2] > 1)
 
     def _find_constants(self) -> list[np.ndarray]:
-        found = [np.full(self._program.shape[0], np.nan)]
+        constants = [np.full(self._program.shape[0], np.nan)]
         for place, step in self._numbered():
-            first = found[step.inputs[0]]
+            first = constants[step.inputs[0]]
             match step.kind:
                 case "conv" | "linear":
                     layer = self._layers[place]
                     still = layer.foldable(first)
                     varies = (layer.alive & ~still).any(1)
-                    found.append(np.where(varies, np.nan, layer.moved(first, still)))
+                    constants.append(np.where(varies, np.nan, layer.moved(first, still)))
                 case "relu":
-                    found.append(np.maximum(first, 0))
+                    constants.append(np.maximum(first, 0))
                 case "add":
-                    found.append(first + found[step.inputs[1]])
+                    constants.append(first + constants[step.inputs[1]])
                 case "flatten":
-                    found.append(np.repeat(first, self._program.shapes[place][0] // len(first)))
+                    constants.append(np.repeat(first, self._program.shapes[place][0] // len(first)))
                 case _:  # pools
-                    found.append(first)
-        return found
+                    constants.append(first)
+        return constants
 
     def _tied(self) -> list[int]:
         """Return a group for each value; the values of a group have the same channels."""
@@ -99,13 +100,13 @@ class _Shrinking:
                 continue
             group.append(group[step.inputs[0]])
             if step.kind == "add":
-                other, own = group[step.inputs[1]], group[step.inputs[0]]
-                group = [own if each == other else each for each in group]
+                removed_group, kept_group = group[step.inputs[1]], group[step.inputs[0]]
+                group = [kept_group if member == removed_group else member for member in group]
         return group
 
     def _needed(self) -> dict[int, Flags]:
         """Return which channels of each group stay: the least that the logits and all kept channels ask for."""
-        keep = {self._group[place]: np.zeros(len(each), bool) for place, each in enumerate(self._constants)}
+        keep = {self._group[place]: np.zeros(len(values), bool) for place, values in enumerate(self._constants)}
         keep[self._group[0]][:] = keep[self._group[-1]][:] = True
         growing = True
         while growing:
@@ -135,7 +136,7 @@ class _Shrinking:
         step = self._steps[place - 1]
         if self._still(place):
             return (0,)
-        return tuple(each for each in step.inputs if step.kind != "add" or not self._still(each))
+        return tuple(index for index in step.inputs if step.kind != "add" or not self._still(index))
 
     def result(self) -> Program:
         """Write the smaller program."""
@@ -147,32 +148,55 @@ class _Shrinking:
 
         def add(step: Step, **parts: np.ndarray) -> int:
             steps.append(step)
-            tensors.update({f"{step.name}.{part}": values for part, values in parts.items()})
+            tensors.update({f"{step.name}.{suffix}": values for suffix, values in parts.items()})
             return len(steps)
 
         for place, step in self._numbered():
             if place not in wanted:
                 continue
-            kept, size = self._kept(place), self._program.shapes[place][1:]
-            before = tuple(now[each] for each in self._reads(place))
+            kept_units, size = self._kept(place), self._program.shapes[place][1:]
+            before = tuple(now[index] for index in self._reads(place))
             if self._still(place):
                 name = step.name or f"constant{place}"
-                now[place] = add(Step("constant", (0,), name, size=size), value=self._constants[place][kept])
+                now[place] = add(Step("constant", (0,), name, size=size), value=self._constants[place][kept_units])
             elif step.kind in _WEIGHTED:
                 layer, below = self._layers[place], self._kept(step.inputs[0])
                 constant = self._constants[step.inputs[0]]
                 bias = layer.moved(constant, ~below & layer.foldable(constant))
                 now[place] = add(
                     Step(step.kind, before, step.name, step.stride),
-                    weight=layer.weight[kept][:, below],
-                    bias=bias[kept],
+                    weight=layer.weight[kept_units][:, below],
+                    bias=bias[kept_units],
                 )
             elif step.kind == "add" and len(before) == 1:
-                still = next(each for each in step.inputs if self._still(each))
-                numbers = self._constants[still][kept]
+                still = next(index for index in step.inputs if self._still(index))
+                numbers = self._constants[still][kept_units]
                 now[place] = add(Step("shift", before, f"shift{place}"), bias=numbers) if numbers.any() else before[0]
             else:
                 now[place] = add(Step(step.kind, before))
-                if step.kind == "flatten" and not kept.all():
-                    now[place] = add(Step("take", (now[place],), f"take{place}"), places=np.flatnonzero(kept))
+                if step.kind == "flatten" and not kept_units.all():
+                    now[place] = add(Step("take", (now[place],), f"take{place}"), places=np.flatnonzero(kept_units))
         return Program(self._program.shape, tuple(steps), tensors)
+
+
+def folded(program: Program) -> Program:
+    """Return the same function without normalisations; each must follow a convolution that nothing else reads."""
+    double = {name: np.asarray(tensor, np.float64) for name, tensor in program.tensors.items()}
+    steps: list[Step] = []
+    tensors: dict[str, np.ndarray] = {}
+    now = [0]  # where each value of the program is now
+    for step in program.steps:
+        if step.kind == "norm":
+            before = steps[now[step.inputs[0]] - 1]
+            weight, bias, mean, variance = (
+                double[f"{step.name}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
+            )
+            scale = weight / np.sqrt(variance + EPSILON)
+            tensors[f"{before.name}.weight"] = double[f"{before.name}.weight"] * scale[:, None, None, None]
+            tensors[f"{before.name}.bias"] = bias - scale * mean
+            now.append(now[step.inputs[0]])
+            continue
+        steps.append(replace(step, inputs=tuple(now[place] for place in step.inputs)))
+        now.append(len(steps))
+        tensors |= {name: tensor for name, tensor in double.items() if name.rpartition(".")[0] == step.name}
+    return Program(program.shape, tuple(steps), tensors)

@@ -56,10 +56,16 @@ def timed(networks: Mapping[str, nn.Module], pictures: Tensor) -> dict[str, Timi
                 network(pictures)
                 times[name].append(time.thread_time() - clock)
     first = next(iter(times.values()))
-    found = {}
-    for name, own in times.items():
-        shares = [each / max(base, 1e-9) for each, base in zip(own, first, strict=True)]
-        found[name] = Timing(
-            statistics.median(own), min(own), max(own), statistics.median(shares), min(shares), max(shares), len(own)
+    timings = {}
+    for name, seconds in times.items():
+        shares = [second / max(base, 1e-9) for second, base in zip(seconds, first, strict=True)]
+        timings[name] = Timing(
+            statistics.median(seconds),
+            min(seconds),
+            max(seconds),
+            statistics.median(shares),
+            min(shares),
+            max(shares),
+            len(seconds),
         )
-    return found
+    return timings

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,11 +16,28 @@ from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import number, percent, unjudged
-from prunescope.report.figures.figure import clearly_better, told
+from prunescope.report.figures.figure import clearly_better, is_identified
 from prunescope.report.groups import ReportGroup
-from prunescope.report.options import ReportOptions
-from prunescope.report.provenance import place
-from prunescope.report.results import Statement
+from prunescope.report.provenance import ReportOptions, place
+
+Kind = Literal["answer", "warning", "next"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Something a report says: an answer, a warning, or what to do next.
+
+    Attributes
+    ----------
+    rests_on
+        The figures behind it, a sentence each.
+    """
+
+    kind: Kind
+    title: str
+    words: str
+    rests_on: tuple[str, ...] = ()
+
 
 # The first paper's bars: sigma of one network's law, and of a family's.
 BARS = {False: 0.04, True: 0.06}
@@ -27,28 +46,28 @@ MEAN_BAR, FAR = 0.02, 2.0
 
 
 def answers(
-    subject: ReportGroup, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
+    group: ReportGroup, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
 ) -> Iterator[Statement]:
     """Yield what there is to say of a family, answers first; `options` pick its rows from the source's."""
-    if subject.fit is not None:
-        yield Statement("answer", "How well the law fits", _fit(subject.fit, subject.cells))
-        yield Statement("answer", "What its parameters mean", _parameters(subject.fit, subject.cells))
+    if group.fit is not None:
+        yield Statement("answer", "How well the law fits", _fit(group.fit, group.cells))
+        yield Statement("answer", "What its parameters mean", _parameters(group.fit, group.cells))
     else:
-        yield Statement("warning", "No law", _sentence(why or subject.why))
+        yield Statement("warning", "No law", _sentence(why or group.why))
     if answer is not None:
         yield Statement("answer", f"Which network for an error of at most {bound:g}", _choice(answer))
         if answer.insight is not None and answer.insight.times > 1.05:
             yield Statement("answer", "Matching is not enough", insight_words(answer))
-    elif subject.fit is not None:
+    elif group.fit is not None:
         yield Statement("warning", f"No choice at an error of at most {bound:g}", _sentence(why))
-    gained = _gain(subject.cells)
+    gained = _gain(group.cells)
     if gained:
         yield Statement("answer", "Where pruning helps", gained)
-    if subject.fit is not None:
-        for words in subject.fit.warnings:
+    if group.fit is not None:
+        for words in group.fit.warnings:
             # Of one network m* is its density.
-            own = words if subject.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
-            yield Statement("warning", "The data leave open", _sentence(own))
+            sentence = words if group.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
+            yield Statement("warning", "Not identified by the data", _sentence(sentence))
     for words in answer.notes if answer is not None else ():
         yield Statement("warning", "About the choice", _sentence(words))
     if answer is not None:
@@ -57,17 +76,17 @@ def answers(
         yield Statement("next", "What to measure next", _next(answer, typed))
 
 
-def in_short(subject: ReportGroup, answer: Answer | None, why: str) -> str:
+def in_short(group: ReportGroup, answer: Answer | None, why: str) -> str:
     """Say the whole of a family in a sentence or two."""
-    if subject.fit is None:
-        return _sentence(why or subject.why)
-    words = f"The law is off by sigma {percent(subject.fit.std_deviation)}."
-    if unjudged(subject.fit, subject.cells):
-        words = "Nothing is left to judge the law by."
+    if group.fit is None:
+        return _sentence(why or group.why)
+    words = f"The law deviates by sigma {percent(group.fit.std_deviation)}."
+    if unjudged(group.fit, group.cells):
+        words = "The fit of the law cannot be judged."
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
     chosen = _picked(answer, answer.choice)
-    return f"{words} For an error of at most {answer.max_error:g} the smallest is, by its expected error, {chosen}."
+    return f"{words} The smallest network with an expected error of at most {answer.max_error:g} is {chosen}."
 
 
 def _sentence(words: str) -> str:
@@ -84,31 +103,31 @@ def _fit(fit: Fit, cells: GroupData) -> str:
     if unjudged(fit, cells):
         pruned = counted(int((cells.density < 1).sum()), "pruned point")
         return (
-            f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it is near them whatever they are, "
-            "and nothing is left to judge it by."
+            f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it fits any such data, so its fit "
+            "cannot be judged."
         )
     bar = BARS[several]
-    kept = abs(fit.mean_deviation) < MEAN_BAR and fit.std_deviation < bar
+    passed = abs(fit.mean_deviation) < MEAN_BAR and fit.std_deviation < bar
     far = abs(fit.mean_deviation) > FAR * MEAN_BAR or fit.std_deviation > FAR * bar
     whom = "all members" if several else "this network"
     law = "One law" if several else "The law"
-    what = f"{law} {'does not describe' if far else 'describes' if kept else 'follows'} {whom}"
+    what = f"{law} {'does not describe' if far else 'describes' if passed else 'follows'} {whom}"
     words = (
-        f"{what}: over {sizes} its estimates are off by "
-        f"{percent(abs(fit.mean_deviation))} in the mean (mu) and scatter by {percent(fit.std_deviation)} (sigma)."
+        f"{what}: over {sizes} its estimates deviate by "
+        f"{percent(abs(fit.mean_deviation))} on average (mu) and scatter by {percent(fit.std_deviation)} (sigma)."
     )
     if fit.seed_noise is not None:
         explained = fit.seed_noise * float(np.sqrt(np.mean(1 / cells.repeats)))
         share = fit.std_deviation / max(explained, 1e-9)
-        verdict = "about what seeds alone explain" if share < 1.5 else f"{share:.2g} times what seeds alone explain"
-        words += f" That is {verdict} ({percent(explained)} of a mean, {percent(fit.seed_noise)} of a single network)."
+        verdict = "about the scatter of seeds alone" if share < 1.5 else f"{share:.2g} times the scatter of seeds alone"
+        words += f" That is {verdict} ({percent(explained)} for a mean, {percent(fit.seed_noise)} for one network)."
     whose = "a family" if several else "one network"
     words += (
-        f" It {'keeps' if kept else 'does not keep'} the first paper's bar for {whose} (mu below 2 %, sigma below "
-        f"{bar:.0%})."
+        f" It {'meets' if passed else 'misses'} the first paper's threshold for {whose} (mu below 2 %, sigma below "
+        f"{100 * bar:.0f} %)."
     )
     worst = max(
-        (region for region in fit.regions if region.std is not None), key=lambda each: each.std or 0.0, default=None
+        (region for region in fit.regions if region.std is not None), key=lambda region: region.std or 0.0, default=None
     )
     if worst is not None and worst.std is not None and worst.std > 1.5 * fit.std_deviation:
         words += f" It is worst in the {worst.name} region (sigma {percent(worst.std)})."
@@ -118,8 +137,8 @@ def _fit(fit: Fit, cells: GroupData) -> str:
 def _parameters(fit: Fit, cells: GroupData) -> str:
     values = fit.parameters
     gamma = values["gamma"]
-    if not told(fit, "gamma"):
-        words = [f"How fast the error rises is not told by the data (gamma {number(gamma)} is as good as others)."]
+    if not is_identified(fit, "gamma"):
+        words = [f"The data do not identify how fast the error rises (gamma {number(gamma)} fits as well as others)."]
     else:
         rise = f"halving the density multiplies it by {2**gamma:.2g}"
         words = [f"Where the error rises, {rise} (gamma {_value(fit, 'gamma')})."]
@@ -137,34 +156,34 @@ def _parameters(fit: Fit, cells: GroupData) -> str:
 def _value(fit: Fit, name: str) -> str:
     value = number(fit.parameters[name])
     if name in fit.fixed or name not in fit.intervals:
-        return f"{value}, given"
+        return f"{value}, fixed"
     interval = fit.intervals[name]
     if interval is None:
-        return f"{value}, not told by the data"
-    return f"{value}, {fit.level:.0%} interval {number(interval[0])} to {number(interval[1])}"
+        return f"{value}, not identified by the data"
+    return f"{value}, {100 * fit.level:.0f} % interval {number(interval[0])} to {number(interval[1])}"
 
 
 def _choice(answer: Answer) -> str:
     choice, robust = answer.choice, answer.robust
     words = [
-        f"By its expected error {_picked(answer, choice)}; a network trained so keeps the bound in "
-        f"{choice.probability:.0%} of trainings."
+        f"By expected error: {_picked(answer, choice)}; it meets the bound in "
+        f"{100 * choice.probability:.0f} % of training runs."
     ]
     if robust is None:
-        words.append(f"None keeps it with {answer.confidence:.0%} confidence.")
+        words.append(f"No member meets it with {100 * answer.confidence:.0f} % confidence.")
     else:
-        words.append(f"To keep it in {robust.probability:.0%}, {_picked(answer, robust)}.")
+        words.append(f"To meet it in {100 * robust.probability:.0f} %: {_picked(answer, robust)}.")
     if answer.seen is not None:
-        words.append(f"Measured to keep it, and the smallest of those: {answer.seen}.")
+        words.append(f"Smallest measured network that meets it: {answer.seen}.")
     if answer.unpruned is None:
-        words.append("No unpruned network will do.")
+        words.append("No unpruned network meets it.")
     elif answer.times_smaller is not None and answer.times_smaller > 1.005:
         words.append(
-            f"The smallest unpruned network that will do, {answer.unpruned.name}, is {answer.times_smaller:.3g} times "
+            f"The smallest unpruned network that meets it, {answer.unpruned.name}, is {answer.times_smaller:.3g} times "
             "as large."
         )
     if choice.known != "pruned":
-        words.append("This member was never pruned: what pruning does to it is the law's word.")
+        words.append("This member was never pruned: its error under pruning is predicted by the law.")
     return " ".join(words)
 
 
@@ -184,21 +203,21 @@ def _gain(cells: GroupData) -> str:
     helped = np.unique(cells.cell[clear])
     if not len(helped):
         if cells.cells == 1:
-            return "At no density does the network err less than unpruned by more than two standard errors."
+            return "At no density is the error below the unpruned error by more than two standard errors."
         return (
-            f"In none of {counted(cells.cells, 'cell')} does a pruned network err less than its unpruned one by more "
-            "than two standard errors."
+            f"In none of {counted(cells.cells, 'cell')} is a pruned error below the unpruned error by more than two "
+            "standard errors."
         )
     best = int(np.where(clear, ratio, np.inf).argmin())
     if cells.cells == 1:
         return (
-            f"At {counted(int(clear.sum()), 'density', 'densities')} the network errs less than unpruned by more than "
-            f"two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
+            f"At {counted(int(clear.sum()), 'density', 'densities')} the error is below the unpruned error by more "
+            f"than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
             f"{number(float(cells.density[best]))}."
         )
     return (
-        f"In {len(helped)} of {counted(cells.cells, 'cell')} some pruned networks err less than their unpruned ones by "
-        f"more than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
+        f"In {len(helped)} of {counted(cells.cells, 'cell')} some pruned errors are below the unpruned error by more "
+        f"than two standard errors; at best by {percent(1 - float(ratio[best]))}, at density "
         f"{number(float(cells.density[best]))}."
     )
 
@@ -208,8 +227,8 @@ def _next(answer: Answer, command: str) -> str:
     words = (
         f"The data allow densities of {number(choice.density_low)} to {number(choice.density_high)} for {choice.name}. "
     )
-    close = [each for each in answer.rivals if each.best_in > 0.05 and each.name != choice.name]
+    close = [rival for rival in answer.rivals if rival.best_in > 0.05 and rival.name != choice.name]
     if close:
-        shown = ", ".join(f"{each.name} in {each.best_in:.0%}" for each in close[:3])
-        words += f"In some of what they allow another member is the smallest: {shown}. "
-    return f"{words}What to train to be surer: {command}"
+        shown = ", ".join(f"{rival.name} in {100 * rival.best_in:.0f} %" for rival in close[:3])
+        words += f"Within that range another member may be the smallest: {shown}. "
+    return f"{words}To narrow the interval: {command}"

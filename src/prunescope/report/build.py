@@ -12,20 +12,19 @@ from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
 from prunescope.lens import analyze
 from prunescope.report.answers import answers, in_short
+from prunescope.report.chapters import Chapter, FigureSection, Line, Report
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
-from prunescope.report.figures.figure import Figure, told
+from prunescope.report.figures.figure import Figure, is_identified
 from prunescope.report.figures.forms import forms
 from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
-from prunescope.report.groups import ReportGroup, decide, decide_all, subjects
+from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
 from prunescope.report.lens_chapters import examined, looked_at
-from prunescope.report.options import ReportOptions
-from prunescope.report.provenance import UNNAMED, provenance
-from prunescope.report.results import Chapter, FigureSection, Line, Report
+from prunescope.report.provenance import UNNAMED, ReportOptions, provenance
 from prunescope.report.slider import bounds_for, slider, usual_bound
 from prunescope.table import Store, Table, is_store, read_table
 
@@ -60,39 +59,39 @@ def report(
     InputError
         Where the table cannot be read, holds no row, or something impossible is asked for.
     """
-    asked = ReportOptions(max_error, confidence, draws)
+    options = ReportOptions(max_error, confidence, draws)
     name = _named(source)
     rows = read_table(source, where)
-    seen = None if lens is None else analyze(lens)  # what is named must be there to be looked at
+    analysis = None if lens is None else analyze(lens)  # what is named must be there to be looked at
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
-    found = subjects(rows)
-    every = sorted((_decided(subject, asked) for subject in found.all), key=_rank)
-    chapters = tuple(_chapter(each, asked, name, where) for each in every[:CHAPTERS])
-    lines = tuple(_line(each) for each in every[CHAPTERS:])
-    missing = list(found.missing)
+    groups = report_groups(rows)
+    decisions = sorted((_decided(group, options) for group in groups.all), key=_rank)
+    chapters = tuple(_chapter(decision, options, name, where) for decision in decisions[:CHAPTERS])
+    lines = tuple(_line(decision) for decision in decisions[CHAPTERS:])
+    missing = list(groups.missing)
     if lines:
-        sizes = [len(each.subject.cells) for each in every]
+        sizes = [len(decision.group.cells) for decision in decisions]
         tied = " (among equals, those with the smallest answer)" if sizes[CHAPTERS - 1] == sizes[CHAPTERS] else ""
         missing.append(
-            f"{counted(len(every), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, the "
-            "others a line; --where narrows the table to the ones that matter"
+            f"{counted(len(decisions), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, "
+            "the others a line; --where narrows the table to the ones that matter"
         )
     seen_name = "" if lens is None else _named(lens)
-    origin = provenance(rows, name, asked, seen_name, where)
+    origin = provenance(rows, name, options, seen_name, where)
     missing += (
-        f"study {each.name} is not finished: {each.done:,} of {each.rungs:,} rungs"
-        + (f", {counted(each.failed, 'ladder')} failed" if each.failed else "")
-        for each in origin.studies
-        if each.done < each.rungs
+        f"study {study.name} is not finished: {study.done:,} of {study.rungs:,} rungs"
+        + (f", {counted(study.failed, 'ladder')} failed" if study.failed else "")
+        for study in origin.studies
+        if study.done < study.rungs
     )
     # Single examples lie in the store beside its rows; conditions leave the rows alone.
     whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
-    seen = seen or looked_at(source if whole else rows, missing)
-    chapters += examined(seen, seen_name or name, missing) if seen else ()
-    title = ", ".join(dict.fromkeys(each.name for each in origin.studies)) or Path(name).name
-    notes = tuple(dict.fromkeys((*rows.notes, *found.notes)))
-    return Report(title, _subtitle(rows, found.all), chapters, lines, rows, origin, notes, tuple(missing))
+    analysis = analysis or looked_at(source if whole else rows, missing)
+    chapters += examined(analysis, seen_name or name, missing) if analysis else ()
+    title = ", ".join(dict.fromkeys(study.name for study in origin.studies)) or Path(name).name
+    notes = tuple(dict.fromkeys((*rows.notes, *groups.notes)))
+    return Report(title, _subtitle(rows, groups.all), chapters, lines, rows, origin, notes, tuple(missing))
 
 
 def _named(source: Any) -> str:
@@ -105,8 +104,8 @@ def _is_store(source: Any) -> bool:
     return isinstance(source, str | Path) and is_store(Path(source))
 
 
-def _subtitle(rows: Table, found: tuple[ReportGroup, ...]) -> str:
-    families = counted(len(found), "family", "families") if len(found) != 1 else found[0].name
+def _subtitle(rows: Table, groups: tuple[ReportGroup, ...]) -> str:
+    families = counted(len(groups), "family", "families") if len(groups) != 1 else groups[0].name
     return f"{families}: {counted(len(rows), 'network')}"
 
 
@@ -114,52 +113,52 @@ def _subtitle(rows: Table, found: tuple[ReportGroup, ...]) -> str:
 class _Decided:
     """A family with its answer at the bound that it is asked for, or why there is none."""
 
-    subject: ReportGroup
+    group: ReportGroup
     bound: float
     answer: Answer | None
     why: str
 
 
-def _decided(subject: ReportGroup, asked: ReportOptions) -> _Decided:
-    bound = asked.max_error or usual_bound(subject)
-    return _Decided(subject, bound, *decide(subject, bound, asked.confidence))
+def _decided(group: ReportGroup, options: ReportOptions) -> _Decided:
+    bound = options.max_error or usual_bound(group)
+    return _Decided(group, bound, *decide(group, bound, options.confidence))
 
 
-def _rank(found: _Decided) -> tuple[int, bool, bool, float]:
+def _rank(decision: _Decided) -> tuple[int, bool, bool, float]:
     """Put families with most points first; among equals those that answer, with the smallest network."""
-    points = -len(found.subject.cells)
-    if found.answer is None:
+    points = -len(decision.group.cells)
+    if decision.answer is None:
         return points, True, True, 0.0
     # Parameters that were counted and units of depth and width are not to be compared.
-    return points, False, found.answer.choice.counted == "relative", found.answer.choice.parameters
+    return points, False, decision.answer.choice.counted == "relative", decision.answer.choice.parameters
 
 
-def _chapter(found: _Decided, asked: ReportOptions, source: str, where: str) -> Chapter:
-    subject, bound, answer, why = found.subject, found.bound, found.answer, found.why
-    steps = decide_all(subject, bounds_for(subject, bound), asked.confidence)
+def _chapter(decision: _Decided, options: ReportOptions, source: str, where: str) -> Chapter:
+    group, bound, answer, why = decision.group, decision.bound, decision.answer, decision.why
+    steps = decide_all(group, bounds_for(group, bound), options.confidence)
     # A lone refusal is said in words.
-    chosen = slider(steps, bound, asked.confidence) if any(step.choice for step in steps) or len(steps) > 1 else None
+    chosen = slider(steps, bound, options.confidence) if any(step.choice for step in steps) or len(steps) > 1 else None
     missing: list[str] = []
     shown = answer
-    if shown is None and (reachable := next((each for each in steps if each.choice is not None), None)):
-        shown, _ = decide(subject, reachable.max_error, asked.confidence)
+    if shown is None and (reachable := next((step for step in steps if step.choice is not None), None)):
+        shown, _ = decide(group, reachable.max_error, options.confidence)
     sections = []
-    if subject.family is not None and shown is not None:
-        sections.append(FigureSection("Which network", (sizes(subject.family, shown, steps),)))
-    sections.append(FigureSection("The law", _present(curves(subject), regions(subject), agreement(subject))))
-    sections.append(FigureSection("The invariant", _present(contours(subject), invariant(subject))))
-    if subject.fit is not None:
-        trials = _present(forms(subject), stability(subject, asked.draws) if asked.draws else None)
+    if group.family is not None and shown is not None:
+        sections.append(FigureSection("Which network", (sizes(group.family, shown, steps),)))
+    sections.append(FigureSection("The law", _present(curves(group), regions(group), agreement(group))))
+    sections.append(FigureSection("The invariant", _present(contours(group), invariant(group))))
+    if group.fit is not None:
+        trials = _present(forms(group), stability(group, options.draws) if options.draws else None)
         sections.append(FigureSection("Trials of the law", trials))
-    _tell_missing(subject, missing)
-    said = tuple(answers(subject, answer, why, bound, source, _options(subject, where)))
-    kept = tuple(section for section in sections if section.figures)
-    return Chapter(subject.name, in_short(subject, answer, why), said, chosen, kept, tuple(missing))
+    _tell_missing(group, missing)
+    statements = tuple(answers(group, answer, why, bound, source, _options(group, where)))
+    present = tuple(section for section in sections if section.figures)
+    return Chapter(group.name, in_short(group, answer, why), statements, chosen, present, tuple(missing))
 
 
-def _options(subject: ReportGroup, where: str) -> tuple[str, ...]:
+def _options(group: ReportGroup, where: str) -> tuple[str, ...]:
     """Return the options that a command on this family alone needs."""
-    conditions = [condition for condition in (where.strip(), subject.condition) if condition]
+    conditions = [condition for condition in (where.strip(), group.condition) if condition]
     return tuple(word for condition in conditions for word in ("--where", condition))
 
 
@@ -167,40 +166,48 @@ def _present(*figures: Figure | None) -> tuple[Figure, ...]:
     return tuple(figure for figure in figures if figure is not None)
 
 
-def _tell_missing(subject: ReportGroup, missing: list[str]) -> None:
+def _tell_missing(group: ReportGroup, missing: list[str]) -> None:
     """Say which figures are not there, and what would bring them."""
-    cells = subject.cells
-    if subject.fit is None:
-        missing.append("figures of the law need a law")
+    cells = group.cells
+    if group.fit is None:
+        missing.append("figures of the law need a fitted law")
         return
     if cells.cells == 1:
         missing.append(
-            "one cell alone: networks of other widths and depths would show the invariant m* and what to prune instead"
+            "one cell alone: networks of other widths or depths would show the invariant m* and other members to prune"
         )
     elif (cells.width.max() == cells.width.min()) and (cells.depth.max() == cells.depth.min()):
         missing.append(
             "neither width nor depth varies: contours of constant error need members of other widths or depths"
         )
     if 1 < cells.cells < 4:
-        missing.append("fewer than 4 cells: too few to try how many measurements are enough")
+        missing.append("fewer than 4 cells: too few to test how many measurements suffice")
     if cells.seed_noise is None:
-        missing.append("no replicates: nothing is known of how much the seed alone moves an error")
+        missing.append("no replicates: the effect of the seed alone on the error is unknown")
 
 
-def _line(found: _Decided) -> Line:
-    subject, fit = found.subject, found.subject.fit
-    name = subject.short or subject.name
+def _line(decision: _Decided) -> Line:
+    group, fit = decision.group, decision.group.fit
+    name = group.short or group.name
     if fit is None:
-        return Line(name, len(subject.cells), subject.why, "", "")
+        return Line(name, len(group.cells), group.why, "", "")
     # Exponents of what does not vary are given as 0; of one network m* is its density.
-    names = {each: each for each, value in fit.parameters.items() if value != 0 or each not in fit.fixed}
-    if subject.cells.cells == 1:
+    names = {
+        parameter: parameter for parameter, value in fit.parameters.items() if value != 0 or parameter not in fit.fixed
+    }
+    if group.cells.cells == 1:
         names["p_prime"] = "p"
-    known = [f"{words} {number(fit.parameters[each])}" for each, words in names.items() if told(fit, each)]
-    unknown = [words for each, words in names.items() if not told(fit, each)]
-    law = "; ".join([*([listed(known)] if known else []), *([f"not told: {listed(unknown)}"] if unknown else [])])
+    identified = [
+        f"{words} {number(fit.parameters[parameter])}"
+        for parameter, words in names.items()
+        if is_identified(fit, parameter)
+    ]
+    unknown = [words for parameter, words in names.items() if not is_identified(fit, parameter)]
+    law = "; ".join(
+        [*([listed(identified)] if identified else []), *([f"not identified: {listed(unknown)}"] if unknown else [])]
+    )
     deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
-    return Line(name, len(subject.cells), law, deviation, _short(found.answer, found.why))
+    return Line(name, len(group.cells), law, deviation, _short(decision.answer, decision.why))
 
 
 def _short(answer: Answer | None, why: str) -> str:

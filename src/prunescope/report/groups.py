@@ -1,6 +1,6 @@
 """The door from tables: which families there are, the law of each, its members, or what stands in the way.
 
-A family whose law cannot be fitted is still a subject: its measurements are shown, and why there is no law.
+A family whose law cannot be fitted is still a group: its measurements are shown, and why there is no law.
 """
 
 from __future__ import annotations
@@ -71,44 +71,44 @@ class ReportGroups:
     missing: tuple[str, ...]
 
 
-def subjects(rows: Table) -> ReportGroups:
+def report_groups(rows: Table) -> ReportGroups:
     """Return the families of a table; what cannot be used is told, and never keeps the rest from being shown."""
     missing: list[str] = []
     usable = _usable(rows, missing)
     compared = not missing or "unpruned" not in missing[-1]
     if not len(usable):
         return ReportGroups((), (), tuple(missing))
-    found = sample(usable, joint=True)
-    notes = list(found.notes)
-    made: dict[tuple[Any, ...], Family] = {}
+    groups = sample(usable, joint=True)
+    notes = list(groups.notes)
+    fitted_families: dict[tuple[Any, ...], Family] = {}
     refused: dict[tuple[Any, ...], str] = {}
     if compared:
         try:
-            fitted, declined, told = fit_families(usable, Grid(), {})
-            notes = list(told)
-            made = {tuple(each.group.items()): each for each in fitted}
+            fitted, declined, remarks = fit_families(usable, Grid(), {})
+            notes = list(remarks)
+            fitted_families = {tuple(candidate.group.items()): candidate for candidate in fitted}
             refused = {tuple(group.items()): why for group, why in declined}
         except InputError as trouble:
-            refused = dict(_by_place(found.groups, trouble))
+            refused = dict(_by_place(groups.groups, trouble))
         except PrunescopeError as trouble:
-            refused = dict.fromkeys((tuple(group.key.items()) for group in found.groups), str(trouble))
-    known = tuple(name for name in EXPLAINED if name in usable)
+            refused = dict.fromkeys((tuple(group.key.items()) for group in groups.groups), str(trouble))
+    dimensions = tuple(name for name in EXPLAINED if name in usable)
     everybody = []
-    pruned = [group for group in found.groups if (group.density < 1).any()]
-    shown = pruned or found.groups
-    every = [group.key for group in shown]
+    pruned = [group for group in groups.groups if (group.density < 1).any()]
+    shown = pruned or groups.groups
+    keys = [group.key for group in shown]
     for group in shown:
         key = tuple(group.key.items())
-        family = made.get(key)
+        family = fitted_families.get(key)
         why = "" if family is not None else refused.get(key) or _no_law(group, compared)
-        name = _name(group.key, every)
-        telling = {each: group.key[each] for each in _telling(group.key, every)}
+        name = _name(group.key, keys)
+        telling = {column: group.key[column] for column in _telling(group.key, keys)}
         cells = group if compared else replace(group, unpruned=np.full(len(group), np.nan))
         fit = None if family is None else family.fit
         everybody.append(
-            ReportGroup(name, group.key, cells, known, fit, family, why, _words(telling), condition(telling))
+            ReportGroup(name, group.key, cells, dimensions, fit, family, why, _words(telling), condition(telling))
         )
-    everybody.sort(key=lambda each: -len(each.cells))
+    everybody.sort(key=lambda report_group: -len(report_group.cells))
     return ReportGroups(tuple(everybody), tuple(notes), tuple(missing))
 
 
@@ -120,11 +120,11 @@ def _no_law(cells: GroupData, compared: bool) -> str:
     return "holds too few densities: prune further"
 
 
-def _telling(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterator[str]:
+def _telling(group: Mapping[str, Any], keys: list[Mapping[str, Any]]) -> Iterator[str]:
     """Yield columns that tell a group from all others, as far as needed."""
-    left = every
+    left = keys
     for name, value in group.items():
-        same = [each for each in left if each.get(name) == value]
+        same = [key for key in left if key.get(name) == value]
         if len(same) < len(left):
             left = same
             yield name
@@ -132,9 +132,9 @@ def _telling(group: Mapping[str, Any], every: list[Mapping[str, Any]]) -> Iterat
 
 def _by_place(groups: tuple[GroupData, ...], trouble: InputError) -> list[tuple[tuple[Any, ...], str]]:
     """Give each group the fault that names it; where one fault is of all, all have it."""
-    told = {fault.place: fault.must for fault in trouble.faults}
+    faults = {fault.place: fault.must for fault in trouble.faults}
     whole = "; ".join(str(fault) for fault in trouble.faults[:3])
-    return [(tuple(group.key.items()), told.get(named(group.key) or "the table", whole)) for group in groups]
+    return [(tuple(group.key.items()), faults.get(named(group.key) or "the table", whole)) for group in groups]
 
 
 def _usable(rows: Table, missing: list[str]) -> Table:
@@ -142,8 +142,8 @@ def _usable(rows: Table, missing: list[str]) -> Table:
     zero = rows["test_error"] == 0
     if zero.any():
         missing.append(
-            f"{counted(int(zero.sum()), 'row')} with error 0 left out: laws are of relative deviations, figures of "
-            "logarithms; more test examples would tell such networks apart"
+            f"{counted(int(zero.sum()), 'row')} with error 0 left out: laws and figures use the logarithm of the "
+            "error; more test examples would distinguish such networks"
         )
         rows = rows.take(~zero)
     if not len(rows):
@@ -155,24 +155,24 @@ def _usable(rows: Table, missing: list[str]) -> Table:
             f"{lacking}: add the rows at density 1, or a column `unpruned_error` above 0; without them there is no "
             "law and no choice"
         )
-        # Figures of what was measured need no unpruned error, but a sample does: `subjects` takes these out again.
+        # Figures of what was measured need no unpruned error, but a sample does: `report_groups` takes these out again.
         columns = {**rows.columns, "unpruned_error": rows["test_error"]}
         return replace(rows, columns=columns, unpruned_rows=np.zeros(len(rows), np.int64))
-    given = unpruned == 0
-    if given.any():
-        missing.append(f"{counted(int(given.sum()), 'row')} with unpruned error 0 left out")
-        rows = rows.take(~given)
+    zero_unpruned = unpruned == 0
+    if zero_unpruned.any():
+        missing.append(f"{counted(int(zero_unpruned.sum()), 'row')} with unpruned error 0 left out")
+        rows = rows.take(~zero_unpruned)
     return rows
 
 
 def _name(group: Mapping[str, Any], all_groups: list[Mapping[str, Any]]) -> str:
     """Name a family by what people call it, and by what tells it from the others."""
-    told = {}
+    words = {}
     for name, value in group.items():
-        differs = len({other.get(name) for other in all_groups}) > 1
+        differs = len({key.get(name) for key in all_groups}) > 1
         if differs or (name in SPOKEN and value not in USUAL.get(name, ())):
-            told[name] = value
-    return _words(told) or "all networks"
+            words[name] = value
+    return _words(words) or "all networks"
 
 
 def _words(values: Mapping[str, Any]) -> str:
@@ -189,16 +189,16 @@ def _short(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:12]}…"
 
 
-def decide(subject: ReportGroup, bound: float, confidence: float) -> tuple[Answer | None, str]:
+def decide(group: ReportGroup, bound: float, confidence: float) -> tuple[Answer | None, str]:
     """Return the answer at a bound, or why there is none."""
-    if subject.family is None:
-        return None, subject.why
+    if group.family is None:
+        return None, group.why
     try:
-        return answer(subject.family, bound, confidence, Limits()), ""
+        return answer(group.family, bound, confidence, Limits()), ""
     except DeclinedError as trouble:
         return None, str(trouble)
 
 
-def decide_all(subject: ReportGroup, bounds: tuple[float, ...], confidence: float) -> tuple[Bounded, ...]:
+def decide_all(group: ReportGroup, bounds: tuple[float, ...], confidence: float) -> tuple[Bounded, ...]:
     """Return the choice at each of many bounds."""
-    return () if subject.family is None else choose_at_bounds(subject.family, bounds, confidence, Limits())
+    return () if group.family is None else choose_at_bounds(group.family, bounds, confidence, Limits())

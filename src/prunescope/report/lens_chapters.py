@@ -7,6 +7,8 @@ from typing import Any
 
 from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.lens import CellResult, LensResult, analyze
+from prunescope.report.answers import Statement
+from prunescope.report.chapters import Chapter, FigureSection
 from prunescope.report.figures.el2n import el2n_groups
 from prunescope.report.figures.extremes import extreme_examples
 from prunescope.report.figures.figure import Figure
@@ -14,7 +16,6 @@ from prunescope.report.figures.losses import losses
 from prunescope.report.figures.noise import noise, noise_words
 from prunescope.report.figures.treatments import ablations, extended, narrow
 from prunescope.report.provenance import place
-from prunescope.report.results import Chapter, FigureSection, Statement
 
 # Networks that get a chapter.
 CHAPTERS = 3
@@ -25,9 +26,9 @@ MOST = 50_000
 def looked_at(source: Any, missing: list[str]) -> LensResult | None:
     """Look at a source; where there is nothing to see, it is said why."""
     try:
-        found = analyze(source, most=MOST)
-        missing += (f"the lens: {words}; prunescope lens has all" for words in found.notes if "not looked at" in words)
-        return found
+        result = analyze(source, most=MOST)
+        missing += (f"the lens: {words}; prunescope lens has all" for words in result.notes if "not looked at" in words)
+        return result
     except InputError as trouble:
         missing.append(f"the lens: {trouble.faults[0]}")
     except PrunescopeError as trouble:
@@ -35,26 +36,26 @@ def looked_at(source: Any, missing: list[str]) -> LensResult | None:
     return None
 
 
-def examined(found: LensResult, name: str, missing: list[str]) -> tuple[Chapter, ...]:
+def examined(result: LensResult, name: str, missing: list[str]) -> tuple[Chapter, ...]:
     """Return a chapter for each network that there is something to see of; what is not to be seen is named."""
-    networks = _networks(found)
+    networks = _networks(result)
     shown = [cells for cells in networks if _tells(cells)]
     if not shown:
         missing.append(
-            "the lens: neither label noise, nor other treatments beside pruning, nor scores of examples; "
-            f"{command('lens', place(name))} says what a study needs for that"
+            "the lens: no label noise, no treatments other than pruning, no scores of examples; "
+            f"{command('lens', place(name))} says what a study needs for them"
         )
     if len(shown) > CHAPTERS:
         missing.append(
-            f"{len(shown)} networks under the lens, {CHAPTERS} shown; {command('lens', place(name))} has all"
+            f"{len(shown)} networks for the lens, {CHAPTERS} shown; {command('lens', place(name))} shows all"
         )
-    return tuple(_chapter(cells, found) for cells in shown[:CHAPTERS])
+    return tuple(_chapter(cells, result) for cells in shown[:CHAPTERS])
 
 
-def _networks(found: LensResult) -> list[list[CellResult]]:
+def _networks(result: LensResult) -> list[list[CellResult]]:
     """Put cells that differ in label noise alone together, those that tell most first."""
     by_name: dict[str, list[CellResult]] = {}
-    for cell in found.cells:
+    for cell in result.cells:
         by_name.setdefault(cell.name, []).append(cell)
     return sorted(by_name.values(), key=lambda cells: -sum(map(_weight, cells)))
 
@@ -65,25 +66,25 @@ def _tells(cells: Sequence[CellResult]) -> bool:
 
 
 def _weight(cell: CellResult) -> int:
-    groups = any(each is not None and each.groups is not None for each in (cell.optimal, cell.sparsest))
+    groups = any(sparsity is not None and sparsity.groups is not None for sparsity in (cell.optimal, cell.sparsest))
     beside = (cell.extended, cell.narrow, *cell.ablations, *cell.leave_outs)
-    return 2 * groups + sum(each is not None for each in beside) + (cell.label_noise > 0)
+    return 2 * groups + sum(comparison is not None for comparison in beside) + (cell.label_noise > 0)
 
 
-def _chapter(cells: Sequence[CellResult], found: LensResult) -> Chapter:
+def _chapter(cells: Sequence[CellResult], result: LensResult) -> Chapter:
     sections = (
         FigureSection("Generalisation and training", _present(noise, losses, cells=cells)),
         FigureSection("Which examples", _present(el2n_groups, extreme_examples, cells=cells)),
-        FigureSection("What else would do", _present(extended, narrow, ablations, cells=cells)),
+        FigureSection("Alternatives to pruning", _present(extended, narrow, ablations, cells=cells)),
     )
-    missing = tuple(dict.fromkeys(each.words for cell in cells for each in cell.missing))
-    said = tuple(_said(cells, found))
+    missing = tuple(dict.fromkeys(item.words for cell in cells for item in cell.missing))
+    statements = tuple(_said(cells, result))
     name = f"Why pruning helped or hurt: {cells[0].name}"
     short = "; ".join(f"noise {noise_words(cell.label_noise)}: {cell.diagnosis.effect}" for cell in cells)
     return Chapter(
         name,
         f"{short[0].upper()}{short[1:]}.",
-        said,
+        statements,
         None,
         tuple(section for section in sections if section.figures),
         missing,
@@ -91,24 +92,24 @@ def _chapter(cells: Sequence[CellResult], found: LensResult) -> Chapter:
 
 
 def _present(*make: Callable[[Sequence[CellResult]], Figure | None], cells: Sequence[CellResult]) -> tuple[Figure, ...]:
-    return tuple(figure for each in make if (figure := each(cells)) is not None)
+    return tuple(figure for make_figure in make if (figure := make_figure(cells)) is not None)
 
 
-def _said(cells: Sequence[CellResult], found: LensResult) -> Iterator[Statement]:
+def _said(cells: Sequence[CellResult], result: LensResult) -> Iterator[Statement]:
     for cell in cells:
         title = "Diagnosis" if len(cells) == 1 else f"Diagnosis at label noise {noise_words(cell.label_noise)}"
         diagnosis = cell.diagnosis
         words = " ".join(map(_sentence, (diagnosis.words, *diagnosis.practice)))
         yield Statement("answer", title, words, tuple(map(_sentence, diagnosis.rests_on)))
     for cell in cells:
-        for each in cell.leave_outs:
+        for leave_out in cell.leave_outs:
             yield Statement(
                 "answer",
-                f"Without some of the examples, label noise {noise_words(cell.label_noise)}",
-                _sentence(each.words),
+                f"Trained without some examples, label noise {noise_words(cell.label_noise)}",
+                _sentence(leave_out.words),
             )
-    for words in dict.fromkeys((*found.notes, *(note for cell in cells for note in cell.notes))):
-        yield Statement("warning", "Under the lens", _sentence(words))
+    for words in dict.fromkeys((*result.notes, *(note for cell in cells for note in cell.notes))):
+        yield Statement("warning", "About the lens", _sentence(words))
 
 
 def _sentence(words: str) -> str:

@@ -3,24 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from prunescope.errors import command, counted, listed
+from prunescope.choose.limits import bound_faults, confidence_faults
+from prunescope.errors import Fault, InputError, command, counted, listed
 from prunescope.laws.grouping import identity_columns
-from prunescope.report.options import ReportOptions
-from prunescope.report.results import Provenance, StudyState
 from prunescope.table import Store, Table, is_store, status
 from prunescope.table.row_groups import group_codes
 from prunescope.table.schema import CONFIGURATION
 from prunescope.version import __version__
 
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is asked for.
+
+    Attributes
+    ----------
+    max_error
+        The bound that the choice is about; None takes one above the lowest unpruned error.
+    confidence
+        How surely the robust choice keeps it.
+    draws
+        Draws of each size in the study of how many measurements are enough; 0 leaves that out.
+    """
+
+    max_error: float | None = None
+    confidence: float = 0.9
+    draws: int = 10
+
+    def __post_init__(self) -> None:
+        faults = list(bound_faults(self.max_error)) if self.max_error is not None else []
+        faults += confidence_faults(self.confidence)
+        if self.draws == 1 or self.draws < 0:
+            faults.append(Fault("the draws", "must be 0, or 2 or more", str(self.draws)))
+        if faults:
+            raise InputError("the report", faults)
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """A study of the store, and how far it is.
+
+    Attributes
+    ----------
+    text
+        Its file.
+    """
+
+    name: str
+    purpose: str
+    done: int
+    rungs: int
+    failed: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes
+    ----------
+    facts
+        Name and value of each, in words.
+    studies
+        Those of a store.
+    commands
+        What makes the numbers and this report again.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    studies: tuple[StudyState, ...]
+    commands: tuple[str, ...]
+
+
 # What a table that has no file is called.
 UNNAMED = "a table"
 
 
-def provenance(rows: Table, source: str, asked: ReportOptions, lens: str = "", where: str = "") -> Provenance:
+def provenance(rows: Table, source: str, options: ReportOptions, lens: str = "", where: str = "") -> Provenance:
     """Return where the rows of a source come from, and what makes their report again.
 
     Parameters
@@ -29,10 +94,12 @@ def provenance(rows: Table, source: str, asked: ReportOptions, lens: str = "", w
         What the lens looked at, if that was another store.
     """
     studies = tuple(_studies(source))
-    seen = tuple(_studies(lens)) if lens else ()
+    lens_studies = tuple(_studies(lens)) if lens else ()
     facts = tuple(_facts(rows, source)) + ((("under the lens", lens),) if lens else ())
-    report = command("report", place(source), *_options(asked, lens, where))
-    return Provenance(facts, studies + seen, (*_trained(source, studies), *_trained(lens, seen), report))
+    report = command("report", place(source), *_options(options, lens, where))
+    return Provenance(
+        facts, studies + lens_studies, (*_trained(source, studies), *_trained(lens, lens_studies), report)
+    )
 
 
 def place(source: str) -> Path:
@@ -40,7 +107,7 @@ def place(source: str) -> Path:
     return Path("TABLE" if source == UNNAMED else source)
 
 
-def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
+def _options(options: ReportOptions, lens: str, where: str) -> Iterator[object]:
     if lens:
         yield "--lens"
         yield place(lens)
@@ -48,12 +115,12 @@ def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
         yield "--where"
         yield where
     usual = ReportOptions()
-    for name, value, other in (
-        ("--max-error", asked.max_error, usual.max_error),
-        ("--confidence", asked.confidence, usual.confidence),
-        ("--draws", asked.draws, usual.draws),
+    for name, value, default in (
+        ("--max-error", options.max_error, usual.max_error),
+        ("--confidence", options.confidence, usual.confidence),
+        ("--draws", options.draws, usual.draws),
     ):
-        if value != other:
+        if value != default:
             yield name
             yield value
 
@@ -61,22 +128,24 @@ def _options(asked: ReportOptions, lens: str, where: str) -> Iterator[object]:
 def _studies(source: str) -> Iterator[StudyState]:
     if source == "-" or not is_store(Path(source)):
         return
-    for each in status(Store(source)).studies:
-        study = each.study
-        yield StudyState(study.name, study.purpose, each.rungs_done, each.rungs, each.failed, study.to_toml())
+    for progress in status(Store(source)).studies:
+        study = progress.study
+        yield StudyState(
+            study.name, study.purpose, progress.rungs_done, progress.rungs, progress.failed, study.to_toml()
+        )
 
 
 def _facts(rows: Table, source: str) -> Iterator[tuple[str, str]]:
     yield "read from", source
     # What a table tells of its networks in columns of its own is part of their configuration.
-    known = [name for name in rows.names if name in CONFIGURATION]
-    codes = group_codes(rows.columns, [*known, *identity_columns(rows)[1]])
+    configuration = [name for name in rows.names if name in CONFIGURATION]
+    codes = group_codes(rows.columns, [*configuration, *identity_columns(rows)[1]])
     yield "networks", f"{len(rows):,} of {counted(int(codes.max()) + 1, 'cell')}"
     for name, words in (("version", "trained by prunescope"), ("device", "trained on")):
         if name in rows and (values := _texts(rows, name)):
             yield words, listed(values)
     if "seconds" in rows and np.isfinite(rows["seconds"]).any():
-        yield "training took", _spelled(_trained_for(rows)) + " of the processors' or the card's time"
+        yield "training took", _spelled(_trained_for(rows)) + " of processor or GPU time"
     if "started" in rows and (values := _texts(rows, "started")):
         first, last = min(values), max(values)
         yield "trained", first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
@@ -105,5 +174,5 @@ def _spelled(seconds: float) -> str:
 
 
 def _trained(source: str, studies: tuple[StudyState, ...]) -> Iterator[str]:
-    for each in studies:
-        yield command("run", Path(f"{each.name}.toml"), "--store", place(source))
+    for study in studies:
+        yield command("run", Path(f"{study.name}.toml"), "--store", place(source))

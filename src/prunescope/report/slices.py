@@ -36,34 +36,36 @@ class Slice:
     labels: tuple[str, ...]
 
 
-def slices(cells: GroupData, known: Sequence[str]) -> tuple[Slice, ...]:
+def slices(cells: GroupData, dimensions: Sequence[str]) -> tuple[Slice, ...]:
     """Return a slice for each dimension that varies: the one with most cells, with most examples among equals."""
     first = np.unique(cells.cell, return_index=True)[1]
     values = {name: getattr(cells, name)[first] for name in DIMENSIONS}
-    found = []
+    found_slices = []
     for varied in DIMENSIONS:
         if np.ptp(values[varied]) == 0:
             continue
         others = [name for name in DIMENSIONS if name != varied]
         keys = list(zip(*(values[name].tolist() for name in others), strict=True))
         best = max(set(keys), key=lambda key: (keys.count(key), key[-1] if varied != "examples" else 0, key))
-        here = np.array([cell for cell, key in enumerate(keys) if key == best])
-        here = here[np.argsort(values[varied][here], kind="stable")]
-        if len(here) < 2:
+        picked = np.array([cell for cell, key in enumerate(keys) if key == best])
+        picked = picked[np.argsort(values[varied][picked], kind="stable")]
+        if len(picked) < 2:
             continue
-        here = here[_spread(len(here))]
-        fixed = [f"{name} {worded(name, value)}" for name, value in zip(others, best, strict=True) if name in known]
+        picked = picked[_spread(len(picked))]
+        fixed = [
+            f"{name} {worded(name, value)}" for name, value in zip(others, best, strict=True) if name in dimensions
+        ]
         title = f"{varied} {'vary' if varied == 'examples' else 'varies'}" + (f" ({', '.join(fixed)})" if fixed else "")
-        labels = tuple(worded(varied, float(value)) for value in values[varied][here])
-        found.append(Slice(varied, title, tuple(here.tolist()), labels))
-    if found:
-        return tuple(found)
+        labels = tuple(worded(varied, float(value)) for value in values[varied][picked])
+        found_slices.append(Slice(varied, title, tuple(picked.tolist()), labels))
+    if found_slices:
+        return tuple(found_slices)
     return (
         Slice(
             "",
             "",
             tuple(range(cells.cells))[:MOST],
-            tuple(cell_words(cells, known, cell) for cell in range(cells.cells))[:MOST],
+            tuple(cell_words(cells, dimensions, cell) for cell in range(cells.cells))[:MOST],
         ),
     )
 
@@ -73,15 +75,15 @@ def worded(name: str, value: float) -> str:
     return f"{value:g}" if name == "width" else f"{value:,.0f}"
 
 
-def cell_words(cells: GroupData, known: Sequence[str], cell: int) -> str:
+def cell_words(cells: GroupData, dimensions: Sequence[str], cell: int) -> str:
     """Name a cell by what its table knows of it: ``depth 20, width 0.5, examples 50,000``."""
     row = int(cells.points_of[cell][0])
-    told = [
+    words = [
         f"{name} {worded(name, float(getattr(cells, name)[row]))}"
         for name in ("depth", "width", "examples")
-        if name in known
+        if name in dimensions
     ]
-    return ", ".join(told) or "the network"
+    return ", ".join(words) or "the network"
 
 
 def _spread(count: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from prunescope.choose.answers import Bounded
@@ -9,7 +11,43 @@ from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick
 from prunescope.laws.results import number
 from prunescope.report.groups import ReportGroup
-from prunescope.report.results import Fact, Slider, Stop
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the choice at a bound, as a person reads it: by its expected error, and as surely as asked."""
+
+    name: str
+    expected: str
+    sure: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The choice at one bound; `why` says why there is none, where there is none."""
+
+    bound: float
+    label: str
+    facts: tuple[Fact, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The choice at each of many bounds.
+
+    Attributes
+    ----------
+    start
+        The stop that is shown first.
+    confidence
+        How surely the second choice keeps the bound.
+    """
+
+    stops: tuple[Stop, ...]
+    start: int
+    confidence: float
+
 
 # Bounds that are asked for, besides the one that the report is about.
 HOW_MANY = 24
@@ -19,50 +57,53 @@ USUAL = 1.25
 BELOW_PLATEAU = 0.95
 
 
-def usual_bound(subject: ReportGroup) -> float:
+def usual_bound(group: ReportGroup) -> float:
     """Return the bound that a report is about where none is named."""
-    lowest = subject.cells.unpruned if np.isfinite(subject.cells.unpruned).all() else subject.cells.error
-    low, high = float(lowest.min()), float(subject.cells.error.max())
+    lowest = group.cells.unpruned if np.isfinite(group.cells.unpruned).all() else group.cells.error
+    low, high = float(lowest.min()), float(group.cells.error.max())
     return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
 
 
-def bounds_for(subject: ReportGroup, bound: float) -> tuple[float, ...]:
+def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
     """Return round bounds from just above the lowest unpruned error to the highest error, `bound` among them."""
-    if subject.fit is None:
+    if group.fit is None:
         return ()
-    low = float(subject.cells.unpruned.min()) * 1.01
-    high = min(float(subject.cells.error.max()), BELOW_PLATEAU * subject.fit.parameters["eps_up"])
+    low = float(group.cells.unpruned.min()) * 1.01
+    high = min(float(group.cells.error.max()), BELOW_PLATEAU * group.fit.parameters["eps_up"])
     if not low < high:
         return (bound,)
-    found = {float(f"{each:.3g}") for each in np.geomspace(low, high, HOW_MANY).tolist()}
-    return tuple(sorted(found | {bound}))
+    bounds = {float(f"{value:.3g}") for value in np.geomspace(low, high, HOW_MANY).tolist()}
+    return tuple(sorted(bounds | {bound}))
 
 
-def slider(found: tuple[Bounded, ...], bound: float, confidence: float) -> Slider:
+def slider(choices: tuple[Bounded, ...], bound: float, confidence: float) -> Slider:
     """Return the slider, set to a bound."""
-    stops = tuple(_stop(each) for each in found)
+    stops = tuple(_stop(choice) for choice in choices)
     start = min(range(len(stops)), key=lambda place: abs(stops[place].bound - bound))
     return Slider(stops, start, confidence)
 
 
-def _stop(found: Bounded) -> Stop:
-    label = number(found.max_error)
-    if found.choice is None:
-        return Stop(found.max_error, label, (), found.why)
+def _stop(choice: Bounded) -> Stop:
+    label = number(choice.max_error)
+    if choice.choice is None:
+        return Stop(choice.max_error, label, (), choice.why)
     rows = [
         ("network", _name),
         ("density", _density),
         ("parameters left", _parameters),
-        ("error to expect", _error),
-        ("keeps the bound in", lambda pick: f"{pick.probability:.0%} of trainings"),
+        ("expected error", _error),
+        ("meets the bound in", lambda pick: f"{100 * pick.probability:.0f} % of training runs"),
     ]
-    facts = tuple(Fact(name, told(found.choice), told(found.robust) if found.robust else "none") for name, told in rows)
-    return Stop(found.max_error, label, facts, "")
+    facts = tuple(
+        Fact(name, describe(choice.choice), describe(choice.robust) if choice.robust else "none")
+        for name, describe in rows
+    )
+    return Stop(choice.max_error, label, facts, "")
 
 
 def _name(pick: Pick) -> str:
-    known = {"pruned": "", "dense": " (never pruned)", "predicted": " (never trained)"}[pick.known]
-    return pick.name + known
+    origin = {"pruned": "", "dense": " (never pruned)", "predicted": " (never trained)"}[pick.known]
+    return pick.name + origin
 
 
 def _density(pick: Pick) -> str:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from prunescope.errors import MissingPackageError
-from prunescope.report.results import Report
+from prunescope.report.chapters import Report
 
 NEEDED = ("altair", "vl_convert", "jinja2")
 

@@ -109,16 +109,16 @@ def read_arrays(store: Path, keep: ArrayKind, ladder: str, rung: int) -> dict[st
 
 def joined_arrays(files: Sequence[Path]) -> dict[str, Array]:
     """Return the arrays of files for one rung; what only one of them has is no contradiction."""
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     for path in files:
         for name, values in _content(path).items():
-            known = found.setdefault(name, values)
-            if known.dtype != values.dtype or known.shape != values.shape or known.tobytes() != values.tobytes():
+            earlier = arrays.setdefault(name, values)
+            if earlier.dtype != values.dtype or earlier.shape != values.shape or earlier.tobytes() != values.tobytes():
                 names = " and ".join(map(str, files))
                 raise ConflictError(
                     f"{names} hold different arrays for one rung ({name}). Keep the one that you trust."
                 )
-    return found
+    return arrays
 
 
 def _content(path: Path) -> dict[str, Array]:

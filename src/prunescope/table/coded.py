@@ -69,18 +69,18 @@ def joined(parts: Sequence[Array | Texts]) -> Array | Texts:
     """Return parts of a column as one."""
     if len(parts) == 1:
         return parts[0]
-    arrays = [part for part in parts if not isinstance(part, Texts)]
+    arrays = [column for column in parts if not isinstance(column, Texts)]
     if len(arrays) == len(parts):
         return np.concatenate(arrays)
     if arrays and mostly_different(arrays[0].tolist()):
-        return np.concatenate([plain(part) for part in parts])
-    texts = [part if isinstance(part, Texts) else Texts.of(part.tolist()) for part in parts]
+        return np.concatenate([plain(column) for column in parts])
+    texts = [column if isinstance(column, Texts) else Texts.of(column.tolist()) for column in parts]
     numbers: dict[str | None, int] = {}
     codes = []
-    for part in texts:
-        words = part.words.tolist()
+    for column in texts:
+        words = column.words.tolist()
         place = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.int32, len(words))
-        codes.append(place[part.codes])
+        codes.append(place[column.codes])
     words = np.empty(len(numbers), object)
     words[:] = list(numbers)
     return Texts(words, np.concatenate(codes))
@@ -95,8 +95,8 @@ def rows_of(values: Array | Texts, test: Callable[[Any], bool]) -> NDArray[np.bo
 
 def mostly_different(plain: Sequence[str | None]) -> bool:
     """Whether texts are many and most of a thousand of them differ, as times do: numbering them would save nothing."""
-    some = plain[:: max(1, len(plain) // SAMPLE)]
-    return len(plain) > MANY and len(set(some)) > len(some) / 2
+    sample = plain[:: max(1, len(plain) // SAMPLE)]
+    return len(plain) > MANY and len(set(sample)) > len(sample) / 2
 
 
 def plain(values: Array | Texts) -> Array:
@@ -180,8 +180,8 @@ class ColumnValues:
         """Return some rows."""
         if self._texts is not None:
             return ColumnValues(self._texts.take(rows))
-        known = self._loose if self._codes is None else self._codes
-        return ColumnValues(self.array[rows], None if known is None else known[rows])
+        codes = self._loose if self._codes is None else self._codes
+        return ColumnValues(self.array[rows], None if codes is None else codes[rows])
 
 
 class Columns(Mapping[str, Array]):
@@ -266,9 +266,9 @@ def compact(values: Array) -> Codes:
     if values.dtype.kind in "iu" and len(values) and int(values.min()) >= 0:
         top = int(values.max()) + 1
         if top <= 4 * len(values) + 1024:  # looking up is faster than sorting
-            seen = np.zeros(top, bool)
-            seen[values] = True
-            return np.asarray((np.cumsum(seen) - 1)[values])
+            present = np.zeros(top, bool)
+            present[values] = True
+            return np.asarray((np.cumsum(present) - 1)[values])
     return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

@@ -42,22 +42,22 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
         Columns that must be there.
     """
     named = _named(raw, findings, needed)
-    made: dict[str, Array | Texts] = {}
+    typed_columns: dict[str, Array | Texts] = {}
     unsound: set[str] = set()
     for name in by_schema(list(named)):
         before = len(findings.faults)
         column = BY_NAME.get(name)
-        made[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
+        typed_columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)
-    length = {len(values) for values in made.values()}
+    length = {len(values) for values in typed_columns.values()}
     if len(length) > 1:
         findings.add("the columns", "must have one length", listed(sorted(length)))
     elif length == {0} or not length:
         findings.add("the rows", "must be one or more", "none")
     if len(length) != 1 or length == {0}:
         findings.raise_if_any()
-    columns = Columns(made)
+    columns = Columns(typed_columns)
     if not unsound & BY_NAME.keys() and set(needed) <= columns.keys():
         _check_sizes(columns, findings)
         if "test_error" in columns:
@@ -77,8 +77,8 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
     named: dict[str, Any] = {}
     spelled = findings.spelled
     folded: dict[str, str] = {}
-    for written, given in raw.items():
-        name, values = canonical(str(written)), plain_column(given)
+    for written, raw_values in raw.items():
+        name, values = canonical(str(written)), plain_column(raw_values)
         if not name:
             findings.add("a column", "must have a name", "none")
             continue
@@ -159,5 +159,5 @@ def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Find
     if (everything[rows] == everything[earlier[rows]]).all():
         which = "it" if len(rows) == 1 else "them"
         hint = f"Every value is the same: delete {which}, if one network was written twice. {hint}"
-    found = f"the same {listed(key, 6)} as in {findings.lines(np.unique(earlier[rows]))}"
-    findings.add(findings.lines(rows), "must not repeat a rung that stands there already", found, hint)
+    words = f"the same {listed(key, 6)} as in {findings.lines(np.unique(earlier[rows]))}"
+    findings.add(findings.lines(rows), "must not repeat a rung that stands there already", words, hint)

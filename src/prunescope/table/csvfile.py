@@ -1,7 +1,9 @@
-"""CSV files, whoever wrote them: texts by column with the line that each row stands on; and back.
+"""CSV files, whoever wrote them: texts by column with the line that each row stands on.
 
 Structural faults (delimiter, header, quotes, rows of another length, encoding) are found here; what the values must
-be is `columns`' business.
+be is `columns`' business. `read_large_csv` reads sound files in bulk with DuckDB: where anything is odd (a row of
+another length, a number in words, an open quote) it returns None, and `read_csv` finds what is wrong and on which
+line. A test holds the two together on sound files.
 """
 
 from __future__ import annotations
@@ -12,18 +14,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
+import duckdb
 import numpy as np
 
 from prunescope.errors import clipped, counted, listed
-from prunescope.table.coded import Columns, ColumnValues
+from prunescope.table.duckdb_engine import connection, fetch, literal, plain_path, quoted
 from prunescope.table.findings import MOST_LETTERS, Findings
 from prunescope.table.schema import BY_NAME, canonical, is_number
 from prunescope.table.values import parsed
-
-if TYPE_CHECKING:
-    from prunescope.table.table import Table
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEPARATOR = re.compile(r'"?sep=([,;\t|])"?,*')  # a first line for Excel alone
@@ -67,8 +67,8 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
         hint = "Save it with tabs, or call it .csv." if tabs else "Save it with commas."
         if delimiter == "\t":
             hint = "Save it with commas, or call it .tsv."
-        found = _DELIMITERS.get(delimiter, "white space")
-        findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", found, hint)
+        separator = _DELIMITERS.get(delimiter, "white space")
+        findings.add("the file", f"must separate columns by {_DELIMITERS[expected]}", separator, hint)
         if delimiter == " ":
             return {}
     records = _records(csv.reader(stream, delimiter=delimiter, strict=True))
@@ -92,8 +92,8 @@ def _columns(
 ) -> dict[str, list[str]]:
     """Return the columns below a header."""
     if all(parsed(name) is not None for name in header):
-        found = clipped(delimiter.join(header))
-        findings.add(f"line {1 + above}", "must name the columns", found, "For example: density,error")
+        shown = clipped(delimiter.join(header))
+        findings.add(f"line {1 + above}", "must name the columns", shown, "For example: density,error")
         return {}
     while header and not header[-1].strip():
         header.pop()  # a delimiter at the end of every line
@@ -109,9 +109,9 @@ def _columns(
     findings.numbers = lambda rows: numbers[rows].tolist()
     if short:
         where = listed((line + above for line, _ in short), 4)
-        found = listed(dict.fromkeys(count for _, count in short), 3)
+        shown = listed(dict.fromkeys(count for _, count in short), 3)
         many = "" if len(short) == 1 else "s"
-        findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", found)
+        findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", shown)
     return _by_name(header, columns, findings, 1 + above)
 
 
@@ -165,17 +165,17 @@ def _numbered_rows(
 
 
 def _by_name(header: list[str], columns: list[list[str]], findings: Findings, line: int) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for position, (name, values) in enumerate(zip(header, columns, strict=True), 1):
         if not name.strip():
             if position == 1 and _are_row_numbers(values):
                 continue  # which pandas and R write unasked
             findings.add(f"column {position}", f"must have a name in line {line}", "none")
-        elif name in found:
+        elif name in texts:
             findings.add(f"column {clipped(name)}", "must be there once", "twice")
         else:
-            found[name] = values
-    return found
+            texts[name] = values
+    return texts
 
 
 def _are_row_numbers(values: list[str]) -> bool:
@@ -195,37 +195,40 @@ def _delimiter(line: str, expected: str) -> str:
     return " " if len(names & BY_NAME.keys()) >= 2 else expected
 
 
-def csv_text(table: Table) -> str:
-    """Return a table as CSV: numbers in their shortest exact form, nothing where a value is missing."""
-    return "".join(csv_parts(table))
+# Below this, starting DuckDB costs more than it saves.
+LARGE = 4_000_000
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
-def csv_parts(table: Table) -> Iterator[str]:
-    """Yield the same in parts, so that a large table need not be in memory as text."""
-    yield ",".join(map(_quoted, table.names)) + "\n"
-    columns = Columns.of(table.columns)
-    for first in range(0, columns.rows, _CHUNK):
-        rows = columns.take(np.arange(first, min(first + _CHUNK, columns.rows)))
-        written = [_written(rows.column(name)) for name in rows]
-        if len(written) == 1:
-            written = [[value or '""' for value in written[0]]]  # an empty line would be no row
-        yield "\n".join(map(",".join, zip(*written, strict=True))) + "\n"
-
-
-def _written(column: ColumnValues) -> list[str]:
-    """Write values, each different number once: bits, as 0.0 and -0.0 are written differently."""
-    values = column.array
-    if values.dtype.kind == "f":
-        bits, place = np.unique(values.view(np.int64), return_inverse=True)
-        texts = np.array(["" if value != value else repr(value) for value in bits.view(np.float64).tolist()], object)
-        return list(texts[place.reshape(-1)].tolist())
-    if values.dtype.kind == "b":
-        return ["true" if value else "false" for value in values.tolist()]
-    if values.dtype.kind == "i":
-        return list(map(str, values.tolist()))
-    return ["" if value is None else _quoted(str(value)) for value in values.tolist()]
-
-
-def _quoted(text: str) -> str:
-    """Quote a text as CSV asks; the csv module of Python 3.11 leaves a lone carriage return bare."""
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+def read_large_csv(path: Path) -> dict[str, Any] | None:
+    """Return a sound CSV file's columns: numbers of the schema as float64, all else as texts; None where in doubt."""
+    with path.open("rb") as opened:
+        first = opened.readline(100_000)
+        # Quotes are where readers of CSV part ways.
+        if b'"' in first or any(b'"' in chunk for chunk in iter(lambda: opened.read(1 << 24), b"")):
+            return None
+    try:
+        header = [name.strip() for name in first.decode("utf-8-sig").rstrip("\r\n").split(",")]
+    except UnicodeDecodeError:
+        return None
+    plain = all(name and not name.startswith("#") and not set('";\t|\0') & set(name) for name in header)
+    if len(header) < 2 or len(set(map(str.lower, header))) < len(header) or not plain:
+        return None
+    numeric = [name for name in header if is_number(name)]
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+    source = (
+        f"read_csv({literal(plain_path(path))}, columns = {{{columns}}}, auto_detect = false, header = true, "
+        "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false, compression = 'none')"
+    )
+    picked = [f"try_cast({quoted(name)} as double) as {quoted(name)}" for name in numeric]
+    picked += [quoted(name) for name in header if name not in numeric]
+    odd = " or ".join(f"not regexp_matches({quoted(name)}, {literal(_NUMBER)})" for name in numeric) or "false"
+    try:
+        with connection() as opened_engine:
+            fetched = fetch(opened_engine, f"select {', '.join(picked)}, coalesce({odd}, false) as __odd from {source}")
+    except duckdb.Error:
+        return None
+    if fetched.pop("__odd").any():
+        return None
+    # As a list, a column is one whose type is still to be guessed; as an array of text it would be text.
+    return {name: fetched[name] if name in numeric else fetched[name].tolist() for name in header}

@@ -116,8 +116,8 @@ def _column(name: str) -> str:
 def _reserved() -> frozenset[str]:
     """Return the words that no column can be named by without quotes."""
     with connection() as opened:
-        found = opened.execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
-        return frozenset(name for (name,) in found.fetchall())
+        rows = opened.execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
+        return frozenset(name for (name,) in rows.fetchall())
 
 
 def plain_path(path: str | Path) -> str:
@@ -156,21 +156,21 @@ def read_parquet(path: Path, findings: Findings) -> dict[str, Array | Texts]:
         name = literal(plain_path(path))
         (columns,) = _one(opened, f"select count(*) from parquet_schema({name}) where num_children is null")
         findings.refuse_size(0, columns)
-        (told,) = _one(opened, f"select sum(num_rows) from parquet_file_metadata({name})")
-        (kept,) = _one(
+        (counted_rows,) = _one(opened, f"select sum(num_rows) from parquet_file_metadata({name})")
+        (stored_rows,) = _one(
             opened,
             "select coalesce(sum(rows), 0) from (select max(row_group_num_rows) as rows "
             f"from parquet_metadata({name}) group by row_group_id)",
         )
-        findings.refuse_size(max(told, kept), columns)
+        findings.refuse_size(max(counted_rows, stored_rows), columns)
         source = f"read_parquet({name}, hive_partitioning = false)"
         described = opened.execute(f"describe select * from {source}").fetchall()
         texts = [name for name, kind, *_ in described if _is_text(kind)]
         total = 0
-        for some in _batched(texts):
-            lengths = ", ".join(f"max(strlen({_text(name)})), sum(strlen({_text(name)}))" for name in some)
+        for batch in _batched(texts):
+            lengths = ", ".join(f"max(strlen({_text(name)})), sum(strlen({_text(name)}))" for name in batch)
             answer = [length or 0 for length in _one(opened, f"select {lengths} from {source}")]
-            for name, longest in zip(some, answer[::2], strict=True):
+            for name, longest in zip(batch, answer[::2], strict=True):
                 if longest > MOST_LETTERS:
                     findings.add(
                         f"column {clipped(name)}", f"must hold texts of at most {MOST_LETTERS:,} bytes", f"{longest:,}"
@@ -180,8 +180,8 @@ def read_parquet(path: Path, findings: Findings) -> dict[str, Array | Texts]:
             findings.add("the texts", f"must be at most {MOST_TEXT:,} bytes in all", f"{total:,}")
         findings.raise_if_any()
         columns_read: dict[str, Array | Texts] = {}
-        for some in _batched(described):
-            columns_read |= read_columns(opened, {name: _cast(name, kind) for name, kind, *_ in some}, source)
+        for batch in _batched(described):
+            columns_read |= read_columns(opened, {name: _cast(name, kind) for name, kind, *_ in batch}, source)
         return columns_read
 
 
@@ -232,13 +232,13 @@ def read_columns(
         return dict(fetch(opened, f"select {listed_all} from {source}", parameters))
     texts = [name for name, expression in picked.items() if expression.endswith("::varchar")]
     others = [name for name in picked if name not in texts]
-    found: dict[str, Array | Texts] = {}
+    columns: dict[str, Array | Texts] = {}
     for first in range(0, len(others), _AT_ONCE):
-        some = ", ".join(f"{picked[name]} as {quoted(name)}" for name in others[first : first + _AT_ONCE])
-        found |= fetch(opened, f"select {some} from {source}", parameters)
+        batch = ", ".join(f"{picked[name]} as {quoted(name)}" for name in others[first : first + _AT_ONCE])
+        columns |= fetch(opened, f"select {batch} from {source}", parameters)
     for name in texts:
-        found[name] = _read_texts(opened, picked[name], source, parameters, rows)
-    return {name: found[name] for name in picked}
+        columns[name] = _read_texts(opened, picked[name], source, parameters, rows)
+    return {name: columns[name] for name in picked}
 
 
 def _read_texts(
@@ -273,17 +273,17 @@ def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array
     if not condition.strip():
         raise InputError(source, [Fault("the condition", "must not be empty", hint="For example: depth = 20")])
     # Text that is a condition stays one with brackets round it and without.
-    asked = f"select {_ROW} from rungs where ({condition}\n)"
-    for sql in (f"select {_ROW} from rungs where {condition}", asked):
+    query = f"select {_ROW} from rungs where ({condition}\n)"
+    for sql in (f"select {_ROW} from rungs where {condition}", query):
         _check_statement(sql, f"condition {condition!r}", source, 'must be SQL such as "depth = 20 and density < 0.5"')
-    rows = {name: columns[name] for name in mentioned(columns, asked)} | {_ROW: np.arange(count)}
-    found = _answered(rows, asked, f"condition {condition!r}", source, list(columns))
+    rows = {name: columns[name] for name in mentioned(columns, query)} | {_ROW: np.arange(count)}
+    selected = _answered(rows, query, f"condition {condition!r}", source, list(columns))
     mask = np.zeros(count, bool)
-    mask[found[_ROW].astype(np.int64)] = True
+    mask[selected[_ROW].astype(np.int64)] = True
     return mask
 
 
-def answer(columns: Mapping[str, Array], sql: str, source: str, known: Sequence[str]) -> dict[str, Array]:
+def answer(columns: Mapping[str, Array], sql: str, source: str, columns_known: Sequence[str]) -> dict[str, Array]:
     """Return what a query over ``rungs`` answers.
 
     Parameters
@@ -297,14 +297,14 @@ def answer(columns: Mapping[str, Array], sql: str, source: str, known: Sequence[
     _check_statement(
         sql, place, source, 'must be one SELECT, such as "select depth, avg(error) from rungs group by depth"'
     )
-    found = _answered(columns, sql, place, source, known)
-    if "*" in sql and {"error", "test_error"} <= found.keys():
-        del found["error"]  # one column under two names is for asking, not for answering
-    return found
+    result = _answered(columns, sql, place, source, columns_known)
+    if "*" in sql and {"error", "test_error"} <= result.keys():
+        del result["error"]  # one column under two names is for asking, not for answering
+    return result
 
 
 def _answered(
-    columns: Mapping[str, Array], sql: str, place: str, source: str, known: Sequence[str]
+    columns: Mapping[str, Array], sql: str, place: str, source: str, columns_known: Sequence[str]
 ) -> dict[str, Array]:
     with connection() as opened:
         _load(opened, columns, sql)
@@ -314,7 +314,7 @@ def _answered(
         try:
             return fetch(opened, sql)
         except duckdb.Error as trouble:
-            raise InputError(source, [_query_fault(trouble, place, known)]) from None
+            raise InputError(source, [_query_fault(trouble, place, columns_known)]) from None
 
 
 def _check_statement(sql: str, place: str, source: str, must: str) -> None:
@@ -355,12 +355,12 @@ def _load(opened: duckdb.DuckDBPyConnection, columns: Mapping[str, Array], sql: 
     opened.execute(f"create table rungs as select {', '.join(picked)} from arrays")
 
 
-def _query_fault(trouble: duckdb.Error, place: str, known: Sequence[str]) -> Fault:
+def _query_fault(trouble: duckdb.Error, place: str, columns_known: Sequence[str]) -> Fault:
     """Say what is wrong with a user's SQL, with the nearest column where one is unknown."""
     words = _first_line(trouble)
     unknown = re.search(r'column "([^"]+)" not found', words)
     if unknown:
-        hint = nearest(unknown[1], [*known, "error"]) or f"There are {listed(known, 40)}."
+        hint = nearest(unknown[1], [*columns_known, "error"]) or f"There are {listed(columns_known, 40)}."
         return Fault(
             place, "must use columns that are there", repr(unknown[1]), f"{hint} Text stands in single quotes."
         )
@@ -380,14 +380,16 @@ _OPAQUE = re.compile(r"--|/\*|#|\b(?:pivot|unpivot|summarize|describe|show|natur
 
 def mentioned(names: Iterable[str], sql: str) -> list[str]:
     """Return the columns that a query can need: all, unless it plainly picks some by name."""
-    every = list(names)
+    columns = list(names)
     lowered = sql.lower().replace("count(*)", "").strip()
     sources = re.findall(r"\b(?:from|join|rungs)\b", lowered)
     plain = len(_PLAIN.findall(lowered)) == len(re.findall(r"\b(?:from|join)\b", lowered)) and (
         sources.count("rungs") == len(re.findall(r"\b(?:from|join)\s+rungs\b", lowered))
     )
     if not lowered.startswith("select") or "*" in lowered or _OPAQUE.search(lowered) or not plain:
-        return every
+        return columns
     unquoted = lowered.replace('""', '"')
-    found = [name for name in every if name.lower() in unquoted or (name == "test_error" and "error" in lowered)]
-    return found or every
+    unquoted_names = [
+        name for name in columns if name.lower() in unquoted or (name == "test_error" and "error" in lowered)
+    ]
+    return unquoted_names or columns

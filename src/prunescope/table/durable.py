@@ -137,8 +137,8 @@ def verify(path: Path) -> None:
     _refuse_other(path, file_hash(path))
 
 
-def _refuse_other(path: Path, found: str) -> None:
-    if path.name.split(".")[-2] != found:
+def _refuse_other(path: Path, kind: str) -> None:
+    if path.name.split(".")[-2] != kind:
         raise DamageError(
             f"{path} is damaged: its content is not what was written. Restore it from a copy or delete it."
         )

@@ -39,8 +39,8 @@ class Findings:
         """Add one fault for all the rows that share it."""
         if len(rows):
             place = f"column {clipped(self.spelled.get(name, name))}, {self.lines(rows)}"
-            found = listed(dict.fromkeys(clipped(value) for value in values[:6]), 3)
-            self.add(place, must, found, hint)
+            shown = listed(dict.fromkeys(clipped(value) for value in values[:6]), 3)
+            self.add(place, must, shown, hint)
 
     def lines(self, rows: Array) -> str:
         """Write ``line 7`` or ``lines 7, 9 and 30 more``."""
@@ -59,9 +59,9 @@ class Findings:
                 f"{rows * columns:,}",
             ),
         )
-        for place, must, beyond, found in limits:
+        for place, must, beyond, shown in limits:
             if beyond:
-                self.add(place, must, found, "Write what you need of it to a file of its own.")
+                self.add(place, must, shown, "Write what you need of it to a file of its own.")
                 self.raise_if_any()
 
     def raise_if_any(self) -> None:

@@ -42,9 +42,9 @@ class Ledger:
 
     def wrote(self, shard: str, rungs: Iterable[tuple[str, int]]) -> None:
         """Take note of a shard that this process wrote, so that it need not be read."""
-        found = list(rungs)
-        if self._are_new(found):
-            self._rungs = _merged(self._rungs, found)
+        pairs = list(rungs)
+        if self._are_new(pairs):
+            self._rungs = _merged(self._rungs, pairs)
             self._seen |= {shard}
 
     def _add(self, shards: Iterable[str]) -> bool:
@@ -56,10 +56,10 @@ class Ledger:
             columns = self._shards.rows(fresh, KEY)
         except FileNotFoundError:
             return False  # packed since they were listed
-        found = list(_pairs(columns))
-        if not self._are_new(found):
+        pairs = list(_pairs(columns))
+        if not self._are_new(pairs):
             return False
-        self._rungs = _merged(self._rungs, found)
+        self._rungs = _merged(self._rungs, pairs)
         return True
 
     def _are_new(self, rungs: list[tuple[str, int]]) -> bool:

@@ -43,20 +43,20 @@ def merge(into: Store, others: Sequence[Store]) -> int:
     return sum(map(len, into.done().values())) - before
 
 
-def _copy(other: Store, into: Store) -> None:
-    for relative in _files(other.path):
+def _copy(source: Store, into: Store) -> None:
+    for relative in _files(source.path):
         if (into.path / relative).exists():
             continue
         try:
-            content = verified(other.path / relative)
+            content = verified(source.path / relative)
         except FileNotFoundError:
             continue  # packed away since it was listed
         publish(into.path, new_draft(into.path, relative.suffix, content), into.path / relative)
 
 
-def _holds(into: Store, other: Store) -> bool:
+def _holds(into: Store, source: Store) -> bool:
     ours = into.done()
-    return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in other.done().items())
+    return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in source.done().items())
 
 
 def refuse_unlike(stores: Sequence[Store]) -> None:
@@ -75,7 +75,7 @@ def refuse_unlike(stores: Sequence[Store]) -> None:
 
 def _files(root: Path) -> list[Path]:
     """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed."""
-    found = []
+    conflicts = []
     folders = [root / name for name in ("studies", "failures", "rungs")]
     for keep in ArrayKind:
         folder = root / keep
@@ -87,19 +87,19 @@ def _files(root: Path) -> list[Path]:
             continue
         for path in sorted(folder.iterdir()):
             if _KEPT.fullmatch(path.name) and is_own(path):
-                found.append(path.relative_to(root))
-    return found
+                conflicts.append(path.relative_to(root))
+    return conflicts
 
 
 def _refuse_other_arrays(roots: Sequence[Path]) -> None:
     """Raise where two stores hold different values for one array of a rung; one may have arrays that another lacks."""
-    found: dict[tuple[Path, str], dict[str, Path]] = {}
+    files_by_name: dict[tuple[Path, str], dict[str, Path]] = {}
     for root in roots:
         for relative in _files(root):
             if relative.suffix == ".safetensors":
-                of_rung = found.setdefault((relative.parent, relative.name.split(".")[0]), {})
+                of_rung = files_by_name.setdefault((relative.parent, relative.name.split(".")[0]), {})
                 of_rung.setdefault(relative.name, root / relative)
-    for files in found.values():
+    for files in files_by_name.values():
         if len(files) > 1:
             try:
                 joined_arrays(list(files.values()))

@@ -29,7 +29,7 @@ NEARLY = 0.8  # of letters shared: depht
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
 
-def notes_on(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:
+def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
     """Tell what a user may want to know.
 
     Parameters
@@ -39,7 +39,7 @@ def notes_on(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterat
     given
         What its source had: without the columns that were filled in.
     """
-    if "replicate" not in given:
+    if "replicate" not in measured:
         repeated = int(np.count_nonzero(columns["replicate"]))
         if repeated:
             yield (
@@ -55,7 +55,7 @@ def notes_on(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterat
             f"{missing:,} rows have no unpruned network to compare with: no row at density 1 shares their configuration"
         )
     yield from _misspelled(columns)
-    yield from _mixtures(columns, given)
+    yield from _mixtures(columns, measured)
     yield from _accuracies(columns)
 
 
@@ -78,8 +78,8 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
     if "label_noise" in columns:
         rows &= ~(columns["label_noise"] > 0)
     needed = [name for name in columns if name in (*CONFIGURATION, "density", "test_error")]
-    every = Columns.of(columns).pick(needed)
-    curves = [] if not rows.any() else list(_curves(every if rows.all() else every.take(rows)))
+    needed_columns = Columns.of(columns).pick(needed)
+    curves = [] if not rows.any() else list(_curves(needed_columns if rows.all() else needed_columns.take(rows)))
     falling = [curve for curve, _ in curves if curve[0] > HALF and _falls(curve)]
     if len(falling) > sum(len(curve) > 1 for curve, _ in curves) / 2:
         first, last = (np.mean([curve[place] for curve in falling]) for place in (0, -1))
@@ -90,9 +90,9 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
         return
     worse = [(curve[0], chance) for curve, chance in curves if curve[0] > chance + BESIDE_CHANCE]
     if len(worse) > len(curves) / 2:
-        found, chance = np.mean(worse, axis=0)
+        tail, chance = np.mean(worse, axis=0)
         yield (
-            f"unpruned networks have an error of {found:.2g}, worse than guessing ({chance:.2g}): if errors are "
+            f"unpruned networks have an error of {tail:.2g}, worse than guessing ({chance:.2g}): if errors are "
             "accuracies, write 1 - accuracy"
         )
 
@@ -134,24 +134,24 @@ def _falls(curve: NDArray[np.float64]) -> bool:
     return bool(fall > BEYOND_NOISE * noise and steadily and late)
 
 
-def _mixtures(columns: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[str]:
+def _mixtures(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
     """Tell where an unpruned error is a mean over networks that a column of one's own tells apart."""
-    dense = unpruned(columns) & np.isnan(given.get("unpruned_error", np.full(len(columns["density"]), np.nan)))
+    dense = unpruned(columns) & np.isnan(measured.get("unpruned_error", np.full(len(columns["density"]), np.nan)))
     if not dense.any():
         return
-    own = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
-    if not own:
+    names = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
+    if not names:
         return
     rows = Columns.of(columns).take(dense)
     configurations = configuration_codes(rows)
-    for name in own:
+    for name in names:
         values = rows[name]
         if values.dtype.kind == "f" and len(np.unique(values)) == len(values):  # as another error would be
             continue
         both = rows.groups((name,), configurations)
         if both.max() > configurations.max():
-            told = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
+            words = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
             yield (
-                f"unpruned errors are means over networks with different {name!r} ({told}): if these are different "
+                f"unpruned errors are means over networks with different {name!r} ({words}): if these are different "
                 "networks, rename the column to `family` or `dataset`, or give `unpruned_error` yourself"
             )

@@ -15,8 +15,7 @@ import duckdb
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
 from prunescope.table.columns import conform
-from prunescope.table.csvbulk import LARGE, read_large_csv
-from prunescope.table.csvfile import read_csv
+from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
 from prunescope.table.duckdb_engine import read_parquet
 from prunescope.table.findings import Findings
 from prunescope.table.schema import BY_NAME, NEEDED, canonical
@@ -113,9 +112,9 @@ def _file(path: Path, name: str, needed: Sequence[str]) -> Table:
         if head.startswith(start):
             raise InputError(name, [Fault("the file", "must be CSV or Parquet", kind, hint)])
     if path.suffix.lower() in (".parquet", ".pq"):
-        found = "something else" if size else "an empty file"
+        described = "something else" if size else "an empty file"
         hint = "If it is CSV, call it .csv." if size else ""
-        raise InputError(name, [Fault("the file", "must be Parquet, as its name says", found, hint)])
+        raise InputError(name, [Fault("the file", "must be Parquet, as its name says", described, hint)])
     return _csv(path, name, size, needed)
 
 
@@ -126,8 +125,8 @@ def _frame(frame: Any, needed: Sequence[str]) -> Table:
     index = getattr(getattr(frame, "index", None), "names", ())
     hidden = [name for name in index if name is not None and canonical(str(name)) in BY_NAME]
     if hidden:
-        found = f"{listed(hidden)} in its index"
-        fault = Fault("the DataFrame", "must have its columns as columns", found, "Call reset_index() first.")
+        hidden_names = f"{listed(hidden)} in its index"
+        fault = Fault("the DataFrame", "must have its columns as columns", hidden_names, "Call reset_index() first.")
         raise InputError("DataFrame", [fault])
     return conform(columns, Findings("DataFrame"), needed)
 
@@ -172,6 +171,6 @@ def _parquet(path: Path, name: str, needed: Sequence[str]) -> Table:
         raw = read_parquet(path, findings)
     except (duckdb.Error, UnicodeDecodeError, MemoryError, OverflowError) as trouble:
         words = str(trouble).split("\n")[0][:200]
-        found = f"a damaged file ({words})" if words else "a damaged file"
-        raise InputError(name, [Fault("the file", "must be whole Parquet", found)]) from None
+        words_found = f"a damaged file ({words})" if words else "a damaged file"
+        raise InputError(name, [Fault("the file", "must be whole Parquet", words_found)]) from None
     return conform(raw, findings, needed)

@@ -19,10 +19,10 @@ def group_codes(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[n
 
 def sorted_rows(columns: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.int64]:
     """Return the order of rows by the named columns, the first one first; missing text comes last."""
-    every = Columns.of(columns)
-    keys = [every.column(name).ranks for name in names]
-    varied = [key for key in keys if (key != key[0]).any()] if every.rows else []
-    return np.lexsort(varied[::-1]) if varied else np.arange(every.rows)
+    typed = Columns.of(columns)
+    keys = [typed.column(name).ranks for name in names]
+    varied = [key for key in keys if (key != key[0]).any()] if typed.rows else []
+    return np.lexsort(varied[::-1]) if varied else np.arange(typed.rows)
 
 
 def having(columns: Mapping[str, Array], name: str, texts: Sequence[str]) -> NDArray[np.bool_]:
@@ -39,9 +39,9 @@ def occurrence(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     ordered = codes[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     counts = np.diff(np.r_[starts, len(codes)])
-    found = np.empty(len(codes), np.int64)
-    found[order] = np.arange(len(codes)) - np.repeat(starts, counts)
-    return found
+    first_rows = np.empty(len(codes), np.int64)
+    first_rows[order] = np.arange(len(codes)) - np.repeat(starts, counts)
+    return first_rows
 
 
 def unpruned_error(columns: Mapping[str, Array]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -52,14 +52,14 @@ def unpruned_error(columns: Mapping[str, Array]) -> tuple[NDArray[np.float64], N
     Whatever the treatment, as long as the network is an ordinary dense one: further rungs of a ladder that removes
     nothing were trained longer, and leave-out ladders on other examples, so neither counts.
     """
-    given = columns.get("unpruned_error", np.full(len(columns["test_error"]), np.nan))
+    measured = columns.get("unpruned_error", np.full(len(columns["test_error"]), np.nan))
     dense = unpruned(columns)
     codes = configuration_codes(columns)
     size = int(codes.max()) + 1
     counts = np.bincount(codes[dense], minlength=size)
     sums = np.bincount(codes[dense], columns["test_error"][dense], minlength=size)
     means = np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0)
-    return np.where(np.isnan(given), means[codes], given), np.where(np.isnan(given), counts[codes], 0)
+    return np.where(np.isnan(measured), means[codes], measured), np.where(np.isnan(measured), counts[codes], 0)
 
 
 def configuration_codes(columns: Mapping[str, Array]) -> NDArray[np.int64]:

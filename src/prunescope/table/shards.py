@@ -135,17 +135,17 @@ class Shards:
         keys = np.sort(plain(columns.pop("__key")))
         if not (keys[1:] == keys[:-1]).any():
             return columns
-        every = {name: plain(values) for name, values in self._gathered(STORED_NAMES, sources=True).items()}
-        refuse_contradictions(every, f"{self.store} holds", _REMEDY)
-        return {name: values for name, values in _once(every).items() if name in columns}
+        stored = {name: plain(values) for name, values in self._gathered(STORED_NAMES, sources=True).items()}
+        refuse_contradictions(stored, f"{self.store} holds", _REMEDY)
+        return {name: values for name, values in _once(stored).items() if name in columns}
 
     def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array | Texts]:
         """Return columns of all shards, copies of rows included, with a hash of each row's rung as ``__key``."""
         parts: list[dict[str, Array | Texts]] = []
-        seen: set[str] = set()
+        merged: set[str] = set()
         for _ in range(_TRIES):
             now = self.listing().all
-            fresh = [name for name in now if name not in seen]
+            fresh = [name for name in now if name not in merged]
             try:
                 if fresh or not parts:
                     parts.append(self.rows(fresh, names, sources))
@@ -153,11 +153,11 @@ class Shards:
                 if set(fresh) <= set(self.listing().all):
                     raise
                 continue
-            seen.update(fresh)
+            merged.update(fresh)
             later = self.listing()
-            if later.packed <= seen and set(now) <= set(later.all):
-                filled = [part for part in parts if len(part["__key"])] or parts[:1]
-                return {name: joined([part.pop(name) for part in filled]) for name in list(filled[0])}
+            if later.packed <= merged and set(now) <= set(later.all):
+                filled = [columns for columns in parts if len(columns["__key"])] or parts[:1]
+                return {name: joined([columns.pop(name) for columns in filled]) for name in list(filled[0])}
         raise PrunescopeError(f"{self.store} is being packed all the time; try again")
 
     def rows(self, shards: Sequence[str], names: Sequence[str], sources: bool = False) -> dict[str, Array | Texts]:
@@ -178,8 +178,8 @@ class Shards:
         threads = max(1, (os.cpu_count() or 1) // workers)
         parts = [shards[position::workers] for position in range(workers)]
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(lambda part: self._part(part, selected, threads), parts))
-        return {name: joined([part.pop(name) for part in found]) for name in list(found[0])}
+            columns = list(pool.map(lambda shard: self._part(shard, selected, threads), parts))
+        return {name: joined([piece.pop(name) for piece in columns]) for name in list(columns[0])}
 
     def _verify(self, shards: Sequence[str]) -> None:
         for name in shards:
@@ -289,25 +289,25 @@ def refuse_contradictions(rows: Mapping[str, Array], subject: str, remedy: str) 
 
 def _refuse_contradictions(opened: duckdb.DuckDBPyConnection, subject: str, remedy: str) -> None:
     """Raise where rows of a view ``rows`` contradict each other."""
-    found = opened.execute(
+    rungs = opened.execute(
         f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from rows) "
         "group by ladder, rung having count(*) > 1 order by ladder, rung"
     ).fetchall()
-    if not found:
+    if not rungs:
         return
-    lines = [f"{subject} different results for {counted(len(found), 'rung')}:"]
-    for ladder, rung in found[:5]:
+    lines = [f"{subject} different results for {counted(len(rungs), 'rung')}:"]
+    for ladder, rung in rungs[:5]:
         lines.append(f"  ladder {ladder}, rung {rung}:")
-        told = opened.execute(
+        copies = opened.execute(
             f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? "
             f"order by {listing_of(RESULTS)}, 1",  # by their numbers: files are named by hashes
             [ladder, rung],
         ).fetchall()
         # One missing value equals another here; in Python it would not.
-        values = [[None if value != value else value for value in row[1:]] for row in told]
+        values = [[None if value != value else value for value in row[1:]] for row in copies]
         differ = [at for at, column in enumerate(zip(*values, strict=True)) if len(set(column)) > 1]
-        for row, value in zip(told, values, strict=True):
+        for row, value in zip(copies, values, strict=True):
             lines.append(f"    {', '.join(f'{RESULTS[at]} {value[at]}' for at in differ[:4])} in {row[0]}")
-    lines += [f"  ... and {len(found) - 5} more"] if len(found) > 5 else []
+    lines += [f"  ... and {len(rungs) - 5} more"] if len(rungs) > 5 else []
     lines.append(f"One of them was not trained as its identity says. {remedy}")
     raise ConflictError("\n".join(lines))

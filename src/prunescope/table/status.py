@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from prunescope.table.store import Failure, Store
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from prunescope.study import Ensemble, Ladder, Study
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong with a ladder, at which rung, and when (UTC, ISO 8601)."""
+
+    ladder: str
+    rung: int
+    words: str
+    when: str
+
+
+class _Store(Protocol):
+    """What a status is derived from: `Store`, which shows its status and so stands above this file."""
+
+    @property
+    def shards(self) -> Any: ...
+
+    def done(self) -> dict[str, frozenset[int]]: ...
+
+    def running(self) -> frozenset[str]: ...
+
+    def failures(self) -> tuple[Failure, ...]: ...
+
+    def studies(self) -> tuple[Study, ...]: ...
+
+    def has_locks(self) -> bool: ...
+
+    def has_arrays(self, keep: Any, ladder: str, rung: int) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +110,7 @@ class Status:
     locks: bool
 
 
-def status(store: Store) -> Status:
+def status(store: _Store) -> Status:
     """Derive the status of a store."""
     done = store.done()
     running, failures = store.running(), {failure.ladder: failure for failure in store.failures()}
@@ -100,25 +127,25 @@ def finished(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:
     return len(done.get(ladder.identity, frozenset()) & frozenset(range(ladder.rungs)))
 
 
-def is_scored(store: Store, ensemble: Ensemble) -> bool:
+def is_scored(store: _Store, ensemble: Ensemble) -> bool:
     """Whether the scores of an ensemble are in a store."""
     return store.has_arrays("examples", ensemble.identity, 0)
 
 
-def _scores(study: Study, store: Store, running: frozenset[str], failures: Mapping[str, Failure]) -> Scores | None:
+def _scores(study: Study, store: _Store, running: frozenset[str], failures: Mapping[str, Failure]) -> Scores | None:
     from prunescope.study import ensembles
 
     wanted = ensembles(study)
-    missing = [each.identity for each in wanted if not is_scored(store, each)]
+    missing = [ensemble.identity for ensemble in wanted if not is_scored(store, ensemble)]
     at_work = running.intersection(missing)
-    failed = tuple(failures[each] for each in missing if each in failures and each not in at_work)
+    failed = tuple(failures[identity] for identity in missing if identity in failures and identity not in at_work)
     counts = len(wanted) - len(missing), len(at_work), len(failed), len(missing) - len(at_work) - len(failed)
     return Scores(len(wanted), *counts, failures=failed) if wanted else None
 
 
 def _progress(
     study: Study,
-    store: Store,
+    store: _Store,
     done: Mapping[str, frozenset[int]],
     running: frozenset[str],
     failures: Mapping[str, Failure],

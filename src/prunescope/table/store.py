@@ -20,7 +20,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +42,7 @@ from prunescope.table.ledger import Ledger
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
+from prunescope.table.status import Failure, status
 from prunescope.table.table import Table
 
 if TYPE_CHECKING:
@@ -55,16 +55,6 @@ _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
 _FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _NOTE_FILE = _FAILURE_FILE
 _LOOK_EVERY = 32
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong with a ladder, at which rung, and when (UTC, ISO 8601)."""
-
-    ladder: str
-    rung: int
-    words: str
-    when: str
 
 
 def _keep(name: ArrayKind | str) -> ArrayKind:
@@ -131,10 +121,10 @@ class Store:
         if create and not is_store(self.path):
             self._create()
         if not is_store(self.path):
-            found = (
+            version = (
                 "a folder without store.json" if self.path.is_dir() else "a file" if self.path.exists() else "nothing"
             )
-            raise InputError(str(path), [Fault("the store", "must be a folder that prunescope made", found)])
+            raise InputError(str(path), [Fault("the store", "must be a folder that prunescope made", version)])
         self._check_format()
 
     def _refuse_links(self) -> None:
@@ -160,14 +150,14 @@ class Store:
 
     def _check_format(self) -> None:
         try:
-            found = json.loads((self.path / _MARK).read_text())["prunescope store"]
+            version = json.loads((self.path / _MARK).read_text())["prunescope store"]
         except OSError as trouble:
             raise PrunescopeError(f"{self.path / _MARK} cannot be read: {trouble.strerror}") from None
         except (ValueError, KeyError, TypeError, RecursionError):
             must = f'it must read {{"prunescope store": {FORMAT}}}'
             raise DamageError(f"{self.path / _MARK} is damaged; {must}") from None
-        if found is True or found != FORMAT:
-            words = f"{self.path} is a store of format {clipped(found)}; this version reads format {FORMAT}"
+        if version is True or version != FORMAT:
+            words = f"{self.path} is a store of format {clipped(version)}; this version reads format {FORMAT}"
             raise PrunescopeError(words)
 
     @cached_property
@@ -258,14 +248,14 @@ class Store:
         """Return every version of every study that was begun here."""
         from prunescope.study import parse_study
 
-        found: dict[str, Study] = {}
+        studies: dict[str, Study] = {}
         for path in self._files("studies", _STUDY_FILE):
             try:
                 study = parse_study(verified(path).decode(), str(path))
             except UnicodeDecodeError:
                 raise DamageError(f"{path} is no study; delete it") from None
-            found[study.identity] = study
-        return tuple(sorted(found.values(), key=lambda study: (study.name, study.identity)))
+            studies[study.identity] = study
+        return tuple(sorted(studies.values(), key=lambda study: (study.name, study.identity)))
 
     def write_arrays(self, keep: ArrayKind | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
         """Keep arrays of a rung, such as losses per training example; see `arrays`."""
@@ -326,15 +316,15 @@ class Store:
 
     def failures(self) -> tuple[Failure, ...]:
         """Return what went wrong, the latest last, whether or not it was made good since."""
-        found = []
+        recorded = []
         for path in self._files("failures", _FAILURE_FILE):
             try:
                 content = json.loads(verified(path))
                 words, when = str(content["words"]), str(content["when"])
-                found.append(Failure(check_identity(path, content["ladder"]), int(content["rung"]), words, when))
+                recorded.append(Failure(check_identity(path, content["ladder"]), int(content["rung"]), words, when))
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                 raise DamageError(f"{path} is no note of a failure; delete it") from None
-        return tuple(sorted(found, key=lambda failure: (failure.when, failure.ladder)))
+        return tuple(sorted(recorded, key=lambda failure: (failure.when, failure.ladder)))
 
     def write_note(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep plain content under 32 hexadecimal digits."""
@@ -352,8 +342,8 @@ class Store:
 
     def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
         """List the store's own files in one of its folders."""
-        found = (self.path / folder).iterdir() if (self.path / folder).is_dir() else ()
-        return sorted(path for path in found if name.fullmatch(path.name) and is_own(path))
+        entries = (self.path / folder).iterdir() if (self.path / folder).is_dir() else ()
+        return sorted(path for path in entries if name.fullmatch(path.name) and is_own(path))
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
         return Store, (self.path,)
@@ -363,15 +353,21 @@ class Store:
 
     def _repr_html_(self) -> str:
         """Show in a notebook how far the studies are."""
-        from prunescope.table.status import status
-
         try:
-            found = status(self)
+            progress = status(self)
         except PrunescopeError as trouble:
             return table_html(("store",), [(self.path,)], notes=[str(trouble)])
         head = ("study", "rungs done", "of", "ladders done", "running", "failed", "left")
         rows = (
-            (each.study.name, each.rungs_done, each.rungs, each.done, each.running, each.failed, each.left)
-            for each in found.studies
+            (
+                state.study.name,
+                state.rungs_done,
+                state.rungs,
+                state.done,
+                state.running,
+                state.failed,
+                state.left,
+            )
+            for state in progress.studies
         )
-        return table_html(head, rows, f"{self.path}: {found.rungs:,} rungs")
+        return table_html(head, rows, f"{self.path}: {progress.rungs:,} rungs")

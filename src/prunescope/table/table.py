@@ -6,25 +6,33 @@ exists is valid. It reads no files (see `read`) and knows nothing of laws.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
+from prunescope.files import replacing
 from prunescope.notebook import table_html
-from prunescope.table.coded import Columns
-from prunescope.table.duckdb_engine import answer, matching, mentioned
+from prunescope.table.coded import Columns, ColumnValues
+from prunescope.table.duckdb_engine import ParquetWriter, answer, matching, mentioned
 from prunescope.table.findings import Array
 from prunescope.table.schema import BY_NAME, canonical
-from prunescope.table.write import write_table
 
 if TYPE_CHECKING:
     import pandas
 
+
 # Rows that are made into plain values at once.
 _AT_ONCE = 50_000
+
+
+SUFFIXES = (".csv", ".parquet", ".json")
+_CHUNK = 1_000_000  # rows held as text
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +94,9 @@ class Table:
         """Return a column's name as the table spells it."""
         if name in self.columns:
             return name
-        for known in (canonical(name), *(other for other in self.columns if other.lower() == name.lower())):
-            if known in self.columns:
-                return known
+        for spelling in (canonical(name), *(column for column in self.columns if column.lower() == name.lower())):
+            if spelling in self.columns:
+                return spelling
         hint = nearest(name, [*self.columns, "error"]) or f"There are {listed(self.columns, 40)}."
         raise InputError(self.source, [Fault(f"column {clipped(name)}", "must be there", hint=hint)])
 
@@ -128,8 +136,8 @@ class Table:
         """Iterate over rows as mappings to plain Python values; None where a value is missing."""
         columns = Columns.of(self.columns)
         for first in range(0, len(self), _AT_ONCE):
-            some = columns.take(np.arange(first, min(first + _AT_ONCE, len(self))))
-            for values in zip(*(_plain(values) for values in some.values()), strict=True):
+            chunk = columns.take(np.arange(first, min(first + _AT_ONCE, len(self))))
+            for values in zip(*(_plain(values) for values in chunk.values()), strict=True):
                 yield dict(zip(self.names, values, strict=True))
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -197,3 +205,77 @@ def _same(ours: Array, theirs: Array) -> bool:
     if ours.dtype.kind != theirs.dtype.kind or ours.shape != theirs.shape:
         return False
     return bool(np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f"))
+
+
+def csv_text(table: Table) -> str:
+    """Return a table as CSV: numbers in their shortest exact form, nothing where a value is missing."""
+    return "".join(csv_parts(table))
+
+
+def csv_parts(table: Table) -> Iterator[str]:
+    """Yield the same in parts, so that a large table need not be in memory as text."""
+    yield ",".join(map(_quoted, table.names)) + "\n"
+    columns = Columns.of(table.columns)
+    for first in range(0, columns.rows, _CHUNK):
+        rows = columns.take(np.arange(first, min(first + _CHUNK, columns.rows)))
+        written = [_written(rows.column(name)) for name in rows]
+        if len(written) == 1:
+            written = [[value or '""' for value in written[0]]]  # an empty line would be no row
+        yield "\n".join(map(",".join, zip(*written, strict=True))) + "\n"
+
+
+def _written(column: ColumnValues) -> list[str]:
+    """Write values, each different number once: bits, as 0.0 and -0.0 are written differently."""
+    values = column.array
+    if values.dtype.kind == "f":
+        bits, place = np.unique(values.view(np.int64), return_inverse=True)
+        texts = np.array(["" if value != value else repr(value) for value in bits.view(np.float64).tolist()], object)
+        return list(texts[place.reshape(-1)].tolist())
+    if values.dtype.kind == "b":
+        return ["true" if value else "false" for value in values.tolist()]
+    if values.dtype.kind == "i":
+        return list(map(str, values.tolist()))
+    return ["" if value is None else _quoted(str(value)) for value in values.tolist()]
+
+
+def _quoted(text: str) -> str:
+    """Quote a text as CSV asks; the csv module of Python 3.11 leaves a lone carriage return bare."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+
+
+def json_text(table: Table) -> str:
+    """Return a table as a JSON array of objects; null where a value is missing or infinite."""
+    return "".join(json_parts(table))
+
+
+def json_parts(table: Table) -> Iterator[str]:
+    """Yield the same in parts, so that a large table need not be in memory as text."""
+    if not len(table):
+        yield "[]"
+        return
+    before = "["
+    for row in table.rows():
+        finite = {
+            name: None if isinstance(value, float) and math.isinf(value) else value for name, value in row.items()
+        }
+        text = json.dumps([finite], ensure_ascii=False, allow_nan=False, indent=1)
+        yield before + text[1:-2]
+        before = ","
+    yield "\n]"
+
+
+def write_table(table: Table, path: object) -> None:
+    """Write a table to ``path``; its ending says the format. What stood there before is replaced at the end."""
+    target = Path(str(path))
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
+        ending = repr(suffix) if suffix else "no ending"
+        raise InputError(str(target), [Fault("the file", f"must end in {', '.join(SUFFIXES)}", ending)])
+    if not table.names:
+        raise InputError(str(target), [Fault("the table", "must have a column")])
+    with replacing(target) as draft:
+        if suffix == ".parquet":
+            ParquetWriter().write(table.columns, draft)
+        else:
+            with draft.open("w", encoding="utf-8", newline="") as stream:
+                stream.writelines(csv_parts(table) if suffix == ".csv" else (*json_parts(table), "\n"))

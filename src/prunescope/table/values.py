@@ -63,11 +63,11 @@ def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.flo
             wrong.append(row)
         else:
             numbers[row] = number
-    found = [values[row] for row in wrong[:6]]
-    hint = "Write decimals with a point, not a comma." if any("," in str(value) for value in found) else ""
-    hint = hint or ("Write 0.5 for 50 %." if any("%" in str(value) for value in found) else "")
+    shown = [values[row] for row in wrong[:6]]
+    hint = "Write decimals with a point, not a comma." if any("," in str(value) for value in shown) else ""
+    hint = hint or ("Write 0.5 for 50 %." if any("%" in str(value) for value in shown) else "")
     rows = np.array(wrong, np.int64)
-    findings.at_rows(name, rows, "must be a number", found, hint)
+    findings.at_rows(name, rows, "must be a number", shown, hint)
     return numbers, rows
 
 
@@ -114,11 +114,11 @@ def _check_range(column: Column, numbers: NDArray[np.float64], findings: Finding
     if not outside.any():
         return
     if bounds.low == 0 and bounds.high == 1 and _like_percent(numbers):
-        told = numbers[~np.isnan(numbers)]
-        found = f"{told.min():g} to {told.max():g}"
+        finite = numbers[~np.isnan(numbers)]
+        interval = f"{finite.min():g} to {finite.max():g}"
         must = f"must be a fraction {bounds}"
         shown = findings.spelled.get(column.name, column.name)
-        findings.add(f"column {shown!r}", must, found, "It looks like percent: divide the column by 100.")
+        findings.add(f"column {shown!r}", must, interval, "It looks like percent: divide the column by 100.")
         return
     rows = np.flatnonzero(outside)
     findings.at_rows(column.name, rows, f"must be {_words(bounds)}", numbers[rows].tolist())
@@ -129,8 +129,8 @@ def _words(bounds: ValueRange) -> str:
 
 
 def _like_percent(numbers: NDArray[np.float64]) -> bool:
-    told = numbers[~np.isnan(numbers)]
-    return bool(told.min() >= 0 and 2 < told.max() <= 100 and np.mean(told > 1) >= 0.5)
+    finite = numbers[~np.isnan(numbers)]
+    return bool(finite.min() >= 0 and 2 < finite.max() <= 100 and np.mean(finite > 1) >= 0.5)
 
 
 def _texts(column: Column, values: Any, findings: Findings) -> Array | Texts:
@@ -153,21 +153,21 @@ def _refuse_unwritable(name: str, texts: Array | Texts, findings: Findings) -> N
 def texts_of(values: Any) -> Array | Texts:
     """Return values as text, None where there is none: each different one once, unless most of many differ."""
     if isinstance(values, Texts):
-        known = values
+        encoded = values
     else:
-        some = values.tolist() if isinstance(values, np.ndarray) else list(values)
-        some = some if set(map(type, some)) <= {str, type(None)} else [_text(value) for value in some]
-        if mostly_different(some) and "" not in some:
-            array = np.empty(len(some), object)
-            array[:] = some
+        items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        items = items if set(map(type, items)) <= {str, type(None)} else [_text(value) for value in items]
+        if mostly_different(items) and "" not in items:
+            array = np.empty(len(items), object)
+            array[:] = items
             return array
-        known = Texts.of(some)
-    words = known.words.tolist()
+        encoded = Texts.of(items)
+    words = encoded.words.tolist()
     if "" not in words:
-        return known
+        return encoded
     missing = np.empty(len(words), object)
     missing[:] = [word or None for word in words]
-    return Texts(missing, known.codes) if None not in words else Texts.of(missing[known.codes].tolist())
+    return Texts(missing, encoded.codes) if None not in words else Texts.of(missing[encoded.codes].tolist())
 
 
 def _text(value: object) -> str | None:
@@ -193,19 +193,19 @@ _FLAGS = {
 def _flags(column: Column, values: Any, findings: Findings) -> Array:
     if isinstance(values, np.ndarray) and values.dtype.kind == "b":
         return values
-    given = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    found = [_FLAGS.get(str(value).strip().lower()) for value in given]
-    wrong = np.array([row for row, flag in enumerate(found) if flag is None], int)
-    findings.at_rows(column.name, wrong, "must be true or false", [given[row] for row in wrong[:6]])
-    return np.array([bool(flag) for flag in found], bool)
+    items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    flags = [_FLAGS.get(str(value).strip().lower()) for value in items]
+    wrong = np.array([row for row, flag in enumerate(flags) if flag is None], int)
+    findings.at_rows(column.name, wrong, "must be true or false", [items[row] for row in wrong[:6]])
+    return np.array([bool(flag) for flag in flags], bool)
 
 
 def untyped(name: str, values: Any, findings: Findings) -> Array | Texts:
     """Return a column that the schema does not know: integers, numbers or flags where all values are, else text."""
-    found = _untyped(values)
-    if isinstance(found, Texts) or found.dtype.kind == "O":
-        _refuse_unwritable(name, found, findings)
-    return found
+    plain_values = _untyped(values)
+    if isinstance(plain_values, Texts) or plain_values.dtype.kind == "O":
+        _refuse_unwritable(name, plain_values, findings)
+    return plain_values
 
 
 def _untyped(values: Any) -> Array | Texts:
@@ -274,7 +274,7 @@ def widened(values: Array) -> Array:
         return values.astype(np.float64) if values.dtype.kind == "f" else values
     if values.dtype.kind == "O" and set(map(type, values.tolist())) <= {str, type(None)}:
         return values
-    given = values.tolist() if values.dtype.kind == "O" else values.astype(str).tolist()
-    texts = np.empty(len(given), object)
-    texts[:] = [value if value is None or isinstance(value, str) else str(value) for value in given]
+    items = values.tolist() if values.dtype.kind == "O" else values.astype(str).tolist()
+    texts = np.empty(len(items), object)
+    texts[:] = [value if value is None or isinstance(value, str) else str(value) for value in items]
     return texts

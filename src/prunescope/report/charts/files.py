@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.files import replacing
-from prunescope.report.charts.draw import drawn
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
@@ -21,24 +20,24 @@ SCALE = 2.5
 def specification(panel: Panel) -> dict[str, Any]:
     """Return a panel as Vega-Lite, without data, size and colours."""
     # Tests hold drawings against the schema; users need not wait for that.
-    found: dict[str, Any] = panel.chart.to_dict(validate=False)
-    found.pop("config", None)
-    return found
+    content: dict[str, Any] = panel.chart.to_dict(validate=False)
+    content.pop("config", None)
+    return content
 
 
 def whole(figure: Figure, theme: Theme = LIGHT) -> dict[str, Any]:
     """Return a figure as one Vega-Lite specification, with everything in it."""
-    panels = drawn(figure)
+    panels = figure.draw()
     parts, datasets = [], {ROWS: [asdict(row) for row in figure.rows]}
     for panel in panels:
-        part = specification(panel)
-        part.pop("$schema")
-        datasets |= part.pop("datasets", {})
-        parts.append({**part, "width": WIDTH, "height": panel.height})
+        drawing = specification(panel)
+        drawing.pop("$schema")
+        datasets |= drawing.pop("datasets", {})
+        parts.append({**drawing, "width": WIDTH, "height": panel.height})
     first = panels[0]
-    params = next((part["params"] for part in parts if "params" in part), None)
-    for part in parts:
-        part.pop("params", None)
+    params = next((drawing["params"] for drawing in parts if "params" in drawing), None)
+    for drawing in parts:
+        drawing.pop("params", None)
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "datasets": datasets,
@@ -60,10 +59,10 @@ def write_figure(figure: Figure, path: Path, form: str) -> None:
 
     content = whole(figure)
     if form == "svg":
-        made = vl_convert.vegalite_to_svg(content).encode()
+        data = vl_convert.vegalite_to_svg(content).encode()
     elif form == "pdf":
-        made = vl_convert.vegalite_to_pdf(content)
+        data = vl_convert.vegalite_to_pdf(content)
     else:
-        made = vl_convert.vegalite_to_png(content, scale=SCALE)
+        data = vl_convert.vegalite_to_png(content, scale=SCALE)
     with replacing(path) as draft:
-        draft.write_bytes(made)
+        draft.write_bytes(data)

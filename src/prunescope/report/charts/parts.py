@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import altair as alt
 import numpy as np
 
 from prunescope.report.charts.theme import DASHES, SHAPES, Palette
 
+if TYPE_CHECKING:
+    import altair as alt
+
 # Drawings read their rows from this name; whoever shows them puts the figure's rows there.
 ROWS = "rows"
+ERROR, DENSITY = "test error", "density (share of weights kept)"
 HEIGHT = 300
+# Panels that a figure shows at most.
+MOST_PANELS = 6
 PADDING = 0.04
 MIN_TICKS = 4
 # Height of a line of notes, in pixels.
@@ -45,6 +50,8 @@ class Panel:
 
 def source(**equal: str) -> alt.Chart:
     """Return a chart of the rows whose fields have some values."""
+    import altair as alt
+
     chart = alt.Chart(alt.NamedData(ROWS))
     for name, value in equal.items():
         chart = chart.transform_filter(alt.FieldEqualPredicate(equal=value, field=name))
@@ -53,8 +60,8 @@ def source(**equal: str) -> alt.Chart:
 
 def span(values: Iterable[float | None]) -> tuple[float, float]:
     """Return the ends of a logarithmic axis that shows some values."""
-    known = [value for value in values if value is not None and np.isfinite(value) and value > 0]
-    low, high = float(np.log(min(known))), float(np.log(max(known)))
+    positive = [value for value in values if value is not None and np.isfinite(value) and value > 0]
+    low, high = float(np.log(min(positive))), float(np.log(max(positive)))
     edge = max((high - low) * PADDING, 0.02)
     return float(np.exp(low - edge)), float(np.exp(high + edge))
 
@@ -69,11 +76,11 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
     best: list[float] = []
     for digits in DIVISIONS:
         ticks = (float(f"{digit * 10.0**decade:.3g}") for decade in decades for digit in digits)
-        found = [tick for tick in ticks if low <= tick <= high]
-        if len(found) > most:
+        visible = [tick for tick in ticks if low <= tick <= high]
+        if len(visible) > most:
             break
-        best = found
-        if len(found) >= MIN_TICKS:
+        best = visible
+        if len(visible) >= MIN_TICKS:
             break
     return best if len(best) > 2 else _even_ticks(low, high, most)
 
@@ -91,20 +98,28 @@ def _even_ticks(low: float, high: float, most: int) -> list[float]:
 
 def x_log(field: str, title: str, ends: tuple[float, float], values: Sequence[float] | None = None) -> alt.X:
     """Return a logarithmic x axis, with round ticks or at some values."""
+    import altair as alt
+
     ticks = round_ticks(*ends, 6) if values is None else list(values)
     return alt.X(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(ticks))
 
 
 def y_log(field: str, title: str, ends: tuple[float, float]) -> alt.Y:
     """Return a logarithmic y axis."""
+    import altair as alt
+
     return alt.Y(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(round_ticks(*ends, 9)))
 
 
 def _log(ends: tuple[float, float]) -> alt.Scale:
+    import altair as alt
+
     return alt.Scale(type="log", domain=list(ends), nice=False)
 
 
 def _axis(ticks: list[float]) -> alt.Axis:
+    import altair as alt
+
     return alt.Axis(values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy")
 
 
@@ -113,13 +128,15 @@ def coloured(
     names: Sequence[str],
     title: str | None,
     columns: int | None = None,
-    there: Collection[str] | None = None,
+    present: Collection[str] | None = None,
 ) -> alt.Color:
     """Return colours by name, in the order of the names; every layer of a drawing must ask for the same.
 
-    Names that other panels have and this one has not are left out of its legend: `there` are those that it has.
+    Names that other panels have and this one has not are left out of its legend: `present` are those that it has.
     """
-    legend = _legend(names, title, columns, there)
+    import altair as alt
+
+    legend = _legend(names, title, columns, present)
     return alt.Color(field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=legend)
 
 
@@ -128,23 +145,29 @@ def shaped(
     names: Sequence[str],
     title: str | None,
     columns: int | None = None,
-    there: Collection[str] | None = None,
+    present: Collection[str] | None = None,
 ) -> alt.Shape:
     """Return shapes by name, in the same order."""
+    import altair as alt
+
     scale = alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
-    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, there))
+    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, present))
 
 
 def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
     """Return dashes by name, in the same order."""
+    import altair as alt
+
     scale = alt.Scale(domain=list(names), range=[DASHES[place % len(DASHES)] for place in range(len(names))])
     return alt.StrokeDash(field, type="nominal", scale=scale, title=title, legend=_legend(names, title))
 
 
 def _legend(
-    names: Sequence[str], title: str | None, columns: int | None = None, there: Collection[str] | None = None
+    names: Sequence[str], title: str | None, columns: int | None = None, present: Collection[str] | None = None
 ) -> alt.Legend:
-    shown: dict[str, Any] = {} if there is None else {"values": [name for name in names if name in there]}
+    import altair as alt
+
+    shown: dict[str, Any] = {} if present is None else {"values": [name for name in names if name in present]}
     return alt.Legend(title=title, columns=columns or _columns(names), **shown)
 
 
@@ -155,18 +178,22 @@ def _columns(names: Sequence[str]) -> int:
 
 def tips(*fields: tuple[str, str, str | None]) -> list[alt.Tooltip]:
     """Return what a mark tells when it is pointed at: field, title, and number format."""
-    told: list[alt.Tooltip] = []
+    import altair as alt
+
+    tooltips: list[alt.Tooltip] = []
     for field, title, form in fields:
         extra: dict[str, Any] = {} if form is None else {"format": form}
-        told.append(alt.Tooltip(field, type="nominal" if form is None else "quantitative", title=title, **extra))
-    return told
+        tooltips.append(alt.Tooltip(field, type="nominal" if form is None else "quantitative", title=title, **extra))
+    return tooltips
 
 
 def line_at(axis: alt.X | alt.Y, value: float) -> alt.Chart:
     """Return a dashed line at a value of an axis."""
+    import altair as alt
+
     rule = alt.Chart(alt.InlineData(values=[{_field(axis): value}])).mark_rule(style="reference", clip=True)
-    found: alt.Chart = rule.encode(axis)
-    return found
+    line: alt.Chart = rule.encode(axis)
+    return line
 
 
 def note_at(
@@ -178,7 +205,9 @@ def note_at(
     dy: int = 0,
 ) -> alt.LayerChart:
     """Return a note at values of the axes, or at pixels of the drawing; lines behind it make way."""
-    row = {_field(each[0]): each[1] for each in (x, y) if isinstance(each, tuple)}
+    import altair as alt
+
+    row = {_field(position[0]): position[1] for position in (x, y) if isinstance(position, tuple)}
     data = alt.Chart(alt.InlineData(values=[row]))
     across: Any = x[0] if isinstance(x, tuple) else alt.value(x)
     down: Any = y[0] if isinstance(y, tuple) else alt.value(y)
@@ -186,8 +215,8 @@ def note_at(
         data.mark_text(style=style, align=align, dx=dx, dy=dy, text=words).encode(x=across, y=down)
         for style in (["note", "halo"], "note")
     )
-    found: alt.LayerChart = halo + text
-    return found
+    note: alt.LayerChart = halo + text
+    return note
 
 
 def share(value: float, ends: tuple[float, float]) -> float:
@@ -218,6 +247,30 @@ def layered(
     *charts: alt.Chart | alt.LayerChart, title: str, subtitle: str | Sequence[str] = ""
 ) -> alt.LayerChart | alt.FacetChart:
     """Return drawings above each other under a title."""
+    import altair as alt
+
     words: Any = alt.TitleParams(title, subtitle=_lines(subtitle)) if subtitle else title
-    found = alt.layer(*charts)
-    return found.properties(title=words) if title else found
+    layers = alt.layer(*charts)
+    return layers.properties(title=words) if title else layers
+
+
+def y_linear(field: str, title: str) -> alt.Y:
+    """Return a linear y axis that need not begin at 0."""
+    import altair as alt
+
+    return alt.Y(
+        field, type="quantitative", title=title, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6)
+    )
+
+
+class _InPanel(Protocol):
+    """A row that says in which panel it is drawn."""
+
+    @property
+    def panel(self) -> str:
+        """The panel's name."""
+
+
+def panel_names(rows: Iterable[_InPanel]) -> list[str]:
+    """Return the names of the first panels, in their order."""
+    return list(dict.fromkeys(row.panel for row in rows))[:MOST_PANELS]

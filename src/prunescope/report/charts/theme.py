@@ -106,6 +106,6 @@ def _viridis(place: float) -> str:
     return _mixed(VIRIDIS[lower], VIRIDIS[lower + 1], share)
 
 
-def _mixed(one: str, other: str, share: float) -> str:
-    parts: Sequence[tuple[int, int]] = [(int(one[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+def _mixed(first: str, second: str, share: float) -> str:
+    parts: Sequence[tuple[int, int]] = [(int(first[at : at + 2], 16), int(second[at : at + 2], 16)) for at in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in parts)

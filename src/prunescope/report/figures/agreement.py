@@ -16,6 +16,18 @@ from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.models import LAWS, SINGLE
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
+from prunescope.report.charts.parts import (
+    Panel,
+    bars,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, extremes
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
@@ -72,32 +84,65 @@ class Agreement(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw estimated against actual error."""
+        import altair as alt
 
-def agreement(subject: ReportGroup) -> Agreement | None:
+        values = ((point.actual, point.estimated, point.low, point.high) for point in self.points)
+        ends = span(value for row in values for value in row)
+        regions = [name for name in REGIONS if any(point.region == name for point in self.points)]
+        panels = []
+        for summary in self.summaries:
+            points = [point for point in self.points if point.panel == summary.panel]
+            data = source(panel=summary.panel)
+            seeds = summary.panel == SEEDS
+            x = x_log("actual", "error, mean over replicates" if seeds else "actual error", ends)
+            title = "error of single networks" if seeds else "estimated error"
+            y = y_log("estimated", title, ends)
+            tooltip = tips(("member", "cell", None), ("density", "density", ".4g"), ("actual", "actual", ".4g"),
+                           ("estimated", "estimated", ".4g"), ("region", "region", None))  # fmt: skip
+            diagonal = alt.Chart(alt.InlineData(values=[{"actual": end, "estimated": end} for end in ends]))
+            layers = [diagonal.mark_line(style="reference", clip=True).encode(x=x, y=y)]
+            if seeds:
+                spread = bars(data, ends).mark_rule(style=["single", "spread"], clip=True)
+                layers.append(spread.encode(x=x, y=y_log("low", title, ends), y2="high"))
+                subtitle = f"standard deviation {percent(summary.sigma)}"
+                layers.append(data.mark_point(style="single", size=14).encode(x=x, y=y, tooltip=tooltip))
+            else:
+                subtitle = f"mu {percent(summary.mu)}, sigma {percent(summary.sigma)}"
+                colour, shape = coloured("region", regions, None), shaped("region", regions, None)
+                layers.append(
+                    data.mark_point(size=24, opacity=0.75).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
+                )
+            panels.append(Panel(layered(*layers, title=summary.panel, subtitle=subtitle), "kinds", 3, len(points)))
+        return tuple(panels)
+
+
+def agreement(group: ReportGroup) -> Agreement | None:
     """Return the figure of a family; None without a law."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells = subject.cells
-    place = _region(subject.fit, cells)
-    joint = _estimates(subject.fit, cells)
+    cells = group.cells
+    place = _region(group.fit, cells)
+    joint = _estimates(group.fit, cells)
     drawn = np.arange(len(cells))
     panels = 3
     if len(cells) * panels > MOST:
         drawn = np.sort(np.random.default_rng(0).permutation(len(cells))[: MOST // panels])
     name = JOINT if cells.cells > 1 else ALONE
-    summaries = [Summary(name, subject.fit.mean_deviation, subject.fit.std_deviation, subject.fit.points)]
-    points = _points(subject, name, place, joint, drawn)
+    summaries = [Summary(name, group.fit.mean_deviation, group.fit.std_deviation, group.fit.points)]
+    points = _points(group, name, place, joint, drawn)
     if cells.cells > 1:
-        each, told = _by_cell(cells)
-        if told.any():
-            off = each[told] / cells.error[told] - 1
-            summaries.insert(0, Summary(SINGLES, float(off.mean()), float(off.std()), int(told.sum())))
-            points = _points(subject, SINGLES, place, each, drawn[told[drawn]]) + points
+        estimates, has_estimate = _by_cell(cells)
+        if has_estimate.any():
+            off = estimates[has_estimate] / cells.error[has_estimate] - 1
+            summaries.insert(0, Summary(SINGLES, float(off.mean()), float(off.std()), int(has_estimate.sum())))
+            points = _points(group, SINGLES, place, estimates, drawn[has_estimate[drawn]]) + points
     if cells.seed_noise is not None:
         summaries.append(Summary(SEEDS, 0.0, cells.seed_noise, int((cells.repeats > 1).sum())))
         several = drawn[cells.repeats[drawn] > 1]
-        points += _points(subject, SEEDS, place, cells.error, several, extremes(cells))
-    return Agreement(_caption(subject, summaries, drawn), tuple(summaries), tuple(points))
+        points += _points(group, SEEDS, place, cells.error, several, extremes(cells))
+    return Agreement(_caption(group, summaries, drawn), tuple(summaries), tuple(points))
 
 
 def _estimates(fit: Fit, cells: GroupData) -> Numbers:
@@ -114,28 +159,28 @@ def _region(fit: Fit, cells: GroupData) -> list[str]:
 
 def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
     """Return what Eq. 1, fitted to each cell by itself, gives; and of which points it gives anything."""
-    found, told = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
-    own = cells.points_of
+    estimates, has_estimate = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
+    rows_by_cell = cells.points_of
     fits = fit_groups(SINGLE, cells.by_cell(), Options(intervals="none", starts=8))
-    for rows, fit in zip(own, fits, strict=True):
+    for rows, fit in zip(rows_by_cell, fits, strict=True):
         if isinstance(fit, Fit):
-            found[rows] = predicted(
+            estimates[rows] = predicted(
                 fit, cells.unpruned[rows], cells.density[rows], cells.depth[rows], cells.width[rows]
             ).error
-            told[rows] = True
-    return found, told
+            has_estimate[rows] = True
+    return estimates, has_estimate
 
 
 def _points(
-    subject: ReportGroup,
+    group: ReportGroup,
     panel: str,
     region: list[str],
     estimated: Numbers,
     rows: np.ndarray,
     ends: tuple[Numbers, Numbers] | None = None,
 ) -> list[AgreementPoint]:
-    cells = subject.cells
-    names = {cell: cell_words(cells, subject.known, cell) for cell in np.unique(cells.cell[rows]).tolist()}
+    cells = group.cells
+    names = {cell: cell_words(cells, group.known, cell) for cell in np.unique(cells.cell[rows]).tolist()}
     return [
         AgreementPoint(
             panel,
@@ -151,20 +196,20 @@ def _points(
     ]
 
 
-def _caption(subject: ReportGroup, summaries: list[Summary], drawn: np.ndarray) -> str:
-    by_panel = {each.panel: each for each in summaries}
-    joint = by_panel[JOINT if subject.cells.cells > 1 else ALONE]
-    law = "one law for all members" if subject.cells.cells > 1 else "the law"
+def _caption(group: ReportGroup, summaries: list[Summary], drawn: np.ndarray) -> str:
+    by_panel = {summary.panel: summary for summary in summaries}
+    joint = by_panel[JOINT if group.cells.cells > 1 else ALONE]
+    law = "one law for all members" if group.cells.cells > 1 else "the law"
     words = [
-        f"On the diagonal an estimate is right. Over {counted(joint.points, 'point')} {law} is off "
+        f"Points on the diagonal are estimated exactly. Over {counted(joint.points, 'point')} {law} deviates "
         f"by mu {percent(joint.mu)}, sigma {percent(joint.sigma)}"
     ]
     words[0] += f"; a law for each cell by sigma {percent(by_panel[SINGLES].sigma)}." if SINGLES in by_panel else "."
     if SEEDS in by_panel:
         words.append(
-            f"Single networks that differ in their seed alone scatter by {percent(by_panel[SEEDS].sigma)} about their "
-            "mean (bars reach from the lowest to the highest)."
+            f"Networks that differ only in their seed scatter by {percent(by_panel[SEEDS].sigma)} about their "
+            "mean (bars: minimum to maximum over replicates)."
         )
-    if len(drawn) < len(subject.cells):
-        words.append(f"{len(drawn):,} of {len(subject.cells):,} points are drawn, picked by chance.")
+    if len(drawn) < len(group.cells):
+        words.append(f"{len(drawn):,} of {len(group.cells):,} points are drawn, chosen at random.")
     return " ".join(words)

@@ -11,6 +11,17 @@ from prunescope.laws import Fit, size_for_error
 from prunescope.laws.batch import Numbers
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import number
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -55,39 +66,65 @@ class Contours(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw contours of constant error."""
+        panels = []
+        for panel in self.panels:
+            points = [point for point in self.points if point.panel == panel.title]
+            levels = list(dict.fromkeys(point.level for point in points if point.level))
+            levels.sort(key=float)
+            ends = span(point.value for point in points), span(min(point.density, 1.0) for point in points)
+            x, y = (
+                x_log("value", panel.varied, ends[0], sorted({point.value for point in points})),
+                y_log("density", "density", ends[1]),
+            )
+            colour, shape = coloured("level", levels, "error"), shaped("level", levels, "error")
+            tooltip = tips(("level", "error", None), ("value", panel.varied, ".4g"), ("density", "density", ".4g"))
+            layers = [
+                source(panel=panel.title, what="slope").mark_line(style="reference", clip=True).encode(x=x, y=y),
+                source(panel=panel.title, what="law").mark_line(style="law", clip=True).encode(x=x, y=y, color=colour),
+                source(panel=panel.title, what="measured")
+                .mark_point(size=44)
+                .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(levels), len(points)))
+        return tuple(panels)
 
-def contours(subject: ReportGroup) -> Contours | None:
+
+def contours(group: ReportGroup) -> Contours | None:
     """Return the figure of a family; None without a law, or where neither depth nor width varies."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells = subject.cells
+    cells = group.cells
     panels, points = [], []
-    for panel in slices(cells, subject.known):
+    for panel in slices(cells, group.known):
         if panel.varied not in EXPONENT:
             continue
-        own = [cells.points_of[cell] for cell in panel.cells]
-        found = [point for level in _levels(cells, own) for point in _contour(cells, subject.fit, panel, own, level)]
-        if sum(point.what == "measured" for point in found) >= 2:
+        curves = [cells.points_of[cell] for cell in panel.cells]
+        contour = [
+            point for level in _levels(cells, curves) for point in _contour(cells, group.fit, panel, curves, level)
+        ]
+        if sum(point.what == "measured" for point in contour) >= 2:
             panels.append(panel)
-            points += [*found, *_slope(subject.fit, panel, found)]
+            points += [*contour, *_slope(group.fit, panel, contour)]
     if not panels:
         return None
-    told = subject.fit.parameters
-    words = [f"{panel.varied}^{number(told[EXPONENT[panel.varied]])} x density" for panel in panels]
+    parameters = group.fit.parameters
+    words = [f"{panel.varied}^{number(parameters[EXPONENT[panel.varied]])} x density" for panel in panels]
     caption = (
-        "Along a contour networks of different shape and density have the same error. Marks are measured, between two "
-        "rungs; lines are the law. Where errors have risen well above the unpruned ones, contours are parallel to the "
-        f"dashed line, along which {' (left) and '.join(words)}{' (right)' if len(words) > 1 else ''} stays the same."
+        "Networks on one contour have the same error at different shapes and densities. Marks are interpolated between "
+        "measured rungs; lines are the law. Well above the unpruned errors, contours are parallel to the dashed line, "
+        f"where {' (left) and '.join(words)}{' (right)' if len(words) > 1 else ''} is constant."
     )
     return Contours(caption, tuple(panels), tuple(points))
 
 
-def _levels(cells: GroupData, own: list[np.ndarray]) -> list[float]:
+def _levels(cells: GroupData, curves: list[np.ndarray]) -> list[float]:
     """Return errors that most of the members reach under pruning."""
-    low = max(float(cells.unpruned[rows[0]]) for rows in own) * 1.15
-    high = float(np.median([cells.error[rows].max() for rows in own])) * 0.95
+    low = max(float(cells.unpruned[rows[0]]) for rows in curves) * 1.15
+    high = float(np.median([cells.error[rows].max() for rows in curves])) * 0.95
     if not low < high:
-        low = float(np.median([cells.unpruned[rows[0]] for rows in own])) * 1.15
+        low = float(np.median([cells.unpruned[rows[0]] for rows in curves])) * 1.15
     return _round(geometric(low, high, LEVELS).tolist()) if low < high else []
 
 
@@ -100,18 +137,20 @@ def _round(levels: list[float]) -> list[float]:
     return levels
 
 
-def _contour(cells: GroupData, fit: Fit, panel: Slice, own: list[np.ndarray], level: float) -> list[ContourPoint]:
-    told, label = fit.parameters, number(level)
+def _contour(cells: GroupData, fit: Fit, panel: Slice, curves: list[np.ndarray], level: float) -> list[ContourPoint]:
+    parameters, label = fit.parameters, number(level)
     points = []
-    for rows in own:
+    for rows in curves:
         value = float(getattr(cells, panel.varied)[rows[0]])
         crossing = _crossing(cells.density[rows], cells.error[rows], level)
         if crossing is not None:
             points.append(ContourPoint(panel.title, panel.varied, "measured", label, value, crossing))
         size = float(
-            size_for_error(level, float(cells.unpruned[rows[0]]), told["eps_up"], told["gamma"], told["p_prime"])
+            size_for_error(
+                level, float(cells.unpruned[rows[0]]), parameters["eps_up"], parameters["gamma"], parameters["p_prime"]
+            )
         )
-        shape = float(cells.depth[rows[0]] ** told["phi"] * cells.width[rows[0]] ** told["psi"])
+        shape = float(cells.depth[rows[0]] ** parameters["phi"] * cells.width[rows[0]] ** parameters["psi"])
         sparsest = float(cells.density[rows].min())
         if np.isfinite(size) and sparsest / 2 <= size / shape <= 1:
             points.append(ContourPoint(panel.title, panel.varied, "law", label, value, size / shape))
@@ -130,11 +169,11 @@ def _crossing(density: Numbers, error: Numbers, level: float) -> float | None:
     return float(np.exp(x[place] + share * (x[place + 1] - x[place])))
 
 
-def _slope(fit: Fit, panel: Slice, found: list[ContourPoint]) -> list[ContourPoint]:
+def _slope(fit: Fit, panel: Slice, contour: list[ContourPoint]) -> list[ContourPoint]:
     """Return a line of constant m* through the middle of the points."""
     exponent = fit.parameters[EXPONENT[panel.varied]]
-    values, densities = (np.log([getattr(point, name) for point in found]) for name in ("value", "density"))
+    values, densities = (np.log([getattr(point, name) for point in contour]) for name in ("value", "density"))
     middle_x, middle_y = (values.min() + values.max()) / 2, float(np.median(densities))
     ends = [float(np.exp(x)) for x in (values.min(), values.max())]
     line = [float(np.exp(middle_y - exponent * (x - middle_x))) for x in (values.min(), values.max())]
-    return [ContourPoint(panel.title, panel.varied, "slope", "", *each) for each in zip(ends, line, strict=True)]
+    return [ContourPoint(panel.title, panel.varied, "slope", "", *end) for end in zip(ends, line, strict=True)]

@@ -13,6 +13,20 @@ from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import percent
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    bars,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, clearly_better, extremes, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -64,56 +78,87 @@ class Curves(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw error by density."""
+        # Bands may reach anywhere; bars are data.
+        held = [value for point in self.points if point.what == "measured" for value in (point.low, point.high)]
+        ends_y = span([*(point.error for point in self.points), *held])
+        panels = []
+        for panel in self.panels:
+            points = [point for point in self.points if point.panel == panel.title]
+            ends_x = span(point.density for point in points)
+            title = panel.varied or None
+            x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
+            colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
+            law = source(panel=panel.title, what="law")
+            measured = source(panel=panel.title, what="measured")
+            tooltip = tips(("member", panel.varied or "cell", None), ("density", "density", ".4g"),
+                           ("error", "error", ".4g"), ("low", "lowest", ".4g"),
+                           ("high", "highest", ".4g"), ("networks", "networks", ",d"))  # fmt: skip
+            layers = [
+                law.mark_area(style="band", clip=True).encode(
+                    x=x, y=y_log("low", ERROR, ends_y), y2="high", color=colour
+                ),
+                law.mark_line(style="law", clip=True).encode(x=x, y=y, color=colour),
+                bars(measured, ends_y)
+                .mark_rule(style="spread", clip=True)
+                .encode(x=x, y=y_log("low", ERROR, ends_y), y2="high", color=colour),
+                measured.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            words = panel.title or "the network"
+            panels.append(Panel(layered(*layers, title=words), "ordered", len(panel.labels), len(points)))
+        return tuple(panels)
 
-def curves(subject: ReportGroup) -> Curves:
+
+def curves(group: ReportGroup) -> Curves:
     """Return the figure of a family."""
-    cells = subject.cells
+    cells = group.cells
     low, high = extremes(cells)
-    panels = slices(cells, subject.known)
+    panels = slices(cells, group.known)
     points: list[CurvePoint] = []
     for panel in panels:
         for cell, member in zip(panel.cells, panel.labels, strict=True):
-            own = cells.points_of[cell]
+            rows = cells.points_of[cell]
             points += (
                 CurvePoint(panel.title, member, "measured", *numbers)
                 for numbers in zip(
-                    cells.density[own].tolist(),
-                    cells.error[own].tolist(),
-                    low[own].tolist(),
-                    high[own].tolist(),
-                    cells.repeats[own].tolist(),
+                    cells.density[rows].tolist(),
+                    cells.error[rows].tolist(),
+                    low[rows].tolist(),
+                    high[rows].tolist(),
+                    cells.repeats[rows].tolist(),
                     strict=True,
                 )
             )
-            if subject.fit is not None:
-                points += _law(subject, subject.fit, panel, member, own)
-    return Curves(_caption(subject, panels, points), panels, tuple(points))
+            if group.fit is not None:
+                points += _law(group, group.fit, panel, member, rows)
+    return Curves(_caption(group, panels, points), panels, tuple(points))
 
 
-def _law(subject: ReportGroup, fit: Fit, panel: Slice, member: str, own: np.ndarray) -> list[CurvePoint]:
-    cells = subject.cells
-    densities = geometric(float(cells.density[own].min()), 1.0, STEPS)
-    at = [np.full(STEPS, float(getattr(cells, name)[own[0]])) for name in ("unpruned", "depth", "width")]
-    found = predicted(fit, at[0], densities, at[1], at[2])
-    bands = [np.where(np.isnan(each), found.error, each) for each in (found.law_low, found.law_high)]
-    numbers = zip(densities.tolist(), found.error.tolist(), bands[0].tolist(), bands[1].tolist(), strict=True)
-    return [CurvePoint(panel.title, member, "law", *each, None) for each in numbers]
+def _law(group: ReportGroup, fit: Fit, panel: Slice, member: str, rows: np.ndarray) -> list[CurvePoint]:
+    cells = group.cells
+    densities = geometric(float(cells.density[rows].min()), 1.0, STEPS)
+    at = [np.full(STEPS, float(getattr(cells, name)[rows[0]])) for name in ("unpruned", "depth", "width")]
+    estimate = predicted(fit, at[0], densities, at[1], at[2])
+    bands = [np.where(np.isnan(bound), estimate.error, bound) for bound in (estimate.law_low, estimate.law_high)]
+    numbers = zip(densities.tolist(), estimate.error.tolist(), bands[0].tolist(), bands[1].tolist(), strict=True)
+    return [CurvePoint(panel.title, member, "law", *values, None) for values in numbers]
 
 
-def _caption(subject: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
+def _caption(group: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePoint]) -> str:
     measured = [point for point in points if point.what == "measured"]
     most = max(point.networks or 0 for point in measured)
     words = [
-        "Each mark is the error at one density in the mean over replicates"
-        + ("; bars reach from the lowest to the highest of them." if most > 1 else ", here a single network.")
+        "Each mark is the mean error over replicates at one density"
+        + ("; bars: minimum to maximum over replicates." if most > 1 else ", here a single network.")
     ]
-    words += _course(subject.cells)
-    if subject.fit is not None:
-        whose = "one law of all members" if subject.cells.cells > 1 else "law"
+    words += _course(group.cells)
+    if group.fit is not None:
+        whose = "one law of all members" if group.cells.cells > 1 else "law"
         words.append(f"Lines are the {whose}, bands its interval.")
     drawn = sum(len(panel.cells) for panel in panels)
-    if len(panels) == 1 and drawn < subject.cells.cells:
-        words.append(f"{drawn} of {counted(subject.cells.cells, 'cell')} are drawn.")
+    if len(panels) == 1 and drawn < group.cells.cells:
+        words.append(f"{drawn} of {counted(group.cells.cells, 'cell')} are drawn.")
     return " ".join(words)
 
 
@@ -138,6 +183,6 @@ def _course(cells: GroupData) -> Iterator[str]:
     if helped:
         yield f"Pruning helps: the best point beyond chance lies {where}."
     elif clear is None:
-        yield f"The lowest point lies {where}; without replicates nobody knows whether by chance."
+        yield f"The lowest point lies {where}; without replicates this may be chance."
     else:
-        yield f"The lowest point lies {where}: by no more than chance between seeds."
+        yield f"The lowest point lies {where}: no more than chance between seeds."

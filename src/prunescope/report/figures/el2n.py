@@ -8,6 +8,14 @@ from typing import ClassVar
 
 from prunescope.laws.results import number
 from prunescope.lens import CellResult, Sparsity, TreatmentOutcome
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    source,
+    tips,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
@@ -55,11 +63,46 @@ class El2nGroups(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw loss differences by EL2N."""
+        import altair as alt
+
+        kinds = [words for words in VERDICTS.values() if any(point.verdict == words for point in self.points)]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            title = "sparse minus dense, nats"
+            scale = alt.Scale(domain=[0, 100], nice=False)
+            x = alt.X("percentile_low:Q", title="percentile of EL2N", scale=scale, axis=alt.Axis(tickCount=5))
+            colour = coloured("verdict", kinds, "training loss", present={point.verdict for point in points})
+            data = source(panel=name)
+            middle = data.transform_calculate(middle="(datum.percentile_low + datum.percentile_high) / 2")
+            tooltip = tips(("percentile_low", "percentile", ".3g"), ("percentile_high", "to", ".3g"),
+                           ("el2n", "EL2N", ".3g"), ("difference", "difference", ".4g"),
+                           ("verdict", "verdict", None))  # fmt: skip
+            layers = [
+                data.mark_bar(opacity=0.85, stroke=None).encode(
+                    x=x,
+                    x2="percentile_high",
+                    y=alt.Y("difference:Q", title=title),
+                    y2=alt.datum(0),
+                    color=colour,
+                    tooltip=tooltip,
+                ),
+                middle.mark_rule(style="plain").encode(
+                    x=alt.X("middle:Q", scale=scale, title="percentile of EL2N"),
+                    y=alt.Y("low:Q", title=title),
+                    y2="high",
+                ),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), height=260))
+        return tuple(panels)
+
 
 def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
     """Return the figure of one network at its levels of label noise; None without scores or losses of examples."""
     points: list[GroupPoint] = []
-    told = []
+    remarks = []
     for cell in cells:
         for sparsity in _interesting(cell):
             groups = sparsity.groups
@@ -67,34 +110,34 @@ def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
                 continue
             panel = f"noise {noise_words(cell.label_noise)}, {sparsity.which}: density {number(sparsity.density)}"
             for group in groups.groups:
-                found = group.difference
-                reach = found.deviation or 0.0
+                difference = group.difference
+                reach = difference.deviation or 0.0
                 points.append(
                     GroupPoint(
                         panel,
                         group.low,
                         group.high,
                         group.el2n.mean,
-                        found.mean,
-                        found.mean - reach,
-                        found.mean + reach,
-                        VERDICTS[found.outcome],
+                        difference.mean,
+                        difference.mean - reach,
+                        difference.mean + reach,
+                        VERDICTS[difference.outcome],
                     )
                 )
-            told.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
+            remarks.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
     if not points:
         return None
     caption = (
-        "Groups of training examples from the easiest to the hardest by EL2N; bars are the mean training loss of the "
-        "sparse networks minus that of the dense ones, lines one standard deviation over replicates. "
+        "Training examples grouped by EL2N, easiest to hardest. Bars: mean training loss of the sparse networks minus "
+        "that of the dense ones; lines: ± one standard deviation over replicates. "
     )
-    return El2nGroups(caption + " ".join(told), tuple(points))
+    return El2nGroups(caption + " ".join(remarks), tuple(points))
 
 
 def _interesting(cell: CellResult) -> Iterator[Sparsity]:
     """Yield the sparsities that are looked at, each rung once."""
-    seen = set()
+    rungs = set()
     for sparsity in (cell.optimal, cell.sparsest):
-        if sparsity is not None and sparsity.rung not in seen:
-            seen.add(sparsity.rung)
+        if sparsity is not None and sparsity.rung not in rungs:
+            rungs.add(sparsity.rung)
             yield sparsity

@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from prunescope.errors import PrunescopeError
 from prunescope.laws.results import number
 from prunescope.lens import CellResult, pictures
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    shaped,
+    source,
+    tips,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
@@ -71,57 +80,96 @@ class ExtremeExamples(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw single examples."""
+        import altair as alt
+
+        kinds = [kind for kind in (ORIGINAL, NOISY) if any(point.labelled == kind for point in self.points)]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            order = list(dict.fromkeys(point.example for point in points))
+            y = alt.Y("example:N", sort=order, title="place in the training set")
+            present = {point.labelled for point in points}
+            colour, shape = (
+                coloured("labelled", kinds, None, present=present),
+                shaped("labelled", kinds, None, present=present),
+            )
+            title = "training loss, dense to sparse (mark)"
+            tooltip = tips(("example", "example", None), ("dense_loss", "dense", ".4g"),
+                           ("sparse_loss", "sparse", ".4g"), ("labelled", "label", None))  # fmt: skip
+            data = source(panel=name)
+            layers = [
+                data.mark_rule(strokeWidth=1.6).encode(
+                    x=alt.X("dense_loss:Q", title=title, axis=alt.Axis(tickCount=6)),
+                    x2="sparse_loss",
+                    y=y,
+                    color=colour,
+                ),
+                data.mark_point(size=60).encode(
+                    x=alt.X("sparse_loss:Q", title=title, axis=alt.Axis(tickCount=6)),
+                    y=y,
+                    color=colour,
+                    shape=shape,
+                    tooltip=tooltip,
+                ),
+            ]
+            panels.append(
+                Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), height=20 * len(order) + 30)
+            )
+        return tuple(panels)
+
 
 def extreme_examples(cells: Sequence[CellResult]) -> ExtremeExamples | None:
     """Return the figure of one network at its levels of label noise; None where no outcomes of examples were kept."""
     points: list[ExtremePoint] = []
-    told = []
+    remarks = []
     for cell in cells:
         sparsity = cell.optimal
         if sparsity is None or not sparsity.extremes:
             continue
-        found = sparsity.extremes[0]
+        extremes = sparsity.extremes[0]
         panel = f"noise {noise_words(cell.label_noise)}, density {number(sparsity.density)}"
-        worsened = found.worsened[:SHOWN]
-        chosen = [*worsened, *reversed(found.improved[:SHOWN])]
+        worsened = extremes.worsened[:SHOWN]
+        chosen = [*worsened, *reversed(extremes.improved[:SHOWN])]
         points += (
             ExtremePoint(
                 panel,
-                f"{each.index} (label {each.label})",
-                each.index,
-                each.label,
-                NOISY if each.noisy else ORIGINAL,
-                each.dense_loss,
-                each.sparse_loss,
-                each.difference,
-                each.el2n,
+                f"{example.index} (label {example.label})",
+                example.index,
+                example.label,
+                NOISY if example.noisy else ORIGINAL,
+                example.dense_loss,
+                example.sparse_loss,
+                example.difference,
+                example.el2n,
             )
-            for each in {each.index: each for each in chosen}.values()
+            for example in {example.index: example for example in chosen}.values()
         )
-        noisy = sum(each.noisy for each in worsened)
+        noisy = sum(example.noisy for example in worsened)
         count = (
             f"; of the {len(worsened)} drawn that pruning worsens most, {noisy} are noisy" if cell.label_noise else ""
         )
-        told.append(f"Noise {noise_words(cell.label_noise)}: replicate {found.replicate}{count}.")
+        remarks.append(f"Noise {noise_words(cell.label_noise)}: replicate {extremes.replicate}{count}.")
     if not points:
         return None
-    caption = "From the loss in the dense network to that in the optimally sparse one. "
-    return ExtremeExamples(caption + " ".join(told), tuple(points), _portraits(cells[0].dataset, points))
+    caption = "Each line leads from the loss in the dense network to that in the optimally sparse one. "
+    return ExtremeExamples(caption + " ".join(remarks), tuple(points), _portraits(cells[0].dataset, points))
 
 
 def _portraits(dataset: str | None, points: Sequence[ExtremePoint]) -> tuple[Portrait, ...]:
     """Return the pictures of the examples that change most in each panel."""
     chosen: list[ExtremePoint] = []
     for panel in dict.fromkeys(point.panel for point in points):
-        own = sorted((point for point in points if point.panel == panel), key=lambda each: each.difference)
-        chosen += {point.index: point for point in (*own[-PICTURED:][::-1], *own[:PICTURED])}.values()
+        ordered = sorted((point for point in points if point.panel == panel), key=lambda point: point.difference)
+        chosen += {point.index: point for point in (*ordered[-PICTURED:][::-1], *ordered[:PICTURED])}.values()
     try:
-        found = pictures(dataset or "", [point.index for point in chosen])
+        images = pictures(dataset or "", [point.index for point in chosen])
     except PrunescopeError:  # a dataset that prunescope does not know, or another one of its name
         return ()
-    if found.bright is None:
+    if images.bright is None:
         return ()
     return tuple(
         Portrait(f"{point.panel}: {point.index}, {point.labelled} {point.label}, {point.difference:+.3g} nats", image)
-        for point, image in zip(chosen, found.bright, strict=True)
+        for point, image in zip(chosen, images.bright, strict=True)
     )

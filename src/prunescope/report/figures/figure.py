@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunescope.laws import Fit
 from prunescope.laws.batch import Numbers
 from prunescope.laws.data import GroupData
+from prunescope.report.charts.parts import Panel
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,12 @@ class Figure:
         """Names of the fields of a row."""
         return tuple(field.name for field in fields(self.rows[0]))
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw the figure, a panel each; only this loads Altair."""
+        raise NotImplementedError
 
-def told(fit: Fit, *names: str) -> bool:
+
+def is_identified(fit: Fit, *names: str) -> bool:
     """Whether all of some parameters are given, or told by the data."""
     return all(name in fit.fixed or fit.intervals.get(name, (0.0, 0.0)) is not None for name in names)
 

@@ -13,6 +13,20 @@ from prunescope.laws.data import GroupData, thinned_words
 from prunescope.laws.fit import searched
 from prunescope.laws.models import ADAPTED_JOINT, JOINT, Law, unvaried
 from prunescope.laws.results import percent
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    coloured,
+    dashed,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
@@ -67,41 +81,76 @@ class Forms(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw forms' curves, and how far each is off."""
+        import altair as alt
 
-def forms(subject: ReportGroup) -> Forms | None:
+        curves = [point for point in self.points if point.panel == "curves"]
+        names = list(self.names)
+        x = x_log("density", DENSITY, span(point.density for point in curves))
+        y = y_log("error", ERROR, span(point.error for point in curves))
+        fitted = source(panel="curves").transform_filter(alt.FieldOneOfPredicate(field="what", oneOf=names))
+        tooltip = tips(("member", "member", None), ("density", "density", ".4g"), ("error", "error", ".4g"))
+        layers = [
+            fitted.mark_line(clip=True).encode(
+                x=x, y=y, color=coloured("what", names, None), strokeDash=dashed("what", names, None), detail="member:N"
+            ),
+            source(panel="curves", what="measured")
+            .mark_point(style="plain", size=26)
+            .encode(x=x, y=y, tooltip=tooltip),
+        ]
+        panels = [Panel(layered(*layers, title="fitted curves", subtitle=self.shown), "kinds", 2, len(curves))]
+        order = list(TRIALS.values())
+        forms = list(dict.fromkeys(point.what for point in self.points if point.panel == "deviation"))
+        off = source(panel="deviation")
+        tooltip = tips(("what", "form", None), ("trial", "trial", None), ("mu", "mu", ".2%"), ("sigma", "sigma", ".2%"))
+        dots = off.mark_point(size=64).encode(
+            x=alt.X("sigma:Q", title="sigma", axis=alt.Axis(format="~%", tickCount=5)),
+            y=alt.Y("what:N", title=None, sort=forms, axis=alt.Axis(labelLimit=190, labelPadding=6)),
+            color=coloured("trial", order, None, columns=1),
+            shape=shaped("trial", order, None, columns=1),
+            tooltip=tooltip,
+        )
+        panels.append(Panel(layered(dots, title="how far each form is off"), "kinds", 3, len(forms) * 3))
+        return tuple(panels)
+
+
+def forms(group: ReportGroup) -> Forms | None:
     """Return the figure of a family; None without a law."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells = subject.cells
-    panel = slices(cells, subject.known)[0]
-    found = compare(cells, cells.cells > 1, count=8)
-    names = f"this law ({_short(found[0].form)})", OTHER
+    cells = group.cells
+    panel = slices(cells, group.known)[0]
+    comparisons = compare(cells, cells.cells > 1, count=8)
+    names = f"this law ({_short(comparisons[0].form)})", OTHER
     points = _curves(cells, panel, names)
     points += [
-        FormPoint("deviation", _short(each.form), "", None, None, words, off.mu, off.sigma)
-        for each in found
+        FormPoint("deviation", _short(comparison.form), "", None, None, words, off.mu, off.sigma)
+        for comparison in comparisons
         for name, words in TRIALS.items()
-        if (off := getattr(each, name)) is not None
+        if (off := getattr(comparison, name)) is not None
     ]
-    tried = thinned_words(found[0].fitted.points, len(cells))
-    caption = " ".join(filter(None, (_caption(found, cells.cells > 1), tried)))
+    tried = thinned_words(comparisons[0].fitted.points, len(cells))
+    caption = " ".join(filter(None, (_caption(comparisons, cells.cells > 1), tried)))
     return Forms(caption, panel.title, names, tuple(points))
 
 
 def _curves(cells: GroupData, panel: Slice, names: tuple[str, str]) -> list[FormPoint]:
-    places = sorted({round(float(each)) for each in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))})
+    places = sorted(
+        {round(float(value)) for value in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))}
+    )
     fits = [
         (words, law, searched(law, [cells.thinned()], unvaried(law, cells, None), 8, 0).theta)
         for words, law in zip(names, (JOINT, ADAPTED_JOINT), strict=True)
     ]
     points = []
     for place in places:
-        member, own = panel.labels[place], cells.points_of[panel.cells[place]]
-        for density, error in zip(cells.density[own].tolist(), cells.error[own].tolist(), strict=True):
+        member, rows = panel.labels[place], cells.points_of[panel.cells[place]]
+        for density, error in zip(cells.density[rows].tolist(), cells.error[rows].tolist(), strict=True):
             points.append(FormPoint("curves", "measured", member, density, error, "", None, None))
-        densities = geometric(float(cells.density[own].min()), 1.0, STEPS)
+        densities = geometric(float(cells.density[rows].min()), 1.0, STEPS)
         for words, law, theta in fits:
-            errors = _errors(law, theta, cells, int(own[0]), densities)
+            errors = _errors(law, theta, cells, int(rows[0]), densities)
             points += (
                 FormPoint("curves", words, member, density, error, "", None, None)
                 for density, error in zip(densities.tolist(), errors.tolist(), strict=True)
@@ -129,22 +178,22 @@ def verdict(mine: float, theirs: float) -> str:
     return f"{'the first' if mine < theirs else 'the second'} follows these data better"
 
 
-def _caption(found: list[FormComparison], several: bool) -> str:
-    ours, other = found[0], found[-1]
-    judged = "cross_validated" if ours.cross_validated and other.cross_validated else "fitted"
-    mine, theirs = getattr(ours, judged), getattr(other, judged)
-    names = {each.form: _short(each.form) for each in found}
+def _caption(comparisons: list[FormComparison], several: bool) -> str:
+    ours, rosenfeld = comparisons[0], comparisons[-1]
+    judged = "cross_validated" if ours.cross_validated and rosenfeld.cross_validated else "fitted"
+    mine, theirs = getattr(ours, judged), getattr(rosenfeld, judged)
+    names = {comparison.form: _short(comparison.form) for comparison in comparisons}
     unseen = f"{'members' if several else 'replicates'} that each fit did not see"
     words = (
         f"Judged on {unseen if judged == 'cross_validated' else 'the points fitted to'}, "
-        f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[other.form]} by "
+        f"{names[ours.form]} is off by sigma {percent(mine.sigma)}, the form {names[rosenfeld.form]} by "
         f"{percent(theirs.sigma)}: {verdict(mine.sigma, theirs.sigma)}."
     )
     beyond = ours.extrapolated
     if beyond is not None:
-        part = "the smaller members" if ours.law.startswith("joint") else "the higher densities"
+        subset = "the smaller members" if ours.law.startswith("joint") else "the higher densities"
         words += (
-            f" Fitted to {part} alone, {names[ours.form]} is off by mu {percent(beyond.mu)}, sigma "
+            f" Fitted to {subset} alone, {names[ours.form]} is off by mu {percent(beyond.mu)}, sigma "
             f"{percent(beyond.sigma)} on the last third."
         )
     return words

@@ -8,7 +8,22 @@ from typing import ClassVar
 from prunescope.errors import listed
 from prunescope.laws.forms import invariant as invariant_of
 from prunescope.laws.results import number
-from prunescope.report.figures.figure import Figure, extremes, told
+from prunescope.report.charts.parts import (
+    ERROR,
+    Panel,
+    beside,
+    coloured,
+    layered,
+    line_at,
+    note_at,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
+from prunescope.report.figures.figure import Figure, extremes, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
 
@@ -52,15 +67,43 @@ class Invariant(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw error by the invariant."""
+        ends = (
+            span(point.invariant for point in self.points),
+            span([*(point.error for point in self.points), self.plateau and self.plateau * 1.08]),
+        )
+        panels = []
+        for panel in self.panels:
+            points = [point for point in self.points if point.panel == panel.title]
+            title = panel.varied or None
+            x, y = x_log("invariant", f"m* = {self.formula}", ends[0]), y_log("error", ERROR, ends[1])
+            colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
+            data = source(panel=panel.title)
+            tooltip = tips(("member", panel.varied or "cell", None), ("invariant", "m*", ".4g"),
+                           ("density", "density", ".4g"), ("error", "error", ".4g"))  # fmt: skip
+            layers = [
+                data.mark_line(strokeWidth=0.9, opacity=0.6, clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            if self.plateau is not None:
+                words = f"eps_up {number(self.plateau)}"
+                layers += [line_at(y, self.plateau), note_at(words, "width", (y, self.plateau), "right", dy=-7)]
+            if self.turn is not None and ends[0][0] < self.turn < ends[0][1]:
+                words = f"p' {number(self.turn)}"
+                layers += [line_at(x, self.turn), note_at(words, (x, self.turn), -7, beside(self.turn, ends[0]))]
+            panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(points)))
+        return tuple(panels)
 
-def invariant(subject: ReportGroup) -> Invariant | None:
+
+def invariant(group: ReportGroup) -> Invariant | None:
     """Return the figure of a family; None without a law or with a single cell."""
-    if subject.fit is None or subject.cells.cells < 2:
+    if group.fit is None or group.cells.cells < 2:
         return None
-    fit, cells, values = subject.fit, subject.cells, subject.fit.parameters
+    fit, cells, values = group.fit, group.cells, group.fit.parameters
     size = invariant_of(cells.density, cells.depth, cells.width, values["phi"], values["psi"])
     low, high = extremes(cells)
-    panels = slices(cells, subject.known)
+    panels = slices(cells, group.known)
     points = [
         InvariantPoint(
             panel.title, member, *(float(column[row]) for column in (size, cells.density, cells.error, low, high))
@@ -70,19 +113,23 @@ def invariant(subject: ReportGroup) -> Invariant | None:
         for row in cells.points_of[cell].tolist()
     ]
     parts = [
-        f"{name}^{number(values[each])}" for name, each in (("depth", "phi"), ("width", "psi")) if values[each] != 0
+        f"{name}^{number(values[exponent])}"
+        for name, exponent in (("depth", "phi"), ("width", "psi"))
+        if values[exponent] != 0
     ]
     formula = " x ".join([*parts, "density"])
     caption = (
-        f"With m* = {formula} in place of the density, members that differ in depth or width fall onto one curve where "
-        "the error rises. On the right each keeps its own unpruned error, which m* does not explain."
+        f"Plotted against m* = {formula}, members of different depth or width fall onto one curve where the error "
+        "rises. On the right each member levels off at its unpruned error, which m* does not explain."
     )
-    known = {name: values[name] if told(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
-    words = (("eps_up", known["eps_up"]), ("p'", known["p_prime"]))
+    identified = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
+    words = (("eps_up", identified["eps_up"]), ("p'", identified["p_prime"]))
     drawn = [f"{name} {number(value)}" for name, value in words if value is not None]
     caption += f" Dashed: {' and '.join(drawn)}." if drawn else ""
-    if (slope := known["gamma"]) is not None:
+    if (slope := identified["gamma"]) is not None:
         caption += f" The slope where the error rises is -gamma, {number(-slope)}."
-    unknown = [name for name, value in known.items() if value is None]
-    caption += f" The data do not tell {listed(unknown)}." if unknown else ""
-    return Invariant(caption, formula, known["eps_up"], known["gamma"], known["p_prime"], panels, tuple(points))
+    unknown = [name for name, value in identified.items() if value is None]
+    caption += f" The data do not identify {listed(unknown)}." if unknown else ""
+    return Invariant(
+        caption, formula, identified["eps_up"], identified["gamma"], identified["p_prime"], panels, tuple(points)
+    )

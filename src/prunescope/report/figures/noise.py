@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult, Spread, TreatmentOutcome
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_linear,
+)
 from prunescope.report.figures.figure import Figure
 
 PRUNED, DENSE = "pruned", "dense"
@@ -51,6 +64,27 @@ class Noise(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw test error by density and label noise."""
+        import altair as alt
+
+        x = x_log("density", DENSITY, span(point.density for point in self.points))
+        y, low = y_linear("error", ERROR), y_linear("low", ERROR)
+        colour, shape = coloured("noise", self.levels, "label noise"), shaped("noise", self.levels, "label noise")
+        pruned, dense = source(what=PRUNED), source(what=DENSE)
+        tooltip = tips(("noise", "label noise", None), ("density", "density", ".4g"), ("error", "error", ".4g"),
+                       ("low", "from", ".4g"), ("high", "to", ".4g"), ("verdict", "than dense", None))  # fmt: skip
+        best = pruned.transform_filter(alt.FieldEqualPredicate(field="optimal", equal=True))
+        layers = [
+            dense.mark_area(style="band", clip=True).encode(x=x, y=low, y2="high", color=colour),
+            dense.mark_line(strokeDash=[5, 4], clip=True).encode(x=x, y=y, color=colour),
+            pruned.mark_line(strokeWidth=1, opacity=0.6, clip=True).encode(x=x, y=y, color=colour),
+            pruned.mark_rule(style="spread", clip=True).encode(x=x, y=low, y2="high", color=colour),
+            best.mark_point(size=190, filled=False, strokeWidth=1.8, shape="circle").encode(x=x, y=y, color=colour),
+            pruned.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+        ]
+        return (Panel(layered(*layers, title=""), "ordered", len(self.levels), len(self.points), height=380),)
+
 
 def ends(spread: Spread) -> tuple[float, float]:
     """Return one standard deviation to either side of a mean; the mean itself of a single network."""
@@ -65,10 +99,10 @@ def noise_words(noise: float) -> str:
 
 def noise(cells: Sequence[CellResult]) -> Noise | None:
     """Return the figure of one network at its levels of label noise; None where nothing was pruned yet."""
-    points, levels, told = [], [], []
+    points, levels, remarks = [], [], []
     for cell in cells:
-        found = cell.pruning
-        sparse = [point for point in found.points if point.rung > 0]
+        curve = cell.pruning
+        sparse = [point for point in curve.points if point.rung > 0]
         if not sparse:
             continue
         label = noise_words(cell.label_noise)
@@ -77,11 +111,11 @@ def noise(cells: Sequence[CellResult]) -> Noise | None:
             verdict = "" if point.against_dense is None else str(point.against_dense.outcome)
             low, high = ends(point.test_error)
             networks = len(point.test_error.values)
-            best = point.rung == found.optimal
+            best = point.rung == curve.optimal
             points.append(
                 NoisePoint(label, PRUNED, point.density, point.test_error.mean, low, high, networks, best, verdict)
             )
-        dense = next((point for point in found.points if point.rung == 0), None)
+        dense = next((point for point in curve.points if point.rung == 0), None)
         if dense is not None:
             mean, networks = dense.test_error.mean, len(dense.test_error.values)
             low, high = ends(dense.test_error)
@@ -93,12 +127,12 @@ def noise(cells: Sequence[CellResult]) -> Noise | None:
             point for point in sparse if point.against_dense and point.against_dense.outcome is TreatmentOutcome.BETTER
         ]
         span = f"at {len(better)} of {len(sparse)} densities" if better else "at no density"
-        told.append(f"{label}: {span}")
+        remarks.append(f"{label}: {span}")
     if not points:
         return None
     caption = (
-        "Bars reach one standard deviation over replicates to either side; dashed are the dense networks; rings are "
-        "the density with the lowest validation error. Pruned networks err less than dense ones, by label noise, "
-        f"{'; '.join(told)}."
+        "Bars: ± one standard deviation over replicates; dashed lines: dense networks; rings: the density with the "
+        "lowest validation error. Pruned networks have a lower error than dense ones, by label noise: "
+        f"{'; '.join(remarks)}."
     )
     return Noise(caption, tuple(levels), tuple(points))

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from prunescope.errors import listed
 from prunescope.laws import Fit
+from prunescope.laws.assemble import REGIONS
 from prunescope.laws.data import GroupData
 from prunescope.laws.predict import predicted
 from prunescope.laws.results import number
-from prunescope.report.figures.figure import Figure, extremes, geometric, told
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    LINE,
+    Panel,
+    bars,
+    beside,
+    layered,
+    line_at,
+    note_at,
+    shaped,
+    share,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
+from prunescope.report.figures.figure import Figure, extremes, geometric, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
+
+if TYPE_CHECKING:
+    import altair as alt
+
 
 STEPS = 80
 # How far beyond the sparsest measurement the law is carried on, to show where it levels off.
 CARRIED_ON = 30.0
 # What bends the curve: where it begins to rise follows from all of them.
 BENDS = ("eps_up", "gamma", "p_prime", "phi", "psi")
+
+# A plateau this many times the highest error of the curve is not drawn.
+FAR = 2.0
+# Up to which share of the x axis the slope's name stands to the right of the curve.
+SLOPE_TO_THE_RIGHT = 0.6
 
 
 @dataclass(frozen=True)
@@ -75,21 +103,55 @@ class Regions(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw one curve and its regions, with what the data tell of them."""
+        ends_x = span(point.density for point in self.points)
+        # The lowest line has its name below it, the highest above.
+        values = [value for point in self.points for value in (point.error, point.low, point.high)]
+        ends_y = span([*values, self.unpruned, _shown_plateau(self)])
+        room = (ends_y[1] / ends_y[0]) ** 0.03
+        ends_y = ends_y[0] / room, ends_y[1] * room
+        x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
+        regions = [
+            name for name in REGIONS if any((point.what, point.region) == ("measured", name) for point in self.points)
+        ]
+        tooltip = tips(
+            ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if regions else [])
+        )
+        measured = source(what="measured")
+        marks = measured.mark_point(style="single").encode(x=x, y=y, tooltip=tooltip)
+        reference, notes = _named_lines(self, ends_x, x, y)
+        layers = [
+            *reference,
+            source(what="straight").mark_line(style="pieces", clip=True).encode(x=x, y=y),
+            source(what="law").mark_line(style="single", clip=True).encode(x=x, y=y),
+            source(what="beyond").mark_line(style="beyond", clip=True).encode(x=x, y=y),
+            bars(measured, ends_y)
+            .mark_rule(style=["single", "spread"], clip=True)
+            .encode(x=x, y=y_log("low", ERROR, ends_y), y2="high"),
+            marks.encode(shape=shaped("region", regions, None)) if regions else marks,
+            *notes,
+            *_slope_note(self, ends_x, x, y),
+        ]
+        beyond = ", dotted beyond" if any(point.what == "beyond" for point in self.points) else ""
+        chart = layered(*layers, title=self.member, subtitle=f"marks measured, line the law{beyond}")
+        return (Panel(chart, "kinds", 1, len(self.points), height=340),)
 
-def regions(subject: ReportGroup) -> Regions | None:
+
+def regions(group: ReportGroup) -> Regions | None:
     """Return the figure of the family's curve that shows most of the law; None without a law."""
-    if subject.fit is None:
+    if group.fit is None:
         return None
-    cells, fit = subject.cells, subject.fit
+    cells, fit = group.cells, group.fit
     cell = _telling(cells)
-    own = cells.points_of[cell]
-    unpruned = float(cells.unpruned[own[0]])
-    depth, width = float(cells.depth[own[0]]), float(cells.width[own[0]])
+    rows = cells.points_of[cell]
+    unpruned = float(cells.unpruned[rows[0]])
+    depth, width = float(cells.depth[rows[0]]), float(cells.width[rows[0]])
     plateau, slope = fit.parameters["eps_up"], fit.parameters["gamma"]
     shape = depth ** fit.parameters["phi"] * width ** fit.parameters["psi"]
     ends = fit.parameters["p_prime"] / shape
     begins = ends * (max(plateau, unpruned) / unpruned) ** (1 / slope)
-    whole = told(fit, *BENDS)
+    whole = is_identified(fit, *BENDS)
 
     def region(density: float) -> str:
         return _region(density, begins, ends) if whole else ""
@@ -98,10 +160,14 @@ def regions(subject: ReportGroup) -> Regions | None:
     points = [
         RegionPoint("measured", region(density), density, error, least, most)
         for density, error, least, most in zip(
-            cells.density[own].tolist(), cells.error[own].tolist(), low[own].tolist(), high[own].tolist(), strict=True
+            cells.density[rows].tolist(),
+            cells.error[rows].tolist(),
+            low[rows].tolist(),
+            high[rows].tolist(),
+            strict=True,
         )
     ]
-    sparsest = float(cells.density[own].min())
+    sparsest = float(cells.density[rows].min())
     lowest = max(min(sparsest, ends / 3), sparsest / CARRIED_ON) if whole else sparsest
     densities = geometric(lowest, 1.0, STEPS)
     at = [np.full(STEPS, value) for value in (unpruned, depth, width)]
@@ -112,16 +178,16 @@ def regions(subject: ReportGroup) -> Regions | None:
     corners = [(1.0, unpruned), (begins, unpruned), (ends, plateau), (lowest, plateau)]
     if whole and begins <= 1 and ends >= lowest:
         points += (RegionPoint("straight", region(density), density, error, None, None) for density, error in corners)
-    member = cell_words(cells, subject.known, cell)
+    member = cell_words(cells, group.known, cell)
     caption = _caption(fit, member, begins, ends, sparsest) if whole else _open_caption(fit, member, ends)
     return Regions(
         caption,
         member,
         unpruned,
-        plateau if told(fit, "eps_up") else None,
-        slope if told(fit, "gamma") else None,
+        plateau if is_identified(fit, "eps_up") else None,
+        slope if is_identified(fit, "gamma") else None,
         begins if whole else None,
-        ends if told(fit, "p_prime", "phi", "psi") else None,
+        ends if is_identified(fit, "p_prime", "phi", "psi") else None,
         tuple(points),
     )
 
@@ -157,21 +223,60 @@ def _caption(fit: Fit, member: str, begins: float, ends: float, sparsest: float)
 def _open_caption(fit: Fit, member: str, ends: float) -> str:
     """Say what the data tell of the curve where they do not tell all of it."""
     parts = (
-        ("how fast the error rises", "gamma", "gamma", fit.parameters["gamma"], told(fit, "gamma")),
-        ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], told(fit, "eps_up")),
-        ("where it levels off", "p", "p_prime", ends, told(fit, "p_prime", "phi", "psi")),
+        ("how fast the error rises", "gamma", "gamma", fit.parameters["gamma"], is_identified(fit, "gamma")),
+        ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], is_identified(fit, "eps_up")),
+        ("where it levels off", "p", "p_prime", ends, is_identified(fit, "p_prime", "phi", "psi")),
     )
-    known = [
+    identified = [
         f"{words} ({name} {number(value)}{_interval(fit, key)})" for words, name, key, value, sure in parts if sure
     ]
     unknown = [f"{words} ({name})" for words, name, _, _, sure in parts if not sure]
     return (
         f"{member}: the line is one of many that would do, drawn as far as anything was measured. The data do not tell "
-        f"{listed(unknown)}{f'; they tell {listed(known)}' if known else ''}."
+        f"{listed(unknown)}{f'; they tell {listed(identified)}' if identified else ''}."
     )
 
 
 def _interval(fit: Fit, name: str) -> str:
     """Name the interval of a parameter that has one of its own; p of one member follows from p_prime and exponents."""
-    found = None if name == "p_prime" else fit.intervals.get(name)
-    return "" if found is None else f", {fit.level:.0%} interval {number(found[0])} to {number(found[1])}"
+    interval = None if name == "p_prime" else fit.intervals.get(name)
+    return "" if interval is None else f", {fit.level:.0%} interval {number(interval[0])} to {number(interval[1])}"
+
+
+def _named_lines(
+    figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y
+) -> tuple[list[alt.Chart], list[alt.LayerChart]]:
+    """Return lines where the curve bends, and their names."""
+    lines = [line_at(y, figure.unpruned)]
+    notes = [note_at(f"eps_np {number(figure.unpruned)}", 4, (y, figure.unpruned), dy=9)]
+    plateau = _shown_plateau(figure)
+    if plateau is not None:
+        lines.append(line_at(y, plateau))
+        notes.append(note_at(f"eps_up {number(plateau)}", "width", (y, plateau), "right", dy=-8))
+    # Densities have their names above the drawing, each on a line of its own: there they meet neither curves nor words.
+    height = -7
+    for words, value in (("begins to rise:", figure.begins), ("p", figure.ends)):
+        if value is not None and ends_x[0] < value < ends_x[1]:
+            lines.append(line_at(x, value))
+            notes.append(note_at(f"{words} {number(value)}", (x, value), height, beside(value, ends_x)))
+            height -= LINE
+    return lines, notes
+
+
+def _shown_plateau(figure: Regions) -> float | None:
+    """Return the high plateau, but not one so far above all else that it would leave the curve no room."""
+    highest = max(point.error for point in figure.points)
+    return figure.plateau if figure.plateau is not None and figure.plateau < FAR * highest else None
+
+
+def _slope_note(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y) -> list[alt.LayerChart]:
+    """Name the slope beside the middle of the power law, above the curve or below it."""
+    if figure.slope is None or figure.plateau is None or figure.begins is None or figure.ends is None:
+        return []
+    middle = (max(figure.begins, ends_x[0]) * max(figure.ends, ends_x[0])) ** 0.5
+    if figure.begins <= figure.ends or not ends_x[0] < middle < 1:
+        return []
+    words, at = f"gamma {number(figure.slope)}", (y, (figure.unpruned * figure.plateau) ** 0.5)
+    if share(middle, ends_x) > SLOPE_TO_THE_RIGHT:
+        return [note_at(words, (x, middle), at, "right", dx=-14, dy=18)]
+    return [note_at(words, (x, middle), at, dx=14, dy=-14)]

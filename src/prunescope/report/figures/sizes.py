@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -13,11 +13,33 @@ from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick
 from prunescope.choose.family import Family
 from prunescope.laws.results import number
+from prunescope.report.charts.parts import (
+    ERROR,
+    Panel,
+    coloured,
+    dashed,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_log,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.slices import MOST
 
+if TYPE_CHECKING:
+    import altair as alt
+
+
 STEPS = 40
 PREDICTED, MEASURED = "predicted", "measured"
+
+# The signal that holds the error bound.
+BOUND = "bound"
+# The frontier lies under the lines of members, and shows on both sides of them.
+BROAD = 9
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,43 @@ class Sizes(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw error by parameters."""
+        import altair as alt
+
+        drawn = [point for point in self.points if point.what in ("member", "frontier")]
+        ends = span(point.parameters for point in drawn), span(point.error for point in drawn)
+        title = self.unit if self.unit.startswith(("depth", "share")) else "parameters that are left"
+        panels = []
+        for name in dict.fromkeys(point.panel for point in drawn):
+            points = [point for point in drawn if point.panel == name]
+            members = list(dict.fromkeys(point.member for point in points if point.what == "member"))
+            x, y = x_log("parameters", title, ends[0]), y_log("error", ERROR, ends[1])
+            data = source(panel=name, what="member")
+            tooltip = tips(("member", "member", None), ("parameters", "parameters", ",.4~g"), ("error", "error", ".4g"))
+            at_bound = f"abs(datum.bound - {BOUND}) < 1e-9"
+            signal = alt.param(name=BOUND, value=self.bound)
+            chosen = source(panel=name, what="expected").transform_filter(at_bound)
+            sure = source(panel=name, what="sure").transform_filter(at_bound)
+            limit = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(bound=BOUND)
+            layers = [
+                source(panel=name, what="frontier")
+                .mark_line(style="frontier", strokeWidth=BROAD, clip=True)
+                .encode(x=x, y=y),
+                *_member_lines(name, data, x, y, members, tooltip),
+                limit.mark_rule(style="bound", clip=True).encode(y=y_log("bound", ERROR, ends[1])),
+                chosen.mark_point(style="chosen", shape="cross", clip=True).encode(
+                    x=x, y=y_log("bound", ERROR, ends[1]), tooltip=tooltip
+                ),
+                sure.mark_point(style="chosen", shape="diamond", filled=False, clip=True).encode(
+                    x=x, y=y_log("bound", ERROR, ends[1]), tooltip=tooltip
+                ),
+            ]
+            subtitle = ("broad and pale: the smallest at each error", "at the bound: cross expected, diamond sure")
+            chart = layered(*layers, title=name, subtitle=subtitle).add_params(signal)
+            panels.append(Panel(chart, "ordered", len(members), len(points), height=360))
+        return tuple(panels)
+
 
 def sizes(family: Family, answer: Answer, bounds: Sequence[Bounded]) -> Sizes:
     """Return the figure of a family, with the choice at each of many bounds to pick from."""
@@ -78,12 +137,12 @@ def sizes(family: Family, answer: Answer, bounds: Sequence[Bounded]) -> Sizes:
         for step in answer.frontier
     )
     points += _lowest(family)
-    for each in (*bounds, Bounded(answer.max_error, answer.choice, answer.robust, "")):
-        for what, pick in (("expected", each.choice), ("sure", each.robust)):
+    for choice in (*bounds, Bounded(answer.max_error, answer.choice, answer.robust, "")):
+        for what, pick in (("expected", choice.choice), ("sure", choice.robust)):
             if pick is not None:
-                points += (_chosen(panel, what, pick, each.max_error) for panel in (PREDICTED, MEASURED))
-    seen: dict[SizePoint, None] = dict.fromkeys(points)
-    return Sizes(_caption(answer), answer.max_error, answer.unit, tuple(seen))
+                points += (_chosen(panel, what, pick, choice.max_error) for panel in (PREDICTED, MEASURED))
+    distinct: dict[SizePoint, None] = dict.fromkeys(points)
+    return Sizes(_caption(answer), answer.max_error, answer.unit, tuple(distinct))
 
 
 def _chosen(panel: str, what: str, pick: Pick, bound: float) -> SizePoint:
@@ -96,8 +155,8 @@ def _members(family: Family, chosen: int | None) -> list[tuple[int, str]]:
     depths = np.unique(family.depth)
     if len(order) > MOST and len(depths) > 1 and chosen is not None:
         order = [member for member in order if family.depth[member] == chosen]
-    kept = sorted({round(float(place)) for place in np.linspace(0, len(order) - 1, min(len(order), MOST))})
-    return [(order[place], family.name(order[place])) for place in kept]
+    places = sorted({round(float(place)) for place in np.linspace(0, len(order) - 1, min(len(order), MOST))})
+    return [(order[place], family.name(order[place])) for place in places]
 
 
 def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]:
@@ -105,9 +164,11 @@ def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint
     lowest = float(np.log(family.cells.density.min()))
     for log_density in np.linspace(0.0, lowest, STEPS):
         at = np.full(len(family), log_density)
-        errors, kept = family.likeliest.log_errors(at)[0], family.sizes.parameters(at)
+        errors, parameters = family.likeliest.log_errors(at)[0], family.sizes.parameters(at)
         points += (
-            SizePoint(PREDICTED, "member", name, float(kept[member]), float(np.exp(errors[member])), None, None, None)
+            SizePoint(
+                PREDICTED, "member", name, float(parameters[member]), float(np.exp(errors[member])), None, None, None
+            )
             for member, name in members
         )
     return points
@@ -116,10 +177,10 @@ def _predicted(family: Family, members: list[tuple[int, str]]) -> list[SizePoint
 def _own(family: Family, member: int) -> np.ndarray:
     """Return the measured points of a member."""
     cells = family.cells
-    here = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
+    of_member = (cells.depth == family.depth[member]) & (cells.width == family.width[member])
     if family.examples is not None:
-        here &= cells.examples == family.examples
-    return np.flatnonzero(here)
+        of_member &= cells.examples == family.examples
+    return np.flatnonzero(of_member)
 
 
 def _measured(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]:
@@ -131,19 +192,21 @@ def _measured(family: Family, members: list[tuple[int, str]]) -> list[SizePoint]
 
 
 def _points(family: Family, member: int) -> list[tuple[float, float]]:
-    own = _own(family, member)
+    rows = _own(family, member)
     count = family.counts[member]
-    kept = count.rest + count.prunable * family.cells.density[own]
-    return list(zip(kept.tolist(), family.cells.error[own].tolist(), strict=True))
+    parameters = count.rest + count.prunable * family.cells.density[rows]
+    return list(zip(parameters.tolist(), family.cells.error[rows].tolist(), strict=True))
 
 
 def _lowest(family: Family) -> list[SizePoint]:
     """Return the measured networks that no smaller one of any member matches."""
-    every = sorted((kept, error, member) for member in range(len(family)) for kept, error in _points(family, member))
+    measured = sorted(
+        (parameters, error, member) for member in range(len(family)) for parameters, error in _points(family, member)
+    )
     points, least = [], np.inf
-    for kept, error, member in every:
+    for parameters, error, member in measured:
         if error < least:
-            points.append(SizePoint(MEASURED, "frontier", family.name(member), kept, error, None, None, None))
+            points.append(SizePoint(MEASURED, "frontier", family.name(member), parameters, error, None, None, None))
             least = error
     return points
 
@@ -151,19 +214,19 @@ def _lowest(family: Family) -> list[SizePoint]:
 def _caption(answer: Answer) -> str:
     choice = answer.choice
     words = [
-        "Lines are members pruned further and further, to the left; the broad pale line is the smallest network at "
-        "each error. Left by the law and how members depart from it, right as measured in the mean over replicates."
+        "Each line is one member, pruned further to the left; the broad pale line is the smallest network at each "
+        "error. Left: predicted by the law and the deviations of members from it. Right: means over replicates."
     ]
     words.append(
         f"At an error of at most {number(answer.max_error)} it is {choice.name} at density {number(choice.density)}, "
         f"{amount(choice.parameters)} {_unit(answer)}."
     )
-    found = answer.insight
-    if found is not None and found.times > 1.05:
+    insight = answer.insight
+    if insight is not None and insight.times > 1.05:
         words.append(
-            f"Where a member still matches its own unpruned error it is not the smallest way there: {found.name} has "
-            f"{amount(found.matched_parameters)} left then, {found.smallest.name} gets there with "
-            f"{amount(found.smallest.parameters)}."
+            f"Pruning a member only as far as it matches its unpruned error is not optimal: {insight.name} then keeps "
+            f"{amount(insight.matched_parameters)}, {insight.smallest.name} reaches the same error with "
+            f"{amount(insight.smallest.parameters)}."
         )
     largest = [step.largest_times for step in answer.frontier if step.largest_times is not None]
     if largest and max(largest) > 1.1:
@@ -173,3 +236,20 @@ def _caption(answer: Answer) -> str:
 
 def _unit(answer: Answer) -> str:
     return "parameters" if answer.choice.counted != "relative" else f"in units of {answer.unit}"
+
+
+def _member_lines(
+    name: str, data: alt.Chart, x: alt.X, y: alt.Y, members: list[str], tooltip: list[alt.Tooltip]
+) -> list[alt.Chart]:
+    """Draw members: told apart by dashes where they are lines alone, by shapes where they were measured."""
+    colour = coloured("member", members, None)
+    if name == PREDICTED:
+        return [
+            data.mark_line(clip=True).encode(
+                x=x, y=y, color=colour, strokeDash=dashed("member", members, None), tooltip=tooltip
+            )
+        ]
+    points = data.mark_point(size=26).encode(
+        x=x, y=y, color=colour, shape=shaped("member", members, None), tooltip=tooltip
+    )
+    return [data.mark_line(strokeWidth=1, opacity=0.6, clip=True).encode(x=x, y=y, color=colour), points]

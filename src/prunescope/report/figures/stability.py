@@ -9,6 +9,16 @@ from prunescope.errors import counted
 from prunescope.laws.models import JOINT, unvaried
 from prunescope.laws.results import percent
 from prunescope.laws.sensitivity import Sensitivity, sensitivity
+from prunescope.report.charts.parts import (
+    Panel,
+    coloured,
+    layered,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 
@@ -43,35 +53,63 @@ class Stability(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw mu and sigma by how much was drawn."""
+        import altair as alt
 
-def stability(subject: ReportGroup, repeats: int) -> Stability | None:
+        ends_y = min(point.low for point in self.points), max(point.high for point in self.points)
+        low, high = max(ends_y[0], -0.5), min(ends_y[1], 0.8)
+        panels = []
+        for name in dict.fromkeys(point.panel for point in self.points):
+            points = [point for point in self.points if point.panel == name]
+            x = x_log("drawn", "how many", span(point.drawn for point in points))
+            scale = alt.Scale(domain=[low, high], nice=True, clamp=True)
+            axis = alt.Axis(format="~%", tickCount=6)
+            y = alt.Y("mean:Q", title="over all points", scale=scale, axis=axis)
+            kinds = ["mu", "sigma"]
+            colour = coloured("figure", kinds, None)
+            data = source(panel=name)
+            tooltip = tips(("figure", "figure", None), ("drawn", "drawn", ",d"), ("mean", "mean", ".2%"),
+                        ("low", "from", ".2%"), ("high", "to", ".2%"))  # fmt: skip
+            layers = [
+                data.mark_area(style="band", clip=True).encode(
+                    x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2="high", color=colour
+                ),
+                data.mark_line(clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shaped("figure", kinds, None), tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", 2, len(points), height=260))
+        return tuple(panels)
+
+
+def stability(group: ReportGroup, repeats: int) -> Stability | None:
     """Return the figure of a family; None without a law, or where there is too little to draw from."""
-    if subject.fit is None or subject.cells.cells < 4:
+    if group.fit is None or group.cells.cells < 4:
         return None
-    cells = subject.cells
-    found = sensitivity(JOINT, cells, unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
+    cells = group.cells
+    result = sensitivity(JOINT, cells, unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
     points = [
         StabilityPoint(PANELS[number], name, row.drawn, mean, mean - spread, mean + spread)
-        for number, rows in found.experiments.items()
+        for number, rows in result.experiments.items()
         for row in rows
         for name, mean, spread in (("mu", row.mean_mu, row.std_mu), ("sigma", row.mean_sigma, row.std_sigma))
     ]
     if not points:
         return None
-    return Stability(_caption(found), tuple(points))
+    return Stability(_caption(result), tuple(points))
 
 
-def _caption(found: Sensitivity) -> str:
-    goal = found.sigma + ALLOWED
+def _caption(result: Sensitivity) -> str:
+    goal = result.sigma + ALLOWED
     words = [
-        f"The law fitted to part of the measurements, judged on all; lines are means over {found.repeats} draws, bands "
-        "one standard deviation.",
-        *([found.drawn_from] if found.drawn_from else []),
+        f"The law is fitted to some measurements and judged on all; lines are means over {result.repeats} draws, "
+        "bands ± one standard deviation.",
+        *([result.drawn_from] if result.drawn_from else []),
     ]
     for number, what in ((1, "network"), (2, "cell")):
-        if number not in found.experiments:
+        if number not in result.experiments:
             continue
-        enough = found.enough(number, goal)
-        much = f"{counted(enough, what)} would have been" if enough is not None else f"no number of {what}s tried is"
-        words.append(f"{much[0].upper()}{much[1:]} enough to stay within one point of sigma {percent(found.sigma)}.")
+        enough = result.enough(number, goal)
+        much = f"{counted(enough, what)} would have been" if enough is not None else f"no tried number of {what}s is"
+        words.append(f"{much[0].upper()}{much[1:]} enough to come within one point of sigma {percent(result.sigma)}.")
     return " ".join(words)

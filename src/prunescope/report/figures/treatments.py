@@ -7,6 +7,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult, Curve, TreatmentComparison
+from prunescope.report.charts.parts import (
+    DENSITY,
+    ERROR,
+    Panel,
+    coloured,
+    layered,
+    panel_names,
+    shaped,
+    source,
+    span,
+    tips,
+    x_log,
+    y_linear,
+)
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import ends, noise_words
 
@@ -52,6 +66,39 @@ class Treatments(Figure):
         """The points."""
         return self.points
 
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw treatments side by side."""
+        import altair as alt
+
+        others = dict.fromkeys(point.treatment for point in self.points if point.treatment not in (PRUNING, DENSE))
+        kinds = [PRUNING, *others]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            y, low = y_linear("error", ERROR), y_linear("low", ERROR)
+            ends = span(point.at for point in points)
+            if self.by == "rung":
+                x = alt.X("at:Q", title="rung", axis=alt.Axis(tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
+            else:
+                x = x_log("at", "parameters that are left" if self.by == "parameters" else DENSITY, ends)
+            present = {point.treatment for point in points}
+            colour, shape = (
+                coloured("treatment", kinds, None, present=present),
+                shaped("treatment", kinds, None, present=present),
+            )
+            data = source(panel=name).transform_filter(alt.FieldOneOfPredicate(field="treatment", oneOf=kinds))
+            dense = source(panel=name, treatment=DENSE)
+            tooltip = tips(("treatment", "treatment", None), ("rung", "rung", ",d"), ("at", self.by, ".4g"),
+                           ("error", "error", ".4g"), ("low", "from", ".4g"), ("high", "to", ".4g"))  # fmt: skip
+            layers = [
+                dense.mark_line(style="reference", clip=True).encode(x=x, y=y),
+                data.mark_area(style="band", clip=True).encode(x=x, y=low, y2="high", color=colour),
+                data.mark_line(strokeWidth=1.2, clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+            ]
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points)))
+        return tuple(panels)
+
 
 @dataclass(frozen=True)
 class Extended(Treatments):
@@ -82,39 +129,39 @@ class Ablations(Treatments):
 
 def extended(cells: Sequence[CellResult]) -> Extended | None:
     """Return pruning beside extended training; None where none went beyond rung 0."""
-    found = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
-    points = tuple(_points(found, "rung"))
-    return Extended(_caption(found), points) if points else None
+    compared = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
+    points = tuple(_points(compared, "rung"))
+    return Extended(_caption(compared), points) if points else None
 
 
 def narrow(cells: Sequence[CellResult]) -> Narrow | None:
     """Return pruning beside narrower networks; None where there are none, or nobody counted parameters."""
-    found = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
-    points = tuple(_points(found, "parameters"))
-    return Narrow(_caption(found), points) if any(point.treatment == PRUNING for point in points) else None
+    compared = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
+    points = tuple(_points(compared, "parameters"))
+    return Narrow(_caption(compared), points) if any(point.treatment == PRUNING for point in points) else None
 
 
 def ablations(cells: Sequence[CellResult]) -> Ablations | None:
     """Return pruning beside other ways of pruning; None where there are none."""
-    found = [(cell, cell.ablations) for cell in cells if cell.ablations]
-    return Ablations(_caption(found), tuple(_points(found, "density"))) if found else None
+    compared = [(cell, cell.ablations) for cell in cells if cell.ablations]
+    return Ablations(_caption(compared), tuple(_points(compared, "density"))) if compared else None
 
 
 Found = Sequence[tuple[CellResult, tuple[TreatmentComparison, ...]]]
 
 
-def _points(found: Found, by: str) -> Iterator[TreatmentPoint]:
-    for cell, others in found:
+def _points(compared: Found, by: str) -> Iterator[TreatmentPoint]:
+    for cell, others in compared:
         panel = f"label noise {noise_words(cell.label_noise)}"
-        own = list(_curve(panel, PRUNING, cell.pruning, by))
-        yield from own
-        for each in others:
-            own += (points := list(_curve(panel, each.curve.treatment, each.curve, by)))
+        pruning = list(_curve(panel, PRUNING, cell.pruning, by))
+        yield from pruning
+        for comparison in others:
+            pruning += (points := list(_curve(panel, comparison.curve.treatment, comparison.curve, by)))
             yield from points
         dense = next((point for point in cell.pruning.points if point.rung == 0), None)
-        if dense is not None and own:
+        if dense is not None and pruning:
             low, high = ends(dense.test_error)
-            for at in (min(point.at for point in own), max(point.at for point in own)):
+            for at in (min(point.at for point in pruning), max(point.at for point in pruning)):
                 yield TreatmentPoint(panel, DENSE, at, 0, dense.test_error.mean, low, high)
 
 
@@ -127,7 +174,11 @@ def _curve(panel: str, treatment: str, curve: Curve, by: str) -> Iterator[Treatm
             )
 
 
-def _caption(found: Found) -> str:
-    words = "Test error over replicates, one standard deviation to either side; dashed are the dense networks. "
-    told = (f"Label noise {noise_words(cell.label_noise)}: {each.words}." for cell, others in found for each in others)
-    return words + " ".join(told)
+def _caption(compared: Found) -> str:
+    words = "Mean test error, ± one standard deviation over replicates; dashed lines: dense networks. "
+    remarks = (
+        f"Label noise {noise_words(cell.label_noise)}: {comparison.words}."
+        for cell, others in compared
+        for comparison in others
+    )
+    return words + " ".join(remarks)

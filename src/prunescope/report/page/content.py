@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import base64
 import math
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from prunescope.report.charts.draw import drawn
+import numpy as np
+from numpy.typing import NDArray
+
 from prunescope.report.charts.files import specification
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import ExtremeExamples
 from prunescope.report.figures.figure import Figure
-from prunescope.report.page.png import data_address
-from prunescope.report.results import Slider
+from prunescope.report.slider import Slider
 from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
@@ -56,7 +58,7 @@ def drawing(figure: Figure, slug: str) -> Drawing:
     """Return a figure for the page."""
     names = figure.columns
     values = [[shortened(getattr(row, name)) for row in figure.rows] for name in names]
-    panels = [_panel(panel) for panel in drawn(figure)]
+    panels = [_panel(panel) for panel in figure.draw()]
     content = {
         "slug": slug,
         "name": ROWS,
@@ -141,7 +143,27 @@ def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]]
         return all(shown(value) == first for value in map(_plain, rows[name]))
 
     constant = [name for name in rows.names if len(rows) > 1 and is_same(name)]
-    told = [f"{name} {text}" for name in constant if (text := shown(few[name].tolist()[0])) and text != "nan"]
+    constants = [f"{name} {text}" for name in constant if (text := shown(few[name].tolist()[0])) and text != "nan"]
     names = [name for name in rows.names if name not in constant] or list(rows.names)
     first = rows.select(names).take(np.arange(min(most, len(rows))))
-    return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(told)
+    return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(constants)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Return a picture ``[channels, height, width]``, grey or of three colours, as PNG."""
+    channels, height, width = image.shape
+    kind = {1: 0, 3: 2}[channels]
+    rows = np.moveaxis(image, 0, -1).reshape(height, width * channels)
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
+    head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, *zip(*parts, strict=True)))
+
+
+def data_address(image: NDArray[np.uint8]) -> str:
+    """Return a picture as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from prunescope.report.chapters import Chapter, Report
 from prunescope.report.page.content import Drawing, drawing, head, packed, stops
 from prunescope.report.page.scripts import LICENCES, bundle
-from prunescope.report.results import Chapter, Report
 
 FIRST_ROWS = 12
 
@@ -59,8 +59,8 @@ def _drawings(chapter: Chapter, place: int) -> dict[str, Drawing]:
 
 @cache
 def _template() -> Any:
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return made.from_string(_file("page.html"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_file("page.html"))
 
 
 def _file(name: str) -> str:

@@ -23,17 +23,17 @@ LICENCES = (
 
 def bundle() -> str:
     """Return the bundle, made now or kept from before."""
-    kept = _kept()
+    cached = _kept()
     with suppress(OSError, UnicodeDecodeError, ValueError):
-        digest, content = kept.read_text(encoding="utf-8").split("\n", 1)
+        digest, content = cached.read_text(encoding="utf-8").split("\n", 1)
         if digest == _digest(content):
             return content
     import vl_convert
 
-    made: str = vl_convert.javascript_bundle(HANDLE)
+    script: str = vl_convert.javascript_bundle(HANDLE)
     with suppress(OSError):
-        _keep(kept, f"{_digest(made)}\n{made}")
-    return made
+        _keep(cached, f"{_digest(script)}\n{script}")
+    return script
 
 
 def _keep(path: Path, text: str) -> None:
