@@ -124,7 +124,7 @@ def test_very_large_groups_are_tried_on_whole_cells_by_chance_and_it_is_said(mon
     assert {tuple(some.error[points].tolist()) for points in some.points_of} <= whole
     found = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
     assert (found.points, found.measured_points, found.drawn_from) == (len(group), len(group), "")
-    monkeypatch.setattr("prunescope.laws.data.Measured.thinned", lambda self, seed=0: self.pick(self.cell < 10))
+    monkeypatch.setattr("prunescope.laws.data.GroupData.thinned", lambda self, seed=0: self.pick(self.cell < 10))
     fewer = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
     assert fewer.points < fewer.measured_points == len(group)
     assert f"{fewer.points:,} of {len(group):,} points" in fewer.drawn_from

@@ -97,7 +97,7 @@ class Exported:
         return next(form for form in self.forms if form.name == name)
 
     def sentences(self) -> list[str]:
-        """Say what it came to, plainly."""
+        """Return the outcome in sentences."""
         card = self.card
         lines = [f"{self.words}, {card.kept:,} of {card.prunable:,} weights"]
         lines.append(self._error())

@@ -205,7 +205,9 @@ class Fit:
         if name not in self.intervals:
             return ""
         interval = self.intervals[name]
-        return " (not told by the data)" if interval is None else f"  [{number(interval[0])}, {number(interval[1])}]"
+        return (
+            " (not identified by the data)" if interval is None else f"  [{number(interval[0])}, {number(interval[1])}]"
+        )
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class ReportOptions:
     max_error
         The bound that the choice is about; None takes one above the lowest unpruned error.
     confidence
-        How surely the robust choice keeps it.
+        Share of training runs in which the robust choice meets it.
     draws
         Draws of each size in the study of how many measurements are enough; 0 leaves that out.
     """

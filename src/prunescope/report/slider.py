@@ -41,7 +41,7 @@ class Slider:
     start
         The stop that is shown first.
     confidence
-        How surely the second choice keeps the bound.
+        Share of training runs in which the second choice meets the bound.
     """
 
     stops: tuple[Stop, ...]
