@@ -138,7 +138,7 @@ def _pruned(found: Evidence) -> Iterator[str]:
     if told:
         yield f"the data do not tell {listed(told)}: {_remedy(told[0])}"
     if len(found.flat) > 1:
-        yield f"{listed(found.flat)} can make up for each other: they are not identifiable separately; fix one with --fix"
+        yield f"{listed(found.flat)} are not identifiable separately, only together; fix one with --fix"
     if found.dip > DIP:
         yield (
             f"the error falls {percent(found.dip)} below the unpruned error before it rises: pruning helps at first, "

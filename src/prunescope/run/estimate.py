@@ -62,7 +62,7 @@ class Estimate:
 
 
 def member_bytes(outline: Outline, recipe: Recipe) -> int:
-    """Estimate the memory that one member takes in training: weights several times, activations forward and backward."""
+    """Estimate the memory that one member takes in training: weights several times, activations both ways."""
     copies = 6 if recipe.optimizer == "adam" else 5
     return 4 * (copies * outline.total + recipe.batch * 3 * outline.activations)
 

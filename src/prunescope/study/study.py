@@ -216,7 +216,7 @@ class Study:
 
     @cached_property
     def ladders(self) -> tuple[Ladder, ...]:
-        """Every cell under every treatment, once per replicate; a leave-out ladder stands after the ladder that it learns from."""
+        """Every cell under every treatment, once per replicate; each ladder after the one it learns from."""
         order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
         teaching = {treatment.label: self.teaches(treatment) for treatment in order}
         recipes: dict[int, Recipe] = {}
