@@ -33,7 +33,7 @@ def end_of(folder: Path, tests: dict[str, str], *options: str, seconds: str = "1
     for name, text in tests.items():
         (folder / "tests" / f"test_{name}.py").write_text(text)
     makefile = (ROOT / "Makefile").read_text()
-    (words,) = re.findall(r"-m pytest (.*)", makefile)
+    (words,) = re.findall(r"^test:.*\n.*-m pytest (.*)", makefile, re.MULTILINE)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *words.split(), "-p", "no:cacheprovider", *options],

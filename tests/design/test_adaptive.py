@@ -59,7 +59,7 @@ def test_of_several_levels_of_label_noise_one_is_decided_about(tmp_path: Path) -
     assert "label noise: must be one level to choose within; found 0, 0.25. Name it: --noise 0." in result.stderr
     done = run("run", path, *options, "--noise", "0.25")
     assert done.returncode == 0, done.stderr
-    assert "no member is expected to keep that error" in " ".join(done.stdout.split())
+    assert "no member is expected to meet that error" in " ".join(done.stdout.split())
     assert set(Store(tmp_path / "store").table()["label_noise"].tolist()) == {0.25}
 
 
