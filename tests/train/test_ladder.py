@@ -13,14 +13,13 @@ import torch
 
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets.cohort import Layout
-from prunescope.prune import full, keep_highest
+from prunescope.prune import RungHandover, RungStart, full, keep_highest
 from prunescope.run import ladder_runner
 from prunescope.run.ladder_state import resume
 from prunescope.study import Ladder
 from prunescope.train import (
     CohortMember,
     LadderRungs,
-    RungHandover,
     Span,
     TrainedMembers,
     TrainingContext,
@@ -28,7 +27,7 @@ from prunescope.train import (
     train_rung,
 )
 from prunescope.train.engine import Tensors
-from prunescope.train.ladder import RungStart, check_begin, check_end
+from prunescope.train.ladder import check_begin, check_end
 from tests.train.cohorts import Climbed, climbed, ladder, pictures, training_context
 
 EPOCHS: dict[str, Any] = {"epochs": 3, "rewind_epoch": 1, "schedule": "steps", "milestones": (2,), "momentum": 0.9}
@@ -346,13 +345,13 @@ def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
     net = training_context("lenet", 3, 0.05).network
     masks = replace(full(net.outline.prunable("all")), flat=np.arange(2975) % 7 > 2)
     one = RungHandover(masks, {"a": np.ones(2)}, {"b": np.zeros(3)}, {"a": np.arange(4)})
-    back = RungHandover.from_arrays(one.to_arrays(), net, "all")
+    back = RungHandover.from_arrays(one.to_arrays(), net.outline.prunable("all"))
     assert np.array_equal(back.masks.flat, masks.flat)
     for ours, theirs in ((back.origin, one.origin), (back.last, one.last), (back.dense, one.dense)):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(DamageError, match="must hold the mask of the next rung"):
-        RungHandover.from_arrays({}, net, "all")
+        RungHandover.from_arrays({}, net.outline.prunable("all"))
 
 
 def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
