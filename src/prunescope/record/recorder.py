@@ -216,14 +216,14 @@ class Recorder:
         batches = self._score_batches
         return None if batches is None else lambda tensors, masks: _probe(state, batches, tensors, masks)
 
-    def note(self) -> dict[str, Any] | None:
-        """Return what the store says about the ladder's networks; None before rung 0 is recorded."""
-        notes = [content for content in self.store.read_notes(self.identity).values() if content is not None]
-        if not notes and self.store.done().get(self.identity):
-            raise DamageError(
-                f"the note about ladder {self.identity} in {self.store.path / 'notes'} is damaged or gone"
-            )
-        return notes[0] if notes else None
+    def note(self) -> dict[str, Any]:
+        """Return what the store says about the ladder's networks; nothing before rung 0 is recorded."""
+        notes = self.store.recorded(self.identity)
+        if self.identity in notes:
+            return dict(notes[self.identity].content)
+        if self.identity in self.store.done():
+            raise DamageError(f"{self.store.path / 'recorded' / self.identity}.*.json is damaged or gone")
+        return {}
 
     def handover(self, rung: int, state: ModuleState) -> RungHandover | None:
         """Return what the rung below left."""
@@ -266,8 +266,7 @@ class Recorder:
         if examples is not None:
             entries.append(ArrayEntry(ArrayKind.EXAMPLES, ladder.identity, rung, examples))
         content = {"recorded": ladder.model_dump(mode="json"), **note}
-        if content not in store.read_notes(ladder.identity).values():
-            store.write_note(ladder.identity, content)
+        store.write_recorded(ladder.identity, content)
         store.write_all_arrays(entries)
         store.write([row])
 

@@ -143,7 +143,7 @@ class Rung:
         state = module_state(model, self._recorder.prunable)
         self._check(state, optimizers, scheduler)
         self._rules = self._recorder.rules(state)
-        self._note = ranks.from_first(lambda: self._recorder.note() or {})
+        self._note = ranks.from_first(self._recorder.note)
         if self.number > 0:
             state.refuse_other(self._note.get("layers"))
         ranks.from_first(lambda: self._load(state))
