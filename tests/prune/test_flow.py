@@ -96,4 +96,5 @@ def test_no_layer_empties_before_the_others() -> None:
         probe=lambda masks: replace(net_probe, masks=masks),
     )
     assert result.kept == 6
+    assert isinstance(net_probe.network, Designed)
     assert net_probe.network.connected(result.by_name())

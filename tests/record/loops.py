@@ -62,7 +62,7 @@ def climb_as_the_lab(recorder: Recorder, ladder: Ladder, data: Dataset) -> None:
                 for group in optimizer.param_groups:
                     group["lr"] = rules.learning_rate * rules.factor**passed
                 order = torch.from_numpy(seeding.order(rung.number, epoch, len(x)))
-                for places in order.split(rules.batch):
+                for places in torch.split(order, rules.batch):
                     optimizer.zero_grad()
                     F.cross_entropy(module(x[places]), labels[places]).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
@@ -111,7 +111,7 @@ def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) 
     """Train an epoch on sixty points, in an order that follows from its number."""
     x, labels = blobs(60, 0)
     model.train()
-    for places in torch.randperm(60, generator=torch.Generator().manual_seed(epoch)).split(20):
+    for places in torch.split(torch.randperm(60, generator=torch.Generator().manual_seed(epoch)), 20):
         optimizer.zero_grad()
         F.cross_entropy(model(x[places]), labels[places]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
