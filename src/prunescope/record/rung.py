@@ -16,6 +16,7 @@ from torch import nn
 from prunescope.errors import Fault, InputError, PrunescopeError, clipped, listed
 from prunescope.prune import LadderRules, Masks, RungHandover, unpacked
 from prunescope.record import ranks
+from prunescope.record.callbacks import lightning_callback, transformers_callback
 from prunescope.record.example_outcomes import example_arrays
 from prunescope.record.module_state import ModuleState, check_optimizers, module_state
 from prunescope.record.zeros import ZeroHold
@@ -122,7 +123,7 @@ class Rung:
         try:
             yield self
         except Exception as trouble:
-            self._recorder.fail(self.number, trouble)
+            self.fail(trouble)
             raise
         else:
             if not self.is_recorded:
@@ -152,6 +153,8 @@ class Rung:
         self._masks = unpacked(state.layers, ranks.share_bytes(bits, state.device))
         self._state = state
         self._hold = ZeroHold(state.parameters(), self._masks.by_name(), optimizers)
+        while hasattr(scheduler, "scheduler"):  # accelerate's
+            scheduler = scheduler.scheduler
         self._scheduler = scheduler
         if self._rules.first_epoch(self.number) > 0:
             self._take_forward(scheduler)
@@ -274,6 +277,7 @@ class Rung:
         seconds = time.perf_counter() - self._clock
         ranks.from_first(lambda: self._write(outcome, examples, self._epochs if epochs is None else epochs, seconds))
         self.is_recorded = True
+        self.close()
 
     def _write(self, outcome: Mapping[str, Any], examples: Any, epochs: int, seconds: float) -> None:
         """Prune and write."""
@@ -315,6 +319,35 @@ class Rung:
             self._recorder.probe(state),
         )
         self._recorder.write(self.number, state, self._masks_or_raise(), after, leave, row, note, arrays)
+
+    def fail(self, trouble: BaseException) -> None:
+        """Note that the rung failed, unless it was merely stopped."""
+        if isinstance(trouble, Exception):
+            self._recorder.fail(self.number, trouble)
+
+    def lightning(self, epochs: int) -> Any:
+        """Return a callback for Lightning: ``Trainer(max_epochs=epochs, callbacks=[rung.lightning(epochs)])``.
+
+        It takes the place of `on` and `epochs`. After ``trainer.fit`` comes `record`.
+
+        Parameters
+        ----------
+        epochs
+            Of a whole training, as at rung 0; later rungs stop earlier where they begin at the rewind epoch.
+        """
+        return lightning_callback(self, epochs)
+
+    def transformers(self, epochs: int) -> Any:
+        """Return a callback for Hugging Face's ``Trainer``, with ``TrainingArguments(num_train_epochs=epochs)``.
+
+        It takes the place of `on` and `epochs`. After ``trainer.train`` comes `record`.
+
+        Parameters
+        ----------
+        epochs
+            Of a whole training, as at rung 0; later rungs stop earlier where they begin at the rewind epoch.
+        """
+        return transformers_callback(self, epochs)
 
     def close(self) -> None:
         """Let go of the model and its optimizers."""

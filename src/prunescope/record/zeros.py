@@ -41,7 +41,7 @@ class ZeroHold:
                 handle: Any = parameter.register_hook(self._gradient_hook(name))  # type: ignore[no-untyped-call]
                 self._release.append(handle.remove)
         for optimizer in optimizers:
-            self._release.append(self._after_step(optimizer))
+            self._after_step(optimizer)
 
     def apply(self) -> None:
         """Set the pruned weights to zero."""
@@ -73,14 +73,16 @@ class ZeroHold:
 
         return hook
 
-    def _after_step(self, optimizer: Any) -> Callable[[], object]:
-        """Have the zeros set after every step of an optimizer; return what undoes that."""
+    def _after_step(self, optimizer: Any) -> None:
+        """Have the zeros set after every step of an optimizer."""
         inner = optimizer
-        while not isinstance(inner, torch.optim.Optimizer) and hasattr(inner, "optimizer"):
+        while hasattr(inner, "optimizer"):  # wrapped, as accelerate does, or for averages of weights
             inner = inner.optimizer
         if isinstance(inner, torch.optim.Optimizer):
             handle: Any = inner.register_step_post_hook(lambda *_: self.apply())
-            return handle.remove  # type: ignore[no-any-return]
+            self._release.append(handle.remove)
+        if inner is optimizer and isinstance(inner, torch.optim.Optimizer):
+            return
         step = optimizer.step
 
         @wraps(step)
@@ -94,4 +96,4 @@ class ZeroHold:
         def undo() -> None:
             optimizer.step = step
 
-        return undo
+        self._release.append(undo)
