@@ -73,7 +73,7 @@ def test_a_cohort_of_vggs_is_its_members_alone(tmp_path: Path) -> None:
     hold(mixed(MIXED[2:6], "vgg", 16, 1 / 32, **CIFAR | changes), tmp_path, (Layout(4, 2), None))
 
 
-@pytest.mark.parametrize("make", ["own", "with_dropout"])
+@pytest.mark.parametrize("make", ["own", "with_dropout", "attention", "tied"])
 def test_a_cohort_of_a_users_own_modules_is_its_members_alone(tmp_path: Path, make: str) -> None:
     changes: dict[str, Any] = {"learning_rate": 0.02}
     ladders = mixed(MIXED, f"tests.nets.modules:{make}", 2, 1.0, **CIFAR | changes)

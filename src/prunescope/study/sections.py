@@ -37,6 +37,8 @@ Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 MOST_VALUES = 1_000
 """Values that one list of a study may hold."""
 MOST_LEVELS = 200
+Prunable = str | tuple[str, ...]
+"""Weights that pruning may remove: ``all``, ``all-but-output``, or patterns of names."""
 Keep = Literal["none", "all"] | tuple[int, ...]
 """Which rungs a run keeps something of."""
 
@@ -47,6 +49,9 @@ _Kept = (
         tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)
     ]
 )
+
+
+_Pattern = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^!?[\w.*?\[\]-]+$")]
 
 
 class Section(BaseModel):
@@ -140,9 +145,13 @@ class Recipe(Section):
     validation: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the training set held out, drawn anew for each replicate"
     )
-    prunable: Literal["all", "all-but-output"] = Field(
+    prunable: (
+        Literal["all", "all-but-output"]
+        | Annotated[tuple[_Pattern, ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)]
+    ) = Field(
         "all",
-        description="weights that pruning may remove: of every convolution and linear layer, or not the last",
+        description="weights that pruning may remove: of every convolution and linear layer, or not the last; "
+        'or patterns of names such as ["blocks.*", "!head"]',
     )
     pruning_fraction: Annotated[Number, Field(gt=0, lt=1)] = Field(
         0.2, description="share of the remaining prunable weights removed from rung to rung"

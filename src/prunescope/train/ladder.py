@@ -17,7 +17,7 @@ from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets import Network
 from prunescope.prune import Masks, full, kept_count, prune, stacked, unpacked
 from prunescope.study import Ladder
-from prunescope.study.sections import PRUNING
+from prunescope.study.sections import PRUNING, Prunable
 from prunescope.train.rung import CohortMember, NetworkOutcome, Span
 from prunescope.train.score_inputs import probe_of
 from prunescope.train.training_context import TrainingContext
@@ -54,7 +54,7 @@ class RungHandover:
         return {"next": self.masks.packed(), **named}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, network: Network, rule: str) -> RungHandover:
+    def from_arrays(cls, arrays: Arrays, network: Network, rule: Prunable) -> RungHandover:
         """Return what `to_arrays` stands for."""
         if "next" not in arrays:
             raise DamageError("a checkpoint must hold the mask of the next rung")
