@@ -182,10 +182,16 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     schedule: str = recipe.schedule
     if recipe.milestones:
         schedule = f"x{recipe.factor:g} at epochs {listed(recipe.milestones)}"
+    if recipe.end_factor:
+        schedule += f" to {recipe.end_factor:.3g} of it"
+    more = [f"warm-up {counted(recipe.warmup, 'epoch')}"] if recipe.warmup else []
+    more += [f"gradients clipped to {recipe.clip_norm:g}"] if recipe.clip_norm else []
+    more += [f"labels smoothed by {recipe.label_smoothing:g}"] if recipe.label_smoothing else []
+    more += [recipe.augment] if recipe.augment != "none" else []
     tell(
         "recipe",
         f"{recipe.epochs} epochs, batch {recipe.batch}, {recipe.optimizer} {recipe.learning_rate:g}, "
-        f"momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}, {schedule}, {recipe.precision}",
+        f"momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}, {listed([schedule, *more, recipe.precision])}",
     )
     tell(
         "pruning",

@@ -63,7 +63,7 @@ class Estimate:
 
 def member_bytes(outline: Outline, recipe: Recipe) -> int:
     """Estimate the memory that one member takes in training: weights several times, activations both ways."""
-    copies = 6 if recipe.optimizer == "adam" else 5
+    copies = 5 if recipe.optimizer == "sgd" else 6
     return 4 * (copies * outline.total + recipe.batch * 3 * outline.activations)
 
 
