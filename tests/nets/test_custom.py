@@ -111,11 +111,11 @@ def test_each_member_computes_what_the_module_does_alone(
 
 def test_what_vmap_follows_is_computed_together_and_what_it_cannot_is_not_and_is_told_why() -> None:
     for make in (own, attention, tied):
-        assert custom(make)._together
+        assert custom(make).together
         assert custom(make).outline.slow == ""
-    assert not custom(grown)._together
+    assert not custom(grown).together
     assert "vmap cannot follow the module: RuntimeError" in custom(grown).outline.slow
-    assert not custom(with_dropout)._together
+    assert not custom(with_dropout).together
     assert "random numbers (dropout)" in custom(with_dropout).outline.slow
 
 
@@ -132,7 +132,7 @@ class Interpolated(nn.Module):
 
 def test_what_vmap_cannot_batch_is_named_once_and_warns_never() -> None:
     net = custom(sequential(Interpolated(), Unbatched()))
-    assert net._together
+    assert net.together
     assert net.outline.slow == "members are computed one at a time in aten::histc, which vmap cannot batch"
     tensors = stacked(net, 2)
     net.logits(tensors, inputs(net, SHAPE, 2), True, Layout(2))  # a warning would be an error here

@@ -41,6 +41,11 @@ class Custom:
         takes pictures ``[B, channels, height, width]`` and returns logits ``[B, classes]``.
     name
         How the study calls it.
+
+    Attributes
+    ----------
+    together
+        Whether members of a cohort are computed together.
     """
 
     pictures = True
@@ -126,8 +131,8 @@ class Custom:
         )
         buffers = tuple(Buffer(name, tuple(value.shape), 0.0) for name, value in module.named_buffers())
         counted = flops.get_total_flops() // 2  # a product and its sum count as two
-        self._together, slow = self._followed()
-        if not self._together:
+        self.together, slow = self._followed()
+        if not self.together:
             buffers += (Buffer(SEED, (), 0.0),)
         return Outline(parameters, buffers, counted, max(activations, 1), dense=False, slow=slow)
 
@@ -139,7 +144,7 @@ class Custom:
         """Let the factory make one member, with torch's seed drawn from ``rng``."""
         module = self._make_module(int(rng.integers(2**63)))
         drawn = {name: value.detach().numpy().copy() for name, value in _state(module)}
-        return drawn if self._together else drawn | {SEED: np.array(rng.integers(2**62))}
+        return drawn if self.together else drawn | {SEED: np.array(rng.integers(2**62))}
 
     def _followed(self) -> tuple[bool, str]:
         """Return whether vmap can follow the module without drawing random numbers, and what is slow about it."""
@@ -176,7 +181,7 @@ class Custom:
         """Return the logits ``[R, B, classes]`` of stacked members; buffers are updated in place in training."""
         x = x.permute(0, 1, 4, 2, 3).contiguous()  # as a user's module is given pictures elsewhere
         spans = [slice(first, first + layout.together) for first in range(0, len(x), layout.together)]
-        if layout.together > 1 and self._together:
+        if layout.together > 1 and self.together:
             with warnings.catch_warnings():  # the outline says it
                 warnings.filterwarnings("ignore", _UNBATCHED)
                 passes = [
