@@ -134,7 +134,6 @@ def test_layers_are_picked_by_name_pattern_or_rule(tmp_path: Path) -> None:
         (["3"], ["3.weight"]),
         (["!5.*"], ["0.weight", "3.weight"]),
         (["*", "!0"], ["3.weight", "5.weight"]),
-        (["1.weight", "3"], ["1.weight", "3.weight"]),
         (lambda name, parameter: parameter.ndim == 2 and not name.startswith("0"), ["3.weight", "5.weight"]),
     ]
     for number, (prunable, names) in enumerate(picks):
@@ -180,7 +179,8 @@ def test_frozen_layers_are_left_alone_and_shared_ones_count_once(tmp_path: Path)
     assert torch.equal(after.state_dict()["frozen.weight"], frozen)
     assert after.get_parameter("same.weight") is after.get_parameter("again.weight")
     result = CliRunner().invoke(cli, ["status", str(rec.store.path)])
-    assert "not pruned: frozen.weight, places.weight" in result.output
+    assert "not pruned: frozen.weight (" in result.output
+    assert "places.weight (" in result.output
 
 
 # Zeros that stay zero.

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from prunescope.errors import DamageError, PrunescopeError
+from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import RungHandover, RungStart, full, keep_highest
 from prunescope.run import ladder_runner
@@ -363,3 +364,18 @@ def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
         scores = np.concatenate([rng.random(layer.size) for layer in rungs[0].left.masks.layers])
         mask = keep_highest(scores, mask, round(mask.size * 0.8**rung))
         assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)
+
+
+@pytest.mark.parametrize("prunable", ["all", ("*",)])
+def test_a_frozen_layer_is_never_trained_and_pruned_only_where_the_recipe_names_it(
+    tmp_path: Path, prunable: str | tuple[str, ...]
+) -> None:
+    frozen = ladder("tests.nets.modules:tied", 2, 1.0, weight_decay=0.1, momentum=0.5, prunable=prunable)
+    rungs = climbed([frozen], pictures(), tmp_path)[frozen.identity]
+    start = network("tests.nets.modules:tied", 2, 1.0, 4, (3, 8, 8)).start(seeding_of(frozen).start())
+    for rung in rungs:
+        assert np.array_equal(rung.state["frozen.bias"], start["frozen.bias"])
+        gone = rung.state["frozen.weight"] == 0
+        assert np.array_equal(rung.state["frozen.weight"][~gone], start["frozen.weight"][~gone])
+        assert bool(gone.any()) == (prunable != "all" and rung is not rungs[0])
+        assert not np.array_equal(rung.state["one.weight"], start["one.weight"])

@@ -69,7 +69,8 @@ def _show_recorded(recorded: Sequence[RecordedProgress]) -> None:
         counts = f"{progress.rungs_done} of {ladder.rungs} rungs, {progress.state}"
         click.echo(f"  {printable(f'{ladder.words}, {ladder.treatment}: {counts}, by {ladder.source}')}")
         if progress.note.left_alone:
-            click.echo(f"    not pruned: {printable(listed(progress.note.left_alone, 6))}")
+            reasons = [f"{name} ({why})" for name, why in progress.note.left_alone.items()]
+            click.echo(f"    not pruned: {printable(listed(reasons, 6))}")
         if progress.failure is not None:
             click.echo(f"    failed at rung {progress.failure.rung}: {printable(progress.failure.words)}")
     if len(recorded) > _MOST_RECORDED:
@@ -93,7 +94,7 @@ def _status_content(path: Path, progress: Status) -> dict[str, Any]:
             {
                 "ladder": recorded.note.ladder.identity,
                 **recorded.note.ladder.model_dump(mode="json"),
-                "left_alone": list(recorded.note.left_alone),
+                "left_alone": recorded.note.left_alone,
                 "rungs": recorded.note.ladder.rungs,
                 "rungs_done": recorded.rungs_done,
                 "state": recorded.state,

@@ -69,7 +69,7 @@ def planned(store: Store, picked: PickedRung, bench: TrainingContext) -> Retrain
         first -= before is None
     epochs = sum(epochs_of(ladder, rung) for rung in range(first, picked.rung + 1))
     steps = epochs * -(-ladder.cell.examples // recipe.batch)
-    choice = choose(bench, 1, cores())
+    choice = choose(bench, 1, cores(), steps)
     return RetrainPlan(ladder, first, picked.rung, before, steps * choice.seconds, choice.threads)
 
 

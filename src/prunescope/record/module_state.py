@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunescope.errors import Fault, InputError, listed, nearest
-from prunescope.nets.outline import ParameterOutline, Start
+from prunescope.nets.custom import parameter_outlines
+from prunescope.nets.outline import Outline, ParameterOutline
 
 Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool]
 """``all``, ``all-but-output``, names and patterns (``!`` excludes), or a function of a parameter's name and itself."""
-
-_WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd)
-_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -44,12 +41,12 @@ class ModuleState:
     layers
         The prunable ones, in the model's order.
     left_alone
-        Names of the other matrices.
+        The other matrices, each with the reason.
     """
 
     module: nn.Module
     layers: tuple[ParameterOutline, ...]
-    left_alone: tuple[str, ...]
+    left_alone: Mapping[str, str]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters and the buffers that the model saves."""
@@ -121,56 +118,24 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
         raise InputError("the recorder", [Fault("the model", "must be a torch.nn.Module", type(model).__name__)])
     _refuse_sharded(model)
     module = unwrapped(model)
-    named = dict(module.named_parameters())
-    weights = _weights(module, named)
-    trained = [name for name in weights if named[name].requires_grad]
+    outline = Outline(parameter_outlines(module), (), 0, 1, dense=False)
     if callable(prunable):
-        picked = [name for name, parameter in named.items() if prunable(name, parameter)]
-    elif isinstance(prunable, str):
-        picked = trained if prunable == "all" else [name for name in trained if name != weights[-1]]
+        named = dict(module.named_parameters())
+        layers = tuple(item for item in outline.parameters if item.matrix and prunable(item.name, named[item.name]))
+        alone = {
+            item.name: "the rule leaves it out" for item in outline.parameters if item.matrix and item not in layers
+        }
     else:
-        picked = _matching(named, weights, prunable)
-    if not picked:
-        raise InputError(
-            "the recorder", [Fault("the model", "must have layers to prune: linear ones or convolutions", "none")]
-        )
-    layers = tuple(ParameterOutline(name, tuple(named[name].shape), Start.SHIFT, weight=True) for name in picked)
-    alone = tuple(name for name, parameter in named.items() if parameter.ndim > 1 and name not in picked)
+        rule = prunable if isinstance(prunable, str) else tuple(prunable)
+        if strangers := outline.strangers(rule):
+            hint = nearest(strangers[0].removeprefix("!"), [item.name for item in outline.parameters if item.matrix])
+            must = "must name matrices of the model"
+            raise InputError("the recorder", [Fault("prunable", must, listed(strangers), hint)])
+        layers, alone = outline.prunable(rule), outline.left_alone(rule)
+    if not layers:
+        must = "must have layers to prune: linear ones, convolutions or attention, that are trained"
+        raise InputError("the recorder", [Fault("the model", must, "none")])
     return ModuleState(module, layers, alone)
-
-
-def _weights(module: nn.Module, named: Mapping[str, nn.Parameter]) -> list[str]:
-    """Return the names of the weights of linear layers, convolutions and attention, in the model's order."""
-    known = set()
-    for submodule in module.modules():
-        if isinstance(submodule, _WEIGHTED):
-            known.add(id(submodule.weight))
-        elif isinstance(submodule, nn.MultiheadAttention):
-            known |= {id(getattr(submodule, name)) for name in _ATTENTION}
-    return [name for name, parameter in named.items() if id(parameter) in known]
-
-
-def _matching(named: Mapping[str, nn.Parameter], weights: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Return the weights that patterns name: of a layer, of a parameter, or with ``*``; the last that fits decides."""
-    including = [pattern for pattern in patterns if not pattern.startswith("!")]
-    faults = []
-    picked: dict[str, bool] = {} if including else dict.fromkeys(weights, True)
-    for pattern in patterns:
-        bare = pattern.removeprefix("!")
-        fits = [name for name in named if _fits(name, bare)]
-        # A parameter that is named whole is pruned, whatever its kind; of what a pattern fits, weights alone.
-        fits = [name for name in fits if name in weights or name == bare]
-        if not fits:
-            hint = nearest(bare, [*named, *(name.rpartition(".")[0] for name in weights)])
-            faults.append(Fault("prunable", "must name weights of the model", pattern, hint))
-        picked |= dict.fromkeys(fits, not pattern.startswith("!"))
-    if faults:
-        raise InputError("the recorder", faults)
-    return [name for name in named if picked.get(name)]
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return name == pattern or name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
 
 
 def _refuse_sharded(model: nn.Module) -> None:

@@ -100,8 +100,8 @@ class Rung:
         return f"the weights of {'rung 0' if ladder.treatment == 'one-shot' else 'the rung below'}"
 
     @property
-    def left_alone(self) -> tuple[str, ...]:
-        """Names of the model's matrices that are not pruned."""
+    def left_alone(self) -> Mapping[str, str]:
+        """The model's matrices that are not pruned, each with the reason."""
         return self._opened().left_alone
 
     @contextmanager
@@ -304,7 +304,7 @@ class Rung:
         }
         note = {
             "layers": state.outline(),
-            "left_alone": list(state.left_alone),
+            "left_alone": dict(state.left_alone),
             "epochs": self._total or self._note.get("epochs"),
             "scheduler": self._scheduler_at if self.number == 0 else self._note.get("scheduler"),
         }

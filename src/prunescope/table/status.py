@@ -35,10 +35,10 @@ class RecordedNote:
     content: Mapping[str, Any]
 
     @property
-    def left_alone(self) -> tuple[str, ...]:
-        """Names of its networks' matrices that are not pruned."""
-        names = self.content.get("left_alone")
-        return tuple(map(str, names)) if isinstance(names, list) else ()
+    def left_alone(self) -> dict[str, str]:
+        """The matrices of its networks that are not pruned, each with the reason."""
+        reasons = self.content.get("left_alone")
+        return {str(name): str(why) for name, why in reasons.items()} if isinstance(reasons, dict) else {}
 
 
 class _Store(Protocol):
