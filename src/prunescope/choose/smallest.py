@@ -92,6 +92,10 @@ class Scatter:
     unpruned: Numbers
     by_region: Numbers
 
+    def pick(self, members: Picked) -> Scatter:
+        """Return the scatter of some of the members."""
+        return replace(self, unpruned=self.unpruned[members])
+
     def at(self, sizes: MemberSizes, log_density: Numbers) -> Numbers:
         """Return the standard deviation for each member at its density."""
         size = log_density + self.theta[0, 3] * np.log(sizes.depth) + self.theta[0, 4] * np.log(sizes.width)

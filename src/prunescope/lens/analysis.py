@@ -20,6 +20,7 @@ from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
 from prunescope.lens.rung_curves import Curve, dense_spread, nearest_rung, rung_curve, sparsest_better
 from prunescope.lens.sparsity import SparseNetworks, Sparsity
 from prunescope.notebook import table_html
+from prunescope.table import Table
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ def analyze(
     density: float | None = None,
     examples: int = 10,
     most: int | None = None,
+    table: Table | None = None,
 ) -> LensResult:
     """Analyze what pruning did to every cell of a store or table, and why. Nothing is trained.
 
@@ -216,6 +218,8 @@ def analyze(
         How many of the most changed examples to list, at either end.
     most
         About how many rows to read, of the networks with most treatments; None: all.
+    table
+        The rows of the source where they were read already.
 
     Raises
     ------
@@ -224,7 +228,7 @@ def analyze(
         examples or labels.
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
-    loaded = open_source(source, most)
+    loaded = open_source(source, most, table)
     cells = _sorted_cells(loaded.ladders)
     pruned = [ladders for ladders in cells if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:

@@ -89,12 +89,19 @@ class LensSource:
         return len(arrays["left_out"]) if "left_out" in arrays else None
 
 
-def open_source(source: Any, most: int | None = None) -> LensSource:
-    """Read a store or table as measurements, from at most about `most` rows."""
+def open_source(source: Any, most: int | None = None, table: Table | None = None) -> LensSource:
+    """Read a store or table as measurements, from at most about `most` rows.
+
+    Parameters
+    ----------
+    table
+        The rows of the source where they were read already.
+    """
     store = source if isinstance(source, Store) else None
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
-    table = read_table(source if store is None else store)
+    if table is None:
+        table = read_table(source if store is None else store)
     studies = StudyIndex(store)
     notes = list(table.notes)
     rows = table if most is None or len(table) <= most else table.take(_rows_with_most_treatments(table, most))

@@ -212,12 +212,12 @@ def csv_text(table: Table) -> str:
     return "".join(csv_parts(table))
 
 
-def csv_parts(table: Table) -> Iterator[str]:
+def csv_parts(table: Table, chunk: int = _CHUNK) -> Iterator[str]:
     """Yield the same in parts, so that a large table need not be in memory as text."""
     yield ",".join(map(_quoted, table.names)) + "\n"
     columns = Columns.of(table.columns)
-    for first in range(0, columns.rows, _CHUNK):
-        rows = columns.take(np.arange(first, min(first + _CHUNK, columns.rows)))
+    for first in range(0, columns.rows, chunk):
+        rows = columns.take(np.arange(first, min(first + chunk, columns.rows)))
         written = [_written(rows.column(name)) for name in rows]
         if len(written) == 1:
             written = [[value or '""' for value in written[0]]]  # an empty line would be no row
