@@ -28,7 +28,9 @@ def looked_at(source: Any, rows: Table, missing: list[str]) -> LensResult | None
     """Look at a source whose rows were read; where there is nothing to see, it is said why."""
     try:
         result = analyze(source, most=MOST, table=rows)
-        missing += (f"the lens: {words}; prunescope lens has all" for words in result.notes if "not looked at" in words)
+        missing += (
+            f"the lens: {words}; prunescope lens --all has all" for words in result.notes if "not looked at" in words
+        )
         return result
     except InputError as trouble:
         missing.append(f"the lens: {trouble.faults[0]}")
