@@ -13,7 +13,7 @@ from prunescope.laws.results import Fit
 from prunescope.laws.t_distribution import normal_reach
 
 # Predictions worked on at a time, draws included.
-BLOCK = 2_000_000
+BLOCK = 500_000
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,6 @@ MANY = 700
 GZIP = 31
 # A table that is larger than this when packed does not come with the page.
 MOST_TABLE = 700_000
-# Rows that are packed at once.
-PACKED_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def stops(slider: Slider) -> list[dict[str, Any]]:
 def packed(rows: Table) -> str | None:
     """Return the whole table as packed CSV, in letters; None where that is too large for a page."""
     press, parts, length = zlib.compressobj(9, zlib.DEFLATED, GZIP), [], 0
-    for text in chain(csv_parts(rows, PACKED_AT_ONCE), [None]):
+    for text in chain(csv_parts(rows), [None]):
         parts.append(press.flush() if text is None else press.compress(text.encode()))
         length += len(parts[-1])
         if 4 * -(-length // 3) > MOST_TABLE:
