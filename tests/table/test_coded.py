@@ -232,3 +232,23 @@ def test_csv_is_the_same_in_parts_of_any_length_and_from_texts_of_either_kind(mo
         monkeypatch.setattr("prunescope.table.table._MANY", many)
         assert csv_text(coded) == expected
         assert csv_text(arrays) == expected
+
+
+def test_parquet_is_the_same_from_texts_of_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["plain", None, "o'clock", "ä", "plain"] * 8
+    arrays = Table({"text": objects(texts), "none": objects([None] * 40), "number": np.arange(40.0)})
+    coded = Table(Columns.of(arrays.columns).changed(text=Texts.of(texts), none=Texts.of([None] * 40)))
+    arrays.write(tmp_path / "arrays.parquet")
+    monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_ROWS", 10)
+    coded.write(tmp_path / "coded.parquet")
+    with connection() as opened:
+        ours, theirs = (
+            opened.execute(f"select * from '{tmp_path}/{name}.parquet'").fetchall() for name in ("coded", "arrays")
+        )
+        kinds = [
+            opened.execute(f"describe select * from '{tmp_path}/{name}.parquet'").fetchall()
+            for name in ("coded", "arrays")
+        ]
+    assert ours == theirs
+    assert [row[0] for row in ours] == texts
+    assert kinds[0] == kinds[1]
