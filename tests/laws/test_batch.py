@@ -125,3 +125,9 @@ def test_nothing_overflows_at_the_corners_of_the_box() -> None:
             found, jacobian = law.form.evaluate(theta, POINTS)
         assert np.isfinite(found).all()
         assert np.isfinite(jacobian).all()
+
+
+@pytest.mark.parametrize("law", list(THETA))
+def test_log_errors_alone_are_those_that_come_with_the_jacobian(law: Law) -> None:
+    theta = to_coordinates(law.parameters, np.array(THETA[law]))[None]
+    assert law.form.log_error(theta, POINTS).tolist() == law.form.evaluate(theta, POINTS)[0].tolist()

@@ -92,6 +92,10 @@ class Scatter:
     unpruned: Numbers
     by_region: Numbers
 
+    def pick(self, members: Picked) -> Scatter:
+        """Return the scatter of some of the members."""
+        return replace(self, unpruned=self.unpruned[members])
+
     def at(self, sizes: MemberSizes, log_density: Numbers) -> Numbers:
         """Return the standard deviation for each member at its density."""
         size = log_density + self.theta[0, 3] * np.log(sizes.depth) + self.theta[0, 4] * np.log(sizes.width)
@@ -116,7 +120,7 @@ def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numb
     """Return the logarithm of each member's error at its density (``[members]`` or ``[truths, members]``)."""
     density = np.broadcast_to(log_density, truths.unpruned.shape)
     points = Points(np.zeros(len(sizes)), truths.unpruned, density, np.log(sizes.depth), np.log(sizes.width))
-    return JOINT.form.evaluate(truths.theta, points)[0]
+    return JOINT.form.log_error(truths.theta, points)
 
 
 def smallest_member(parameters: Numbers) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import note, print_json
+from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted, listed, printable
 
 if TYPE_CHECKING:
@@ -21,15 +21,19 @@ _MOST_RECORDED = 50
 
 @click.command()
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Also read every checkpoint and outcome, and name damaged ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(store_path: Path, as_json: bool) -> None:
+def status(store_path: Path, check: bool, as_json: bool) -> None:
     """Show what a STORE has done, is running, and has left."""
     from prunescope.table import Store
     from prunescope.table import status as derive
 
-    progress = derive(Store(store_path))
+    store = Store(store_path)
+    progress = derive(store)
+    damaged = store.damaged_files() if check else ()
     if as_json:
-        print_json(_status_content(store_path, progress))
+        content = _status_content(store_path, progress)
+        print_json(content | {"damaged": [str(path) for path in damaged]} if check else content)
         return
     click.echo(f"{store_path}: {counted(progress.rungs, 'rung')} in {counted(progress.shards, 'shard')}")
     if not progress.locks:
@@ -56,6 +60,18 @@ def status(store_path: Path, as_json: bool) -> None:
     _show_recorded(progress.recorded)
     if progress.strays:
         click.echo(f"\n{counted(progress.strays, 'rung')} of studies that this store does not hold")
+    if check:
+        click.echo(f"\n{counted(len(damaged), 'damaged file')}")
+        for path in damaged:
+            click.echo(printable(f"  damaged: {path}"))
+    if damaged:
+        click.echo(
+            wrapped(
+                "Finished rungs keep their rows and are not trained again. export and leave-out ladders need the files "
+                "in checkpoints, lens those in examples: restore these files from a copy. Ladders that are not "
+                "finished are trained again from their last sound rung when the study runs."
+            )
+        )
 
 
 def _show_recorded(recorded: Sequence[RecordedProgress]) -> None:

@@ -67,6 +67,9 @@ class BatchForm(Protocol):
     def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
         """Return ``log e`` as ``[fits, n]`` and its Jacobian by the coordinates as ``[coordinates, fits, n]``."""
 
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone: the same numbers."""
+
 
 # Parameters that are fitted as they are; all others by their logarithm.
 PLAIN = frozenset(("phi", "psi"))
@@ -94,16 +97,8 @@ class PruningForm:
 
     def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
         """Return ``log e`` and its Jacobian, with as few passes over the points as will do."""
-        log_up, log_gamma, log_p = (theta[:, [column]] for column in range(3))
-        gamma = np.exp(log_gamma)
-        size = _log_size(theta, points)
-        ratio = log_up - points.unpruned
-        low = 2 * (log_p - size)
-        high = low + (2 / gamma) * ratio
-        at_low, bend_low = _soft(low)
-        at_high, rise = _soft(high)
-        rise -= bend_low
-        rise *= gamma / 2
+        gamma = np.exp(theta[:, [1]])
+        ratio, at_low, at_high, rise = self._rise(theta, points, gamma)
         jacobian = np.empty((theta.shape[1], *rise.shape))
         jacobian[0] = at_high
         np.multiply(at_high, ratio, out=jacobian[1])
@@ -112,6 +107,24 @@ class PruningForm:
         jacobian[2] *= gamma
         _by_shape(jacobian, 2, points)
         return points.unpruned + rise, jacobian
+
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone."""
+        return np.asarray(points.unpruned + self._rise(theta, points, np.exp(theta[:, [1]]))[3])
+
+    @staticmethod
+    def _rise(theta: Numbers, points: Points, gamma: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Return by how much ``log e`` exceeds that of the unpruned network, last, and what it is made of."""
+        log_up, _, log_p = (theta[:, [column]] for column in range(3))
+        size = _log_size(theta, points)
+        ratio = log_up - points.unpruned
+        low = 2 * (log_p - size)
+        high = low + (2 / gamma) * ratio
+        at_low, bend_low = _soft(low)
+        at_high, rise = _soft(high)
+        rise -= bend_low
+        rise *= gamma / 2
+        return ratio, at_low, at_high, rise
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,10 @@ class AdaptedForm:
             jacobian[3], jacobian[4] = -by_size * points.depth, -by_size * points.width
         return log_up + log_t - bent / 2, jacobian
 
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone."""
+        return self.evaluate(theta, points)[0]
+
 
 @dataclass(frozen=True)
 class DenseForm:
@@ -173,6 +190,10 @@ class DenseForm:
         jacobian[4] = -jacobian[3] * beta * points.depth
         jacobian[5] = slope * np.exp(log_c - log_t)
         return log_t - bent / 2, jacobian
+
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone."""
+        return self.evaluate(theta, points)[0]
 
 
 def _log_size(theta: Numbers, points: Points) -> Numbers:

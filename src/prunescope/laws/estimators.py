@@ -25,6 +25,7 @@ from prunescope.laws.results import Fit, Intervals, RefusedFit
 from prunescope.laws.settings import setting_faults
 from prunescope.notebook import table_html
 from prunescope.table import Table
+from prunescope.table.coded import Columns
 
 # The column that a dense law takes for the size of a network; without it, depth * width^2 is.
 COUNTED = "prunable"
@@ -401,13 +402,18 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
     # A column that all fits share need not be repeated; where it is, it must agree.
     by = [name for name in law.by_ if name in rows.given]
     texts = {name for name in by if any(isinstance(fit.group[name], str) for fit in law.fits_)}
-    values = {name: [plain(each) for each in rows[name].tolist()] for name in by}
+    columns = Columns.of(rows.columns).pick([*by, "density"])
+    codes = columns.groups(by)
+    order = np.argsort(codes, kind="stable")
+    alike = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    firsts = columns.take(np.array([places[0] for places in alike]))
+    values = {name: [plain(each) for each in firsts[name].tolist()] for name in by}
     for name in texts:
         values[name] = [each if each is None else str(each) for each in values[name]]
-    keys = list(zip(*values.values(), strict=True)) if by else [()] * len(rows)
-    where: dict[tuple[Any, ...], list[int]] = {}
-    for row, key in enumerate(keys):
-        where.setdefault(key, []).append(row)
+    keys = list(zip(*values.values(), strict=True)) if by else [()] * len(alike)
+    where: dict[tuple[Any, ...], list[Any]] = {}
+    for places, key in zip(alike, keys, strict=True):
+        where.setdefault(key, []).append(places)
     fits = {tuple(fit.group[name] for name in by): fit for fit in law.fits_}
     unknown = [key for key in where if key not in fits]
     if unknown:
@@ -420,7 +426,7 @@ def _predictions(law: Estimator, rows: Any, level: float) -> Prediction:
         )
         raise InputError(rows.source, [fault])
     for key, found in where.items():
-        at = np.array(found)
+        at = np.sort(np.concatenate(found))
         depth, width = rows["depth"][at], rows["width"][at]
         if law._law is DENSE:
             counts = rows[COUNTED] if COUNTED in law.fitted_on_["size"] else rows["depth"] * rows["width"] ** 2

@@ -156,12 +156,13 @@ def members(
     ]
     if faults:
         raise InputError(table.source, faults)
-    columns = dict(table.columns)
-    for name in (*EXPLAINED, "density"):
-        columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
-    found = MemberQuery(table.source, columns, frozenset(table))
+    columns = Columns.of(table.columns)
+    one = np.ones(len(table))
+    columns = columns.changed(
+        **{name: np.asarray(columns.get(name, one), np.float64) for name in (*EXPLAINED, "density")}
+    )
     given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
-    columns["unpruned_error"] = given
+    found = MemberQuery(table.source, columns.changed(unpruned_error=given), frozenset(table))
     unknown = ~(given > 0)
     if unknown.any() and "unpruned_error" in needed:
         if fill is None:
@@ -169,7 +170,7 @@ def members(
             hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
             fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
             raise InputError(table.source, [fault])
-        columns["unpruned_error"] = np.where(unknown, fill(found), given)
+        return replace(found, columns=columns.changed(unpruned_error=np.where(unknown, fill(found), given)))
     return found
 
 

@@ -13,7 +13,7 @@ from prunescope.laws.results import Fit
 from prunescope.laws.t_distribution import normal_reach
 
 # Predictions worked on at a time, draws included.
-BLOCK = 2_000_000
+BLOCK = 500_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def predicted(
     count = len(density)
     points = Points(np.zeros(count), np.log(unpruned), np.log(density), np.log(depth), np.log(width))
     best = to_coordinates(law.parameters, np.array([fit.parameters[name] for name in law.parameters]))[None]
-    log_error = law.form.evaluate(best, points)[0][0]
+    log_error = law.form.log_error(best, points)[0]
     tail = (1 - level) / 2
     low, high = np.full(count, np.nan), np.full(count, np.nan)
     if len(fit.draws):
@@ -57,7 +57,7 @@ def predicted(
             part = slice(first, first + size)
             own = points.part(part)
             shifted = replace(own, unpruned=own.unpruned + fit.shifts[:, None])
-            drawn = law.form.evaluate(fit.draws, shifted)[0]
+            drawn = law.form.log_error(fit.draws, shifted)
             low[part], high[part] = np.quantile(drawn, [tail, 1 - tail], axis=0)
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
     scatter = normal_reach(level) * _scatter(fit, best, points)

@@ -305,6 +305,16 @@ class Store:
         files = arrays.ladder_files(self.path, _keep(keep), ladder)
         return {rung: [path for path in paths if not is_sound(path)] for rung, paths in files.items()}
 
+    def damaged_files(self) -> tuple[Path, ...]:
+        """Return the files of checkpoints and of outcomes that are not what was written; reads every one of them."""
+        damaged: list[Path] = []
+        for keep in ArrayKind:
+            folder = self.path / keep
+            ladders = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+            for ladder in sorted(name for name in ladders if IDENTITY.fullmatch(name)):
+                damaged += (path for paths in self.damaged_arrays(keep, ladder).values() for path in paths)
+        return tuple(damaged)
+
     def claim(self, ladder: str) -> AbstractContextManager[bool]:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
         return _claim_of_one(self.claim_all([ladder]))
