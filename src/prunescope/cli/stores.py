@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.printing import note, print_json, wrapped
-from prunescope.errors import counted, printable
+from prunescope.errors import counted, listed, printable
 
 if TYPE_CHECKING:
     from prunescope.table import Status
-    from prunescope.table.status import Scores
+    from prunescope.table.status import RecordedProgress, Scores
+
+
+_MOST_RECORDED = 50
 
 
 @click.command()
@@ -54,6 +57,7 @@ def status(store_path: Path, check: bool, as_json: bool) -> None:
             *(state.scores.failures[:10] if state.scores else ()),
         ):
             click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {printable(failure.words)}")
+    _show_recorded(progress.recorded)
     if progress.strays:
         click.echo(f"\n{counted(progress.strays, 'rung')} of studies that this store does not hold")
     if check:
@@ -70,6 +74,25 @@ def status(store_path: Path, check: bool, as_json: bool) -> None:
         )
 
 
+def _show_recorded(recorded: Sequence[RecordedProgress]) -> None:
+    """Print the ladders that were recorded from loops of the user's own."""
+    if not recorded:
+        return
+    rungs, done = sum(progress.note.ladder.rungs for progress in recorded), sum(p.rungs_done for p in recorded)
+    click.echo(f"\n{click.style('recorded from loops of your own', bold=True)}  {done:,} of {rungs:,} rungs")
+    for progress in recorded[:_MOST_RECORDED]:
+        ladder = progress.note.ladder
+        counts = f"{progress.rungs_done} of {ladder.rungs} rungs, {progress.state}"
+        click.echo(f"  {printable(f'{ladder.words}, {ladder.treatment}: {counts}, by {ladder.source}')}")
+        if progress.note.left_alone:
+            reasons = [f"{name} ({why})" for name, why in progress.note.left_alone.items()]
+            click.echo(f"    not pruned: {printable(listed(reasons, 6))}")
+        if progress.failure is not None:
+            click.echo(f"    failed at rung {progress.failure.rung}: {printable(progress.failure.words)}")
+    if len(recorded) > _MOST_RECORDED:
+        click.echo(f"  ... and {counted(len(recorded) - _MOST_RECORDED, 'ladder')} more")
+
+
 def _scores_content(scores: Scores | None) -> dict[str, Any] | None:
     if scores is None:
         return None
@@ -83,6 +106,18 @@ def _status_content(path: Path, progress: Status) -> dict[str, Any]:
         "strays": progress.strays,
         "shards": progress.shards,
         "locks": progress.locks,
+        "recorded": [
+            {
+                "ladder": recorded.note.ladder.identity,
+                **recorded.note.ladder.model_dump(mode="json"),
+                "left_alone": recorded.note.left_alone,
+                "rungs": recorded.note.ladder.rungs,
+                "rungs_done": recorded.rungs_done,
+                "state": recorded.state,
+                "failure": vars(recorded.failure) if recorded.failure else None,
+            }
+            for recorded in progress.recorded
+        ],
         "studies": [
             {
                 "name": state.study.name,

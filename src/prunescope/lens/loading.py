@@ -290,12 +290,12 @@ def _measured(rows: _Rows, studies: StudyIndex) -> Measurements:
         network,
         0.0 if noise != noise else noise,
         treatment,
-        studies.replicate(int(rows["replicate"][0]), ladder),
+        studies.replicate(int(rows["replicate"][0]), identity),
         tuple(_rows(rows, kind)),
         identity,
-        ladder.rungs if ladder else 0,
+        studies.rungs(identity),
         ladder.teacher if ladder else "",
-        studies.scorers_of(ladder),
+        studies.scorers_of(identity),
     )
 
 
