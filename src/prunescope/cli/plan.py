@@ -247,7 +247,8 @@ def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun
     """Tell what the study takes; of one that was begun, what is left of that."""
     finished = left is not None and not left["rungs"] and not left["scores"]
     if estimate["seconds"] is None:
-        unknown = "not known: networks of your own are counted by making them, with --run-code"
+        unknown = "not known: networks of your own are counted by making them, with --run-code; those of a library, "
+        unknown += "where it is installed"
         tell("takes", "nothing more" if finished else unknown)
         return
     how = "as measured here" if estimate["measured"] > 0.99 else "a rough estimate; a run measures before it trains"

@@ -29,6 +29,7 @@ from prunescope.files import replacing
 from prunescope.nets import Designed, Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import SEED
+from prunescope.nets.families import factory_of
 from prunescope.prune import Masks
 from prunescope.run.artifacts import read_masks, read_weights, weights_kept
 from prunescope.run.events import EventHandler
@@ -36,7 +37,6 @@ from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.task_runner import device_named
 from prunescope.run.tune import threads
 from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import import_function
 from prunescope.table import Store
 from prunescope.version import __version__
 
@@ -300,7 +300,7 @@ class _Export:
 
     def _own_module(self, tensors: Arrays) -> nn.Module:
         card = self._card("sparse")
-        return own_module(card, import_function(card.family), tensors, "the network").eval()
+        return own_module(card, factory_of(card.family), tensors, "the network").eval()
 
     def _proved(
         self, name: str, path: Path, target: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]

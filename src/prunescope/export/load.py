@@ -15,8 +15,8 @@ from prunescope.export.checkpoint import Card, SavedNetwork, read
 from prunescope.export.module import Plain, Scaled
 from prunescope.export.program import Arrays, Program
 from prunescope.nets.custom import Custom
-from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import import_function
+from prunescope.nets.families import factory_of
+from prunescope.study.catalogue import is_import_path, is_library_name
 
 
 class OwnNetwork(nn.Module):
@@ -59,12 +59,14 @@ def build_module(
     """Return the module of what a file holds."""
     card = saved.card
     module: Plain | OwnNetwork
-    if is_import_path(card.family):
+    if is_import_path(card.family) or is_library_name(card.family):
+        if factory is None and is_library_name(card.family):
+            factory = card.family  # nothing that a file could choose: a network of an installed library
         if factory is None:
             must = f"must be named: this network is made by {card.family}, a function of its author's"
             hint = f"If you trust it: load_network(path, factory={card.family!r})."
             raise InputError(source, [Fault("factory", must, hint=hint)])
-        make = import_function(factory) if isinstance(factory, str) else factory
+        make = factory_of(factory) if isinstance(factory, str) else factory
         module = own_module(card, make, saved.tensors, source)
     else:
         module = plain_module(Program(card.shape, saved.steps, saved.tensors), card, source)
