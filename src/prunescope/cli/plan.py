@@ -119,16 +119,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
         }
-    from prunescope.run.estimate import estimate
+    from prunescope.run.estimate import described, estimate
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
     content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples, None, run_code))
-    if run_code:
-        from prunescope.run.study_run import described
-
+    if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:
         done = store.done()
