@@ -119,16 +119,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
         }
-    from prunescope.run.estimate import estimate
+    from prunescope.run.estimate import described, estimate
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
     content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples, None, run_code))
-    if run_code:
-        from prunescope.run.study_run import described
-
+    if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:
         done = store.done()
@@ -247,7 +245,8 @@ def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun
     """Tell what the study takes; of one that was begun, what is left of that."""
     finished = left is not None and not left["rungs"] and not left["scores"]
     if estimate["seconds"] is None:
-        unknown = "not known: networks of your own are counted by making them, with --run-code"
+        unknown = "not known: networks of your own are counted by making them, with --run-code; those of a library, "
+        unknown += "where it is installed"
         tell("takes", "nothing more" if finished else unknown)
         return
     how = "as measured here" if estimate["measured"] > 0.99 else "a rough estimate; a run measures before it trains"

@@ -30,6 +30,7 @@ from prunescope.files import replacing
 from prunescope.nets import Designed, Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import SEED
+from prunescope.nets.families import factory_of
 from prunescope.prune import Masks
 from prunescope.run.artifacts import read_masks, read_weights, weights_kept
 from prunescope.run.events import EventHandler
@@ -321,7 +322,7 @@ class _Export:
 
     def _own_module(self, tensors: Arrays) -> nn.Module:
         card = self._card("sparse")
-        return own_module(card, import_function(card.family), tensors, "the network").eval()
+        return own_module(card, factory_of(card.family), tensors, "the network").eval()
 
     def _proved(
         self, name: str, path: Path, target: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]

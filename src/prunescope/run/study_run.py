@@ -10,11 +10,11 @@ from pathlib import Path
 
 from prunescope.data import Dataset, load
 from prunescope.errors import DamageError, Fault, InputError, UnwritableError, clipped, listed, said
-from prunescope.nets import DESIGNS, Network, network
+from prunescope.nets import Network, network
 from prunescope.prune import score
 from prunescope.run.artifacts import examples_kept, weights_kept
 from prunescope.run.cohorts import Key
-from prunescope.run.estimate import SOON, cores
+from prunescope.run.estimate import SOON, cores, described
 from prunescope.run.events import (
     ArtifactsMissing,
     CohortFinished,
@@ -24,7 +24,6 @@ from prunescope.run.events import (
     LadderFailed,
     LaddersElsewhere,
     Lost,
-    NetworkMade,
     RungFinished,
     RunStarted,
     TuningFailed,
@@ -38,7 +37,6 @@ from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTas
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
-from prunescope.study.catalogue import DATASETS
 from prunescope.study.effort import first_missing
 from prunescope.study.sections import Keep, Recipe, keeps
 from prunescope.table import Store
@@ -171,19 +169,6 @@ def run_study(
 
 def _ignore(event: Event) -> None:
     """Listen to nothing."""
-
-
-def described(ladders: Sequence[Ladder]) -> Iterator[NetworkMade]:
-    """Yield what is pruned of one network of each family, where its name or the recipe does not say so."""
-    families: set[str] = set()
-    for ladder in ladders:
-        cell, rule = ladder.cell, ladder.recipe.prunable
-        if cell.family in families or (cell.family in DESIGNS and isinstance(rule, str)):
-            continue
-        families.add(cell.family)
-        facts = DATASETS[cell.dataset]
-        outline = network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
-        yield NetworkMade(f"{cell.family} l={cell.depth} w={cell.width:g}", outline.words(rule))
 
 
 def _report_missing_artifacts(

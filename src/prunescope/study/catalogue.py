@@ -2,7 +2,8 @@
 
 The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. Tables
 may hold measurements of others, which are known here too and which no study may name yet (`NOT_TRAINED`). A user's own
-family or score is named by import path, ``package.module:function``.
+family or score is named by import path, ``package.module:function``, a library's network by ``timm:NAME`` or
+``torchvision:NAME``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+LIBRARIES = ("timm", "torchvision")
+LIBRARY_NAME = re.compile(rf"({'|'.join(LIBRARIES)}):[A-Za-z_][\w.\-]*")
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -81,4 +84,9 @@ SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")
 
 def is_import_path(name: str) -> bool:
     """Whether ``name`` points to a user's own function, as in ``package.module:function``."""
-    return IMPORT_PATH.fullmatch(name) is not None
+    return IMPORT_PATH.fullmatch(name) is not None and not is_library_name(name)
+
+
+def is_library_name(name: str) -> bool:
+    """Whether ``name`` is that of a network in a library, as in ``timm:resnet18``."""
+    return LIBRARY_NAME.fullmatch(name) is not None

@@ -21,6 +21,7 @@ from prunescope.study.catalogue import (
     TRAINED_DATASETS,
     TRAINED_FAMILIES,
     is_import_path,
+    is_library_name,
 )
 from prunescope.study.sections import (
     AXIS_KEYS,
@@ -86,6 +87,7 @@ def study_faults(
     yield from _axes_faults(axes, locate)
     yield from _example_faults(axes, recipe.validation if recipe else 0.0, locate)
     yield from _treatment_faults(treatments, locate, unsound_treatments)
+    yield from _narrow_faults(treatments, axes, locate)
     if recipe:
         yield from _measure_faults(treatments, axes, recipe, locate, unsound)
 
@@ -155,6 +157,13 @@ def _axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault
         for name in axes.family:
             if name in TRAINED_FAMILIES:
                 yield from _depth_faults(name, axes.depth, locate("axes", index, "depth"))
+            elif is_library_name(name):
+                for key in ("depth", "width"):
+                    others = [value for value in getattr(axes, key) if value != 1]
+                    if others:
+                        must = f"must be left out, or 1, for {name}: the name says its size"
+                        hint = "Give other families [[axes]] of their own."
+                        yield Fault(locate("axes", index, key), must, listed(others), hint)
             elif not is_import_path(name):
                 must = f"must be one of {', '.join(TRAINED_FAMILIES)}, or package.module:function"
                 yield Fault(locate("axes", index, "family"), must, clipped(name), _instead(name, TRAINED_FAMILIES))
@@ -264,6 +273,17 @@ def el2n_faults(
     if el2n and recipe and el2n.epoch and el2n.epoch > recipe.epochs and "epochs" not in unsound:
         must = f"must be at most the {recipe.epochs} epochs of a training"
         yield Fault(locate("el2n", "epoch"), must, str(el2n.epoch))
+
+
+def _narrow_faults(
+    treatments: Mapping[int, Treatment], all_axes: Mapping[int, Axes], locate: Locate
+) -> Iterator[Fault]:
+    """Refuse to make a network narrower that a library names."""
+    names = [name for axes in all_axes.values() for name in axes.family if is_library_name(name)]
+    for index, treatment in treatments.items():
+        if treatment.kind == "narrow" and names:
+            must = "must be another: networks that a library names have no width"
+            yield Fault(locate("treatments", index, "kind"), must, f"narrow, and {names[0]}")
 
 
 def _measure_faults(

@@ -6,6 +6,7 @@ Every field's description is its documentation: `docs/study.md` is checked again
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,7 +17,10 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
+
+from prunescope.study.catalogue import is_library_name
 
 _FRACTION = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 
@@ -100,9 +104,18 @@ def keeps(keep: Keep, rung: int) -> bool:
 class Axes(Section):
     """What varies: every combination of these values is one cell. One value needs no brackets."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sized_by_name(cls, content: Any) -> Any:
+        """Let depth and width be left out where every family is a library's, whose names say both."""
+        families = _as_list(content.get("family")) if isinstance(content, Mapping) else ()
+        if families and all(isinstance(family, str) and is_library_name(family) for family in families):
+            return {"depth": 1, "width": 1.0, **content}
+        return content
+
     dataset: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis("names of datasets")
     family: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis(
-        "names of network families, or package.module:function for one's own"
+        "names of network families, timm:NAME, torchvision:NAME, or package.module:function for one's own"
     )
     depth: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=2_000)], ...], BeforeValidator(_as_list)] = _axis(
         "numbers of layers with weights, shortcuts aside"
