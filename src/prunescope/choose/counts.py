@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunescope.errors import named
 from prunescope.nets.families import DESIGNS, network
 from prunescope.nets.outline import Outline
-from prunescope.study.catalogue import DATASETS, FAMILIES
+from prunescope.study.catalogue import DATASETS, FAMILIES, DatasetFacts
 from prunescope.table import Table
 from prunescope.table.coded import Columns
 from prunescope.table.row_groups import group_codes
@@ -62,12 +62,15 @@ class Counts:
         Prunable and other parameters of members by (depth, width), as the table counted them.
     rule
         What a known family's recipe prunes; empty for others.
+    facts
+        Classes and shape of the dataset, where it is a user's own.
     """
 
     family: str = ""
     dataset: str = ""
     measured: Mapping[tuple[float, float], tuple[int, int]] = field(default_factory=dict)
     rule: str = ""
+    facts: DatasetFacts | None = None
 
     @staticmethod
     def of(table: Table) -> Counts:
@@ -124,11 +127,11 @@ class Counts:
 
     def _outline(self, depth: float, width: float) -> Outline | None:
         """Return the design of a member, where family and picture shape are known."""
-        if self.family not in DESIGNS or self.dataset not in DATASETS or depth != round(depth):
+        facts = self.facts or DATASETS.get(self.dataset)
+        if self.family not in DESIGNS or facts is None or depth != round(depth):
             return None
         if not FAMILIES[self.family].allows(int(depth)):
             return None
-        facts = DATASETS[self.dataset]
         return network(self.family, int(depth), float(width), facts.classes, facts.shape).outline
 
     def _rule(self) -> str:

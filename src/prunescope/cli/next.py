@@ -92,12 +92,14 @@ def next_(
 
 def _study(source: str, study: str | None) -> Study | None:
     """Return the study to go by: the one named, or the store's own."""
+    from prunescope.cli.plan import with_datasets
     from prunescope.design.recommendation import NAME_SUFFIX
     from prunescope.study import read_study
     from prunescope.table import Store, is_store
 
     if study is not None:
-        return read_study(study)
+        store = Store(source) if is_store(Path(source)) else None
+        return with_datasets(read_study(study), store)[0]
     if not is_store(Path(source)):
         return None
     # Studies that `next` wrote are parts of the one that they were made from.

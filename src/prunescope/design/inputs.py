@@ -202,4 +202,5 @@ def _counting(rows: Table | None, study: Study | None) -> Counts:
     if study is None:
         return Counts()
     cell = study.cells[0]
-    return Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
+    facts = next((own.facts for own in study.datasets if own.label == cell.dataset), None)
+    return Counts(cell.family, cell.dataset, {}, study.recipe.prunable, facts)

@@ -18,7 +18,7 @@ from prunescope.nets import Outline, network
 from prunescope.run.cohorts import Key, by_key, key_of
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
-from prunescope.study.catalogue import DATASETS, is_import_path
+from prunescope.study.catalogue import is_import_path
 from prunescope.study.effort import effort, epochs_of, examples_of, first_missing
 from prunescope.study.sections import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
@@ -137,8 +137,8 @@ def estimate(
     disk, weights = disk + scores, weights + scores
     if not spent:
         return Estimate(0.0, 1.0, 0, disk, weights)
-    facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
-    datasets = max(facts.train * math.prod(facts.shape) for facts in facts_used)
+    used = {ladder.cell.dataset: ladder for ladder in ladders}.values()
+    datasets = max(_dataset_bytes(ladder) for ladder in used)
     # As a run decides it, by the ladders of the heaviest shape.
     training = spent[:shapes]
     at_once = threads[int(np.argmax(training))] if training else 1
@@ -147,6 +147,12 @@ def estimate(
     processes = 1 if alone else max(1, min(count, shapes))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, measured / sum(spent) if sum(spent) else 0.0, total, disk, weights)
+
+
+def _dataset_bytes(ladder: Ladder) -> int:
+    """Return the bytes of a dataset's training part."""
+    width = 4 if ladder.own is not None and ladder.own.values == "float32" else 1
+    return (ladder.facts.train + ladder.facts.validation) * math.prod(ladder.facts.shape) * width
 
 
 def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
@@ -164,7 +170,7 @@ def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> 
 
 def _outline(ladder: Ladder, rung: int) -> Outline:
     cell = ladder.cell_at(rung)
-    facts = DATASETS[cell.dataset]
+    facts = ladder.facts
     return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
 
 

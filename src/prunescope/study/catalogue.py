@@ -15,12 +15,16 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width."""
+    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width.
+
+    ``validation`` counts the examples of a validation part of its own, which are not among those of ``train``.
+    """
 
     train: int
     test: int
     classes: int
     shape: tuple[int, int, int]
+    validation: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,11 @@ TRAINED_FAMILIES = tuple(name for name in FAMILIES if name not in NOT_TRAINED)
 
 # Gradient is SNIP's score, gradient-flow GraSP's, synaptic-flow SynFlow's.
 SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")
+
+
+def is_own_dataset(name: str) -> bool:
+    """Whether ``name`` is a user's own dataset: an import path, an ``.npz`` file, or a folder with a final slash."""
+    return is_import_path(name) or name.lower().endswith(".npz") or name.endswith("/")
 
 
 def is_import_path(name: str) -> bool:
