@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from prunescope.data.dataset import Dataset, moments
 from prunescope.data.function import read_function
 from prunescope.data.npz import read_npz
-from prunescope.data.parquet_folder import parquet_files, read_parquet_folder
 from prunescope.data.picture_folder import read_picture_folder
 from prunescope.data.raw import PARTS, Faults, RawDataset, numbered_classes, plain_labels, plain_values, refuse_size
 from prunescope.errors import Fault, InputError, clipped
@@ -67,6 +66,8 @@ def read_own(name: str, home: Path | None = None, folder: Path | None = None, la
         return _checked(name, read_function(name), name)
     path = _place(name, home, folder, last)
     if path.is_dir():
+        from prunescope.data.parquet_folder import parquet_files, read_parquet_folder  # which loads DuckDB
+
         files = parquet_files(path)
         if files:
             return _checked(name, read_parquet_folder(path, files), str(path))

@@ -154,15 +154,15 @@ class Decoder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Height, width and channels of every picture."""
+        """Channels, height and width of every picture."""
         if self._first is None:
             raise refusal(self._source, "must hold pictures", "none")
-        return self._first[1].height, self._first[1].width, 3 if self._colour else 1
+        return 3 if self._colour else 1, self._first[1].height, self._first[1].width
 
     @property
     def size(self) -> int:
         """Bytes of one picture's array."""
-        height, width, channels = self.shape
+        channels, height, width = self.shape
         return height * width * channels
 
     def look(self, content: bytes, place: str) -> None:
@@ -177,7 +177,7 @@ class Decoder:
             self._faults.add(clipped(place), must, f"{kind.width} x {kind.height}", "Give all pictures one size.")
 
     def decode(self, content: bytes, place: str) -> NDArray[np.uint8]:
-        """Return a picture's pixels, [height, width, channels]."""
+        """Return a picture's pixels, [channels, height, width]."""
         picture, _ = _opened(content, place)
         try:
             with warnings.catch_warnings():
@@ -185,7 +185,7 @@ class Decoder:
                 pixels = np.asarray(picture.convert("RGB" if self._colour else "L"), np.uint8)
         except Exception as trouble:  # decoders raise what they like on damaged files
             raise _unsound(place, trouble) from None
-        return pixels.reshape(self.shape)
+        return np.moveaxis(pixels, -1, 0) if self._colour else pixels[np.newaxis]
 
 
 def _opened(content: bytes, place: str) -> tuple[Any, PictureKind]:

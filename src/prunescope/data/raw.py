@@ -136,8 +136,8 @@ def plain_values(images: NDArray[Any], place: str) -> NDArray[Any]:
 
 
 def _is_channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether the last of three lengths counts channels: it can, and the first cannot."""
-    return shape[2] in (1, 3, 4) and shape[0] not in (1, 3, 4)
+    """Whether the last of three lengths counts channels: it can, and the first cannot so well."""
+    return (shape[2] in (1, 3) and shape[0] not in (1, 3)) or (shape[2] == 4 and shape[0] not in (1, 3, 4))
 
 
 def _shape(shape: tuple[int, ...]) -> str:

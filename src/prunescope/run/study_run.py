@@ -39,6 +39,7 @@ from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTas
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
+from prunescope.study.catalogue import ROWS, is_import_path
 from prunescope.study.effort import first_missing
 from prunescope.study.sections import Keep, Recipe, keeps
 from prunescope.table import Store
@@ -245,6 +246,11 @@ def _check_scores(ladders: Sequence[Ladder]) -> None:
 
 def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> None:
     """Refuse networks that cannot be made, and recipes that do not fit them."""
+    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not is_import_path(cell.family):
+        must = (
+            f"must hold pictures for {cell.family}; rows of features are for {' and '.join(ROWS)} or a family of yours"
+        )
+        raise InputError("the study", [Fault(f"dataset {cell.dataset}", must)])
     net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
     if not net.outline.prunable(recipe.prunable):
         must = f"must leave {cell.family} layers to prune"

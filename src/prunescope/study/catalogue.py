@@ -73,6 +73,9 @@ FAMILIES = {
     "imagenet-resnet": DepthRule(50, last=50),
 }
 
+# Families that take an example as a row of features, so that a dataset of rows will do.
+ROWS = ("lenet",)
+
 # Known from tables of others, and not trained here yet: no study may name them, and presets that do are not offered.
 # A dataset that can be loaded, or a family that has its design, leaves this line and is offered with its presets.
 NOT_TRAINED = frozenset({"imagenet", "imagenet-resnet"})
