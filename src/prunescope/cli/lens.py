@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import JSON, SHARE
+from prunescope.cli.options import JSON, SHARE, reading, shaped
 from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted, listed, printable
 
@@ -46,7 +46,8 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
     "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to list at either end."
 )
 @JSON
-def lens(source: str, as_json: bool, **question: Any) -> None:
+@reading
+def lens(source: str, as_json: bool, reading: dict[str, Any], **question: Any) -> None:
     """Explain why pruning helped or hurt generalisation.
 
     The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
@@ -54,7 +55,7 @@ def lens(source: str, as_json: bool, **question: Any) -> None:
     """
     from prunescope.lens import analyze
 
-    result = analyze(source, **question)
+    result = analyze(shaped(source, reading), **question)
     for words in result.notes:
         note(words)
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.choose import ERROR, numbers
-from prunescope.cli.options import JSON, SEED, SHARE, names_in, rows_of
+from prunescope.cli.options import JSON, SEED, SHARE, names_in, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
@@ -43,6 +43,7 @@ SHOWN = 30
 @click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing.")
 @SEED
 @JSON
+@reading
 def next_(
     source: str,
     max_error: float,
@@ -52,6 +53,7 @@ def next_(
     where: Sequence[str],
     by: str | None,
     as_json: bool,
+    reading: dict[str, Any],
     **settings: Any,
 ) -> None:
     """Recommend the most informative runs for the choice.
@@ -63,7 +65,7 @@ def next_(
     from prunescope.design.recommendation import next_ladders
 
     read = _study(source, study)
-    rows = _rows(source, where, read)
+    rows = _rows(source, where, read, reading)
     if out is not None and out.exists():
         raise PrunescopeError(f"{out} exists already; name a new file")
     with counting("weighing ladders") as step:
@@ -112,7 +114,7 @@ def _study(source: str, study: str | None) -> Study | None:
     return next(iter(whole_studies.values()), None)
 
 
-def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | None:
+def _rows(source: str, where: Sequence[str], study: Study | None, reading: dict[str, Any]) -> Table | None:
     """Return what is measured; nothing where a store is only about to be made."""
     from prunescope.table import Store, is_store
 
@@ -124,7 +126,7 @@ def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | Non
     if nothing and path.exists():
         hint = "Name what may be trained with --study."
         raise InputError(source, [Fault("the store", "must hold measurements, or a study", "neither", hint)])
-    return rows_of(source, where)
+    return rows_of(source, where, reading)
 
 
 def show_plan(plan: DesignPlan) -> None:
