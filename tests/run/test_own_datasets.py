@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from prunescope.choose.counts import Counts
 from prunescope.data import load, read_datasets
 from prunescope.errors import InputError
 from prunescope.export import export_network, load_network
+from prunescope.laws.grouping import sample
 from prunescope.lens.example_pictures import pictures
 from prunescope.run import run_study
 from prunescope.run.events import DatasetChanged, Event
 from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Axes, Recipe, Study, Treatment
-from prunescope.table import Store
+from prunescope.table import Store, read_table
 from prunescope.table.dataset_notes import noted_place
 from tests.run.studies import dense_study
 from tests.test_cli import fails, run
@@ -198,3 +200,16 @@ def test_a_plan_counts_what_a_file_holds_and_runs_code_only_if_asked(birds: Path
 def test_identities_on_known_datasets_do_not_know_of_own_ones() -> None:
     assert "datasets" not in dense_study().to_mapping()
     assert all(ladder.own is None for ladder in dense_study().ladders)
+
+
+def test_laws_and_counts_know_the_classes_and_the_shape_of_an_own_dataset_from_its_store(birds: Path) -> None:
+    run_study(own_study(birds), birds / "store", workers=1)
+    table = read_table(birds / "store").where("rung = 0")
+    (label,) = {str(name) for name in table["dataset"]}
+    assert table.datasets[label].classes == 10
+    counted, known = Counts.of(table), Counts("lenet", "digits", {}, "all")
+    assert counted.count(4, 0.7).multiplications == known.count(4, 0.7).multiplications  # the same shape and classes
+    assert counted.count(4, 0.7).how == "counted"
+    kept = sample(table, True, filters=("better-than-chance",))  # which needs the error of guessing
+    assert sum(len(group) for group in kept.groups) <= len(table)
+    assert not read_table({"density": [1.0], "error": [0.1], "dataset": [label]}).datasets

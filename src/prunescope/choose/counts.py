@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -95,8 +95,8 @@ class Counts:
                 parts = _parts(_numbers(table, "density")[here], left[here])
                 if parts is not None:
                     measured[member] = parts
-        counts = Counts(family, dataset, measured)
-        return Counts(family, dataset, measured, counts._rule())
+        counts = Counts(family, dataset, measured, facts=table.datasets.get(dataset))
+        return replace(counts, rule=counts._rule())
 
     def count(self, depth: float, width: float) -> Count:
         """Count one member."""

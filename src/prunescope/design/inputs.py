@@ -103,8 +103,8 @@ def design_inputs(
     step = _step(recipe, group)
     rows, tops = _measured(group, list(cells), step, exact=study is not None)
     levels = tuple(_levels(study, key, tops.get(place, ())) for place, key in enumerate(cells))
-    dataset = counting.dataset
-    known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
+    facts = counting.facts or DATASETS.get(counting.dataset)
+    known = classes or (facts.classes if facts else None)
     has = [
         study is not None or (group_rows is not None and name in group_rows) for name in ("depth", "width", "examples")
     ]

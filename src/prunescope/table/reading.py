@@ -124,7 +124,7 @@ def _reshaped(table: Table, how: _How) -> Table:
     columns = dict(table.columns)
     if table.unpruned_rows is not None:
         columns["unpruned_error"] = np.where(table.unpruned_rows > 0, np.nan, columns["unpruned_error"])
-    return _conformed(columns, Findings(table.source), how)
+    return replace(_conformed(columns, Findings(table.source), how), datasets=table.datasets)
 
 
 def _stream(stream: BinaryIO, name: str, how: _How) -> Table:
