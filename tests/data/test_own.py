@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -424,6 +425,29 @@ def test_a_study_that_says_what_its_dataset_held_refuses_another(tmp_path: Path)
     with pytest.raises(InputError) as refused:
         read_datasets(pinned, everything=True)
     assert known.datasets[0].hash[:12] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ("[[datasets]]", '[[datasets]]\nfile = "x"', "datasets 1: file (line 18)", "is no key"),
+        ('hash = "', 'hash = "../', "datasets 1: hash (line 19)", "64 hexadecimal digits"),
+        ("classes = 3", "classes = 1", "datasets 1: classes", "must be 2 or more"),
+        ("train = 12", "train = 10_000_000_000", "datasets 1: train", "10000000 or less"),
+        ("shape = [", "shape = [1, ", "datasets 1: shape", "must"),
+        ('name = "birds.npz"', 'name = "digits"', "datasets 1: name (line 18)", "must be a dataset of your own"),
+    ],
+)
+def test_wrong_sections_on_datasets_are_told_with_their_line(
+    tmp_path: Path, old: str, new: str, place: str, words: str
+) -> None:
+    own = read_own(saved(tmp_path / "birds.npz", made())).section.model_copy(update={"name": "birds.npz"})
+    lines = [f"{key} = {json.dumps(value)}" for key, value in own.model_dump().items()]
+    text = STUDY.strip() + "\n" + "\n".join(["[[datasets]]", *lines])
+    assert parse_study(text).cells
+    with pytest.raises(InputError) as refused:
+        parse_study(text.replace(old, new))
+    assert any(place in fault.place and words in str(fault) for fault in refused.value.faults), refused.value
 
 
 def test_code_runs_only_when_it_may(module: Any, tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def test_decimal_commas_semicolons_and_percent_signs_are_read_when_asked(tmp_pat
     assert "read as fractions" in shown.stderr
 
 
+def test_a_value_in_percent_is_the_number_that_is_written(tmp_path: Path) -> None:
+    path = written(tmp_path, "density;error\n29%;7 %\n0,00001 %;1e1%\n100%;\n")
+    assert "must have a value in every row" in faults_of(path, decimal=",")["column 'error', line 4"]
+    written(tmp_path, "density;error\n29%;7 %\n0,00001 %;1e1%\n100%;NA\n".replace("NA", "+5,5%"))
+    table = read_table(path, decimal=",")
+    assert table["density"].tolist() == [0.29, 1e-7, 1]
+    assert table["error"].tolist() == [0.07, 0.1, 0.055]
+
+
 def test_points_between_thousands_are_refused_and_not_read_as_decimals(tmp_path: Path) -> None:
     path = written(tmp_path, "density;error;examples\n1;0,1;50.000\n0,5;0,2;1.234,5\n")
     faults = faults_of(path, decimal=",")

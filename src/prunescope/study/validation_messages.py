@@ -35,7 +35,7 @@ _MUST = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "must match {pattern}",
+    "string_pattern_mismatch": "must be 64 hexadecimal digits",
 }
 
 

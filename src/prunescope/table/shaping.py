@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -105,9 +106,9 @@ def _is_missing(item: object) -> bool:
 
 def _fractions(values: Any) -> Array:
     items = _texts(values) or []
-    numbers = [float("nan") if _is_missing(item) else float(f"{item.strip()[:-1].strip()}") for item in items]
-    # A division by 100 would round 12.5 to 0.125 and 7 to 0.07000000000000001.
-    return np.array([float(f"{number!r}e-2") if number == number else number for number in numbers], np.float64)
+    # In decimal, as 28.999999999999996 % of floats would be.
+    shares = (Decimal("nan") if _is_missing(item) else Decimal(item.strip()[:-1].strip()) / 100 for item in items)
+    return np.array([float(share) for share in shares], np.float64)
 
 
 def _long(columns: dict[str, Any], wide: Mapping[str, str], findings: Findings) -> dict[str, Any]:
