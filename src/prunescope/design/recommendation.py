@@ -334,6 +334,7 @@ def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[Plann
     """Yield each planned ladder once, up to its highest planned rung."""
     treatment = treatment_of(study)
     teaches = study.teaches(treatment)
+    own = next((dataset for dataset in study.datasets if dataset.label == study.cells[0].dataset), None)
     tops: dict[int, dict[int, int]] = {}
     for step in planned:
         first, count = step.candidate.replicate, step.candidate.count
@@ -348,7 +349,7 @@ def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[Plann
         )
         for replicate, top in by_replicate.items():
             recipe = study.recipe.model_copy(update={"levels": top})
-            yield Ladder(cell, recipe, treatment, replicate, study.seed, teaches=teaches)
+            yield Ladder(cell, recipe, treatment, replicate, study.seed, teaches=teaches, own=own)
 
 
 def _axes(ladders: Sequence[Ladder]) -> tuple[Axes, ...]:
@@ -357,10 +358,10 @@ def _axes(ladders: Sequence[Ladder]) -> tuple[Axes, ...]:
     for ladder in ladders:
         key = (ladder.cell.depth, ladder.cell.examples, ladder.recipe.levels, ladder.replicate + 1)
         widths.setdefault(key, []).append(ladder.cell.width)
-    cell = ladders[0].cell
+    cell, own = ladders[0].cell, ladders[0].own
     return tuple(
         Axes(
-            dataset=(cell.dataset,),
+            dataset=(own.name if own else cell.dataset,),
             family=(cell.family,),
             depth=(depth,),
             width=tuple(dict.fromkeys(values)),

@@ -101,7 +101,7 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     told &= ~np.isin(codes, codes[dense])
     error = np.where(told, rows["unpruned_error"], rows["test_error"])
     columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
-    found = Table(columns, rows.source).take(dense | told)
+    found = replace(rows, columns=columns, notes=(), unpruned_rows=None).take(dense | told)
     identity = tuple(name for name in found if name in CONFIGURATION)
     chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(found, by)
     identity = (*identity, *(name for name in chosen if name not in identity))
@@ -249,7 +249,8 @@ def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray
         return np.full(len(table), 1 - 1 / classes)
     if "dataset" in table:
         texts = Columns.of(table.columns).column("dataset").texts
-        known = [1 - 1 / DATASETS[name].classes if name in DATASETS else np.nan for name in texts.words.tolist()]
+        facts = {**DATASETS, **table.datasets}
+        known = [1 - 1 / facts[name].classes if name in facts else np.nan for name in texts.words.tolist()]
         found = np.array(known)[texts.codes]
     else:
         found = np.full(len(table), np.nan)

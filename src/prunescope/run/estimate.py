@@ -20,7 +20,7 @@ from prunescope.run.cohorts import Key, by_key, key_of
 from prunescope.run.events import NetworkMade
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
-from prunescope.study.catalogue import DATASETS, is_import_path, is_library_name
+from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.effort import effort, epochs_of, examples_of, first_missing
 from prunescope.study.sections import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
@@ -142,8 +142,8 @@ def estimate(
     disk, weights = disk + scores, weights + scores
     if not spent:
         return Estimate(0.0, 1.0, 0, disk, weights)
-    facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
-    datasets = max(facts.train * math.prod(facts.shape) for facts in facts_used)
+    used = {ladder.cell.dataset: ladder for ladder in ladders}.values()
+    datasets = max(_dataset_bytes(ladder) for ladder in used)
     # As a run decides it, by the ladders of the heaviest shape.
     training = spent[:shapes]
     at_once = threads[int(np.argmax(training))] if training else 1
@@ -172,6 +172,12 @@ def _countable(family: str, run_code: bool) -> bool:
     return run_code or not is_import_path(family)
 
 
+def _dataset_bytes(ladder: Ladder) -> int:
+    """Return the bytes of a dataset's training part."""
+    width = 4 if ladder.own is not None and ladder.own.values == "float32" else 1
+    return (ladder.facts.train + ladder.facts.validation) * math.prod(ladder.facts.shape) * width
+
+
 def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
     """Return the bytes that ladders of one shape leave in a store: as asked, and with the weights of every rung."""
     sizes: dict[tuple[int, int, bool], tuple[int, int]] = {}
@@ -187,7 +193,7 @@ def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> 
 
 def _outline(ladder: Ladder, rung: int) -> Outline:
     cell = ladder.cell_at(rung)
-    facts = DATASETS[cell.dataset]
+    facts = ladder.facts
     return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
 
 

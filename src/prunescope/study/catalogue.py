@@ -18,12 +18,16 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width."""
+    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width.
+
+    ``validation`` counts the examples of a validation part of its own, which are not among those of ``train``.
+    """
 
     train: int
     test: int
     classes: int
     shape: tuple[int, int, int]
+    validation: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ FAMILIES = {
     "imagenet-resnet": DepthRule(50, last=50),
 }
 
+# Families that take an example as a row of features, so that a dataset of rows will do.
+ROWS = ("lenet",)
+
 # Known from tables of others, and not trained here yet: no study may name them, and presets that do are not offered.
 # A dataset that can be loaded, or a family that has its design, leaves this line and is offered with its presets.
 NOT_TRAINED = frozenset({"imagenet", "imagenet-resnet"})
@@ -80,6 +87,11 @@ TRAINED_FAMILIES = tuple(name for name in FAMILIES if name not in NOT_TRAINED)
 
 # Gradient is SNIP's score, gradient-flow GraSP's, synaptic-flow SynFlow's.
 SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")
+
+
+def is_own_dataset(name: str) -> bool:
+    """Whether ``name`` is a user's own dataset: an import path, an ``.npz`` file, or a folder with a final slash."""
+    return is_import_path(name) or name.lower().endswith(".npz") or name.endswith("/")
 
 
 def is_import_path(name: str) -> bool:

@@ -17,16 +17,9 @@ from prunescope.table.findings import Array, Findings
 from prunescope.table.notes import notes_on
 from prunescope.table.row_groups import group_codes, occurrence, unpruned_error
 from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, ColumnGroup, canonical
+from prunescope.table.shaping import set_hint
 from prunescope.table.table import Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, plain_column, typed, untyped
-
-# What people measure where a needed column should be, and what to make of it.
-_ACCURACY = "error is 1 - accuracy, as a fraction"
-_CONVERSIONS = {
-    **dict.fromkeys(("accuracy", "acc", "test_acc", "test_accuracy", "top1", "top_1", "acc1", "val_acc"), _ACCURACY),
-    **dict.fromkeys(("sparsity", "pruned", "pruning_ratio"), "density is 1 - sparsity, as a fraction"),
-    **dict.fromkeys(("compression", "compression_ratio"), "density is 1 / compression"),
-}
 
 
 def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED) -> Table:
@@ -101,15 +94,14 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
     for name in needed:
         if name not in named:
             shown = next((alias for alias, target in ALIASES.items() if target == name), name)
-            findings.add(f"column {shown!r}", "must be there", hint=_missing_hint(shown, list(spelled.values())))
+            findings.add(f"column {shown!r}", "must be there", hint=_missing_hint(shown, spelled, named))
     return named
 
 
-def _missing_hint(name: str, spelled: Sequence[str]) -> str:
-    for column in spelled:
-        conversion = _CONVERSIONS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
-        if conversion and conversion.startswith(f"{name} is"):
-            return f"There is {clipped(column)}: {conversion}."
+def _missing_hint(name: str, spelled_names: Mapping[str, str], named: Mapping[str, Any]) -> str:
+    spelled = list(spelled_names.values())
+    if hint := set_hint(name, {spelled_names[column]: values for column, values in named.items()}):
+        return hint
     others = [column for column in spelled if canonical(column) not in BY_NAME]
     hint = nearest(name, others) or nearest(ALIASES.get(name, name), others)
     return hint or (f"The columns are {listed((clipped(name)[1:-1] for name in spelled), 12)}." if spelled else "")

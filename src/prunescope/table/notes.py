@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import clipped, listed
+from prunescope.errors import clipped, listed, shell_word
 from prunescope.table.coded import Columns, compact
+from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array
 from prunescope.table.row_groups import configuration_codes, unpruned
 from prunescope.table.schema import BY_NAME, CONFIGURATION
@@ -48,7 +49,11 @@ def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Ite
             )
         for name in columns:
             if name.lower() in REPETITIONS:
-                yield f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such"
+                words = shell_word(f"replicate = {quoted_where_needed(name)}")
+                yield (
+                    f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such, "
+                    f"or add --set {words}"
+                )
     missing = int(np.count_nonzero(np.isnan(columns["unpruned_error"])))
     if missing:
         yield (

@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,7 @@ from prunescope.table.table import Table
 
 if TYPE_CHECKING:
     from prunescope.study import Study
+    from prunescope.study.catalogue import DatasetFacts
 
 FORMAT = 1
 _MARK = "store.json"
@@ -239,8 +241,15 @@ class Store:
         order = sorted_rows(Columns(columns), (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
         for name in columns:  # one by one: memory for a second table is not needed
             columns[name] = take(columns[name], order)
-        table = _conform(columns, Findings(str(self.path)))
+        table = replace(_conform(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
         return table.where(where) if where.strip() else table
+
+    def _datasets(self, names: Array | Texts) -> dict[str, DatasetFacts]:
+        """Return the sizes of users' own datasets, which are named with a hash, as the studies have them."""
+        words = names.words if isinstance(names, Texts) else names
+        if not any("@" in str(name) for name in words.tolist()):
+            return {}
+        return {own.label: own.facts for study in self.studies() for own in study.datasets}
 
     def query(self, sql: str) -> Table:
         """Answer a query over the table ``rungs``, reading only the columns that it mentions.

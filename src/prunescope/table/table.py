@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from prunescope.table.schema import BY_NAME, canonical
 
 if TYPE_CHECKING:
     import pandas
+
+    from prunescope.study.catalogue import DatasetFacts
 
 
 # Rows that are made into plain values at once.
@@ -54,12 +56,15 @@ class Table:
     unpruned_rows
         How many rows each row's `unpruned_error` is a mean of, 0 where it was given; None where there is no such
         column. Conditions may leave those rows out of the table, but not what came of them.
+    datasets
+        Sizes of users' own datasets by their names in rows, as a store knows them.
     """
 
     columns: Mapping[str, Array]
     source: str = "table"
     notes: tuple[str, ...] = ()
     unpruned_rows: Array | None = None
+    datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", Columns.of(self.columns))
@@ -75,8 +80,8 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical(name) in self.columns
 
-    def __reduce__(self) -> tuple[type[Table], tuple[dict[str, Array], str, tuple[str, ...], Array | None]]:
-        return Table, (dict(self.columns), self.source, self.notes, self.unpruned_rows)
+    def __reduce__(self) -> tuple[type[Table], tuple[Any, ...]]:
+        return Table, (dict(self.columns), self.source, self.notes, self.unpruned_rows, dict(self.datasets))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
@@ -114,12 +119,12 @@ class Table:
     def take(self, rows: Array) -> Table:
         """Return the rows picked by a boolean mask or by positions."""
         behind = None if self.unpruned_rows is None else self.unpruned_rows[rows]
-        return Table(Columns.of(self.columns).take(np.asarray(rows)), self.source, self.notes, behind)
+        return Table(Columns.of(self.columns).take(np.asarray(rows)), self.source, self.notes, behind, self.datasets)
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
         picked = Columns.of(self.columns).pick([self.known(name) for name in names])
-        return Table(picked, self.source, self.notes, self.unpruned_rows)
+        return Table(picked, self.source, self.notes, self.unpruned_rows, self.datasets)
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""
