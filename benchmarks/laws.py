@@ -18,15 +18,13 @@ import numpy as np
 from scipy.optimize import curve_fit, least_squares
 
 from benchmarks.clock import Figure, seconds
-from prunescope.laws.batch import Numbers, Points
-from prunescope.laws.data import GroupData, Integers, padded
-from prunescope.laws.fit import Options, fit_groups, searched
-from prunescope.laws.forms import joint_error
+from prunescope.laws.data import GroupData, Integers, Numbers, Points, pad
+from prunescope.laws.fit import Options, fit_groups
+from prunescope.laws.forms import JOINT, SINGLE, Form, joint_error
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import JOINT, SINGLE, Law, box, starts
-from prunescope.laws.search import search
+from prunescope.laws.search import draw_starts, make_box, search, search_groups
 from prunescope.laws.sensitivity import sensitivity
-from prunescope.laws.solve import deviation
+from prunescope.laws.solver import deviation
 from prunescope.table import Table, read_table
 
 # The first paper's Table 1 and the noise between its seeds.
@@ -90,7 +88,7 @@ def relative(points: Points, theta: Numbers) -> Numbers:
 
 def slopes(points: Points, theta: Numbers) -> Numbers:
     """Return the derivatives of ``e_hat / e`` as SciPy wants them."""
-    return deviation(JOINT.form, points, theta[None])[1][:, 0].T
+    return deviation(JOINT, points, theta[None])[1][:, 0].T
 
 
 def half_squares(points: Points, theta: Numbers) -> float:
@@ -135,10 +133,10 @@ class Drawn:
         random = np.random.default_rng([0, experiment, size])
         draws = [self._draw(group, experiment, size, random) for _ in range(REPEATS)]
         self.parts = [group.pick(np.sort(draw)) for draw in draws]
-        side_by_side = padded(self.parts)
-        self.where = box(JOINT, side_by_side, {}, np.full(REPEATS, group.ceiling))
-        self.begin = starts(JOINT, side_by_side, self.where, STARTS, 0)
-        found = search(JOINT.form, side_by_side.points, self.begin, self.where.low, self.where.high).best
+        side_by_side = pad(self.parts)
+        self.where = make_box(JOINT, side_by_side, {}, np.full(REPEATS, group.ceiling))
+        self.begin = draw_starts(JOINT, side_by_side, self.where, STARTS, 0)
+        found = search(JOINT, side_by_side.points, self.begin, self.where.low, self.where.high).best
         self.least = found.cost
         # That these are the draws that `sensitivity` makes shows in what it tells of them.
         assert abs(np.mean([relative(group.points, theta).std() for theta in found.theta]) / told - 1) < 1e-6
@@ -166,16 +164,16 @@ def measure() -> Iterator[Figure]:
 
 def one_family(group: GroupData) -> Iterator[Figure]:
     """Measure one joint fit."""
-    side_by_side = padded([group])
-    where = box(JOINT, side_by_side, {}, np.array([group.ceiling]))
-    begin = starts(JOINT, side_by_side, where, 16, 0)[0]
+    side_by_side = pad([group])
+    where = make_box(JOINT, side_by_side, {}, np.array([group.ceiling]))
+    begin = draw_starts(JOINT, side_by_side, where, 16, 0)[0]
     least: list[float] = []
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(7):
         ours += seconds(lambda: fit_groups(JOINT, [group], Options(intervals="none")), 1)
         theirs += seconds(lambda: least.append(by_least_squares(group.points, begin, where.low[0], where.high[0])), 1)
-    assert abs(searched(JOINT, [group], {}, 16, 0).cost[0] / least[0] - 1) < SAME
+    assert abs(search_groups(JOINT, [group], {}, 16, 0).cost[0] / least[0] - 1) < SAME
     yield f"joint fit of {POINTS:,} points, 16 starts, no intervals", "s", ours
     yield "the same by least_squares, with our Jacobian", "s", theirs
     yield "ours is", "x as fast", [slow / fast for slow, fast in zip(theirs, ours, strict=True)]
@@ -233,5 +231,5 @@ def many_rows() -> Iterator[Figure]:
         yield "both together", "s", [sum(each) for each in zip(grouping, fitting, strict=True)]
 
 
-def _grouped(table: Table, law: Law, groups: list[GroupData]) -> None:
+def _grouped(table: Table, law: Form, groups: list[GroupData]) -> None:
     groups.extend(sample(table, law.family).groups)

@@ -11,8 +11,8 @@ import pytest
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, JointLaw, SingleLaw, dense_error, joint_error, load_law, single_error
 from prunescope.laws.comparison import compare
+from prunescope.laws.forms import JOINT
 from prunescope.laws.grouping import dense_sample, sample
-from prunescope.laws.models import JOINT
 from prunescope.laws.sensitivity import sensitivity
 from prunescope.table import read_table
 from tests.laws.families import curve, family, family_group, family_table

@@ -11,8 +11,8 @@ import pytest
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, JointLaw, SingleLaw, dense_error, joint_error
 from prunescope.laws.fit import Options, fit_groups
+from prunescope.laws.forms import SINGLE
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import SINGLE
 from prunescope.table import read_table
 from tests.laws.families import curve, family, family_table
 

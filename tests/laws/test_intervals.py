@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prunescope.laws import JointLaw, SingleLaw, joint_error
-from prunescope.laws.batch import Numbers
-from prunescope.laws.solve import deviation
+from prunescope.laws.data import Numbers
+from prunescope.laws.solver import deviation
 from prunescope.table import read_table
 from tests.laws.families import curve, family, family_table, low_plateau
 
@@ -21,8 +21,8 @@ def profile_of_lmfit(columns: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Return the intervals of lmfit's profile for Eq. 1, in the same coordinates."""
     import lmfit
 
+    from prunescope.laws.forms import SINGLE
     from prunescope.laws.grouping import sample
-    from prunescope.laws.models import SINGLE
 
     points = sample(read_table(columns), joint=False).groups[0].points
     parameters = lmfit.Parameters()
@@ -31,7 +31,7 @@ def profile_of_lmfit(columns: dict[str, Any]) -> dict[str, tuple[float, float]]:
 
     def residual(at: Any) -> Numbers:
         theta = np.array([[at["eps_up"].value, at["gamma"].value, at["p"].value]])
-        return np.asarray(deviation(SINGLE.form, points, theta)[0][0])
+        return np.asarray(deviation(SINGLE, points, theta)[0][0])
 
     minimizer = lmfit.Minimizer(residual, parameters)
     with warnings.catch_warnings():

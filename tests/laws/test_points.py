@@ -9,9 +9,8 @@ import pytest
 
 from prunescope.errors import InputError, named
 from prunescope.laws import JointLaw, SingleLaw, better_than_chance, not_overly_large
-from prunescope.laws.data import replicated
+from prunescope.laws.data import compare_seeds, pool_replicates
 from prunescope.laws.grouping import sample
-from prunescope.laws.seeds import seeds
 from prunescope.table import read_table
 from tests.builders import filled
 from tests.laws.families import curve, family_table
@@ -36,7 +35,7 @@ def test_replicates_are_averaged_or_kept() -> None:
     assert mean.dense_repeats.tolist() == [2, 2]
     kept = sample(table, joint=False, keep_replicates=True).groups[0]
     assert kept.error == pytest.approx([0.1, 0.2, 0.2, 0.3, 0.4])
-    assert replicated([mean, kept]) == ([mean.seed_noise, None], [3, 3])
+    assert pool_replicates([mean, kept]) == ([mean.seed_noise, None], [3, 3])
 
 
 def test_densities_rounded_apart_are_one_rung() -> None:
@@ -111,7 +110,7 @@ def test_the_noise_of_seeds_is_pooled_over_points() -> None:
     table, _ = family_table(2, members=60, noise=0.05)
     group = sample(table, joint=True).groups[0]
     assert group.seed_noise == pytest.approx(0.05, rel=0.03)
-    told = seeds(group)
+    told = compare_seeds(group)
     assert (told.low <= told.mean).all()
     assert (told.mean <= told.high).all()
     assert told.std == group.seed_noise

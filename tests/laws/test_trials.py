@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from prunescope.laws.comparison import compare, contenders
-from prunescope.laws.data import padded
-from prunescope.laws.fit import searched
+from prunescope.laws.comparison import candidate_forms, compare
+from prunescope.laws.data import pad
+from prunescope.laws.forms import JOINT
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import JOINT, box, starts
+from prunescope.laws.search import draw_starts, make_box, search_groups
 from prunescope.laws.sensitivity import default_sizes, sensitivity
-from prunescope.laws.solve import deviation
+from prunescope.laws.solver import deviation
 from prunescope.table import read_table
 from tests.laws.families import NOISE, curve, family_group
 
@@ -44,8 +44,8 @@ def test_cross_validation_is_done_by_hand_the_same() -> None:
     found = compare(group, joint=True, folds=5)[0].cross_validated
     residuals = []
     for cell in range(5):
-        theta = searched(JOINT, [group.pick(group.cell != cell)], {}, 16, 0).theta
-        residuals.append(deviation(JOINT.form, group.pick(group.cell == cell).points, theta)[0][0])
+        theta = search_groups(JOINT, [group.pick(group.cell != cell)], {}, 16, 0).theta
+        residuals.append(deviation(JOINT, group.pick(group.cell == cell).points, theta)[0][0])
     by_hand = np.concatenate(residuals)
     assert found is not None
     assert (found.mu, found.sigma) == pytest.approx((by_hand.mean(), by_hand.std()), rel=1e-4, abs=1e-6)
@@ -65,7 +65,7 @@ def test_single_curves_are_cross_validated_over_replicates() -> None:
 
 def test_only_what_varies_is_left_out_in_turn() -> None:
     group, _ = family_group(3, members=30)
-    assert len(list(contenders(group.pick(group.width == 1), True))) == 3
+    assert len(list(candidate_forms(group.pick(group.width == 1), True))) == 3
 
 
 def test_sensitivity_falls_to_what_all_points_give() -> None:
@@ -87,22 +87,22 @@ def test_sensitivity_falls_to_what_all_points_give() -> None:
 def test_each_draw_is_fitted_as_scipy_would() -> None:
     group, _ = family_group(5, members=20)
     found = sensitivity(JOINT, group, {}, sizes={1: [60]}, repeats=6, count=8).experiments[1][0]
-    where = box(JOINT, padded([group]), {}, np.array([1.0]))
-    begin = starts(JOINT, padded([group]), where, 4, 5)[0]
+    where = make_box(JOINT, pad([group]), {}, np.array([1.0]))
+    begin = draw_starts(JOINT, pad([group]), where, 4, 5)[0]
     random = np.random.default_rng([0, 1, 60])
     sigmas = []
     for _ in range(6):
         part = group.points.part(np.sort(random.permutation(len(group))[:60]))
         fits = [
             least_squares(
-                lambda theta, part=part: deviation(JOINT.form, part, theta[None])[0][0],  # type: ignore[misc]
+                lambda theta, part=part: deviation(JOINT, part, theta[None])[0][0],  # type: ignore[misc]
                 np.clip(start, where.low[0] + 1e-6, where.high[0] - 1e-6),
                 bounds=(where.low[0], where.high[0]),
             )
             for start in begin
         ]
         best = min(fits, key=lambda each: float(each.cost))
-        sigmas.append(deviation(JOINT.form, group.points, best.x[None])[0][0].std())
+        sigmas.append(deviation(JOINT, group.points, best.x[None])[0][0].std())
     assert found.mean_sigma == pytest.approx(np.mean(sigmas), rel=1e-3)
     assert found.std_sigma == pytest.approx(np.std(sigmas, ddof=1), rel=1e-2)
 

@@ -11,7 +11,7 @@ from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
-from prunescope.laws.t_distribution import normal_reach
+from prunescope.laws.uncertainty import normal_quantile
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class PickDescriber:
         tail = (1 - self.confidence) / 2
         drawn = self.family.possible.log_errors(at)[:, member]
         low, high = np.quantile(drawn, [tail, 1 - tail])
-        scatter = normal_reach(self.confidence) * float(self.family.likeliest.spread(at)[member])
+        scatter = normal_quantile(self.confidence) * float(self.family.likeliest.spread(at)[member])
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)
         return float(np.exp(error - below)), float(min(1.0, np.exp(error + above)))

@@ -9,12 +9,10 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws import Fit
-from prunescope.laws.assemble import REGIONS, region_of
-from prunescope.laws.batch import Numbers, to_coordinates
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.models import LAWS, SINGLE
-from prunescope.laws.predict import predicted
+from prunescope.laws.forms import FORMS, REGIONS, SINGLE, to_coordinates
+from prunescope.laws.predict import predict_errors
 from prunescope.laws.results import percent
 from prunescope.report.charts.parts import (
     Panel,
@@ -146,15 +144,13 @@ def agreement(group: ReportGroup) -> Agreement | None:
 
 
 def _estimates(fit: Fit, cells: GroupData) -> Numbers:
-    return predicted(fit, cells.unpruned, cells.density, cells.depth, cells.width).error
+    return predict_errors(fit, cells.unpruned, cells.density, cells.depth, cells.width).error
 
 
 def _region(fit: Fit, cells: GroupData) -> list[str]:
-    law = LAWS[fit.law]
-    theta = to_coordinates(law.parameters, np.array([fit.parameters[name] for name in law.parameters]))[None]
-    points = cells.points
-    size = points.density + theta[0, 3] * points.depth + theta[0, 4] * points.width
-    return [REGIONS[place] for place in region_of(theta, size[None], points.unpruned[None])[0].tolist()]
+    form = FORMS[fit.law]
+    theta = to_coordinates(form.parameters, np.array([fit.parameters[name] for name in form.parameters]))[None]
+    return [REGIONS[place] for place in form.regions(theta, cells.points)[0].tolist()]
 
 
 def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
@@ -164,7 +160,7 @@ def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
     fits = fit_groups(SINGLE, cells.by_cell(), Options(intervals="none", starts=8))
     for rows, fit in zip(rows_by_cell, fits, strict=True):
         if isinstance(fit, Fit):
-            estimates[rows] = predicted(
+            estimates[rows] = predict_errors(
                 fit, cells.unpruned[rows], cells.density[rows], cells.depth[rows], cells.width[rows]
             ).error
             has_estimate[rows] = True

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws import Fit
-from prunescope.laws.batch import Numbers
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.report.charts.parts import Panel
 
 
