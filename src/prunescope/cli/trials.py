@@ -28,7 +28,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     sigma of the relative deviation, in percent.
     """
     from prunescope.laws.comparison import compare as compared
-    from prunescope.laws.data import compare_seeds, describe_thinning
+    from prunescope.laws.data import describe_thinning
 
     if settings.pop("fix"):
         raise click.UsageError("compare fits every parameter: leave out --fix")
@@ -42,14 +42,14 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
             step(number + 1, len(groups))
     if as_json:
         rows = [
-            {**comparison.to_dict(), "seed_noise": compare_seeds(group).std}
+            {**comparison.to_dict(), "seed_noise": group.seed_noise}
             for group, many in comparisons
             for comparison in many
         ]
         print_json({"compared": rows})
         return
     for group, many in comparisons:
-        noise = compare_seeds(group).std
+        noise = group.seed_noise
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
         click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))

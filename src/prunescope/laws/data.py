@@ -171,6 +171,14 @@ class GroupData:
         )
 
     @cached_property
+    def extremes(self) -> tuple[Numbers, Numbers]:
+        """The smallest and the largest error among the replicates of each point."""
+        low, high = np.full(len(self), np.inf), np.full(len(self), -np.inf)
+        np.minimum.at(low, self.row_point, self.row_error)
+        np.maximum.at(high, self.row_point, self.row_error)
+        return low, high
+
+    @cached_property
     def seed_noise(self) -> float | None:
         """Relative standard deviation between replicates, pooled over all points that have two or more."""
         return pool_replicates([self])[0][0]
@@ -266,33 +274,3 @@ def pool_replicates(groups: Sequence[GroupData]) -> tuple[list[float | None], li
     changes = [np.diff(values[order], prepend=-1) != 0 for values in (group_of_row, cell, replicate)]
     ladders = np.bincount(group_of_row[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
     return [sd if free > 0 else None for sd, free in zip(noise, freedom.tolist(), strict=True)], ladders
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """How much the seed alone moves an error (the first paper's Fig. 5, right), at each point with replicates.
-
-    Attributes
-    ----------
-    mean, low, high
-        Mean, smallest and largest error of each point.
-    std
-        Relative standard deviation between replicates, pooled; None without replicates.
-    """
-
-    mean: Numbers
-    low: Numbers
-    high: Numbers
-    std: float | None
-
-
-def compare_seeds(group: GroupData) -> Seeds:
-    """Return how the replicates of a group differ."""
-    count = len(group)
-    repeats = np.bincount(group.row_point, minlength=count)
-    mean = np.bincount(group.row_point, group.row_error, count) / np.maximum(repeats, 1)
-    low, high = np.full(count, np.inf), np.full(count, -np.inf)
-    np.minimum.at(low, group.row_point, group.row_error)
-    np.maximum.at(high, group.row_point, group.row_error)
-    several = repeats > 1
-    return Seeds(mean[several], low[several], high[several], group.seed_noise)

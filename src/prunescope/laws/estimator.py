@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,6 +25,7 @@ from prunescope.laws.grouping import COUNTED, Sample, read_for_laws, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
 from prunescope.notebook import table_html
+from prunescope.table import Table
 from prunescope.version import __version__
 
 INTERVALS = ("auto", "resampled", "quick", "none")
@@ -37,16 +39,26 @@ class NotFittedError(PrunescopeError, ValueError, AttributeError):
     """A law was asked for what only a fit can tell."""
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Estimator:
     """What the laws share: a subclass says which form it fits, and how a table becomes a sample for it."""
 
     _form: ClassVar[Form]
 
-    fits_: tuple[Fit, ...]
-    refused_: tuple[RefusedFit, ...]
-    notes_: tuple[str, ...]
-    by_: tuple[str, ...]
-    fitted_on_: Mapping[str, Any]
+    by: Sequence[str] | None = None
+    fix: Mapping[str, float] | None = None
+    classes: int | None = None
+    level: float = 0.9
+    intervals: str = "auto"
+    draws: int = 200
+    starts: int = 16
+    seed: int = 0
+
+    fits_: tuple[Fit, ...] = field(init=False)
+    refused_: tuple[RefusedFit, ...] = field(init=False)
+    notes_: tuple[str, ...] = field(init=False)
+    by_: tuple[str, ...] = field(init=False)
+    fitted_on_: Mapping[str, Any] = field(init=False)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings, as scikit-learn's `clone` asks for them."""
@@ -109,7 +121,7 @@ class Estimator:
             Where settings or table cannot be used, or no group can be fitted; with every fault.
         """
         self.check_settings()
-        sample = table if isinstance(table, Sample) else self.sample(read_for_laws(table, y))
+        sample = table if isinstance(table, Sample) else self.sample(table, y)
         if sample.kind != self._form.name:
             raise InputError(
                 sample.source, [Fault("the sample", f"must be one for a {self._form.name} law", sample.kind)]
@@ -134,17 +146,10 @@ class Estimator:
         }
         return self
 
-    def sample(self, table: Any) -> Sample:
-        """Return the groups of a table by the settings of this law, to be fitted here and used elsewhere."""
-        settings = self.get_params()
-        return sample(
-            read_for_laws(table),
-            self._form.family,
-            settings["by"],
-            keep_replicates=settings["replicates"] == "keep",
-            classes=settings["classes"],
-            filters=settings["filters"],
-        )
+    def sample(self, table: Any, y: Any = None) -> Sample:
+        """Return the groups of a table by the settings of this law, for `fit` and for what goes on with them."""
+        self.check_settings()
+        return self._group(read_for_laws(table, y))
 
     def predict(self, table: Any, dense: Estimator | None = None) -> Numbers:
         """Return the error of each row by the law."""
@@ -166,8 +171,8 @@ class Estimator:
             raise InputError("predictions", [Fault("level", "must be between 0 and 1", clipped(level))])
         is_dense = isinstance(dense, Estimator) and dense._form is DENSE
         if dense is not None and (not is_dense or self._form is DENSE):
-            given = type(dense).__name__ if self._form is not DENSE else "a dense law already"
-            raise InputError("predictions", [Fault("dense", "must be a DenseLaw that gives unpruned errors", given)])
+            kind = type(dense).__name__ if self._form is not DENSE else "a dense law already"
+            raise InputError("predictions", [Fault("dense", "must be a DenseLaw that gives unpruned errors", kind)])
         fill = None if dense is None else lambda members: dense._predict(members, level).error
         needed = (*self._columns(), *(dense._columns() if dense is not None else ()))
         return self._predict(read_members(table, tuple(dict.fromkeys(needed)), fill), level)
@@ -253,6 +258,12 @@ class Estimator:
         if faults:
             raise InputError(type(self).__name__, faults)
 
+    def _group(self, rows: Table) -> Sample:
+        settings = self.get_params()
+        keep = settings["replicates"] == "keep"
+        joint, by = self._form.family, settings["by"]
+        return sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
+
     def _check_groups(self, groups: Sequence[GroupData]) -> None:
         """Refuse settings that the table cannot follow."""
 
@@ -265,16 +276,9 @@ class Estimator:
         return tuple(name for name in self.by_ if len({fit.group[name] for fit in self.fits_}) > 1)
 
     def _options(self) -> Options:
-        settings = self.get_params()
-        return Options(
-            fixed={name: float(value) for name, value in dict(settings["fix"] or {}).items()},
-            vary=tuple(settings["vary"]) if settings.get("vary") is not None else None,
-            level=settings["level"],
-            intervals=settings["intervals"],
-            draws=settings["draws"],
-            starts=settings["starts"],
-            seed=settings["seed"],
-        )
+        fixed = {name: float(value) for name, value in dict(self.fix or {}).items()}
+        same = ("level", "intervals", "draws", "starts", "seed")
+        return Options(fixed=fixed, **{name: getattr(self, name) for name in same})
 
 
 def load_law(path: str | Path) -> Estimator:

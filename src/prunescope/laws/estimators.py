@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,9 +12,11 @@ from prunescope.laws.data import GroupData
 from prunescope.laws.estimator import Estimator
 from prunescope.laws.fit import Options
 from prunescope.laws.forms import DENSE, EXPONENTS, JOINT, SINGLE
-from prunescope.laws.grouping import Sample, dense_sample, read_for_laws
+from prunescope.laws.grouping import Sample, dense_sample
+from prunescope.table import Table
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class SingleLaw(Estimator):
     """Eq. 1, fitted to each configuration by itself.
 
@@ -41,25 +42,11 @@ class SingleLaw(Estimator):
     """
 
     _form = SINGLE
-
-    def __init__(
-        self,
-        *,
-        by: Sequence[str] | None = None,
-        fix: Mapping[str, float] | None = None,
-        classes: int | None = None,
-        filters: Sequence[str] = (),
-        replicates: str = "mean",
-        level: float = 0.9,
-        intervals: str = "auto",
-        draws: int = 200,
-        starts: int = 16,
-        seed: int = 0,
-    ) -> None:
-        self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
-        self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
+    filters: Sequence[str] = ()
+    replicates: str = "mean"
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class JointLaw(Estimator):
     """Eq. 2, fitted to all members of a family at once.
 
@@ -73,25 +60,12 @@ class JointLaw(Estimator):
     """
 
     _form = JOINT
+    vary: Sequence[str] | None = None
+    filters: Sequence[str] = ()
+    replicates: str = "mean"
 
-    def __init__(
-        self,
-        *,
-        vary: Sequence[str] | None = None,
-        by: Sequence[str] | None = None,
-        fix: Mapping[str, float] | None = None,
-        classes: int | None = None,
-        filters: Sequence[str] = (),
-        replicates: str = "mean",
-        level: float = 0.9,
-        intervals: str = "auto",
-        draws: int = 200,
-        starts: int = 16,
-        seed: int = 0,
-    ) -> None:
-        self.vary = vary
-        self.by, self.fix, self.classes, self.filters, self.replicates = by, fix, classes, filters, replicates
-        self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
+    def _options(self) -> Options:
+        return replace(super()._options(), vary=None if self.vary is None else tuple(self.vary))
 
     def _check_groups(self, groups: Sequence[GroupData]) -> None:
         faults = []
@@ -108,6 +82,7 @@ class JointLaw(Estimator):
         return (*super()._columns(), *(column for column in needed if column not in self.by_))
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class DenseLaw(Estimator):
     """Rosenfeld's law of unpruned networks: their error by size and examples, for members never trained.
 
@@ -122,24 +97,8 @@ class DenseLaw(Estimator):
 
     _form = DENSE
 
-    def __init__(
-        self,
-        *,
-        by: Sequence[str] | None = None,
-        fix: Mapping[str, float] | None = None,
-        classes: int | None = None,
-        level: float = 0.9,
-        intervals: str = "auto",
-        draws: int = 200,
-        starts: int = 16,
-        seed: int = 0,
-    ) -> None:
-        self.by, self.fix, self.classes = by, fix, classes
-        self.level, self.intervals, self.draws, self.starts, self.seed = level, intervals, draws, starts, seed
-
-    def sample(self, table: Any) -> Sample:
-        """Return the unpruned networks of a table by the settings of this law."""
-        return dense_sample(read_for_laws(table), self.by, classes=self.classes)
+    def _group(self, rows: Table) -> Sample:
+        return dense_sample(rows, self.by, classes=self.classes)
 
     def _options(self) -> Options:
         options = super()._options()

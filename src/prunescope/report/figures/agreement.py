@@ -26,7 +26,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, extremes
+from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -139,7 +139,7 @@ def agreement(group: ReportGroup) -> Agreement | None:
     if cells.seed_noise is not None:
         summaries.append(Summary(SEEDS, 0.0, cells.seed_noise, int((cells.repeats > 1).sum())))
         several = drawn[cells.repeats[drawn] > 1]
-        points += _points(group, SEEDS, place, cells.error, several, extremes(cells))
+        points += _points(group, SEEDS, place, cells.error, several, cells.extremes)
     return Agreement(_caption(group, summaries, drawn), tuple(summaries), tuple(points))
 
 

@@ -27,7 +27,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, clearly_better, extremes, geometric
+from prunescope.report.figures.figure import Figure, clearly_better, geometric
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
 
@@ -113,7 +113,7 @@ class Curves(Figure):
 def curves(group: ReportGroup) -> Curves:
     """Return the figure of a family."""
     cells = group.cells
-    low, high = extremes(cells)
+    low, high = cells.extremes
     panels = slices(cells, group.known)
     points: list[CurvePoint] = []
     for panel in panels:

@@ -64,14 +64,6 @@ def clearly_better(cells: GroupData) -> NDArray[np.bool_] | None:
     return np.asarray(clear & (cells.density < 1))
 
 
-def extremes(cells: GroupData) -> tuple[Numbers, Numbers]:
-    """Return the smallest and the largest error among the replicates of each point."""
-    low, high = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
-    np.minimum.at(low, cells.row_point, cells.row_error)
-    np.maximum.at(high, cells.row_point, cells.row_error)
-    return low, high
-
-
 def geometric(low: float, high: float, count: int) -> Numbers:
     """Return numbers evenly spaced in their logarithms."""
     return np.geomspace(low, max(high, low * (1 + 1e-9)), count)

@@ -31,7 +31,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, extremes, geometric, is_identified
+from prunescope.report.figures.figure import Figure, geometric, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -156,7 +156,7 @@ def regions(group: ReportGroup) -> Regions | None:
     def region(density: float) -> str:
         return _region(density, begins, ends) if whole else ""
 
-    low, high = extremes(cells)
+    low, high = cells.extremes
     points = [
         RegionPoint("measured", region(density), density, error, least, most)
         for density, error, least, most in zip(
