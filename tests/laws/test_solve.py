@@ -88,7 +88,7 @@ def test_a_weight_counts_a_point_as_often_as_it_says() -> None:
     repeated = np.repeat(np.arange(len(group)), weight.astype(int))
     theta = search_groups(JOINT, [group], {}, 4, 0).theta
     weighted = RelativeDeviation(JOINT, replace(group.points, weight=weight)).normal_equations(theta)
-    plain = RelativeDeviation(JOINT, group.points.part(repeated)).normal_equations(theta)
+    plain = RelativeDeviation(JOINT, group.points.pick(repeated)).normal_equations(theta)
     for name in ("cost", "hessian", "gradient"):
         assert getattr(weighted, name) == pytest.approx(getattr(plain, name), rel=1e-10), name
 

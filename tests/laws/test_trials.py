@@ -92,7 +92,7 @@ def test_each_draw_is_fitted_as_scipy_would() -> None:
     random = np.random.default_rng([0, 1, 60])
     sigmas = []
     for _ in range(6):
-        part = group.points.part(np.sort(random.permutation(len(group))[:60]))
+        part = group.points.pick(np.sort(random.permutation(len(group))[:60]))
         fits = [
             least_squares(
                 lambda theta, part=part: deviation(JOINT, part, theta[None])[0][0],  # type: ignore[misc]

@@ -48,7 +48,7 @@ class Points:
         """Return the points of some fits; what all fits share stays shared."""
         return replace(self, **{name: values[rows] for name, values in self._arrays() if values.ndim == 2})
 
-    def part(self, columns: Rows) -> Points:
+    def pick(self, columns: Rows) -> Points:
         """Return some of the points of every fit."""
         return replace(self, **{name: values[..., columns] for name, values in self._arrays()})
 

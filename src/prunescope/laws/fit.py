@@ -21,7 +21,7 @@ from prunescope.laws.identifiability import (
     gather_evidence,
     write_warnings,
 )
-from prunescope.laws.intervals import NOT_ASKED, FitIntervals, IntervalTask, Uncertainty, find_intervals
+from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
 from prunescope.laws.search import SearchResult, fix_unvaried, search_batch
 from prunescope.laws.solver import deviation
@@ -69,8 +69,8 @@ def fit_groups(
     """Fit a law to each group, or say why not."""
     fixed = [{**fix_unvaried(form, group, options.vary), **options.fixed} for group in groups]
     results: list[Fit | RefusedFit | None] = [
-        _refusal(form, group, [name for name in form.parameters if name not in given])
-        for group, given in zip(groups, fixed, strict=True)
+        _refusal(form, group, [name for name in form.parameters if name not in values])
+        for group, values in zip(groups, fixed, strict=True)
     ]
     accepted = [number for number, refusal in enumerate(results) if refusal is None]
     work = sum(len(groups[number]) for number in accepted) * options.draws
@@ -149,47 +149,45 @@ def _fit_batch(
         draws=options.draws,
         seed=options.seed,
     )
-    return _assemble_fits(task, search.result, find_intervals(task, manner))
+    return _assemble_fits(task, search.result, *find_intervals(task, manner))
 
 
-def _assemble_fits(task: IntervalTask, search: SearchResult, intervals: Sequence[FitIntervals]) -> list[Fit]:
+def _assemble_fits(
+    task: IntervalTask, search: SearchResult, usual: Sequence[Uncertainty], quick: Sequence[Uncertainty]
+) -> list[Fit]:
     """Return the results of a batch. What can be done for all fits at once is, as there may be tens of thousands."""
-    names, free = task.form.parameters, task.box.free
+    names, parameters = task.form.parameters, to_parameters(task.form.parameters, task.solved.theta)
     deviations, rise = _measure_deviations(task), error_rises(task)
     # What the rise of the error does not show is not identified, however narrow the interval.
     shown = np.array([name in EXPONENTS for name in names]) | (rise >= RISES)[:, None] | (not task.form.has_plateaus)
-    usual = quick = _ParameterIntervals.of(task, [both.quick for both in intervals])
-    if any(both.usual is not both.quick for both in intervals):
-        usual = _ParameterIntervals.of(task, [both.usual for both in intervals])
-    # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
-    usual = usual.stretch(to_parameters(names, task.solved.theta)).restrict(free & shown)
-    estimates = [dict(zip(names, row, strict=True)) for row in to_parameters(names, task.solved.theta).tolist()]
-    usual_by_name, quick_by_name = usual.by_name(task), quick.by_name(task)
+    bounds = _ParameterIntervals.of(task, usual).stretch(parameters).restrict(shown)
+    intervals, quick_intervals = bounds.by_name(task), _ParameterIntervals.of(task, quick).by_name(task)
+    estimates = [dict(zip(names, row, strict=True)) for row in parameters.tolist()]
     unknown = [
-        [name for name, interval in by_name.items() if interval is None and both.usual.by != NOT_ASKED]
-        for by_name, both in zip(usual_by_name, intervals, strict=True)
+        [name for name, interval in by_name.items() if interval is None and uncertainty.by != NOT_ASKED]
+        for by_name, uncertainty in zip(intervals, usual, strict=True)
     ]
     saturated = [row[2] for row in deviations.counts] if task.form.has_plateaus else [1] * len(estimates)
     evidence = gather_evidence(task, search, estimates, unknown, rise, deviations.std, saturated)
     gaps, spread, cells = _find_gaps(task), deviations.spread, task.padded.cells.tolist()
     fits = []
-    for row, (group, both, signs) in enumerate(zip(task.groups, intervals, evidence, strict=True)):
+    for row, (group, uncertainty, signs) in enumerate(zip(task.groups, usual, evidence, strict=True)):
         warnings = list(write_warnings(task.form.name, signs))
         if (gap := gaps[row]) is not None and gap > GAP:
             warnings.append(describe_gap(gap))
-        bias = usual.bias(row, estimates[row])
-        warnings += usual.describe_bias(row, usual_by_name[row], bias)
-        draws, shifts = both.usual.draws, both.usual.shifts
+        bias = bounds.bias(row, estimates[row])
+        warnings += bounds.describe_bias(row, intervals[row], bias)
+        draws, shifts = uncertainty.draws, uncertainty.shifts
         fits.append(
             Fit(
                 group=group.key,
                 law=task.form.name,
                 parameters=estimates[row],
-                fixed=tuple(name for name in names if name not in usual_by_name[row]),
-                intervals=usual_by_name[row],
-                quick_intervals=quick_by_name[row],
+                fixed=tuple(name for name in names if name not in intervals[row]),
+                intervals=intervals[row],
+                quick_intervals=quick_intervals[row],
                 level=task.level,
-                intervals_by=both.usual.by,
+                intervals_by=uncertainty.by,
                 bias=bias,
                 mean_deviation=deviations.mean[row],
                 std_deviation=deviations.std[row],
@@ -237,17 +235,17 @@ class _ParameterIntervals:
             to_parameters(names, np.array([getattr(u, side) for u in uncertainties])) for side in ("low", "high")
         )
         estimates = [uncertainty.theta_by_plateaus for uncertainty in uncertainties]
-        made = not any(estimate is None for estimate in estimates)
+        estimated = not any(estimate is None for estimate in estimates)
         return _ParameterIntervals(
             low,
             high,
             np.array([uncertainty.known for uncertainty in uncertainties]),
-            to_parameters(names, np.array(estimates)).tolist() if made else None,
+            to_parameters(names, np.array(estimates)).tolist() if estimated else None,
             np.zeros(low.shape, bool).tolist(),
         )
 
     def stretch(self, parameters: Numbers) -> _ParameterIntervals:
-        """Stretch intervals so that they hold the estimates."""
+        """Stretch intervals so that they hold the estimates: whatever noise did to those, it would only puzzle."""
         outside = (parameters < self.low) | (parameters > self.high)
         low, high = np.minimum(self.low, parameters), np.maximum(self.high, parameters)
         return replace(self, low=low, high=high, stretched=outside.tolist())

@@ -109,12 +109,12 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     rows = _eligible(table, notes)
     dense, codes = unpruned(rows.columns), configuration_codes(rows.columns)
     # Configurations without an unpruned network of their own are known by the error that was given for them.
-    given = np.zeros(len(rows), bool)
-    given[np.unique(codes, return_index=True)[1]] = True
-    given &= ~np.isin(codes, codes[dense])
-    error = np.where(given, rows["unpruned_error"], rows["test_error"])
+    known = np.zeros(len(rows), bool)
+    known[np.unique(codes, return_index=True)[1]] = True
+    known &= ~np.isin(codes, codes[dense])
+    error = np.where(known, rows["unpruned_error"], rows["test_error"])
     columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
-    networks = Table(columns, rows.source).take(dense | given)
+    networks = Table(columns, rows.source).take(dense | known)
     identity = tuple(name for name in networks if name in CONFIGURATION)
     chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(networks, by)
     identity = (*identity, *(name for name in chosen if name not in identity))

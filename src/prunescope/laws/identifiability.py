@@ -253,8 +253,8 @@ def _warn_of_others(evidence: Evidence) -> Iterator[str]:
     """Say of other laws which parameters are not told."""
     for name, side in evidence.bound.items():
         value = number(evidence.parameters[name])
-        where = "upper" if side > 0 else "lower"
-        yield f"{name} is at its {where} bound {value}: measure more sizes and examples, or fix it"
+        end = "upper" if side > 0 else "lower"
+        yield f"{name} is at its {end} bound {value}: measure more sizes and examples, or fix it"
     unknown = [name for name in evidence.unknown if name not in evidence.bound]
     if unknown:
         yield f"the data do not tell {listed(unknown)}: measure more sizes and examples, or fix one with --fix"

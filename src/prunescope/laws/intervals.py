@@ -107,45 +107,35 @@ class IntervalTask:
     seed: int
 
 
-@dataclass(frozen=True)
-class FitIntervals:
-    """The intervals of one fit, and the quick ones beside them."""
-
-    usual: Uncertainty
-    quick: Uncertainty
-
-
-def find_intervals(task: IntervalTask, manner: str) -> list[FitIntervals]:
-    """Return the uncertainty of each fit of a batch."""
+def find_intervals(task: IntervalTask, manner: str) -> tuple[list[Uncertainty], list[Uncertainty]]:
+    """Return the uncertainty of each fit of a batch, and the linear one beside it."""
+    rows = range(len(task.groups))
     if manner == "none":
-        rows = np.arange(len(task.groups))
         silent = np.zeros(task.solved.theta.shape[1], bool)
-        none = [replace(linear, known=silent, by=NOT_ASKED, draws=linear.draws[:0]) for linear in _linear(task, rows)]
-        return [FitIntervals(uncertainty, uncertainty) for uncertainty in none]
+        linear = _linear(task, np.array(rows))
+        none = [replace(uncertainty, known=silent, by=NOT_ASKED, draws=uncertainty.draws[:0]) for uncertainty in linear]
+        return none, none
     cells, sound = task.padded.cells, task.linear.freedom > 0
     if not task.form.has_plateaus:
-        quick = _linear(task, np.arange(len(task.groups)))
-        resampled = (cells >= ENOUGH_CELLS) & (manner != "quick")
-        return [
-            FitIntervals(_resample(task, row) if resampled[row] else linear, linear) for row, linear in enumerate(quick)
-        ]
+        linear = _linear(task, np.array(rows))
+        many = (cells >= ENOUGH_CELLS) & (manner != "quick")
+        return [_resample(task, row) if many[row] else linear[row] for row in rows], linear
     unsound = np.flatnonzero(~sound)
-    by_row = {
-        row: FitIntervals(linear, linear) for row, linear in zip(unsound.tolist(), _linear(task, unsound), strict=True)
-    }
+    quick = dict(zip(unsound.tolist(), _linear(task, unsound), strict=True))
+    usual = dict(quick)
     lone = np.flatnonzero((cells == 1) & sound).tolist()
     batches: list[list[int]] = [[row] for row in np.flatnonzero((cells > 1) & sound).tolist()]
     for batch in [lone, *batches] if lone else batches:
-        best = _free_plateaus(task, batch, both=manner != "quick")
-        quick = _linear(task, np.array(batch), best)
-        usual = quick
-        if manner != "quick":
-            plenty = cells[batch[0]] >= ENOUGH_CELLS
-            usual = (
-                [_resample_with_plateaus(task, batch[0], best)] if plenty else _profile_with_draws(task, batch, best)
-            )
-        by_row |= {row: FitIntervals(usual[place], quick[place]) for place, row in enumerate(batch)}
-    return [by_row[row] for row in range(len(task.groups))]
+        best = _free_plateaus(task, batch, both_readings=manner != "quick")
+        linear = _linear(task, np.array(batch), best)
+        quick |= zip(batch, linear, strict=True)
+        if manner == "quick":
+            usual |= zip(batch, linear, strict=True)
+        elif cells[batch[0]] >= ENOUGH_CELLS:
+            usual[batch[0]] = _resample_with_plateaus(task, batch[0], best)
+        else:
+            usual |= zip(batch, _profile_with_draws(task, batch, best), strict=True)
+    return [usual[row] for row in rows], [quick[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -182,17 +172,17 @@ def _linear(task: IntervalTask, rows: Integers, best: _Best | None = None) -> li
     ]
 
 
-def _free_plateaus(task: IntervalTask, rows: Sequence[int], both: bool) -> _Best:
+def _free_plateaus(task: IntervalTask, rows: Sequence[int], both_readings: bool) -> _Best:
     """Solve with the unpruned errors read as points of the law, and as low plateaus where that fits clearly better.
 
-    Only the first reading is tried unless ``both`` are asked for.
+    Without ``both_readings`` only the first is tried.
     """
     groups, noise, box = [task.groups[row] for row in rows], [task.noise[row] for row in rows], task.box.of(rows)
     start = task.solved.theta[rows]
     padded = task.padded if len(rows) == len(task.groups) else None
     problem = free_plateaus(task.form, groups, noise, True, padded)
     solved = solve_free_plateaus(problem, start, box.low, box.high)
-    if both:
+    if both_readings:
         plateau_problem = free_plateaus(task.form, groups, noise, False, padded)
         as_plateau = solve_free_plateaus(plateau_problem, start, box.low, box.high)
         roughly = 2 * solved.cost / np.maximum(task.padded.count[rows], 1)

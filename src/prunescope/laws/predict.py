@@ -59,7 +59,7 @@ def predict_errors(
         size = max(1, BLOCK // len(fit.draws))
         for first in range(0, count, size):
             block = slice(first, first + size)
-            networks = points.part(block)
+            networks = points.pick(block)
             shifted = replace(networks, unpruned=networks.unpruned + fit.shifts[:, None])
             low[block], high[block] = np.quantile(form.evaluate(fit.draws, shifted)[0], [tail, 1 - tail], axis=0)
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
@@ -76,7 +76,7 @@ class MemberQuery:
 
     source: str
     columns: Mapping[str, NDArray[Any]]
-    given: frozenset[str]
+    known: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.columns["density"])
@@ -109,16 +109,16 @@ def read_members(
     for name in (*EXPLAINED, "density"):
         columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
     members = MemberQuery(table.source, columns, frozenset(table))
-    given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
-    columns["unpruned_error"] = given
-    unknown = ~(given > 0)
+    unpruned = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
+    columns["unpruned_error"] = unpruned
+    unknown = ~(unpruned > 0)
     if unknown.any() and "unpruned_error" in needed:
         if fill is None:
             rows = f"row{'s' if unknown.sum() > 1 else ''} {listed(np.flatnonzero(unknown) + 1, 4)}"
             hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
             fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
             raise InputError(table.source, [fault])
-        columns["unpruned_error"] = np.where(unknown, fill(members), given)
+        columns["unpruned_error"] = np.where(unknown, fill(members), unpruned)
     return members
 
 
@@ -134,7 +134,7 @@ def predict_members(
     """
     curves = np.full((5, len(members)), np.nan)
     # A column that all fits share need not be repeated; where it is, it must agree.
-    by = [name for name in by if name in members.given]
+    by = [name for name in by if name in members.known]
     texts = {name for name in by if any(isinstance(fit.group[name], str) for fit in fits)}
     values = {name: [plain_value(value) for value in members[name].tolist()] for name in by}
     for name in texts:

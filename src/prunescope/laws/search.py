@@ -245,7 +245,7 @@ def _sample_by_density(points: Points, count: int, seed: int) -> Points:
     shuffled = np.random.default_rng(seed).permutation(points.count)
     ordered = shuffled[np.argsort(points.density[shuffled], kind="stable")]
     picked = ordered[np.linspace(0, points.count - 1, count).round().astype(np.int64)]
-    return points.part(np.sort(picked))
+    return points.pick(np.sort(picked))
 
 
 def _sample_each_fit(points: Points, count: int, seed: int) -> Points:

@@ -111,9 +111,9 @@ def sensitivity(
     measured, group = len(group), group.thinned(seed=seed)
     free = sum(name not in fixed for name in form.parameters)
     planned = sizes or {
-        number: default_sizes(least, int(MOST * there))
-        for number, least, there in ((1, max(2 * free, 2), len(group)), (2, 2, group.cells))
-        if least <= MOST * there
+        number: default_sizes(least, int(MOST * available))
+        for number, least, available in ((1, max(2 * free, 2), len(group)), (2, 2, group.cells))
+        if least <= MOST * available
     }
     whole = search_groups(form, [group], fixed, max(count, 16), seed)
     residual = deviation(form, group.points, whole.theta)[0][0]

@@ -119,7 +119,7 @@ class RelativeDeviation:
         count, width = self.points.count, max(32, BLOCK // len(theta))
         if count <= width:
             return NormalEquations(*self._block(self.points, theta))
-        blocks = (self.points.part(slice(first, first + width)) for first in range(0, count, width))
+        blocks = (self.points.pick(slice(first, first + width)) for first in range(0, count, width))
         cost, hessian, gradient = self._block(next(blocks), theta)
         for block in blocks:
             more = self._block(block, theta)
