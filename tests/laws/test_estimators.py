@@ -118,17 +118,17 @@ def test_predictions_follow_the_law_and_widen_where_nothing_was_measured() -> No
     law = SingleLaw().fit(curve(levels=12, noise=0.02, replicates=3, known=False))
     density = 0.8 ** np.arange(1, 40)
     members = {"density": density, "unpruned_error": np.full(39, 0.08)}
-    told = law.predictions(members)
-    assert told.error == pytest.approx(single_error(0.08, density, **law.parameters_), rel=1e-9)
-    assert (told.low < told.law_low).all()
-    assert (told.law_high < told.high).all()
-    assert (told.law_low <= told.error).all()
-    assert (told.error <= told.law_high).all()
-    ratio = told.law_high / told.law_low
+    prediction = law.predictions(members)
+    assert prediction.error == pytest.approx(single_error(0.08, density, **law.parameters_), rel=1e-9)
+    assert (prediction.low < prediction.law_low).all()
+    assert (prediction.law_high < prediction.high).all()
+    assert (prediction.law_low <= prediction.error).all()
+    assert (prediction.error <= prediction.law_high).all()
+    ratio = prediction.law_high / prediction.law_low
     assert ratio[0] < 1.05
     assert ratio[-1] > 1.3
     wider = law.predictions(members, level=0.99)
-    assert (wider.low < told.low).all()
+    assert (wider.low < prediction.low).all()
 
 
 def test_members_never_trained_take_their_unpruned_error_from_the_dense_law() -> None:

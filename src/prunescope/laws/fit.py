@@ -118,7 +118,7 @@ def _batches(
 ) -> Iterator[list[int]]:
     """Put groups of about one size side by side, large ones by themselves."""
     batch: list[int] = []
-    for number in sorted(accepted, key=lambda number: (sorted(fixed[number].items()), len(groups[number]))):
+    for number in sorted(accepted, key=lambda index: (sorted(fixed[index].items()), len(groups[index]))):
         size = len(groups[number])
         if batch and (size > LARGE or size > 2 * len(groups[batch[0]]) + 8 or fixed[number] != fixed[batch[0]]):
             yield batch

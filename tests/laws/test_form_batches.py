@@ -64,8 +64,8 @@ def log_error(law: Form, theta: Any) -> Any:
 def test_jacobians_are_those_of_complex_steps(law: Form) -> None:
     parameters = np.array(THETA[law])
     theta = to_coordinates(law.parameters, parameters)
-    found, jacobian = law.evaluate(theta[None], POINTS)
-    assert found[0] == pytest.approx(log_error(law, parameters), rel=1e-10)
+    log_errors, jacobian = law.evaluate(theta[None], POINTS)
+    assert log_errors[0] == pytest.approx(log_error(law, parameters), rel=1e-10)
     for place, name in enumerate(law.parameters):
         stepped = parameters.astype(complex)
         stepped[place] += 1e-200j * (1 if name in ("phi", "psi") else parameters[place])
@@ -96,10 +96,10 @@ def test_a_batch_gives_each_fit_what_it_would_get_alone(law: Form) -> None:
     theta = np.array([THETA[law]] * 3) * np.array([[1.0], [0.9], [1.05]])
     theta = to_coordinates(law.parameters, theta)
     together, slopes = form.evaluate(theta, POINTS)
-    own = Points(
-        *(np.tile(each, (3, 1)) for each in (POINTS.error, *[np.log(x) for x in (UNPRUNED, DENSITY, DEPTH, WIDTH)]))
+    points_of_each_fit = Points(
+        *(np.tile(values, (3, 1)) for values in (POINTS.error, *[np.log(x) for x in (UNPRUNED, DENSITY, DEPTH, WIDTH)]))
     )
-    apart, slopes_apart = form.evaluate(theta, own)
+    apart, slopes_apart = form.evaluate(theta, points_of_each_fit)
     assert np.array_equal(together, apart)
     assert np.array_equal(slopes, slopes_apart)
     for row in range(3):
@@ -122,6 +122,6 @@ def test_nothing_overflows_at_the_corners_of_the_box() -> None:
         corners = [(max(PARAMETERS[name].low, 1e-3), PARAMETERS[name].high) for name in law.parameters]
         theta = to_coordinates(law.parameters, np.array(list(product(*corners))))
         with np.errstate(all="raise", under="ignore"):
-            found, jacobian = law.evaluate(theta, POINTS)
-        assert np.isfinite(found).all()
+            log_errors, jacobian = law.evaluate(theta, POINTS)
+        assert np.isfinite(log_errors).all()
         assert np.isfinite(jacobian).all()

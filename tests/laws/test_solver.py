@@ -24,10 +24,10 @@ def box_of(law: Form, group: GroupData, **fixed: float) -> Box:
 
 def best_of_scipy(law: Form, group: GroupData, count: int) -> float:
     """Return the lowest cost that SciPy finds from many starts of its own."""
-    where = box_of(law, group)
-    low, high = where.low[0], where.high[0]
+    box = box_of(law, group)
+    low, high = box.low[0], box.high[0]
     random = np.random.default_rng(99)
-    usual = draw_starts(law, pad([group]), where, count, 99)[0]
+    usual = draw_starts(law, pad([group]), box, count, 99)[0]
     best = np.inf
 
     def residual(theta: Numbers) -> Any:
@@ -38,8 +38,8 @@ def best_of_scipy(law: Form, group: GroupData, count: int) -> float:
 
     for start in usual:
         moved = np.clip(start + random.normal(0, 0.3, len(start)), low + 1e-6, high - 1e-6)
-        found = least_squares(residual, moved, jacobian, bounds=(low, high), xtol=1e-12, ftol=1e-12, gtol=1e-12)
-        best = min(best, float(found.cost))
+        result = least_squares(residual, moved, jacobian, bounds=(low, high), xtol=1e-12, ftol=1e-12, gtol=1e-12)
+        best = min(best, float(result.cost))
     return best
 
 
@@ -66,8 +66,8 @@ def test_the_optimum_of_the_dense_law_is_not_beaten_by_scipy_from_100_starts() -
 
 def test_parameters_of_exact_data_come_back_to_many_digits() -> None:
     group, planted = family_group(3, noise=0.0, known=True, replicates=1)
-    found = to_parameters(JOINT.parameters, search_groups(JOINT, [group], {}, 16, 0).theta[0])
-    assert found == pytest.approx(list(planted.values()), rel=1e-7)
+    parameters = to_parameters(JOINT.parameters, search_groups(JOINT, [group], {}, 16, 0).theta[0])
+    assert parameters == pytest.approx(list(planted.values()), rel=1e-7)
 
 
 def test_fits_side_by_side_are_fits_alone() -> None:
@@ -105,15 +105,15 @@ def test_blocks_of_points_add_up() -> None:
 
 def test_the_box_holds_and_fixed_coordinates_stay() -> None:
     group, _ = family_group(7, members=12)
-    where = box_of(JOINT, group, eps_up=0.95, psi=1.0)
-    begin = draw_starts(JOINT, pad([group]), where, 16, 0)
-    found = search(JOINT, group.points, begin, where.low, where.high).best
-    assert to_parameters(JOINT.parameters, found.theta[0])[[0, 4]] == pytest.approx([0.95, 1.0], rel=1e-12)
-    tight = where.high.copy()
+    box = box_of(JOINT, group, eps_up=0.95, psi=1.0)
+    begin = draw_starts(JOINT, pad([group]), box, 16, 0)
+    best = search(JOINT, group.points, begin, box.low, box.high).best
+    assert to_parameters(JOINT.parameters, best.theta[0])[[0, 4]] == pytest.approx([0.95, 1.0], rel=1e-12)
+    tight = box.high.copy()
     tight[0, 1] = np.log(0.3)
-    held = solve(JOINT, group.points, begin[0], where.low, tight).theta
+    held = solve(JOINT, group.points, begin[0], box.low, tight).theta
     assert (held <= tight + 1e-15).all()
-    assert (held >= where.low - 1e-15).all()
+    assert (held >= box.low - 1e-15).all()
     assert held[0, 1] == tight[0, 1]
 
 
