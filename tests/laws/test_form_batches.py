@@ -125,3 +125,9 @@ def test_nothing_overflows_at_the_corners_of_the_box() -> None:
             log_errors, jacobian = law.evaluate(theta, POINTS)
         assert np.isfinite(log_errors).all()
         assert np.isfinite(jacobian).all()
+
+
+@pytest.mark.parametrize("law", list(THETA))
+def test_log_errors_alone_are_those_that_come_with_the_jacobian(law: Form) -> None:
+    theta = to_coordinates(law.parameters, np.array(THETA[law]))[None]
+    assert law.log_error(theta, POINTS).tolist() == law.evaluate(theta, POINTS)[0].tolist()

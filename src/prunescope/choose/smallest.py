@@ -110,7 +110,7 @@ def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -
 def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numbers:
     """Return the logarithm of each member's error at its density (``[members]`` or ``[truths, members]``)."""
     density = np.broadcast_to(log_density, truths.unpruned.shape)
-    return JOINT.evaluate(truths.theta, _points(sizes, truths.unpruned, density))[0]
+    return JOINT.log_error(truths.theta, _points(sizes, truths.unpruned, density))
 
 
 def _points(sizes: MemberSizes, unpruned: Numbers, log_density: Numbers) -> Points:

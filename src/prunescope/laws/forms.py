@@ -104,6 +104,10 @@ class Form(ABC):
     def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
         """Return ``log e`` as ``[fits, n]`` and its Jacobian by the coordinates as ``[coordinates, fits, n]``."""
 
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone: the same numbers."""
+        return self.evaluate(theta, points)[0]
+
     def log_size(self, theta: Numbers, points: Points) -> Numbers:
         """Return the logarithm of the invariant, or of the density where the form has no exponents."""
         if not self.family:
@@ -123,8 +127,27 @@ class PruningForm(Form):
 
     def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
         """Return ``log e`` and its Jacobian, with as few passes over the points as will do."""
-        log_up, log_gamma, log_p = (theta[:, [column]] for column in range(3))
-        gamma = np.exp(log_gamma)
+        gamma = np.exp(theta[:, [1]])
+        ratio, at_low, at_high, rise = self._rise(theta, points, gamma)
+        jacobian = np.empty((theta.shape[1], *rise.shape))
+        jacobian[0] = at_high
+        np.multiply(at_high, ratio, out=jacobian[1])
+        np.subtract(rise, jacobian[1], out=jacobian[1])
+        np.subtract(at_high, at_low, out=jacobian[2])
+        jacobian[2] *= gamma
+        if self.family:
+            # The derivative by log m* is that by log p turned round.
+            np.multiply(jacobian[2], -points.depth, out=jacobian[3])
+            np.multiply(jacobian[2], -points.width, out=jacobian[4])
+        return points.unpruned + rise, jacobian
+
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone: the same numbers."""
+        return np.asarray(points.unpruned + self._rise(theta, points, np.exp(theta[:, [1]]))[3])
+
+    def _rise(self, theta: Numbers, points: Points, gamma: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Return by how much ``log e`` exceeds that of the unpruned network, last, and what it is made of."""
+        log_up, log_p = theta[:, [0]], theta[:, [2]]
         ratio = log_up - points.unpruned
         low = 2 * (log_p - self.log_size(theta, points))
         high = low + (2 / gamma) * ratio
@@ -138,17 +161,7 @@ class PruningForm(Form):
             at_low, at_high = (1 + np.tanh(low / 2)) / 2, (1 + np.tanh(high / 2)) / 2
             rise = np.maximum(gamma * low / 2 + ratio, 0) - np.maximum(gamma * low / 2, 0)
             rise += gamma / 2 * (np.log1p(np.exp(-np.abs(high))) - np.log1p(np.exp(-np.abs(low))))
-        jacobian = np.empty((theta.shape[1], *rise.shape))
-        jacobian[0] = at_high
-        np.multiply(at_high, ratio, out=jacobian[1])
-        np.subtract(rise, jacobian[1], out=jacobian[1])
-        np.subtract(at_high, at_low, out=jacobian[2])
-        jacobian[2] *= gamma
-        if self.family:
-            # The derivative by log m* is that by log p turned round.
-            np.multiply(jacobian[2], -points.depth, out=jacobian[3])
-            np.multiply(jacobian[2], -points.width, out=jacobian[4])
-        return points.unpruned + rise, jacobian
+        return ratio, at_low, at_high, rise
 
     def regions(self, theta: Numbers, points: Points) -> NDArray[np.int64]:
         """Return 0 on the low plateau, 1 along the power law, 2 on the high plateau.

@@ -16,9 +16,10 @@ from prunescope.laws.grouping import EXPLAINED, plain_value
 from prunescope.laws.results import Fit
 from prunescope.laws.uncertainty import normal_quantile
 from prunescope.table import read_table
+from prunescope.table.coded import Columns
 
 # Predictions worked on at a time, draws included.
-BLOCK = 2_000_000
+BLOCK = 500_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def predict_errors(
     count = len(density)
     points = Points(np.zeros(count), np.log(unpruned), np.log(density), np.log(depth), np.log(width))
     best = to_coordinates(form.parameters, np.array([fit.parameters[name] for name in form.parameters]))[None]
-    log_error = form.evaluate(best, points)[0][0]
+    log_error = form.log_error(best, points)[0]
     tail = (1 - level) / 2
     low, high = np.full(count, np.nan), np.full(count, np.nan)
     if len(fit.draws):
@@ -61,7 +62,7 @@ def predict_errors(
             block = slice(first, first + size)
             networks = points.pick(block)
             shifted = replace(networks, unpruned=networks.unpruned + fit.shifts[:, None])
-            low[block], high[block] = np.quantile(form.evaluate(fit.draws, shifted)[0], [tail, 1 - tail], axis=0)
+            low[block], high[block] = np.quantile(form.log_error(fit.draws, shifted), [tail, 1 - tail], axis=0)
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
     scatter = normal_quantile(level) * np.array(fit.spread)[form.regions(best, points)[0]]
     below, above = np.hypot(log_error - low, scatter), np.hypot(high - log_error, scatter)
@@ -105,12 +106,11 @@ def read_members(
     ]
     if faults:
         raise InputError(table.source, faults)
-    columns = dict(table.columns)
-    for name in (*EXPLAINED, "density"):
-        columns[name] = np.asarray(columns.get(name, np.ones(len(table))), np.float64)
-    members = MemberQuery(table.source, columns, frozenset(table))
+    columns, ones = Columns.of(table.columns), np.ones(len(table))
+    sizes = {name: np.asarray(columns.get(name, ones), np.float64) for name in (*EXPLAINED, "density")}
     unpruned = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
-    columns["unpruned_error"] = unpruned
+    columns = columns.changed(**sizes, unpruned_error=unpruned)
+    members = MemberQuery(table.source, columns, frozenset(table))
     unknown = ~(unpruned > 0)
     if unknown.any() and "unpruned_error" in needed:
         if fill is None:
@@ -118,7 +118,7 @@ def read_members(
             hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
             fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
             raise InputError(table.source, [fault])
-        columns["unpruned_error"] = np.where(unknown, fill(members), unpruned)
+        return replace(members, columns=columns.changed(unpruned_error=np.where(unknown, fill(members), unpruned)))
     return members
 
 
@@ -136,21 +136,26 @@ def predict_members(
     # A column that all fits share need not be repeated; where it is, it must agree.
     by = [name for name in by if name in members.known]
     texts = {name for name in by if any(isinstance(fit.group[name], str) for fit in fits)}
-    values = {name: [plain_value(value) for value in members[name].tolist()] for name in by}
+    columns = Columns.of(members.columns).pick([*by, "density"])
+    codes = columns.groups(by)
+    order = np.argsort(codes, kind="stable")
+    alike = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    firsts = columns.take(np.array([rows[0] for rows in alike]))
+    values = {name: [plain_value(value) for value in firsts[name].tolist()] for name in by}
     for name in texts:
         values[name] = [value if value is None else str(value) for value in values[name]]
-    keys = list(zip(*values.values(), strict=True)) if by else [()] * len(members)
-    rows_of: dict[tuple[Any, ...], list[int]] = {}
-    for row, key in enumerate(keys):
-        rows_of.setdefault(key, []).append(row)
+    keys = list(zip(*values.values(), strict=True)) if by else [()] * len(alike)
+    rows_of: dict[tuple[Any, ...], list[Any]] = {}
+    for rows, key in zip(alike, keys, strict=True):
+        rows_of.setdefault(key, []).append(rows)
     fit_of = {tuple(fit.group[name] for name in by): fit for fit in fits}
     unknown = [key for key in rows_of if key not in fit_of]
     if unknown:
         shown = name_group(dict(zip(by, unknown[0], strict=True)))
         hint = f"Fitted: {listed((name_group(fit.group) for fit in fits), 3)}."
         raise InputError(members.source, [Fault("a row's group", "must be one that was fitted", shown, hint)])
-    for key, rows in rows_of.items():
-        at, fit = np.array(rows), fit_of[key]
+    for key, parts in rows_of.items():
+        at, fit = np.sort(np.concatenate(parts)), fit_of[key]
         depth, width = members["depth"][at], members["width"][at]
         if fit.law == DENSE.name:
             depth, width = members[size][at] if size else depth * width**2, members["examples"][at]
