@@ -160,24 +160,35 @@ def _assemble_fits(
     deviations, rise = _measure_deviations(task), error_rises(task)
     # What the rise of the error does not show is not identified, however narrow the interval.
     shown = np.array([name in EXPONENTS for name in names]) | (rise >= RISES)[:, None] | (not task.form.has_plateaus)
-    bounds = _ParameterIntervals.of(task, usual).stretch(parameters).restrict(shown)
-    intervals, quick_intervals = bounds.by_name(task), _ParameterIntervals.of(task, quick).by_name(task)
+    low, high = _parameter_bounds(names, usual)
+    outside = ((parameters < low) | (parameters > high)).tolist()
+    # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
+    low, high = np.minimum(low, parameters), np.maximum(high, parameters)
+    intervals = _name_intervals(task, low, high, np.array([uncertainty.known for uncertainty in usual]) & shown)
+    quick_known = np.array([uncertainty.known for uncertainty in quick])
+    quick_intervals = _name_intervals(task, *_parameter_bounds(names, quick), quick_known)
+    biases = _find_biases(names, parameters, usual)
     estimates = [dict(zip(names, row, strict=True)) for row in parameters.tolist()]
     unknown = [
         [name for name, interval in by_name.items() if interval is None and uncertainty.by != NOT_ASKED]
         for by_name, uncertainty in zip(intervals, usual, strict=True)
     ]
-    saturated = [row[2] for row in deviations.counts] if task.form.has_plateaus else [1] * len(estimates)
+    saturated = [regions[2].points if regions else 1 for regions in deviations.regions]
     evidence = gather_evidence(task, search, estimates, unknown, rise, deviations.std, saturated)
-    gaps, spread, cells = _find_gaps(task), deviations.spread, task.padded.cells.tolist()
+    gaps, cells = _find_gaps(task), task.padded.cells.tolist()
     fits = []
     for row, (group, uncertainty, signs) in enumerate(zip(task.groups, usual, evidence, strict=True)):
         warnings = list(write_warnings(task.form.name, signs))
         if (gap := gaps[row]) is not None and gap > GAP:
             warnings.append(describe_gap(gap))
-        bias = bounds.bias(row, estimates[row])
-        warnings += bounds.describe_bias(row, intervals[row], bias)
-        draws, shifts = uncertainty.draws, uncertainty.shifts
+        bias, draws, shifts = biases[row], uncertainty.draws, uncertainty.shifts
+        pulled = [
+            name
+            for name, is_outside in zip(names, outside[row], strict=True)
+            if is_outside and intervals[row].get(name)
+        ]
+        if bias and pulled:
+            warnings.append(describe_bias({name: bias[name] for name in pulled}))
         fits.append(
             Fit(
                 group=group.key,
@@ -191,7 +202,7 @@ def _assemble_fits(
                 bias=bias,
                 mean_deviation=deviations.mean[row],
                 std_deviation=deviations.std[row],
-                regions=deviations.regions(row) if task.form.has_plateaus else (),
+                regions=deviations.regions[row],
                 points=len(group),
                 cells=cells[row],
                 ladders=task.ladders[row],
@@ -201,86 +212,39 @@ def _assemble_fits(
                 warnings=tuple(warnings),
                 draws=draws,
                 shifts=np.zeros(len(draws)) if shifts is None else shifts,
-                spread=spread[row],
+                spread=deviations.spread[row],
             )
         )
     return fits
 
 
-@dataclass(frozen=True)
-class _ParameterIntervals:
-    """Intervals of a batch as parameters, ``[fits, coordinates]``.
+def _parameter_bounds(names: Sequence[str], uncertainties: Sequence[Uncertainty]) -> tuple[Numbers, Numbers]:
+    """Return the ends of the intervals as parameters, ``[fits, coordinates]``."""
+    ends = np.array([(uncertainty.low, uncertainty.high) for uncertainty in uncertainties])
+    return to_parameters(names, ends[:, 0]), to_parameters(names, ends[:, 1])
 
-    Attributes
-    ----------
-    known
-        Whether an interval says anything.
-    estimates
-        The estimates with unknown plateaus; None where they were not made.
-    stretched
-        Which intervals left out the estimate.
-    """
 
-    low: Numbers
-    high: Numbers
-    known: NDArray[np.bool_]
-    estimates: list[list[float]] | None
-    stretched: list[list[bool]]
+def _name_intervals(
+    task: IntervalTask, low: Numbers, high: Numbers, known: NDArray[np.bool_]
+) -> list[dict[str, Interval | None]]:
+    """Return the intervals of each fit's free parameters by name; None where an interval says nothing."""
+    names = task.form.parameters
+    rows = zip(*(values.tolist() for values in (task.box.free, known, low, high)), strict=True)
+    return [
+        {name: (start, end) if says else None for name, free, says, start, end in zip(names, *row, strict=True) if free}
+        for row in rows
+    ]
 
-    @staticmethod
-    def of(task: IntervalTask, uncertainties: Sequence[Uncertainty]) -> _ParameterIntervals:
-        """Turn coordinates into parameters, for all fits at once."""
-        names = task.form.parameters
-        low, high = (
-            to_parameters(names, np.array([getattr(u, side) for u in uncertainties])) for side in ("low", "high")
-        )
-        estimates = [uncertainty.theta_by_plateaus for uncertainty in uncertainties]
-        estimated = not any(estimate is None for estimate in estimates)
-        return _ParameterIntervals(
-            low,
-            high,
-            np.array([uncertainty.known for uncertainty in uncertainties]),
-            to_parameters(names, np.array(estimates)).tolist() if estimated else None,
-            np.zeros(low.shape, bool).tolist(),
-        )
 
-    def stretch(self, parameters: Numbers) -> _ParameterIntervals:
-        """Stretch intervals so that they hold the estimates: whatever noise did to those, it would only puzzle."""
-        outside = (parameters < self.low) | (parameters > self.high)
-        low, high = np.minimum(self.low, parameters), np.maximum(self.high, parameters)
-        return replace(self, low=low, high=high, stretched=outside.tolist())
-
-    def restrict(self, shown: NDArray[np.bool_]) -> _ParameterIntervals:
-        """Take intervals of what the data do not show for unknown."""
-        return replace(self, known=self.known & shown)
-
-    def by_name(self, task: IntervalTask) -> list[dict[str, Interval | None]]:
-        """Return the intervals of each fit's free parameters."""
-        names = task.form.parameters
-        rows = zip(*(values.tolist() for values in (task.box.free, self.known, self.low, self.high)), strict=True)
-        return [
-            {
-                name: (low, high) if known else None
-                for name, free, known, low, high in zip(names, *row, strict=True)
-                if free
-            }
-            for row in rows
-        ]
-
-    def bias(self, row: int, parameters: Mapping[str, float]) -> dict[str, float]:
-        """Return how far noise has probably moved each estimate of one fit."""
-        if self.estimates is None:
-            return {}
-        pairs = zip(parameters.items(), self.estimates[row], strict=True)
-        return {name: value - estimate for (name, value), estimate in pairs}
-
-    def describe_bias(self, row: int, intervals: Mapping[str, Interval | None], bias: Mapping[str, float]) -> list[str]:
-        """Warn of estimates that noise has taken out of their own intervals."""
-        if not bias or not any(self.stretched[row]):
-            return []
-        stretched = dict(zip(bias, self.stretched[row], strict=True))
-        outside = {name: bias[name] for name, interval in intervals.items() if interval is not None and stretched[name]}
-        return [describe_bias(outside)] if outside else []
+def _find_biases(
+    names: Sequence[str], parameters: Numbers, uncertainties: Sequence[Uncertainty]
+) -> list[dict[str, float]]:
+    """Return how far noise has probably moved each estimate of each fit; nothing where plateaus were not freed."""
+    estimates = [uncertainty.theta_by_plateaus for uncertainty in uncertainties]
+    if any(estimate is None for estimate in estimates):
+        return [{} for _ in estimates]
+    moved = parameters - to_parameters(names, np.array(estimates))
+    return [dict(zip(names, row, strict=True)) for row in moved.tolist()]
 
 
 @dataclass(frozen=True)
@@ -289,18 +253,8 @@ class _Deviations:
 
     mean: list[float]
     std: list[float]
-    counts: list[list[int]]
-    means: list[list[float]]
-    stds: list[list[float]]
+    regions: list[tuple[Region, ...]]
     spread: list[tuple[float, float, float]]
-
-    def regions(self, row: int) -> tuple[Region, ...]:
-        """Return the regions of one fit."""
-        values = zip(REGIONS, self.counts[row], self.means[row], self.stds[row], strict=True)
-        return tuple(
-            Region(name, count, mean, std) if count else Region(name, 0, None, None)
-            for name, count, mean, std in values
-        )
 
 
 def _measure_deviations(task: IntervalTask) -> _Deviations:
@@ -310,21 +264,21 @@ def _measure_deviations(task: IntervalTask) -> _Deviations:
     total = np.where(padded.present, residual, 0)
     mean = total.sum(axis=1) / padded.count
     std = np.sqrt(np.maximum((total**2).sum(axis=1) / padded.count - mean**2, 0))
-    index, values = (np.arange(fits)[:, None] * 3 + region)[padded.present], residual[padded.present]
-    counts, sums, squares = (
-        np.bincount(index, weights, 3 * fits).reshape(fits, 3) for weights in (None, values, values**2)
-    )
-    safe = np.maximum(counts, 1)
-    means = sums / safe
-    stds = np.sqrt(np.maximum(squares / safe - means**2, 0))
-    return _Deviations(
-        mean.tolist(),
-        std.tolist(),
-        counts.tolist(),
-        means.tolist(),
-        stds.tolist(),
-        _find_spread(task, residual, region),
-    )
+    regions: list[tuple[Region, ...]] = [()] * fits
+    if task.form.has_plateaus:
+        index, values = (np.arange(fits)[:, None] * 3 + region)[padded.present], residual[padded.present]
+        counts, sums, squares = (np.bincount(index, weights, 3 * fits) for weights in (None, values, values**2))
+        safe = np.maximum(counts, 1)
+        means = sums / safe
+        stds = np.sqrt(np.maximum(squares / safe - means**2, 0))
+        by_region = [
+            Region(name, count, region_mean, region_std) if count else Region(name, 0, None, None)
+            for name, count, region_mean, region_std in zip(
+                REGIONS * fits, counts.tolist(), means.tolist(), stds.tolist(), strict=True
+            )
+        ]
+        regions = [tuple(by_region[row : row + 3]) for row in range(0, 3 * fits, 3)]
+    return _Deviations(mean.tolist(), std.tolist(), regions, _find_spread(task, residual, region))
 
 
 def _find_gaps(task: IntervalTask) -> list[float | None]:
