@@ -35,19 +35,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class FormComparison:
-    """One form on one group.
-
-    Attributes
-    ----------
-    law
-        Name of the form.
-    form
-        What it is, in words.
-    free
-        How many parameters were fitted.
-    fitted, cross_validated, extrapolated
-        How far it is off; None where the group does not allow the trial.
-    """
+    """How far one form with so many free parameters is off; None where the group does not allow a trial."""
 
     group: Mapping[str, Any]
     law: str

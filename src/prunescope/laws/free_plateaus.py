@@ -112,13 +112,9 @@ def free_plateaus(
 
     Parameters
     ----------
-    noise
-        Relative standard deviation of one network's error, for each group.
     reads_as_law
         Whether the error at density 1 is a point of the law or the low plateau itself; they differ where an unpruned
         network is so small that it has no low plateau.
-    padded
-        The groups side by side, if they were laid so already.
     """
     if len(groups) == 1:
         (group,) = groups
@@ -150,17 +146,7 @@ def free_plateaus(
 def solve_free_plateaus(
     problem: FreePlateaus, start: Numbers, low: Numbers, high: Numbers, plateaus: Numbers | None = None
 ) -> Solved:
-    """Minimise half the weighted sum of squared log deviations over coordinates and plateaus.
-
-    Parameters
-    ----------
-    start
-        ``[fits, coordinates]``.
-    low, high
-        The box, for each fit or all.
-    plateaus
-        Where the plateaus start; None is at the unpruned errors.
-    """
+    """Minimise half the weighted sum of squared log deviations; plateaus start at the unpruned errors by default."""
     begin = np.broadcast_to(problem.measured if plateaus is None else plateaus, (len(start), len(problem.first)))
     return solve_problem(problem, start, begin, low, high, max(1, BLOCK // problem.points.count), TOLERANCE)
 

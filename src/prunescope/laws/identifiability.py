@@ -32,22 +32,14 @@ class Evidence:
 
     Attributes
     ----------
-    parameters
-        Fitted and given values.
-    free
-        Names of the free parameters.
     bound
         Free parameters at a bound: -1 at the lower, 1 at the upper.
-    unknown
-        Free parameters whose interval is None.
-    flat
-        Parameters that can make up for each other almost exactly.
+    unknown, flat
+        Free parameters whose interval is None; parameters that can make up for each other almost exactly.
     sparsest, rise
         Lowest density, and the largest ratio of error to unpruned error.
-    saturated
-        Points on the high plateau.
-    turning_density
-        Density at which the high plateau begins, in the geometric mean over points.
+    saturated, turning_density
+        Points on the high plateau, and the density at which it begins, in the geometric mean over points.
     sigma, misfit
         Standard deviation of the deviation, and what seeds would explain of it, where that is far less.
     dip
@@ -90,17 +82,7 @@ def gather_evidence(
     sigma: Sequence[float],
     saturated: Sequence[int],
 ) -> Iterator[Evidence]:
-    """Yield the evidence of each fit, measured for the whole batch at once.
-
-    Parameters
-    ----------
-    parameters, unknown
-        The fitted values of each fit, and the names of those whose interval is None.
-    rise
-        As `error_rises` returns it.
-    sigma, saturated
-        Standard deviation of the deviation, and points on the high plateau, of each fit.
-    """
+    """Yield the evidence of each fit, measured for the whole batch at once; arguments are attributes of `Evidence`."""
     form, padded, theta = task.form, task.padded, task.solved.theta
     points, present = padded.points, padded.present
     pruned = present & (points.density < -1e-12) if form is not DENSE else present
@@ -114,9 +96,8 @@ def gather_evidence(
         dips = _find_dips(task, pruned)
     columns = (pruned.sum(axis=1), sparsest, rise, turning, dips, above_chance, search.agreed, task.solved.converged)
     lists = (task.box.free, task.linear.bound, task.linear.flat != 0, *columns)
-    for row, (group, measured) in enumerate(
-        zip(task.groups, zip(*(values.tolist() for values in lists), strict=True), strict=True)
-    ):
+    for row, measured in enumerate(zip(*(values.tolist() for values in lists), strict=True)):
+        group = task.groups[row]
         free, bound, flat, count, lowest, rises, turn, dip, above, agreed, converged = measured
         yield Evidence(
             parameters=parameters[row],
@@ -134,9 +115,7 @@ def gather_evidence(
             sigma=sigma[row],
             misfit=_misfit(sigma[row], task.seed_noise[row], group),
             above_chance=above,
-            levels={column: len(np.unique(getattr(group, column))) for column in ("depth", "width")}
-            if form.family
-            else {},
+            levels={name: len(np.unique(getattr(group, name))) for name in EXPONENTS.values() if form.family},
             starts=search.starts,
             agreed=agreed,
             converged=converged,

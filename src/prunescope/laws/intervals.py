@@ -58,10 +58,8 @@ class Uncertainty:
 
     Attributes
     ----------
-    low, high, known
-        Interval of each coordinate, and whether it says anything.
-    by
-        How it was found, in words.
+    low, high, known, by
+        Interval of each coordinate, whether it says anything, and how it was computed.
     draws
         Coordinates about as likely as the best, for predictions.
     theta_by_plateaus
@@ -85,12 +83,8 @@ class IntervalTask:
 
     Attributes
     ----------
-    noise
-        Relative standard deviation of one network's error, for each group.
-    seed_noise
-        The same between replicates; None without any.
-    ladders
-        How many ladders each group holds.
+    noise, seed_noise
+        Relative standard deviation of one network's error, for each group; between replicates, None without any.
     """
 
     form: Form

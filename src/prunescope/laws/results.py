@@ -19,16 +19,7 @@ Intervals = Mapping[str, Interval | None]
 
 @dataclass(frozen=True)
 class Region:
-    """How well the law holds over one of its regions.
-
-    Attributes
-    ----------
-    name
-        ``plateau`` (the error is about that of the unpruned network), ``power law``, or ``saturation`` (the high
-        plateau); `forms.Form.regions` says where they end.
-    mean, std
-        Of the relative deviation; None where there are no points.
-    """
+    """How far the law is off over one of the `forms.REGIONS`: mean and standard deviation, None without points."""
 
     name: str
     points: int
@@ -38,15 +29,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Convergence:
-    """How the search ended.
-
-    Attributes
-    ----------
-    converged
-        Whether the best end is a minimum.
-    starts, agreed
-        Starts followed to their end, and how many of them ended at the same sum of squares as the best.
-    """
+    """Whether the best end is a minimum, and how many of the starts ended at its sum of squares."""
 
     converged: bool
     starts: int
@@ -81,8 +64,7 @@ class Fit:
     intervals_by
         How the intervals were found, in words.
     bias
-        How far noise in the measurements, above all in the unpruned errors, probably pulls each parameter from the
-        truth; the intervals allow for it. Empty where it was not estimated.
+        How far noise, above all in the unpruned errors, probably pulls each parameter; the intervals allow for it.
     mean_deviation, std_deviation
         mu and sigma of the relative deviation ``(e_hat - e) / e`` over the points, as fractions.
     regions
@@ -96,10 +78,9 @@ class Fit:
     warnings
         What the data cannot tell, each with what to do about it.
     draws
-        Coordinates that the data are about as happy with as with the best, for predictions ``[draws, coordinates]``.
+        Coordinates that fit about as well as the best, for predictions ``[draws, coordinates]``.
     shifts
-        How far the low plateau lies above the unpruned error with each draw, in logarithms: of one network measured,
-        more is known than its unpruned error.
+        How far the low plateau lies above the unpruned error with each draw, in logarithms.
     spread
         Standard deviation of ``log(e / e_hat)`` of single networks, over plateau, power law and saturation.
     """

@@ -37,18 +37,9 @@ class SensitivityRow:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What both experiments found.
+    """Mu and sigma of the fit to all points, and of the draws of each experiment, growing.
 
-    Attributes
-    ----------
-    group
-        Values of the grouping columns.
-    mu, sigma
-        Of the fit to all points.
-    experiments
-        Rows by experiment, 1 and 2, growing.
-    measured_points
-        Points of the group; where there are more than `MOST_TRIED`, whole cells are picked by chance beforehand.
+    Of more than `MOST_TRIED` measured points, whole cells are picked by chance beforehand.
     """
 
     group: Mapping[str, Any]

@@ -32,14 +32,9 @@ STUCK = 1e12
 
 @dataclass(frozen=True)
 class Coupling:
-    """How nuisance parameters enter the normal equations: each with a curvature of its own.
+    """How nuisance parameters enter the normal equations: each with a curvature of its own, ``[fits, nuisance]``.
 
-    Attributes
-    ----------
-    mixed
-        Second derivatives by coordinate and nuisance parameter, ``[fits, coordinates, nuisance]``.
-    curvature, gradient
-        By the nuisance parameters, ``[fits, nuisance]``.
+    `mixed` are the second derivatives by coordinate and nuisance parameter, ``[fits, coordinates, nuisance]``.
     """
 
     mixed: Numbers
@@ -144,16 +139,12 @@ class Solved:
 
     Attributes
     ----------
-    theta
-        Coordinates at the end, ``[fits, coordinates]``.
-    cost
-        Half the weighted sum of squared deviations.
-    converged
-        Whether no step leads further down.
+    theta, nuisance
+        Coordinates ``[fits, coordinates]`` and nuisance parameters ``[fits, nuisance]``.
+    cost, converged
+        Half the weighted sum of squared deviations, and whether no step leads further down.
     hessian
         Gauss and Newton's, ``J' W J`` over all coordinates.
-    nuisance
-        Nuisance parameters at the end, ``[fits, nuisance]``.
     """
 
     theta: Numbers

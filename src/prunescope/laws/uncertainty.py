@@ -49,10 +49,8 @@ class LinearIntervals:
 
     Attributes
     ----------
-    covariance
-        Of the coordinates; 0 where fixed or at a bound, very large along flat directions.
-    freedom
-        Degrees of freedom behind it.
+    covariance, freedom
+        Of the coordinates, 0 where fixed or at a bound, very large along flat directions; the degrees of freedom.
     bound
         Which free coordinates stand at a bound, -1 at the lower, 1 at the upper.
     flat
@@ -116,16 +114,9 @@ def _meat(scores: Numbers, padded: PaddedGroups) -> Numbers:
 
 @dataclass(frozen=True)
 class Profile:
-    """Ends of the intervals.
+    """Ends of the intervals, whether they are open (the cost never rises enough), and the fits there.
 
-    Attributes
-    ----------
-    low, high
-        ``[fits, coordinates]``.
-    open_low, open_high
-        Whether the sum of squares stays below the threshold up to the bound.
-    ends
-        The fits at the ends, ``[fits, 2 * coordinates, coordinates]``.
+    All are ``[fits, coordinates]``; `ends`, the fits, are ``[fits, 2 * coordinates, coordinates]``.
     """
 
     low: Numbers
@@ -145,12 +136,8 @@ def profile_intervals(
 
     Parameters
     ----------
-    theta, cost
-        The best of each fit.
-    rise
-        ``[fits, coordinates]``: by how much the cost may rise.
-    reach
-        ``[fits, coordinates]``: a guess of how far that is.
+    rise, reach
+        ``[fits, coordinates]``: by how much the cost may rise, and a guess of how far that is.
     minimise
         Given which fits, where they start and the box of each: the lowest cost, and where it lies.
     """
