@@ -76,6 +76,21 @@ def test_polars_and_arrow_keep_texts_and_gaps() -> None:
         assert read["unpruned_error"].tolist() == [0.1, 0.1]
 
 
+def test_a_sample_made_once_is_fitted_like_its_table() -> None:
+    table, _ = family_table(3, members=12)
+    for law in (JointLaw(intervals="quick"), SingleLaw(intervals="none"), DenseLaw(intervals="none")):
+        of_table, of_sample = type(law)(**law.get_params()).fit(table), law.fit(law.sample(table))
+        assert of_sample.fits_ == of_table.fits_
+        assert (of_sample.by_, of_sample.notes_, of_sample.fitted_on_) == (
+            of_table.by_,
+            of_table.notes_,
+            of_table.fitted_on_,
+        )
+    with pytest.raises(InputError) as raised:
+        SingleLaw().fit(JointLaw().sample(table))
+    assert [(fault.place, fault.found) for fault in raised.value.faults] == [("the sample", "joint")]
+
+
 def test_a_law_saved_and_loaded_is_the_same_law(tmp_path: Path) -> None:
     table, _ = family_table(3, members=12)
     path = tmp_path / "law.json"
