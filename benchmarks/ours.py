@@ -25,6 +25,7 @@ from benchmarks.plain import Loop
 from prunescope.data import Dataset, Subsample, load
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
+from prunescope.prune import RungHandover
 from prunescope.run import ladder_runner, run_study
 from prunescope.run.task_runner import hold_memory
 from prunescope.run.tune import choose, threads
@@ -36,7 +37,6 @@ from prunescope.table import Store
 from prunescope.train import (
     CohortMember,
     LadderRungs,
-    RungHandover,
     Seeding,
     Span,
     TrainingContext,

@@ -187,9 +187,16 @@ def test_a_study_that_runs_code_of_its_own_says_so_and_finds_it_in_the_current_f
     warning = "running this study runs code that it names: here:make"
     assert warning in run("plan", path, cwd=tmp_path).stdout
     assert json.loads(run("plan", path, "--json", cwd=tmp_path).stdout)["code"] == ["here:make"]
+    (tmp_path / "here.py").write_text("open('ran', 'w')\n" + (tmp_path / "here.py").read_text())
+    assert "with --run-code" in run("plan", path, cwd=tmp_path).stdout
+    assert not (tmp_path / "ran").exists()  # a plan shows what a stranger's study would run, and runs nothing
+    counted = " ".join(run("plan", path, "--run-code", cwd=tmp_path).stdout.split())
+    assert "here:make l=3 w=1: prunes 1 of 1 matrix, 640 weights" in counted
+    assert "of memory" in counted
     done = run("run", path, "--workers", 1, "--store", tmp_path / "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert warning in done.stderr
+    assert "here:make l=3 w=1: prunes 1 of 1 matrix, 640 weights" in done.stderr
     assert "code" not in run("plan", "digits", cwd=tmp_path).stdout
 
 
@@ -237,6 +244,20 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         "24 s: 58%, 2 networks, 1 failed, about 30 s left; failed: narrow, rung 0: made to fail",
         "36 s: 100%, 4 networks, 1 failed, about 0.0 s left; wide, 2 together, rung 1: density 0.8, error 0.5",
     ]
+
+
+def test_no_time_left_is_told_before_an_epoch_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("prunescope.cli.progress.time.monotonic", lambda: clock)
+    with ProgressDisplay("long") as progress:
+        progress.tell(RunStarted(2, 80_000, 80_000))
+        for done in (1, 24, 25):
+            clock += 30.0
+            progress.tell(CohortProgress(1, "wide", 2, 40_000, 0, 2, 0, 4, done, 100))
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert ["left" in line for line in lines] == [False, False, True]
 
 
 def test_progress_takes_back_what_did_not_get_to_the_disk(

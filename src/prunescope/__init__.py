@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prunescope.laws import JointLaw as JointLaw
     from prunescope.laws import SingleLaw as SingleLaw
     from prunescope.laws import load_law as load_law
+    from prunescope.record import Recorder as Recorder
     from prunescope.run import run_study as run_study
     from prunescope.study import Ladder as Ladder
     from prunescope.study import Study as Study
@@ -46,6 +47,7 @@ _HOMES = {
     "JointLaw": "prunescope.laws",
     "SingleLaw": "prunescope.laws",
     "load_law": "prunescope.laws",
+    "Recorder": "prunescope.record",
     "run_study": "prunescope.run",
     "Ladder": "prunescope.study",
     "Study": "prunescope.study",

@@ -371,3 +371,13 @@ def test_choices_at_many_bounds_are_the_answers_own() -> None:
             whole.robust,
             "",
         )
+
+
+def test_of_many_members_one_is_described_as_it_is_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = planted(noise=0.03, replicates=2)
+    few = only(table, 0.17)
+    monkeypatch.setattr("prunescope.choose.description.MANY", 0)
+    many = only(table, 0.17)
+    for name in ("choice", "robust"):
+        for field, value in vars(getattr(few, name)).items():
+            assert getattr(getattr(many, name), field) == (pytest.approx(value) if isinstance(value, float) else value)

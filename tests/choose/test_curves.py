@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,34 @@ def test_what_departures_leave_open_is_counted_once() -> None:
     assert drawn.log_errors(between).std() == pytest.approx(open_, rel=0.05)
     bound = float(np.exp(curves.log_errors(between)[0, 0] + 0.05))
     assert drawn.keeping(between, bound)[0] == pytest.approx(curves.keeping(between, bound)[0], abs=0.02)
+
+
+def three_members() -> MemberCurves:
+    """Return curves of three members: two that depart from the law, over 40 truths, and one without measurements."""
+    random = np.random.default_rng(3)
+    one, at, true = departing(0.01)
+    theta = one.truths.theta + 0.05 * random.standard_normal((40, 5)) * [1, 1, 1, 0, 0]
+    sizes = MemberSizes(np.ones(3), np.ones(3), np.array([5_000.0, 10_000.0, 20_000.0]), np.zeros(3))
+    unpruned = np.log([0.07, 0.05, 0.04]) + 0.02 * random.standard_normal((40, 3))
+    departures = [one.departures[0], None, Departure(at, true + 0.05, np.full(len(at), 0.02), 0.1, 0.02)]
+    scatter = Scatter(theta[:1], unpruned[0], np.full(3, 0.1))
+    return MemberCurves(sizes, Truths(theta, unpruned), departures, scatter, random.standard_normal((40, 3)))
+
+
+@pytest.mark.parametrize("member", [0, 1, 2])
+def test_a_member_alone_has_the_curve_that_it_has_among_others(member: int) -> None:
+    curves, bound = three_members(), 0.12
+    alone, at = curves.only(member), np.array([-1.0, -1.5, -2.0])
+    assert alone.log_errors(at[[member]])[:, 0] == pytest.approx(curves.log_errors(at)[:, member], rel=1e-12)
+    assert alone.needed(bound)[:, 0] == pytest.approx(curves.needed(bound)[:, member], rel=1e-12)
+    assert alone.keeping(at[[member]], bound)[0] == pytest.approx(curves.keeping(at, bound)[member], rel=1e-12)
+
+
+@pytest.mark.parametrize("bound", [0.045, 0.08, 0.12, 0.3, 0.79])
+def test_one_truth_needs_the_densities_that_it_needs_among_many(bound: float) -> None:
+    curves = three_members()
+    first, twice = (
+        replace(curves, truths=Truths(*(values[[0] * count] for values in vars(curves.truths).values())), chance=None)
+        for count in (1, 2)
+    )
+    assert first.needed(bound)[0] == pytest.approx(twice.needed(bound)[0], rel=1e-12)

@@ -333,6 +333,45 @@ def test_networks_of_ones_own_go_as_sparse_files(tmp_path: Path, monkeypatch: py
     assert float(np.mean(predicted != data.test_labels)) == stored.stored_error
 
 
+@pytest.mark.parametrize("make", ["own", "with_dropout", "attention", "tied"])
+def test_a_network_of_ones_own_goes_on_training_from_its_file(tmp_path: Path, make: str) -> None:
+    """With normalisation, whose count of batches is a single number; dropout; attention; tied weights."""
+    family, target = f"tests.nets.modules:{make}", tmp_path / "own.safetensors"
+    study = dense_study(replicates=1, widths=(1.0,), levels=1)
+    axes = study.axes[0].model_copy(update={"family": (family,)})
+    run_study(replace(study, axes=(axes,), keep="all"), tmp_path / "store", workers=1)
+    export_network(tmp_path / "store", target, rung=1, factory=family)
+    module, data = load_network(target, factory=family), load("digits")
+    images, labels = torch.from_numpy(np.array(data.test_images)), torch.from_numpy(np.array(data.test_labels))
+    with torch.no_grad():
+        assert float((module(images).argmax(1) != labels).double().mean()) == module.card.test_error
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer, losses = torch.optim.Adam(trained, lr=0.02), []
+    module.train()
+    for _ in range(30):
+        loss = torch.nn.functional.cross_entropy(module(images), labels)
+        losses.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_a_module_that_is_not_the_one_exported_is_told_by_the_name_of_the_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def refused(saved: object, source: str, factory: object) -> None:
+        seen.append(source)
+        raise InputError(source, [])
+
+    monkeypatch.setattr(room, "build_module", refused)
+    with pytest.raises(InputError):
+        export_network(store, tmp_path / "net.safetensors", ladder=first(store), rung=KEPT, form="dense")
+    assert seen == [str(tmp_path / "net.safetensors")]
+
+
 def test_no_code_that_a_store_names_is_imported_unless_the_caller_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def row(ladder: Ladder, number: int, **figures: Any) -> dict[str, Any]:
         "study": "planted",
         "ladder": ladder.identity,
         "replicate": ladder.replicate,
+        "depth": cell.depth,
         "width": cell.width,
         "examples": cell.examples,
         "label_noise": cell.label_noise,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from prunescope.cli.main import cli
+from prunescope.errors import InputError
 from prunescope.lens import Effect, TreatmentOutcome, analyze
 from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder
@@ -232,3 +237,44 @@ def test_json_is_plain_whole_and_the_same_each_time(store: Store) -> None:
     assert cell["optimal"]["test_error"]["outcome"] == "better"
     assert len(cell["optimal"]["groups"]["groups"]) == 20
     assert set(cell) == set(vars(analyze(store).cells[0]))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    asked = study(noise=(0.0, 0.25))
+    deep = tuple(axes.model_copy(update={"depth": (3, 5, 7)}) for axes in asked.axes)
+    return PLAIN.into(tmp_path_factory.mktemp("several") / "store", replace(asked, axes=deep))
+
+
+@pytest.mark.parametrize(
+    "question", [{"cell": {"depth": "7"}}, {"cell": {"depth": 5, "width": 0.1}, "noise": (0.25,)}, {"noise": (0.25,)}]
+)
+def test_of_many_rows_the_cells_asked_for_are_looked_at_as_among_all(several: Store, question: dict[str, Any]) -> None:
+    whole, some = analyze(several, **question), analyze(several, most=36, **question)
+    assert some.cells == whole.cells
+    assert some.notes == whole.notes
+
+
+def test_of_many_rows_some_networks_are_looked_at_and_that_is_said(several: Store) -> None:
+    whole, some = analyze(several), analyze(several, most=24)
+    assert some.cells == whole.cells[:2]
+    assert "48 rows of networks with as many treatments or fewer not looked at" in some.notes
+
+
+def test_what_many_rows_do_not_hold_is_refused_with_all_that_they_hold(several: Store) -> None:
+    with pytest.raises(InputError, match="cell depth: must be one that has pruned networks: 3, 5"):
+        analyze(several, most=24, cell={"depth": "4"})
+
+
+def test_the_command_says_what_it_leaves_out_and_looks_at_all_when_asked(
+    several: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunescope.cli.lens.MOST_ROWS", 24)
+    some = CliRunner().invoke(cli, ["lens", str(several.path)])
+    assert "48 rows" in some.stderr
+    assert "--all at every network" in some.stderr
+    plain = json.loads(CliRunner().invoke(cli, ["lens", str(several.path), "--json"]).stdout)
+    assert len(plain["cells"]) == 2
+    assert "48 rows" in " ".join(plain["notes"])
+    whole = CliRunner().invoke(cli, ["lens", str(several.path), "--all"])
+    assert "not looked at" not in whole.stderr

@@ -154,3 +154,49 @@ def own(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> 
 def with_dropout(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     """Return a module that draws random numbers in training."""
     return Own(shape[0], depth + scaled(2, width), classes, dropout=0.4)
+
+
+class Attention(nn.Module):
+    """A small vision transformer, whose projections of queries, keys and values are one matrix of the module."""
+
+    def __init__(self, channels: int, features: int, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, features))
+        self.place = nn.Parameter(0.1 * torch.randn(1, 17, features))
+        self.patch = nn.Conv2d(channels, features, 2, 2)
+        self.block = nn.TransformerEncoderLayer(
+            features, 2, 2 * features, dropout=dropout, batch_first=True, norm_first=True
+        )
+        self.norm = nn.LayerNorm(features)
+        self.head = nn.Linear(features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.patch(x).flatten(2).transpose(1, 2)
+        y = torch.cat([self.token.expand(len(y), -1, -1), y], 1) + self.place
+        return cast(Tensor, self.head(self.norm(self.block(y)[:, 0])))
+
+
+class Tied(nn.Module):
+    """Two layers that share one weight, behind a layer that is left as it was drawn."""
+
+    def __init__(self, channels: int, units: int, classes: int) -> None:
+        super().__init__()
+        self.frozen = nn.Linear(channels * 64, units).requires_grad_(False)
+        self.one = nn.Linear(units, units)
+        self.two = nn.Linear(units, units)
+        self.two.weight = self.one.weight
+        self.output = nn.Linear(units, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.frozen(x.flatten(1)))
+        return cast(Tensor, self.output(torch.relu(self.two(torch.relu(self.one(y))))))
+
+
+def attention(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Return a module with attention and normalisation of layers."""
+    return Attention(shape[0], 8, classes)
+
+
+def tied(depth: int, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Return a module with a tied and a frozen layer."""
+    return Tied(shape[0], 6, classes)

@@ -15,7 +15,7 @@ from prunescope.errors import InputError
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import Custom
 from tests.nets.members import ALONE, close, computed, inputs, of_member, stacked
-from tests.nets.modules import Own, own, with_dropout
+from tests.nets.modules import Own, attention, own, tied, with_dropout
 
 SHAPE = (3, 8, 8)
 
@@ -88,7 +88,7 @@ def test_parameters_weights_and_work_are_counted_on_the_way_of_one_picture() -> 
 
 
 @pytest.mark.parametrize("layout", [ALONE, Layout(4), Layout(3)], ids=["alone", "together", "in parts"])
-@pytest.mark.parametrize("make", [own, grown, shifted])
+@pytest.mark.parametrize("make", [own, grown, shifted, attention])
 @pytest.mark.parametrize("training", [True, False])
 def test_each_member_computes_what_the_module_does_alone(
     make: Callable[..., nn.Module], layout: Layout, training: bool
@@ -97,7 +97,7 @@ def test_each_member_computes_what_the_module_does_alone(
     tensors, x = stacked(net, 4), inputs(net, SHAPE, 4)
     logits, gradients, buffers = computed(net, tensors, x, training, layout)
     for member in range(4):
-        module = make(depth=2, width=1.0, classes=4, **({"shape": SHAPE} if make is own else {})).double()
+        module = make(depth=2, width=1.0, classes=4, **({"shape": SHAPE} if make in (own, attention) else {})).double()
         module.train(training).load_state_dict(of_member(tensors, member), strict=False)
         theirs = module(x[member].permute(0, 3, 1, 2).contiguous())
         torch.testing.assert_close(logits[member], theirs, rtol=1e-9, atol=1e-11)
@@ -109,10 +109,82 @@ def test_each_member_computes_what_the_module_does_alone(
         close(after, dict(module.named_buffers()))
 
 
-def test_what_vmap_follows_is_computed_together_and_what_it_cannot_is_not() -> None:
-    assert custom(own)._together
-    assert not custom(grown)._together
-    assert not custom(with_dropout)._together
+def test_what_vmap_follows_is_computed_together_and_what_it_cannot_is_not_and_is_told_why() -> None:
+    for make in (own, attention, tied):
+        assert custom(make).together
+        assert custom(make).outline.slow == ""
+    assert not custom(grown).together
+    assert "vmap cannot follow the module: RuntimeError" in custom(grown).outline.slow
+    assert not custom(with_dropout).together
+    assert "random numbers (dropout)" in custom(with_dropout).outline.slow
+
+
+class Interpolated(nn.Module):
+    """Uses an operation that vmap computes member by member, with a warning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(48, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(F.interpolate(x, size=4, mode="area").flatten(1)))
+
+
+def test_what_vmap_cannot_batch_is_named_once_and_warns_never() -> None:
+    net = custom(sequential(Interpolated(), Unbatched()))
+    assert net.together
+    assert net.outline.slow == "members are computed one at a time in aten::histc, which vmap cannot batch"
+    tensors = stacked(net, 2)
+    net.logits(tensors, inputs(net, SHAPE, 2), True, Layout(2))  # a warning would be an error here
+
+
+class Unbatched(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.histc(x.detach(), 4) * 0
+
+
+def test_every_matrix_of_attention_is_pruned_or_named_as_left_alone() -> None:
+    outline = custom(attention).outline
+    patch, projections, hidden, head = 3 * 4 * 8, 4 * 8 * 8, 2 * 8 * 16, 8 * 4
+    assert sum(layer.size for layer in outline.prunable("all")) == patch + projections + hidden + head
+    assert "block.self_attn.in_proj_weight" in [layer.name for layer in outline.prunable("all-but-output")]
+    alone = dict.fromkeys(("token", "place"), "no layer's weights")
+    assert outline.left_alone("all") == alone
+    assert outline.left_alone("all-but-output") == alone | {"head.weight": "the output"}
+    scores = 2 * 17 * 17 * 8  # queries with keys, and weights with values
+    assert outline.multiplications == 16 * patch + 17 * (projections + hidden) + scores + head
+
+
+def test_tied_weights_are_one_and_frozen_ones_are_left_alone() -> None:
+    outline = custom(tied).outline
+    assert [layer.name for layer in outline.prunable("all")] == ["one.weight", "output.weight"]
+    assert [layer.name for layer in outline.prunable("all-but-output")] == ["one.weight"]
+    assert outline.left_alone("all") == {"frozen.weight": "not trained"}
+    assert outline.total == (192 + 1) * 6 + 36 + 2 * 6 + 7 * 4
+    assert [item.name for item in outline.parameters if not item.trained] == ["frozen.weight", "frozen.bias"]
+    with pytest.raises(InputError, match="must have parameters to train"):
+        custom(lambda depth, width, classes: tied(2, 1.0, 4, SHAPE).requires_grad_(False))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (("block",), {"block.self_attn.in_proj_weight", "block.self_attn.out_proj.weight", "block.linear1.weight",
+                      "block.linear2.weight"}),
+        (("block.*", "!*attn*", "head"), {"block.linear1.weight", "block.linear2.weight", "head.weight"}),
+        (("!block.*",), {"patch.weight", "head.weight"}),
+        (("place", "head.weight"), {"place", "head.weight"}),
+        (("*", "!*", "norm", "p?tch"), {"patch.weight"}),
+    ],
+)  # fmt: skip
+def test_patterns_choose_among_matrices_and_the_last_that_fits_decides(
+    patterns: tuple[str, ...], names: set[str]
+) -> None:
+    outline = custom(attention).outline
+    assert {layer.name for layer in outline.prunable(patterns)} == names
+    assert not {layer.name for layer in outline.prunable(patterns)} & set(outline.left_alone(patterns))
+    assert set(outline.strangers(patterns)) == ({"norm"} if "norm" in patterns else set())
+    assert outline.strangers(("!blocks", "head")) == ("!blocks",)
 
 
 def test_a_module_with_dropout_drops_the_same_in_any_company_and_in_any_state_of_torch() -> None:

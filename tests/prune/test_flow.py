@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from prunescope.prune import Masks, full, keep_highest, prune
+from prunescope.nets.network import Designed
+from prunescope.prune import Masks, full, keep_highest, kept_count, prune
 from prunescope.prune.probe import ROUNDS, synaptic_flow
 from tests.prune.probes import probe
 
@@ -46,8 +48,7 @@ def test_one_pruning_step_is_taken_in_small_ones() -> None:
     result = prune(
         whole,
         weights,
-        level=1,
-        fraction=0.9,
+        keep=partial(kept_count, fraction=0.9, level=1),
         by="synaptic-flow",
         scope="global",
         draws=np.random.default_rng,
@@ -72,8 +73,7 @@ def test_layers_keep_their_own_shares_where_ranks_are_by_layer(level: int) -> No
     result = prune(
         full(net_probe.masks.layers),
         {name: values.detach().numpy() for name, values in net_probe.weights().items()},
-        level=level,
-        fraction=0.2,
+        keep=partial(kept_count, fraction=0.2, level=level),
         by="synaptic-flow",
         scope="layer",
         draws=np.random.default_rng,
@@ -90,12 +90,12 @@ def test_no_layer_empties_before_the_others() -> None:
     result = prune(
         full(net_probe.masks.layers),
         weights,
-        level=1,
-        fraction=1 - 6 / net_probe.masks.prunable,
+        keep=partial(kept_count, fraction=1 - 6 / net_probe.masks.prunable, level=1),
         by="synaptic-flow",
         scope="global",
         draws=np.random.default_rng,
         probe=lambda masks: replace(net_probe, masks=masks),
     )
     assert result.kept == 6
+    assert isinstance(net_probe.network, Designed)
     assert net_probe.network.connected(result.by_name())

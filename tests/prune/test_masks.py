@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from torch.nn.utils.prune import L1Unstructured, global_unstructured, l1_unstruc
 from prunescope.errors import DamageError
 from prunescope.nets import Network, ParameterOutline, network
 from prunescope.nets.outline import Start
-from prunescope.prune import Masks, full, prune, unpacked
+from prunescope.prune import Masks, full, kept_count, prune, unpacked
 from tests.nets.members import of_member, stacked
 from tests.nets.modules import plain
 
@@ -51,7 +53,12 @@ def test_masks_are_those_of_torch_level_after_level(family: str, depth: int, rul
         for target, layer in zip(layers, masks.layers, strict=True):
             put(target[0], torch.from_numpy(weights[layer.name]))
         masks = prune(
-            masks, weights, level=level, fraction=0.2, by="magnitude", scope=scope, draws=np.random.default_rng
+            masks,
+            weights,
+            keep=partial(kept_count, fraction=0.2, level=level),
+            by="magnitude",
+            scope=scope,
+            draws=np.random.default_rng,
         )
         sizes = [layer.size for layer in masks.layers]
         if scope == "global":
@@ -74,7 +81,12 @@ def test_equal_weights_go_in_the_networks_order() -> None:
     layers = (parameter("late", 3), parameter("early", 2, 2))
     ones = {"late": np.ones(3), "early": -np.ones((2, 2))}
     masks = prune(
-        full(layers), ones, level=1, fraction=0.5, by="magnitude", scope="global", draws=np.random.default_rng
+        full(layers),
+        ones,
+        keep=partial(kept_count, fraction=0.5, level=1),
+        by="magnitude",
+        scope="global",
+        draws=np.random.default_rng,
     )
     assert masks.by_name()["late"].tolist() == [False, False, False]
     assert masks.by_name()["early"].tolist() == [[True, True], [True, True]]
@@ -91,7 +103,14 @@ def test_masks_are_nested_and_of_the_size_of_their_level(seed: int, levels: int,
     assert masks.kept == masks.prunable == 20
     for level in range(1, levels + 1):
         weights = {layer.name: draws.integers(-3, 4, layer.shape).astype(float) for layer in layers}
-        after = prune(masks, weights, level=level, fraction=fraction, by="magnitude", scope=scope, draws=lambda: draws)
+        after = prune(
+            masks,
+            weights,
+            keep=partial(kept_count, fraction=fraction, level=level),
+            by="magnitude",
+            scope=scope,
+            draws=lambda: draws,
+        )
         assert after.within(masks)
         assert (after.kept == masks.kept) == masks.within(after)
         counts = [20] if scope == "global" else [7, 12, 1]

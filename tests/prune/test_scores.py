@@ -12,7 +12,7 @@ import torch
 
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.nets.outline import ParameterOutline, Start
-from prunescope.prune import SCORES, Probe, full, prune, score
+from prunescope.prune import SCORES, Probe, full, kept_count, prune, score
 from prunescope.study import catalogue as names
 from tests.prune.probes import probe as some_probe
 
@@ -45,8 +45,7 @@ def pruned(by: str, seed: int = 0, fraction: float = 0.5) -> list[bool]:
     masks = prune(
         full(layers),
         WEIGHTS,
-        level=1,
-        fraction=fraction,
+        keep=partial(kept_count, fraction=fraction, level=1),
         by=by,
         scope="global",
         draws=lambda: np.random.default_rng(seed),

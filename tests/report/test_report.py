@@ -16,7 +16,7 @@ from prunescope.errors import InputError, MissingPackageError
 from prunescope.report import Report, report, write_figures, write_page
 from prunescope.report.page.page import page
 from prunescope.study import read_study
-from prunescope.table import Store
+from prunescope.table import Store, Table
 from tests.builders import filled, rung
 from tests.choose.test_choice import planted
 from tests.report.conftest import BOUND
@@ -278,3 +278,17 @@ def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:
     equal = report({name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, draws=0)
     assert dict(equal.provenance.facts)["networks"] == "60 of 3 cells"
     assert equal.subtitle.endswith(": 60 networks")
+
+
+def test_a_store_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path / "store", ladders=2, rungs=8)
+    reads: list[Store] = []
+    table = Store.table
+
+    def read(store: Store) -> Table:
+        reads.append(store)
+        return table(store)
+
+    monkeypatch.setattr(Store, "table", read)
+    report(tmp_path / "store", draws=0)
+    assert len(reads) == 1

@@ -21,7 +21,15 @@ from prunescope.run import run_study
 from prunescope.run.artifacts import read_masks, read_weights
 from prunescope.run.cohorts import by_key, split
 from prunescope.run.estimate import estimate
-from prunescope.run.events import ArtifactsMissing, Event, EventHandler, LadderFailed, RungFinished, TuningFailed
+from prunescope.run.events import (
+    ArtifactsMissing,
+    Event,
+    EventHandler,
+    LadderFailed,
+    NetworkMade,
+    RungFinished,
+    TuningFailed,
+)
 from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.task_runner import TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
@@ -328,6 +336,23 @@ def test_what_cannot_be_trained_is_told_before_anything_is(tmp_path: Path) -> No
     with pytest.raises(InputError, match="workers: must be 1 or more"):
         run_study(dense_study(), tmp_path / "e", workers=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_patterns_choose_the_layers_of_a_study_and_a_run_says_what_is_left_alone(tmp_path: Path) -> None:
+    study, events = dense_study(replicates=1, levels=1, prunable=("!hidden2",)), list[Event]()
+    report = run_study(study, tmp_path / "store", workers=1, on_event=events.append)
+    assert not report.failures
+    (made,) = [event for event in events if isinstance(event, NetworkMade)]
+    assert made.facts == "prunes 2 of 3 matrices, 808 weights; leaves alone hidden2.weight (by prunable)"
+    assert set(Store(tmp_path / "store").table()["prunable"]) == {64 * 12 + 4 * 10, 64 * 24 + 8 * 10}
+    # A pattern must stand for something in one network at least: deeper ones have layers that others lack.
+    axes = study.axes[0].model_copy(update={"depth": (3, 4)})
+    deeper = replace(
+        study, axes=(axes,), recipe=study.recipe.model_copy(update={"prunable": ("hidden1", "hidden3", "h?ds")})
+    )
+    with pytest.raises(InputError, match="must stand for matrices of the networks") as raised:
+        run_study(deeper, tmp_path / "other", workers=1)
+    assert [fault.found for fault in raised.value.faults] == ["h?ds"]
 
 
 def test_ladders_are_grouped_by_shape_and_steps_and_divided_evenly() -> None:

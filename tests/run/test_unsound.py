@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from prunescope.study import Study
 from prunescope.table import Store, status
 from prunescope.train.ladder import LadderRungs
 from tests.run.studies import dense_study, rows
+from tests.test_cli import run
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +162,22 @@ def test_a_ladder_with_a_damaged_checkpoint_is_trained_again_from_what_is_sound(
     assert not any(
         paths for ladder in study.ladders for paths in store.damaged_arrays("checkpoints", ladder.identity).values()
     )
+
+
+def test_a_damaged_checkpoint_of_a_finished_ladder_is_named_and_its_rows_stand(whole: Store, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(whole.path, tmp_path / "store"))
+    assert store.damaged_files() == ()
+    path = min((store.path / "checkpoints").glob("*/*.safetensors"))
+    flipped(path)
+    assert store.damaged_files() == (path,)
+    assert run_study(dense_study(), store, workers=1).rungs == 0
+    assert rows(store) == rows(whole)
+    output = run("status", store.path, "--check")
+    assert f"damaged: {path}" in output.stdout
+    assert "Finished rungs keep their rows and are not trained again." in output.stdout
+    assert json.loads(run("status", store.path, "--check", "--json").stdout)["damaged"] == [str(path)]
+    assert "damaged file" not in run("status", store.path).stdout
+    assert "0 damaged files" in run("status", whole.path, "--check").stdout
 
 
 def test_a_run_that_is_to_keep_weights_goes_on_past_a_damaged_checkpoint(tmp_path: Path) -> None:

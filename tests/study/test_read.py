@@ -332,6 +332,18 @@ def test_a_family_of_ones_own_is_named_by_import_path() -> None:
     assert {cell.family for cell in parse_study(text).cells} == {"my_package.nets:make"}
 
 
+def test_prunable_weights_are_named_by_a_word_or_by_patterns() -> None:
+    assert parse_study(changed("levels = 5", 'levels = 5\nprunable = ["hidden*", "!hidden2"]')).recipe.prunable == (
+        "hidden*",
+        "!hidden2",
+    )
+    for value in ('"al"', "[]", '["two words"]', "[3]", '["!"]'):
+        fault = only_fault(changed("levels = 5", f"levels = 5\nprunable = {value}"))
+        assert fault.place == "recipe.prunable (line 14)"
+        assert "a list of patterns of names" in fault.must
+    assert only_fault(changed("levels = 5", 'levels = 5\nprunable = "al"')).hint == "Did you mean 'all'?"
+
+
 def test_rules_between_sound_keys_are_told_beside_unsound_ones() -> None:
     all_faults = faults(
         SOUND.replace("epochs = 40", 'epochs = "x"\nschedule = "steps"\nnesterov = true\nrewind_epoch = 9')

@@ -214,3 +214,41 @@ def test_a_table_goes_into_a_page_whole_or_not_at_all(monkeypatch: pytest.Monkey
     assert packed(table) == whole
     monkeypatch.setattr("prunescope.report.page.content.MOST_TABLE", len(whole) - 8)
     assert packed(table) is None
+
+
+def test_csv_is_the_same_in_parts_of_any_length_and_from_texts_of_either_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["plain", None, 'a "quote"', "a, comma", "two\nlines", "plain", "\r"] * 3
+    numbers = [0.0, -0.0, 0.1 + 0.2, np.nan, 1e-300, 5e22, np.inf] * 3
+    arrays = Table({"text": objects(texts), "number": np.array(numbers), "flag": np.array([True, False, True] * 7)})
+    coded = Table(Columns.of(arrays.columns).changed(text=Texts.of(texts)))
+    with io.StringIO(newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["text", "number", "flag"])
+        for text, number, flag in zip(texts, numbers, [True, False, True] * 7, strict=True):
+            writer.writerow([text, "" if number != number else repr(number), str(flag).lower()])
+        expected = stream.getvalue().replace("\n\r,", '\n"\r",')  # Python 3.11 leaves a lone carriage return bare
+    for rows, many in ((50_000, 1_000), (4, 1), (1, 1)):
+        monkeypatch.setattr("prunescope.table.table._CHUNK", rows)
+        monkeypatch.setattr("prunescope.table.table._MANY", many)
+        assert csv_text(coded) == expected
+        assert csv_text(arrays) == expected
+
+
+def test_parquet_is_the_same_from_texts_of_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["plain", None, "o'clock", "ä", "plain"] * 8
+    arrays = Table({"text": objects(texts), "none": objects([None] * 40), "number": np.arange(40.0)})
+    coded = Table(Columns.of(arrays.columns).changed(text=Texts.of(texts), none=Texts.of([None] * 40)))
+    arrays.write(tmp_path / "arrays.parquet")
+    monkeypatch.setattr("prunescope.table.duckdb_engine._MANY_ROWS", 10)
+    coded.write(tmp_path / "coded.parquet")
+    with connection() as opened:
+        ours, theirs = (
+            opened.execute(f"select * from '{tmp_path}/{name}.parquet'").fetchall() for name in ("coded", "arrays")
+        )
+        kinds = [
+            opened.execute(f"describe select * from '{tmp_path}/{name}.parquet'").fetchall()
+            for name in ("coded", "arrays")
+        ]
+    assert ours == theirs
+    assert [row[0] for row in ours] == texts
+    assert kinds[0] == kinds[1]

@@ -16,8 +16,9 @@ from prunescope.data import Dataset
 from prunescope.data.dataset import moments
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.prune import Masks, full
-from prunescope.run.artifacts import inherited, read_weights
+from prunescope.prune import Masks, RungHandover, full
+from prunescope.prune.checkpoints import inherited
+from prunescope.run.artifacts import layers_of, read_weights
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.events import Event
 from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for, network_of
@@ -25,7 +26,7 @@ from prunescope.study import Ladder
 from prunescope.study.sections import Recipe, Treatment, completed
 from prunescope.study.study import Cell
 from prunescope.table import Store
-from prunescope.train import RungHandover, TrainingContext
+from prunescope.train import TrainingContext
 
 SHAPE = (3, 8, 8)
 OUTCOMES = ("test_error", "test_loss", "train_error", "train_loss", "train_loss_original", "train_loss_noisy")
@@ -103,7 +104,7 @@ def climbed(
             if (ladder.identity, rung) in rows:
                 net = network_of(ladder, rung, dataset)
                 state = read_weights(store, ladder, rung, net)
-                left = inherited(store, ladder, rung, net)
+                left = inherited(store, ladder.identity, rung, layers_of(ladder, net))
                 by_ladder[ladder.identity].append(Climbed(rows[ladder.identity, rung], state, left))
     return by_ladder
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from prunescope.nets.cohort import Layout
+from prunescope.prune import RungHandover, RungStart
 from prunescope.table import Store
-from prunescope.train import LadderRungs, RungHandover
-from prunescope.train.ladder import RungStart
+from prunescope.train import LadderRungs
 from tests.train.cohorts import climbed, ladder, pictures, same
 
 SHAPES: list[tuple[str, int, float]] = [

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from prunescope.errors import DamageError, PrunescopeError
+from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.prune import full, keep_highest
+from prunescope.prune import RungHandover, RungStart, full, keep_highest
 from prunescope.run import ladder_runner
 from prunescope.run.ladder_state import resume
 from prunescope.study import Ladder
 from prunescope.train import (
     CohortMember,
     LadderRungs,
-    RungHandover,
     Span,
     TrainedMembers,
     TrainingContext,
@@ -28,7 +28,7 @@ from prunescope.train import (
     train_rung,
 )
 from prunescope.train.engine import Tensors
-from prunescope.train.ladder import RungStart, check_begin, check_end
+from prunescope.train.ladder import check_begin, check_end
 from tests.train.cohorts import Climbed, climbed, ladder, pictures, training_context
 
 EPOCHS: dict[str, Any] = {"epochs": 3, "rewind_epoch": 1, "schedule": "steps", "milestones": (2,), "momentum": 0.9}
@@ -346,13 +346,13 @@ def test_an_inheritance_comes_back_from_plain_arrays(tmp_path: Path) -> None:
     net = training_context("lenet", 3, 0.05).network
     masks = replace(full(net.outline.prunable("all")), flat=np.arange(2975) % 7 > 2)
     one = RungHandover(masks, {"a": np.ones(2)}, {"b": np.zeros(3)}, {"a": np.arange(4)})
-    back = RungHandover.from_arrays(one.to_arrays(), net, "all")
+    back = RungHandover.from_arrays(one.to_arrays(), net.outline.prunable("all"))
     assert np.array_equal(back.masks.flat, masks.flat)
     for ours, theirs in ((back.origin, one.origin), (back.last, one.last), (back.dense, one.dense)):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(DamageError, match="must hold the mask of the next rung"):
-        RungHandover.from_arrays({}, net, "all")
+        RungHandover.from_arrays({}, net.outline.prunable("all"))
 
 
 def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
@@ -364,3 +364,18 @@ def test_random_scores_are_drawn_for_each_rung(tmp_path: Path) -> None:
         scores = np.concatenate([rng.random(layer.size) for layer in rungs[0].left.masks.layers])
         mask = keep_highest(scores, mask, round(mask.size * 0.8**rung))
         assert np.array_equal(rungs[rung - 1].left.masks.flat, mask)
+
+
+@pytest.mark.parametrize("prunable", ["all", ("*",)])
+def test_a_frozen_layer_is_never_trained_and_pruned_only_where_the_recipe_names_it(
+    tmp_path: Path, prunable: str | tuple[str, ...]
+) -> None:
+    frozen = ladder("tests.nets.modules:tied", 2, 1.0, weight_decay=0.1, momentum=0.5, prunable=prunable)
+    rungs = climbed([frozen], pictures(), tmp_path)[frozen.identity]
+    start = network("tests.nets.modules:tied", 2, 1.0, 4, (3, 8, 8)).start(seeding_of(frozen).start())
+    for rung in rungs:
+        assert np.array_equal(rung.state["frozen.bias"], start["frozen.bias"])
+        gone = rung.state["frozen.weight"] == 0
+        assert np.array_equal(rung.state["frozen.weight"][~gone], start["frozen.weight"][~gone])
+        assert bool(gone.any()) == (prunable != "all" and rung is not rungs[0])
+        assert not np.array_equal(rung.state["one.weight"], start["one.weight"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from prunescope.data import Dataset
 from prunescope.train import Seeding
-from prunescope.train.pictures import ChosenExamples, Moves, NarrowRows, Pictures
+from prunescope.train.pictures import ChosenExamples, Crops, Moves, NarrowRows, Pictures
 from tests.train.cohorts import pictures
 
 SHAPES = [(3, 8, 6), (1, 5, 5)]
@@ -58,6 +59,58 @@ def test_moved_pictures_are_padded_by_4_cropped_and_mirrored(shape: tuple[int, i
         np.testing.assert_allclose(moved[at], expected, rtol=0, atol=1e-12)
     batch_moves = moves.part(slice(5, 9))
     assert torch.equal(context(data).moved(torch.from_numpy(places[:, 5:9]), batch_moves), moved[:, 5:9])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_part_of_a_picture_is_scaled_to_the_whole_as_torch_interpolates(shape: tuple[int, int, int]) -> None:
+    data, rng = pictures(shape), np.random.default_rng(1)
+    _, height, width = shape
+    places, flip = rng.integers(0, 90, (3, 40)), rng.random((3, 40)) < 0.5
+    high, wide = rng.integers(1, height + 1, (3, 40)), rng.integers(1, width + 1, (3, 40))
+    top, left = rng.integers(0, height - high + 1), rng.integers(0, width - wide + 1)
+    crops = Crops(*(torch.from_numpy(item) for item in (flip, top, left, high, wide)))
+    cropped = context(data).cropped(torch.from_numpy(places), crops)
+    for at in np.ndindex(3, 40):
+        part = data.train_images[places[at]][:, top[at] : top[at] + high[at], left[at] : left[at] + wide[at]]
+        whole = F.interpolate(torch.from_numpy(part[None].astype(float)), (height, width), mode="bilinear")[0].numpy()
+        expected = normal(data, whole[:, :, ::-1] if flip[at] else whole).transpose(1, 2, 0)
+        np.testing.assert_allclose(cropped[at], expected, rtol=0, atol=1e-12)
+    batch_crops = crops.part(slice(5, 9))
+    assert torch.equal(context(data).cropped(torch.from_numpy(places[:, 5:9]), batch_crops), cropped[:, 5:9])
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (8, 8), (4, 40)])
+def test_parts_of_pictures_are_drawn_within_them_as_torchvision_draws_them(height: int, width: int) -> None:
+    flip, top, left, high, wide = Seeding((1, "a")).crops(0, 0, 20_000, height, width)
+    assert abs(flip.mean() - 0.5) < 6 * 0.5 / np.sqrt(20_000)
+    assert min(top.min(), left.min()) >= 0
+    assert min(high.min(), wide.min()) >= 1
+    assert (top + high).max() <= height
+    assert (left + wide).max() <= width
+    if height != width:  # an area that is large enough never fits: the largest part in the middle is taken
+        middle = (high == 4) & (wide == 5) & (top == 0) & (left == 17)
+        assert middle.mean() > 0.2
+        return
+    share = high * wide / (height * width)
+    mean = share.mean()
+    assert 0.4 < mean < 0.54  # 0.54 less what does not fit
+    assert np.abs(np.log(wide / high)).max() < np.log(4 / 3) + 1.5 / np.sqrt(0.08 * height * width)
+    if height == 32:
+        reference = np.array([of_torchvision(np.random.default_rng(seed), height, width) for seed in range(4_000)])
+        ours = np.stack([top, left, high, wide], 1)
+        error = 6 * reference.std(0) / np.sqrt(4_000)
+        assert (np.abs(ours.mean(0) - reference.mean(0)) < error).all()
+
+
+def of_torchvision(rng: np.random.Generator, height: int, width: int) -> tuple[int, int, int, int]:
+    """Draw top, left, height and width as torchvision writes it, example by example."""
+    for _ in range(10):
+        target = height * width * rng.uniform(0.08, 1.0)
+        ratio = float(np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3))))
+        wide, high = round((target * ratio) ** 0.5), round((target / ratio) ** 0.5)
+        if 0 < wide <= width and 0 < high <= height:
+            return int(rng.integers(0, height - high + 1)), int(rng.integers(0, width - wide + 1)), high, wide
+    return 0, 0, height, width
 
 
 def test_a_crop_from_the_middle_moves_nothing() -> None:

@@ -68,12 +68,30 @@ def test_a_cohort_of_resnets_is_its_members_alone(tmp_path: Path) -> None:
     hold(mixed(MIXED, "cifar-resnet", 8, 1 / 8, **CIFAR), tmp_path, *ways)
 
 
+@pytest.mark.parametrize(
+    ("family", "depth", "width", "rule"),
+    [
+        ("lenet", 4, 0.06, {"optimizer": "adamw", "weight_decay": 0.05, "schedule": "one-cycle", "clip_norm": 0.2}),
+        ("lenet", 4, 0.06, {"momentum": 0.9, "schedule": "linear", "label_smoothing": 0.1, "end_factor": 0.1}),
+        ("cifar-resnet", 8, 1 / 8, {"schedule": "cosine", "warmup": 1, "clip_norm": 0.5, "label_smoothing": 0.1,
+                                    "augment": "flip-resized-crop", "learning_rate": 0.2, "momentum": 0.9}),
+    ],
+    ids=["adamw", "linear", "cosine"],
+)  # fmt: skip
+def test_every_recipe_trains_a_cohort_as_its_members_alone(
+    tmp_path: Path, family: str, depth: int, width: float, rule: dict[str, Any]
+) -> None:
+    changes = {"rewind_epoch": 1, "epochs": 3, "learning_rate": 0.02, "levels": 3, "pruning_fraction": 0.6} | rule
+    ways: list[Way] = [(Layout(9), True), (Layout(4, 2), None)] if family == "lenet" else [(Layout(9, 3), None)]
+    hold(mixed(MIXED[:8], family, depth, width, **changes), tmp_path, *ways)
+
+
 def test_a_cohort_of_vggs_is_its_members_alone(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"learning_rate": 0.02, "levels": 1}
     hold(mixed(MIXED[2:6], "vgg", 16, 1 / 32, **CIFAR | changes), tmp_path, (Layout(4, 2), None))
 
 
-@pytest.mark.parametrize("make", ["own", "with_dropout"])
+@pytest.mark.parametrize("make", ["own", "with_dropout", "attention", "tied"])
 def test_a_cohort_of_a_users_own_modules_is_its_members_alone(tmp_path: Path, make: str) -> None:
     changes: dict[str, Any] = {"learning_rate": 0.02}
     ladders = mixed(MIXED, f"tests.nets.modules:{make}", 2, 1.0, **CIFAR | changes)

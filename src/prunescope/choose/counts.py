@@ -15,6 +15,7 @@ from prunescope.errors import named
 from prunescope.nets.families import DESIGNS, network
 from prunescope.nets.outline import Outline
 from prunescope.study.catalogue import DATASETS, FAMILIES
+from prunescope.study.sections import Prunable
 from prunescope.table import Table
 from prunescope.table.coded import Columns
 from prunescope.table.row_groups import group_codes
@@ -67,7 +68,7 @@ class Counts:
     family: str = ""
     dataset: str = ""
     measured: Mapping[tuple[float, float], tuple[int, int]] = field(default_factory=dict)
-    rule: str = ""
+    rule: Prunable = ""
 
     @staticmethod
     def of(table: Table) -> Counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -94,6 +95,8 @@ class Rival(Member):
 
 # Steps of a ladder count as even when their ratios agree to this share.
 EVEN = 0.05
+# Members above which one is described by its own curve; computed together, sums over truths round differently.
+MANY = 100
 
 
 @dataclass(frozen=True)
@@ -111,18 +114,22 @@ class PickDescriber:
         """Describe it."""
         family = self.family
         count = family.counts[member]
-        at = np.full(len(family), log_density)
-        error = float(family.likeliest.log_errors(at)[0, member])
-        low, high = self._error_interval(member, at, error)
+        likeliest, possible, place = family.likeliest, family.possible, member
+        if len(family) > MANY:
+            likeliest, possible, place = likeliest.only(member), possible.only(member), 0
+        at = np.full(len(likeliest.sizes), log_density)
+        error = float(likeliest.log_errors(at)[0, place])
         tail = (1 - self.confidence) / 2
+        drawn = np.quantile(possible.log_errors(at)[:, place], [tail, 1 - tail])
+        low, high = self._error_interval(error, drawn, float(likeliest.spread(at)[place]))
         densities = np.minimum(self.drawn[:, member], 0.0)
         ends = np.quantile(densities, [tail, 1 - tail])
         # The interval is about the density that the bound needs; it shifts with a more confident one.
-        needed = max(float(family.likeliest.needed(self.bound)[0, member]), self.floor[member])
+        needed = max(float(likeliest.needed(self.bound)[0, place]), self.floor[member])
         ends = np.minimum(ends + (log_density - needed), 0.0)
         ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
         surviving = [float(count.rest + count.prunable * np.exp(level)) for level in (log_density, *ends)]
-        rung = _rung(family, log_density)
+        rung = self._rung(log_density)
         return Pick(
             depth=family.depth_of(member),
             width=family.width_of(member),
@@ -137,7 +144,7 @@ class PickDescriber:
             error=float(np.exp(error)),
             low=low,
             high=high,
-            probability=float(family.possible.keeping(at, self.bound)[member]),
+            probability=float(possible.keeping(at, self.bound)[place]),
             parameters=rounded(surviving[0], count.how),
             parameters_low=rounded(surviving[1], count.how),
             parameters_high=rounded(surviving[2], count.how),
@@ -147,14 +154,23 @@ class PickDescriber:
             limit=self._limit(member, log_density),
         )
 
-    def _error_interval(self, member: int, at: Numbers, error: float) -> tuple[float, float]:
-        tail = (1 - self.confidence) / 2
-        drawn = self.family.possible.log_errors(at)[:, member]
-        low, high = np.quantile(drawn, [tail, 1 - tail])
-        scatter = normal_quantile(self.confidence) * float(self.family.likeliest.spread(at)[member])
+    def _error_interval(self, error: float, drawn: Numbers, spread: float) -> tuple[float, float]:
+        low, high = drawn
+        scatter = normal_quantile(self.confidence) * spread
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)
         return float(np.exp(error - below)), float(min(1.0, np.exp(error + above)))
+
+    @cached_property
+    def _step(self) -> float | None:
+        return rung_step(self.family.cells)
+
+    def _rung(self, log_density: float) -> tuple[int, float] | None:
+        """Return the sparsest rung of an even ladder that is no sparser than a density, and its density."""
+        if self._step is None:
+            return None
+        rung = max(0, int(np.floor(log_density / self._step + 1e-9)))
+        return rung, float(np.exp(rung * self._step))
 
     def _limit(self, member: int, log_density: float) -> str:
         if log_density > self.floor[member] + 1e-9:
@@ -162,15 +178,6 @@ class PickDescriber:
         if self.limits.min_density > 0 and log_density <= np.log(self.limits.min_density) + 1e-9:
             return "the minimum density asked for"
         return "a single weight is left"
-
-
-def _rung(family: Family, log_density: float) -> tuple[int, float] | None:
-    """Return the sparsest rung of an even ladder that is no sparser than a density, and its density."""
-    step = rung_step(family.cells)
-    if step is None:
-        return None
-    rung = max(0, int(np.floor(log_density / step + 1e-9)))
-    return rung, float(np.exp(rung * step))
 
 
 def rung_step(cells: GroupData) -> float | None:

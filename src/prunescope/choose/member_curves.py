@@ -95,6 +95,17 @@ class MemberCurves:
     scatter: Scatter
     chance: Numbers | None = None
 
+    def only(self, member: int) -> MemberCurves:
+        """Return the curve of one member."""
+        place = np.array([member])
+        return MemberCurves(
+            self.sizes.pick(place),
+            self.truths.pick(place),
+            [self.departures[member]],
+            self.scatter.pick(place),
+            None if self.chance is None else self.chance[:, place],
+        )
+
     @cached_property
     def _residuals(self) -> list[Numbers | None]:
         """How far each member's points lie from each truth's law, ``[truths, points]``."""
@@ -140,9 +151,16 @@ class MemberCurves:
         Infinity where no density does, minus infinity where every density does.
         """
         needed = needed_density(self.sizes, self.truths, bound)
+        if len(self.truths.theta) == 1:
+            members = list(self._looked)
+            if members:
+                grid, curve = self._looked_together
+                needed[0, members] = _crossing(grid, curve, bound, needed[0, members])
+            return needed
         for member, departure in enumerate(self.departures):
             if departure is not None:
-                needed[:, member] = self._crossing(member, bound, needed[:, member])
+                grid, curve = self._looked[member]
+                needed[:, member] = _crossing(np.broadcast_to(grid, curve.shape), curve, bound, needed[:, member])
         return needed
 
     @cached_property
@@ -155,21 +173,11 @@ class MemberCurves:
                 curves[member] = grid, self._curve(member, grid)
         return curves
 
-    def _crossing(self, member: int, bound: float, by_law: Numbers) -> Numbers:
-        """Return the lowest density at which a curve with departures meets a bound."""
-        grid, curve = self._looked[member]
-        sparsest = grid[0]
-        over = curve - np.log(bound)
-        keeps = over <= 0
-        first = np.argmax(keeps, axis=1)
-        rows = np.arange(len(over))
-        before = np.maximum(first - 1, 0)
-        high, low = over[rows, before], over[rows, first]
-        share = np.where(high > low, low / np.where(high > low, low - high, 1.0), 0.0)
-        crossing = grid[first] - share * (grid[first] - grid[before])
-        # Sparser than anything that departures reach, the law is all there is.
-        crossing = np.where(first == 0, np.minimum(by_law, sparsest), crossing)
-        return np.asarray(np.where(keeps.any(axis=1), crossing, np.inf))
+    @cached_property
+    def _looked_together(self) -> tuple[Numbers, Numbers]:
+        """The grids and curves of all members with departures by the first truth, ``[members, places]`` both."""
+        grids, curves = zip(*self._looked.values(), strict=True)
+        return np.stack(grids), np.concatenate([curve[:1] for curve in curves])
 
     def keeping(self, log_density: Numbers, bound: float) -> Numbers:
         """Return the probability that a newly trained network meets the bound, for each member at its density."""
@@ -209,6 +217,21 @@ class MemberCurves:
             sure = self.keeping(middle, bound) >= confidence
             low, high = np.where(sure, low, middle), np.where(sure, middle, high)
         return np.where(~reached, np.inf, np.where(at_once, lowest, high))
+
+
+def _crossing(grid: Numbers, curve: Numbers, bound: float, by_law: Numbers) -> Numbers:
+    """Return the lowest density at which each curve ``[curves, places]`` with departures meets a bound."""
+    over = curve - np.log(bound)
+    keeps = over <= 0
+    first = np.argmax(keeps, axis=1)
+    rows = np.arange(len(over))
+    before = np.maximum(first - 1, 0)
+    high, low = over[rows, before], over[rows, first]
+    share = np.where(high > low, low / np.where(high > low, low - high, 1.0), 0.0)
+    crossing = grid[rows, first] - share * (grid[rows, first] - grid[rows, before])
+    # Sparser than anything that departures reach, the law is all there is.
+    crossing = np.where(first == 0, np.minimum(by_law, grid[:, 0]), crossing)
+    return np.asarray(np.where(keeps.any(axis=1), crossing, np.inf))
 
 
 # Smaller departures from the law are ignored.

@@ -91,6 +91,10 @@ class Scatter:
     unpruned: Numbers
     by_region: Numbers
 
+    def pick(self, members: Picked) -> Scatter:
+        """Return the scatter of some of the members."""
+        return replace(self, unpruned=self.unpruned[members])
+
     def at(self, sizes: MemberSizes, log_density: Numbers) -> Numbers:
         """Return the standard deviation for each member at its density."""
         return np.asarray(self.by_region[JOINT.regions(self.theta, _points(sizes, self.unpruned, log_density))[0]])

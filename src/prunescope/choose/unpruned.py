@@ -202,7 +202,11 @@ def _lines(coordinates: Numbers) -> Numbers:
 
 def _kernel(one: Numbers, other: Numbers, amplitude: float, lengthscale: float) -> Numbers:
     """Return the kernel: the covariance of departures from the trend."""
-    return np.asarray(amplitude**2 * np.exp(-_squares(one, other) / (2 * lengthscale**2)))
+    return _kernel_of(_squares(one, other), amplitude, lengthscale)
+
+
+def _kernel_of(squares: Numbers, amplitude: float, lengthscale: float) -> Numbers:
+    return np.asarray(amplitude**2 * np.exp(-squares / (2 * lengthscale**2)))
 
 
 def _squares(one: Numbers, other: Numbers) -> Numbers:
@@ -215,9 +219,10 @@ def _likeliest(here: Numbers, residual: Numbers, within: Numbers) -> tuple[float
     if len(residual) < 3:
         return USUAL_AMPLITUDE, LENGTHSCALES[1]
     best, likeliest = -np.inf, (AMPLITUDES[0], LENGTHSCALES[0])
+    squares = _squares(here, here)
     for amplitude in AMPLITUDES:
         for lengthscale in LENGTHSCALES:
-            root = np.linalg.cholesky(within + _kernel(here, here, amplitude, lengthscale))
+            root = np.linalg.cholesky(within + _kernel_of(squares, amplitude, lengthscale))
             whitened = np.linalg.solve(root, residual)
             usual = float(np.log(amplitude / USUAL_AMPLITUDE) / AMPLITUDE_SPREAD)
             likelihood = -float(whitened @ whitened) / 2 - float(np.log(np.diag(root)).sum()) - usual**2 / 2

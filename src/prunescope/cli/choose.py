@@ -120,7 +120,12 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
         click.echo(f"\nno trained network meets the bound yet; to see what to train next:\n  {typed}")
         return
     size = f"{trained.parameters:,} parameters, {trained.words}"
-    ladders = (ladder for study in Store(source).studies() for ladder in study.ladders)
+    # Identities are hashes: those of the chosen members' ladders come first.
+    members = {(pick.depth, pick.width) for pick in (answer.choice, answer.robust) if pick is not None}
+    ladders = sorted(
+        (ladder for study in Store(source).studies() for ladder in study.ladders),
+        key=lambda ladder: (ladder.cell.depth, ladder.cell.width) not in members,
+    )
     ladder = next((ladder for ladder in ladders if ladder.identity == trained.ladder), None)
     if ladder is None:
         missing = "It cannot be exported: the store does not hold the study that says how it was trained (Store.begin)."

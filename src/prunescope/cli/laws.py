@@ -86,6 +86,7 @@ def predict(
     """
     from prunescope.laws import load_law
     from prunescope.table import Table, aligned, json_text, read_table, write_table
+    from prunescope.table.coded import Columns
 
     if (source is None) == (not at):
         raise click.UsageError("give a TABLE of networks, or --at, and not both")
@@ -94,14 +95,16 @@ def predict(
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
     result = fitted.predictions(members, level, dense)
-    columns = dict(members.columns if isinstance(members, Table) else members)
+    columns = (
+        members.columns if isinstance(members, Table) else {name: _array(values) for name, values in members.items()}
+    )
     answers = {
         "predicted": result.error,
         **{name: getattr(result, name) for name in ("low", "high", "law_low", "law_high")},
     }
     # A column of the user's own keeps its name; ours then says what it is.
-    columns |= {f"predicted_{name}" if name in columns else name: values for name, values in answers.items()}
-    answer = Table({name: _array(values) for name, values in columns.items()}, source or "--at")
+    new = {f"predicted_{name}" if name in columns else name: values for name, values in answers.items()}
+    answer = Table(Columns.of(columns).changed(**new), source or "--at")
     if out is not None:
         write_table(answer, out)
         note(f"wrote {counted(len(answer), 'row')} to {out}")

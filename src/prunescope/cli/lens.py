@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Columns = dict[str, list[object]]
 # Rungs of a curve that are shown beside those of interest; --json has all.
 _RUNGS = 9
+# Rows that are looked at unless all are asked for.
+MOST_ROWS = 20_000
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> dict[str, str]:
@@ -45,8 +48,9 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 @click.option(
     "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to list at either end."
 )
+@click.option("--all", "every", is_flag=True, help="Look at every network, however many.")
 @JSON
-def lens(source: str, as_json: bool, **question: Any) -> None:
+def lens(source: str, every: bool, as_json: bool, **question: Any) -> None:
     """Explain why pruning helped or hurt generalisation.
 
     The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
@@ -54,7 +58,10 @@ def lens(source: str, as_json: bool, **question: Any) -> None:
     """
     from prunescope.lens import analyze
 
-    result = analyze(source, **question)
+    result = analyze(source, most=None if every else MOST_ROWS, **question)
+    hint = "; --cell and --noise look at those you name, --all at every network"
+    notes = tuple(f"{words}{hint if 'not looked at' in words else ''}" for words in result.notes)
+    result = replace(result, notes=notes)
     for words in result.notes:
         note(words)
     if as_json:

@@ -37,6 +37,7 @@ SHOWN = 30
     "--enough", type=SHARE, default=0.05, show_default=True, help="Stop when the expected regret falls below this."
 )
 @click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="The most ladders to recommend.")
+@click.option("--cells", type=click.IntRange(10), default=200, show_default=True, help="The most cells to weigh.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a study that trains them.")
 @click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
 @click.option("--by", help="Columns whose values make families. Default: all that tell ladders apart.")
@@ -116,7 +117,7 @@ def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | Non
 
     path = Path(source)
     nothing = not path.exists() if source != "-" else False
-    nothing = nothing or (is_store(path) and not Store(path).done())
+    nothing = nothing or (is_store(path) and not Store(path).shards.listing().all)
     if nothing and study is not None:
         return None
     if nothing and path.exists():
@@ -132,6 +133,8 @@ def show_plan(plan: DesignPlan) -> None:
     def cost(value: float) -> str:
         return str(plain_cost(value, plan.unit, plan.whole))
 
+    for words in plan.notes:
+        note(words)
     about = f"the smallest network with an error of at most {plan.max_error:g}"
     if plan.decided and plan.pick is None:
         click.echo(

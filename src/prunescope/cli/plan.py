@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
+@click.option(
+    "--run-code", is_flag=True, help="Make each network of your own once, and count it. This runs the study's code."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path | None, as_json: bool) -> None:
+def plan(
+    study: str | None, store_path: Path | None, ladders: bool, save: Path | None, run_code: bool, as_json: bool
+) -> None:
     """Show what a STUDY would train; list presets without one."""
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:
-        if store_path or ladders or save:
-            raise click.UsageError("--store, --ladders and --save need a STUDY")
+        if store_path or ladders or save or run_code:
+            raise click.UsageError("--store, --ladders, --save and --run-code need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
             print_json(
@@ -50,10 +55,15 @@ def plan(study: str | None, store_path: Path | None, ladders: bool, save: Path |
         save.write_text(_copied(read, text, save.stem), encoding="utf-8")
         click.echo(f"wrote {save}", err=True)
     store = _store_beside(read, store_path)
+    if run_code:
+        from prunescope.cli.run import allow_code
+
+        allow_code(read, study)
+    content = _plan_content(read, store, ladders, run_code)
     if as_json:
-        print_json(_plan_content(read, store, ladders))
+        print_json(content)
     else:
-        _print_plan(read, store, store_path or Path("runs") / read.folder, ladders)
+        _print_plan(read, store, store_path or Path("runs") / read.folder, content)
 
 
 def _copied(study: Study, text: str, name: str) -> str:
@@ -83,7 +93,7 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
     return Store(usual) if is_store(usual) else None
 
 
-def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str, Any]:
+def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bool) -> dict[str, Any]:
     from prunescope.study import effort, ensembles
     from prunescope.study.import_path import import_paths
     from prunescope.table import finished
@@ -115,12 +125,16 @@ def _plan_content(study: Study, store: Store | None, ladders: bool) -> dict[str,
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
-    content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples))
+    content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples, None, run_code))
+    if run_code:
+        from prunescope.run.study_run import described
+
+        content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:
         done = store.done()
         left = effort(study.ladders, done)
         unscored = [scorer for scorer in scorers if not is_scored(store, scorer)]
-        takes = estimate(study.ladders, store, unscored, study.keep, study.keep_examples, done)
+        takes = estimate(study.ladders, store, unscored, study.keep, study.keep_examples, done, run_code)
         content["left"] = vars(left) | {
             "scores": len(unscored),
             "seconds": takes.seconds if left.rungs or unscored else 0.0,
@@ -151,10 +165,9 @@ def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
     return sorted((differences(version, study) for version in others), key=len)
 
 
-def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) -> None:
+def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str, Any]) -> None:
     from prunescope.study.sections import AXIS_KEYS
 
-    content = _plan_content(study, store, ladders)
     recipe = study.recipe
     click.echo(click.style(printable(study.name), bold=True))
     for title, words in (("purpose", study.purpose), ("expected", study.expected), ("cost", study.cost)):
@@ -169,16 +182,22 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
     schedule: str = recipe.schedule
     if recipe.milestones:
         schedule = f"x{recipe.factor:g} at epochs {listed(recipe.milestones)}"
+    if recipe.end_factor:
+        schedule += f" to {recipe.end_factor:.3g} of it"
+    more = [f"warm-up {counted(recipe.warmup, 'epoch')}"] if recipe.warmup else []
+    more += [f"gradients clipped to {recipe.clip_norm:g}"] if recipe.clip_norm else []
+    more += [f"labels smoothed by {recipe.label_smoothing:g}"] if recipe.label_smoothing else []
+    more += [recipe.augment] if recipe.augment != "none" else []
     tell(
         "recipe",
         f"{recipe.epochs} epochs, batch {recipe.batch}, {recipe.optimizer} {recipe.learning_rate:g}, "
-        f"momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}, {schedule}, {recipe.precision}",
+        f"momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}, {listed([schedule, *more, recipe.precision])}",
     )
     tell(
         "pruning",
         f"{recipe.pruning_fraction:.0%} a rung, {recipe.levels} times, down to a density of "
         f"{(1 - recipe.pruning_fraction) ** recipe.levels:.3g}; back to epoch {recipe.rewind_epoch}; "
-        f"prunable: {recipe.prunable}",
+        f"prunable: {recipe.prunable if isinstance(recipe.prunable, str) else listed(recipe.prunable)}",
     )
     named = [f"{treatment.label}{_details(treatment.model_dump(exclude_none=True))}" for treatment in study.treatments]
     tell("treatments", "; ".join(named))
@@ -206,12 +225,14 @@ def _print_plan(study: Study, store: Store | None, path: Path, ladders: bool) ->
         )
     if content["code"]:
         tell("code", code_words(content["code"]))
+    for number, made in enumerate(content.get("networks_made", [])):
+        tell("" if number else "networks", f"{made['words']}: {made['facts']}")
     _print_estimate(content["estimate"], content.get("left"), begun=bool(store and content["store"]["rungs_done"]))
     if store is None:
         tell("store", f"none yet ({path})")
     else:
         _print_store(study, store, content)
-    if ladders:
+    if "ladder_list" in content:
         click.echo()
         for entry in content["ladder_list"]:
             cell = f"{entry['family']} {entry['dataset']} l={entry['depth']} w={entry['width']:g} n={entry['examples']}"
@@ -226,7 +247,7 @@ def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun
     """Tell what the study takes; of one that was begun, what is left of that."""
     finished = left is not None and not left["rungs"] and not left["scores"]
     if estimate["seconds"] is None:
-        unknown = "not known before it is run: these networks are not counted without making them"
+        unknown = "not known: networks of your own are counted by making them, with --run-code"
         tell("takes", "nothing more" if finished else unknown)
         return
     how = "as measured here" if estimate["measured"] > 0.99 else "a rough estimate; a run measures before it trains"

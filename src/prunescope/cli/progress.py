@@ -22,6 +22,7 @@ from prunescope.run.events import (
     LadderFailed,
     LaddersElsewhere,
     Lost,
+    NetworkMade,
     RungFinished,
     RunStarted,
     TuningFailed,
@@ -51,7 +52,6 @@ class ProgressDisplay:
         self._under_way: dict[int, tuple[CohortProgress, float]] = {}
         self._networks = self._failures = 0
         self._clock = self._told = time.monotonic()
-        self._first: float | None = None
         self._phase = "starting"
         self._bars: Any = None
         self._tasks: dict[int, Any] = {}
@@ -87,6 +87,8 @@ class ProgressDisplay:
         match event:
             case RunStarted():
                 self._begin(event)
+            case NetworkMade():
+                self._say(printable(f"{event.words}: {event.facts}"), now, always=True, style="")
             case TuningStarted():
                 self._phase = f"measuring how {event.words} trains fastest"
                 self._say(self._phase, now)
@@ -99,13 +101,11 @@ class ProgressDisplay:
                 words = f"{note}; those of networks trained from now on are kept. For all, run into a new --store"
                 self._say(words, now, always=True)
             case CohortProgress():
-                self._first = self._first or now
                 self._under_way[event.cohort] = (event, event.members * event.work * event.done / event.total)
                 self._phase = ""
                 self._bar(event)
                 self._say(f"{event.words}, {event.members} together, {self._place(event)}", now)
             case RungFinished():
-                self._first = self._first or now
                 self._under_way.pop(event.cohort, None)
                 self._left -= event.work
                 self._trained += event.work
@@ -124,7 +124,6 @@ class ProgressDisplay:
             case Unsound():
                 self._say(f"{printable(event.reason)}; {event.instead}", now, always=True)
             case ExamplesScored():
-                self._first = self._first or now
                 self._under_way.pop(event.cohort, None)
                 self._left -= event.work
                 self._trained += event.work
@@ -148,10 +147,11 @@ class ProgressDisplay:
         return 1 - (self._left - under_way) / self._total if self._total else 1.0
 
     def _time_left(self, now: float) -> str:
-        """Return the time left at the pace so far, in words; nothing while it cannot be told."""
+        """Return the time left at the pace so far, in words; nothing before an epoch is done, which tells no pace."""
         under_way = sum(work for _, work in self._under_way.values())
         presented = self._trained + under_way
-        if self._first is None or now - self._clock < 2 or not presented:
+        epochs = (event.done * event.epochs / event.total for event, _ in self._under_way.values())
+        if now - self._clock < 2 or not presented or not (self._trained or any(done >= 1 for done in epochs)):
             return ""
         return f", about {spelled((now - self._clock) * max(0.0, self._left - under_way) / presented)} left"
 
@@ -159,11 +159,11 @@ class ProgressDisplay:
         failed = f", {self._failures} failed" if self._failures else ""
         return f"{self._share():.0%}, {counted(self._networks, 'network')}{failed}{self._time_left(now)}"
 
-    def _say(self, words: str, now: float, always: bool = False) -> None:
+    def _say(self, words: str, now: float, always: bool = False, style: str = "red") -> None:
         """Print a line: what fails always, the rest now and then, and only where no bars are shown."""
         if self._bars is not None:
             if always:
-                self._bars.console.print(words, style="red", markup=False, highlight=False)
+                self._bars.console.print(words, style=style, markup=False, highlight=False)
         elif always or now - self._told >= max(LINE_EVERY, LINE_SHARE * (now - self._clock)):
             self._told = now
             click.echo(f"{spelled(now - self._clock)}: {self._summary(now)}; {words}", err=True)

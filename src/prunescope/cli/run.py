@@ -71,12 +71,9 @@ def run(
     Exit code 0: the whole study is trained. 1: ladders failed, or another run is training some of them.
     """
     from prunescope.study import read_study
-    from prunescope.study.import_path import import_paths, search_folders
 
     read = read_study(study)
-    need_torch()
-    paths = import_paths(read)
-    search_folders(paths, [*([Path(study).parent] if Path(study).is_file() else []), Path.cwd()])
+    paths = allow_code(read, study)
     if paths:
         note(code_words(paths))
     path = store_path or Path("runs") / read.folder
@@ -125,6 +122,16 @@ def run(
     if report.failures or report.elsewhere or report.unwritable:
         unwritable = [report.unwritable] if report.unwritable else []
         raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report), *unwritable]))
+
+
+def allow_code(study: Study, source: str) -> tuple[str, ...]:
+    """Let the functions that a study names be found, beside its file as well, and return their import paths."""
+    from prunescope.study.import_path import import_paths, search_folders
+
+    need_torch()
+    paths = import_paths(study)
+    search_folders(paths, [*([Path(source).parent] if Path(source).is_file() else []), Path.cwd()])
+    return paths
 
 
 def need_torch() -> None:

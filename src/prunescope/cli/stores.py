@@ -8,25 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import note, print_json
-from prunescope.errors import counted, printable
+from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.errors import counted, listed, printable
 
 if TYPE_CHECKING:
     from prunescope.table import Status
-    from prunescope.table.status import Scores
+    from prunescope.table.status import RecordedProgress, Scores
+
+
+_MOST_RECORDED = 50
 
 
 @click.command()
 @click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Also read every checkpoint and outcome, and name damaged ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(store_path: Path, as_json: bool) -> None:
+def status(store_path: Path, check: bool, as_json: bool) -> None:
     """Show what a STORE has done, is running, and has left."""
     from prunescope.table import Store
     from prunescope.table import status as derive
 
-    progress = derive(Store(store_path))
+    store = Store(store_path)
+    progress = derive(store)
+    damaged = store.damaged_files() if check else ()
     if as_json:
-        print_json(_status_content(store_path, progress))
+        content = _status_content(store_path, progress)
+        print_json(content | {"damaged": [str(path) for path in damaged]} if check else content)
         return
     click.echo(f"{store_path}: {counted(progress.rungs, 'rung')} in {counted(progress.shards, 'shard')}")
     if not progress.locks:
@@ -50,8 +57,40 @@ def status(store_path: Path, as_json: bool) -> None:
             *(state.scores.failures[:10] if state.scores else ()),
         ):
             click.echo(f"  failed: {failure.ladder}, rung {failure.rung}: {printable(failure.words)}")
+    _show_recorded(progress.recorded)
     if progress.strays:
         click.echo(f"\n{counted(progress.strays, 'rung')} of studies that this store does not hold")
+    if check:
+        click.echo(f"\n{counted(len(damaged), 'damaged file')}")
+        for path in damaged:
+            click.echo(printable(f"  damaged: {path}"))
+    if damaged:
+        click.echo(
+            wrapped(
+                "Finished rungs keep their rows and are not trained again. export and leave-out ladders need the files "
+                "in checkpoints, lens those in examples: restore these files from a copy. Ladders that are not "
+                "finished are trained again from their last sound rung when the study runs."
+            )
+        )
+
+
+def _show_recorded(recorded: Sequence[RecordedProgress]) -> None:
+    """Print the ladders that were recorded from loops of the user's own."""
+    if not recorded:
+        return
+    rungs, done = sum(progress.note.ladder.rungs for progress in recorded), sum(p.rungs_done for p in recorded)
+    click.echo(f"\n{click.style('recorded from loops of your own', bold=True)}  {done:,} of {rungs:,} rungs")
+    for progress in recorded[:_MOST_RECORDED]:
+        ladder = progress.note.ladder
+        counts = f"{progress.rungs_done} of {ladder.rungs} rungs, {progress.state}"
+        click.echo(f"  {printable(f'{ladder.words}, {ladder.treatment}: {counts}, by {ladder.source}')}")
+        if progress.note.left_alone:
+            reasons = [f"{name} ({why})" for name, why in progress.note.left_alone.items()]
+            click.echo(f"    not pruned: {printable(listed(reasons, 6))}")
+        if progress.failure is not None:
+            click.echo(f"    failed at rung {progress.failure.rung}: {printable(progress.failure.words)}")
+    if len(recorded) > _MOST_RECORDED:
+        click.echo(f"  ... and {counted(len(recorded) - _MOST_RECORDED, 'ladder')} more")
 
 
 def _scores_content(scores: Scores | None) -> dict[str, Any] | None:
@@ -67,6 +106,18 @@ def _status_content(path: Path, progress: Status) -> dict[str, Any]:
         "strays": progress.strays,
         "shards": progress.shards,
         "locks": progress.locks,
+        "recorded": [
+            {
+                "ladder": recorded.note.ladder.identity,
+                **recorded.note.ladder.model_dump(mode="json"),
+                "left_alone": recorded.note.left_alone,
+                "rungs": recorded.note.ladder.rungs,
+                "rungs_done": recorded.rungs_done,
+                "state": recorded.state,
+                "failure": vars(recorded.failure) if recorded.failure else None,
+            }
+            for recorded in progress.recorded
+        ],
         "studies": [
             {
                 "name": state.study.name,

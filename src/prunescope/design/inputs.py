@@ -13,7 +13,7 @@ from prunescope.choose.counts import Count, Counts, member_words
 from prunescope.choose.description import rung_step
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import Costs, costs
-from prunescope.design.posterior import Rows
+from prunescope.design.posterior import Integers, Rows
 from prunescope.errors import Fault, InputError, apart, listed, named, shell_word
 from prunescope.laws.data import GroupData
 from prunescope.laws.grouping import sample
@@ -21,6 +21,7 @@ from prunescope.study import Study
 from prunescope.study.catalogue import DATASETS
 from prunescope.study.sections import PRUNING, Recipe, Treatment
 from prunescope.table import Table
+from prunescope.table.coded import Columns, rows_of
 from prunescope.table.duckdb_engine import condition
 
 # Without a study: each rung removes a fifth, down to less than half a percent.
@@ -42,6 +43,19 @@ class DesignInputs:
     has_depth: bool = True
     has_width: bool = True
     has_examples: bool = True
+
+    def pick(self, cells: Integers) -> DesignInputs:
+        """Return the inputs of some of the cells, which are numbered anew."""
+        chosen = cells.tolist()
+        return dataclasses.replace(
+            self,
+            place=self.place.pick(cells),
+            counts=tuple(self.counts[cell] for cell in chosen),
+            rows=self.rows.of(cells, len(self.counts)),
+            tops={number: self.tops[cell] for number, cell in enumerate(chosen) if cell in self.tops},
+            costs=dataclasses.replace(self.costs, cost=self.costs.cost[cells]),
+            levels=tuple(self.levels[cell] for cell in chosen),
+        )
 
     def name(self, cell: int) -> str:
         """Name a cell by depth and width."""
@@ -98,11 +112,13 @@ def design_inputs(
     depth, width, examples = np.array(list(cells), np.float64).T
     place = Place(depth, width, examples)
     counting = _counting(group_rows, study)
-    counts = tuple(counting.count(*key[:2]) for key in cells)
+    pairs = {key[:2]: counting.count(*key[:2]) for key in cells}
+    counts = tuple(pairs[key[:2]] for key in cells)
     recipe = study.recipe if study else None
     step = _step(recipe, group)
     rows, tops = _measured(group, list(cells), step, exact=study is not None)
-    levels = tuple(_levels(study, key, tops.get(place, ())) for place, key in enumerate(cells))
+    extent = _extent(study)
+    levels = tuple(_levels(study, extent.get(key), tops.get(place, ())) for place, key in enumerate(cells))
     dataset = counting.dataset
     known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
     has = [
@@ -121,15 +137,20 @@ def _step(recipe: Recipe | None, group: GroupData | None) -> float:
     return float(np.log(1 - USUAL_FRACTION)) if step is None else step
 
 
-def _levels(study: Study | None, key: tuple[float, float, float], tops: tuple[int, ...]) -> tuple[int, ...]:
+def _extent(study: Study | None) -> dict[tuple[float, float, float], list[int]]:
+    """Return the levels that a study asks of each replicate of a cell, by depth, width and examples."""
+    extent: dict[tuple[float, float, float], list[int]] = {}
+    for cell, levels in {} if study is None else study.extent.items():
+        extent.setdefault((float(cell.depth), cell.width, float(cell.examples)), levels)
+    return extent
+
+
+def _levels(study: Study | None, asked: Sequence[int] | None, tops: tuple[int, ...]) -> tuple[int, ...]:
     """Return the highest rung of each ladder of a cell, from high to low."""
     if study is None:
         most = max(USUAL_REPLICATES, len(tops))
         return (max(USUAL_LEVELS, *tops, 0),) * most
-    for cell, levels in study.extent.items():
-        if (float(cell.depth), cell.width, float(cell.examples)) == key:
-            return tuple(sorted(levels, reverse=True))
-    return (study.recipe.levels,) * study.replicates
+    return (study.recipe.levels,) * study.replicates if asked is None else tuple(sorted(asked, reverse=True))
 
 
 def _cells_of(study: Study) -> Any:
@@ -152,7 +173,8 @@ def _group(table: Table, study: Study | None, by: Sequence[str] | None) -> tuple
         treatment = treatment_of(study)
         known = {ladder.identity for ladder in study.ladders if ladder.treatment == treatment}
         if "ladder" in rows:
-            rows = rows.take(np.array([identity in known for identity in rows["ladder"].tolist()], bool))
+            here = rows_of(Columns.of(rows.columns).column("ladder").texts, known.__contains__)
+            rows = rows if here.all() else rows.take(here)
     groups = sample(rows, joint=True, by=by, keep_replicates=True).groups if len(rows) else ()
     # Groups without pruned networks are no families to choose between.
     groups = tuple(group for group in groups if (group.density < 1).any()) or groups
@@ -184,9 +206,9 @@ def _measured(
     log_density = np.log(group.density)[group.row_point]
     rung = np.round(log_density / step).astype(np.int64)
     tops: dict[int, tuple[int, ...]] = {}
-    for cell in np.unique(at).tolist():
-        here = at == cell
-        replicates = group.row_replicate[here]
+    order = np.argsort(at, kind="stable")
+    for here in np.split(order, np.flatnonzero(np.diff(at[order])) + 1):
+        cell, replicates = int(at[here[0]]), group.row_replicate[here]
         if not exact:
             replicates = np.unique(replicates, return_inverse=True)[1].reshape(-1)
         highest = [-1] * (int(replicates.max()) + 1)

@@ -56,6 +56,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.cell)
 
+    def of(self, cells: Integers, count: int) -> Rows:
+        """Return the networks of some of `count` cells, which are numbered anew."""
+        number = np.full(count, -1)
+        number[cells] = np.arange(len(cells))
+        there = number[self.cell] >= 0
+        return Rows(number[self.cell[there]], self.log_density[there], self.log_error[there])
+
     def averaged(self) -> tuple[Rows, Integers]:
         """Return the means of networks of one cell and density, and how many are behind each."""
         level = np.round(self.log_density, 3)

@@ -16,6 +16,7 @@ from prunescope.choose.unpruned import Place
 from prunescope.design.costs import budget_of, sharing
 from prunescope.design.inputs import DesignInputs, at_noise, design_inputs, treatment_of
 from prunescope.design.posterior import compute_posterior
+from prunescope.design.restriction import MOST_CELLS, cells_to_weigh
 from prunescope.design.sequence import ENOUGH, MOST_PROPOSALS, Ladders, PlannedPart, network_to_measure, plan_sequence
 from prunescope.design.value_of_information import Decision, Question, new_networks
 from prunescope.errors import Fault, InputError, listed
@@ -100,6 +101,8 @@ class DesignPlan:
         Cost of the proposals, and of everything that may be trained, in `unit`.
     study
         A study that trains the proposals; None without a study to start from.
+    notes
+        What was left out of very many cells.
     """
 
     max_error: float
@@ -115,6 +118,7 @@ class DesignPlan:
     unit: str
     study: Study | None
     ladders: tuple[Ladder, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def decided(self) -> bool:
@@ -127,6 +131,8 @@ class DesignPlan:
         plain = {name: getattr(self, name) for name in names}
         plain |= {name: asdict(network) if (network := getattr(self, name)) else None for name in ("pick", "sure")}
         plain["proposals"] = [asdict(proposal) for proposal in self.proposals]
+        if self.notes:
+            plain["notes"] = list(self.notes)
         return plain | {"study": self.study.to_mapping() if self.study else None}
 
 
@@ -147,6 +153,7 @@ def next_ladders(
     confidence: float = 0.9,
     enough: float = ENOUGH,
     most: int = MOST_PROPOSALS,
+    cells: int = MOST_CELLS,
     classes: int | None = None,
     by: Sequence[str] | None = None,
     seed: int = 0,
@@ -174,6 +181,8 @@ def next_ladders(
         Stop when the expected regret falls below this: 0.05 is 5 %.
     most
         Most proposals.
+    cells
+        Most cells to weigh against each other; of more, those nearest to the answer and a sample of the others.
     on_proposal
         Called with the number of each proposal and the expected loss after it.
     """
@@ -183,10 +192,14 @@ def next_ladders(
         table = table.take(table["label_noise"] == label_noise)
     inputs = design_inputs(table, study, depths, widths, classes, by)
     members = _members(inputs.place, examples)
-    further = sharing(inputs.counts, study.recipe.batch if study else None)
-    ladders = Ladders(inputs.step, inputs.levels, inputs.costs.cost, further, inputs.tops)
-    whole = _whole_cost(ladders)
+    whole = _whole_cost(_ladders(inputs, study))
     guessing = None if inputs.classes is None else 1 - 1 / inputs.classes
+    there = len(inputs.counts)
+    weighed = cells_to_weigh(inputs, _question(inputs, members, max_error), cells, guessing)
+    if len(weighed) < there:
+        inputs = inputs.pick(weighed)
+        members = np.flatnonzero(np.isin(weighed, members))
+    ladders = _ladders(inputs, study)
     posterior = compute_posterior(inputs.place, inputs.rows, guessing)
     question = _question(inputs, members, max_error)
     loss, planned = plan_sequence(
@@ -215,6 +228,7 @@ def next_ladders(
         unit=inputs.costs.unit,
         study=next_study,
         ladders=planned_ladders,
+        notes=tuple(_notes(len(weighed), there)),
     )
 
 
@@ -226,6 +240,20 @@ def _check_settings(max_error: float, confidence: float, enough: float) -> None:
         faults.append(Fault("how far off is enough", "must be between 0 and 1", f"{enough:g}"))
     if faults:
         raise InputError("the question", faults)
+
+
+def _ladders(inputs: DesignInputs, study: Study | None) -> Ladders:
+    """Return the ladders that may be trained."""
+    further = sharing(inputs.counts, study.recipe.batch if study else None)
+    return Ladders(inputs.step, inputs.levels, inputs.costs.cost, further, inputs.tops)
+
+
+def _notes(weighed: int, cells: int) -> Iterator[str]:
+    if weighed < cells:
+        yield (
+            f"{weighed:,} of {cells:,} cells are weighed: the members expected to be smallest under the bound, and a "
+            "sample of the others; --cells N weighs more"
+        )
 
 
 def _whole_cost(ladders: Ladders) -> float:

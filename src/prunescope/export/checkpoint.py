@@ -95,7 +95,7 @@ def write(path: Path, card: Card, steps: tuple[Step, ...], tensors: Arrays, mask
             stored[f"mask/{name}"] = np.packbits(masks[name])
             stored[f"kept/{name}"] = values[masks[name]]
         else:
-            stored[name] = np.ascontiguousarray(values)
+            stored[name] = np.asarray(values, order="C")  # `ascontiguousarray` would give a single number an axis
     content = {
         "card": asdict(card),
         "steps": [_plain(step) for step in steps],

@@ -257,7 +257,7 @@ class _Export:
                 write(path, card, small.steps, small.tensors, {})
             elif small is not None:
                 write_onnx(path, small, card)
-            written.append(self._proved(name, path, small, modules))
+            written.append(self._proved(name, path, targets[name], small, modules))
         pictures = torch.from_numpy(np.array(self._dataset.test_images[: self._batch]))
         timings = timed({name: module for name, (module, _, _) in modules.items()}, pictures)
         compared = [
@@ -303,16 +303,16 @@ class _Export:
         return own_module(card, import_function(card.family), tensors, "the network").eval()
 
     def _proved(
-        self, name: str, path: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]
+        self, name: str, path: Path, target: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]
     ) -> ExportedForm:
-        """Read a draft back and compare; the networks that can be timed are added to ``modules``."""
+        """Read the draft of a file back and compare; the networks that can be timed are added to ``modules``."""
         size = path.stat().st_size
         count = self._network.outline.multiplications if name == "sparse" or small is None else small.multiplications
         if name == "onnx":
             saved_answers = answers(path, self._dataset)
         else:
             saved = read(path)
-            module = build_module(saved, str(path), saved.card.family if ":" in saved.card.family else None)
+            module = build_module(saved, str(target), saved.card.family if ":" in saved.card.family else None)
             modules[name] = module, size, count
             with torch.no_grad():
                 saved_answers = exported(module, self._dataset)

@@ -17,8 +17,9 @@ import numpy as np
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.export.pick import PickedRung
 from prunescope.nets import Network
-from prunescope.prune import Masks, full
-from prunescope.run.artifacts import inherited, read_masks, read_weights, started
+from prunescope.prune import Masks, RungHandover, full
+from prunescope.prune.checkpoints import inherited, started
+from prunescope.run.artifacts import layers_of, read_masks, read_weights
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.estimate import cores
 from prunescope.run.events import EventHandler, RunStarted
@@ -27,7 +28,7 @@ from prunescope.run.tune import choose, threads
 from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of
 from prunescope.table import Store
-from prunescope.train import RungHandover, TrainingContext
+from prunescope.train import TrainingContext
 
 FROM_MASK = ("weights", "reinitialise")
 """Rewindings of imp after which a rung begins from its mask and what the first rung left."""
@@ -68,21 +69,21 @@ def planned(store: Store, picked: PickedRung, bench: TrainingContext) -> Retrain
         first -= before is None
     epochs = sum(epochs_of(ladder, rung) for rung in range(first, picked.rung + 1))
     steps = epochs * -(-ladder.cell.examples // recipe.batch)
-    choice = choose(bench, 1, cores())
+    choice = choose(bench, 1, cores(), steps)
     return RetrainPlan(ladder, first, picked.rung, before, steps * choice.seconds, choice.threads)
 
 
 def _before(store: Store, ladder: Ladder, rung: int, network: Network) -> RungHandover | None:
     """Return what the rung below left to a rung, None where the store has not enough of it."""
     try:
-        return inherited(store, ladder, rung - 1, network)
+        return inherited(store, ladder.identity, rung - 1, layers_of(ladder, network))
     except InputError:
         pass
     kind, rewind = ladder.treatment.kind, ladder.treatment.rewind
     if kind != "one-shot" and (kind != "imp" or rewind not in FROM_MASK):
         return None
     try:
-        return started(store, ladder, rung, network)
+        return started(store, ladder.identity, rung, layers_of(ladder, network))
     except InputError:
         return None
 

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
 from prunescope.lens.cells import MeasuredNetwork, Measurements
 from prunescope.lens.comparisons import LeaveOut, TreatmentComparison, compare_leave_outs, compare_treatment
@@ -20,6 +23,9 @@ from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
 from prunescope.lens.rung_curves import Curve, dense_spread, nearest_rung, rung_curve, sparsest_better
 from prunescope.lens.sparsity import SparseNetworks, Sparsity
 from prunescope.notebook import table_html
+from prunescope.table import Table
+from prunescope.table.coded import Columns
+from prunescope.table.row_groups import having
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,25 @@ class CellQuery:
         alike = all(_formatted(getattr(first.network, name)) == _formatted(value) for name, value in self.cell.items())
         return alike and (not self.noise or any(math.isclose(first.label_noise, level) for level in self.noise))
 
+    def rows(self, table: Table) -> NDArray[np.bool_]:
+        """Return the rows that may belong to the requested cells, as far as their columns say."""
+        columns, picked, faults = Columns.of(table.columns), np.ones(len(table), bool), []
+        # Rungs of narrow ladders differ in width; ladders of another recipe are named where they are missing.
+        narrow = "treatment" in columns and having(columns, "treatment", ("narrow",)).any()
+        apart = ("recipe", "width") if narrow else ("recipe",)
+        for name in (name for name in self.cell if name in columns and name not in apart):
+            values, place = np.unique(columns.column(name).ranks, return_index=True)
+            known = dict(zip(values.tolist(), map(_formatted, table[name][place].tolist()), strict=True))
+            equal = [value for value, words in known.items() if words == _formatted(self.cell[name])]
+            if not equal:
+                faults.append(_unknown_value(name, self.cell[name], list(known.values())))
+            picked &= np.isin(columns.column(name).ranks, equal)
+        if self.noise and "label_noise" in columns:
+            picked &= np.isclose(columns["label_noise"][:, None], list(self.noise), rtol=1e-9, atol=0).any(axis=1)
+        if faults:
+            raise InputError(table.source, faults)
+        return picked if picked.any() else np.ones(len(table), bool)
+
     def main_treatment(self, cell: Sequence[Measurements]) -> str:
         """Return the name of the main treatment of a cell: the requested one if it has it, else the most usual."""
         pruned = [ladder.treatment for ladder in cell if ladder.treatment.prunes]
@@ -161,9 +186,13 @@ def _unknown_values(wanted: Mapping[str, Any], cells: Cells) -> list[Fault]:
     for name, value in wanted.items():
         there = list(dict.fromkeys(_formatted(getattr(ladders[0].network, name)) for ladders in cells))
         if _formatted(value) not in there:
-            must = f"must be one that has pruned networks: {listed(there)}"
-            faults.append(Fault(f"cell {name}", must, clipped(_formatted(value)), nearest(_formatted(value), there)))
+            faults.append(_unknown_value(name, value, there))
     return faults
+
+
+def _unknown_value(name: str, value: Any, there: Sequence[str]) -> Fault:
+    must = f"must be one that has pruned networks: {listed(there)}"
+    return Fault(f"cell {name}", must, clipped(_formatted(value)), nearest(_formatted(value), there))
 
 
 def _unknown_noise(wanted: Sequence[float], cells: Cells) -> list[Fault]:
@@ -195,6 +224,7 @@ def analyze(
     density: float | None = None,
     examples: int = 10,
     most: int | None = None,
+    table: Table | None = None,
 ) -> LensResult:
     """Analyze what pruning did to every cell of a store or table, and why. Nothing is trained.
 
@@ -215,7 +245,9 @@ def analyze(
     examples
         How many of the most changed examples to list, at either end.
     most
-        About how many rows to read, of the networks with most treatments; None: all.
+        About how many rows to read, of the networks with most treatments among the requested ones; None: all.
+    table
+        The rows of the source where they were read already.
 
     Raises
     ------
@@ -224,7 +256,7 @@ def analyze(
         examples or labels.
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
-    loaded = open_source(source, most)
+    loaded = open_source(source, most, table, question.rows)
     cells = _sorted_cells(loaded.ladders)
     pruned = [ladders for ladders in cells if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:
@@ -235,7 +267,7 @@ def analyze(
     others = len(cells) - len(pruned)
     notes = list(loaded.notes)
     if loaded.unread:
-        notes.append(f"{counted(loaded.unread, 'row')} of networks with fewer treatments not looked at")
+        notes.append(f"{counted(loaded.unread, 'row')} of networks with as many treatments or fewer not looked at")
     if others:
         notes.append(f"{counted(others, 'cell')} without pruned networks left out")
     results = tuple(_analyze_cell(loaded, ladders, question, names[ladders[0].network.name] > 1) for ladders in chosen)

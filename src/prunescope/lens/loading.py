@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -89,17 +89,37 @@ class LensSource:
         return len(arrays["left_out"]) if "left_out" in arrays else None
 
 
-def open_source(source: Any, most: int | None = None) -> LensSource:
-    """Read a store or table as measurements, from at most about `most` rows."""
+def open_source(
+    source: Any,
+    most: int | None = None,
+    table: Table | None = None,
+    asked: Callable[[Table], NDArray[np.bool_]] | None = None,
+) -> LensSource:
+    """Read a store or table as measurements, from at most about `most` rows.
+
+    Parameters
+    ----------
+    table
+        The rows of the source where they were read already.
+    asked
+        Returns which rows may belong to the requested cells; called where there are more than `most` rows.
+    """
     store = source if isinstance(source, Store) else None
     if isinstance(source, str | os.PathLike) and is_store(Path(source)):
         store = Store(source)
-    table = read_table(source if store is None else store)
+    if table is None:
+        table = read_table(source if store is None else store)
     studies = StudyIndex(store)
     notes = list(table.notes)
-    rows = table if most is None or len(table) <= most else table.take(_rows_with_most_treatments(table, most))
+    rows, unread = table, 0
+    if most is not None and len(rows) > most:
+        rows = rows if asked is None else rows.take(asked(rows))
+        if len(rows) > most:
+            unread = len(rows)
+            rows = rows.take(_rows_with_most_treatments(rows, most))
+            unread -= len(rows)
     ladders = tuple(_measurements(rows, studies, notes))
-    return LensSource(table.source, ladders, store, studies, tuple(notes), len(table) - len(rows))
+    return LensSource(table.source, ladders, store, studies, tuple(notes), unread)
 
 
 def _rows_with_most_treatments(table: Table, most: int) -> NDArray[np.bool_]:
@@ -270,12 +290,12 @@ def _measured(rows: _Rows, studies: StudyIndex) -> Measurements:
         network,
         0.0 if noise != noise else noise,
         treatment,
-        studies.replicate(int(rows["replicate"][0]), ladder),
+        studies.replicate(int(rows["replicate"][0]), identity),
         tuple(_rows(rows, kind)),
         identity,
-        ladder.rungs if ladder else 0,
+        studies.rungs(identity),
         ladder.teacher if ladder else "",
-        studies.scorers_of(ladder),
+        studies.scorers_of(identity),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prunescope.errors import listed
 from prunescope.lens.cells import MeasuredNetwork, Scorer, TreatmentSpec
 from prunescope.study import Ladder, Recipe, ensembles
+from prunescope.study.recorded import RecordedLadder
 from prunescope.study.study import decisive_keys
 from prunescope.table import Store
 
@@ -38,6 +39,7 @@ class StudyIndex:
     """
 
     def __init__(self, store: Store | None) -> None:
+        self._store = store
         self.ladders: dict[str, Ladder] = {}
         self.recipes: dict[str, Recipe] = {}
         self.scorers: dict[tuple[object, ...], tuple[Scorer, ...]] = {}
@@ -56,15 +58,34 @@ class StudyIndex:
                 known = self.scorers.get(key, ())
                 if store and scorer not in known and store.has_arrays("examples", ensemble.identity, 0):
                     self.scorers[key] = (*known, scorer)
+        self.recorded: dict[str, RecordedLadder] = {}
+        for identity, note in store.recorded().items() if store else ():
+            self.recorded[identity] = note.ladder
         self.seeds = {ladder.seed for ladder in self.ladders.values()}
 
     @staticmethod
     def _key(ladder: Ladder) -> tuple[object, ...]:
         return ladder.cell, ladder.recipe_identity, ladder.seed, ladder.replicate
 
-    def scorers_of(self, ladder: Ladder | None) -> tuple[Scorer, ...]:
+    def scorers_of(self, identity: str) -> tuple[Scorer, ...]:
         """Return the ensembles in the store that score a ladder's examples."""
-        return () if ladder is None else self.scorers.get(self._key(ladder), ())
+        if identity in self.ladders:
+            return self.scorers.get(self._key(self.ladders[identity]), ())
+        recorded = self.recorded.get(identity)
+        if (
+            recorded is None
+            or self._store is None
+            or not self._store.has_arrays("examples", recorded.scores_identity, 0)
+        ):
+            return ()
+        arrays = self._store.read_arrays("examples", recorded.scores_identity, 0)
+        networks, epoch = (int(arrays[name][0]) if name in arrays else 0 for name in ("networks", "epoch"))
+        return (Scorer(recorded.scores_identity, networks, epoch),)
+
+    def rungs(self, identity: str) -> int:
+        """Return how many rungs a ladder is to have; 0 where nobody knows."""
+        ladder = self.ladders.get(identity) or self.recorded.get(identity)
+        return ladder.rungs if ladder else 0
 
     def lesson(self, ladder: Ladder | None) -> str:
         """Return the name of the treatment that a leave-out ladder learned from; empty if none."""
@@ -76,8 +97,11 @@ class StudyIndex:
         ladder = self.ladders.get(identity)
         return ladder.recipe.levels if ladder and ladder.learns else None
 
-    def replicate(self, number: int, ladder: Ladder | None) -> str:
+    def replicate(self, number: int, identity: str) -> str:
         """Return the name of a replicate: its number, and its seed if the studies have several."""
+        ladder = self.ladders.get(identity)
+        if identity in self.recorded:
+            return str(number)
         if ladder is None:
             return f"{number} of no study" if self.ladders else str(number)
         return str(number) if len(self.seeds) == 1 else f"{number} of seed {ladder.seed}"

@@ -5,12 +5,17 @@ No torch here, so that a plan can count what a study would train.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import accumulate
 from math import prod
 
+from prunescope.errors import counted, listed
 from prunescope.nets.ops import Design
+from prunescope.study.sections import Prunable
 
 Shape = tuple[int, ...]
 
@@ -36,6 +41,8 @@ class ParameterOutline:
         Whether it is the weight of a convolution or a linear layer, and so of a kind that pruning may remove.
     output
         Whether it belongs to the last layer.
+    trained
+        Whether training changes it; not where a user's module says ``requires_grad=False``.
     """
 
     name: str
@@ -44,11 +51,21 @@ class ParameterOutline:
     fan_in: int = 1
     weight: bool = False
     output: bool = False
+    trained: bool = True
 
     @cached_property
     def size(self) -> int:
         """How many numbers it holds."""
         return prod(self.shape)
+
+    @property
+    def matrix(self) -> bool:
+        """Whether it has two axes or more, as weights have and biases have not."""
+        return len(self.shape) > 1
+
+    def named_by(self, pattern: str) -> bool:
+        """Whether a pattern stands for its name, or for the module that it belongs to."""
+        return any(fnmatchcase(name, pattern) for name in accumulate(self.name.split("."), "{}.{}".format))
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,8 @@ class Outline:
         Numbers that one example's way leaves behind for the way back.
     dense
         Whether it is linear layers with ReLU between them and nothing else.
+    slow
+        Why members of a cohort are not computed together, in words; empty where they are.
     """
 
     parameters: tuple[ParameterOutline, ...]
@@ -79,17 +98,72 @@ class Outline:
     multiplications: int
     activations: int
     dense: bool
+    slow: str = ""
 
     @cached_property
     def total(self) -> int:
         """All parameters, counted."""
         return sum(parameter.size for parameter in self.parameters)
 
-    def prunable(self, rule: str) -> tuple[ParameterOutline, ...]:
-        """Return the parameters that pruning may remove from: weights of ``all`` layers, or ``all-but-output``."""
+    def prunable(self, rule: Prunable) -> tuple[ParameterOutline, ...]:
+        """Return the parameters that pruning may remove from.
+
+        Parameters
+        ----------
+        rule
+            ``all``: the weights of layers that are trained; ``all-but-output``: not those of the last one. Or patterns
+            of names, which choose among all matrices. The last pattern that stands for a matrix decides.
+        """
+        return tuple(parameter for parameter in self.parameters if _is_prunable(parameter, rule))
+
+    def left_alone(self, rule: Prunable) -> dict[str, str]:
+        """Return the matrices that pruning may not remove from, and why."""
+        others = (item for item in self.parameters if item.matrix and not _is_prunable(item, rule))
+        return {parameter.name: _why_left(parameter, rule) for parameter in others}
+
+    def words(self, rule: Prunable) -> str:
+        """Say which matrices pruning removes from, which it leaves alone and why, and what makes training slow."""
+        layers, reasons = self.prunable(rule), dict[str, list[str]]()
+        for name, why in self.left_alone(rule).items():
+            reasons.setdefault(why, []).append(name)
+        matrices = sum(parameter.matrix for parameter in self.parameters)
+        weights = sum(layer.size for layer in layers)
+        parts = [f"prunes {len(layers):,} of {counted(matrices, 'matrix', 'matrices')}, {counted(weights, 'weight')}"]
+        if reasons:
+            parts.append(f"leaves alone {'; '.join(f'{listed(names)} ({why})' for why, names in reasons.items())}")
+        return "; ".join([*parts, *([self.slow] if self.slow else [])])
+
+    def strangers(self, rule: Prunable) -> tuple[str, ...]:
+        """Return the patterns of a rule that stand for no matrix."""
+        matrices = [parameter for parameter in self.parameters if parameter.matrix]
         return tuple(
-            parameter for parameter in self.parameters if parameter.weight and (rule == "all" or not parameter.output)
+            pattern
+            for pattern in ([] if isinstance(rule, str) else rule)
+            if not any(parameter.named_by(pattern.removeprefix("!")) for parameter in matrices)
         )
+
+
+def _is_prunable(parameter: ParameterOutline, rule: Prunable) -> bool:
+    usual = parameter.weight and parameter.trained
+    if isinstance(rule, str):
+        return usual and (rule == "all" or not parameter.output)
+    deciding = _deciding(parameter, rule)
+    if deciding is None:
+        return usual and rule[0].startswith("!")
+    return parameter.matrix and not deciding.startswith("!")
+
+
+def _deciding(parameter: ParameterOutline, patterns: Sequence[str]) -> str | None:
+    """Return the last pattern that stands for a parameter."""
+    return next((item for item in reversed(patterns) if parameter.named_by(item.removeprefix("!"))), None)
+
+
+def _why_left(parameter: ParameterOutline, rule: Prunable) -> str:
+    if not isinstance(rule, str) and (not rule[0].startswith("!") or _deciding(parameter, rule)):
+        return "by prunable"
+    if not parameter.trained:
+        return "not trained"
+    return "the output" if parameter.weight else "no layer's weights"
 
 
 class _Walk:

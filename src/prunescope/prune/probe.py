@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.prune.masks import Masks
+
+
+class Asked(Protocol):
+    """What scores need of a network."""
+
+    def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
+        """Return the logits ``[R, B, classes]`` of stacked members."""
+        ...
+
 
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Gives inputs and labels of training examples, batch by batch, the same each time."""
@@ -38,7 +47,7 @@ class Probe:
         An input of ones, as the network takes it, in a batch of one.
     """
 
-    network: Network
+    network: Asked
     tensors: Mapping[str, Tensor]
     masks: Masks
     batches: Batches

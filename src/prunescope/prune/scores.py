@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from prunescope.errors import Fault, InputError, PrunescopeError, clipped, said
-from prunescope.prune.masks import Masks, keep_highest, kept_count
+from prunescope.prune.masks import Masks, keep_highest
 from prunescope.prune.probe import ROUNDS, Probe, gradient, gradient_flow, synaptic_flow
 from prunescope.study.catalogue import is_import_path
 from prunescope.study.import_path import import_function
@@ -80,13 +80,13 @@ def score(name: str) -> Score:
     if name in SCORES:
         return SCORES[name]
     if is_import_path(name):
-        return Score(_own(name))
+        return Score(ranking_of(import_function(name), name))
     must = f"must be one of {', '.join(SCORES)}, or package.module:function"
     raise InputError("pruning", [Fault("score", must, clipped(name))])
 
 
-def _own(path: str) -> Rank:
-    function = import_function(path)
+def ranking_of(function: Callable[..., object], path: str) -> Rank:
+    """Return how a user's function ranks weights; ``path`` is what messages call it."""
     asks = "probe" in inspect.signature(function).parameters
 
     def rank(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
@@ -113,7 +113,8 @@ def _array(values: object) -> np.ndarray:
     return np.asarray(plain, float)
 
 
-def _nobody(masks: Masks) -> Probe:
+def nobody_to_ask(masks: Masks) -> Probe:
+    """Refuse to be asked."""
     del masks
     raise PrunescopeError("this score asks the network, and there is none to ask")
 
@@ -122,14 +123,13 @@ def prune(
     masks: Masks,
     weights: Mapping[str, np.ndarray],
     *,
-    level: int,
-    fraction: float,
-    by: str,
+    keep: Callable[[int], int],
+    by: str | Rank,
     scope: str,
     draws: Draws,
-    probe: Callable[[Masks], Probe] = _nobody,
+    probe: Callable[[Masks], Probe] = nobody_to_ask,
 ) -> Masks:
-    """Return the masks of a level: exactly ``round(N (1 - fraction)^level)`` of the N prunable weights survive.
+    """Return the masks after a pruning step: exactly ``keep(N)`` of the N prunable weights survive.
 
     A score that ranks anew in several rounds comes there by equal factors from round to round.
 
@@ -137,8 +137,10 @@ def prune(
     ----------
     weights
         Trained weights by the layers' names.
+    keep
+        How many survive of that many: of the network's, or of a layer's where the scope is ``layer``.
     by
-        A score of `scores.SCORES`, or a user's own by import path.
+        A score of `scores.SCORES`, a user's own by import path, or what ranks.
     scope
         ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
     draws
@@ -146,11 +148,11 @@ def prune(
     probe
         Gives the network under masks, for a score that asks it.
     """
-    ranked = score(by)
+    ranked = score(by) if isinstance(by, str) else Score(by)
     layers = {layer.name: weights[layer.name] for layer in masks.layers}
     sizes = [masks.prunable] if scope == "global" else [layer.size for layer in masks.layers]
     first = _counts(masks, sizes)
-    last = [kept_count(size, fraction, level) for size in sizes]
+    last = [keep(size) for size in sizes]
     for round_ in range(1, ranked.rounds + 1):
         now = masks
         by_layer = ranked.rank(layers, draws, lambda now=now: probe(now))  # type: ignore[misc]

@@ -87,7 +87,7 @@ def report(
     )
     # Single examples lie in the store beside its rows; conditions leave the rows alone.
     whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
-    analysis = analysis or looked_at(source if whole else rows, missing)
+    analysis = analysis or looked_at(source if whole else rows, rows, missing)
     chapters += examined(analysis, seen_name or name, missing) if analysis else ()
     title = ", ".join(dict.fromkeys(study.name for study in origin.studies)) or Path(name).name
     notes = tuple(dict.fromkeys((*rows.notes, *groups.notes)))

@@ -16,6 +16,7 @@ from prunescope.report.figures.losses import losses
 from prunescope.report.figures.noise import noise, noise_words
 from prunescope.report.figures.treatments import ablations, extended, narrow
 from prunescope.report.provenance import place
+from prunescope.table import Table
 
 # Networks that get a chapter.
 CHAPTERS = 3
@@ -23,11 +24,13 @@ CHAPTERS = 3
 MOST = 50_000
 
 
-def looked_at(source: Any, missing: list[str]) -> LensResult | None:
-    """Look at a source; where there is nothing to see, it is said why."""
+def looked_at(source: Any, rows: Table, missing: list[str]) -> LensResult | None:
+    """Look at a source whose rows were read; where there is nothing to see, it is said why."""
     try:
-        result = analyze(source, most=MOST)
-        missing += (f"the lens: {words}; prunescope lens has all" for words in result.notes if "not looked at" in words)
+        result = analyze(source, most=MOST, table=rows)
+        missing += (
+            f"the lens: {words}; prunescope lens --all has all" for words in result.notes if "not looked at" in words
+        )
         return result
     except InputError as trouble:
         missing.append(f"the lens: {trouble.faults[0]}")

@@ -12,6 +12,7 @@ from prunescope.choose.limits import bound_faults, confidence_faults
 from prunescope.errors import Fault, InputError, command, counted, listed
 from prunescope.laws.grouping import identity_columns
 from prunescope.table import Store, Table, is_store, status
+from prunescope.table.coded import Columns
 from prunescope.table.row_groups import group_codes
 from prunescope.table.schema import CONFIGURATION
 from prunescope.version import __version__
@@ -164,7 +165,9 @@ def _trained_for(rows: Table) -> float:
 
 
 def _texts(rows: Table, name: str) -> list[str]:
-    return sorted({str(value) for value in rows[name].tolist() if value is not None})
+    column = Columns.of(rows.columns).column(name)
+    values = column.texts.words[np.unique(column.texts.codes)] if column.is_text else column.array
+    return sorted({str(value) for value in values.tolist() if value is not None})
 
 
 def _spelled(seconds: float) -> str:

@@ -63,7 +63,7 @@ class Estimate:
 
 def member_bytes(outline: Outline, recipe: Recipe) -> int:
     """Estimate the memory that one member takes in training: weights several times, activations both ways."""
-    copies = 6 if recipe.optimizer == "adam" else 5
+    copies = 5 if recipe.optimizer == "sgd" else 6
     return 4 * (copies * outline.total + recipe.batch * 3 * outline.activations)
 
 
@@ -88,6 +88,7 @@ def estimate(
     keep: Keep = "none",
     keep_examples: Keep = "none",
     done: Mapping[str, frozenset[int]] | None = None,
+    run_code: bool = False,
 ) -> Estimate:
     """Estimate what training ladders, and scoring examples by ensembles, will take.
 
@@ -101,9 +102,11 @@ def estimate(
         Rungs whose outcomes on training examples are kept.
     done
         Rungs that are finished and take no more time and memory; None: from the start.
+    run_code
+        Make networks of a user's own to count them, which runs their code.
     """
     done = done or {}
-    if any(is_import_path(ladder.cell.family) for ladder in ladders):
+    if not run_code and any(is_import_path(ladder.cell.family) for ladder in ladders):
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     caches = [TuningCache(store, "cpu", used) for used in (1, count)]

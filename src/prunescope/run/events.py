@@ -16,6 +16,22 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class NetworkMade:
+    """A network of which pruning may leave more alone than its name says, or whose cohorts train slowly.
+
+    Attributes
+    ----------
+    words
+        Which network.
+    facts
+        What is pruned, what is left alone, and what makes it slow.
+    """
+
+    words: str
+    facts: str
+
+
+@dataclass(frozen=True)
 class TuningStarted:
     """How a shape of network trains fastest here is being measured."""
 
@@ -199,6 +215,7 @@ class CohortFinished:
 
 Event = (
     RunStarted
+    | NetworkMade
     | TuningStarted
     | TuningFailed
     | ArtifactsMissing

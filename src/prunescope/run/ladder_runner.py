@@ -20,7 +20,9 @@ from prunescope.data import Dataset
 from prunescope.errors import DamageError, PrunescopeError, listed
 from prunescope.nets import Network, network
 from prunescope.nets.cohort import Layout
-from prunescope.run.artifacts import Provenance, damage, row, rung_arrays
+from prunescope.prune import RungStart
+from prunescope.prune.checkpoints import damage, rung_arrays
+from prunescope.run.artifacts import Provenance, row
 from prunescope.run.cohorts import Cohort
 from prunescope.run.events import (
     CohortFinished,
@@ -38,7 +40,7 @@ from prunescope.study.effort import epochs_of, first_missing
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import Store
 from prunescope.train import Span, TrainedMembers, TrainingContext, train_rung
-from prunescope.train.ladder import RungStart, check_begin, check_end
+from prunescope.train.ladder import check_begin, check_end
 
 WRITE_INTERVAL = 2.0  # seconds of training after which finished rungs are written
 REPORT_INTERVAL = 0.2  # seconds between two reports of progress within a rung
@@ -154,7 +156,7 @@ class LadderRunner:
         try:
             return resume(ladder, self._context_at(ladder, rung), self._store, rung, finished)
         except DamageError:
-            left = damage(self._store, ladder, rung)
+            left = damage(self._store, ladder.identity, rung)
             if not left.files:  # no file of its own
                 raise
         verb = "is" if len(left.files) == 1 else "are"

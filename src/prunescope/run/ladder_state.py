@@ -10,12 +10,14 @@ import numpy as np
 
 from prunescope.data import Dataset, Subsample, draw_subsample
 from prunescope.errors import InputError, PrunescopeError
-from prunescope.run.artifacts import checkpoint, examples, inherited, left_out_arrays
+from prunescope.prune import RungHandover
+from prunescope.prune.checkpoints import checkpoint, inherited
+from prunescope.run.artifacts import examples, layers_of, left_out_arrays
 from prunescope.run.example_selection import left_out
 from prunescope.study import Ladder
 from prunescope.study.checks import held_out
 from prunescope.table import ArrayEntry, Store
-from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, RungHandover, TrainingContext, seeding_of
+from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, TrainingContext, seeding_of
 
 
 @dataclass(eq=False)
@@ -81,7 +83,7 @@ class LadderState:
         for rung, outcome in self.outcomes.items():
             yield examples(self.ladder, rung, self.member.subsample, outcome)
         if self.handover is not None:
-            yield checkpoint(self.ladder, self.rung - 1, self.arrays, self.handover)
+            yield checkpoint(self.ladder.identity, self.rung - 1, self.arrays, self.handover)
 
 
 def subsample_of(ladder: Ladder, dataset: Dataset) -> Subsample:
@@ -116,7 +118,9 @@ def resume(
     subsample = subsample_of(ladder, context.dataset)
     try:
         continues = rung > 0 and ladder.treatment.kind != "narrow"
-        handover = inherited(store, ladder, rung - 1, context.network) if continues else None
+        handover = (
+            inherited(store, ladder.identity, rung - 1, layers_of(ladder, context.network)) if continues else None
+        )
     except InputError:
         words = f"rung {rung - 1} is finished, but the file that rung {rung} starts from is not in checkpoints/"
         raise PrunescopeError(f"{words}{ladder.identity}; copy it from the store that trained them") from None

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, load
-from prunescope.errors import DamageError, Fault, InputError, UnwritableError, said
-from prunescope.nets import network
+from prunescope.errors import DamageError, Fault, InputError, UnwritableError, clipped, listed, said
+from prunescope.nets import DESIGNS, Network, network
 from prunescope.prune import score
 from prunescope.run.artifacts import examples_kept, weights_kept
 from prunescope.run.cohorts import Key
@@ -24,6 +24,7 @@ from prunescope.run.events import (
     LadderFailed,
     LaddersElsewhere,
     Lost,
+    NetworkMade,
     RungFinished,
     RunStarted,
     TuningFailed,
@@ -37,6 +38,7 @@ from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTas
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
+from prunescope.study.catalogue import DATASETS
 from prunescope.study.effort import first_missing
 from prunescope.study.sections import Keep, Recipe, keeps
 from prunescope.table import Store
@@ -139,6 +141,9 @@ def run_study(
     left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)
     handler(RunStarted(len(wanted), total, left))
+    if missing or unscored:
+        for event in described(wanted):
+            handler(event)
     if (missing or unscored) and not opened.has_locks():
         handler(Unlocked(str(opened.path)))
     _report_missing_artifacts(opened, wanted, done, settings, handler)
@@ -166,6 +171,19 @@ def run_study(
 
 def _ignore(event: Event) -> None:
     """Listen to nothing."""
+
+
+def described(ladders: Sequence[Ladder]) -> Iterator[NetworkMade]:
+    """Yield what is pruned of one network of each family, where its name or the recipe does not say so."""
+    families: set[str] = set()
+    for ladder in ladders:
+        cell, rule = ladder.cell, ladder.recipe.prunable
+        if cell.family in families or (cell.family in DESIGNS and isinstance(rule, str)):
+            continue
+        families.add(cell.family)
+        facts = DATASETS[cell.dataset]
+        outline = network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
+        yield NetworkMade(f"{cell.family} l={cell.depth} w={cell.width:g}", outline.words(rule))
 
 
 def _report_missing_artifacts(
@@ -206,8 +224,14 @@ def _datasets(ladders: Sequence[Ladder], data_folder: Path | None) -> dict[str, 
     """Return the datasets of a study; tell what cannot be trained before anything is."""
     _check_scores(ladders)
     datasets = {name: load(name, data_folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
+    rule, strangers = ladders[0].recipe.prunable, []
     for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
-        _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
+        net = _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
+        strangers.append(net.outline.strangers(rule))
+    nowhere = [pattern for pattern in strangers[0] if all(pattern in unused for unused in strangers)]
+    if nowhere:
+        must = "must stand for matrices of the networks; `prunescope plan` lists their names"
+        raise InputError("the study", [Fault("recipe.prunable", must, listed(nowhere))])
     return datasets
 
 
@@ -224,15 +248,16 @@ def _check_scores(ladders: Sequence[Ladder]) -> None:
         score(name)
 
 
-def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> None:
-    """Refuse networks that cannot be made, and recipes that do not fit them."""
+def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> Network:
+    """Return a network; refuse one that cannot be made, and recipes that do not fit it."""
     net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
     if not net.outline.prunable(recipe.prunable):
         must = f"must leave {cell.family} layers to prune"
-        raise InputError("the study", [Fault("recipe.prunable", must, recipe.prunable)])
+        raise InputError("the study", [Fault("recipe.prunable", must, clipped(recipe.prunable))])
     if recipe.augment != "none" and not net.pictures:
         must = f"must be none for {cell.family}, which takes pictures as rows"
         raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
+    return net
 
 
 def _executor_for(

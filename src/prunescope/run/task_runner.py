@@ -28,11 +28,20 @@ _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
 
 @dataclass(frozen=True)
 class TuneTask:
-    """Find the settings that train ladders of one shape fastest."""
+    """Find the settings that train ladders of one shape fastest.
+
+    Attributes
+    ----------
+    ladders
+        How many there are.
+    steps
+        That all of them have left to take.
+    """
 
     key: Key
     ladder: Ladder
     ladders: int
+    steps: float
 
     @property
     def name(self) -> str:
@@ -128,7 +137,7 @@ class TaskRunner:
         if tuning is None:
             on_event(TuningStarted(task.words))
             try:
-                tuning = choose(self.context(task.ladder), task.ladders, self._cores)
+                tuning = choose(self.context(task.ladder), task.ladders, self._cores, task.steps)
             except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
                 return CohortSettings(1, 1, 1, 1, 0.0)
             self._tuning_cache.keep_on_machine(task.key, tuning)
@@ -145,7 +154,7 @@ class TaskRunner:
     def score(self, task: ScoreTask, on_event: EventHandler) -> None:
         """Score examples by an ensemble."""
         ladder = task.ensemble.ladder
-        tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks), on_event)
+        tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
         with threads(min(tuning.threads, self._cores)):
             score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)

@@ -60,7 +60,9 @@ class TaskSchedule:
         return self._tune_task(self._untuned[-1])
 
     def _tune_task(self, key: Key) -> TuneTask:
-        return TuneTask(key, self._groups[key][0], len(self._groups[key]))
+        ladder, ladders = self._groups[key][0], len(self._groups[key])
+        epochs = self._group_work(key) / ladder.cell.examples
+        return TuneTask(key, ladder, ladders, epochs * -(-ladder.cell.examples // ladder.recipe.batch))
 
     def starts(self, key: Key, tuning: CohortSettings) -> int:
         """Return the networks a cohort begins with: as many as train fastest, fewer where workers would be idle."""

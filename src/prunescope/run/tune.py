@@ -1,10 +1,13 @@
 """How a shape of network trains fastest here: members in a cohort, threads, layout. Found by a short measurement.
 
-Sums may be rounded differently in other company or another layout, so what was found is remembered (`remembered`).
+Sums may be rounded differently in other company or another layout, so what was found is remembered (`tuning_cache`).
+Measuring takes a twentieth of the training that it is for, at most. Members of our own families gain much from each
+other's company where they are small, so theirs is a second if that is longer; a user's modules gain little.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ import torch
 
 from prunescope.nets import Designed
 from prunescope.nets.cohort import Layout
+from prunescope.nets.custom import Custom
 from prunescope.nets.kernels import kernels
 from prunescope.run.estimate import cohort_bytes, member_bytes
 from prunescope.run.tuning_cache import CohortSettings
@@ -21,7 +25,8 @@ from prunescope.train import TrainingContext
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 ENOUGH = 0.05  # seconds of steps for one figure, or this many steps
-STEPS = 12
+STEPS, LEAST_STEPS = 12, 2
+SHARE, LEAST_SECONDS = 1 / 20, 1.0  # of the training that is measured for; in any case, where company helps most
 GAIN = 0.93  # more threads must take at most this share of the core time
 NEAR = 1.05  # the largest cohort that is this near to the best is taken: fewer cohorts, less between them
 
@@ -37,37 +42,83 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose(context: TrainingContext, ladders: int, cores: int) -> CohortSettings:
+class _Budget:
+    """The core seconds that measuring may take, from what a step took so far.
+
+    Parameters
+    ----------
+    steps
+        Of all members together, that the measurement is for; None where it may take as long as it likes.
+    least
+        Seconds that it may take in any case.
+    """
+
+    def __init__(self, steps: float | None, least: float) -> None:
+        self._steps = math.inf if steps is None else steps
+        self._least = least
+        self._spent, self._step = 0.0, 0.0
+        self._clock = time.perf_counter()
+
+    def allows(self, size: int) -> bool:
+        """Whether another size may be tried; the first is always."""
+        most = max(self._least, SHARE * self._steps * self._step)
+        return not self._step or self._spent + (1 + LEAST_STEPS) * size * self._step <= most
+
+    def note(self, seconds: float, count: int) -> None:
+        """Take note of a figure: seconds of a member's step with a number of threads."""
+        now = time.perf_counter()
+        self._spent += (now - self._clock) * count
+        self._clock = now
+        self._step = min(self._step or math.inf, seconds * count)
+
+
+def choose(context: TrainingContext, ladders: int, cores: int, steps: float | None = None) -> CohortSettings:
     """Measure how up to ``ladders`` members of one shape are trained fastest with ``cores`` cores.
 
     A thread less for each cohort is a cohort more at a time, so what counts is seconds times threads.
+
+    Parameters
+    ----------
+    steps
+        How many steps all of them will take, which bounds the time that is spent on measuring.
     """
     most = max(1, min(ladders, cohort_bytes() // member_bytes(context.network.outline, context.recipe)))
     sizes = sorted({size for size in SIZES if size <= most} | ({most} if most <= SIZES[-1] else set()))
+    if isinstance(context.network, Custom) and not context.network.together:
+        sizes = [1]  # its members are computed one by one, whatever their company
+    budget = _Budget(steps, LEAST_SECONDS if isinstance(context.network, Designed) else 0.0)
     best: CohortSettings | None = None
     on_cpu = context.device.type == "cpu"
     for count in sorted({1, cores}) if on_cpu else (torch.get_num_threads(),):
         with threads(count):
-            best_of_count = _best_size(context, sizes, count)
-        if best is None or best_of_count.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (
-            best.threads if on_cpu else 1
+            best_of_count = _best_size(context, sizes, count, budget)
+        if best is None or (
+            best_of_count is not None
+            and best_of_count.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (best.threads if on_cpu else 1)
         ):
             best = best_of_count
     assert best is not None  # noqa: S101 - one count at least was tried
     return best
 
 
-def _best_size(context: TrainingContext, sizes: Iterable[int], count: int) -> CohortSettings:
-    """Measure growing sizes until they have become worse twice."""
+def _best_size(context: TrainingContext, sizes: Iterable[int], count: int, budget: _Budget) -> CohortSettings | None:
+    """Measure growing sizes until they have become worse twice, or take too long; None where nothing was measured."""
     tunings: list[CohortSettings] = []
     for size in sizes:
-        tried = (
-            CohortSettings(size, count, layout.together, layout.pack, _seconds(context, size, layout), layout.planar)
-            for layout in _layouts(size, context)
-        )
+        tried: list[CohortSettings] = []
+        for layout in _layouts(size, context):
+            if not budget.allows(size):
+                break
+            seconds = _seconds(context, size, layout)
+            budget.note(seconds, count)
+            tried.append(CohortSettings(size, count, layout.together, layout.pack, seconds, layout.planar))
+        if not tried:
+            break
         tunings.append(min(tried, key=_pace))
         if len(tunings) > 2 and all(_pace(tuning) > NEAR * min(map(_pace, tunings)) for tuning in tunings[-2:]):
             break
+    if not tunings:
+        return None
     best = min(map(_pace, tunings))
     return next(tuning for tuning in reversed(tunings) if _pace(tuning) <= NEAR * best)
 
@@ -77,7 +128,7 @@ def _pace(tuning: CohortSettings) -> float:
 
 
 def _layouts(size: int, context: TrainingContext) -> list[Layout]:
-    if not context.network.pictures:
+    if not context.network.pictures or isinstance(context.network, Custom):  # a user's modules have no groups
         return [Layout(size, 1)]
     layouts = [Layout(1, 1)]
     if size > 1:
@@ -93,8 +144,8 @@ def _layouts(size: int, context: TrainingContext) -> list[Layout]:
 def _seconds(context: TrainingContext, size: int, layout: Layout) -> float:
     """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data."""
     trial = context.with_layout(layout)
-    rng = np.random.default_rng(0)
-    start = trial.stacked([trial.network.start(rng) for _ in range(size)])
+    # Numbers do not change the time, and drawing them takes a user's factory longer than a step.
+    start = trial.stacked([trial.network.start(np.random.default_rng(0))] * size)
     engine = trial.engine(start, {})
     batch = min(context.recipe.batch, len(trial.train_pictures))
     places = torch.arange(size * batch, device=context.device).view(size, batch) % len(trial.train_pictures)
@@ -109,7 +160,7 @@ def _seconds(context: TrainingContext, size: int, layout: Layout) -> float:
 
     step()
     times: list[float] = []
-    while len(times) < 2 or (sum(times) < ENOUGH and len(times) < STEPS):
+    while len(times) < LEAST_STEPS or (sum(times) < ENOUGH and len(times) < STEPS):
         clock = time.perf_counter()
         step()
         times.append(time.perf_counter() - clock)

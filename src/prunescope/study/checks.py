@@ -99,12 +99,15 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
     epochs, milestones = recipe.epochs, recipe.milestones
     if recipe.nesterov and recipe.momentum == 0:
         yield {"nesterov", "momentum"}, Fault(at("nesterov"), "needs momentum above 0", "momentum 0")
-    if recipe.optimizer == "adam" and (recipe.momentum or recipe.nesterov):
-        must = "belongs to sgd; leave momentum and nesterov out with adam"
+    if recipe.optimizer != "sgd" and (recipe.momentum or recipe.nesterov):
+        must = f"belongs to sgd; leave momentum and nesterov out with {recipe.optimizer}"
         yield {"optimizer", "momentum", "nesterov"}, Fault(at("momentum"), must, f"{recipe.momentum:g}")
-    if recipe.schedule == "constant" and milestones:
-        fault = Fault(at("milestones"), 'need schedule = "steps"', 'schedule = "constant"')
+    if recipe.schedule != "steps" and milestones:
+        fault = Fault(at("milestones"), 'need schedule = "steps"', f'schedule = "{recipe.schedule}"')
         yield {"schedule", "milestones"}, fault
+    if recipe.schedule not in ("cosine", "linear") and recipe.end_factor:
+        must = 'needs schedule = "cosine" or "linear"'
+        yield {"schedule", "end_factor"}, Fault(at("end_factor"), must, f'schedule = "{recipe.schedule}"')
     if recipe.schedule == "steps" and not milestones:
         fault = Fault(at("milestones"), "must be given with a schedule of steps", hint="For example [80, 120].")
         yield {"schedule", "milestones"}, fault

@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 _FRACTION = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 
@@ -37,6 +45,8 @@ Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 MOST_VALUES = 1_000
 """Values that one list of a study may hold."""
 MOST_LEVELS = 200
+Prunable = str | tuple[str, ...]
+"""Weights that pruning may remove: ``all``, ``all-but-output``, or patterns of names."""
 Keep = Literal["none", "all"] | tuple[int, ...]
 """Which rungs a run keeps something of."""
 
@@ -47,6 +57,9 @@ _Kept = (
         tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)
     ]
 )
+
+
+_Pattern = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^!?[\w.*?\[\]-]+$")]
 
 
 class Section(BaseModel):
@@ -123,26 +136,47 @@ class Recipe(Section):
     epochs: Whole = Field(description="epochs of one training from start to completion")
     batch: Whole = Field(description="examples in a gradient step")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(description="highest learning rate")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="update rule")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="update rule")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="momentum of sgd")
     nesterov: bool = Field(False, description="Nesterov's form of momentum")
-    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.0, description="L2 penalty on all parameters")
-    schedule: Literal["constant", "steps"] = Field("constant", description="learning rate over epochs")
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(
+        0.0, description="L2 penalty on all parameters; decay apart from the gradient with adamw"
+    )
+    clip_norm: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="largest norm of a network's gradient, which is scaled down to it; no bound where not given"
+    )
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the target that is spread over all classes in training"
+    )
+    schedule: Literal["constant", "steps", "cosine", "linear", "one-cycle"] = Field(
+        "constant", description="learning rate over the steps of a training"
+    )
     milestones: Annotated[
         tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(strict=False, max_length=MOST_VALUES)
     ] = Field((), description="epochs at which a schedule of steps multiplies the rate by `factor`")
     factor: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="what each milestone multiplies by")
-    warmup: Annotated[int, Field(ge=0)] = Field(0, description="epochs of linear growth from 0 to the full rate")
-    augment: Literal["none", "flip-crop"] = Field(
-        "none", description="changes to training pictures: random flip, and crop after 4 pixels of padding"
+    end_factor: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the highest rate that cosine and linear fall to"
+    )
+    warmup: Annotated[int, Field(ge=0)] = Field(
+        0, description="epochs of linear growth from 0 to the full rate; with one-cycle, epochs of its rise"
+    )
+    augment: Literal["none", "flip-crop", "resized-crop", "flip-resized-crop"] = Field(
+        "none",
+        description="changes to training pictures: random flip, and crop after 4 pixels of padding; "
+        "or a random part scaled to the whole, with a random flip or without",
     )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of products")
     validation: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the training set held out, drawn anew for each replicate"
     )
-    prunable: Literal["all", "all-but-output"] = Field(
+    prunable: (
+        Literal["all", "all-but-output"]
+        | Annotated[tuple[_Pattern, ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)]
+    ) = Field(
         "all",
-        description="weights that pruning may remove: of every convolution and linear layer, or not the last",
+        description="weights that pruning may remove: of every convolution and linear layer, or not the last; "
+        'or patterns of names such as ["blocks.*", "!head"]',
     )
     pruning_fraction: Annotated[Number, Field(gt=0, lt=1)] = Field(
         0.2, description="share of the remaining prunable weights removed from rung to rung"
@@ -153,6 +187,16 @@ class Recipe(Section):
     levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] = Field(
         description="rungs above the dense one; more can be asked for later without redoing any"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later keys that are not set, so that identities stay those of stores that did not know them."""
+        content: dict[str, Any] = written(self)
+        usual = {key: type(self).model_fields[key].default for key in _LATER_KEYS}
+        return {key: value for key, value in content.items() if key not in usual or value != usual[key]}
+
+
+_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor")
 
 
 class El2n(Section):

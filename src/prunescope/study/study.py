@@ -128,7 +128,7 @@ class Ladder:
 
 def decisive_keys(recipe: Recipe) -> dict[str, Any]:
     """Return the keys of a recipe that decide a row, so that one training has one identity however it is spelled."""
-    idle = {"levels"} | ({"factor"} if recipe.schedule == "constant" else set())
+    idle = {"levels"} | ({"factor"} if recipe.schedule != "steps" else set())
     return recipe.model_dump(mode="json", exclude=idle)
 
 

@@ -51,7 +51,7 @@ def faults_of(
             for step in error["loc"]
             if isinstance(step, int) or step in fields or error["type"] == "extra_forbidden"
         )
-        steps = steps[:1] if steps and steps[0] in KEEP_KEYS else steps  # reported as a whole
+        steps = steps[:1] if steps and steps[0] in (*KEEP_KEYS, "prunable") else steps  # reported as a whole
         place = (*path, *steps)
         unsound_items = error["type"] == "too_short" and bool(error["input"])  # reported item by item
         if place in faults or unsound_items:
@@ -78,5 +78,7 @@ def faults_of(
             must = 'must be a number, or a fraction such as "1/8"'
         if steps and steps[0] in KEEP_KEYS:
             must = 'must be "none", "all" or a list of rungs such as [0, 10, 20]'
+        if steps == ("prunable",):
+            must = 'must be "all", "all-but-output" or a list of patterns of names such as ["blocks.*", "!head"]'
         faults[place] = Fault(words, must, value, hint)
     return list(faults.values())

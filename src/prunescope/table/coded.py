@@ -145,6 +145,11 @@ class ColumnValues:
         return texts
 
     @property
+    def encoded(self) -> Texts | None:
+        """The different texts and their rows; None where the column has no text, or was not encoded so far."""
+        return self._texts
+
+    @property
     def codes(self) -> NDArray[np.int32]:
         """A number for each row, without gaps: texts by their first row, other values by their order."""
         if self._codes is None:

@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest, unwritable
-from prunescope.table.coded import Texts
+from prunescope.table.coded import Columns, Texts
 from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
 from prunescope.table.values import gaps_filled, widened
 
@@ -335,12 +335,23 @@ def _check_statement(sql: str, place: str, source: str, must: str) -> None:
 def register(opened: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, Array]) -> None:
     """Show columns to a connection as a view with the types that arrays have; missing numbers stay NaN."""
     kinds = {"f": "double", "i": "bigint", "b": "boolean"}
-    picked = ", ".join(
-        f"{quoted(column)}::{kinds.get(values.dtype.kind, 'varchar')} as {quoted(column)}"
-        for column, values in columns.items()
-    )
-    opened.register(f"__{name}", dict(columns))
-    opened.execute(f"create or replace temp view {name} as select {picked} from __{name}")
+    typed = Columns.of(columns)
+    picked, arrays = [], {}
+    for place, column in enumerate(typed):
+        texts = typed.column(column).encoded
+        if texts is not None and 2 * len(texts.words) < len(texts) > _MANY_ROWS:
+            # A million rows of text take more memory than the different texts and the places of the rows among them.
+            words = f"__words_{name}_{place}"
+            opened.register(words, {"place": np.arange(len(texts.words)), "word": texts.words})
+            query = f"select list(word::varchar order by place) from {words}"
+            opened.execute(f"set variable {words} = ({query})")
+            arrays[column], value = texts.codes, f"getvariable('{words}')[{quoted(column)} + 1]"
+        else:
+            arrays[column] = typed[column]
+            value = f"{quoted(column)}::{kinds.get(arrays[column].dtype.kind, 'varchar')}"
+        picked.append(f"{value} as {quoted(column)}")
+    opened.register(f"__{name}", arrays)
+    opened.execute(f"create or replace temp view {name} as select {', '.join(picked)} from __{name}")
 
 
 def _load(opened: duckdb.DuckDBPyConnection, columns: Mapping[str, Array], sql: str) -> None:

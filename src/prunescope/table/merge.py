@@ -76,7 +76,7 @@ def refuse_unlike(stores: Sequence[Store]) -> None:
 def _files(root: Path) -> list[Path]:
     """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed."""
     conflicts = []
-    folders = [root / name for name in ("studies", "failures", "rungs")]
+    folders = [root / name for name in ("studies", "recorded", "failures", "rungs")]
     for keep in ArrayKind:
         folder = root / keep
         if folder.is_dir() and not folder.is_symlink():

@@ -214,6 +214,13 @@ COLUMNS = (
     Column("device", _TEXT, ColumnGroup.COST, "what it was trained on", optional=True),
     Column("version", _TEXT, ColumnGroup.COST, "version of the code that trained it", optional=True),
     Column("started", _TEXT, ColumnGroup.COST, "when training of the rung began, UTC, ISO 8601", optional=True),
+    Column(
+        "source",
+        _TEXT,
+        ColumnGroup.COST,
+        "of rungs recorded from a training loop of one's own: the script or module whose loop it is",
+        optional=True,
+    ),
 )
 
 BY_NAME = {column.name: column for column in COLUMNS}
@@ -226,7 +233,7 @@ STORED_NAMES = tuple(column.name for column in STORED)
 CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is ColumnGroup.CONFIGURATION)
 
 # When, where and for whom a rung was trained. Two rows for one rung may differ here; elsewhere they contradict.
-CIRCUMSTANCES = ("started", "seconds", "device", "version", "study")
+CIRCUMSTANCES = ("started", "seconds", "device", "version", "study", "source")
 RESULTS = tuple(column.name for column in STORED if column.name not in (*CIRCUMSTANCES, "ladder", "rung"))
 
 

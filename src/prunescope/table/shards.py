@@ -60,6 +60,8 @@ _MOST_ENGINES = 8
 _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
+# Columns that stores of earlier versions lack, as missing values.
+_LATER = ("source",)
 _KEY = ("ladder", "rung")
 # Of rows for one rung, the one that started first.
 _FIRST = f"qualify row_number() over (partition by {', '.join(_KEY)} order by {', '.join(CIRCUMSTANCES)}) = 1"
@@ -192,7 +194,18 @@ class Shards:
         with self._reading(shards), connection(threads) as opened:
             named = ", filename = true" if "__source" in selected else ""
             read = f"read_parquet(?, hive_partitioning = false{named})"
-            return read_columns(opened, selected, read, [self._paths(shards)])
+            paths = self._paths(shards)
+            if not any(name in selected for name in _LATER):
+                return read_columns(opened, selected, read, [paths])
+            try:
+                return read_columns(opened, selected, read, [paths])
+            except duckdb.Error:  # some of them may have been written before there was such a column
+                return read_columns(
+                    opened,
+                    selected,
+                    _filled(f"read_parquet(?, hive_partitioning = false, union_by_name = true{named})"),
+                    [paths],
+                )
 
     def _paths(self, shards: Sequence[str]) -> list[str]:
         folder = plain_path(self.folder)
@@ -222,11 +235,12 @@ class Shards:
             for column in STORED
         ]
         paths = ", ".join(map(literal, self._paths(sources)))
+        options = "hive_partitioning = false, union_by_name = true, filename = true"
         try:
             with self._reading(sources), spilling(draft.parent) as opened:
                 opened.execute(
                     f"create view rows as select {', '.join(columns)}, filename as __source "
-                    f"from read_parquet([{paths}], hive_partitioning = false, filename = true)"
+                    f"from {_filled(f'read_parquet([{paths}], {options})')}"
                 )
                 count = "select count(*) from"
                 rungs = opened.execute(f"{count} (select distinct {listing_of(_KEY)} from rows)").fetchall()
@@ -266,6 +280,14 @@ class Shards:
                 (self.folder / name).unlink(missing_ok=True)
         sweep(self.store)
         return len(sources)
+
+
+def _filled(rows: str) -> str:
+    """Return rows of shards with the columns that all of them may lack."""
+    missing = ", ".join(
+        f"null::{_SQL[column.kind]} as {quoted(column.name)}" for column in STORED if column.name in _LATER
+    )
+    return f"(select * from {rows} union all by name select {missing} where false)"
 
 
 def _once(rows: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from prunescope.study import Ensemble, Ladder, Study
+    from prunescope.study.recorded import RecordedLadder
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,26 @@ class Failure:
     rung: int
     words: str
     when: str
+
+
+@dataclass(frozen=True)
+class RecordedNote:
+    """What is noted of a ladder that was recorded from a loop of somebody's own.
+
+    Attributes
+    ----------
+    content
+        The whole note: what the recorder needs to go on.
+    """
+
+    ladder: RecordedLadder
+    content: Mapping[str, Any]
+
+    @property
+    def left_alone(self) -> dict[str, str]:
+        """The matrices of its networks that are not pruned, each with the reason."""
+        reasons = self.content.get("left_alone")
+        return {str(name): str(why) for name, why in reasons.items()} if isinstance(reasons, dict) else {}
 
 
 class _Store(Protocol):
@@ -33,6 +54,8 @@ class _Store(Protocol):
     def failures(self) -> tuple[Failure, ...]: ...
 
     def studies(self) -> tuple[Study, ...]: ...
+
+    def recorded(self) -> dict[str, RecordedNote]: ...
 
     def has_locks(self) -> bool: ...
 
@@ -86,6 +109,29 @@ class StudyProgress:
 
 
 @dataclass(frozen=True)
+class RecordedProgress:
+    """How far a ladder is that is recorded from a loop of somebody's own.
+
+    Attributes
+    ----------
+    failure
+        What went wrong last, where that was not made good since.
+    """
+
+    note: RecordedNote
+    rungs_done: int
+    is_running: bool
+    failure: Failure | None
+
+    @property
+    def state(self) -> str:
+        """``done``, ``running``, ``failed`` or ``left``."""
+        if self.rungs_done == self.note.ladder.rungs:
+            return "done"
+        return "running" if self.is_running else "failed" if self.failure else "left"
+
+
+@dataclass(frozen=True)
 class Status:
     """How far a store is.
 
@@ -93,6 +139,8 @@ class Status:
     ----------
     studies
         One entry for each version of each study that was begun here.
+    recorded
+        One entry for each ladder that is recorded here from a loop of somebody's own.
     rungs
         Finished rungs in all.
     strays
@@ -104,6 +152,7 @@ class Status:
     """
 
     studies: tuple[StudyProgress, ...]
+    recorded: tuple[RecordedProgress, ...]
     rungs: int
     strays: int
     shards: int
@@ -117,9 +166,25 @@ def status(store: _Store) -> Status:
     studies = store.studies()
     progress = tuple(_progress(study, store, done, running, failures) for study in studies)
     planned = {ladder.identity for study in studies for ladder in study.ladders}
-    strays = sum(len(rungs) for ladder, rungs in done.items() if ladder not in planned)
+    notes = store.recorded()
+    recorded = tuple(_recorded(note, done, running, failures) for note in notes.values())
+    strays = sum(len(rungs) for ladder, rungs in done.items() if ladder not in planned and ladder not in notes)
     shards = len(store.shards.listing().all)
-    return Status(progress, sum(map(len, done.values())), strays, shards, store.has_locks())
+    return Status(progress, recorded, sum(map(len, done.values())), strays, shards, store.has_locks())
+
+
+def _recorded(
+    note: RecordedNote,
+    done: Mapping[str, frozenset[int]],
+    running: frozenset[str],
+    failures: Mapping[str, Failure],
+) -> RecordedProgress:
+    ladder = note.ladder
+    rungs = done.get(ladder.identity, frozenset())
+    failure = failures.get(ladder.identity)
+    unmended = failure if failure is not None and failure.rung not in rungs else None
+    count = len(rungs.intersection(range(ladder.rungs)))
+    return RecordedProgress(note, count, ladder.identity in running, unmended)
 
 
 def finished(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:

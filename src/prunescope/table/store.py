@@ -3,6 +3,7 @@
     store.json       marks the folder as a store
     rungs/           one row per rung, in Parquet shards (`shards`)
     studies/         every version of a study that was begun here, as TOML
+    recorded/        what ladders are that loops of somebody's own climb
     examples/        per-example outcomes, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
@@ -42,7 +43,7 @@ from prunescope.table.ledger import Ledger
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
-from prunescope.table.status import Failure, status
+from prunescope.table.status import Failure, RecordedNote, status
 from prunescope.table.table import Table
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _MARK = "store.json"
-_FOLDERS = ("rungs", "studies", "examples", "checkpoints", "failures", "notes", "claims", "drafts")
+_FOLDERS = ("rungs", "studies", "recorded", "examples", "checkpoints", "failures", "notes", "claims", "drafts")
 _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
 _FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _NOTE_FILE = _FAILURE_FILE
@@ -77,6 +78,19 @@ def _note(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError, DamageError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _recorded(content: dict[str, Any] | None) -> RecordedNote | None:
+    """Return a note of a recorder; None where it is none."""
+    from prunescope.study.recorded import recorded_ladder
+
+    if content is None or not isinstance(content.get("recorded"), dict):
+        return None
+    try:
+        ladder = recorded_ladder(content["recorded"])
+    except InputError:
+        return None
+    return RecordedNote(ladder, content)
 
 
 def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
@@ -291,6 +305,16 @@ class Store:
         files = arrays.ladder_files(self.path, _keep(keep), ladder)
         return {rung: [path for path in paths if not is_sound(path)] for rung, paths in files.items()}
 
+    def damaged_files(self) -> tuple[Path, ...]:
+        """Return the files of checkpoints and of outcomes that are not what was written; reads every one of them."""
+        damaged: list[Path] = []
+        for keep in ArrayKind:
+            folder = self.path / keep
+            ladders = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+            for ladder in sorted(name for name in ladders if IDENTITY.fullmatch(name)):
+                damaged += (path for paths in self.damaged_arrays(keep, ladder).values() for path in paths)
+        return tuple(damaged)
+
     def claim(self, ladder: str) -> AbstractContextManager[bool]:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
         return _claim_of_one(self.claim_all([ladder]))
@@ -339,6 +363,25 @@ class Store:
         """
         check_identity(self.path, name)
         return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
+
+    def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
+        """Note what a ladder is that a loop of somebody's own climbs."""
+        written = json.dumps(content, sort_keys=True).encode()
+        publish_bytes(self.path, self.path / "recorded", check_identity(self.path, ladder), ".json", written, mend=True)
+
+    def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
+        """Return what is noted of the ladders that loops of somebody's own climb, or of one, by their identities."""
+        done = self.done()
+        notes: dict[str, RecordedNote] = {}
+        for path in self._files("recorded", _NOTE_FILE):
+            identity = path.name[:32]
+            if ladder not in (None, identity) or identity not in done:
+                continue
+            note = _recorded(_note(path))
+            # There is one for each number of levels that was asked for.
+            if note and (identity not in notes or notes[identity].ladder.levels < note.ladder.levels):
+                notes[identity] = note
+        return notes
 
     def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
         """List the store's own files in one of its folders."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ _AT_ONCE = 50_000
 
 
 SUFFIXES = (".csv", ".parquet", ".json")
-_CHUNK = 1_000_000  # rows held as text
+_CHUNK = 50_000  # rows held as text
+_MANY = 1_000  # numbers that are mostly different are not looked for twice
+_SPECIAL = re.compile(r'[,"\r\n]')
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,18 +219,32 @@ def csv_parts(table: Table) -> Iterator[str]:
     """Yield the same in parts, so that a large table need not be in memory as text."""
     yield ",".join(map(_quoted, table.names)) + "\n"
     columns = Columns.of(table.columns)
+    words = {name: _quoted_words(columns.column(name)) for name in columns}
     for first in range(0, columns.rows, _CHUNK):
-        rows = columns.take(np.arange(first, min(first + _CHUNK, columns.rows)))
-        written = [_written(rows.column(name)) for name in rows]
+        part = slice(first, first + _CHUNK)
+        written = [_written(columns.column(name), words[name], part) for name in columns]
         if len(written) == 1:
             written = [[value or '""' for value in written[0]]]  # an empty line would be no row
         yield "\n".join(map(",".join, zip(*written, strict=True))) + "\n"
 
 
-def _written(column: ColumnValues) -> list[str]:
-    """Write values, each different number once: bits, as 0.0 and -0.0 are written differently."""
-    values = column.array
+def _quoted_words(column: ColumnValues) -> Array | None:
+    """Return the different texts of a column of text as CSV has them; None for other columns."""
+    if column.encoded is None:
+        return None
+    words = np.empty(len(column.encoded.words), object)
+    words[:] = ["" if word is None else _quoted(word) for word in column.encoded.words.tolist()]
+    return words
+
+
+def _written(column: ColumnValues, words: Array | None, part: slice) -> list[str]:
+    """Write some values, each different number once: bits, as 0.0 and -0.0 are written differently."""
+    if words is not None and column.encoded is not None:
+        return list(words[column.encoded.codes[part]].tolist())
+    values = column.array[part]
     if values.dtype.kind == "f":
+        if len(values) > _MANY and len(np.unique(values[:_MANY])) > _MANY / 2:
+            return ["" if value != value else repr(value) for value in values.tolist()]
         bits, place = np.unique(values.view(np.int64), return_inverse=True)
         texts = np.array(["" if value != value else repr(value) for value in bits.view(np.float64).tolist()], object)
         return list(texts[place.reshape(-1)].tolist())
@@ -240,7 +257,7 @@ def _written(column: ColumnValues) -> list[str]:
 
 def _quoted(text: str) -> str:
     """Quote a text as CSV asks; the csv module of Python 3.11 leaves a lone carriage return bare."""
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+    return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
 
 
 def json_text(table: Table) -> str:

@@ -1,6 +1,6 @@
 """Training: cohorts in lock-step, rungs, what one rung leaves to the next."""
 
-from prunescope.train.ladder import LadderRungs, RungHandover
+from prunescope.train.ladder import LadderRungs
 from prunescope.train.rung import CohortMember, NetworkOutcome, Span, TrainedMembers, train_rung
 from prunescope.train.score_inputs import label_distances
 from prunescope.train.seeding import Seeding, seeding_of, seeding_of_scorer
@@ -10,7 +10,6 @@ __all__ = [
     "CohortMember",
     "LadderRungs",
     "NetworkOutcome",
-    "RungHandover",
     "Seeding",
     "Span",
     "TrainedMembers",

@@ -17,7 +17,7 @@ from prunescope.nets import Network
 from prunescope.study.sections import Recipe
 from prunescope.train.compact import Remaining, Units, remaining
 from prunescope.train.engine import Tensors
-from prunescope.train.optimizer import decayed, optimizer
+from prunescope.train.optimizer import clip, decayed, optimizer
 
 # Leaving out pays where it saves this share of the multiplications, and where there are so many of them that gathering
 # each member's own columns costs less. `make bench` shows the gain at low density; the bounds are a choice.
@@ -89,6 +89,7 @@ class DenseEngine:
             self.columns = torch.from_numpy(self._rest.changing[0].places).to(self._layers[0].weight.device)
         self._parameters = [tensor for layer in self._layers for tensor in layer.tensors()]
         self._gradients = [torch.empty_like(tensor) for tensor in self._parameters]
+        self._masks = flat_masks
         self._rule = optimizer(recipe, self._parameters, flat_masks)
         self._memory: dict[int, _Memory] = {}
 
@@ -165,14 +166,20 @@ class DenseEngine:
             memory = self._memory.setdefault(batch, _Memory(self._layers, batch))
         constants = self._constants()
         logits = self._forward(x, constants, memory.outputs)
-        # The cross-entropy's derivative: probabilities, less one at the label.
-        change = torch.softmax(logits, -1)
-        change.scatter_add_(-1, labels.unsqueeze(-1), change.new_full((1, 1, 1), -1.0).expand(*labels.shape, 1))
+        # The cross-entropy's derivative: probabilities, less the target, which is one at the label unless smoothed.
+        change, smoothing = torch.softmax(logits, -1), self._recipe.label_smoothing
+        change.scatter_add_(
+            -1, labels.unsqueeze(-1), change.new_full((1, 1, 1), smoothing - 1).expand(*labels.shape, 1)
+        )
+        if smoothing:
+            change.sub_(smoothing / change.shape[-1])
         change.mul_(1 / batch)
         gradients = iter(self._backward(x, change, constants, memory))
         for room, gradient in zip(self._gradients, gradients, strict=True):
             if gradient is not room:
                 room.copy_(gradient)
+        if self._recipe.clip_norm:
+            clip(self._gradients, self._masks, self._recipe.clip_norm)
         if self._rest is not None:
             self._rates.append(rate)
         self._rule.step(self._gradients, rate)

@@ -13,7 +13,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.study.sections import Recipe
-from prunescope.train.optimizer import optimizer
+from prunescope.train.optimizer import clip, optimizer
 
 Tensors = Mapping[str, Tensor]
 
@@ -40,13 +40,16 @@ class AutogradEngine:
     columns: Tensor | None = None
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
-        names = [parameter.name for parameter in network.outline.parameters]
+        trained = {parameter.name: parameter.trained for parameter in network.outline.parameters}
         self._network = network
         self._layout = layout
-        self._parameters = {name: tensors[name].clone().requires_grad_() for name in names}
+        self._parameters = {name: tensors[name].clone().requires_grad_(free) for name, free in trained.items()}
         self._buffers = {buffer.name: tensors[buffer.name].clone() for buffer in network.outline.buffers}
-        free = [parameter.detach() for parameter in self._parameters.values()]
-        self._rule = optimizer(recipe, free, [masks.get(name) for name in names])
+        self._trained = {name: values for name, values in self._parameters.items() if trained[name]}
+        free = [parameter.detach() for parameter in self._trained.values()]
+        self._masks = [masks.get(name) for name in self._trained]
+        self._rule = optimizer(recipe, free, self._masks)
+        self._most, self._smoothing = recipe.clip_norm, recipe.label_smoothing
         self._half = recipe.precision == "bfloat16"
 
     def _precision(self, x: Tensor) -> AbstractContextManager[object]:
@@ -58,12 +61,17 @@ class AutogradEngine:
             logits = self._network.logits({**self._parameters, **self._buffers}, x, True, self._layout)
         flat = logits.reshape(-1, logits.shape[-1])
         loss = F.cross_entropy(
-            flat if flat.dtype == torch.float64 else flat.float(), labels.reshape(-1), reduction="sum"
+            flat if flat.dtype == torch.float64 else flat.float(),
+            labels.reshape(-1),
+            reduction="sum",
+            label_smoothing=self._smoothing,
         )
-        parameters = list(self._parameters.values())
+        parameters = list(self._trained.values())
         slopes = torch.autograd.grad(loss / labels.shape[1], parameters, allow_unused=True)
         pairs: Iterable[tuple[Tensor, Tensor | None]] = zip(parameters, slopes, strict=True)
         gradients = [torch.zeros_like(parameter) if gradient is None else gradient for parameter, gradient in pairs]
+        if self._most:
+            clip(gradients, self._masks, self._most)
         self._rule.step(gradients, rate)
 
     @torch.no_grad()

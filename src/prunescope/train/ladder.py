@@ -1,78 +1,22 @@
-"""What happens from rung to rung: which weights go, where training starts again, and which epochs it trains.
-
-One rung after another, for a cohort in lock-step. What the next rung needs of this one is an `RungHandover`: a few
-arrays, so that a ladder can be put down after any rung and taken up later, by another process, with the same numbers.
-"""
+"""What happens from rung to rung in the lab: the ladder's rules, with its network, its draws and its epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunescope.errors import DamageError, PrunescopeError
-from prunescope.nets import Network
-from prunescope.prune import Masks, full, kept_count, prune, stacked, unpacked
+from prunescope.errors import PrunescopeError
+from prunescope.prune import LadderRules, Masks, Probe, RungHandover, RungStart, kept_count, stacked
 from prunescope.study import Ladder
-from prunescope.study.sections import PRUNING
 from prunescope.train.rung import CohortMember, NetworkOutcome, Span
 from prunescope.train.score_inputs import probe_of
 from prunescope.train.training_context import TrainingContext
 
 Arrays = Mapping[str, np.ndarray]
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class RungHandover:
-    """What a rung leaves to the next.
-
-    Attributes
-    ----------
-    masks
-        Which weights the next rung keeps.
-    origin
-        Parameters and buffers at the rewind epoch of rung 0, where a treatment goes back to them.
-    last
-        Parameters and buffers after the last epoch, where a treatment goes on from them.
-    dense
-        The same after rung 0, where a treatment prunes from them again and again.
-    """
-
-    masks: Masks
-    origin: Arrays = field(default_factory=dict)
-    last: Arrays = field(default_factory=dict)
-    dense: Arrays = field(default_factory=dict)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return plain arrays that stand for all of it."""
-        groups = {"origin": self.origin, "last": self.last, "dense": self.dense}
-        named = {f"{group}/{name}": values for group, arrays in groups.items() for name, values in arrays.items()}
-        return {"next": self.masks.packed(), **named}
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays, network: Network, rule: str) -> RungHandover:
-        """Return what `to_arrays` stands for."""
-        if "next" not in arrays:
-            raise DamageError("a checkpoint must hold the mask of the next rung")
-
-        def group(prefix: str) -> dict[str, np.ndarray]:
-            members = {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}
-            return {name.removeprefix(f"{prefix}/"): values for name, values in members.items()}
-
-        layers = network.outline.prunable(rule)
-        return cls(unpacked(layers, arrays["next"]), group("origin"), group("last"), group("dense"))
-
-
-@dataclass(frozen=True)
-class RungStart:
-    """How one member's rung begins: its tensors, with pruned weights at zero, and its masks."""
-
-    tensors: Arrays
-    masks: Masks
 
 
 class LadderRungs:
@@ -92,99 +36,47 @@ class LadderRungs:
         self.ladder = ladder
         self.member = member
         self.context = context
-        self._network = context.network
         self._seeding = member.seeding
-        self._treatment = ladder.treatment
-        self._recipe = ladder.recipe
-        self._layers = context.network.outline.prunable(self._recipe.prunable)
-
-    @property
-    def prunes(self) -> bool:
-        """Whether rungs above 0 have fewer weights."""
-        return self._treatment.kind in PRUNING
-
-    @property
-    def _starts_anew(self) -> bool:
-        """Whether each rung is a dense network's training of its own."""
-        return self._treatment.kind == "narrow"
+        self._rules = LadderRules(
+            ladder.identity,
+            ladder.treatment,
+            context.network.outline.prunable(ladder.recipe.prunable),
+            lambda size, rung: kept_count(size, ladder.recipe.pruning_fraction, rung),
+            ladder.recipe.rewind_epoch,
+        )
 
     def number(self, rung: int) -> int:
         """Return the rung that draws go by: every rung of a narrow ladder is trained as a dense ladder's first."""
-        return 0 if self._starts_anew else rung
+        return self._rules.number(rung)
 
     def expected(self, rung: int) -> int:
         """Return how many prunable weights a rung keeps."""
-        size = sum(layer.size for layer in self._layers)
-        if not self.prunes or rung == 0:
-            return size
-        fraction = self._recipe.pruning_fraction
-        if self._treatment.scope == "layer":
-            return sum(kept_count(layer.size, fraction, rung) for layer in self._layers)
-        return kept_count(size, fraction, rung)
+        return self._rules.expected(rung)
 
     def span(self, rung: int) -> Span:
         """Return which epochs a rung trains, and at which rates."""
-        recipe, rewind = self._recipe, self._treatment.rewind
-        from_start = rung == 0 or rewind == "reinitialise" or self._starts_anew
-        first = 0 if from_start else recipe.rewind_epoch
-        goes_back = self.prunes and rewind == "weights" and recipe.rewind_epoch > 0
-        snapshot = recipe.rewind_epoch if rung == 0 and goes_back else None
-        rates_at = recipe.epochs - 1 if rung > 0 and rewind == "fine-tuning" else None
-        return Span(first, recipe.epochs, rates_at, snapshot)
+        recipe = self.ladder.recipe
+        # Weights that come from a seed (a rewind to epoch 0) are drawn again rather than kept.
+        snapshot = recipe.rewind_epoch if rung == 0 and self._rules.rewinds_weights and recipe.rewind_epoch else None
+        rates_at = recipe.epochs - 1 if rung > 0 and self.ladder.treatment.rewind == "fine-tuning" else None
+        return Span(self._rules.first_epoch(rung), recipe.epochs, rates_at, snapshot)
 
     def begin(self, rung: int, before: RungHandover | None) -> RungStart:
         """Return how a rung begins, from what the one below left."""
-        if self.number(rung) == 0:
-            return RungStart(self._network.start(self._seeding.start()), full(self._layers))
-        if before is not None and before.masks.kept == 0:
-            raise PrunescopeError(f"level {rung} keeps none of {before.masks.prunable:,} weights; ask for fewer levels")
-        if before is None:
-            raise PrunescopeError(f"rung {rung} of ladder {self.ladder.identity} has no rung below to go on from")
-        if not self.prunes:
-            return RungStart(before.last, full(self._layers))
-        match self._treatment.rewind:
-            case "weights":
-                tensors = before.origin or self._network.start(self._seeding.start())
-            case "reinitialise":
-                tensors = self._network.start(self._seeding.start(rung))
-            case _:
-                tensors = before.dense if self._treatment.kind == "one-shot" else before.last
-        return RungStart(tensors, before.masks)
+        return self._rules.begin(rung, before, lambda again: self.context.network.start(self._seeding.start(again)))
 
     def leave(
         self, rung: int, masks: Masks, before: RungHandover | None, after: Arrays, snapshot: Arrays | None
     ) -> RungHandover:
-        """Return what a finished rung leaves to the next.
+        """Return what a finished rung leaves to the next; see `prune.LadderRules`."""
 
-        Parameters
-        ----------
-        masks
-            Of this rung.
-        after
-            Its tensors after the last epoch.
-        snapshot
-            Its tensors at the rewind epoch, where `span` asked for them.
-        """
-        rewind, one_shot = self._treatment.rewind, self._treatment.kind == "one-shot"
-        if not self.prunes:
-            return RungHandover(masks, last=after if self._treatment.kind == "extended" else {})
-        dense: Arrays = {}
-        if one_shot:
-            dense = after if before is None else before.dense
-        ranked = dense if one_shot else after
-        following = prune(
-            full(self._layers) if one_shot else masks,
-            ranked,
-            level=rung + 1,
-            fraction=self._recipe.pruning_fraction,
-            by=self._treatment.score or "magnitude",
-            scope=self._treatment.scope or "global",
-            draws=lambda: self._seeding.scores(rung + 1),
-            probe=lambda remaining: probe_of(self.context, self.member, ranked, remaining, rung + 1),
-        )
-        origin = snapshot or (before.origin if before else {})
-        goes_on = rewind in ("learning-rate", "fine-tuning") and not one_shot
-        return RungHandover(following, origin, after if goes_on else {}, dense)
+        def probe(tensors: Arrays, remaining: Masks) -> Probe:
+            return probe_of(self.context, self.member, tensors, remaining, rung + 1)
+
+        def draws() -> np.random.Generator:
+            return self._seeding.scores(rung + 1)
+
+        return self._rules.leave(rung, masks, before, after, snapshot, draws, probe)
 
 
 def check_begin(starts: Sequence[RungStart], tensors: Mapping[str, Tensor], expected: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ decay have done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -68,11 +69,15 @@ class SGD:
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015) with torch's defaults; weight decay is added to the gradient."""
+    """Adam (Kingma and Ba 2015) with torch's defaults; weight decay is added to the gradient.
+
+    As AdamW (Loshchilov and Hutter 2019) parameters decay by themselves: the gradient and its means know nothing of it.
+    """
 
     def __init__(self, recipe: Recipe, parameters: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
         self._masked = _Masked(parameters, masks)
         self._decay = recipe.weight_decay
+        self._apart = recipe.optimizer == "adamw"
         self._mean = [torch.zeros_like(parameter) for parameter in parameters]
         self._square = [torch.zeros_like(parameter) for parameter in parameters]
         self._steps = 0
@@ -82,7 +87,9 @@ class Adam:
         parameters, change = self._masked.parameters, list(gradients)
         first, second = BETAS
         self._steps += 1
-        if self._decay:
+        if self._decay and self._apart:
+            torch._foreach_mul_(parameters, 1 - rate * self._decay)
+        elif self._decay:
             torch._foreach_add_(change, parameters, alpha=self._decay)
         torch._foreach_lerp_(self._mean, change, 1 - first)
         torch._foreach_mul_(self._square, second)
@@ -101,7 +108,9 @@ def optimizer(recipe: Recipe, parameters: Sequence[Tensor], masks: Sequence[Tens
 
 
 def decayed(recipe: Recipe, rates: Sequence[float]) -> float:
-    """Return what becomes, under SGD, of a parameter 1 that no gradient reaches: weight decay alone."""
+    """Return what becomes, under SGD or AdamW, of a parameter 1 that no gradient reaches: weight decay alone."""
+    if recipe.optimizer == "adamw":
+        return math.prod(1 - rate * recipe.weight_decay for rate in rates)
     value, velocity = 1.0, None
     for rate in rates if recipe.weight_decay else ():
         change = recipe.weight_decay * value
@@ -112,13 +121,60 @@ def decayed(recipe: Recipe, rates: Sequence[float]) -> float:
     return value
 
 
+def clip(gradients: Sequence[Tensor], masks: Sequence[Tensor | None], most: float) -> None:
+    """Scale the gradient of each member down to a norm, in place, as `torch.nn.utils.clip_grad_norm_` does.
+
+    The norm is over all parameters that survive: a pruned weight has no gradient, whatever a product left there.
+
+    Parameters
+    ----------
+    gradients
+        Stacked, ``[R, ...]``.
+    """
+    kept = [values if mask is None else values * mask for values, mask in zip(gradients, masks, strict=True)]
+    norms = torch.stack([torch.linalg.vector_norm(values.flatten(1), dim=1) for values in kept])
+    scale = (most / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    for values in gradients:
+        values.mul_(scale.view(-1, *[1] * (values.ndim - 1)))
+
+
+RISE = 0.3  # share of a training in which one-cycle's rate grows where no warm-up is given, as in torch
+START, END = 1 / 25, 1 / 25e4  # shares of the highest rate that one-cycle begins and ends with, as in torch
+
+
 def rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
     """Return the learning rate at a step of an epoch, both from 0, of ``steps`` steps an epoch.
 
-    Warm-up grows by the same amount with every step and reaches the full rate at its last one.
+    A function of the place in the schedule alone: what goes back to an epoch repeats the rates from there on. Warm-up
+    grows by the same amount with every step and reaches the full rate at its last one. Cosine and linear fall from
+    there, step by step, towards ``end_factor`` times the full rate, which the step after the last would have.
     """
+    place, total = epoch * steps + step, recipe.epochs * steps
+    if recipe.schedule == "one-cycle":
+        return recipe.learning_rate * _one_cycle(place, total, recipe.warmup * steps or RISE * total)
     passed = sum(epoch >= milestone for milestone in recipe.milestones)
     full = recipe.learning_rate * recipe.factor**passed
-    if epoch < recipe.warmup:
-        return full * (epoch * steps + step + 1) / (recipe.warmup * steps)
+    risen = recipe.warmup * steps
+    if place < risen:
+        return full * (place + 1) / risen
+    if recipe.schedule in ("cosine", "linear"):
+        share = (place - risen) / (total - risen)
+        fallen = share if recipe.schedule == "linear" else (1 - math.cos(math.pi * share)) / 2
+        return full * (1 - fallen * (1 - recipe.end_factor))
     return full
+
+
+def _one_cycle(place: int, total: int, rise: float) -> float:
+    """Return the share of the highest rate at a step: up to the last step of the rise and down, along cosines."""
+    top, last = rise - 1, total - 1
+    if place <= top:
+        low, share = START, 1 - place / top if top else 0.0
+    else:
+        low, share = END, (place - top) / (last - top)
+    return low + (1 - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+def held_rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
+    """Return the rate that fine-tuning keeps: that of an epoch, and where it falls within, what it begins with."""
+    falls = recipe.schedule in ("cosine", "linear", "one-cycle")
+    return rate(recipe, epoch, 0 if falls else step, steps)

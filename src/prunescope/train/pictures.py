@@ -34,6 +34,27 @@ class Moves:
         return Moves(self.flip[:, span], self.down[:, span], self.right[:, span])
 
 
+@dataclass(frozen=True)
+class Crops:
+    """Which part of each picture is scaled to the whole in one epoch, and whether it is mirrored then.
+
+    Attributes
+    ----------
+    flip, top, left, height, width
+        One value for each member and example, ``[R, n]``.
+    """
+
+    flip: Tensor
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+    def part(self, span: slice) -> Crops:
+        """Return the crops of one batch."""
+        return Crops(*(values[:, span] for values in (self.flip, self.top, self.left, self.height, self.width)))
+
+
 class Pictures:
     """The pictures of a dataset as a network takes them: ``(byte - mean) / std``.
 
@@ -88,16 +109,41 @@ class Pictures:
         height, width = self._bytes.shape[1:3]
         rows = torch.arange(height, device=self.device).view(-1, 1)
         columns = torch.arange(width, device=self.device).view(-1, 1)
-
-        def by_example(values: Tensor) -> Tensor:
-            return values.t().contiguous().unsqueeze(1)
-
         # Pixels are gathered with the members next to each other, as convolutions take them (`nets.grouped`).
-        across = torch.where(by_example(moves.flip), columns.flip(0), columns) + by_example(moves.right)
-        along = (rows + by_example(moves.down) + by_example(places) * tall) * wide
+        across = torch.where(_by_example(moves.flip), columns.flip(0), columns) + _by_example(moves.right)
+        along = (rows + _by_example(moves.down) + _by_example(places) * tall) * wide
         pixels = (along.unsqueeze(2) + across.unsqueeze(1)).reshape(-1)
         taken = self._padded.view(-1, channels).index_select(0, pixels)
         return self._scaled(taken.view(batch, height, width, members, channels)).permute(3, 0, 1, 2, 4)
+
+    def cropped(self, places: Tensor, crops: Crops) -> Tensor:
+        """Return the inputs at ``places``, a part of each scaled to the whole, linearly between pixels."""
+        _, height, width, channels = self._bytes.shape
+        dtype, (members, batch) = self._scale.dtype, places.shape
+
+        def between(size: int, part: Tensor, flip: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+            """Return for each pixel of an axis the two pixels of the part that it lies between, and where."""
+            pixels = torch.arange(size, device=self.device).view(-1, 1)
+            if flip is not None:
+                pixels = torch.where(_by_example(flip), pixels.flip(0), pixels)
+            sizes = _by_example(part)
+            place = ((pixels + 0.5) * (sizes.to(dtype) / size) - 0.5).clamp(min=0)
+            first = torch.minimum(place.long(), sizes - 1)
+            return first, torch.minimum(first + 1, sizes - 1), place - first
+
+        upper, lower, down = between(height, crops.height, None)
+        before, after, right = between(width, crops.width, crops.flip)
+        across, along = _by_example(crops.left), _by_example(crops.top) + _by_example(places) * height
+
+        def taken(rows: Tensor, columns: Tensor) -> Tensor:
+            pixels = ((along + rows) * width).unsqueeze(2) + (across + columns).unsqueeze(1)
+            values = self._bytes.view(-1, channels).index_select(0, pixels.reshape(-1)).to(dtype)
+            return values.view(batch, height, width, members, channels)
+
+        right, down = right[:, None, :, :, None], down[:, :, None, :, None]
+        top = torch.lerp(taken(upper, before), taken(upper, after), right)
+        bottom = torch.lerp(taken(lower, before), taken(lower, after), right)
+        return self._scaled(top.lerp_(bottom, down)).permute(3, 0, 1, 2, 4)
 
     def of(self, places: Tensor, columns: Tensor | None = None) -> ExampleSource:
         """Return each member's own examples.
@@ -120,7 +166,7 @@ class Pictures:
 class ExampleSource(Protocol):
     """The examples of a cohort's members, by each member's own numbering."""
 
-    def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
+    def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs at each member's own positions ``order`` [R, B], moved where moves are given."""
 
 
@@ -131,10 +177,12 @@ class ChosenExamples:
     pictures: Pictures
     places: Tensor
 
-    def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
+    def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs at each member's own positions."""
         places = self.places.gather(1, order)
-        return self.pictures.take(places) if moves is None else self.pictures.moved(places, moves)
+        if moves is None:
+            return self.pictures.take(places)
+        return self.pictures.moved(places, moves) if isinstance(moves, Moves) else self.pictures.cropped(places, moves)
 
 
 @dataclass(frozen=True)
@@ -145,13 +193,18 @@ class NarrowRows:
     scale: Tensor
     shift: Tensor
 
-    def take(self, order: Tensor, moves: Moves | None = None) -> Tensor:
+    def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs at each member's own positions; rows are never moved."""
         del moves
         members, examples, columns = self.bytes_.shape
         first = torch.arange(members, device=order.device).unsqueeze(1) * examples
         taken = self.bytes_.view(-1, columns).index_select(0, (order + first).reshape(-1))
         return _scaled(taken.view(*order.shape, columns), self.scale, self.shift)
+
+
+def _by_example(values: Tensor) -> Tensor:
+    """Lay values ``[R, B]`` out as ``[B, 1, R]``."""
+    return values.t().contiguous().unsqueeze(1)
 
 
 def _scaled(bytes_: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from prunescope.data import Subsample
 from prunescope.train.engine import Engine, Tensors
-from prunescope.train.optimizer import rate
-from prunescope.train.pictures import ExampleSource, Moves
+from prunescope.train.optimizer import held_rate, rate
+from prunescope.train.pictures import Crops, ExampleSource, Moves
 from prunescope.train.seeding import Seeding
 from prunescope.train.training_context import TrainingContext
 
@@ -119,7 +119,12 @@ def train_rung(
         for step in range(steps):
             positions = slice(step * batch, (step + 1) * batch)
             x = source.take(shuffled[:, positions], None if moves is None else moves.part(positions))
-            speed = rate(context.recipe, epoch if span.rates_at is None else span.rates_at, step, steps)
+            held = span.rates_at
+            speed = (
+                rate(context.recipe, epoch, step, steps)
+                if held is None
+                else held_rate(context.recipe, held, step, steps)
+            )
             engine.step(x, answers[:, positions], speed)
             done += 1
             tick(done, total)
@@ -134,13 +139,20 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
 
 def _moves(
     context: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, examples: int
-) -> Moves | None:
-    """Draw how the pictures of an epoch are moved; None where the recipe moves none."""
-    if context.recipe.augment == "none" or not context.network.pictures:
+) -> Moves | Crops | None:
+    """Draw how the pictures of an epoch are changed; None where the recipe changes none."""
+    augment = context.recipe.augment
+    if augment == "none" or not context.network.pictures:
         return None
-    drawn = [member.seeding.moves(rung, epoch, examples) for member in members]
-    flip, down, right = (torch.from_numpy(np.stack(values)).to(context.device) for values in zip(*drawn, strict=True))
-    return Moves(flip, down, right)
+
+    def laid(drawn: Sequence[tuple[np.ndarray, ...]]) -> list[Tensor]:
+        return [torch.from_numpy(np.stack(values)).to(context.device) for values in zip(*drawn, strict=True)]
+
+    if augment == "flip-crop":
+        return Moves(*laid([member.seeding.moves(rung, epoch, examples) for member in members]))
+    size = context.dataset.shape[1:]
+    crops = Crops(*laid([member.seeding.crops(rung, epoch, examples, *size) for member in members]))
+    return crops if augment == "flip-resized-crop" else replace(crops, flip=torch.zeros_like(crops.flip))
 
 
 def _measured(

@@ -14,6 +14,8 @@ from prunescope.data import generator
 from prunescope.study import Ensemble, Ladder
 from prunescope.train.pictures import PADDING
 
+AREAS, RATIOS, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # of a part of a picture, as torchvision has them
+
 
 @dataclass(frozen=True)
 class Seeding:
@@ -36,6 +38,29 @@ class Seeding:
         down = rng.integers(0, 2 * PADDING + 1, examples)
         right = rng.integers(0, 2 * PADDING + 1, examples)
         return flip, down, right
+
+    def crops(self, rung: int, epoch: int, examples: int, height: int, width: int) -> tuple[np.ndarray, ...]:
+        """Draw for each example whether it is mirrored, and which part is taken: top, left, height, width.
+
+        The part has 8 to 100 % of the area and is 3/4 to 4/3 as wide as high. Of ten tries the first that fits counts;
+        where none does, the largest part in the middle (as torchvision's ``RandomResizedCrop``).
+        """
+        rng = generator(*self.words, "crops", rung, epoch)
+        flip = rng.integers(0, 2, examples, dtype=np.uint8).astype(bool)
+        area = rng.uniform(*AREAS, (TRIES, examples)) * height * width
+        ratio = np.exp(rng.uniform(np.log(RATIOS[0]), np.log(RATIOS[1]), (TRIES, examples)))
+        wide, high = np.rint(np.sqrt(area * ratio)).astype(int), np.rint(np.sqrt(area / ratio)).astype(int)
+        fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
+        first, some = fits.argmax(0), fits.any(0)
+        least, most = RATIOS
+        whole_high, whole_wide = min(height, round(width / least)), min(width, round(height * most))
+        columns = np.arange(examples)
+        part_high = np.where(some, high[first, columns], whole_high)
+        part_wide = np.where(some, wide[first, columns], whole_wide)
+        place = rng.random((2, examples))
+        top = np.where(some, place[0] * (height - part_high + 1), (height - whole_high) // 2).astype(int)
+        left = np.where(some, place[1] * (width - part_wide + 1), (width - whole_wide) // 2).astype(int)
+        return flip, top, left, part_high, part_wide
 
     def scores(self, rung: int) -> np.random.Generator:
         """Draw what random pruning goes by."""

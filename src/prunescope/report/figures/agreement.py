@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -144,7 +144,8 @@ def agreement(group: ReportGroup) -> Agreement | None:
 
 
 def _estimates(fit: Fit, cells: GroupData) -> Numbers:
-    return predict_errors(fit, cells.unpruned, cells.density, cells.depth, cells.width).error
+    without_intervals = replace(fit, draws=fit.draws[:0])
+    return predict_errors(without_intervals, cells.unpruned, cells.density, cells.depth, cells.width).error
 
 
 def _region(fit: Fit, cells: GroupData) -> list[str]:

@@ -1,0 +1,604 @@
+"""What a recorder promises anybody's loop: zeros that stay zero, rewinding that happens, refusals in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from torch import nn
+
+from prunescope import InputError, PrunescopeError, Recorder, Store, read_table
+from prunescope.cli.main import cli
+from prunescope.record import Rung
+from tests.record.loops import CLASSES, INPUTS, adamw, blobs, climb, error_of, make, train_epoch
+
+Settings = dict[str, Any]
+
+
+def recorder(folder: Path, **settings: Any) -> Recorder:
+    return Recorder(folder / "store", **{"levels": 3, "rewind_epoch": 1, "examples": 60} | settings)
+
+
+def first(rec: Recorder) -> Rung:
+    return next(iter(rec))
+
+
+def place(refused: pytest.ExceptionInfo[InputError]) -> str:
+    (fault,) = refused.value.faults
+    return fault.place
+
+
+def bits(rec: Recorder) -> list[bytes]:
+    """Return the masks and rows of a ladder, apart from the clock."""
+    rows = sorted(read_table(rec.store).rows(), key=lambda row: row["rung"])
+    told = [{name: row[name] for name in ("rung", "kept", "test_error", "epochs", "parameters")} for row in rows]
+    masks = [mask.tobytes() for row in rows for mask in rec.masks(row["rung"], make(0)).values()]
+    return [json.dumps(told).encode(), *masks]
+
+
+# Which weights go, and from where training goes on.
+
+
+def test_rungs_tell_what_they_are(tmp_path: Path) -> None:
+    rec = recorder(tmp_path)
+    seen = []
+    for rung in rec:
+        planned, model = rung.density, make(rung.seed)
+        with rung.on(model, adamw(model)):
+            epochs = rung.epochs(3)
+            seen.append((rung.number, rung.seed, len(epochs), list(epochs), rung.starts_from))
+            assert rung.density == pytest.approx(planned, abs=0.005)
+            rung.record(test_error=0.5)
+    seeds = {seed for _, seed, *_ in seen}
+    assert len(seeds) == 1
+    assert [(number, count, epochs) for number, _, count, epochs, _ in seen] == [
+        (0, 3, [0, 1, 2]),
+        *((number, 2, [1, 2]) for number in (1, 2, 3)),
+    ]
+    assert seen[0][-1] == "its initial weights"
+    assert seen[2][-1] == "the weights of rung 0 at epoch 1"
+    assert list(rec) == []
+    assert repr(rec).endswith("4 of 4 rungs>")
+
+
+def test_counts_are_exact_and_rows_say_whose_they_are(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, family="mlp", dataset="blobs", depth=3, width=0.5, replicate=2, label_noise=0.1)
+    climb(rec)
+    others = 12 + 8 + CLASSES + 2 * 12
+    for row in read_table(rec.store).rows():
+        assert row["kept"] == round(WEIGHTS * 0.8 ** row["rung"])
+        assert (row["prunable"], row["parameters"]) == (WEIGHTS, row["kept"] + others)
+        assert (row["family"], row["dataset"], row["depth"], row["width"]) == ("mlp", "blobs", 3, 0.5)
+        assert (row["replicate"], row["label_noise"], row["examples"]) == (2, 0.1, 60)
+        assert (row["treatment"], row["rewind"], row["score"], row["scope"]) == (
+            "imp",
+            "weights",
+            "magnitude",
+            "global",
+        )
+        assert row["source"] == __name__
+        assert row["epochs"] == (3 if row["rung"] == 0 else 2)
+
+
+def test_densities_of_ones_own(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=None, densities=[1, 0.5, 0.2, 0.1])
+    climb(rec)
+    table = read_table(rec.store)
+    size = int(table["prunable"][0])
+    assert sorted(table["kept"].tolist(), reverse=True) == [round(size * share) for share in (1, 0.5, 0.2, 0.1)]
+
+
+def test_a_function_of_ones_own_ranks_weights(tmp_path: Path) -> None:
+    def by_sign(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return weights
+
+    rec = recorder(tmp_path, score=by_sign, keep="all")
+    climb(rec)
+    before = rec.load(0, make(1)).state_dict()
+    masks, lowest = rec.masks(1, make(0)), []
+    for name, mask in masks.items():
+        weights = before[name].numpy()
+        lowest.append((weights[~mask], weights[mask]))
+    assert max(gone.max() for gone, _ in lowest if gone.size) <= min(kept.min() for _, kept in lowest)
+    assert read_table(rec.store)["score"][0] == f"{__name__}:by_sign"
+
+
+@pytest.mark.parametrize("score", ["gradient", "gradient-flow", "synaptic-flow"])
+def test_scores_that_ask_the_network_are_given_batches(tmp_path: Path, score: str) -> None:
+    x, labels = blobs(30, 5)
+    rec = recorder(tmp_path, score=score, score_batches=[(x[:20], labels[:20]), (x[20:], labels[20:])], keep="all")
+    climb(rec)
+    assert len(read_table(rec.store)) == 4
+    if score == "gradient":
+        model = rec.load(0, make(1)).eval()
+        F.cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]
+        scores = {
+            name: (p * p.grad).abs().detach().numpy() for name, p in model.named_parameters() if p.grad is not None
+        }
+        masks = rec.masks(1, make(0))
+        gone = max(scores[name][~mask].max() for name, mask in masks.items() if (~mask).any())
+        assert gone <= min(scores[name][mask].min() for name, mask in masks.items())
+
+
+def test_layers_are_picked_by_name_pattern_or_rule(tmp_path: Path) -> None:
+    picks: list[tuple[Any, list[str]]] = [
+        ("all", ["0.weight", "3.weight", "5.weight"]),
+        ("all-but-output", ["0.weight", "3.weight"]),
+        (["3"], ["3.weight"]),
+        (["!5.*"], ["0.weight", "3.weight"]),
+        (["*", "!0"], ["3.weight", "5.weight"]),
+        (lambda name, parameter: parameter.ndim == 2 and not name.startswith("0"), ["3.weight", "5.weight"]),
+    ]
+    for number, (prunable, names) in enumerate(picks):
+        rec = Recorder(tmp_path / str(number), levels=1, prunable=prunable)
+        climb(rec)
+        assert list(rec.masks(1, make(0))) == names
+    with pytest.raises(InputError) as refused:
+        climb(Recorder(tmp_path / "none", levels=1, prunable=["sixth"]))
+    assert place(refused) == "prunable"
+
+
+def test_frozen_layers_are_left_alone_and_shared_ones_count_once(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.into = nn.Linear(INPUTS, 8)
+            self.frozen = nn.Linear(8, 8)
+            self.frozen.requires_grad_(False)
+            self.again = nn.Linear(8, 8)
+            self.same = nn.Linear(8, 8)
+            self.same.weight = self.again.weight
+            self.attention = nn.MultiheadAttention(8, 2)
+            self.places = nn.Embedding(3, 8)
+            self.out = nn.Linear(8, CLASSES)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.same(self.again(self.frozen(self.into(x)))) + self.places.weight[0]
+            return self.out(x + self.attention(x[None], x[None], x[None])[0][0])  # type: ignore[no-any-return]
+
+    def made(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return Tied()
+
+    rec = recorder(tmp_path, keep="all")
+    frozen = made(first(rec).seed).state_dict()["frozen.weight"]
+    climb(rec, made=made)
+    masks = rec.masks(3, made(0))
+    names = ["into.weight", "again.weight", "attention.in_proj_weight", "attention.out_proj.weight", "out.weight"]
+    assert sorted(masks) == sorted(names)
+    row = next(read_table(rec.store).rows())
+    assert row["prunable"] == INPUTS * 8 + 64 + 192 + 64 + 8 * CLASSES
+    after = rec.load(3, made(1))
+    assert torch.equal(after.state_dict()["frozen.weight"], frozen)
+    assert after.get_parameter("same.weight") is after.get_parameter("again.weight")
+    result = CliRunner().invoke(cli, ["status", str(rec.store.path)])
+    assert "not pruned: frozen.weight (" in result.output
+    assert "places.weight (" in result.output
+
+
+# Zeros that stay zero.
+
+
+WEIGHTS = INPUTS * 12 + 12 * 8 + 8 * CLASSES
+
+
+def closure(model: nn.Module) -> Callable[[], torch.Tensor]:
+    """Return what computes a loss and its gradients."""
+    x, labels = blobs(60, 0)
+
+    def loss() -> torch.Tensor:
+        model.zero_grad()
+        value = F.cross_entropy(model(x), labels)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    return loss
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "rmsprop", "lbfgs", "own", "wrapped", "two"])
+def test_zeros_stay_zero_whatever_the_optimizer(tmp_path: Path, kind: str) -> None:
+    class Own:
+        def __init__(self, parameters: Any) -> None:
+            self.param_groups = [{"params": list(parameters)}]
+
+        def step(self) -> None:
+            with torch.no_grad():
+                for parameter in self.param_groups[0]["params"]:
+                    parameter.add_(torch.ones_like(parameter), alpha=-0.01)
+
+    class Wrapped:
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+            self.optimizer = optimizer
+            self.param_groups = optimizer.param_groups
+
+        def step(self) -> None:
+            self.optimizer.step()
+
+    def optimizers(model: nn.Module) -> list[Any]:
+        parameters = list(model.parameters())
+        match kind:
+            case "sgd":
+                return [torch.optim.SGD(parameters, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01)]
+            case "adam":
+                return [torch.optim.Adam(parameters, 0.01, amsgrad=True)]
+            case "adamw":
+                return [torch.optim.AdamW(parameters, 0.01, foreach=True)]
+            case "rmsprop":
+                return [torch.optim.RMSprop(parameters, 0.01, momentum=0.9)]
+            case "lbfgs":
+                return [torch.optim.LBFGS(parameters, 0.1, max_iter=3)]
+            case "own":
+                return [Own(parameters)]
+            case "wrapped":
+                return [Wrapped(torch.optim.SGD(parameters, 0.1, momentum=0.9))]
+        return [torch.optim.SGD(parameters[:2], 0.1), torch.optim.Adam(parameters[2:], 0.01)]
+
+    rec = recorder(tmp_path, rewind="learning-rate", keep="all")
+    for rung in rec:
+        model = make(rung.seed)
+        rules = optimizers(model)
+        with rung.on(model, *rules):
+            for _ in rung.epochs(3):
+                for rule in rules:
+                    loss = closure(model)
+                    if kind != "lbfgs":
+                        loss()
+                    rule.step(*[loss] if kind == "lbfgs" else [])
+                    zeros = sum(int((weights == 0).sum()) for weights in model.parameters() if weights.ndim > 1)
+                    assert zeros >= WEIGHTS - round(WEIGHTS * 0.8**rung.number)
+            rung.record(test_error=0.5)
+    for number in range(4):
+        state = rec.load(number, make(0)).state_dict()
+        for name, mask in rec.masks(number, make(0)).items():
+            assert not state[name].numpy()[~mask].any()
+    changed = [rec.load(number, make(0)).state_dict()["0.weight"] for number in (2, 3)]
+    assert not torch.equal(*changed)
+
+
+def test_neither_momentum_nor_a_clipped_norm_knows_of_pruned_weights(tmp_path: Path) -> None:
+    x, labels = blobs(60, 0)
+    for rung in recorder(tmp_path, levels=2):
+        model = make(rung.seed)
+        rule = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+        with rung.on(model, rule):
+            for _ in rung.epochs(3):
+                rule.zero_grad()
+                F.cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]
+                for parameter in model.parameters():
+                    pruned = (parameter == 0) if parameter.ndim > 1 else torch.zeros_like(parameter, dtype=torch.bool)
+                    assert parameter.grad is not None
+                    assert not parameter.grad[pruned].any()
+                rule.step()
+                for weights, state in rule.state.items():
+                    if weights.ndim > 1:
+                        assert not state["momentum_buffer"][weights == 0].any()
+            assert rung.number == 0 or any(bool((p == 0).any()) for p in model.parameters() if p.ndim > 1)
+            rung.record(test_error=0.5)
+
+
+def test_gradients_may_be_scaled_and_accumulated(tmp_path: Path) -> None:
+    x, labels = blobs(60, 0)
+    rec = recorder(tmp_path, keep="all")
+    for rung in rec:
+        model = make(rung.seed)
+        rule, scaler = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), torch.amp.GradScaler("cpu")
+        with rung.on(model, rule):
+            for _ in rung.epochs(3):
+                for part in (slice(0, 30), slice(30, 60)):
+                    scaler.scale(F.cross_entropy(model(x[part]), labels[part]) / 2).backward()  # type: ignore[no-untyped-call]
+                scaler.step(rule)
+                scaler.update()
+                rule.zero_grad()
+            rung.record(test_error=0.5)
+    for name, mask in rec.masks(3, make(0)).items():
+        assert not rec.load(3, make(0)).state_dict()[name].numpy()[~mask].any()
+
+
+def test_hooks_are_gone_after_a_rung(tmp_path: Path) -> None:
+    climb(recorder(tmp_path, levels=1))
+    model = make(0)
+    rule = adamw(model)
+    rung = first(recorder(tmp_path, levels=2))
+    with rung.on(model, rule):
+        for epoch in rung.epochs(3):
+            train_epoch(model, rule, epoch)
+        rung.record(test_error=0.5)
+    held = {name: parameter == 0 for name, parameter in model.named_parameters() if parameter.ndim > 1}
+    assert sum(int(zeros.sum()) for zeros in held.values()) == WEIGHTS - round(WEIGHTS * 0.8**2)
+    train_epoch(model, rule, 9)
+    revived = (parameter[held[name]] for name, parameter in model.named_parameters() if name in held)
+    assert any(bool((weights != 0).any()) for weights in revived)
+
+
+def test_a_scheduler_is_taken_to_where_it_stood(tmp_path: Path) -> None:
+    rates: dict[int, list[float]] = {}
+    for rung in recorder(tmp_path, rewind_epoch=2):
+        model = make(rung.seed)
+        rule = torch.optim.SGD(model.parameters(), 0.1)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(rule, 5)
+        with rung.on(model, rule, scheduler=scheduler):
+            for epoch in rung.epochs(5):
+                rates.setdefault(epoch, []).append(rule.param_groups[0]["lr"])
+                train_epoch(model, rule, epoch)
+                scheduler.step()
+            rung.record(test_error=0.5)
+    assert [len(rates[epoch]) for epoch in range(5)] == [1, 1, 4, 4, 4]
+    for values in rates.values():
+        assert np.ptp(values) < 1e-12
+    assert len({round(values[0], 9) for values in rates.values()}) == 5
+
+
+# Refusals.
+
+
+def opened(folder: Path, model: nn.Module, *optimizers: Any, **settings: Any) -> None:
+    with first(recorder(folder, **settings)).on(model, *optimizers):
+        raise AssertionError("must be refused before")
+
+
+def test_an_optimizer_must_hold_the_models_tensors(tmp_path: Path) -> None:
+    model = make(0)
+    for rules in ((), (adamw(make(0)),), (torch.optim.SGD(list(model.parameters())[:2], 0.1),), (object(),)):
+        with pytest.raises(InputError) as refused:
+            opened(tmp_path, model, *rules)
+        assert place(refused) == "the optimizer"
+    used = adamw(model)
+    train_epoch(model, used, 0)
+    with pytest.raises(InputError, match="anew") as refused:
+        opened(tmp_path, model, used)
+    assert place(refused) == "the optimizer"
+
+
+def test_flattened_and_unmade_parameters_are_refused(tmp_path: Path) -> None:
+    class FlatParameter(nn.Parameter):
+        pass
+
+    flat, lazy = make(0), nn.Sequential(nn.LazyLinear(3))
+    flat.register_parameter("_flat_param", FlatParameter(torch.zeros(5)))
+    for model in (flat, lazy):
+        with pytest.raises(InputError) as refused:
+            opened(tmp_path, model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
+        assert place(refused) == "the model's parameters"
+
+
+def test_a_model_of_other_shapes_than_at_rung_0_is_refused(tmp_path: Path) -> None:
+    def made(seed: int) -> nn.Module:
+        return make(seed) if not rec.done else nn.Sequential(nn.Linear(INPUTS, 9), nn.Linear(9, CLASSES))
+
+    rec = recorder(tmp_path)
+    with pytest.raises(InputError, match=r"changes in .*weight") as refused:
+        climb(rec, made=made)
+    assert place(refused) == "the model"
+    assert rec.done == {0}
+
+
+def test_a_second_record_is_refused(tmp_path: Path) -> None:
+    rec = recorder(tmp_path)
+    with pytest.raises(PrunescopeError, match="rung 0 is recorded already"):
+        for rung in rec:
+            model = make(rung.seed)
+            with rung.on(model, adamw(model)):
+                for _ in rung.epochs(2):
+                    pass
+                rung.record(test_error=0.5)
+                rung.record(test_error=0.4)
+    assert rec.done == {0}
+
+
+def test_a_rung_left_without_record_is_begun_again(tmp_path: Path) -> None:
+    rec = recorder(tmp_path)
+    with pytest.raises(PrunescopeError, match=r"rung 0 was left without record\(\)"):
+        for rung in rec:
+            model = make(rung.seed)
+            with rung.on(model, adamw(model)):
+                pass
+    with pytest.raises(PrunescopeError, match=r"rung 0 was left without record\(\)"):
+        for _ in rec:
+            pass
+    assert not rec.done
+    climb(rec)
+    assert rec.done == {0, 1, 2, 3}
+
+
+def test_a_rewind_point_that_was_not_passed_is_refused(tmp_path: Path) -> None:
+    rung = first(recorder(tmp_path))
+    model = make(rung.seed)
+    rule = adamw(model)
+    with pytest.raises(InputError) as refused, rung.on(model, rule):
+        train_epoch(model, rule, 0)
+        rung.record(test_error=0.5, epochs=3)
+    assert place(refused) == "rung 0"
+    rung = first(recorder(tmp_path))
+    model = make(rung.seed)
+    with pytest.raises(InputError) as refused, rung.on(model, adamw(model)):
+        rung.record(test_error=0.5)
+    assert place(refused) == "epochs"
+
+
+@pytest.mark.parametrize(("total", "later"), [(1, 3), (3, 4)])
+def test_epochs_must_pass_the_rewind_epoch_and_stay_the_same(tmp_path: Path, total: int, later: int) -> None:
+    rec = recorder(tmp_path)
+    with pytest.raises(InputError) as refused:
+        for rung in rec:
+            model = make(rung.seed)
+            with rung.on(model, adamw(model)):
+                for _ in rung.epochs(total if rung.number == 0 else later):
+                    pass
+                rung.record(test_error=0.5)
+    assert place(refused) == "epochs"
+
+
+def test_weights_that_another_optimizer_revives_are_seen(tmp_path: Path) -> None:
+    rec = recorder(tmp_path)
+    with pytest.raises(InputError, match="is the optimizer that was given"):
+        for rung in rec:
+            model = make(rung.seed)
+            with rung.on(model, adamw(model)):
+                other = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+                for epoch in rung.epochs(3):
+                    train_epoch(model, other, epoch)
+                    with torch.no_grad():
+                        for parameter in model.parameters():
+                            parameter.add_(0.01)
+                rung.record(test_error=0.5)
+    assert rec.done == {0}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "where"),
+    [
+        ({"test_error": 12.5}, "test_error"),
+        ({"test_error": "low"}, "test_error"),
+        ({"test_error": 0.1, "examples": ([0, 1], [0.5], [True])}, "examples"),
+        ({"test_error": 0.1, "examples": ([0, 0], [0.5, 0.4], [True, True])}, "examples: index"),
+        ({"test_error": 0.1, "examples": ([0, 1], [0.5, 0.4])}, "examples"),
+    ],
+)
+def test_metrics_that_cannot_be_are_refused(tmp_path: Path, outcome: Settings, where: str) -> None:
+    rec = recorder(tmp_path)
+    rung = first(rec)
+    model = make(rung.seed)
+    with pytest.raises(InputError) as refused, rung.on(model, adamw(model)):
+        for _ in rung.epochs(2):
+            pass
+        rung.record(**outcome)
+    assert place(refused) == where
+    assert not rec.done
+
+
+def test_a_diverged_rung_is_noted_as_failed(tmp_path: Path) -> None:
+    rec = recorder(tmp_path)
+
+    def explode(rung: Rung, model: nn.Module, rule: object, epoch: int) -> None:
+        if rung.number == 1:
+            with torch.no_grad():
+                next(model.parameters()).fill_(float("inf"))
+
+    with pytest.raises(PrunescopeError, match="diverged"):
+        climb(rec, within=explode)
+    assert rec.done == {0}
+    (failure,) = rec.store.failures()
+    assert (failure.ladder, failure.rung) == (rec.identity, 1)
+    assert "failed at rung 1" in CliRunner().invoke(cli, ["status", str(rec.store.path)]).output
+    climb(rec)
+    assert "failed at" not in CliRunner().invoke(cli, ["status", str(rec.store.path)]).output
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"levels": None}, {"levels"}),
+        ({"densities": [1, 0.5, 0.6]}, {"densities", "levels"}),
+        ({"densities": [0.9, 0.5], "levels": None}, {"densities"}),
+        ({"score": "magnitud"}, {"score"}),
+        ({"treatment": "extended", "rewind": "weights"}, {"rewind"}),
+        ({"depth": 0, "label_noise": 1.5}, {"depth", "label_noise"}),
+        ({"rewind": "back"}, {"rewind"}),
+        ({"recipe": {"optimizer": object()}}, {"recipe"}),
+        ({"score": "gradient"}, {"score_batches"}),
+        ({"prunable": "most"}, {"prunable"}),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_with_all_faults(
+    tmp_path: Path, settings: Settings, where: set[str]
+) -> None:
+    with pytest.raises(InputError) as refused:
+        recorder(tmp_path, **settings)
+    assert {fault.place.split(".")[0] for fault in refused.value.faults} == where
+
+
+def test_two_loops_do_not_climb_one_ladder(tmp_path: Path) -> None:
+    one = iter(recorder(tmp_path))
+    next(one)
+    with pytest.raises(PrunescopeError, match="another process climbs this ladder"):
+        next(iter(recorder(tmp_path)))
+    next(iter(recorder(tmp_path, replicate=1)))
+    one.close()  # type: ignore[attr-defined]
+    next(iter(recorder(tmp_path)))
+
+
+# Interrupted and resumed.
+
+
+def test_more_levels_are_trained_later_without_redoing_any(tmp_path: Path) -> None:
+    climb(recorder(tmp_path / "at once"))
+    climb(recorder(tmp_path / "later", levels=1))
+    again = recorder(tmp_path / "later")
+    assert [rung.number for rung in _looked_at(again)] == [2]
+    climb(again)
+    assert bits(again) == bits(recorder(tmp_path / "at once"))
+    status = CliRunner().invoke(cli, ["status", "--json", str(again.store.path)])
+    (ladder,) = json.loads(status.output)["recorded"]
+    assert (ladder["rungs"], ladder["rungs_done"], ladder["state"]) == (4, 4, "done")
+
+
+def _looked_at(rec: Recorder) -> list[Rung]:
+    return [next(iter(rec))]
+
+
+def test_two_spellings_of_one_training_are_one_ladder(tmp_path: Path) -> None:
+    one = recorder(tmp_path)
+    assert recorder(tmp_path, rewind="weights", score="magnitude", scope="global", levels=9).identity == one.identity
+    assert recorder(tmp_path, recipe={"lr": 0.1}).identity != one.identity
+    others = [recorder(tmp_path, **change) for change in ({"seed": 1}, {"rewind_epoch": 2}, {"pruning_fraction": 0.3})]
+    assert len({rec.identity for rec in others} | {one.identity}) == 4
+
+
+def test_a_store_merged_with_another_goes_on(tmp_path: Path) -> None:
+    climb(recorder(tmp_path / "a", levels=1))
+    climb(recorder(tmp_path / "b", levels=1, replicate=1))
+    stores = [str(tmp_path / name / "store") for name in ("a", "b")]
+    assert CliRunner().invoke(cli, ["merge", *stores, "--into", str(tmp_path / "c" / "store")]).exit_code == 0
+    both = Store(tmp_path / "c" / "store")
+    assert len(both.recorded()) == 2
+    climb(recorder(tmp_path / "c", replicate=1))
+    assert len(read_table(both)) == 6
+
+
+# What is made of it.
+
+
+def test_outcomes_of_examples_are_kept_in_the_order_of_their_indices(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=1)
+    for rung in rec:
+        model = make(rung.seed)
+        rule = adamw(model)
+        with rung.on(model, rule):
+            for epoch in rung.epochs(3):
+                train_epoch(model, rule, epoch)
+            index = torch.randperm(60)
+            rung.record(test_error=error_of(model), examples=(index, index / 100, index % 2 == 0))
+    for number in (0, 1):
+        arrays = rec.store.read_arrays("examples", rec.identity, number)
+        assert arrays["index"].tolist() == list(range(60))
+        np.testing.assert_allclose(arrays["loss"], np.arange(60) / 100, rtol=1e-6)
+        assert arrays["right"].tolist() == [place % 2 == 0 for place in range(60)]
+
+
+def test_the_lens_finds_scores_of_ones_own(tmp_path: Path) -> None:
+    for replicate in range(2):
+        rec = recorder(tmp_path, family="mlp", dataset="blobs", replicate=replicate)
+        index = np.arange(60)
+        rec.score_examples(index, np.linspace(0, 1, 60), networks=3, epoch=2)
+        for rung in rec:
+            model = make(rung.seed)
+            rule = adamw(model)
+            with rung.on(model, rule):
+                for epoch in rung.epochs(3):
+                    train_epoch(model, rule, epoch)
+                loss = np.linspace(0.1, 1, 60) * (1 + 0.1 * rung.number)
+                error = error_of(model)
+                rung.record(
+                    test_error=error, validation_error=error, train_loss=loss.mean(), examples=(index, loss, loss < 1)
+                )
+    result = CliRunner().invoke(cli, ["lens", str(tmp_path / "store")])
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "by EL2N percentile (replicates 0, 1; 3 networks at epoch 2)" in words
