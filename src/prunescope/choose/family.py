@@ -18,6 +18,7 @@ from prunescope.choose.unpruned import Place, Unpruned, UnprunedModel, fit_expec
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
 from prunescope.laws.data import GroupData
+from prunescope.laws.grouping import Sample
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns, rows_of
 
@@ -166,7 +167,12 @@ class Grid:
 
 
 def fit_families(
-    table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False, law_alone: bool = False
+    table: Any,
+    grid: Grid,
+    settings: Mapping[str, Any],
+    extrapolate: bool = False,
+    law_alone: bool = False,
+    sample: Sample | None = None,
 ) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
     """Fit the joint law to each family of a table and find its members.
 
@@ -178,6 +184,8 @@ def fit_families(
         Whether to include members far outside the measurements.
     law_alone
         Whether to ignore how single members depart from the law.
+    sample
+        The groups of the table by these settings, where they were made already.
 
     Returns
     -------
@@ -186,7 +194,7 @@ def fit_families(
     """
     rows = table if isinstance(table, Table) else read_table(table)
     law = JointLaw(**settings)
-    sample = law.sample(rows)
+    sample = law.sample(rows) if sample is None else sample
     law.fit(sample)
     by_key = {tuple(group.key.items()): group for group in sample.groups}
     refused = [(refusal.group, refusal.why) for refusal in law.refused_ if not refusal.trivial]

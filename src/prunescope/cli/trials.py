@@ -166,10 +166,9 @@ def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bo
     def grouped(joint: bool) -> Sample:
         return sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
 
-    joint = kind == "joint"
-    if kind is None:
-        joint = any(np.ptp(candidate.depth) > 0 or np.ptp(candidate.width) > 0 for candidate in grouped(True).groups)
-    groups = grouped(joint)
+    joint, groups = kind != "single", grouped(kind != "single")
+    if kind is None and all(np.ptp(group.depth) == 0 and np.ptp(group.width) == 0 for group in groups.groups):
+        joint, groups = False, grouped(False)
     for words in groups.notes:
         note(words)
     least = 5 if joint else 3
