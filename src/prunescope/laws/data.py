@@ -128,21 +128,13 @@ class GroupData:
     def by_cell(self) -> list[GroupData]:
         """Return each cell by itself, as `pick` would; thousands of them in one go."""
         cell_of_row = self.cell[self.row_point]
-        rows = np.split(
-            np.argsort(cell_of_row, kind="stable"), np.cumsum(np.bincount(cell_of_row, minlength=self.cells))[:-1]
-        )
+        ends = np.cumsum(np.bincount(cell_of_row, minlength=self.cells))[:-1]
+        rows = np.split(np.argsort(cell_of_row, kind="stable"), ends)
         index = np.empty(len(self), np.int64)
         for points in self.points_of:
             index[points] = np.arange(len(points))
         return [
-            replace(
-                self,
-                **{name: getattr(self, name)[points] for name in BY_POINT if name != "cell"},
-                cell=np.zeros(len(points), np.int64),
-                row_error=self.row_error[cell_rows],
-                row_point=index[self.row_point[cell_rows]],
-                row_replicate=self.row_replicate[cell_rows],
-            )
+            self._take(points, cell_rows, index, np.zeros(len(points), np.int64))
             for points, cell_rows in zip(self.points_of, rows, strict=True)
         ]
 
@@ -156,19 +148,17 @@ class GroupData:
 
     def pick(self, points: NDArray[np.bool_] | Integers) -> GroupData:
         """Return some of the points with their rows; cells are numbered anew."""
-        chosen = np.flatnonzero(points) if points.dtype == np.bool_ else points
+        chosen = np.arange(len(self))[points]
         index = np.full(len(self), -1)
         index[chosen] = np.arange(len(chosen))
-        rows = index[self.row_point] >= 0
-        picked = {name: getattr(self, name)[chosen] for name in BY_POINT}
-        picked["cell"] = np.unique(picked["cell"], return_inverse=True)[1].reshape(-1)
-        return replace(
-            self,
-            **picked,
-            row_error=self.row_error[rows],
-            row_point=index[self.row_point[rows]],
-            row_replicate=self.row_replicate[rows],
-        )
+        cell = np.unique(self.cell[chosen], return_inverse=True)[1].reshape(-1)
+        return self._take(chosen, index[self.row_point] >= 0, index, cell)
+
+    def _take(self, points: Integers, rows: Rows, index: Integers, cell: Integers) -> GroupData:
+        """Return some points and rows; `index` says where each point goes, `cell` to which cell it belongs there."""
+        columns = {name: getattr(self, name)[points] for name in BY_POINT} | {"cell": cell}
+        columns |= {"row_error": self.row_error[rows], "row_replicate": self.row_replicate[rows]}
+        return replace(self, **columns, row_point=index[self.row_point[rows]])
 
     @cached_property
     def extremes(self) -> tuple[Numbers, Numbers]:
@@ -234,9 +224,7 @@ def pad(groups: Sequence[GroupData]) -> PaddedGroups:
     first = np.r_[0, np.cumsum(cells)[:-1]]
     column = np.arange(count.max(initial=1))
     present = column < count[:, None]
-    index = np.where(
-        present, np.cumsum(np.r_[0, count[:-1]])[:, None] + column, np.cumsum(np.r_[0, count[:-1]])[:, None]
-    )
+    index: Integers = np.cumsum(np.r_[0, count[:-1]])[:, None] + np.where(present, column, 0)
 
     def side_by_side(name: str) -> Numbers:
         return np.concatenate([getattr(group, name) for group in groups])[index]
@@ -245,14 +233,11 @@ def pad(groups: Sequence[GroupData]) -> PaddedGroups:
         np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")
     )
     cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[index]
-    informative = np.array(
-        [int(((group.density < 1) | (group.dense_repeats == 0)).sum()) for group in groups], np.int64
-    )
+    informative = np.array([int(np.sum((group.density < 1) | (group.dense_repeats == 0))) for group in groups])
     weight = None if bool(present.all()) else present.astype(np.float64)
     points = Points(error, unpruned, density, depth, width, weight)
-    return PaddedGroups(
-        points, cell, np.repeat(np.arange(len(groups)), cells), present, count, informative, cells, index
-    )
+    group_of_cell = np.repeat(np.arange(len(groups)), cells)
+    return PaddedGroups(points, cell, group_of_cell, present, count, informative, cells, index)
 
 
 def pool_replicates(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:
