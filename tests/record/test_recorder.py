@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from torch import nn
 
-from prunescope import InputError, PrunescopeError, Recorder, Store, read_table
+from prunescope import InputError, PrunescopeError, Recorder, Store, export_network, load_network, read_table
 from prunescope.cli.main import cli
 from prunescope.record import Rung
 from tests.record.loops import CLASSES, INPUTS, adamw, blobs, climb, error_of, make, train_epoch
@@ -602,3 +602,42 @@ def test_the_lens_finds_scores_of_ones_own(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
     assert "by EL2N percentile (replicates 0, 1; 3 networks at epoch 2)" in words
+
+
+def test_a_recorded_rung_is_exported_and_loaded(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, keep="all", family="mlp")
+    climb(rec)
+    target = tmp_path / "net.safetensors"
+    exported = export_network(rec.store, target, rung=2, model=make(7))
+    assert (exported.card.kept, exported.card.test_error) == (
+        round(WEIGHTS * 0.64),
+        next(row["test_error"] for row in read_table(rec.store).rows() if row["rung"] == 2),
+    )
+    loaded = load_network(target, factory=make)
+    wanted = rec.load(2, make(3)).eval()
+    x, _ = blobs(20, 9)
+    assert torch.equal(loaded(x), wanted(x))
+    assert loaded.card.rung == 2
+    F.cross_entropy(loaded(x), blobs(20, 9)[1]).backward()  # type: ignore[no-untyped-call]
+    with pytest.raises(InputError) as refused:
+        load_network(target)
+    assert place(refused) == "factory"
+    typed = ["export", str(rec.store.path), "--density", "0.8", "-o", str(tmp_path / "cli.safetensors")]
+    result = CliRunner().invoke(cli, [*typed, "--factory", "tests.record.loops:make"])
+    assert result.exit_code == 0, result.output
+    assert "every tensor equal to the last bit" in result.output
+    assert CliRunner().invoke(cli, typed).exit_code != 0
+
+
+def test_a_rung_whose_weights_were_not_kept_is_exported_from_its_trained_model(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=1)
+    trained: list[nn.Module] = []
+    climb(rec, within=lambda rung, model, rule, epoch: trained.append(model))
+    target = tmp_path / "net.safetensors"
+    export_network(rec.store, target, rung=1, model=trained[-1])
+    for name, value in load_network(target, factory=make).state_dict().items():
+        assert torch.equal(value, trained[-1].state_dict()[name])
+    for other in (make(0), nn.Linear(2, 2)):
+        with pytest.raises(InputError) as refused:
+            export_network(rec.store, target, rung=1, model=other)
+        assert place(refused) == "the model"

@@ -152,9 +152,16 @@ def _print(exported: Exported) -> None:
 
     first, *sentences = exported.sentences()
     click.echo(click.style(printable(first), bold=True))
-    rows = [("", "bytes", "multiply-adds", f"{counted(exported.batch, 'picture')}")]
+    recorded = exported.card.form == "recorded"
+    columns = ("", "") if recorded else ("multiply-adds", counted(exported.batch, "picture"))
+    rows = [("", "bytes", *columns)]
     rows += [
-        (TITLES[form.name], spelled_bytes(form.bytes), f"{form.multiply_adds:,}", _time(form))
+        (
+            TITLES[form.name],
+            spelled_bytes(form.bytes),
+            f"{form.multiply_adds:,}" if form.multiply_adds else "",
+            _time(form),
+        )
         for form in exported.forms
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -165,7 +172,8 @@ def _print(exported: Exported) -> None:
     click.echo()
     for sentence in sentences:
         click.echo(printable(sentence))
-    click.echo("timed in turns, in processor time of one thread: median, least and most")
+    if not recorded:
+        click.echo("timed in turns, in processor time of one thread: median, least and most")
     path = next((path for path in reversed(exported.files) if path.suffix == ".safetensors"), None)
     if path is not None:
         click.echo(f"from Python: prunescope.load_network({json.dumps(str(path), ensure_ascii=False)})")

@@ -24,6 +24,10 @@ FORMAT = "1"
 _MARK = "prunescope network"
 
 
+RECORDED = "recorded"
+"""The form of networks that loops of somebody's own trained: their modules take what those took."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What a file says of its network.
@@ -31,7 +35,7 @@ class Card:
     Attributes
     ----------
     form
-        ``sparse`` or ``dense``.
+        ``sparse``, ``dense`` or ``recorded``.
     shape
         Of a picture: channels, height, width.
     mean, std
@@ -187,6 +191,8 @@ def _card(content: Mapping[str, Any]) -> Card:
         else:
             values[name] = kinds[kind](value)
     card = Card(**values)
+    if card.form == RECORDED:
+        return card
     if len(card.shape) != 3 or min(card.shape) < 1 or not len(card.mean) == len(card.std) == card.shape[0]:
         raise ValueError("shape, mean and std must be those of pictures")
     return card

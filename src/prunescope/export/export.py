@@ -21,6 +21,7 @@ from prunescope.export.outcome import Exported, ExportedForm
 from prunescope.export.pick import PickedRung, pick
 from prunescope.export.program import Arrays, Program
 from prunescope.export.prove import agreement, algebra, check_error, exported, original
+from prunescope.export.recorded import export_recorded, recorded_note
 from prunescope.export.retrain import RetrainPlan, planned, retrain
 from prunescope.export.shrink import folded, shrunk
 from prunescope.export.speed import timed
@@ -38,6 +39,7 @@ from prunescope.run.tune import threads
 from prunescope.study.catalogue import is_import_path
 from prunescope.study.import_path import import_function
 from prunescope.table import Store
+from prunescope.table.status import RecordedNote
 from prunescope.version import __version__
 
 FORMS = ("sparse", "dense", "both", "onnx")
@@ -54,6 +56,7 @@ def export_network(
     form: str | None = None,
     onnx: bool = False,
     factory: str | None = None,
+    model: nn.Module | None = None,
     score: str | None = None,
     data: str | os.PathLike[str] | None = None,
     device: str = "auto",
@@ -80,6 +83,9 @@ def export_network(
     factory
         For a network of one's own the import path of the function that makes it, as the store names it. Needed for
         those: a store names its factory, but never decides what is imported.
+    model
+        For a rung that was recorded from a loop of one's own: a model of its shapes, or its trained model where the
+        store kept no weights. `factory` may name a function that makes one.
     score
         The same for a score of one's own, where the network has to be trained again.
     data
@@ -96,6 +102,12 @@ def export_network(
     if batch < 1:
         raise InputError("the export", [Fault("batch", "must be 1 or more", str(batch))])
     opened_store = store if isinstance(store, Store) else Store(store)
+    note = recorded_note(opened_store, ladder)
+    if note is not None:
+        return export_recorded(opened_store, Path(target), note, rung, density, _model(model, factory, note))
+    if model is not None:
+        must = "must be left out: the store knows how this network computes"
+        raise InputError("the export", [Fault("model", must, type(model).__name__)])
     picked = pick(opened_store, ladder, rung, density)
     cell = picked.ladder.cell
     _check_code(opened_store, picked, factory, score)
@@ -107,6 +119,15 @@ def export_network(
         source = _source(opened_store, picked, net, dataset, device, before or _ignore, on_event or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
             return _Export(picked, net, dataset, source, batch).result(paths, targets)
+
+
+def _model(model: nn.Module | None, factory: str | None, note: RecordedNote) -> nn.Module | Callable[..., nn.Module]:
+    """Return the model of a recorded network, or what makes it."""
+    if (model is None) == (factory is None):
+        must = f"must be given, one of both: {note.ladder.words} was recorded from a loop of its author's"
+        hint = "From Python export_network(..., model=model), else --factory package.module:function."
+        raise InputError("the export", [Fault("model or factory", must, "none" if model is None else "both", hint)])
+    return model if model is not None else import_function(str(factory))
 
 
 def _check_code(store: Store, picked: PickedRung, factory: str | None, score: str | None) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunescope.errors import DamageError, Fault, InputError, clipped, listed
-from prunescope.export.checkpoint import Card, SavedNetwork, read
+from prunescope.export.checkpoint import RECORDED, Card, SavedNetwork, read
 from prunescope.export.module import Plain, Scaled
 from prunescope.export.program import Arrays, Program
 from prunescope.nets.custom import Custom
@@ -36,11 +38,12 @@ class OwnNetwork(nn.Module):
 
 
 def load_network(
-    path: str | os.PathLike[str], factory: str | Callable[..., object] | None = None
-) -> Plain | OwnNetwork:
+    path: str | os.PathLike[str], factory: str | Callable[..., Any] | None = None
+) -> Plain | OwnNetwork | Any:
     """Return an exported network as a plain module in evaluation mode.
 
-    It takes pictures ``[B, channels, height, width]`` with values from 0 to 255, bytes or floats, and returns logits;
+    One that was recorded from a loop of one's own is the module that ``factory`` makes, with its weights. Any other
+    takes pictures ``[B, channels, height, width]`` with values from 0 to 255, bytes or floats, and returns logits;
     the scaling of its training is within it. ``module.card`` says what it is and where it comes from.
 
     Parameters
@@ -54,11 +57,18 @@ def load_network(
 
 
 def build_module(
-    saved: SavedNetwork, source: str, factory: str | Callable[..., object] | None = None
-) -> Plain | OwnNetwork:
+    saved: SavedNetwork, source: str, factory: str | Callable[..., Any] | None = None
+) -> Plain | OwnNetwork | Any:
     """Return the module of what a file holds."""
     card = saved.card
     module: Plain | OwnNetwork
+    if card.form == RECORDED:
+        if factory is None:
+            must = "must be given: this network was recorded from a loop of somebody's own"
+            hint = "It is a function that makes such a model: load_network(path, factory=make)."
+            raise InputError(source, [Fault("factory", must, hint=hint)])
+        make = import_function(factory) if isinstance(factory, str) else factory
+        return recorded_module(saved, make, source)
     if is_import_path(card.family):
         if factory is None:
             must = f"must be named: this network is made by {card.family}, a function of its author's"
@@ -71,6 +81,48 @@ def build_module(
     module.card = card
     module.eval()
     return module
+
+
+def made(make: Callable[..., Any], depth: int, width: float) -> nn.Module:
+    """Return the model that a function makes, told what it asks for by name: depth, width, seed."""
+    told = {"depth": depth, "width": width, "seed": 0}
+    names = inspect.signature(make).parameters
+    model = make(**{name: value for name, value in told.items() if name in names})
+    if not isinstance(model, nn.Module):
+        raise InputError("the export", [Fault("factory", "must return a torch.nn.Module", type(model).__name__)])
+    return model
+
+
+def recorded_module(saved: SavedNetwork, factory: Callable[..., Any], source: str) -> nn.Module:
+    """Return the module of a recorded network's file."""
+    module = made(factory, saved.card.depth, saved.card.width)
+    fill(module, saved.tensors, source)
+    module.card = saved.card  # type: ignore[assignment]
+    module.eval()
+    return module
+
+
+def fill(module: nn.Module, tensors: Arrays, source: str) -> None:
+    """Set a module's parameters and saved buffers."""
+    places = places_of(module)
+    unlike = [
+        name
+        for name in sorted({*places, *tensors})
+        if name not in places or name not in tensors or tuple(places[name].shape) != tensors[name].shape
+    ]
+    if unlike:
+        must = "must have the tensors of the network that was recorded, of the same names and shapes"
+        raise InputError(source, [Fault("the model", must, f"others at {listed(unlike)}")])
+    with torch.no_grad():
+        for name, place in places.items():
+            place.copy_(torch.from_numpy(np.array(tensors[name])))
+
+
+def places_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and the buffers that it saves, by name."""
+    saved = module.state_dict(keep_vars=True)
+    buffers = {name: buffer for name, buffer in module.named_buffers() if name in saved}
+    return {**dict(module.named_parameters()), **buffers}
 
 
 def scaling(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:

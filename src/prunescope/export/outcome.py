@@ -143,6 +143,8 @@ def _share(fraction: float) -> str:
 
 
 def _proof(form: ExportedForm) -> str:
+    if not form.proved_on:
+        return f"{form.path}: read back, every tensor equal to the last bit"
     same = "every prediction the same"
     if form.changed:
         same = f"all predictions the same but {form.changed:,}, whose two highest logits are equal to rounding"

@@ -73,7 +73,12 @@ def pick(store: Store, ladder: str | None, rung: int | None, density: float | No
     table = store.table(f"ladder = '{identity}'")
     rows = {int(row["rung"]): {name: row[name] for name in STORED_NAMES} for row in table.rows()}
     ladder_study, name = ladders[identity]
-    return PickedRung(ladder_study, name, _rung(store, rows, rung, density), rows)
+    return PickedRung(ladder_study, name, nearest_rung(store, rows, rung, density), rows)
+
+
+def one_ladder(store: Store, ladder: str | None) -> str:
+    """Return the identity of the finished ladder that is meant, of any study or none."""
+    return _identity(store, ladder, sorted(store.done()), {})
 
 
 def _identity(
@@ -105,7 +110,8 @@ def _identity(
     raise InputError(str(store.path), [fault])
 
 
-def _rung(store: Store, rows: Mapping[int, Mapping[str, Any]], rung: int | None, density: float | None) -> int:
+def nearest_rung(store: Store, rows: Mapping[int, Mapping[str, Any]], rung: int | None, density: float | None) -> int:
+    """Return the finished rung of a number, or of the density nearest to one."""
     finished_words = f"{listed(sorted(rows), 40)}, of densities {max(row['density'] for row in rows.values()):.3g} to "
     finished_words += f"{min(row['density'] for row in rows.values()):.3g}"
     if (rung is None) == (density is None):
