@@ -18,15 +18,13 @@ import numpy as np
 from scipy.optimize import curve_fit, least_squares
 
 from benchmarks.clock import Figure, seconds
-from prunescope.laws.batch import Numbers, Points
-from prunescope.laws.data import GroupData, Integers, padded
-from prunescope.laws.fit import Options, fit_groups, searched
-from prunescope.laws.forms import joint_error
+from prunescope.laws.data import GroupData, Integers, Numbers, Points, pad
+from prunescope.laws.fit import Options, fit_groups
+from prunescope.laws.forms import JOINT, SINGLE, Form, joint_error
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import JOINT, SINGLE, Law, box, starts
-from prunescope.laws.search import search
+from prunescope.laws.search import draw_starts, make_box, search, search_groups
 from prunescope.laws.sensitivity import sensitivity
-from prunescope.laws.solve import deviation
+from prunescope.laws.solver import deviation
 from prunescope.table import Table, read_table
 
 # The first paper's Table 1 and the noise between its seeds.
@@ -52,12 +50,12 @@ def family() -> GroupData:
     depth, width, examples = random.permutation(grid, axis=1)[:, :CONFIGURATIONS, None]
     density = np.broadcast_to(0.8 ** np.arange(40), (CONFIGURATIONS, 40))
     error = joint_error(low_plateau(depth, width, examples), density, depth, width, **TRUTH)
-    kept = (error < 0.985 * TRUTH["eps_up"]) | (density == 1)
-    spare = np.flatnonzero(kept & (density < 1))
-    assert kept.sum() >= POINTS
-    kept.ravel()[random.permutation(spare)[: kept.sum() - POINTS]] = False
+    measured = (error < 0.985 * TRUTH["eps_up"]) | (density == 1)
+    spare = np.flatnonzero(measured & (density < 1))
+    assert measured.sum() >= POINTS
+    measured.ravel()[random.permutation(spare)[: measured.sum() - POINTS]] = False
     columns = {"depth": depth, "width": width, "examples": examples, "density": density, "error": error}
-    once = {name: np.broadcast_to(values, kept.shape)[kept] for name, values in columns.items()}
+    once = {name: np.broadcast_to(values, measured.shape)[measured] for name, values in columns.items()}
     rows = {name: np.tile(values, REPLICATES) for name, values in once.items()}
     rows["replicate"] = np.repeat(np.arange(REPLICATES), POINTS)
     rows["error"] = rows["error"] * (1 + NOISE * random.standard_normal(len(rows["error"])))
@@ -90,7 +88,7 @@ def relative(points: Points, theta: Numbers) -> Numbers:
 
 def slopes(points: Points, theta: Numbers) -> Numbers:
     """Return the derivatives of ``e_hat / e`` as SciPy wants them."""
-    return deviation(JOINT.form, points, theta[None])[1][:, 0].T
+    return deviation(JOINT, points, theta[None])[1][:, 0].T
 
 
 def half_squares(points: Points, theta: Numbers) -> float:
@@ -131,17 +129,17 @@ def by_curve_fit(points: Points, begin: Numbers, low: Numbers, high: Numbers, ex
 class Drawn:
     """The draws of one size of one experiment, as `sensitivity` makes them, and what we find in each."""
 
-    def __init__(self, group: GroupData, experiment: int, size: int, told: float) -> None:
+    def __init__(self, group: GroupData, experiment: int, size: int, sigma: float) -> None:
         random = np.random.default_rng([0, experiment, size])
         draws = [self._draw(group, experiment, size, random) for _ in range(REPEATS)]
         self.parts = [group.pick(np.sort(draw)) for draw in draws]
-        side_by_side = padded(self.parts)
-        self.where = box(JOINT, side_by_side, {}, np.full(REPEATS, group.ceiling))
-        self.begin = starts(JOINT, side_by_side, self.where, STARTS, 0)
-        found = search(JOINT.form, side_by_side.points, self.begin, self.where.low, self.where.high).best
-        self.least = found.cost
+        side_by_side = pad(self.parts)
+        self.box = make_box(JOINT, side_by_side, {}, np.full(REPEATS, group.ceiling))
+        self.begin = draw_starts(JOINT, side_by_side, self.box, STARTS, 0)
+        ends = search(JOINT, side_by_side.points, self.begin, self.box.low, self.box.high).best
+        self.least = ends.cost
         # That these are the draws that `sensitivity` makes shows in what it tells of them.
-        assert abs(np.mean([relative(group.points, theta).std() for theta in found.theta]) / told - 1) < 1e-6
+        assert abs(np.mean([relative(group.points, theta).std() for theta in ends.theta]) / sigma - 1) < 1e-6
 
     @staticmethod
     def _draw(group: GroupData, experiment: int, size: int, random: np.random.Generator) -> Integers:
@@ -152,8 +150,8 @@ class Drawn:
 
     def by_curve_fit(self, repeat: int, exact: bool) -> float:
         """Return SciPy's lowest half sum of squares for one draw."""
-        where = self.where.of(repeat)
-        return by_curve_fit(self.parts[repeat].points, self.begin[repeat], where.low[0], where.high[0], exact)
+        box = self.box.of(repeat)
+        return by_curve_fit(self.parts[repeat].points, self.begin[repeat], box.low[0], box.high[0], exact)
 
 
 def measure() -> Iterator[Figure]:
@@ -166,16 +164,16 @@ def measure() -> Iterator[Figure]:
 
 def one_family(group: GroupData) -> Iterator[Figure]:
     """Measure one joint fit."""
-    side_by_side = padded([group])
-    where = box(JOINT, side_by_side, {}, np.array([group.ceiling]))
-    begin = starts(JOINT, side_by_side, where, 16, 0)[0]
+    padded = pad([group])
+    box = make_box(JOINT, padded, {}, np.array([group.ceiling]))
+    begin = draw_starts(JOINT, padded, box, 16, 0)[0]
     least: list[float] = []
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(7):
         ours += seconds(lambda: fit_groups(JOINT, [group], Options(intervals="none")), 1)
-        theirs += seconds(lambda: least.append(by_least_squares(group.points, begin, where.low[0], where.high[0])), 1)
-    assert abs(searched(JOINT, [group], {}, 16, 0).cost[0] / least[0] - 1) < SAME
+        theirs += seconds(lambda: least.append(by_least_squares(group.points, begin, box.low[0], box.high[0])), 1)
+    assert abs(search_groups(JOINT, [group], {}, 16, 0).cost[0] / least[0] - 1) < SAME
     yield f"joint fit of {POINTS:,} points, 16 starts, no intervals", "s", ours
     yield "the same by least_squares, with our Jacobian", "s", theirs
     yield "ours is", "x as fast", [slow / fast for slow, fast in zip(theirs, ours, strict=True)]
@@ -201,7 +199,7 @@ def experiments(group: GroupData) -> Iterator[Figure]:
         for taken, exact in ((by_differences, False), (with_ours, True)):
             least: list[float] = []
             taken.extend(seconds(partial(_all_sizes, drawn, repeats, exact, least), 1))
-            shares += [each.least[repeat] / best for each, repeat, best in zip(drawn, repeats, least, strict=True)]
+            shares += [draws.least[repeat] / best for draws, repeat, best in zip(drawn, repeats, least, strict=True)]
     yield f"Experiments 1 and 2: {len(drawn)} sizes, {REPEATS} draws, {STARTS} starts", "s", ours
     for what, taken in (("", by_differences), (" with our Jacobian", with_ours)):
         whole = [seconds * REPEATS for seconds in taken]
@@ -212,8 +210,8 @@ def experiments(group: GroupData) -> Iterator[Figure]:
 
 
 def _all_sizes(drawn: list[Drawn], repeats: list[int], exact: bool, least: list[float]) -> None:
-    for each, repeat in zip(drawn, repeats, strict=True):
-        least.append(each.by_curve_fit(repeat, exact))
+    for draws, repeat in zip(drawn, repeats, strict=True):
+        least.append(draws.by_curve_fit(repeat, exact))
 
 
 def many_rows() -> Iterator[Figure]:
@@ -230,8 +228,8 @@ def many_rows() -> Iterator[Figure]:
             fitting += seconds(partial(fit_groups, law, groups, Options()), 1)
         yield f"{rows} put into groups for {what}", "s", grouping
         yield f"{rows} fitted by {what}", "s", fitting
-        yield "both together", "s", [sum(each) for each in zip(grouping, fitting, strict=True)]
+        yield "both together", "s", [sum(times) for times in zip(grouping, fitting, strict=True)]
 
 
-def _grouped(table: Table, law: Law, groups: list[GroupData]) -> None:
+def _grouped(table: Table, law: Form, groups: list[GroupData]) -> None:
     groups.extend(sample(table, law.family).groups)

@@ -23,8 +23,7 @@ from prunescope.design.sequence import Ladders, plan_sequence
 from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
 from prunescope.errors import PrunescopeError
 from prunescope.laws import joint_error
-from prunescope.laws.batch import to_coordinates
-from prunescope.laws.models import JOINT
+from prunescope.laws.forms import JOINT, to_coordinates
 
 Tops = Mapping[int, tuple[int, ...]]
 LEVELS, NOISE, DEPARTURE, SHIFT = 25, 0.034, 0.02, 0.05

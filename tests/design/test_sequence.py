@@ -13,7 +13,7 @@ from prunescope.design.posterior import compute_posterior
 from prunescope.design.sequence import LadderPart, Ladders, plan_sequence
 from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
 from prunescope.laws import joint_error
-from prunescope.laws.models import JOINT
+from prunescope.laws.forms import JOINT
 from tests.design.test_posterior import CELLS, ladders, nothing
 
 

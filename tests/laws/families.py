@@ -56,7 +56,7 @@ def family(
     planted = dict(parameters or truth(seed))
     random = np.random.default_rng([seed, 1])
     grid = [(depth, width, examples) for depth in DEPTHS for width in WIDTHS for examples in EXAMPLES]
-    fit_for_size = sorted(grid, key=lambda each: each[0] * each[1] ** 2 / each[2])[:MEMBERS]
+    fit_for_size = sorted(grid, key=lambda member: member[0] * member[1] ** 2 / member[2])[:MEMBERS]
     chosen = [fit_for_size[place] for place in sorted(random.permutation(MEMBERS)[:members])]
     columns: dict[str, list[Any]] = {
         name: [] for name in ("depth", "width", "examples", "replicate", "density", "error", "unpruned_error")
@@ -65,9 +65,9 @@ def family(
         plateau = float(low_plateau(depth, width, examples))
         density = 0.8 ** np.arange(levels)
         error = joint_error(plateau, density, depth, width, **planted)
-        kept = error < 0.985 * planted["eps_up"]
-        kept[0] = True
-        density, error = density[kept][:40], error[kept][:40]
+        below_plateau = error < 0.985 * planted["eps_up"]
+        below_plateau[0] = True
+        density, error = density[below_plateau][:40], error[below_plateau][:40]
         for replicate in range(replicates):
             measured = error * (1 + noise * random.standard_normal(len(error)))
             row = (depth, width, examples, replicate, density, measured, plateau)

@@ -11,8 +11,8 @@ import pytest
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, JointLaw, SingleLaw, dense_error, joint_error, load_law, single_error
 from prunescope.laws.comparison import compare
+from prunescope.laws.forms import JOINT
 from prunescope.laws.grouping import dense_sample, sample
-from prunescope.laws.models import JOINT
 from prunescope.laws.sensitivity import sensitivity
 from prunescope.table import read_table
 from tests.laws.families import curve, family, family_group, family_table
@@ -24,7 +24,7 @@ def rows_of(depth: Any, width: Any, unpruned: Any = 0.08, noise: float = 0.02, l
     """Return the columns of members, one ladder each, density 1 included."""
     random = np.random.default_rng(3)
     density = 0.8 ** np.arange(levels)
-    depth, width = (np.repeat(np.asarray(each, float), levels) for each in (depth, width))
+    depth, width = (np.repeat(np.asarray(values, float), levels) for values in (depth, width))
     repeated = np.tile(density, len(depth) // levels)
     error = joint_error(unpruned, repeated, depth, width, **PLANTED)
     error = error * (1 + noise * random.standard_normal(len(error)))
@@ -33,16 +33,16 @@ def rows_of(depth: Any, width: Any, unpruned: Any = 0.08, noise: float = 0.02, l
 
 def test_an_unpruned_error_stays_a_measurement_when_its_rows_are_filtered_away() -> None:
     table, _ = family_table(1, members=10)
-    whole, filtered = (sample(each, joint=True).groups[0] for each in (table, table.where("density < 1")))
+    whole, filtered = (sample(rows, joint=True).groups[0] for rows in (table, table.where("density < 1")))
     assert set(whole.dense_repeats.tolist()) == set(filtered.dense_repeats.tolist()) == {3}
     columns, _ = family(1, members=10, known=True)
     assert set(sample(read_table(columns), joint=True).groups[0].dense_repeats.tolist()) == {0}
 
 
 def test_depth_and_width_that_grow_together_are_not_told_apart() -> None:
-    found = JointLaw().fit(rows_of(8 * 2 ** np.arange(10), 0.25 * 2.0 ** np.arange(10)))
-    assert found.intervals_["phi"] is None
-    assert found.intervals_["psi"] is None
+    law = JointLaw().fit(rows_of(8 * 2 ** np.arange(10), 0.25 * 2.0 ** np.arange(10)))
+    assert law.intervals_["phi"] is None
+    assert law.intervals_["psi"] is None
 
 
 def test_kept_replicates_are_not_counted_as_densities() -> None:
@@ -57,9 +57,11 @@ def test_kept_replicates_are_not_counted_as_densities() -> None:
 def test_ladders_of_unpruned_networks_are_no_configurations_of_their_own() -> None:
     columns = rows_of([8, 14, 20, 26], [1, 2, 0.5, 1])
     dense = {name: values[columns["density"] == 1] for name, values in columns.items()}
-    both = {name: np.concatenate([columns[name], dense[name] * (1.01 if name == "error" else 1)]) for name in columns}
-    both["treatment"] = np.array(["imp"] * 100 + ["dense"] * 4, object)
-    group = sample(read_table(both), joint=True, by=[]).groups[0]
+    together = {
+        name: np.concatenate([columns[name], dense[name] * (1.01 if name == "error" else 1)]) for name in columns
+    }
+    together["treatment"] = np.array(["imp"] * 100 + ["dense"] * 4, object)
+    group = sample(read_table(together), joint=True, by=[]).groups[0]
     assert group.cells == 4
     assert set(group.dense_repeats.tolist()) == {2}
 
@@ -77,7 +79,7 @@ def test_rounded_densities_meet_wherever_they_fall_and_none_meets_density_1() ->
 
 def sizes(**columns: Any) -> dict[str, Any]:
     """Return unpruned networks of 16 sizes and examples, by the dense law."""
-    depth, examples = (each.ravel().astype(float) for each in np.meshgrid([8, 14, 20, 32], [1e3, 4e3, 16e3, 64e3]))
+    depth, examples = (values.ravel().astype(float) for values in np.meshgrid([8, 14, 20, 32], [1e3, 4e3, 16e3, 64e3]))
     error = dense_error(examples, 1000 * depth, eps_0=0.9, a=8, alpha=0.5, b=20, beta=0.6, c=0.02, eta=0.9)
     return {"density": np.ones(16), "depth": depth, "examples": examples, "error": error} | columns
 
@@ -94,9 +96,9 @@ def test_a_dense_law_asks_for_the_size_that_it_was_fitted_to() -> None:
 
 def test_a_dense_law_without_examples_asks_for_none() -> None:
     columns = sizes()
-    one = columns["examples"] == 1e3
+    same_examples = columns["examples"] == 1e3
     law = DenseLaw(classes=10).fit(
-        {name: values[one] for name, values in columns.items() if name != "examples"} | {"width": [1.0] * 4}
+        {name: values[same_examples] for name, values in columns.items() if name != "examples"} | {"width": [1.0] * 4}
     )
     assert law.predict({"depth": [14], "width": [1.0], "density": [1.0]}).shape == (1,)
 
@@ -107,25 +109,27 @@ def test_dense_networks_keep_their_scatter() -> None:
     columns["error"] = columns["error"] * (1 + 0.05 * random.standard_normal(48))
     table = read_table({**columns, "replicate": np.repeat(np.arange(3), 16)})
     assert dense_sample(table).groups[0].seed_noise == pytest.approx(0.05, rel=0.35)
-    told = DenseLaw(classes=10).fit(table).predictions(table)
-    held = np.mean((told.low <= columns["error"]) & (columns["error"] <= told.high))
+    prediction = DenseLaw(classes=10).fit(table).predictions(table)
+    held = np.mean((prediction.low <= columns["error"]) & (columns["error"] <= prediction.high))
     assert held > 0.8
 
 
 def test_one_measured_unpruned_network_does_not_hide_those_that_were_given() -> None:
     columns = rows_of([8, 14, 20, 26, 50], [1, 2, 0.5, 1, 1])
     pruned = (columns["density"] < 1) | (columns["depth"] == 8)
-    given = {name: values[pruned] for name, values in columns.items()} | {"unpruned_error": np.full(pruned.sum(), 0.08)}
-    assert len(dense_sample(read_table(given)).groups[0]) == 5
+    with_errors = {name: values[pruned] for name, values in columns.items()} | {
+        "unpruned_error": np.full(pruned.sum(), 0.08)
+    }
+    assert len(dense_sample(read_table(with_errors)).groups[0]) == 5
 
 
 def test_a_law_without_intervals_is_saved_and_predicts(tmp_path: Path) -> None:
     law = SingleLaw(intervals="none").fit(curve(noise=0.01))
     law.save(tmp_path / "law.json")
     again = load_law(tmp_path / "law.json")
-    told = again.predictions({"density": [0.1], "unpruned_error": [0.08]})
-    assert told.error == law.predict({"density": [0.1], "unpruned_error": [0.08]})
-    assert np.isnan(told.law_low).all()
+    prediction = again.predictions({"density": [0.1], "unpruned_error": [0.08]})
+    assert prediction.error == law.predict({"density": [0.1], "unpruned_error": [0.08]})
+    assert np.isnan(prediction.law_low).all()
 
 
 def test_settings_of_numpys_are_saved(tmp_path: Path) -> None:
@@ -188,8 +192,8 @@ def test_a_dip_of_a_single_run_is_named() -> None:
 
 
 def test_a_family_of_one_depth_says_that_nothing_is_known_of_others() -> None:
-    found = JointLaw().fit(rows_of([8] * 3, [0.5, 1, 2]))
-    assert any("all networks are of one depth" in words for words in found.warnings_)
+    law = JointLaw().fit(rows_of([8] * 3, [0.5, 1, 2]))
+    assert any("all networks are of one depth" in words for words in law.warnings_)
 
 
 def test_names_given_as_one_text_are_refused() -> None:
@@ -203,15 +207,15 @@ def test_predictions_for_one_network_hold_the_law_within_and_beyond_what_was_mea
     for seed in range(40):
         columns = curve(noise=0.034, levels=12, replicates=3, seed=seed, known=False, p=0.03)
         unpruned = columns["error"][columns["density"] == 1].mean()
-        told = SingleLaw().fit(columns).predictions({"density": density, "unpruned_error": np.full(5, unpruned)})
+        prediction = SingleLaw().fit(columns).predictions({"density": density, "unpruned_error": np.full(5, unpruned)})
         wanted = single_error(0.08, density, 0.8, 1.5, 0.03)
-        held.append((told.law_low <= wanted) & (wanted <= told.law_high))
+        held.append((prediction.law_low <= wanted) & (wanted <= prediction.law_high))
     assert 0.75 <= np.mean(held) <= 0.98, np.mean(held, axis=0)
 
 
 def test_a_text_that_names_each_network_makes_no_groups_of_a_family() -> None:
     columns = rows_of([8, 14, 20, 26], [1, 2, 0.5, 1])
     columns["model"] = np.repeat(np.array(["a", "b", "c", "d"], object), 25)
-    found = sample(read_table(columns), joint=True)
-    assert found.by == ()
-    assert any("names single networks" in words for words in found.notes)
+    groups = sample(read_table(columns), joint=True)
+    assert groups.by == ()
+    assert any("names single networks" in words for words in groups.notes)

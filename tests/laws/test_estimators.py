@@ -76,6 +76,21 @@ def test_polars_and_arrow_keep_texts_and_gaps() -> None:
         assert read["unpruned_error"].tolist() == [0.1, 0.1]
 
 
+def test_a_sample_made_once_is_fitted_like_its_table() -> None:
+    table, _ = family_table(3, members=12)
+    for law in (JointLaw(intervals="quick"), SingleLaw(intervals="none"), DenseLaw(intervals="none")):
+        of_table, of_sample = type(law)(**law.get_params()).fit(table), law.fit(law.sample(table))
+        assert of_sample.fits_ == of_table.fits_
+        assert (of_sample.by_, of_sample.notes_, of_sample.fitted_on_) == (
+            of_table.by_,
+            of_table.notes_,
+            of_table.fitted_on_,
+        )
+    with pytest.raises(InputError) as raised:
+        SingleLaw().fit(JointLaw().sample(table))
+    assert [(fault.place, fault.found) for fault in raised.value.faults] == [("the sample", "joint")]
+
+
 def test_a_law_saved_and_loaded_is_the_same_law(tmp_path: Path) -> None:
     table, _ = family_table(3, members=12)
     path = tmp_path / "law.json"
@@ -118,17 +133,17 @@ def test_predictions_follow_the_law_and_widen_where_nothing_was_measured() -> No
     law = SingleLaw().fit(curve(levels=12, noise=0.02, replicates=3, known=False))
     density = 0.8 ** np.arange(1, 40)
     members = {"density": density, "unpruned_error": np.full(39, 0.08)}
-    told = law.predictions(members)
-    assert told.error == pytest.approx(single_error(0.08, density, **law.parameters_), rel=1e-9)
-    assert (told.low < told.law_low).all()
-    assert (told.law_high < told.high).all()
-    assert (told.law_low <= told.error).all()
-    assert (told.error <= told.law_high).all()
-    ratio = told.law_high / told.law_low
+    prediction = law.predictions(members)
+    assert prediction.error == pytest.approx(single_error(0.08, density, **law.parameters_), rel=1e-9)
+    assert (prediction.low < prediction.law_low).all()
+    assert (prediction.law_high < prediction.high).all()
+    assert (prediction.law_low <= prediction.error).all()
+    assert (prediction.error <= prediction.law_high).all()
+    ratio = prediction.law_high / prediction.law_low
     assert ratio[0] < 1.05
     assert ratio[-1] > 1.3
     wider = law.predictions(members, level=0.99)
-    assert (wider.low < told.low).all()
+    assert (wider.low < prediction.low).all()
 
 
 def test_members_never_trained_take_their_unpruned_error_from_the_dense_law() -> None:

@@ -39,16 +39,16 @@ def real_form(unpruned: object, size: object, up: object, gamma: object, p: obje
 
 
 def test_eq_1_is_its_complex_form_to_12_digits() -> None:
-    found = single_error(UNPRUNED, DENSITY, UP, GAMMA, P)
-    assert found == pytest.approx(complex_form(UNPRUNED, DENSITY, UP, GAMMA, P), rel=1e-12)
+    errors = single_error(UNPRUNED, DENSITY, UP, GAMMA, P)
+    assert errors == pytest.approx(complex_form(UNPRUNED, DENSITY, UP, GAMMA, P), rel=1e-12)
 
 
 def test_eq_2_is_eq_1_over_the_invariant() -> None:
     depth, width = RANDOM.integers(3, 99, COUNT), 2.0 ** RANDOM.uniform(-4, 2, COUNT)
     size = invariant(DENSITY, depth, width, 0.7, 1.3)
     assert size == pytest.approx(depth**0.7 * width**1.3 * DENSITY, rel=1e-13)
-    found = joint_error(UNPRUNED, DENSITY, depth, width, UP, GAMMA, P, 0.7, 1.3)
-    assert found == pytest.approx(single_error(UNPRUNED, size, UP, GAMMA, P), rel=1e-12)
+    errors = joint_error(UNPRUNED, DENSITY, depth, width, UP, GAMMA, P, 0.7, 1.3)
+    assert errors == pytest.approx(single_error(UNPRUNED, size, UP, GAMMA, P), rel=1e-12)
     without = joint_error(UNPRUNED, DENSITY, depth, width, UP, GAMMA, P)
     assert np.array_equal(without, single_error(UNPRUNED, DENSITY, UP, GAMMA, P))
 
@@ -64,13 +64,13 @@ def test_the_limits_are_the_plateaus_and_the_slope_between_is_gamma() -> None:
 def test_derivatives_are_those_of_complex_steps() -> None:
     arguments = [UNPRUNED, DENSITY, UP, GAMMA, P]
     error = real_form(*arguments)
-    found = log_gradient(*arguments)
-    for position, name in enumerate(found._fields):
+    gradient = log_gradient(*arguments)
+    for position, name in enumerate(gradient._fields):
         stepped = [values.astype(complex) for values in arguments]
         scale = 1 if name == "gamma" else arguments[position]
         stepped[position] = arguments[position] + 1e-200j * scale
         wanted = np.imag(real_form(*stepped)) / 1e-200 / error  # type: ignore[call-overload]
-        assert getattr(found, name) == pytest.approx(wanted, rel=1e-9, abs=1e-13), name
+        assert getattr(gradient, name) == pytest.approx(wanted, rel=1e-9, abs=1e-13), name
 
 
 def test_the_size_for_an_error_is_where_the_form_gives_it() -> None:
@@ -85,8 +85,8 @@ def test_rosenfelds_forms_are_their_complex_forms() -> None:
     assert adapted_error(DENSITY, 0.9, 0.02, 0.8, 0.01, 0.3) == pytest.approx(0.9 * abs(t / (t - 0.3j)), rel=1e-12)
     examples, size = 10 ** RANDOM.uniform(2, 6, COUNT), 10 ** RANDOM.uniform(3, 8, COUNT)
     t = 3 * examples**-0.5 + 40 * size**-0.6 + 0.004
-    found = dense_error(examples, size, 0.9, 3, 0.5, 40, 0.6, 0.004, 0.2)
-    assert found == pytest.approx(0.9 * abs(t / (t - 0.2j)), rel=1e-12)
+    errors = dense_error(examples, size, 0.9, 3, 0.5, 40, 0.6, 0.004, 0.2)
+    assert errors == pytest.approx(0.9 * abs(t / (t - 0.2j)), rel=1e-12)
 
 
 tiny_to_huge = st.floats(min_value=1e-300, max_value=1e300)
@@ -97,15 +97,15 @@ def test_nothing_overflows_and_errors_stay_between_the_plateaus(
     unpruned: float, size: float, up: float, gamma: float, p: float
 ) -> None:
     low, high = sorted((unpruned, up))
-    found = float(single_error(unpruned, size, up, gamma, p))
-    assert low * (1 - 1e-9) <= found <= high * (1 + 1e-9) or gamma > 1e6
-    assert all(np.isfinite(part) for part in log_gradient(unpruned, size, up, gamma, p))
+    error = float(single_error(unpruned, size, up, gamma, p))
+    assert low * (1 - 1e-9) <= error <= high * (1 + 1e-9) or gamma > 1e6
+    assert all(np.isfinite(derivative) for derivative in log_gradient(unpruned, size, up, gamma, p))
     assert float(size_for_error(unpruned, unpruned, up, gamma, p)) != 0
     assert float(adapted_error(size, up, unpruned, min(gamma, 1e5), p, p)) >= 0
 
 
 def test_a_curve_without_a_high_plateau_is_no_trouble() -> None:
     """Known trap: free fits of curves that stop at density 0.1 go to gamma 1000 and a plateau of 1e23."""
-    found = single_error(0.05, 0.8 ** np.arange(11), 1e23, 1000.0, 1e-3)
-    assert np.isfinite(found).all()
-    assert (np.diff(found) >= 0).all()
+    errors = single_error(0.05, 0.8 ** np.arange(11), 1e23, 1000.0, 1e-3)
+    assert np.isfinite(errors).all()
+    assert (np.diff(errors) >= 0).all()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prunescope.laws import JointLaw, SingleLaw, joint_error
-from prunescope.laws.batch import Numbers
-from prunescope.laws.solve import deviation
+from prunescope.laws.data import Numbers
+from prunescope.laws.solver import deviation
 from prunescope.table import read_table
 from tests.laws.families import curve, family, family_table, low_plateau
 
@@ -21,8 +21,8 @@ def profile_of_lmfit(columns: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Return the intervals of lmfit's profile for Eq. 1, in the same coordinates."""
     import lmfit
 
+    from prunescope.laws.forms import SINGLE
     from prunescope.laws.grouping import sample
-    from prunescope.laws.models import SINGLE
 
     points = sample(read_table(columns), joint=False).groups[0].points
     parameters = lmfit.Parameters()
@@ -31,21 +31,21 @@ def profile_of_lmfit(columns: dict[str, Any]) -> dict[str, tuple[float, float]]:
 
     def residual(at: Any) -> Numbers:
         theta = np.array([[at["eps_up"].value, at["gamma"].value, at["p"].value]])
-        return np.asarray(deviation(SINGLE.form, points, theta)[0][0])
+        return np.asarray(deviation(SINGLE, points, theta)[0][0])
 
     minimizer = lmfit.Minimizer(residual, parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = lmfit.conf_interval(minimizer, minimizer.minimize(method="leastsq"), sigmas=[LEVEL], maxiter=500)
-    return {name: (float(np.exp(ends[0][1])), float(np.exp(ends[-1][1]))) for name, ends in found.items()}
+        ends_by_name = lmfit.conf_interval(minimizer, minimizer.minimize(method="leastsq"), sigmas=[LEVEL], maxiter=500)
+    return {name: (float(np.exp(ends[0][1])), float(np.exp(ends[-1][1]))) for name, ends in ends_by_name.items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_intervals_of_a_well_posed_curve_are_those_of_lmfits_profile(seed: int) -> None:
     columns = curve(noise=0.01, seed=seed)
-    found = SingleLaw().fit(columns)
+    law = SingleLaw().fit(columns)
     for name, (low, high) in profile_of_lmfit(columns).items():
-        for interval in (found.intervals_[name], found.fit_.quick_intervals[name]):
+        for interval in (law.intervals_[name], law.fit_.quick_intervals[name]):
             assert interval is not None
             assert np.log(interval[0] / low) == pytest.approx(0, abs=0.06 * np.log(high / low)), name
             assert np.log(interval[1] / high) == pytest.approx(0, abs=0.06 * np.log(high / low)), name
@@ -57,8 +57,8 @@ def coverage(seeds: range, **changes: Any) -> tuple[dict[str, list[bool]], int, 
     untold, widths = 0, []
     for seed in seeds:
         columns, planted = family(seed, **changes)
-        found = JointLaw(draws=120).fit(columns)
-        for name, interval in found.intervals_.items():
+        law = JointLaw(draws=120).fit(columns)
+        for name, interval in law.intervals_.items():
             if interval is None:
                 untold += 1
                 continue
@@ -75,8 +75,8 @@ def test_over_200_families_like_table_1_the_intervals_cover_85_to_95_percent(kno
     overall = np.concatenate(list(held.values()))
     assert untold == 0
     assert 0.85 <= overall.mean() <= 0.95, overall.mean()
-    for name, each in held.items():
-        assert 0.80 <= np.mean(each) <= 0.98, (name, np.mean(each))
+    for name, hits in held.items():
+        assert 0.80 <= np.mean(hits) <= 0.98, (name, np.mean(hits))
 
 
 def test_over_small_families_the_intervals_cover() -> None:
@@ -95,34 +95,34 @@ def test_over_families_that_stop_before_the_plateau_the_intervals_widen_instead_
 
 @pytest.mark.stress
 def test_prediction_intervals_cover_new_members() -> None:
-    new, law = [], []
+    new_networks, at_truths = [], []
     for seed in range(30):
         table, planted = family_table(seed, members=90)
         member = table["depth"] * 1e6 + table["width"] * 1e3 + 1 / table["examples"]
         left_out = np.isin(member, np.unique(member)[::3])
-        found = JointLaw(draws=120).fit(table.take(~left_out))
+        law = JointLaw(draws=120).fit(table.take(~left_out))
         test = table.take(left_out & (table["density"] < 1) & (table["replicate"] == 0))
-        told = found.predictions(test)
-        new.append(np.mean((told.low <= test["test_error"]) & (test["test_error"] <= told.high)))
+        prediction = law.predictions(test)
+        new_networks.append(np.mean((prediction.low <= test["test_error"]) & (test["test_error"] <= prediction.high)))
         plateau = low_plateau(test["depth"], test["width"], test["examples"])
-        at_truth = found.predictions(
+        at_truth = law.predictions(
             {**{name: test[name] for name in ("depth", "width", "density")}, "unpruned_error": plateau}
         )
         wanted = joint_error(plateau, test["density"], test["depth"], test["width"], **planted)
-        law.append(np.mean((at_truth.law_low <= wanted) & (wanted <= at_truth.law_high)))
-    assert 0.85 <= np.mean(new) <= 0.95, np.mean(new)
-    assert 0.80 <= np.mean(law) <= 0.98, np.mean(law)
+        at_truths.append(np.mean((at_truth.law_low <= wanted) & (wanted <= at_truth.law_high)))
+    assert 0.85 <= np.mean(new_networks) <= 0.95, np.mean(new_networks)
+    assert 0.80 <= np.mean(at_truths) <= 0.98, np.mean(at_truths)
 
 
 def test_the_known_trap_a_curve_that_stops_at_density_01_is_not_told_precisely() -> None:
     """A free fit of such curves sends gamma to 1000 and eps_up to 1e23 with fine residuals."""
-    found = SingleLaw().fit(curve(eps_up=0.8, gamma=1.5, p=0.01, noise=0.01, levels=11, replicates=3, known=False))
-    assert found.fit_.std_deviation < 0.02
-    assert found.parameters_["eps_up"] <= 1
-    assert found.parameters_["gamma"] <= 50
-    told = found.intervals_["eps_up"]
-    assert told is None or told[1] / told[0] > 2
-    assert any("high plateau is never reached" in words for words in found.warnings_)
+    law = SingleLaw().fit(curve(eps_up=0.8, gamma=1.5, p=0.01, noise=0.01, levels=11, replicates=3, known=False))
+    assert law.fit_.std_deviation < 0.02
+    assert law.parameters_["eps_up"] <= 1
+    assert law.parameters_["gamma"] <= 50
+    interval = law.intervals_["eps_up"]
+    assert interval is None or interval[1] / interval[0] > 2
+    assert any("high plateau is never reached" in words for words in law.warnings_)
 
 
 def test_a_curve_that_does_not_rise_tells_nothing() -> None:
@@ -154,9 +154,9 @@ def test_more_seeds_of_resampling_agree() -> None:
 
 def test_quick_intervals_are_about_the_resampled_ones() -> None:
     table, _ = family_table(13, known=True)
-    found = JointLaw().fit(table).fit_
-    for name, interval in found.intervals.items():
-        rough = found.quick_intervals[name]
+    fit = JointLaw().fit(table).fit_
+    for name, interval in fit.intervals.items():
+        rough = fit.quick_intervals[name]
         assert interval is not None
         assert rough is not None
         assert (rough[1] - rough[0]) / (interval[1] - interval[0]) == pytest.approx(1, abs=0.35), name

@@ -40,4 +40,4 @@ def test_a_dip_below_the_unpruned_error_is_named_on_published_curves() -> None:
         for fit in law.fits_
         if any("before it rises" in words for words in fit.warnings)
     }
-    assert dipping == {("lr-rewinding", each) for each in (130, 150, 170, 182)} | {("weight-rewinding", 130)}
+    assert dipping == {("lr-rewinding", epoch) for epoch in (130, 150, 170, 182)} | {("weight-rewinding", 130)}

@@ -8,47 +8,49 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from prunescope.laws.comparison import compare, contenders
-from prunescope.laws.data import padded
-from prunescope.laws.fit import searched
+from prunescope.laws.comparison import candidate_forms, compare
+from prunescope.laws.data import pad
+from prunescope.laws.forms import JOINT
 from prunescope.laws.grouping import sample
-from prunescope.laws.models import JOINT, box, starts
+from prunescope.laws.search import draw_starts, make_box, search_groups
 from prunescope.laws.sensitivity import default_sizes, sensitivity
-from prunescope.laws.solve import deviation
+from prunescope.laws.solver import deviation
 from prunescope.table import read_table
 from tests.laws.families import NOISE, curve, family_group
 
 
 def test_the_form_that_made_the_data_wins_every_trial() -> None:
     group, _ = family_group(1, members=40)
-    found = compare(group, joint=True)
-    assert [each.form for each in found] == [
+    comparisons = compare(group, joint=True)
+    assert [comparison.form for comparison in comparisons] == [
         "Eq. 2",
         "Eq. 2 without depth (phi = 0)",
         "Eq. 2 without width (psi = 0)",
         "Eq. 2 without depth and width",
         "adapted from Rosenfeld et al. 2020, over the invariant",
     ]
-    best, *others = found
+    best, *others = comparisons
     assert best.free == 5
     for trial in ("fitted", "cross_validated", "extrapolated"):
-        own = getattr(best, trial)
-        assert own.sigma == pytest.approx(NOISE / np.sqrt(3), rel=0.35), trial
-        assert all(getattr(other, trial).sigma > own.sigma for other in others), trial
+        of_best = getattr(best, trial)
+        assert of_best.sigma == pytest.approx(NOISE / np.sqrt(3), rel=0.35), trial
+        assert all(getattr(other, trial).sigma > of_best.sigma for other in others), trial
     assert best.cross_validated is not None
     assert best.cross_validated.points == best.fitted.points == len(group)
 
 
 def test_cross_validation_is_done_by_hand_the_same() -> None:
     group, _ = family_group(2, members=5)
-    found = compare(group, joint=True, folds=5)[0].cross_validated
+    cross_validated = compare(group, joint=True, folds=5)[0].cross_validated
     residuals = []
     for cell in range(5):
-        theta = searched(JOINT, [group.pick(group.cell != cell)], {}, 16, 0).theta
-        residuals.append(deviation(JOINT.form, group.pick(group.cell == cell).points, theta)[0][0])
+        theta = search_groups(JOINT, [group.pick(group.cell != cell)], {}, 16, 0).theta
+        residuals.append(deviation(JOINT, group.pick(group.cell == cell).points, theta)[0][0])
     by_hand = np.concatenate(residuals)
-    assert found is not None
-    assert (found.mu, found.sigma) == pytest.approx((by_hand.mean(), by_hand.std()), rel=1e-4, abs=1e-6)
+    assert cross_validated is not None
+    assert (cross_validated.mu, cross_validated.sigma) == pytest.approx(
+        (by_hand.mean(), by_hand.std()), rel=1e-4, abs=1e-6
+    )
 
 
 def test_single_curves_are_cross_validated_over_replicates() -> None:
@@ -65,46 +67,46 @@ def test_single_curves_are_cross_validated_over_replicates() -> None:
 
 def test_only_what_varies_is_left_out_in_turn() -> None:
     group, _ = family_group(3, members=30)
-    assert len(list(contenders(group.pick(group.width == 1), True))) == 3
+    assert len(list(candidate_forms(group.pick(group.width == 1), True))) == 3
 
 
 def test_sensitivity_falls_to_what_all_points_give() -> None:
     group, _ = family_group(4, members=40)
-    found = sensitivity(JOINT, group, {}, repeats=12)
+    result = sensitivity(JOINT, group, {}, repeats=12)
     for number in (1, 2):
-        rows = found.experiments[number]
+        rows = result.experiments[number]
         assert [row.drawn for row in rows] == sorted(row.drawn for row in rows)
-        assert rows[-1].mean_sigma == pytest.approx(found.sigma, rel=0.02)
+        assert rows[-1].mean_sigma == pytest.approx(result.sigma, rel=0.02)
         assert rows[-1].std_sigma < rows[0].std_sigma
-        assert rows[-1].mean_sigma >= found.sigma * 0.999
-    assert found.experiments[2][0].points > found.experiments[2][0].drawn * 5
-    enough = found.enough(2, found.sigma + 0.01)
+        assert rows[-1].mean_sigma >= result.sigma * 0.999
+    assert result.experiments[2][0].points > result.experiments[2][0].drawn * 5
+    enough = result.enough(2, result.sigma + 0.01)
     assert enough is not None
     assert enough < 30
-    assert found.enough(1, 0.0) is None
+    assert result.enough(1, 0.0) is None
 
 
 def test_each_draw_is_fitted_as_scipy_would() -> None:
     group, _ = family_group(5, members=20)
-    found = sensitivity(JOINT, group, {}, sizes={1: [60]}, repeats=6, count=8).experiments[1][0]
-    where = box(JOINT, padded([group]), {}, np.array([1.0]))
-    begin = starts(JOINT, padded([group]), where, 4, 5)[0]
+    row = sensitivity(JOINT, group, {}, sizes={1: [60]}, repeats=6, count=8).experiments[1][0]
+    box = make_box(JOINT, pad([group]), {}, np.array([1.0]))
+    begin = draw_starts(JOINT, pad([group]), box, 4, 5)[0]
     random = np.random.default_rng([0, 1, 60])
     sigmas = []
     for _ in range(6):
-        part = group.points.part(np.sort(random.permutation(len(group))[:60]))
+        points = group.points.pick(np.sort(random.permutation(len(group))[:60]))
         fits = [
             least_squares(
-                lambda theta, part=part: deviation(JOINT.form, part, theta[None])[0][0],  # type: ignore[misc]
-                np.clip(start, where.low[0] + 1e-6, where.high[0] - 1e-6),
-                bounds=(where.low[0], where.high[0]),
+                lambda theta, points=points: deviation(JOINT, points, theta[None])[0][0],  # type: ignore[misc]
+                np.clip(start, box.low[0] + 1e-6, box.high[0] - 1e-6),
+                bounds=(box.low[0], box.high[0]),
             )
             for start in begin
         ]
-        best = min(fits, key=lambda each: float(each.cost))
-        sigmas.append(deviation(JOINT.form, group.points, best.x[None])[0][0].std())
-    assert found.mean_sigma == pytest.approx(np.mean(sigmas), rel=1e-3)
-    assert found.std_sigma == pytest.approx(np.std(sigmas, ddof=1), rel=1e-2)
+        best = min(fits, key=lambda result: float(result.cost))
+        sigmas.append(deviation(JOINT, group.points, best.x[None])[0][0].std())
+    assert row.mean_sigma == pytest.approx(np.mean(sigmas), rel=1e-3)
+    assert row.std_sigma == pytest.approx(np.std(sigmas, ddof=1), rel=1e-2)
 
 
 def test_sizes_grow_evenly_in_their_logarithms() -> None:
@@ -122,8 +124,8 @@ def test_very_large_groups_are_tried_on_whole_cells_by_chance_and_it_is_said(mon
     assert some.error.tolist() == group.thinned(200).error.tolist() != group.thinned(200, seed=1).error.tolist()
     whole = {tuple(group.error[points].tolist()) for points in group.points_of}
     assert {tuple(some.error[points].tolist()) for points in some.points_of} <= whole
-    found = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
-    assert (found.points, found.measured_points, found.drawn_from) == (len(group), len(group), "")
+    result = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
+    assert (result.points, result.measured_points, result.drawn_from) == (len(group), len(group), "")
     monkeypatch.setattr("prunescope.laws.data.GroupData.thinned", lambda self, seed=0: self.pick(self.cell < 10))
     fewer = sensitivity(JOINT, group, {}, sizes={1: [20]}, repeats=2, count=2)
     assert fewer.points < fewer.measured_points == len(group)

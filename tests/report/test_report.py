@@ -13,10 +13,12 @@ from tools.browser import found_browser
 
 from prunescope.demo import sample_path
 from prunescope.errors import InputError, MissingPackageError
+from prunescope.laws.grouping import sample
 from prunescope.report import Report, report, write_figures, write_page
+from prunescope.report.groups import report_groups
 from prunescope.report.page.page import page
 from prunescope.study import read_study
-from prunescope.table import Store, Table
+from prunescope.table import Store, Table, read_table
 from tests.builders import filled, rung
 from tests.choose.test_choice import planted
 from tests.report.conftest import BOUND
@@ -90,6 +92,20 @@ def test_a_single_network_has_a_law_and_a_choice() -> None:
     }
     assert "one cell alone" in words(lone)
     assert "no replicates" in words(lone)
+
+
+def test_a_report_puts_its_table_into_groups_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    grouped: list[Table] = []
+
+    def counted_sample(table: Table, *options: Any, **settings: Any) -> Any:
+        grouped.append(table)
+        return sample(table, *options, **settings)
+
+    monkeypatch.setattr("prunescope.laws.estimator.sample", counted_sample)
+    groups = report_groups(read_table(sample_path()))
+    assert len(grouped) == 1
+    assert groups.all[0].family is not None
+    assert groups.all[0].family.cells is groups.all[0].cells
 
 
 def test_many_families_are_listed() -> None:

@@ -38,7 +38,7 @@ from prunescope.choose.limits import (
 )
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 from prunescope.errors import Fault, InputError, counted
-from prunescope.laws.results import percent, unjudged
+from prunescope.laws.results import is_unjudged, percent
 
 # Members whose confident densities are computed at once, the smallest first.
 TOGETHER = 32
@@ -294,7 +294,7 @@ def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:
     beyond = float(np.exp(lowest_measured(family)[best] - needed))
     if beyond > 1 + 1e-6:
         notes.append(f"the choice is pruned {beyond:.3g} times further than any measured network: the law extrapolates")
-    if unjudged(family.fit, family.cells):
+    if is_unjudged(family.fit, family.cells):
         points = counted(int((family.cells.density < 1).sum()), "pruned point")
         notes.append(
             f"{points} for {counted(len(family.fit.intervals), 'parameter')}: the law fits any measurements, and "

@@ -12,7 +12,7 @@ from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
-from prunescope.laws.t_distribution import normal_reach
+from prunescope.laws.uncertainty import normal_quantile
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class PickDescriber:
 
     def _error_interval(self, error: float, drawn: Numbers, spread: float) -> tuple[float, float]:
         low, high = drawn
-        scatter = normal_reach(self.confidence) * spread
+        scatter = normal_quantile(self.confidence) * spread
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)
         return float(np.exp(error - below)), float(min(1.0, np.exp(error + above)))

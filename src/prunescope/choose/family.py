@@ -18,7 +18,7 @@ from prunescope.choose.unpruned import Place, Unpruned, UnprunedModel, fit_expec
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
 from prunescope.laws.data import GroupData
-from prunescope.laws.grouping import sample
+from prunescope.laws.grouping import Sample
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns, rows_of
 
@@ -167,7 +167,12 @@ class Grid:
 
 
 def fit_families(
-    table: Any, grid: Grid, settings: Mapping[str, Any], extrapolate: bool = False, law_alone: bool = False
+    table: Any,
+    grid: Grid,
+    settings: Mapping[str, Any],
+    extrapolate: bool = False,
+    law_alone: bool = False,
+    sample: Sample | None = None,
 ) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
     """Fit the joint law to each family of a table and find its members.
 
@@ -179,6 +184,8 @@ def fit_families(
         Whether to include members far outside the measurements.
     law_alone
         Whether to ignore how single members depart from the law.
+    sample
+        The groups of the table by these settings, where they were made already.
 
     Returns
     -------
@@ -187,23 +194,15 @@ def fit_families(
     """
     rows = table if isinstance(table, Table) else read_table(table)
     law = JointLaw(**settings)
-    law.fit(rows)
-    params = law.get_params()
-    samples = sample(
-        rows,
-        joint=True,
-        by=params["by"],
-        keep_replicates=params["replicates"] == "keep",
-        classes=params["classes"],
-        filters=params["filters"],
-    )
-    by_key = {tuple(group.key.items()): group for group in samples.groups}
+    sample = law.sample(rows) if sample is None else sample
+    law.fit(sample)
+    by_key = {tuple(group.key.items()): group for group in sample.groups}
     refused = [(refusal.group, refusal.why) for refusal in law.refused_ if not refusal.trivial]
     fitted = []
     for fit in law.fits_:
         try:
             fitted.append(
-                _family(rows, fit, by_key[tuple(fit.group.items())], grid, params["classes"], extrapolate, law_alone)
+                _family(rows, fit, by_key[tuple(fit.group.items())], grid, law.classes, extrapolate, law_alone)
             )
         except PrunescopeError as trouble:
             if len(law.fits_) == 1:

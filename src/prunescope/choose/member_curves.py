@@ -28,7 +28,7 @@ from prunescope.choose.smallest import (
 from prunescope.choose.unpruned import LEAST_NOISE
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
-from prunescope.laws.models import JOINT
+from prunescope.laws.forms import JOINT
 
 # Lengthscale of departures in log density: three rungs of a fifth each.
 REACH = 0.67
@@ -241,7 +241,7 @@ LEAST_DEPARTURE = 0.005
 def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
     """Return how each pruned cell departs from the law beyond noise."""
     names = ("depth", "width", "examples")
-    off = cells.points.error - JOINT.form.log_error(law_coordinates(fit), cells.points)[0]
+    off = cells.points.error - JOINT.log_error(law_coordinates(fit), cells.points)[0]
     # Without replicates, half of the variance counts as noise and half as departure.
     single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
     noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws import Fit, size_for_error
-from prunescope.laws.assemble import region_of
-from prunescope.laws.batch import Points, to_coordinates
-from prunescope.laws.models import JOINT
+from prunescope.laws import Fit
+from prunescope.laws.data import Points
+from prunescope.laws.forms import JOINT, to_coordinates
 
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
@@ -98,8 +97,7 @@ class Scatter:
 
     def at(self, sizes: MemberSizes, log_density: Numbers) -> Numbers:
         """Return the standard deviation for each member at its density."""
-        size = log_density + self.theta[0, 3] * np.log(sizes.depth) + self.theta[0, 4] * np.log(sizes.width)
-        return np.asarray(self.by_region[region_of(self.theta, size[None], self.unpruned[None])[0]])
+        return np.asarray(self.by_region[JOINT.regions(self.theta, _points(sizes, self.unpruned, log_density))[0]])
 
 
 def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -> Numbers:
@@ -108,19 +106,19 @@ def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -
     The bound may be one for all, or one for each truth ``[truths, 1]``.
     Infinity where no density does, minus infinity where every density does (a bound above the high plateau).
     """
-    log_up, log_gamma, log_p, phi, psi = (truths.theta[:, [column]] for column in range(5))
-    size = size_for_error(bound, np.exp(truths.unpruned), np.exp(log_up), np.exp(log_gamma), np.exp(log_p))
-    with np.errstate(divide="ignore"):
-        density = np.log(size) - phi * np.log(sizes.depth) - psi * np.log(sizes.width)
-    density = np.where(np.log(bound) >= log_up, -np.inf, density)
+    points = _points(sizes, truths.unpruned, np.zeros(len(sizes)))
+    density = JOINT.log_density(truths.theta, bound, points)
     return np.asarray(np.where(np.isnan(density) | (density > 0), np.inf, density))
 
 
 def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numbers:
     """Return the logarithm of each member's error at its density (``[members]`` or ``[truths, members]``)."""
     density = np.broadcast_to(log_density, truths.unpruned.shape)
-    points = Points(np.zeros(len(sizes)), truths.unpruned, density, np.log(sizes.depth), np.log(sizes.width))
-    return JOINT.form.log_error(truths.theta, points)
+    return JOINT.log_error(truths.theta, _points(sizes, truths.unpruned, density))
+
+
+def _points(sizes: MemberSizes, unpruned: Numbers, log_density: Numbers) -> Points:
+    return Points(np.zeros(len(sizes)), unpruned, log_density, np.log(sizes.depth), np.log(sizes.width))
 
 
 def smallest_member(parameters: Numbers) -> NDArray[np.int64]:

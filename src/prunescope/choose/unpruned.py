@@ -17,7 +17,7 @@ from prunescope.choose.counts import Counts
 from prunescope.choose.normal import Numbers, draw_symmetric
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, Fit
-from prunescope.laws.predict import predicted
+from prunescope.laws.predict import predict_errors
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
 
@@ -270,7 +270,7 @@ class Expectation:
             pairs = zip(depth.tolist(), width.tolist(), strict=True)
             size = np.array([self.counting.count(*pair).prunable for pair in pairs])
         ones = np.ones(len(size))
-        prediction = predicted(self.dense, ones, ones, size, examples, ONE_SIGMA)
+        prediction = predict_errors(self.dense, ones, ones, size, examples, ONE_SIGMA)
         spread = (np.log(prediction.law_high) - np.log(prediction.law_low)) / 2
         return Place(depth, width, examples, (np.log(prediction.error), np.nan_to_num(spread)))
 

@@ -29,8 +29,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     sigma of the relative deviation, in percent.
     """
     from prunescope.laws.comparison import compare as compared
-    from prunescope.laws.data import thinned_words
-    from prunescope.laws.seeds import seeds
+    from prunescope.laws.data import describe_thinning
 
     if settings.pop("fix"):
         raise click.UsageError("compare fits every parameter: leave out --fix")
@@ -44,18 +43,18 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
             step(number + 1, len(groups))
     if as_json:
         rows = [
-            {**comparison.to_dict(), "seed_noise": seeds(group).std}
+            {**comparison.to_dict(), "seed_noise": group.seed_noise}
             for group, many in comparisons
             for comparison in many
         ]
         print_json({"compared": rows})
         return
     for group, many in comparisons:
-        noise = seeds(group).std
+        noise = group.seed_noise
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
         click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))
-        if tried := thinned_words(many[0].fitted.points, len(group)):
+        if tried := describe_thinning(many[0].fitted.points, len(group)):
             click.echo(f"  {tried}")
         wide = max(len(comparison.form) for comparison in many)
         click.echo(f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'extrapolated':>18}")
@@ -96,17 +95,18 @@ def sensitivity(
     As in Section 5 of the paper: Experiment 1 draws single networks, Experiment 2 draws configurations with all their
     densities. Every fit is judged on all points.
     """
-    from prunescope.laws.models import LAWS, unvaried
+    from prunescope.laws.forms import FORMS
+    from prunescope.laws.search import fix_unvaried
     from prunescope.laws.sensitivity import EXPERIMENTS
     from prunescope.laws.sensitivity import sensitivity as experiments
 
     fixed, vary = fixed_in(settings.pop("fix")), names_in(settings.pop("vary"))
-    estimator(kind, {"fix": fixed or None, **({"vary": vary} if vary else {})})._check()
+    estimator(kind, {"fix": fixed or None, **({"vary": vary} if vary else {})}).check_settings()
     _, groups = _groups(source, kind, settings)
-    law = LAWS[kind]
+    law = FORMS[kind]
     results = []
     for group in groups:
-        parameters = {**unvaried(law, group, vary), **fixed}
+        parameters = {**fix_unvaried(law, group, vary), **fixed}
         sizes = _sizes(group, networks, configurations)
         with counting("sizes tried") as step:
             results.append(
@@ -168,10 +168,9 @@ def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bo
     def grouped(joint: bool) -> Sample:
         return sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
 
-    joint = kind == "joint"
-    if kind is None:
-        joint = any(np.ptp(candidate.depth) > 0 or np.ptp(candidate.width) > 0 for candidate in grouped(True).groups)
-    groups = grouped(joint)
+    joint, groups = kind != "single", grouped(kind != "single")
+    if kind is None and all(np.ptp(group.depth) == 0 and np.ptp(group.width) == 0 for group in groups.groups):
+        joint, groups = False, grouped(False)
     for words in groups.notes:
         note(words)
     least = 5 if joint else 3

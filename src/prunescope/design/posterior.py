@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from prunescope.choose.normal import draw_symmetric
 from prunescope.choose.unpruned import GaussianProcess, Place
-from prunescope.laws.batch import Points
-from prunescope.laws.models import JOINT
+from prunescope.laws.data import Points
+from prunescope.laws.forms import JOINT
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -232,7 +232,7 @@ def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, N
     unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
     depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]
     points = Points(np.zeros(len(rows)), unpruned, rows.log_density - shift, depth, width)
-    log_error, jacobian = JOINT.form.evaluate(z[None, :THETA], points)
+    log_error, jacobian = JOINT.evaluate(z[None, :THETA], points)
     # The derivatives by log eps_up and log eps_np add up to one; a shift acts like p_prime.
     return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
 

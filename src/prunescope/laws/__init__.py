@@ -1,9 +1,10 @@
-"""How error depends on density, depth, width and data: forms, fits, uncertainty, sensitivity. numpy and scipy alone."""
+"""How error depends on density, depth, width and data: forms, fits, uncertainty, sensitivity. numpy alone."""
 
+from prunescope.laws.estimator import Estimator as Estimator
+from prunescope.laws.estimator import NotFittedError as NotFittedError
+from prunescope.laws.estimator import load_law as load_law
 from prunescope.laws.estimators import DenseLaw as DenseLaw
-from prunescope.laws.estimators import Estimator as Estimator
 from prunescope.laws.estimators import JointLaw as JointLaw
-from prunescope.laws.estimators import NotFittedError as NotFittedError
 from prunescope.laws.estimators import SingleLaw as SingleLaw
 from prunescope.laws.filters import FILTERS as FILTERS
 from prunescope.laws.filters import better_than_chance as better_than_chance
@@ -24,4 +25,3 @@ from prunescope.laws.results import Convergence as Convergence
 from prunescope.laws.results import Fit as Fit
 from prunescope.laws.results import RefusedFit as RefusedFit
 from prunescope.laws.results import Region as Region
-from prunescope.laws.saved import load_law as load_law

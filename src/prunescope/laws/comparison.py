@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Numbers
-from prunescope.laws.data import GroupData
-from prunescope.laws.fit import searched
-from prunescope.laws.models import ADAPTED, ADAPTED_JOINT, JOINT, SINGLE, Law, unvaried
-from prunescope.laws.solve import deviation
+from prunescope.laws.data import BY_POINT, GroupData, Numbers
+from prunescope.laws.forms import ADAPTED, ADAPTED_JOINT, JOINT, SINGLE, Form
+from prunescope.laws.search import fix_unvaried, search_groups
+from prunescope.laws.solver import deviation
 
 FOLDS = 10
 HELD_OUT = 1 / 3
@@ -36,19 +35,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class FormComparison:
-    """One form on one group.
-
-    Attributes
-    ----------
-    law
-        Name of the form.
-    form
-        What it is, in words.
-    free
-        How many parameters were fitted.
-    fitted, cross_validated, extrapolated
-        How far it is off; None where the group does not allow the trial.
-    """
+    """How far one form with so many free parameters is off; None where the group does not allow a trial."""
 
     group: Mapping[str, Any]
     law: str
@@ -61,26 +48,26 @@ class FormComparison:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         trials = {
-            name: None if (each := getattr(self, name)) is None else vars(each)
+            name: None if (trial := getattr(self, name)) is None else vars(trial)
             for name in ("fitted", "cross_validated", "extrapolated")
         }
         return {**vars(self), "group": dict(self.group), **trials}
 
 
-def contenders(group: GroupData, joint: bool) -> Iterator[tuple[Law, str, dict[str, float]]]:
-    """Yield the forms worth comparing on a group: law, words, and the parameters that are given."""
+def candidate_forms(group: GroupData, joint: bool) -> Iterator[tuple[Form, str, dict[str, float]]]:
+    """Yield the forms worth comparing on a group: form, words, and the parameters that are fixed."""
     if not joint:
         yield SINGLE, "Eq. 1", {}
         yield ADAPTED, "adapted from Rosenfeld et al. 2020", {}
         return
-    without = unvaried(JOINT, group, None)
-    yield JOINT, "Eq. 2", without
-    if not without:
+    fixed = fix_unvaried(JOINT, group, None)
+    yield JOINT, "Eq. 2", fixed
+    if not fixed:
         yield JOINT, "Eq. 2 without depth (phi = 0)", {"phi": 0.0}
         yield JOINT, "Eq. 2 without width (psi = 0)", {"psi": 0.0}
-    if len(without) < 2:
+    if len(fixed) < 2:
         yield JOINT, "Eq. 2 without depth and width", {"phi": 0.0, "psi": 0.0}
-    yield ADAPTED_JOINT, "adapted from Rosenfeld et al. 2020, over the invariant", without
+    yield ADAPTED_JOINT, "adapted from Rosenfeld et al. 2020, over the invariant", fixed
 
 
 def compare(
@@ -94,69 +81,68 @@ def compare(
 ) -> list[FormComparison]:
     """Compare the forms on one group; of a very large one on whole cells picked by chance (`GroupData.thinned`)."""
     group = group.thinned(seed=seed)
-    trials = list(contenders(group, joint))
-    found = []
-    for done, (law, words, fixed) in enumerate(trials):
-        free = sum(name not in fixed for name in law.parameters)
+    trials = list(candidate_forms(group, joint))
+    comparisons = []
+    for done, (form, words, fixed) in enumerate(trials):
+        free = sum(name not in fixed for name in form.parameters)
 
-        def residual(train: GroupData, test: GroupData, law: Law = law, fixed: Mapping[str, float] = fixed) -> Numbers:
-            theta = searched(law, [train], fixed, count, seed).theta
-            return np.asarray(deviation(law.form, test.points, theta)[0][0])
+        def residual(
+            train: GroupData, test: GroupData, form: Form = form, fixed: Mapping[str, float] = fixed
+        ) -> Numbers:
+            theta = search_groups(form, [train], fixed, count, seed).theta
+            return np.asarray(deviation(form, test.points, theta)[0][0])
 
-        crossed = _cross_validated(group, joint, folds, free, seed, residual)
-        beyond = _extrapolated(group, joint, free, residual)
-        found.append(FormComparison(group.key, law.name, words, free, _of(residual(group, group)), crossed, beyond))
+        crossed = _cross_validate(group, joint, folds, free, seed, residual)
+        beyond = _extrapolate(group, joint, free, residual)
+        fitted = _summarise(residual(group, group))
+        comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond))
         if progress is not None:
             progress(done + 1, len(trials))
-    return found
+    return comparisons
 
 
 Residual = Callable[[GroupData, GroupData], Numbers]
 
 
-def _of(residual: Numbers) -> Deviation:
+def _summarise(residual: Numbers) -> Deviation:
     return Deviation(float(residual.mean()), float(residual.std()), len(residual))
 
 
-def _cross_validated(
+def _cross_validate(
     group: GroupData, joint: bool, folds: int, free: int, seed: int, residual: Residual
 ) -> Deviation | None:
     if not joint:
-        return _over_replicates(group, free, residual)
+        return _cross_validate_replicates(group, free, residual)
     folds = min(folds, group.cells)
     if folds < 2:
         return None
     fold = np.random.default_rng(seed).permutation(group.cells) % folds
-    held = [fold[group.cell] == each for each in range(folds)]
-    if any(not _enough(group, ~test, free) for test in held):
+    tests = [fold[group.cell] == number for number in range(folds)]
+    if any(not _enough(group, ~test, free) for test in tests):
         return None
-    return _of(np.concatenate([residual(group.pick(~test), group.pick(test)) for test in held]))
+    return _summarise(np.concatenate([residual(group.pick(~test), group.pick(test)) for test in tests]))
 
 
-def _over_replicates(group: GroupData, free: int, residual: Residual) -> Deviation | None:
+def _cross_validate_replicates(group: GroupData, free: int, residual: Residual) -> Deviation | None:
     """Predict each replicate by the mean of the others."""
     replicates = np.unique(group.row_replicate)
     if len(replicates) < 2:
         return None
-    found = []
-    for each in replicates:
-        rest = group.row_replicate != each
+    residuals = []
+    for replicate in replicates:
+        rest = group.row_replicate != replicate
         counts = np.bincount(group.row_point[rest], minlength=len(group))
-        own = np.flatnonzero(~rest)
+        rows = np.flatnonzero(~rest)
         if not _enough(group, counts > 0, free):
             return None
         sums = np.bincount(group.row_point[rest], group.row_error[rest], len(group))
         train = replace(group, error=np.divide(sums, counts, out=group.error.copy(), where=counts > 0)).pick(counts > 0)
-        point = group.row_point[own]
-        test = replace(group, **{name: getattr(group, name)[point] for name in _BY_POINT}, error=group.row_error[own])
-        found.append(residual(train, test))
-    return _of(np.concatenate(found))
+        columns = {name: getattr(group, name)[group.row_point[rows]] for name in BY_POINT}
+        residuals.append(residual(train, replace(group, **columns | {"error": group.row_error[rows]})))
+    return _summarise(np.concatenate(residuals))
 
 
-_BY_POINT = ("unpruned", "density", "depth", "width", "examples", "size", "cell", "repeats", "dense_repeats")
-
-
-def _extrapolated(group: GroupData, joint: bool, free: int, residual: Residual) -> Deviation | None:
+def _extrapolate(group: GroupData, joint: bool, free: int, residual: Residual) -> Deviation | None:
     if joint:
         first = np.unique(group.cell, return_index=True)[1]
         border = np.quantile(group.size[first], 1 - HELD_OUT)
@@ -166,7 +152,7 @@ def _extrapolated(group: GroupData, joint: bool, free: int, residual: Residual) 
         test = group.density < levels[int(np.ceil(len(levels) * HELD_OUT))]
     if not test.any() or not _enough(group, ~test, free):
         return None
-    return _of(residual(group.pick(~test), group.pick(test)))
+    return _summarise(residual(group.pick(~test), group.pick(test)))
 
 
 def _enough(group: GroupData, train: NDArray[np.bool_], free: int) -> bool:

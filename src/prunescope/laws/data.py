@@ -10,13 +10,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Numbers, Points
-
+Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Rows = slice | NDArray[np.int64] | NDArray[np.bool_]
 
-
-# Points on which trials of a law are made at the most: its parameters are sure from some hundred on.
+# A law is tried on at most so many points: some hundred determine its parameters.
 MOST_TRIED = 20_000
+
+
+@dataclass(frozen=True)
+class Points:
+    """Measured networks, by their logarithms; each array is ``[n]``, or ``[fits, n]`` where fits differ in it.
+
+    Attributes
+    ----------
+    error, unpruned
+        The network's error, and the error of its unpruned network.
+    density, depth, width
+        The network's size. For the dense law ``depth`` holds the number of weights and ``width`` the examples.
+    weight
+        How often each point counts; 0 for padding. None counts every point once.
+    """
+
+    error: Numbers
+    unpruned: Numbers
+    density: Numbers
+    depth: Numbers
+    width: Numbers
+    weight: Numbers | None = None
+
+    @property
+    def count(self) -> int:
+        """Points of a fit, padding included."""
+        return int(self.error.shape[-1])
+
+    def fits(self, rows: Rows) -> Points:
+        """Return the points of some fits; what all fits share stays shared."""
+        return replace(self, **{name: values[rows] for name, values in self._arrays() if values.ndim == 2})
+
+    def pick(self, columns: Rows) -> Points:
+        """Return some of the points of every fit."""
+        return replace(self, **{name: values[..., columns] for name, values in self._arrays()})
+
+    def _arrays(self) -> list[tuple[str, Numbers]]:
+        columns = ((item.name, getattr(self, item.name)) for item in fields(self))
+        return [(name, values) for name, values in columns if values is not None]
 
 
 @dataclass(frozen=True)
@@ -89,21 +127,15 @@ class GroupData:
 
     def by_cell(self) -> list[GroupData]:
         """Return each cell by itself, as `pick` would; thousands of them in one go."""
-        owner = self.cell[self.row_point]
-        rows = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner, minlength=self.cells))[:-1])
-        place = np.empty(len(self), np.int64)
+        cell_of_row = self.cell[self.row_point]
+        ends = np.cumsum(np.bincount(cell_of_row, minlength=self.cells))[:-1]
+        rows = np.split(np.argsort(cell_of_row, kind="stable"), ends)
+        index = np.empty(len(self), np.int64)
         for points in self.points_of:
-            place[points] = np.arange(len(points))
+            index[points] = np.arange(len(points))
         return [
-            replace(
-                self,
-                **{name: getattr(self, name)[points] for name in _BY_POINT if name != "cell"},
-                cell=np.zeros(len(points), np.int64),
-                row_error=self.row_error[own],
-                row_point=place[self.row_point[own]],
-                row_replicate=self.row_replicate[own],
-            )
-            for points, own in zip(self.points_of, rows, strict=True)
+            self._take(points, cell_rows, index, np.zeros(len(points), np.int64))
+            for points, cell_rows in zip(self.points_of, rows, strict=True)
         ]
 
     def thinned(self, most: int = MOST_TRIED, seed: int = 0) -> GroupData:
@@ -111,41 +143,48 @@ class GroupData:
         if len(self) <= most:
             return self
         cells = np.random.default_rng(seed).permutation(self.cells)
-        kept = cells[: max(1, int(np.searchsorted(np.cumsum(np.bincount(self.cell)[cells]), most, "right")))]
-        return self.pick(np.isin(self.cell, kept))
+        drawn = cells[: max(1, int(np.searchsorted(np.cumsum(np.bincount(self.cell)[cells]), most, "right")))]
+        return self.pick(np.isin(self.cell, drawn))
 
     def pick(self, points: NDArray[np.bool_] | Integers) -> GroupData:
         """Return some of the points with their rows; cells are numbered anew."""
-        chosen = np.flatnonzero(points) if points.dtype == np.bool_ else points
-        place = np.full(len(self), -1)
-        place[chosen] = np.arange(len(chosen))
-        rows = place[self.row_point] >= 0
-        picked = {name: getattr(self, name)[chosen] for name in _BY_POINT}
-        picked["cell"] = np.unique(picked["cell"], return_inverse=True)[1].reshape(-1)
-        return replace(
-            self,
-            **picked,
-            row_error=self.row_error[rows],
-            row_point=place[self.row_point[rows]],
-            row_replicate=self.row_replicate[rows],
-        )
+        chosen = np.arange(len(self))[points]
+        index = np.full(len(self), -1)
+        index[chosen] = np.arange(len(chosen))
+        cell = np.unique(self.cell[chosen], return_inverse=True)[1].reshape(-1)
+        return self._take(chosen, index[self.row_point] >= 0, index, cell)
+
+    def _take(self, points: Integers, rows: Rows, index: Integers, cell: Integers) -> GroupData:
+        """Return some points and rows; `index` says where each point goes, `cell` to which cell it belongs there."""
+        columns = {name: getattr(self, name)[points] for name in BY_POINT} | {"cell": cell}
+        columns |= {"row_error": self.row_error[rows], "row_replicate": self.row_replicate[rows]}
+        return replace(self, **columns, row_point=index[self.row_point[rows]])
+
+    @cached_property
+    def extremes(self) -> tuple[Numbers, Numbers]:
+        """The smallest and the largest error among the replicates of each point."""
+        low, high = np.full(len(self), np.inf), np.full(len(self), -np.inf)
+        np.minimum.at(low, self.row_point, self.row_error)
+        np.maximum.at(high, self.row_point, self.row_error)
+        return low, high
 
     @cached_property
     def seed_noise(self) -> float | None:
         """Relative standard deviation between replicates, pooled over all points that have two or more."""
-        return replicated([self])[0][0]
+        return pool_replicates([self])[0][0]
 
 
-_BY_POINT = tuple(
+# The columns that have one value per point.
+BY_POINT = tuple(
     item.name
     for item in fields(GroupData)
     if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
 )
 
 
-def thinned_words(kept: int, points: int) -> str:
-    """Say that trials were made on some of many points; nothing where they were made on all."""
-    return f"Tried on whole cells picked by chance: {kept:,} of {points:,} points." if kept < points else ""
+def describe_thinning(tried: int, points: int) -> str:
+    """Return a sentence on how many of the points were tried; none where all were."""
+    return f"Tried on whole cells picked by chance: {tried:,} of {points:,} points." if tried < points else ""
 
 
 @dataclass(frozen=True)
@@ -156,68 +195,67 @@ class PaddedGroups:
     ----------
     cell
         ``[groups, n]``, numbered over all groups.
-    owner
+    group_of_cell
         The group that each cell belongs to.
-    count, telling, cells
+    count, informative, cells
         Of each group: its points; those that do not repeat their own unpruned error; its cells.
-    place
+    index
         Where each point stands among all points of all groups.
     """
 
     points: Points
     cell: Integers
-    owner: Integers
+    group_of_cell: Integers
     present: NDArray[np.bool_]
     count: Integers
-    telling: Integers
+    informative: Integers
     cells: Integers
-    place: Integers
+    index: Integers
 
-    def taken(self, groups: Sequence[GroupData], name: str) -> NDArray[Any]:
+    def column(self, groups: Sequence[GroupData], name: str) -> NDArray[Any]:
         """Return a column of the groups, laid out like the points."""
-        return np.asarray(np.concatenate([getattr(group, name) for group in groups])[self.place])
+        return np.asarray(np.concatenate([getattr(group, name) for group in groups])[self.index])
 
 
-def padded(groups: Sequence[GroupData]) -> PaddedGroups:
+def pad(groups: Sequence[GroupData]) -> PaddedGroups:
     """Lay groups side by side. Padding repeats a group's first point, so that it is harmless everywhere."""
     count = np.array([len(group) for group in groups], np.int64)
     cells = np.array([group.cells for group in groups], np.int64)
     first = np.r_[0, np.cumsum(cells)[:-1]]
     column = np.arange(count.max(initial=1))
     present = column < count[:, None]
-    place = np.where(
-        present, np.cumsum(np.r_[0, count[:-1]])[:, None] + column, np.cumsum(np.r_[0, count[:-1]])[:, None]
-    )
+    index: Integers = np.cumsum(np.r_[0, count[:-1]])[:, None] + np.where(present, column, 0)
 
     def side_by_side(name: str) -> Numbers:
-        return np.concatenate([getattr(group, name) for group in groups])[place]
+        return np.concatenate([getattr(group, name) for group in groups])[index]
 
     error, unpruned, density, depth, width = (
         np.log(side_by_side(name)) for name in ("error", "unpruned", "density", "depth", "width")
     )
-    cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[place]
-    telling = np.array([int(((group.density < 1) | (group.dense_repeats == 0)).sum()) for group in groups], np.int64)
+    cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[index]
+    informative = np.array([int(np.sum((group.density < 1) | (group.dense_repeats == 0))) for group in groups])
     weight = None if bool(present.all()) else present.astype(np.float64)
     points = Points(error, unpruned, density, depth, width, weight)
-    return PaddedGroups(points, cell, np.repeat(np.arange(len(groups)), cells), present, count, telling, cells, place)
+    group_of_cell = np.repeat(np.arange(len(groups)), cells)
+    return PaddedGroups(points, cell, group_of_cell, present, count, informative, cells, index)
 
 
-def replicated(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:
+def pool_replicates(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:
     """Return each group's noise between replicates, pooled over points that have two or more, and its ladders."""
     counts = np.array([len(group) for group in groups])
-    start = np.cumsum(np.r_[0, counts[:-1]])
+    first_point = np.cumsum(np.r_[0, counts[:-1]])
     rows = [len(group.row_error) for group in groups]
-    owner = np.repeat(np.arange(len(groups)), rows)
-    point = np.concatenate([group.row_point for group in groups]) + start[owner]
+    group_of_row = np.repeat(np.arange(len(groups)), rows)
+    point = np.concatenate([group.row_point for group in groups]) + first_point[group_of_row]
     error = np.concatenate([group.row_error for group in groups])
     repeats = np.bincount(point, minlength=int(counts.sum()))
     mean = np.bincount(point, error, int(counts.sum())) / repeats
-    squares = np.bincount(owner, (error / mean[point] - 1) ** 2, len(groups))
+    squares = np.bincount(group_of_row, (error / mean[point] - 1) ** 2, len(groups))
     freedom = np.asarray(rows) - counts
     noise = np.sqrt(squares / np.maximum(freedom, 1)).tolist()
     cell = np.concatenate([group.cell for group in groups])[point]
     replicate = np.concatenate([group.row_replicate for group in groups])
-    order = np.lexsort((replicate, cell, owner))
-    changes = [np.diff(each[order], prepend=-1) != 0 for each in (owner, cell, replicate)]
-    ladders = np.bincount(owner[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
-    return [each if free > 0 else None for each, free in zip(noise, freedom.tolist(), strict=True)], ladders
+    order = np.lexsort((replicate, cell, group_of_row))
+    changes = [np.diff(values[order], prepend=-1) != 0 for values in (group_of_row, cell, replicate)]
+    ladders = np.bincount(group_of_row[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
+    return [sd if free > 0 else None for sd, free in zip(noise, freedom.tolist(), strict=True)], ladders

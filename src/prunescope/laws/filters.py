@@ -32,13 +32,13 @@ def not_overly_large(depth: Numbers, width: Numbers, examples: Numbers, unpruned
     counts up to the first one that the next larger has more unpruned error than; what lies beyond is overly large for
     its number of examples. One value per configuration, each configuration once.
     """
-    kept = np.ones(len(unpruned), bool)
+    mask = np.ones(len(unpruned), bool)
     for grown, others in ((depth, (width, examples)), (width, (depth, examples))):
         for chain in _chains(grown, others):
             rises = np.flatnonzero(np.diff(unpruned[chain]) > 0)
             if len(rises):
-                kept[chain[rises[0] + 1 :]] = False
-    return kept
+                mask[chain[rises[0] + 1 :]] = False
+    return mask
 
 
 def _chains(grown: Numbers, others: tuple[Numbers, Numbers]) -> list[NDArray[np.int64]]:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.errors import counted
-from prunescope.laws.assemble import assembled
-from prunescope.laws.data import GroupData, padded, replicated
-from prunescope.laws.intervals import IntervalTask, intervals
-from prunescope.laws.linear_intervals import quick
-from prunescope.laws.models import DENSE, Law, box, starts, unvaried
-from prunescope.laws.results import Fit, RefusedFit
-from prunescope.laws.search import search
-from prunescope.laws.solve import Solved
+from prunescope.laws.data import GroupData, Numbers, pool_replicates
+from prunescope.laws.forms import DENSE, EXPONENTS, REGIONS, Form, to_parameters
+from prunescope.laws.identifiability import (
+    GAP,
+    RISES,
+    describe_bias,
+    describe_gap,
+    error_rises,
+    gather_evidence,
+    write_warnings,
+)
+from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
+from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
+from prunescope.laws.search import SearchResult, fix_unvaried, search_batch
+from prunescope.laws.solver import deviation
+from prunescope.laws.uncertainty import linear_intervals
 
 # Points times draws beyond which intervals are the quick ones, unless others are asked for.
 TOO_MANY = 15_000_000
 # Points from which on a group is fitted by itself, not side by side with others.
 LARGE = 512
+# Rows below which a region's own spread is not trusted.
+ENOUGH_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -52,34 +64,32 @@ class Options:
 
 
 def fit_groups(
-    law: Law, groups: Sequence[GroupData], options: Options, progress: Callable[[int, int], None] | None = None
+    form: Form, groups: Sequence[GroupData], options: Options, progress: Callable[[int, int], None] | None = None
 ) -> list[Fit | RefusedFit]:
     """Fit a law to each group, or say why not."""
-    found: list[Fit | RefusedFit | None] = []
-    without: list[dict[str, float]] = []
-    for group in groups:
-        fixed = {**unvaried(law, group, options.vary), **options.fixed}
-        refusal = _refusal(law, group, [name for name in law.parameters if name not in fixed])
-        without.append(fixed)
-        found.append(refusal)
-    accepted = [number for number, refusal in enumerate(found) if refusal is None]
+    fixed = [{**fix_unvaried(form, group, options.vary), **options.fixed} for group in groups]
+    results: list[Fit | RefusedFit | None] = [
+        _refusal(form, group, [name for name in form.parameters if name not in values])
+        for group, values in zip(groups, fixed, strict=True)
+    ]
+    accepted = [number for number, refusal in enumerate(results) if refusal is None]
     work = sum(len(groups[number]) for number in accepted) * options.draws
     manner = options.intervals
     if manner == "auto":
         manner = "resampled" if work <= TOO_MANY else "quick"
     done = 0
-    for batch in _batches(groups, accepted, without):
-        fits = _fit_batch(law, [groups[number] for number in batch], without[batch[0]], options, manner)
+    for batch in _batches(groups, accepted, fixed):
+        fits = _fit_batch(form, [groups[number] for number in batch], fixed[batch[0]], options, manner)
         for number, fit in zip(batch, fits, strict=True):
-            found[number] = fit
+            results[number] = fit
         done += len(batch)
         if progress is not None:
             progress(done, len(accepted))
-    return [each for each in found if each is not None]
+    return [result for result in results if result is not None]
 
 
-def _refusal(law: Law, group: GroupData, free: Sequence[str]) -> RefusedFit | None:
-    if law is DENSE:
+def _refusal(form: Form, group: GroupData, free: Sequence[str]) -> RefusedFit | None:
+    if form is DENSE:
         if len(group) < len(free):
             why = f"{counted(len(group), 'unpruned network')} for {len(free)} parameters: train more sizes or examples"
             return RefusedFit(group.key, why)
@@ -104,13 +114,13 @@ def _refusal(law: Law, group: GroupData, free: Sequence[str]) -> RefusedFit | No
 
 
 def _batches(
-    groups: Sequence[GroupData], accepted: Sequence[int], without: Sequence[Mapping[str, float]]
+    groups: Sequence[GroupData], accepted: Sequence[int], fixed: Sequence[Mapping[str, float]]
 ) -> Iterator[list[int]]:
     """Put groups of about one size side by side, large ones by themselves."""
     batch: list[int] = []
-    for number in sorted(accepted, key=lambda each: (sorted(without[each].items()), len(groups[each]))):
+    for number in sorted(accepted, key=lambda index: (sorted(fixed[index].items()), len(groups[index]))):
         size = len(groups[number])
-        if batch and (size > LARGE or size > 2 * len(groups[batch[0]]) + 8 or without[number] != without[batch[0]]):
+        if batch and (size > LARGE or size > 2 * len(groups[batch[0]]) + 8 or fixed[number] != fixed[batch[0]]):
             yield batch
             batch = []
         batch.append(number)
@@ -119,40 +129,184 @@ def _batches(
 
 
 def _fit_batch(
-    law: Law, groups: Sequence[GroupData], fixed: Mapping[str, float], options: Options, manner: str
+    form: Form, groups: Sequence[GroupData], fixed: Mapping[str, float], options: Options, manner: str
 ) -> list[Fit]:
-    side_by_side = padded(groups)
-    where = box(law, side_by_side, fixed, np.array([group.ceiling for group in groups]))
-    begin = starts(law, side_by_side, where, options.starts, options.seed)
-    if len(groups) == 1:
-        found = search(law.form, groups[0].points, begin, where.low, where.high, options.seed)
-    else:
-        found = search(law.form, side_by_side.points, begin, where.low, where.high, options.seed)
-    seed_noise, ladders = replicated(groups)
-    sigma = np.sqrt(2 * found.best.cost / side_by_side.count).tolist()
-    noise = [own if between is None else between for own, between in zip(sigma, seed_noise, strict=True)]
-    rough = quick(law.form, side_by_side, found.best, where)
+    search = search_batch(form, groups, fixed, options.starts, options.seed)
+    best = search.result.best
+    seed_noise, ladders = pool_replicates(groups)
+    sigma = np.sqrt(2 * best.cost / search.padded.count).tolist()
     task = IntervalTask(
-        law=law,
+        form=form,
         groups=groups,
-        side_by_side=side_by_side,
-        where=where,
-        solved=found.best,
-        rough=rough,
-        noise=noise,
+        padded=search.padded,
+        box=search.box,
+        solved=best,
+        linear=linear_intervals(form, search.padded, best, search.box),
+        noise=[misfit if between is None else between for misfit, between in zip(sigma, seed_noise, strict=True)],
         seed_noise=seed_noise,
         ladders=ladders,
         level=options.level,
         draws=options.draws,
         seed=options.seed,
     )
-    return assembled(task, found, intervals(task, manner))
+    return _assemble_fits(task, search.result, *find_intervals(task, manner))
 
 
-def searched(law: Law, groups: Sequence[GroupData], fixed: Mapping[str, float], count: int, seed: int) -> Solved:
-    """Return the best of many starts for each group, without uncertainty."""
-    side_by_side = padded(groups)
-    where = box(law, side_by_side, fixed, np.array([group.ceiling for group in groups]))
-    begin = starts(law, side_by_side, where, count, seed)
-    points = groups[0].points if len(groups) == 1 else side_by_side.points
-    return search(law.form, points, begin, where.low, where.high, seed).best
+def _assemble_fits(
+    task: IntervalTask, search: SearchResult, usual: Sequence[Uncertainty], quick: Sequence[Uncertainty]
+) -> list[Fit]:
+    """Return the results of a batch. What can be done for all fits at once is, as there may be tens of thousands."""
+    names, parameters = task.form.parameters, to_parameters(task.form.parameters, task.solved.theta)
+    deviations, rise = _measure_deviations(task), error_rises(task)
+    # What the rise of the error does not show is not identified, however narrow the interval.
+    shown = np.array([name in EXPONENTS for name in names]) | (rise >= RISES)[:, None] | (not task.form.has_plateaus)
+    low, high = _parameter_bounds(names, usual)
+    outside = ((parameters < low) | (parameters > high)).tolist()
+    # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
+    low, high = np.minimum(low, parameters), np.maximum(high, parameters)
+    intervals = _name_intervals(task, low, high, np.array([uncertainty.known for uncertainty in usual]) & shown)
+    quick_known = np.array([uncertainty.known for uncertainty in quick])
+    quick_intervals = _name_intervals(task, *_parameter_bounds(names, quick), quick_known)
+    biases = _find_biases(names, parameters, usual)
+    estimates = [dict(zip(names, row, strict=True)) for row in parameters.tolist()]
+    unknown = [
+        [name for name, interval in by_name.items() if interval is None and uncertainty.by != NOT_ASKED]
+        for by_name, uncertainty in zip(intervals, usual, strict=True)
+    ]
+    saturated = [regions[2].points if regions else 1 for regions in deviations.regions]
+    evidence = gather_evidence(task, search, estimates, unknown, rise, deviations.std, saturated)
+    gaps, cells = _find_gaps(task), task.padded.cells.tolist()
+    fits = []
+    for row, (group, uncertainty, signs) in enumerate(zip(task.groups, usual, evidence, strict=True)):
+        warnings = list(write_warnings(task.form.name, signs))
+        if (gap := gaps[row]) is not None and gap > GAP:
+            warnings.append(describe_gap(gap))
+        bias, draws, shifts = biases[row], uncertainty.draws, uncertainty.shifts
+        pulled = [
+            name
+            for name, is_outside in zip(names, outside[row], strict=True)
+            if is_outside and intervals[row].get(name)
+        ]
+        if bias and pulled:
+            warnings.append(describe_bias({name: bias[name] for name in pulled}))
+        fits.append(
+            Fit(
+                group=group.key,
+                law=task.form.name,
+                parameters=estimates[row],
+                fixed=tuple(name for name in names if name not in intervals[row]),
+                intervals=intervals[row],
+                quick_intervals=quick_intervals[row],
+                level=task.level,
+                intervals_by=uncertainty.by,
+                bias=bias,
+                mean_deviation=deviations.mean[row],
+                std_deviation=deviations.std[row],
+                regions=deviations.regions[row],
+                points=len(group),
+                cells=cells[row],
+                ladders=task.ladders[row],
+                seed_noise=task.seed_noise[row],
+                unpruned_gap=gap,
+                convergence=Convergence(signs.converged, search.starts, signs.agreed),
+                warnings=tuple(warnings),
+                draws=draws,
+                shifts=np.zeros(len(draws)) if shifts is None else shifts,
+                spread=deviations.spread[row],
+            )
+        )
+    return fits
+
+
+def _parameter_bounds(names: Sequence[str], uncertainties: Sequence[Uncertainty]) -> tuple[Numbers, Numbers]:
+    """Return the ends of the intervals as parameters, ``[fits, coordinates]``."""
+    ends = np.array([(uncertainty.low, uncertainty.high) for uncertainty in uncertainties])
+    return to_parameters(names, ends[:, 0]), to_parameters(names, ends[:, 1])
+
+
+def _name_intervals(
+    task: IntervalTask, low: Numbers, high: Numbers, known: NDArray[np.bool_]
+) -> list[dict[str, Interval | None]]:
+    """Return the intervals of each fit's free parameters by name; None where an interval says nothing."""
+    names = task.form.parameters
+    rows = zip(*(values.tolist() for values in (task.box.free, known, low, high)), strict=True)
+    return [
+        {name: (start, end) if says else None for name, free, says, start, end in zip(names, *row, strict=True) if free}
+        for row in rows
+    ]
+
+
+def _find_biases(
+    names: Sequence[str], parameters: Numbers, uncertainties: Sequence[Uncertainty]
+) -> list[dict[str, float]]:
+    """Return how far noise has probably moved each estimate of each fit; nothing where plateaus were not freed."""
+    estimates = [uncertainty.theta_by_plateaus for uncertainty in uncertainties]
+    if any(estimate is None for estimate in estimates):
+        return [{} for _ in estimates]
+    moved = parameters - to_parameters(names, np.array(estimates))
+    return [dict(zip(names, row, strict=True)) for row in moved.tolist()]
+
+
+@dataclass(frozen=True)
+class _Deviations:
+    """How far a batch is off: over all points, over those of each region, and the spread of single networks there."""
+
+    mean: list[float]
+    std: list[float]
+    regions: list[tuple[Region, ...]]
+    spread: list[tuple[float, float, float]]
+
+
+def _measure_deviations(task: IntervalTask) -> _Deviations:
+    padded, fits = task.padded, len(task.groups)
+    residual, _ = deviation(task.form, padded.points, task.solved.theta)
+    region = task.form.regions(task.solved.theta, padded.points)
+    total = np.where(padded.present, residual, 0)
+    mean = total.sum(axis=1) / padded.count
+    std = np.sqrt(np.maximum((total**2).sum(axis=1) / padded.count - mean**2, 0))
+    regions: list[tuple[Region, ...]] = [()] * fits
+    if task.form.has_plateaus:
+        index, values = (np.arange(fits)[:, None] * 3 + region)[padded.present], residual[padded.present]
+        counts, sums, squares = (np.bincount(index, weights, 3 * fits) for weights in (None, values, values**2))
+        safe = np.maximum(counts, 1)
+        means = sums / safe
+        stds = np.sqrt(np.maximum(squares / safe - means**2, 0))
+        by_region = [
+            Region(name, count, region_mean, region_std) if count else Region(name, 0, None, None)
+            for name, count, region_mean, region_std in zip(
+                REGIONS * fits, counts.tolist(), means.tolist(), stds.tolist(), strict=True
+            )
+        ]
+        regions = [tuple(by_region[row : row + 3]) for row in range(0, 3 * fits, 3)]
+    return _Deviations(mean.tolist(), std.tolist(), regions, _find_spread(task, residual, region))
+
+
+def _find_gaps(task: IntervalTask) -> list[float | None]:
+    """Return how far the law lies above the unpruned errors measured, in the mean over cells; None where none were."""
+    if not task.form.has_plateaus:
+        return [None] * len(task.groups)
+    padded, points = task.padded, task.padded.points
+    first = padded.present & np.diff(padded.cell, axis=1, prepend=-1).astype(bool)
+    measured = first & (padded.column(task.groups, "dense_repeats") > 0)
+    at_one = replace(points, density=np.zeros_like(points.density))
+    over = np.expm1(task.form.evaluate(task.solved.theta, at_one)[0] - points.unpruned)
+    counts = measured.sum(axis=1)
+    gaps = np.where(counts > 0, np.where(measured, over, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+    return [None if math.isnan(gap) else gap for gap in gaps.tolist()]
+
+
+def _find_spread(task: IntervalTask, residual: Numbers, region: NDArray[np.int64]) -> list[tuple[float, float, float]]:
+    """Return the standard deviation of ``log(e / e_hat)`` of single networks, region by region."""
+    fits = len(task.groups)
+    group_of_row = np.repeat(np.arange(fits), [len(group.row_error) for group in task.groups])
+    place = np.concatenate([group.row_point for group in task.groups]) + group_of_row * task.padded.points.count
+    errors = np.concatenate([group.row_error for group in task.groups])
+    predicted = (np.log1p(residual) + task.padded.points.error).ravel()[place]
+    squares = (np.log(errors) - predicted) ** 2
+    index = group_of_row * 3 + region.ravel()[place]
+    count, total = (np.bincount(index, weights, 3 * fits).reshape(fits, 3) for weights in (None, squares))
+    number, whole = count.sum(axis=1), total.sum(axis=1)
+    freedom = np.maximum(number - task.box.free.sum(axis=1), 1)
+    of_region = total / np.maximum(count, 1) * (number / freedom)[:, None]
+    spread = np.sqrt(np.where(count >= ENOUGH_ROWS, of_region, (whole / freedom)[:, None]))
+    return [(low, middle, high) for low, middle, high in spread.tolist()]

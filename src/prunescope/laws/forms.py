@@ -1,7 +1,9 @@
-"""The functional forms, each a pure function of arrays that broadcast.
+"""The functional forms: each a value with named parameters that evaluates many fits at once.
 
-Everything is computed in logarithms: as written in the papers, the forms raise huge ratios to large powers and
-overflow as soon as a curve has no high plateau. Here no input of positive finite numbers overflows or warns.
+A form takes its parameters as coordinates (logarithms of what must be positive, exponents of depth and width as they
+are) and returns the logarithm of the error and its exact Jacobian, for a whole batch of coordinates. The functions of
+plain arrays below evaluate the same code. Raised as the papers write them, the forms overflow as soon as a curve has no
+high plateau; in logarithms no positive finite input overflows or warns.
 
 With ``s`` for the size (the density of one network, the invariant of a family), ``y = 2 log(p / s)`` and
 ``r = log(eps_up / eps_np)``, Eq. 1 and Eq. 2 of "On the Predictability of Pruning Across Scales" read
@@ -11,12 +13,21 @@ With ``s`` for the size (the density of one network, the invariant of a family),
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Numbers = NDArray[np.float64]
+from prunescope.laws.data import Numbers, Points
+
+REGIONS = ("plateau", "power law", "saturation")
+# Parameters that are coordinates as they are (all others are by their logarithm), and what they are exponents of.
+EXPONENTS = {"phi": "depth", "psi": "width"}
+# Up to here, exp and what is made of it are finite.
+LARGEST = 700.0
 
 
 class Parameter(NamedTuple):
@@ -47,6 +58,201 @@ PARAMETERS = {
 }
 
 
+def to_coordinates(names: Sequence[str], values: Numbers) -> Numbers:
+    """Return parameters as coordinates; the last axis runs over the names."""
+    plain = np.array([name in EXPONENTS for name in names], bool)
+    with np.errstate(divide="ignore"):
+        return np.where(plain, values, np.log(np.where(plain, 1.0, values)))
+
+
+def to_parameters(names: Sequence[str], theta: Numbers) -> Numbers:
+    """Return coordinates as parameters."""
+    plain = np.array([name in EXPONENTS for name in names], bool)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.where(plain, theta, np.exp(np.where(plain, 0.0, theta)))
+
+
+@dataclass(frozen=True)
+class Form(ABC):
+    """A functional form over a batch of fits.
+
+    Attributes
+    ----------
+    name
+        What users call the law of this form.
+    parameters
+        Their names, in the order of the coordinates.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    # Whether the error bends from a low plateau, the unpruned error, to a high one (`regions`).
+    has_plateaus: ClassVar[bool] = False
+
+    @property
+    def family(self) -> bool:
+        """Whether it has exponents of depth and width."""
+        return "phi" in self.parameters
+
+    @property
+    def bounds(self) -> tuple[Numbers, Numbers]:
+        """The box of the coordinates as far as it does not depend on data."""
+        ends = np.array([[PARAMETERS[name].low, PARAMETERS[name].high] for name in self.parameters])
+        return to_coordinates(self.parameters, ends[:, 0]), to_coordinates(self.parameters, ends[:, 1])
+
+    @abstractmethod
+    def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
+        """Return ``log e`` as ``[fits, n]`` and its Jacobian by the coordinates as ``[coordinates, fits, n]``."""
+
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone: the same numbers."""
+        return self.evaluate(theta, points)[0]
+
+    def log_size(self, theta: Numbers, points: Points) -> Numbers:
+        """Return the logarithm of the invariant, or of the density where the form has no exponents."""
+        if not self.family:
+            return points.density
+        return points.density + theta[:, [3]] * points.depth + theta[:, [4]] * points.width
+
+    def regions(self, theta: Numbers, points: Points) -> NDArray[np.int64]:
+        """Return the place in `REGIONS` of each point, ``[fits, n]``: a form without plateaus is a power law."""
+        return np.ones((len(theta), points.count), np.int64)
+
+
+@dataclass(frozen=True)
+class PruningForm(Form):
+    """Eq. 1 and Eq. 2: ``eps_up, gamma, p`` and, for a family, ``phi, psi``."""
+
+    has_plateaus: ClassVar[bool] = True
+
+    def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
+        """Return ``log e`` and its Jacobian, with as few passes over the points as will do."""
+        gamma = np.exp(theta[:, [1]])
+        ratio, at_low, at_high, rise = self._rise(theta, points, gamma)
+        jacobian = np.empty((theta.shape[1], *rise.shape))
+        jacobian[0] = at_high
+        np.multiply(at_high, ratio, out=jacobian[1])
+        np.subtract(rise, jacobian[1], out=jacobian[1])
+        np.subtract(at_high, at_low, out=jacobian[2])
+        jacobian[2] *= gamma
+        if self.family:
+            # The derivative by log m* is that by log p turned round.
+            np.multiply(jacobian[2], -points.depth, out=jacobian[3])
+            np.multiply(jacobian[2], -points.width, out=jacobian[4])
+        return points.unpruned + rise, jacobian
+
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone: the same numbers."""
+        return np.asarray(points.unpruned + self._rise(theta, points, np.exp(theta[:, [1]]))[3])
+
+    def _rise(self, theta: Numbers, points: Points, gamma: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Return by how much ``log e`` exceeds that of the unpruned network, last, and what it is made of."""
+        log_up, log_p = theta[:, [0]], theta[:, [2]]
+        ratio = log_up - points.unpruned
+        low = 2 * (log_p - self.log_size(theta, points))
+        high = low + (2 / gamma) * ratio
+        if max(low.max(initial=0.0), high.max(initial=0.0)) <= LARGEST:
+            at_low, bend_low = _sigmoid_and_softplus(low)
+            at_high, rise = _sigmoid_and_softplus(high)
+            rise -= bend_low
+            rise *= gamma / 2
+        else:
+            # gamma / 2 softplus(x) is max(gamma x / 2, 0) + gamma / 2 log1p(exp(-|x|)): 2 r / gamma may be infinite.
+            at_low, at_high = (1 + np.tanh(low / 2)) / 2, (1 + np.tanh(high / 2)) / 2
+            rise = np.maximum(gamma * low / 2 + ratio, 0) - np.maximum(gamma * low / 2, 0)
+            rise += gamma / 2 * (np.log1p(np.exp(-np.abs(high))) - np.log1p(np.exp(-np.abs(low))))
+        return ratio, at_low, at_high, rise
+
+    def regions(self, theta: Numbers, points: Points) -> NDArray[np.int64]:
+        """Return 0 on the low plateau, 1 along the power law, 2 on the high plateau.
+
+        The high plateau reaches from size 0 to ``p``, the low one begins at ``p (eps_up / eps_np)^(1/gamma)``.
+        """
+        log_up, log_gamma, log_p = (theta[:, [column]] for column in range(3))
+        begins = log_p + np.maximum(log_up - points.unpruned, 0) / np.exp(log_gamma)
+        log_size = self.log_size(theta, points)
+        return np.where(log_size >= begins, 0, np.where(log_size <= log_p, 2, 1))
+
+    def log_density(self, theta: Numbers, error: float | Numbers, points: Points) -> Numbers:
+        """Return the logarithm of the density at which each fit gives an error, the inverse of `evaluate`.
+
+        Minus infinity where the error is not below the high plateau, NaN where no density gives it.
+        """
+        log_up, log_gamma, log_p = (theta[:, [column]] for column in range(3))
+        size = size_for_error(error, np.exp(points.unpruned), np.exp(log_up), np.exp(log_gamma), np.exp(log_p))
+        with np.errstate(divide="ignore"):
+            density = np.log(size)
+        if self.family:
+            density = density - theta[:, [3]] * points.depth - theta[:, [4]] * points.width
+        return np.where(np.log(error) >= log_up, -np.inf, density)
+
+
+@dataclass(frozen=True)
+class AdaptedForm(Form):
+    """Rosenfeld's form adapted to density, held to the unpruned error: ``eps_up, b, beta`` and ``phi, psi``.
+
+    ``t = b m*^-beta + c`` with ``eta = eps_up`` (only ratios to eta matter, so it fixes nothing) and ``c`` such that
+    ``e`` falls to ``eps_np`` for large ``m*``: ``c = eps_up eps_np / sqrt(eps_up^2 - eps_np^2)``. So it has as many
+    free parameters as Eq. 1 or 2 and knows as much.
+    """
+
+    def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
+        """Return ``log e`` and its Jacobian."""
+        log_up, log_b, log_beta = (theta[:, [column]] for column in range(3))
+        beta = np.exp(log_beta)
+        size = self.log_size(theta, points)
+        inside = 1 - np.exp(np.minimum(2 * (points.unpruned - log_up), -1e-9))
+        log_c = points.unpruned - log_up - np.log(inside) / 2
+        log_x = np.minimum(log_b - log_up - beta * size, 300.0)
+        log_t = np.logaddexp(log_x, log_c)
+        share = np.exp(log_x - log_t)
+        bent = np.logaddexp(0.0, 2 * log_t)
+        slope = np.exp(-bent)
+        jacobian = np.empty((theta.shape[1], *log_t.shape))
+        jacobian[0] = 1 - slope * (share + (1 - share) / inside)
+        jacobian[1] = slope * share
+        jacobian[2] = -jacobian[1] * beta * size
+        if self.family:
+            by_size = jacobian[1] * beta
+            jacobian[3], jacobian[4] = -by_size * points.depth, -by_size * points.width
+        return log_up + log_t - bent / 2, jacobian
+
+
+@dataclass(frozen=True)
+class DenseForm(Form):
+    """Rosenfeld's law of dense networks, ``eps_0, a, alpha, b, beta, c``, with ``eta = eps_0``.
+
+    Only ratios to eta matter, so it is no parameter of its own; with ``eta = eps_0``, ``t`` is the error itself as
+    long as it is small. Points hold the logarithm of the size as ``depth`` and of the examples as ``width``.
+    """
+
+    def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
+        """Return ``log e`` and its Jacobian."""
+        log_0, log_a, log_alpha, log_b, log_beta, log_c = (theta[:, [column]] for column in range(6))
+        alpha, beta = np.exp(log_alpha), np.exp(log_beta)
+        by_examples, by_size = log_a - alpha * points.width, log_b - beta * points.depth
+        log_t = np.logaddexp(np.logaddexp(by_examples, by_size), log_c)
+        bent = np.logaddexp(0.0, 2 * (log_t - log_0))
+        slope = np.exp(-bent)
+        jacobian = np.empty((6, *log_t.shape))
+        jacobian[0] = 1 - slope
+        jacobian[1] = slope * np.exp(by_examples - log_t)
+        jacobian[2] = -jacobian[1] * alpha * points.width
+        jacobian[3] = slope * np.exp(by_size - log_t)
+        jacobian[4] = -jacobian[3] * beta * points.depth
+        jacobian[5] = slope * np.exp(log_c - log_t)
+        return log_t - bent / 2, jacobian
+
+
+SINGLE = PruningForm("single", ("eps_up", "gamma", "p"))
+JOINT = PruningForm("joint", ("eps_up", "gamma", "p_prime", "phi", "psi"))
+ADAPTED = AdaptedForm("adapted", ("eps_up", "b", "beta"))
+ADAPTED_JOINT = AdaptedForm("adapted-joint", ("eps_up", "b", "beta", "phi", "psi"))
+DENSE = DenseForm("dense", ("eps_0", "a", "alpha", "b", "beta", "c"))
+# Every form that can be fitted, by name.
+FORMS: dict[str, Form] = {form.name: form for form in (SINGLE, JOINT, ADAPTED, ADAPTED_JOINT, DENSE)}
+
+
 def invariant(
     density: ArrayLike, depth: ArrayLike = 1.0, width: ArrayLike = 1.0, phi: float = 0.0, psi: float = 0.0
 ) -> Numbers:
@@ -63,7 +269,7 @@ def single_error(unpruned: ArrayLike, density: ArrayLike, eps_up: ArrayLike, gam
     Limits: ``eps_np`` for densities far above ``p (eps_up / eps_np)^(1/gamma)``, ``eps_up`` for densities far below
     ``p``; in between ``e`` falls as ``d^-gamma``.
     """
-    return _exp(np.log(unpruned) + _rise(np.log(unpruned), np.log(density), np.log(eps_up), gamma, np.log(p)))
+    return _exp(_evaluate(SINGLE, (unpruned, density, 1, 1), (eps_up, gamma, p))[0])
 
 
 def joint_error(
@@ -82,8 +288,7 @@ def joint_error(
     Without ``phi`` or ``psi`` it is the partial form over the other dimensions. Examples enter through ``unpruned``
     alone.
     """
-    log_size = np.log(density) + phi * np.log(depth) + psi * np.log(width)
-    return _exp(np.log(unpruned) + _rise(np.log(unpruned), log_size, np.log(eps_up), gamma, np.log(p_prime)))
+    return _exp(_evaluate(JOINT, (unpruned, density, depth, width), (eps_up, gamma, p_prime, phi, psi))[0])
 
 
 class Gradient(NamedTuple):
@@ -101,16 +306,8 @@ def log_gradient(unpruned: ArrayLike, size: ArrayLike, eps_up: ArrayLike, gamma:
 
     ``d/d phi = log(depth) d/d log_size``, ``d/d psi = log(width) d/d log_size``, ``d e / d x = e d log e / d x``.
     """
-    log_unpruned, log_size, log_up, log_p = np.log(unpruned), np.log(size), np.log(eps_up), np.log(p)
-    slope = np.asarray(gamma, np.float64)
-    ratio = log_up - log_unpruned
-    low = 2 * (log_p - log_size)
-    with np.errstate(over="ignore"):
-        high = low + 2 * ratio / slope
-    at_high, at_low = _sigmoid(high), _sigmoid(low)
-    rise = _rise(log_unpruned, log_size, log_up, slope, log_p)
-    by_size = slope * (at_low - at_high)
-    return Gradient(1 - at_high, by_size, at_high, (rise - at_high * ratio) / slope, -by_size)
+    by_up, by_log_gamma, by_p = _evaluate(SINGLE, (unpruned, size, 1, 1), (eps_up, gamma, p))[1]
+    return Gradient(1 - by_up, -by_p, by_up, by_log_gamma / np.asarray(gamma, np.float64), by_p)
 
 
 def size_for_error(
@@ -165,28 +362,28 @@ def dense_error(
     return _exp(np.log(eps_0) + _envelope(log_t, np.log(eta)))
 
 
-def _rise(
-    log_unpruned: ArrayLike, log_size: ArrayLike, log_up: ArrayLike, gamma: ArrayLike, log_p: ArrayLike
-) -> Numbers:
-    """Return ``log(e / eps_np)`` of Eq. 1 and 2."""
-    slope = np.asarray(gamma, np.float64)
-    ratio = np.asarray(log_up) - np.asarray(log_unpruned)
-    low = 2 * (np.asarray(log_p) - np.asarray(log_size))
-    with np.errstate(over="ignore"):
-        high = low + 2 * ratio / slope
-    # gamma / 2 * softplus(x) is max(gamma x / 2, 0) + gamma / 2 * log1p(exp(-|x|)): 2 r / gamma need not be finite.
-    straight = np.maximum(slope * low / 2 + ratio, 0) - np.maximum(slope * low / 2, 0)
-    bent = np.log1p(_exp(-np.abs(high))) - np.log1p(_exp(-np.abs(low)))
-    return np.asarray(straight + slope / 2 * bent, np.float64)
+def _evaluate(form: Form, network: Sequence[ArrayLike], parameters: Sequence[ArrayLike]) -> tuple[Numbers, Numbers]:
+    """Return ``log e`` and its Jacobian where networks and parameters broadcast: a batch of fits of one point."""
+    arrays = np.broadcast_arrays(*(np.asarray(values, np.float64) for values in (*network, *parameters)))
+    unpruned, density, depth, width = (np.log(values).reshape(-1, 1) for values in arrays[:4])
+    theta = to_coordinates(form.parameters, np.stack([values.ravel() for values in arrays[4:]], axis=-1))
+    with np.errstate(over="ignore", under="ignore"):
+        log_error, jacobian = form.evaluate(theta, Points(np.zeros_like(unpruned), unpruned, density, depth, width))
+    return log_error.reshape(arrays[0].shape), jacobian.reshape(-1, *arrays[0].shape)
+
+
+def _sigmoid_and_softplus(x: Numbers) -> tuple[Numbers, Numbers]:
+    """Return ``1 / (1 + exp(-x))`` and ``log(1 + exp(x))``."""
+    sigmoid = np.exp(x)
+    softplus = sigmoid + 1
+    sigmoid /= softplus
+    np.log(softplus, out=softplus)
+    return sigmoid, softplus
 
 
 def _envelope(log_t: Numbers, log_eta: Numbers) -> Numbers:
     """Return ``log |t / (t - j eta)|``."""
     return np.asarray(-np.logaddexp(0.0, 2 * (log_eta - log_t)) / 2, np.float64)
-
-
-def _sigmoid(x: Numbers) -> Numbers:
-    return (1 + np.tanh(x / 2)) / 2
 
 
 def _exp(x: Numbers) -> Numbers:

@@ -1,31 +1,29 @@
-"""The law with each cell's low plateau unknown: what honest intervals are made from.
+"""The law with the low plateau of each cell unknown: what honest intervals are made from.
 
-Eq. 1 and 2 take the measured error of the unpruned network for the low plateau. It is a measurement, as noisy as any,
-and all points of a cell share its noise; an interval that forgets this can be badly wrong, most of all where curves
-stop early and the low plateau is most of what they show. Here the plateau of every cell is fitted along with the
-parameters, the unpruned network being one more point of its curve. As cells share nothing but the parameters, their
-plateaus are eliminated cell by cell, and a step costs little more than without them.
+Eq. 1 and 2 take the measured error of the unpruned network for the low plateau. It is as noisy as any measurement,
+and all points of a cell share its noise. An interval that forgets this can be badly wrong, most of all where curves
+stop early and the low plateau is most of what they show. Here the plateau of every cell is a nuisance parameter, and
+the unpruned network one more point of its curve. Cells share nothing but the coordinates, so the solver eliminates
+their plateaus, and a step costs little more than without them.
 
-Deviations are taken in logarithms and allow for the noise of averaging, so that a noisy divisor pulls nothing.
-Fits that users see minimise what the paper minimises (`solve`); from here come intervals, and how far those fits are
-pulled.
+Deviations are taken in logarithms and allow for the noise of averaging, so that a noisy divisor pulls nothing. The
+fits that users see minimise what the paper minimises; intervals, and how far those fits are pulled, come from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.batch import Numbers, Points, PruningForm
-from prunescope.laws.data import GroupData, Integers, PaddedGroups, padded
-from prunescope.laws.solve import STEPS, STUCK, cores, damped_step
+from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups, Points, Rows, pad
+from prunescope.laws.forms import Form
+from prunescope.laws.solver import Coupling, NormalEquations, Solved, solve_problem
 
-# Points times fits worked on at a time.
-BLOCK = 65_536
+# Points times fits worked on at a time: few enough that the arrays of one step take the place of those before it.
+BLOCK = 8_192
 TOLERANCE = 1e-8
 # Weight of a plateau that was given: it does not move.
 GIVEN = 1e6
@@ -37,268 +35,123 @@ DENSE = 80.0
 
 @dataclass(frozen=True)
 class FreePlateaus:
-    """Points whose plateaus are unknown.
+    """Points whose plateaus are unknown, and the form (Eq. 1 or 2) to fit to them.
 
     Attributes
     ----------
     points
         ``[n]`` for fits that share them, ``[fits, n]`` for fits with points of their own, of one cell each.
     first
-        Where each cell's points begin.
+        Where the points of each cell begin.
     cell
         The cell of each point.
     measured, prior
         The unpruned errors, and the weight with which they hold the plateaus.
+    cell_weight
+        How often each cell counts, ``[fits, cells]``; None is once.
     """
 
+    form: Form
     points: Points
     first: Integers
     cell: Integers
     measured: Numbers
     prior: Numbers
+    cell_weight: Numbers | None = None
 
-    def fits(self, rows: slice | NDArray[np.int64]) -> FreePlateaus:
+    def fits(self, rows: Rows) -> FreePlateaus:
         """Return the problem of some fits."""
+        weight = None if self.cell_weight is None else self.cell_weight[rows]
         if self.points.error.ndim == 1:
-            return self
-        return replace(self, points=self.points.fits(rows), measured=self.measured[rows], prior=self.prior[rows])
+            return replace(self, cell_weight=weight)
+        points, measured, prior = self.points.fits(rows), self.measured[rows], self.prior[rows]
+        return replace(self, points=points, measured=measured, prior=prior, cell_weight=weight)
 
-    def mixed(self, other: FreePlateaus, rows: NDArray[np.bool_]) -> FreePlateaus:
-        """Return a problem that is another in some rows; they may differ in their densities."""
+    def replace_fits(self, rows: NDArray[np.bool_], other: FreePlateaus) -> FreePlateaus:
+        """Return the problem with some fits taken from another, which may differ in its densities alone."""
         theirs, ours = other.points.density, self.points.density
         density = np.where(rows[:, None], theirs, ours) if ours.ndim == 2 else theirs
         return replace(self, points=replace(self.points, density=density))
 
+    def normal_equations(self, theta: Numbers, nuisance: Numbers) -> NormalEquations:
+        """Return the normal equations at some coordinates and plateaus."""
+        return NormalEquations(*self.equations(theta, nuisance))
+
+    def equations(self, theta: Numbers, nuisance: Numbers) -> tuple[Numbers, Numbers, Numbers, Coupling]:
+        """Return cost, Hessian, gradient, and how the plateaus enter."""
+        points = self.points
+        log_error, jacobian = self.form.evaluate(theta, replace(points, unpruned=nuisance[:, self.cell]))
+        residual = log_error - points.error
+        by_plateau = 1 - jacobian[0]  # Eq. 1: d log e / d log eps_np = 1 - d log e / d log eps_up
+        weight = points.weight if points.weight is not None else np.ones(points.count)
+        prior = np.broadcast_to(self.prior, nuisance.shape)
+        if self.cell_weight is not None:
+            weight, prior = weight * self.cell_weight[:, self.cell], prior * self.cell_weight
+        shift = nuisance - self.measured
+        weighted = weight * by_plateau
+        sums = np.add.reduceat
+        curvature = sums(weighted * by_plateau, self.first, axis=-1) + prior
+        plateau_gradient = sums(weighted * residual, self.first, axis=-1) + prior * shift
+        mixed = sums(jacobian * weighted, self.first, axis=-1).transpose(1, 0, 2)
+        by_fit = (jacobian * weight).transpose(1, 0, 2)
+        hessian = by_fit @ jacobian.transpose(1, 2, 0)
+        gradient = (by_fit @ residual[:, :, None])[:, :, 0]
+        cost = np.einsum("fn,fn->f", residual * residual, np.broadcast_to(weight, residual.shape)) / 2
+        cost += np.einsum("fc,fc->f", prior, shift * shift) / 2
+        return cost, hessian, gradient, Coupling(mixed, np.maximum(curvature, 1e-12), plateau_gradient)
+
 
 def free_plateaus(
-    groups: Sequence[GroupData], noise: Sequence[float], reads_as_law: bool, layout: PaddedGroups | None = None
+    form: Form,
+    groups: Sequence[GroupData],
+    noise: Sequence[float],
+    reads_as_law: bool,
+    padded: PaddedGroups | None = None,
 ) -> FreePlateaus:
-    """Return one group, or many of one cell each, with unknown plateaus.
+    """Return the problem of one group, or of many of one cell each, with unknown plateaus.
 
     Parameters
     ----------
-    noise
-        Relative standard deviation of one network's error, for each group.
     reads_as_law
         Whether the error at density 1 is a point of the law or the low plateau itself; they differ where an unpruned
         network is so small that it has no low plateau.
-    layout
-        The groups side by side, if they were laid so already.
     """
     if len(groups) == 1:
-        return _one(groups[0], noise[0], reads_as_law)
-    return _many(groups, layout or padded(groups), np.asarray(noise), reads_as_law)
-
-
-def _many(groups: Sequence[GroupData], side_by_side: PaddedGroups, noise: Numbers, reads_as_law: bool) -> FreePlateaus:
-    """Do what `_one` does, for many groups of one cell each at once."""
-    points, present = side_by_side.points, side_by_side.present
-    repeats, dense_repeats = side_by_side.taken(groups, "repeats"), side_by_side.taken(groups, "dense_repeats")
-    squared = noise[:, None] ** 2
-    derived, own = dense_repeats > 0, dense_repeats[:, :1]
+        (group,) = groups
+        points, cell, count = group.points, group.cell, np.array(len(group))
+        first = np.searchsorted(cell, np.arange(group.cells))
+        present, repeats, dense_repeats = np.ones(len(group), bool), group.repeats, group.dense_repeats
+        squared = np.array(noise[0] ** 2)
+    else:
+        layout = padded or pad(groups)
+        points, present, count = layout.points, layout.present, layout.count[:, None]
+        first, cell = np.zeros(1, np.int64), np.zeros(points.count, np.int64)
+        repeats, dense_repeats = layout.column(groups, "repeats"), layout.column(groups, "dense_repeats")
+        squared = np.asarray(noise)[:, None] ** 2
+    averaged, behind = dense_repeats > 0, dense_repeats[..., first]
     dense = (points.density > -1e-9) & present
-    shown = dense.sum(axis=1, keepdims=True)
-    usual = (repeats * present).sum(axis=1, keepdims=True) / side_by_side.count[:, None]
-    measured = points.unpruned[:, :1] + np.where(own > 0, squared / 2 / np.maximum(own, 1), 0)
-    alone = dense & derived & (shown == 1)
-    error = np.where(alone, measured, points.error + squared / (2 * repeats))
-    weight = np.where(present, np.where(alone, dense_repeats / usual, 1.0), 0.0)
-    prior = np.where(own > 0, np.where(shown > 0, HELD, own / usual), GIVEN)
-    density = points.density if reads_as_law else np.where(dense & derived, DENSE, points.density)
-    freed = Points(error, points.unpruned, density, points.depth, points.width, weight)
-    return FreePlateaus(freed, np.zeros(1, np.int64), np.zeros(points.count, np.int64), measured, prior)
-
-
-def _one(group: GroupData, noise: float, reads_as_law: bool) -> FreePlateaus:
-    points, cells = group.points, group.cells
-    first = np.searchsorted(group.cell, np.arange(cells))
-    dense = points.density > -1e-9
-    derived = group.dense_repeats > 0
+    dense_points = np.add.reduceat(dense, first, axis=-1, dtype=np.int64)
+    usual = (repeats * present).sum(axis=-1, keepdims=True) / count
     # The mean of noisy errors has a logarithm that lies below that of the truth by half its variance.
-    error = points.error + noise**2 / (2 * group.repeats)
-    weight = np.ones(len(group))
-    usual = float(np.mean(group.repeats))
-    measured = points.unpruned[first] + np.where(
-        derived[first], noise**2 / 2 / np.maximum(group.dense_repeats[first], 1), 0
-    )
-    shown = np.bincount(group.cell[dense], minlength=cells) > 0
-    alone = dense & derived & (np.bincount(group.cell[dense], minlength=cells)[group.cell] == 1)
-    error = np.where(alone, measured[group.cell], error)
-    weight = np.where(alone, group.dense_repeats / usual, weight)
-    prior = np.where(derived[first], np.where(shown, HELD, group.dense_repeats[first] / usual), GIVEN)
-    density = points.density if reads_as_law else np.where(dense & derived, DENSE, points.density)
-    return FreePlateaus(
-        Points(error, points.unpruned, density, points.depth, points.width, weight), first, group.cell, measured, prior
-    )
+    measured = points.unpruned[..., first] + np.where(behind > 0, squared / 2 / np.maximum(behind, 1), 0)
+    alone = dense & averaged & (dense_points[..., cell] == 1)
+    error = np.where(alone, measured[..., cell], points.error + squared / (2 * repeats))
+    weight = np.where(present, np.where(alone, dense_repeats / usual, 1.0), 0.0)
+    prior = np.where(behind > 0, np.where(dense_points > 0, HELD, behind / usual), GIVEN)
+    density = points.density if reads_as_law else np.where(dense & averaged, DENSE, points.density)
+    free = Points(error, points.unpruned, density, points.depth, points.width, weight)
+    return FreePlateaus(form, free, first, cell, measured, prior)
 
 
-@dataclass(frozen=True)
-class FreePlateauFit:
-    """What came of a batch: coordinates, cost, plateaus."""
-
-    theta: Numbers
-    cost: Numbers
-    plateaus: Numbers
-
-    def mixed(self, other: FreePlateauFit, rows: NDArray[np.bool_]) -> FreePlateauFit:
-        """Return what is another in some rows."""
-        column = rows[:, None]
-        return FreePlateauFit(
-            np.where(column, other.theta, self.theta),
-            np.where(rows, other.cost, self.cost),
-            np.where(column, other.plateaus, self.plateaus),
-        )
+def solve_free_plateaus(
+    problem: FreePlateaus, start: Numbers, low: Numbers, high: Numbers, plateaus: Numbers | None = None
+) -> Solved:
+    """Minimise half the weighted sum of squared log deviations; plateaus start at the unpruned errors by default."""
+    begin = np.broadcast_to(problem.measured if plateaus is None else plateaus, (len(start), len(problem.first)))
+    return solve_problem(problem, start, begin, low, high, max(1, BLOCK // problem.points.count), TOLERANCE)
 
 
-def solve_freed(
-    form: PruningForm,
-    problem: FreePlateaus,
-    start: Numbers,
-    low: Numbers,
-    high: Numbers,
-    plateaus: Numbers | None = None,
-    cell_weight: Numbers | None = None,
-) -> FreePlateauFit:
-    """Minimise half the weighted sum of squared log deviations over coordinates and plateaus.
-
-    Parameters
-    ----------
-    start
-        ``[fits, coordinates]``.
-    low, high
-        The box, for each fit or all.
-    plateaus
-        Where the plateaus start; None is at the unpruned errors.
-    cell_weight
-        ``[fits, cells]``: how often each cell counts.
-    """
-    fits = len(start)
-    low, high = np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape)
-    begin = problem.measured if plateaus is None else plateaus
-    begin = np.broadcast_to(begin, (fits, len(problem.first)))
-    size = max(1, BLOCK // problem.points.count)
-    chunks = [slice(at, at + size) for at in range(0, fits, size)]
-
-    def one(rows: slice) -> FreePlateauFit:
-        weight = None if cell_weight is None else cell_weight[rows]
-        return _solve(form, problem.fits(rows), start[rows], low[rows], high[rows], begin[rows], weight)
-
-    if len(chunks) == 1:
-        return one(chunks[0])
-    with ThreadPoolExecutor(cores()) as pool:
-        done = list(pool.map(one, chunks))
-    return FreePlateauFit(
-        *(np.concatenate([getattr(each, name) for each in done]) for name in ("theta", "cost", "plateaus"))
-    )
-
-
-def curvature(form: PruningForm, problem: FreePlateaus, found: FreePlateauFit) -> Numbers:
-    """Return the Hessian by the coordinates with the plateaus eliminated."""
-    at = _normal(form, problem, found.theta, found.plateaus, None)
-    return at.curve - (at.mixed / at.own[:, None, :]) @ at.mixed.transpose(0, 2, 1)
-
-
-def firmness(form: PruningForm, problem: FreePlateaus, found: FreePlateauFit) -> Numbers:
-    """Return the curvature by each plateau, ``[fits, cells]``: the parameters given, how firmly the points hold it."""
-    return _normal(form, problem, found.theta, found.plateaus, None).own
-
-
-@dataclass(frozen=True)
-class _Normal:
-    """Normal equations with the plateaus on their own diagonal."""
-
-    cost: Numbers
-    curve: Numbers
-    slope: Numbers
-    mixed: Numbers
-    own: Numbers
-    own_slope: Numbers
-
-    def keep(self, rows: NDArray[np.bool_], other: _Normal) -> None:
-        """Take over the rows of another."""
-        for name in ("cost", "curve", "slope", "mixed", "own", "own_slope"):
-            getattr(self, name)[rows] = getattr(other, name)[rows]
-
-    def of(self, rows: NDArray[np.bool_]) -> _Normal:
-        """Return some of the fits."""
-        return _Normal(*(getattr(self, name)[rows] for name in ("cost", "curve", "slope", "mixed", "own", "own_slope")))
-
-
-def _solve(
-    form: PruningForm,
-    problem: FreePlateaus,
-    start: Numbers,
-    low: Numbers,
-    high: Numbers,
-    begin: Numbers,
-    cell_weight: Numbers | None,
-) -> FreePlateauFit:
-    theta, plateaus = np.clip(start, low, high), np.array(begin)
-    ends = FreePlateauFit(theta.copy(), np.zeros(len(theta)), plateaus.copy())
-    damping, growth = np.full(len(theta), 1e-3), np.full(len(theta), 2.0)
-    live = np.arange(len(theta))
-    now = _normal(form, problem, theta, plateaus, cell_weight)
-    for _ in range(STEPS):
-        own = now.own * (1 + damping[:, None])
-        scaled = now.mixed / own[:, None, :]
-        curve = now.curve - scaled @ now.mixed.transpose(0, 2, 1)
-        slope = now.slope - (scaled @ now.own_slope[:, :, None])[:, :, 0]
-        step = damped_step(theta, slope, curve, low, high, damping)
-        own_step = -(now.own_slope + np.einsum("fkc,fk->fc", now.mixed, step)) / own
-        np.clip(own_step, -1.0, 1.0, out=own_step)
-        trial, trial_plateaus = theta + step, plateaus + own_step
-        with np.errstate(all="ignore"):
-            new = _normal(form, problem, trial, trial_plateaus, cell_weight)
-        expected = -np.einsum("fi,fi->f", step, slope) - np.einsum("fi,fij,fj->f", step, curve, step) / 2
-        expected += np.einsum("fc,fc->f", now.own_slope**2, 1 / own) / 2
-        gain = (now.cost - new.cost) / np.maximum(expected, 1e-300)
-        small = np.abs(expected) <= TOLERANCE * now.cost + 1e-30
-        better = new.cost < now.cost
-        theta[better], plateaus[better] = trial[better], trial_plateaus[better]
-        now.keep(better, new)
-        eased = damping * np.maximum(1 / 3, 1 - (2 * np.clip(gain, 0, 1) - 1) ** 3)
-        damping = np.where(better, np.maximum(eased, 1e-12), damping * growth)
-        growth = np.where(better, 2.0, growth * 2)
-        done = small | (damping > STUCK)
-        if done.any():
-            rows = live[done]
-            ends.theta[rows], ends.plateaus[rows], ends.cost[rows] = theta[done], plateaus[done], now.cost[done]
-            rest = ~done
-            live = live[rest]
-            if not len(live):
-                return ends
-            theta, plateaus, low, high = theta[rest], plateaus[rest], low[rest], high[rest]
-            damping, growth, now, problem = (
-                damping[rest],
-                growth[rest],
-                now.of(rest),
-                problem.fits(np.flatnonzero(rest)),
-            )
-            cell_weight = None if cell_weight is None else cell_weight[rest]
-    ends.theta[live], ends.plateaus[live], ends.cost[live] = theta, plateaus, now.cost
-    return ends
-
-
-def _normal(
-    form: PruningForm, problem: FreePlateaus, theta: Numbers, plateaus: Numbers, cell_weight: Numbers | None
-) -> _Normal:
-    points = problem.points
-    log_error, jacobian = form.evaluate(theta, replace(points, unpruned=plateaus[:, problem.cell]))
-    residual = log_error - points.error
-    by_plateau = 1 - jacobian[0]  # Eq. 1: d log e / d log eps_np = 1 - d log e / d log eps_up
-    weight = points.weight if points.weight is not None else np.ones(points.count)
-    prior = np.broadcast_to(problem.prior, plateaus.shape)
-    if cell_weight is not None:
-        weight, prior = weight * cell_weight[:, problem.cell], prior * cell_weight
-    away = plateaus - problem.measured
-    weighted = weight * by_plateau
-    sums = np.add.reduceat
-    own = sums(weighted * by_plateau, problem.first, axis=-1) + prior
-    own_slope = sums(weighted * residual, problem.first, axis=-1) + prior * away
-    mixed = sums(jacobian * weighted, problem.first, axis=-1).transpose(1, 0, 2)
-    by_fit = (jacobian * weight).transpose(1, 0, 2)
-    curve = by_fit @ jacobian.transpose(1, 2, 0)
-    slope = (by_fit @ residual[:, :, None])[:, :, 0]
-    cost = np.einsum("fn,fn->f", residual * residual, np.broadcast_to(weight, residual.shape)) / 2
-    cost += np.einsum("fc,fc->f", prior, away * away) / 2
-    return _Normal(cost, curve, slope, mixed, np.maximum(own, 1e-12), own_slope)
+def reduced_hessian(problem: FreePlateaus, solved: Solved) -> tuple[Numbers, Numbers]:
+    """Return the Hessian with the plateaus eliminated, and how firmly points hold each plateau if it alone is free."""
+    _, hessian, gradient, coupling = problem.equations(solved.theta, solved.nuisance)
+    return coupling.eliminate(hessian, gradient)[0], coupling.curvature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
-from prunescope.laws.data import GroupData, Integers
+from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table, read_table
@@ -26,27 +26,39 @@ TREATMENT = tuple(column.name for column in BY_NAME.values() if column.group is 
 FOREIGN = ("extended", "leave-out")
 # Treatments of unpruned networks: they tell unpruned errors, and have no curve of their own.
 UNPRUNED = ("dense", "narrow")
+# The column that a dense law takes for the size of a network; without it, depth * width^2 is.
+COUNTED = "prunable"
 # Densities that agree to this share are one rung, however they were rounded.
 SAME_DENSITY = 1e-3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The groups of a table, and what was decided on the way.
+    """The groups of a table, and what was decided on the way. Made once, it serves every fit of its kind of law.
 
     Attributes
     ----------
+    kind
+        The law that it was made for: ``single``, ``joint`` or ``dense``.
     groups
         The measurements of each group, in the order of their keys.
     by
         The columns that make the groups.
     notes
         Rows left out, columns chosen: what the user may want to know.
+    source, rows
+        The table that it was made of, and how many rows that has.
+    size
+        The columns that tell how large a network is.
     """
 
+    kind: str
     groups: tuple[GroupData, ...]
     by: tuple[str, ...]
     notes: tuple[str, ...]
+    source: str
+    rows: int
+    size: tuple[str, ...]
 
 
 def sample(
@@ -75,19 +87,20 @@ def sample(
     """
     notes: list[str] = []
     rows = _filtered(_curves(_eligible(table, notes)), filters, classes, notes)
-    identity, own = identity_columns(rows)
+    identity, extra = identity_columns(rows)
     if by is None:
         chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
-        without = tuple(name for name in chosen if name not in own)
-        if own and joint and not _families(rows, chosen) and _families(rows, without):
-            notes.append(f"{listed(own)} names single networks and makes no groups; --by groups by it all the same")
+        without = tuple(name for name in chosen if name not in extra)
+        if extra and joint and not _has_families(rows, chosen) and _has_families(rows, without):
+            notes.append(f"{listed(extra)} names single networks and makes no groups; --by groups by it all the same")
             chosen = without
-        elif own:
-            notes.append(f"each {listed(own)} is fitted by itself; --by names other columns to group by")
+        elif extra:
+            notes.append(f"each {listed(extra)} is fitted by itself; --by names other columns to group by")
     else:
         chosen = _all_known(rows, by)
-    _tell_mixed(rows, identity, notes)
-    return Sample(tuple(_groups(rows, chosen, identity, keep_replicates, classes)), chosen, tuple(notes))
+    _note_repeats(rows, identity, notes)
+    groups = tuple(_groups(rows, chosen, identity, keep_replicates, classes))
+    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *_origin(table))
 
 
 def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int | None = None) -> Sample:
@@ -95,36 +108,27 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     notes: list[str] = []
     rows = _eligible(table, notes)
     dense, codes = unpruned(rows.columns), configuration_codes(rows.columns)
-    # Configurations without an unpruned network of their own are told by the error that was given for them.
-    told = np.zeros(len(rows), bool)
-    told[np.unique(codes, return_index=True)[1]] = True
-    told &= ~np.isin(codes, codes[dense])
-    error = np.where(told, rows["unpruned_error"], rows["test_error"])
+    # Configurations without an unpruned network of their own are known by the error that was given for them.
+    known = np.zeros(len(rows), bool)
+    known[np.unique(codes, return_index=True)[1]] = True
+    known &= ~np.isin(codes, codes[dense])
+    error = np.where(known, rows["unpruned_error"], rows["test_error"])
     columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
-    found = replace(rows, columns=columns, notes=(), unpruned_rows=None).take(dense | told)
-    identity = tuple(name for name in found if name in CONFIGURATION)
-    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(found, by)
+    networks = replace(rows, columns=columns, notes=(), unpruned_rows=None).take(dense | known)
+    identity = tuple(name for name in networks if name in CONFIGURATION)
+    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(networks, by)
     identity = (*identity, *(name for name in chosen if name not in identity))
     turned = tuple(
         replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
-        for group in _groups(found, chosen, identity, False, classes)
+        for group in _groups(networks, chosen, identity, False, classes)
     )
-    return Sample(turned, chosen, tuple(notes))
+    return Sample("dense", turned, chosen, tuple(notes), *_origin(table))
 
 
-@dataclass(frozen=True)
-class MemberQuery:
-    """Networks whose errors are asked for: columns by name, 1 where depth, width or examples are not known."""
-
-    source: str
-    columns: Mapping[str, NDArray[Any]]
-    given: frozenset[str]
-
-    def __len__(self) -> int:
-        return len(self.columns["density"])
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.columns[name]
+def _origin(table: Table) -> tuple[str, int, tuple[str, ...]]:
+    """Return the source of a table, its rows, and the columns of it that tell sizes."""
+    size = (COUNTED,) if COUNTED in table else tuple(name for name in ("depth", "width") if name in table)
+    return table.source, len(table), size
 
 
 def read_for_laws(source: Any, errors: Any = None) -> Table:
@@ -132,49 +136,12 @@ def read_for_laws(source: Any, errors: Any = None) -> Table:
     if errors is None:
         return read_table(source)
     table = read_table(source, needed=("density",))
-    named = {name: values for name, values in table.columns.items() if name != "test_error"}
-    return read_table({**named, "error": errors})
-
-
-def members(
-    source: Any, needed: Sequence[str], fill: Callable[[MemberQuery], NDArray[np.float64]] | None = None
-) -> MemberQuery:
-    """Return the networks of a table whose errors are asked for, measured or not.
-
-    Parameters
-    ----------
-    needed
-        Columns that the law needs, beside density.
-    fill
-        Gives the unpruned errors where the table does not know them; None refuses then.
-    """
-    table = read_table(source, needed=("density",) if "density" in needed else ())
-    faults = [
-        Fault(f"column {name!r}", "must be there to predict", hint=nearest(name, list(table)))
-        for name in needed
-        if name not in table and name != "unpruned_error"
-    ]
-    if faults:
-        raise InputError(table.source, faults)
-    columns = Columns.of(table.columns)
-    one = np.ones(len(table))
-    columns = columns.changed(
-        **{name: np.asarray(columns.get(name, one), np.float64) for name in (*EXPLAINED, "density")}
+    return read_table(
+        {name: values for name, values in table.columns.items() if name != "test_error"} | {"error": errors}
     )
-    given = np.asarray(columns.get("unpruned_error", np.full(len(table), np.nan)), np.float64)
-    found = MemberQuery(table.source, columns.changed(unpruned_error=given), frozenset(table))
-    unknown = ~(given > 0)
-    if unknown.any() and "unpruned_error" in needed:
-        if fill is None:
-            rows = f"row{'s' if unknown.sum() > 1 else ''} {listed(np.flatnonzero(unknown) + 1, 4)}"
-            hint = "Give the error of each member's unpruned network, or a dense law that predicts it (--dense)."
-            fault = Fault("column 'unpruned_error'", "must be known and above 0", f"nothing in {rows}", hint)
-            raise InputError(table.source, [fault])
-        return replace(found, columns=columns.changed(unpruned_error=np.where(unknown, fill(found), given)))
-    return found
 
 
-def _families(table: Table, by: Sequence[str]) -> bool:
+def _has_families(table: Table, by: Sequence[str]) -> bool:
     """Whether some group holds members of different depth, width or examples."""
     explained = [name for name in EXPLAINED if name in table]
     groups = group_codes(table.columns, by)
@@ -183,7 +150,7 @@ def _families(table: Table, by: Sequence[str]) -> bool:
 
 
 def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:
-    """Return columns as the table spells them; those that are not there are told."""
+    """Return columns as the table spells them; refuse those that are not there."""
     return tuple(table.known(name) for name in names)
 
 
@@ -196,7 +163,7 @@ def _eligible(table: Table, notes: list[str]) -> Table:
         foreign = having(table.columns, "treatment", FOREIGN)
         foreign &= ~(dense & having(table.columns, "treatment", ("extended",)))
         if foreign.any():
-            kinds = listed(sorted({str(each) for each in table["treatment"][foreign]}))
+            kinds = listed(sorted({str(kind) for kind in table["treatment"][foreign]}))
             notes.append(
                 f"{counted(int(foreign.sum()), 'row')} of treatment {kinds} left out: nothing was pruned there"
             )
@@ -243,7 +210,7 @@ def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, no
     return table
 
 
-def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray[np.float64]:
+def _chances(table: Table, classes: int | None, needed: bool = False) -> Numbers:
     """Return the error of guessing for each row, NaN where it is not known."""
     if classes is not None:
         return np.full(len(table), 1 - 1 / classes)
@@ -251,15 +218,15 @@ def _chances(table: Table, classes: int | None, needed: bool = False) -> NDArray
         texts = Columns.of(table.columns).column("dataset").texts
         facts = {**DATASETS, **table.datasets}
         known = [1 - 1 / facts[name].classes if name in facts else np.nan for name in texts.words.tolist()]
-        found = np.array(known)[texts.codes]
+        chances = np.array(known)[texts.codes]
     else:
-        found = np.full(len(table), np.nan)
-    if needed and np.isnan(found).any():
+        chances = np.full(len(table), np.nan)
+    if needed and np.isnan(chances).any():
         fault = Fault(
             "the number of classes", "must be known for the error of guessing", hint="Give it with --classes N."
         )
         raise InputError(table.source, [fault])
-    return found
+    return chances
 
 
 def _not_overly_large(table: Table) -> NDArray[np.bool_]:
@@ -267,17 +234,18 @@ def _not_overly_large(table: Table) -> NDArray[np.bool_]:
     rest = [name for name in columns if name in CONFIGURATION and name not in EXPLAINED]
     family, codes = group_codes(columns, rest), configuration_codes(columns)
     first = np.unique(codes, return_index=True)[1]
-    kept = np.zeros(len(first), bool)
+    small_enough = np.zeros(len(first), bool)
     depth, width, examples = (
         np.asarray(columns[name][first], np.float64) if name in columns else np.ones(len(first)) for name in EXPLAINED
     )
-    for each in np.unique(family[first]):
-        own = family[first] == each
-        kept[own] = not_overly_large(depth[own], width[own], examples[own], table["unpruned_error"][first][own])
-    return kept[codes]
+    unpruned = table["unpruned_error"][first]
+    for code in np.unique(family[first]):
+        cells = family[first] == code
+        small_enough[cells] = not_overly_large(depth[cells], width[cells], examples[cells], unpruned[cells])
+    return small_enough[codes]
 
 
-def _tell_mixed(table: Table, identity: Sequence[str], notes: list[str]) -> None:
+def _note_repeats(table: Table, identity: Sequence[str], notes: list[str]) -> None:
     """Say where rows that count as replicates differ in a column that was not taken to tell ladders apart."""
     codes = group_codes(table.columns, [*identity, "replicate", "density"])
     twice = len(codes) - (int(codes.max(initial=-1)) + 1)
@@ -303,23 +271,19 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities.
     """
     identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
+    candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
     pruned = table["density"] < 1
-    own: list[str] = []
-    if pruned.any():
-        candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
-        if not candidates:
-            return tuple(identity), ()
+    extra: list[str] = []
+    if candidates and pruned.any():
         columns = Columns.of(table.columns).pick([*identity, *candidates, "density"]).take(pruned)
-        before = _densities(columns, identity)
+        enough = max(3.0, _densities(columns, identity) / 2)
         for name in candidates:
-            if not _tells(columns[name]):
-                continue
-            if _densities(columns, [*identity, *own, name]) >= max(3.0, before / 2):
-                own.append(name)
-    return (*identity, *own), tuple(own)
+            if _may_identify(columns[name]) and _densities(columns, [*identity, *extra, name]) >= enough:
+                extra.append(name)
+    return (*identity, *extra), tuple(extra)
 
 
-def _tells(values: NDArray[Any]) -> bool:
+def _may_identify(values: NDArray[Any]) -> bool:
     """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
     distinct = len(np.unique(values)) if values.dtype.kind == "f" else len(set(values.tolist()))
     return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
@@ -349,25 +313,25 @@ def _groups(
     first = np.flatnonzero(fresh)
     repeats = np.diff(np.r_[first, len(order)])
 
-    def averaged(values: NDArray[Any]) -> NDArray[np.float64]:
+    def average(values: NDArray[Any]) -> Numbers:
         return np.asarray(np.add.reduceat(values[order].astype(np.float64), first) / repeats)
 
-    def taken(name: str) -> NDArray[np.float64]:
+    def first_value(name: str) -> Numbers:
         if name not in columns:
             return np.ones(len(first))
         return np.asarray(columns[name][order[first]], np.float64)
 
     # A member's rows share its unpruned error, unless they were given one for each replicate.
-    unpruned, dense_repeats = averaged(table["unpruned_error"]), _behind(table)[order[first]]
-    depth, width = taken("depth"), taken("width")
-    size = taken("prunable") if "prunable" in columns else depth * width**2
+    unpruned, dense_repeats = average(table["unpruned_error"]), _behind(table)[order[first]]
+    depth, width = first_value("depth"), first_value("width")
+    size = first_value(COUNTED) if COUNTED in columns else depth * width**2
     arrays = {
-        "error": averaged(table["test_error"]),
+        "error": average(table["test_error"]),
         "unpruned": unpruned,
-        "density": averaged(density),
+        "density": average(density),
         "depth": depth,
         "width": width,
-        "examples": taken("examples"),
+        "examples": first_value("examples"),
         "size": size,
         "repeats": repeats,
         "dense_repeats": dense_repeats,
@@ -378,14 +342,14 @@ def _groups(
     begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
     ends = np.r_[begins[1:], len(first)]
     row_ends = np.r_[first, len(order)]
-    keys = {name: [plain(each) for each in columns[name][order[first[begins]]].tolist()] for name in by}
+    keys = {name: [plain_value(value) for value in columns[name][order[first[begins]]].tolist()] for name in by}
     # Groups in which something was pruned are told from each other; those of unpruned networks alone from all.
     sparse = np.minimum.reduceat(arrays["density"], begins) < 1
-    telling = {alone: _telling(keys, np.ones_like(sparse) if alone else sparse) for alone in (False, True)}
+    varying = {alone: _varying(keys, np.ones_like(sparse) if alone else sparse) for alone in (False, True)}
     for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
         rows = slice(row_ends[begin], row_ends[end])
         yield GroupData(
-            Key({name: values[number] for name, values in keys.items()}, telling[not sparse[number]]),
+            Key({name: values[number] for name, values in keys.items()}, varying[not sparse[number]]),
             cell=numbers[begin:end] - numbers[begin],
             row_error=row_error[rows],
             row_point=point[rows] - begin,
@@ -395,19 +359,19 @@ def _groups(
         )
 
 
-def _telling(keys: Mapping[str, Sequence[Any]], among: NDArray[np.bool_]) -> list[str]:
+def _varying(keys: Mapping[str, Sequence[Any]], among: NDArray[np.bool_]) -> list[str]:
     """Return the columns in which some groups differ."""
     return [
         name for name, values in keys.items() if len({values[group] for group in np.flatnonzero(among).tolist()}) > 1
     ]
 
 
-def plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return a value of a grouping column; a missing number is None, as a missing text is."""
     return None if value != value else value
 
 
-def _levels(density: NDArray[np.float64]) -> Integers:
+def _levels(density: Numbers) -> Integers:
     """Return a number for each density; those that agree, however rounded, share one, but none shares that of 1."""
     values, place = np.unique(density, return_inverse=True)
     logs, numbers = np.log(values), np.empty(len(values), np.int64)

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from prunescope.errors import named
-from prunescope.laws.batch import Numbers
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.notebook import table_html
 
 Interval = tuple[float, float]
@@ -20,16 +19,7 @@ Intervals = Mapping[str, Interval | None]
 
 @dataclass(frozen=True)
 class Region:
-    """How well the law holds over one of its regions.
-
-    Attributes
-    ----------
-    name
-        ``plateau`` (the error is about that of the unpruned network), ``power law``, or ``saturation`` (the high
-        plateau); `assemble.region_of` says where they end.
-    mean, std
-        Of the relative deviation; None where there are no points.
-    """
+    """How far the law is off over one of the `forms.REGIONS`: mean and standard deviation, None without points."""
 
     name: str
     points: int
@@ -39,15 +29,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Convergence:
-    """How the search ended.
-
-    Attributes
-    ----------
-    converged
-        Whether the best end is a minimum.
-    starts, agreed
-        Starts followed to their end, and how many of them ended at the same sum of squares as the best.
-    """
+    """Whether the best end is a minimum, and how many of the starts ended at its sum of squares."""
 
     converged: bool
     starts: int
@@ -82,8 +64,7 @@ class Fit:
     intervals_by
         How the intervals were found, in words.
     bias
-        How far noise in the measurements, above all in the unpruned errors, probably pulls each parameter from the
-        truth; the intervals allow for it. Empty where it was not estimated.
+        How far noise, above all in the unpruned errors, probably pulls each parameter; the intervals allow for it.
     mean_deviation, std_deviation
         mu and sigma of the relative deviation ``(e_hat - e) / e`` over the points, as fractions.
     regions
@@ -97,10 +78,9 @@ class Fit:
     warnings
         What the data cannot tell, each with what to do about it.
     draws
-        Coordinates that the data are about as happy with as with the best, for predictions ``[draws, coordinates]``.
+        Coordinates that fit about as well as the best, for predictions ``[draws, coordinates]``.
     shifts
-        How far the low plateau lies above the unpruned error with each draw, in logarithms: of one network measured,
-        more is known than its unpruned error.
+        How far the low plateau lies above the unpruned error with each draw, in logarithms.
     spread
         Standard deviation of ``log(e / e_hat)`` of single networks, over plateau, power law and saturation.
     """
@@ -173,8 +153,10 @@ class Fit:
             **rest
             | {
                 "fixed": tuple(rest["fixed"]),
-                "intervals": _tuples(rest["intervals"]),
-                "quick_intervals": _tuples(rest["quick_intervals"]),
+                **{
+                    kind: {name: ends if ends is None else (ends[0], ends[1]) for name, ends in rest[kind].items()}
+                    for kind in ("intervals", "quick_intervals")
+                },
                 "regions": tuple(Region(**region) for region in rest["regions"]),
                 "warnings": tuple(rest["warnings"]),
                 "draws": np.array(rest["draws"], np.float64).reshape(-1, len(rest["parameters"])),
@@ -186,18 +168,22 @@ class Fit:
 
     def __str__(self) -> str:
         lines = [f"{name} = {number(value)}{self._interval(name)}" for name, value in self.parameters.items()]
-        sizes = f"{self.points} points, {self.ladders} ladders"
-        fit = f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
-        head = f"{self.law} law{f' of {named(self.group)}' if self.group else ''}"
-        return "\n".join([head, *(f"  {line}" for line in [*lines, fit, *self.warnings])])
+        return "\n".join([self._head, *(f"  {line}" for line in [*lines, self._summary, *self.warnings])])
 
     def _repr_html_(self) -> str:
         """Show the parameters in a notebook, and what the data cannot tell."""
         rows = ((name, number(value), self._interval(name).strip()) for name, value in self.parameters.items())
+        columns = ("parameter", "value", f"{self.level:.0%} interval")
+        return table_html(columns, rows, self._head, (self._summary, *self.warnings))
+
+    @property
+    def _head(self) -> str:
+        return f"{self.law} law{f' of {named(self.group)}' if self.group else ''}"
+
+    @property
+    def _summary(self) -> str:
         sizes = f"{self.points} points, {self.ladders} ladders"
-        fit = f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
-        caption = f"{self.law} law{f' of {named(self.group)}' if self.group else ''}"
-        return table_html(("parameter", "value", f"{self.level:.0%} interval"), rows, caption, (fit, *self.warnings))
+        return f"mu {percent(self.mean_deviation)}, sigma {percent(self.std_deviation)}; {sizes}; {self.convergence}"
 
     def _interval(self, name: str) -> str:
         if name in self.fixed:
@@ -235,13 +221,9 @@ def json_text(content: object) -> str:
 
 
 def _plain(intervals: Intervals) -> dict[str, list[float] | None]:
-    return {name: None if each is None else list(each) for name, each in intervals.items()}
+    return {name: None if interval is None else list(interval) for name, interval in intervals.items()}
 
 
-def _tuples(intervals: Mapping[str, Any]) -> dict[str, Interval | None]:
-    return {name: None if each is None else (each[0], each[1]) for name, each in intervals.items()}
-
-
-def unjudged(fit: Fit, cells: GroupData) -> bool:
+def is_unjudged(fit: Fit, cells: GroupData) -> bool:
     """Whether a law has as many parameters as there are pruned points, and is near them in any case."""
     return int((cells.density < 1).sum()) <= len(fit.intervals)

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.laws.batch import Numbers, Points
-from prunescope.laws.data import GroupData, Integers, padded, thinned_words
-from prunescope.laws.fit import searched
-from prunescope.laws.models import Law, box, starts
-from prunescope.laws.search import search
-from prunescope.laws.solve import deviation
+from prunescope.laws.data import GroupData, Numbers, Points, describe_thinning
+from prunescope.laws.forms import Form
+from prunescope.laws.search import search_groups
+from prunescope.laws.solver import deviation
 
 EXPERIMENTS = {1: "networks at random", 2: "configurations at random, each with all its densities"}
 HOW_MANY = 12
@@ -39,18 +37,9 @@ class SensitivityRow:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What both experiments found.
+    """Mu and sigma of the fit to all points, and of the draws of each experiment, growing.
 
-    Attributes
-    ----------
-    group
-        Values of the grouping columns.
-    mu, sigma
-        Of the fit to all points.
-    experiments
-        Rows by experiment, 1 and 2, growing.
-    measured_points
-        Points of the group; where there are more than `MOST_TRIED`, whole cells are picked by chance beforehand.
+    Of more than `MOST_TRIED` measured points, whole cells are picked by chance beforehand.
     """
 
     group: Mapping[str, Any]
@@ -66,20 +55,20 @@ class Sensitivity:
     @property
     def drawn_from(self) -> str:
         """What draws and judgement are limited to, in words; empty where they are of all points."""
-        return thinned_words(self.points, self.measured_points)
+        return describe_thinning(self.points, self.measured_points)
 
     def enough(self, experiment: int, sigma: float) -> int | None:
         """Return the smallest draw from which on sigma, with one standard deviation, stays below a bound."""
-        found = None
+        enough = None
         for row in reversed(self.experiments[experiment]):
             if row.mean_sigma + row.std_sigma > sigma or abs(row.mean_mu) + row.std_mu > sigma:
                 break
-            found = row.drawn
-        return found
+            enough = row.drawn
+        return enough
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        rows = {str(number): [vars(row) for row in found] for number, found in self.experiments.items()}
+        rows = {str(number): [vars(row) for row in sizes] for number, sizes in self.experiments.items()}
         return {**vars(self), "group": dict(self.group), "experiments": rows}
 
 
@@ -89,7 +78,7 @@ def default_sizes(least: int, most: int) -> tuple[int, ...]:
 
 
 def sensitivity(
-    law: Law,
+    form: Form,
     group: GroupData,
     fixed: Mapping[str, float],
     *,
@@ -111,17 +100,17 @@ def sensitivity(
         Draws of each size, starts of each fit, and the seed of both.
     """
     measured, group = len(group), group.thinned(seed=seed)
-    free = sum(name not in fixed for name in law.parameters)
+    free = sum(name not in fixed for name in form.parameters)
     planned = sizes or {
-        number: default_sizes(least, int(MOST * there))
-        for number, least, there in ((1, max(2 * free, 2), len(group)), (2, 2, group.cells))
-        if least <= MOST * there
+        number: default_sizes(least, int(MOST * available))
+        for number, least, available in ((1, max(2 * free, 2), len(group)), (2, 2, group.cells))
+        if least <= MOST * available
     }
-    whole = searched(law, [group], fixed, max(count, 16), seed)
-    residual = deviation(law.form, group.points, whole.theta)[0][0]
+    whole = search_groups(form, [group], fixed, max(count, 16), seed)
+    residual = deviation(form, group.points, whole.theta)[0][0]
     members = group.points_of
-    found: dict[int, tuple[SensitivityRow, ...]] = {}
-    done, total = 0, sum(len(each) for each in planned.values())
+    experiments: dict[int, tuple[SensitivityRow, ...]] = {}
+    done, total = 0, sum(len(drawn_sizes) for drawn_sizes in planned.values())
     for number, drawn_sizes in planned.items():
         rows = []
         for size in drawn_sizes:
@@ -132,30 +121,20 @@ def sensitivity(
                 else np.concatenate([members[cell] for cell in random.permutation(group.cells)[:size]])
                 for _ in range(repeats)
             ]
-            theta = _fitted(law, group, draws, fixed, count, seed)
-            mu, sigma = _judged(law, group.points, theta)
+            drawn = [group.pick(np.sort(draw)) for draw in draws]
+            mu, sigma = _judge(form, group.points, search_groups(form, drawn, fixed, count, seed).theta)
             points = float(np.mean([len(draw) for draw in draws]))
-            spreads = (float(each) for values in (mu, sigma) for each in (values.mean(), values.std(ddof=1)))
+            spreads = (float(value) for values in (mu, sigma) for value in (values.mean(), values.std(ddof=1)))
             rows.append(SensitivityRow(size, points, *spreads))
             done += 1
             if progress is not None:
                 progress(done, total)
-        found[number] = tuple(rows)
+        experiments[number] = tuple(rows)
     overall = float(residual.mean()), float(residual.std())
-    return Sensitivity(group.key, law.name, len(group), group.cells, repeats, *overall, found, measured)
+    return Sensitivity(group.key, form.name, len(group), group.cells, repeats, *overall, experiments, measured)
 
 
-def _fitted(
-    law: Law, group: GroupData, draws: Sequence[Integers], fixed: Mapping[str, float], count: int, seed: int
-) -> Numbers:
-    parts = [group.pick(np.sort(draw)) for draw in draws]
-    side_by_side = padded(parts)
-    where = box(law, side_by_side, fixed, np.full(len(parts), group.ceiling))
-    begin = starts(law, side_by_side, where, count, seed)
-    return search(law.form, side_by_side.points, begin, where.low, where.high, seed).best.theta
-
-
-def _judged(law: Law, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
+def _judge(form: Form, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
     """Return mu and sigma of each fit over all points."""
-    residuals = [deviation(law.form, points, each[None])[0][0] for each in theta]
-    return np.array([each.mean() for each in residuals]), np.array([each.std() for each in residuals])
+    residuals = [deviation(form, points, row[None])[0][0] for row in theta]
+    return np.array([residual.mean() for residual in residuals]), np.array([residual.std() for residual in residuals])

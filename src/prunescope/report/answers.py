@@ -15,7 +15,7 @@ from prunescope.choose.description import Pick
 from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.data import GroupData
-from prunescope.laws.results import number, percent, unjudged
+from prunescope.laws.results import is_unjudged, number, percent
 from prunescope.report.figures.figure import clearly_better, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.provenance import ReportOptions, place
@@ -81,7 +81,7 @@ def in_short(group: ReportGroup, answer: Answer | None, why: str) -> str:
     if group.fit is None:
         return _sentence(why or group.why)
     words = f"The law deviates by sigma {percent(group.fit.std_deviation)}."
-    if unjudged(group.fit, group.cells):
+    if is_unjudged(group.fit, group.cells):
         words = "The fit of the law cannot be judged."
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
@@ -100,7 +100,7 @@ def _sentence(words: str) -> str:
 def _fit(fit: Fit, cells: GroupData) -> str:
     several = cells.cells > 1
     sizes = f"{counted(fit.points, 'point')} of {counted(fit.ladders, 'ladder')}"
-    if unjudged(fit, cells):
+    if is_unjudged(fit, cells):
         pruned = counted(int((cells.density < 1).sum()), "pruned point")
         return (
             f"The law has {counted(len(fit.intervals), 'parameter')} for {pruned}: it fits any such data, so its fit "

@@ -16,9 +16,9 @@ from prunescope.choose.choice import answer, choose_at_bounds
 from prunescope.choose.family import Family, Grid, fit_families
 from prunescope.choose.limits import DeclinedError, Limits
 from prunescope.errors import InputError, PrunescopeError, counted, named
-from prunescope.laws import Fit
+from prunescope.laws import Fit, JointLaw
 from prunescope.laws.data import GroupData
-from prunescope.laws.grouping import EXPLAINED, sample
+from prunescope.laws.grouping import EXPLAINED
 from prunescope.table import Table
 from prunescope.table.duckdb_engine import condition
 
@@ -78,13 +78,13 @@ def report_groups(rows: Table) -> ReportGroups:
     compared = not missing or "unpruned" not in missing[-1]
     if not len(usable):
         return ReportGroups((), (), tuple(missing))
-    groups = sample(usable, joint=True)
+    groups = JointLaw().sample(usable)
     notes = list(groups.notes)
     fitted_families: dict[tuple[Any, ...], Family] = {}
     refused: dict[tuple[Any, ...], str] = {}
     if compared:
         try:
-            fitted, declined, remarks = fit_families(usable, Grid(), {})
+            fitted, declined, remarks = fit_families(usable, Grid(), {}, sample=groups)
             notes = list(remarks)
             fitted_families = {tuple(candidate.group.items()): candidate for candidate in fitted}
             refused = {tuple(group.items()): why for group, why in declined}

@@ -9,12 +9,10 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws import Fit
-from prunescope.laws.assemble import REGIONS, region_of
-from prunescope.laws.batch import Numbers, to_coordinates
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.models import LAWS, SINGLE
-from prunescope.laws.predict import predicted
+from prunescope.laws.forms import FORMS, REGIONS, SINGLE, to_coordinates
+from prunescope.laws.predict import predict_errors
 from prunescope.laws.results import percent
 from prunescope.report.charts.parts import (
     Panel,
@@ -28,7 +26,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, extremes
+from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -141,21 +139,19 @@ def agreement(group: ReportGroup) -> Agreement | None:
     if cells.seed_noise is not None:
         summaries.append(Summary(SEEDS, 0.0, cells.seed_noise, int((cells.repeats > 1).sum())))
         several = drawn[cells.repeats[drawn] > 1]
-        points += _points(group, SEEDS, place, cells.error, several, extremes(cells))
+        points += _points(group, SEEDS, place, cells.error, several, cells.extremes)
     return Agreement(_caption(group, summaries, drawn), tuple(summaries), tuple(points))
 
 
 def _estimates(fit: Fit, cells: GroupData) -> Numbers:
     without_intervals = replace(fit, draws=fit.draws[:0])
-    return predicted(without_intervals, cells.unpruned, cells.density, cells.depth, cells.width).error
+    return predict_errors(without_intervals, cells.unpruned, cells.density, cells.depth, cells.width).error
 
 
 def _region(fit: Fit, cells: GroupData) -> list[str]:
-    law = LAWS[fit.law]
-    theta = to_coordinates(law.parameters, np.array([fit.parameters[name] for name in law.parameters]))[None]
-    points = cells.points
-    size = points.density + theta[0, 3] * points.depth + theta[0, 4] * points.width
-    return [REGIONS[place] for place in region_of(theta, size[None], points.unpruned[None])[0].tolist()]
+    form = FORMS[fit.law]
+    theta = to_coordinates(form.parameters, np.array([fit.parameters[name] for name in form.parameters]))[None]
+    return [REGIONS[place] for place in form.regions(theta, cells.points)[0].tolist()]
 
 
 def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
@@ -165,7 +161,7 @@ def _by_cell(cells: GroupData) -> tuple[Numbers, np.ndarray]:
     fits = fit_groups(SINGLE, cells.by_cell(), Options(intervals="none", starts=8))
     for rows, fit in zip(rows_by_cell, fits, strict=True):
         if isinstance(fit, Fit):
-            estimates[rows] = predicted(
+            estimates[rows] = predict_errors(
                 fit, cells.unpruned[rows], cells.density[rows], cells.depth[rows], cells.width[rows]
             ).error
             has_estimate[rows] = True

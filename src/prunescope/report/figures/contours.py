@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from prunescope.laws import Fit, size_for_error
-from prunescope.laws.batch import Numbers
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.results import number
 from prunescope.report.charts.parts import (
     Panel,

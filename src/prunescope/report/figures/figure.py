@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws import Fit
-from prunescope.laws.batch import Numbers
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.report.charts.parts import Panel
 
 
@@ -63,14 +62,6 @@ def clearly_better(cells: GroupData) -> NDArray[np.bool_] | None:
     behind = np.where(cells.dense_repeats > 0, 1 / np.maximum(cells.dense_repeats, 1), 0.0)
     clear = np.log(cells.error / cells.unpruned) < -2 * cells.seed_noise * np.sqrt(1 / cells.repeats + behind)
     return np.asarray(clear & (cells.density < 1))
-
-
-def extremes(cells: GroupData) -> tuple[Numbers, Numbers]:
-    """Return the smallest and the largest error among the replicates of each point."""
-    low, high = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
-    np.minimum.at(low, cells.row_point, cells.row_error)
-    np.maximum.at(high, cells.row_point, cells.row_error)
-    return low, high
 
 
 def geometric(low: float, high: float, count: int) -> Numbers:

@@ -7,12 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from prunescope.laws.batch import Points
 from prunescope.laws.comparison import FormComparison, compare
-from prunescope.laws.data import GroupData, thinned_words
-from prunescope.laws.fit import searched
-from prunescope.laws.models import ADAPTED_JOINT, JOINT, Law, unvaried
+from prunescope.laws.data import GroupData, Points, describe_thinning
+from prunescope.laws.forms import ADAPTED_JOINT, JOINT, Form
 from prunescope.laws.results import percent
+from prunescope.laws.search import fix_unvaried, search_groups
 from prunescope.report.charts.parts import (
     DENSITY,
     ERROR,
@@ -130,7 +129,7 @@ def forms(group: ReportGroup) -> Forms | None:
         for name, words in TRIALS.items()
         if (off := getattr(comparison, name)) is not None
     ]
-    tried = thinned_words(comparisons[0].fitted.points, len(cells))
+    tried = describe_thinning(comparisons[0].fitted.points, len(cells))
     caption = " ".join(filter(None, (_caption(comparisons, cells.cells > 1), tried)))
     return Forms(caption, panel.title, names, tuple(points))
 
@@ -140,7 +139,7 @@ def _curves(cells: GroupData, panel: Slice, names: tuple[str, str]) -> list[Form
         {round(float(value)) for value in np.linspace(0, len(panel.cells) - 1, min(SHOWN, len(panel.cells)))}
     )
     fits = [
-        (words, law, searched(law, [cells.thinned()], unvaried(law, cells, None), 8, 0).theta)
+        (words, law, search_groups(law, [cells.thinned()], fix_unvaried(law, cells, None), 8, 0).theta)
         for words, law in zip(names, (JOINT, ADAPTED_JOINT), strict=True)
     ]
     points = []
@@ -158,12 +157,12 @@ def _curves(cells: GroupData, panel: Slice, names: tuple[str, str]) -> list[Form
     return points
 
 
-def _errors(law: Law, theta: np.ndarray, cells: GroupData, row: int, densities: np.ndarray) -> np.ndarray:
+def _errors(law: Form, theta: np.ndarray, cells: GroupData, row: int, densities: np.ndarray) -> np.ndarray:
     same = [
         np.full(len(densities), float(np.log(getattr(cells, name)[row]))) for name in ("unpruned", "depth", "width")
     ]
     points = Points(np.zeros(len(densities)), same[0], np.log(densities), same[1], same[2])
-    return np.asarray(np.exp(law.form.evaluate(theta, points)[0][0]))
+    return np.asarray(np.exp(law.evaluate(theta, points)[0][0]))
 
 
 def _short(form: str) -> str:

@@ -23,7 +23,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, extremes, is_identified
+from prunescope.report.figures.figure import Figure, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
 
@@ -102,7 +102,7 @@ def invariant(group: ReportGroup) -> Invariant | None:
         return None
     fit, cells, values = group.fit, group.cells, group.fit.parameters
     size = invariant_of(cells.density, cells.depth, cells.width, values["phi"], values["psi"])
-    low, high = extremes(cells)
+    low, high = cells.extremes
     panels = slices(cells, group.known)
     points = [
         InvariantPoint(

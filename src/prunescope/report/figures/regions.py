@@ -9,9 +9,9 @@ import numpy as np
 
 from prunescope.errors import listed
 from prunescope.laws import Fit
-from prunescope.laws.assemble import REGIONS
 from prunescope.laws.data import GroupData
-from prunescope.laws.predict import predicted
+from prunescope.laws.forms import REGIONS
+from prunescope.laws.predict import predict_errors
 from prunescope.laws.results import number
 from prunescope.report.charts.parts import (
     DENSITY,
@@ -31,7 +31,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, extremes, geometric, is_identified
+from prunescope.report.figures.figure import Figure, geometric, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -156,7 +156,7 @@ def regions(group: ReportGroup) -> Regions | None:
     def region(density: float) -> str:
         return _region(density, begins, ends) if whole else ""
 
-    low, high = extremes(cells)
+    low, high = cells.extremes
     points = [
         RegionPoint("measured", region(density), density, error, least, most)
         for density, error, least, most in zip(
@@ -171,7 +171,7 @@ def regions(group: ReportGroup) -> Regions | None:
     lowest = max(min(sparsest, ends / 3), sparsest / CARRIED_ON) if whole else sparsest
     densities = geometric(lowest, 1.0, STEPS)
     at = [np.full(STEPS, value) for value in (unpruned, depth, width)]
-    errors = predicted(fit, at[0], densities, at[1], at[2]).error
+    errors = predict_errors(fit, at[0], densities, at[1], at[2]).error
     for density, error in zip(densities.tolist(), errors.tolist(), strict=True):
         what = "law" if density >= sparsest * 0.999 else "beyond"
         points.append(RegionPoint(what, region(density), density, error, None, None))

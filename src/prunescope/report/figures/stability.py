@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.errors import counted
-from prunescope.laws.models import JOINT, unvaried
+from prunescope.laws.forms import JOINT
 from prunescope.laws.results import percent
+from prunescope.laws.search import fix_unvaried
 from prunescope.laws.sensitivity import Sensitivity, sensitivity
 from prunescope.report.charts.parts import (
     Panel,
@@ -87,7 +88,7 @@ def stability(group: ReportGroup, repeats: int) -> Stability | None:
     if group.fit is None or group.cells.cells < 4:
         return None
     cells = group.cells
-    result = sensitivity(JOINT, cells, unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
+    result = sensitivity(JOINT, cells, fix_unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
     points = [
         StabilityPoint(PANELS[number], name, row.drawn, mean, mean - spread, mean + spread)
         for number, rows in result.experiments.items()

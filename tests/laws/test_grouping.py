@@ -9,9 +9,8 @@ import pytest
 
 from prunescope.errors import InputError, named
 from prunescope.laws import JointLaw, SingleLaw, better_than_chance, not_overly_large
-from prunescope.laws.data import replicated
+from prunescope.laws.data import pool_replicates
 from prunescope.laws.grouping import sample
-from prunescope.laws.seeds import seeds
 from prunescope.table import read_table
 from tests.builders import filled
 from tests.laws.families import curve, family_table
@@ -34,9 +33,9 @@ def test_replicates_are_averaged_or_kept() -> None:
     assert mean.unpruned == pytest.approx([0.15, 0.15])
     assert mean.repeats.tolist() == [2, 3]
     assert mean.dense_repeats.tolist() == [2, 2]
-    kept = sample(table, joint=False, keep_replicates=True).groups[0]
-    assert kept.error == pytest.approx([0.1, 0.2, 0.2, 0.3, 0.4])
-    assert replicated([mean, kept]) == ([mean.seed_noise, None], [3, 3])
+    single_rows = sample(table, joint=False, keep_replicates=True).groups[0]
+    assert single_rows.error == pytest.approx([0.1, 0.2, 0.2, 0.3, 0.4])
+    assert pool_replicates([mean, single_rows]) == ([mean.seed_noise, None], [3, 3])
 
 
 def test_densities_rounded_apart_are_one_rung() -> None:
@@ -90,9 +89,9 @@ def test_cells_share_an_unpruned_error_and_keys_keep_their_values() -> None:
 def test_picking_points_takes_their_rows_along() -> None:
     table, _ = family_table(1, members=4)
     group = sample(table, joint=True).groups[0]
-    part = group.pick(group.cell == 2)
-    assert len(part.row_error) == 3 * len(part)
-    assert np.bincount(part.row_point, part.row_error) / 3 == pytest.approx(part.error)
+    picked = group.pick(group.cell == 2)
+    assert len(picked.row_error) == 3 * len(picked)
+    assert np.bincount(picked.row_point, picked.row_error) / 3 == pytest.approx(picked.error)
 
 
 def test_rows_that_no_law_speaks_of_are_left_out(tmp_path: Any) -> None:
@@ -102,19 +101,18 @@ def test_rows_that_no_law_speaks_of_are_left_out(tmp_path: Any) -> None:
     store.write(
         [rung(7, number, treatment="extended", density=1.0, kept=10_000, parameters=10_100) for number in range(3)]
     )
-    found = sample(store.table(), joint=False)
-    assert any("2 rows of treatment extended left out" in words for words in found.notes)
-    assert sum(len(group.row_error) for group in found.groups) == 11
+    groups_of_store = sample(store.table(), joint=False)
+    assert any("2 rows of treatment extended left out" in words for words in groups_of_store.notes)
+    assert sum(len(group.row_error) for group in groups_of_store.groups) == 11
 
 
 def test_the_noise_of_seeds_is_pooled_over_points() -> None:
     table, _ = family_table(2, members=60, noise=0.05)
     group = sample(table, joint=True).groups[0]
     assert group.seed_noise == pytest.approx(0.05, rel=0.03)
-    told = seeds(group)
-    assert (told.low <= told.mean).all()
-    assert (told.mean <= told.high).all()
-    assert told.std == group.seed_noise
+    low, high = group.extremes
+    assert (low <= group.error).all()
+    assert (group.error <= high).all()
     assert sample(table, joint=True, keep_replicates=True).groups[0].seed_noise is None
 
 
@@ -122,19 +120,19 @@ def test_filters_are_those_of_table_1() -> None:
     assert better_than_chance(np.array([0.1, 0.9, 0.95]), 0.9).tolist() == [True, False, False]
     depth, width = np.array([8.0, 14, 20, 8, 14, 20]), np.array([1.0, 1, 1, 2, 2, 2])
     unpruned = np.array([0.10, 0.09, 0.095, 0.08, 0.085, 0.07])
-    kept = not_overly_large(depth, width, np.ones(6), unpruned)
-    assert kept.tolist() == [True, True, False, True, False, False]
+    mask = not_overly_large(depth, width, np.ones(6), unpruned)
+    assert mask.tolist() == [True, True, False, True, False, False]
 
 
 def test_filters_are_applied_on_request_and_reported() -> None:
     columns = two(depth=(8, 14)) | {"error": [0.1, 0.11, 0.15, 0.3, 0.95, 0.12, 0.13, 0.2, 0.4, 0.5]}
     table = read_table(columns)
-    found = sample(table, joint=True, classes=10, filters=("better-than-chance", "not-overly-large"))
-    assert found.notes == (
+    filtered = sample(table, joint=True, classes=10, filters=("better-than-chance", "not-overly-large"))
+    assert filtered.notes == (
         "filter better-than-chance: 1 row of 10 left out",
         "filter not-overly-large: 5 rows of 9 left out",
     )
-    assert len(found.groups[0]) == 4
+    assert len(filtered.groups[0]) == 4
     untouched = sample(table, joint=True, classes=10, filters=("connected",))
     assert "no column `connected`" in untouched.notes[0]
     with pytest.raises(InputError, match="--classes"):
@@ -169,7 +167,7 @@ def test_a_column_of_one_value_cannot_be_explained() -> None:
 
 
 def test_errors_above_chance_are_named() -> None:
-    found = SingleLaw(classes=2).fit(curve(eps_up=0.8, noise=0.01))
+    law = SingleLaw(classes=2).fit(curve(eps_up=0.8, noise=0.01))
     assert any(
-        "above the error of guessing (0.5)" in words and "better-than-chance" in words for words in found.warnings_
+        "above the error of guessing (0.5)" in words and "better-than-chance" in words for words in law.warnings_
     )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prunescope.laws import adapted_error, dense_error, joint_error, single_error
-from prunescope.laws.batch import BatchForm, Points, to_coordinates, to_parameters
-from prunescope.laws.models import ADAPTED, ADAPTED_JOINT, DENSE, JOINT, SINGLE, Law
+from prunescope.laws.data import Points
+from prunescope.laws.forms import ADAPTED, ADAPTED_JOINT, DENSE, JOINT, SINGLE, Form, to_coordinates, to_parameters
 
 RANDOM = np.random.default_rng(7)
 COUNT = 60
@@ -46,7 +46,7 @@ def complex_dense(theta: Any, size: Any) -> Any:
     return np.log(guess) + np.log(t) - np.log(t**2 + guess**2) / 2
 
 
-REFERENCE: dict[Law, Callable[[Any, Any], Any]] = {
+REFERENCE: dict[Form, Callable[[Any, Any], Any]] = {
     SINGLE: complex_eq,
     JOINT: complex_eq,
     ADAPTED: complex_adapted,
@@ -55,17 +55,17 @@ REFERENCE: dict[Law, Callable[[Any, Any], Any]] = {
 }
 
 
-def log_error(law: Law, theta: Any) -> Any:
+def log_error(law: Form, theta: Any) -> Any:
     size = DENSITY * DEPTH ** theta[3] * WIDTH ** theta[4] if law.family else DENSITY
     return REFERENCE[law](theta, size)
 
 
 @pytest.mark.parametrize("law", REFERENCE, ids=lambda law: law.name)
-def test_jacobians_are_those_of_complex_steps(law: Law) -> None:
+def test_jacobians_are_those_of_complex_steps(law: Form) -> None:
     parameters = np.array(THETA[law])
     theta = to_coordinates(law.parameters, parameters)
-    found, jacobian = law.form.evaluate(theta[None], POINTS)
-    assert found[0] == pytest.approx(log_error(law, parameters), rel=1e-10)
+    log_errors, jacobian = law.evaluate(theta[None], POINTS)
+    assert log_errors[0] == pytest.approx(log_error(law, parameters), rel=1e-10)
     for place, name in enumerate(law.parameters):
         stepped = parameters.astype(complex)
         stepped[place] += 1e-200j * (1 if name in ("phi", "psi") else parameters[place])
@@ -74,8 +74,8 @@ def test_jacobians_are_those_of_complex_steps(law: Law) -> None:
 
 
 def test_batches_are_the_public_forms() -> None:
-    def batched(law: Law) -> Any:
-        return np.exp(law.form.evaluate(to_coordinates(law.parameters, np.array(THETA[law]))[None], POINTS)[0][0])
+    def batched(law: Form) -> Any:
+        return np.exp(law.evaluate(to_coordinates(law.parameters, np.array(THETA[law]))[None], POINTS)[0][0])
 
     up, gamma, p = THETA[SINGLE]
     assert batched(SINGLE) == pytest.approx(single_error(UNPRUNED, DENSITY, up, gamma, p), rel=1e-12)
@@ -91,15 +91,15 @@ def test_batches_are_the_public_forms() -> None:
 
 
 @pytest.mark.parametrize("law", REFERENCE, ids=lambda law: law.name)
-def test_a_batch_gives_each_fit_what_it_would_get_alone(law: Law) -> None:
-    form: BatchForm = law.form
+def test_a_batch_gives_each_fit_what_it_would_get_alone(law: Form) -> None:
+    form: Form = law
     theta = np.array([THETA[law]] * 3) * np.array([[1.0], [0.9], [1.05]])
     theta = to_coordinates(law.parameters, theta)
     together, slopes = form.evaluate(theta, POINTS)
-    own = Points(
-        *(np.tile(each, (3, 1)) for each in (POINTS.error, *[np.log(x) for x in (UNPRUNED, DENSITY, DEPTH, WIDTH)]))
+    points_of_each_fit = Points(
+        *(np.tile(values, (3, 1)) for values in (POINTS.error, *[np.log(x) for x in (UNPRUNED, DENSITY, DEPTH, WIDTH)]))
     )
-    apart, slopes_apart = form.evaluate(theta, own)
+    apart, slopes_apart = form.evaluate(theta, points_of_each_fit)
     assert np.array_equal(together, apart)
     assert np.array_equal(slopes, slopes_apart)
     for row in range(3):
@@ -122,12 +122,12 @@ def test_nothing_overflows_at_the_corners_of_the_box() -> None:
         corners = [(max(PARAMETERS[name].low, 1e-3), PARAMETERS[name].high) for name in law.parameters]
         theta = to_coordinates(law.parameters, np.array(list(product(*corners))))
         with np.errstate(all="raise", under="ignore"):
-            found, jacobian = law.form.evaluate(theta, POINTS)
-        assert np.isfinite(found).all()
+            log_errors, jacobian = law.evaluate(theta, POINTS)
+        assert np.isfinite(log_errors).all()
         assert np.isfinite(jacobian).all()
 
 
 @pytest.mark.parametrize("law", list(THETA))
-def test_log_errors_alone_are_those_that_come_with_the_jacobian(law: Law) -> None:
+def test_log_errors_alone_are_those_that_come_with_the_jacobian(law: Form) -> None:
     theta = to_coordinates(law.parameters, np.array(THETA[law]))[None]
-    assert law.form.log_error(theta, POINTS).tolist() == law.form.evaluate(theta, POINTS)[0].tolist()
+    assert law.log_error(theta, POINTS).tolist() == law.evaluate(theta, POINTS)[0].tolist()
