@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, reading, rows_of
+from prunescope.cli.options import BOUND, CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, reading, rows_of
 from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
@@ -40,7 +40,7 @@ def numbers(kind: Value) -> Callable[[click.Context, click.Parameter, str | None
 
 
 ERROR = click.option(
-    "--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed, such as 0.08."
+    "--max-error", type=BOUND, required=True, metavar="K", help="The highest error allowed, such as 0.08."
 )
 GRID = options(
     click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to choose from, measured or not."),

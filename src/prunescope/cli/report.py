@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prunescope.cli.options import SHARE, reading, shaped
+from prunescope.cli.options import BOUND, SHARE, reading, shaped
 from prunescope.cli.printing import note
 from prunescope.errors import counted
 
@@ -23,7 +23,7 @@ from prunescope.errors import counted
     show_default=True,
     help="Where to write the page.",
 )
-@click.option("--max-error", type=SHARE, metavar="K", help="The error bound of the choice [1.25 times the lowest].")
+@click.option("--max-error", type=BOUND, metavar="K", help="The error bound of the choice [1.25 times the lowest].")
 @click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
 @click.option("--lens", metavar="STORE", help="Another store for the lens.")
 @click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")

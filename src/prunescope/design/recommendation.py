@@ -23,6 +23,8 @@ from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
 from prunescope.study.sections import Axes
 from prunescope.table import Table
+from prunescope.table.schema import Outcome
+from prunescope.table.table import outcome_of
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def next_ladders(
     on_proposal
         Called with the number of each proposal and the expected loss after it.
     """
-    _check_settings(max_error, confidence, enough)
+    _check_settings(max_error, outcome_of(table), confidence, enough)
     study = study and at_noise(study, table, label_noise)
     if table is not None and label_noise is not None and "label_noise" in table:
         table = table.take(table["label_noise"] == label_noise)
@@ -232,8 +234,8 @@ def next_ladders(
     )
 
 
-def _check_settings(max_error: float, confidence: float, enough: float) -> None:
-    faults = list(bound_faults(max_error))
+def _check_settings(max_error: float, outcome: Outcome, confidence: float, enough: float) -> None:
+    faults = list(bound_faults(max_error, outcome))
     if not 0 < confidence < 1:
         faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
     if not 0 < enough < 1:

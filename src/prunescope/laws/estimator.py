@@ -26,6 +26,7 @@ from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
 from prunescope.notebook import table_html
 from prunescope.table import Table
+from prunescope.table.schema import Outcome
 from prunescope.version import __version__
 
 INTERVALS = ("auto", "resampled", "quick", "none")
@@ -143,6 +144,7 @@ class Estimator:
             "points": sum(fit.points for fit in self.fits_),
             "size": list(sample.size),
             "digest": _digest(sample.groups),
+            **({} if sample.outcome.is_error else {"outcome": vars(sample.outcome)}),
         }
         return self
 
@@ -175,7 +177,12 @@ class Estimator:
             raise InputError("predictions", [Fault("dense", "must be a DenseLaw that gives unpruned errors", kind)])
         fill = None if dense is None else lambda members: dense._predict(members, level).error
         needed = (*self._columns(), *(dense._columns() if dense is not None else ()))
-        return self._predict(read_members(table, tuple(dict.fromkeys(needed)), fill), level)
+        return self._predict(read_members(table, tuple(dict.fromkeys(needed)), fill, self.outcome_), level)
+
+    @property
+    def outcome_(self) -> Outcome:
+        """What the law is about: the test error, or what its table took for it."""
+        return Outcome(**self.fitted_on_.get("outcome", {}))
 
     def _predict(self, members: MemberQuery, level: float) -> Prediction:
         size = COUNTED if COUNTED in self.fitted_on_["size"] else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns
 from prunescope.table.notes import REPETITIONS
 from prunescope.table.row_groups import configuration_codes, group_codes, having, unpruned
-from prunescope.table.schema import BY_NAME, CONFIGURATION, ColumnGroup
+from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, ColumnGroup, Outcome
 
 # What a joint law explains; everything else that tells configurations apart makes groups.
 EXPLAINED = ("depth", "width", "examples")
@@ -50,6 +51,8 @@ class Sample:
         The table that it was made of, and how many rows that has.
     size
         The columns that tell how large a network is.
+    outcome
+        What its errors are.
     """
 
     kind: str
@@ -59,6 +62,7 @@ class Sample:
     source: str
     rows: int
     size: tuple[str, ...]
+    outcome: Outcome = ERROR
 
 
 def sample(
@@ -100,7 +104,7 @@ def sample(
         chosen = _all_known(rows, by)
     _note_repeats(rows, identity, notes)
     groups = tuple(_groups(rows, chosen, identity, keep_replicates, classes))
-    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *_origin(table))
+    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *_origin(table), table.outcome)
 
 
 def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int | None = None) -> Sample:
@@ -122,7 +126,7 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
         replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
         for group in _groups(networks, chosen, identity, False, classes)
     )
-    return Sample("dense", turned, chosen, tuple(notes), *_origin(table))
+    return Sample("dense", turned, chosen, tuple(notes), *_origin(table), table.outcome)
 
 
 def _origin(table: Table) -> tuple[str, int, tuple[str, ...]]:
@@ -210,14 +214,24 @@ def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, no
     return table
 
 
+def _guess(outcome: Outcome, classes: int) -> float:
+    """Return what guessing gives: of a loss, the cross-entropy of giving all classes the same probability."""
+    if outcome.is_error:
+        return 1 - 1 / classes
+    return math.log(classes) if outcome.name.endswith("loss") else math.nan
+
+
 def _chances(table: Table, classes: int | None, needed: bool = False) -> Numbers:
     """Return the error of guessing for each row, NaN where it is not known."""
+    if table.outcome.guess is not None:
+        return np.full(len(table), table.outcome.guess)
     if classes is not None:
-        return np.full(len(table), 1 - 1 / classes)
+        return np.full(len(table), _guess(table.outcome, classes))
     if "dataset" in table:
         texts = Columns.of(table.columns).column("dataset").texts
         facts = {**DATASETS, **table.datasets}
-        known = [1 - 1 / facts[name].classes if name in facts else np.nan for name in texts.words.tolist()]
+        words = texts.words.tolist()
+        known = [_guess(table.outcome, facts[name].classes) if name in facts else np.nan for name in words]
         chances = np.array(known)[texts.codes]
     else:
         chances = np.full(len(table), np.nan)
@@ -355,6 +369,7 @@ def _groups(
             row_point=point[rows] - begin,
             row_replicate=row_replicate[rows],
             chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
+            is_error=table.outcome.is_error,
             **{name: values[begin:end] for name, values in arrays.items()},
         )
 

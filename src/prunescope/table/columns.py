@@ -6,6 +6,7 @@ knows the schema's rules and nothing of file formats.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,25 @@ from prunescope.table.coded import Columns, Texts
 from prunescope.table.findings import Array, Findings
 from prunescope.table.notes import notes_on
 from prunescope.table.row_groups import group_codes, occurrence, unpruned_error
-from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, ColumnGroup, canonical
+from prunescope.table.schema import (
+    ALIASES,
+    BY_NAME,
+    ERROR,
+    MEASURED,
+    NEEDED,
+    NOT_NEGATIVE,
+    ColumnGroup,
+    Outcome,
+    canonical,
+)
 from prunescope.table.shaping import set_hint
 from prunescope.table.table import Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, plain_column, typed, untyped
 
 
-def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED) -> Table:
+def conform(
+    raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED, outcome: Outcome = ERROR
+) -> Table:
     """Return raw columns as a valid table, or raise with every fault found here and before.
 
     Parameters
@@ -33,13 +46,19 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
         Faults found so far, and how the source counts its rows.
     needed
         Columns that must be there.
+    outcome
+        What is taken for the test error.
     """
+    if not outcome.is_error:
+        raw = _with_outcome(raw, outcome, needed, findings)
     named = _named(raw, findings, needed)
     typed_columns: dict[str, Array | Texts] = {}
     unsound: set[str] = set()
     for name in by_schema(list(named)):
         before = len(findings.faults)
         column = BY_NAME.get(name)
+        if column and name in MEASURED and not outcome.is_error:
+            column = dataclasses.replace(column, range=NOT_NEGATIVE)
         typed_columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)
@@ -57,13 +76,34 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
             _check_rungs(columns, findings)
     findings.raise_if_any()
     if "test_error" not in columns:  # networks that nobody measured: nothing to fill in, nothing to note
-        return Table(columns, findings.source)
+        return Table(columns, findings.source, outcome=outcome)
     unpruned, behind = unpruned_error(columns)
     filled = columns.changed(unpruned_error=unpruned)
     if "replicate" not in columns:
         filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
     ordered = filled.pick(by_schema(list(filled)))
-    return Table(ordered, findings.source, tuple(notes_on(ordered, columns)), behind)
+    return Table(ordered, findings.source, tuple(notes_on(ordered, columns, outcome)), behind, outcome=outcome)
+
+
+def _with_outcome(
+    raw: Mapping[str, Any], outcome: Outcome, needed: Sequence[str], findings: Findings
+) -> Mapping[str, Any]:
+    """Return raw columns with an outcome in place of the test error, and its unpruned values in place of those."""
+    spelled = {canonical(str(written)): written for written in raw}
+    measured = spelled.get(canonical(outcome.name))
+    if measured is None:
+        if "test_error" in needed:
+            hint = nearest(outcome.name, [*spelled]) or f"There are {listed(map(repr, spelled), 20)}."
+            findings.add(f"the outcome {clipped(outcome.name)}", "must be a column", hint=hint)
+            findings.raise_if_any()
+        return raw
+    unpruned = spelled.get(canonical(f"unpruned_{outcome.name}"))
+    replaced = {spelled[name] for name in MEASURED if name in spelled and "test_error" in spelled}
+    columns = {written: values for written, values in raw.items() if written not in replaced}
+    columns["test_error"] = raw[measured]
+    if unpruned is not None:
+        columns["unpruned_error"] = raw[unpruned]
+    return columns
 
 
 def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) -> dict[str, Any]:

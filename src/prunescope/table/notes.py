@@ -13,7 +13,7 @@ from prunescope.table.coded import Columns, compact
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array
 from prunescope.table.row_groups import configuration_codes, unpruned
-from prunescope.table.schema import BY_NAME, CONFIGURATION
+from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, Outcome
 
 # When errors are taken for accuracies. Of simulated errors that are flat but for noise, one curve in a hundred of four
 # densities draws the note, one in some hundreds of eleven; of accuracies that fall by ten times their noise, as the
@@ -30,7 +30,7 @@ NEARLY = 0.8  # of letters shared: depht
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
 
-def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
+def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
     """Tell what a user may want to know.
 
     Parameters
@@ -61,7 +61,10 @@ def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Ite
         )
     yield from _misspelled(columns)
     yield from _mixtures(columns, measured)
-    yield from _accuracies(columns)
+    if outcome.is_error:
+        yield from _accuracies(columns)
+    else:
+        yield f"the outcome is {outcome.name}: where an error is named, {outcome.name} is meant"
 
 
 def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from prunescope.table.columns import conform
 from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
 from prunescope.table.duckdb_engine import read_parquet
 from prunescope.table.findings import Findings
-from prunescope.table.schema import BY_NAME, NEEDED, canonical
+from prunescope.table.schema import BY_NAME, ERROR, NEEDED, Outcome, canonical
 from prunescope.table.shaping import Shaping
 from prunescope.table.table import Table
 
@@ -30,6 +30,7 @@ class _How(NamedTuple):
 
     needed: Sequence[str]
     shaping: Shaping
+    outcome: Outcome = ERROR
 
 
 def read_table(
@@ -40,6 +41,8 @@ def read_table(
     set: Mapping[str, str] | None = None,
     wide: Mapping[str, str] | None = None,
     decimal: str = ".",
+    outcome: str | Outcome = ERROR,
+    guess: float | None = None,
 ) -> Table:
     """Read measurements, check every row, and fill in the unpruned error.
 
@@ -60,6 +63,13 @@ def read_table(
     decimal
         ``","`` for a CSV file with decimal commas, and semicolons between its columns.
 
+    outcome
+        The column that laws and choices are about, instead of the test error: any figure above 0 of which less is
+        better, such as ``test_loss``. The table has it as `test_error`.
+    guess
+        What guessing gives of an outcome, the most that a plateau may have. Where it is not given, the logarithm of the
+        number of classes for losses, if that number is known.
+
     Raises
     ------
     InputError
@@ -67,7 +77,11 @@ def read_table(
     """
     if decimal not in (".", ","):
         raise InputError("table", [Fault("decimal", "must be a point or a comma", clipped(decimal))])
-    table = _read(source, _How(needed, Shaping(dict(set or {}), dict(wide or {}), decimal)))
+    asked = outcome if isinstance(outcome, Outcome) else Outcome(canonical(outcome), guess)
+    if guess is not None and (asked.is_error or not 0 < guess < float("inf")):
+        must = "must be a positive number, and belongs to an outcome other than the error"
+        raise InputError("table", [Fault("guess", must, clipped(guess))])
+    table = _read(source, _How(needed, Shaping(dict(set or {}), dict(wide or {}), decimal), asked))
     return table.where(where) if where.strip() else table
 
 
@@ -111,16 +125,18 @@ def _read(source: Any, how: _How) -> Table:
 def _conformed(raw: Mapping[str, Any], findings: Findings, how: _How) -> Table:
     """Return the columns of a source as a table, shaped as was asked for."""
     if not how.shaping:
-        return conform(raw, findings, how.needed)
+        return conform(raw, findings, how.needed, how.outcome)
     columns, notes = how.shaping.applied(raw, findings)
-    table = conform(columns, findings, how.needed)
+    table = conform(columns, findings, how.needed, how.outcome)
     return replace(table, notes=(*notes, *table.notes))
 
 
 def _reshaped(table: Table, how: _How) -> Table:
     """Return a table with other columns; unpruned errors that were filled in are filled in anew."""
-    if not how.shaping:
+    if not how.shaping and how.outcome in (ERROR, table.outcome):
         return table
+    if how.outcome.is_error:
+        how = how._replace(outcome=table.outcome)
     columns = dict(table.columns)
     if table.unpruned_rows is not None:
         columns["unpruned_error"] = np.where(table.unpruned_rows > 0, np.nan, columns["unpruned_error"])

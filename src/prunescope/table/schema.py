@@ -223,8 +223,34 @@ COLUMNS = (
     ),
 )
 
+
+@dataclass(frozen=True)
+class Outcome:
+    """What laws and choices are about: the test error, or any other figure of which less is better.
+
+    Attributes
+    ----------
+    name
+        Its column.
+    guess
+        What guessing gives, the most that a plateau may have; None: not given.
+    """
+
+    name: str = "test_error"
+    guess: float | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is a share of examples, from 0 to 1."""
+        return self.name == "test_error"
+
+
+ERROR = Outcome()
 BY_NAME = {column.name: column for column in COLUMNS}
 ALIASES = {"error": "test_error"}
+
+# What an outcome takes the place of.
+MEASURED = ("test_error", "unpruned_error")
 
 # What the laws need of anybody's file. A store's rows have every stored column.
 NEEDED = ("density", "test_error")

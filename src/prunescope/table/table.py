@@ -22,7 +22,7 @@ from prunescope.notebook import table_html
 from prunescope.table.coded import Columns, ColumnValues
 from prunescope.table.duckdb_engine import ParquetWriter, answer, matching, mentioned
 from prunescope.table.findings import Array
-from prunescope.table.schema import BY_NAME, canonical
+from prunescope.table.schema import BY_NAME, ERROR, Outcome, canonical
 
 if TYPE_CHECKING:
     import pandas
@@ -58,6 +58,8 @@ class Table:
         column. Conditions may leave those rows out of the table, but not what came of them.
     datasets
         Sizes of users' own datasets by their names in rows, as a store knows them.
+    outcome
+        What `test_error` and `unpruned_error` hold: errors, or what `read_table` was asked to take for them.
     """
 
     columns: Mapping[str, Array]
@@ -65,6 +67,7 @@ class Table:
     notes: tuple[str, ...] = ()
     unpruned_rows: Array | None = None
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
+    outcome: Outcome = ERROR
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", Columns.of(self.columns))
@@ -81,7 +84,8 @@ class Table:
         return isinstance(name, str) and canonical(name) in self.columns
 
     def __reduce__(self) -> tuple[type[Table], tuple[Any, ...]]:
-        return Table, (dict(self.columns), self.source, self.notes, self.unpruned_rows, dict(self.datasets))
+        columns, datasets = dict(self.columns), dict(self.datasets)
+        return Table, (columns, self.source, self.notes, self.unpruned_rows, datasets, self.outcome)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
@@ -119,12 +123,13 @@ class Table:
     def take(self, rows: Array) -> Table:
         """Return the rows picked by a boolean mask or by positions."""
         behind = None if self.unpruned_rows is None else self.unpruned_rows[rows]
-        return Table(Columns.of(self.columns).take(np.asarray(rows)), self.source, self.notes, behind, self.datasets)
+        columns = Columns.of(self.columns).take(np.asarray(rows))
+        return Table(columns, self.source, self.notes, behind, self.datasets, self.outcome)
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
         picked = Columns.of(self.columns).pick([self.known(name) for name in names])
-        return Table(picked, self.source, self.notes, self.unpruned_rows, self.datasets)
+        return Table(picked, self.source, self.notes, self.unpruned_rows, self.datasets, self.outcome)
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""
@@ -172,6 +177,11 @@ class Table:
         first = self.take(np.arange(min(10, len(self)))).rows()
         rows = ([shown(value) for value in row.values()] for row in first)
         return table_html(self.names, rows, f"{len(self):,} rows from {self.source}")
+
+
+def outcome_of(source: object) -> Outcome:
+    """Return what a table's errors are; of anything else that is read as one, errors."""
+    return source.outcome if isinstance(source, Table) else ERROR
 
 
 def aligned(table: Table) -> list[str]:
