@@ -195,7 +195,10 @@ def next_ladders(
     inputs = design_inputs(table, study, depths, widths, classes, by)
     members = _members(inputs.place, examples)
     whole = _whole_cost(_ladders(inputs, study))
-    guessing = None if inputs.classes is None else 1 - 1 / inputs.classes
+    outcome = outcome_of(table)
+    guessing = outcome.guessing(inputs.classes)
+    if guessing is None and not outcome.is_error and len(inputs.rows.log_error):
+        guessing = float(np.exp(inputs.rows.log_error.max()))
     there = len(inputs.counts)
     weighed = cells_to_weigh(inputs, _question(inputs, members, max_error), cells, guessing)
     if len(weighed) < there:

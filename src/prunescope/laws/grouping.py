@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -214,25 +213,17 @@ def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, no
     return table
 
 
-def _guess(outcome: Outcome, classes: int) -> float:
-    """Return what guessing gives: of a loss, the cross-entropy of giving all classes the same probability."""
-    if outcome.is_error:
-        return 1 - 1 / classes
-    return math.log(classes) if outcome.name.endswith("loss") else math.nan
-
-
 def _chances(table: Table, classes: int | None, needed: bool = False) -> Numbers:
     """Return the error of guessing for each row, NaN where it is not known."""
-    if table.outcome.guess is not None:
-        return np.full(len(table), table.outcome.guess)
-    if classes is not None:
-        return np.full(len(table), _guess(table.outcome, classes))
+    chance = table.outcome.guessing(classes)
+    if chance is not None:
+        return np.full(len(table), chance)
     if "dataset" in table:
         texts = Columns.of(table.columns).column("dataset").texts
         facts = {**DATASETS, **table.datasets}
         words = texts.words.tolist()
-        known = [_guess(table.outcome, facts[name].classes) if name in facts else np.nan for name in words]
-        chances = np.array(known)[texts.codes]
+        known = [table.outcome.guessing(facts[name].classes) if name in facts else None for name in words]
+        chances = np.array(known, float)[texts.codes]
     else:
         chances = np.full(len(table), np.nan)
     if needed and np.isnan(chances).any():

@@ -11,11 +11,10 @@ import numpy as np
 from prunescope.choose.limits import bound_faults, confidence_faults
 from prunescope.errors import Fault, InputError, command, counted, listed
 from prunescope.laws.grouping import identity_columns
-from prunescope.table.schema import ERROR, Outcome
 from prunescope.table import Store, Table, is_store, status
 from prunescope.table.coded import Columns
 from prunescope.table.row_groups import group_codes
-from prunescope.table.schema import CONFIGURATION
+from prunescope.table.schema import CONFIGURATION, ERROR, Outcome
 from prunescope.version import __version__
 
 

@@ -140,6 +140,8 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
 
 def _missing_hint(name: str, spelled_names: Mapping[str, str], named: Mapping[str, Any]) -> str:
     spelled = list(spelled_names.values())
+    if ALIASES.get(name, name) == "test_error" and "test_loss" in named:
+        return "To go by the loss instead: --outcome test_loss, in Python outcome='test_loss'."
     if hint := set_hint(name, {spelled_names[column]: values for column, values in named.items()}):
         return hint
     others = [column for column in spelled if canonical(column) not in BY_NAME]

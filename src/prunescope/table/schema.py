@@ -6,6 +6,7 @@ prunescope.table.reference``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -243,6 +244,14 @@ class Outcome:
     def is_error(self) -> bool:
         """Whether it is a share of examples, from 0 to 1."""
         return self.name == "test_error"
+
+    def guessing(self, classes: int | None) -> float | None:
+        """Return what guessing among classes gives; of a loss, the cross-entropy of one probability for all."""
+        if self.guess is not None or classes is None:
+            return self.guess
+        if self.is_error:
+            return 1 - 1 / classes
+        return math.log(classes) if self.name.endswith("loss") else None
 
 
 ERROR = Outcome()
