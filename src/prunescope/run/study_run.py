@@ -209,14 +209,17 @@ def _datasets(ladders: Sequence[Ladder], data_folder: Path | None) -> dict[str, 
     """Return the datasets of a study; tell what cannot be trained before anything is."""
     _check_scores(ladders)
     datasets = {name: load(name, data_folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
-    rule, strangers = ladders[0].recipe.prunable, []
-    for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
-        net = _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
-        strangers.append(net.outline.strangers(rule))
-    nowhere = [pattern for pattern in strangers[0] if all(pattern in unused for unused in strangers)]
+    if not ladders:
+        return datasets
+    cells, recipe = dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)), ladders[0].recipe
+    outlines = [_check_network(cell, datasets[cell.dataset], recipe).outline for cell in cells]
+    unused = [set(outline.strangers(recipe.prunable)) for outline in outlines]
+    nowhere = set.intersection(*unused)
     if nowhere:
-        must = "must stand for matrices of the networks; `prunescope plan` lists their names"
-        raise InputError("the study", [Fault("recipe.prunable", must, listed(nowhere))])
+        names = dict.fromkeys(item.name for outline in outlines for item in outline.parameters if item.matrix)
+        hint = f"They have {listed(names, 20)}."
+        fault = Fault("recipe.prunable", "must stand for matrices of the networks", listed(sorted(nowhere)), hint)
+        raise InputError("the study", [fault])
     return datasets
 
 
