@@ -123,7 +123,7 @@ def run_study(
     outcomes = "all" if keep_examples else study.keep_examples
     settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    datasets = _datasets(wanted, data_folder)
+    datasets = _datasets(wanted, data_folder, whole=ladders is None)
     opened = store if isinstance(store, Store) else Store(store, create=True)
     done = opened.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
@@ -205,8 +205,8 @@ def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store
     return min(left, report.elsewhere)
 
 
-def _datasets(ladders: Sequence[Ladder], data_folder: Path | None) -> dict[str, Dataset]:
-    """Return the datasets of a study; tell what cannot be trained before anything is."""
+def _datasets(ladders: Sequence[Ladder], data_folder: Path | None, whole: bool) -> dict[str, Dataset]:
+    """Return the datasets of ladders, the whole study's or some; tell what cannot be trained before anything is."""
     _check_scores(ladders)
     datasets = {name: load(name, data_folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
     if not ladders:
@@ -215,7 +215,7 @@ def _datasets(ladders: Sequence[Ladder], data_folder: Path | None) -> dict[str, 
     outlines = [_check_network(cell, datasets[cell.dataset], recipe).outline for cell in cells]
     unused = [set(outline.strangers(recipe.prunable)) for outline in outlines]
     nowhere = set.intersection(*unused)
-    if nowhere:
+    if nowhere and whole:  # other ladders may have the layers that these lack
         names = dict.fromkeys(item.name for outline in outlines for item in outline.parameters if item.matrix)
         hint = f"They have {listed(names, 20)}."
         fault = Fault("recipe.prunable", "must stand for matrices of the networks", listed(sorted(nowhere)), hint)
