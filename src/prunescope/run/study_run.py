@@ -133,7 +133,8 @@ def run_study(
     outcomes = "all" if keep_examples else study.keep_examples
     settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes, home=study.home)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    loaded = _datasets(wanted, data_folder, study.home, {label: own.dataset for label, own in read.items()})
+    own = {label: dataset.dataset for label, dataset in read.items()}
+    loaded = _datasets(wanted, data_folder, study.home, own, whole=ladders is None)
     opened = store if isinstance(store, Store) else Store(store, create=True)
     done = opened.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
@@ -221,22 +222,25 @@ def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store
 
 
 def _datasets(
-    ladders: Sequence[Ladder], data_folder: Path | None, home: Path | None, read: Mapping[str, Dataset]
+    ladders: Sequence[Ladder], data_folder: Path | None, home: Path | None, read: Mapping[str, Dataset], whole: bool
 ) -> dict[str, Dataset]:
-    """Return the datasets of a study; tell what cannot be trained before anything is."""
+    """Return the datasets of ladders, the whole study's or some; tell what cannot be trained before anything is."""
     _check_scores(ladders)
     used = {ladder.cell.dataset: ladder for ladder in ladders}
     datasets = {
         name: read[name] if name in read else dataset_of(ladder, data_folder, home) for name, ladder in used.items()
     }
-    rule, strangers = ladders[0].recipe.prunable, []
-    for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
-        net = _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
-        strangers.append(net.outline.strangers(rule))
-    nowhere = [pattern for pattern in strangers[0] if all(pattern in unused for unused in strangers)]
-    if nowhere:
-        must = "must stand for matrices of the networks; `prunescope plan` lists their names"
-        raise InputError("the study", [Fault("recipe.prunable", must, listed(nowhere))])
+    if not ladders:
+        return datasets
+    cells, recipe = dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)), ladders[0].recipe
+    outlines = [_check_network(cell, datasets[cell.dataset], recipe).outline for cell in cells]
+    unused = [set(outline.strangers(recipe.prunable)) for outline in outlines]
+    nowhere = set.intersection(*unused)
+    if nowhere and whole:  # other ladders may have the layers that these lack
+        names = dict.fromkeys(item.name for outline in outlines for item in outline.parameters if item.matrix)
+        hint = f"They have {listed(names, 20)}."
+        fault = Fault("recipe.prunable", "must stand for matrices of the networks", listed(sorted(nowhere)), hint)
+        raise InputError("the study", [fault])
     return datasets
 
 
