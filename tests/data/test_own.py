@@ -317,6 +317,23 @@ def test_pictures_of_another_size_or_damaged_are_told_by_file(tmp_path: Path) ->
     assert len(faults) == 3
 
 
+@pytest.mark.parametrize("parquet", [False, True])
+def test_a_dataset_full_of_faults_is_given_up_after_some(tmp_path: Path, parquet: bool) -> None:
+    arrays = made()
+    arrays["train_images"] = np.zeros((80, 9, 9), np.uint8)
+    arrays["train_labels"] = np.arange(80) % 3
+    arrays["test_images"] = np.zeros((6, 8, 8), np.uint8)
+    folder = (as_parquet if parquet else as_folder)(tmp_path / "pictures", arrays)
+    if parquet:
+        assert len(faults_of(f"{folder}/")) == 6
+        return
+    for path in (folder / "train").rglob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError) as refused:
+        read_own(f"{folder}/")
+    assert len(refused.value.faults) == limits.MOST_FAULTS
+
+
 def test_a_picture_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     folder = as_folder(tmp_path / "pictures", made())
     path = folder / "train" / "a" / "000.png"

@@ -35,7 +35,7 @@ def read_function(name: str) -> RawDataset:
     wanted = arrays_named(map(str, content), faults)
     arrays = {}
     for given, target in wanted.items():
-        with faults.gathered():
+        with faults.file():
             arrays[target] = _array(content[given], given)
     faults.tell()
     spelled = {target: given for given, target in wanted.items()}
@@ -57,7 +57,7 @@ def _unpacked(content: Mapping[Any, Any], faults: Faults) -> dict[str, Any]:
     arrays: dict[str, Any] = {str(key): value for key, value in content.items() if key not in _PARTS}
     for key, part in _PARTS.items():
         if key in content:
-            with faults.gathered():
+            with faults.file():
                 arrays[f"{part}_images"], arrays[f"{part}_labels"] = _read_all(content[key], key)
     faults.tell()
     return arrays

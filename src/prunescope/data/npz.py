@@ -45,7 +45,7 @@ def read_npz(path: Path) -> RawDataset:
                                        if name in wanted))  # fmt: skip
             for entry, name in zip(entries, names, strict=True):
                 if name in wanted:
-                    with faults.gathered(), archive.open(entry) as member:
+                    with faults.file(), archive.open(entry) as member:
                         arrays[wanted[name]] = _array(member, entry.file_size, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as trouble:
         raise refusal(path.name, "must be a whole .npz file", str(trouble)[:200]) from None

@@ -108,9 +108,9 @@ def _checked(name: str, raw: RawDataset, place: str) -> OwnData:
     labels: dict[str, NDArray[Any]] = {}
     for part, (pictures, classes) in raw.parts.items():
         at_images, at_labels = raw.places[part]
-        with faults.gathered():
+        with faults.file():
             images[part] = plain_values(pictures, at_images)
-        with faults.gathered():
+        with faults.file():
             labels[part] = plain_labels(classes, at_labels)
         if part in images and part in labels and len(images[part]) != len(labels[part]):
             faults.add(at_labels, f"must be {len(images[part]):,}, one for each example", f"{len(labels[part]):,}")

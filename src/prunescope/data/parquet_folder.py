@@ -51,11 +51,11 @@ def read_parquet_folder(root: Path, files: dict[str, list[Path]]) -> RawDataset:
         for part in sorted(files, key=("train", "test", "validation").index):
             contents[part], numbers = [], []
             for path in files[part]:
-                with faults.gathered():
+                with faults.file():
                     rows = _rows(opened, path)
                     for number, (content, label) in enumerate(rows):
                         place = f"{path.name}, row {number + 1}"
-                        with faults.gathered():
+                        with faults.file():
                             decoder.look(content, place)
                         contents[part].append((content, place))
                         numbers.append(label)
@@ -68,7 +68,7 @@ def read_parquet_folder(root: Path, files: dict[str, list[Path]]) -> RawDataset:
     for part, pictures in contents.items():
         images = np.empty((len(pictures), *decoder.shape), np.uint8)
         for index, (content, place) in enumerate(pictures):
-            with faults.gathered():
+            with faults.file():
                 images[index] = decoder.decode(content, place)
         parts[part] = RawPart(images, labels[part])
     faults.tell()

@@ -62,7 +62,7 @@ def read_picture_folder(root: Path) -> RawDataset:
     sized = Decoder(root, faults)
     for pictures in files.values():
         for file in pictures:
-            with faults.gathered():
+            with faults.file():
                 sized.look(_content(root, file), file.place)
     faults.tell()
     total = sum(map(len, files.values()))
@@ -72,7 +72,7 @@ def read_picture_folder(root: Path) -> RawDataset:
     for part, pictures in files.items():
         images = np.empty((len(pictures), *sized.shape), np.uint8)
         for index, file in enumerate(pictures):
-            with faults.gathered():
+            with faults.file():
                 content = _content(root, file)
                 images[index] = sized.decode(content, file.place)
                 if total <= MOST_MARKS:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.layouts import refusal
-from prunescope.errors import Fault, InputError, clipped, listed
+from prunescope.data.layouts import FaultCollector, refusal
+from prunescope.errors import Fault, clipped, listed
 
 PARTS = ("train", "test", "validation")
 MOST_EXAMPLES = 10_000_000  # of one part
@@ -74,32 +74,29 @@ def mark(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-class Faults:
-    """Gathers faults while files are read, and gives up after some."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.faults: list[Fault] = []
+class Faults(FaultCollector):
+    """Collects the faults of many files or arrays, and gives up after some."""
 
     def add(self, place: str, must: str, found: str = "", hint: str = "") -> None:
         """Add one."""
         self.faults.append(Fault(place, must, found, hint))
-        if len(self.faults) >= MOST_FAULTS:
-            self.tell()
+        self._give_up()
 
     @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Keep what is wrong with one file for later."""
-        try:
+    def file(self) -> Iterator[None]:
+        """Keep what is wrong with one file for later, and go on with the next."""
+        with super().file():
             yield
-        except InputError as trouble:
-            for fault in trouble.faults:
-                self.add(fault.place, fault.must, fault.found, fault.hint)
+        self._give_up()
 
     def tell(self) -> None:
-        """Raise what was gathered, if anything was."""
-        if self.faults:
-            raise InputError(self.source, self.faults)
+        """Raise what was gathered, each fault once, also where giving up passed through `file`."""
+        self.faults = list(dict.fromkeys(self.faults))
+        super().tell()
+
+    def _give_up(self) -> None:
+        if len(self.faults) >= MOST_FAULTS:
+            self.tell()
 
 
 def read_bytes(path: Path, place: str, most: int) -> bytes:
