@@ -22,8 +22,8 @@ from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups, Poi
 from prunescope.laws.forms import Form
 from prunescope.laws.solver import Coupling, NormalEquations, Solved, solve_problem
 
-# Points times fits worked on at a time: few enough that the arrays of one step take the place of those before it.
-BLOCK = 8_192
+# Points times fits worked on at a time.
+BLOCK = 65_536
 TOLERANCE = 1e-8
 # Weight of a plateau that was given: it does not move.
 GIVEN = 1e6

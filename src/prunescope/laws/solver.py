@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Protocol, Self
 
 import numpy as np
@@ -24,6 +25,8 @@ BLOCK = 16_384
 # Fits from which on threads pay: with fewer they wait for each other between short calls.
 MANY_FITS = 64
 STEPS = 200
+# Memory that steps may keep between them, in bytes; the GNU C library takes up to twice this.
+KEPT_BYTES = 2**24
 # A fit is done when a step would lower its sum of squares by less than this share of it.
 TOLERANCE = 1e-13
 # Damping beyond which no step leads downhill.
@@ -206,6 +209,7 @@ def solve_problem(
     steps: int = STEPS,
 ) -> Solved:
     """Minimise every fit of a problem from its start, ``size`` fits at a time."""
+    _reuse_memory()
     low, high = np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape)
     chunks = [slice(first, first + size) for first in range(0, len(start), size)]
 
@@ -217,6 +221,15 @@ def solve_problem(
     with ThreadPoolExecutor(cores()) as pool:
         ends = list(pool.map(solve_chunk, chunks))
     return Solved(*(np.concatenate([getattr(end, item.name) for end in ends]) for item in fields(Solved)))
+
+
+@lru_cache(maxsize=1)
+def _reuse_memory() -> None:
+    """Have the C library keep the memory of one step for the next, as it does once it has freed a larger piece.
+
+    Otherwise it hands that memory back and asks for it again at every step, which takes as long as the arithmetic.
+    """
+    np.empty(KEPT_BYTES, np.uint8)
 
 
 def _descend(
