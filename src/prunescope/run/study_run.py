@@ -133,8 +133,8 @@ def run_study(
     outcomes = "all" if keep_examples else study.keep_examples
     settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes, home=study.home)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    own = {label: dataset.dataset for label, dataset in read.items()}
-    loaded = _datasets(wanted, data_folder, study.home, own, whole=ladders is None)
+    in_memory = {label: own.dataset for label, own in read.items()}
+    loaded = _datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
     opened = store if isinstance(store, Store) else Store(store, create=True)
     done = opened.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
