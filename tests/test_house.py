@@ -62,7 +62,7 @@ def test_a_report_is_made_without_torch_and_its_numbers_without_drawing() -> Non
     program = "from prunescope.report import report; "
     program += "made = report({'density': [1.0, 0.5, 0.25, 0.1], 'error': [0.1, 0.11, 0.2, 0.4]}, draws=0); "
     assert not loaded(program + "assert made.chapters") & {"torch", "scipy", "pandas", "altair", "vl_convert", "jinja2"}
-    program += "from prunescope.report.page.page import page; page(made)"
+    program += "from prunescope.report.page.rendering import page; page(made)"
     assert not loaded(program) & {"torch", "scipy", "pandas"}
 
 

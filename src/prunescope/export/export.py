@@ -15,17 +15,15 @@ from torch import Tensor, nn
 from prunescope.data import Dataset, generator, load, own_name, read_own_of
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.export.checkpoint import Card, read, write
-from prunescope.export.load import build_module, own_module, plain_module
+from prunescope.export.conversion import folded, shrunk, traced
+from prunescope.export.module import build_module, own_module, plain_module
 from prunescope.export.onnxfile import answers, need_onnx, write_onnx
 from prunescope.export.outcome import Exported, ExportedForm
 from prunescope.export.pick import PickedRung, pick
 from prunescope.export.program import Arrays, Program
-from prunescope.export.prove import agreement, algebra, check_error, exported, original
+from prunescope.export.prove import agreement, algebra, check_error, exported, original, timed
 from prunescope.export.recorded import export_recorded, recorded_note
 from prunescope.export.retrain import RetrainPlan, planned, retrain
-from prunescope.export.shrink import folded, shrunk
-from prunescope.export.speed import timed
-from prunescope.export.trace import traced
 from prunescope.files import replacing
 from prunescope.nets import Designed, Network, network
 from prunescope.nets.cohort import Layout

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 
 from prunescope.export.checkpoint import Card
-from prunescope.export.speed import Timing
+from prunescope.export.prove import Timing
 
 TITLES = {
     "unpruned": "unpruned",

@@ -13,7 +13,7 @@ from torch import nn
 
 from prunescope.errors import DamageError, Fault, InputError, listed
 from prunescope.export.checkpoint import RECORDED, Card, SavedNetwork, read, write
-from prunescope.export.load import fill, made, places_of
+from prunescope.export.module import fill, made, places_of
 from prunescope.export.outcome import Exported, ExportedForm
 from prunescope.export.pick import nearest_rung, one_ladder
 from prunescope.files import replacing

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.report.charts.files import specification
+from prunescope.report.chapters import Slider
 from prunescope.report.charts.parts import ROWS, Panel
+from prunescope.report.charts.rendering import specification
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import ExtremeExamples
 from prunescope.report.figures.figure import Figure
-from prunescope.report.slider import Slider
 from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
