@@ -10,7 +10,7 @@ import pytest
 from prunescope.laws import joint_error, size_for_error
 from prunescope.report.chapters import Report
 from prunescope.report.charts.parts import round_ticks
-from prunescope.report.charts.rendering import whole, write_figure
+from prunescope.report.charts.picture_files import whole, write_figure
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.agreement import JOINT, SEEDS, SINGLES, Agreement, agreement
 from prunescope.report.figures.contours import contours

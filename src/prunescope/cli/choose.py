@@ -86,7 +86,7 @@ def choose(
 
     rows = rows_of(source, settings.pop("where"), settings.pop("reading"))
     answers = smallest_network(
-        rows, max_error, confidence=confidence, max_multiplications=max_flops, **law_settings(settings)
+        rows, max_error, confidence=confidence, max_multiplications=max_flops, **_law_settings(settings)
     )
     for words in answers.notes:
         note(words)
@@ -140,7 +140,7 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
     click.echo(f"\ntrained already ({size}):\n  {typed}")
 
 
-def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def _law_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return options as settings of the law and the question."""
     given_options = dict(settings)
     given_options["by"], given_options["vary"] = names_in(given_options["by"]), names_in(given_options["vary"])

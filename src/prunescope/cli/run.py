@@ -100,7 +100,7 @@ def run(
     }
     try:
         if until_decided is not None:
-            report = decide(read, path, until_decided, enough, noise, as_json, **options)
+            report = _decide(read, path, until_decided, enough, noise, as_json, **options)
         else:
             with ProgressDisplay(read.name) as progress:
                 report = run_study(read, path, on_event=progress.tell, **options)
@@ -217,7 +217,7 @@ def _elsewhere(report: RunReport) -> list[str]:
     return [f"{words}; once it has ended, the same command trains what it leaves"]
 
 
-def decide(
+def _decide(
     study: Study, path: Path, max_error: float, enough: float, noise: float | None, as_json: bool, **options: Any
 ) -> RunReport:
     """Train what settles the choice, print the answer, return what came of all the training.

@@ -223,7 +223,7 @@ def build_module(
             hint = "It is a function that makes such a model: load_network(path, factory=make)."
             raise InputError(source, [Fault("factory", must, hint=hint)])
         make = import_function(factory) if isinstance(factory, str) else factory
-        return recorded_module(saved, make, source)
+        return _recorded_module(saved, make, source)
     if is_import_path(card.family) or is_library_name(card.family):
         if factory is None and is_library_name(card.family):
             factory = card.family  # nothing that a file could choose: a network of an installed library
@@ -250,7 +250,7 @@ def made(make: Callable[..., Any], depth: int, width: float) -> nn.Module:
     return model
 
 
-def recorded_module(saved: SavedNetwork, factory: Callable[..., Any], source: str) -> nn.Module:
+def _recorded_module(saved: SavedNetwork, factory: Callable[..., Any], source: str) -> nn.Module:
     """Return the module of a recorded network's file."""
     module = made(factory, saved.card.depth, saved.card.width)
     fill(module, saved.tensors, source)

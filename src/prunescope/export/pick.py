@@ -38,10 +38,10 @@ class PickedRung:
     @property
     def words(self) -> str:
         """What it is, for people."""
-        return f"{words_of(self.ladder)}, rung {self.rung}: density {self.row['density']:.3g}"
+        return f"{_words_of(self.ladder)}, rung {self.rung}: density {self.row['density']:.3g}"
 
 
-def words_of(ladder: Ladder) -> str:
+def _words_of(ladder: Ladder) -> str:
     """Return what a ladder trains, for people."""
     cell = ladder.cell
     noise = f" with label noise {cell.label_noise:g}" if cell.label_noise else ""
@@ -92,7 +92,7 @@ def _identity(
     def describe(identities: Sequence[str]) -> str:
         return listed(
             [
-                f"{identity} ({words_of(ladders[identity][0]) if identity in ladders else 'of no study'})"
+                f"{identity} ({_words_of(ladders[identity][0]) if identity in ladders else 'of no study'})"
                 for identity in identities
             ]
         )

@@ -88,7 +88,7 @@ def agreement(wanted: Tensor, actual: Tensor, what: str) -> LogitAgreement:
     """Compare logits; refuse a network that answers otherwise by more than rounding."""
     difference = float((actual - wanted).abs().max())
     differs = actual.argmax(1) != wanted.argmax(1)
-    wrong = int((differs & ~tied(wanted, "float32")).sum())
+    wrong = int((differs & ~_tied(wanted, "float32")).sum())
     bound = ROUNDING["float32"] * max(1.0, float(wanted.abs().max()))
     if wrong or not difference <= bound:
         words = f"logits differ by {difference:.3g}, {wrong:,} of {len(wanted):,} predictions by more than rounding"
@@ -107,7 +107,7 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
     labels = torch.from_numpy(np.array(bench.dataset.test_labels))
     error = float((logits.argmax(1) != labels).double().mean())
     apart = round(abs(error - stored) * count)
-    if apart > int(tied(logits, precision).sum()):
+    if apart > int(_tied(logits, precision).sum()):
         raise PrunescopeError(
             f"{what} has a test error of {error:.6g} here and {stored:.6g} in the store, "
             f"{counted(apart, 'example')} apart: the weights or the dataset are not "
@@ -115,7 +115,7 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
         )
 
 
-def tied(logits: Tensor, precision: str) -> Tensor:
+def _tied(logits: Tensor, precision: str) -> Tensor:
     """Tell for each example whether its two highest logits are equal to rounding."""
     highest = logits.topk(2, 1).values
     return highest[:, 0] - highest[:, 1] <= ROUNDING[precision] * logits.abs().amax(1)

@@ -34,7 +34,7 @@ def write_figures(report: Report, folder: str | Path, form: str = "svg") -> list
     Figures of the second chapter are called ``2-...``, and so on.
     """
     need_drawing()
-    from prunescope.report.charts.rendering import write_figure
+    from prunescope.report.charts.picture_files import write_figure
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, OwnData, read_datasets
-from prunescope.errors import DamageError, Fault, InputError, UnwritableError, clipped, listed, said
+from prunescope.errors import Fault, InputError, UnwritableError, clipped, listed, said
 from prunescope.nets import Network, network
 from prunescope.prune import score
-from prunescope.run.artifacts import examples_kept, weights_kept
+from prunescope.run.artifacts import missing_artifacts
 from prunescope.run.cohorts import Key
 from prunescope.run.dataset_changes import changed_datasets
 from prunescope.run.estimate import SOON, cores, described
 from prunescope.run.events import (
-    ArtifactsMissing,
     CohortFinished,
     DatasetChanged,
     Event,
@@ -41,7 +40,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
 from prunescope.study.catalogue import ROWS, is_import_path, is_library_name
 from prunescope.study.effort import first_missing
-from prunescope.study.sections import Keep, Recipe, keeps
+from prunescope.study.sections import Recipe
 from prunescope.table import Store
 from prunescope.table.dataset_notes import keep_dataset
 from prunescope.table.status import is_scored
@@ -160,7 +159,8 @@ def run_study(
         handler(DatasetChanged(words))
     if (missing or unscored) and not opened.has_locks():
         handler(Unlocked(str(opened.path)))
-    _report_missing_artifacts(opened, wanted, done, settings, handler)
+    for artifact_event in missing_artifacts(opened, wanted, done, settings.keep, settings.keep_examples):
+        handler(artifact_event)
     report = RunReport(ladders=len(wanted))
     if missing or unscored:
         executor = _executor_for(wanted, runner, opened, data_folder, settings, workers, handler)
@@ -185,32 +185,6 @@ def run_study(
 
 def _ignore(event: Event) -> None:
     """Listen to nothing."""
-
-
-def _report_missing_artifacts(
-    store: Store,
-    ladders: Sequence[Ladder],
-    done: dict[str, frozenset[int]],
-    settings: RunSettings,
-    on_event: EventHandler,
-) -> None:
-    """Say how many finished rungs lack what this run is to keep of them."""
-    wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
-        ("weights", settings.keep, weights_kept),
-        ("outcomes on examples", settings.keep_examples, examples_kept),
-    )
-    for what, keep, rungs_kept in wanted:
-        if keep != "none":
-            rungs = 0
-            for ladder in ladders:
-                wanted_rungs = {rung for rung in range(ladder.rungs) if keeps(keep, rung)}
-                finished = done.get(ladder.identity, frozenset()) & wanted_rungs
-                try:
-                    rungs += len(finished - rungs_kept(store, ladder)) if finished else 0
-                except DamageError as error:
-                    on_event(Unsound(f"of ladder {ladder.identity}, {error}", "the run goes on"))
-            if rungs:
-                on_event(ArtifactsMissing(what, rungs))
 
 
 def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store, report: RunReport) -> int:

@@ -174,7 +174,7 @@ class TaskRunner:
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
         with threads(min(tuning.threads, self._cores)):
-            score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
+            _score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
 
 
 def dataset_of(ladder: Ladder, folder: Path | None, home: Path | None) -> Dataset:
@@ -211,7 +211,7 @@ def hold_memory() -> bool:
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def score_examples(
+def _score_examples(
     ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, on_event: EventHandler
 ) -> None:
     """Put the scores of an ensemble into a store, unless they are there or another process is at them.

@@ -2,7 +2,7 @@
 
 What a single value must be is in `values`; here is what must hold between columns and between rows. This module
 knows the schema's rules and nothing of file formats. A valid table may still not mean what its owner thinks:
-:func:`notes_on` says where.
+:func:`_notes_on` says where.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import clipped, listed, nearest, shell_word
-from prunescope.table.coded import Columns, Texts, compact
+from prunescope.table.arrays import IDENTITY
+from prunescope.table.coded import Columns, Texts, compact, plain, rows_of
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array, Findings
 from prunescope.table.row_groups import configuration_codes, group_codes, occurrence, unpruned, unpruned_error
@@ -28,6 +29,7 @@ from prunescope.table.schema import (
     MEASURED,
     NEEDED,
     NOT_NEGATIVE,
+    STORED_NAMES,
     ColumnGroup,
     Outcome,
     canonical,
@@ -86,7 +88,26 @@ def conform(
     if "replicate" not in columns:
         filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
     ordered = filled.pick(by_schema(list(filled)))
-    return Table(ordered, findings.source, tuple(notes_on(ordered, columns, outcome)), behind, outcome=outcome)
+    return Table(ordered, findings.source, tuple(_notes_on(ordered, columns, outcome)), behind, outcome=outcome)
+
+
+def conform_stored(columns: Mapping[str, Any], findings: Findings) -> Table:
+    """Return rows of a store as a table: the schema's rules, and identities that are identities."""
+    ladders = columns["ladder"]
+    if isinstance(ladders, Texts | np.ndarray):
+        wrong = np.flatnonzero(rows_of(ladders, lambda ladder: not _is_identity(ladder))).tolist()
+        ladders = plain(ladders)
+    else:
+        wrong = [position for position, ladder in enumerate(ladders) if not _is_identity(ladder)]
+    for position in wrong:
+        findings.add(
+            f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladders[position])
+        )
+    return conform(columns, findings, STORED_NAMES)
+
+
+def _is_identity(ladder: object) -> bool:
+    return isinstance(ladder, str) and IDENTITY.fullmatch(ladder) is not None
 
 
 def _with_outcome(
@@ -216,7 +237,7 @@ NEARLY = 0.8  # of letters shared: depht
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
 
-def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
+def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
     """Tell what a user may want to know.
 
     Parameters

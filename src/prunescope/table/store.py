@@ -27,16 +27,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
 from prunescope.table.claims import claimed, claims, has_locks
-from prunescope.table.coded import Columns, Texts, plain, rows_of, take
-from prunescope.table.columns import conform
+from prunescope.table.coded import Columns, Texts, take
+from prunescope.table.columns import conform_stored
 from prunescope.table.duckdb_engine import answer, mentioned
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.findings import Array, Findings
@@ -93,25 +91,6 @@ def _recorded(content: dict[str, Any] | None) -> RecordedNote | None:
     except InputError:
         return None
     return RecordedNote(ladder, content)
-
-
-def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
-    """Return rows of a store as a table: the schema's rules, and identities that are identities."""
-    ladders = columns["ladder"]
-    if isinstance(ladders, Texts | np.ndarray):
-        wrong = np.flatnonzero(rows_of(ladders, lambda ladder: not _is_identity(ladder))).tolist()
-        ladders = plain(ladders)
-    else:
-        wrong = [position for position, ladder in enumerate(ladders) if not _is_identity(ladder)]
-    for position in wrong:
-        findings.add(
-            f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladders[position])
-        )
-    return conform(columns, findings, STORED_NAMES)
-
-
-def _is_identity(ladder: object) -> bool:
-    return isinstance(ladder, str) and IDENTITY.fullmatch(ladder) is not None
 
 
 def is_store(path: Path) -> bool:
@@ -211,7 +190,7 @@ class Store:
                 findings.add(f"column {column.name!r}", "must be in every row")
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
-        table = _conform(columns, findings)
+        table = conform_stored(columns, findings)
         shard = self.shards.write(table.columns)
         self._ledger.wrote(shard, zip(table["ladder"].tolist(), table["rung"].tolist(), strict=True))
         self._written += 1
@@ -241,7 +220,7 @@ class Store:
         order = sorted_rows(Columns(columns), (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
         for name in columns:  # one by one: memory for a second table is not needed
             columns[name] = take(columns[name], order)
-        table = replace(_conform(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
+        table = replace(conform_stored(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
         return table.where(where) if where.strip() else table
 
     def _datasets(self, names: Array | Texts) -> dict[str, DatasetFacts]:
@@ -411,15 +390,7 @@ class Store:
             return table_html(("store",), [(self.path,)], notes=[str(trouble)])
         head = ("study", "rungs done", "of", "ladders done", "running", "failed", "left")
         rows = (
-            (
-                state.study.name,
-                state.rungs_done,
-                state.rungs,
-                state.done,
-                state.running,
-                state.failed,
-                state.left,
-            )
+            (state.study.name, state.rungs_done, state.rungs, state.done, state.running, state.failed, state.left)
             for state in progress.studies
         )
         return table_html(head, rows, f"{self.path}: {progress.rungs:,} rungs")

@@ -138,7 +138,7 @@ def _like_percent(numbers: NDArray[np.float64]) -> bool:
 
 
 def _texts(column: Column, values: Any, findings: Findings) -> Array | Texts:
-    texts = texts_of(values)
+    texts = _texts_of(values)
     _refuse_unwritable(column.name, texts, findings)
     if not column.optional:
         empty = np.flatnonzero(rows_of(texts, lambda text: text is None))
@@ -154,7 +154,7 @@ def _refuse_unwritable(name: str, texts: Array | Texts, findings: Findings) -> N
     findings.at_rows(name, rows, "must be Unicode text", plain(texts)[rows].tolist())
 
 
-def texts_of(values: Any) -> Array | Texts:
+def _texts_of(values: Any) -> Array | Texts:
     """Return values as text, None where there is none: each different one once, unless most of many differ."""
     if isinstance(values, Texts):
         encoded = values
@@ -214,7 +214,7 @@ def untyped(name: str, values: Any, findings: Findings) -> Array | Texts:
 
 def _untyped(values: Any) -> Array | Texts:
     if isinstance(values, Texts):
-        return texts_of(values)
+        return _texts_of(values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         if values.dtype.kind == "b":
             return values.astype(bool)
@@ -222,7 +222,7 @@ def _untyped(values: Any) -> Array | Texts:
             return values.astype(np.int64)
         return values.astype(np.float64) + 0.0
     if isinstance(values, np.ndarray) and all(isinstance(value, str | None) for value in values.tolist()):
-        return texts_of(values)  # typed as text where it comes from: "007" stays
+        return _texts_of(values)  # typed as text where it comes from: "007" stays
     return _guessed(list(values))
 
 
@@ -232,7 +232,7 @@ def _guessed(values: list[Any]) -> Array | Texts:
         lowered = {str(value).strip().lower() for value in values}
         if lowered and lowered <= {"true", "false"}:
             return np.array([str(value).strip().lower() == "true" for value in values], bool)
-        return texts_of(values)
+        return _texts_of(values)
     array = np.array(numbers, np.float64) + 0.0
     texts = [value.strip().lower().lstrip("+-") for value in values if isinstance(value, str)]
     long = any(len(text) > 15 and text.isdigit() and _beyond_integers(text) for text in texts)
@@ -240,7 +240,7 @@ def _guessed(values: list[Any]) -> Array | Texts:
         np.isinf(array).sum() > sum(text in ("inf", "infinity") for text in texts)
     )
     if texts and (long or too_large):
-        return texts_of(values)  # names written in digits: as numbers, different ones would become one
+        return _texts_of(values)  # names written in digits: as numbers, different ones would become one
     whole = np.isfinite(array).all() and (np.floor(array) == array).all() and np.abs(array).max() <= LARGEST_INTEGER
     if whole and not any("." in str(value) or "e" in str(value).lower() for value in values):
         return array.astype(np.int64)

@@ -31,7 +31,7 @@ FIRST_ROWS = 12
 
 def page(report: Report) -> str:
     """Return the page."""
-    vega, script = Markup(_inert(bundle())), Markup(_inert(_file("page.js")))  # noqa: S704 - our own
+    vega, script = Markup(_inert(_bundle())), Markup(_inert(_file("page.js")))  # noqa: S704 - our own
     names, first, same = head(report.rows, FIRST_ROWS)
     text: str = _template().render(
         report=report,
@@ -92,7 +92,7 @@ LICENCES = (
 )
 
 
-def bundle() -> str:
+def _bundle() -> str:
     """Return the bundle, made now or kept from before."""
     cached = _kept()
     with suppress(OSError, UnicodeDecodeError, ValueError):
