@@ -122,7 +122,7 @@ def test_the_page_of_the_structure_names_every_room_and_files_that_are_there() -
     page = (ROOT / "docs" / "structure.md").read_text()
     for room in (folder for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()):
         assert f"| `{room.name}` |" in page, room.name
-    for named in re.findall(r"`([a-z_0-9/]+\.py)`", page):
+    for named in re.findall(r"`([a-z_0-9/]+\.py)`", page + (ROOT / "CONTRIBUTING.md").read_text()):
         assert (SOURCE / named).exists() or (ROOT / named).exists(), named
 
 

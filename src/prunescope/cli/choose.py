@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import BOUND, CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, reading, rows_of
-from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, table_lines, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
 if TYPE_CHECKING:
@@ -165,10 +165,7 @@ def _tell_declined(answers: Answers) -> None:
 
 
 def _show_many(result: Answers) -> None:
-    import numpy as np
-
     from prunescope.choose.counts import amount
-    from prunescope.table import Table, aligned
 
     answers = sorted(result.answers, key=lambda answer: answer.choice.parameters)
     refused = [(refusal.group, refusal.seen) for refusal in result.declined if refusal.seen is not None]
@@ -189,8 +186,7 @@ def _show_many(result: Answers) -> None:
     columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
     names = ("member", "density", "parameters", "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
-    table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})
-    click.echo("\n".join(aligned(table)))
+    click.echo("\n".join(table_lines(columns)))
     bound, confidence = answers[0].max_error, answers[0].confidence
     click.echo()
     click.echo(

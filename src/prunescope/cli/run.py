@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prunescope.run import RunReport
     from prunescope.study import Ladder, Study
 
-MOST_TOLD = 10  # kinds of failure
+MOST_REASONS = 10  # of failure, in a message
 _FOR_THE_LENS = ("extended", "narrow", "leave-out")
 
 
@@ -105,7 +105,7 @@ def run(
             with ProgressDisplay(read.name) as progress:
                 report = run_study(read, path, on_event=progress.tell, **options)
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on from here", err=True)
+        click.echo("stopped; the same command continues from here", err=True)
         sys.exit(130)
     if until_decided is not None and not report.failures and not report.elsewhere and not report.unwritable:
         return
@@ -133,7 +133,7 @@ def run(
 
 
 def allow_code(study: Study, source: str) -> tuple[str, ...]:
-    """Let the functions that a study names be found, beside its file as well, and return their import paths."""
+    """Return the import paths that a study names; they are searched beside its file, then in the current folder."""
     from prunescope.study.import_path import import_paths, search_folders
 
     need_torch()
@@ -167,7 +167,7 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
 
 
 def next_commands(study: Study, path: Path) -> Iterator[str]:
-    """Name the commands that have something to say of what a study trained."""
+    """Name the commands that are of use for what a study trained."""
     from prunescope.study.sections import PRUNING
 
     yield command("table", path)
@@ -188,7 +188,7 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
 
 
 def _failed(report: RunReport) -> list[str]:
-    """Say what failed and why, like reasons together."""
+    """Say what failed and why, grouped by reason."""
     if not report.failures:
         return []
     reasons: dict[str, list[str]] = {}
@@ -199,28 +199,28 @@ def _failed(report: RunReport) -> list[str]:
     others = "" if none_trained else "; all others are trained"
     stopped = ", and the run was stopped" if report.stopped else others
     lines = [f"{failed:,} of {counted(report.ladders, 'ladder')} failed{stopped}:"]
-    for reason, which in list(reasons.items())[:MOST_TOLD]:
+    for reason, which in list(reasons.items())[:MOST_REASONS]:
         more = f" and {len(which) - 1} more" if len(which) > 1 else ""
         lines.append(f"  {printable(which[0])}{more}: {printable(reason)}")
-    if len(reasons) > MOST_TOLD:
-        lines.append(f"  and {len(reasons) - MOST_TOLD} other reasons: prunescope status tells them")
+    if len(reasons) > MOST_REASONS:
+        lines.append(f"  and {len(reasons) - MOST_REASONS} other reasons: prunescope status lists them")
     lines.append("  The same command tries them again.")
     return lines
 
 
 def _elsewhere(report: RunReport) -> list[str]:
-    """Say what another run is at."""
+    """Say what another run is training."""
     if not report.elsewhere:
         return []
     verb = "is" if report.elsewhere == 1 else "are"
     words = f"{counted(report.elsewhere, 'ladder')} {verb} being trained by another run"
-    return [f"{words}; once it has ended, the same command trains what it leaves"]
+    return [f"{words}; when it has ended, the same command trains the rest"]
 
 
 def _decide(
     study: Study, path: Path, max_error: float, enough: float, noise: float | None, as_json: bool, **options: Any
 ) -> RunReport:
-    """Train what settles the choice, print the answer, return what came of all the training.
+    """Train until the choice is settled, print the answer, and return the report of all the training.
 
     Parameters
     ----------

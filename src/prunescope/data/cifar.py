@@ -72,7 +72,7 @@ class _BoundedStream:
         self.left = room
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; refuse the archive where it goes on and on."""
+        """Return up to ``size`` bytes; refuse an archive that unpacks to far too much."""
         content = self.stream.read(size)
         self.left -= len(content)
         if self.left < 0:
@@ -202,7 +202,7 @@ class _Reading:
         part.labels[start : start + count] = read.classes
 
     def parts(self) -> tuple[DatasetPart, DatasetPart]:
-        """Return training and test part, or tell what was wrong with the files."""
+        """Return training and test part, or raise what is wrong with the files."""
         if self.absent and not self.gathered.faults:
             must = f"must hold {self.version.folder}/{' and '.join(self.absent)}"
             self.gathered.faults.extend(refusal(self.version.archive, must).faults)

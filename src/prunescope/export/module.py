@@ -219,7 +219,7 @@ def build_module(
     module: Plain | OwnNetwork
     if card.form == RECORDED:
         if factory is None:
-            must = "must be given: this network was recorded from a loop of somebody's own"
+            must = "must be given: this network was recorded from a training loop of your own"
             hint = "It is a function that makes such a model: load_network(path, factory=make)."
             raise InputError(source, [Fault("factory", must, hint=hint)])
         make = import_function(factory) if isinstance(factory, str) else factory
@@ -241,10 +241,10 @@ def build_module(
 
 
 def made(make: Callable[..., Any], depth: int, width: float) -> nn.Module:
-    """Return the model that a function makes, told what it asks for by name: depth, width, seed."""
-    told = {"depth": depth, "width": width, "seed": 0}
+    """Return the model that a function makes; it gets those of depth, width and seed that it has as parameters."""
+    arguments = {"depth": depth, "width": width, "seed": 0}
     names = inspect.signature(make).parameters
-    model = make(**{name: value for name, value in told.items() if name in names})
+    model = make(**{name: value for name, value in arguments.items() if name in names})
     if not isinstance(model, nn.Module):
         raise InputError("the export", [Fault("factory", "must return a torch.nn.Module", type(model).__name__)])
     return model

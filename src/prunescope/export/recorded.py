@@ -1,4 +1,4 @@
-"""A rung of a ladder that a loop of somebody's own climbed becomes a file to take away.
+"""A rung that was recorded from a training loop of your own becomes a file to take away.
 
 The model is handed in: the store knows its tensors, not how it computes.
 """

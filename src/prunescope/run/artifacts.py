@@ -164,6 +164,6 @@ def missing_artifacts(
                 try:
                     rungs += len(finished - rungs_kept(store, ladder)) if finished else 0
                 except DamageError as error:
-                    yield Unsound(f"of ladder {ladder.identity}, {error}", "the run goes on")
+                    yield Unsound(f"of ladder {ladder.identity}, {error}", "the run continues")
             if rungs:
                 yield ArtifactsMissing(what, rungs)

@@ -1,8 +1,8 @@
 """Trains the ladders of a cohort: a rung is trained, checked, pruned and written, then the next, until all are done.
 
 Rung 0 is trained once for all ladders of a cell and replicate. Each of them takes its row, its outcomes and the
-weights that it rewinds to from that training, then goes on by itself. A ladder that is added in a later run trains its
-rung 0 again: a store keeps too little of a network to start another ladder from it.
+weights that it rewinds to from that training, then continues by itself. A ladder that is added in a later run trains
+its rung 0 again: a store keeps too little of a network to start another ladder from it.
 """
 
 from __future__ import annotations

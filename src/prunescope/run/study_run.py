@@ -132,7 +132,7 @@ def run_study(
     outcomes = "all" if keep_examples else study.keep_examples
     settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes, home=study.home)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    in_memory = {label: own.dataset for label, own in read.items()}
+    in_memory = {label: own_data.dataset for label, own_data in read.items()}
     loaded = _datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
     opened = store if isinstance(store, Store) else Store(store, create=True)
     done = opened.done()
@@ -142,8 +142,8 @@ def run_study(
     changed = changed_datasets(opened, study, read.values())
     try:
         opened.begin(study)
-        for own in read.values():
-            keep_dataset(opened, own.section, own.place, own.marks)
+        for own_data in read.values():
+            keep_dataset(opened, own_data.section, own_data.place, own_data.marks)
     except UnwritableError:
         if missing or unscored:
             raise
@@ -198,7 +198,7 @@ def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store
 def _datasets(
     ladders: Sequence[Ladder], data_folder: Path | None, home: Path | None, read: Mapping[str, Dataset], whole: bool
 ) -> dict[str, Dataset]:
-    """Return the datasets of ladders, the whole study's or some; tell what cannot be trained before anything is."""
+    """Return the datasets of ladders, the whole study's or some; refuse what cannot be trained."""
     _check_scores(ladders)
     used = {ladder.cell.dataset: ladder for ladder in ladders}
     datasets = {
@@ -233,8 +233,8 @@ def _check_scores(ladders: Sequence[Ladder]) -> None:
 
 def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> Network:
     """Return a network; refuse one that cannot be made, and recipes that do not fit it."""
-    own = is_import_path(cell.family) or is_library_name(cell.family)
-    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not own:
+    any_shape = is_import_path(cell.family) or is_library_name(cell.family)
+    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not any_shape:
         must = (
             f"must hold pictures for {cell.family}; rows of features are for {' and '.join(ROWS)} or a family of yours"
         )

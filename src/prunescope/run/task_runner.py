@@ -155,7 +155,7 @@ class TaskRunner:
             on_event(TuningStarted(task.words))
             try:
                 tuning = choose(self.context(task.ladder), task.ladders, self._cores, task.steps)
-            except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
+            except PrunescopeError:  # what is wrong with these ladders is reported when they are trained
                 return CohortSettings(1, 1, 1, 1, 0.0)
             self._tuning_cache.keep_on_machine(task.key, tuning)
         return tuning
@@ -214,7 +214,7 @@ def hold_memory() -> bool:
 def _score_examples(
     ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, on_event: EventHandler
 ) -> None:
-    """Put the scores of an ensemble into a store, unless they are there or another process is at them.
+    """Put the scores of an ensemble into a store, unless they are there or another process is computing them.
 
     Parameters
     ----------

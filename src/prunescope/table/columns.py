@@ -175,7 +175,7 @@ def _missing_hint(name: str, spelled_names: Mapping[str, str], named: Mapping[st
 
 
 def _check_sizes(columns: Mapping[str, Array], findings: Findings) -> None:
-    """Tell where counts that stand side by side disagree."""
+    """Add faults where counts of one row disagree."""
     if {"kept", "prunable", "density"} <= columns.keys():
         ratio = columns["kept"] / columns["prunable"]
         # Densities are often written with two or three digits.
@@ -191,23 +191,23 @@ _ANSWERS = (ColumnGroup.OUTCOME, ColumnGroup.DERIVED, ColumnGroup.COST)
 
 
 def _rung_key(columns: Mapping[str, Array]) -> list[str]:
-    """Return the columns that tell rungs apart: all but what training answered and cost."""
+    """Return the columns that identify a rung: all but outcomes and costs."""
     return [name for name in columns if name not in BY_NAME or BY_NAME[name].group not in _ANSWERS]
 
 
 def _check_rungs(columns: Mapping[str, Array], findings: Findings) -> None:
-    """Tell rungs that stand twice. Without a `replicate` column only rows that are equal in everything are mistakes."""
+    """Add faults for repeated rungs; without a `replicate` column only for rows that are equal in everything."""
     key = [name for name in ("ladder", "rung") if name in columns]
     if len(key) == 2:
-        _tell_twice(columns, key, findings, "Number the ladders anew, if they differ.")
+        _add_repeated(columns, key, findings, "Number the ladders anew, if they differ.")
     elif "replicate" in columns:
         hint = "If they are repetitions, number `replicate` anew; if they differ in something else, add a column that "
-        _tell_twice(columns, _rung_key(columns), findings, f"{hint}says in what.")
+        _add_repeated(columns, _rung_key(columns), findings, f"{hint}says in what.")
     else:
-        _tell_twice(columns, list(columns), findings, "If both were measured, add a column `replicate`.")
+        _add_repeated(columns, list(columns), findings, "If both were measured, add a column `replicate`.")
 
 
-def _tell_twice(columns: Mapping[str, Array], key: Sequence[str], findings: Findings, hint: str) -> None:
+def _add_repeated(columns: Mapping[str, Array], key: Sequence[str], findings: Findings, hint: str) -> None:
     codes = group_codes(columns, key)
     if int(codes.max()) + 1 == len(codes):
         return
@@ -238,7 +238,7 @@ REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
 
 def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
-    """Tell what a user may want to know.
+    """Yield what a user may want to know.
 
     Parameters
     ----------
@@ -275,19 +275,19 @@ def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outco
 
 
 def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:
-    """Tell columns of one's own that are nearly named as one that is not there."""
+    """Note columns whose names nearly are those of schema columns that the table lacks."""
     absent = {name.replace("_", ""): name for name in BY_NAME if name not in columns}
     for name in columns:
         if name not in BY_NAME and name.lower() not in REPETITIONS:
             close = difflib.get_close_matches(name.lower().replace("_", ""), absent, n=1, cutoff=NEARLY)
             if close:
-                yield f"column {clipped(name)} is kept as one of your own: if it is `{absent[close[0]]}`, rename it"
+                yield f"column {clipped(name)} is kept as your own column: if it is `{absent[close[0]]}`, rename it"
 
 
 def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
-    """Tell where errors look like accuracies: unpruned networks worse than guessing, or curves that fall at their end.
+    """Note errors that look like accuracies: unpruned networks worse than guessing, or curves that fall at their end.
 
-    Errors of networks that learned wrong labels by heart do fall far when weights are removed; they are not asked.
+    Rows with label noise are left out: the error of networks that memorised wrong labels does fall when pruned.
     """
     rows = unpruned(columns) | (columns["density"] < 1)
     if "label_noise" in columns:
@@ -350,7 +350,7 @@ def _falls(curve: NDArray[np.float64]) -> bool:
 
 
 def _mixtures(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
-    """Tell where an unpruned error is a mean over networks that a column of one's own tells apart."""
+    """Note unpruned errors that are means over networks with different values of one of the table's own columns."""
     dense = unpruned(columns) & np.isnan(measured.get("unpruned_error", np.full(len(columns["density"]), np.nan)))
     if not dense.any():
         return

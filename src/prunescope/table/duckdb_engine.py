@@ -344,7 +344,7 @@ def _first_line(trouble: duckdb.Error) -> str:
     return str(trouble).split("\n")[0].strip()
 
 
-# What may follow the table's name in a query whose columns can be told from its text: no alias, no join condition.
+# What may follow the table's name in a query whose text names its columns: no alias, no join condition.
 _PLAIN = re.compile(
     r"\b(?:from|join)\s+(?:rungs\s*(?=$|\)|;|(?:where|group|order|having|limit|qualify)\b)|\(\s*select\b)"
 )

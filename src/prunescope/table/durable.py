@@ -77,7 +77,7 @@ def publish_all(store: Path, files: Sequence[tuple[Path, Path]], mend: bool = Fa
     Parameters
     ----------
     mend
-        Let a draft take the place of a damaged file of its name, which otherwise is told.
+        Let a draft take the place of a damaged file of its name, which is an error otherwise.
     """
     try:
         with writing(store):

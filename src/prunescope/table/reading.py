@@ -227,7 +227,7 @@ def _csv(path: Path, name: str, size: int, how: _How) -> Table:
         try:
             return _conformed(bulk, Findings(name), how)
         except InputError:
-            pass  # the reader below tells the lines
+            pass  # the reader below names the lines
     findings = Findings(name)
     raw = read_csv(path, findings, semicolons=how.shaping.decimal == ",")
     if not raw:

@@ -3,11 +3,11 @@
     store.json       marks the folder as a store
     rungs/           one row per rung, in Parquet shards (`shards`)
     studies/         every version of a study that was begun here, as TOML
-    recorded/        what ladders are that loops of somebody's own climb
+    recorded/        ladders recorded from training loops of your own
     examples/        per-example outcomes, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
-    notes/           what a run found out once and goes by when it goes on
+    notes/           what a run measured once and uses when it continues
     claims/          who works on what now (`claims`)
     drafts/          files being written
 
@@ -38,11 +38,10 @@ from prunescope.table.columns import conform_stored
 from prunescope.table.duckdb_engine import answer, mentioned
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.findings import Array, Findings
-from prunescope.table.ledger import Ledger
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
-from prunescope.table.status import Failure, RecordedNote, status
+from prunescope.table.status import Failure, Ledger, RecordedNote, status
 from prunescope.table.table import Table
 
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ class Store:
         return len(rows)
 
     def pack(self) -> int:
-        """Put many small shards into one, unless another process is at it; return how many were replaced."""
+        """Put many small shards into one, unless another process is packing; return how many were replaced."""
         with claimed(self.path, ["pack"]) as free:
             return self.shards.pack() if free else 0
 
@@ -353,12 +352,12 @@ class Store:
         return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
-        """Note what a ladder is that a loop of somebody's own climbs."""
+        """Note what a ladder from a training loop of your own is."""
         written = json.dumps(content, sort_keys=True).encode()
         publish_bytes(self.path, self.path / "recorded", check_identity(self.path, ladder), ".json", written, mend=True)
 
     def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
-        """Return what is noted of the ladders that loops of somebody's own climb, or of one, by their identities."""
+        """Return the notes of all ladders from training loops of your own, or of one, by their identities."""
         done = self.done()
         notes: dict[str, RecordedNote] = {}
         for path in self._files("recorded", _NOTE_FILE):

@@ -1,4 +1,4 @@
-"""Single columns: from texts or arrays of any type to the arrays that a table holds, every fault told with its rows.
+"""Single columns: from texts or arrays of any type to the arrays that a table holds, every fault with its rows.
 
 A column that the schema knows becomes what the schema says; one that it does not know becomes integers, numbers or
 flags where all its values are, and text otherwise.
@@ -22,7 +22,7 @@ LARGEST_INTEGER = 2**53
 
 
 def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
-    """Return a column of the schema as its type, faults told."""
+    """Return a column of the schema as its type; faults are added."""
     if column.kind is Kind.TEXT:
         return _texts(column, values, findings)
     if column.kind is Kind.FLAG:
@@ -32,7 +32,7 @@ def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
     if not column.optional:
         hint = "Leave the column out where nothing is known."
         if column.name in NEEDED:
-            hint = "Fill it in, or delete the rows: without it they tell nothing."
+            hint = "Fill it in, or delete the rows: without it they are of no use."
         rows = np.setdiff1d(np.flatnonzero(missing), wrong)
         findings.at_rows(column.name, rows, "must have a value in every row", [], hint)
     if column.kind is Kind.INTEGER:
@@ -48,7 +48,7 @@ def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
 
 
 def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return values as float64, NaN where missing, and the rows told because they hold no number."""
+    """Return values as float64, NaN where missing, and the rows that hold no number."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64), np.empty(0, np.int64)
     try:

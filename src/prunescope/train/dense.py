@@ -178,7 +178,7 @@ class DenseEngine:
         self._memory: dict[int, _Memory] = {}
 
     def _left_out(self, masks: Tensors) -> Remaining | None:
-        """Find what is left; not where left-out weights would change in a way that no closed form tells."""
+        """Find what is left; None where left-out weights would change in a way that has no closed form."""
         if self._recipe.optimizer == "adam" and self._recipe.weight_decay:
             return None
         every = [masks[weight] if weight in masks else torch.ones_like(self._full[weight]) for weight, _ in self._names]
