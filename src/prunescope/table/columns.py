@@ -34,7 +34,11 @@ from prunescope.table.values import encodable, gaps_filled, plain_column, typed,
 
 
 def conform(
-    raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED, outcome: Outcome = ERROR
+    raw: Mapping[str, Any],
+    findings: Findings,
+    needed: Sequence[str] = NEEDED,
+    outcome: Outcome = ERROR,
+    gaps: bool = False,
 ) -> Table:
     """Return raw columns as a valid table, or raise with every fault found here and before.
 
@@ -48,6 +52,8 @@ def conform(
         Columns that must be there.
     outcome
         What is taken for the test error.
+    gaps
+        Whether test errors may be missing, as a store's may where losses alone were recorded.
     """
     if not outcome.is_error:
         raw = _with_outcome(raw, outcome, needed, findings)
@@ -59,6 +65,8 @@ def conform(
         column = BY_NAME.get(name)
         if column and name in MEASURED and not outcome.is_error:
             column = dataclasses.replace(column, range=NOT_NEGATIVE)
+        if column and name == "test_error" and gaps:
+            column = dataclasses.replace(column, optional=True)
         typed_columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)

@@ -82,7 +82,7 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
 
     Errors of networks that learned wrong labels by heart do fall far when weights are removed; they are not asked.
     """
-    rows = unpruned(columns) | (columns["density"] < 1)
+    rows = (unpruned(columns) | (columns["density"] < 1)) & ~np.isnan(columns["test_error"])
     if "label_noise" in columns:
         rows &= ~(columns["label_noise"] > 0)
     needed = [name for name in columns if name in (*CONFIGURATION, "density", "test_error")]

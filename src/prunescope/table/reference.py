@@ -68,7 +68,8 @@ option that would do:
 - Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. A note names the columns.
 - `--outcome test_loss` takes another column for the error: any figure above 0 of which less is better
   ([other outcomes](laws.md#other-outcomes)).
-- From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",", outcome="test_loss")`.
+- From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`, and
+  `outcome="test_loss"`.
 
 ## Columns
 
