@@ -11,7 +11,7 @@ import platform
 import statistics
 import sys
 
-from benchmarks import coverage, lab, laws, million, nextladders, report, startup, store, table
+from benchmarks import coverage, lab, laws, million, modules, nextladders, report, startup, store, table
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "laws": laws.measure,
     "coverage": coverage.measure,
     "lab": lab.measure,
+    "modules": modules.measure,
     "next": nextladders.measure,
     "report": report.measure,
 }

@@ -11,9 +11,9 @@ def measure() -> Iterator[Figure]:
     """Measure whole processes, an empty one for comparison."""
     yield "an empty Python process", "s", process(["-c", "pass"])
     yield "import prunescope", "s", process(["-c", "import prunescope"])
-    yield "prunescope --help", "s", process(["-m", "prunescope.cli", "--help"])
+    yield "prunescope --help", "s", process(["-m", "prunescope", "--help"])
     yield (
         "prunescope plan resnet-cifar10 (882 ladders)",
         "s",
-        process(["-m", "prunescope.cli", "plan", "resnet-cifar10"]),
+        process(["-m", "prunescope", "plan", "resnet-cifar10"]),
     )

@@ -20,7 +20,7 @@ from tests.builders import rung
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "prunescope.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "prunescope", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "120"}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 
@@ -209,7 +209,7 @@ def test_text_from_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("density,replicate,error\n" + "".join(f"1,{row},0.1\n" for row in range(20_000)))
-    command = f"{sys.executable} -m prunescope.cli table {path} --json | head -1"
+    command = f"{sys.executable} -m prunescope table {path} --json | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "[\n"
     assert done.stderr == ""
@@ -232,7 +232,7 @@ def test_ctrl_c_stops_a_command_in_one_word(tmp_path: Path) -> None:
 
 
 def test_a_table_comes_through_a_pipe_and_goes_out_by_one(csv: Path) -> None:
-    command = f"{sys.executable} -m prunescope.cli table - --columns depth,error --out - < {csv}"
+    command = f"{sys.executable} -m prunescope table - --columns depth,error --out - < {csv}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "depth,test_error\n20,0.1\n20,0.2\n26,0.08\n26,0.15\n"
 

@@ -110,10 +110,10 @@ def test_the_page_of_the_table_is_not_stale() -> None:
 
 
 def test_the_page_of_the_study_names_every_key() -> None:
-    from prunescope.study.sections import Axes, El2n, Recipe, StudyKeys, Treatment
+    from prunescope.study.sections import Axes, El2n, OwnDataset, Recipe, StudyKeys, Treatment
 
     page = (ROOT / "docs" / "study.md").read_text()
-    for section in (StudyKeys, Axes, Recipe, Treatment, El2n):
+    for section in (StudyKeys, Axes, Recipe, Treatment, El2n, OwnDataset):
         for key in section.model_fields:
             assert f"| `{key}` |" in page, key
 
@@ -150,6 +150,7 @@ def test_every_package_of_an_extra_for_users_is_imported_somewhere() -> None:
     for extra in extras.keys() - {"dev", "site"}:
         for requirement in extras[extra]:
             module = re.split(r"[<>=]", requirement)[0].removesuffix("-python").replace("-", "_")
+            module = {"pillow": "PIL"}.get(module, module)
             assert re.search(rf"^\s*(import|from) {module}\b", source, re.MULTILINE), requirement
 
 

@@ -38,7 +38,7 @@ def programs(text: str) -> list[tuple[str, list[str]]]:
             continue
         for line in (command.split("  #")[0].strip() for command in block.splitlines()):
             assert line.startswith("prunescope ")
-            commands.append((line, ["sh", "-c", line.replace("prunescope", f"{sys.executable} -m prunescope.cli", 1)]))
+            commands.append((line, ["sh", "-c", line.replace("prunescope", f"{sys.executable} -m prunescope", 1)]))
     return commands
 
 
@@ -105,7 +105,7 @@ def test_the_demos_networks_err_as_such_networks_do(walk: Walk) -> None:
 
 def test_a_second_demo_trains_nothing_and_keeps_its_files(walk: Walk) -> None:
     again = subprocess.run(
-        [sys.executable, "-m", "prunescope.cli", "demo"], cwd=walk.folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "prunescope", "demo"], cwd=walk.folder, capture_output=True, text=True, check=False
     )
     assert again.returncode == 0, again.stderr
     assert "all were" in again.stdout

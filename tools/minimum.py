@@ -2,9 +2,9 @@
 
     python tools/minimum.py > constraints.txt
 
-What users install (the dependencies and the extras `train` and `report`) stands at its lower bound; torch stands at
-the version in the lock. What only tests need is no newer than in the lock, but may be older: pandas of today needs a
-newer numpy.
+What users install (the dependencies and the extras `train`, `pictures` and `report`) stands at its lower bound; torch
+stands at the version in the lock. What only tests need is no newer than in the lock, but may be older: pandas of today
+needs a newer numpy.
 Packages that `pyproject.toml` does not name are left to pip.
 """
 
@@ -29,7 +29,13 @@ def minimum_constraints() -> list[str]:
         if "==" in line
     )
     lines = []
-    for requirement in [*project["dependencies"], *extras["train"], *extras["report"], *extras["dev"]]:
+    for requirement in [
+        *project["dependencies"],
+        *extras["train"],
+        *extras["pictures"],
+        *extras["report"],
+        *extras["dev"],
+    ]:
         match = re.fullmatch(r"([A-Za-z0-9-]+)>=([0-9.]+)", requirement)
         if match is None:
             raise ValueError(f"{requirement!r} must read NAME>=VERSION, so that its lowest version can be installed")

@@ -641,3 +641,42 @@ def test_a_rung_whose_weights_were_not_kept_is_exported_from_its_trained_model(t
         with pytest.raises(InputError) as refused:
             export_network(rec.store, target, rung=1, model=other)
         assert place(refused) == "the model"
+
+
+def test_a_loop_that_has_losses_alone_is_fitted_by_them(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=12, pruning_fraction=0.3)
+    for rung in rec:
+        model = make(rung.seed)
+        with rung.on(model, adamw(model)):
+            for _ in rung.epochs(2):
+                pass
+            rung.record(test_loss=1.2 + 0.1 * rung.number)
+    with pytest.raises(InputError) as refused:
+        read_table(rec.store)
+    assert place(refused) == "column 'test_error'"
+    table = read_table(rec.store, outcome="test_loss")
+    assert table["test_error"].tolist() == pytest.approx([1.2 + 0.1 * number for number in range(13)])
+    listing = CliRunner().invoke(cli, ["table", str(rec.store.path), "--columns", "rung,test_loss,test_error"])
+    assert len(listing.output.splitlines()) >= 14
+    fit = CliRunner().invoke(cli, ["fit", str(rec.store.path), "--law", "single", "--outcome", "test_loss"])
+    assert fit.exit_code == 0, fit.output
+    rung = first(recorder(tmp_path, replicate=1))
+    model = make(0)
+    with pytest.raises(InputError) as refused, rung.on(model, adamw(model)):
+        rung.record(train_loss=0.5, epochs=1)
+    assert place(refused) == "test_error"
+
+
+def test_rows_without_errors_are_left_out_beside_others(tmp_path: Path) -> None:
+    climb(recorder(tmp_path))
+    rec = recorder(tmp_path, replicate=1, levels=0)
+    for rung in rec:
+        model = make(rung.seed)
+        with rung.on(model, adamw(model)):
+            for _ in rung.epochs(2):
+                pass
+            rung.record(test_loss=1.2)
+    table = read_table(rec.store)
+    assert len(table) == 4
+    assert not np.isnan(table["unpruned_error"]).any()
+    assert any("1 row without a test error" in words for words in table.notes)

@@ -183,7 +183,7 @@ def test_the_command_writes_a_page_and_figures(tmp_path: Path) -> None:
 
 def test_a_table_may_come_by_a_pipe(tmp_path: Path) -> None:
     lines = ["density,error", *(f"{density},{error}" for density, error in zip(*CURVE.values(), strict=True))]
-    command = [sys.executable, "-m", "prunescope.cli", "report", "-", "--draws", "0"]
+    command = [sys.executable, "-m", "prunescope", "report", "-", "--draws", "0"]
     done = subprocess.run(command, input="\n".join(lines), text=True, capture_output=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").exists()

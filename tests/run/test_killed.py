@@ -24,7 +24,7 @@ pytestmark = pytest.mark.stress
 
 def start(study: Path, store: Path) -> subprocess.Popen[str]:
     """Start a run as a user does, in a process group of its own."""
-    command = [sys.executable, "-m", "prunescope.cli", "run", str(study), "--store", str(store), "--workers", "2"]
+    command = [sys.executable, "-m", "prunescope", "run", str(study), "--store", str(store), "--workers", "2"]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

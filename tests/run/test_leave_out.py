@@ -55,7 +55,7 @@ def subsample_of(ladder: Ladder) -> Subsample:
         10,
         examples=200,
         label_noise=ladder.cell.label_noise,
-        held_out=held_out("digits", ladder.recipe.validation),
+        held_out=held_out(ladder.facts, ladder.recipe.validation),
         seed=ladder.seed,
         replicate=ladder.replicate,
         dataset="digits",

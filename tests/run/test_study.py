@@ -352,7 +352,11 @@ def test_patterns_choose_the_layers_of_a_study_and_a_run_says_what_is_left_alone
     )
     with pytest.raises(InputError, match="must stand for matrices of the networks") as raised:
         run_study(deeper, tmp_path / "other", workers=1)
-    assert [fault.found for fault in raised.value.faults] == ["h?ds"]
+    some = replace(deeper, recipe=study.recipe.model_copy(update={"prunable": ("hidden1", "hidden3"), "levels": 0}))
+    shallow = [ladder for ladder in some.ladders if ladder.cell.depth == 3]
+    assert not run_study(some, tmp_path / "some", workers=1, ladders=shallow).failures
+    (fault,) = raised.value.faults
+    assert (fault.found, fault.hint[:25]) == ("h?ds", "They have hidden1.weight,")
 
 
 def test_ladders_are_grouped_by_shape_and_steps_and_divided_evenly() -> None:

@@ -418,7 +418,7 @@ CHAIN = "".join(f'[[treatments]]\nkind = "leave-out"\nname = "{n}"\nlearns_from 
 )
 def test_a_file_made_to_take_for_ever_is_refused(tmp_path: Path, text: str, place: str, must: str) -> None:
     (tmp_path / "bomb.toml").write_text(text)
-    answer = within_limits("-m", "prunescope.cli", "plan", tmp_path / "bomb.toml", megabytes=400, seconds=20)
+    answer = within_limits("-m", "prunescope", "plan", tmp_path / "bomb.toml", megabytes=400, seconds=20)
     assert answer.returncode == 2, answer.stderr
     assert f"  {place}: " in answer.stderr
     assert must in answer.stderr

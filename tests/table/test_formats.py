@@ -360,7 +360,7 @@ def parquet(path: Path, **columns: Any) -> Path:
 
 
 def test_ten_thousand_columns_are_read_in_a_time_that_grows_with_their_number(tmp_path: Path) -> None:
-    answer = within_limits("-m", "prunescope.cli", "table", wide(tmp_path / "wide.csv", 10_000), seconds=20)
+    answer = within_limits("-m", "prunescope", "table", wide(tmp_path / "wide.csv", 10_000), seconds=20)
     assert answer.returncode == 0, answer.stderr
     assert "measure_9997" in answer.stdout
 
@@ -368,7 +368,7 @@ def test_ten_thousand_columns_are_read_in_a_time_that_grows_with_their_number(tm
 def test_more_columns_than_anybody_reads_are_refused(tmp_path: Path) -> None:
     columns = {f"measure_{number}": [1.0] for number in range(20_000)}
     for path in (wide(tmp_path / "wide.csv", 20_000), parquet(tmp_path / "wide.parquet", **columns)):
-        answer = within_limits("-m", "prunescope.cli", "table", path, seconds=20)
+        answer = within_limits("-m", "prunescope", "table", path, seconds=20)
         assert answer.returncode == 2
         assert "the columns: must be at most 10,000; found 20,000" in answer.stderr
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets import network
@@ -27,6 +28,7 @@ from prunescope.train import (
     seeding_of,
     train_rung,
 )
+from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import Tensors
 from prunescope.train.ladder import check_begin, check_end
 from tests.train.cohorts import Climbed, climbed, ladder, pictures, training_context
@@ -208,6 +210,27 @@ def test_fine_tuning_uses_the_final_rate_throughout() -> None:
     for name, values in tuned.items():
         np.testing.assert_allclose(values, wanted[name], rtol=1e-12, atol=1e-14)
     assert not np.allclose(usual["hidden1.weight"], wanted["hidden1.weight"])
+
+
+@pytest.mark.parametrize("kind", [{"rewind": "learning-rate"}, {"kind": "extended"}, {"rewind": "weights"}])
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_what_goes_back_to_an_epoch_repeats_the_rates_from_there_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, str], schedule: str
+) -> None:
+    rates: list[float] = []
+    step = DenseEngine.step
+
+    def noted(engine: DenseEngine, x: Tensor, labels: Tensor, rate: float) -> None:
+        rates.append(rate)
+        step(engine, x, labels, rate)
+
+    monkeypatch.setattr(DenseEngine, "step", noted)
+    example = ladder(treatment=kind, schedule=schedule, epochs=3, rewind_epoch=1, levels=2)
+    climbed([example], pictures(), tmp_path)
+    steps = -(-60 // 16)
+    assert len(rates) == (3 + 2 + 2) * steps
+    assert rates[3 * steps : 5 * steps] == rates[5 * steps :] == rates[steps : 3 * steps]
+    assert len(set(rates[: 3 * steps])) > steps
 
 
 def test_a_rung_is_ticked_step_by_step() -> None:

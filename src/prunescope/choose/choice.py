@@ -39,6 +39,8 @@ from prunescope.choose.limits import (
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
 from prunescope.errors import Fault, InputError, counted
 from prunescope.laws.results import is_unjudged, percent
+from prunescope.table.schema import Outcome
+from prunescope.table.table import outcome_of
 
 # Members whose confident densities are computed at once, the smallest first.
 TOGETHER = 32
@@ -86,7 +88,7 @@ def smallest_network(
     InputError
         For invalid settings or an unusable table.
     """
-    faults = list(_faults(max_error, confidence, min_density, max_parameters, max_multiplications))
+    faults = list(_faults(max_error, outcome_of(table), confidence, min_density, max_parameters, max_multiplications))
     if members is not None and (depths or widths):
         faults.append(Fault("members", "must be named by a table, or by depths and widths, and not by both"))
     if faults:
@@ -103,8 +105,10 @@ def smallest_network(
     return Answers(tuple(answers), tuple(declined), notes)
 
 
-def _faults(max_error: float, confidence: float, min_density: float, *caps: float | None) -> Iterator[Fault]:
-    yield from bound_faults(max_error)
+def _faults(
+    max_error: float, outcome: Outcome, confidence: float, min_density: float, *caps: float | None
+) -> Iterator[Fault]:
+    yield from bound_faults(max_error, outcome)
     yield from confidence_faults(confidence)
     if not 0 <= min_density <= 1:
         yield Fault("the minimum density", "must be between 0 and 1", f"{min_density:g}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunescope.errors import named
 from prunescope.nets.families import DESIGNS, network
 from prunescope.nets.outline import Outline
-from prunescope.study.catalogue import DATASETS, FAMILIES
+from prunescope.study.catalogue import DATASETS, FAMILIES, DatasetFacts
 from prunescope.study.sections import Prunable
 from prunescope.table import Table
 from prunescope.table.coded import Columns
@@ -63,12 +63,15 @@ class Counts:
         Prunable and other parameters of members by (depth, width), as the table counted them.
     rule
         What a known family's recipe prunes; empty for others.
+    facts
+        Classes and shape of the dataset, where it is a user's own.
     """
 
     family: str = ""
     dataset: str = ""
     measured: Mapping[tuple[float, float], tuple[int, int]] = field(default_factory=dict)
     rule: Prunable = ""
+    facts: DatasetFacts | None = None
 
     @staticmethod
     def of(table: Table) -> Counts:
@@ -93,8 +96,8 @@ class Counts:
                 parts = _parts(_numbers(table, "density")[here], left[here])
                 if parts is not None:
                     measured[member] = parts
-        counts = Counts(family, dataset, measured)
-        return Counts(family, dataset, measured, counts._rule())
+        counts = Counts(family, dataset, measured, facts=table.datasets.get(dataset))
+        return replace(counts, rule=counts._rule())
 
     def count(self, depth: float, width: float) -> Count:
         """Count one member."""
@@ -125,11 +128,11 @@ class Counts:
 
     def _outline(self, depth: float, width: float) -> Outline | None:
         """Return the design of a member, where family and picture shape are known."""
-        if self.family not in DESIGNS or self.dataset not in DATASETS or depth != round(depth):
+        facts = self.facts or DATASETS.get(self.dataset)
+        if self.family not in DESIGNS or facts is None or depth != round(depth):
             return None
         if not FAMILIES[self.family].allows(int(depth)):
             return None
-        facts = DATASETS[self.dataset]
         return network(self.family, int(depth), float(width), facts.classes, facts.shape).outline
 
     def _rule(self) -> str:

@@ -159,7 +159,8 @@ class PickDescriber:
         scatter = normal_quantile(self.confidence) * spread
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)
-        return float(np.exp(error - below)), float(min(1.0, np.exp(error + above)))
+        most = 1.0 if self.family.cells.is_error else np.inf
+        return float(np.exp(error - below)), float(min(most, np.exp(error + above)))
 
     @cached_property
     def _step(self) -> float | None:

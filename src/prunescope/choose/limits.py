@@ -11,6 +11,7 @@ from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers
 from prunescope.errors import Fault, InputError, PrunescopeError
+from prunescope.table.schema import ERROR, Outcome
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,12 @@ class Limits:
     extrapolate: bool = False
 
 
-def bound_faults(max_error: float) -> Iterator[Fault]:
-    """Yield what is wrong with a bound on the error."""
-    if not 0 < max_error < 1:
+def bound_faults(max_error: float, outcome: Outcome = ERROR) -> Iterator[Fault]:
+    """Yield what is wrong with a bound on the error, or on what a table takes for it."""
+    if not outcome.is_error:
+        if not 0 < max_error < float("inf"):
+            yield Fault(f"the bound on {outcome.name}", "must be a positive number", f"{max_error:g}")
+    elif not 0 < max_error < 1:
         hint = f"Errors are fractions: {max_error:g} % is {max_error / 100:g}." if 1 <= max_error < 100 else ""
         yield Fault("the bound on the error", "must be between 0 and 1", f"{max_error:g}", hint)
 

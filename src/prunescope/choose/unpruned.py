@@ -302,7 +302,8 @@ def fit_expectation(rows: Table, counting: Counts, cells: Place, classes: int | 
     nothing = Expectation(counting, None, by_count=False)
     if len(set(zip(cells.depth.tolist(), cells.width.tolist(), strict=True))) < ENOUGH_DENSE:
         return nothing
-    known = classes or (DATASETS[counting.dataset].classes if counting.dataset in DATASETS else None)
+    facts = counting.facts or DATASETS.get(counting.dataset)
+    known = classes or (facts.classes if facts else None)
     law = DenseLaw(classes=known, by=[], intervals="quick", starts=8)
     try:
         law.fit(rows)

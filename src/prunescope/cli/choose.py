@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, rows_of
+from prunescope.cli.options import BOUND, CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, reading, rows_of
 from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
@@ -40,7 +40,7 @@ def numbers(kind: Value) -> Callable[[click.Context, click.Parameter, str | None
 
 
 ERROR = click.option(
-    "--max-error", type=SHARE, required=True, metavar="K", help="The highest error allowed, such as 0.08."
+    "--max-error", type=BOUND, required=True, metavar="K", help="The highest error allowed, such as 0.08."
 )
 GRID = options(
     click.option("--depths", callback=numbers(int), metavar="8,14,...", help="Depths to choose from, measured or not."),
@@ -66,6 +66,7 @@ GRID = options(
 @CHOICE
 @SEED
 @JSON
+@reading
 def choose(
     source: str,
     max_error: float,
@@ -83,7 +84,7 @@ def choose(
     from prunescope.choose import smallest_network
     from prunescope.choose.answers import answer_lines, frontier_lines, group_words
 
-    rows = rows_of(source, settings.pop("where"))
+    rows = rows_of(source, settings.pop("where"), settings.pop("reading"))
     answers = smallest_network(
         rows, max_error, confidence=confidence, max_multiplications=max_flops, **law_settings(settings)
     )

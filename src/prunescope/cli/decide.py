@@ -114,7 +114,7 @@ def _share(study: Study, store: Any) -> float:
     begun: set[str] = set()
     for ladder in study.ladders:
         cell = ladder.cell
-        counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
+        counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable, ladder.facts)
         work = counting.count(float(cell.depth), cell.width).prunable * cell.examples
         have = done.get(ladder.identity, frozenset())
         shares = ladder.unpruned in begun  # a rung 0 that counts already

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--onnx", is_flag=True, help="Write NAME.onnx, too.")
 @click.option("--factory", metavar="MODULE:NAME", help="The function that makes a network of your own.")
 @click.option("--score", metavar="MODULE:NAME", help="The function of your own score, needed to train again.")
+@click.option("--dataset", metavar="NAME", help="FILE.npz, FOLDER or MODULE:NAME of your own dataset.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--device", default="auto", show_default=True, help="Where to train again: auto, cpu, cuda.")
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Pictures in a timed batch.")
@@ -53,6 +54,7 @@ def export(
     onnx: bool,
     factory: str | None,
     score: str | None,
+    dataset: str | None,
     data: Path | None,
     device: str,
     batch: int,
@@ -80,7 +82,7 @@ def export(
     store = Store(store_path)
     if max_error is not None:
         ladder, rung = _chosen(store, max_error, where, quiet)
-    search_folders([path for path in (factory, score) if path is not None], [Path.cwd()])
+    search_folders([path for path in (factory, score, dataset) if path is not None and ":" in path], [Path.cwd()])
     hold_memory()
     with ProgressDisplay("training again") as progress:
         exported = export_network(
@@ -93,6 +95,7 @@ def export(
             onnx=onnx,
             factory=factory,
             score=score,
+            dataset=dataset,
             data=data,
             device=device,
             batch=batch,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, estimator, rows_of
+from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, estimator, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
@@ -40,14 +40,15 @@ if TYPE_CHECKING:
 @SEED
 @click.option("--save", metavar="FILE", help="Write the fitted law as JSON, for predict.")
 @JSON
-def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any) -> None:
+@reading
+def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[str, Any], **settings: Any) -> None:
     """Fit a scaling law to a TABLE.
 
     Prints parameters with confidence intervals, the deviation of the fit, and what the data do not identify. Errors are
     fractions; mu and sigma are the mean and standard deviation of (predicted - error) / error.
     """
     _refuse_to_replace("--save", save, source)
-    rows = rows_of(source, settings.pop("where"))
+    rows = rows_of(source, settings.pop("where"), reading)
     law = estimator(kind, settings)
     with counting("fitting") as step:
         law.fit(rows, progress=step)
@@ -76,8 +77,16 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, **settings: Any
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the rows with their predictions: .csv, .parquet or .json.")
 @JSON
+@reading
 def predict(
-    law: str, source: str | None, at: Sequence[str], dense_law: str | None, level: float, out: str | None, as_json: bool
+    law: str,
+    source: str | None,
+    at: Sequence[str],
+    dense_law: str | None,
+    level: float,
+    out: str | None,
+    as_json: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Predict errors of networks with a fitted LAW.
 
@@ -91,7 +100,7 @@ def predict(
     if (source is None) == (not at):
         raise click.UsageError("give a TABLE of networks, or --at, and not both")
     _refuse_to_replace("--out", out, law, source, dense_law)
-    members = read_table(source, needed=("density",)) if source is not None else _members(at)
+    members = read_table(source, needed=("density",), **reading) if source is not None else _members(at)
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
     result = fitted.predictions(members, level, dense)

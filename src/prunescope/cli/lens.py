@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import JSON, SHARE
+from prunescope.cli.options import JSON, SHARE, reading, shaped
 from prunescope.cli.printing import note, print_json, wrapped
 from prunescope.errors import counted, listed, printable
 
@@ -50,7 +50,8 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 )
 @click.option("--all", "every", is_flag=True, help="Look at every network, however many.")
 @JSON
-def lens(source: str, every: bool, as_json: bool, **question: Any) -> None:
+@reading
+def lens(source: str, every: bool, as_json: bool, reading: dict[str, Any], **question: Any) -> None:
     """Explain why pruning helped or hurt generalisation.
 
     The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
@@ -58,7 +59,7 @@ def lens(source: str, every: bool, as_json: bool, **question: Any) -> None:
     """
     from prunescope.lens import analyze
 
-    result = analyze(source, most=None if every else MOST_ROWS, **question)
+    result = analyze(shaped(source, reading), most=None if every else MOST_ROWS, **question)
     hint = "; --cell and --noise look at those you name, --all at every network"
     notes = tuple(f"{words}{hint if 'not looked at' in words else ''}" for words in result.notes)
     result = replace(result, notes=notes)

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from prunescope.cli.choose import choose
+from prunescope.cli.data import data
 from prunescope.cli.export import export
 from prunescope.cli.laws import fit, predict
 from prunescope.cli.lens import lens
@@ -117,7 +118,7 @@ def demo(out: Path) -> None:
 
 
 for command in (
-    plan, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, lens, report, export,
-    demo,
+    plan, data, run, table, status, merge, compact, fit, predict, compare, sensitivity, choose, next_, lens, report,
+    export, demo,
 ):  # fmt: skip
     cli.add_command(command)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.choose import ERROR, numbers
-from prunescope.cli.options import JSON, SEED, SHARE, names_in, rows_of
+from prunescope.cli.options import JSON, SEED, SHARE, names_in, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
@@ -44,6 +44,7 @@ SHOWN = 30
 @click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing.")
 @SEED
 @JSON
+@reading
 def next_(
     source: str,
     max_error: float,
@@ -53,6 +54,7 @@ def next_(
     where: Sequence[str],
     by: str | None,
     as_json: bool,
+    reading: dict[str, Any],
     **settings: Any,
 ) -> None:
     """Recommend the most informative runs for the choice.
@@ -64,7 +66,7 @@ def next_(
     from prunescope.design.recommendation import next_ladders
 
     read = _study(source, study)
-    rows = _rows(source, where, read)
+    rows = _rows(source, where, read, reading)
     if out is not None and out.exists():
         raise PrunescopeError(f"{out} exists already; name a new file")
     with counting("weighing ladders") as step:
@@ -93,12 +95,14 @@ def next_(
 
 def _study(source: str, study: str | None) -> Study | None:
     """Return the study to go by: the one named, or the store's own."""
+    from prunescope.cli.plan import with_datasets
     from prunescope.design.recommendation import NAME_SUFFIX
     from prunescope.study import read_study
     from prunescope.table import Store, is_store
 
     if study is not None:
-        return read_study(study)
+        store = Store(source) if is_store(Path(source)) else None
+        return with_datasets(read_study(study), store)[0]
     if not is_store(Path(source)):
         return None
     # Studies that `next` wrote are parts of the one that they were made from.
@@ -111,7 +115,7 @@ def _study(source: str, study: str | None) -> Study | None:
     return next(iter(whole_studies.values()), None)
 
 
-def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | None:
+def _rows(source: str, where: Sequence[str], study: Study | None, reading: dict[str, Any]) -> Table | None:
     """Return what is measured; nothing where a store is only about to be made."""
     from prunescope.table import Store, is_store
 
@@ -123,7 +127,7 @@ def _rows(source: str, where: Sequence[str], study: Study | None) -> Table | Non
     if nothing and path.exists():
         hint = "Name what may be trained with --study."
         raise InputError(source, [Fault("the store", "must hold measurements, or a study", "neither", hint)])
-    return rows_of(source, where)
+    return rows_of(source, where, reading)
 
 
 def show_plan(plan: DesignPlan) -> None:

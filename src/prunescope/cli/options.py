@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +19,16 @@ Command = Callable[..., Any]
 
 
 class Fraction(click.types.FloatParamType):
-    """A fraction, such as 0.09; who writes percent is told the fraction."""
+    """A fraction, such as 0.09; who writes percent is told the fraction.
+
+    Parameters
+    ----------
+    above
+        Whether numbers above 1 are for others to judge.
+    """
+
+    def __init__(self, above: bool = False) -> None:
+        self._above = above
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a number; whether 0, 1 or more than 100 will do is for others to say."""
@@ -28,13 +39,15 @@ class Fraction(click.types.FloatParamType):
             parsed = float(number)
         except ValueError:
             self.fail(f"{value!r} is not a number, such as 0.09.", param, ctx)
-        if percent or 1 < parsed <= 100:
+        if percent or (1 < parsed <= 100 and not self._above):
             hint = f" {parsed:g} % is {parsed / 100:.6g}." if 0 <= parsed <= 100 else ""
             self.fail(f"must be a fraction; found {value}.{hint}", param, ctx)
         return parsed
 
 
 SHARE = Fraction()
+BOUND = Fraction(above=True)
+"""A bound on the error, or on an outcome that is no share."""
 
 
 def options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -64,11 +77,67 @@ CHOICE = options(
 )  # fmt: skip
 
 
-def rows_of(source: str, where: Sequence[str]) -> Table:
+_ASSIGNED = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^"=<>!]*[^"=<>!\s]))\s*=(?!=)\s*(\S.*)', re.DOTALL)
+
+
+def _assigned(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME = ...`` options, a name perhaps in double quotes."""
+    del context
+    assigned: dict[str, str] = {}
+    for word in words:
+        parts = _ASSIGNED.fullmatch(word)
+        if parts is None:
+            raise click.BadParameter(f"must be NAME = ...; found {word!r}", param=parameter)
+        name = parts[1].replace('""', '"') if parts[1] is not None else parts[2].strip()
+        if name in assigned:
+            raise click.BadParameter(f"must give {name!r} once", param=parameter)
+        assigned[name] = parts[3].strip()
+    return assigned
+
+
+def reading(command: Command) -> Command:
+    """Add the options on how a file is read; the command gets them as ``reading``, for `read_table`."""
+
+    @wraps(command)
+    def wrapped(
+        *arguments: Any,
+        columns_set: Any,
+        wide: Any,
+        decimal_comma: bool,
+        outcome: str | None,
+        guess: float | None,
+        **settings: Any,
+    ) -> Any:
+        asked = {"set": columns_set, "wide": wide, "decimal": "," if decimal_comma else "."}
+        if outcome is not None or guess is not None:
+            asked |= {"outcome": outcome or "test_error", "guess": guess}
+        return command(*arguments, reading=asked, **settings)
+
+    return options(
+        click.option("--set", "columns_set", multiple=True, callback=_assigned, metavar="'NAME = EXPRESSION'",
+                     help="Make a column: 'error = 1 - accuracy / 100'. Repeatable."),
+        click.option("--wide", multiple=True, callback=_assigned, metavar="'NAME = PATTERN'",
+                     help="Gather columns acc_0.5, acc_0.1, ...: 'acc = acc_{density}'. Repeatable."),
+        click.option("--decimal-comma", is_flag=True, help="Read numbers like 12,5, columns apart by semicolons."),
+        click.option("--outcome", metavar="NAME", help="Take another column for the error, such as test_loss."),
+        click.option("--guess", type=float, help="What guessing gives of the outcome [of a loss, log(classes)]."),
+    )(wrapped)  # fmt: skip
+
+
+def shaped(source: str, reading: Mapping[str, Any]) -> Any:
+    """Return a source as it is, or the table that it is read as where options say how; of a store then rows alone."""
+    if not reading["set"] and not reading["wide"] and reading["decimal"] == "." and "outcome" not in reading:
+        return source
+    from prunescope.table import read_table
+
+    return read_table(source, **reading)
+
+
+def rows_of(source: str, where: Sequence[str], reading: Mapping[str, Any] | None = None) -> Table:
     """Read a table, tell its notes, apply conditions."""
     from prunescope.table import read_table
 
-    rows = read_table(source)
+    rows = read_table(source, **(reading or {}))
     for words in rows.notes:
         note(words)
     for condition in where:

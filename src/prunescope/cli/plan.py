@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import code_words, print_json, spelled, spelled_bytes, tell
+from prunescope.cli.printing import code_words, note, print_json, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
-    from prunescope.study import Study
+    from prunescope.study import OwnDataset, Study
     from prunescope.study.sections import Keep
     from prunescope.table import Store
 
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study", required=False)
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
+@click.option("--run-code", is_flag=True, help="Run the study's code: count its networks, size its datasets.")
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
-@click.option(
-    "--run-code", is_flag=True, help="Make each network of your own once, and count it. This runs the study's code."
-)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(
-    study: str | None, store_path: Path | None, ladders: bool, save: Path | None, run_code: bool, as_json: bool
+    study: str | None,
+    store_path: Path | None,
+    data: Path | None,
+    run_code: bool,
+    ladders: bool,
+    save: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what a STUDY would train; list presets without one."""
     from prunescope.study import preset_text, presets, read_study
@@ -47,7 +52,7 @@ def plan(
             click.echo(click.style(f"  {name}", bold=True))
             tell("", f"{preset.purpose} {preset.cost}")
         return
-    read = read_study(study)
+    read, changed = read_study(study), list[str]()
     if save is not None:
         if save.exists():
             raise PrunescopeError(f"{save} exists already; name a new file")
@@ -55,15 +60,42 @@ def plan(
         save.write_text(_copied(read, text, save.stem), encoding="utf-8")
         click.echo(f"wrote {save}", err=True)
     store = _store_beside(read, store_path)
+    if read.unread or read.datasets:
+        read, changed = with_datasets(read, store, data, run_code=run_code)
+    else:
+        changed = []
     if run_code:
         from prunescope.cli.run import allow_code
 
         allow_code(read, study)
     content = _plan_content(read, store, ladders, run_code)
     if as_json:
-        print_json(content)
+        print_json(content | ({"changed": changed} if read.datasets else {}))
     else:
         _print_plan(read, store, store_path or Path("runs") / read.folder, content)
+        for words in changed:
+            note(words)
+
+
+def with_datasets(
+    study: Study, store: Store | None, data: Path | None = None, *, run_code: bool = False
+) -> tuple[Study, list[str]]:
+    """Read the study's own datasets, and say which have changed; functions not run are as a store knows them."""
+    from prunescope.data import read_datasets
+    from prunescope.run.dataset_changes import changed_datasets
+    from prunescope.study.catalogue import is_import_path
+    from prunescope.study.import_path import search_folders
+
+    if run_code:
+        search_folders(
+            [name for name in study.unread if is_import_path(name)], [*([study.home] if study.home else []), Path.cwd()]
+        )
+    read, datasets = read_datasets(study, data, run_code=run_code, everything=True)
+    versions = [version for version in (store.studies() if store else ()) if version.name == study.name]
+    stored = {own.name: own for version in versions for own in version.datasets}
+    known = tuple(stored[name] for name in read.unread if name in stored)
+    read = dataclasses.replace(read, datasets=(*read.datasets, *known)) if known else read
+    return read, changed_datasets(store, read, datasets.values()) if store else []
 
 
 def _copied(study: Study, text: str, name: str) -> str:
@@ -99,6 +131,9 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
     from prunescope.table import finished
     from prunescope.table.status import is_scored
 
+    if study.unread:
+        facts = {"study": study.to_mapping(), "identity": study.identity, "code": list(import_paths(study))}
+        return facts | {"unread": list(study.unread)}
     total = effort(study.ladders)
     content: dict[str, Any] = {
         "study": study.to_mapping(),
@@ -119,16 +154,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
         }
-    from prunescope.run.estimate import estimate
+    from prunescope.run.estimate import described, estimate
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
     content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples, None, run_code))
-    if run_code:
-        from prunescope.run.study_run import described
-
+    if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:
         done = store.done()
@@ -201,6 +234,12 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     )
     named = [f"{treatment.label}{_details(treatment.model_dump(exclude_none=True))}" for treatment in study.treatments]
     tell("treatments", "; ".join(named))
+    for own in study.datasets:
+        tell("dataset", _own_words(own))
+    if study.unread:
+        tell("dataset", f"{listed(study.unread)}: known when its code has run, by prunescope run or plan --run-code")
+        tell("code", code_words(content["code"]))
+        return
     even = all(axes.replicates is None for axes in study.axes)
     times = f" x {counted(study.replicates, 'replicate')}" if even else ", replicates as above"
     tell(
@@ -247,7 +286,8 @@ def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun
     """Tell what the study takes; of one that was begun, what is left of that."""
     finished = left is not None and not left["rungs"] and not left["scores"]
     if estimate["seconds"] is None:
-        unknown = "not known: networks of your own are counted by making them, with --run-code"
+        unknown = "not known: networks of your own are counted by making them, with --run-code; those of a library, "
+        unknown += "where it is installed"
         tell("takes", "nothing more" if finished else unknown)
         return
     how = "as measured here" if estimate["measured"] > 0.99 else "a rough estimate; a run measures before it trains"
@@ -261,6 +301,15 @@ def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun
         "takes",
         f"{whole} on this machine's processor ({how}), {spelled_bytes(estimate['memory'])} of memory, {disk} on disk, "
         f"{weights} with --keep-weights",
+    )
+
+
+def _own_words(own: OwnDataset) -> str:
+    validation = f", {own.validation:,} for validation" if own.validation else ""
+    shape = " x ".join(map(str, own.shape))
+    return (
+        f"{own.name}: {own.train:,} to train on, {own.test:,} to test{validation}; {own.classes} classes; "
+        f"{shape}, {own.values}; rows call it {own.label}"
     )
 
 

@@ -16,6 +16,7 @@ from prunescope.run.events import (
     ArtifactsMissing,
     CohortFinished,
     CohortProgress,
+    DatasetChanged,
     Event,
     EventHandler,
     ExamplesScored,
@@ -95,6 +96,8 @@ class ProgressDisplay:
             case TuningFailed():
                 words = f"how {event.words} trains fastest could not be measured: {event.reason}; {event.instead}"
                 self._say(words, now, always=True)
+            case DatasetChanged():
+                self._say(event.words, now, always=True)
             case ArtifactsMissing():
                 verb, whose = ("was", "its") if event.rungs == 1 else ("were", "their")
                 note = f"{counted(event.rungs, 'network')} {verb} trained before without keeping {whose} {event.what}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from prunescope.cli.options import SHARE
+from prunescope.cli.options import BOUND, SHARE, reading, shaped
 from prunescope.cli.printing import note
 from prunescope.errors import counted
 
@@ -22,7 +23,7 @@ from prunescope.errors import counted
     show_default=True,
     help="Where to write the page.",
 )
-@click.option("--max-error", type=SHARE, metavar="K", help="The error bound of the choice [1.25 times the lowest].")
+@click.option("--max-error", type=BOUND, metavar="K", help="The error bound of the choice [1.25 times the lowest].")
 @click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
 @click.option("--lens", metavar="STORE", help="Another store for the lens.")
 @click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
@@ -33,6 +34,7 @@ from prunescope.errors import counted
               help="Format of these figures.")  # fmt: skip
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True,
               help="Draws of each size to test how many measurements suffice; 0 skips that.")  # fmt: skip
+@reading
 def report(
     source: str,
     out: Path,
@@ -43,6 +45,7 @@ def report(
     figures: Path | None,
     form: str,
     draws: int,
+    reading: dict[str, Any],
 ) -> None:
     """Write figures and answers as one offline HTML page.
 
@@ -55,7 +58,9 @@ def report(
 
     need_drawing()
     condition = " and ".join(f"({term})" for term in where)
-    result = made(source, where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws)
+    result = made(
+        shaped(source, reading), where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws
+    )
     for words in (*result.notes, *result.missing):
         note(words)
     write_page(result, out)

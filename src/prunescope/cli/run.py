@@ -76,6 +76,9 @@ def run(
     paths = allow_code(read, study)
     if paths:
         note(code_words(paths))
+    from prunescope.data import read_datasets
+
+    read, datasets = read_datasets(read, data, everything=True)
     path = store_path or Path("runs") / read.folder
     from prunescope.cli.progress import ProgressDisplay
     from prunescope.run import run_study
@@ -89,6 +92,7 @@ def run(
         "fail_fast": fail_fast,
         "keep_weights": keep_weights,
         "keep_examples": keep_examples,
+        "datasets": datasets,
     }
     try:
         if until_decided is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from prunescope.cli.options import reading
 from prunescope.errors import counted, printable
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--out", help="Write all rows to FILE: .csv, .parquet or .json; - is CSV on standard output.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Rows to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print all rows as JSON.")
+@reading
 def table(
     source: str,
     where: Sequence[str],
@@ -34,16 +36,19 @@ def table(
     out: str | None,
     limit: int,
     as_json: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Check a TABLE; show, filter or write its rows.
 
     Conditions apply first, then the query, then the columns. Put text in SQL in single quotes.
     """
     from prunescope.table import csv_parts, json_parts, read_table, write_table
+    from prunescope.table.schema import NEEDED
 
     if out is not None and out != "-" and Path(out).exists() and Path(out).resolve() == Path(source).resolve():
         raise click.UsageError("--out names the table that is read; name another file")
-    rows = read_table(source)
+    needed = ("density",) if Path(source).is_dir() else NEEDED  # all rungs of a store, also those without errors
+    rows = read_table(source, needed=needed, **reading)
     for note in rows.notes:
         click.echo(f"note: {printable(note)}", err=True)
     for condition in where:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, names_in, rows_of
+from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, names_in, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Folds of the cross-validation.")
 @SEED
 @JSON
+@reading
 def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
     """Compare functional forms on a TABLE.
 
@@ -76,6 +77,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
 @click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Random starts of each fit.")
 @SEED
 @JSON
+@reading
 def sensitivity(
     source: str,
     kind: str,
@@ -159,7 +161,7 @@ def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bo
     from prunescope.errors import Fault, InputError
     from prunescope.laws.grouping import Sample, sample
 
-    rows = rows_of(source, settings["where"])
+    rows = rows_of(source, settings["where"], settings["reading"])
     by = names_in(settings["by"])
     keep = settings["replicates"] == "keep"
 

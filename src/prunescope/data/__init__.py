@@ -2,6 +2,11 @@
 
 from prunescope.data.dataset import Dataset as Dataset
 from prunescope.data.load import load as load
+from prunescope.data.own import OwnData as OwnData
+from prunescope.data.own import own_name as own_name
+from prunescope.data.own import read_datasets as read_datasets
+from prunescope.data.own import read_own as read_own
+from prunescope.data.own import read_own_of as read_own_of
 from prunescope.data.random_streams import generator as generator
 from prunescope.data.random_streams import keys as keys
 from prunescope.data.subsample import Subsample as Subsample

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,23 +35,28 @@ class Dataset:
     name
         As a study names it.
     train_images, test_images
-        uint8 [n, channels, height, width], the values of the makers' files.
+        uint8 [n, channels, height, width], the values of the makers' files. A user's own may be float32, scaled
+        already, and rows of features are [n, 1, 1, features].
     train_labels, test_labels
         int64 [n], 0 to ``classes - 1``.
     classes
         Number of classes.
     mean, std
         Per channel, of the raw values of the training pictures: a network's input is ``(value - mean) / std``.
+    validation
+        How many of the training pictures, the last ones, are a validation part of the dataset's own. No network learns
+        from them.
     """
 
     name: str
-    train_images: NDArray[np.uint8]
+    train_images: NDArray[Any]
     train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
+    test_images: NDArray[Any]
     test_labels: NDArray[np.int64]
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    validation: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -9,8 +9,9 @@ from prunescope.data.dataset import Dataset, assembled
 from prunescope.data.fetch import fetch as fetch_files
 from prunescope.data.idx import read_digits
 from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, halves, missing
+from prunescope.data.own import read_own
 from prunescope.errors import Fault, InputError, clipped, nearest
-from prunescope.study.catalogue import DATASETS
+from prunescope.study.catalogue import DATASETS, is_own_dataset
 
 LAYOUTS: dict[str, tuple[FileLayout, ...]] = idx.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
 
@@ -21,13 +22,16 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
     Parameters
     ----------
     name
-        ``digits`` comes with prunescope; the others are read from their makers' files.
+        ``digits`` comes with prunescope; the others are read from their makers' files. A dataset of your own is
+        ``FILE.npz``, ``FOLDER/`` or ``package.module:function``, whose code runs.
     folder
         Where those files are; without it the folder that PRUNESCOPE_DATA names, else the cache folder
         (``~/.cache/prunescope/data``, or below XDG_CACHE_HOME).
     fetch
         Whether files that are not there may be taken from the cache folder, and fetched into it.
     """
+    if name not in DATASETS and is_own_dataset(name):
+        return read_own(name, folder=None if folder is None else data_folder(folder)).dataset
     if name not in DATASETS:
         fault = Fault("its name", f"must be one of {', '.join(DATASETS)}", clipped(name), nearest(name, DATASETS))
         raise InputError("the dataset", [fault])

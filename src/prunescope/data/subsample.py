@@ -54,15 +54,18 @@ def draw_subsample(
     seed: int,
     replicate: int,
     dataset: str,
+    validation: int = 0,
 ) -> Subsample:
     """Draw what a replicate trains on from the ``labels`` of a whole training set; classes play no part in it.
+
+    Where the last ``validation`` labels are those of a validation part of the dataset's own, they are held out.
 
     The validation examples are the first ``held_out`` of a permutation of the training set, the training examples the
     next ``examples`` of it: a smaller subsample lies in each larger one. Exactly ``round(label_noise * examples)``
     labels are changed, those with the smallest of random keys that every example of the training set has, each to one
     of the other classes, uniformly: what is noisy stays noisy, with the same label, at each higher level of noise.
     """
-    total = len(labels)
+    total = len(labels) - validation
     faults = list(_faults(total, classes, examples, label_noise, held_out))
     if faults:
         raise InputError(f"a share of {dataset}", faults)
@@ -78,7 +81,8 @@ def draw_subsample(
         # 64 random bits modulo a few classes: no class is likelier by more than one part in 10^16.
         offsets = 1 + (keys(total, *words, "noisy labels") % np.uint64(classes - 1)).astype(np.int64)
         trained[noisy] = (trained[noisy] + offsets[train[noisy]]) % classes
-    return _frozen(Subsample(train, trained, noisy, order[:held_out].copy()))
+    apart = np.arange(total, len(labels)) if validation else order[:held_out].copy()
+    return _frozen(Subsample(train, trained, noisy, apart))
 
 
 def _frozen(subsample: Subsample) -> Subsample:

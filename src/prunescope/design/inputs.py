@@ -119,8 +119,8 @@ def design_inputs(
     rows, tops = _measured(group, list(cells), step, exact=study is not None)
     extent = _extent(study)
     levels = tuple(_levels(study, extent.get(key), tops.get(place, ())) for place, key in enumerate(cells))
-    dataset = counting.dataset
-    known = classes or (DATASETS[dataset].classes if dataset in DATASETS else None)
+    facts = counting.facts or DATASETS.get(counting.dataset)
+    known = classes or (facts.classes if facts else None)
     has = [
         study is not None or (group_rows is not None and name in group_rows) for name in ("depth", "width", "examples")
     ]
@@ -224,4 +224,5 @@ def _counting(rows: Table | None, study: Study | None) -> Counts:
     if study is None:
         return Counts()
     cell = study.cells[0]
-    return Counts(cell.family, cell.dataset, {}, study.recipe.prunable)
+    facts = next((own.facts for own in study.datasets if own.label == cell.dataset), None)
+    return Counts(cell.family, cell.dataset, {}, study.recipe.prunable, facts)

@@ -23,6 +23,8 @@ from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
 from prunescope.study.sections import Axes
 from prunescope.table import Table
+from prunescope.table.schema import Outcome
+from prunescope.table.table import outcome_of
 
 
 @dataclass(frozen=True)
@@ -186,14 +188,17 @@ def next_ladders(
     on_proposal
         Called with the number of each proposal and the expected loss after it.
     """
-    _check_settings(max_error, confidence, enough)
+    _check_settings(max_error, outcome_of(table), confidence, enough)
     study = study and at_noise(study, table, label_noise)
     if table is not None and label_noise is not None and "label_noise" in table:
         table = table.take(table["label_noise"] == label_noise)
     inputs = design_inputs(table, study, depths, widths, classes, by)
     members = _members(inputs.place, examples)
     whole = _whole_cost(_ladders(inputs, study))
-    guessing = None if inputs.classes is None else 1 - 1 / inputs.classes
+    outcome = outcome_of(table)
+    guessing = outcome.guessing(inputs.classes)
+    if guessing is None and not outcome.is_error and len(inputs.rows.log_error):
+        guessing = float(np.exp(inputs.rows.log_error.max()))
     there = len(inputs.counts)
     weighed = cells_to_weigh(inputs, _question(inputs, members, max_error), cells, guessing)
     if len(weighed) < there:
@@ -232,8 +237,8 @@ def next_ladders(
     )
 
 
-def _check_settings(max_error: float, confidence: float, enough: float) -> None:
-    faults = list(bound_faults(max_error))
+def _check_settings(max_error: float, outcome: Outcome, confidence: float, enough: float) -> None:
+    faults = list(bound_faults(max_error, outcome))
     if not 0 < confidence < 1:
         faults.append(Fault("the confidence", "must be between 0 and 1", f"{confidence:g}"))
     if not 0 < enough < 1:
@@ -334,6 +339,7 @@ def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[Plann
     """Yield each planned ladder once, up to its highest planned rung."""
     treatment = treatment_of(study)
     teaches = study.teaches(treatment)
+    own = next((dataset for dataset in study.datasets if dataset.label == study.cells[0].dataset), None)
     tops: dict[int, dict[int, int]] = {}
     for step in planned:
         first, count = step.candidate.replicate, step.candidate.count
@@ -348,7 +354,7 @@ def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[Plann
         )
         for replicate, top in by_replicate.items():
             recipe = study.recipe.model_copy(update={"levels": top})
-            yield Ladder(cell, recipe, treatment, replicate, study.seed, teaches=teaches)
+            yield Ladder(cell, recipe, treatment, replicate, study.seed, teaches=teaches, own=own)
 
 
 def _axes(ladders: Sequence[Ladder]) -> tuple[Axes, ...]:
@@ -357,10 +363,10 @@ def _axes(ladders: Sequence[Ladder]) -> tuple[Axes, ...]:
     for ladder in ladders:
         key = (ladder.cell.depth, ladder.cell.examples, ladder.recipe.levels, ladder.replicate + 1)
         widths.setdefault(key, []).append(ladder.cell.width)
-    cell = ladders[0].cell
+    cell, own = ladders[0].cell, ladders[0].own
     return tuple(
         Axes(
-            dataset=(cell.dataset,),
+            dataset=(own.name if own else cell.dataset,),
             family=(cell.family,),
             depth=(depth,),
             width=tuple(dict.fromkeys(values)),

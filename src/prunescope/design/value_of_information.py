@@ -52,7 +52,8 @@ class Question:
         """
         count = (z.shape[1] - THETA) // 2
         truths = Truths(z[:, :THETA], z[:, THETA : THETA + count][:, self.cell])
-        bound = self.bound if scatter is None else np.minimum(self.bound * np.exp(-scatter), 1.0)
+        most = np.inf if self.bound > 1 else 1.0  # of an error; other outcomes go higher
+        bound = self.bound if scatter is None else np.minimum(self.bound * np.exp(-scatter), most)
         shifted = needed_density(self.sizes, truths, bound) + z[:, THETA + count :][:, self.cell]
         # A shift beyond density 1 cannot meet the bound.
         return np.maximum(np.where(shifted > 0, np.inf, shifted), self.lowest)

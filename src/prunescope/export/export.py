@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunescope.data import Dataset, generator, load
+from prunescope.data import Dataset, generator, load, own_name, read_own_of
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.export.checkpoint import Card, read, write
 from prunescope.export.load import build_module, own_module, plain_module
@@ -30,6 +30,7 @@ from prunescope.files import replacing
 from prunescope.nets import Designed, Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import SEED
+from prunescope.nets.families import factory_of
 from prunescope.prune import Masks
 from prunescope.run.artifacts import read_masks, read_weights, weights_kept
 from prunescope.run.events import EventHandler
@@ -39,6 +40,7 @@ from prunescope.run.tune import threads
 from prunescope.study.catalogue import is_import_path
 from prunescope.study.import_path import import_function
 from prunescope.table import Store
+from prunescope.table.dataset_notes import noted_place
 from prunescope.table.status import RecordedNote
 from prunescope.version import __version__
 
@@ -58,6 +60,7 @@ def export_network(
     factory: str | None = None,
     model: nn.Module | None = None,
     score: str | None = None,
+    dataset: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     device: str = "auto",
     batch: int = 256,
@@ -88,6 +91,9 @@ def export_network(
         store kept no weights. `factory` may name a function that makes one.
     score
         The same for a score of one's own, where the network has to be trained again.
+    dataset
+        For a dataset of one's own: its file, its folder, or the import path of the function that returns it. Needed
+        for functions, and for files that are no more where the run had them.
     data
         Folder with datasets; without it `PRUNESCOPE_DATA` and the cache are searched.
     device
@@ -112,13 +118,13 @@ def export_network(
     cell = picked.ladder.cell
     _check_code(opened_store, picked, factory, score)
     targets = _targets(Path(target), form, onnx, is_custom=":" in cell.family)
-    dataset = load(cell.dataset, None if data is None else Path(data))
-    net = network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
+    read = _dataset(opened_store, picked, dataset, None if data is None else Path(data))
+    net = network(cell.family, cell.depth, cell.width, read.classes, read.shape)
     with ExitStack() as drafts:  # made first: a place that cannot be written to is told before anything is trained
         paths = {name: drafts.enter_context(replacing(path)) for name, path in targets.items()}
-        source = _source(opened_store, picked, net, dataset, device, before or _ignore, on_event or _ignore)
+        source = _source(opened_store, picked, net, read, device, before or _ignore, on_event or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
-            return _Export(picked, net, dataset, source, batch).result(paths, targets)
+            return _Export(picked, net, read, source, batch).result(paths, targets)
 
 
 def _model(model: nn.Module | None, factory: str | None, note: RecordedNote) -> nn.Module | Callable[..., nn.Module]:
@@ -149,6 +155,22 @@ def _check_code(store: Store, picked: PickedRung, factory: str | None, score: st
             faults.append(Fault(name, must, "" if is_given is None else clipped(is_given), hint))
     if faults:
         raise InputError(str(store.path), faults)
+
+
+def _dataset(store: Store, picked: PickedRung, name: str | os.PathLike[str] | None, folder: Path | None) -> Dataset:
+    """Return the dataset of a rung; of a user's own the very one, by whatever name the caller has for it."""
+    own = picked.ladder.own
+    if own is None:
+        if name is not None:
+            must = "must be left out: this network's dataset is known by its name"
+            raise InputError(str(store.path), [Fault("dataset", must, clipped(str(name)))])
+        return load(picked.ladder.cell.dataset, folder)
+    if name is None and is_import_path(own.name):
+        must = f"must be named as the store does: it is returned by {own.name}, a function of its author's"
+        hint = f"If you trust it: --dataset {own.name}, from Python dataset={own.name!r}."
+        raise InputError(str(store.path), [Fault("dataset", must, hint=hint)])
+    spelled = "" if name is None else own_name(os.fspath(name))
+    return read_own_of(picked.ladder, None, folder, noted_place(store, own), spelled).dataset
 
 
 def _ignore(_: object) -> None:
@@ -321,7 +343,7 @@ class _Export:
 
     def _own_module(self, tensors: Arrays) -> nn.Module:
         card = self._card("sparse")
-        return own_module(card, import_function(card.family), tensors, "the network").eval()
+        return own_module(card, factory_of(card.family), tensors, "the network").eval()
 
     def _proved(
         self, name: str, path: Path, target: Path, small: Program | None, modules: dict[str, tuple[nn.Module, int, int]]

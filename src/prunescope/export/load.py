@@ -17,7 +17,8 @@ from prunescope.export.checkpoint import RECORDED, Card, SavedNetwork, read
 from prunescope.export.module import Plain, Scaled
 from prunescope.export.program import Arrays, Program
 from prunescope.nets.custom import Custom
-from prunescope.study.catalogue import is_import_path
+from prunescope.nets.families import factory_of
+from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.import_path import import_function
 
 
@@ -69,12 +70,14 @@ def build_module(
             raise InputError(source, [Fault("factory", must, hint=hint)])
         make = import_function(factory) if isinstance(factory, str) else factory
         return recorded_module(saved, make, source)
-    if is_import_path(card.family):
+    if is_import_path(card.family) or is_library_name(card.family):
+        if factory is None and is_library_name(card.family):
+            factory = card.family  # nothing that a file could choose: a network of an installed library
         if factory is None:
             must = f"must be named: this network is made by {card.family}, a function of its author's"
             hint = f"If you trust it: load_network(path, factory={card.family!r})."
             raise InputError(source, [Fault("factory", must, hint=hint)])
-        make = import_function(factory) if isinstance(factory, str) else factory
+        make = factory_of(factory) if isinstance(factory, str) else factory
         module = own_module(card, make, saved.tensors, source)
     else:
         module = plain_module(Program(card.shape, saved.steps, saved.tensors), card, source)

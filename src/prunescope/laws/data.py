@@ -18,6 +18,10 @@ Rows = slice | NDArray[np.int64] | NDArray[np.bool_]
 MOST_TRIED = 20_000
 
 
+FAR_ABOVE = 100.0
+"""How far above the largest measured figure a plateau may lie that nothing bounds."""
+
+
 @dataclass(frozen=True)
 class Points:
     """Measured networks, by their logarithms; each array is ``[n]``, or ``[fits, n]`` where fits differ in it.
@@ -82,6 +86,8 @@ class GroupData:
         The single rows: error, the point that a row belongs to, replicate.
     chance
         Error of guessing; None where the number of classes is not known.
+    is_error
+        Whether errors are shares of examples, at most 1; otherwise they are any figures above 0.
     """
 
     key: Mapping[str, Any]
@@ -99,6 +105,7 @@ class GroupData:
     row_point: Integers
     row_replicate: Integers
     chance: float | None = None
+    is_error: bool = True
 
     def __len__(self) -> int:
         return len(self.error)
@@ -116,8 +123,10 @@ class GroupData:
 
     @property
     def ceiling(self) -> float:
-        """The largest error that a plateau may have: that of guessing, or 1."""
-        return 1.0 if self.chance is None else self.chance
+        """The largest error that a plateau may have: that of guessing, else 1, else far above all that was measured."""
+        if self.chance is not None:
+            return self.chance
+        return 1.0 if self.is_error else FAR_ABOVE * float(max(self.error.max(), self.unpruned.max()))
 
     @cached_property
     def points_of(self) -> tuple[Integers, ...]:
@@ -178,7 +187,7 @@ class GroupData:
 BY_POINT = tuple(
     item.name
     for item in fields(GroupData)
-    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance")
+    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error")
 )
 
 

@@ -26,6 +26,7 @@ from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
 from prunescope.notebook import table_html
 from prunescope.table import Table
+from prunescope.table.schema import ERROR, Outcome
 from prunescope.version import __version__
 
 INTERVALS = ("auto", "resampled", "quick", "none")
@@ -127,7 +128,7 @@ class Estimator:
                 sample.source, [Fault("the sample", f"must be one for a {self._form.name} law", sample.kind)]
             )
         self._check_groups(sample.groups)
-        results = fit_groups(self._form, sample.groups, self._options(), progress)
+        results = fit_groups(self._form, sample.groups, self._options(sample.outcome), progress)
         refused = tuple(result for result in results if isinstance(result, RefusedFit))
         if len(refused) == len(results):
             raise InputError(sample.source, [Fault(name_group(refusal.group), refusal.why) for refusal in refused])
@@ -143,6 +144,7 @@ class Estimator:
             "points": sum(fit.points for fit in self.fits_),
             "size": list(sample.size),
             "digest": _digest(sample.groups),
+            **({} if sample.outcome.is_error else {"outcome": vars(sample.outcome)}),
         }
         return self
 
@@ -175,7 +177,12 @@ class Estimator:
             raise InputError("predictions", [Fault("dense", "must be a DenseLaw that gives unpruned errors", kind)])
         fill = None if dense is None else lambda members: dense._predict(members, level).error
         needed = (*self._columns(), *(dense._columns() if dense is not None else ()))
-        return self._predict(read_members(table, tuple(dict.fromkeys(needed)), fill), level)
+        return self._predict(read_members(table, tuple(dict.fromkeys(needed)), fill, self.outcome_), level)
+
+    @property
+    def outcome_(self) -> Outcome:
+        """What the law is about: the test error, or what its table took for it."""
+        return Outcome(**self.fitted_on_.get("outcome", {}))
 
     def _predict(self, members: MemberQuery, level: float) -> Prediction:
         size = COUNTED if COUNTED in self.fitted_on_["size"] else None
@@ -275,7 +282,8 @@ class Estimator:
         """Return the grouping columns in which the fits differ."""
         return tuple(name for name in self.by_ if len({fit.group[name] for fit in self.fits_}) > 1)
 
-    def _options(self) -> Options:
+    def _options(self, outcome: Outcome = ERROR) -> Options:
+        del outcome  # it bounds what some laws fix
         fixed = {name: float(value) for name, value in dict(self.fix or {}).items()}
         same = ("level", "intervals", "draws", "starts", "seed")
         return Options(fixed=fixed, **{name: getattr(self, name) for name in same})

@@ -14,6 +14,7 @@ from prunescope.laws.fit import Options
 from prunescope.laws.forms import DENSE, EXPONENTS, JOINT, SINGLE
 from prunescope.laws.grouping import Sample, dense_sample
 from prunescope.table import Table
+from prunescope.table.schema import ERROR, Outcome
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -64,8 +65,8 @@ class JointLaw(Estimator):
     filters: Sequence[str] = ()
     replicates: str = "mean"
 
-    def _options(self) -> Options:
-        return replace(super()._options(), vary=None if self.vary is None else tuple(self.vary))
+    def _options(self, outcome: Outcome = ERROR) -> Options:
+        return replace(super()._options(outcome), vary=None if self.vary is None else tuple(self.vary))
 
     def _check_groups(self, groups: Sequence[GroupData]) -> None:
         faults = []
@@ -100,10 +101,10 @@ class DenseLaw(Estimator):
     def _group(self, rows: Table) -> Sample:
         return dense_sample(rows, self.by, classes=self.classes)
 
-    def _options(self) -> Options:
-        options = super()._options()
-        if self.classes is not None and "eps_0" not in options.fixed:
-            return replace(options, fixed={**options.fixed, "eps_0": 1 - 1 / self.classes})
+    def _options(self, outcome: Outcome = ERROR) -> Options:
+        options, chance = super()._options(outcome), outcome.guessing(self.classes)
+        if chance is not None and "eps_0" not in options.fixed:
+            return replace(options, fixed={**options.fixed, "eps_0": chance})
         return options
 
     def _columns(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns
 from prunescope.table.notes import REPETITIONS
 from prunescope.table.row_groups import configuration_codes, group_codes, having, unpruned
-from prunescope.table.schema import BY_NAME, CONFIGURATION, ColumnGroup
+from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, ColumnGroup, Outcome
 
 # What a joint law explains; everything else that tells configurations apart makes groups.
 EXPLAINED = ("depth", "width", "examples")
@@ -50,6 +50,8 @@ class Sample:
         The table that it was made of, and how many rows that has.
     size
         The columns that tell how large a network is.
+    outcome
+        What its errors are.
     """
 
     kind: str
@@ -59,6 +61,7 @@ class Sample:
     source: str
     rows: int
     size: tuple[str, ...]
+    outcome: Outcome = ERROR
 
 
 def sample(
@@ -100,7 +103,7 @@ def sample(
         chosen = _all_known(rows, by)
     _note_repeats(rows, identity, notes)
     groups = tuple(_groups(rows, chosen, identity, keep_replicates, classes))
-    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *_origin(table))
+    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *_origin(table), table.outcome)
 
 
 def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int | None = None) -> Sample:
@@ -114,7 +117,7 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     known &= ~np.isin(codes, codes[dense])
     error = np.where(known, rows["unpruned_error"], rows["test_error"])
     columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
-    networks = Table(columns, rows.source).take(dense | known)
+    networks = replace(rows, columns=columns, notes=(), unpruned_rows=None).take(dense | known)
     identity = tuple(name for name in networks if name in CONFIGURATION)
     chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(networks, by)
     identity = (*identity, *(name for name in chosen if name not in identity))
@@ -122,7 +125,7 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
         replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
         for group in _groups(networks, chosen, identity, False, classes)
     )
-    return Sample("dense", turned, chosen, tuple(notes), *_origin(table))
+    return Sample("dense", turned, chosen, tuple(notes), *_origin(table), table.outcome)
 
 
 def _origin(table: Table) -> tuple[str, int, tuple[str, ...]]:
@@ -212,12 +215,15 @@ def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, no
 
 def _chances(table: Table, classes: int | None, needed: bool = False) -> Numbers:
     """Return the error of guessing for each row, NaN where it is not known."""
-    if classes is not None:
-        return np.full(len(table), 1 - 1 / classes)
+    chance = table.outcome.guessing(classes)
+    if chance is not None:
+        return np.full(len(table), chance)
     if "dataset" in table:
         texts = Columns.of(table.columns).column("dataset").texts
-        known = [1 - 1 / DATASETS[name].classes if name in DATASETS else np.nan for name in texts.words.tolist()]
-        chances = np.array(known)[texts.codes]
+        facts = {**DATASETS, **table.datasets}
+        words = texts.words.tolist()
+        known = [table.outcome.guessing(facts[name].classes) if name in facts else None for name in words]
+        chances = np.array(known, float)[texts.codes]
     else:
         chances = np.full(len(table), np.nan)
     if needed and np.isnan(chances).any():
@@ -354,6 +360,7 @@ def _groups(
             row_point=point[rows] - begin,
             row_replicate=row_replicate[rows],
             chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
+            is_error=table.outcome.is_error,
             **{name: values[begin:end] for name, values in arrays.items()},
         )
 

@@ -17,6 +17,7 @@ from prunescope.laws.results import Fit
 from prunescope.laws.uncertainty import normal_quantile
 from prunescope.table import read_table
 from prunescope.table.coded import Columns
+from prunescope.table.schema import ERROR, Outcome
 
 # Predictions worked on at a time, draws included.
 BLOCK = 500_000
@@ -87,7 +88,10 @@ class MemberQuery:
 
 
 def read_members(
-    source: Any, needed: Sequence[str], fill: Callable[[MemberQuery], Numbers] | None = None
+    source: Any,
+    needed: Sequence[str],
+    fill: Callable[[MemberQuery], Numbers] | None = None,
+    outcome: Outcome = ERROR,
 ) -> MemberQuery:
     """Return the networks of a table whose errors are asked for, measured or not.
 
@@ -95,10 +99,12 @@ def read_members(
     ----------
     needed
         Columns that the law needs, beside density.
+    outcome
+        What the law is about.
     fill
         Gives the unpruned errors where the table does not know them; None refuses then.
     """
-    table = read_table(source, needed=("density",) if "density" in needed else ())
+    table = read_table(source, needed=("density",) if "density" in needed else (), outcome=outcome)
     faults = [
         Fault(f"column {name!r}", "must be there to predict", hint=nearest(name, list(table)))
         for name in needed

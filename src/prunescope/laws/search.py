@@ -63,6 +63,8 @@ def make_box(form: Form, padded: PaddedGroups, fixed: Mapping[str, float], ceili
     groups = len(padded.count)
     low, high = (np.tile(bound, (groups, 1)) for bound in form.bounds)
     for column, name in enumerate(names):
+        if name == "c":
+            high[:, column] = np.maximum(high[:, column], np.log(ceiling))
         if name in ("eps_up", "eps_0"):
             high[:, column] = np.log(ceiling)
             error = padded.points.unpruned if name == "eps_up" else padded.points.error

@@ -25,6 +25,7 @@ from prunescope.lens.sparsity import SparseNetworks, Sparsity
 from prunescope.notebook import table_html
 from prunescope.table import Table
 from prunescope.table.coded import Columns
+from prunescope.table.dataset_notes import noted_place
 from prunescope.table.row_groups import having
 
 
@@ -40,6 +41,8 @@ class CellResult:
         The cell in words, without label noise; cells of one name differ in label noise only.
     pruning
         The main treatment.
+    dataset_place
+        The file or folder of a user's own dataset, where the store notes one that is there.
     """
 
     family: str | None
@@ -62,6 +65,7 @@ class CellResult:
     diagnosis: Diagnosis
     missing: tuple[Missing, ...]
     notes: tuple[str, ...]
+    dataset_place: str = ""
 
 
 @dataclass(frozen=True)
@@ -325,7 +329,16 @@ def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: Ce
         diagnosis=diagnose(optimal, sparsest, extended, narrow, main[0].label_noise),
         missing=tuple(find_missing(source, main, pruning_curve, sparsities, extended, narrow, left_out)),
         notes=tuple(notes),
+        dataset_place=_dataset_place(source, main[0].ladder),
     )
+
+
+def _dataset_place(source: LensSource, identity: str) -> str:
+    """Return where a ladder's dataset was last read from, if it is a file or folder of the user's own."""
+    ladder = source.studies.ladders.get(identity)
+    if source.store is None or ladder is None or ladder.own is None:
+        return ""
+    return str(noted_place(source.store, ladder.own) or "")
 
 
 def _asked(pruning_curve: Curve, question: CellQuery) -> int | None:

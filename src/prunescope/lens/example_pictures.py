@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data import load
-from prunescope.errors import Fault, InputError, listed
+from prunescope.data import load, own_name, read_own
+from prunescope.errors import Fault, InputError, MissingPackageError, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,9 @@ class ExamplePictures:
         return np.asarray(self.images.astype(np.uint16) * 255 // max(self.brightest, 1), np.uint8)
 
 
-def pictures(dataset: str, index: Sequence[int], folder: str | Path | None = None) -> ExamplePictures:
+def pictures(
+    dataset: str, index: Sequence[int], folder: str | Path | None = None, place: str | Path = ""
+) -> ExamplePictures:
     """Return training pictures by their index in the training set. Nothing is fetched.
 
     Parameters
@@ -50,13 +53,27 @@ def pictures(dataset: str, index: Sequence[int], folder: str | Path | None = Non
         Indices, as in `Example.index`.
     folder
         Where the dataset's files are; without it where `prunescope.data.load` looks.
+    place
+        The file or folder of a user's own dataset, as in `CellResult.dataset_place`.
     """
     try:
-        images = load(dataset, folder, fetch=False).train_images
-    except InputError as trouble:
+        images = _images(dataset, folder, Path(place) if place else None)
+    except (InputError, MissingPackageError) as trouble:
         return ExamplePictures(None, str(trouble))
+    if images.dtype != np.uint8:
+        return ExamplePictures(None, f"dataset {dataset} holds numbers that are no pixels")
     beyond = [place for place in index if not 0 <= place < len(images)]
     if beyond:
         fault = Fault("the index of an example", f"must be 0 to {len(images) - 1}", listed(beyond))
         raise InputError(f"dataset {dataset}", [fault])
     return ExamplePictures(images[np.array(index, np.int64)], brightest=int(images.max(initial=0)))
+
+
+def _images(dataset: str, folder: str | Path | None, place: Path | None) -> NDArray[Any]:
+    """Return the training pictures of a dataset by its name in rows."""
+    if place is None:
+        return load(dataset, folder, fetch=False).train_images
+    own = read_own(own_name(str(place)))
+    if own.section.label.rpartition("@")[2] != dataset.rpartition("@")[2]:
+        raise InputError(f"dataset {dataset}", [Fault(str(place), "must hold what it held when it was trained on")])
+    return own.dataset.train_images

@@ -164,23 +164,25 @@ class Custom:
     def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
         """Return the logits ``[R, B, classes]`` of stacked members; buffers are updated in place in training."""
         x = x.permute(0, 1, 4, 2, 3).contiguous()  # as a user's module is given pictures elsewhere
-        spans = [slice(first, first + layout.together) for first in range(0, len(x), layout.together)]
         if layout.together > 1 and self.together:
             with warnings.catch_warnings():  # the outline says it
                 warnings.filterwarnings("ignore", _UNBATCHED)
                 passes = [
-                    self._mapped({name: tensor[span] for name, tensor in tensors.items()}, x[span], training)
-                    for span in spans
+                    self._mapped(part, pictures, training)
+                    for part, pictures in zip(
+                        _cut(tensors, layout.together), torch.split(x, layout.together), strict=True
+                    )
                 ]
             return passes[0] if len(passes) == 1 else torch.cat(passes)
         self._module.train(training)
-        return torch.stack([self._alone(tensors, x, member, training) for member in range(len(x))])
+        members = zip(_cut(tensors, 1), x, strict=True)
+        return torch.stack([self._alone(part, pictures, training) for part, pictures in members])
 
-    def _alone(self, tensors: Mapping[str, Tensor], x: Tensor, member: int, training: bool) -> Tensor:
-        member_tensors = {name: tensor[member] for name, tensor in tensors.items()}
+    def _alone(self, tensors: Mapping[str, Tensor], pictures: Tensor, training: bool) -> Tensor:
+        member_tensors = {name: tensor[0] for name, tensor in tensors.items()}
         seed = member_tensors.pop(SEED, None)
-        with _seeded(seed, x.device):
-            logits: Tensor = torch.func.functional_call(self._module, member_tensors, (x[member],))
+        with _seeded(seed, pictures.device):
+            logits: Tensor = torch.func.functional_call(self._module, member_tensors, (pictures,))
         if seed is not None and training:
             seed.add_(1)
         return logits
@@ -212,6 +214,16 @@ def parameter_outlines(module: nn.Module) -> tuple[ParameterOutline, ...]:
         )
         for name, value in named
     )
+
+
+def _cut(tensors: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors of so many members at a time.
+
+    Cut all at once: the gradient of a slice is as large as the whole, one for each slice.
+    """
+    parts = {name: torch.split(tensor, size) for name, tensor in tensors.items()}
+    for place in range(len(next(iter(parts.values())))):
+        yield {name: cut[place] for name, cut in parts.items()}
 
 
 def _state(module: nn.Module) -> list[tuple[str, Tensor]]:

@@ -7,6 +7,7 @@ normalisation with a shift of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.nets.network import Designed, Network
 from prunescope.nets.ops import Design, Ops
 from prunescope.nets.outline import Shape
-from prunescope.study.catalogue import is_import_path
+from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.import_path import import_function
 
 
@@ -69,14 +70,23 @@ def vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
 DESIGNS: dict[str, Design] = {"lenet": lenet, "cifar-resnet": cifar_resnet, "vgg": vgg}
 
 
+def factory_of(family: str) -> Callable[..., object]:
+    """Return the function that makes networks of a family that is no design: a user's own, or a library's."""
+    if is_library_name(family):
+        from prunescope.nets.libraries import library_factory
+
+        return library_factory(family)
+    return import_function(family)
+
+
 @lru_cache(maxsize=256)
 def network(family: str, depth: int, width: float, classes: int, shape: Shape) -> Network:
     """Return a member of a family for pictures of a shape (channels, height, width)."""
     if family in DESIGNS:
         return Designed(DESIGNS[family], shape, depth, width, classes)
-    if is_import_path(family):
+    if is_import_path(family) or is_library_name(family):
         from prunescope.nets.custom import Custom
 
-        return Custom(import_function(family), family, shape, depth, width, classes)
+        return Custom(factory_of(family), family, shape, depth, width, classes)
     must = f"must be one of {', '.join(DESIGNS)}, or package.module:function"
     raise InputError("networks", [Fault("family", must, clipped(family), nearest(family, DESIGNS))])

@@ -238,7 +238,7 @@ class Rung:
     def record(
         self,
         *,
-        test_error: Any,
+        test_error: Any = None,
         test_loss: Any = None,
         validation_error: Any = None,
         validation_loss: Any = None,
@@ -264,6 +264,8 @@ class Rung:
         if self.is_recorded:
             raise PrunescopeError(f"rung {self.number} is recorded already")
         self._opened()
+        if test_error is None and test_loss is None:
+            raise _fault("test_error", "must be given, or test_loss in its place", "neither")
         outcome = {
             "test_error": test_error,
             "test_loss": test_loss,

@@ -27,6 +27,7 @@ from prunescope.report.lens_chapters import examined, looked_at
 from prunescope.report.provenance import UNNAMED, ReportOptions, provenance
 from prunescope.report.slider import bounds_for, slider, usual_bound
 from prunescope.table import Store, Table, is_store, read_table
+from prunescope.table.table import outcome_of
 
 # Families that get a chapter; more are listed.
 CHAPTERS = 4
@@ -59,7 +60,7 @@ def report(
     InputError
         Where the table cannot be read, holds no row, or something impossible is asked for.
     """
-    options = ReportOptions(max_error, confidence, draws)
+    options = ReportOptions(max_error, confidence, draws, outcome_of(source))
     name = _named(source)
     rows = read_table(source, where)
     analysis = None if lens is None else analyze(lens)  # what is named must be there to be looked at

@@ -14,7 +14,7 @@ from prunescope.laws.grouping import identity_columns
 from prunescope.table import Store, Table, is_store, status
 from prunescope.table.coded import Columns
 from prunescope.table.row_groups import group_codes
-from prunescope.table.schema import CONFIGURATION
+from prunescope.table.schema import CONFIGURATION, ERROR, Outcome
 from prunescope.version import __version__
 
 
@@ -30,14 +30,17 @@ class ReportOptions:
         Share of training runs in which the robust choice meets it.
     draws
         Draws of each size in the study of how many measurements are enough; 0 leaves that out.
+    outcome
+        What errors are.
     """
 
     max_error: float | None = None
     confidence: float = 0.9
     draws: int = 10
+    outcome: Outcome = ERROR
 
     def __post_init__(self) -> None:
-        faults = list(bound_faults(self.max_error)) if self.max_error is not None else []
+        faults = list(bound_faults(self.max_error, self.outcome)) if self.max_error is not None else []
         faults += confidence_faults(self.confidence)
         if self.draws == 1 or self.draws < 0:
             faults.append(Fault("the draws", "must be 0, or 2 or more", str(self.draws)))

@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
-from prunescope.nets import Outline, network
+from prunescope.nets import DESIGNS, Outline, network
 from prunescope.run.cohorts import Key, by_key, key_of
+from prunescope.run.events import NetworkMade
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
-from prunescope.study.catalogue import DATASETS, is_import_path
+from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.effort import effort, epochs_of, examples_of, first_missing
 from prunescope.study.sections import PRUNING, Keep, Recipe, keeps
 from prunescope.table import Store
@@ -106,7 +108,7 @@ def estimate(
         Make networks of a user's own to count them, which runs their code.
     """
     done = done or {}
-    if not run_code and any(is_import_path(ladder.cell.family) for ladder in ladders):
+    if not all(_countable(family, run_code) for family in {ladder.cell.family for ladder in ladders}):
         return Estimate(None, 0.0, None, None, None)
     count, rate = cores(), _core_rate()
     caches = [TuningCache(store, "cpu", used) for used in (1, count)]
@@ -140,8 +142,8 @@ def estimate(
     disk, weights = disk + scores, weights + scores
     if not spent:
         return Estimate(0.0, 1.0, 0, disk, weights)
-    facts_used = {DATASETS[ladder.cell.dataset] for ladder in ladders}
-    datasets = max(facts.train * math.prod(facts.shape) for facts in facts_used)
+    used = {ladder.cell.dataset: ladder for ladder in ladders}.values()
+    datasets = max(_dataset_bytes(ladder) for ladder in used)
     # As a run decides it, by the ladders of the heaviest shape.
     training = spent[:shapes]
     at_once = threads[int(np.argmax(training))] if training else 1
@@ -150,6 +152,30 @@ def estimate(
     processes = 1 if alone else max(1, min(count, shapes))
     total = processes * (PROCESS + memory + 3 * datasets)
     return Estimate(seconds, measured / sum(spent) if sum(spent) else 0.0, total, disk, weights)
+
+
+def described(ladders: Sequence[Ladder]) -> Iterator[NetworkMade]:
+    """Yield what is pruned of one network of each family, where its name or the recipe does not say so."""
+    families: set[str] = set()
+    for ladder in ladders:
+        cell, rule = ladder.cell, ladder.recipe.prunable
+        if cell.family in families or (cell.family in DESIGNS and isinstance(rule, str)):
+            continue
+        families.add(cell.family)
+        yield NetworkMade(f"{cell.family} l={cell.depth} w={cell.width:g}", _outline(ladder, 0).words(rule))
+
+
+def _countable(family: str, run_code: bool) -> bool:
+    """Whether networks of a family may be made here, to count them."""
+    if is_library_name(family):
+        return find_spec("torch") is not None and find_spec(family.partition(":")[0]) is not None
+    return run_code or not is_import_path(family)
+
+
+def _dataset_bytes(ladder: Ladder) -> int:
+    """Return the bytes of a dataset's training part."""
+    width = 4 if ladder.own is not None and ladder.own.values == "float32" else 1
+    return (ladder.facts.train + ladder.facts.validation) * math.prod(ladder.facts.shape) * width
 
 
 def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
@@ -167,7 +193,7 @@ def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> 
 
 def _outline(ladder: Ladder, rung: int) -> Outline:
     cell = ladder.cell_at(rung)
-    facts = DATASETS[cell.dataset]
+    facts = ladder.facts
     return network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
 
 

@@ -54,6 +54,13 @@ class TuningFailed:
 
 
 @dataclass(frozen=True)
+class DatasetChanged:
+    """A user's own dataset is not what it was when rows of the store were made."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class ArtifactsMissing:
     """Rungs that were finished before without what this run is to keep; they are not trained again for it."""
 
@@ -219,6 +226,7 @@ Event = (
     | TuningStarted
     | TuningFailed
     | ArtifactsMissing
+    | DatasetChanged
     | Unlocked
     | Unsound
     | CohortProgress

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ class RunSettings:
         Rungs whose surviving weights the store keeps.
     keep_examples
         Rungs of which it keeps loss and correctness for every training example.
+    home
+        The folder that paths of the user's own datasets are relative to; None: the current one.
     """
 
     study: str
@@ -63,6 +66,7 @@ class RunSettings:
     dtype: torch.dtype = torch.float32
     keep: Keep = "none"
     keep_examples: Keep = "none"
+    home: Path | None = None
 
 
 def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:

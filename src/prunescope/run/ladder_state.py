@@ -93,10 +93,11 @@ def subsample_of(ladder: Ladder, dataset: Dataset) -> Subsample:
         dataset.classes,
         examples=ladder.cell.examples,
         label_noise=ladder.cell.label_noise,
-        held_out=held_out(ladder.cell.dataset, ladder.recipe.validation),
+        held_out=held_out(ladder.facts, ladder.recipe.validation),
         seed=ladder.seed,
         replicate=ladder.replicate,
         dataset=ladder.cell.dataset,
+        validation=dataset.validation,
     )
 
 

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from prunescope.data import Dataset, load
+from prunescope.data import Dataset, OwnData, read_datasets
 from prunescope.errors import DamageError, Fault, InputError, UnwritableError, clipped, listed, said
-from prunescope.nets import DESIGNS, Network, network
+from prunescope.nets import Network, network
 from prunescope.prune import score
 from prunescope.run.artifacts import examples_kept, weights_kept
 from prunescope.run.cohorts import Key
-from prunescope.run.estimate import SOON, cores
+from prunescope.run.dataset_changes import changed_datasets
+from prunescope.run.estimate import SOON, cores, described
 from prunescope.run.events import (
     ArtifactsMissing,
     CohortFinished,
+    DatasetChanged,
     Event,
     EventHandler,
     ExamplesScored,
     LadderFailed,
     LaddersElsewhere,
     Lost,
-    NetworkMade,
     RungFinished,
     RunStarted,
     TuningFailed,
@@ -34,14 +35,15 @@ from prunescope.run.events import (
 )
 from prunescope.run.executors import Executor, InProcess, ShapeTuned, TaskDone, TaskFailed, WorkerProcesses
 from prunescope.run.ladder_runner import RunSettings, work_left
-from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, device_named
+from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, dataset_of, device_named
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
-from prunescope.study.catalogue import DATASETS
+from prunescope.study.catalogue import ROWS, is_import_path, is_library_name
 from prunescope.study.effort import first_missing
 from prunescope.study.sections import Keep, Recipe, keeps
 from prunescope.table import Store
+from prunescope.table.dataset_notes import keep_dataset
 from prunescope.table.status import is_scored
 
 
@@ -91,6 +93,7 @@ def run_study(
     keep_weights: bool = False,
     keep_examples: bool = False,
     ladders: Sequence[Ladder] | None = None,
+    datasets: Mapping[str, OwnData] | None = None,
     on_event: EventHandler | None = None,
 ) -> RunReport:
     """Train what is missing of a study, and put it into a store.
@@ -114,6 +117,8 @@ def run_study(
     ladders
         Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
         that the study asks for.
+    datasets
+        What `prunescope.data.read_datasets` has read of the user's own already; the others are read here.
     on_event
         Called with each event (`run.events`).
     """
@@ -121,22 +126,29 @@ def run_study(
     if workers is not None and workers < 1:
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
     data_folder = None if data is None else Path(data)
+    read = dict(datasets or {})
+    if ladders is None and datasets is None:
+        study, read = read_datasets(study, data_folder, everything=True)
     keep = "all" if keep_weights else study.keep
     outcomes = "all" if keep_examples else study.keep_examples
-    settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes)
+    settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes, home=study.home)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    datasets = _datasets(wanted, data_folder)
+    in_memory = {label: own.dataset for label, own in read.items()}
+    loaded = _datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
     opened = store if isinstance(store, Store) else Store(store, create=True)
     done = opened.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
     scores = ensembles(study) if ladders is None else ()
     unscored = [ensemble for ensemble in scores if not is_scored(opened, ensemble)]
+    changed = changed_datasets(opened, study, read.values())
     try:
         opened.begin(study)
+        for own in read.values():
+            keep_dataset(opened, own.section, own.place, own.marks)
     except UnwritableError:
         if missing or unscored:
             raise
-    runner = TaskRunner(opened, data_folder, settings, cores(), datasets)
+    runner = TaskRunner(opened, data_folder, settings, cores(), loaded)
     handler = on_event or _ignore
     left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)
@@ -144,6 +156,8 @@ def run_study(
     if missing or unscored:
         for event in described(wanted):
             handler(event)
+    for words in changed:
+        handler(DatasetChanged(words))
     if (missing or unscored) and not opened.has_locks():
         handler(Unlocked(str(opened.path)))
     _report_missing_artifacts(opened, wanted, done, settings, handler)
@@ -171,19 +185,6 @@ def run_study(
 
 def _ignore(event: Event) -> None:
     """Listen to nothing."""
-
-
-def described(ladders: Sequence[Ladder]) -> Iterator[NetworkMade]:
-    """Yield what is pruned of one network of each family, where its name or the recipe does not say so."""
-    families: set[str] = set()
-    for ladder in ladders:
-        cell, rule = ladder.cell, ladder.recipe.prunable
-        if cell.family in families or (cell.family in DESIGNS and isinstance(rule, str)):
-            continue
-        families.add(cell.family)
-        facts = DATASETS[cell.dataset]
-        outline = network(cell.family, cell.depth, cell.width, facts.classes, facts.shape).outline
-        yield NetworkMade(f"{cell.family} l={cell.depth} w={cell.width:g}", outline.words(rule))
 
 
 def _report_missing_artifacts(
@@ -220,18 +221,26 @@ def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store
     return min(left, report.elsewhere)
 
 
-def _datasets(ladders: Sequence[Ladder], data_folder: Path | None) -> dict[str, Dataset]:
-    """Return the datasets of a study; tell what cannot be trained before anything is."""
+def _datasets(
+    ladders: Sequence[Ladder], data_folder: Path | None, home: Path | None, read: Mapping[str, Dataset], whole: bool
+) -> dict[str, Dataset]:
+    """Return the datasets of ladders, the whole study's or some; tell what cannot be trained before anything is."""
     _check_scores(ladders)
-    datasets = {name: load(name, data_folder) for name in dict.fromkeys(ladder.cell.dataset for ladder in ladders)}
-    rule, strangers = ladders[0].recipe.prunable, []
-    for cell in dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)):
-        net = _check_network(cell, datasets[cell.dataset], ladders[0].recipe)
-        strangers.append(net.outline.strangers(rule))
-    nowhere = [pattern for pattern in strangers[0] if all(pattern in unused for unused in strangers)]
-    if nowhere:
-        must = "must stand for matrices of the networks; `prunescope plan` lists their names"
-        raise InputError("the study", [Fault("recipe.prunable", must, listed(nowhere))])
+    used = {ladder.cell.dataset: ladder for ladder in ladders}
+    datasets = {
+        name: read[name] if name in read else dataset_of(ladder, data_folder, home) for name, ladder in used.items()
+    }
+    if not ladders:
+        return datasets
+    cells, recipe = dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)), ladders[0].recipe
+    outlines = [_check_network(cell, datasets[cell.dataset], recipe).outline for cell in cells]
+    unused = [set(outline.strangers(recipe.prunable)) for outline in outlines]
+    nowhere = set.intersection(*unused)
+    if nowhere and whole:  # other ladders may have the layers that these lack
+        names = dict.fromkeys(item.name for outline in outlines for item in outline.parameters if item.matrix)
+        hint = f"They have {listed(names, 20)}."
+        fault = Fault("recipe.prunable", "must stand for matrices of the networks", listed(sorted(nowhere)), hint)
+        raise InputError("the study", [fault])
     return datasets
 
 
@@ -250,6 +259,12 @@ def _check_scores(ladders: Sequence[Ladder]) -> None:
 
 def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> Network:
     """Return a network; refuse one that cannot be made, and recipes that do not fit it."""
+    own = is_import_path(cell.family) or is_library_name(cell.family)
+    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not own:
+        must = (
+            f"must hold pictures for {cell.family}; rows of features are for {' and '.join(ROWS)} or a family of yours"
+        )
+        raise InputError("the study", [Fault(f"dataset {cell.dataset}", must)])
     net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
     if not net.outline.prunable(recipe.prunable):
         must = f"must leave {cell.family} layers to prune"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from prunescope.data import Dataset, load
+from prunescope.data import Dataset, load, read_own_of
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run.cohorts import Cohort, Key, key_of
@@ -117,15 +117,16 @@ class TaskRunner:
         self._datasets = dict(datasets or {})
         self._bench: TrainingContext | None = None
 
-    def dataset(self, name: str) -> Dataset:
-        """Return a dataset, read once."""
+    def dataset(self, ladder: Ladder) -> Dataset:
+        """Return the dataset of a ladder, read once."""
+        name = ladder.cell.dataset
         if name not in self._datasets:
-            self._datasets[name] = load(name, self._data_folder)
+            self._datasets[name] = dataset_of(ladder, self._data_folder, self._settings.home)
         return self._datasets[name]
 
     def context(self, ladder: Ladder, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
         """Return what a ladder is trained on; pictures stay on the device while shapes share them."""
-        training_context = context_for(ladder, self.dataset(ladder.cell.dataset), layout, self._settings)
+        training_context = context_for(ladder, self.dataset(ladder), layout, self._settings)
         if self._bench is not None:
             training_context.share_pictures(self._bench)
         self._bench = training_context
@@ -158,6 +159,13 @@ class TaskRunner:
         context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
         with threads(min(tuning.threads, self._cores)):
             score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
+
+
+def dataset_of(ladder: Ladder, folder: Path | None, home: Path | None) -> Dataset:
+    """Read the dataset of a ladder: a known one by its name, a user's own again, which must be the very one."""
+    if ladder.own is None:
+        return load(ladder.cell.dataset, folder)
+    return read_own_of(ladder, home, folder).dataset
 
 
 def device_named(name: str) -> str:

@@ -12,6 +12,7 @@ from prunescope.study.read import presets as presets
 from prunescope.study.read import read_study as read_study
 from prunescope.study.sections import Axes as Axes
 from prunescope.study.sections import El2n as El2n
+from prunescope.study.sections import OwnDataset as OwnDataset
 from prunescope.study.sections import Recipe as Recipe
 from prunescope.study.sections import Treatment as Treatment
 from prunescope.study.study import FORMAT as FORMAT

@@ -2,7 +2,8 @@
 
 The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. Tables
 may hold measurements of others, which are known here too and which no study may name yet (`NOT_TRAINED`). A user's own
-family or score is named by import path, ``package.module:function``.
+family or score is named by import path, ``package.module:function``, a library's network by ``timm:NAME`` or
+``torchvision:NAME``.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+LIBRARIES = ("timm", "torchvision")
+LIBRARY_NAME = re.compile(rf"({'|'.join(LIBRARIES)}):[A-Za-z_][\w.\-]*")
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width."""
+    """Size of a dataset, as its makers publish it; ``shape`` is a picture's channels, height and width.
+
+    ``validation`` counts the examples of a validation part of its own, which are not among those of ``train``.
+    """
 
     train: int
     test: int
     classes: int
     shape: tuple[int, int, int]
+    validation: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,9 @@ FAMILIES = {
     "imagenet-resnet": DepthRule(50, last=50),
 }
 
+# Families that take an example as a row of features, so that a dataset of rows will do.
+ROWS = ("lenet",)
+
 # Known from tables of others, and not trained here yet: no study may name them, and presets that do are not offered.
 # A dataset that can be loaded, or a family that has its design, leaves this line and is offered with its presets.
 NOT_TRAINED = frozenset({"imagenet", "imagenet-resnet"})
@@ -79,6 +89,16 @@ TRAINED_FAMILIES = tuple(name for name in FAMILIES if name not in NOT_TRAINED)
 SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")
 
 
+def is_own_dataset(name: str) -> bool:
+    """Whether ``name`` is a user's own dataset: an import path, an ``.npz`` file, or a folder with a final slash."""
+    return is_import_path(name) or name.lower().endswith(".npz") or name.endswith("/")
+
+
 def is_import_path(name: str) -> bool:
     """Whether ``name`` points to a user's own function, as in ``package.module:function``."""
-    return IMPORT_PATH.fullmatch(name) is not None
+    return IMPORT_PATH.fullmatch(name) is not None and not is_library_name(name)
+
+
+def is_library_name(name: str) -> bool:
+    """Whether ``name`` is that of a network in a library, as in ``timm:resnet18``."""
+    return LIBRARY_NAME.fullmatch(name) is not None

@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from types import MappingProxyType
 
 from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.study.catalogue import (
@@ -20,7 +21,10 @@ from prunescope.study.catalogue import (
     SCORES,
     TRAINED_DATASETS,
     TRAINED_FAMILIES,
+    DatasetFacts,
     is_import_path,
+    is_library_name,
+    is_own_dataset,
 )
 from prunescope.study.sections import (
     AXIS_KEYS,
@@ -31,6 +35,7 @@ from prunescope.study.sections import (
     Axes,
     El2n,
     Keep,
+    OwnDataset,
     Recipe,
     StudyKeys,
     Treatment,
@@ -41,20 +46,22 @@ MOST_LADDERS = 100_000
 MOST_LAYERS = 1_000_000  # of all networks that differ in shape
 SHARE = re.compile(r"1/([1-9][0-9]{0,8})")
 
+OWN_DATASETS = "FILE.npz, FOLDER/ or package.module:function"
+
 # From the path of a key, such as ("axes", 0, "depth"), to words with its line.
 Locate = Callable[..., str]
 
 
-def held_out(dataset: str, validation: float) -> int:
-    """Return how many training examples are held out for validation."""
-    return round(DATASETS[dataset].train * validation)
+def held_out(facts: DatasetFacts, validation: float) -> int:
+    """Return how many training examples are held out; none where the dataset has a validation part of its own."""
+    return 0 if facts.validation else round(facts.train * validation)
 
 
-def resolve_examples(examples: int | str, dataset: str, validation: float) -> int | None:
+def resolve_examples(examples: int | str, facts: DatasetFacts, validation: float) -> int | None:
     """Return the number of training examples that a study asks for, or None where the words mean nothing."""
     if isinstance(examples, int):
         return examples
-    available = DATASETS[dataset].train - held_out(dataset, validation)
+    available = facts.train - held_out(facts, validation)
     if examples == "all":
         return available
     share = SHARE.fullmatch(examples)
@@ -69,11 +76,13 @@ def study_faults(
     locate: Locate,
     unsound: Set[str] = frozenset(),
     unsound_treatments: Set[str] = frozenset(),
+    datasets: Mapping[str, DatasetFacts] = MappingProxyType({}),
 ) -> Iterator[Fault]:
     """Every rule between parts, over the parts that are sound: keyed by their position in the file.
 
-    ``head`` is None where it could not be read. ``unsound`` names keys of the recipe whose value is only a stand-in,
-    ``unsound_treatments`` treatments that the study has but that could not be read.
+    ``datasets`` are those of the user's own that were read; rules about the size of others wait. ``head`` is None where
+    it could not be read. ``unsound`` names keys of the recipe whose value is only a stand-in, ``unsound_treatments``
+    treatments that the study has but that could not be read.
     """
     too_many = list(_size_faults(axes.values(), treatments.values(), recipe, head.replicates if head else 1, locate))
     if too_many:
@@ -84,10 +93,12 @@ def study_faults(
         if head and "levels" not in unsound:
             yield from _keep_faults(head, recipe.levels, locate)
     yield from _axes_faults(axes, locate)
-    yield from _example_faults(axes, recipe.validation if recipe else 0.0, locate)
+    known = {**DATASETS, **datasets}
+    yield from _example_faults(axes, recipe.validation if recipe else 0.0, locate, known)
     yield from _treatment_faults(treatments, locate, unsound_treatments)
+    yield from _narrow_faults(treatments, axes, locate)
     if recipe:
-        yield from _measure_faults(treatments, axes, recipe, locate, unsound)
+        yield from _measure_faults(treatments, axes, recipe, locate, unsound, known)
 
 
 def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fault]]:
@@ -149,15 +160,34 @@ def _axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault
             if twice:
                 yield Fault(locate("axes", index, key), "must name each value once", f"{listed(twice)} more than once")
         for name in axes.dataset:
-            if name not in TRAINED_DATASETS:
-                must = f"must be one of {', '.join(TRAINED_DATASETS)}"
+            if name not in TRAINED_DATASETS and not is_own_dataset(name):
+                must = f"must be one of {', '.join(TRAINED_DATASETS)}, or of your own: {OWN_DATASETS}"
                 yield Fault(locate("axes", index, "dataset"), must, clipped(name), _instead(name, TRAINED_DATASETS))
         for name in axes.family:
             if name in TRAINED_FAMILIES:
                 yield from _depth_faults(name, axes.depth, locate("axes", index, "depth"))
+            elif is_library_name(name):
+                for key in ("depth", "width"):
+                    others = [value for value in getattr(axes, key) if value != 1]
+                    if others:
+                        must = f"must be left out, or 1, for {name}: the name says its size"
+                        hint = "Give other families [[axes]] of their own."
+                        yield Fault(locate("axes", index, key), must, listed(others), hint)
             elif not is_import_path(name):
                 must = f"must be one of {', '.join(TRAINED_FAMILIES)}, or package.module:function"
                 yield Fault(locate("axes", index, "family"), must, clipped(name), _instead(name, TRAINED_FAMILIES))
+
+
+def dataset_faults(datasets: Mapping[int, OwnDataset], locate: Locate) -> Iterator[Fault]:
+    """Datasets that were read are a user's own, each there once."""
+    seen: set[str] = set()
+    for index, own in datasets.items():
+        place = locate("datasets", index, "name")
+        if own.name in seen:
+            yield Fault(place, "must be there once", clipped(own.name))
+        elif not is_own_dataset(own.name):
+            yield Fault(place, f"must be a dataset of your own: {OWN_DATASETS}", clipped(own.name))
+        seen.add(own.name)
 
 
 def _instead(name: str, names: Sequence[str]) -> str:
@@ -172,7 +202,9 @@ def _depth_faults(family: str, depths: Sequence[int], place: str) -> Iterator[Fa
             yield Fault(place, f"of family {family!r} must be {rule}", str(depth), hint)
 
 
-def _example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Locate) -> Iterator[Fault]:
+def _example_faults(
+    all_axes: Mapping[int, Axes], validation: float, locate: Locate, known: Mapping[str, DatasetFacts]
+) -> Iterator[Fault]:
     """Rules between axes and recipe: enough examples for training and validation."""
     for index, axes in all_axes.items():
         place = locate("axes", index, "examples")
@@ -181,11 +213,11 @@ def _example_faults(all_axes: Mapping[int, Axes], validation: float, locate: Loc
                 yield Fault(place, 'must be a number, "all" or a share such as "1/4"', clipped(examples))
                 continue
             for dataset in axes.dataset:
-                if dataset not in DATASETS:
+                if dataset not in known:
                     continue
-                held = held_out(dataset, validation)
-                available = DATASETS[dataset].train - held
-                resolved = resolve_examples(examples, dataset, validation)
+                held = held_out(known[dataset], validation)
+                available = known[dataset].train - held
+                resolved = resolve_examples(examples, known[dataset], validation)
                 if resolved is None or not 1 <= resolved <= available:
                     apart = f" ({held:,} are held out for validation)" if held else ""
                     must = f"must be 1 to {available:,} for {dataset}{apart}"
@@ -266,16 +298,34 @@ def el2n_faults(
         yield Fault(locate("el2n", "epoch"), must, str(el2n.epoch))
 
 
+def _narrow_faults(
+    treatments: Mapping[int, Treatment], all_axes: Mapping[int, Axes], locate: Locate
+) -> Iterator[Fault]:
+    """Refuse to make a network narrower that a library names."""
+    names = [name for axes in all_axes.values() for name in axes.family if is_library_name(name)]
+    for index, treatment in treatments.items():
+        if treatment.kind == "narrow" and names:
+            must = "must be another: networks that a library names have no width"
+            yield Fault(locate("treatments", index, "kind"), must, f"narrow, and {names[0]}")
+
+
 def _measure_faults(
-    treatments: Mapping[int, Treatment], all_axes: Mapping[int, Axes], recipe: Recipe, locate: Locate, unsound: Set[str]
+    treatments: Mapping[int, Treatment],
+    all_axes: Mapping[int, Axes],
+    recipe: Recipe,
+    locate: Locate,
+    unsound: Set[str],
+    known: Mapping[str, DatasetFacts],
 ) -> Iterator[Fault]:
     """Leave-out learns from the optimally sparse network: there must be sparse ones, and a measure of the best."""
+    named = {name for axes in all_axes.values() for name in axes.dataset}
+    measured = all(name not in known or known[name].validation for name in named)  # by a part of their own, or unread
     teachers = {treatment.label for treatment in treatments.values() if treatment.kind in PRUNING}
     for index, treatment in treatments.items():
         if treatment.learns_from not in teachers or treatment.leave == "random":
             continue
         place = locate("treatments", index, "kind")
-        if not recipe.validation and "validation" not in unsound:
+        if not recipe.validation and "validation" not in unsound and not (named and measured):
             must = "needs validation above 0 in the recipe: the sparsity to learn from has the lowest validation error"
             yield Fault(place, must, "validation 0", "For example validation = 0.1.")
         if not recipe.levels and "levels" not in unsound and any(axes.levels is None for axes in all_axes.values()):

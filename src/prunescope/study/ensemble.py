@@ -78,7 +78,7 @@ def _ensembles(study: Study) -> Iterator[Ensemble]:
     if study.el2n is None:
         return
     dense = completed(Treatment(kind="dense"))
-    for cell, replicate in dict.fromkeys((ladder.cell, ladder.replicate) for ladder in study.ladders):
+    for cell, replicate, own in dict.fromkeys((ladder.cell, ladder.replicate, ladder.own) for ladder in study.ladders):
         usual = min(study.recipe.epochs, EPOCH_WITH_NOISE if cell.label_noise else EPOCH)
-        ladder = Ladder(cell, study.recipe, dense, replicate, study.seed)
+        ladder = Ladder(cell, study.recipe, dense, replicate, study.seed, own=own)
         yield Ensemble(ladder, study.el2n.networks, study.el2n.epoch or usual)

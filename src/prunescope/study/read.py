@@ -6,6 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -16,14 +17,14 @@ from pydantic import ValidationError
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.study import checks
 from prunescope.study.catalogue import NOT_TRAINED
-from prunescope.study.sections import MOST_VALUES, Axes, El2n, Recipe, Section, StudyKeys, Treatment
+from prunescope.study.sections import MOST_VALUES, Axes, El2n, OwnDataset, Recipe, Section, StudyKeys, Treatment
 from prunescope.study.study import Study
 from prunescope.study.validation_messages import SECTIONS, faults_of
 
 MOST_BYTES = 4_000_000
 MOST_FAULTS = 1_000  # after which a file is read no further
 MOST_KEYS = 100
-MOST_TABLES = {"axes": 10_000, "treatments": 200}
+MOST_TABLES = {"axes": 10_000, "treatments": 200, "datasets": 200}
 # A key of twenty parts. The time that tomllib takes grows with the square of their number.
 _DEEP_KEY = re.compile(
     r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){19}""", re.MULTILINE
@@ -74,7 +75,7 @@ def read_study(source: str | Path) -> Study:
         ) from None
     except OSError as trouble:
         raise InputError(str(source), [Fault("the file", "must be readable", trouble.strerror or "")]) from None
-    return parse_study(text, str(source))
+    return replace(parse_study(text, str(source)), home=path.absolute().parent)
 
 
 def parse_study(text: str, source: str = "study") -> Study:
@@ -126,9 +127,12 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         stand_in, unsound = _sound_recipe(content["recipe"])
     treatments = _many(Treatment, content, "treatments", locate, faults)
     el2n = _one(El2n, content, "el2n", locate, faults) if "el2n" in content else None
+    datasets = _many(OwnDataset, content, "datasets", locate, faults) if "datasets" in content else {}
+    facts = {own.name: own.facts for own in datasets.values()}
+    faults += checks.dataset_faults(datasets, locate)
     faults += checks.el2n_faults(el2n, stand_in, locate, unsound)
     named = _named(content) if faults else set()
-    faults += islice(checks.study_faults(axes, stand_in, treatments, head, locate, unsound, named), MOST_FAULTS)
+    faults += islice(checks.study_faults(axes, stand_in, treatments, head, locate, unsound, named, facts), MOST_FAULTS)
     if head is None or recipe is None or faults:
         raise InputError(source, sorted(faults, key=_line))
     return Study(
@@ -136,6 +140,7 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
         recipe=recipe,
         treatments=tuple(treatments.values()),
         el2n=el2n,
+        datasets=tuple(datasets.values()),
         **head.model_dump(exclude={"format"}),
     )
 
@@ -297,7 +302,7 @@ def _lines(text: str) -> dict[str, int]:
         if header:
             name = header[2]
             section = f"{name}/"
-            if name in ("axes", "treatments"):
+            if name in MOST_TABLES:
                 section += f"{counts[name]}/"
                 counts[name] += 1
             lines.setdefault(section.rstrip("/"), number)

@@ -6,6 +6,8 @@ Every field's description is its documentation: `docs/study.md` is checked again
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,7 +18,10 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
+
+from prunescope.study.catalogue import DatasetFacts, is_import_path, is_library_name
 
 _FRACTION = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 
@@ -100,9 +105,20 @@ def keeps(keep: Keep, rung: int) -> bool:
 class Axes(Section):
     """What varies: every combination of these values is one cell. One value needs no brackets."""
 
-    dataset: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis("names of datasets")
+    @model_validator(mode="before")
+    @classmethod
+    def _sized_by_name(cls, content: Any) -> Any:
+        """Let depth and width be left out where every family is a library's, whose names say both."""
+        families = _as_list(content.get("family")) if isinstance(content, Mapping) else ()
+        if families and all(isinstance(family, str) and is_library_name(family) for family in families):
+            return {"depth": 1, "width": 1.0, **content}
+        return content
+
+    dataset: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis(
+        "names of datasets, or files, folders and functions of one's own"
+    )
     family: Annotated[tuple[Name, ...], BeforeValidator(_as_list)] = _axis(
-        "names of network families, or package.module:function for one's own"
+        "names of network families, timm:NAME, torchvision:NAME, or package.module:function for one's own"
     )
     depth: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=2_000)], ...], BeforeValidator(_as_list)] = _axis(
         "numbers of layers with weights, shortcuts aside"
@@ -197,6 +213,39 @@ class Recipe(Section):
 
 
 _LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor")
+
+
+_Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class OwnDataset(Section):
+    """What a dataset of a user's own held when it was read. A run writes this into its store; nobody has to."""
+
+    name: Name = Field(description="the dataset as the axes name it")
+    hash: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over its arrays")
+    train: _Count = Field(description="training examples")
+    test: _Count = Field(description="test examples")
+    validation: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0, description="examples of a validation part of its own"
+    )
+    classes: Annotated[int, Field(ge=2, le=10_000)] = Field(description="number of classes")
+    shape: tuple[_Count, _Count, _Count] = Field(strict=False, description="channels, height and width of a picture")
+    values: Literal["uint8", "float32"] = Field("uint8", description="type of its values")
+
+    @property
+    def label(self) -> str:
+        """What cells and rows call it: its name without the folder, and the start of its hash."""
+        if is_import_path(self.name):
+            stem = self.name.partition(":")[2]
+        else:
+            stem = PurePosixPath(self.name).name
+            stem = stem[:-4] if stem.lower().endswith(".npz") else stem
+        return f"{stem.strip('.') or 'data'}@{self.hash[:12]}"
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """Its size, as the catalogue has those of known datasets."""
+        return DatasetFacts(self.train, self.test, self.classes, self.shape, self.validation)
 
 
 class El2n(Section):

@@ -10,13 +10,25 @@ import itertools
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.study import checks
-from prunescope.study.sections import KEEP_KEYS, Axes, El2n, Keep, Recipe, StudyKeys, Treatment, completed
+from prunescope.study.catalogue import DATASETS, DatasetFacts, is_own_dataset
+from prunescope.study.sections import (
+    KEEP_KEYS,
+    Axes,
+    El2n,
+    Keep,
+    OwnDataset,
+    Recipe,
+    StudyKeys,
+    Treatment,
+    completed,
+)
 from prunescope.study.validation_messages import faults_of
 
 # Part of every identity. It grows when the same words of a study come to mean another training.
@@ -31,7 +43,10 @@ def digest(content: object, length: int = 32) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration: a member of a family on a share of a dataset."""
+    """One configuration: a member of a family on a share of a dataset.
+
+    A user's own dataset is called by its name and the start of its hash: a changed file is another dataset.
+    """
 
     family: str
     dataset: str
@@ -51,6 +66,8 @@ class Ladder:
         Identity of the ladder that a leave-out treatment learns from; empty otherwise.
     teaches
         Whether another ladder of its study learns from it; its numbers do not depend on that.
+    own
+        The dataset, where it is a user's own; its hash is in the cell's name for it.
     """
 
     cell: Cell
@@ -60,6 +77,12 @@ class Ladder:
     seed: int
     teacher: str = ""
     teaches: bool = False
+    own: OwnDataset | None = None
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """The size of its dataset."""
+        return self.own.facts if self.own else DATASETS[self.cell.dataset]
 
     @property
     def learns(self) -> bool:
@@ -141,6 +164,13 @@ class Study:
     """Axes, recipe and treatments under a name.
 
     Build one from a file with `read_study`, or here; either way all faults are reported together.
+
+    Attributes
+    ----------
+    datasets
+        The user's own datasets as they were read (`prunescope.data.read_datasets`); cells and ladders need them.
+    home
+        The folder of the study's file, which relative paths are relative to; None: the current folder.
     """
 
     name: str
@@ -155,6 +185,8 @@ class Study:
     keep: Keep = "none"
     keep_examples: Keep = "none"
     el2n: El2n | None = None
+    datasets: tuple[OwnDataset, ...] = ()
+    home: Path | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         faults: list[Fault] = []
@@ -177,16 +209,28 @@ class Study:
         el2n: object = self.el2n
         if el2n is not None and not isinstance(el2n, El2n):
             faults.append(Fault("el2n", "must be an El2n, or None", clipped(el2n)))
+        sections: object = self.datasets
+        if not isinstance(sections, tuple) or not all(isinstance(item, OwnDataset) for item in sections):
+            faults.append(Fault("datasets", "must be a tuple of OwnDataset", clipped(sections)))
         if not faults:
             faults += checks.el2n_faults(self.el2n, self.recipe, _dotted)
             if not self.name.isprintable() or self.name != self.name.strip():
                 must = "must be printable text without white space around it"
                 faults.append(Fault("name", must, clipped(self.name)))
             axes, treatments = dict(enumerate(self.axes)), dict(enumerate(self.treatments))
-            faults += checks.study_faults(axes, self.recipe, treatments, head, _dotted)
+            facts = {own.name: own.facts for own in self.datasets}
+            faults += checks.dataset_faults(dict(enumerate(self.datasets)), _dotted)
+            faults += checks.study_faults(axes, self.recipe, treatments, head, _dotted, datasets=facts)
         if faults:
             raise InputError(f"study {clipped(self.name)}", faults)
         object.__setattr__(self, "treatments", tuple(completed(treatment) for treatment in self.treatments))
+
+    @cached_property
+    def unread(self) -> tuple[str, ...]:
+        """The user's own datasets that were not read yet, as the axes name them."""
+        known = {own.name for own in self.datasets}
+        named = dict.fromkeys(name for axes in self.axes for name in axes.dataset)
+        return tuple(name for name in named if is_own_dataset(name) and name not in known)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -196,16 +240,22 @@ class Study:
     @cached_property
     def extent(self) -> dict[Cell, list[int]]:
         """Levels of each replicate of each cell: the most that any axes ask for it."""
+        if self.unread:
+            must = "must be read before cells are counted (prunescope.data.read_datasets)"
+            raise InputError(f"study {clipped(self.name)}", [Fault(f"dataset {name}", must) for name in self.unread])
         extent: dict[Cell, list[int]] = {}
+        own = {dataset.name: dataset for dataset in self.datasets}
         for axes in self.axes:
             levels = self.recipe.levels if axes.levels is None else axes.levels
             per_replicate = [levels] * (axes.replicates or self.replicates)
             for family, dataset, depth, width, examples, noise in itertools.product(
                 axes.family, axes.dataset, axes.depth, axes.width, axes.examples, axes.label_noise
             ):
-                number = checks.resolve_examples(examples, dataset, self.recipe.validation)
+                facts = own[dataset].facts if dataset in own else DATASETS[dataset]
+                label = own[dataset].label if dataset in own else dataset
+                number = checks.resolve_examples(examples, facts, self.recipe.validation)
                 if number is not None:
-                    before = extent.setdefault(Cell(family, dataset, depth, width, number, noise), [])
+                    before = extent.setdefault(Cell(family, label, depth, width, number, noise), [])
                     both = itertools.zip_longest(before, per_replicate, fillvalue=0)
                     before[:] = [max(pair) for pair in both]
         return extent
@@ -220,6 +270,7 @@ class Study:
         order = sorted(self.treatments, key=lambda treatment: treatment.learns_from is not None)
         teaching = {treatment.label: self.teaches(treatment) for treatment in order}
         recipes: dict[int, Recipe] = {}
+        own = {dataset.label: dataset for dataset in self.datasets}
         ladders = []
         for cell, per_replicate in self.extent.items():
             for replicate, levels in enumerate(per_replicate):
@@ -229,7 +280,9 @@ class Study:
                 known: dict[str, Ladder] = {}
                 for treatment in order:
                     teacher = known[treatment.learns_from].identity if treatment.learns_from else ""
-                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaching[treatment.label])
+                    teaches = teaching[treatment.label]
+                    dataset = own.get(cell.dataset)
+                    ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaches, dataset)
                     known[treatment.label] = ladder
                     ladders.append(ladder)
         return tuple(ladders)
@@ -263,6 +316,7 @@ class Study:
             "recipe": self.recipe.model_dump(mode="json"),
             **({"el2n": self.el2n.model_dump(mode="json", exclude_none=True)} if self.el2n else {}),
             "treatments": [treatment.model_dump(mode="json", exclude_none=True) for treatment in self.treatments],
+            **({"datasets": [own.model_dump(mode="json") for own in self.datasets]} if self.datasets else {}),
         }
 
     def to_toml(self) -> str:

@@ -11,7 +11,7 @@ from prunescope.errors import Fault, clipped, nearest
 from prunescope.study.checks import Locate
 from prunescope.study.sections import KEEP_KEYS, Section
 
-SECTIONS = ("axes", "recipe", "treatments", "el2n")
+SECTIONS = ("axes", "recipe", "treatments", "el2n", "datasets")
 
 # By pydantic's name of the error; braces take the bounds that it names.
 _MUST = {
@@ -35,6 +35,7 @@ _MUST = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be 64 hexadecimal digits",
 }
 
 

@@ -6,6 +6,7 @@ knows the schema's rules and nothing of file formats.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,20 +17,29 @@ from prunescope.table.coded import Columns, Texts
 from prunescope.table.findings import Array, Findings
 from prunescope.table.notes import notes_on
 from prunescope.table.row_groups import group_codes, occurrence, unpruned_error
-from prunescope.table.schema import ALIASES, BY_NAME, NEEDED, ColumnGroup, canonical
+from prunescope.table.schema import (
+    ALIASES,
+    BY_NAME,
+    ERROR,
+    MEASURED,
+    NEEDED,
+    NOT_NEGATIVE,
+    ColumnGroup,
+    Outcome,
+    canonical,
+)
+from prunescope.table.shaping import set_hint
 from prunescope.table.table import Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, plain_column, typed, untyped
 
-# What people measure where a needed column should be, and what to make of it.
-_ACCURACY = "error is 1 - accuracy, as a fraction"
-_CONVERSIONS = {
-    **dict.fromkeys(("accuracy", "acc", "test_acc", "test_accuracy", "top1", "top_1", "acc1", "val_acc"), _ACCURACY),
-    **dict.fromkeys(("sparsity", "pruned", "pruning_ratio"), "density is 1 - sparsity, as a fraction"),
-    **dict.fromkeys(("compression", "compression_ratio"), "density is 1 / compression"),
-}
 
-
-def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED) -> Table:
+def conform(
+    raw: Mapping[str, Any],
+    findings: Findings,
+    needed: Sequence[str] = NEEDED,
+    outcome: Outcome = ERROR,
+    gaps: bool = False,
+) -> Table:
     """Return raw columns as a valid table, or raise with every fault found here and before.
 
     Parameters
@@ -40,13 +50,23 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
         Faults found so far, and how the source counts its rows.
     needed
         Columns that must be there.
+    outcome
+        What is taken for the test error.
+    gaps
+        Whether test errors may be missing, as a store's may where losses alone were recorded.
     """
+    if not outcome.is_error:
+        raw = _with_outcome(raw, outcome, needed, findings)
     named = _named(raw, findings, needed)
     typed_columns: dict[str, Array | Texts] = {}
     unsound: set[str] = set()
     for name in by_schema(list(named)):
         before = len(findings.faults)
         column = BY_NAME.get(name)
+        if column and name in MEASURED and not outcome.is_error:
+            column = dataclasses.replace(column, range=NOT_NEGATIVE)
+        if column and name == "test_error" and gaps:
+            column = dataclasses.replace(column, optional=True)
         typed_columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)
@@ -64,13 +84,34 @@ def conform(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = 
             _check_rungs(columns, findings)
     findings.raise_if_any()
     if "test_error" not in columns:  # networks that nobody measured: nothing to fill in, nothing to note
-        return Table(columns, findings.source)
+        return Table(columns, findings.source, outcome=outcome)
     unpruned, behind = unpruned_error(columns)
     filled = columns.changed(unpruned_error=unpruned)
     if "replicate" not in columns:
         filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
     ordered = filled.pick(by_schema(list(filled)))
-    return Table(ordered, findings.source, tuple(notes_on(ordered, columns)), behind)
+    return Table(ordered, findings.source, tuple(notes_on(ordered, columns, outcome)), behind, outcome=outcome)
+
+
+def _with_outcome(
+    raw: Mapping[str, Any], outcome: Outcome, needed: Sequence[str], findings: Findings
+) -> Mapping[str, Any]:
+    """Return raw columns with an outcome in place of the test error, and its unpruned values in place of those."""
+    spelled = {canonical(str(written)): written for written in raw}
+    measured = spelled.get(canonical(outcome.name))
+    if measured is None:
+        if "test_error" in needed:
+            hint = nearest(outcome.name, [*spelled]) or f"There are {listed(map(repr, spelled), 20)}."
+            findings.add(f"the outcome {clipped(outcome.name)}", "must be a column", hint=hint)
+            findings.raise_if_any()
+        return raw
+    unpruned = spelled.get(canonical(f"unpruned_{outcome.name}"))
+    replaced = {spelled[name] for name in MEASURED if name in spelled and "test_error" in spelled}
+    columns = {written: values for written, values in raw.items() if written not in replaced}
+    columns["test_error"] = raw[measured]
+    if unpruned is not None:
+        columns["unpruned_error"] = raw[unpruned]
+    return columns
 
 
 def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) -> dict[str, Any]:
@@ -101,15 +142,16 @@ def _named(raw: Mapping[str, Any], findings: Findings, needed: Sequence[str]) ->
     for name in needed:
         if name not in named:
             shown = next((alias for alias, target in ALIASES.items() if target == name), name)
-            findings.add(f"column {shown!r}", "must be there", hint=_missing_hint(shown, list(spelled.values())))
+            findings.add(f"column {shown!r}", "must be there", hint=_missing_hint(shown, spelled, named))
     return named
 
 
-def _missing_hint(name: str, spelled: Sequence[str]) -> str:
-    for column in spelled:
-        conversion = _CONVERSIONS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
-        if conversion and conversion.startswith(f"{name} is"):
-            return f"There is {clipped(column)}: {conversion}."
+def _missing_hint(name: str, spelled_names: Mapping[str, str], named: Mapping[str, Any]) -> str:
+    spelled = list(spelled_names.values())
+    if ALIASES.get(name, name) == "test_error" and "test_loss" in named:
+        return "To go by the loss instead: --outcome test_loss, in Python outcome='test_loss'."
+    if hint := set_hint(name, {spelled_names[column]: values for column, values in named.items()}):
+        return hint
     others = [column for column in spelled if canonical(column) not in BY_NAME]
     hint = nearest(name, others) or nearest(ALIASES.get(name, name), others)
     return hint or (f"The columns are {listed((clipped(name)[1:-1] for name in spelled), 12)}." if spelled else "")

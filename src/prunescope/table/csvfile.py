@@ -30,12 +30,15 @@ _SEPARATOR = re.compile(r'"?sep=([,;\t|])"?,*')  # a first line for Excel alone
 _CHUNK = 1_000_000  # values held as rows
 
 
-def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
-    """Return a CSV file's columns as texts; what is wrong with its structure goes to ``findings``."""
+def read_csv(path: Path, findings: Findings, *, semicolons: bool = False) -> dict[str, list[str]]:
+    """Return a CSV file's columns as texts; what is wrong with its structure goes to ``findings``.
+
+    With ``semicolons`` the file is one with decimal commas: any delimiter that its header has will do.
+    """
     findings.unit = "line"
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _read(stream, path.suffix.lower() == ".tsv", findings)
+            return _read(stream, path.suffix.lower() == ".tsv", semicolons, findings)
     except UnicodeDecodeError as trouble:
         hint = "Save it as CSV in UTF-8."
         findings.add("the file", "must be UTF-8 text", f"byte {trouble.object[trouble.start]:#04x}", hint)
@@ -44,9 +47,9 @@ def read_csv(path: Path, findings: Findings) -> dict[str, list[str]]:
     return {}
 
 
-def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]]:
+def _read(stream: TextIO, tabs: bool, semicolons: bool, findings: Findings) -> dict[str, list[str]]:
     first, begin, above = stream.readline(1_000_000), 0, 0
-    expected = "\t" if tabs else ","
+    expected = "\t" if tabs else ";" if semicolons else ","
     named = _SEPARATOR.fullmatch(first.rstrip("\r\n"))
     if named:
         expected, above, begin = named[1], 1, stream.tell()
@@ -63,8 +66,12 @@ def _read(stream: TextIO, tabs: bool, findings: Findings) -> dict[str, list[str]
         return {}
     stream.seek(begin)
     delimiter = expected if named else _delimiter(first, expected)
+    if semicolons and delimiter in _DELIMITERS:
+        expected = delimiter
     if delimiter != expected:
         hint = "Save it with tabs, or call it .csv." if tabs else "Save it with commas."
+        if delimiter == ";" and not tabs:
+            hint += " If its numbers have decimal commas, read it with --decimal-comma."
         if delimiter == "\t":
             hint = "Save it with commas, or call it .tsv."
         separator = _DELIMITERS.get(delimiter, "white space")

@@ -6,6 +6,7 @@ the connection was locked away from files and settings.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -100,14 +101,14 @@ def literal(text: str) -> str:
 def condition(values: Mapping[str, Any]) -> str:
     """Write what rows with these values fulfil; a value that is missing is None or not a number."""
     return " and ".join(
-        f"{_column(name)} is null"
+        f"{quoted_where_needed(name)} is null"
         if value is None or value != value
-        else f"{_column(name)} = {literal(value) if isinstance(value, str) else value}"
+        else f"{quoted_where_needed(name)} = {literal(value) if isinstance(value, str) else value}"
         for name, value in values.items()
     )
 
 
-def _column(name: str) -> str:
+def quoted_where_needed(name: str) -> str:
     """Write a name as people would, with quotes where SQL needs them alone."""
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) and name.lower() not in _reserved() else quoted(name)
 
@@ -281,6 +282,36 @@ def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array
     mask = np.zeros(count, bool)
     mask[selected[_ROW].astype(np.int64)] = True
     return mask
+
+
+def computed(
+    columns: Mapping[str, Array], expression: str, place: str, source: str, count: int, columns_known: Iterable[str]
+) -> Array:
+    """Return what an expression in SQL gives for each of ``count`` rows, as safely as `matching` does.
+
+    It is one expression over the columns: no query, no star, nothing that reads files.
+    """
+    must = "must be one expression in SQL over the columns, such as 1 - accuracy / 100"
+    query = f"select {_ROW}, (\n{expression}\n) as __value from rungs"
+    for sql in (f"select {expression}\n from rungs", query):
+        _check_statement(sql, place, source, must)
+    with connection() as opened:
+        (written,) = _one(opened, f"select json_serialize_sql({literal(query)})")
+    tree = json.loads(written)
+    value = tree["statements"][0]["node"]["select_list"][1] if not tree["error"] else {}
+    if not value or re.search(r'"class": ?"(SUBQUERY|STAR|PARAMETER)"', json.dumps(value)):
+        raise InputError(source, [Fault(place, must, "a query or a star within it")])
+    if value.get("function_name") == "row":
+        raise InputError(source, [Fault(place, must, "several expressions")])
+    rows = {name: columns[name] for name in mentioned(columns, query)} | {_ROW: np.arange(count)}
+    try:
+        result = _answered(rows, query, place, source, list(columns_known))
+    except InputError as trouble:
+        if "GROUP BY" not in trouble.faults[0].found:
+            raise
+        hint = "A mean over all rows is avg(...) over ()."
+        raise InputError(source, [Fault(place, "must give a value for each row", hint=hint)]) from None
+    return np.asarray(result["__value"][np.argsort(result[_ROW], kind="stable")])
 
 
 def answer(columns: Mapping[str, Array], sql: str, source: str, columns_known: Sequence[str]) -> dict[str, Array]:

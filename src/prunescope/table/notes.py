@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import clipped, listed
+from prunescope.errors import clipped, listed, shell_word
 from prunescope.table.coded import Columns, compact
+from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array
 from prunescope.table.row_groups import configuration_codes, unpruned
-from prunescope.table.schema import BY_NAME, CONFIGURATION
+from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, Outcome
 
 # When errors are taken for accuracies. Of simulated errors that are flat but for noise, one curve in a hundred of four
 # densities draws the note, one in some hundreds of eleven; of accuracies that fall by ten times their noise, as the
@@ -29,7 +30,7 @@ NEARLY = 0.8  # of letters shared: depht
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 
 
-def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
+def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
     """Tell what a user may want to know.
 
     Parameters
@@ -48,7 +49,11 @@ def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Ite
             )
         for name in columns:
             if name.lower() in REPETITIONS:
-                yield f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such"
+                words = shell_word(f"replicate = {quoted_where_needed(name)}")
+                yield (
+                    f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such, "
+                    f"or add --set {words}"
+                )
     missing = int(np.count_nonzero(np.isnan(columns["unpruned_error"])))
     if missing:
         yield (
@@ -56,7 +61,10 @@ def notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Ite
         )
     yield from _misspelled(columns)
     yield from _mixtures(columns, measured)
-    yield from _accuracies(columns)
+    if outcome.is_error:
+        yield from _accuracies(columns)
+    else:
+        yield f"the outcome is {outcome.name}: where an error is named, {outcome.name} is meant"
 
 
 def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:
@@ -74,7 +82,7 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
 
     Errors of networks that learned wrong labels by heart do fall far when weights are removed; they are not asked.
     """
-    rows = unpruned(columns) | (columns["density"] < 1)
+    rows = (unpruned(columns) | (columns["density"] < 1)) & ~np.isnan(columns["test_error"])
     if "label_noise" in columns:
         rows &= ~(columns["label_noise"] > 0)
     needed = [name for name in columns if name in (*CONFIGURATION, "density", "test_error")]

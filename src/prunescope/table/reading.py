@@ -8,21 +8,42 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import duckdb
+import numpy as np
 
-from prunescope.errors import Fault, InputError, clipped, listed, nearest
+from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
 from prunescope.table.columns import conform
 from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
 from prunescope.table.duckdb_engine import read_parquet
 from prunescope.table.findings import Findings
-from prunescope.table.schema import BY_NAME, NEEDED, canonical
+from prunescope.table.schema import BY_NAME, ERROR, NEEDED, Outcome, canonical
+from prunescope.table.shaping import Shaping
 from prunescope.table.table import Table
 
 
-def read_table(source: Any, where: str = "", *, needed: Sequence[str] = NEEDED) -> Table:
+class _How(NamedTuple):
+    """What a reader has to know besides the source."""
+
+    needed: Sequence[str]
+    shaping: Shaping
+    outcome: Outcome = ERROR
+
+
+def read_table(
+    source: Any,
+    where: str = "",
+    *,
+    needed: Sequence[str] = NEEDED,
+    set: Mapping[str, str] | None = None,
+    wide: Mapping[str, str] | None = None,
+    decimal: str = ".",
+    outcome: str | Outcome = ERROR,
+    guess: float | None = None,
+) -> Table:
     """Read measurements, check every row, and fill in the unpruned error.
 
     Parameters
@@ -34,46 +55,80 @@ def read_table(source: Any, where: str = "", *, needed: Sequence[str] = NEEDED) 
         Condition in SQL that rows must fulfil, such as ``"depth = 20"``. Unpruned errors are taken before it applies.
     needed
         Columns that must be there; networks whose errors are to be predicted have none.
+    set
+        Columns to make of the source's, as expressions in SQL: ``{"error": "1 - accuracy / 100"}``. The source's own
+        name with spaces stands in double quotes.
+    wide
+        Columns whose values the source has in several columns: ``{"acc": "acc_{density}"}``.
+    decimal
+        ``","`` for a CSV file with decimal commas, and semicolons between its columns.
+
+    outcome
+        The column that laws and choices are about, instead of the test error: any figure above 0 of which less is
+        better, such as ``test_loss``. The table has it as `test_error`.
+    guess
+        What guessing gives of an outcome, the most that a plateau may have. Where it is not given, the logarithm of the
+        number of classes for losses, if that number is known.
 
     Raises
     ------
     InputError
         With every fault of the source. Nothing is read by half.
     """
-    table = _read(source, needed)
+    if decimal not in (".", ","):
+        raise InputError("table", [Fault("decimal", "must be a point or a comma", clipped(decimal))])
+    asked = outcome if isinstance(outcome, Outcome) else Outcome(canonical(outcome), guess)
+    if guess is not None and (asked.is_error or not 0 < guess < float("inf")):
+        must = "must be a positive number, and belongs to an outcome other than the error"
+        raise InputError("table", [Fault("guess", must, clipped(guess))])
+    table = _read(source, _How(needed, Shaping(dict(set or {}), dict(wide or {}), decimal), asked))
+    if "test_error" in needed:
+        table = _with_errors(table)
     return table.where(where) if where.strip() else table
 
 
-def _read(source: Any, needed: Sequence[str]) -> Table:
+def _with_errors(table: Table) -> Table:
+    """Return the rows with errors; a store's may lack them where losses alone were recorded."""
+    missing = np.isnan(table["test_error"])
+    if not missing.any():
+        return table
+    if missing.all():
+        hint = "To go by the loss instead: --outcome test_loss, in Python outcome='test_loss'."
+        raise InputError(table.source, [Fault("column 'test_error'", "must have values", "none", hint)])
+    words = f"{counted(int(missing.sum()), 'row')} without a test error left out; --outcome test_loss goes by losses"
+    return replace(table.take(~missing), notes=(*table.notes, words))
+
+
+def _read(source: Any, how: _How) -> Table:
     from prunescope.table.store import Store, is_store
 
     if isinstance(source, Table):
-        return source
+        return _reshaped(source, how)
     if isinstance(source, Store):
-        return source.table()
+        return _reshaped(source.table(), how)
     if isinstance(source, Mapping):
-        return conform(source, Findings("table"), needed)
+        return _conformed(source, Findings("table"), how)
     if hasattr(source, "column_names") and hasattr(source, "column"):
-        return _arrow(source, needed)
+        return _arrow(source, how)
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
-        return _frame(source, needed)
+        return _frame(source, how)
     if not isinstance(source, str | os.PathLike):
         must = "must be a path, a store, a DataFrame, or a mapping of names to columns"
         raise InputError("table", [Fault("the source", must, type(source).__name__)])
     name = clipped(str(source), 300)[1:-1]
     if str(source) == "-":
-        return _stream(sys.stdin.buffer, "standard input", needed)
+        return _stream(sys.stdin.buffer, "standard input", how)
     path = Path(source)
     try:
         if path.is_dir():
             if is_store(path):
-                return Store(path).table()
+                return _reshaped(Store(path).table(), how)
             must = "must be a CSV file, a Parquet file or a store"
             raise InputError(name, [Fault("the table", must, "a folder that is no store")])
         if path.exists() and not path.is_file():
             with path.open("rb") as stream:
-                return _stream(stream, name, needed)
-        return _file(path, name, needed)
+                return _stream(stream, name, how)
+        return _file(path, name, how)
     except (FileNotFoundError, NotADirectoryError) as trouble:
         hint = nearest(path.name, _neighbours(path), cutoff=0.75)
         raise InputError(name, [Fault("the table", "must be a file or a store", "nothing there", hint)]) from trouble
@@ -81,12 +136,33 @@ def _read(source: Any, needed: Sequence[str]) -> Table:
         raise InputError(name, [Fault("the file", "must be readable", trouble.strerror or "")]) from None
 
 
-def _stream(stream: BinaryIO, name: str, needed: Sequence[str]) -> Table:
+def _conformed(raw: Mapping[str, Any], findings: Findings, how: _How) -> Table:
+    """Return the columns of a source as a table, shaped as was asked for."""
+    if not how.shaping:
+        return conform(raw, findings, how.needed, how.outcome)
+    columns, notes = how.shaping.applied(raw, findings)
+    table = conform(columns, findings, how.needed, how.outcome)
+    return replace(table, notes=(*notes, *table.notes))
+
+
+def _reshaped(table: Table, how: _How) -> Table:
+    """Return a table with other columns; unpruned errors that were filled in are filled in anew."""
+    if not how.shaping and how.outcome in (ERROR, table.outcome):
+        return table
+    if how.outcome.is_error:
+        how = how._replace(outcome=table.outcome)
+    columns = dict(table.columns)
+    if table.unpruned_rows is not None:
+        columns["unpruned_error"] = np.where(table.unpruned_rows > 0, np.nan, columns["unpruned_error"])
+    return replace(_conformed(columns, Findings(table.source), how), datasets=table.datasets)
+
+
+def _stream(stream: BinaryIO, name: str, how: _How) -> Table:
     """Read a pipe, which can be read only once, by way of a file."""
     with tempfile.NamedTemporaryFile(prefix="prunescope-") as spool:
         shutil.copyfileobj(stream, spool)
         spool.flush()
-        return _file(Path(spool.name), name, needed)
+        return _file(Path(spool.name), name, how)
 
 
 # How files of other kinds begin, what they are, and what to do with them.
@@ -100,14 +176,14 @@ _OTHERS = {
 }
 
 
-def _file(path: Path, name: str, needed: Sequence[str]) -> Table:
+def _file(path: Path, name: str, how: _How) -> Table:
     if "\0" in str(path):
         raise FileNotFoundError
     with path.open("rb") as stream:
         head = stream.read(4)
         size = stream.seek(0, 2)
     if head == b"PAR1":
-        return _parquet(path, name, needed)
+        return _parquet(path, name, how)
     for start, (kind, hint) in _OTHERS.items():
         if head.startswith(start):
             raise InputError(name, [Fault("the file", "must be CSV or Parquet", kind, hint)])
@@ -115,10 +191,10 @@ def _file(path: Path, name: str, needed: Sequence[str]) -> Table:
         described = "something else" if size else "an empty file"
         hint = "If it is CSV, call it .csv." if size else ""
         raise InputError(name, [Fault("the file", "must be Parquet, as its name says", described, hint)])
-    return _csv(path, name, size, needed)
+    return _csv(path, name, size, how)
 
 
-def _frame(frame: Any, needed: Sequence[str]) -> Table:
+def _frame(frame: Any, how: _How) -> Table:
     names = [str(name) for name in frame.columns]
     _refuse_twins(names, "DataFrame")
     columns = {name: frame[name] for name in frame.columns}
@@ -128,15 +204,15 @@ def _frame(frame: Any, needed: Sequence[str]) -> Table:
         hidden_names = f"{listed(hidden)} in its index"
         fault = Fault("the DataFrame", "must have its columns as columns", hidden_names, "Call reset_index() first.")
         raise InputError("DataFrame", [fault])
-    return conform(columns, Findings("DataFrame"), needed)
+    return _conformed(columns, Findings("DataFrame"), how)
 
 
-def _arrow(table: Any, needed: Sequence[str]) -> Table:
+def _arrow(table: Any, how: _How) -> Table:
     """Read a table or record batch of Arrow's, whose columns may share a name."""
     names = [str(name) for name in table.column_names]
     _refuse_twins(names, "Arrow table")
     columns = {name: table.column(place) for place, name in enumerate(names)}
-    return conform(columns, Findings("Arrow table"), needed)
+    return _conformed(columns, Findings("Arrow table"), how)
 
 
 def _refuse_twins(names: Sequence[str], source: str) -> None:
@@ -152,20 +228,25 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def _csv(path: Path, name: str, size: int, needed: Sequence[str]) -> Table:
-    if size >= LARGE and path.suffix.lower() != ".tsv" and (bulk := read_large_csv(path)) is not None:
+def _csv(path: Path, name: str, size: int, how: _How) -> Table:
+    if (
+        size >= LARGE
+        and how.shaping.decimal == "."
+        and path.suffix.lower() != ".tsv"
+        and (bulk := read_large_csv(path)) is not None
+    ):
         try:
-            return conform(bulk, Findings(name), needed)
+            return _conformed(bulk, Findings(name), how)
         except InputError:
             pass  # the reader below tells the lines
     findings = Findings(name)
-    raw = read_csv(path, findings)
+    raw = read_csv(path, findings, semicolons=how.shaping.decimal == ",")
     if not raw:
         findings.raise_if_any()
-    return conform(raw, findings, needed)
+    return _conformed(raw, findings, how)
 
 
-def _parquet(path: Path, name: str, needed: Sequence[str]) -> Table:
+def _parquet(path: Path, name: str, how: _How) -> Table:
     findings = Findings(name)
     try:
         raw = read_parquet(path, findings)
@@ -173,4 +254,4 @@ def _parquet(path: Path, name: str, needed: Sequence[str]) -> Table:
         words = str(trouble).split("\n")[0][:200]
         words_found = f"a damaged file ({words})" if words else "a damaged file"
         raise InputError(name, [Fault("the file", "must be whole Parquet", words_found)]) from None
-    return conform(raw, findings, needed)
+    return _conformed(raw, findings, how)

@@ -26,9 +26,9 @@ spaces, dashes and underscores in them do not matter (`Data Set` is `dataset`). 
 can be used to group and to filter. A name that nearly matches one below is noted.
 
 - Commas separate columns, in a `.tsv` file tabs, and in a file whose first line is `sep=;` whatever that line names.
-  `-` is standard input. Numbers have a decimal point.
+  `-` is standard input. Numbers have a decimal point ([decimal commas](#a-file-with-other-columns)).
 - `error` and `test_error` are the same column, written as `test_error`. Errors and densities are fractions, never
-  percent.
+  percent ([percent](#a-file-with-other-columns)).
 - A missing `unpruned_error` becomes the mean error at density 1 over the rows that share the configuration columns,
   whatever their treatment. Two kinds of rows are left out of that mean: rungs above 0 of `treatment` `extended`
   (trained longer), and `leave-out` (trained on fewer examples).
@@ -46,6 +46,30 @@ can be used to group and to filter. A name that nearly matches one below is note
 - Values are written to CSV as they are. A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula.
   If text in a table comes from others, import the file with these columns set to text, or write Parquet
   (`--out FILE.parquet`).
+
+## A file with other columns
+
+Every command that takes a TABLE makes the columns that it needs of those that a file has. An error names the very
+option that would do:
+
+    prunescope table results.csv --set 'density = 1 - Sparsity / 100' --set 'error = 1 - "Top-1 acc" / 100'
+    prunescope table results.csv --set replicate=seed
+    prunescope fit results.csv --law single --wide 'acc = acc_{{density}}' --set 'error = 1 - acc / 100'
+    prunescope table excel.csv --decimal-comma --set 'density = 1 - Sparsity' --set 'error = 1 - Accuracy'
+
+- `--set 'NAME = EXPRESSION'` makes a column, or replaces one. The expression is SQL as DuckDB has it, over the columns
+  of the file and those set before: a name with spaces stands in double quotes, text in single quotes, `avg(x) over ()`
+  is a mean over all rows. Queries within it are refused, and it reaches no file and no network.
+- `--wide 'NAME = PATTERN'` reads files that have a column for each density. `'acc = acc_{{density}}'` makes of each row
+  as many rows as there are columns `acc_1.0`, `acc_0.5`, ... with a value, with the number in `density` and the value
+  in `acc`. Several patterns with one name in braces are gathered side by side.
+- `--decimal-comma` reads numbers such as `12,5`. Semicolons, or whatever the first line has, separate columns. A point
+  between thousands (`1.234,5`) is refused: `1.234` could mean either.
+- Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. A note names the columns.
+- `--outcome test_loss` takes another column for the error: any figure above 0 of which less is better
+  ([other outcomes](laws.md#other-outcomes)).
+- From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`, and
+  `outcome="test_loss"`.
 
 ## Columns
 

@@ -6,6 +6,7 @@ prunescope.table.reference``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -223,8 +224,42 @@ COLUMNS = (
     ),
 )
 
+
+@dataclass(frozen=True)
+class Outcome:
+    """What laws and choices are about: the test error, or any other figure of which less is better.
+
+    Attributes
+    ----------
+    name
+        Its column.
+    guess
+        What guessing gives, the most that a plateau may have; None: not given.
+    """
+
+    name: str = "test_error"
+    guess: float | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is a share of examples, from 0 to 1."""
+        return self.name == "test_error"
+
+    def guessing(self, classes: int | None) -> float | None:
+        """Return what guessing among classes gives; of a loss, the cross-entropy of one probability for all."""
+        if self.guess is not None or classes is None:
+            return self.guess
+        if self.is_error:
+            return 1 - 1 / classes
+        return math.log(classes) if self.name.endswith("loss") else None
+
+
+ERROR = Outcome()
 BY_NAME = {column.name: column for column in COLUMNS}
 ALIASES = {"error": "test_error"}
+
+# What an outcome takes the place of.
+MEASURED = ("test_error", "unpruned_error")
 
 # What the laws need of anybody's file. A store's rows have every stored column.
 NEEDED = ("density", "test_error")

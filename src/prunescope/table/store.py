@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,7 @@ from prunescope.table.table import Table
 
 if TYPE_CHECKING:
     from prunescope.study import Study
+    from prunescope.study.catalogue import DatasetFacts
 
 FORMAT = 1
 _MARK = "store.json"
@@ -105,7 +107,7 @@ def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
         findings.add(
             f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladders[position])
         )
-    return conform(columns, findings, STORED_NAMES)
+    return conform(columns, findings, STORED_NAMES, gaps=True)
 
 
 def _is_identity(ladder: object) -> bool:
@@ -205,8 +207,12 @@ class Store:
             hint = nearest(name, STORED_NAMES)
             findings.add(f"column {name!r}", "must be a stored column of the schema", hint=hint)
         for column in STORED:
-            if not column.optional and any(column.name not in row for row in rows):
+            if column.optional or column.name == "test_error":
+                continue
+            if any(column.name not in row for row in rows):
                 findings.add(f"column {column.name!r}", "must be in every row")
+        if any(row.get("test_error") is None and row.get("test_loss") is None for row in rows):
+            findings.add("column 'test_error'", "must be in every row, or `test_loss` in its place")
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
         table = _conform(columns, findings)
@@ -239,8 +245,15 @@ class Store:
         order = sorted_rows(Columns(columns), (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
         for name in columns:  # one by one: memory for a second table is not needed
             columns[name] = take(columns[name], order)
-        table = _conform(columns, Findings(str(self.path)))
+        table = replace(_conform(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
         return table.where(where) if where.strip() else table
+
+    def _datasets(self, names: Array | Texts) -> dict[str, DatasetFacts]:
+        """Return the sizes of users' own datasets, which are named with a hash, as the studies have them."""
+        words = names.words if isinstance(names, Texts) else names
+        if not any("@" in str(name) for name in words.tolist()):
+            return {}
+        return {own.label: own.facts for study in self.studies() for own in study.datasets}
 
     def query(self, sql: str) -> Table:
         """Answer a query over the table ``rungs``, reading only the columns that it mentions.

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,12 @@ from prunescope.notebook import table_html
 from prunescope.table.coded import Columns, ColumnValues
 from prunescope.table.duckdb_engine import ParquetWriter, answer, matching, mentioned
 from prunescope.table.findings import Array
-from prunescope.table.schema import BY_NAME, canonical
+from prunescope.table.schema import BY_NAME, ERROR, Outcome, canonical
 
 if TYPE_CHECKING:
     import pandas
+
+    from prunescope.study.catalogue import DatasetFacts
 
 
 # Rows that are made into plain values at once.
@@ -54,12 +56,18 @@ class Table:
     unpruned_rows
         How many rows each row's `unpruned_error` is a mean of, 0 where it was given; None where there is no such
         column. Conditions may leave those rows out of the table, but not what came of them.
+    datasets
+        Sizes of users' own datasets by their names in rows, as a store knows them.
+    outcome
+        What `test_error` and `unpruned_error` hold: errors, or what `read_table` was asked to take for them.
     """
 
     columns: Mapping[str, Array]
     source: str = "table"
     notes: tuple[str, ...] = ()
     unpruned_rows: Array | None = None
+    datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
+    outcome: Outcome = ERROR
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", Columns.of(self.columns))
@@ -75,8 +83,9 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and canonical(name) in self.columns
 
-    def __reduce__(self) -> tuple[type[Table], tuple[dict[str, Array], str, tuple[str, ...], Array | None]]:
-        return Table, (dict(self.columns), self.source, self.notes, self.unpruned_rows)
+    def __reduce__(self) -> tuple[type[Table], tuple[Any, ...]]:
+        columns, datasets = dict(self.columns), dict(self.datasets)
+        return Table, (columns, self.source, self.notes, self.unpruned_rows, datasets, self.outcome)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
@@ -114,12 +123,13 @@ class Table:
     def take(self, rows: Array) -> Table:
         """Return the rows picked by a boolean mask or by positions."""
         behind = None if self.unpruned_rows is None else self.unpruned_rows[rows]
-        return Table(Columns.of(self.columns).take(np.asarray(rows)), self.source, self.notes, behind)
+        columns = Columns.of(self.columns).take(np.asarray(rows))
+        return Table(columns, self.source, self.notes, behind, self.datasets, self.outcome)
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
         picked = Columns.of(self.columns).pick([self.known(name) for name in names])
-        return Table(picked, self.source, self.notes, self.unpruned_rows)
+        return Table(picked, self.source, self.notes, self.unpruned_rows, self.datasets, self.outcome)
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""
@@ -167,6 +177,11 @@ class Table:
         first = self.take(np.arange(min(10, len(self)))).rows()
         rows = ([shown(value) for value in row.values()] for row in first)
         return table_html(self.names, rows, f"{len(self):,} rows from {self.source}")
+
+
+def outcome_of(source: object) -> Outcome:
+    """Return what a table's errors are; of anything else that is read as one, errors."""
+    return source.outcome if isinstance(source, Table) else ERROR
 
 
 def aligned(table: Table) -> list[str]:

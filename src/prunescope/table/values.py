@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.errors import shell_word
 from prunescope.table.coded import Texts, mostly_different, plain, rows_of
 from prunescope.table.findings import Array, Findings
 from prunescope.table.schema import NEEDED, Column, Kind, ValueRange
@@ -118,7 +119,10 @@ def _check_range(column: Column, numbers: NDArray[np.float64], findings: Finding
         interval = f"{finite.min():g} to {finite.max():g}"
         must = f"must be a fraction {bounds}"
         shown = findings.spelled.get(column.name, column.name)
-        findings.add(f"column {shown!r}", must, interval, "It looks like percent: divide the column by 100.")
+        quoted = shown if shown.isidentifier() else '"' + shown.replace('"', '""') + '"'
+        words = shell_word(f"{column.name} = {quoted} / 100")
+        hint = f"It looks like percent: divide the column by 100, as --set {words} does."
+        findings.add(f"column {shown!r}", must, interval, hint)
         return
     rows = np.flatnonzero(outside)
     findings.at_rows(column.name, rows, f"must be {_words(bounds)}", numbers[rows].tolist())

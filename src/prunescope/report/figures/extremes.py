@@ -154,17 +154,17 @@ def extreme_examples(cells: Sequence[CellResult]) -> ExtremeExamples | None:
     if not points:
         return None
     caption = "Each line leads from the loss in the dense network to that in the optimally sparse one. "
-    return ExtremeExamples(caption + " ".join(remarks), tuple(points), _portraits(cells[0].dataset, points))
+    return ExtremeExamples(caption + " ".join(remarks), tuple(points), _portraits(cells[0], points))
 
 
-def _portraits(dataset: str | None, points: Sequence[ExtremePoint]) -> tuple[Portrait, ...]:
+def _portraits(cell: CellResult, points: Sequence[ExtremePoint]) -> tuple[Portrait, ...]:
     """Return the pictures of the examples that change most in each panel."""
     chosen: list[ExtremePoint] = []
     for panel in dict.fromkeys(point.panel for point in points):
         ordered = sorted((point for point in points if point.panel == panel), key=lambda point: point.difference)
         chosen += {point.index: point for point in (*ordered[-PICTURED:][::-1], *ordered[:PICTURED])}.values()
     try:
-        images = pictures(dataset or "", [point.index for point in chosen])
+        images = pictures(cell.dataset or "", [point.index for point in chosen], place=cell.dataset_place)
     except PrunescopeError:  # a dataset that prunescope does not know, or another one of its name
         return ()
     if images.bright is None:

@@ -1,4 +1,4 @@
-"""``python -m prunescope.cli`` is ``prunescope``."""
+"""``python -m prunescope`` is ``prunescope``."""
 
 import os
 import sys

@@ -1,0 +1,135 @@
+"""Files of numpy's arrays by name, ``.npz``: bounded before anything is unpacked, and never with a pickle in them."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.data.layouts import refusal
+from prunescope.data.raw import PARTS, Faults, RawDataset, RawPart, refuse_size
+from prunescope.errors import clipped, listed, nearest
+
+MOST_MEMBERS = 1_000
+NAMES = tuple(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))
+# As MedMNIST and Keras have them.
+ALIASES = {
+    "val_images": "validation_images",
+    "val_labels": "validation_labels",
+    **{
+        f"{letter}_{short}": f"{part}_{kind}"
+        for letter, kind in (("x", "images"), ("y", "labels"))
+        for short, part in (("train", "train"), ("test", "test"), ("val", "validation"), ("validation", "validation"))
+    },
+}
+
+
+def read_npz(path: Path) -> RawDataset:
+    """Read a file of arrays."""
+    source = str(path)
+    faults = Faults(source)
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if len(entries) > MOST_MEMBERS:
+                raise refusal(path.name, f"must hold at most {MOST_MEMBERS:,} arrays", f"{len(entries):,}")
+            names = [entry.filename.removesuffix(".npy") for entry in entries]
+            wanted = arrays_named(names, faults)
+            refuse_size(path.name, sum(entry.file_size for entry, name in zip(entries, names, strict=True)
+                                       if name in wanted))  # fmt: skip
+            for entry, name in zip(entries, names, strict=True):
+                if name in wanted:
+                    with faults.file(), archive.open(entry) as member:
+                        arrays[wanted[name]] = _array(member, entry.file_size, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as trouble:
+        raise refusal(path.name, "must be a whole .npz file", str(trouble)[:200]) from None
+    except OSError as trouble:
+        raise refusal(path.name, "must be a file that can be read", trouble.strerror or str(trouble)) from None
+    faults.tell()
+    spelled = {target: name for name, target in wanted.items()}
+    unused = [name for name in names if name not in wanted]
+    return dataset_of(arrays, spelled, unused)
+
+
+def arrays_named(names: Iterable[str], faults: Faults) -> dict[str, str]:
+    """Return which names stand for which arrays; tell what is missing, twice there, or misspelt."""
+    present = list(names)
+    wanted: dict[str, str] = {}
+    for name in present:
+        target = ALIASES.get(name, name)
+        if target in NAMES:
+            if target in wanted.values():
+                faults.add(clipped(name), f"must not be there beside another {target}")
+            wanted[name] = target
+        elif hint := nearest(name, NAMES, cutoff=0.85):
+            faults.add(clipped(name), "must be an array of a dataset", hint=hint)
+    needed = [name for name in NAMES if not name.startswith("validation") or _is_begun(wanted)]
+    absent = [name for name in needed if name not in wanted.values()]
+    if absent:
+        shown = f"only {listed(map(clipped, present), 8)}" if present else "nothing"
+        faults.add("the arrays", f"must have {' and '.join(absent)}", shown)
+    faults.tell()
+    return wanted
+
+
+def _is_begun(wanted: dict[str, str]) -> bool:
+    return any(target.startswith("validation") for target in wanted.values())
+
+
+def dataset_of(arrays: dict[str, NDArray[Any]], spelled: dict[str, str], unused: Iterable[str] = ()) -> RawDataset:
+    """Return arrays by name as parts."""
+    parts, places = {}, {}
+    for part in PARTS:
+        if f"{part}_images" in arrays:
+            images, labels = f"{part}_images", f"{part}_labels"
+            parts[part] = RawPart(arrays[images], arrays[labels])
+            places[part] = spelled.get(images, images), spelled.get(labels, labels)
+    others = [clipped(name) for name in unused]
+    notes = (f"not used: {listed(others)}",) if others else ()
+    return RawDataset(parts, places, notes=notes)
+
+
+def _array(member: IO[bytes], size: int, name: str) -> NDArray[Any]:
+    """Read one array; its header says what it holds, and must agree with its size."""
+    try:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(member)
+    except (ValueError, SyntaxError, OverflowError, RecursionError, MemoryError) as trouble:
+        raise refusal(name, "must be an array of numpy", str(trouble).split("\n")[0][:200]) from None
+    if dtype.hasobject:
+        hint = "Save labels as whole numbers or as texts, np.array(labels, str)."
+        raise refusal(
+            name, "must hold numbers or texts; an array of objects is a pickle, which is never run", hint=hint
+        )
+    if dtype.names or dtype.subdtype:
+        raise refusal(name, "must hold plain numbers", f"values of type {dtype}")
+    count = 1
+    for length in shape:
+        count *= length
+    wanted = count * dtype.itemsize
+    if min(shape, default=0) < 0 or not wanted <= size <= wanted + 65_536:
+        raise refusal(name, f"must hold {_words(shape)} values of {dtype}, {wanted:,} bytes", f"{size:,} bytes")
+    flat = np.empty(count, dtype)
+    view = flat.view(np.uint8).data if wanted else memoryview(b"")
+    place = 0
+    while place < wanted:
+        chunk = member.read(min(1 << 24, wanted - place))
+        if not chunk:
+            raise refusal(name, f"must hold {wanted:,} bytes", f"{place:,}: the file is cut off")
+        view[place : place + len(chunk)] = chunk
+        place += len(chunk)
+    if member.read(1):
+        raise refusal(name, f"must hold {wanted:,} bytes", "more")
+    native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
+    return native.reshape(shape, order="F" if fortran else "C")
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "no"

@@ -1,0 +1,213 @@
+"""A folder of pictures by class: ``train/CLASS/*.png``, ``test/CLASS/*.jpg``, and perhaps ``val`` or ``validation``."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.data.layouts import refusal
+from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, mark, read_bytes, refuse_size, within
+from prunescope.errors import MissingPackageError, clipped, listed
+
+FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("val", "validation")}
+ENDINGS = (".png", ".jpg", ".jpeg")
+MOST_CLASSES = 10_000
+MOST_FILE = 64_000_000  # bytes of one picture's file
+MOST_SIDE = 4_096  # pixels
+MOST_MARKS = 200_000  # files whose own hashes are kept
+_GREY = ("1", "L", "LA")
+_COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+_LITTER = ("thumbs.db", "desktop.ini")  # which file managers leave
+
+
+class PictureFile(NamedTuple):
+    """One picture: its place within the folder, and the number of its class."""
+
+    place: str
+    label: int
+
+
+class PictureKind(NamedTuple):
+    """What a picture's header says."""
+
+    width: int
+    height: int
+    colour: bool
+
+
+def read_picture_folder(root: Path) -> RawDataset:
+    """Read all pictures, each class a number by the order of their names."""
+    faults = Faults(str(root))
+    classes: tuple[str, ...] = ()
+    files: dict[str, list[PictureFile]] = {}
+    for part, names in FOLDERS.items():
+        present = [name for name in names if (root / name).is_dir()]
+        if len(present) > 1:
+            faults.add(listed(present), "must be one folder: both are validation pictures")
+        if not present:
+            continue
+        if part == "train":
+            classes = tuple(sorted(entry.name for entry in _entries(root / present[0]) if entry.is_dir()))
+            if not 2 <= len(classes) <= MOST_CLASSES:
+                faults.add(
+                    present[0], f"must hold a folder for each of 2 to {MOST_CLASSES:,} classes", f"{len(classes):,}"
+                )
+        files[part] = _listed_files(root, present[0], classes, faults)
+    faults.tell()
+    sized = Decoder(root, faults)
+    for pictures in files.values():
+        for file in pictures:
+            with faults.file():
+                sized.look(_content(root, file), file.place)
+    faults.tell()
+    total = sum(map(len, files.values()))
+    refuse_size(str(root), total * sized.size)
+    marks: dict[str, str] = {}
+    parts = {}
+    for part, pictures in files.items():
+        images = np.empty((len(pictures), *sized.shape), np.uint8)
+        for index, file in enumerate(pictures):
+            with faults.file():
+                content = _content(root, file)
+                images[index] = sized.decode(content, file.place)
+                if total <= MOST_MARKS:
+                    marks[file.place] = mark(content)
+        parts[part] = RawPart(images, np.array([file.label for file in pictures], np.int64))
+    faults.tell()
+    places = {part: (f"{_name(root, part)} pictures", f"{_name(root, part)} classes") for part in parts}
+    return RawDataset(parts, places, marks, classes)
+
+
+def _name(root: Path, part: str) -> str:
+    return next(name for name in FOLDERS[part] if (root / name).is_dir())
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder in the order of names, without hidden files and litter."""
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as trouble:
+        raise refusal(str(folder), "must be a folder that can be read", trouble.strerror or str(trouble)) from None
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in _LITTER]
+
+
+def _listed_files(root: Path, name: str, classes: tuple[str, ...], faults: Faults) -> list[PictureFile]:
+    """Return the pictures of a part, class by class."""
+    files: list[PictureFile] = []
+    numbers = {label: number for number, label in enumerate(classes)}
+    for folder in _entries(root / name):
+        place = f"{name}/{folder.name}"
+        if not within(folder, root):
+            faults.add(clipped(place), "must lie in the folder itself", "a link that leads out of it")
+        elif not folder.is_dir():
+            faults.add(clipped(place), f"must lie in a folder of its class, {name}/CLASS/")
+        elif folder.name not in numbers:
+            faults.add(clipped(place), "must be a class that train has", hint=f"train has {listed(classes, 12)}.")
+        else:
+            files += _class_files(root, folder, place, numbers[folder.name], faults)
+            if len(files) > MOST_EXAMPLES:
+                faults.add(name, f"must hold at most {MOST_EXAMPLES:,} pictures", "more")
+                faults.tell()
+    if not files and not faults.faults:
+        faults.add(name, "must hold pictures in a folder for each class", "none")
+    return files
+
+
+def _class_files(root: Path, folder: Path, place: str, number: int, faults: Faults) -> list[PictureFile]:
+    files = []
+    for entry in _entries(folder):
+        where = f"{place}/{entry.name}"
+        if not within(entry, root):
+            faults.add(clipped(where), "must lie in the folder itself", "a link that leads out of it")
+        elif entry.suffix.lower() not in ENDINGS:
+            faults.add(clipped(where), f"must be a picture: {', '.join(ENDINGS)}", "a folder" if entry.is_dir() else "")
+        else:
+            files.append(PictureFile(where, number))
+    if not files and place.startswith("train/"):
+        faults.add(clipped(place), "must hold pictures", "none")
+    return files
+
+
+def _content(root: Path, file: PictureFile) -> bytes:
+    return read_bytes(root / file.place, clipped(file.place), MOST_FILE)
+
+
+class Decoder:
+    """Decodes pictures of one size: looks at all of them first, then makes arrays, of three channels if any has colour.
+
+    Parameters
+    ----------
+    source
+        What messages call the dataset.
+    """
+
+    def __init__(self, source: object, faults: Faults) -> None:
+        self._source = str(source)
+        self._faults = faults
+        self._first: tuple[str, PictureKind] | None = None
+        self._colour = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of every picture."""
+        if self._first is None:
+            raise refusal(self._source, "must hold pictures", "none")
+        return 3 if self._colour else 1, self._first[1].height, self._first[1].width
+
+    @property
+    def size(self) -> int:
+        """Bytes of one picture's array."""
+        channels, height, width = self.shape
+        return height * width * channels
+
+    def look(self, content: bytes, place: str) -> None:
+        """Read a picture's header; it must have the size of the first one."""
+        kind = _opened(content, place)[1]
+        self._colour |= kind.colour
+        if self._first is None:
+            self._first = place, kind
+        name, first = self._first
+        if (kind.width, kind.height) != (first.width, first.height):
+            must = f"must be {first.width} x {first.height} pixels, as {clipped(name)} is"
+            self._faults.add(clipped(place), must, f"{kind.width} x {kind.height}", "Give all pictures one size.")
+
+    def decode(self, content: bytes, place: str) -> NDArray[np.uint8]:
+        """Return a picture's pixels, [channels, height, width]."""
+        picture, _ = _opened(content, place)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                pixels = np.asarray(picture.convert("RGB" if self._colour else "L"), np.uint8)
+        except Exception as trouble:  # decoders raise what they like on damaged files
+            raise _unsound(place, trouble) from None
+        return np.moveaxis(pixels, -1, 0) if self._colour else pixels[np.newaxis]
+
+
+def _opened(content: bytes, place: str) -> tuple[Any, PictureKind]:
+    """Open a picture without decoding it."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingPackageError("reading pictures needs Pillow: pip install 'prunescope[pictures]'") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+    except Exception as trouble:  # the same
+        raise _unsound(place, trouble) from None
+    width, height = picture.size
+    if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
+        raise refusal(clipped(place), f"must be at most {MOST_SIDE:,} pixels wide and high", f"{width:,} x {height:,}")
+    if picture.mode not in (*_GREY, *_COLOUR):
+        raise refusal(clipped(place), "must have 8 bits for each channel", f"mode {picture.mode}")
+    return picture, PictureKind(width, height, picture.mode in _COLOUR)
+
+
+def _unsound(place: str, trouble: Exception) -> Exception:
+    words = str(trouble).split("\n")[0].split("<_io")[0].strip()[:120]
+    return refusal(clipped(place), "must be a whole PNG or JPEG file", words or type(trouble).__name__)
