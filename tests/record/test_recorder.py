@@ -693,6 +693,41 @@ def test_the_lens_says_how_a_recorder_gives_what_is_missing(tmp_path: Path) -> N
     assert "examples" not in cell.name
 
 
+def test_the_lens_says_how_recorded_trainings_differ(tmp_path: Path) -> None:
+    climb(recorder(tmp_path))
+    climb(recorder(tmp_path, treatment="extended", rewind_epoch=0))
+    (missing,) = (
+        missing
+        for cell in analyze(tmp_path / "store").cells
+        for missing in cell.missing
+        if missing.what == "extended dense training"
+    )
+    assert "(rewind_epoch 0 instead of 1)" in missing.why
+
+
+def test_the_lens_shows_no_label_where_none_was_recorded(tmp_path: Path) -> None:
+    index = np.arange(60)
+    for rung in recorder(tmp_path):
+        model = make(rung.seed)
+        with rung.on(model, adamw(model)):
+            assert list(rung.epochs(2))
+            loss = np.linspace(0.1, 1, 60) * (1 + 0.1 * rung.number * (-1) ** index)
+            rung.record(test_error=0.5, validation_error=0.5, examples=(index, loss, loss < 1))
+    output = CliRunner().invoke(cli, ["lens", str(tmp_path / "store")]).output
+    shown = [line.split() for line in output.splitlines() if line.startswith(("  worse", "  better"))]
+    assert shown
+    assert {words[2] for words in shown} == {"no"}  # whether it is noisy comes right after its place
+
+
+def test_status_names_recorded_ladders_in_order(tmp_path: Path) -> None:
+    recorders = [recorder(tmp_path, width=width, replicate=replicate) for width in (0.5, 1.0) for replicate in (0, 1)]
+    for rec in reversed(recorders):
+        climb(rec)
+    output = CliRunner().invoke(cli, ["status", str(tmp_path / "store")]).output
+    places = [output.index(f"  {rec.identity[:8]}  ") for rec in recorders]
+    assert places == sorted(places)
+
+
 def test_export_says_which_recorded_ladders_there_are(tmp_path: Path) -> None:
     for replicate in range(2):
         climb(recorder(tmp_path, family="mlp", replicate=replicate))

@@ -151,7 +151,8 @@ def _treatment(source: LensSource, main: Sequence[Measurements], kind: str, reco
         if (first.network, first.label_noise, kind) in source.studies.planned:
             return Missing(_NAMES[kind], why, _UNFINISHED)
     if recorded:
-        return Missing(_NAMES[kind], why, f'climb Recorder(..., treatment="{kind}") too, into the same store')
+        how = f'climb Recorder(..., treatment="{kind}") too, into the same store with all else alike'
+        return Missing(_NAMES[kind], why, how)
     return Missing(_NAMES[kind], why, f"{_TREATMENTS[kind]}, {_AGAIN}")
 
 

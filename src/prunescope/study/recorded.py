@@ -80,10 +80,15 @@ class RecordedLadder(Section):
         return digest({"format": FORMAT, "recorded": self.model_dump(mode="json", exclude=_IDLE)})
 
     @cached_property
+    def recipe_keys(self) -> dict[str, Any]:
+        """What rows trained alike share."""
+        shared = {"recipe", "pruning_fraction", "densities", "rewind_epoch", "prunable"}
+        return self.model_dump(mode="json", include=shared)
+
+    @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for what rows trained alike share."""
-        told = ("recipe", "pruning_fraction", "densities", "rewind_epoch", "prunable")
-        return digest({"format": FORMAT, "recorded": self.model_dump(mode="json", include=set(told))}, 12)
+        return digest({"format": FORMAT, "recorded": self.recipe_keys}, 12)
 
     @cached_property
     def scores_identity(self) -> str:
