@@ -728,6 +728,22 @@ def test_status_names_recorded_ladders_in_order(tmp_path: Path) -> None:
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_choose_says_how_a_recorded_network_is_taken_away(tmp_path: Path, keep: str) -> None:
+    rec = recorder(tmp_path, levels=8, pruning_fraction=0.4, keep=keep)
+    for rung in rec:
+        model = make(rung.seed)
+        with rung.on(model, adamw(model)):
+            assert list(rung.epochs(2))
+            rung.record(test_error=min(0.8, 0.1 + 0.006 / rung.density))
+    result = CliRunner().invoke(cli, ["choose", str(rec.store.path), "--max-error", "0.2"])
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "cannot be exported" not in words
+    assert (f"--ladder {rec.identity[:8]} --rung" in words) == (keep == "all")
+    assert ("keep='all'" in words) == (keep == "none")
+
+
 def test_export_says_which_recorded_ladders_there_are(tmp_path: Path) -> None:
     for replicate in range(2):
         climb(recorder(tmp_path, family="mlp", replicate=replicate))
