@@ -11,7 +11,7 @@ import platform
 import statistics
 import sys
 
-from benchmarks import coverage, lab, laws, million, modules, nextladders, report, startup, store, table
+from benchmarks import agreement, coverage, lab, laws, million, modules, nextladders, report, startup, store, table
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "coverage": coverage.measure,
     "lab": lab.measure,
     "modules": modules.measure,
+    "agreement": agreement.measure,
     "next": nextladders.measure,
     "report": report.measure,
 }

@@ -43,10 +43,12 @@ def table(
     Conditions apply first, then the query, then the columns. Put text in SQL in single quotes.
     """
     from prunescope.table import csv_parts, json_parts, read_table, write_table
+    from prunescope.table.schema import NEEDED
 
     if out is not None and out != "-" and Path(out).exists() and Path(out).resolve() == Path(source).resolve():
         raise click.UsageError("--out names the table that is read; name another file")
-    rows = read_table(source, **reading)
+    needed = ("density",) if Path(source).is_dir() else NEEDED  # all rungs of a store, also those without errors
+    rows = read_table(source, needed=needed, **reading)
     for note in rows.notes:
         click.echo(f"note: {printable(note)}", err=True)
     for condition in where:

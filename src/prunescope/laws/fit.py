@@ -160,13 +160,13 @@ def _assemble_fits(
     deviations, rise = _measure_deviations(task), error_rises(task)
     # What the rise of the error does not show is not identified, however narrow the interval.
     shown = np.array([name in EXPONENTS for name in names]) | (rise >= RISES)[:, None] | (not task.form.has_plateaus)
-    low, high = _parameter_bounds(names, usual)
+    quick_ends = low, high, known = _parameter_intervals(names, quick)
+    if any(ours is not theirs for ours, theirs in zip(usual, quick, strict=True)):
+        low, high, known = _parameter_intervals(names, usual)
     outside = ((parameters < low) | (parameters > high)).tolist()
     # Whatever noise did to the estimate, an interval that leaves it out would only puzzle.
     low, high = np.minimum(low, parameters), np.maximum(high, parameters)
-    intervals = _name_intervals(task, low, high, np.array([uncertainty.known for uncertainty in usual]) & shown)
-    quick_known = np.array([uncertainty.known for uncertainty in quick])
-    quick_intervals = _name_intervals(task, *_parameter_bounds(names, quick), quick_known)
+    intervals, quick_intervals = _name_intervals(task, low, high, known & shown), _name_intervals(task, *quick_ends)
     biases = _find_biases(names, parameters, usual)
     estimates = [dict(zip(names, row, strict=True)) for row in parameters.tolist()]
     unknown = [
@@ -218,10 +218,14 @@ def _assemble_fits(
     return fits
 
 
-def _parameter_bounds(names: Sequence[str], uncertainties: Sequence[Uncertainty]) -> tuple[Numbers, Numbers]:
-    """Return the ends of the intervals as parameters, ``[fits, coordinates]``."""
-    ends = np.array([(uncertainty.low, uncertainty.high) for uncertainty in uncertainties])
-    return to_parameters(names, ends[:, 0]), to_parameters(names, ends[:, 1])
+def _parameter_intervals(
+    names: Sequence[str], uncertainties: Sequence[Uncertainty]
+) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+    """Return the ends of the intervals as parameters, ``[fits, coordinates]``, and whether they say anything."""
+    low = np.array([uncertainty.low for uncertainty in uncertainties])
+    high = np.array([uncertainty.high for uncertainty in uncertainties])
+    known = np.array([uncertainty.known for uncertainty in uncertainties])
+    return to_parameters(names, low), to_parameters(names, high), known
 
 
 def _name_intervals(

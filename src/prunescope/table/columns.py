@@ -40,7 +40,11 @@ from prunescope.table.values import encodable, gaps_filled, plain_column, typed,
 
 
 def conform(
-    raw: Mapping[str, Any], findings: Findings, needed: Sequence[str] = NEEDED, outcome: Outcome = ERROR
+    raw: Mapping[str, Any],
+    findings: Findings,
+    needed: Sequence[str] = NEEDED,
+    outcome: Outcome = ERROR,
+    gaps: bool = False,
 ) -> Table:
     """Return raw columns as a valid table, or raise with every fault found here and before.
 
@@ -54,6 +58,8 @@ def conform(
         Columns that must be there.
     outcome
         What is taken for the test error.
+    gaps
+        Whether test errors may be missing, as a store's may where losses alone were recorded.
     """
     if not outcome.is_error:
         raw = _with_outcome(raw, outcome, needed, findings)
@@ -65,6 +71,8 @@ def conform(
         column = BY_NAME.get(name)
         if column and name in MEASURED and not outcome.is_error:
             column = dataclasses.replace(column, range=NOT_NEGATIVE)
+        if column and name == "test_error" and gaps:
+            column = dataclasses.replace(column, optional=True)
         typed_columns[name] = typed(column, named[name], findings) if column else untyped(name, named[name], findings)
         if len(findings.faults) > before:
             unsound.add(name)
@@ -103,7 +111,7 @@ def conform_stored(columns: Mapping[str, Any], findings: Findings) -> Table:
         findings.add(
             f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladders[position])
         )
-    return conform(columns, findings, STORED_NAMES)
+    return conform(columns, findings, STORED_NAMES, gaps=True)
 
 
 def _is_identity(ladder: object) -> bool:
@@ -289,7 +297,7 @@ def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
 
     Rows with label noise are left out: the error of networks that memorised wrong labels does fall when pruned.
     """
-    rows = unpruned(columns) | (columns["density"] < 1)
+    rows = (unpruned(columns) | (columns["density"] < 1)) & ~np.isnan(columns["test_error"])
     if "label_noise" in columns:
         rows &= ~(columns["label_noise"] > 0)
     needed = [name for name in columns if name in (*CONFIGURATION, "density", "test_error")]

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import duckdb
 import numpy as np
 
-from prunescope.errors import Fault, InputError, clipped, listed, nearest
+from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
 from prunescope.table.coded import Texts
 from prunescope.table.columns import conform
 from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
@@ -85,7 +85,21 @@ def read_table(
         must = "must be a positive number, and belongs to an outcome other than the error"
         raise InputError("table", [Fault("guess", must, clipped(guess))])
     table = _read(source, _How(needed, Shaping(dict(set or {}), dict(wide or {}), decimal), asked))
+    if "test_error" in needed:
+        table = _with_errors(table)
     return table.where(where) if where.strip() else table
+
+
+def _with_errors(table: Table) -> Table:
+    """Return the rows with errors; a store's may lack them where losses alone were recorded."""
+    missing = np.isnan(table["test_error"])
+    if not missing.any():
+        return table
+    if missing.all():
+        hint = "To go by the loss instead: --outcome test_loss, in Python outcome='test_loss'."
+        raise InputError(table.source, [Fault("column 'test_error'", "must have values", "none", hint)])
+    words = f"{counted(int(missing.sum()), 'row')} without a test error left out; --outcome test_loss goes by losses"
+    return replace(table.take(~missing), notes=(*table.notes, words))
 
 
 def _read(source: Any, how: _How) -> Table:

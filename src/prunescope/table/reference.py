@@ -66,9 +66,10 @@ option that would do:
 - `--decimal-comma` reads numbers such as `12,5`. Semicolons, or whatever the first line has, separate columns. A point
   between thousands (`1.234,5`) is refused: `1.234` could mean either.
 - Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. A note names the columns.
-- A loss becomes an error on a scale that keeps it below 1, `--set 'error = loss / 10'`. Laws are fitted on that scale:
-  multiply their plateaus and predictions by the same 10.
-- From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`.
+- `--outcome test_loss` takes another column for the error: any figure above 0 of which less is better
+  ([other outcomes](laws.md#other-outcomes)).
+- From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`, and
+  `outcome="test_loss"`.
 
 ## Columns
 

@@ -53,7 +53,7 @@ def unpruned_error(columns: Mapping[str, Array]) -> tuple[NDArray[np.float64], N
     nothing were trained longer, and leave-out ladders on other examples, so neither counts.
     """
     measured = columns.get("unpruned_error", np.full(len(columns["test_error"]), np.nan))
-    dense = unpruned(columns)
+    dense = unpruned(columns) & ~np.isnan(columns["test_error"])
     codes = configuration_codes(columns)
     size = int(codes.max()) + 1
     counts = np.bincount(codes[dense], minlength=size)

@@ -185,8 +185,12 @@ class Store:
             hint = nearest(name, STORED_NAMES)
             findings.add(f"column {name!r}", "must be a stored column of the schema", hint=hint)
         for column in STORED:
-            if not column.optional and any(column.name not in row for row in rows):
+            if column.optional or column.name == "test_error":
+                continue
+            if any(column.name not in row for row in rows):
                 findings.add(f"column {column.name!r}", "must be in every row")
+        if any(row.get("test_error") is None and row.get("test_loss") is None for row in rows):
+            findings.add("column 'test_error'", "must be in every row, or `test_loss` in its place")
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
         table = conform_stored(columns, findings)
