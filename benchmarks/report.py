@@ -13,7 +13,7 @@ from tools.browser import found_browser
 from benchmarks.clock import Figure, seconds
 from prunescope.laws import joint_error
 from prunescope.report import report
-from prunescope.report.page.page import page
+from prunescope.report.page.rendering import page
 from prunescope.table import Table, read_table
 
 DEPTHS, WIDTHS, EXAMPLES = (8, 14, 20, 26), (0.25, 0.5, 1.0, 2.0), (12_500, 25_000, 50_000, 100_000)

@@ -62,7 +62,7 @@ def test_a_report_is_made_without_torch_and_its_numbers_without_drawing() -> Non
     program = "from prunescope.report import report; "
     program += "made = report({'density': [1.0, 0.5, 0.25, 0.1], 'error': [0.1, 0.11, 0.2, 0.4]}, draws=0); "
     assert not loaded(program + "assert made.chapters") & {"torch", "scipy", "pandas", "altair", "vl_convert", "jinja2"}
-    program += "from prunescope.report.page.page import page; page(made)"
+    program += "from prunescope.report.page.rendering import page; page(made)"
     assert not loaded(program) & {"torch", "scipy", "pandas"}
 
 
@@ -122,7 +122,7 @@ def test_the_page_of_the_structure_names_every_room_and_files_that_are_there() -
     page = (ROOT / "docs" / "structure.md").read_text()
     for room in (folder for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()):
         assert f"| `{room.name}` |" in page, room.name
-    for named in re.findall(r"`([a-z_0-9/]+\.py)`", page):
+    for named in re.findall(r"`([a-z_0-9/]+\.py)`", page + (ROOT / "CONTRIBUTING.md").read_text()):
         assert (SOURCE / named).exists() or (ROOT / named).exists(), named
 
 

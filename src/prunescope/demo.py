@@ -40,7 +40,7 @@ def sample_path() -> Path:
     return Path(str(resources.files("prunescope") / "samples" / "family.csv"))
 
 
-def lens_study() -> Study:
+def _lens_study() -> Study:
     """Return the part of the preset ``digits-lens`` that the demo has the time for."""
     whole = read_study("digits-lens")
     main = next(
@@ -118,7 +118,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
 
     path = folder / "lens"
     say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: {command('lens', path)}")
-    _trained(lens_study(), path, say, showing)
+    _trained(_lens_study(), path, say, showing)
     result = analyze(path)
     for cell in result.cells:
         say(f"   label noise {cell.label_noise:g}: {cell.diagnosis.words}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunescope.data import generator
-from prunescope.data.random_streams import keys
+from prunescope.data.subsample import keys
 
 
 def test_the_stream_of_some_words_is_known() -> None:

@@ -18,10 +18,9 @@ from torch import nn
 from prunescope import load_network
 from prunescope.errors import DamageError, InputError, PrunescopeError
 from prunescope.export.checkpoint import Card, SavedNetwork, _digest, read, write
-from prunescope.export.load import build_module
+from prunescope.export.conversion import folded, shrunk, traced
+from prunescope.export.module import build_module
 from prunescope.export.program import Arrays, Step
-from prunescope.export.shrink import folded, shrunk
-from prunescope.export.trace import traced
 from prunescope.nets import network
 from tests.export.members import MEMBERS, SHAPE, masked, member, original
 

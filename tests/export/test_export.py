@@ -18,12 +18,11 @@ from prunescope.errors import InputError, MissingPackageError, PrunescopeError
 from prunescope.export import export as room
 from prunescope.export import onnxfile
 from prunescope.export.checkpoint import Card, write
+from prunescope.export.conversion import shrunk
 from prunescope.export.pick import PickedRung
 from prunescope.export.program import Arrays, Program, Step
-from prunescope.export.prove import agreement, original
+from prunescope.export.prove import agreement, original, timed
 from prunescope.export.retrain import Retrained, RetrainPlan, retrain
-from prunescope.export.shrink import shrunk
-from prunescope.export.speed import timed
 from prunescope.nets import network
 from prunescope.run import run_study
 from prunescope.run.events import Event, EventHandler, RungFinished, RunStarted

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from prunescope.export.conversion import folded, shrunk, traced
 from prunescope.export.onnxfile import write_onnx
-from prunescope.export.shrink import folded, shrunk
-from prunescope.export.trace import traced
 from tests.export.members import MEMBERS, SHAPE, computed, masked, member
 from tests.export.test_checkpoint import CARD
 

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunescope.errors import DamageError
+from prunescope.export.conversion import folded, shrunk, traced
 from prunescope.export.program import Program, Step
-from prunescope.export.shrink import folded, shrunk
-from prunescope.export.trace import traced
 from tests.export.members import MEMBERS, SHAPE, Arrays, computed, masked, member, original, pictures
 
 

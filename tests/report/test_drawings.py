@@ -14,11 +14,11 @@ from prunescope.report import Report, report
 from prunescope.report.charts.parts import Panel, bars, beside, source
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import Figure
-from prunescope.report.figures.forms import Forms
+from prunescope.report.figures.form_errors import Forms
 from prunescope.report.figures.regions import Regions, regions
 from prunescope.report.figures.sizes import Sizes
 from prunescope.report.groups import ReportGroup, report_groups
-from prunescope.report.page.page import page
+from prunescope.report.page.rendering import page
 from prunescope.table import Table
 from tests.report.test_report import CURVE
 

@@ -9,13 +9,13 @@ import pytest
 
 from prunescope.laws import joint_error, size_for_error
 from prunescope.report.chapters import Report
-from prunescope.report.charts.files import whole, write_figure
 from prunescope.report.charts.parts import round_ticks
+from prunescope.report.charts.picture_files import whole, write_figure
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.agreement import JOINT, SEEDS, SINGLES, Agreement, agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
-from prunescope.report.figures.forms import forms
+from prunescope.report.figures.form_errors import forms
 from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes

@@ -16,7 +16,7 @@ from prunescope.choose import smallest_network
 from prunescope.choose.counts import amount
 from prunescope.laws.results import number
 from prunescope.report import Report, report, write_page
-from prunescope.report.page.page import page
+from prunescope.report.page.rendering import page
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import planted
 from tests.report.conftest import BOUND, Open, Opened

@@ -16,7 +16,7 @@ from prunescope.errors import InputError, MissingPackageError
 from prunescope.laws.grouping import sample
 from prunescope.report import Report, report, write_figures, write_page
 from prunescope.report.groups import report_groups
-from prunescope.report.page.page import page
+from prunescope.report.page.rendering import page
 from prunescope.study import read_study
 from prunescope.table import Store, Table, read_table
 from tests.builders import filled, rung

@@ -102,6 +102,6 @@ def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path, first: st
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output
-    assert output.strip().endswith("stopped; the same command goes on from here")
+    assert output.strip().endswith("stopped; the same command continues from here")
     assert not any(map(living, workers))
     assert finished_rungs(store)

@@ -18,16 +18,15 @@ from prunescope.run import run_study
 from prunescope.run.artifacts import read_left_out
 from prunescope.run.cohorts import by_key
 from prunescope.run.events import Event, LaddersElsewhere, RungFinished
-from prunescope.run.example_selection import left_out
 from prunescope.run.ladder_runner import RunSettings, context_for
-from prunescope.run.ladder_state import resume
+from prunescope.run.ladder_state import left_out, resume
 from prunescope.run.task_runner import TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ladder, Study, Treatment
 from prunescope.study.checks import held_out
 from prunescope.table import Store
-from prunescope.table.optimal import optimal_rung
+from prunescope.table.row_groups import optimal_rung
 from prunescope.train.ladder import LadderRungs
 from tests.run.studies import PUPILS, lesson_study, rows
 

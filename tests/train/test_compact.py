@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.train.compact import Flags, Units, remaining
+from prunescope.train.dense import Flags, Units, remaining
 
 
 def leads_in(masks: list[Flags], level: int, unit: int) -> bool:

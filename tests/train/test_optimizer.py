@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunescope.train.optimizer import clip, decayed, optimizer
+from prunescope.train.engine import clip, decayed, optimizer
 from tests.train.cohorts import recipe
 
 RULES: list[dict[str, Any]] = [

@@ -11,8 +11,7 @@ import torch
 
 from prunescope.nets.cohort import Layout
 from prunescope.run.ladder_state import resume
-from prunescope.train import score_inputs as ask
-from prunescope.train.score_inputs import probe_of
+from prunescope.train.ladder import probe_of
 from tests.train.cohorts import climbed, ladder, pictures, same, training_context
 
 SCORED = ("gradient", "gradient-flow", "synaptic-flow")
@@ -52,7 +51,7 @@ def test_a_score_is_shown_what_the_network_was_trained_on() -> None:
     member = state.member
     tensors = context.network.start(np.random.default_rng(0))
     masks = state.rungs.begin(0, None).masks
-    with patch.object(ask, "PER_CLASS", 9):
+    with patch("prunescope.train.ladder.PER_CLASS", 9):
         probe = probe_of(context, member, tensors, masks, 2)
         again, other = (probe_of(context, member, tensors, masks, rung) for rung in (2, 3))
     assert probe.examples == 36

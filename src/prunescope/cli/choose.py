@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import BOUND, CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, reading, rows_of
-from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, table_lines, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def choose(
 
     rows = rows_of(source, settings.pop("where"), settings.pop("reading"))
     answers = smallest_network(
-        rows, max_error, confidence=confidence, max_multiplications=max_flops, **law_settings(settings)
+        rows, max_error, confidence=confidence, max_multiplications=max_flops, **_law_settings(settings)
     )
     for words in answers.notes:
         note(words)
@@ -151,7 +151,7 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
     click.echo(f"\ntrained already ({size}):\n  {typed}")
 
 
-def law_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def _law_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return options as settings of the law and the question."""
     given_options = dict(settings)
     given_options["by"], given_options["vary"] = names_in(given_options["by"]), names_in(given_options["vary"])
@@ -176,10 +176,7 @@ def _tell_declined(answers: Answers) -> None:
 
 
 def _show_many(result: Answers) -> None:
-    import numpy as np
-
     from prunescope.choose.counts import amount
-    from prunescope.table import Table, aligned
 
     answers = sorted(result.answers, key=lambda answer: answer.choice.parameters)
     refused = [(refusal.group, refusal.seen) for refusal in result.declined if refusal.seen is not None]
@@ -200,8 +197,7 @@ def _show_many(result: Answers) -> None:
     columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
     names = ("member", "density", "parameters", "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
-    table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})
-    click.echo("\n".join(aligned(table)))
+    click.echo("\n".join(table_lines(columns)))
     bound, confidence = answers[0].max_error, answers[0].confidence
     click.echo()
     click.echo(

@@ -71,15 +71,15 @@ def _read(name: str, folder: Path | None) -> _Shown:
     if is_import_path(spelled):
         search_folders([spelled], [Path.cwd()])
         note(code_words([spelled]))
-    own = read_own(spelled, folder=folder)
+    own_data = read_own(spelled, folder=folder)
     facts = {
-        "label": own.section.label,
-        "hash": own.section.hash,
-        "place": own.place,
-        "class_names": list(own.class_names),
-        "notes": list(own.notes),
+        "label": own_data.section.label,
+        "hash": own_data.section.hash,
+        "place": own_data.place,
+        "class_names": list(own_data.class_names),
+        "notes": list(own_data.notes),
     }
-    return _Shown(_content(spelled, own.dataset, facts))
+    return _Shown(_content(spelled, own_data.dataset, facts))
 
 
 def _content(name: str, dataset: Any, facts: dict[str, Any]) -> dict[str, Any]:

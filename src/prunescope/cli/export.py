@@ -152,6 +152,7 @@ def _content(exported: Exported) -> dict[str, Any]:
 
 def _print(exported: Exported) -> None:
     from prunescope.export.outcome import TITLES
+    from prunescope.table.table import aligned_lines
 
     first, *sentences = exported.sentences()
     click.echo(click.style(printable(first), bold=True))
@@ -167,11 +168,9 @@ def _print(exported: Exported) -> None:
         )
         for form in exported.forms
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     click.echo()
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        click.echo(f"  {'  '.join(cells)}".rstrip())
+    for line in aligned_lines(rows, (False, True, True, True)):
+        click.echo(f"  {line}".rstrip())
     click.echo()
     for sentence in sentences:
         click.echo(printable(sentence))

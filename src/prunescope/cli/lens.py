@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import JSON, SHARE, reading, shaped
-from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.printing import note, print_json, table_lines, wrapped
 from prunescope.errors import counted, listed, printable
 
 if TYPE_CHECKING:
@@ -251,9 +251,4 @@ def _verdict(verdict: Verdict | None) -> str:
 
 def _aligned(columns: Columns) -> list[str]:
     """Write columns as lines of text, two spaces in."""
-    import numpy as np
-
-    from prunescope.table import Table, aligned
-
-    table = Table({name: np.array(values, dtype=object) for name, values in columns.items()})
-    return [f"  {line}" for line in aligned(table)]
+    return [f"  {line}" for line in table_lines(columns)]

@@ -82,7 +82,7 @@ def next_(
     if as_json:
         print_json(plan.to_dict())
     else:
-        show_plan(plan)
+        _show_plan(plan)
     if out is not None:
         if plan.decided or not plan.proposals:
             note(f"{out} was not written: there is nothing to train")
@@ -130,7 +130,7 @@ def _rows(source: str, where: Sequence[str], study: Study | None, reading: dict[
     return rows_of(source, where, reading)
 
 
-def show_plan(plan: DesignPlan) -> None:
+def _show_plan(plan: DesignPlan) -> None:
     """Print a plan for people."""
     from prunescope.design.costs import plain_cost
 

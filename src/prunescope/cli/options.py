@@ -19,7 +19,7 @@ Command = Callable[..., Any]
 
 
 class Fraction(click.types.FloatParamType):
-    """A fraction, such as 0.09; who writes percent is told the fraction.
+    """A fraction, such as 0.09; for a percentage the message names the fraction.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def shaped(source: str, reading: Mapping[str, Any]) -> Any:
 
 
 def rows_of(source: str, where: Sequence[str], reading: Mapping[str, Any] | None = None) -> Table:
-    """Read a table, tell its notes, apply conditions."""
+    """Read a table, print its notes, apply conditions."""
     from prunescope.table import read_table
 
     rows = read_table(source, **(reading or {}))

@@ -92,7 +92,7 @@ def with_datasets(
         )
     read, datasets = read_datasets(study, data, run_code=run_code, everything=True)
     versions = [version for version in (store.studies() if store else ()) if version.name == study.name]
-    stored = {own.name: own for version in versions for own in version.datasets}
+    stored = {dataset.name: dataset for version in versions for dataset in version.datasets}
     known = tuple(stored[name] for name in read.unread if name in stored)
     read = dataclasses.replace(read, datasets=(*read.datasets, *known)) if known else read
     return read, changed_datasets(store, read, datasets.values()) if store else []
@@ -101,7 +101,7 @@ def with_datasets(
 def _copied(study: Study, text: str, name: str) -> str:
     """Return a study file under a name of its own, so that it gets a store of its own, and without its stated cost.
 
-    Comments stay where the lines can be told; where not, the study is written anew.
+    Comments stay where its line is found; otherwise the study is written anew.
     """
     from prunescope.study import parse_study
 
@@ -234,8 +234,8 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     )
     named = [f"{treatment.label}{_details(treatment.model_dump(exclude_none=True))}" for treatment in study.treatments]
     tell("treatments", "; ".join(named))
-    for own in study.datasets:
-        tell("dataset", _own_words(own))
+    for dataset in study.datasets:
+        tell("dataset", _own_words(dataset))
     if study.unread:
         tell("dataset", f"{listed(study.unread)}: known when its code has run, by prunescope run or plan --run-code")
         tell("code", code_words(content["code"]))
@@ -304,12 +304,12 @@ def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun
     )
 
 
-def _own_words(own: OwnDataset) -> str:
-    validation = f", {own.validation:,} for validation" if own.validation else ""
-    shape = " x ".join(map(str, own.shape))
+def _own_words(dataset: OwnDataset) -> str:
+    validation = f", {dataset.validation:,} for validation" if dataset.validation else ""
+    shape = " x ".join(map(str, dataset.shape))
     return (
-        f"{own.name}: {own.train:,} to train on, {own.test:,} to test{validation}; {own.classes} classes; "
-        f"{shape}, {own.values}; rows call it {own.label}"
+        f"{dataset.name}: {dataset.train:,} to train on, {dataset.test:,} to test{validation}; "
+        f"{dataset.classes} classes; {shape}, {dataset.values}; rows call it {dataset.label}"
     )
 
 

@@ -7,9 +7,9 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
@@ -33,6 +33,15 @@ def wrapped(line: str) -> str:
         if len(line) <= width
         else textwrap.fill(line.strip(), width, initial_indent=margin, subsequent_indent=margin)
     )
+
+
+def table_lines(columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Write columns as lines of text under their names; `prunescope.table.aligned` does the same for a table."""
+    import numpy as np
+
+    from prunescope.table import Table, aligned
+
+    return aligned(Table({name: np.array(values, dtype=object) for name, values in columns.items()}))
 
 
 def print_json(content: object) -> None:

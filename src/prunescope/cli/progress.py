@@ -52,7 +52,7 @@ class ProgressDisplay:
         self._trained = 0.0  # examples seen in this run, rungs under way included
         self._under_way: dict[int, tuple[CohortProgress, float]] = {}
         self._networks = self._failures = 0
-        self._clock = self._told = time.monotonic()
+        self._clock = self._last_line = time.monotonic()
         self._phase = "starting"
         self._bars: Any = None
         self._tasks: dict[int, Any] = {}
@@ -83,7 +83,7 @@ class ProgressDisplay:
             click.echo(f"{printable(self._name)}: {ladders}, {self._share():.0%} done before", err=True)
 
     def tell(self, event: Event) -> None:
-        """Take note of an event and show it."""
+        """Update the display with an event."""
         now = time.monotonic()
         match event:
             case RunStarted():
@@ -121,8 +121,10 @@ class ProgressDisplay:
                 self._trained -= event.work
                 self._networks -= event.networks
             case Unlocked():
-                words = f"the file system of {printable(event.store)} has no locks, so that two runs there would not"
-                words += " know of each other: give one run at a time, or put the store where there are locks (--store)"
+                words = f"the file system of {printable(event.store)} has no locks, so two runs there would not"
+                words += (
+                    " know of each other: start one run at a time, or put the store where there are locks (--store)"
+                )
                 self._say(words, now, always=True)
             case Unsound():
                 self._say(f"{printable(event.reason)}; {event.instead}", now, always=True)
@@ -150,7 +152,7 @@ class ProgressDisplay:
         return 1 - (self._left - under_way) / self._total if self._total else 1.0
 
     def _time_left(self, now: float) -> str:
-        """Return the time left at the pace so far, in words; nothing before an epoch is done, which tells no pace."""
+        """Return the time left at the pace so far, in words; nothing before an epoch is done."""
         under_way = sum(work for _, work in self._under_way.values())
         presented = self._trained + under_way
         epochs = (event.done * event.epochs / event.total for event, _ in self._under_way.values())
@@ -167,8 +169,8 @@ class ProgressDisplay:
         if self._bars is not None:
             if always:
                 self._bars.console.print(words, style=style, markup=False, highlight=False)
-        elif always or now - self._told >= max(LINE_EVERY, LINE_SHARE * (now - self._clock)):
-            self._told = now
+        elif always or now - self._last_line >= max(LINE_EVERY, LINE_SHARE * (now - self._clock)):
+            self._last_line = now
             click.echo(f"{spelled(now - self._clock)}: {self._summary(now)}; {words}", err=True)
 
     def _bar(self, event: CohortProgress) -> None:

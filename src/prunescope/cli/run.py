@@ -1,25 +1,29 @@
-"""``prunescope run``: train a study, with progress, and say at the end what failed."""
+"""``prunescope run``: train a study, with progress, and say at the end what failed.
+
+``--until-decided`` trains, refits and decides, until more training would not change the answer.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.decide import decide
 from prunescope.cli.options import SHARE
-from prunescope.cli.printing import code_words, note, print_json, spelled
+from prunescope.cli.printing import code_words, note, print_json, spelled, wrapped
 from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
 
 if TYPE_CHECKING:
+    from prunescope.design.recommendation import DesignPlan
     from prunescope.run import RunReport
-    from prunescope.study import Study
+    from prunescope.study import Ladder, Study
 
-MOST_TOLD = 10  # kinds of failure
+MOST_REASONS = 10  # of failure, in a message
 _FOR_THE_LENS = ("extended", "narrow", "leave-out")
 
 
@@ -96,12 +100,12 @@ def run(
     }
     try:
         if until_decided is not None:
-            report = decide(read, path, until_decided, enough, noise, as_json, **options)
+            report = _decide(read, path, until_decided, enough, noise, as_json, **options)
         else:
             with ProgressDisplay(read.name) as progress:
                 report = run_study(read, path, on_event=progress.tell, **options)
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on from here", err=True)
+        click.echo("stopped; the same command continues from here", err=True)
         sys.exit(130)
     if until_decided is not None and not report.failures and not report.elsewhere and not report.unwritable:
         return
@@ -129,7 +133,7 @@ def run(
 
 
 def allow_code(study: Study, source: str) -> tuple[str, ...]:
-    """Let the functions that a study names be found, beside its file as well, and return their import paths."""
+    """Return the import paths that a study names; they are searched beside its file, then in the current folder."""
     from prunescope.study.import_path import import_paths, search_folders
 
     need_torch()
@@ -163,7 +167,7 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
 
 
 def next_commands(study: Study, path: Path) -> Iterator[str]:
-    """Name the commands that have something to say of what a study trained."""
+    """Name the commands that are of use for what a study trained."""
     from prunescope.study.sections import PRUNING
 
     yield command("table", path)
@@ -184,7 +188,7 @@ def next_commands(study: Study, path: Path) -> Iterator[str]:
 
 
 def _failed(report: RunReport) -> list[str]:
-    """Say what failed and why, like reasons together."""
+    """Say what failed and why, grouped by reason."""
     if not report.failures:
         return []
     reasons: dict[str, list[str]] = {}
@@ -195,19 +199,127 @@ def _failed(report: RunReport) -> list[str]:
     others = "" if none_trained else "; all others are trained"
     stopped = ", and the run was stopped" if report.stopped else others
     lines = [f"{failed:,} of {counted(report.ladders, 'ladder')} failed{stopped}:"]
-    for reason, which in list(reasons.items())[:MOST_TOLD]:
+    for reason, which in list(reasons.items())[:MOST_REASONS]:
         more = f" and {len(which) - 1} more" if len(which) > 1 else ""
         lines.append(f"  {printable(which[0])}{more}: {printable(reason)}")
-    if len(reasons) > MOST_TOLD:
-        lines.append(f"  and {len(reasons) - MOST_TOLD} other reasons: prunescope status tells them")
+    if len(reasons) > MOST_REASONS:
+        lines.append(f"  and {len(reasons) - MOST_REASONS} other reasons: prunescope status lists them")
     lines.append("  The same command tries them again.")
     return lines
 
 
 def _elsewhere(report: RunReport) -> list[str]:
-    """Say what another run is at."""
+    """Say what another run is training."""
     if not report.elsewhere:
         return []
     verb = "is" if report.elsewhere == 1 else "are"
     words = f"{counted(report.elsewhere, 'ladder')} {verb} being trained by another run"
-    return [f"{words}; once it has ended, the same command trains what it leaves"]
+    return [f"{words}; when it has ended, the same command trains the rest"]
+
+
+def _decide(
+    study: Study, path: Path, max_error: float, enough: float, noise: float | None, as_json: bool, **options: Any
+) -> RunReport:
+    """Train until the choice is settled, print the answer, and return the report of all the training.
+
+    Parameters
+    ----------
+    **options
+        Of `run_study`.
+    """
+    from prunescope.choose import smallest_network
+    from prunescope.choose.answers import answer_lines
+    from prunescope.cli.next import off_words, sure_words
+    from prunescope.cli.progress import ProgressDisplay
+    from prunescope.design.adaptive import train_until_decided
+    from prunescope.design.inputs import at_noise
+    from prunescope.run import RunReport, run_study
+    from prunescope.table import Store
+
+    clock = time.perf_counter()
+    store, whole = Store(path, create=True), RunReport()
+
+    def train(ladders: Sequence[Ladder]) -> bool:
+        with ProgressDisplay(study.name) as progress:
+            report = run_study(study, store, ladders=ladders, on_event=progress.tell, **options)
+        whole.rungs += report.rungs
+        whole.networks += report.networks
+        whole.ladders += report.ladders
+        whole.failures += report.failures
+        whole.elsewhere += report.elsewhere
+        whole.unwritable = report.unwritable
+        return not report.failures and not report.elsewhere and not report.unwritable
+
+    def report_plan(plan: DesignPlan) -> None:
+        if not plan.decided and plan.ladders:
+            rungs = sum(proposal.count * (proposal.top - proposal.after) for proposal in plan.proposals)
+            what = f"{counted(rungs, 'network')} on {counted(len(plan.ladders), 'ladder')}"
+            choice = f"{plan.pick}, " if plan.pick else ""
+            click.echo(f"now: {choice}expected regret {off_words(plan.off)}; training {what}", err=True)
+
+    study_at_noise = at_noise(study, label_noise=noise)
+    plan = train_until_decided(study_at_noise, store, max_error, train, enough=enough, on_plan=report_plan)
+    whole.seconds = time.perf_counter() - clock
+    if whole.failures or whole.elsewhere or whole.unwritable:
+        return whole
+    share = _share(study_at_noise, store)
+    rows = store.table()
+    if noise is not None:
+        rows = rows.take(rows["label_noise"] == noise)
+    # Dense networks may be enough to see that no member will do; there is nothing to fit then.
+    pruned = bool((rows["density"] < 1).any())
+    answers = smallest_network(rows, max_error) if pruned else None
+    if as_json:
+        planned = plan.to_dict()
+        print_json(
+            {
+                "store": str(path),
+                "rungs": whole.rungs,
+                "seconds": whole.seconds,
+                "share": share,
+                "decided": plan.decided,
+                **{name: planned[name] for name in ("pick", "sure", "confidence", "off")},
+                **(answers.to_dict() if answers else {"answers": [], "declined": [], "notes": []}),
+            }
+        )
+        return whole
+    choice = f"{plan.pick or 'none'}{f' ({sure_words(plan)})' if plan.decided else ''}"
+    ended = _ended(plan, choice, off_words(plan.off))
+    click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
+    click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
+    if answers and plan.pick is not None:
+        click.echo("the same choice by prunescope choose:\n")
+    for answer in answers.answers if answers else ():
+        click.echo("\n".join(wrapped(line) for line in answer_lines(answer)))
+    for refusal in answers.declined if answers else ():
+        note(refusal.why)
+    return whole
+
+
+def _ended(plan: DesignPlan, choice: str, off: str) -> str:
+    if plan.decided and plan.pick is None:
+        return "no member is expected to meet that error, and more training would hardly change this"
+    if plan.decided:
+        return f"{choice}: expected regret {off}, and more training would hardly change it"
+    return f"{choice}: expected regret {off}, and no training left in the study would reduce it much"
+
+
+def _share(study: Study, store: Any) -> float:
+    """Return the share of a study's training that is done, in examples seen times prunable weights."""
+    from prunescope.choose.counts import Counts
+    from prunescope.study.effort import epochs_of
+
+    done, requested, trained = store.done(), 0.0, 0.0
+    begun: set[str] = set()
+    for ladder in study.ladders:
+        cell = ladder.cell
+        counting = Counts(cell.family, cell.dataset, {}, study.recipe.prunable, ladder.facts)
+        work = counting.count(float(cell.depth), cell.width).prunable * cell.examples
+        have = done.get(ladder.identity, frozenset())
+        shares = ladder.unpruned in begun  # a rung 0 that counts already
+        begun.add(ladder.unpruned)
+        for rung in range(int(shares), ladder.rungs):
+            expected = work * epochs_of(ladder, rung)
+            requested += expected
+            trained += expected if rung in have else 0.0
+    return trained / requested if requested else 0.0

@@ -1,4 +1,4 @@
-"""``prunescope status``, ``merge`` and ``compact``: what one does with stores."""
+"""``prunescope status``, ``merge`` and ``compact``: commands on stores."""
 
 from __future__ import annotations
 
@@ -169,4 +169,4 @@ def compact(store_path: Path) -> None:
     from prunescope.table import Store
 
     packed = Store(store_path).pack()
-    click.echo(f"packed {packed:,} shards into one" if packed else "nothing to pack, or another process is at it")
+    click.echo(f"packed {packed:,} shards into one" if packed else "nothing to pack, or another process is packing")

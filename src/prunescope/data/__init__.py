@@ -7,7 +7,7 @@ from prunescope.data.own import own_name as own_name
 from prunescope.data.own import read_datasets as read_datasets
 from prunescope.data.own import read_own as read_own
 from prunescope.data.own import read_own_of as read_own_of
-from prunescope.data.random_streams import generator as generator
-from prunescope.data.random_streams import keys as keys
 from prunescope.data.subsample import Subsample as Subsample
 from prunescope.data.subsample import draw_subsample as draw_subsample
+from prunescope.data.subsample import generator as generator
+from prunescope.data.subsample import keys as keys

@@ -36,7 +36,7 @@ _LARGEST = 1 << 30  # bytes that an entry may say it has
 _SPECIAL = (*tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
-def members(path: Path, wanted: Collection[str], most: int) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path, wanted: Collection[str], most: int) -> Iterator[tuple[str, bytes]]:
     """Give name and content of the files called ``folder/file`` in ``wanted``, each of at most ``most`` bytes.
 
     The archive is read once from beginning to end, so that its checksum is compared too; what is not wanted is passed
@@ -45,7 +45,7 @@ def members(path: Path, wanted: Collection[str], most: int) -> Iterator[tuple[st
     room = len(wanted) * most + _MARGIN
     try:
         with gzip.open(path) as unpacked:
-            stream = _Bounded(unpacked, path.name, room)
+            stream = _BoundedStream(unpacked, path.name, room)
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as archive:  # type: ignore[call-overload]
                 for number, member in enumerate(archive):
                     if number >= MOST_ENTRIES:
@@ -64,7 +64,7 @@ def members(path: Path, wanted: Collection[str], most: int) -> Iterator[tuple[st
         raise refusal(path.name, "must be a whole .tar.gz archive", str(trouble), "Fetch it again.") from None
 
 
-class _Bounded:
+class _BoundedStream:
     """A stream of which no more is read than an archive of these files can hold."""
 
     def __init__(self, stream: gzip.GzipFile, name: str, room: int) -> None:
@@ -72,7 +72,7 @@ class _Bounded:
         self.left = room
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; refuse the archive where it goes on and on."""
+        """Return up to ``size`` bytes; refuse an archive that unpacks to far too much."""
         content = self.stream.read(size)
         self.left -= len(content)
         if self.left < 0:
@@ -163,7 +163,7 @@ def _read_archive(version: Version, name: str, files: Mapping[str, Path]) -> tup
     reading = _Reading(name, version, str(path))
     wanted = {f"{version.folder}/{file}": file for file in version.files}
     with reading.gathered.file():
-        for member, content in members(path, wanted, max(map(reading.most, version.files))):
+        for member, content in _members(path, wanted, max(map(reading.most, version.files))):
             with reading.gathered.file():
                 reading.take(wanted[member], content)
     return reading.parts()
@@ -202,7 +202,7 @@ class _Reading:
         part.labels[start : start + count] = read.classes
 
     def parts(self) -> tuple[DatasetPart, DatasetPart]:
-        """Return training and test part, or tell what was wrong with the files."""
+        """Return training and test part, or raise what is wrong with the files."""
         if self.absent and not self.gathered.faults:
             must = f"must hold {self.version.folder}/{' and '.join(self.absent)}"
             self.gathered.faults.extend(refusal(self.version.archive, must).faults)

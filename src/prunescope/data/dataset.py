@@ -73,11 +73,11 @@ def assembled(name: str, train: DatasetPart, test: DatasetPart, source: str) -> 
     mean, std = moments(train.images)
     if min(std) == 0:
         raise InputError(source, [Fault("the training pictures", "must differ", f"one value only, {mean[0]:g}")])
-    train, test = frozen(train), frozen(test)
+    train, test = _frozen(train), _frozen(test)
     return Dataset(name, *train, *test, DATASETS[name].classes, mean, std)
 
 
-def frozen(part: DatasetPart) -> DatasetPart:
+def _frozen(part: DatasetPart) -> DatasetPart:
     """Return a part that is in C order and read-only."""
     images, labels = np.ascontiguousarray(part.images), np.ascontiguousarray(part.labels)
     images.flags.writeable = labels.flags.writeable = False

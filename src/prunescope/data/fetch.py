@@ -96,7 +96,7 @@ def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
         ) from None
 
     def downloaded(address: str, target: str, asker: Any) -> None:
-        with _Bounded(target, source.megabytes) as file:
+        with _BoundedFile(target, source.megabytes) as file:
             pooch.HTTPDownloader()(address, file, asker)
 
     reason = ""
@@ -115,7 +115,7 @@ def fetch(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
             )
 
 
-class _Bounded(io.FileIO):
+class _BoundedFile(io.FileIO):
     """A new file that takes no more than a dataset has, so that no server can fill the disk."""
 
     def __init__(self, path: str, megabytes: int) -> None:

@@ -28,7 +28,7 @@ KINDS = {1: "labels (an IDX file with magic number 2049)", 3: "pictures (an IDX 
 _GZIP = b"\x1f\x8b"
 
 
-def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the labels (1 dimension) or pictures (3) of a file that has to hold ``shape[0]`` of them."""
     try:
         size, most = path.stat().st_size, _most_bytes(shape)
@@ -37,7 +37,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         content = path.read_bytes()
     except OSError as trouble:
         raise refusal(path.name, "must be a file that can be read", trouble.strerror or str(trouble)) from None
-    return parse_idx(content, path.name, shape)
+    return _parse_idx(content, path.name, shape)
 
 
 def _most_bytes(shape: tuple[int, ...]) -> int:
@@ -45,7 +45,7 @@ def _most_bytes(shape: tuple[int, ...]) -> int:
     return math.prod(shape) * 101 // 100 + 65_536
 
 
-def parse_idx(content: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _parse_idx(content: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return what the content of a file called ``name`` holds."""
     dimensions, count = len(shape), shape[0]
     head = 4 + 4 * dimensions
@@ -95,7 +95,7 @@ FIRST_LABELS = {
 }
 
 
-def read_mnist(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
+def _read_mnist(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part from the four files, keyed by their names without ``.gz``."""
     facts = DATASETS[name]
     folder = str(files[FILES[0]].parent)
@@ -104,7 +104,7 @@ def read_mnist(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, Datas
     for file, count in zip(FILES, (facts.train, facts.train, facts.test, facts.test), strict=True):
         labels = "labels" in file
         with gathered.file():
-            array = read_idx(files[file], (count,) if labels else (count, *facts.shape[1:]))
+            array = _read_idx(files[file], (count,) if labels else (count, *facts.shape[1:]))
             if labels:
                 _refuse_the_other(name, files[file], array.tobytes(), test=file == FILES[3])
             arrays.append(array)
@@ -124,8 +124,8 @@ def _refuse_the_other(name: str, path: Path, labels: bytes, *, test: bool) -> No
 
 
 LAYOUTS = {
-    "mnist": (FileLayout(FILES, read_mnist, ("MNIST/raw", "MNIST", "raw"), gzipped=True),),
-    "fashion-mnist": (FileLayout(FILES, read_mnist, ("FashionMNIST/raw", "FashionMNIST", "raw"), gzipped=True),),
+    "mnist": (FileLayout(FILES, _read_mnist, ("MNIST/raw", "MNIST", "raw"), gzipped=True),),
+    "fashion-mnist": (FileLayout(FILES, _read_mnist, ("FashionMNIST/raw", "FashionMNIST", "raw"), gzipped=True),),
 }
 
 
@@ -150,8 +150,8 @@ def read_digits() -> tuple[DatasetPart, DatasetPart]:
     parts = []
     for kind, count in (("train", facts.train), ("test", facts.test)):
         images, labels = f"{kind}-images-idx3-ubyte.gz", f"{kind}-labels-idx1-ubyte.gz"
-        pictures = parse_idx(contents[images], images, (count, *facts.shape[1:]))
+        pictures = _parse_idx(contents[images], images, (count, *facts.shape[1:]))
         parts.append(
-            DatasetPart(pictures[:, np.newaxis], parse_idx(contents[labels], labels, (count,)).astype(np.int64))
+            DatasetPart(pictures[:, np.newaxis], _parse_idx(contents[labels], labels, (count,)).astype(np.int64))
         )
     return parts[0], parts[1]

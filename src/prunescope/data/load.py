@@ -46,7 +46,7 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
         folders.append(cache_folder())
     files = find(name, layouts, folders)
     if files is None:
-        # Half a dataset in the user's own folder is a mistake to tell, not to fetch around.
+        # Half a dataset in the user's own folder is a mistake to report, not to fetch around.
         if not fetch or halves(name, layouts, [path for path in folders if path != cache_folder()]):
             raise missing(name, layouts, folders)
         fetch_files(name, cache_folder() / name, folders)

@@ -58,7 +58,7 @@ def read_npz(path: Path) -> RawDataset:
 
 
 def arrays_named(names: Iterable[str], faults: Faults) -> dict[str, str]:
-    """Return which names stand for which arrays; tell what is missing, twice there, or misspelt."""
+    """Return which names stand for which arrays; add faults for what is missing, repeated or misspelt."""
     present = list(names)
     wanted: dict[str, str] = {}
     for name in present:

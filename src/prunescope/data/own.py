@@ -96,13 +96,13 @@ def _place(name: str, home: Path | None, folder: Path | None, last: Path | None)
             return path
     places = " or ".join(dict.fromkeys(str(path.parent) for path in looked))
     what = "a file" if ending else "a folder"
-    found = "something else" if looked[0].exists() else "nothing there"
+    there = "something else" if looked[0].exists() else "nothing there"
     hint = "A relative path is relative to the study file." if home and not given.is_absolute() else ""
-    raise InputError(f"dataset {name}", [Fault(str(given), f"must be {what} in {places}", found, hint)])
+    raise InputError(f"dataset {name}", [Fault(str(given), f"must be {what} in {places}", there, hint)])
 
 
 def _checked(name: str, raw: RawDataset, place: str) -> OwnData:
-    """Return arrays as a dataset; tell everything that is wrong with them."""
+    """Return arrays as a dataset; raise all that is wrong with them together."""
     faults = Faults(f"dataset {name}")
     images: dict[str, NDArray[Any]] = {}
     labels: dict[str, NDArray[Any]] = {}
@@ -144,7 +144,7 @@ def _made(
             digest = hashlib.sha256(plain.data.cast("B")).hexdigest()
             content[f"{part}_{kind}"] = [values.dtype.name, list(values.shape), digest]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    train, test, own = images["train"], images["test"], images.get("validation")
+    train, test, validation = images["train"], images["test"], images.get("validation")
     channels = train.shape[1]
     if train.dtype == np.uint8:
         mean, std = moments(train)
@@ -158,13 +158,13 @@ def _made(
         hash=hashlib.sha256(text.encode()).hexdigest(),
         train=len(train),
         test=len(test),
-        validation=0 if own is None else len(own),
+        validation=0 if validation is None else len(validation),
         classes=len(class_names),
         shape=train.shape[1:],
         values="uint8" if train.dtype == np.uint8 else "float32",
     )
-    learned = train if own is None else np.concatenate([train, own])
-    classes = labels["train"] if own is None else np.concatenate([labels["train"], labels["validation"]])
+    learned = train if validation is None else np.concatenate([train, validation])
+    classes = labels["train"] if validation is None else np.concatenate([labels["train"], labels["validation"]])
     dataset = Dataset(
         section.label,
         _frozen(learned),
@@ -210,22 +210,22 @@ def read_datasets(
     The study with what was found, and the datasets by the names that cells have for them.
     """
     named = dict.fromkeys(name for axes in study.axes for name in axes.dataset if is_own_dataset(name))
-    known = {own.name: own for own in study.datasets}
+    known = {own_data.name: own_data for own_data in study.datasets}
     read: dict[str, OwnData] = {}
     faults: list[Fault] = []
     for name in named:
         if (name in known and not everything) or (is_import_path(name) and not run_code):
             continue
         try:
-            own = read_own(name, study.home, folder)
+            own_data = read_own(name, study.home, folder)
         except InputError as trouble:
             faults += [replace(fault, place=f"{trouble.source}: {fault.place}") for fault in trouble.faults]
             continue
-        if name in known and own.section.hash != known[name].hash:
-            faults.append(_other(name, known[name], own.section))
+        if name in known and own_data.section.hash != known[name].hash:
+            faults.append(_other(name, known[name], own_data.section))
             continue
-        read[own.section.label] = own
-        known[name] = own.section
+        read[own_data.section.label] = own_data
+        known[name] = own_data.section
     if faults:
         raise InputError("the study", faults)
     sections = tuple(known[name] for name in named if name in known)
@@ -250,11 +250,11 @@ def read_own_of(
     """
     if ladder.own is None:
         raise ValueError(f"{ladder.cell.dataset} is no dataset of a user's own")
-    own = read_own(name or ladder.own.name, home, folder, last)
-    if own.section.hash != ladder.own.hash:
-        raise InputError("the dataset", [_other(own.section.name, ladder.own, own.section)])
-    dataset = replace(own.dataset, name=ladder.cell.dataset)
-    return replace(own, dataset=dataset)
+    own_data = read_own(name or ladder.own.name, home, folder, last)
+    if own_data.section.hash != ladder.own.hash:
+        raise InputError("the dataset", [_other(own_data.section.name, ladder.own, own_data.section)])
+    dataset = replace(own_data.dataset, name=ladder.cell.dataset)
+    return replace(own_data, dataset=dataset)
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

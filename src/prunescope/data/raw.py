@@ -42,7 +42,7 @@ class RawDataset:
     marks
         The start of the SHA-256 of each file; empty where arrays have no files of their own.
     classes
-        What the labels 0, 1, ... stand for; None where the labels tell.
+        What the labels 0, 1, ... stand for; None where the labels are names.
     notes
         What the reader may want to know, as sentences.
     """
@@ -194,5 +194,5 @@ def numbered_classes(
             faults.add(places[part], "must be classes that the training part has", shown)
         numbered[part] = place.astype(np.int64)
     if not 2 <= len(classes) <= 10_000:
-        faults.add(places["train"], "must tell 2 to 10,000 classes apart", f"{len(classes):,}")
+        faults.add(places["train"], "must have 2 to 10,000 classes", f"{len(classes):,}")
     return numbered, tuple(str(name) for name in classes.tolist())

@@ -28,7 +28,7 @@ _SIDE = 32
 _ROWS = 1024
 
 
-def read_svhn(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
+def _read_svhn(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part from the two files."""
     facts = DATASETS[name]
     gathered = FaultCollector(str(files[FILES[0]].parent))
@@ -67,7 +67,7 @@ def _within(numbers: NDArray[np.int64]) -> bool:
     return bool(numbers.size and numbers.min() >= 1 and numbers.max() <= 10)
 
 
-LAYOUTS = {"svhn": (FileLayout(FILES, read_svhn, ("SVHN",)),)}
+LAYOUTS = {"svhn": (FileLayout(FILES, _read_svhn, ("SVHN",)),)}
 
 
 _MATRIX, _COMPRESSED = 14, 15

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prunescope.export.export import export_network as export_network
-    from prunescope.export.load import load_network as load_network
+    from prunescope.export.module import load_network as load_network
     from prunescope.export.outcome import Exported as Exported
 
 _HOMES = {
     "Exported": "prunescope.export.outcome",
     "export_network": "prunescope.export.export",
-    "load_network": "prunescope.export.load",
+    "load_network": "prunescope.export.module",
 }
 __all__ = ["Exported", "export_network", "load_network"]
 

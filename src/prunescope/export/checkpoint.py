@@ -25,7 +25,7 @@ _MARK = "prunescope network"
 
 
 RECORDED = "recorded"
-"""The form of networks that loops of somebody's own trained: their modules take what those took."""
+"""The form of networks that were recorded from loops of your own: their modules take what those took."""
 
 
 @dataclass(frozen=True)

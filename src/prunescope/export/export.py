@@ -15,17 +15,15 @@ from torch import Tensor, nn
 from prunescope.data import Dataset, generator, load, own_name, read_own_of
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.export.checkpoint import Card, read, write
-from prunescope.export.load import build_module, own_module, plain_module
+from prunescope.export.conversion import folded, shrunk, traced
+from prunescope.export.module import build_module, own_module, plain_module
 from prunescope.export.onnxfile import answers, need_onnx, write_onnx
 from prunescope.export.outcome import Exported, ExportedForm
 from prunescope.export.pick import PickedRung, pick
 from prunescope.export.program import Arrays, Program
-from prunescope.export.prove import agreement, algebra, check_error, exported, original
+from prunescope.export.prove import agreement, algebra, check_error, exported, original, timed
 from prunescope.export.recorded import export_recorded, recorded_note
 from prunescope.export.retrain import RetrainPlan, planned, retrain
-from prunescope.export.shrink import folded, shrunk
-from prunescope.export.speed import timed
-from prunescope.export.trace import traced
 from prunescope.files import replacing
 from prunescope.nets import Designed, Network, network
 from prunescope.nets.cohort import Layout
@@ -103,7 +101,7 @@ def export_network(
     before
         Called with what has to be trained again, before it is.
     on_event
-        Told how training again goes on (`run.events`).
+        Called with each event of training again (`run.events`).
     """
     if batch < 1:
         raise InputError("the export", [Fault("batch", "must be 1 or more", str(batch))])
@@ -120,7 +118,7 @@ def export_network(
     targets = _targets(Path(target), form, onnx, is_custom=":" in cell.family)
     read = _dataset(opened_store, picked, dataset, None if data is None else Path(data))
     net = network(cell.family, cell.depth, cell.width, read.classes, read.shape)
-    with ExitStack() as drafts:  # made first: a place that cannot be written to is told before anything is trained
+    with ExitStack() as drafts:  # made first: a place that cannot be written to is refused before anything is trained
         paths = {name: drafts.enter_context(replacing(path)) for name, path in targets.items()}
         source = _source(opened_store, picked, net, read, device, before or _ignore, on_event or _ignore)
         with threads(1 if net.outline.multiplications < SMALL else torch.get_num_threads()):
@@ -159,18 +157,18 @@ def _check_code(store: Store, picked: PickedRung, factory: str | None, score: st
 
 def _dataset(store: Store, picked: PickedRung, name: str | os.PathLike[str] | None, folder: Path | None) -> Dataset:
     """Return the dataset of a rung; of a user's own the very one, by whatever name the caller has for it."""
-    own = picked.ladder.own
-    if own is None:
+    own_dataset = picked.ladder.own
+    if own_dataset is None:
         if name is not None:
             must = "must be left out: this network's dataset is known by its name"
             raise InputError(str(store.path), [Fault("dataset", must, clipped(str(name)))])
         return load(picked.ladder.cell.dataset, folder)
-    if name is None and is_import_path(own.name):
-        must = f"must be named as the store does: it is returned by {own.name}, a function of its author's"
-        hint = f"If you trust it: --dataset {own.name}, from Python dataset={own.name!r}."
+    if name is None and is_import_path(own_dataset.name):
+        must = f"must be named as the store does: it is returned by {own_dataset.name}, a function of its author's"
+        hint = f"If you trust it: --dataset {own_dataset.name}, from Python dataset={own_dataset.name!r}."
         raise InputError(str(store.path), [Fault("dataset", must, hint=hint)])
     spelled = "" if name is None else own_name(os.fspath(name))
-    return read_own_of(picked.ladder, None, folder, noted_place(store, own), spelled).dataset
+    return read_own_of(picked.ladder, None, folder, noted_place(store, own_dataset), spelled).dataset
 
 
 def _ignore(_: object) -> None:

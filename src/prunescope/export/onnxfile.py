@@ -15,7 +15,7 @@ from torch import Tensor
 from prunescope.data import Dataset
 from prunescope.errors import MissingPackageError
 from prunescope.export.checkpoint import Card
-from prunescope.export.load import scaling
+from prunescope.export.module import scaling
 from prunescope.export.program import Program, Shape, Step
 from prunescope.export.prove import EXAMPLES
 

@@ -1,4 +1,4 @@
-"""What an export came to, in numbers and in plain words."""
+"""The result of an export, in numbers and in sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 
 from prunescope.export.checkpoint import Card
-from prunescope.export.speed import Timing
+from prunescope.export.prove import Timing
 
 TITLES = {
     "unpruned": "unpruned",
@@ -55,7 +55,7 @@ class ExportedForm:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to.
+    """The result of an export.
 
     Attributes
     ----------
@@ -106,8 +106,8 @@ class Exported:
         for form in self.forms:
             if form.name == "sparse":
                 lines.append(
-                    f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. Its network "
-                    "is as large as before when it runs, and as slow: single weights that are missing save no time."
+                    f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. It runs "
+                    "as slowly as before, in as much memory: removing single weights saves no time."
                 )
             if form.name == "dense" and form.timing is not None:
                 lines.append(self._gain(form, whole, form.timing))
@@ -132,8 +132,8 @@ class Exported:
         rest = f"; folding normalisations alone: {_share(folding.share)}" if folding is not None else ""
         size, count = _share(form.bytes / whole.bytes), _share(form.multiply_adds / whole.multiply_adds)
         return (
-            f"In the dense file {' and '.join(gone) or 'no unit'} fell away. It has {size} of the unpruned network's "
-            f"bytes, {count} of its multiply-adds and takes {_share(timing.share)} of its time "
+            f"In the dense file {' and '.join(gone) or 'no units'} were removed. It has {size} of the unpruned "
+            f"network's bytes, {count} of its multiply-adds and takes {_share(timing.share)} of its time "
             f"({_share(timing.share_least)} to {_share(timing.share_most)}{rest})."
         )
 

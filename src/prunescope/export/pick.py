@@ -38,10 +38,10 @@ class PickedRung:
     @property
     def words(self) -> str:
         """What it is, for people."""
-        return f"{words_of(self.ladder)}, rung {self.rung}: density {self.row['density']:.3g}"
+        return f"{_words_of(self.ladder)}, rung {self.rung}: density {self.row['density']:.3g}"
 
 
-def words_of(ladder: Ladder) -> str:
+def _words_of(ladder: Ladder) -> str:
     """Return what a ladder trains, for people."""
     cell = ladder.cell
     noise = f" with label noise {cell.label_noise:g}" if cell.label_noise else ""
@@ -90,7 +90,7 @@ def _identity(
         return fitting[0]
 
     def describe(identities: Sequence[str]) -> str:
-        words = {identity: words_of(ladder) for identity, (ladder, _) in ladders.items()}
+        words = {identity: _words_of(ladder) for identity, (ladder, _) in ladders.items()}
         for identity, note in store.recorded().items():
             words[identity] = f"{note.ladder.words}, {note.ladder.treatment}"
         return listed(f"{identity} ({words.get(identity, 'of no study')})" for identity in identities)

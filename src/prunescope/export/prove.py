@@ -1,17 +1,22 @@
-"""The proof that an exported network is the one that was trained: its answers on the whole test set.
+"""The proof that an exported network is the one that was trained, by its answers on the whole test set; and its speed.
 
 Answers may differ where the two highest logits of an example are equal to rounding, and nowhere else.
+
+The clock is that of the thread: what other processes of the machine take meanwhile does not count. Where it has nothing
+else to do that is the time that passes.
 """
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunescope.data import Dataset
 from prunescope.errors import PrunescopeError, counted
@@ -20,6 +25,7 @@ from prunescope.export.program import Arrays, Program
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks
+from prunescope.run.tune import threads
 from prunescope.train import TrainingContext
 from prunescope.train.pictures import Pictures
 
@@ -82,7 +88,7 @@ def agreement(wanted: Tensor, actual: Tensor, what: str) -> LogitAgreement:
     """Compare logits; refuse a network that answers otherwise by more than rounding."""
     difference = float((actual - wanted).abs().max())
     differs = actual.argmax(1) != wanted.argmax(1)
-    wrong = int((differs & ~tied(wanted, "float32")).sum())
+    wrong = int((differs & ~_tied(wanted, "float32")).sum())
     bound = ROUNDING["float32"] * max(1.0, float(wanted.abs().max()))
     if wrong or not difference <= bound:
         words = f"logits differ by {difference:.3g}, {wrong:,} of {len(wanted):,} predictions by more than rounding"
@@ -101,7 +107,7 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
     labels = torch.from_numpy(np.array(bench.dataset.test_labels))
     error = float((logits.argmax(1) != labels).double().mean())
     apart = round(abs(error - stored) * count)
-    if apart > int(tied(logits, precision).sum()):
+    if apart > int(_tied(logits, precision).sum()):
         raise PrunescopeError(
             f"{what} has a test error of {error:.6g} here and {stored:.6g} in the store, "
             f"{counted(apart, 'example')} apart: the weights or the dataset are not "
@@ -109,7 +115,7 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
         )
 
 
-def tied(logits: Tensor, precision: str) -> Tensor:
+def _tied(logits: Tensor, precision: str) -> Tensor:
     """Tell for each example whether its two highest logits are equal to rounding."""
     highest = logits.topk(2, 1).values
     return highest[:, 0] - highest[:, 1] <= ROUNDING[precision] * logits.abs().amax(1)
@@ -125,3 +131,58 @@ def _gathered(answer: Callable[[Tensor], Tensor], dataset: Dataset, most: int | 
     count = min(len(dataset.test_labels), most or len(dataset.test_labels))
     places = torch.arange(count)[None]
     return torch.cat([answer(places[:, first : first + EXAMPLES]) for first in range(0, count, EXAMPLES)])
+
+
+ROUNDS, FEWEST = 41, 5  # turns
+LONGEST = 10.0  # seconds of measuring, where the fewest turns allow it
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one thread for one batch: median, least and most; and how often it was measured.
+
+    Attributes
+    ----------
+    share, share_least, share_most
+        The time as a share of the first network's in the same turn.
+    """
+
+    median: float
+    least: float
+    most: float
+    share: float
+    share_least: float
+    share_most: float
+    runs: int
+
+
+def timed(networks: Mapping[str, nn.Module], pictures: Tensor) -> dict[str, Timing]:
+    """Time networks on one batch, one after another, again and again."""
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    with torch.inference_mode(), threads(1):
+        for network in networks.values():
+            for _ in range(WARM_UP):
+                network(pictures)
+        begun = time.perf_counter()
+        for turn in range(ROUNDS):
+            if turn >= FEWEST and time.perf_counter() - begun > LONGEST:
+                break
+            for name, network in networks.items():
+                clock = time.thread_time()
+                network(pictures)
+                times[name].append(time.thread_time() - clock)
+    first = next(iter(times.values()))
+    timings = {}
+    for name, seconds in times.items():
+        shares = [second / max(base, 1e-9) for second, base in zip(seconds, first, strict=True)]
+        timings[name] = Timing(
+            statistics.median(seconds),
+            min(seconds),
+            max(seconds),
+            statistics.median(shares),
+            min(shares),
+            max(shares),
+            len(seconds),
+        )
+    return timings

@@ -1,4 +1,4 @@
-"""A rung of a ladder that a loop of somebody's own climbed becomes a file to take away.
+"""A rung that was recorded from a training loop of your own becomes a file to take away.
 
 The model is handed in: the store knows its tensors, not how it computes.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prunescope.errors import DamageError, Fault, InputError, listed
 from prunescope.export.checkpoint import RECORDED, Card, SavedNetwork, read, write
-from prunescope.export.load import fill, made, places_of
+from prunescope.export.module import fill, made, places_of
 from prunescope.export.outcome import Exported, ExportedForm
 from prunescope.export.pick import nearest_rung, one_ladder
 from prunescope.files import replacing

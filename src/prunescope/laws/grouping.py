@@ -15,7 +15,7 @@ from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns
-from prunescope.table.notes import REPETITIONS
+from prunescope.table.columns import REPETITIONS
 from prunescope.table.row_groups import configuration_codes, group_codes, having, unpruned
 from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, ColumnGroup, Outcome
 

@@ -113,9 +113,11 @@ def _words(effect: Effect, optimal: Sparsity) -> str:
     if error.outcome is TreatmentOutcome.WORSE:
         return f"neither: even at its optimal density {optimal.density:.3g} pruning raises test error ({change})"
     if effect is Effect.UNTOLD:
-        return f"no diagnosis: pruning lowers test error ({change}), and no training loss tells why"
+        return f"no diagnosis: pruning lowers test error ({change}), and there is no training loss to say why"
     if effect is Effect.NEITHER:
-        return f"neither: pruning lowers test error ({change}), and training loss changes nowhere enough to tell why"
+        return (
+            f"neither: pruning lowers test error ({change}), and no change in training loss is large enough to say why"
+        )
     return f"{_NAMES[effect]}: at density {optimal.density:.3g} pruning lowers test error ({change})"
 
 

@@ -73,7 +73,7 @@ def _images(dataset: str, folder: str | Path | None, place: Path | None) -> NDAr
     """Return the training pictures of a dataset by its name in rows."""
     if place is None:
         return load(dataset, folder, fetch=False).train_images
-    own = read_own(own_name(str(place)))
-    if own.section.label.rpartition("@")[2] != dataset.rpartition("@")[2]:
+    own_data = read_own(own_name(str(place)))
+    if own_data.section.label.rpartition("@")[2] != dataset.rpartition("@")[2]:
         raise InputError(f"dataset {dataset}", [Fault(str(place), "must hold what it held when it was trained on")])
-    return own.dataset.train_images
+    return own_data.dataset.train_images

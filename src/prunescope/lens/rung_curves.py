@@ -17,7 +17,7 @@ from prunescope.lens.verdicts import (
     spread,
     spread_over,
 )
-from prunescope.table.optimal import optimal_rung
+from prunescope.table.row_groups import optimal_rung
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import Measurements
-from prunescope.lens.el2n import Groups, group_differences
+from prunescope.lens.example_changes import (
+    Extremes,
+    Groups,
+    choose_scorer,
+    find_extremes,
+    group_differences,
+    read_pairs,
+)
 from prunescope.lens.loading import LensSource
-from prunescope.lens.pairs import Extremes, choose_scorer, find_extremes, read_pairs
 from prunescope.lens.rung_curves import Curve, dense_spread
 from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, compare, subtract
 

@@ -3,7 +3,7 @@
 The generic route: `torch.func.functional_call` under `torch.func.vmap` over members. A module that draws random numbers
 (dropout), or that vmap cannot follow, is computed member by member instead, and its outline says why; everything else
 of a cohort stays. What such a member draws from torch follows from a seed among its buffers, which grows by one with
-every step: its company changes nothing, and a ladder that goes on after a break draws what it would have drawn.
+every step: other members change nothing, and an interrupted ladder draws what it would have drawn.
 """
 
 from __future__ import annotations

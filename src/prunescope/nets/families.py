@@ -24,7 +24,7 @@ def units(full: int, width: float) -> int:
     return max(1, round(full * width))
 
 
-def lenet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+def _lenet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
     """LeNet-300-100: fully connected; 300 units in the first hidden layer, 100 in each further one."""
     x = net.flatten(x)
     for layer in range(1, depth):
@@ -32,7 +32,7 @@ def lenet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
     return net.linear(x, "output", classes)
 
 
-def cifar_resnet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+def _cifar_resnet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
     """ResNet of 6D + 2 layers (He et al. 2016): three segments of D blocks; 1x1 convolutions where shapes change."""
     blocks = (depth - 2) // 6
     x = net.relu(net.norm(net.conv(x, "stem.conv", units(16, width)), "stem.norm"))
@@ -55,7 +55,7 @@ def _block(net: Ops, x: Any, name: str, filters: int, stride: int) -> Any:
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-def vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+def _vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
     """VGG-16 for small pictures: thirteen convolutions, pooled between groups, then one linear layer."""
     del depth  # there is one
     layer = 0
@@ -67,7 +67,7 @@ def vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
     return net.linear(net.mean_pool(x), "output", classes)
 
 
-DESIGNS: dict[str, Design] = {"lenet": lenet, "cifar-resnet": cifar_resnet, "vgg": vgg}
+DESIGNS: dict[str, Design] = {"lenet": _lenet, "cifar-resnet": _cifar_resnet, "vgg": _vgg}
 
 
 def factory_of(family: str) -> Callable[..., object]:

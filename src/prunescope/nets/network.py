@@ -67,8 +67,8 @@ class Designed:
 
     def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw one member's parameters and fill its buffers, parameter by parameter in the design's order."""
-        drawn = {parameter.name: draw(parameter, rng) for parameter in self.outline.parameters}
-        return drawn | fill(self.outline.buffers)
+        drawn = {parameter.name: _draw(parameter, rng) for parameter in self.outline.parameters}
+        return drawn | _fill(self.outline.buffers)
 
     def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
         """Return the logits ``[R, B, classes]`` of stacked members."""
@@ -81,7 +81,7 @@ class Designed:
         return connected(self.design, self.shape, self.depth, self.width, self.classes, masks)
 
 
-def draw(parameter: ParameterOutline, rng: np.random.Generator) -> np.ndarray:
+def _draw(parameter: ParameterOutline, rng: np.random.Generator) -> np.ndarray:
     """Draw one parameter as it stands before training, in double precision."""
     shape = parameter.shape
     match parameter.start:
@@ -97,6 +97,6 @@ def draw(parameter: ParameterOutline, rng: np.random.Generator) -> np.ndarray:
             return np.zeros(shape)
 
 
-def fill(buffers: tuple[Buffer, ...]) -> dict[str, np.ndarray]:
+def _fill(buffers: tuple[Buffer, ...]) -> dict[str, np.ndarray]:
     """Return buffers as they stand before training."""
     return {buffer.name: np.full(buffer.shape, buffer.fill) for buffer in buffers}

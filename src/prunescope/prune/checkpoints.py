@@ -1,9 +1,9 @@
-"""What a store keeps of a ladder so that it goes on after any rung: masks, the next rung's start, weights on request.
+"""What a store keeps of a ladder to continue after any rung: masks, the next rung's start, weights on request.
 
     checkpoints/<ladder>/<rung>    mask/<rung>       surviving weights, one bit each, layer after layer; this rung's
                                                      and those of rungs below it that have no file of their own
                                    next              the same for the rung above
-                                   last/*            tensors after the last epoch, where the treatment goes on from them
+                                   last/*            tensors after the last epoch, where training continues from them
                                    origin/*, dense/* in the first file only: what later rungs go back to
                                    kept/<rung>/*     of rungs that are to be kept: surviving weights, all that is
                                                      never pruned
@@ -45,7 +45,7 @@ def checkpoint(ladder: str, rung: int, own_arrays: Arrays, handover: RungHandove
     Parameters
     ----------
     own_arrays
-        What `rung_arrays` told of each of them.
+        What `rung_arrays` returned for each of them.
     handover
         What the last of them leaves to the next.
     """

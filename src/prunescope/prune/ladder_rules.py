@@ -33,7 +33,7 @@ class RungHandover:
     origin
         Parameters and buffers at the rewind epoch of rung 0, where a treatment goes back to them.
     last
-        Parameters and buffers after the last epoch, where a treatment goes on from them.
+        Parameters and buffers after the last epoch, where a treatment continues from them.
     dense
         The same after rung 0, where a treatment prunes from them again and again.
     """
@@ -140,7 +140,7 @@ class LadderRules:
         Parameters
         ----------
         draw
-            Draws initial tensors; told how often they are drawn anew: 0 gives those of rung 0 again.
+            Draws initial tensors, given how often they are drawn anew: 0 gives those of rung 0 again.
         """
         if self.number(rung) == 0:
             return RungStart(draw(0), full(self.layers))

@@ -39,7 +39,7 @@ class Score:
     rounds: int = 1
 
 
-def magnitude(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
+def _magnitude(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
     """Score by absolute value."""
     del draws, ask
     return {name: np.abs(values) for name, values in weights.items()}
@@ -64,7 +64,7 @@ def _asking(measure: Callable[[Probe], Mapping[str, Tensor]]) -> Rank:
 
 
 SCORES: dict[str, Score] = {
-    "magnitude": Score(magnitude),
+    "magnitude": Score(_magnitude),
     "random": Score(random),
     "gradient": Score(_asking(gradient)),
     "gradient-flow": Score(_asking(gradient_flow)),

@@ -11,13 +11,12 @@ from prunescope.choose.counts import amount
 from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
 from prunescope.lens import analyze
-from prunescope.report.answers import answers, in_short
-from prunescope.report.chapters import Chapter, FigureSection, Line, Report
+from prunescope.report.chapters import Chapter, FigureSection, Line, Report, bounds_for, slider, usual_bound
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import Figure, is_identified
-from prunescope.report.figures.forms import forms
+from prunescope.report.figures.form_errors import forms
 from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
@@ -25,7 +24,7 @@ from prunescope.report.figures.stability import stability
 from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
 from prunescope.report.lens_chapters import examined, looked_at
 from prunescope.report.provenance import UNNAMED, ReportOptions, provenance
-from prunescope.report.slider import bounds_for, slider, usual_bound
+from prunescope.report.statements import answers, in_short
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.table import outcome_of
 

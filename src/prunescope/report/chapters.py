@@ -1,16 +1,131 @@
-"""What a report is made of: chapters with statements, figures and a slider. `page` shows it; nothing here draws."""
+"""What a report is made of: chapters with statements, figures and a slider. `page` shows it; nothing here draws.
+
+The slider has the choice at each of many bounds: `choose` computes them, the page only looks them up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from prunescope.choose.answers import Bounded
+from prunescope.choose.counts import amount
+from prunescope.choose.description import Pick
+from prunescope.laws.results import number
 from prunescope.notebook import table_html
-from prunescope.report.answers import Statement
 from prunescope.report.figures.figure import Figure
+from prunescope.report.groups import ReportGroup
 from prunescope.report.provenance import Provenance
-from prunescope.report.slider import Slider
+from prunescope.report.statements import Statement
 from prunescope.table import Table
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the choice at a bound, as a person reads it: by its expected error, and as surely as asked."""
+
+    name: str
+    expected: str
+    sure: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The choice at one bound; `why` says why there is none, where there is none."""
+
+    bound: float
+    label: str
+    facts: tuple[Fact, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The choice at each of many bounds.
+
+    Attributes
+    ----------
+    start
+        The stop that is shown first.
+    confidence
+        Share of training runs in which the second choice meets the bound.
+    """
+
+    stops: tuple[Stop, ...]
+    start: int
+    confidence: float
+
+
+# Bounds that are asked for, besides the one that the report is about.
+HOW_MANY = 24
+# The report is about this many times the lowest unpruned error, unless a bound is named or errors rise less than that.
+USUAL = 1.25
+# No bound beyond this share of the high plateau: every network keeps it.
+BELOW_PLATEAU = 0.95
+
+
+def usual_bound(group: ReportGroup) -> float:
+    """Return the bound that a report is about where none is named."""
+    lowest = group.cells.unpruned if np.isfinite(group.cells.unpruned).all() else group.cells.error
+    low, high = float(lowest.min()), float(group.cells.error.max())
+    return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
+
+
+def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
+    """Return round bounds from just above the lowest unpruned error to the highest error, `bound` among them."""
+    if group.fit is None:
+        return ()
+    low = float(group.cells.unpruned.min()) * 1.01
+    high = min(float(group.cells.error.max()), BELOW_PLATEAU * group.fit.parameters["eps_up"])
+    if not low < high:
+        return (bound,)
+    bounds = {float(f"{value:.3g}") for value in np.geomspace(low, high, HOW_MANY).tolist()}
+    return tuple(sorted(bounds | {bound}))
+
+
+def slider(choices: tuple[Bounded, ...], bound: float, confidence: float) -> Slider:
+    """Return the slider, set to a bound."""
+    stops = tuple(_stop(choice) for choice in choices)
+    start = min(range(len(stops)), key=lambda place: abs(stops[place].bound - bound))
+    return Slider(stops, start, confidence)
+
+
+def _stop(choice: Bounded) -> Stop:
+    label = number(choice.max_error)
+    if choice.choice is None:
+        return Stop(choice.max_error, label, (), choice.why)
+    rows = [
+        ("network", _name),
+        ("density", _density),
+        ("parameters left", _parameters),
+        ("expected error", _error),
+        ("meets the bound in", lambda pick: f"{100 * pick.probability:.0f} % of training runs"),
+    ]
+    facts = tuple(
+        Fact(name, describe(choice.choice), describe(choice.robust) if choice.robust else "none")
+        for name, describe in rows
+    )
+    return Stop(choice.max_error, label, facts, "")
+
+
+def _name(pick: Pick) -> str:
+    origin = {"pruned": "", "dense": " (never pruned)", "predicted": " (never trained)"}[pick.known]
+    return pick.name + origin
+
+
+def _density(pick: Pick) -> str:
+    rung = "" if pick.rung is None else f", rung {pick.rung}"
+    return f"{number(pick.density)} ({number(pick.density_low)} to {number(pick.density_high)}){rung}"
+
+
+def _parameters(pick: Pick) -> str:
+    return f"{amount(pick.parameters)} ({amount(pick.parameters_low)} to {amount(pick.parameters_high)})"
+
+
+def _error(pick: Pick) -> str:
+    return f"{number(pick.error)} ({number(pick.low)} to {number(pick.high)})"
 
 
 @dataclass(frozen=True)

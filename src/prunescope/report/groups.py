@@ -72,7 +72,7 @@ class ReportGroups:
 
 
 def report_groups(rows: Table) -> ReportGroups:
-    """Return the families of a table; what cannot be used is told, and never keeps the rest from being shown."""
+    """Return the families of a table; what cannot be used is listed, and the rest is shown."""
     missing: list[str] = []
     usable = _usable(rows, missing)
     compared = not missing or "unpruned" not in missing[-1]

@@ -7,7 +7,6 @@ from typing import Any
 
 from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.lens import CellResult, LensResult, analyze
-from prunescope.report.answers import Statement
 from prunescope.report.chapters import Chapter, FigureSection
 from prunescope.report.figures.el2n import el2n_groups
 from prunescope.report.figures.extremes import extreme_examples
@@ -16,6 +15,7 @@ from prunescope.report.figures.losses import losses
 from prunescope.report.figures.noise import noise, noise_words
 from prunescope.report.figures.treatments import ablations, extended, narrow
 from prunescope.report.provenance import place
+from prunescope.report.statements import Statement
 from prunescope.table import Table
 
 # Networks that get a chapter.

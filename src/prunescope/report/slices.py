@@ -53,10 +53,10 @@ def slices(cells: GroupData, dimensions: Sequence[str]) -> tuple[Slice, ...]:
             continue
         picked = picked[_spread(len(picked))]
         fixed = [
-            f"{name} {worded(name, value)}" for name, value in zip(others, best, strict=True) if name in dimensions
+            f"{name} {_worded(name, value)}" for name, value in zip(others, best, strict=True) if name in dimensions
         ]
         title = f"{varied} {'vary' if varied == 'examples' else 'varies'}" + (f" ({', '.join(fixed)})" if fixed else "")
-        labels = tuple(worded(varied, float(value)) for value in values[varied][picked])
+        labels = tuple(_worded(varied, float(value)) for value in values[varied][picked])
         found_slices.append(Slice(varied, title, tuple(picked.tolist()), labels))
     if found_slices:
         return tuple(found_slices)
@@ -70,7 +70,7 @@ def slices(cells: GroupData, dimensions: Sequence[str]) -> tuple[Slice, ...]:
     )
 
 
-def worded(name: str, value: float) -> str:
+def _worded(name: str, value: float) -> str:
     """Write a depth, a width or a number of examples."""
     return f"{value:g}" if name == "width" else f"{value:,.0f}"
 
@@ -79,7 +79,7 @@ def cell_words(cells: GroupData, dimensions: Sequence[str], cell: int) -> str:
     """Name a cell by what its table knows of it: ``depth 20, width 0.5, examples 50,000``."""
     row = int(cells.points_of[cell][0])
     words = [
-        f"{name} {worded(name, float(getattr(cells, name)[row]))}"
+        f"{name} {_worded(name, float(getattr(cells, name)[row]))}"
         for name in ("depth", "width", "examples")
         if name in dimensions
     ]

@@ -21,7 +21,7 @@ def write_page(report: Report, path: str | Path) -> None:
     """Write a report as one page that opens without a network, whole or not at all."""
     need_drawing()
     from prunescope.files import replacing
-    from prunescope.report.page.page import page
+    from prunescope.report.page.rendering import page
 
     text = page(report)
     with replacing(Path(path)) as draft:
@@ -34,7 +34,7 @@ def write_figures(report: Report, folder: str | Path, form: str = "svg") -> list
     Figures of the second chapter are called ``2-...``, and so on.
     """
     need_drawing()
-    from prunescope.report.charts.files import write_figure
+    from prunescope.report.charts.picture_files import write_figure
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

@@ -8,16 +8,20 @@ names so, and of ladders that others learn from
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from prunescope.data import Subsample
+from prunescope.errors import DamageError
 from prunescope.nets import Network
 from prunescope.nets.outline import ParameterOutline
 from prunescope.prune import Masks, checkpoints
+from prunescope.run.events import ArtifactsMissing, Unsound
 from prunescope.study import Ladder
+from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
 from prunescope.train import NetworkOutcome
 from prunescope.version import __version__
@@ -26,7 +30,7 @@ _LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True)
-class Provenance:
+class TrainingFacts:
     """When, where and for whom a rung was trained."""
 
     study: str
@@ -43,13 +47,13 @@ def row(
     masks: Masks,
     outcome: NetworkOutcome,
     noisy: np.ndarray,
-    provenance: Provenance,
+    facts: TrainingFacts,
 ) -> dict[str, Any]:
     """Return a rung's row; everything is counted from what happened."""
     cell, treatment = ladder.cell_at(rung), ladder.treatment
     pruned = masks.prunable - masks.kept
     return {
-        "study": provenance.study,
+        "study": facts.study,
         "ladder": ladder.identity,
         "replicate": ladder.replicate,
         "rung": rung,
@@ -78,11 +82,11 @@ def row(
         "train_loss": float(outcome.train_loss.mean()),
         "train_loss_original": _mean(outcome.train_loss[~noisy]),
         "train_loss_noisy": _mean(outcome.train_loss[noisy]),
-        "epochs": provenance.epochs,
-        "seconds": provenance.seconds,
-        "device": provenance.device,
+        "epochs": facts.epochs,
+        "seconds": facts.seconds,
+        "device": facts.device,
         "version": __version__,
-        "started": provenance.started,
+        "started": facts.started,
     }
 
 
@@ -141,3 +145,25 @@ def _error(right: np.ndarray) -> float | None:
 def _mean(values: np.ndarray) -> float | None:
     """Return a mean, or None of nothing."""
     return float(values.mean()) if values.size else None
+
+
+def missing_artifacts(
+    store: Store, ladders: Sequence[Ladder], done: Mapping[str, frozenset[int]], keep: Keep, keep_examples: Keep
+) -> Iterator[ArtifactsMissing | Unsound]:
+    """Yield how many finished rungs lack what a run is to keep of them, and the ladders whose files are damaged."""
+    wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
+        ("weights", keep, weights_kept),
+        ("outcomes on examples", keep_examples, examples_kept),
+    )
+    for what, kept, rungs_kept in wanted:
+        if kept != "none":
+            rungs = 0
+            for ladder in ladders:
+                wanted_rungs = {rung for rung in range(ladder.rungs) if keeps(kept, rung)}
+                finished = done.get(ladder.identity, frozenset()) & wanted_rungs
+                try:
+                    rungs += len(finished - rungs_kept(store, ladder)) if finished else 0
+                except DamageError as error:
+                    yield Unsound(f"of ladder {ladder.identity}, {error}", "the run continues")
+            if rungs:
+                yield ArtifactsMissing(what, rungs)

@@ -53,7 +53,7 @@ class Cohort:
         ways: Counter[str] = Counter()
         groups = {}
         for ladder in self.ladders:
-            way = way_of(ladder)
+            way = _way_of(ladder)
             groups[ladder.identity] = way, ways[way] // (self.together or len(self.ladders))
             ways[way] += 1
         return groups
@@ -78,7 +78,7 @@ def key_of(ladder: Ladder) -> Key:
     return digest([*shape, recipe, ladder.treatment.kind == "leave-out"], 16)
 
 
-def way_of(ladder: Ladder) -> str:
+def _way_of(ladder: Ladder) -> str:
     """Return what ladders that begin together must share to go on together above rung 0."""
     rewind = ladder.treatment.rewind
     if ladder.treatment.kind == "narrow":

@@ -14,18 +14,18 @@ from prunescope.table.dataset_notes import noted_marks
 
 def changed_datasets(store: Store, study: Study, read: Iterable[OwnData]) -> list[str]:
     """Return a sentence for each dataset that has changed, with the files or arrays that differ."""
-    stored = [own for version in store.studies() if version.name == study.name for own in version.datasets]
+    stored = [dataset for version in store.studies() if version.name == study.name for dataset in version.datasets]
     words = []
-    for own in read:
-        name, now = own.section.name, own.section.hash
+    for current in read:
+        name, now = current.section.name, current.section.hash
         earlier = [other for other in stored if other.name == name]
         if not earlier or any(other.hash == now for other in earlier):
             continue
-        differing = [changes(marks, own.marks) for other in earlier for marks in noted_marks(store, other)]
+        differing = [changes(marks, current.marks) for other in earlier for marks in noted_marks(store, other)]
         nearest = min((changed for changed in differing if changed), key=len, default=[])
         same = "its files are the same and are decoded differently" if differing else "its arrays have changed"
         words.append(
             f"dataset {clipped(name)} is not what it was when rows of this store were made: "
-            f"{listed(nearest, 6) or same}. It counts as another dataset, {own.section.label}; the former rows stay"
+            f"{listed(nearest, 6) or same}. It counts as another dataset, {current.section.label}; the former rows stay"
         )
     return words

@@ -223,7 +223,7 @@ def _guessed(outline: Outline, recipe: Recipe, rate: float) -> float:
 
 
 def _core_rate() -> float:
-    """Measure operations a second of a float32 matrix product, on one core as far as can be told."""
+    """Measure operations a second of a float32 matrix product, on one core where threads can be limited."""
     a = np.ones((768, 768), np.float32)
     times = []
     for _ in range(4):

@@ -103,7 +103,7 @@ class Unlocked:
 
 @dataclass(frozen=True)
 class Unsound:
-    """A file of the store is not what was written, and the run goes on without it.
+    """A file of the store is not what was written, and the run continues without it.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ class Lost:
     Attributes
     ----------
     networks, work
-        As `RungFinished` told of them.
+        As in `RungFinished`.
     """
 
     cohort: int

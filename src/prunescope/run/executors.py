@@ -134,7 +134,7 @@ class InProcess:
             yield _run_task(self._runner, task, on_event)
 
     def close(self) -> None:
-        """Do nothing: no work goes on between calls."""
+        """Do nothing: no work is done between calls."""
 
 
 @dataclass
@@ -257,7 +257,7 @@ def serve(handle: int, parent: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to kill this process with the run's own; elsewhere it ends when it next tells something."""
+    """Ask Linux to kill this process with the run's own; elsewhere it ends when it next reports something."""
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

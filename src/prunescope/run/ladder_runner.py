@@ -1,8 +1,8 @@
 """Trains the ladders of a cohort: a rung is trained, checked, pruned and written, then the next, until all are done.
 
 Rung 0 is trained once for all ladders of a cell and replicate. Each of them takes its row, its outcomes and the
-weights that it rewinds to from that training, then goes on by itself. A ladder that is added in a later run trains its
-rung 0 again: a store keeps too little of a network to start another ladder from it.
+weights that it rewinds to from that training, then continues by itself. A ladder that is added in a later run trains
+its rung 0 again: a store keeps too little of a network to start another ladder from it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from prunescope.nets import Network, network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import RungStart
 from prunescope.prune.checkpoints import damage, rung_arrays
-from prunescope.run.artifacts import Provenance, row
+from prunescope.run.artifacts import TrainingFacts, row
 from prunescope.run.cohorts import Cohort
 from prunescope.run.events import (
     CohortFinished,
@@ -201,13 +201,13 @@ class LadderRunner:
         seconds = time.perf_counter() - clock
         faults = check_end([member.start.masks for member in networks], trained.state, trained.outcomes)
         study, device, epochs = self._settings.study, self._settings.device, span.last - span.first
-        provenance = Provenance(study, device, started, seconds / len(networks), epochs)
+        facts = TrainingFacts(study, device, started, seconds / len(networks), epochs)
         rows, finished = [], set()
         for member, place in zip(members, places, strict=True):
             try:
                 if place in faults:
                     raise PrunescopeError(faults[place])
-                rows.append(self._finish(member, place, trained, provenance))
+                rows.append(self._finish(member, place, trained, facts))
                 finished.add(place)
             except PrunescopeError as error:
                 self._fail_state(member.state, str(error))
@@ -232,7 +232,7 @@ class LadderRunner:
                 self._fail_state(state, str(error))
         return members
 
-    def _finish(self, member: _Start, place: int, trained: TrainedMembers, provenance: Provenance) -> dict[str, Any]:
+    def _finish(self, member: _Start, place: int, trained: TrainedMembers, facts: TrainingFacts) -> dict[str, Any]:
         """Prune after a rung, collect what is to be kept, move the ladder on, and return the row."""
         state, rung, masks, outcome = member.state, member.state.rung, member.start.masks, trained.outcomes[place]
         after = {name: tensors[place] for name, tensors in trained.state.items()}
@@ -241,7 +241,7 @@ class LadderRunner:
             snapshot = {name: tensors[place] for name, tensors in trained.snapshot.items()}
         handover = state.rungs.leave(rung, masks, state.handover, after, snapshot)
         net, noisy = state.rungs.context.network, state.member.subsample.noisy
-        rung_row = row(state.ladder, rung, net, masks, outcome, noisy, provenance)
+        rung_row = row(state.ladder, rung, net, masks, outcome, noisy, facts)
         if rung not in state.finished or rung in state.lost:
             state.arrays |= rung_arrays(rung, masks, after, keeps(self._settings.keep, rung))
         if rung not in state.finished:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunescope.data import Dataset, OwnData, read_datasets
-from prunescope.errors import DamageError, Fault, InputError, UnwritableError, clipped, listed, said
+from prunescope.errors import Fault, InputError, UnwritableError, clipped, listed, said
 from prunescope.nets import Network, network
 from prunescope.prune import score
-from prunescope.run.artifacts import examples_kept, weights_kept
+from prunescope.run.artifacts import missing_artifacts
 from prunescope.run.cohorts import Key
 from prunescope.run.dataset_changes import changed_datasets
 from prunescope.run.estimate import SOON, cores, described
 from prunescope.run.events import (
-    ArtifactsMissing,
     CohortFinished,
     DatasetChanged,
     Event,
@@ -41,7 +40,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
 from prunescope.study.catalogue import ROWS, is_import_path, is_library_name
 from prunescope.study.effort import first_missing
-from prunescope.study.sections import Keep, Recipe, keeps
+from prunescope.study.sections import Recipe
 from prunescope.table import Store
 from prunescope.table.dataset_notes import keep_dataset
 from prunescope.table.status import is_scored
@@ -133,7 +132,7 @@ def run_study(
     outcomes = "all" if keep_examples else study.keep_examples
     settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes, home=study.home)
     wanted = tuple(ladders) if ladders is not None else study.ladders
-    in_memory = {label: own.dataset for label, own in read.items()}
+    in_memory = {label: own_data.dataset for label, own_data in read.items()}
     loaded = _datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
     opened = store if isinstance(store, Store) else Store(store, create=True)
     done = opened.done()
@@ -143,8 +142,8 @@ def run_study(
     changed = changed_datasets(opened, study, read.values())
     try:
         opened.begin(study)
-        for own in read.values():
-            keep_dataset(opened, own.section, own.place, own.marks)
+        for own_data in read.values():
+            keep_dataset(opened, own_data.section, own_data.place, own_data.marks)
     except UnwritableError:
         if missing or unscored:
             raise
@@ -160,7 +159,8 @@ def run_study(
         handler(DatasetChanged(words))
     if (missing or unscored) and not opened.has_locks():
         handler(Unlocked(str(opened.path)))
-    _report_missing_artifacts(opened, wanted, done, settings, handler)
+    for artifact_event in missing_artifacts(opened, wanted, done, settings.keep, settings.keep_examples):
+        handler(artifact_event)
     report = RunReport(ladders=len(wanted))
     if missing or unscored:
         executor = _executor_for(wanted, runner, opened, data_folder, settings, workers, handler)
@@ -187,32 +187,6 @@ def _ignore(event: Event) -> None:
     """Listen to nothing."""
 
 
-def _report_missing_artifacts(
-    store: Store,
-    ladders: Sequence[Ladder],
-    done: dict[str, frozenset[int]],
-    settings: RunSettings,
-    on_event: EventHandler,
-) -> None:
-    """Say how many finished rungs lack what this run is to keep of them."""
-    wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
-        ("weights", settings.keep, weights_kept),
-        ("outcomes on examples", settings.keep_examples, examples_kept),
-    )
-    for what, keep, rungs_kept in wanted:
-        if keep != "none":
-            rungs = 0
-            for ladder in ladders:
-                wanted_rungs = {rung for rung in range(ladder.rungs) if keeps(keep, rung)}
-                finished = done.get(ladder.identity, frozenset()) & wanted_rungs
-                try:
-                    rungs += len(finished - rungs_kept(store, ladder)) if finished else 0
-                except DamageError as error:
-                    on_event(Unsound(f"of ladder {ladder.identity}, {error}", "the run goes on"))
-            if rungs:
-                on_event(ArtifactsMissing(what, rungs))
-
-
 def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store, report: RunReport) -> int:
     """Return how many of the ladders and scores that were left to another run are not finished by now."""
     done, failed = store.done(), {failure.ladder for failure in report.failures}
@@ -224,7 +198,7 @@ def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store
 def _datasets(
     ladders: Sequence[Ladder], data_folder: Path | None, home: Path | None, read: Mapping[str, Dataset], whole: bool
 ) -> dict[str, Dataset]:
-    """Return the datasets of ladders, the whole study's or some; tell what cannot be trained before anything is."""
+    """Return the datasets of ladders, the whole study's or some; refuse what cannot be trained."""
     _check_scores(ladders)
     used = {ladder.cell.dataset: ladder for ladder in ladders}
     datasets = {
@@ -259,8 +233,8 @@ def _check_scores(ladders: Sequence[Ladder]) -> None:
 
 def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> Network:
     """Return a network; refuse one that cannot be made, and recipes that do not fit it."""
-    own = is_import_path(cell.family) or is_library_name(cell.family)
-    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not own:
+    any_shape = is_import_path(cell.family) or is_library_name(cell.family)
+    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not any_shape:
         must = (
             f"must hold pictures for {cell.family}; rows of features are for {' and '.join(ROWS)} or a family of yours"
         )

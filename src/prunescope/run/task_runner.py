@@ -1,27 +1,43 @@
-"""Does the tasks of a run in one process, a worker or the run's own: tunes shapes, trains cohorts, scores examples."""
+"""Does the tasks of a run in one process, a worker or the run's own: tunes shapes, trains cohorts, scores examples.
+
+An ensemble scores the training examples of a cell and replicate by EL2N. A store has all of its scores or none, and
+every study that asks for the same uses them:
+
+    examples/<identity of the ensemble>/0    index, el2n    training examples by their places in the set, their scores
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from prunescope.data import Dataset, load, read_own_of
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run.cohorts import Cohort, Key, key_of
-from prunescope.run.events import EventHandler, TuningStarted
-from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for
-from prunescope.run.scorer import score_examples
+from prunescope.run.events import (
+    CohortFinished,
+    CohortProgress,
+    EventHandler,
+    ExamplesScored,
+    LaddersElsewhere,
+    TuningStarted,
+)
+from prunescope.run.ladder_runner import LadderRunner, ProgressReporter, RunSettings, context_for
+from prunescope.run.ladder_state import subsample_of
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
 from prunescope.table import Store
-from prunescope.train import TrainingContext
+from prunescope.table.status import is_scored
+from prunescope.train import CohortMember, Span, TrainingContext, label_distances, seeding_of_scorer, train_rung
 
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
 
@@ -139,7 +155,7 @@ class TaskRunner:
             on_event(TuningStarted(task.words))
             try:
                 tuning = choose(self.context(task.ladder), task.ladders, self._cores, task.steps)
-            except PrunescopeError:  # whatever is wrong with these ladders is told when they are trained
+            except PrunescopeError:  # what is wrong with these ladders is reported when they are trained
                 return CohortSettings(1, 1, 1, 1, 0.0)
             self._tuning_cache.keep_on_machine(task.key, tuning)
         return tuning
@@ -158,7 +174,7 @@ class TaskRunner:
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
         with threads(min(tuning.threads, self._cores)):
-            score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
+            _score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
 
 
 def dataset_of(ladder: Ladder, folder: Path | None, home: Path | None) -> Dataset:
@@ -193,3 +209,48 @@ def hold_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def _score_examples(
+    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, on_event: EventHandler
+) -> None:
+    """Put the scores of an ensemble into a store, unless they are there or another process is computing them.
+
+    Parameters
+    ----------
+    number
+        Of the task, among a run's cohorts.
+    at_once
+        How many of its networks are trained together.
+    """
+    with store.claim(ensemble.identity) as free:
+        if not is_scored(store, ensemble):
+            if not free:
+                on_event(LaddersElsewhere(1, ensemble.work))
+            else:
+                clock = time.perf_counter()
+                subsample = subsample_of(ensemble.ladder, context.dataset)
+                scores = np.concatenate(list(_scores(ensemble, number, at_once, context, on_event))).mean(0)
+                arrays = {"index": subsample.train, "el2n": scores.astype(np.float32)}
+                store.write_arrays("examples", ensemble.identity, 0, arrays)
+                took = time.perf_counter() - clock
+                on_event(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
+    on_event(CohortFinished(number))
+
+
+def _scores(
+    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, on_event: EventHandler
+) -> Iterator[np.ndarray]:
+    """Yield the distances ``[R, n]`` of some networks at a time, in their order."""
+    subsample = subsample_of(ensemble.ladder, context.dataset)
+    span = Span(0, ensemble.epoch)
+    for first in range(0, ensemble.networks, at_once):
+        places = range(first, min(first + at_once, ensemble.networks))
+        members = [CohortMember(subsample, seeding_of_scorer(ensemble, place)) for place in places]
+        start = context.stacked([context.network.start(member.seeding.start()) for member in members])
+        work = ensemble.work // ensemble.networks
+        progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
+        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))
+        if not all(outcome.finite for outcome in trained.outcomes):
+            raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
+        yield label_distances(context, subsample, trained.state)

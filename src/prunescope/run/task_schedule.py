@@ -18,10 +18,10 @@ class TaskSchedule:
     Parameters
     ----------
     ladders
-        All of the study: cohorts are formed from all of them, finished or not, so that a run that goes on has the
+        All of the study: cohorts are formed from all of them, finished or not, so that a continued run has the
         cohorts that it had before.
     done
-        What is finished, as `Store.done` tells.
+        What is finished, from `Store.done`.
     workers
         How many tasks are done at a time.
     unscored

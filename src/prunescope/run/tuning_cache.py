@@ -1,6 +1,6 @@
 """The settings that train each shape of network fastest, once measured.
 
-In the store, so that a run that goes on does so as it began; and for this machine, so that a second run of a study
+In the store, so that a continued run trains as it began; and for this machine, so that a second run of a study
 gives the same rows as the first. No torch here: a plan reads it too.
 """
 

@@ -1,4 +1,4 @@
-"""A ladder that a training loop of somebody's own climbs: what `Recorder` is told of it, checked, and its identity."""
+"""A ladder recorded from a training loop of your own: the checked arguments of `Recorder`, and its identity."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RecordedLadder(Section):
 
     @cached_property
     def identity(self) -> str:
-        """32 hexadecimal digits that stand for everything that decides this ladder's numbers, as far as it was told."""
+        """32 hexadecimal digits for everything that `Recorder` was given and that decides this ladder's numbers."""
         return digest({"format": FORMAT, "recorded": self.model_dump(mode="json", exclude=_IDLE)})
 
     @cached_property
@@ -93,8 +93,8 @@ class RecordedLadder(Section):
     @cached_property
     def scores_identity(self) -> str:
         """32 hexadecimal digits for scores of its training examples, which all treatments of its cell share."""
-        told = {"recipe": self.recipe, "replicate": self.replicate, "seed": self.seed, "cell": vars(self.cell)}
-        return digest({"format": FORMAT, "recorded el2n": told})
+        keys = {"recipe": self.recipe, "replicate": self.replicate, "seed": self.seed, "cell": vars(self.cell)}
+        return digest({"format": FORMAT, "recorded el2n": keys})
 
     def density(self, rung: int) -> float:
         """Return the density that a rung is meant to have; beyond the last of a list, the last."""

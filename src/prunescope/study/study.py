@@ -31,7 +31,7 @@ from prunescope.study.sections import (
 )
 from prunescope.study.validation_messages import faults_of
 
-# Part of every identity. It grows when the same words of a study come to mean another training.
+# Part of every identity. It grows when the same study comes to mean another training.
 FORMAT = 1
 
 

@@ -14,18 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 import numpy as np
 
-from prunescope.errors import Fault, InputError, clipped, listed, nearest, unwritable
+from prunescope.errors import Fault, InputError, listed, nearest, unwritable
 from prunescope.table.coded import Columns, Texts
-from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
+from prunescope.table.findings import Array
 from prunescope.table.values import gaps_filled, widened
 
 _ROW = "__row"
-_T = TypeVar("_T")
 
 
 def _opened(threads: int = 0) -> duckdb.DuckDBPyConnection:
@@ -144,69 +143,10 @@ def _unmasked(values: Any) -> Array:
     return widened(np.asarray(values))
 
 
-# Columns asked for at a time: the time that DuckDB takes to prepare a query grows with the square of their number.
-_AT_A_TIME = 500
-
-
-def read_parquet(path: Path, findings: Findings) -> dict[str, Array | Texts]:
-    """Return the columns of a Parquet file, each as float64, int64, bool or text.
-
-    A few bytes may stand for any number of rows, or of letters, so both are counted before anything is read.
-    """
-    with connection() as opened:
-        name = literal(plain_path(path))
-        (columns,) = _one(opened, f"select count(*) from parquet_schema({name}) where num_children is null")
-        findings.refuse_size(0, columns)
-        (counted_rows,) = _one(opened, f"select sum(num_rows) from parquet_file_metadata({name})")
-        (stored_rows,) = _one(
-            opened,
-            "select coalesce(sum(rows), 0) from (select max(row_group_num_rows) as rows "
-            f"from parquet_metadata({name}) group by row_group_id)",
-        )
-        findings.refuse_size(max(counted_rows, stored_rows), columns)
-        source = f"read_parquet({name}, hive_partitioning = false)"
-        described = opened.execute(f"describe select * from {source}").fetchall()
-        texts = [name for name, kind, *_ in described if _is_text(kind)]
-        total = 0
-        for batch in _batched(texts):
-            lengths = ", ".join(f"max(strlen({_text(name)})), sum(strlen({_text(name)}))" for name in batch)
-            answer = [length or 0 for length in _one(opened, f"select {lengths} from {source}")]
-            for name, longest in zip(batch, answer[::2], strict=True):
-                if longest > MOST_LETTERS:
-                    findings.add(
-                        f"column {clipped(name)}", f"must hold texts of at most {MOST_LETTERS:,} bytes", f"{longest:,}"
-                    )
-            total += sum(answer[1::2])
-        if total > MOST_TEXT:
-            findings.add("the texts", f"must be at most {MOST_TEXT:,} bytes in all", f"{total:,}")
-        findings.raise_if_any()
-        columns_read: dict[str, Array | Texts] = {}
-        for batch in _batched(described):
-            columns_read |= read_columns(opened, {name: _cast(name, kind) for name, kind, *_ in batch}, source)
-        return columns_read
-
-
-def _batched(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Give items some at a time."""
-    return (items[start : start + _AT_A_TIME] for start in range(0, len(items), _AT_A_TIME))
-
-
-def _one(opened: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+def only_row(opened: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
     """Return the only row of an answer."""
     (row,) = opened.execute(sql).fetchall()
     return tuple(row)
-
-
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
-_REALS = ("UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE")
-
-
-def _is_text(kind: str) -> bool:
-    return kind not in ("BOOLEAN", *_INTEGERS, *_REALS) and not kind.startswith("DECIMAL")
-
-
-def _text(name: str) -> str:
-    return f"{quoted(name)}::varchar"
 
 
 # Rows from which on columns are read some at a time, and each different text once.
@@ -259,15 +199,6 @@ def _read_texts(
     return Texts(np.append(words, [None]).astype(object), codes.astype(np.int32))
 
 
-def _cast(name: str, kind: str) -> str:
-    column = quoted(name)
-    if kind == "BOOLEAN":
-        return column
-    if kind in _INTEGERS:
-        return f"{column}::bigint"
-    return _text(name) if _is_text(kind) else f"{column}::double"
-
-
 def matching(columns: Mapping[str, Array], condition: str, source: str) -> Array:
     """Return which rows fulfil a condition, in SQL over the columns; ``error`` is ``test_error``."""
     count = len(next(iter(columns.values())))
@@ -296,7 +227,7 @@ def computed(
     for sql in (f"select {expression}\n from rungs", query):
         _check_statement(sql, place, source, must)
     with connection() as opened:
-        (written,) = _one(opened, f"select json_serialize_sql({literal(query)})")
+        (written,) = only_row(opened, f"select json_serialize_sql({literal(query)})")
     tree = json.loads(written)
     value = tree["statements"][0]["node"]["select_list"][1] if not tree["error"] else {}
     if not value or re.search(r'"class": ?"(SUBQUERY|STAR|PARAMETER)"', json.dumps(value)):
@@ -321,7 +252,7 @@ def answer(columns: Mapping[str, Array], sql: str, source: str, columns_known: S
     ----------
     columns
         What the query can need.
-    known
+    columns_known
         Names of all columns, for messages.
     """
     place = f"query {sql!r}"
@@ -413,7 +344,7 @@ def _first_line(trouble: duckdb.Error) -> str:
     return str(trouble).split("\n")[0].strip()
 
 
-# What may follow the table's name in a query whose columns can be told from its text: no alias, no join condition.
+# What may follow the table's name in a query whose text names its columns: no alias, no join condition.
 _PLAIN = re.compile(
     r"\b(?:from|join)\s+(?:rungs\s*(?=$|\)|;|(?:where|group|order|having|limit|qualify)\b)|\(\s*select\b)"
 )

@@ -26,7 +26,7 @@ _STALE_SECONDS = 24 * 3600.0
 _FLUSHES = 8
 
 
-def content_hash(content: bytes) -> str:
+def _content_hash(content: bytes) -> str:
     """Return the hexadecimal digits that a file with this content carries in its name."""
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]
 
@@ -77,7 +77,7 @@ def publish_all(store: Path, files: Sequence[tuple[Path, Path]], mend: bool = Fa
     Parameters
     ----------
     mend
-        Let a draft take the place of a damaged file of its name, which otherwise is told.
+        Let a draft take the place of a damaged file of its name, which is an error otherwise.
     """
     try:
         with writing(store):
@@ -122,13 +122,13 @@ def publish_bytes(store: Path, folder: Path, stem: str, suffix: str, content: by
 
 def published_name(stem: str, suffix: str, content: bytes) -> str:
     """Return the name that content is published under."""
-    return f"{stem}.{content_hash(content)}{suffix}"
+    return f"{stem}.{_content_hash(content)}{suffix}"
 
 
 def verified(path: Path) -> bytes:
     """Return a file's content after checking it against the hash in its name."""
     content = path.read_bytes()
-    _refuse_other(path, content_hash(content))
+    _refuse_other(path, _content_hash(content))
     return content
 
 

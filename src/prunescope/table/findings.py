@@ -65,6 +65,6 @@ class Findings:
                 self.raise_if_any()
 
     def raise_if_any(self) -> None:
-        """Tell everything at once."""
+        """Raise all faults together."""
         if self.faults:
             raise InputError(self.source, self.faults)

@@ -7,22 +7,25 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import duckdb
 import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
+from prunescope.table.coded import Texts
 from prunescope.table.columns import conform
 from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
-from prunescope.table.duckdb_engine import read_parquet
-from prunescope.table.findings import Findings
+from prunescope.table.duckdb_engine import connection, literal, only_row, plain_path, quoted, read_columns
+from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
 from prunescope.table.schema import BY_NAME, ERROR, NEEDED, Outcome, canonical
 from prunescope.table.shaping import Shaping
 from prunescope.table.table import Table
+
+_T = TypeVar("_T")
 
 
 class _How(NamedTuple):
@@ -238,7 +241,7 @@ def _csv(path: Path, name: str, size: int, how: _How) -> Table:
         try:
             return _conformed(bulk, Findings(name), how)
         except InputError:
-            pass  # the reader below tells the lines
+            pass  # the reader below names the lines
     findings = Findings(name)
     raw = read_csv(path, findings, semicolons=how.shaping.decimal == ",")
     if not raw:
@@ -249,9 +252,77 @@ def _csv(path: Path, name: str, size: int, how: _How) -> Table:
 def _parquet(path: Path, name: str, how: _How) -> Table:
     findings = Findings(name)
     try:
-        raw = read_parquet(path, findings)
+        raw = _read_parquet(path, findings)
     except (duckdb.Error, UnicodeDecodeError, MemoryError, OverflowError) as trouble:
         words = str(trouble).split("\n")[0][:200]
         words_found = f"a damaged file ({words})" if words else "a damaged file"
         raise InputError(name, [Fault("the file", "must be whole Parquet", words_found)]) from None
     return _conformed(raw, findings, how)
+
+
+# Columns asked for at a time: the time that DuckDB takes to prepare a query grows with the square of their number.
+_AT_A_TIME = 500
+
+
+def _read_parquet(path: Path, findings: Findings) -> dict[str, Array | Texts]:
+    """Return the columns of a Parquet file, each as float64, int64, bool or text.
+
+    A few bytes may stand for any number of rows, or of letters, so both are counted before anything is read.
+    """
+    with connection() as opened:
+        name = literal(plain_path(path))
+        (columns,) = only_row(opened, f"select count(*) from parquet_schema({name}) where num_children is null")
+        findings.refuse_size(0, columns)
+        (counted_rows,) = only_row(opened, f"select sum(num_rows) from parquet_file_metadata({name})")
+        (stored_rows,) = only_row(
+            opened,
+            "select coalesce(sum(rows), 0) from (select max(row_group_num_rows) as rows "
+            f"from parquet_metadata({name}) group by row_group_id)",
+        )
+        findings.refuse_size(max(counted_rows, stored_rows), columns)
+        source = f"read_parquet({name}, hive_partitioning = false)"
+        described = opened.execute(f"describe select * from {source}").fetchall()
+        texts = [name for name, kind, *_ in described if _is_text(kind)]
+        total = 0
+        for batch in _batched(texts):
+            lengths = ", ".join(f"max(strlen({_text(name)})), sum(strlen({_text(name)}))" for name in batch)
+            answer = [length or 0 for length in only_row(opened, f"select {lengths} from {source}")]
+            for name, longest in zip(batch, answer[::2], strict=True):
+                if longest > MOST_LETTERS:
+                    findings.add(
+                        f"column {clipped(name)}", f"must hold texts of at most {MOST_LETTERS:,} bytes", f"{longest:,}"
+                    )
+            total += sum(answer[1::2])
+        if total > MOST_TEXT:
+            findings.add("the texts", f"must be at most {MOST_TEXT:,} bytes in all", f"{total:,}")
+        findings.raise_if_any()
+        columns_read: dict[str, Array | Texts] = {}
+        for batch in _batched(described):
+            columns_read |= read_columns(opened, {name: _cast(name, kind) for name, kind, *_ in batch}, source)
+        return columns_read
+
+
+def _batched(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Give items some at a time."""
+    return (items[start : start + _AT_A_TIME] for start in range(0, len(items), _AT_A_TIME))
+
+
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_REALS = ("UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE")
+
+
+def _is_text(kind: str) -> bool:
+    return kind not in ("BOOLEAN", *_INTEGERS, *_REALS) and not kind.startswith("DECIMAL")
+
+
+def _text(name: str) -> str:
+    return f"{quoted(name)}::varchar"
+
+
+def _cast(name: str, kind: str) -> str:
+    column = quoted(name)
+    if kind == "BOOLEAN":
+        return column
+    if kind in _INTEGERS:
+        return f"{column}::bigint"
+    return _text(name) if _is_text(kind) else f"{column}::double"

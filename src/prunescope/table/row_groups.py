@@ -1,4 +1,4 @@
-"""Rows that belong together: groups, repetitions, order, and the unpruned error of a group's network."""
+"""Rows that belong together: groups, repetitions, order, a group's unpruned error, a ladder's optimal rung."""
 
 from __future__ import annotations
 
@@ -75,3 +75,8 @@ def unpruned(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
         if "rung" in columns:
             dense = dense & (~having(columns, "treatment", ("extended",)) | (columns["rung"] == 0))
     return dense
+
+
+def optimal_rung(validation_error: Mapping[int, float]) -> int:
+    """Return the optimal among rungs, from the validation error of each; there must be one above 0."""
+    return min((rung for rung in sorted(validation_error) if rung > 0), key=validation_error.__getitem__)

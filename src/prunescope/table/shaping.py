@@ -78,7 +78,7 @@ def _texts(values: Any) -> list[Any] | None:
 
 
 def _with_points(name: str, values: Any, findings: Findings) -> Any:
-    """Return numbers with decimal commas as numbers with decimal points; tell those that have a point already."""
+    """Return numbers with decimal commas as numbers with decimal points; add faults for those with a point."""
     items = _texts(values)
     if items is None:
         return values

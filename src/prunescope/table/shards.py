@@ -243,15 +243,15 @@ class Shards:
                     f"from {_filled(f'read_parquet([{paths}], {options})')}"
                 )
                 count = "select count(*) from"
-                rungs = opened.execute(f"{count} (select distinct {listing_of(_KEY)} from rows)").fetchall()
+                rungs = opened.execute(f"{count} (select distinct {_listing_of(_KEY)} from rows)").fetchall()
                 copied = opened.execute(f"{count} rows").fetchall() != rungs
                 if copied:
                     # Packed together, contradicting rows could not be told apart by their files any more.
                     _refuse_contradictions(opened, f"{self.store} holds", _REMEDY)
                 try:
                     opened.execute(
-                        f"copy (select {listing_of(STORED_NAMES)} from rows {_FIRST if copied else ''} "
-                        f"order by {listing_of(_KEY)}) to {literal(str(draft))} (format parquet, compression zstd)"
+                        f"copy (select {_listing_of(STORED_NAMES)} from rows {_FIRST if copied else ''} "
+                        f"order by {_listing_of(_KEY)}) to {literal(str(draft))} (format parquet, compression zstd)"
                     )
                 except duckdb.IOException as trouble:
                     raise unwritable(self.store, trouble) from None
@@ -294,10 +294,10 @@ def _once(rows: Mapping[str, Array]) -> dict[str, Array]:
     """Return rows without copies."""
     with connection() as opened:
         register(opened, "copies", {name: rows[name] for name in STORED_NAMES})
-        return fetch(opened, f"select {listing_of(STORED_NAMES)} from copies {_FIRST} order by {listing_of(_KEY)}")
+        return fetch(opened, f"select {_listing_of(STORED_NAMES)} from copies {_FIRST} order by {_listing_of(_KEY)}")
 
 
-def listing_of(names: Sequence[str]) -> str:
+def _listing_of(names: Sequence[str]) -> str:
     """Write names as a list of SQL identifiers."""
     return ", ".join(quoted(name) for name in names)
 
@@ -312,7 +312,7 @@ def refuse_contradictions(rows: Mapping[str, Array], subject: str, remedy: str) 
 def _refuse_contradictions(opened: duckdb.DuckDBPyConnection, subject: str, remedy: str) -> None:
     """Raise where rows of a view ``rows`` contradict each other."""
     rungs = opened.execute(
-        f"select ladder, rung from (select distinct {listing_of((*_KEY, *RESULTS))} from rows) "
+        f"select ladder, rung from (select distinct {_listing_of((*_KEY, *RESULTS))} from rows) "
         "group by ladder, rung having count(*) > 1 order by ladder, rung"
     ).fetchall()
     if not rungs:
@@ -321,8 +321,8 @@ def _refuse_contradictions(opened: duckdb.DuckDBPyConnection, subject: str, reme
     for ladder, rung in rungs[:5]:
         lines.append(f"  ladder {ladder}, rung {rung}:")
         copies = opened.execute(
-            f"select distinct __source, {listing_of(RESULTS)} from rows where ladder = ? and rung = ? "
-            f"order by {listing_of(RESULTS)}, 1",  # by their numbers: files are named by hashes
+            f"select distinct __source, {_listing_of(RESULTS)} from rows where ladder = ? and rung = ? "
+            f"order by {_listing_of(RESULTS)}, 1",  # by their numbers: files are named by hashes
             [ladder, rung],
         ).fetchall()
         # One missing value equals another here; in Python it would not.

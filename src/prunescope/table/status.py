@@ -1,10 +1,14 @@
-"""How far a store is, derived from its files alone."""
+"""How far a store is, derived from its files alone: which rungs are finished; what is running, failed and left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from prunescope.table.coded import Texts, plain
+from prunescope.table.findings import Array
+from prunescope.table.shards import Shards
 
 if TYPE_CHECKING:
     from prunescope.study import Ensemble, Ladder, Study
@@ -23,7 +27,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RecordedNote:
-    """What is noted of a ladder that was recorded from a loop of somebody's own.
+    """What is noted of a ladder that was recorded from a training loop of your own.
 
     Attributes
     ----------
@@ -110,7 +114,7 @@ class StudyProgress:
 
 @dataclass(frozen=True)
 class RecordedProgress:
-    """How far a ladder is that is recorded from a loop of somebody's own.
+    """How far a ladder is that is recorded from a training loop of your own.
 
     Attributes
     ----------
@@ -140,7 +144,7 @@ class Status:
     studies
         One entry for each version of each study that was begun here.
     recorded
-        One entry for each ladder that is recorded here from a loop of somebody's own.
+        One entry for each ladder that is recorded here from a training loop of your own.
     rungs
         Finished rungs in all.
     strays
@@ -194,7 +198,7 @@ def _recorded(
 
 
 def finished(ladder: Ladder, done: Mapping[str, frozenset[int]]) -> int:
-    """Return how many rungs of a ladder are done, given what `Store.done` tells; rungs beyond its top do not count."""
+    """Return how many rungs of a ladder are done, given `Store.done`; rungs beyond its top do not count."""
     return len(done.get(ladder.identity, frozenset()) & frozenset(range(ladder.rungs)))
 
 
@@ -239,3 +243,72 @@ def _progress(
     rungs = sum(ladder.rungs for ladder in study.ladders)
     scores = _scores(study, store, running, failures)
     return StudyProgress(study, len(study.ladders), rungs, rungs_done, **counts, failures=tuple(failed), scores=scores)
+
+
+Rungs = dict[str, frozenset[int]]
+KEY = ("ladder", "rung")
+
+
+class Ledger:
+    """The finished rungs of one store.
+
+    Parameters
+    ----------
+    shards
+        Where they are.
+    """
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._seen: frozenset[str] = frozenset()
+        self._rungs: Rungs = {}
+
+    def rungs(self) -> Rungs:
+        """Return which rungs of which ladders are finished now."""
+        now = frozenset(self._shards.listing().all)
+        if not (self._seen <= now and self._add(now - self._seen)):
+            # Shards were packed or deleted, or rungs stand twice: `load` separates copies from contradictions.
+            columns = self._shards.load(KEY)
+            self._rungs = _merged({}, _pairs(columns))
+        self._seen = now
+        return dict(self._rungs)
+
+    def wrote(self, shard: str, rungs: Iterable[tuple[str, int]]) -> None:
+        """Take note of a shard that this process wrote, so that it need not be read."""
+        pairs = list(rungs)
+        if self._are_new(pairs):
+            self._rungs = _merged(self._rungs, pairs)
+            self._seen |= {shard}
+
+    def _add(self, shards: Iterable[str]) -> bool:
+        """Read shards and take note of them; return False where that does not do."""
+        fresh = sorted(shards)
+        if not fresh:
+            return True
+        try:
+            columns = self._shards.rows(fresh, KEY)
+        except FileNotFoundError:
+            return False  # packed since they were listed
+        pairs = list(_pairs(columns))
+        if not self._are_new(pairs):
+            return False
+        self._rungs = _merged(self._rungs, pairs)
+        return True
+
+    def _are_new(self, rungs: list[tuple[str, int]]) -> bool:
+        none: frozenset[int] = frozenset()
+        return len(set(rungs)) == len(rungs) and all(
+            rung not in self._rungs.get(ladder, none) for ladder, rung in rungs
+        )
+
+
+def _pairs(columns: Mapping[str, Array | Texts]) -> Iterator[tuple[str, int]]:
+    return zip(plain(columns["ladder"]).tolist(), plain(columns["rung"]).tolist(), strict=True)
+
+
+def _merged(rungs: Rungs, more: Iterable[tuple[str, int]]) -> Rungs:
+    """Return finished rungs with some more."""
+    added: dict[str, set[int]] = {}
+    for ladder, rung in more:
+        added.setdefault(ladder, set()).add(rung)
+    return rungs | {ladder: rungs.get(ladder, frozenset()) | new for ladder, new in added.items()}

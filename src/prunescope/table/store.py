@@ -3,11 +3,11 @@
     store.json       marks the folder as a store
     rungs/           one row per rung, in Parquet shards (`shards`)
     studies/         every version of a study that was begun here, as TOML
-    recorded/        what ladders are that loops of somebody's own climb
+    recorded/        ladders recorded from training loops of your own
     examples/        per-example outcomes, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
-    notes/           what a run found out once and goes by when it goes on
+    notes/           what a run measured once and uses when it continues
     claims/          who works on what now (`claims`)
     drafts/          files being written
 
@@ -27,24 +27,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
 from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
 from prunescope.table.claims import claimed, claims, has_locks
-from prunescope.table.coded import Columns, Texts, plain, rows_of, take
-from prunescope.table.columns import conform
+from prunescope.table.coded import Columns, Texts, take
+from prunescope.table.columns import conform_stored
 from prunescope.table.duckdb_engine import answer, mentioned
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.findings import Array, Findings
-from prunescope.table.ledger import Ledger
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
-from prunescope.table.status import Failure, RecordedNote, status
+from prunescope.table.status import Failure, Ledger, RecordedNote, status
 from prunescope.table.table import Table
 
 if TYPE_CHECKING:
@@ -93,25 +90,6 @@ def _recorded(content: dict[str, Any] | None) -> RecordedNote | None:
     except InputError:
         return None
     return RecordedNote(ladder, content)
-
-
-def _conform(columns: Mapping[str, Any], findings: Findings) -> Table:
-    """Return rows of a store as a table: the schema's rules, and identities that are identities."""
-    ladders = columns["ladder"]
-    if isinstance(ladders, Texts | np.ndarray):
-        wrong = np.flatnonzero(rows_of(ladders, lambda ladder: not _is_identity(ladder))).tolist()
-        ladders = plain(ladders)
-    else:
-        wrong = [position for position, ladder in enumerate(ladders) if not _is_identity(ladder)]
-    for position in wrong:
-        findings.add(
-            f"column 'ladder', row {position + 1}", "must be 32 hexadecimal digits", clipped(ladders[position])
-        )
-    return conform(columns, findings, STORED_NAMES, gaps=True)
-
-
-def _is_identity(ladder: object) -> bool:
-    return isinstance(ladder, str) and IDENTITY.fullmatch(ladder) is not None
 
 
 def is_store(path: Path) -> bool:
@@ -215,7 +193,7 @@ class Store:
             findings.add("column 'test_error'", "must be in every row, or `test_loss` in its place")
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
-        table = _conform(columns, findings)
+        table = conform_stored(columns, findings)
         shard = self.shards.write(table.columns)
         self._ledger.wrote(shard, zip(table["ladder"].tolist(), table["rung"].tolist(), strict=True))
         self._written += 1
@@ -226,7 +204,7 @@ class Store:
         return len(rows)
 
     def pack(self) -> int:
-        """Put many small shards into one, unless another process is at it; return how many were replaced."""
+        """Put many small shards into one, unless another process is packing; return how many were replaced."""
         with claimed(self.path, ["pack"]) as free:
             return self.shards.pack() if free else 0
 
@@ -245,7 +223,7 @@ class Store:
         order = sorted_rows(Columns(columns), (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
         for name in columns:  # one by one: memory for a second table is not needed
             columns[name] = take(columns[name], order)
-        table = replace(_conform(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
+        table = replace(conform_stored(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
         return table.where(where) if where.strip() else table
 
     def _datasets(self, names: Array | Texts) -> dict[str, DatasetFacts]:
@@ -378,9 +356,9 @@ class Store:
         return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
-        """Note what a ladder is that a loop of somebody's own climbs.
+        """Note what a ladder from a training loop of your own is.
 
-        What was noted before a ladder had any rung makes room: it may tell of another model.
+        Notes from before the ladder had any rung are deleted: they may tell of another model.
         """
         written = json.dumps(content, sort_keys=True).encode()
         folder = self.path / "recorded"
@@ -391,7 +369,7 @@ class Store:
                     stale.unlink(missing_ok=True)
 
     def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
-        """Return what is noted of the ladders that loops of somebody's own climb, or of one, by their identities."""
+        """Return the notes of all ladders from training loops of your own, or of one, by their identities."""
         done = self.done()
         notes: dict[str, RecordedNote] = {}
         for path in self._files("recorded", _NOTE_FILE):
@@ -423,15 +401,7 @@ class Store:
             return table_html(("store",), [(self.path,)], notes=[str(trouble)])
         head = ("study", "rungs done", "of", "ladders done", "running", "failed", "left")
         rows = (
-            (
-                state.study.name,
-                state.rungs_done,
-                state.rungs,
-                state.done,
-                state.running,
-                state.failed,
-                state.left,
-            )
+            (state.study.name, state.rungs_done, state.rungs, state.done, state.running, state.failed, state.left)
             for state in progress.studies
         )
         return table_html(head, rows, f"{self.path}: {progress.rungs:,} rungs")

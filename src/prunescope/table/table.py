@@ -188,14 +188,18 @@ def aligned(table: Table) -> list[str]:
     """Write a table as lines of text under its names, numbers to the right, no cell wider than 32 letters."""
     lines = [list(table.names), *([shown(value) for value in row.values()] for row in table.rows())]
     cut = [[printable(cell if len(cell) <= 32 else f"{cell[:31]}…") for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
-    right = [values.dtype.kind in "fi" for values in table.columns.values()]
+    return aligned_lines(cut, [values.dtype.kind in "fi" for values in table.columns.values()])
+
+
+def aligned_lines(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Write lines of cells as lines of text; ``right`` says which columns are flush right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
             cell.rjust(width) if flush else cell.ljust(width)
             for cell, width, flush in zip(line, widths, right, strict=True)
         ).rstrip()
-        for line in cut
+        for line in lines
     ]
 
 

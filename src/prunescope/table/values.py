@@ -1,4 +1,4 @@
-"""Single columns: from texts or arrays of any type to the arrays that a table holds, every fault told with its rows.
+"""Single columns: from texts or arrays of any type to the arrays that a table holds, every fault with its rows.
 
 A column that the schema knows becomes what the schema says; one that it does not know becomes integers, numbers or
 flags where all its values are, and text otherwise.
@@ -22,7 +22,7 @@ LARGEST_INTEGER = 2**53
 
 
 def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
-    """Return a column of the schema as its type, faults told."""
+    """Return a column of the schema as its type; faults are added."""
     if column.kind is Kind.TEXT:
         return _texts(column, values, findings)
     if column.kind is Kind.FLAG:
@@ -32,7 +32,7 @@ def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
     if not column.optional:
         hint = "Leave the column out where nothing is known."
         if column.name in NEEDED:
-            hint = "Fill it in, or delete the rows: without it they tell nothing."
+            hint = "Fill it in, or delete the rows: without it they are of no use."
         rows = np.setdiff1d(np.flatnonzero(missing), wrong)
         findings.at_rows(column.name, rows, "must have a value in every row", [], hint)
     if column.kind is Kind.INTEGER:
@@ -48,7 +48,7 @@ def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
 
 
 def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return values as float64, NaN where missing, and the rows told because they hold no number."""
+    """Return values as float64, NaN where missing, and the rows that hold no number."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64), np.empty(0, np.int64)
     try:
@@ -138,7 +138,7 @@ def _like_percent(numbers: NDArray[np.float64]) -> bool:
 
 
 def _texts(column: Column, values: Any, findings: Findings) -> Array | Texts:
-    texts = texts_of(values)
+    texts = _texts_of(values)
     _refuse_unwritable(column.name, texts, findings)
     if not column.optional:
         empty = np.flatnonzero(rows_of(texts, lambda text: text is None))
@@ -154,7 +154,7 @@ def _refuse_unwritable(name: str, texts: Array | Texts, findings: Findings) -> N
     findings.at_rows(name, rows, "must be Unicode text", plain(texts)[rows].tolist())
 
 
-def texts_of(values: Any) -> Array | Texts:
+def _texts_of(values: Any) -> Array | Texts:
     """Return values as text, None where there is none: each different one once, unless most of many differ."""
     if isinstance(values, Texts):
         encoded = values
@@ -214,7 +214,7 @@ def untyped(name: str, values: Any, findings: Findings) -> Array | Texts:
 
 def _untyped(values: Any) -> Array | Texts:
     if isinstance(values, Texts):
-        return texts_of(values)
+        return _texts_of(values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         if values.dtype.kind == "b":
             return values.astype(bool)
@@ -222,7 +222,7 @@ def _untyped(values: Any) -> Array | Texts:
             return values.astype(np.int64)
         return values.astype(np.float64) + 0.0
     if isinstance(values, np.ndarray) and all(isinstance(value, str | None) for value in values.tolist()):
-        return texts_of(values)  # typed as text where it comes from: "007" stays
+        return _texts_of(values)  # typed as text where it comes from: "007" stays
     return _guessed(list(values))
 
 
@@ -232,7 +232,7 @@ def _guessed(values: list[Any]) -> Array | Texts:
         lowered = {str(value).strip().lower() for value in values}
         if lowered and lowered <= {"true", "false"}:
             return np.array([str(value).strip().lower() == "true" for value in values], bool)
-        return texts_of(values)
+        return _texts_of(values)
     array = np.array(numbers, np.float64) + 0.0
     texts = [value.strip().lower().lstrip("+-") for value in values if isinstance(value, str)]
     long = any(len(text) > 15 and text.isdigit() and _beyond_integers(text) for text in texts)
@@ -240,7 +240,7 @@ def _guessed(values: list[Any]) -> Array | Texts:
         np.isinf(array).sum() > sum(text in ("inf", "infinity") for text in texts)
     )
     if texts and (long or too_large):
-        return texts_of(values)  # names written in digits: as numbers, different ones would become one
+        return _texts_of(values)  # names written in digits: as numbers, different ones would become one
     whole = np.isfinite(array).all() and (np.floor(array) == array).all() and np.abs(array).max() <= LARGEST_INTEGER
     if whole and not any("." in str(value) or "e" in str(value).lower() for value in values):
         return array.astype(np.int64)

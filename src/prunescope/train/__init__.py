@@ -1,8 +1,7 @@
 """Training: cohorts in lock-step, rungs, what one rung leaves to the next."""
 
-from prunescope.train.ladder import LadderRungs
+from prunescope.train.ladder import LadderRungs, label_distances
 from prunescope.train.rung import CohortMember, NetworkOutcome, Span, TrainedMembers, train_rung
-from prunescope.train.score_inputs import label_distances
 from prunescope.train.seeding import Seeding, seeding_of, seeding_of_scorer
 from prunescope.train.training_context import TrainingContext
 

@@ -1,23 +1,107 @@
 """Fully connected networks: the cohort's steps written out, forward and back, into memory that is there already.
 
 The same mathematics as `engine.General` finds through autograd, without its bookkeeping, which would cost more than the
-arithmetic of small networks. What pruning has cut off is left out (`compact`).
+arithmetic of small networks.
+
+What pruning has cut off is left out (`Compact`). A unit that no path of surviving weights leaves cannot change an
+output: it is left out. A unit that no path reaches from the input has the same output for every example, since only its
+bias feeds it; such constant units are computed once for a whole batch, in a stream beside the examples. Both keep what
+they would have had: left-out weights only decay, and constant units are trained like the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from prunescope.nets import Network
 from prunescope.study.sections import Recipe
-from prunescope.train.compact import Remaining, Units, remaining
-from prunescope.train.engine import Tensors
-from prunescope.train.optimizer import clip, decayed, optimizer
+from prunescope.train.engine import Tensors, clip, decayed, optimizer
+
+Flags = NDArray[np.bool_]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of one level of a network, chosen member by member and filled up to one number.
+
+    Attributes
+    ----------
+    places
+        ``[R, k]``, which units.
+    real
+        ``[R, k]``, False where a place is only there to fill up.
+    """
+
+    places: Places
+    real: Flags
+
+    @property
+    def count(self) -> int:
+        """How many there are in each member, fillers included."""
+        return int(self.places.shape[1])
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What is left of a cohort of fully connected networks.
+
+    Attributes
+    ----------
+    changing
+        At each level, from the input to the output: units on a path from the input to an output.
+    constant
+        At each level: units whose output is the same for all examples and that an output depends on.
+    """
+
+    changing: tuple[Units, ...]
+    constant: tuple[Units, ...]
+
+    @property
+    def multiplications(self) -> int:
+        """Of one example's way through one member."""
+        sizes = [units.count for units in self.changing]
+        return sum(a * b for a, b in pairwise(sizes))
+
+
+def remaining(masks: Sequence[Flags]) -> Remaining:
+    """Find what is left.
+
+    Parameters
+    ----------
+    masks
+        One for each layer, ``[R, out, in]``, True where a weight survives.
+    """
+    members, _, inputs = masks[0].shape
+    way_in: list[Flags] = [np.ones((members, inputs), bool)]
+    for mask in masks:
+        way_in.append(np.any(mask & way_in[-1][:, None, :], axis=2))
+    way_out: list[Flags] = [np.ones((members, masks[-1].shape[1]), bool)]
+    for mask in reversed(masks):
+        way_out.insert(0, np.any(mask & way_out[0][:, :, None], axis=1))
+    # An output is computed whether or not anything reaches it.
+    way_in[-1] = np.ones_like(way_in[-1])
+    changing = [_chosen(a & b, 1) for a, b in zip(way_in, way_out, strict=True)]
+    constant = [_chosen(~a & b, 0) for a, b in zip(way_in, way_out, strict=True)]
+    return Remaining(tuple(changing), tuple(constant))
+
+
+def _chosen(flags: Flags, least: int) -> Units:
+    """Return the places of flags, filled up with place 0 to the most of any member."""
+    counts = flags.sum(1)
+    most = max(least, int(counts.max()))
+    places = np.argsort(~flags, axis=1, kind="stable")[:, :most]
+    real = np.arange(most)[None, :] < counts[:, None]
+    return Units(np.where(real, places, 0), real)
+
 
 # Leaving out pays where it saves this share of the multiplications, and where there are so many of them that gathering
 # each member's own columns costs less. `make bench` shows the gain at low density; the bounds are a choice.
@@ -94,7 +178,7 @@ class DenseEngine:
         self._memory: dict[int, _Memory] = {}
 
     def _left_out(self, masks: Tensors) -> Remaining | None:
-        """Find what is left; not where left-out weights would change in a way that no closed form tells."""
+        """Find what is left; None where left-out weights would change in a way that has no closed form."""
         if self._recipe.optimizer == "adam" and self._recipe.weight_decay:
             return None
         every = [masks[weight] if weight in masks else torch.ones_like(self._full[weight]) for weight, _ in self._names]

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from prunescope.data import Subsample
-from prunescope.train.engine import Engine, Tensors
-from prunescope.train.optimizer import held_rate, rate
+from prunescope.train.engine import Engine, Tensors, held_rate, rate
 from prunescope.train.pictures import Crops, ExampleSource, Moves
 from prunescope.train.seeding import Seeding
 from prunescope.train.training_context import TrainingContext

@@ -1,7 +1,7 @@
 """What chance decides in training: starts, the order of examples, how pictures are moved.
 
 Nothing is drawn from a running state. Every draw comes from a generator made of words (study's seed, replicate, cell,
-rung, epoch), so a ladder that goes on after a break draws what it would have drawn, whatever its company.
+rung, epoch), so an interrupted ladder draws what it would have drawn, whatever else is in its cohort.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.report.charts.files import specification
+from prunescope.report.chapters import Slider
 from prunescope.report.charts.parts import ROWS, Panel
+from prunescope.report.charts.picture_files import specification
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import ExtremeExamples
 from prunescope.report.figures.figure import Figure
-from prunescope.report.slider import Slider
 from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
@@ -57,7 +57,7 @@ class Drawing:
 def drawing(figure: Figure, slug: str) -> Drawing:
     """Return a figure for the page."""
     names = figure.columns
-    values = [[shortened(getattr(row, name)) for row in figure.rows] for name in names]
+    values = [[_shortened(getattr(row, name)) for row in figure.rows] for name in names]
     panels = [_panel(panel) for panel in figure.draw()]
     content = {
         "slug": slug,
@@ -67,7 +67,7 @@ def drawing(figure: Figure, slug: str) -> Drawing:
         "panels": panels,
     }
     portraits = figure.portraits if isinstance(figure, ExtremeExamples) else ()
-    pictures = tuple((portrait.words, data_address(portrait.image)) for portrait in portraits)
+    pictures = tuple((portrait.words, _data_address(portrait.image)) for portrait in portraits)
     titles = tuple(_title(panel["spec"]) for panel in panels)
     return Drawing(slug, figure.title, figure.caption, titles, pictures, content)
 
@@ -115,7 +115,7 @@ def packed(rows: Table) -> str | None:
     return base64.b64encode(b"".join(parts)).decode()
 
 
-def shortened(value: object) -> object:
+def _shortened(value: object) -> object:
     """Return a value as JSON has it, numbers with as many digits as a reader can use."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
@@ -160,7 +160,7 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, *zip(*parts, strict=True)))
 
 
-def data_address(image: NDArray[np.uint8]) -> str:
+def _data_address(image: NDArray[np.uint8]) -> str:
     """Return a picture as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
 
