@@ -11,7 +11,20 @@ import platform
 import statistics
 import sys
 
-from benchmarks import choosing, coverage, lab, laws, million, modules, nextladders, report, startup, store, table
+from benchmarks import (
+    agreement,
+    choosing,
+    coverage,
+    lab,
+    laws,
+    million,
+    modules,
+    nextladders,
+    report,
+    startup,
+    store,
+    table,
+)
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -23,6 +36,7 @@ BENCHMARKS = {
     "coverage": coverage.measure,
     "lab": lab.measure,
     "modules": modules.measure,
+    "agreement": agreement.measure,
     "next": nextladders.measure,
     "report": report.measure,
 }

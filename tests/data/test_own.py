@@ -487,3 +487,11 @@ def test_what_is_not_there_is_told_with_the_place(tmp_path: Path, name: str) -> 
     (fault,) = refused.value.faults
     assert name.rstrip("/") in fault.place
     assert fault.found == "nothing there"
+
+
+def test_a_picture_of_another_size_is_the_one_named_also_where_it_comes_first(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path / "pictures", made())
+    (folder / "train" / "a" / "0.png").write_bytes(png(np.zeros((9, 9), np.uint8)))
+    faults = faults_of(f"{folder}/")
+    assert list(faults) == ["'train/a/0.png'"]
+    assert "must be 5 x 4 pixels" in faults["'train/a/0.png'"]

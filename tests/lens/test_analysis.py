@@ -127,7 +127,7 @@ def test_single_examples_are_named_by_their_place_with_ties_in_order(store: Stor
 
 def test_lower_training_loss_that_comes_with_lower_error_is_better_training(cell: CellResult) -> None:
     assert cell.diagnosis.effect is Effect.TRAINING
-    assert cell.diagnosis.words == ("better training: at density 0.8 pruning gains test error (-5 ± 1 points)")
+    assert cell.diagnosis.words == ("better training: at density 0.8 pruning lowers test error (-5 ± 1 points)")
     assert "training loss there: better, -0.1 ± 0 nats (n = 3)" in cell.diagnosis.rests_on
 
 

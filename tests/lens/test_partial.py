@@ -128,7 +128,7 @@ def test_a_dense_network_that_does_best_is_told(tmp_path: Path) -> None:
     assert cell.sparsest is None
     assert "no sparsity beats the dense network on test" in cell.notes
     assert any(note.startswith("the dense network validates as well as any sparse one") for note in cell.notes)
-    assert cell.diagnosis.words.startswith("neither: even at its optimal density 0.8 pruning costs test error (+2 ")
+    assert cell.diagnosis.words.startswith("neither: even at its optimal density 0.8 pruning raises test error (+2 ")
 
 
 def test_a_file_tells_all_that_rows_tell(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from prunescope import InputError, PrunescopeError, Recorder, Store, export_network, load_network, read_table
 from prunescope.cli.main import cli
+from prunescope.lens import analyze
 from prunescope.record import Rung
 from tests.record.loops import CLASSES, INPUTS, adamw, blobs, climb, error_of, make, train_epoch
 
@@ -338,6 +339,72 @@ def test_a_scheduler_is_taken_to_where_it_stood(tmp_path: Path) -> None:
 # Refusals.
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRU(INPUTS, 8), nn.Linear(8, CLASSES)
+
+
+def test_layers_that_the_usual_rule_passes_over_are_warned_of(tmp_path: Path) -> None:
+    model = Recurrent()
+    with pytest.warns(UserWarning, match="24 of 360 weights.*cell.weight_ih_l0, cell.weight_hh_l0.*prunable="):
+        first(recorder(tmp_path)).open(model, adamw(model))
+    named = first(recorder(tmp_path, prunable=["*"]))
+    model = Recurrent()
+    named.open(model, adamw(model))
+    assert not named.left_alone
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_scheduler_that_was_not_handed_over_is_refused_at_the_rewind_epoch(tmp_path: Path, given: bool) -> None:
+    rec = recorder(tmp_path)
+
+    def go() -> None:
+        for rung in rec:
+            model = make(rung.seed)
+            rule = adamw(model)
+            scheduler = torch.optim.lr_scheduler.StepLR(rule, 1)
+            if given and rung.number:  # taken forward by the loop itself
+                rule.step()
+                scheduler.step()
+                rule.state.clear()
+            with rung.on(model, rule):
+                for epoch in rung.epochs(2):
+                    train_epoch(model, rule, epoch)
+                    scheduler.step()
+                rung.record(test_error=0.5)
+
+    if given:
+        go()
+        assert len(rec.done) == 4
+        return
+    with pytest.raises(InputError) as refused:
+        go()
+    assert place(refused) == "the scheduler"
+    assert rec.done == {0}
+
+
+def test_a_scheduler_that_has_taken_steps_is_refused(tmp_path: Path) -> None:
+    model = make(0)
+    rule = adamw(model)
+    scheduler = torch.optim.lr_scheduler.StepLR(rule, 1)
+    rule.step()
+    scheduler.step()
+    with pytest.raises(InputError) as refused:
+        first(recorder(tmp_path)).open(model, rule, scheduler=scheduler)
+    assert place(refused) == "the scheduler"
+
+
+def test_levels_that_would_keep_no_weight_are_refused_before_training(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=60)
+    model = make(0)
+    with pytest.raises(InputError) as refused:
+        first(rec).open(model, adamw(model))
+    assert place(refused) == "levels"
+    most = int(refused.value.faults[0].must.split("at most ")[1].split(":")[0])
+    assert round(WEIGHTS * 0.8**most) >= 1 > round(WEIGHTS * 0.8 ** (most + 1))
+
+
 def opened(folder: Path, model: nn.Module, *optimizers: Any, **settings: Any) -> None:
     with first(recorder(folder, **settings)).on(model, *optimizers):
         raise AssertionError("must be refused before")
@@ -456,6 +523,7 @@ def test_weights_that_another_optimizer_revives_are_seen(tmp_path: Path) -> None
     [
         ({"test_error": 12.5}, "test_error"),
         ({"test_error": "low"}, "test_error"),
+        ({"test_error": float("nan")}, "test_error"),
         ({"test_error": 0.1, "examples": ([0, 1], [0.5], [True])}, "examples"),
         ({"test_error": 0.1, "examples": ([0, 0], [0.5, 0.4], [True, True])}, "examples: index"),
         ({"test_error": 0.1, "examples": ([0, 1], [0.5, 0.4])}, "examples"),
@@ -504,6 +572,8 @@ def test_a_diverged_rung_is_noted_as_failed(tmp_path: Path) -> None:
         ({"recipe": {"optimizer": object()}}, {"recipe"}),
         ({"score": "gradient"}, {"score_batches"}),
         ({"prunable": "most"}, {"prunable"}),
+        ({"keep": "some"}, {"keep"}),
+        ({"keep": 3}, {"keep"}),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_with_all_faults(
@@ -517,11 +587,17 @@ def test_what_cannot_be_recorded_is_refused_with_all_faults(
 def test_two_loops_do_not_climb_one_ladder(tmp_path: Path) -> None:
     one = iter(recorder(tmp_path))
     next(one)
-    with pytest.raises(PrunescopeError, match="another process climbs this ladder"):
+    with pytest.raises(PrunescopeError, match="another loop climbs this ladder"):
         next(iter(recorder(tmp_path)))
     next(iter(recorder(tmp_path, replicate=1)))
     one.close()  # type: ignore[attr-defined]
     next(iter(recorder(tmp_path)))
+
+
+def test_numbers_of_numpy_and_torch_are_taken_as_numbers(tmp_path: Path) -> None:
+    sized = recorder(tmp_path, depth=np.int64(2), replicate=torch.tensor(1), recipe={"betas": (np.float64(0.5), 0.9)})
+    assert sized.identity == recorder(tmp_path, depth=2, replicate=1, recipe={"betas": [0.5, 0.9]}).identity
+    assert sized.ladder.recipe == {"betas": [0.5, 0.9]}
 
 
 # Interrupted and resumed.
@@ -602,6 +678,80 @@ def test_the_lens_finds_scores_of_ones_own(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
     assert "by EL2N percentile (replicates 0, 1; 3 networks at epoch 2)" in words
+
+
+def test_the_lens_says_how_a_recorder_gives_what_is_missing(tmp_path: Path) -> None:
+    for replicate in range(2):
+        climb(recorder(tmp_path, replicate=replicate, examples=None))
+    cell = analyze(tmp_path / "store").cells[0]
+    hints = {missing.what: missing.how for missing in cell.missing}
+    assert "rung.record(validation_error=...)" in hints["the optimal sparsity"]
+    assert "rung.record(train_loss=...)" in hints["training loss"]
+    assert "recorder.score_examples(" in hints["groups by EL2N"]
+    assert 'treatment="extended"' in hints["extended dense training"]
+    assert not any("study" in hint or "run again" in hint for hint in hints.values())
+    assert "examples" not in cell.name
+
+
+def test_the_lens_says_how_recorded_trainings_differ(tmp_path: Path) -> None:
+    climb(recorder(tmp_path))
+    climb(recorder(tmp_path, treatment="extended", rewind_epoch=0))
+    (missing,) = (
+        missing
+        for cell in analyze(tmp_path / "store").cells
+        for missing in cell.missing
+        if missing.what == "extended dense training"
+    )
+    assert "(rewind_epoch 0 instead of 1)" in missing.why
+
+
+def test_the_lens_shows_no_label_where_none_was_recorded(tmp_path: Path) -> None:
+    index = np.arange(60)
+    for rung in recorder(tmp_path):
+        model = make(rung.seed)
+        with rung.on(model, adamw(model)):
+            assert list(rung.epochs(2))
+            loss = np.linspace(0.1, 1, 60) * (1 + 0.1 * rung.number * (-1) ** index)
+            rung.record(test_error=0.5, validation_error=0.5, examples=(index, loss, loss < 1))
+    output = CliRunner().invoke(cli, ["lens", str(tmp_path / "store")]).output
+    shown = [line.split() for line in output.splitlines() if line.startswith(("  worse", "  better"))]
+    assert shown
+    assert {words[2] for words in shown} == {"no"}  # whether it is noisy comes right after its place
+
+
+def test_status_names_recorded_ladders_in_order(tmp_path: Path) -> None:
+    recorders = [recorder(tmp_path, width=width, replicate=replicate) for width in (0.5, 1.0) for replicate in (0, 1)]
+    for rec in reversed(recorders):
+        climb(rec)
+    output = CliRunner().invoke(cli, ["status", str(tmp_path / "store")]).output
+    places = [output.index(f"  {rec.identity[:8]}  ") for rec in recorders]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_choose_says_how_a_recorded_network_is_taken_away(tmp_path: Path, keep: str) -> None:
+    rec = recorder(tmp_path, levels=8, pruning_fraction=0.4, keep=keep)
+    for rung in rec:
+        model = make(rung.seed)
+        with rung.on(model, adamw(model)):
+            assert list(rung.epochs(2))
+            rung.record(test_error=min(0.8, 0.1 + 0.006 / rung.density))
+    result = CliRunner().invoke(cli, ["choose", str(rec.store.path), "--max-error", "0.2"])
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "cannot be exported" not in words
+    assert (f"--ladder {rec.identity[:8]} --rung" in words) == (keep == "all")
+    assert ("keep='all'" in words) == (keep == "none")
+
+
+def test_export_says_which_recorded_ladders_there_are(tmp_path: Path) -> None:
+    for replicate in range(2):
+        climb(recorder(tmp_path, family="mlp", replicate=replicate))
+    with pytest.raises(InputError) as refused:
+        export_network(tmp_path / "store", tmp_path / "net.safetensors", rung=1, model=make(0))
+    (fault,) = refused.value.faults
+    assert "mlp l=1 w=1 on own, replicate 1, imp" in fault.hint
+    assert "of no study" not in fault.hint
 
 
 def test_a_recorded_rung_is_exported_and_loaded(tmp_path: Path) -> None:

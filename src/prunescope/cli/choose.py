@@ -143,6 +143,18 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float, pi
         key=lambda ladder: (ladder.cell.depth, ladder.cell.width) not in members,
     )
     ladder = next((ladder for ladder in ladders if ladder.identity == trained.ladder), None)
+    which = ("--ladder", trained.ladder[:8], "--rung", trained.rung)
+    if ladder is None and trained.ladder in (recorded := Store(source).recorded()):
+        kept = Store(source).rung_with("checkpoints", trained.ladder, trained.rung, f"kept/{trained.rung}/") is not None
+        words = f"trained already ({size}), by {recorded[trained.ladder].ladder.source}"
+        click.echo()
+        if kept:
+            typed = command("export", Path(source), *which, "--factory", "MODULE:FUNCTION", "-o", "NAME.safetensors")
+            click.echo(f"{printable(words)}:\n  {typed}")
+        else:
+            hint = "Its weights were not kept: Recorder(..., keep='all') keeps them."
+            click.echo(wrapped(printable(f"{words}: rung {trained.rung} of ladder {trained.ladder[:8]}. {hint}")))
+        return
     if ladder is None:
         missing = "It cannot be exported: the store does not hold the study that says how it was trained (Store.begin)."
         click.echo()
@@ -150,7 +162,6 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float, pi
         return
     named = (("--factory", ladder.cell.family), ("--score", ladder.treatment.score or ""))
     code = [word for option, path in named if is_import_path(path) for word in (option, path)]
-    which = ("--ladder", trained.ladder[:8], "--rung", trained.rung)
     typed = command("export", Path(source), *which, *code, "-o", "NAME.safetensors")
     click.echo(f"\ntrained already ({size}):\n  {typed}")
 

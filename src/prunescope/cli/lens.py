@@ -198,7 +198,7 @@ def _examples(cell: CellResult) -> Iterator[str]:
         {
             "": [how for how, _ in named],
             "index": [example.index for _, example in named],
-            "label": [example.label for _, example in named],
+            "label": ["" if example.label < 0 else example.label for _, example in named],  # recorded without
             "noisy": ["yes" if example.noisy else "no" for _, example in named],
             "dense loss": [f"{example.dense_loss:.3g}" for _, example in named],
             "sparse loss": [f"{example.sparse_loss:.3g}" for _, example in named],

@@ -83,7 +83,8 @@ def _show_recorded(recorded: Sequence[RecordedProgress]) -> None:
     for progress in recorded[:_MOST_RECORDED]:
         ladder = progress.note.ladder
         counts = f"{progress.rungs_done} of {ladder.rungs} rungs, {progress.state}"
-        click.echo(f"  {printable(f'{ladder.words}, {ladder.treatment}: {counts}, by {ladder.source}')}")
+        words = f"{ladder.identity[:8]}  {ladder.words}, {ladder.treatment}: {counts}, by {ladder.source}"
+        click.echo(f"  {printable(words)}")
         if progress.note.left_alone:
             reasons = [f"{name} ({why})" for name, why in progress.note.left_alone.items()]
             click.echo(f"    not pruned: {printable(listed(reasons, 6))}")

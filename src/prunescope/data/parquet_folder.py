@@ -62,6 +62,7 @@ def read_parquet_folder(root: Path, files: dict[str, list[Path]]) -> RawDataset:
                     with path.open("rb") as stream:
                         marks[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
             labels[part] = np.array(numbers)
+    decoder.check_sizes()
     faults.tell()
     refuse_size(str(root), sum(map(len, contents.values())) * decoder.size)
     parts = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
 from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, mark, read_bytes, refuse_size, within
-from prunescope.errors import MissingPackageError, clipped, listed
+from prunescope.errors import MissingPackageError, clipped, counted, listed
 
 FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("val", "validation")}
 ENDINGS = (".png", ".jpg", ".jpeg")
 MOST_CLASSES = 10_000
 MOST_FILE = 64_000_000  # bytes of one picture's file
 MOST_SIDE = 4_096  # pixels
+_MOST_NAMED = 100  # pictures of one size; faults are given up before
 MOST_MARKS = 200_000  # files whose own hashes are kept
 _GREY = ("1", "L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
@@ -64,6 +66,7 @@ def read_picture_folder(root: Path) -> RawDataset:
         for file in pictures:
             with faults.file():
                 sized.look(_content(root, file), file.place)
+    sized.check_sizes()
     faults.tell()
     total = sum(map(len, files.values()))
     refuse_size(str(root), total * sized.size)
@@ -149,15 +152,17 @@ class Decoder:
     def __init__(self, source: object, faults: Faults) -> None:
         self._source = str(source)
         self._faults = faults
-        self._first: tuple[str, PictureKind] | None = None
+        self._counts: Counter[tuple[int, int]] = Counter()  # by width and height
+        self._places: dict[tuple[int, int], list[str]] = {}
         self._colour = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of every picture."""
-        if self._first is None:
+        if not self._counts:
             raise refusal(self._source, "must hold pictures", "none")
-        return 3 if self._colour else 1, self._first[1].height, self._first[1].width
+        width, height = next(iter(self._counts))
+        return 3 if self._colour else 1, height, width
 
     @property
     def size(self) -> int:
@@ -166,15 +171,24 @@ class Decoder:
         return height * width * channels
 
     def look(self, content: bytes, place: str) -> None:
-        """Read a picture's header; it must have the size of the first one."""
+        """Read a picture's header."""
         kind = _opened(content, place)[1]
         self._colour |= kind.colour
-        if self._first is None:
-            self._first = place, kind
-        name, first = self._first
-        if (kind.width, kind.height) != (first.width, first.height):
-            must = f"must be {first.width} x {first.height} pixels, as {clipped(name)} is"
-            self._faults.add(clipped(place), must, f"{kind.width} x {kind.height}", "Give all pictures one size.")
+        size = kind.width, kind.height
+        self._counts[size] += 1
+        places = self._places.setdefault(size, [])
+        if len(places) < _MOST_NAMED:
+            places.append(clipped(place))
+
+    def check_sizes(self) -> None:
+        """Note the pictures that do not have the size of most."""
+        if len(self._counts) < 2:
+            return
+        (usual, count), *others = self._counts.most_common()
+        must = f"must be {usual[0]} x {usual[1]} pixels, as {counted(count, 'picture is', 'pictures are')}"
+        for size, _ in others:
+            for place in self._places[size]:
+                self._faults.add(place, must, f"{size[0]} x {size[1]}", "Give all pictures one size.")
 
     def decode(self, content: bytes, place: str) -> NDArray[np.uint8]:
         """Return a picture's pixels, [channels, height, width]."""

@@ -90,12 +90,10 @@ def _identity(
         return fitting[0]
 
     def describe(identities: Sequence[str]) -> str:
-        return listed(
-            [
-                f"{identity} ({words_of(ladders[identity][0]) if identity in ladders else 'of no study'})"
-                for identity in identities
-            ]
-        )
+        words = {identity: words_of(ladder) for identity, (ladder, _) in ladders.items()}
+        for identity, note in store.recorded().items():
+            words[identity] = f"{note.ladder.words}, {note.ladder.treatment}"
+        return listed(f"{identity} ({words.get(identity, 'of no study')})" for identity in identities)
 
     if fitting:
         matches = f"{len(fitting):,} that begin with {clipped(start)}" if start else f"{len(fitting):,} and none named"

@@ -28,14 +28,15 @@ class MeasuredNetwork:
     @property
     def name(self) -> str:
         """The network in words, without its recipe."""
+        counted_examples = self.examples not in (None, 1)  # 1 where nobody said how many
         parts = [
             self.family,
             None if self.depth is None else f"depth {self.depth}",
             None if self.width is None else f"width {self.width:g}",
-            None if self.examples is None else f"{self.examples:,} examples",
+            f"{self.examples:,} examples" if counted_examples else None,
         ]
         words = ", ".join(word for word in parts if word is not None) or "one network"
-        return words if self.dataset is None else f"{words} of {self.dataset}"
+        return words if self.dataset is None else f"{words} {'of' if counted_examples else 'on'} {self.dataset}"
 
 
 @dataclass(frozen=True)

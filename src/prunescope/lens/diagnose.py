@@ -111,12 +111,12 @@ def _words(effect: Effect, optimal: Sparsity) -> str:
     if error.outcome is TreatmentOutcome.MATCHES:
         return f"neither: at its optimal density {optimal.density:.3g} pruning neither gains nor loses ({change})"
     if error.outcome is TreatmentOutcome.WORSE:
-        return f"neither: even at its optimal density {optimal.density:.3g} pruning costs test error ({change})"
+        return f"neither: even at its optimal density {optimal.density:.3g} pruning raises test error ({change})"
     if effect is Effect.UNTOLD:
-        return f"no diagnosis: pruning gains test error ({change}), and no training loss tells why"
+        return f"no diagnosis: pruning lowers test error ({change}), and no training loss tells why"
     if effect is Effect.NEITHER:
-        return f"neither: pruning gains test error ({change}), and training loss changes nowhere enough to tell why"
-    return f"{_NAMES[effect]}: at density {optimal.density:.3g} pruning gains test error ({change})"
+        return f"neither: pruning lowers test error ({change}), and training loss changes nowhere enough to tell why"
+    return f"{_NAMES[effect]}: at density {optimal.density:.3g} pruning lowers test error ({change})"
 
 
 def _figures(

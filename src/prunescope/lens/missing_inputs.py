@@ -1,4 +1,4 @@
-"""Missing inputs of a cell: why they are missing, and the study key that produces them."""
+"""Missing inputs of a cell: why they are missing, and the study key or the recorder's call that produces them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _TREATMENTS = {
     "narrow": 'add a treatment with kind = "narrow"',
     "leave-out": 'add treatments with kind = "leave-out" (leave = "improved", and "random" beside it)',
 }
+_AGAIN_RECORDED = "in a new store: finished rungs are not trained again for it"
 _NAMES = {
     "extended": "extended dense training",
     "narrow": "width down-scaling",
@@ -52,34 +53,46 @@ def find_missing(
     left_out: Sequence[LeaveOut],
 ) -> Iterator[Missing]:
     """Yield the missing inputs of one cell."""
+    recorded = main[0].ladder in source.studies.recorded
     if len(main) == 1:
-        how = f"set replicates = 3 in the study, {_AGAIN}"
+        how = "record Recorder(..., replicate=1) too" if recorded else f"set replicates = 3 in the study, {_AGAIN}"
         yield Missing("verdicts", "they compare replicates, and there is one", how)
     if all(ladder.dense is None for ladder in main):
         yield Missing("dense networks", f"{pruning.treatment} has no rung 0 at density 1", "")
     if not any(point.rung for point in pruning.points):
-        how = _UNFINISHED if any(ladder.planned > 1 for ladder in main) else "prune further: levels in the recipe"
+        further = "prune further: levels in the recipe"
+        how = _UNFINISHED if any(ladder.planned > 1 for ladder in main) else further
+        if recorded:
+            how = "let the loop finish, or give the recorder more levels"
         yield Missing("sparse networks", f"{pruning.treatment} has its dense networks alone so far", how)
     elif pruning.optimal is None:
         how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
+        if recorded:
+            how = f"hold examples out and call rung.record(validation_error=...), {_AGAIN_RECORDED}"
         yield Missing("the optimal sparsity", "it has the lowest validation error, and no row has one", how)
     if not any(point.train_loss for point in pruning.points):
-        yield Missing("training loss", "no row has a train_loss", "")
+        how = f"call rung.record(train_loss=...), {_AGAIN_RECORDED}" if recorded else ""
+        yield Missing("training loss", "no row has a train_loss", how)
     if main[0].label_noise > 0 and not any(point.train_loss_noisy for point in pruning.points):
-        yield Missing("noisy against original examples", "no row has train_loss_original and train_loss_noisy", "")
-    yield from _examples(source, main, sparsities)
-    yield from _scores(source, main)
+        how = f"call rung.record(train_loss_original=..., train_loss_noisy=...), {_AGAIN_RECORDED}" if recorded else ""
+        yield Missing("noisy against original examples", "no row has train_loss_original and train_loss_noisy", how)
+    yield from _examples(source, main, sparsities, recorded)
+    yield from _scores(source, main, recorded)
     compared = (
         ("extended", extended.curve.replicates if extended else ()),
         ("narrow", narrow.curve.replicates if narrow else ()),
         ("leave-out", [name for comparison in left_out for name in comparison.test_error.replicates]),
     )
     for kind, replicates in compared:
+        if recorded and kind != "extended":
+            continue  # studies alone have these treatments
         if not set(replicates) & set(pruning.replicates):
-            yield _treatment(source, main, kind)
+            yield _treatment(source, main, kind, recorded)
 
 
-def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequence[Sparsity]) -> Iterator[Missing]:
+def _examples(
+    source: LensSource, main: Sequence[Measurements], sparsities: Sequence[Sparsity], recorded: bool
+) -> Iterator[Missing]:
     """Yield which outcomes of single examples were not kept, at the analyzed sparsities."""
     if not sparsities:
         return
@@ -103,18 +116,23 @@ def _examples(source: LensSource, main: Sequence[Measurements], sparsities: Sequ
             f'set keep_examples = "all" in the study, or the rungs {rungs}, or run it with --keep-examples, into a new '
             "store: finished rungs are not trained again for it"
         )
+        if recorded:
+            how = f"call rung.record(examples=(index, loss, correct)), {_AGAIN_RECORDED}"
         yield Missing(what, f"outcomes on the training examples of {place} were not kept", how)
 
 
-def _scores(source: LensSource, main: Sequence[Measurements]) -> Iterator[Missing]:
+def _scores(source: LensSource, main: Sequence[Measurements], recorded: bool) -> Iterator[Missing]:
     without = [ladder.replicate for ladder in main if not ladder.scorers]
     if source.store is not None and without:
         why = f"the examples of replicates {listed(without)} are not scored"
         planned = (main[0].network, main[0].label_noise, EL2N) in source.studies.planned
-        yield Missing("groups by EL2N", why, _UNFINISHED if planned else f"add a section [el2n] to the study, {_AGAIN}")
+        how = _UNFINISHED if planned else f"add a section [el2n] to the study, {_AGAIN}"
+        if recorded:
+            how = "call recorder.score_examples(index, el2n, networks=10, epoch=10), at any time"
+        yield Missing("groups by EL2N", why, how)
 
 
-def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> Missing:
+def _treatment(source: LensSource, main: Sequence[Measurements], kind: str, recorded: bool) -> Missing:
     """Say that a treatment is missing, or why it is not comparable."""
     first = main[0]
     alike = source.alike(kind, first)
@@ -132,6 +150,9 @@ def _treatment(source: LensSource, main: Sequence[Measurements], kind: str) -> M
         why = "it was not measured"
         if (first.network, first.label_noise, kind) in source.studies.planned:
             return Missing(_NAMES[kind], why, _UNFINISHED)
+    if recorded:
+        how = f'climb Recorder(..., treatment="{kind}") too, into the same store with all else alike'
+        return Missing(_NAMES[kind], why, how)
     return Missing(_NAMES[kind], why, f"{_TREATMENTS[kind]}, {_AGAIN}")
 
 

@@ -59,8 +59,10 @@ class StudyIndex:
                 if store and scorer not in known and store.has_arrays("examples", ensemble.identity, 0):
                     self.scorers[key] = (*known, scorer)
         self.recorded: dict[str, RecordedLadder] = {}
+        self._recorded_recipes: dict[str, dict[str, object]] = {}
         for identity, note in store.recorded().items() if store else ():
             self.recorded[identity] = note.ladder
+            self._recorded_recipes[note.ladder.recipe_identity] = note.ladder.recipe_keys
         self.seeds = {ladder.seed for ladder in self.ladders.values()}
 
     @staticmethod
@@ -109,7 +111,10 @@ class StudyIndex:
     def differing(self, ours: str, theirs: str) -> str:
         """Say how two recipes differ, as far as the studies know."""
         one, other = (
-            decisive_keys(self.recipes[identity]) if identity in self.recipes else {} for identity in (ours, theirs)
+            decisive_keys(self.recipes[identity])
+            if identity in self.recipes
+            else self._recorded_recipes.get(identity, {})
+            for identity in (ours, theirs)
         )
         if not one or not other:
             return f"recipe {theirs} instead of {ours}"

@@ -131,7 +131,9 @@ def read_weights(store: Store, ladder: str, rung: int, layers: Sequence[Paramete
     arrays = _file_with(store, ladder, rung, start)
     weights = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
     if not weights:
-        must = "must have been kept: name the rung under `keep` in the study, or run it with --keep-weights"
+        must = (
+            "must have been kept: name the rung under `keep` in the study or the recorder, or run with --keep-weights"
+        )
         raise InputError(str(store.path), [Fault(f"weights of ladder {ladder}, rung {rung}", must, "none")])
     masks = unpacked(layers, arrays[f"mask/{rung}"]).by_name()
     for name in masks:

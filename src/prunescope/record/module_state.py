@@ -42,11 +42,14 @@ class ModuleState:
         The prunable ones, in the model's order.
     left_alone
         The other matrices, each with the reason.
+    passed_over
+        Those among them that are trained, and left alone only because the usual rule knows no such layer.
     """
 
     module: nn.Module
     layers: tuple[ParameterOutline, ...]
     left_alone: Mapping[str, str]
+    passed_over: tuple[ParameterOutline, ...] = ()
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters and the buffers that the model saves."""
@@ -119,6 +122,7 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
     _refuse_sharded(model)
     module = unwrapped(model)
     outline = Outline(parameter_outlines(module), (), 0, 1, dense=False)
+    passed_over: tuple[ParameterOutline, ...] = ()
     if callable(prunable):
         named = dict(module.named_parameters())
         layers = tuple(item for item in outline.parameters if item.matrix and prunable(item.name, named[item.name]))
@@ -132,10 +136,13 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
             must = "must name matrices of the model"
             raise InputError("the recorder", [Fault("prunable", must, listed(strangers), hint)])
         layers, alone = outline.prunable(rule), outline.left_alone(rule)
+        if isinstance(rule, str):
+            unknown = (item for item in outline.parameters if item.matrix and item.trained and not item.weight)
+            passed_over = tuple(unknown)
     if not layers:
         must = "must have layers to prune: linear ones, convolutions or attention, that are trained"
         raise InputError("the recorder", [Fault("the model", must, "none")])
-    return ModuleState(module, layers, alone)
+    return ModuleState(module, layers, alone, passed_over)
 
 
 def _refuse_sharded(model: nn.Module) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.data import generator
-from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, said
+from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, said
 from prunescope.nets.cohort import Layout
 from prunescope.prune import LadderRules, Masks, Probe, RungHandover, checkpoints
 from prunescope.prune.scores import Rank, ranking_of
@@ -138,7 +138,7 @@ class Recorder:
             }
         )
         self.prunable = prunable
-        self._keep: Keep = keep if isinstance(keep, str) else tuple(keep)
+        self._keep = _kept_rungs(keep)
         self._rank: Rank | None = ranking_of(score, _path_of(score)) if callable(score) else None
         self._score_batches = score_batches
         if self.ladder.score in ("gradient", "gradient-flow", "synaptic-flow") and score_batches is None:
@@ -187,8 +187,8 @@ class Recorder:
 
     def _claim(self, claim: ExitStack) -> None:
         if not claim.enter_context(self.store.claim(self.identity)):
-            words = f"another process climbs this ladder in {self.store.path}"
-            raise PrunescopeError(f"{words}; give this one another replicate, or wait")
+            words = f"another loop climbs this ladder in {self.store.path}"
+            raise PrunescopeError(f"{words}; give this one another replicate, or end that one")
 
     def seed_of(self, rung: int) -> int:
         """Return what the model of a rung is made from."""
@@ -300,6 +300,18 @@ class Recorder:
         state = module_state(model, self.prunable)
         state.load(checkpoints.read_weights(self.store, self.identity, rung, state.layers))
         return model
+
+
+def _kept_rungs(keep: Any) -> Keep:
+    """Return which rungs' weights are kept, or refuse what names none."""
+    if keep in ("none", "all"):
+        return keep  # type: ignore[no-any-return]
+    if not isinstance(keep, str) and isinstance(keep, Iterable):
+        rungs = tuple(keep)
+        if all(isinstance(rung, int | np.integer) and rung >= 0 for rung in rungs):
+            return tuple(map(int, rungs))
+    must = 'must be "none", "all" or numbers of rungs, such as (0, 8)'
+    raise InputError("the recorder", [Fault("keep", must, clipped(keep))])
 
 
 def _path_of(function: Any) -> str:

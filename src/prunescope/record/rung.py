@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,8 +69,10 @@ class Rung:
         self._note: dict[str, Any] = {}
         self._hold: ZeroHold | None = None
         self._snapshot: Mapping[str, np.ndarray] | None = None
+        self._optimizers: Sequence[Any] = ()
         self._scheduler: Any = None
         self._scheduler_at: int | None = None
+        self._rates: list[float] = []
         self._total: int | None = None
         self._epochs = 0
         self._begun = ""
@@ -141,8 +144,12 @@ class Rung:
         """Begin the rung, as `on` does; until `record` or `close`."""
         if self._state is not None:
             raise PrunescopeError(f"rung {self.number} has a model already")
+        while hasattr(scheduler, "scheduler"):  # accelerate's
+            scheduler = scheduler.scheduler
         state = module_state(model, self._recorder.prunable)
         self._check(state, optimizers, scheduler)
+        if self.number == 0 and ranks.is_first():
+            _warn_of_passed_over(state)
         self._rules = self._recorder.rules(state)
         self._note = ranks.from_first(self._recorder.note)
         if self.number > 0:
@@ -153,9 +160,7 @@ class Rung:
         self._masks = unpacked(state.layers, ranks.share_bytes(bits, state.device))
         self._state = state
         self._hold = ZeroHold(state.parameters(), self._masks.by_name(), optimizers)
-        while hasattr(scheduler, "scheduler"):  # accelerate's
-            scheduler = scheduler.scheduler
-        self._scheduler = scheduler
+        self._optimizers, self._scheduler = optimizers, scheduler
         if self._rules.first_epoch(self.number) > 0:
             self._take_forward(scheduler)
         self._begun, self._clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
@@ -163,7 +168,12 @@ class Rung:
             self.keep_rewind_point()
 
     def _check(self, state: ModuleState, optimizers: Sequence[Any], scheduler: Any) -> None:
-        """Refuse optimizers and schedulers that cannot train this rung."""
+        """Refuse levels, optimizers and schedulers that cannot train this ladder's rungs."""
+        ladder, size = self._ladder, _size(state)
+        empty = [number for number in range(ladder.rungs) if ladder.keep(size, number) < 1]
+        if empty:
+            must = f"must be at most {empty[0] - 1}: of {size:,} weights, rung {empty[0]} would keep none"
+            raise _fault("levels", must, str(ladder.levels))
         if not optimizers:
             raise _fault("the optimizer", "must be given, so that pruned weights stay zero", "none")
         check_optimizers(state, optimizers)
@@ -176,6 +186,8 @@ class Rung:
         if self._ladder.done.rewind == "fine-tuning":
             must = "must be left out for fine-tuning: set the rate that epoch rung.rate_epoch(epoch) has"
             raise _fault("the scheduler", must, type(scheduler).__name__)
+        if (getattr(scheduler, "last_epoch", None) or 0) > 0:
+            raise _fault("the scheduler", "must be made anew for each rung", "one that has taken steps")
 
     def _load(self, state: ModuleState) -> None:
         """Set the model to where the rung starts."""
@@ -226,7 +238,21 @@ class Rung:
         self._opened()
         if self.number == 0 and epoch == self._ladder.rewind_epoch:
             self.keep_rewind_point()
+        if self._epochs == 0 and epoch > 0:
+            self._refuse_lost_scheduler(epoch)
         self._epochs += 1
+
+    def _refuse_lost_scheduler(self, epoch: int) -> None:
+        """Refuse a scheduler that was not handed over and does not stand where it stood at the rewind epoch."""
+        before, now = self._note.get("rates"), _rates(self._optimizers)
+        if not before or self._scheduler is not None or self._ladder.done.rewind == "fine-tuning":
+            return
+        if not any(hasattr(optimizer.step, "_wrapped_by_lr_sched") for optimizer in self._optimizers):
+            return  # the loop sets its rates itself
+        if len(now) != len(before) or not all(map(math.isclose, now, before)):
+            must = f"must stand at epoch {epoch}: hand it over, rung.on(model, optimizer, scheduler=scheduler)"
+            got = f"learning rates {listed(f'{rate:.4g}' for rate in now)}, where rung 0 had"
+            raise _fault("the scheduler", must, f"{got} {listed(f'{rate:.4g}' for rate in before)}")
 
     def keep_rewind_point(self) -> None:
         """Keep a copy of the model as it is: what later rungs go back to."""
@@ -234,6 +260,7 @@ class Rung:
         if self._rules.rewinds_weights and ranks.is_first():
             self._snapshot = state.arrays()
         self._scheduler_at = getattr(self._scheduler, "last_epoch", None)
+        self._rates = _rates(self._optimizers)
 
     def record(
         self,
@@ -309,6 +336,7 @@ class Rung:
             "left_alone": dict(state.left_alone),
             "epochs": self._total or self._note.get("epochs"),
             "scheduler": self._scheduler_at if self.number == 0 else self._note.get("scheduler"),
+            "rates": self._rates if self.number == 0 else self._note.get("rates"),
         }
         arrays = None if examples is None else example_arrays(examples)
         leave = self._rules.leave(
@@ -373,6 +401,23 @@ def _size(state: ModuleState) -> int:
     return sum(layer.size for layer in state.layers)
 
 
+def _rates(optimizers: Sequence[Any]) -> list[float]:
+    """Return the learning rates of all groups of parameters."""
+    return [float(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
+
+
+def _warn_of_passed_over(state: ModuleState) -> None:
+    """Warn where the usual rule leaves alone more weights than it prunes, as in recurrent networks."""
+    pruned, others = _size(state), sum(matrix.size for matrix in state.passed_over)
+    if others > pruned:
+        names = [matrix.name for matrix in state.passed_over]
+        warnings.warn(
+            f"pruning removes from {pruned:,} of {pruned + others:,} weights, those of linear layers, convolutions and "
+            f"attention; it leaves alone {listed(names, 4)}. Recorder(..., prunable=[...]) names layers to prune",
+            stacklevel=5,
+        )
+
+
 def _fault(place: str, must: str, got: str = "") -> InputError:
     return InputError("the recorder", [Fault(place, must, got)])
 
@@ -385,6 +430,8 @@ def _number(name: str, value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError, RuntimeError):
         raise _fault(name, "must be a number", clipped(value)) from None
+    if name == "test_error" and math.isnan(number):
+        raise _fault(name, "must be a number", "nan")
     if name.endswith("_error") and 1 < number <= 100:
         hint = f"Of {number:g} %, record {number / 100:g}."
         raise InputError("the recorder", [Fault(name, "must be a share of examples, from 0 to 1", f"{number:g}", hint)])

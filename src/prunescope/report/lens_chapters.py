@@ -46,7 +46,7 @@ def examined(result: LensResult, name: str, missing: list[str]) -> tuple[Chapter
     if not shown:
         missing.append(
             "the lens: no label noise, no treatments other than pruning, no scores of examples; "
-            f"{command('lens', place(name))} says what a study needs for them"
+            f"{command('lens', place(name))} says what it needs for them"
         )
     if len(shown) > CHAPTERS:
         missing.append(

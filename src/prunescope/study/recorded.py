@@ -80,10 +80,15 @@ class RecordedLadder(Section):
         return digest({"format": FORMAT, "recorded": self.model_dump(mode="json", exclude=_IDLE)})
 
     @cached_property
+    def recipe_keys(self) -> dict[str, Any]:
+        """What rows trained alike share."""
+        shared = {"recipe", "pruning_fraction", "densities", "rewind_epoch", "prunable"}
+        return self.model_dump(mode="json", include=shared)
+
+    @cached_property
     def recipe_identity(self) -> str:
         """12 hexadecimal digits for what rows trained alike share."""
-        told = ("recipe", "pruning_fraction", "densities", "rewind_epoch", "prunable")
-        return digest({"format": FORMAT, "recorded": self.model_dump(mode="json", include=set(told))}, 12)
+        return digest({"format": FORMAT, "recorded": self.recipe_keys}, 12)
 
     @cached_property
     def scores_identity(self) -> str:
@@ -118,7 +123,7 @@ def recorded_ladder(given: dict[str, Any]) -> RecordedLadder:
     InputError
         With every fault.
     """
-    content = {name: value for name, value in given.items() if value is not None}
+    content = {name: _plain(value) for name, value in given.items() if value is not None}
     densities = content.get("densities")
     if isinstance(densities, list | tuple) and "levels" not in content:
         content["levels"] = len(densities) - 1
@@ -139,6 +144,15 @@ def recorded_ladder(given: dict[str, Any]) -> RecordedLadder:
     # One training has one identity, however it is spelled.
     usual = {key: value for key, value in DEFAULTS[ladder.treatment].items() if getattr(ladder, key) is None}
     return ladder.model_copy(update=usual | ({"pruning_fraction": 0.2} if ladder.densities else {}))
+
+
+def _plain(value: Any) -> Any:
+    """Return single numbers of numpy and torch as Python's, and tuples as lists, at any depth."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _dotted(*path: object) -> str:

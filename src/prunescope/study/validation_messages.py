@@ -35,6 +35,7 @@ _MUST = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
+    "invalid-json-value": "must be plain content: text, numbers, true or false, lists and tables of these",
     "string_pattern_mismatch": "must be 64 hexadecimal digits",
 }
 

@@ -167,10 +167,16 @@ def status(store: _Store) -> Status:
     progress = tuple(_progress(study, store, done, running, failures) for study in studies)
     planned = {ladder.identity for study in studies for ladder in study.ladders}
     notes = store.recorded()
-    recorded = tuple(_recorded(note, done, running, failures) for note in notes.values())
+    in_order = sorted(notes.values(), key=_place_of)
+    recorded = tuple(_recorded(note, done, running, failures) for note in in_order)
     strays = sum(len(rungs) for ladder, rungs in done.items() if ladder not in planned and ladder not in notes)
     shards = len(store.shards.listing().all)
     return Status(progress, recorded, sum(map(len, done.values())), strays, shards, store.has_locks())
+
+
+def _place_of(note: RecordedNote) -> tuple[Any, ...]:
+    ladder = note.ladder
+    return (*vars(ladder.cell).values(), ladder.treatment, ladder.replicate, ladder.identity)
 
 
 def _recorded(
