@@ -93,6 +93,14 @@ def test_an_error_that_was_picked_by_itself_says_so() -> None:
     assert picked.words.endswith("picked by that same error, so expect more on new examples")
 
 
+def test_where_no_validation_error_meets_the_bound_a_test_error_that_does_is_taken() -> None:
+    high = rows(validation_error=[0.2] * 12)
+    network = trained_network(high, answer(0.1))
+    assert network is not None
+    assert (network.rung, network.by) == (2, "test error")
+    assert trained_network(high, answer(0.1), "validation") is None
+
+
 def test_validation_errors_that_some_networks_lack_pick_nothing() -> None:
     some = np.array([0.08, np.nan, 0.088, 0.12] * 3)
     network = trained_network(rows(validation_error=some), answer(0.1))

@@ -23,6 +23,8 @@ PRIOR_FREEDOM = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 PRIOR_SCALES = tuple(np.geomspace(0.02, 2.0, 25).tolist())
 # How much likelier, as a logarithm, a prior must be than one noise for all (Akaike: one more parameter).
 LIKELIER = 1.0
+# Cells that the prior is fitted to; of more, some evenly among them.
+MOST_FITTED = 2_000
 # The least share of the pooled variance that a cell's scatter counts as.
 LEAST_SHARE = 1e-4
 
@@ -49,7 +51,10 @@ def noise_by_cell(cells: GroupData, pooled: float) -> Numbers:
         return noise
     freedom = np.where(several, np.maximum(rows_left / PERSISTENCE, rows_left / points), 0.0)
     share = np.maximum(squares / np.maximum(rows_left, 1) / pooled**2, LEAST_SHARE)
-    prior = _likeliest_prior(share[several], freedom[several])
+    fitted = np.flatnonzero(several)
+    if len(fitted) > MOST_FITTED:
+        fitted = fitted[np.linspace(0, len(fitted) - 1, MOST_FITTED).astype(int)]
+    prior = _likeliest_prior(share[fitted], freedom[fitted])
     if prior is None:
         return noise
     before, scale = prior

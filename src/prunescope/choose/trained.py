@@ -57,7 +57,8 @@ def trained_network(rows: Table, answer: Answer, pick_by: str | None = None) -> 
     """Return the trained network for an answer: of its member, no sparser than its rung, and meeting the bound.
 
     The one with the lowest error at the sparsest such rung. The errors that pick it are those on validation examples
-    where all networks in question have them, and otherwise on test examples; `pick_by` names one of both.
+    where all networks in question have them and some meet the bound, and otherwise on test examples; `pick_by` names
+    one of both.
     """
     pick = answer.robust or answer.choice
     if pick.rung is None or not all(name in rows for name in NEEDED):
@@ -76,6 +77,9 @@ def trained_network(rows: Table, answer: Answer, pick_by: str | None = None) -> 
     by = picked_by(validation[here], pick_by, rows.source, column or "validation_error")
     judged = validation if by == "validation" else rows["test_error"]
     meeting = here & (judged <= answer.max_error)
+    if not meeting.any() and pick_by is None and by == "validation":
+        by, judged = "test", rows["test_error"]
+        meeting = here & (judged <= answer.max_error)
     if not meeting.any():
         return None
     here &= rows["rung"] == rows["rung"][meeting].max()

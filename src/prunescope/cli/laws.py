@@ -179,8 +179,10 @@ def _tell_null(law: Estimator, rows: Table, settings: dict[str, Any]) -> None:
     from prunescope.laws.comparison import null_of_fit
 
     fit = law.fits_[0]
+    if fit.points > FEW:
+        return
     group = next((group for group in law.sample(rows).groups if group.key == fit.group), None)
-    if group is not None and len(group) <= FEW:
+    if group is not None:
         null = null_of_fit(group, fit.std_deviation, count=settings["starts"], seed=settings["seed"])
         if null is not None:
             click.echo(_wrapped(str(null), "! ", "  "))
