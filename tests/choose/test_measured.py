@@ -10,7 +10,7 @@ import pytest
 from prunescope.choose import smallest_network
 from prunescope.choose.answers import answer_lines
 from prunescope.choose.cell_noise import noise_by_cell
-from prunescope.choose.choice import answer, choose_at_bounds
+from prunescope.choose.choice import TOGETHER, answer, choose_at_bounds
 from prunescope.choose.family import Grid, fit_families
 from prunescope.choose.limits import DeclinedError, Limits, find_measured_best
 from prunescope.errors import InputError
@@ -240,6 +240,18 @@ def test_weights_and_parameters_may_choose_different_members_and_both_are_named(
         [note] = [note for note in chosen.notes if note.startswith(f"counted in {other}, the expected choice")]
         assert family.name(best[other]) in note
         assert f"--count {other}" in note
+
+
+def test_both_counts_are_compared_among_more_members_than_are_weighed_at_once() -> None:
+    widths = 0.25 * 1.04 ** np.arange(TOGETHER + 8)
+    columns = counted()
+    notes = {}
+    for count in ("parameters", "weights"):
+        chosen = smallest_network(columns, 0.25, widths=tuple(widths), count=count, intervals="quick").answers[0]
+        notes[count] = [note for note in chosen.notes if "counted in" in note]
+        assert len(chosen.rivals) > TOGETHER
+        assert chosen.robust is not None
+    assert all(any("% sure would be" in note for note in told) for told in notes.values())
 
 
 def test_where_both_counts_choose_the_same_member_nothing_is_said() -> None:

@@ -304,7 +304,8 @@ def _counted_otherwise(decided: _Decision, bound: float, confidence: float) -> I
     if decided.surest >= 0:
         # Densities for a confidence are known only of members that could be the smallest, as counted here.
         again = len(family) > TOGETHER
-        sure = _sure(other, bound, confidence, decided.density, decided.floor)[1] if again else decided.sure
+        sure = _sure(other, bound, confidence, decided.density, decided.floor)[1] if again else decided.sure.copy()
+        sure[decided.surest] = decided.sure[decided.surest]
         choices.append((f"the choice at {confidence:.0%} sure", decided.surest, sure))
     for which, member, density in choices:
         sizes = other.sizes.parameters(density)
