@@ -378,9 +378,17 @@ class Store:
         return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
-        """Note what a ladder is that a loop of somebody's own climbs."""
+        """Note what a ladder is that a loop of somebody's own climbs.
+
+        What was noted before a ladder had any rung makes room: it may tell of another model.
+        """
         written = json.dumps(content, sort_keys=True).encode()
-        publish_bytes(self.path, self.path / "recorded", check_identity(self.path, ladder), ".json", written, mend=True)
+        folder = self.path / "recorded"
+        path = publish_bytes(self.path, folder, check_identity(self.path, ladder), ".json", written, mend=True)
+        if ladder not in self.done():
+            for stale in folder.glob(f"{ladder}.*json"):
+                if stale != path:
+                    stale.unlink(missing_ok=True)
 
     def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
         """Return what is noted of the ladders that loops of somebody's own climb, or of one, by their identities."""
