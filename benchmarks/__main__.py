@@ -11,7 +11,20 @@ import platform
 import statistics
 import sys
 
-from benchmarks import agreement, coverage, lab, laws, million, modules, nextladders, report, startup, store, table
+from benchmarks import (
+    agreement,
+    choosing,
+    coverage,
+    lab,
+    laws,
+    million,
+    modules,
+    nextladders,
+    report,
+    startup,
+    store,
+    table,
+)
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -19,6 +32,7 @@ BENCHMARKS = {
     "store": store.measure,
     "million": million.measure,
     "laws": laws.measure,
+    "choosing": choosing.measure,
     "coverage": coverage.measure,
     "lab": lab.measure,
     "modules": modules.measure,

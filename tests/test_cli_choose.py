@@ -17,6 +17,7 @@ from prunescope.study import parse_study, preset_text, read_study
 from prunescope.table import Store, read_table
 from tests.builders import rung
 from tests.choose.test_choice import planted
+from tests.choose.test_measured import counted
 from tests.test_cli import run
 
 SAMPLE = str(sample_path())
@@ -228,3 +229,20 @@ def test_a_size_that_the_table_does_not_tell_is_not_told() -> None:
     done = run("choose", SAMPLE, "--max-error", "0.2")
     assert "before pruning" not in done.stdout
     assert "The table does not say how many parameters it has." in " ".join(done.stdout.split())
+
+
+def test_choose_counts_and_picks_as_asked(tmp_path: Path) -> None:
+    columns = counted() | {"validation_error": counted()["error"] * 1.1}
+    path = tmp_path / "counted.csv"
+    names = list(columns)
+    rows = [",".join(f"{value:.10g}" for value in row) for row in zip(*columns.values(), strict=True)]
+    path.write_text("\n".join([",".join(names), *rows]) + "\n")
+    weights = run("choose", path, "--max-error", "0.25", "--count", "weights").stdout
+    assert "weights, error" in weights
+    assert "--count parameters chooses it" in " ".join(weights.split())
+    assert "picked by its validation error" in " ".join(weights.split())
+    tested = json.loads(run("choose", path, "--max-error", "0.25", "--pick-by", "test", "--json").stdout)["answers"][0]
+    assert (tested["seen"]["by"], tested["unit"]) == ("test", "parameters")
+    without = run("choose", SAMPLE, "--max-error", "0.2", "--pick-by", "validation")
+    assert without.returncode == 2
+    assert "validation_error" in without.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from prunescope.demo import sample_path
 from prunescope.laws import JointLaw
-from tests.laws.families import curve, family
+from tests.laws.families import alike, curve, family
 from tests.test_cli import fails, run
 
 SAMPLE = str(sample_path())
@@ -168,3 +168,16 @@ def test_predictions_keep_the_users_own_columns(tmp_path: Path) -> None:
     rows = written(tmp_path / "rows.csv", {"density": [0.1], "unpruned_error": [0.08], "low": [7]})
     works("predict", law, rows, "--out", str(out))
     assert out.read_text().splitlines()[0] == "density,unpruned_error,low,predicted,predicted_low,high,law_low,law_high"
+
+
+def test_a_law_that_explains_no_more_than_a_smaller_one_says_so_first(tmp_path: Path) -> None:
+    path = written(tmp_path / "alike.csv", alike())
+    other = written(tmp_path / "apart.csv", alike(psi=1.0))
+    fitted = works("fit", path, "--law", "joint", "--intervals", "none").stdout
+    assert fitted.startswith("! width explains nothing here")
+    compared = works("compare", path).stdout.splitlines()
+    assert compared[1].startswith("  ! width explains nothing here")
+    [null] = json.loads(works("compare", path, "--json").stdout)["null"]
+    assert null["explains_nothing"] == "width"
+    assert "explains nothing" not in works("fit", other, "--law", "joint", "--intervals", "none").stdout
+    assert json.loads(works("compare", other, "--json").stdout)["null"] == []

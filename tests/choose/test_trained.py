@@ -10,6 +10,7 @@ import pytest
 
 from prunescope.choose import Answer, Pick
 from prunescope.choose.trained import trained_network
+from prunescope.errors import InputError
 from prunescope.table import Table, read_table
 
 PICK = Pick(
@@ -66,10 +67,48 @@ def test_without_validation_the_test_error_decides_and_is_named() -> None:
 
 
 def test_where_that_rung_misses_the_bound_a_denser_one_is_taken() -> None:
-    network = trained_network(rows(), answer(0.09))
+    network = trained_network(rows(), answer(0.09), "test")
     assert network is not None
     assert (network.rung, network.ladder) == (1, "b" * 32)
+    picked = trained_network(rows(), answer(0.086))
+    assert picked is not None
+    assert (picked.rung, picked.ladder, picked.by) == (1, "b" * 32, "validation error")
     assert trained_network(rows(), answer(0.01)) is None
+
+
+def test_validation_errors_pick_the_rung_and_test_errors_report_it() -> None:
+    network = trained_network(rows(), answer(0.09))
+    assert network is not None
+    assert (network.rung, network.ladder, network.error) == (2, "a" * 32, 0.095)
+    assert network.words == (
+        "test error 0.095 (above 0.09, which its validation error meets), the best of 2 by validation error; "
+        "their mean 0.0935"
+    )
+
+
+def test_an_error_that_was_picked_by_itself_says_so() -> None:
+    picked = trained_network(rows(), answer(0.1), "test")
+    assert picked is not None
+    assert (picked.ladder, picked.by) == ("b" * 32, "test error")
+    assert picked.words.endswith("picked by that same error, so expect more on new examples")
+
+
+def test_where_no_validation_error_meets_the_bound_a_test_error_that_does_is_taken() -> None:
+    high = rows(validation_error=[0.2] * 12)
+    network = trained_network(high, answer(0.1))
+    assert network is not None
+    assert (network.rung, network.by) == (2, "test error")
+    assert trained_network(high, answer(0.1), "validation") is None
+
+
+def test_validation_errors_that_some_networks_lack_pick_nothing() -> None:
+    some = np.array([0.08, np.nan, 0.088, 0.12] * 3)
+    network = trained_network(rows(validation_error=some), answer(0.1))
+    assert network is not None
+    assert network.by == "test error"
+    with pytest.raises(InputError) as error:
+        trained_network(rows(validation_error=some), answer(0.1), "validation")
+    assert error.value.faults[0].place == "column 'validation_error'"
 
 
 def test_a_sparser_rung_is_never_taken_nor_another_member_nor_what_was_not_pruned() -> None:

@@ -115,3 +115,17 @@ def curve(
         "replicate": np.repeat(np.arange(replicates), levels),
     }
     return columns | ({"unpruned_error": np.full(levels * replicates, unpruned)} if known else {})
+
+
+def alike(levels: int = 10, psi: float = 0.0, noise: float = 0.03) -> dict[str, Any]:
+    """Return members of six widths, whose place in the family matters by `psi` alone beyond their unpruned errors."""
+    random = np.random.default_rng(3)
+    density = np.tile(0.7 ** np.arange(levels), 2)
+    parts = []
+    for width in (0.25, 0.5, 0.7, 1.0, 1.4, 2.0):
+        law = {"eps_up": 0.9, "gamma": 1.0, "p_prime": 0.05, "phi": 0.0, "psi": psi}
+        error = joint_error(0.3 / width**0.1, density, 1.0, width, **law)
+        error = error * np.exp(noise * random.standard_normal(len(density)))
+        parts.append((np.full(len(density), width), np.repeat([0, 1], levels), density, error))
+    columns = [np.concatenate(values) for values in zip(*parts, strict=True)]
+    return dict(zip(("width", "replicate", "density", "error"), columns, strict=True))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from prunescope.laws.comparison import candidate_forms, compare
+from prunescope.laws import JointLaw
+from prunescope.laws.comparison import WITHOUT_MEMBERS, candidate_forms, compare, null_model, null_of_fit
 from prunescope.laws.data import pad
 from prunescope.laws.forms import JOINT
 from prunescope.laws.grouping import sample
@@ -16,7 +17,7 @@ from prunescope.laws.search import draw_starts, make_box, search_groups
 from prunescope.laws.sensitivity import default_sizes, sensitivity
 from prunescope.laws.solver import deviation
 from prunescope.table import read_table
-from tests.laws.families import NOISE, curve, family_group
+from tests.laws.families import NOISE, alike, curve, family_group
 
 
 def test_the_form_that_made_the_data_wins_every_trial() -> None:
@@ -142,3 +143,38 @@ def test_the_points_of_each_cell_are_those_that_name_it() -> None:
         picked = group.pick(points)
         for item in dataclasses.fields(group):
             assert np.array_equal(getattr(alone, item.name), getattr(picked, item.name)), item.name
+
+
+def test_what_explains_nothing_out_of_sample_is_named() -> None:
+    group = sample(read_table(alike()), joint=True).groups[0]
+    comparisons = compare(group, joint=True)
+    null = null_model(group, True, comparisons)
+    assert null is not None
+    assert null.explains_nothing == "width"
+    smaller = next(comparison for comparison in comparisons if comparison.form == WITHOUT_MEMBERS)
+    for stated, trial in ((null.null, smaller.cross_validated), (null.law, comparisons[0].cross_validated)):
+        assert trial is not None
+        assert stated == pytest.approx(np.hypot(trial.mu, trial.sigma))
+    by_fit = null_of_fit(group, JointLaw(intervals="none").fit(alike()).fit_.std_deviation)
+    assert by_fit == null
+    assert str(null).startswith("width explains nothing here")
+
+
+def test_what_explains_something_is_not_called_null() -> None:
+    group = sample(read_table(alike(psi=1.0)), joint=True).groups[0]
+    assert null_model(group, True, compare(group, joint=True)) is None
+    assert null_of_fit(group, JointLaw(intervals="none").fit(alike(psi=1.0)).fit_.std_deviation) is None
+    pruned = sample(read_table(curve(noise=0.03, replicates=3, seed=1)), joint=False).groups[0]
+    assert null_model(pruned, False, compare(pruned, joint=False)) is None
+
+
+def test_density_explains_nothing_of_curves_that_never_rise() -> None:
+    random = np.random.default_rng(0)
+    flat = {"density": np.tile(0.8 ** np.arange(8), 4), "replicate": np.repeat(np.arange(4), 8)}
+    flat["error"] = 0.2 * np.exp(0.03 * random.standard_normal(32))
+    group = sample(read_table(flat), joint=False).groups[0]
+    null = null_model(group, False, compare(group, joint=False))
+    assert null is not None
+    assert null.explains_nothing == "density"
+    by_hand = group.unpruned[group.row_point] / group.row_error - 1
+    assert null.null == pytest.approx(np.sqrt(np.mean(by_hand**2)))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from prunescope import InputError, Recorder, read_table
+from prunescope import InputError, PrunescopeError, Recorder, read_table
 from tests.record.loops import blobs, make
 
 EPOCHS = 4
@@ -90,8 +90,8 @@ def test_lightning_trains_what_a_plain_loop_does(tmp_path: Path, rewind: str) ->
             scheduler = torch.optim.lr_scheduler.LambdaLR(rule, _rate)
             return {"optimizer": rule, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def trainer(callback: Any, epochs: int = EPOCHS) -> Any:
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    def trainer(callback: Any, epochs: int = EPOCHS, **more: Any) -> Any:
+        quiet = more | {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         return lightning.Trainer(
             max_epochs=epochs, accelerator="cpu", devices=1, callbacks=[callback], enable_model_summary=False, **quiet
         )
@@ -108,7 +108,14 @@ def test_lightning_trains_what_a_plain_loop_does(tmp_path: Path, rewind: str) ->
         with pytest.raises(InputError) as refused:
             rung = next(iter(recorder(tmp_path / "other")))
             trainer(rung.lightning(EPOCHS), epochs=EPOCHS + 1).fit(Module(0), loader)
-    assert [fault.place for fault in refused.value.faults] == ["max_epochs"]
+        assert [fault.place for fault in refused.value.faults] == ["max_epochs"]
+        with pytest.raises(InputError) as refused:
+            trainer(rung.lightning(EPOCHS), max_steps=5).fit(Module(0), loader)
+        assert [fault.place for fault in refused.value.faults] == ["max_steps"]
+        with pytest.raises(PrunescopeError, match="goes on after the rung's last epoch"):
+            for later in recorder(tmp_path / "longer"):
+                trainer(later.lightning(EPOCHS), min_epochs=EPOCHS).fit(Module(later.seed), loader)
+                later.record(test_error=0.5)
 
 
 class _Wrapped(nn.Module):

@@ -28,9 +28,15 @@ def climb_together(rank: int, folder: Path) -> None:
     _join(rank, folder)
     seen = []
     for levels in (1, 3):
-        for rung in Recorder(_store(rank, folder), levels=levels, rewind_epoch=1):
+        recorder = Recorder(_store(rank, folder), levels=levels, rewind_epoch=1)
+        if rank == 0:
+            assert "rungs>" in repr(recorder)  # waits for nobody
+        recorder.score_examples([0, 1], [0.25, 0.5], networks=1, epoch=1)
+        for rung in recorder:
             torch.manual_seed(rank)  # even where ranks make other models
-            model = DistributedDataParallel(make(rung.seed + rank))
+            made = make(rung.seed + rank)
+            made.register_buffer("odd", torch.tensor([rank], dtype=torch.int16))  # gloo does not take this type
+            model = DistributedDataParallel(made, broadcast_buffers=False, init_sync=False)
             rule = adamw(model)
             with rung.on(model, rule):
                 start = [value.clone() for value in model.module.state_dict().values()]

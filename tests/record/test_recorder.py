@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,12 @@ def first(rec: Recorder) -> Rung:
 def place(refused: pytest.ExceptionInfo[InputError]) -> str:
     (fault,) = refused.value.faults
     return fault.place
+
+
+def asking(weights: dict[str, np.ndarray], probe: object) -> dict[str, np.ndarray]:
+    """Rank weights by asking the network."""
+    del probe
+    return weights
 
 
 def bits(rec: Recorder) -> list[bytes]:
@@ -302,6 +309,54 @@ def test_gradients_may_be_scaled_and_accumulated(tmp_path: Path) -> None:
         assert not rec.load(3, make(0)).state_dict()[name].numpy()[~mask].any()
 
 
+def test_optimizers_may_step_within_the_backward_pass(tmp_path: Path) -> None:
+    x, labels = blobs(60, 0)
+    rec = recorder(tmp_path, keep="all")
+    for rung in rec:
+        model = make(rung.seed)
+        rules = {parameter: torch.optim.SGD([parameter], 0.01, momentum=0.9) for parameter in model.parameters()}
+
+        def stepped(parameter: nn.Parameter, rules: dict[Any, torch.optim.SGD] = rules) -> None:
+            rules[parameter].step()
+            rules[parameter].zero_grad()
+
+        with rung.on(model, *rules.values()):
+            for parameter in model.parameters():
+                parameter.register_post_accumulate_grad_hook(stepped)  # type: ignore[no-untyped-call]
+            for _ in rung.epochs(3):
+                F.cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]
+            rung.record(test_error=0.5)
+    assert rec.done == {0, 1, 2, 3}
+
+
+def test_an_optimizer_that_counts_from_zero_has_taken_no_steps(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=1)
+    for rung in rec:
+        model = make(rung.seed)
+        rule = torch.optim.Adagrad(model.parameters(), 0.1)
+        with rung.on(model, rule):
+            for epoch in rung.epochs(3):
+                train_epoch(model, rule, epoch)
+            rung.record(test_error=0.5)
+    assert rec.done == {0, 1}
+    model = make(0)
+    rule = torch.optim.Adagrad(model.parameters(), 0.1)
+    train_epoch(model, rule, 0)
+    with pytest.raises(InputError, match="anew"):
+        opened(tmp_path, model, rule, levels=2)
+
+
+def test_infinite_buffers_are_no_divergence(tmp_path: Path) -> None:
+    def masked(seed: int) -> nn.Module:
+        model = make(seed)
+        model.register_buffer("causal", torch.full((3, 3), -torch.inf).triu(1))
+        return model
+
+    rec = recorder(tmp_path, levels=1)
+    climb(rec, made=masked)
+    assert rec.done == {0, 1}
+
+
 def test_hooks_are_gone_after_a_rung(tmp_path: Path) -> None:
     climb(recorder(tmp_path, levels=1))
     model = make(0)
@@ -334,6 +389,46 @@ def test_a_scheduler_is_taken_to_where_it_stood(tmp_path: Path) -> None:
     for values in rates.values():
         assert np.ptp(values) < 1e-12
     assert len({round(values[0], 9) for values in rates.values()}) == 5
+
+
+def test_a_chain_of_schedulers_is_taken_to_where_it_stood(tmp_path: Path) -> None:
+    rates: dict[int, list[float]] = {}
+    kinds = torch.optim.lr_scheduler
+    for rung in recorder(tmp_path, rewind_epoch=2, levels=1):
+        model = make(rung.seed)
+        rule = torch.optim.SGD(model.parameters(), 0.1)
+        scheduler = kinds.ChainedScheduler([kinds.ExponentialLR(rule, 0.9), kinds.LinearLR(rule, 0.1, total_iters=4)])
+        with rung.on(model, rule, scheduler=scheduler):
+            for epoch in rung.epochs(4):
+                rates.setdefault(epoch, []).append(rule.param_groups[0]["lr"])
+                train_epoch(model, rule, epoch)
+                scheduler.step()
+            rung.record(test_error=0.5)
+    assert [len(rates[epoch]) for epoch in range(4)] == [1, 1, 2, 2]
+    assert all(np.ptp(values) < 1e-12 for values in rates.values())
+
+
+def test_a_scheduler_that_cannot_be_replayed_is_refused_at_rung_0_where_one_must_be(tmp_path: Path) -> None:
+    class Uncounted:
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+            self.optimizer = optimizer
+
+    class Wrapped:
+        def __init__(self, scheduler: object) -> None:
+            self.scheduler = scheduler
+
+    model = make(0)
+    rule = torch.optim.SGD(model.parameters(), 0.1)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(rule)
+    for scheduler in (Uncounted(rule), plateau, Wrapped(plateau)):
+        with pytest.raises(InputError) as refused, first(recorder(tmp_path)).on(model, rule, scheduler=scheduler):
+            raise AssertionError("must be refused before")
+        assert place(refused) == "the scheduler"
+    rung = first(recorder(tmp_path, rewind_epoch=0))
+    with rung.on(model, rule, scheduler=plateau):
+        for _ in rung.epochs(1):
+            pass
+        rung.record(test_error=0.5)
 
 
 # Refusals.
@@ -429,7 +524,7 @@ def test_flattened_and_unmade_parameters_are_refused(tmp_path: Path) -> None:
 
     flat, lazy = make(0), nn.Sequential(nn.LazyLinear(3))
     flat.register_parameter("_flat_param", FlatParameter(torch.zeros(5)))
-    for model in (flat, lazy):
+    for model in (flat, lazy, make(0).to("meta")):
         with pytest.raises(InputError) as refused:
             opened(tmp_path, model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
         assert place(refused) == "the model's parameters"
@@ -541,6 +636,43 @@ def test_metrics_that_cannot_be_are_refused(tmp_path: Path, outcome: Settings, w
     assert not rec.done
 
 
+def test_parameters_that_are_replaced_are_seen(tmp_path: Path) -> None:
+    rec = recorder(tmp_path)
+
+    def replace(rung: Rung, model: nn.Module, rule: object, epoch: int) -> None:
+        if rung.number == 1 and epoch == 2:
+            model.load_state_dict({k: torch.ones_like(v) for k, v in model.state_dict().items()}, assign=True)
+
+    with pytest.raises(InputError, match="must be zero"):
+        climb(rec, within=replace)
+    assert rec.done == {0}
+
+
+def test_epochs_are_gone_through_once(tmp_path: Path) -> None:
+    for again, words in ((3, "has begun before"), (5, "must be 3 each time")):
+        rung = first(recorder(tmp_path))
+        model = make(rung.seed)
+        with pytest.raises(PrunescopeError, match=words), rung.on(model, adamw(model)):
+            for _ in rung.epochs(3):
+                pass
+            for _ in rung.epochs(again):
+                pass
+
+
+def test_complex_tensors_are_refused_before_training(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, dtype=torch.complex64))
+    with pytest.raises(InputError, match="complex"):
+        opened(tmp_path, model, adamw(model))
+
+
+def test_a_function_without_a_name_ranks_no_weights(tmp_path: Path) -> None:
+    functions: list[Callable[..., Any]] = [lambda weights: weights, functools.partial(dict)]
+    for nameless in functions:
+        with pytest.raises(InputError) as refused:
+            recorder(tmp_path, score=nameless)
+        assert place(refused) == "score"
+
+
 def test_a_diverged_rung_is_noted_as_failed(tmp_path: Path) -> None:
     rec = recorder(tmp_path)
 
@@ -572,7 +704,9 @@ def test_a_diverged_rung_is_noted_as_failed(tmp_path: Path) -> None:
         ({"recipe": {"optimizer": object()}}, {"recipe"}),
         ({"score": "gradient"}, {"score_batches"}),
         ({"prunable": "most"}, {"prunable"}),
-        ({"keep": "some"}, {"keep"}),
+        ({"score": asking}, {"score_batches"}),
+        ({"score": "tests.record.loops:nothing"}, {"tests"}),
+        ({"keep": "al"}, {"keep"}),
         ({"keep": 3}, {"keep"}),
     ],
 )
@@ -625,6 +759,30 @@ def test_two_spellings_of_one_training_are_one_ladder(tmp_path: Path) -> None:
     assert recorder(tmp_path, recipe={"lr": 0.1}).identity != one.identity
     others = [recorder(tmp_path, **change) for change in ({"seed": 1}, {"rewind_epoch": 2}, {"pruning_fraction": 0.3})]
     assert len({rec.identity for rec in others} | {one.identity}) == 4
+
+
+def test_tuples_and_numbers_of_numpy_are_plain_content(tmp_path: Path) -> None:
+    one = recorder(tmp_path, depth=2, recipe={"betas": [0.9, 0.5], "lr": 0.25})
+    same = recorder(tmp_path, depth=np.int64(2), recipe={"betas": (0.9, 0.5), "lr": np.float32(0.25)})
+    assert same.identity == one.identity
+
+
+@pytest.mark.parametrize("width", [7, 9, 11, 13])  # which file comes first follows from hashes
+def test_a_start_that_got_no_row_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    def other(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(INPUTS, width), nn.ReLU(), nn.Linear(width, CLASSES))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    rec = recorder(tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(rec.store, "write", stop)
+        climb(rec, epochs=4, made=other)
+    climb(rec)
+    assert rec.note()["epochs"] == 3
+    assert rec.done == {0, 1, 2, 3}
 
 
 def test_a_store_merged_with_another_goes_on(tmp_path: Path) -> None:
@@ -830,3 +988,23 @@ def test_rows_without_errors_are_left_out_beside_others(tmp_path: Path) -> None:
     assert len(table) == 4
     assert not np.isnan(table["unpruned_error"]).any()
     assert any("1 row without a test error" in words for words in table.notes)
+
+
+def test_half_precision_is_recorded_and_exported(tmp_path: Path) -> None:
+    def half(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(INPUTS, 12), nn.ReLU(), nn.Linear(12, CLASSES)).bfloat16()
+
+    rec = recorder(tmp_path, levels=1, keep="all")
+    for rung in rec:
+        model = half(rung.seed)
+        with rung.on(model, adamw(model)):
+            for _ in rung.epochs(2):
+                pass
+            rung.record(test_error=0.5, examples=(torch.arange(4), torch.ones(4, dtype=torch.bfloat16), [True] * 4))
+    target = tmp_path / "net.safetensors"
+    export_network(rec.store, target, rung=1, model=half(7))
+    loaded = load_network(target, factory=half).state_dict()
+    for name, value in rec.load(1, half(3)).state_dict().items():
+        assert value.dtype == torch.bfloat16
+        assert torch.equal(loaded[name], value)

@@ -17,6 +17,8 @@ from prunescope.report.figures.form_errors import forms, verdict
 from prunescope.report.figures.regions import regions
 from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.table import Table, read_table
+from tests.choose.test_measured import counted
+from tests.laws.families import alike
 from tests.test_cli import run
 
 DENSITY = 0.8 ** np.arange(12)
@@ -171,3 +173,20 @@ def test_the_answer_says_what_was_measured() -> None:
     rung = int(np.flatnonzero(errors <= 0.06).max())
     words = f"Smallest measured network that meets it: the network at density {DENSITY[rung]:.4g}"
     assert words in said(noisy, "Which network for an error of at most 0.06")
+
+
+def test_a_page_says_first_what_the_law_does_not_explain() -> None:
+    told = chapter(**alike())
+    assert said(told, "How well the law fits").startswith("Width explains nothing here")
+    assert told.short.startswith("Width explains nothing here")
+    assert "explains nothing" not in chapter(**alike(psi=1.0)).short
+
+
+def test_a_page_counts_weights_on_request() -> None:
+    page = report(counted(), max_error=0.25, draws=0, count="weights")
+    words = said(page.chapters[0], "Which network for an error of at most 0.25")
+    assert " weights" in words
+    assert " parameters" not in words
+    assert page.chapters[0].slider is not None
+    assert page.chapters[0].slider.stops[-1].facts[2].name == "weights left"
+    assert "--count weights" in page.provenance.commands[-1]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prunescope.choose.counts import amount
-from prunescope.choose.description import Pick, Rival
+from prunescope.choose.description import Pick, Rival, beside_measured
 from prunescope.choose.frontier import ContinuousOptimum, FrontierStep, Insight
 from prunescope.choose.limits import MeasuredBest
 from prunescope.errors import apart, named, printable
@@ -49,6 +49,11 @@ class Answer:
     insight: Insight | None
     unit: str
     notes: tuple[str, ...]
+
+    @property
+    def noun(self) -> str:
+        """What its sizes count, in a word."""
+        return "weights" if self.unit.startswith("weights") else "parameters"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -154,13 +159,15 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         same = (answer.unpruned.depth, answer.unpruned.width) == (choice.depth, choice.width)
         best = "the same one" if same else answer.unpruned.name
         yield f"  {answer.times_smaller:.3g} times smaller than the smallest unpruned network that will do ({best})."
-    unpruned = f"unpruned error is {choice.unpruned_error:.4g}"
+    beside = beside_measured(choice.unpruned_error, choice.unpruned_measured, choice.unpruned_repeats)
+    expected = "expected unpruned error" if beside else "unpruned error"
+    unpruned = f"{expected} is {choice.unpruned_error:.4g}{beside}"
     if choice.counted == "relative":
         yield f"  Its {unpruned}. The table does not say how many parameters it has."
     else:
         size = amount(choice.unpruned_parameters)
         estimated = ", estimated," if choice.counted == "estimated" else ""
-        yield f"  It has {size} parameters{estimated} before pruning; its {unpruned}."
+        yield f"  It has {size} {answer.noun}{estimated} before pruning; its {unpruned}."
     ideal = answer.ideal
     saved = 1.0 if ideal is None or ideal.at_edge else choice.parameters / ideal.parameters
     if ideal is not None and saved > SAVED:
@@ -198,7 +205,7 @@ def _spoken(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pick(answer: Answer, pick: Pick) -> str:
-    unit = {"counted": "parameters", "estimated": "parameters, estimated"}.get(pick.counted, f"({answer.unit})")
+    unit = {"counted": answer.noun, "estimated": f"{answer.noun}, estimated"}.get(pick.counted, f"({answer.unit})")
     return (
         f"{pick.name} at density {pick.density:.4g}: {amount(pick.parameters)} {unit}, error {pick.error:.4g} "
         f"({pick.low:.4g} to {pick.high:.4g}), meets the bound in "
@@ -220,7 +227,7 @@ def _rivals(answer: Answer) -> Iterator[str]:
     shown = answer.rivals[:SHOWN]
     names = [rival.name + MARKS[rival.known] for rival in shown]
     wide = max(map(len, names))
-    yield f"  {'member':{wide}}  unpruned   density   parameters  times  smallest in"
+    yield f"  {'member':{wide}}  unpruned   density {answer.noun:>12}  times  smallest in"
     for name, rival in zip(names, shown, strict=True):
         if rival.parameters is None or rival.density is None or rival.times is None:
             yield f"  {name:{wide}}  {rival.unpruned_error:8.4g}   does not reach the bound{rival.best_in:14.0%}"
@@ -251,7 +258,7 @@ def insight_words(answer: Answer) -> str:
 
 def frontier_lines(answer: Answer) -> Iterator[str]:
     """Write the frontier: the smallest network for each error."""
-    yield "  error      start with                 density   parameters  over its  the largest"
+    yield f"  error      start with                 density {answer.noun:>12}  over its  the largest"
     yield "                                                              unpruned  would have"
     for step in answer.frontier:
         largest = "does not do" if step.largest_times is None else f"{step.largest_times:.3g} times"

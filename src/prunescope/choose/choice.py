@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from prunescope.choose.answers import Answer, Answers, Bounded, Declined
-from prunescope.choose.counts import amount
+from prunescope.choose.counts import COUNTS, amount, rounded
 from prunescope.choose.decline import (
+    LIKELY,
     decline_above,
     decline_beyond,
     decline_unidentified,
@@ -27,8 +28,10 @@ from prunescope.choose.frontier import (
     frontier_bounds,
 )
 from prunescope.choose.limits import (
+    PICK_BY,
     DeclinedError,
     Limits,
+    UnreachedError,
     bound_faults,
     confidence_faults,
     drop_forbidden,
@@ -37,7 +40,7 @@ from prunescope.choose.limits import (
     lowest_measured,
 )
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
-from prunescope.errors import Fault, InputError, counted
+from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import is_unjudged, percent
 from prunescope.table.schema import Outcome
 from prunescope.table.table import outcome_of
@@ -60,6 +63,8 @@ def smallest_network(
     max_multiplications: float | None = None,
     extrapolate: bool = False,
     law_alone: bool = False,
+    count: str = "parameters",
+    pick_by: str | None = None,
     **law: Any,
 ) -> Answers:
     """Find the pruned network with the fewest parameters whose error is at most `max_error`.
@@ -80,6 +85,11 @@ def smallest_network(
         See `Limits`.
     law_alone
         Ignore how single members depart from the law, as the first paper does.
+    count
+        What sizes count: ``parameters``, all that survive, or ``weights``, the prunable ones among them.
+    pick_by
+        Whether measured networks are picked by ``validation`` or ``test`` errors; None: by validation errors where all
+        networks have one.
     **law
         Settings of `laws.JointLaw`.
 
@@ -91,11 +101,14 @@ def smallest_network(
     faults = list(_faults(max_error, outcome_of(table), confidence, min_density, max_parameters, max_multiplications))
     if members is not None and (depths or widths):
         faults.append(Fault("members", "must be named by a table, or by depths and widths, and not by both"))
+    for name, value, values in (("count", count, COUNTS), ("pick_by", pick_by, (None, *PICK_BY))):
+        if value not in values:
+            faults.append(Fault(name, f"must be one of {listed(filter(None, values))}", repr(value)))
     if faults:
         raise InputError("the question", faults)
     grid = Grid(depths, widths, examples, members)
-    limits = Limits(min_density, max_parameters, max_multiplications, extrapolate)
-    fitted, refused, notes = fit_families(table, grid, law, extrapolate, law_alone)
+    limits = Limits(min_density, max_parameters, max_multiplications, extrapolate, pick_by)
+    fitted, refused, notes = fit_families(table, grid, law, extrapolate, law_alone, count=count)
     answers, declined = [], [Declined(group, why) for group, why in refused]
     for family in fitted:
         try:
@@ -164,6 +177,9 @@ def _decided(family: Family, bound: float, confidence: float, limits: Limits) ->
         seen = find_measured_best(family, bound, limits)
         if seen is None:
             raise
+        if isinstance(trouble, UnreachedError) and not (trouble.unpruned_meets and seen.density == 1):
+            words = f"an error of at most {bound:g} was measured: {seen}. The law does not explain it: {trouble.reason}"
+            raise DeclinedError(words, seen) from None
         words = f"{trouble}. Smallest measured network that meets {bound:g}: {seen}"
         raise DeclinedError(words, seen) from None
 
@@ -176,12 +192,16 @@ def _by_law(family: Family, bound: float, confidence: float, limits: Limits) -> 
     needed = curves.needed(bound)[0]
     decline_unreached(family, bound, needed)
     density = np.maximum(needed, floor)
-    decline_beyond(family, bound, density, limits)
+    drawn = np.maximum(family.possible.needed(bound), floor)
     parameters = sizes.parameters(density)
     best = int(smallest_member(parameters[None])[0])
+    # A member that only just reaches the bound by the likeliest law may not reach it by most others.
+    likely = np.isfinite(drawn).mean(axis=0) >= LIKELY
+    if (likely & np.isfinite(parameters)).any():
+        best = int(smallest_member(np.where(likely, parameters, np.inf)[None])[0])
+    decline_beyond(family, bound, density, best, limits)
     if limits.max_parameters is not None and parameters[best] > limits.max_parameters:
         raise DeclinedError(describe_too_large(family, bound, parameters[best], limits, floor))
-    drawn = np.maximum(family.possible.needed(bound), floor)
     decline_unidentified(family, bound, sizes.parameters(drawn), best)
     surest, sure = _sure(family, bound, confidence, density, floor)
     over = surest >= 0 and limits.max_parameters is not None and sizes.parameters(sure)[surest] > limits.max_parameters
@@ -219,11 +239,19 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     others = describe_rivals(family, density, best, wins / len(decided.drawn))
     unpruned, whole = find_smallest_unpruned(family, bound, others)
     notes = _notes(family, bound, best, float(decided.needed[best]))
+    smallest = int(smallest_member(parameters[None])[0])
+    if smallest != best:
+        share = float(np.isfinite(decided.drawn[:, smallest]).mean())
+        notes.append(
+            f"{family.name(smallest)} would be smaller by the likeliest law, but reaches the bound in only "
+            f"{share:.0%} of the laws that the data allow"
+        )
+    notes += _counted_otherwise(decided, bound, confidence)
     if decided.surest < 0:
         notes.append("no member meets the bound with the requested confidence, pruned or not")
     if decided.over:
         most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
-        notes.append(f"meeting the bound with the requested confidence takes {most} parameters, more than allowed")
+        notes.append(f"meeting the bound with the requested confidence takes {most} {family.count}, more than allowed")
     return Answer(
         group=family.group,
         max_error=bound,
@@ -265,6 +293,32 @@ def _sure(family: Family, bound: float, confidence: float, density: Numbers, flo
             sure[some] = np.maximum(densities, density[some])
             best = int(smallest_member(family.sizes.parameters(sure)[None])[0])
     return best, sure
+
+
+def _counted_otherwise(decided: _Decision, bound: float, confidence: float) -> Iterator[str]:
+    """Say which members would be chosen if sizes were counted the other way, where those are others."""
+    family, other = decided.family, decided.family.swapped()
+    if np.array_equal(family.sizes.rest, other.sizes.rest):
+        return
+    choices = [("the expected choice", decided.best, decided.density)]
+    if decided.surest >= 0:
+        # Densities for a confidence are known only of members that could be the smallest, as counted here.
+        again = len(family) > TOGETHER
+        sure = _sure(other, bound, confidence, decided.density, decided.floor)[1] if again else decided.sure.copy()
+        sure[decided.surest] = decided.sure[decided.surest]
+        choices.append((f"the choice at {confidence:.0%} sure", decided.surest, sure))
+    for which, member, density in choices:
+        sizes = other.sizes.parameters(density)
+        smallest = int(smallest_member(sizes[None])[0])
+        if smallest not in (member, -1):
+            theirs, ours = (
+                amount(rounded(float(sizes[place]), family.counts[place].how)) for place in (smallest, member)
+            )
+            yield (
+                f"counted in {other.count}, {which} would be {family.name(smallest)} at density "
+                f"{np.exp(density[smallest]):.4g}: {theirs} against {ours} of {family.name(member)}; --count "
+                f"{other.count} chooses it"
+            )
 
 
 def _notes(family: Family, bound: float, best: int, needed: float) -> list[str]:

@@ -22,6 +22,8 @@ from prunescope.table.row_groups import group_codes
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")
+# What the size of a network counts: all parameters that survive, or the prunable weights among them (as the papers do).
+COUNTS = ("parameters", "weights")
 OFF = 0.005  # densities in tables are rounded, so counts may be off by this share of the prunable weights
 
 
@@ -38,12 +40,19 @@ class Count:
     how
         ``counted``: by the table or the family's design; ``estimated``: from other members' counts; ``relative``: in
         units of ``depth width^2``.
+    left_out
+        Parameters that pruning may not remove, where weights alone are counted.
     """
 
     prunable: float
     rest: float
     multiplications: float
     how: str
+    left_out: float = 0.0
+
+    def swapped(self) -> Count:
+        """Return the other way of counting: weights alone instead of all parameters, or all instead of weights."""
+        return replace(self, rest=self.left_out, left_out=self.rest)
 
     @property
     def work(self) -> float:

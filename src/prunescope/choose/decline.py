@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from prunescope.choose.counts import amount, rounded
-from prunescope.choose.description import short_unit
+from prunescope.choose.description import beside_measured, short_unit
 from prunescope.choose.family import Family
-from prunescope.choose.limits import DeclinedError, Limits, lowest_measured
-from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
+from prunescope.choose.limits import DeclinedError, Limits, UnreachedError, lowest_measured
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
 BEYOND = 1.5
 # Decline when the ends of an interval of parameters differ by more than this ratio.
 WIDEST_INTERVAL = 10.0
+# Share of the laws that the data allow by which a chosen member must reach the bound.
+LIKELY = 0.5
 
 
 def decline_above(family: Family, bound: float) -> None:
@@ -36,24 +38,29 @@ def decline_unreached(family: Family, bound: float, needed: Numbers) -> None:
         return
     unpruned = family.unpruned.mean
     least = int(unpruned.argmin())
-    if unpruned[least] <= np.log(bound):
-        raise DeclinedError(
+    error = float(np.exp(unpruned[least]))
+    if error <= bound:
+        raise UnreachedError(
             f"by the law no pruned network meets an error of {bound:g}; unpruned, {family.name(least)} does "
-            f"({np.exp(unpruned[least]):.4g}). Choose a higher error, or look at the curve itself"
+            f"({error:.4g}). Choose a higher error, or look at the curve itself",
+            f"by the law only unpruned networks do, such as {family.name(least)} ({error:.4g})",
+            unpruned_meets=True,
         )
     whose = f"{family.name(least)}{', predicted' if family.known[least] == 'predicted' else ''}"
-    raise DeclinedError(
-        f"no member reaches an error of {bound:g}: the lowest unpruned error is {np.exp(unpruned[least]):.4g} "
-        f"({whose}), and the law predicts no gain from pruning. Choose a higher error, add larger members "
-        "(--depths, --widths: they need not be trained), or train on more examples"
+    measured = beside_measured(error, *family.unpruned_measured(least))
+    reason = f"the lowest unpruned error is {error:.4g} ({whose}{measured}), and the law predicts no gain from pruning"
+    raise UnreachedError(
+        f"no member reaches an error of {bound:g}: {reason}. Choose a higher error, add larger members "
+        "(--depths, --widths: they need not be trained), or train on more examples",
+        reason,
+        unpruned_meets=False,
     )
 
 
-def decline_beyond(family: Family, bound: float, needed: Numbers, limits: Limits) -> None:
-    """Decline a bound that needs pruning far beyond the measurements."""
+def decline_beyond(family: Family, bound: float, needed: Numbers, best: int, limits: Limits) -> None:
+    """Decline a bound that needs pruning the best member far beyond the measurements."""
     if limits.extrapolate:
         return
-    best = int(smallest_member(family.sizes.parameters(np.maximum(needed, LOWEST_LOG_DENSITY))[None])[0])
     sparsest = float(lowest_measured(family)[best])
     times = float(np.exp(np.minimum(sparsest - max(needed[best], LOWEST_LOG_DENSITY), 30.0)))
     if times > BEYOND:
@@ -74,7 +81,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     parameters = drawn[:, best]
     reached = float(np.isfinite(parameters).mean())
     ends = np.quantile(np.where(np.isfinite(parameters), parameters, np.inf), [0.05, 0.95], method="nearest")
-    if reached >= 0.5 and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= WIDEST_INTERVAL):
+    if reached >= LIKELY and (not np.isfinite(ends[1]) or ends[1] / ends[0] <= WIDEST_INTERVAL):
         return
     unidentified = [name for name, interval in family.fit.intervals.items() if interval is None]
     why = f"{', '.join(unidentified)} not identified by the data" if unidentified else "too few measurements"
@@ -82,7 +89,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     least, most = ((ends - count.rest) / count.prunable).tolist()
     where = (
         f"in {100 * (1 - reached):.0f} % of the draws it does not reach the bound"
-        if reached < 0.5
+        if reached < LIKELY
         else f"it may need a density of {f'{least:.3g}' if least > 1e-6 else 'next to nothing'} or of {most:.3g}"
     )
     advice = f" {family.fit.warnings[0]}." if family.fit.warnings else ""

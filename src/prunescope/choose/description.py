@@ -44,6 +44,8 @@ class Pick(Member):
         For one example through the unpruned network; None if unknown.
     limit
         What sets the density instead of the bound, in words; empty if the bound does.
+    unpruned_measured, unpruned_repeats
+        Its unpruned error as measured, in the mean over so many networks; None without any.
     """
 
     depth: int | None
@@ -67,6 +69,8 @@ class Pick(Member):
     unpruned_error: float
     multiplications: float | None
     limit: str = ""
+    unpruned_measured: float | None = None
+    unpruned_repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Rival(Member):
         How many times as large as the choice.
     best_in
         Share of the draws in which this member is the smallest.
+    unpruned_measured, unpruned_repeats
+        As for `Pick`.
     """
 
     depth: int | None
@@ -91,6 +97,8 @@ class Rival(Member):
     parameters: float | None
     times: float | None
     best_in: float
+    unpruned_measured: float | None = None
+    unpruned_repeats: int = 0
 
 
 # Steps of a ladder count as even when their ratios agree to this share.
@@ -130,6 +138,7 @@ class PickDescriber:
         ends = np.array([min(ends[0], log_density), max(ends[1], log_density)])
         surviving = [float(count.rest + count.prunable * np.exp(level)) for level in (log_density, *ends)]
         rung = self._rung(log_density)
+        measured, repeats = family.unpruned_measured(member)
         return Pick(
             depth=family.depth_of(member),
             width=family.width_of(member),
@@ -152,6 +161,8 @@ class PickDescriber:
             unpruned_error=float(np.exp(family.unpruned.mean[member])),
             multiplications=None if np.isnan(count.multiplications) else count.multiplications,
             limit=self._limit(member, log_density),
+            unpruned_measured=measured,
+            unpruned_repeats=repeats,
         )
 
     def _error_interval(self, error: float, drawn: Numbers, spread: float) -> tuple[float, float]:
@@ -199,6 +210,7 @@ def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) 
     entries = []
     for member in order.tolist():
         reached = bool(np.isfinite(parameters[member]))
+        measured, repeats = family.unpruned_measured(member)
         entries.append(
             Rival(
                 depth=family.depth_of(member),
@@ -209,6 +221,8 @@ def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) 
                 parameters=rounded(float(parameters[member]), family.counts[member].how) if reached else None,
                 times=float(parameters[member] / parameters[best]) if reached else None,
                 best_in=float(wins[member]),
+                unpruned_measured=measured,
+                unpruned_repeats=repeats,
             )
         )
     return tuple(entries)
@@ -217,9 +231,13 @@ def describe_rivals(family: Family, density: Numbers, best: int, wins: Numbers) 
 def find_smallest_unpruned(
     family: Family, bound: float, describe_rivals: tuple[Rival, ...]
 ) -> tuple[Rival | None, float | None]:
-    """Return the smallest member that meets the bound unpruned, and its parameters; None where none does."""
+    """Return the smallest member that meets the bound unpruned, and its parameters; None where none does.
+
+    What was measured to meet it does, whatever is expected.
+    """
     whole = family.sizes.prunable + family.sizes.rest
-    keeps = np.where(family.unpruned.mean <= np.log(bound), whole, np.inf)
+    measured = np.array([family.unpruned_measured(member)[0] or np.inf for member in range(len(family))])
+    keeps = np.where((family.unpruned.mean <= np.log(bound)) | (measured <= bound), whole, np.inf)
     member = int(keeps.argmin())
     if not np.isfinite(keeps[member]):
         return None, None
@@ -233,10 +251,23 @@ def unit(family: Family) -> str:
     if "relative" in kinds:
         parts = [factor for factor, there in (("depth", family.has_depth), ("width^2", family.has_width)) if there]
         return " x ".join([*parts, "density"]) if parts else "share of the prunable weights"
-    return "parameters, estimated for members that the table does not count" if "estimated" in kinds else "parameters"
+    return (
+        f"{family.count}, estimated for members that the table does not count" if "estimated" in kinds else family.count
+    )
 
 
 def short_unit(family: Family) -> str:
     """Return the unit for use within a sentence."""
     relative = any(count.how == "relative" for count in family.counts)
-    return f"in units of {unit(family)}" if relative else "parameters"
+    return f"in units of {unit(family)}" if relative else family.count
+
+
+# Expected and measured errors that differ by less than this share are told once.
+SAME_ERROR = 1e-3
+
+
+def beside_measured(expected: float, measured: float | None, repeats: int) -> str:
+    """Return the measured error as it stands behind an expected one; nothing where they agree."""
+    if measured is None or abs(expected / measured - 1) < SAME_ERROR:
+        return ""
+    return f"; measured {measured:.4g}{'' if repeats == 1 else f', the mean of {repeats}'}"

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.counts import Count, Counts, member_words
+from prunescope.choose.cell_noise import noise_by_cell
+from prunescope.choose.counts import COUNTS, Count, Counts, member_words
 from prunescope.choose.member_curves import Departure, MemberCurves, measured_departures
 from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, law_coordinates
 from prunescope.choose.unpruned import Place, Unpruned, UnprunedModel, fit_expectation, nearest_places
@@ -72,6 +73,8 @@ class Family:
         The measurements.
     departures
         How each measured member departs from the law; None for others, or with `law_alone`.
+    count
+        What its sizes count: ``parameters`` or ``weights``.
     unweighed
         Cells whose unpruned errors count through the dense law alone, since many others are nearer to the members.
     """
@@ -91,6 +94,7 @@ class Family:
     departures: tuple[Departure | None, ...]
     has_depth: bool
     has_width: bool
+    count: str = "parameters"
     unweighed: int = 0
 
     def __len__(self) -> int:
@@ -108,6 +112,29 @@ class Family:
             unpruned=Unpruned(self.unpruned.mean[places], self.unpruned.covariance[np.ix_(places, places)]),
             departures=tuple(self.departures[place] for place in places.tolist()),
         )
+
+    def swapped(self) -> Family:
+        """Return the family with its sizes counted the other way."""
+        other = COUNTS[1 - COUNTS.index(self.count)]
+        return replace(self, counts=tuple(count.swapped() for count in self.counts), count=other)
+
+    @cached_property
+    def _measured_unpruned(self) -> dict[tuple[float, float], tuple[float, int]]:
+        """The unpruned error of each member as measured, with the networks behind it."""
+        cells = self.cells
+        first = np.unique(cells.cell, return_index=True)[1]
+        first = first[(cells.dense_repeats[first] > 0) & (cells.examples[first] == float(self.examples or 1))]
+        errors: dict[tuple[float, float], tuple[float, int]] = {}
+        for place in first.tolist():
+            key = float(cells.depth[place]), float(cells.width[place])
+            mean, repeats = errors.get(key, (0.0, 0))
+            more = int(cells.dense_repeats[place])
+            errors[key] = (mean * repeats + float(cells.unpruned[place]) * more) / (repeats + more), repeats + more
+        return errors
+
+    def unpruned_measured(self, member: int) -> tuple[float | None, int]:
+        """Return a member's unpruned error in the mean over its networks, and how many those are; None without any."""
+        return self._measured_unpruned.get((float(self.depth[member]), float(self.width[member])), (None, 0))
 
     def depth_of(self, member: int) -> int | None:
         """Return a member's depth; None where the table has no such column."""
@@ -173,6 +200,7 @@ def fit_families(
     extrapolate: bool = False,
     law_alone: bool = False,
     sample: Sample | None = None,
+    count: str = "parameters",
 ) -> tuple[tuple[Family, ...], tuple[tuple[Mapping[str, Any], str], ...], tuple[str, ...]]:
     """Fit the joint law to each family of a table and find its members.
 
@@ -186,6 +214,8 @@ def fit_families(
         Whether to ignore how single members depart from the law.
     sample
         The groups of the table by these settings, where they were made already.
+    count
+        What sizes count: ``parameters`` or ``weights``.
 
     Returns
     -------
@@ -201,9 +231,9 @@ def fit_families(
     fitted = []
     for fit in law.fits_:
         try:
-            fitted.append(
-                _family(rows, fit, by_key[tuple(fit.group.items())], grid, law.classes, extrapolate, law_alone)
-            )
+            cells = by_key[tuple(fit.group.items())]
+            family = _family(rows, fit, cells, grid, law.classes, extrapolate, law_alone)
+            fitted.append(family if count == family.count else family.swapped())
         except PrunescopeError as trouble:
             if len(law.fits_) == 1:
                 raise
@@ -365,7 +395,7 @@ def _measured_range(fit: Fit, cells: GroupData) -> MeasuredRange:
 
 def _noise(fit: Fit, cells: GroupData) -> Numbers:
     """Return the standard error of each unpruned error; 0 where it was given."""
-    noise = fit.seed_noise if fit.seed_noise is not None else fit.spread[0]
+    noise = np.full(len(cells), fit.spread[0]) if fit.seed_noise is None else noise_by_cell(cells, fit.seed_noise)
     behind = cells.dense_repeats.astype(np.float64)
     return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
 

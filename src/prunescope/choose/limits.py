@@ -20,8 +20,14 @@ class MeasuredBest(Member):
 
     Attributes
     ----------
+    error
+        Its test error in that mean.
     repeats
         Networks behind the mean.
+    by
+        The errors that it was picked by: ``validation`` or ``test``.
+    validation
+        Its mean validation error, where it was picked by that.
     """
 
     depth: int | None
@@ -30,10 +36,17 @@ class MeasuredBest(Member):
     error: float
     repeats: int
     parameters: float
+    by: str = "test"
+    validation: float | None = None
 
     def __str__(self) -> str:
         mean = "" if self.repeats == 1 else f", the mean of {self.repeats}"
-        return f"{self.name} at density {self.density:.4g} (error {self.error:.4g}{mean})"
+        error = f"error {self.error:.4g}{mean}"
+        if self.validation is None:
+            words = f"{error}; picked by that same error"
+        else:
+            words = f"test {error}; picked by its validation error, {self.validation:.4g}"
+        return f"{self.name} {'unpruned' if self.density == 1 else f'at density {self.density:.4g}'} ({words})"
 
 
 class DeclinedError(PrunescopeError):
@@ -50,6 +63,22 @@ class DeclinedError(PrunescopeError):
         self.seen = seen
 
 
+class UnreachedError(DeclinedError):
+    """By the law no pruned network meets the bound.
+
+    Attributes
+    ----------
+    reason
+        Why not, in words that can stand beside a network that was measured to meet it.
+    unpruned_meets
+        Whether some network is expected to meet it unpruned.
+    """
+
+    def __init__(self, why: str, reason: str, unpruned_meets: bool) -> None:
+        super().__init__(why)
+        self.reason, self.unpruned_meets = reason, unpruned_meets
+
+
 @dataclass(frozen=True)
 class Limits:
     """Constraints on a choice beside the error.
@@ -64,12 +93,30 @@ class Limits:
         The most for one example through the unpruned member, which masks alone do not lower.
     extrapolate
         Whether to allow choices far beyond the measurements.
+    pick_by
+        Whether measured networks are picked by ``validation`` or ``test`` errors; None: by validation errors where all
+        have one.
     """
 
     min_density: float = 0.0
     max_parameters: float | None = None
     max_multiplications: float | None = None
     extrapolate: bool = False
+    pick_by: str | None = None
+
+
+PICK_BY = ("validation", "test")
+
+
+def picked_by(validation: Numbers, limits_by: str | None, source: str, column: str = "validation_error") -> str:
+    """Return what measured networks are picked by, given their validation errors (NaN where there is none)."""
+    complete = bool(len(validation)) and bool(np.isfinite(validation).all())
+    if limits_by == "validation" and not complete:
+        hint = "Without it, networks are picked by test errors (--pick-by test)."
+        raise InputError(
+            source, [Fault(f"column {column!r}", "must be known for all networks to pick by it", hint=hint)]
+        )
+    return limits_by or ("validation" if complete else "test")
 
 
 def bound_faults(max_error: float, outcome: Outcome = ERROR) -> Iterator[Fault]:
@@ -122,25 +169,48 @@ def lowest_measured(family: Family) -> Numbers:
 
 
 def find_measured_best(family: Family, bound: float, limits: Limits) -> MeasuredBest | None:
-    """Return the smallest measured pruned network that meets a bound in the mean over replicates."""
+    """Return the smallest measured network that meets a bound in the mean over replicates.
+
+    Where validation errors pick it and none meets the bound, test errors do.
+    """
+    by = picked_by(family.cells.validation, limits.pick_by, "the measured networks")
+    if by == "validation":
+        best = _smallest_that_meets(family, bound, limits, by)
+        if best is not None or limits.pick_by == "validation":
+            return best
+    return _smallest_that_meets(family, bound, limits, "test")
+
+
+def _smallest_that_meets(family: Family, bound: float, limits: Limits, by: str) -> MeasuredBest | None:
     cells, best, smallest = family.cells, np.inf, None
-    keeps = (cells.examples == float(family.examples or 1)) & (cells.density < 1) & (cells.error <= bound)
-    keeps = np.flatnonzero(keeps & (cells.density >= limits.min_density))
+    judged = cells.validation if by == "validation" else cells.error
+    keeps = (cells.examples == float(family.examples or 1)) & (judged <= bound) & (cells.density >= limits.min_density)
+    keeps = np.flatnonzero(keeps)
     depth, width = cells.depth[keeps], cells.width[keeps]
     for member in range(len(family)):
         count = family.counts[member]
         if limits.max_multiplications is not None and not count.multiplications <= limits.max_multiplications:
             continue
-        for point in keeps[(depth == family.depth[member]) & (width == family.width[member])].tolist():
-            parameters = count.rest + count.prunable * float(cells.density[point])
+        here = keeps[(depth == family.depth[member]) & (width == family.width[member])].tolist()
+        measured = [
+            (float(cells.density[place]), float(cells.error[place]), int(cells.repeats[place]), float(judged[place]))
+            for place in here
+        ]
+        unpruned, repeats = family.unpruned_measured(member)
+        if by == "test" and unpruned is not None and unpruned <= bound:
+            measured.append((1.0, unpruned, repeats, unpruned))
+        for density, error, behind, judged_error in measured:
+            parameters = count.rest + count.prunable * density
             if parameters < min(best, limits.max_parameters or np.inf):
                 best = parameters
                 smallest = MeasuredBest(
                     depth=family.depth_of(member),
                     width=family.width_of(member),
-                    density=float(cells.density[point]),
-                    error=float(cells.error[point]),
-                    repeats=int(cells.repeats[point]),
+                    density=density,
+                    error=error,
+                    repeats=behind,
                     parameters=rounded(parameters, count.how),
+                    by=by,
+                    validation=judged_error if by == "validation" else None,
                 )
     return smallest

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from prunescope.choose.cell_noise import noise_by_cell
 from prunescope.choose.normal import normal_cdf
 from prunescope.choose.smallest import (
     LOWEST_LOG_DENSITY,
@@ -170,7 +171,7 @@ class MemberCurves:
         for member, departure in enumerate(self.departures):
             if departure is not None:
                 grid = np.linspace(float(departure.log_density.min()) - 3 * REACH, 0.0, GRID)
-                curves[member] = grid, self._curve(member, grid)
+                curves[member] = grid, _rising_beyond(grid, self._curve(member, grid), departure.log_density.min())
         return curves
 
     @cached_property
@@ -219,6 +220,16 @@ class MemberCurves:
         return np.where(~reached, np.inf, np.where(at_once, lowest, high))
 
 
+def _rising_beyond(grid: Numbers, curve: Numbers, sparsest: float) -> Numbers:
+    """Return curves ``[truths, places]`` that do not fall again sparser than anything measured.
+
+    Departures smoothed through a steep curve may swing back beyond its last point.
+    """
+    beyond = int(np.searchsorted(grid, sparsest, "right"))
+    swing = curve[:, :beyond][:, ::-1]
+    return np.concatenate([np.maximum.accumulate(swing, axis=1)[:, ::-1], curve[:, beyond:]], axis=1)
+
+
 def _crossing(grid: Numbers, curve: Numbers, bound: float, by_law: Numbers) -> Numbers:
     """Return the lowest density at which each curve ``[curves, places]`` with departures meets a bound."""
     over = curve - np.log(bound)
@@ -243,7 +254,8 @@ def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, 
     names = ("depth", "width", "examples")
     off = cells.points.error - JOINT.log_error(law_coordinates(fit), cells.points)[0]
     # Without replicates, half of the variance counts as noise and half as departure.
-    single = fit.seed_noise if fit.seed_noise is not None else float(np.std(off)) / np.sqrt(2)
+    alone = float(np.std(off)) / np.sqrt(2)
+    single = np.full(len(cells), alone) if fit.seed_noise is None else noise_by_cell(cells, fit.seed_noise)
     noise = np.maximum(single / np.sqrt(cells.repeats), LEAST_NOISE)
     amplitude = _amplitude(off, noise)
     if amplitude < LEAST_DEPARTURE:
@@ -254,7 +266,7 @@ def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, 
         if len(points) > 1:
             depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
             measured = cells.points.density[points], cells.points.error[points], noise[points]
-            departures[depth, width, examples] = Departure(*measured, amplitude, single)
+            departures[depth, width, examples] = Departure(*measured, amplitude, float(single[points[0]]))
     return departures
 
 

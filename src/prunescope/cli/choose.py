@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import BOUND, CHOICE, JSON, SEED, SHARE, fixed_in, names_in, options, reading, rows_of
+from prunescope.cli.options import (
+    BOUND,
+    CHOICE,
+    COUNT,
+    JSON,
+    PICK_BY,
+    SEED,
+    SHARE,
+    fixed_in,
+    names_in,
+    options,
+    reading,
+    rows_of,
+)
 from prunescope.cli.printing import note, print_json, table_lines, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
@@ -62,6 +75,8 @@ GRID = options(
 )
 @click.option("--extrapolate", is_flag=True, help="Also choose networks far beyond what was measured.")
 @click.option("--law-alone", is_flag=True, help="Use the law alone, without the deviations of single members.")
+@COUNT
+@PICK_BY
 @click.option("--frontier", is_flag=True, help="Also print the smallest network for each error.")
 @CHOICE
 @SEED
@@ -96,7 +111,7 @@ def choose(
         lines = [*answer_lines(answers.answers[0])]
         lines += ["", *frontier_lines(answers.answers[0])] if frontier else []
         click.echo("\n".join(wrapped(line) for line in lines))
-        _tell_trained(source, rows, answers.answers[0], max_error)
+        _tell_trained(source, rows, answers.answers[0], max_error, settings["pick_by"])
     elif answers.answers:
         _show_many(answers)
         for answer in answers.answers if frontier else ():
@@ -107,7 +122,7 @@ def choose(
     _tell_declined(answers)
 
 
-def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) -> None:
+def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float, pick_by: str | None) -> None:
     """Say how to take away a network of a store that will do."""
     from prunescope.choose.trained import trained_network
     from prunescope.study.catalogue import is_import_path
@@ -115,7 +130,7 @@ def _tell_trained(source: str, rows: Table, answer: Answer, max_error: float) ->
 
     if source == "-" or not is_store(Path(source)):
         return
-    trained = trained_network(rows, answer)
+    trained = trained_network(rows, answer, pick_by)
     if trained is None:
         typed = command("next", Path(source), "--max-error", max_error)
         click.echo(f"\nno trained network meets the bound yet; to see what to train next:\n  {typed}")
@@ -195,7 +210,7 @@ def _show_many(result: Answers) -> None:
     ]
     rows += [(group, network.name, "no answer", "", "", "", f"{network.density:.4g}") for group, network in refused]
     columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
-    names = ("member", "density", "parameters", "odds", "surely", "measured")
+    names = ("member", "density", answers[0].noun, "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
     click.echo("\n".join(table_lines(columns)))
     bound, confidence = answers[0].max_error, answers[0].confidence

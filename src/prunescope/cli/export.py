@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import SHARE, rows_of
+from prunescope.cli.options import PICK_BY, SHARE, rows_of
 from prunescope.cli.printing import print_json, spelled, spelled_bytes
 from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--max-error", type=SHARE, metavar="K", help="Instead of both: take what choose finds for this error, if trained."
 )
 @click.option("--where", multiple=True, help="With --max-error: keep rungs that meet this SQL condition.")
+@PICK_BY
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="NAME.safetensors, or NAME.onnx.")
 @click.option("--form", help="sparse, dense, onnx or both [both, as NAME.sparse... and NAME.dense...].")
 @click.option("--onnx", is_flag=True, help="Write NAME.onnx, too.")
@@ -49,6 +50,7 @@ def export(
     density: float | None,
     max_error: float | None,
     where: Sequence[str],
+    pick_by: str | None,
     out: Path,
     form: str | None,
     onnx: bool,
@@ -73,6 +75,8 @@ def export(
         raise click.UsageError("--max-error finds the ladder; leave --ladder out")
     if where and max_error is None:
         raise click.UsageError("--where goes with --max-error")
+    if pick_by is not None and max_error is None:
+        raise click.UsageError("--pick-by goes with --max-error")
     need_torch()
     from prunescope.export import export_network
     from prunescope.run.task_runner import hold_memory
@@ -81,7 +85,7 @@ def export(
 
     store = Store(store_path)
     if max_error is not None:
-        ladder, rung = _chosen(store, max_error, where, quiet)
+        ladder, rung = _chosen(store, max_error, where, pick_by, quiet)
     search_folders([path for path in (factory, score, dataset) if path is not None and ":" in path], [Path.cwd()])
     hold_memory()
     with ProgressDisplay("training again") as progress:
@@ -108,14 +112,14 @@ def export(
         _print(exported)
 
 
-def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -> tuple[str, int]:
+def _chosen(store: Store, max_error: float, where: Sequence[str], pick_by: str | None, quiet: bool) -> tuple[str, int]:
     """Return ladder and rung of the trained network that the choice for an error comes down to."""
     from prunescope.choose import smallest_network
     from prunescope.choose.trained import trained_network
     from prunescope.table.duckdb_engine import condition
 
     rows = rows_of(str(store.path), where)
-    answers = smallest_network(rows, max_error)
+    answers = smallest_network(rows, max_error, pick_by=pick_by)
     groups = [*(outcome.group for outcome in answers.answers), *(outcome.group for outcome in answers.declined)]
     if len(groups) > 1:
         shown, where_one = listed(map(named, groups), 4), shell_word(condition(apart(groups[0])))
@@ -128,7 +132,7 @@ def _chosen(store: Store, max_error: float, where: Sequence[str], quiet: bool) -
             "\n".join(refusal.why for refusal in answers.declined) or "the store holds no pruned network"
         )
     answer = answers.answers[0]
-    trained = trained_network(rows, answer)
+    trained = trained_network(rows, answer, pick_by)
     if trained is None:
         raise PrunescopeError(
             f"what choose finds in {store.path} for an error of {max_error:g} is not trained yet; "

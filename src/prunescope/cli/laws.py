@@ -15,7 +15,8 @@ from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
-    from prunescope.laws import Fit
+    from prunescope.laws import Estimator, Fit
+    from prunescope.table import Table
 
 
 @click.command()
@@ -63,6 +64,8 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
     if as_json:
         print_json(law.to_dict())
     elif len(law.fits_) == 1:
+        if kind == "joint" and not settings["fix"] and settings["vary"] is None:
+            _tell_null(law, rows, settings)
         _show_one(law.fits_[0])
     else:
         _show_many(law.fits_)
@@ -165,6 +168,24 @@ def _array(values: Any) -> Any:
 
     column = np.asarray(values)
     return column.astype(object) if column.dtype.kind == "U" else column
+
+
+# Points up to which a fit is compared with one that leaves depth and width out.
+FEW = 5_000
+
+
+def _tell_null(law: Estimator, rows: Table, settings: dict[str, Any]) -> None:
+    """Say first where the law explains no more than a smaller one does."""
+    from prunescope.laws.comparison import null_of_fit
+
+    fit = law.fits_[0]
+    if fit.points > FEW:
+        return
+    group = next((group for group in law.sample(rows).groups if group.key == fit.group), None)
+    if group is not None:
+        null = null_of_fit(group, fit.std_deviation, count=settings["starts"], seed=settings["seed"])
+        if null is not None:
+            click.echo(_wrapped(str(null), "! ", "  "))
 
 
 def _show_one(result: Fit) -> None:

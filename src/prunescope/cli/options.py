@@ -50,6 +50,20 @@ BOUND = Fraction(above=True)
 """A bound on the error, or on an outcome that is no share."""
 
 
+PICK_BY = click.option(
+    "--pick-by",
+    type=click.Choice(["validation", "test"]),
+    help="Errors that pick among trained networks [validation, where all have one].",
+)
+COUNT = click.option(
+    "--count",
+    type=click.Choice(["parameters", "weights"]),
+    default="parameters",
+    show_default=True,
+    help="What sizes count: all that survive, or prunable weights alone.",
+)
+
+
 def options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return one decorator for several options."""
 

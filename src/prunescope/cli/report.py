@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prunescope.cli.options import BOUND, SHARE, reading, shaped
+from prunescope.cli.options import BOUND, COUNT, PICK_BY, SHARE, reading, shaped
 from prunescope.cli.printing import note
 from prunescope.errors import counted
 
@@ -25,6 +25,8 @@ from prunescope.errors import counted
 )
 @click.option("--max-error", type=BOUND, metavar="K", help="The error bound of the choice [1.25 times the lowest].")
 @click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
+@COUNT
+@PICK_BY
 @click.option("--lens", metavar="STORE", help="Another store for the lens.")
 @click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
 @click.option(
@@ -40,6 +42,8 @@ def report(
     out: Path,
     max_error: float | None,
     confidence: float,
+    count: str,
+    pick_by: str | None,
     lens: str | None,
     where: Sequence[str],
     figures: Path | None,
@@ -59,7 +63,14 @@ def report(
     need_drawing()
     condition = " and ".join(f"({term})" for term in where)
     result = made(
-        shaped(source, reading), where=condition, lens=lens, max_error=max_error, confidence=confidence, draws=draws
+        shaped(source, reading),
+        where=condition,
+        lens=lens,
+        max_error=max_error,
+        confidence=confidence,
+        draws=draws,
+        count=count,
+        pick_by=pick_by,
     )
     for words in (*result.notes, *result.missing):
         note(words)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, names_in, reading, rows_of
-from prunescope.cli.printing import counting, note, print_json
+from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     sigma of the relative deviation, in percent.
     """
     from prunescope.laws.comparison import compare as compared
+    from prunescope.laws.comparison import null_model
     from prunescope.laws.data import describe_thinning
 
     if settings.pop("fix"):
@@ -39,21 +41,25 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     comparisons = []
     with counting("comparing") as step:
         for number, group in enumerate(groups):
-            comparisons.append((group, compared(group, joint, folds=folds, seed=seed)))
+            many = compared(group, joint, folds=folds, seed=seed)
+            comparisons.append((group, many, null_model(group, joint, many, folds, seed)))
             step(number + 1, len(groups))
     if as_json:
         rows = [
             {**comparison.to_dict(), "seed_noise": group.seed_noise}
-            for group, many in comparisons
+            for group, many, _ in comparisons
             for comparison in many
         ]
-        print_json({"compared": rows})
+        nulls = [{"group": dict(group.key), **asdict(null)} for group, _, null in comparisons if null is not None]
+        print_json({"compared": rows, "null": nulls})
         return
-    for group, many in comparisons:
+    for group, many, null in comparisons:
         noise = group.seed_noise
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
         click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))
+        if null is not None:
+            click.echo(wrapped(f"  ! {null}"))
         if tried := describe_thinning(many[0].fitted.points, len(group)):
             click.echo(f"  {tried}")
         wide = max(len(comparison.form) for comparison in many)

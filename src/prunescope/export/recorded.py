@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from prunescope.errors import DamageError, Fault, InputError, listed
 from prunescope.export.checkpoint import RECORDED, Card, SavedNetwork, read, write
@@ -51,7 +52,7 @@ def export_recorded(
     module = model if isinstance(model, nn.Module) else made(model, ladder.depth, ladder.width)
     layers = _layers(note)
     masks = checkpoints.read_masks(store, ladder.identity, number, layers).by_name()
-    tensors = {name: value.detach().cpu().numpy() for name, value in places_of(module).items()}
+    tensors = {name: _array(value) for name, value in places_of(module).items()}
     kept = number in checkpoints.weights_kept(store, ladder.identity)
     if kept:
         tensors = checkpoints.read_weights(store, ladder.identity, number, layers)
@@ -97,6 +98,12 @@ def recorded_note(store: Store, ladder: str | None) -> RecordedNote | None:
     if not notes:
         return None
     return notes.get(one_ladder(store, ladder))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Return a tensor; types that numpy lacks as float32, as the store keeps them."""
+    value = tensor.detach().cpu()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
 def _layers(note: RecordedNote) -> list[ParameterOutline]:

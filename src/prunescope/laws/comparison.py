@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,9 @@ from prunescope.laws.search import fix_unvaried, search_groups
 from prunescope.laws.solver import deviation
 
 FOLDS = 10
+WITHOUT_MEMBERS = "Eq. 2 without depth and width"
+# A fit without depth and width that is off by more than so many times the law is not worth cross-validating.
+NEAR = 1.25
 HELD_OUT = 1 / 3
 
 
@@ -35,7 +38,13 @@ class Deviation:
 
 @dataclass(frozen=True)
 class FormComparison:
-    """How far one form with so many free parameters is off; None where the group does not allow a trial."""
+    """How far one form with so many free parameters is off; None where the group does not allow a trial.
+
+    Attributes
+    ----------
+    unseen
+        Relative deviations of the cross-validation, in an order that all forms share; empty where there is none.
+    """
 
     group: Mapping[str, Any]
     law: str
@@ -44,6 +53,7 @@ class FormComparison:
     fitted: Deviation
     cross_validated: Deviation | None
     extrapolated: Deviation | None
+    unseen: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -51,7 +61,8 @@ class FormComparison:
             name: None if (trial := getattr(self, name)) is None else vars(trial)
             for name in ("fitted", "cross_validated", "extrapolated")
         }
-        return {**vars(self), "group": dict(self.group), **trials}
+        values = {name: value for name, value in vars(self).items() if name != "unseen"}
+        return {**values, "group": dict(self.group), **trials}
 
 
 def candidate_forms(group: GroupData, joint: bool) -> Iterator[tuple[Form, str, dict[str, float]]]:
@@ -66,7 +77,7 @@ def candidate_forms(group: GroupData, joint: bool) -> Iterator[tuple[Form, str, 
         yield JOINT, "Eq. 2 without depth (phi = 0)", {"phi": 0.0}
         yield JOINT, "Eq. 2 without width (psi = 0)", {"psi": 0.0}
     if len(fixed) < 2:
-        yield JOINT, "Eq. 2 without depth and width", {"phi": 0.0, "psi": 0.0}
+        yield JOINT, WITHOUT_MEMBERS, {"phi": 0.0, "psi": 0.0}
     yield ADAPTED_JOINT, "adapted from Rosenfeld et al. 2020, over the invariant", fixed
 
 
@@ -75,13 +86,20 @@ def compare(
     joint: bool,
     *,
     folds: int = FOLDS,
+    only: Collection[str] | None = None,
     count: int = 16,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[FormComparison]:
-    """Compare the forms on one group; of a very large one on whole cells picked by chance (`GroupData.thinned`)."""
+    """Compare the forms on one group; of a very large one on whole cells picked by chance (`GroupData.thinned`).
+
+    Parameters
+    ----------
+    only
+        Names of the forms to compare; None: all.
+    """
     group = group.thinned(seed=seed)
-    trials = list(candidate_forms(group, joint))
+    trials = [trial for trial in candidate_forms(group, joint) if only is None or trial[1] in only]
     comparisons = []
     for done, (form, words, fixed) in enumerate(trials):
         free = sum(name not in fixed for name in form.parameters)
@@ -92,10 +110,12 @@ def compare(
             theta = search_groups(form, [train], fixed, count, seed).theta
             return np.asarray(deviation(form, test.points, theta)[0][0])
 
-        crossed = _cross_validate(group, joint, folds, free, seed, residual)
+        unseen = _cross_validate(group, joint, folds, free, seed, residual)
+        crossed = None if unseen is None else _summarise(unseen)
         beyond = _extrapolate(group, joint, free, residual)
         fitted = _summarise(residual(group, group))
-        comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond))
+        in_order = () if unseen is None else tuple(unseen.tolist())
+        comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond, in_order))
         if progress is not None:
             progress(done + 1, len(trials))
     return comparisons
@@ -110,20 +130,26 @@ def _summarise(residual: Numbers) -> Deviation:
 
 def _cross_validate(
     group: GroupData, joint: bool, folds: int, free: int, seed: int, residual: Residual
-) -> Deviation | None:
+) -> Numbers | None:
     if not joint:
         return _cross_validate_replicates(group, free, residual)
     folds = min(folds, group.cells)
     if folds < 2:
         return None
-    fold = np.random.default_rng(seed).permutation(group.cells) % folds
-    tests = [fold[group.cell] == number for number in range(folds)]
+    tests = _folds(group, folds, seed)
     if any(not _enough(group, ~test, free) for test in tests):
         return None
-    return _summarise(np.concatenate([residual(group.pick(~test), group.pick(test)) for test in tests]))
+    return np.concatenate([residual(group.pick(~test), group.pick(test)) for test in tests])
 
 
-def _cross_validate_replicates(group: GroupData, free: int, residual: Residual) -> Deviation | None:
+def _folds(group: GroupData, folds: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Return which points each fold tests: whole cells, drawn by chance."""
+    folds = min(folds, group.cells)
+    fold = np.random.default_rng(seed).permutation(group.cells) % folds
+    return [fold[group.cell] == number for number in range(folds)]
+
+
+def _cross_validate_replicates(group: GroupData, free: int, residual: Residual) -> Numbers | None:
     """Predict each replicate by the mean of the others."""
     replicates = np.unique(group.row_replicate)
     if len(replicates) < 2:
@@ -139,7 +165,102 @@ def _cross_validate_replicates(group: GroupData, free: int, residual: Residual) 
         train = replace(group, error=np.divide(sums, counts, out=group.error.copy(), where=counts > 0)).pick(counts > 0)
         columns = {name: getattr(group, name)[group.row_point[rows]] for name in BY_POINT}
         residuals.append(residual(train, replace(group, **columns | {"error": group.row_error[rows]})))
-    return _summarise(np.concatenate(residuals))
+    return np.concatenate(residuals)
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """A law that leaves something out and does as well out of sample, within one standard error.
+
+    Attributes
+    ----------
+    explains_nothing
+        What is left out, in words.
+    null, law
+        Root mean square of the relative deviations of members that a fit did not see, without it and with it.
+    """
+
+    explains_nothing: str
+    null: float
+    law: float
+
+    def __str__(self) -> str:
+        what = self.explains_nothing
+        verb = "explain" if " and " in what else "explains"
+        without = "them" if " and " in what else "it"
+        return (
+            f"{what} {verb} nothing here beyond the unpruned errors: networks that a fit did not see are off by "
+            f"{100 * self.null:.2g} % without {without} and by {100 * self.law:.2g} % with {without}, which is within "
+            "one standard error"
+        )
+
+
+def null_model(
+    group: GroupData, joint: bool, comparisons: Sequence[FormComparison], folds: int = FOLDS, seed: int = 0
+) -> NullModel | None:
+    """Return what explains nothing: density, or else depth and width; None where all of them do.
+
+    Parameters
+    ----------
+    comparisons
+        Those of `compare`, of the same group by the same seed.
+    """
+    law = comparisons[0]
+    if not law.unseen:
+        return None
+    tested, cell = _tested(group.thinned(seed=seed), joint, folds, seed)
+    if len(tested) != len(law.unseen):
+        return None
+    without = [("density", tested)]
+    names = [name for name in ("depth", "width") if np.ptp(getattr(group, name)) > 0]
+    smaller = next((form for form in comparisons if form.form == WITHOUT_MEMBERS), None)
+    if joint and names and smaller is not None and smaller.unseen:
+        without.append((" and ".join(names), np.array(smaller.unseen)))
+    for words, unseen in without:
+        if _as_good(unseen, np.array(law.unseen), cell):
+            null, ours = (float(np.sqrt(np.mean(np.square(values)))) for values in (unseen, law.unseen))
+            return NullModel(words, null, ours)
+    return None
+
+
+def null_of_fit(group: GroupData, sigma: float, *, count: int = 16, seed: int = 0) -> NullModel | None:
+    """Return what explains nothing of a family, as `null_model`; cross-validated only if one more fit leaves it open.
+
+    Parameters
+    ----------
+    sigma
+        That of the fitted law.
+    """
+    fixed = fix_unvaried(JOINT, group, None)
+    fewer = dict.fromkeys(("phi", "psi"), 0.0)
+    theta = search_groups(JOINT, [group], fewer, count, seed).theta
+    near = float(np.asarray(deviation(JOINT, group.points, theta)[0][0]).std()) <= NEAR * sigma and len(fixed) < 2
+    flat = float((group.unpruned / group.error - 1).std()) <= NEAR * sigma
+    if not near and not flat:
+        return None
+    tried = {"Eq. 2", WITHOUT_MEMBERS}
+    return null_model(group, True, compare(group, True, count=count, seed=seed, only=tried), seed=seed)
+
+
+def _tested(group: GroupData, joint: bool, folds: int, seed: int) -> tuple[Numbers, NDArray[np.int64]]:
+    """Return how far unpruned errors are off in the order of the cross-validation, and the cluster of each."""
+    if joint:
+        order = np.concatenate([np.flatnonzero(test) for test in _folds(group, folds, seed)])
+        return (group.unpruned / group.error - 1)[order], group.cell[order]
+    rows = np.concatenate([np.flatnonzero(group.row_replicate == value) for value in np.unique(group.row_replicate)])
+    return group.unpruned[group.row_point[rows]] / group.row_error[rows] - 1, group.row_replicate[rows]
+
+
+def _as_good(null: Numbers, law: Numbers, cluster: NDArray[np.int64]) -> bool:
+    """Whether a smaller law's mean square is at most one standard error, over clusters, above that of the law."""
+    number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
+    points = np.bincount(number)
+    if len(points) < 2:
+        return False
+    mean = float(np.mean(law**2))
+    apart = np.bincount(number, law**2) - mean * points
+    error = float(np.sqrt(np.sum(apart**2) * len(points) / (len(points) - 1))) / len(law)
+    return bool(np.mean(null**2) <= mean + error)
 
 
 def _extrapolate(group: GroupData, joint: bool, free: int, residual: Residual) -> Deviation | None:

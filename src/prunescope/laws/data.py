@@ -82,6 +82,8 @@ class GroupData:
         Rows behind a point.
     dense_repeats
         Rows behind a point's unpruned error; 0 where it was given and not averaged here.
+    validation
+        The mean of each point's errors on held-out examples; infinity where some row behind it has none.
     row_error, row_point, row_replicate
         The single rows: error, the point that a row belongs to, replicate.
     chance
@@ -101,6 +103,7 @@ class GroupData:
     cell: Integers
     repeats: Integers
     dense_repeats: Integers
+    validation: Numbers
     row_error: Numbers
     row_point: Integers
     row_replicate: Integers

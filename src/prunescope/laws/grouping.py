@@ -330,6 +330,7 @@ def _groups(
     unpruned, dense_repeats = average(table["unpruned_error"]), _behind(table)[order[first]]
     depth, width = first_value("depth"), first_value("width")
     size = first_value(COUNTED) if COUNTED in columns else depth * width**2
+    held_out = table.outcome.validation
     arrays = {
         "error": average(table["test_error"]),
         "unpruned": unpruned,
@@ -340,6 +341,9 @@ def _groups(
         "size": size,
         "repeats": repeats,
         "dense_repeats": dense_repeats,
+        "validation": np.full(len(first), np.inf)
+        if held_out not in columns
+        else _known_or_infinite(average(columns[held_out])),
     }
     numbers = np.cumsum(new_cell)[first] - 1
     chances = _chances(table, classes)[order[first]]
@@ -363,6 +367,10 @@ def _groups(
             is_error=table.outcome.is_error,
             **{name: values[begin:end] for name, values in arrays.items()},
         )
+
+
+def _known_or_infinite(values: Numbers) -> Numbers:
+    return np.where(np.isnan(values), np.inf, values)
 
 
 def _varying(keys: Mapping[str, Sequence[Any]], among: NDArray[np.bool_]) -> list[str]:

@@ -109,7 +109,7 @@ def ranking_of(function: Callable[..., object], path: str) -> Rank:
 
 
 def _array(values: object) -> np.ndarray:
-    plain = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+    plain = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values
     return np.asarray(plain, float)
 
 

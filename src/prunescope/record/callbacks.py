@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import Fault, InputError, MissingPackageError
+from prunescope.errors import Fault, InputError, MissingPackageError, PrunescopeError
 
 if TYPE_CHECKING:
     from prunescope.record.rung import Epochs, Rung
@@ -25,8 +25,11 @@ class _Course:
         self._epochs: Epochs | None = None
         self._begun = 0
 
-    def begin(self, told: Any, name: str, model: Any, optimizers: list[Any], schedulers: list[Any]) -> None:
-        """Begin the rung; the trainer must have been told the epochs of a whole training."""
+    def begin(self, told: Any, name: str, steps: Any, model: Any, optimizers: list[Any], schedulers: list[Any]) -> None:
+        """Begin the rung; the trainer must have been told the epochs of a whole training, and no number of steps."""
+        if steps is not None and steps > 0:
+            must = f"must not be given: rungs are trained by epochs, {self._total} in a whole training"
+            raise InputError("the trainer", [Fault("max_steps", must, str(steps))])
         if told != self._total:
             must = f"must be {self._total}, the epochs of a whole training: the callback stops where the rung ends"
             raise InputError("the trainer", [Fault(name, must, str(told))])
@@ -38,6 +41,10 @@ class _Course:
 
     def begin_epoch(self) -> None:
         """Note that an epoch begins."""
+        if self.over:
+            raise PrunescopeError(
+                "the trainer goes on after the rung's last epoch: does it have min_epochs or min_steps?"
+            )
         if self._epochs is not None:
             self._rung.begin_epoch(self._epochs.first + self._begun)
             self._begun += 1
@@ -68,7 +75,8 @@ def lightning_callback(rung: Rung, epochs: int) -> Any:
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-            course.begin(trainer.max_epochs, "max_epochs", pl_module, list(trainer.optimizers), schedulers)
+            steps, optimizers = trainer.max_steps, list(trainer.optimizers)
+            course.begin(trainer.max_epochs, "max_epochs", steps, pl_module, optimizers, schedulers)
 
         def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
             del trainer, pl_module
@@ -96,7 +104,9 @@ def transformers_callback(rung: Rung, epochs: int) -> Any:
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             del state, control
             schedulers = [others["lr_scheduler"]] if others.get("lr_scheduler") is not None else []
-            course.begin(args.num_train_epochs, "num_train_epochs", others["model"], [others["optimizer"]], schedulers)
+            optimizers = [others["optimizer"]]
+            told = args.num_train_epochs
+            course.begin(told, "num_train_epochs", args.max_steps, others["model"], optimizers, schedulers)
 
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             del args, state, control, others

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from prunescope.errors import Fault, InputError, listed
+from prunescope.record.module_state import plain_array
 
 _NEEDED = ("index", "loss", "correct")
 _NAMES = (*_NEEDED, "label", "noisy")
@@ -55,8 +57,7 @@ def _columns(place: str, named: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _array(values: Any) -> np.ndarray:
-    plain = values.detach().cpu().numpy() if hasattr(values, "detach") else values
-    return np.asarray(plain)
+    return plain_array(values) if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _fault(place: str, must: str, got: str = "") -> InputError:

@@ -74,7 +74,7 @@ class ModuleState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return copies of the tensors; types that numpy lacks as float32, which holds them exactly."""
-        return {name: _array(tensor) for name, tensor in self.tensors()}
+        return {name: plain_array(tensor) for name, tensor in self.tensors()}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Set the tensors in place."""
@@ -105,7 +105,8 @@ def _other_model(names: Sequence[str]) -> InputError:
     return InputError("the recorder", [Fault("the model", must, f"changes in {listed(names, 4)}")])
 
 
-def _array(tensor: Tensor) -> np.ndarray:
+def plain_array(tensor: Tensor) -> np.ndarray:
+    """Return a copy of a tensor; types that numpy lacks as float32, which holds them exactly."""
     value = tensor.detach()
     if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
         value = value.float()
@@ -142,7 +143,12 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
     if not layers:
         must = "must have layers to prune: linear ones, convolutions or attention, that are trained"
         raise InputError("the recorder", [Fault("the model", must, "none")])
-    return ModuleState(module, layers, alone, passed_over)
+    state = ModuleState(module, layers, alone, passed_over)
+    if numbers := [name for name, tensor in state.tensors() if tensor.is_complex()]:
+        raise InputError(
+            "the recorder", [Fault("the model", "must have real tensors", f"complex: {listed(numbers, 4)}")]
+        )
+    return state
 
 
 def _refuse_sharded(model: nn.Module) -> None:
@@ -154,6 +160,8 @@ def _refuse_sharded(model: nn.Module) -> None:
             must = "must be whole tensors, not flattened ones (FSDP); DistributedDataParallel keeps them whole"
         elif hasattr(parameter, "device_mesh") or hasattr(parameter, "ds_id"):
             must = "must be whole tensors, not spread over processes; DistributedDataParallel keeps them whole"
+        elif parameter.is_meta:
+            must = "must have been made, not be on the meta device"
         else:
             continue
         raise InputError("the recorder", [Fault("the model's parameters", must, name)])
@@ -179,6 +187,18 @@ def check_optimizers(state: ModuleState, optimizers: Sequence[object]) -> None:
     if missing and held.isdisjoint(map(id, trained.values())):
         must = "must hold the tensors of this model: make it from model.parameters(), after the model is in its place"
         raise InputError("the recorder", [Fault("the optimizer", must, "tensors of another model")])
+    if any(_has_stepped(optimizer) for optimizer in optimizers):
+        must = "must be made anew for each rung"
+        raise InputError("the recorder", [Fault("the optimizer", must, "one that has taken steps")])
     if missing:
         must = "must hold every layer that is pruned; freeze the others with requires_grad_(False)"
         raise InputError("the recorder", [Fault("the optimizer", must, f"none of {listed(missing, 4)}")])
+
+
+def _has_stepped(optimizer: object) -> bool:
+    """Whether an optimizer knows of steps; some count them from 0 before the first."""
+    state = getattr(optimizer, "state", None)
+    if not isinstance(state, Mapping):
+        return bool(state)
+    entries = [entry for entry in state.values() if not isinstance(entry, Mapping) or entry]
+    return any(not isinstance(entry, Mapping) or bool(entry.get("step", 1) != 0) for entry in entries)

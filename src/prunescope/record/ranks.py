@@ -53,9 +53,9 @@ def share_state(state: ModuleState) -> None:
     if is_shared():
         with torch.no_grad():
             for _, tensor in state.tensors():
-                # Some backends take neither flags nor views.
-                carried = tensor.detach().clone().contiguous()
-                dist.broadcast(carried, src=0)
+                # As bytes, since backends do not take all types.
+                carried = tensor.detach().clone(memory_format=torch.contiguous_format)
+                dist.broadcast(carried.view(-1).view(torch.uint8), src=0)
                 tensor.copy_(carried)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from prunescope.record import ranks
 from prunescope.record.example_outcomes import score_arrays
 from prunescope.record.module_state import ModuleState, Prunable, module_state
 from prunescope.record.rung import Rung
+from prunescope.study.catalogue import is_import_path
+from prunescope.study.import_path import import_function
 from prunescope.study.recorded import RecordedLadder, recorded_ladder
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
 from prunescope.version import __version__
+
+_ASKING = ("gradient", "gradient-flow", "synaptic-flow")
 
 
 class Recorder:
@@ -113,35 +118,41 @@ class Recorder:
         recipe: Mapping[str, Any] | None = None,
         source: str | None = None,
     ) -> None:
+        if callable(score) and _path_of(score).endswith((":lambda", ":partial")):
+            must = "must be defined with a name: ladders are told apart by it"
+            raise InputError("the recorder", [Fault("score", must, type(score).__name__)])
         named = [_path_of(prunable)] if callable(prunable) else prunable
         self.ladder: RecordedLadder = recorded_ladder(
             {
                 "family": family,
                 "dataset": dataset,
-                "depth": depth,
+                "depth": _plain(depth),
                 "width": float(width),
-                "examples": examples,
+                "examples": _plain(examples),
                 "label_noise": float(label_noise),
-                "replicate": replicate,
-                "seed": seed,
+                "replicate": _plain(replicate),
+                "seed": _plain(seed),
                 "treatment": treatment,
                 "rewind": rewind,
-                "rewind_epoch": rewind_epoch,
-                "levels": levels,
-                "pruning_fraction": pruning_fraction,
+                "rewind_epoch": _plain(rewind_epoch),
+                "levels": _plain(levels),
+                "pruning_fraction": _plain(pruning_fraction),
                 "densities": None if densities is None else [float(density) for density in densities],
                 "score": _path_of(score) if callable(score) else score,
                 "scope": scope,
                 "prunable": named if isinstance(named, str) else list(named),
-                "recipe": dict(recipe or {}),
+                "recipe": _plain(recipe or {}),
                 "source": _caller() if source is None else source,
             }
         )
         self.prunable = prunable
-        self._keep = _kept_rungs(keep)
-        self._rank: Rank | None = ranking_of(score, _path_of(score)) if callable(score) else None
+        self._keep = _keep_of(keep)
+        # Now, not after a rung was trained.
+        function = import_function(score) if isinstance(score, str) and is_import_path(score) else score
+        self._rank: Rank | None = ranking_of(function, self.ladder.score or "") if callable(function) else None
         self._score_batches = score_batches
-        if self.ladder.score in ("gradient", "gradient-flow", "synaptic-flow") and score_batches is None:
+        asks = self.ladder.score in _ASKING or (callable(function) and "probe" in signature(function).parameters)
+        if asks and score_batches is None:
             must = f"must be given: score {self.ladder.score} asks the network about them"
             raise InputError("the recorder", [Fault("score_batches", must)])
         self._opened: Store | None = None
@@ -151,7 +162,10 @@ class Recorder:
         self._opened = store if isinstance(store, Store) else Store(store, create=True)
 
     def __repr__(self) -> str:
-        return f"<Recorder of {self.ladder.words}: {len(self.done)} of {self.ladder.rungs} rungs>"
+        if self._opened is None:
+            return f"<Recorder of {self.ladder.words}: {self.ladder.rungs} rungs>"
+        done = self._opened.done().get(self.identity, ())  # rank 0 alone may ask for this
+        return f"<Recorder of {self.ladder.words}: {len(done)} of {self.ladder.rungs} rungs>"
 
     @property
     def store(self) -> Store:
@@ -288,7 +302,8 @@ class Recorder:
             Over how many networks, trained for how many epochs.
         """
         arrays = score_arrays(index, el2n, networks, epoch)
-        self.store.write_arrays(ArrayKind.EXAMPLES, self.ladder.scores_identity, 0, arrays)
+        if ranks.is_first():
+            self.store.write_arrays(ArrayKind.EXAMPLES, self.ladder.scores_identity, 0, arrays)
 
     def masks(self, rung: int, model: nn.Module) -> dict[str, np.ndarray]:
         """Return which weights of a finished rung survive, by the layers' names."""
@@ -302,22 +317,30 @@ class Recorder:
         return model
 
 
-def _kept_rungs(keep: Any) -> Keep:
-    """Return which rungs' weights are kept, or refuse what names none."""
-    if keep in ("none", "all"):
-        return keep  # type: ignore[no-any-return]
-    if not isinstance(keep, str) and isinstance(keep, Iterable):
-        rungs = tuple(keep)
-        if all(isinstance(rung, int | np.integer) and rung >= 0 for rung in rungs):
-            return tuple(map(int, rungs))
-    must = 'must be "none", "all" or numbers of rungs, such as (0, 8)'
-    raise InputError("the recorder", [Fault("keep", must, clipped(keep))])
-
-
 def _path_of(function: Any) -> str:
     """Return a function's name as an import path."""
     name = getattr(function, "__name__", type(function).__name__).strip("<>")
     return f"{getattr(function, '__module__', None) or '__main__'}:{name}"
+
+
+def _keep_of(keep: Any) -> Keep:
+    """Return which rungs' weights are to be kept."""
+    if isinstance(keep, str) and keep in ("none", "all"):
+        return keep  # type: ignore[return-value]
+    numbers = tuple(map(_plain, keep)) if isinstance(keep, Iterable) else (None,)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        must = 'must be "none", "all" or numbers of rungs, such as (0, 8)'
+        raise InputError("the recorder", [Fault("keep", must, clipped(keep))])
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    """Return content with lists for tuples and plain numbers for numpy's."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _caller() -> str:

@@ -75,6 +75,8 @@ class Rung:
         self._rates: list[float] = []
         self._total: int | None = None
         self._epochs = 0
+        self._last_epoch: int | None = None
+        self._infinite: set[str] = set()
         self._begun = ""
         self._clock = 0.0
 
@@ -147,10 +149,10 @@ class Rung:
         while hasattr(scheduler, "scheduler"):  # accelerate's
             scheduler = scheduler.scheduler
         state = module_state(model, self._recorder.prunable)
-        self._check(state, optimizers, scheduler)
         if self.number == 0 and ranks.is_first():
             _warn_of_passed_over(state)
         self._rules = self._recorder.rules(state)
+        self._check(state, optimizers, scheduler)
         self._note = ranks.from_first(self._recorder.note)
         if self.number > 0:
             state.refuse_other(self._note.get("layers"))
@@ -161,6 +163,7 @@ class Rung:
         self._state = state
         self._hold = ZeroHold(state.parameters(), self._masks.by_name(), optimizers)
         self._optimizers, self._scheduler = optimizers, scheduler
+        self._infinite = {name for name, tensor in state.tensors() if not bool(torch.isfinite(tensor).all())}
         if self._rules.first_epoch(self.number) > 0:
             self._take_forward(scheduler)
         self._begun, self._clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
@@ -177,12 +180,17 @@ class Rung:
         if not optimizers:
             raise _fault("the optimizer", "must be given, so that pruned weights stay zero", "none")
         check_optimizers(state, optimizers)
-        if any(getattr(optimizer, "state", None) for optimizer in optimizers):
-            raise _fault("the optimizer", "must be made anew for each rung", "one that has taken steps")
         if scheduler is None:
             return
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            raise _fault("the scheduler", "must follow from the epoch alone, to be replayed", type(scheduler).__name__)
+        if self._rules.first_epoch(1) > 0:
+            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                must = "must follow from the epoch alone, to be replayed"
+                raise _fault("the scheduler", must, type(scheduler).__name__)
+            if not isinstance(_steps_of(scheduler), int):
+                must = (
+                    "must count its steps as `last_epoch`, as torch's do, to be replayed; or set the rate by the epoch"
+                )
+                raise _fault("the scheduler", must, type(scheduler).__name__)
         if self._ladder.done.rewind == "fine-tuning":
             must = "must be left out for fine-tuning: set the rate that epoch rung.rate_epoch(epoch) has"
             raise _fault("the scheduler", must, type(scheduler).__name__)
@@ -219,6 +227,8 @@ class Rung:
         before = self._note.get("epochs")
         if self.number > 0 and before is not None and before != total:
             raise _fault("epochs", f"must be {before}, as at rung 0", str(total))
+        if self._total not in (None, total):
+            raise _fault("epochs", f"must be {self._total} each time, those of a whole training", str(total))
         lowest = 1 + (self._ladder.rewind_epoch if self._ladder.treatment != "dense" else 0)
         if total < lowest:
             must = f"must be {lowest} or more" + (", past the rewind epoch" if lowest > 1 else "")
@@ -236,10 +246,14 @@ class Rung:
     def begin_epoch(self, epoch: int) -> None:
         """Note that an epoch begins; `epochs` does it for a loop."""
         self._opened()
+        if self._last_epoch is not None and epoch <= self._last_epoch:
+            words = f"epoch {epoch} of rung {self.number} has begun before"
+            raise PrunescopeError(f"{words}: go through rung.epochs(total) once, from its first epoch to its last")
         if self.number == 0 and epoch == self._ladder.rewind_epoch:
             self.keep_rewind_point()
         if self._epochs == 0 and epoch > 0:
             self._refuse_lost_scheduler(epoch)
+        self._last_epoch = epoch
         self._epochs += 1
 
     def _refuse_lost_scheduler(self, epoch: int) -> None:
@@ -259,7 +273,7 @@ class Rung:
         state = self._opened()
         if self._rules.rewinds_weights and ranks.is_first():
             self._snapshot = state.arrays()
-        self._scheduler_at = getattr(self._scheduler, "last_epoch", None)
+        self._scheduler_at = _steps_of(self._scheduler)
         self._rates = _rates(self._optimizers)
 
     def record(
@@ -318,11 +332,12 @@ class Rung:
             epoch = self._ladder.rewind_epoch
             must = f"must pass epoch {epoch}, which later rungs go back to: go by rung.epochs(total), or call"
             raise _fault("rung 0", f"{must} rung.keep_rewind_point() there")
-        if self._hold is not None and (broken := self._hold.broken()):
-            must = "must be zero; is the optimizer that was given to on() the one that trains?"
-            raise _fault(f"pruned weights of {listed(broken, 4)}", must, "others")
         after = state.arrays()
-        if bad := [name for name, values in after.items() if not np.isfinite(values).all()]:
+        masks = self._masks_or_raise().by_name()
+        if broken := [name for name, mask in masks.items() if after[name][~mask].any()]:
+            must = "must be zero; is the optimizer that was given to on() the one that trains, and the model the same?"
+            raise _fault(f"pruned weights of {listed(broken, 4)}", must, "others")
+        if bad := [name for name in after if name not in self._infinite and not np.isfinite(after[name]).all()]:
             raise PrunescopeError(f"diverged: {bad[0]} is infinite or no number; a lower learning rate may help")
         row = {
             **{name: _number(name, value) for name, value in outcome.items()},
@@ -416,6 +431,13 @@ def _warn_of_passed_over(state: ModuleState) -> None:
             f"attention; it leaves alone {listed(names, 4)}. Recorder(..., prunable=[...]) names layers to prune",
             stacklevel=5,
         )
+
+
+def _steps_of(scheduler: Any) -> Any:
+    """Return how many steps a scheduler has taken; None where it does not say."""
+    if isinstance(scheduler, torch.optim.lr_scheduler.ChainedScheduler):  # they step together
+        scheduler = scheduler._schedulers[0]
+    return getattr(scheduler, "last_epoch", None)
 
 
 def _fault(place: str, must: str, got: str = "") -> InputError:

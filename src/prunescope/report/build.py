@@ -40,6 +40,8 @@ def report(
     max_error: float | None = None,
     confidence: float = 0.9,
     draws: int = 10,
+    count: str = "parameters",
+    pick_by: str | None = None,
 ) -> Report:
     """Make a report of a store or a table.
 
@@ -51,7 +53,7 @@ def report(
         Condition in SQL that rows must fulfil.
     lens
         Another store, or table, for the lens to look at; None is the source.
-    max_error, confidence, draws
+    max_error, confidence, draws, count, pick_by
         See `ReportOptions`.
 
     Raises
@@ -59,13 +61,13 @@ def report(
     InputError
         Where the table cannot be read, holds no row, or something impossible is asked for.
     """
-    options = ReportOptions(max_error, confidence, draws, outcome_of(source))
+    options = ReportOptions(max_error, confidence, draws, outcome_of(source), count, pick_by)
     name = _named(source)
     rows = read_table(source, where)
     analysis = None if lens is None else analyze(lens)  # what is named must be there to be looked at
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
-    groups = report_groups(rows)
+    groups = report_groups(rows, count)
     decisions = sorted((_decided(group, options) for group in groups.all), key=_rank)
     chapters = tuple(_chapter(decision, options, name, where) for decision in decisions[:CHAPTERS])
     lines = tuple(_line(decision) for decision in decisions[CHAPTERS:])
@@ -121,7 +123,7 @@ class _Decided:
 
 def _decided(group: ReportGroup, options: ReportOptions) -> _Decided:
     bound = options.max_error or usual_bound(group)
-    return _Decided(group, bound, *decide(group, bound, options.confidence))
+    return _Decided(group, bound, *decide(group, bound, options.confidence, options.pick_by))
 
 
 def _rank(decision: _Decided) -> tuple[int, bool, bool, float]:
@@ -135,25 +137,31 @@ def _rank(decision: _Decided) -> tuple[int, bool, bool, float]:
 
 def _chapter(decision: _Decided, options: ReportOptions, source: str, where: str) -> Chapter:
     group, bound, answer, why = decision.group, decision.bound, decision.answer, decision.why
-    steps = decide_all(group, bounds_for(group, bound), options.confidence)
+    steps = decide_all(group, bounds_for(group, bound), options.confidence, options.pick_by)
     # A lone refusal is said in words.
-    chosen = slider(steps, bound, options.confidence) if any(step.choice for step in steps) or len(steps) > 1 else None
+    chosen = (
+        slider(steps, bound, options.confidence, options.count)
+        if any(step.choice for step in steps) or len(steps) > 1
+        else None
+    )
     missing: list[str] = []
     shown = answer
     if shown is None and (reachable := next((step for step in steps if step.choice is not None), None)):
-        shown, _ = decide(group, reachable.max_error, options.confidence)
+        shown, _ = decide(group, reachable.max_error, options.confidence, options.pick_by)
     sections = []
     if group.family is not None and shown is not None:
         sections.append(FigureSection("Which network", (sizes(group.family, shown, steps),)))
     sections.append(FigureSection("The law", _present(curves(group), regions(group), agreement(group))))
     sections.append(FigureSection("The invariant", _present(contours(group), invariant(group))))
+    compared = forms(group)
+    null = "" if compared is None else compared.null
     if group.fit is not None:
-        trials = _present(forms(group), stability(group, options.draws) if options.draws else None)
+        trials = _present(compared, stability(group, options.draws) if options.draws else None)
         sections.append(FigureSection("Trials of the law", trials))
     _tell_missing(group, missing)
-    statements = tuple(answers(group, answer, why, bound, source, _options(group, where)))
+    statements = tuple(answers(group, answer, why, bound, source, _options(group, where), null))
     present = tuple(section for section in sections if section.figures)
-    return Chapter(group.name, in_short(group, answer, why), statements, chosen, present, tuple(missing))
+    return Chapter(group.name, in_short(group, answer, why, null), statements, chosen, present, tuple(missing))
 
 
 def _options(group: ReportGroup, where: str) -> tuple[str, ...]:

@@ -51,11 +51,14 @@ class Slider:
         The stop that is shown first.
     confidence
         Share of training runs in which the second choice meets the bound.
+    noun
+        What sizes count: ``parameters`` or ``weights``.
     """
 
     stops: tuple[Stop, ...]
     start: int
     confidence: float
+    noun: str = "parameters"
 
 
 # Bounds that are asked for, besides the one that the report is about.
@@ -85,21 +88,21 @@ def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
     return tuple(sorted(bounds | {bound}))
 
 
-def slider(choices: tuple[Bounded, ...], bound: float, confidence: float) -> Slider:
+def slider(choices: tuple[Bounded, ...], bound: float, confidence: float, noun: str = "parameters") -> Slider:
     """Return the slider, set to a bound."""
-    stops = tuple(_stop(choice) for choice in choices)
+    stops = tuple(_stop(choice, noun) for choice in choices)
     start = min(range(len(stops)), key=lambda place: abs(stops[place].bound - bound))
-    return Slider(stops, start, confidence)
+    return Slider(stops, start, confidence, noun)
 
 
-def _stop(choice: Bounded) -> Stop:
+def _stop(choice: Bounded, noun: str) -> Stop:
     label = number(choice.max_error)
     if choice.choice is None:
         return Stop(choice.max_error, label, (), choice.why)
     rows = [
         ("network", _name),
         ("density", _density),
-        ("parameters left", _parameters),
+        (f"{noun} left", _parameters),
         ("expected error", _error),
         ("meets the bound in", lambda pick: f"{100 * pick.probability:.0f} % of training runs"),
     ]

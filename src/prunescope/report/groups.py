@@ -71,7 +71,7 @@ class ReportGroups:
     missing: tuple[str, ...]
 
 
-def report_groups(rows: Table) -> ReportGroups:
+def report_groups(rows: Table, count: str = "parameters") -> ReportGroups:
     """Return the families of a table; what cannot be used is listed, and the rest is shown."""
     missing: list[str] = []
     usable = _usable(rows, missing)
@@ -84,7 +84,7 @@ def report_groups(rows: Table) -> ReportGroups:
     refused: dict[tuple[Any, ...], str] = {}
     if compared:
         try:
-            fitted, declined, remarks = fit_families(usable, Grid(), {}, sample=groups)
+            fitted, declined, remarks = fit_families(usable, Grid(), {}, sample=groups, count=count)
             notes = list(remarks)
             fitted_families = {tuple(candidate.group.items()): candidate for candidate in fitted}
             refused = {tuple(group.items()): why for group, why in declined}
@@ -189,16 +189,20 @@ def _short(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:12]}…"
 
 
-def decide(group: ReportGroup, bound: float, confidence: float) -> tuple[Answer | None, str]:
+def decide(
+    group: ReportGroup, bound: float, confidence: float, pick_by: str | None = None
+) -> tuple[Answer | None, str]:
     """Return the answer at a bound, or why there is none."""
     if group.family is None:
         return None, group.why
     try:
-        return answer(group.family, bound, confidence, Limits()), ""
+        return answer(group.family, bound, confidence, Limits(pick_by=pick_by)), ""
     except DeclinedError as trouble:
         return None, str(trouble)
 
 
-def decide_all(group: ReportGroup, bounds: tuple[float, ...], confidence: float) -> tuple[Bounded, ...]:
+def decide_all(
+    group: ReportGroup, bounds: tuple[float, ...], confidence: float, pick_by: str | None = None
+) -> tuple[Bounded, ...]:
     """Return the choice at each of many bounds."""
-    return () if group.family is None else choose_at_bounds(group.family, bounds, confidence, Limits())
+    return () if group.family is None else choose_at_bounds(group.family, bounds, confidence, Limits(pick_by=pick_by))

@@ -32,12 +32,16 @@ class ReportOptions:
         Draws of each size in the study of how many measurements are enough; 0 leaves that out.
     outcome
         What errors are.
+    count, pick_by
+        As for `choose.smallest_network`.
     """
 
     max_error: float | None = None
     confidence: float = 0.9
     draws: int = 10
     outcome: Outcome = ERROR
+    count: str = "parameters"
+    pick_by: str | None = None
 
     def __post_init__(self) -> None:
         faults = list(bound_faults(self.max_error, self.outcome)) if self.max_error is not None else []
@@ -123,6 +127,8 @@ def _options(options: ReportOptions, lens: str, where: str) -> Iterator[object]:
         ("--max-error", options.max_error, usual.max_error),
         ("--confidence", options.confidence, usual.confidence),
         ("--draws", options.draws, usual.draws),
+        ("--count", options.count, usual.count),
+        ("--pick-by", options.pick_by, usual.pick_by),
     ):
         if value != default:
             yield name

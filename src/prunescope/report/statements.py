@@ -46,11 +46,26 @@ MEAN_BAR, FAR = 0.02, 2.0
 
 
 def answers(
-    group: ReportGroup, answer: Answer | None, why: str, bound: float, source: str, options: Sequence[str] = ()
+    group: ReportGroup,
+    answer: Answer | None,
+    why: str,
+    bound: float,
+    source: str,
+    options: Sequence[str] = (),
+    null: str = "",
 ) -> Iterator[Statement]:
-    """Yield what there is to say of a family, answers first; `options` pick its rows from the source's."""
+    """Yield what there is to say of a family, answers first.
+
+    Parameters
+    ----------
+    options
+        What picks its rows from the source's.
+    null
+        What the law does not explain better than a smaller one; empty where it does.
+    """
     if group.fit is not None:
-        yield Statement("answer", "How well the law fits", _fit(group.fit, group.cells))
+        words = f"{_sentence(null)} " if null else ""
+        yield Statement("answer", "How well the law fits", words + _fit(group.fit, group.cells))
         yield Statement("answer", "What its parameters mean", _parameters(group.fit, group.cells))
     else:
         yield Statement("warning", "No law", _sentence(why or group.why))
@@ -76,13 +91,15 @@ def answers(
         yield Statement("next", "What to measure next", _next(answer, typed))
 
 
-def in_short(group: ReportGroup, answer: Answer | None, why: str) -> str:
+def in_short(group: ReportGroup, answer: Answer | None, why: str, null: str = "") -> str:
     """Say the whole of a family in a sentence or two."""
     if group.fit is None:
         return _sentence(why or group.why)
     words = f"The law deviates by sigma {percent(group.fit.std_deviation)}."
     if is_unjudged(group.fit, group.cells):
         words = "The fit of the law cannot be judged."
+    if null:
+        words = f"{_sentence(null)} {words}"
     if answer is None:
         return f"{words} {_sentence(why.split(': ', 1)[0])}"
     chosen = _picked(answer, answer.choice)
@@ -188,7 +205,7 @@ def _choice(answer: Answer) -> str:
 
 
 def _picked(answer: Answer, pick: Pick) -> str:
-    unit = {"counted": "parameters", "estimated": "parameters (estimated)"}.get(
+    unit = {"counted": answer.noun, "estimated": f"{answer.noun} (estimated)"}.get(
         pick.counted, f"in units of {answer.unit}"
     )
     return f"{pick.name} pruned to density {number(pick.density)}, {amount(pick.parameters)} {unit}"

@@ -245,6 +245,12 @@ class Outcome:
         """Whether it is a share of examples, from 0 to 1."""
         return self.name == "test_error"
 
+    @property
+    def validation(self) -> str:
+        """The column of the same figure on held-out examples; empty where there is none."""
+        name = self.name.replace("test_", "validation_", 1)
+        return name if name in BY_NAME and name != self.name else ""
+
     def guessing(self, classes: int | None) -> float | None:
         """Return what guessing among classes gives; of a loss, the cross-entropy of one probability for all."""
         if self.guess is not None or classes is None:

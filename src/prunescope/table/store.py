@@ -356,9 +356,17 @@ class Store:
         return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
-        """Note what a ladder from a training loop of your own is."""
+        """Note what a ladder from a training loop of your own is.
+
+        Notes from before the ladder had any rung are deleted: they may tell of another model.
+        """
         written = json.dumps(content, sort_keys=True).encode()
-        publish_bytes(self.path, self.path / "recorded", check_identity(self.path, ladder), ".json", written, mend=True)
+        folder = self.path / "recorded"
+        path = publish_bytes(self.path, folder, check_identity(self.path, ladder), ".json", written, mend=True)
+        if ladder not in self.done():
+            for stale in folder.glob(f"{ladder}.*json"):
+                if stale != path:
+                    stale.unlink(missing_ok=True)
 
     def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
         """Return the notes of all ladders from training loops of your own, or of one, by their identities."""

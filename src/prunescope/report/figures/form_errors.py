@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from prunescope.laws.comparison import FormComparison, compare
+from prunescope.laws.comparison import FormComparison, compare, null_model
 from prunescope.laws.data import GroupData, Points, describe_thinning
 from prunescope.laws.forms import ADAPTED_JOINT, JOINT, Form
 from prunescope.laws.results import percent
@@ -74,6 +74,7 @@ class Forms(Figure):
     shown: str
     names: tuple[str, str]
     points: tuple[FormPoint, ...]
+    null: str = ""
 
     @property
     def rows(self) -> tuple[FormPoint, ...]:
@@ -131,7 +132,8 @@ def forms(group: ReportGroup) -> Forms | None:
     ]
     tried = describe_thinning(comparisons[0].fitted.points, len(cells))
     caption = " ".join(filter(None, (_caption(comparisons, cells.cells > 1), tried)))
-    return Forms(caption, panel.title, names, tuple(points))
+    null = null_model(cells, cells.cells > 1, comparisons)
+    return Forms(caption, panel.title, names, tuple(points), "" if null is None else str(null))
 
 
 def _curves(cells: GroupData, panel: Slice, names: tuple[str, str]) -> list[FormPoint]:

@@ -96,7 +96,7 @@ class Sizes(Figure):
 
         drawn = [point for point in self.points if point.what in ("member", "frontier")]
         ends = span(point.parameters for point in drawn), span(point.error for point in drawn)
-        title = self.unit if self.unit.startswith(("depth", "share")) else "parameters that are left"
+        title = self.unit if self.unit.startswith(("depth", "share")) else f"{self.unit.split(',')[0]} that are left"
         panels = []
         for name in dict.fromkeys(point.panel for point in drawn):
             points = [point for point in drawn if point.panel == name]
@@ -235,7 +235,7 @@ def _caption(answer: Answer) -> str:
 
 
 def _unit(answer: Answer) -> str:
-    return "parameters" if answer.choice.counted != "relative" else f"in units of {answer.unit}"
+    return answer.noun if answer.choice.counted != "relative" else f"in units of {answer.unit}"
 
 
 def _member_lines(
