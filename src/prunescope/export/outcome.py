@@ -107,7 +107,7 @@ class Exported:
             if form.name == "sparse":
                 lines.append(
                     f"The sparse file has {_share(form.bytes / whole.bytes)} of the unpruned one's bytes. It runs "
-                    "as slowly as before, in as much memory: removing single weights saves no time."
+                    "as slowly as before, in as much memory: single weights that are missing save no time."
                 )
             if form.name == "dense" and form.timing is not None:
                 lines.append(self._gain(form, whole, form.timing))
