@@ -38,7 +38,9 @@ def main() -> None:
         archive, wheel = build(ROOT, folder / "built", "sdist", "wheel")
         with tarfile.open(archive) as opened:
             packed = {member.name.partition("/")[2] for member in opened if member.isfile()}
-            opened.extractall(folder / "unpacked", filter="data")
+            if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on; we built the archive ourselves
+                opened.extraction_filter = tarfile.data_filter
+            opened.extractall(folder / "unpacked")
         (unpacked,) = (folder / "unpacked").iterdir()
         (second,) = build(unpacked, folder / "rebuilt", "wheel")
         with zipfile.ZipFile(wheel) as opened_wheel:
