@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -209,7 +210,7 @@ def test_text_from_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("density,replicate,error\n" + "".join(f"1,{row},0.1\n" for row in range(20_000)))
-    command = f"{sys.executable} -m prunescope table {path} --json | head -1"
+    command = f"{shlex.quote(sys.executable)} -m prunescope table {path} --json | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "[\n"
     assert done.stderr == ""
@@ -232,7 +233,7 @@ def test_ctrl_c_stops_a_command_in_one_word(tmp_path: Path) -> None:
 
 
 def test_a_table_comes_through_a_pipe_and_goes_out_by_one(csv: Path) -> None:
-    command = f"{sys.executable} -m prunescope table - --columns depth,error --out - < {csv}"
+    command = f"{shlex.quote(sys.executable)} -m prunescope table - --columns depth,error --out - < {csv}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "depth,test_error\n20,0.1\n20,0.2\n26,0.08\n26,0.15\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -38,7 +39,9 @@ def programs(text: str) -> list[tuple[str, list[str]]]:
             continue
         for line in (command.split("  #")[0].strip() for command in block.splitlines()):
             assert line.startswith("prunescope ")
-            commands.append((line, ["sh", "-c", line.replace("prunescope", f"{sys.executable} -m prunescope", 1)]))
+            commands.append(
+                (line, ["sh", "-c", line.replace("prunescope", f"{shlex.quote(sys.executable)} -m prunescope", 1)])
+            )
     return commands
 
 

@@ -27,7 +27,7 @@ MOST_KEYS = 100
 MOST_TABLES = {"axes": 10_000, "treatments": 200, "datasets": 200}
 # A key of twenty parts. The time that tomllib takes grows with the square of their number.
 _DEEP_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){19}""", re.MULTILINE
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*"|'[^'\n]*+')[ \t]*+\.[ \t]*+){19}""", re.MULTILINE
 )
 _SECTION = re.compile(r"^[ \t]*+\[[\[ \t]*+([\w-]++)", re.MULTILINE)
 _P = TypeVar("_P", bound=Section)
@@ -280,8 +280,9 @@ def _key(path: tuple[object, ...]) -> str:
 
 
 # Texts of one line and comments may hold anything; a text of several lines goes on to the mark that it began with.
-_MARKS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*+"|\'[^\']*+\'|#.*')
-_ENDS = {'"""': re.compile(r'(?:\\.|(?!""")[^\\])*+"""'), "'''": re.compile(r"(?:(?!''').)*+'''")}
+# No possessive quantifiers: Python before 3.11.4 matches them wrongly.
+_MARKS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*')
+_ENDS = {'"""': re.compile(r'(?:\\.|[^\\])*?"""'), "'''": re.compile(r".*?'''")}
 _HEADER = re.compile(r"""\s*\[(\[?)\s*["']?([\w-]+)["']?\s*\]""")
 _ASSIGNED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 
