@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,51 @@ from prunescope.errors import Fault, InputError
 from prunescope.nets.outline import ParameterOutline
 from prunescope.prune.ladder_rules import Arrays, RungHandover
 from prunescope.prune.masks import Masks, unpacked
+from prunescope.study.recorded import RecordedLadder
+from prunescope.study.sections import Treatment
+from prunescope.study.study import Cell, Ladder
 from prunescope.table import ArrayEntry, ArrayKind, Store
+from prunescope.version import __version__
 
 _FIRST_ONLY = ("origin/", "dense/")
+
+
+def rung_columns(
+    ladder: Ladder | RecordedLadder,
+    rung: int,
+    cell: Cell,
+    treatment: Treatment,
+    masks: Masks,
+    total: int,
+    connected: bool,
+) -> dict[str, Any]:
+    """Return the columns of a rung's row that say what it is and how large, counted from what survives.
+
+    Parameters
+    ----------
+    total
+        Parameters of the unpruned network.
+    connected
+        Whether a path of surviving weights leads through it.
+    """
+    return {
+        "ladder": ladder.identity,
+        "replicate": ladder.replicate,
+        "rung": rung,
+        **vars(cell),
+        "recipe": ladder.recipe_identity,
+        "treatment": treatment.kind,
+        "rewind": treatment.rewind,
+        "score": treatment.score,
+        "scope": treatment.scope,
+        "leave": treatment.leave,
+        "density": masks.kept / masks.prunable,
+        "kept": masks.kept,
+        "prunable": masks.prunable,
+        "parameters": total - (masks.prunable - masks.kept),
+        "connected": connected,
+        "version": __version__,
+    }
 
 
 def rung_arrays(rung: int, masks: Masks, after: Arrays, weights: bool) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets.outline import ParameterOutline
 from prunescope.prune.masks import Masks, full, unpacked
 from prunescope.prune.probe import Probe
-from prunescope.prune.scores import Rank, nobody_to_ask, prune
+from prunescope.prune.scores import Score, nobody_to_ask, prune
 from prunescope.study.sections import PRUNING, Treatment
 
 Arrays = Mapping[str, np.ndarray]
@@ -90,7 +90,7 @@ class LadderRules:
         How many weights of ``size`` a rung keeps: ``keep(size, rung)``.
     rewind_epoch
         Where rewinding goes back to.
-    rank
+    score
         How weights are ranked, where the treatment does not name a score.
     """
 
@@ -99,7 +99,7 @@ class LadderRules:
     layers: tuple[ParameterOutline, ...]
     keep: Callable[[int, int], int]
     rewind_epoch: int
-    rank: Rank | None = None
+    score: Score | None = None
 
     @property
     def prunes(self) -> bool:
@@ -196,7 +196,7 @@ class LadderRules:
             full(self.layers) if one_shot else masks,
             ranked,
             keep=lambda size: self.keep(size, rung + 1),
-            by=self.rank or self.treatment.score or "magnitude",
+            by=self.score or self.treatment.score or "magnitude",
             scope=self.treatment.scope or "global",
             draws=draws,
             probe=nobody_to_ask if probe is None else lambda remaining: probe(ranked, remaining),

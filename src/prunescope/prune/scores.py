@@ -33,10 +33,13 @@ class Score:
     ----------
     rounds
         Steps in which one pruning step is taken, weights ranked anew at each.
+    asks
+        Whether it asks the network.
     """
 
     rank: Rank
     rounds: int = 1
+    asks: bool = False
 
 
 def _magnitude(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
@@ -66,9 +69,9 @@ def _asking(measure: Callable[[Probe], Mapping[str, Tensor]]) -> Rank:
 SCORES: dict[str, Score] = {
     "magnitude": Score(_magnitude),
     "random": Score(random),
-    "gradient": Score(_asking(gradient)),
-    "gradient-flow": Score(_asking(gradient_flow)),
-    "synaptic-flow": Score(_asking(synaptic_flow), ROUNDS),
+    "gradient": Score(_asking(gradient), asks=True),
+    "gradient-flow": Score(_asking(gradient_flow), asks=True),
+    "synaptic-flow": Score(_asking(synaptic_flow), ROUNDS, asks=True),
 }
 
 
@@ -80,13 +83,13 @@ def score(name: str) -> Score:
     if name in SCORES:
         return SCORES[name]
     if is_import_path(name):
-        return Score(ranking_of(import_function(name), name))
+        return score_of(import_function(name), name)
     must = f"must be one of {', '.join(SCORES)}, or package.module:function"
     raise InputError("pruning", [Fault("score", must, clipped(name))])
 
 
-def ranking_of(function: Callable[..., object], path: str) -> Rank:
-    """Return how a user's function ranks weights; ``path`` is what messages call it."""
+def score_of(function: Callable[..., object], path: str) -> Score:
+    """Return the score of a user's function; ``path`` is what messages call it."""
     asks = "probe" in inspect.signature(function).parameters
 
     def rank(weights: Arrays, draws: Draws, ask: Ask) -> dict[str, np.ndarray]:
@@ -105,7 +108,7 @@ def ranking_of(function: Callable[..., object], path: str) -> Rank:
                 raise InputError("pruning", [Fault(path, must, str(scores[name].shape))])
         return scores
 
-    return rank
+    return Score(rank, asks=asks)
 
 
 def _array(values: object) -> np.ndarray:
@@ -124,7 +127,7 @@ def prune(
     weights: Mapping[str, np.ndarray],
     *,
     keep: Callable[[int], int],
-    by: str | Rank,
+    by: str | Score,
     scope: str,
     draws: Draws,
     probe: Callable[[Masks], Probe] = nobody_to_ask,
@@ -140,7 +143,7 @@ def prune(
     keep
         How many survive of that many: of the network's, or of a layer's where the scope is ``layer``.
     by
-        A score of `scores.SCORES`, a user's own by import path, or what ranks.
+        A score, or its name: of `scores.SCORES`, or a user's own by import path.
     scope
         ``global``: ranks over the whole network; ``layer``: each layer keeps its own share.
     draws
@@ -148,7 +151,7 @@ def prune(
     probe
         Gives the network under masks, for a score that asks it.
     """
-    ranked = score(by) if isinstance(by, str) else Score(by)
+    ranked = score(by) if isinstance(by, str) else by
     layers = {layer.name: weights[layer.name] for layer in masks.layers}
     sizes = [masks.prunable] if scope == "global" else [layer.size for layer in masks.layers]
     first = _counts(masks, sizes)

@@ -10,7 +10,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import Fault, InputError, MissingPackageError, PrunescopeError
+from prunescope.errors import MissingPackageError, PrunescopeError
+from prunescope.record.refusals import refusal
 
 if TYPE_CHECKING:
     from prunescope.record.rung import Epochs, Rung
@@ -29,13 +30,13 @@ class _Course:
         """Begin the rung; the trainer must have been told the epochs of a whole training, and no number of steps."""
         if steps is not None and steps > 0:
             must = f"must not be given: rungs are trained by epochs, {self._total} in a whole training"
-            raise InputError("the trainer", [Fault("max_steps", must, str(steps))])
+            raise refusal("max_steps", must, str(steps), source="the trainer")
         if told != self._total:
             must = f"must be {self._total}, the epochs of a whole training: the callback stops where the rung ends"
-            raise InputError("the trainer", [Fault(name, must, str(told))])
+            raise refusal(name, must, str(told), source="the trainer")
         if len(schedulers) > 1:
             must = "must be one, so that it can be taken to the rewind epoch"
-            raise InputError("the trainer", [Fault("the scheduler", must, str(len(schedulers)))])
+            raise refusal("the scheduler", must, str(len(schedulers)), source="the trainer")
         self._rung.open(model, *optimizers, scheduler=schedulers[0] if schedulers else None)
         self._epochs = self._rung.epochs(self._total)
 

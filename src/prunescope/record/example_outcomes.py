@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunescope.errors import Fault, InputError, listed
+from prunescope.errors import listed
 from prunescope.record.module_state import plain_array
+from prunescope.record.refusals import refusal
 
 _NEEDED = ("index", "loss", "correct")
 _NAMES = (*_NEEDED, "label", "noisy")
@@ -19,9 +20,9 @@ def example_arrays(given: Any) -> dict[str, np.ndarray]:
     """Return the arrays that a store keeps of a network's training examples, in the order of their indices."""
     named = given if isinstance(given, Mapping) else dict(zip(_NEEDED, given, strict=False))
     if unknown := sorted(set(named) - set(_NAMES)):
-        raise _fault("examples", f"must be {listed(_NAMES)}", listed(unknown))
+        raise refusal("examples", f"must be {listed(_NAMES)}", listed(unknown))
     if missing := [name for name in _NEEDED if name not in named]:
-        raise _fault("examples", "must be (index, loss, correct)", f"no {listed(missing)}")
+        raise refusal("examples", "must be (index, loss, correct)", f"no {listed(missing)}")
     arrays = _columns("examples", named)
     count = len(arrays["index"])
     return {
@@ -37,7 +38,7 @@ def score_arrays(index: Any, el2n: Any, networks: int, epoch: int) -> dict[str, 
     """Return the arrays that a store keeps of scores of training examples."""
     arrays = _columns("scores", {"index": index, "el2n": el2n})
     if not np.isfinite(arrays["el2n"]).all():
-        raise _fault("scores", "must be finite numbers", "others")
+        raise refusal("scores", "must be finite numbers", "others")
     counts = {"networks": np.array([networks], np.int64), "epoch": np.array([epoch], np.int64)}
     return {"index": arrays["index"].astype(np.int64), "el2n": arrays["el2n"].astype(np.float64), **counts}
 
@@ -48,17 +49,13 @@ def _columns(place: str, named: Mapping[str, Any]) -> dict[str, np.ndarray]:
     shapes = {name: values.shape for name, values in columns.items()}
     if len(set(shapes.values())) != 1 or columns["index"].ndim != 1 or not len(columns["index"]):
         got = listed(f"{name} {shape}" for name, shape in shapes.items())
-        raise _fault(place, "must hold one value for each example", got)
+        raise refusal(place, "must hold one value for each example", got)
     order = np.argsort(columns["index"], kind="stable")
     index = columns["index"][order]
     if index.dtype.kind not in "iu" or (index[1:] == index[:-1]).any() or index[0] < 0:
-        raise _fault(f"{place}: index", "must name each example once, by its place in the training set")
+        raise refusal(f"{place}: index", "must name each example once, by its place in the training set")
     return {name: values[order] for name, values in columns.items()}
 
 
 def _array(values: Any) -> np.ndarray:
     return plain_array(values) if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _fault(place: str, must: str, got: str = "") -> InputError:
-    return InputError("the recorder", [Fault(place, must, got)])

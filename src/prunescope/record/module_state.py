@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunescope.errors import Fault, InputError, listed, nearest
+from prunescope.errors import InputError, listed, nearest
 from prunescope.nets.custom import parameter_outlines
 from prunescope.nets.outline import Outline, ParameterOutline
+from prunescope.record.refusals import refusal
 
 Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool]
 """``all``, ``all-but-output``, names and patterns (``!`` excludes), or a function of a parameter's name and itself."""
@@ -102,7 +103,7 @@ class ModuleState:
 
 def _other_model(names: Sequence[str]) -> InputError:
     must = "must have the shapes and names of rung 0: every rung trains the same network, made anew"
-    return InputError("the recorder", [Fault("the model", must, f"changes in {listed(names, 4)}")])
+    return refusal("the model", must, f"changes in {listed(names, 4)}")
 
 
 def plain_array(tensor: Tensor) -> np.ndarray:
@@ -119,7 +120,7 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
     Layers that are frozen are pruned only where a pattern or a function picks them.
     """
     if not isinstance(model, nn.Module):
-        raise InputError("the recorder", [Fault("the model", "must be a torch.nn.Module", type(model).__name__)])
+        raise refusal("the model", "must be a torch.nn.Module", type(model).__name__)
     _refuse_sharded(model)
     module = unwrapped(model)
     outline = Outline(parameter_outlines(module), (), 0, 1, dense=False)
@@ -135,19 +136,17 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
         if strangers := outline.strangers(rule):
             hint = nearest(strangers[0].removeprefix("!"), [item.name for item in outline.parameters if item.matrix])
             must = "must name matrices of the model"
-            raise InputError("the recorder", [Fault("prunable", must, listed(strangers), hint)])
+            raise refusal("prunable", must, listed(strangers), hint)
         layers, alone = outline.prunable(rule), outline.left_alone(rule)
         if isinstance(rule, str):
             unknown = (item for item in outline.parameters if item.matrix and item.trained and not item.weight)
             passed_over = tuple(unknown)
     if not layers:
         must = "must have layers to prune: linear ones, convolutions or attention, that are trained"
-        raise InputError("the recorder", [Fault("the model", must, "none")])
+        raise refusal("the model", must, "none")
     state = ModuleState(module, layers, alone, passed_over)
     if numbers := [name for name, tensor in state.tensors() if tensor.is_complex()]:
-        raise InputError(
-            "the recorder", [Fault("the model", "must have real tensors", f"complex: {listed(numbers, 4)}")]
-        )
+        raise refusal("the model", "must have real tensors", f"complex: {listed(numbers, 4)}")
     return state
 
 
@@ -164,7 +163,7 @@ def _refuse_sharded(model: nn.Module) -> None:
             must = "must have been made, not be on the meta device"
         else:
             continue
-        raise InputError("the recorder", [Fault("the model's parameters", must, name)])
+        raise refusal("the model's parameters", must, name)
 
 
 def optimized(optimizers: Iterable[object]) -> set[int]:
@@ -174,7 +173,7 @@ def optimized(optimizers: Iterable[object]) -> set[int]:
         groups = getattr(optimizer, "param_groups", None)
         if not isinstance(groups, list):
             must = "must be an optimizer, with parameters in `param_groups`"
-            raise InputError("the recorder", [Fault("the optimizer", must, type(optimizer).__name__)])
+            raise refusal("the optimizer", must, type(optimizer).__name__)
         held |= {id(parameter) for group in groups for parameter in group["params"]}
     return held
 
@@ -186,13 +185,13 @@ def check_optimizers(state: ModuleState, optimizers: Sequence[object]) -> None:
     missing = [name for name, parameter in state.parameters().items() if name in trained and id(parameter) not in held]
     if missing and held.isdisjoint(map(id, trained.values())):
         must = "must hold the tensors of this model: make it from model.parameters(), after the model is in its place"
-        raise InputError("the recorder", [Fault("the optimizer", must, "tensors of another model")])
+        raise refusal("the optimizer", must, "tensors of another model")
     if any(_has_stepped(optimizer) for optimizer in optimizers):
         must = "must be made anew for each rung"
-        raise InputError("the recorder", [Fault("the optimizer", must, "one that has taken steps")])
+        raise refusal("the optimizer", must, "one that has taken steps")
     if missing:
         must = "must hold every layer that is pruned; freeze the others with requires_grad_(False)"
-        raise InputError("the recorder", [Fault("the optimizer", must, f"none of {listed(missing, 4)}")])
+        raise refusal("the optimizer", must, f"none of {listed(missing, 4)}")
 
 
 def _has_stepped(optimizer: object) -> bool:

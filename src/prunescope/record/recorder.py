@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.data import generator
-from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, said
+from prunescope.errors import DamageError, PrunescopeError, clipped, said
 from prunescope.nets.cohort import Layout
 from prunescope.prune import LadderRules, Masks, Probe, RungHandover, checkpoints
-from prunescope.prune.scores import Rank, ranking_of
+from prunescope.prune.scores import Score, score_of
+from prunescope.prune.scores import score as named_score
 from prunescope.record import ranks
 from prunescope.record.example_outcomes import score_arrays
 from prunescope.record.module_state import ModuleState, Prunable, module_state
+from prunescope.record.refusals import refusal
 from prunescope.record.rung import Rung
-from prunescope.study.catalogue import is_import_path
-from prunescope.study.import_path import import_function
 from prunescope.study.recorded import RecordedLadder, recorded_ladder
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
-from prunescope.version import __version__
-
-_ASKING = ("gradient", "gradient-flow", "synaptic-flow")
 
 
 class Recorder:
@@ -120,7 +116,7 @@ class Recorder:
     ) -> None:
         if callable(score) and _path_of(score).endswith((":lambda", ":partial")):
             must = "must be defined with a name: ladders are told apart by it"
-            raise InputError("the recorder", [Fault("score", must, type(score).__name__)])
+            raise refusal("score", must, type(score).__name__)
         named = [_path_of(prunable)] if callable(prunable) else prunable
         self.ladder: RecordedLadder = recorded_ladder(
             {
@@ -147,14 +143,14 @@ class Recorder:
         )
         self.prunable = prunable
         self._keep = _keep_of(keep)
-        # Now, not after a rung was trained.
-        function = import_function(score) if isinstance(score, str) and is_import_path(score) else score
-        self._rank: Rank | None = ranking_of(function, self.ladder.score or "") if callable(function) else None
+        self._score: Score | None = None
+        if self.ladder.score is not None:  # now, not after a rung was trained
+            name = self.ladder.score
+            self._score = score_of(score, name) if callable(score) else named_score(name)
         self._score_batches = score_batches
-        asks = self.ladder.score in _ASKING or (callable(function) and "probe" in signature(function).parameters)
-        if asks and score_batches is None:
+        if self._score is not None and self._score.asks and score_batches is None:
             must = f"must be given: score {self.ladder.score} asks the network about them"
-            raise InputError("the recorder", [Fault("score_batches", must)])
+            raise refusal("score_batches", must)
         self._opened: Store | None = None
         ranks.from_first(lambda: self._open(store))
 
@@ -215,15 +211,12 @@ class Recorder:
 
     @property
     def _words(self) -> tuple[int | str, ...]:
-        """What chance follows from: as in the lab, treatments of one cell and replicate share it."""
-        ladder = self.ladder
-        cell = ladder.family, ladder.dataset, ladder.depth, repr(ladder.width), ladder.examples
-        return (ladder.seed, ladder.replicate, *cell)
+        return self.ladder.cell.seed_words(self.ladder.seed, self.ladder.replicate)
 
     def rules(self, state: ModuleState) -> LadderRules:
         """Return the ladder's rules for a model."""
         ladder = self.ladder
-        return LadderRules(ladder.identity, ladder.done, state.layers, ladder.keep, ladder.rewind_epoch, self._rank)
+        return LadderRules(ladder.identity, ladder.done, state.layers, ladder.keep, ladder.rewind_epoch, self._score)
 
     def probe(self, state: ModuleState) -> Callable[[Mapping[str, np.ndarray], Masks], Probe] | None:
         """Return what gives the network to scores that ask it."""
@@ -256,25 +249,9 @@ class Recorder:
     ) -> None:
         """Write a rung: files first, then the row that makes it count."""
         ladder, store = self.ladder, self.store
-        row = {
-            "ladder": ladder.identity,
-            "replicate": ladder.replicate,
-            "rung": rung,
-            **vars(ladder.cell),
-            "recipe": ladder.recipe_identity,
-            "treatment": ladder.done.kind,
-            "rewind": ladder.done.rewind,
-            "score": ladder.done.score,
-            "scope": ladder.done.scope,
-            "density": masks.kept / masks.prunable,
-            "kept": masks.kept,
-            "prunable": masks.prunable,
-            "parameters": state.total - (masks.prunable - masks.kept),
-            "connected": all(bool(mask.any()) for mask in masks.by_name().values()),
-            **outcome,
-            "version": __version__,
-            "source": ladder.source,
-        }
+        connected = all(bool(mask.any()) for mask in masks.by_name().values())
+        told = checkpoints.rung_columns(ladder, rung, ladder.cell, ladder.done, masks, state.total, connected)
+        row = told | dict(outcome) | {"source": ladder.source}
         arrays = checkpoints.rung_arrays(rung, masks, after, keeps(self._keep, rung))
         entries = [checkpoints.checkpoint(ladder.identity, rung, arrays, leave)]
         if examples is not None:
@@ -297,7 +274,7 @@ class Recorder:
         index
             Their places in the training set, as in `Rung.record`.
         el2n
-            Mean distance of early predictions from labels; `prunescope.data` says how it is defined.
+            Mean distance of early predictions from labels, ``|| softmax(f(x)) - onehot(y) ||_2``.
         networks, epoch
             Over how many networks, trained for how many epochs.
         """
@@ -330,7 +307,7 @@ def _keep_of(keep: Any) -> Keep:
     numbers = tuple(map(_plain, keep)) if isinstance(keep, Iterable) else (None,)
     if not all(type(number) is int and number >= 0 for number in numbers):
         must = 'must be "none", "all" or numbers of rungs, such as (0, 8)'
-        raise InputError("the recorder", [Fault("keep", must, clipped(keep))])
+        raise refusal("keep", must, clipped(keep))
     return numbers
 
 
@@ -391,5 +368,5 @@ def _probe(
         examples += len(labels)
     if first is None:
         must = "must hold batches each time it is gone through, as a DataLoader does"
-        raise InputError("the recorder", [Fault("score_batches", must, "none")])
+        raise refusal("score_batches", must, "none")
     return Probe(_Asked(state), tensors, masks, moved, examples, torch.ones_like(first))

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from prunescope.errors import Fault, InputError, PrunescopeError, clipped, listed
+from prunescope.errors import PrunescopeError, clipped, listed
 from prunescope.prune import LadderRules, Masks, RungHandover, unpacked
 from prunescope.record import ranks
 from prunescope.record.callbacks import lightning_callback, transformers_callback
 from prunescope.record.example_outcomes import example_arrays
 from prunescope.record.module_state import ModuleState, check_optimizers, module_state
+from prunescope.record.rates import Rates
+from prunescope.record.refusals import refusal
 from prunescope.record.zeros import ZeroHold
 
 if TYPE_CHECKING:
@@ -69,10 +71,9 @@ class Rung:
         self._note: dict[str, Any] = {}
         self._hold: ZeroHold | None = None
         self._snapshot: Mapping[str, np.ndarray] | None = None
-        self._optimizers: Sequence[Any] = ()
-        self._scheduler: Any = None
+        self._rates: Rates
         self._scheduler_at: int | None = None
-        self._rates: list[float] = []
+        self._rates_at: list[float] = []
         self._total: int | None = None
         self._epochs = 0
         self._last_epoch: int | None = None
@@ -146,13 +147,12 @@ class Rung:
         """Begin the rung, as `on` does; until `record` or `close`."""
         if self._state is not None:
             raise PrunescopeError(f"rung {self.number} has a model already")
-        while hasattr(scheduler, "scheduler"):  # accelerate's
-            scheduler = scheduler.scheduler
         state = module_state(model, self._recorder.prunable)
         if self.number == 0 and ranks.is_first():
             _warn_of_passed_over(state)
         self._rules = self._recorder.rules(state)
-        self._check(state, optimizers, scheduler)
+        rates = Rates(optimizers, scheduler)
+        self._check(state, optimizers, rates)
         self._note = ranks.from_first(self._recorder.note)
         if self.number > 0:
             state.refuse_other(self._note.get("layers"))
@@ -162,40 +162,25 @@ class Rung:
         self._masks = unpacked(state.layers, ranks.share_bytes(bits, state.device))
         self._state = state
         self._hold = ZeroHold(state.parameters(), self._masks.by_name(), optimizers)
-        self._optimizers, self._scheduler = optimizers, scheduler
+        self._rates = rates
         self._infinite = {name for name, tensor in state.tensors() if not bool(torch.isfinite(tensor).all())}
         if self._rules.first_epoch(self.number) > 0:
-            self._take_forward(scheduler)
+            rates.take_forward(self._note.get("scheduler"))
         self._begun, self._clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         if self.number == 0 and self._ladder.rewind_epoch == 0:
             self.keep_rewind_point()
 
-    def _check(self, state: ModuleState, optimizers: Sequence[Any], scheduler: Any) -> None:
+    def _check(self, state: ModuleState, optimizers: Sequence[Any], rates: Rates) -> None:
         """Refuse levels, optimizers and schedulers that cannot train this ladder's rungs."""
         ladder, size = self._ladder, _size(state)
         empty = [number for number in range(ladder.rungs) if ladder.keep(size, number) < 1]
         if empty:
             must = f"must be at most {empty[0] - 1}: of {size:,} weights, rung {empty[0]} would keep none"
-            raise _fault("levels", must, str(ladder.levels))
+            raise refusal("levels", must, str(ladder.levels))
         if not optimizers:
-            raise _fault("the optimizer", "must be given, so that pruned weights stay zero", "none")
+            raise refusal("the optimizer", "must be given, so that pruned weights stay zero", "none")
         check_optimizers(state, optimizers)
-        if scheduler is None:
-            return
-        if self._rules.first_epoch(1) > 0:
-            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-                must = "must follow from the epoch alone, to be replayed"
-                raise _fault("the scheduler", must, type(scheduler).__name__)
-            if not isinstance(_steps_of(scheduler), int):
-                must = (
-                    "must count its steps as `last_epoch`, as torch's do, to be replayed; or set the rate by the epoch"
-                )
-                raise _fault("the scheduler", must, type(scheduler).__name__)
-        if self._ladder.done.rewind == "fine-tuning":
-            must = "must be left out for fine-tuning: set the rate that epoch rung.rate_epoch(epoch) has"
-            raise _fault("the scheduler", must, type(scheduler).__name__)
-        if (getattr(scheduler, "last_epoch", None) or 0) > 0:
-            raise _fault("the scheduler", "must be made anew for each rung", "one that has taken steps")
+        rates.check(goes_back=self._rules.first_epoch(1) > 0, fine_tunes=self._ladder.done.rewind == "fine-tuning")
 
     def _load(self, state: ModuleState) -> None:
         """Set the model to where the rung starts."""
@@ -207,18 +192,6 @@ class Rung:
         self._masks = start.masks
         state.load(start.tensors)
 
-    def _take_forward(self, scheduler: Any) -> None:
-        """Take a scheduler to where it stood at the rewind epoch."""
-        steps = self._note.get("scheduler")
-        if scheduler is None:
-            return
-        if not isinstance(steps, int):
-            raise _fault("the scheduler", "must be given at rung 0 too, so that its place there is known", "none there")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # no step of the optimizer comes between
-            for _ in range(steps):
-                scheduler.step()
-
     def epochs(self, total: int) -> Epochs:
         """Return the epochs to train, of a training of ``total`` epochs; from the rewind epoch on where one goes back.
 
@@ -226,13 +199,13 @@ class Rung:
         """
         before = self._note.get("epochs")
         if self.number > 0 and before is not None and before != total:
-            raise _fault("epochs", f"must be {before}, as at rung 0", str(total))
+            raise refusal("epochs", f"must be {before}, as at rung 0", str(total))
         if self._total not in (None, total):
-            raise _fault("epochs", f"must be {self._total} each time, those of a whole training", str(total))
+            raise refusal("epochs", f"must be {self._total} each time, those of a whole training", str(total))
         lowest = 1 + (self._ladder.rewind_epoch if self._ladder.treatment != "dense" else 0)
         if total < lowest:
             must = f"must be {lowest} or more" + (", past the rewind epoch" if lowest > 1 else "")
-            raise _fault("epochs", must, str(total))
+            raise refusal("epochs", must, str(total))
         self._opened()
         self._total = total
         return Epochs(self, self._rules.first_epoch(self.number), total)
@@ -251,30 +224,17 @@ class Rung:
             raise PrunescopeError(f"{words}: go through rung.epochs(total) once, from its first epoch to its last")
         if self.number == 0 and epoch == self._ladder.rewind_epoch:
             self.keep_rewind_point()
-        if self._epochs == 0 and epoch > 0:
-            self._refuse_lost_scheduler(epoch)
+        if self._epochs == 0 and epoch > 0 and self._ladder.done.rewind != "fine-tuning":
+            self._rates.refuse_lost_scheduler(epoch, self._note.get("rates") or ())
         self._last_epoch = epoch
         self._epochs += 1
-
-    def _refuse_lost_scheduler(self, epoch: int) -> None:
-        """Refuse a scheduler that was not handed over and does not stand where it stood at the rewind epoch."""
-        before, now = self._note.get("rates"), _rates(self._optimizers)
-        if not before or self._scheduler is not None or self._ladder.done.rewind == "fine-tuning":
-            return
-        if not any(hasattr(optimizer.step, "_wrapped_by_lr_sched") for optimizer in self._optimizers):
-            return  # the loop sets its rates itself
-        if len(now) != len(before) or not all(map(math.isclose, now, before)):
-            must = f"must stand at epoch {epoch}: hand it over, rung.on(model, optimizer, scheduler=scheduler)"
-            got = f"learning rates {listed(f'{rate:.4g}' for rate in now)}, where rung 0 had"
-            raise _fault("the scheduler", must, f"{got} {listed(f'{rate:.4g}' for rate in before)}")
 
     def keep_rewind_point(self) -> None:
         """Keep a copy of the model as it is: what later rungs go back to."""
         state = self._opened()
         if self._rules.rewinds_weights and ranks.is_first():
             self._snapshot = state.arrays()
-        self._scheduler_at = _steps_of(self._scheduler)
-        self._rates = _rates(self._optimizers)
+        self._scheduler_at, self._rates_at = self._rates.steps, self._rates.now
 
     def record(
         self,
@@ -306,7 +266,7 @@ class Rung:
             raise PrunescopeError(f"rung {self.number} is recorded already")
         self._opened()
         if test_error is None and test_loss is None:
-            raise _fault("test_error", "must be given, or test_loss in its place", "neither")
+            raise refusal("test_error", "must be given, or test_loss in its place", "neither")
         outcome = {
             "test_error": test_error,
             "test_loss": test_loss,
@@ -327,16 +287,16 @@ class Rung:
         state = self._opened()
         if epochs < 1:
             must = "must be trained: go by `for epoch in rung.epochs(total)`, or give record(epochs=...)"
-            raise _fault("epochs", must, "none")
+            raise refusal("epochs", must, "none")
         if self._rules.rewinds_weights and self.number == 0 and self._snapshot is None:
             epoch = self._ladder.rewind_epoch
             must = f"must pass epoch {epoch}, which later rungs go back to: go by rung.epochs(total), or call"
-            raise _fault("rung 0", f"{must} rung.keep_rewind_point() there")
+            raise refusal("rung 0", f"{must} rung.keep_rewind_point() there")
         after = state.arrays()
         masks = self._masks_or_raise().by_name()
         if broken := [name for name, mask in masks.items() if after[name][~mask].any()]:
             must = "must be zero; is the optimizer that was given to on() the one that trains, and the model the same?"
-            raise _fault(f"pruned weights of {listed(broken, 4)}", must, "others")
+            raise refusal(f"pruned weights of {listed(broken, 4)}", must, "others")
         if bad := [name for name in after if name not in self._infinite and not np.isfinite(after[name]).all()]:
             raise PrunescopeError(f"diverged: {bad[0]} is infinite or no number; a lower learning rate may help")
         row = {
@@ -351,7 +311,7 @@ class Rung:
             "left_alone": dict(state.left_alone),
             "epochs": self._total or self._note.get("epochs"),
             "scheduler": self._scheduler_at if self.number == 0 else self._note.get("scheduler"),
-            "rates": self._rates if self.number == 0 else self._note.get("rates"),
+            "rates": self._rates_at if self.number == 0 else self._note.get("rates"),
         }
         arrays = None if examples is None else example_arrays(examples)
         leave = self._rules.leave(
@@ -416,11 +376,6 @@ def _size(state: ModuleState) -> int:
     return sum(layer.size for layer in state.layers)
 
 
-def _rates(optimizers: Sequence[Any]) -> list[float]:
-    """Return the learning rates of all groups of parameters."""
-    return [float(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
-
-
 def _warn_of_passed_over(state: ModuleState) -> None:
     """Warn where the usual rule leaves alone more weights than it prunes, as in recurrent networks."""
     pruned, others = _size(state), sum(matrix.size for matrix in state.passed_over)
@@ -433,17 +388,6 @@ def _warn_of_passed_over(state: ModuleState) -> None:
         )
 
 
-def _steps_of(scheduler: Any) -> Any:
-    """Return how many steps a scheduler has taken; None where it does not say."""
-    if isinstance(scheduler, torch.optim.lr_scheduler.ChainedScheduler):  # they step together
-        scheduler = scheduler._schedulers[0]
-    return getattr(scheduler, "last_epoch", None)
-
-
-def _fault(place: str, must: str, got: str = "") -> InputError:
-    return InputError("the recorder", [Fault(place, must, got)])
-
-
 def _number(name: str, value: Any) -> float | None:
     """Return a metric as a plain number; tensors and numpy's numbers are taken."""
     if value is None:
@@ -451,10 +395,10 @@ def _number(name: str, value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, RuntimeError):
-        raise _fault(name, "must be a number", clipped(value)) from None
+        raise refusal(name, "must be a number", clipped(value)) from None
     if name == "test_error" and math.isnan(number):
-        raise _fault(name, "must be a number", "nan")
+        raise refusal(name, "must be a number", "nan")
     if name.endswith("_error") and 1 < number <= 100:
         hint = f"Of {number:g} %, record {number / 100:g}."
-        raise InputError("the recorder", [Fault(name, "must be a share of examples, from 0 to 1", f"{number:g}", hint)])
+        raise refusal(name, "must be a share of examples, from 0 to 1", f"{number:g}", hint)
     return number

@@ -24,7 +24,6 @@ from prunescope.study import Ladder
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
 from prunescope.train import NetworkOutcome
-from prunescope.version import __version__
 
 _LEFT_OUT = "left_out"
 
@@ -50,30 +49,11 @@ def row(
     facts: TrainingFacts,
 ) -> dict[str, Any]:
     """Return a rung's row; everything is counted from what happened."""
+    connected, total = network.connected(masks.by_name()), network.outline.total
     cell, treatment = ladder.cell_at(rung), ladder.treatment
-    pruned = masks.prunable - masks.kept
     return {
+        **checkpoints.rung_columns(ladder, rung, cell, treatment, masks, total, connected),
         "study": facts.study,
-        "ladder": ladder.identity,
-        "replicate": ladder.replicate,
-        "rung": rung,
-        "family": cell.family,
-        "dataset": cell.dataset,
-        "depth": cell.depth,
-        "width": cell.width,
-        "examples": cell.examples,
-        "label_noise": cell.label_noise,
-        "recipe": ladder.recipe_identity,
-        "treatment": treatment.kind,
-        "rewind": treatment.rewind,
-        "score": treatment.score,
-        "scope": treatment.scope,
-        "leave": treatment.leave,
-        "density": masks.kept / masks.prunable,
-        "kept": masks.kept,
-        "prunable": masks.prunable,
-        "parameters": network.outline.total - pruned,
-        "connected": network.connected(masks.by_name()),
         "test_error": _error(outcome.test_right),
         "test_loss": float(outcome.test_loss.mean()),
         "validation_error": _error(outcome.validation_right),
@@ -85,7 +65,6 @@ def row(
         "epochs": facts.epochs,
         "seconds": facts.seconds,
         "device": facts.device,
-        "version": __version__,
         "started": facts.started,
     }
 

@@ -55,6 +55,10 @@ class Cell:
     examples: int
     label_noise: float
 
+    def seed_words(self, seed: int, replicate: int) -> tuple[int | str, ...]:
+        """Return the words that all chance in training follows from: levels of label noise and treatments share it."""
+        return seed, replicate, self.family, self.dataset, self.depth, repr(self.width), self.examples
+
 
 @dataclass(frozen=True)
 class Ladder:

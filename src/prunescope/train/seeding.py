@@ -73,9 +73,7 @@ class Seeding:
 
 def seeding_of(ladder: Ladder, rung: int = 0) -> Seeding:
     """Return the draws of a ladder, at a rung: a narrow ladder's networks draw what dense ones of their width do."""
-    cell = ladder.cell_at(rung)
-    configuration = (cell.family, cell.dataset, cell.depth, repr(cell.width), cell.examples)
-    return Seeding((ladder.seed, ladder.replicate, *configuration))
+    return Seeding(ladder.cell_at(rung).seed_words(ladder.seed, ladder.replicate))
 
 
 def seeding_of_scorer(ensemble: Ensemble, number: int) -> Seeding:
