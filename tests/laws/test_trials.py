@@ -25,13 +25,18 @@ def test_the_form_that_made_the_data_wins_every_trial() -> None:
     comparisons = compare(group, joint=True)
     assert [comparison.form for comparison in comparisons] == [
         "Eq. 2",
+        "Eq. 2, tilted",
         "Eq. 2 without depth (phi = 0)",
         "Eq. 2 without width (psi = 0)",
         "Eq. 2 without depth and width",
         "adapted from Rosenfeld et al. 2020, over the invariant",
     ]
-    best, *others = comparisons
-    assert best.free == 5
+    best, tilted, *others = comparisons
+    assert (best.free, tilted.free) == (5, 6)
+    # It holds Eq. 2, and its tilt is drawn to none.
+    assert tilted.gain is not None
+    assert not tilted.gain.clear
+    assert tilted.gain.rms < 1.05 * tilted.gain.reference
     for trial in ("fitted", "cross_validated", "extrapolated"):
         of_best = getattr(best, trial)
         assert of_best.sigma == pytest.approx(NOISE / np.sqrt(3), rel=0.35), trial
@@ -56,19 +61,20 @@ def test_cross_validation_is_done_by_hand_the_same() -> None:
 
 def test_single_curves_are_cross_validated_over_replicates() -> None:
     group = sample(read_table(curve(noise=0.03, replicates=3, seed=1)), joint=False).groups[0]
-    ours, theirs = compare(group, joint=False)
+    ours, tilted, theirs = compare(group, joint=False)
     assert ours.cross_validated is not None
     assert ours.cross_validated.points == 90
     # A replicate's own noise, and that of the mean of two others.
     assert ours.cross_validated.sigma == pytest.approx(0.03 * np.sqrt(1 + 0.1), rel=0.25)
     assert theirs.fitted.sigma > ours.fitted.sigma
+    assert tilted.fitted.sigma < 1.05 * ours.fitted.sigma
     alone = sample(read_table(curve(noise=0.03)), joint=False).groups[0]
     assert compare(alone, joint=False)[0].cross_validated is None
 
 
 def test_only_what_varies_is_left_out_in_turn() -> None:
     group, _ = family_group(3, members=30)
-    assert len(list(candidate_forms(group.pick(group.width == 1), True))) == 3
+    assert len(list(candidate_forms(group.pick(group.width == 1), True))) == 4
 
 
 def test_sensitivity_falls_to_what_all_points_give() -> None:

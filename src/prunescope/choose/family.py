@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunescope.choose.cell_noise import noise_by_cell
 from prunescope.choose.counts import COUNTS, Count, Counts, member_words
 from prunescope.choose.member_curves import Departure, MemberCurves, measured_departures
-from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, law_coordinates
+from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, form_of, law_coordinates
 from prunescope.choose.unpruned import Place, Unpruned, UnprunedModel, fit_expectation, nearest_places
 from prunescope.errors import Fault, InputError, PrunescopeError, listed
 from prunescope.laws import Fit, JointLaw
@@ -156,13 +156,13 @@ class Family:
 
     @property
     def theta(self) -> Numbers:
-        """Coordinates of the likeliest law, ``[1, 5]``."""
+        """Coordinates of the likeliest law, ``[1, coordinates]``."""
         return law_coordinates(self.fit)
 
     @cached_property
     def likeliest(self) -> MemberCurves:
         """The curves by the least-squares law and the likeliest unpruned errors."""
-        return self._curves(Truths(self.theta, self.unpruned.mean[None]))
+        return self._curves(Truths(self.theta, self.unpruned.mean[None], form_of(self.fit)))
 
     @cached_property
     def possible(self) -> MemberCurves:
@@ -176,10 +176,10 @@ class Family:
         else:
             unpruned = self.unpruned.draws(len(theta), seed=0)
         chance = np.random.default_rng(1).standard_normal((len(theta), len(self)))
-        return self._curves(Truths(theta, unpruned), chance)
+        return self._curves(Truths(theta, unpruned, form_of(self.fit)), chance)
 
     def _curves(self, truths: Truths, chance: Numbers | None = None) -> MemberCurves:
-        scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread))
+        scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread), form_of(self.fit))
         return MemberCurves(self.sizes, truths, self.departures, scatter, chance)
 
 

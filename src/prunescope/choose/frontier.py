@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prunescope.choose.counts import Member, fit_power_law, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.member_curves import MemberCurves
-from prunescope.choose.smallest import MemberSizes, Numbers, Truths, needed_density, smallest_member
+from prunescope.choose.smallest import MemberSizes, Numbers, Truths, form_of, needed_density, smallest_member
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,9 @@ def find_continuous_optimum(family: Family, bound: float, floor: Numbers) -> Con
         other = np.zeros(len(depths)) if no_rest else rest(depths, widths)
         examples = np.full(len(depths), float(family.examples or 1))
         unpruned = family.unpruned_model.mean(depths, widths, examples)
-        return MemberSizes(depths, widths, prunable(depths, widths), other), Truths(family.theta, unpruned[None])
+        return MemberSizes(depths, widths, prunable(depths, widths), other), Truths(
+            family.theta, unpruned[None], form_of(family.fit)
+        )
 
     lowest = float(floor.min())
 

@@ -9,7 +9,7 @@ against noise (a Gaussian process about the law). Members without measurements h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from prunescope.choose.smallest import (
     Numbers,
     Scatter,
     Truths,
+    form_of,
     law_coordinates,
     log_errors,
     needed_density,
@@ -29,7 +30,6 @@ from prunescope.choose.smallest import (
 from prunescope.choose.unpruned import LEAST_NOISE
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
-from prunescope.laws.forms import JOINT
 
 # Lengthscale of departures in log density: three rungs of a fifth each.
 REACH = 0.67
@@ -123,7 +123,7 @@ class MemberCurves:
         """Return the log errors of one member at some densities by each truth's law, ``[truths, densities]``."""
         count = len(at)
         sizes = self.sizes.pick(np.full(count, member))
-        truths = Truths(self.truths.theta, np.repeat(self.truths.unpruned[:, [member]], count, axis=1))
+        truths = replace(self.truths, unpruned=np.repeat(self.truths.unpruned[:, [member]], count, axis=1))
         return log_errors(sizes, truths, at)
 
     def _curve(self, member: int, at: Numbers) -> Numbers:
@@ -252,7 +252,7 @@ LEAST_DEPARTURE = 0.005
 def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, float], Departure]:
     """Return how each pruned cell departs from the law beyond noise."""
     names = ("depth", "width", "examples")
-    off = cells.points.error - JOINT.log_error(law_coordinates(fit), cells.points)[0]
+    off = cells.points.error - form_of(fit).log_error(law_coordinates(fit), cells.points)[0]
     # Without replicates, half of the variance counts as noise and half as departure.
     alone = float(np.std(off)) / np.sqrt(2)
     single = np.full(len(cells), alone) if fit.seed_noise is None else noise_by_cell(cells, fit.seed_noise)

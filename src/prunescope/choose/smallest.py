@@ -1,8 +1,8 @@
 """The smallest pruned network under an error bound, for all members at once and for every truth that data allow.
 
 Arrays in, arrays out: no tables, no words. A *truth* is one possible law with one possible unpruned error for each
-member; a fit gives the likeliest and draws of others. In the density Eq. 2 has a closed inverse
-(`laws.size_for_error`), so the search that is left is one over members.
+member; a fit gives the likeliest and draws of others. In the density the law has an inverse
+(`PruningForm.log_density`), so the search that is left is one over members.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prunescope.laws import Fit
 from prunescope.laws.data import Points
-from prunescope.laws.forms import JOINT, to_coordinates
+from prunescope.laws.forms import FORMS, JOINT, PruningForm, to_coordinates
 
 Numbers = NDArray[np.float64]
 Picked = NDArray[np.bool_] | NDArray[np.int64]
@@ -60,13 +60,16 @@ class Truths:
     Attributes
     ----------
     theta
-        Coordinates of the joint law, ``[truths, 5]``.
+        Coordinates of the joint law, ``[truths, coordinates]``.
     unpruned
         Logarithms of the members' unpruned errors, ``[truths, members]``.
+    form
+        The law's form.
     """
 
     theta: Numbers
     unpruned: Numbers
+    form: PruningForm = JOINT
 
     def pick(self, members: Picked) -> Truths:
         """Return the truths about some of the members."""
@@ -80,16 +83,19 @@ class Scatter:
     Attributes
     ----------
     theta
-        The law that separates the regions, ``[1, 5]``.
+        The law that separates the regions, ``[1, coordinates]``.
     unpruned
         The unpruned errors that do, as logarithms, ``[members]``.
     by_region
         On the plateau, along the power law, in saturation.
+    form
+        The law's form.
     """
 
     theta: Numbers
     unpruned: Numbers
     by_region: Numbers
+    form: PruningForm = JOINT
 
     def pick(self, members: Picked) -> Scatter:
         """Return the scatter of some of the members."""
@@ -97,7 +103,7 @@ class Scatter:
 
     def at(self, sizes: MemberSizes, log_density: Numbers) -> Numbers:
         """Return the standard deviation for each member at its density."""
-        return np.asarray(self.by_region[JOINT.regions(self.theta, _points(sizes, self.unpruned, log_density))[0]])
+        return np.asarray(self.by_region[self.form.regions(self.theta, _points(sizes, self.unpruned, log_density))[0]])
 
 
 def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -> Numbers:
@@ -107,14 +113,14 @@ def needed_density(sizes: MemberSizes, truths: Truths, bound: float | Numbers) -
     Infinity where no density does, minus infinity where every density does (a bound above the high plateau).
     """
     points = _points(sizes, truths.unpruned, np.zeros(len(sizes)))
-    density = JOINT.log_density(truths.theta, bound, points)
+    density = truths.form.log_density(truths.theta, bound, points)
     return np.asarray(np.where(np.isnan(density) | (density > 0), np.inf, density))
 
 
 def log_errors(sizes: MemberSizes, truths: Truths, log_density: Numbers) -> Numbers:
     """Return the logarithm of each member's error at its density (``[members]`` or ``[truths, members]``)."""
     density = np.broadcast_to(log_density, truths.unpruned.shape)
-    return JOINT.log_error(truths.theta, _points(sizes, truths.unpruned, density))
+    return truths.form.log_error(truths.theta, _points(sizes, truths.unpruned, density))
 
 
 def _points(sizes: MemberSizes, unpruned: Numbers, log_density: Numbers) -> Points:
@@ -129,5 +135,14 @@ def smallest_member(parameters: Numbers) -> NDArray[np.int64]:
 
 
 def law_coordinates(fit: Fit) -> Numbers:
-    """Return the coordinates of a fitted law, ``[1, 5]``."""
-    return to_coordinates(JOINT.parameters, np.array([[fit.parameters[name] for name in JOINT.parameters]]))
+    """Return the coordinates of a fitted law, ``[1, coordinates]``."""
+    names = form_of(fit).parameters
+    return to_coordinates(names, np.array([[fit.parameters[name] for name in names]]))
+
+
+def form_of(fit: Fit) -> PruningForm:
+    """Return the form of a fitted law of pruned networks."""
+    form = FORMS[fit.law]
+    if not isinstance(form, PruningForm):
+        raise TypeError(f"a law of pruned networks, not {fit.law}")
+    return form

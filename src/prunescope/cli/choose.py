@@ -12,6 +12,7 @@ from prunescope.cli.options import (
     BOUND,
     CHOICE,
     COUNT,
+    FORM,
     JSON,
     PICK_BY,
     SEED,
@@ -78,6 +79,7 @@ GRID = options(
 @COUNT
 @PICK_BY
 @click.option("--frontier", is_flag=True, help="Also print the smallest network for each error.")
+@FORM
 @CHOICE
 @SEED
 @JSON

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, SHARE, estimator, reading, rows_of
+from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, estimator, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     required=True,
     help="single: one law per configuration; joint: one per family; dense: unpruned networks.",
 )
+@FORM
 @CHOICE
 @click.option("--level", type=SHARE, default=0.9, show_default=True, help="Level of the confidence intervals.")
 @click.option(
@@ -64,8 +65,8 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
     if as_json:
         print_json(law.to_dict())
     elif len(law.fits_) == 1:
-        if kind == "joint" and not settings["fix"] and settings["vary"] is None:
-            _tell_null(law, rows, settings)
+        if kind != "dense" and not settings["fix"] and settings["vary"] is None:
+            _compare_with_others(law, rows, kind == "joint", settings)
         _show_one(law.fits_[0])
     else:
         _show_many(law.fits_)
@@ -174,18 +175,21 @@ def _array(values: Any) -> Any:
 FEW = 5_000
 
 
-def _tell_null(law: Estimator, rows: Table, settings: dict[str, Any]) -> None:
-    """Say first where the law explains no more than a smaller one does."""
-    from prunescope.laws.comparison import null_of_fit
+def _compare_with_others(law: Estimator, rows: Table, joint: bool, settings: dict[str, Any]) -> None:
+    """Say first where the law explains no more than a smaller one does, and where a tilted one predicts better."""
+    from prunescope.laws.comparison import describe_tilted, null_of_fit, tilted_of_fit
 
     fit = law.fits_[0]
-    if fit.points > FEW:
+    if fit.points > FEW or settings["form"] != "paper":
         return
     group = next((group for group in law.sample(rows).groups if group.key == fit.group), None)
-    if group is not None:
-        null = null_of_fit(group, fit.std_deviation, count=settings["starts"], seed=settings["seed"])
-        if null is not None:
-            click.echo(_wrapped(str(null), "! ", "  "))
+    if group is None:
+        return
+    search = {"count": settings["starts"], "seed": settings["seed"]}
+    if joint and (null := null_of_fit(group, fit.std_deviation, **search)) is not None:
+        click.echo(_wrapped(str(null), "! ", "  "))
+    if (gain := tilted_of_fit(group, joint, fit.std_deviation, **search)) is not None:
+        click.echo(_wrapped(describe_tilted(gain), "! ", "  "))
 
 
 def _show_one(result: Fit) -> None:

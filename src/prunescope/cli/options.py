@@ -77,6 +77,13 @@ def options(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
+FORM = click.option(
+    "--form",
+    type=click.Choice(["paper", "tilted"]),
+    default="paper",
+    show_default=True,
+    help="paper: Eq. 1 or 2; tilted: with a low plateau that may rise or fall with density.",
+)
 CHOICE = options(
     click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable."),
     click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "
@@ -175,7 +182,7 @@ def estimator(kind: str, settings: dict[str, Any]) -> Estimator:
     parameters = chosen().get_params()
     for name, value in list(settings.items()):
         if name not in parameters:
-            if value not in (None, (), "mean"):
+            if value not in (None, (), "mean", "paper"):
                 raise click.UsageError(f"--{'filter' if name == 'filters' else name} is not for --law {kind}")
             del settings[name]
     law_estimator: Estimator = chosen(**settings)

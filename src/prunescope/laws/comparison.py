@@ -16,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.data import BY_POINT, GroupData, Numbers
-from prunescope.laws.forms import ADAPTED, ADAPTED_JOINT, JOINT, SINGLE, Form
+from prunescope.laws.forms import ADAPTED, ADAPTED_JOINT, JOINT, SINGLE, TILTED, TILTED_JOINT, Form
 from prunescope.laws.search import fix_unvaried, search_groups
 from prunescope.laws.solver import deviation
 
 FOLDS = 10
 WITHOUT_MEMBERS = "Eq. 2 without depth and width"
-# A fit without depth and width that is off by more than so many times the law is not worth cross-validating.
+# What users call the laws, and the laws with a tilted plateau.
+PAPER, TILT = {False: "Eq. 1", True: "Eq. 2"}, {False: "Eq. 1, tilted", True: "Eq. 2, tilted"}
+# Standard errors, and share of its deviations, by which a form must predict better than another to be said to.
+CLEAR, WORTH = 2.0, 0.05
+# A fit without depth and width that is off by more than so many times the law is not worth cross-validating, nor is a
+# tilted one that is off by more than the law over this.
 NEAR = 1.25
 HELD_OUT = 1 / 3
 
@@ -37,11 +42,41 @@ class Deviation:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """By how much a form predicts networks that it did not see better than another, as fractions.
+
+    Attributes
+    ----------
+    rms, reference
+        Root mean squares of the relative deviation: of the form, and of the other.
+    difference, error
+        ``reference - rms``, and its standard error from paired differences over whole configurations (for Eq. 1: over
+        replicates); None where there is one alone.
+    """
+
+    rms: float
+    reference: float
+    difference: float
+    error: float | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the form is better beyond chance, and by enough to matter."""
+        return self.error is not None and self.difference > max(CLEAR * self.error, WORTH * self.reference)
+
+    def __str__(self) -> str:
+        spread = "" if self.error is None else f" ± {100 * self.error:.1f}"
+        return f"{-100 * self.difference:+.1f}{spread}"
+
+
+@dataclass(frozen=True)
 class FormComparison:
     """How far one form with so many free parameters is off; None where the group does not allow a trial.
 
     Attributes
     ----------
+    gain
+        By how much it predicts better than the first form, cross-validated; None for that form itself, and without.
     unseen
         Relative deviations of the cross-validation, in an order that all forms share; empty where there is none.
     """
@@ -53,13 +88,14 @@ class FormComparison:
     fitted: Deviation
     cross_validated: Deviation | None
     extrapolated: Deviation | None
+    gain: Gain | None = None
     unseen: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         trials = {
             name: None if (trial := getattr(self, name)) is None else vars(trial)
-            for name in ("fitted", "cross_validated", "extrapolated")
+            for name in ("fitted", "cross_validated", "extrapolated", "gain")
         }
         values = {name: value for name, value in vars(self).items() if name != "unseen"}
         return {**values, "group": dict(self.group), **trials}
@@ -68,11 +104,13 @@ class FormComparison:
 def candidate_forms(group: GroupData, joint: bool) -> Iterator[tuple[Form, str, dict[str, float]]]:
     """Yield the forms worth comparing on a group: form, words, and the parameters that are fixed."""
     if not joint:
-        yield SINGLE, "Eq. 1", {}
+        yield SINGLE, PAPER[joint], {}
+        yield TILTED, TILT[joint], {}
         yield ADAPTED, "adapted from Rosenfeld et al. 2020", {}
         return
     fixed = fix_unvaried(JOINT, group, None)
-    yield JOINT, "Eq. 2", fixed
+    yield JOINT, PAPER[joint], fixed
+    yield TILTED_JOINT, TILT[joint], fixed
     if not fixed:
         yield JOINT, "Eq. 2 without depth (phi = 0)", {"phi": 0.0}
         yield JOINT, "Eq. 2 without width (psi = 0)", {"psi": 0.0}
@@ -100,7 +138,7 @@ def compare(
     """
     group = group.thinned(seed=seed)
     trials = [trial for trial in candidate_forms(group, joint) if only is None or trial[1] in only]
-    comparisons = []
+    comparisons: list[FormComparison] = []
     for done, (form, words, fixed) in enumerate(trials):
         free = sum(name not in fixed for name in form.parameters)
 
@@ -115,10 +153,55 @@ def compare(
         beyond = _extrapolate(group, joint, free, residual)
         fitted = _summarise(residual(group, group))
         in_order = () if unseen is None else tuple(unseen.tolist())
-        comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond, in_order))
+        gain = None
+        if unseen is not None and comparisons and comparisons[0].unseen:
+            gain = _gain(unseen, np.array(comparisons[0].unseen), _tested(group, joint, folds, seed)[1])
+        comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond, gain, in_order))
         if progress is not None:
             progress(done + 1, len(trials))
     return comparisons
+
+
+def _gain(unseen: Numbers, reference: Numbers, cluster: NDArray[np.int64]) -> Gain:
+    """Return by how much one form's deviations are smaller than another's, paired by cluster."""
+    ours, theirs = (float(np.sqrt(np.mean(np.square(values)))) for values in (unseen, reference))
+    number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
+    points = np.bincount(number)
+    apart = reference**2 - unseen**2
+    off = np.bincount(number, apart) - apart.mean() * points
+    error = None
+    if len(points) > 1 and ours + theirs > 0:
+        squares = float(np.sqrt(np.sum(off**2) * len(points) / (len(points) - 1))) / len(unseen)
+        # The difference of two roots is that of the squares over the sum of the roots.
+        error = squares / (ours + theirs)
+    return Gain(ours, theirs, theirs - ours, error)
+
+
+def tilted_of_fit(group: GroupData, joint: bool, sigma: float, *, count: int = 16, seed: int = 0) -> Gain | None:
+    """Return by how much a tilted plateau predicts better; None where it does not clearly.
+
+    Cross-validated only if one more fit leaves it open.
+
+    Parameters
+    ----------
+    sigma
+        That of the fitted law.
+    """
+    form = TILTED_JOINT if joint else TILTED
+    theta = search_groups(form, [group], fix_unvaried(form, group, None), count, seed).theta
+    if float(np.asarray(deviation(form, group.points, theta)[0][0]).std()) >= sigma / NEAR:
+        return None
+    comparisons = compare(group, joint, count=count, seed=seed, only={PAPER[joint], TILT[joint]})
+    gain = comparisons[-1].gain
+    return gain if gain is not None and gain.clear else None
+
+
+def describe_tilted(gain: Gain) -> str:
+    """Say that the tilted form predicts better."""
+    return (
+        "a tilted plateau predicts better here: networks that a fit did not see are off by "
+        f"{100 * gain.rms:.2g} % with it and by {100 * gain.reference:.2g} % without it; try --form tilted"
+    )
 
 
 Residual = Callable[[GroupData, GroupData], Numbers]
@@ -238,7 +321,7 @@ def null_of_fit(group: GroupData, sigma: float, *, count: int = 16, seed: int = 
     flat = float((group.unpruned / group.error - 1).std()) <= NEAR * sigma
     if not near and not flat:
         return None
-    tried = {"Eq. 2", WITHOUT_MEMBERS}
+    tried = {PAPER[True], WITHOUT_MEMBERS}
     return null_model(group, True, compare(group, True, count=count, seed=seed, only=tried), seed=seed)
 
 

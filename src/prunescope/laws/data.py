@@ -48,6 +48,11 @@ class Points:
         """Points of a fit, padding included."""
         return int(self.error.shape[-1])
 
+    def weights_of_fits(self, fits: int) -> Numbers:
+        """Return the sum of the weights of each fit."""
+        total = self.count if self.weight is None else self.weight.sum(axis=-1)
+        return np.broadcast_to(np.asarray(total, np.float64), (fits,))
+
     def fits(self, rows: Rows) -> Points:
         """Return the points of some fits; what all fits share stays shared."""
         return replace(self, **{name: values[rows] for name, values in self._arrays() if values.ndim == 2})

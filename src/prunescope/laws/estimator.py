@@ -20,7 +20,7 @@ from prunescope.errors import Fault, InputError, PrunescopeError, clipped, count
 from prunescope.files import replacing
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.forms import DENSE, Form
+from prunescope.laws.forms import DENSE, SIGNED, Form
 from prunescope.laws.grouping import COUNTED, Sample, read_for_laws, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
@@ -42,9 +42,9 @@ class NotFittedError(PrunescopeError, ValueError, AttributeError):
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class Estimator:
-    """What the laws share: a subclass says which form it fits, and how a table becomes a sample for it."""
+    """What the laws share: a subclass says which forms it fits, and how a table becomes a sample for it."""
 
-    _form: ClassVar[Form]
+    _forms: ClassVar[Mapping[str, Form]]
 
     by: Sequence[str] | None = None
     fix: Mapping[str, float] | None = None
@@ -60,6 +60,11 @@ class Estimator:
     notes_: tuple[str, ...] = field(init=False)
     by_: tuple[str, ...] = field(init=False)
     fitted_on_: Mapping[str, Any] = field(init=False)
+
+    @property
+    def _form(self) -> Form:
+        """The form that is fitted."""
+        return self._forms[getattr(self, "form", "paper")]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings, as scikit-learn's `clone` asks for them."""
@@ -123,10 +128,9 @@ class Estimator:
         """
         self.check_settings()
         sample = table if isinstance(table, Sample) else self.sample(table, y)
-        if sample.kind != self._form.name:
-            raise InputError(
-                sample.source, [Fault("the sample", f"must be one for a {self._form.name} law", sample.kind)]
-            )
+        kind = self._forms["paper"].name
+        if sample.kind != kind:
+            raise InputError(sample.source, [Fault("the sample", f"must be one for a {kind} law", sample.kind)])
         self._check_groups(sample.groups)
         results = fit_groups(self._form, sample.groups, self._options(sample.outcome), progress)
         refused = tuple(result for result in results if isinstance(result, RefusedFit))
@@ -261,6 +265,11 @@ class Estimator:
 
     def check_settings(self) -> None:
         """Refuse settings that no table could follow, with every fault."""
+        form = getattr(self, "form", "paper")
+        if form not in self._forms:
+            hint = nearest(str(form), self._forms)
+            fault = Fault("form", f"must be one of {listed(self._forms)}", clipped(form), hint)
+            raise InputError(type(self).__name__, [fault])
         faults = list(_setting_faults(self.get_params(), self._form.parameters))
         if faults:
             raise InputError(type(self).__name__, faults)
@@ -341,8 +350,8 @@ def _setting_faults(settings: Mapping[str, Any], names: Sequence[str]) -> Iterat
         if name not in names:
             hint = nearest(name, names) or f"There are {listed(names)}."
             yield Fault(f"fix {name!r}", "must be a parameter of the law", hint=hint)
-        elif not _is_number(value) or (name not in ("phi", "psi") and not value > 0):
-            must = "must be a number" if name in ("phi", "psi") else "must be a positive number"
+        elif not _is_number(value) or (name not in SIGNED and not value > 0):
+            must = "must be a number" if name in SIGNED else "must be a positive number"
             yield Fault(f"fix {name!r}", must, clipped(value))
         elif name in ("eps_up", "eps_0") and value > 1:
             yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")

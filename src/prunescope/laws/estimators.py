@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from prunescope.errors import Fault, InputError
 from prunescope.laws.data import GroupData
 from prunescope.laws.estimator import Estimator
 from prunescope.laws.fit import Options
-from prunescope.laws.forms import DENSE, EXPONENTS, JOINT, SINGLE
+from prunescope.laws.forms import DENSE, EXPONENTS, FORMS_OF_FAMILIES, FORMS_OF_ONE
 from prunescope.laws.grouping import Sample, dense_sample
 from prunescope.table import Table
 from prunescope.table.schema import ERROR, Outcome
@@ -23,6 +24,8 @@ class SingleLaw(Estimator):
 
     Parameters
     ----------
+    form
+        ``"paper"`` for Eq. 1; ``"tilted"`` lets the low plateau rise or fall with density, by ``kappa``.
     by
         Columns whose values make groups; None takes all that tell ladders apart.
     fix
@@ -42,7 +45,8 @@ class SingleLaw(Estimator):
         How many resamples, from how many starts, drawn with which seed.
     """
 
-    _form = SINGLE
+    _forms = FORMS_OF_ONE
+    form: str = "paper"
     filters: Sequence[str] = ()
     replicates: str = "mean"
 
@@ -53,6 +57,8 @@ class JointLaw(Estimator):
 
     Parameters
     ----------
+    form
+        ``"paper"`` for Eq. 2; ``"tilted"`` lets the low plateau rise or fall with density, by ``kappa``.
     vary
         Of ``depth`` and ``width``, those that the law explains by ``phi`` and ``psi``; None is all that vary. What is
         left out has exponent 0 (a partial fit).
@@ -60,7 +66,8 @@ class JointLaw(Estimator):
         As for `SingleLaw`; ``by`` leaves out depth, width and examples.
     """
 
-    _form = JOINT
+    _forms = FORMS_OF_FAMILIES
+    form: str = "paper"
     vary: Sequence[str] | None = None
     filters: Sequence[str] = ()
     replicates: str = "mean"
@@ -96,7 +103,7 @@ class DenseLaw(Estimator):
         the error of guessing.
     """
 
-    _form = DENSE
+    _forms = MappingProxyType({"paper": DENSE})
 
     def _group(self, rows: Table) -> Sample:
         return dense_sample(rows, self.by, classes=self.classes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import counted
 from prunescope.laws.data import GroupData, Numbers, pool_replicates
-from prunescope.laws.forms import DENSE, EXPONENTS, REGIONS, Form, to_parameters
+from prunescope.laws.forms import DENSE, REGIONS, SIGNED, Form, to_parameters
 from prunescope.laws.identifiability import (
     GAP,
     RISES,
@@ -159,7 +159,7 @@ def _assemble_fits(
     names, parameters = task.form.parameters, to_parameters(task.form.parameters, task.solved.theta)
     deviations, rise = _measure_deviations(task), error_rises(task)
     # What the rise of the error does not show is not identified, however narrow the interval.
-    shown = np.array([name in EXPONENTS for name in names]) | (rise >= RISES)[:, None] | (not task.form.has_plateaus)
+    shown = np.array([name in SIGNED for name in names]) | (rise >= RISES)[:, None] | (not task.form.has_plateaus)
     quick_ends = low, high, known = _parameter_intervals(names, quick)
     if any(ours is not theirs for ours, theirs in zip(usual, quick, strict=True)):
         low, high, known = _parameter_intervals(names, usual)

@@ -14,8 +14,9 @@ With ``s`` for the size (the density of one network, the invariant of a family),
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -24,10 +25,16 @@ from numpy.typing import ArrayLike, NDArray
 from prunescope.laws.data import Numbers, Points
 
 REGIONS = ("plateau", "power law", "saturation")
-# Parameters that are coordinates as they are (all others are by their logarithm), and what they are exponents of.
+# What exponents of members are exponents of.
 EXPONENTS = {"phi": "depth", "psi": "width"}
+# Parameters that are coordinates as they are; all others are by their logarithm.
+SIGNED = (*EXPONENTS, "kappa")
 # Up to here, exp and what is made of it are finite.
 LARGEST = 700.0
+# How far kappa is thought to be from 0: its standard deviation before any measurement.
+KAPPA_SCALE = 0.05
+# Steps of Newton's method to the density that gives an error; few need ten.
+NEWTON_STEPS = 60
 
 
 class Parameter(NamedTuple):
@@ -48,6 +55,7 @@ PARAMETERS = {
         Parameter("p_prime", "invariant at which the high plateau turns into the power law", 1e-20, 1e20),
         Parameter("phi", "how depth trades against density: exponent of depth in the invariant", -10.0, 10.0),
         Parameter("psi", "how width trades against density: exponent of width in the invariant", -10.0, 10.0),
+        Parameter("kappa", "tilt of the low plateau: each halving of density divides it by 2^kappa", -1.0, 1.0),
         Parameter("eps_0", "error of guessing", 0.0, 1.0),
         Parameter("a", "error that comes of few examples: factor of its power law", 1e-12, 1e12),
         Parameter("alpha", "error that comes of few examples: its exponent", 0.01, 10.0),
@@ -60,14 +68,14 @@ PARAMETERS = {
 
 def to_coordinates(names: Sequence[str], values: Numbers) -> Numbers:
     """Return parameters as coordinates; the last axis runs over the names."""
-    plain = np.array([name in EXPONENTS for name in names], bool)
+    plain = np.array([name in SIGNED for name in names], bool)
     with np.errstate(divide="ignore"):
         return np.where(plain, values, np.log(np.where(plain, 1.0, values)))
 
 
 def to_parameters(names: Sequence[str], theta: Numbers) -> Numbers:
     """Return coordinates as parameters."""
-    plain = np.array([name in EXPONENTS for name in names], bool)
+    plain = np.array([name in SIGNED for name in names], bool)
     with np.errstate(over="ignore", under="ignore"):
         return np.where(plain, theta, np.exp(np.where(plain, 0.0, theta)))
 
@@ -88,6 +96,11 @@ class Form(ABC):
     parameters: tuple[str, ...]
     # Whether the error bends from a low plateau, the unpruned error, to a high one (`regions`).
     has_plateaus: ClassVar[bool] = False
+
+    @property
+    def shrunk(self) -> Mapping[int, float]:
+        """The columns of coordinates that fits draw towards 0, with their scales (`solver.shrink`)."""
+        return {}
 
     @property
     def family(self) -> bool:
@@ -188,6 +201,73 @@ class PruningForm(Form):
 
 
 @dataclass(frozen=True)
+class TiltedForm(PruningForm):
+    """Eq. 1 and Eq. 2 with a low plateau that is tilted: ``kappa`` beside their parameters.
+
+    The low plateau is ``B(d) = min(eps_np d^kappa, eps_up)``. With kappa above 0 each halving of density divides it by
+    ``2^kappa``: networks gain from the first prunings. Below 0 the error rises from the first pruning on. With 0 it is
+    Eq. 1 or 2, and whatever kappa is, the error is that of the law at density 1 and goes to ``eps_up`` towards 0.
+    """
+
+    @property
+    def shrunk(self) -> Mapping[int, float]:
+        """Kappa is drawn towards 0: else extrapolation suffers."""
+        return {self.parameters.index("kappa"): KAPPA_SCALE}
+
+    def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
+        """Return ``log e`` and its Jacobian."""
+        plateau = self._plateau(theta, points)
+        log_error, untilted = super().evaluate(theta[:, :-1], replace(points, unpruned=plateau))
+        by_plateau = 1 - untilted[0]
+        jacobian = np.concatenate([untilted, (by_plateau * points.density)[None]])
+        # Where the tilt has reached the high plateau, the error is that and moves with it alone.
+        clipped = plateau >= theta[:, [0]]
+        jacobian[0][clipped] = 1
+        jacobian[-1][clipped] = 0
+        return log_error, jacobian
+
+    def log_error(self, theta: Numbers, points: Points) -> Numbers:
+        """Return ``log e`` alone: the same numbers."""
+        return super().log_error(theta[:, :-1], replace(points, unpruned=self._plateau(theta, points)))
+
+    def regions(self, theta: Numbers, points: Points) -> NDArray[np.int64]:
+        """Return 0 on the tilted plateau, 1 along the power law, 2 on the high plateau."""
+        return super().regions(theta[:, :-1], replace(points, unpruned=self._plateau(theta, points)))
+
+    def log_density(self, theta: Numbers, error: float | Numbers, points: Points) -> Numbers:
+        """Return the logarithm of the lowest density at which each fit gives an error, seen from the sparse side.
+
+        With ``u(x) = log eps_np + kappa x`` for the plateau, the density ``exp(x)`` solves ``x = c - log(1 - exp(-2
+        (log e - u(x)) / gamma)) / 2``, whose right side is convex. Newton's method from the left of the first crossing
+        therefore climbs to it and never beyond; where the two sides do not meet, no density gives the error.
+        """
+        log_up, gamma, log_p = theta[:, [0]], np.exp(theta[:, [1]]), theta[:, [2]]
+        kappa, above = theta[:, [-1]], np.log(error) - points.unpruned
+        with np.errstate(all="ignore"):
+            shape = self.log_size(theta, points) - points.density
+            least = log_p - shape + np.log(np.expm1(2 * (log_up - np.log(error)) / gamma)) / 2
+            # With kappa below 0, only densities above `edge` have a plateau below the error; the start lies left of
+            # the crossing, by W(2 x) >= log(1 + 2 x) / 2.
+            edge = above / kappa
+            share = gamma / (2 * np.abs(kappa)) * np.exp(-2 * (edge - least))
+            x = np.where((kappa < 0) & (least <= edge), edge + np.log1p(2 * share) / 4, least)
+            for _ in range(NEWTON_STEPS):
+                room = 2 * (above - kappa * x) / gamma
+                apart = least - np.log(-np.expm1(-room)) / 2 - x
+                slope = kappa / gamma / np.expm1(room) - 1
+                step = np.where(slope < 0, -apart / slope, np.where(apart > 0, np.nan, 0.0))
+                x = x + step
+                if not np.any(np.abs(step) > 1e-14 * (1 + np.abs(x))):
+                    break
+            x = np.where(2 * (above - kappa * x) > 0, x, np.nan)
+        return np.where(np.log(error) >= log_up, -np.inf, x)
+
+    def _plateau(self, theta: Numbers, points: Points) -> Numbers:
+        """Return the logarithm of the low plateau at each point's density."""
+        return np.asarray(np.minimum(points.unpruned + theta[:, [-1]] * points.density, theta[:, [0]]))
+
+
+@dataclass(frozen=True)
 class AdaptedForm(Form):
     """Rosenfeld's form adapted to density, held to the unpruned error: ``eps_up, b, beta`` and ``phi, psi``.
 
@@ -246,11 +326,18 @@ class DenseForm(Form):
 
 SINGLE = PruningForm("single", ("eps_up", "gamma", "p"))
 JOINT = PruningForm("joint", ("eps_up", "gamma", "p_prime", "phi", "psi"))
+TILTED = TiltedForm("tilted", (*SINGLE.parameters, "kappa"))
+TILTED_JOINT = TiltedForm("tilted-joint", (*JOINT.parameters, "kappa"))
 ADAPTED = AdaptedForm("adapted", ("eps_up", "b", "beta"))
 ADAPTED_JOINT = AdaptedForm("adapted-joint", ("eps_up", "b", "beta", "phi", "psi"))
 DENSE = DenseForm("dense", ("eps_0", "a", "alpha", "b", "beta", "c"))
 # Every form that can be fitted, by name.
-FORMS: dict[str, Form] = {form.name: form for form in (SINGLE, JOINT, ADAPTED, ADAPTED_JOINT, DENSE)}
+FORMS: dict[str, Form] = {
+    form.name: form for form in (SINGLE, JOINT, TILTED, TILTED_JOINT, ADAPTED, ADAPTED_JOINT, DENSE)
+}
+# What users call the forms of one network and of a family.
+FORMS_OF_ONE: Mapping[str, Form] = MappingProxyType({"paper": SINGLE, "tilted": TILTED})
+FORMS_OF_FAMILIES: Mapping[str, Form] = MappingProxyType({"paper": JOINT, "tilted": TILTED_JOINT})
 
 
 def invariant(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups, Points, Rows, pad
 from prunescope.laws.forms import Form
-from prunescope.laws.solver import Coupling, NormalEquations, Solved, solve_problem
+from prunescope.laws.solver import Coupling, NormalEquations, Solved, shrink, solve_problem
 
 # Points times fits worked on at a time.
 BLOCK = 65_536
@@ -75,10 +75,6 @@ class FreePlateaus:
 
     def normal_equations(self, theta: Numbers, nuisance: Numbers) -> NormalEquations:
         """Return the normal equations at some coordinates and plateaus."""
-        return NormalEquations(*self.equations(theta, nuisance))
-
-    def equations(self, theta: Numbers, nuisance: Numbers) -> tuple[Numbers, Numbers, Numbers, Coupling]:
-        """Return cost, Hessian, gradient, and how the plateaus enter."""
         points = self.points
         log_error, jacobian = self.form.evaluate(theta, replace(points, unpruned=nuisance[:, self.cell]))
         residual = log_error - points.error
@@ -98,7 +94,9 @@ class FreePlateaus:
         gradient = (by_fit @ residual[:, :, None])[:, :, 0]
         cost = np.einsum("fn,fn->f", residual * residual, np.broadcast_to(weight, residual.shape)) / 2
         cost += np.einsum("fc,fc->f", prior, shift * shift) / 2
-        return cost, hessian, gradient, Coupling(mixed, np.maximum(curvature, 1e-12), plateau_gradient)
+        coupling = Coupling(mixed, np.maximum(curvature, 1e-12), plateau_gradient)
+        count = np.broadcast_to(weight, residual.shape).sum(axis=-1)
+        return shrink(self.form, theta, count, NormalEquations(cost, hessian, gradient, coupling))
 
 
 def free_plateaus(
@@ -153,5 +151,4 @@ def solve_free_plateaus(
 
 def reduced_hessian(problem: FreePlateaus, solved: Solved) -> tuple[Numbers, Numbers]:
     """Return the Hessian with the plateaus eliminated, and how firmly points hold each plateau if it alone is free."""
-    _, hessian, gradient, coupling = problem.equations(solved.theta, solved.nuisance)
-    return coupling.eliminate(hessian, gradient)[0], coupling.curvature
+    return problem.normal_equations(solved.theta, solved.nuisance).reduced()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import counted, listed
 from prunescope.laws.data import GroupData, Numbers
-from prunescope.laws.forms import DENSE, EXPONENTS
+from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, PruningForm
 from prunescope.laws.intervals import IntervalTask
 from prunescope.laws.results import number, percent
 from prunescope.laws.search import SearchResult
@@ -205,8 +205,14 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
             f"sigma {percent(evidence.sigma)} is far beyond what seeds explain ({percent(evidence.misfit)}): the law "
             "does not describe these data; look at single groups (--by), at what varies (--vary), at the regions below"
         )
-    if law in ("single", "joint"):
+    if isinstance(FORMS[law], PruningForm):
         yield from _warn_of_pruned(evidence)
+        if evidence.dip > DIP and "kappa" not in evidence.parameters:
+            yield (
+                f"the error falls {percent(evidence.dip)} below the unpruned error before it rises: pruning helps at "
+                "first, which the form leaves out, so it lies too high there (Section 6 of the paper, Appendix H); "
+                "--form tilted has a plateau that falls"
+            )
     else:
         yield from _warn_of_others(evidence)
     if evidence.agreed < max(2, evidence.starts // 4) and evidence.starts > 2:
@@ -266,11 +272,6 @@ def _warn_of_pruned(evidence: Evidence) -> Iterator[str]:
         yield f"the data do not tell {listed(unknown)}: {_remedy(unknown[0])}"
     if len(evidence.flat) > 1:
         yield f"{listed(evidence.flat)} are not identifiable separately, only together; fix one with --fix"
-    if evidence.dip > DIP:
-        yield (
-            f"the error falls {percent(evidence.dip)} below the unpruned error before it rises: pruning helps at "
-            "first, which the form leaves out, so it lies too high there (Section 6 of the paper, Appendix H)"
-        )
 
 
 def _remedy(name: str) -> str:

@@ -50,7 +50,7 @@ class Fit:
     group
         Values of the grouping columns.
     law
-        ``single``, ``joint``, ``adapted``, ``adapted-joint`` or ``dense``.
+        ``single``, ``joint``, ``tilted``, ``tilted-joint``, ``adapted``, ``adapted-joint`` or ``dense``.
     parameters
         The least-squares values, those that were fixed included.
     fixed

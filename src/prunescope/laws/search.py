@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups, Points, pad
-from prunescope.laws.forms import DENSE, EXPONENTS, PARAMETERS, Form, to_coordinates
+from prunescope.laws.forms import DENSE, EXPONENTS, KAPPA_SCALE, PARAMETERS, Form, to_coordinates
 from prunescope.laws.solver import BLOCK, STEPS, RelativeDeviation, Solved, cores, solve
 
 # Share of an interval's logarithm that counts as standing at a bound.
@@ -81,7 +81,7 @@ def draw_starts(form: Form, padded: PaddedGroups, box: Box, count: int, seed: in
     draw = np.random.default_rng(seed).random((count, len(form.parameters)))
     draw[0] = 0.5
     low, high = box.low[:, None, :], box.high[:, None, :]
-    coordinates = np.empty((len(present), count, len(form.parameters)))
+    coordinates = np.zeros((len(present), count, len(form.parameters)))
     largest = np.where(present, points.error, -np.inf).max(axis=1)[:, None]
     for column, name in enumerate(form.parameters):
         share = draw[:, column]
@@ -92,6 +92,8 @@ def draw_starts(form: Form, padded: PaddedGroups, box: Box, count: int, seed: in
             coordinates[..., column] = np.log(0.4) + (np.log(5.0) - np.log(0.4)) * share
         elif name in EXPONENTS:
             coordinates[..., column] = 0.2 + 1.6 * share
+        elif name == "kappa":
+            coordinates[..., column] = KAPPA_SCALE * (share - 0.5)
     if form is DENSE:
         smallest = np.where(present, points.error, np.inf).min(axis=1)[:, None]
         for column, name in ((1, "width"), (3, "depth")):

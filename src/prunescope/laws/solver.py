@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.data import Numbers, Points, Rows
-from prunescope.laws.forms import Form
+from prunescope.laws.forms import LARGEST, Form
 
 # Numbers worked on at a time: few enough to stay near the cache, enough that a call outlasts its overhead (measured).
 BLOCK = 16_384
@@ -74,6 +74,12 @@ class NormalEquations:
     gradient: Numbers
     coupling: Coupling | None = None
 
+    def reduced(self) -> tuple[Numbers, Numbers]:
+        """Return the Hessian with the nuisance parameters eliminated, and the curvature of each if it alone is free."""
+        if self.coupling is None:
+            return self.hessian, np.empty((len(self.cost), 0))
+        return self.coupling.eliminate(self.hessian, self.gradient)[0], self.coupling.curvature
+
     def update(self, rows: NDArray[np.bool_], other: NormalEquations) -> None:
         """Take over some fits of another."""
         for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
@@ -114,6 +120,10 @@ class RelativeDeviation:
     def normal_equations(self, theta: Numbers, nuisance: Numbers | None = None) -> NormalEquations:
         """Return the normal equations at some coordinates, block by block of points."""
         del nuisance
+        equations = self._sum_of_squares(theta)
+        return shrink(self.form, theta, self.points.weights_of_fits(len(theta)), equations)
+
+    def _sum_of_squares(self, theta: Numbers) -> NormalEquations:
         count, width = self.points.count, max(32, BLOCK // len(theta))
         if count <= width:
             return NormalEquations(*self._block(self.points, theta))
@@ -134,6 +144,39 @@ class RelativeDeviation:
         hessian = by_fit @ by_fit.transpose(0, 2, 1)
         gradient = (by_fit @ residual[:, :, None])[:, :, 0]
         return np.einsum("fn,fn->f", residual, residual) / 2, hessian, gradient
+
+
+def shrink(form: Form, theta: Numbers, count: Numbers, equations: NormalEquations) -> NormalEquations:
+    """Draw coordinates towards 0 as far as the form asks for.
+
+    A coordinate ``k`` with a normal prior of scale ``s`` and noise of unknown size make ``n log S + (k / s)^2`` the
+    thing to minimise, ``S`` being the sum of squares of ``n`` deviations. That is to minimise ``S exp((k / s)^2 / n)``,
+    a sum of squares again, so the solver needs no guess of the noise.
+
+    Parameters
+    ----------
+    count
+        How many deviations each fit has, or the sum of their weights.
+    """
+    for column, scale in form.shrunk.items():
+        pull = theta[:, column] / scale**2 / np.maximum(count, 1e-300)
+        factor = np.exp(np.minimum(pull * theta[:, column], LARGEST / 2))
+        square, slope = 2 * equations.cost, equations.gradient
+        gradient, hessian = slope.copy(), equations.hessian.copy()
+        gradient[:, column] += pull * square
+        hessian[:, column] += pull[:, None] * slope
+        hessian[:, :, column] += pull[:, None] * slope
+        hessian[:, column, column] += pull**2 * square + square / scale**2 / np.maximum(count, 1e-300)
+        coupling = equations.coupling
+        if coupling is not None:
+            mixed = coupling.mixed.copy()
+            mixed[:, column] += pull[:, None] * coupling.gradient
+            scaled = factor[:, None]
+            coupling = Coupling(mixed * scaled[..., None], coupling.curvature * scaled, coupling.gradient * scaled)
+        equations = NormalEquations(
+            equations.cost * factor, hessian * factor[:, None, None], gradient * factor[:, None], coupling
+        )
+    return equations
 
 
 @dataclass(frozen=True)
