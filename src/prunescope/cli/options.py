@@ -77,13 +77,13 @@ def options(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
-FORM = click.option(
-    "--form",
-    type=click.Choice(["paper", "tilted"]),
-    default="paper",
-    show_default=True,
-    help="paper: Eq. 1 or 2; tilted: with a low plateau that may rise or fall with density.",
-)
+FORM = options(
+    click.option("--form", type=click.Choice(["paper", "tilted"]), default="paper", show_default=True,
+                 help="paper: Eq. 1 or 2; tilted: with a low plateau that may rise or fall with density."),
+    click.option("--loss", type=click.Choice(["relative", "huber"]), default="relative", show_default=True,
+                 help="What is minimised: squared relative deviations, or Huber's of log errors, which withstands "
+                 "diverged networks."),
+)  # fmt: skip
 CHOICE = options(
     click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable."),
     click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "

@@ -95,6 +95,8 @@ class GroupData:
         Error of guessing; None where the number of classes is not known.
     is_error
         Whether errors are shares of examples, at most 1; otherwise they are any figures above 0.
+    weight
+        How often each point counts in a fit; None counts all alike.
     """
 
     key: Mapping[str, Any]
@@ -114,6 +116,7 @@ class GroupData:
     row_replicate: Integers
     chance: float | None = None
     is_error: bool = True
+    weight: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.error)
@@ -127,7 +130,8 @@ class GroupData:
     def points(self) -> Points:
         """The points by their logarithms, as the forms take them."""
         columns = (self.error, self.unpruned, self.density, self.depth, self.width)
-        return Points(*(np.log(values) for values in columns))
+        error, unpruned, density, depth, width = (np.log(values) for values in columns)
+        return Points(error, unpruned, density, depth, width, self.weight)
 
     @property
     def ceiling(self) -> float:
@@ -175,6 +179,8 @@ class GroupData:
         """Return some points and rows; `index` says where each point goes, `cell` to which cell it belongs there."""
         columns = {name: getattr(self, name)[points] for name in BY_POINT} | {"cell": cell}
         columns |= {"row_error": self.row_error[rows], "row_replicate": self.row_replicate[rows]}
+        if self.weight is not None:
+            columns["weight"] = self.weight[points]
         return replace(self, **columns, row_point=index[self.row_point[rows]])
 
     @cached_property
@@ -195,7 +201,7 @@ class GroupData:
 BY_POINT = tuple(
     item.name
     for item in fields(GroupData)
-    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error")
+    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error", "weight")
 )
 
 
@@ -251,7 +257,11 @@ def pad(groups: Sequence[GroupData]) -> PaddedGroups:
     )
     cell = np.concatenate([group.cell + start for group, start in zip(groups, first, strict=True)])[index]
     informative = np.array([int(np.sum((group.density < 1) | (group.dense_repeats == 0))) for group in groups])
-    weight = None if bool(present.all()) else present.astype(np.float64)
+    weighted = any(group.weight is not None for group in groups)
+    weight = None if bool(present.all()) and not weighted else present.astype(np.float64)
+    if weight is not None and weighted:
+        ones = [group.weight if group.weight is not None else np.ones(len(group)) for group in groups]
+        weight *= np.concatenate(ones)[index]
     points = Points(error, unpruned, density, depth, width, weight)
     group_of_cell = np.repeat(np.arange(len(groups)), cells)
     return PaddedGroups(points, cell, group_of_cell, present, count, informative, cells, index)

@@ -30,6 +30,7 @@ from prunescope.table.schema import ERROR, Outcome
 from prunescope.version import __version__
 
 INTERVALS = ("auto", "resampled", "quick", "none")
+LOSSES = ("relative", "huber")
 # Fits that a notebook shows.
 SHOWN = 4
 # Of a saved law.
@@ -54,6 +55,7 @@ class Estimator:
     draws: int = 200
     starts: int = 16
     seed: int = 0
+    loss: str = "relative"
 
     fits_: tuple[Fit, ...] = field(init=False)
     refused_: tuple[RefusedFit, ...] = field(init=False)
@@ -294,7 +296,7 @@ class Estimator:
     def _options(self, outcome: Outcome = ERROR) -> Options:
         del outcome  # it bounds what some laws fix
         fixed = {name: float(value) for name, value in dict(self.fix or {}).items()}
-        same = ("level", "intervals", "draws", "starts", "seed")
+        same = ("level", "intervals", "draws", "starts", "seed", "loss")
         return Options(fixed=fixed, **{name: getattr(self, name) for name in same})
 
 
@@ -369,7 +371,7 @@ def _setting_faults(settings: Mapping[str, Any], names: Sequence[str]) -> Iterat
             yield Fault(name, f"must be a whole number of {low} or more", clipped(value))
     if not (_is_number(settings["level"]) and 0 < settings["level"] < 1):
         yield Fault("level", "must be between 0 and 1", clipped(settings["level"]))
-    for name, allowed in (("intervals", INTERVALS), ("replicates", ("mean", "keep"))):
+    for name, allowed in (("intervals", INTERVALS), ("replicates", ("mean", "keep")), ("loss", LOSSES)):
         if name in settings and settings[name] not in allowed:
             yield Fault(
                 name,

@@ -43,6 +43,9 @@ class SingleLaw(Estimator):
         ``"auto"``, ``"resampled"``, ``"quick"`` (linear) or ``"none"``.
     draws, starts, seed
         How many resamples, from how many starts, drawn with which seed.
+    loss
+        ``"relative"``, as the paper: squared relative deviations. ``"huber"``: log deviations, those beyond 1.345
+        robust standard deviations by their absolute value, so that diverged networks pull little.
     """
 
     _forms = FORMS_OF_ONE
@@ -62,7 +65,7 @@ class JointLaw(Estimator):
     vary
         Of ``depth`` and ``width``, those that the law explains by ``phi`` and ``psi``; None is all that vary. What is
         left out has exponent 0 (a partial fit).
-    by, fix, classes, filters, replicates, level, intervals, draws, starts, seed
+    by, fix, classes, filters, replicates, level, intervals, draws, starts, seed, loss
         As for `SingleLaw`; ``by`` leaves out depth, width and examples.
     """
 
@@ -98,7 +101,7 @@ class DenseLaw(Estimator):
 
     Parameters
     ----------
-    by, fix, classes, level, intervals, draws, starts, seed
+    by, fix, classes, level, intervals, draws, starts, seed, loss
         As for `JointLaw`; the parameters are ``eps_0, a, alpha, b, beta, c``, and with ``classes`` given ``eps_0`` is
         the error of guessing.
     """

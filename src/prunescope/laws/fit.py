@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted
-from prunescope.laws.data import GroupData, Numbers, pool_replicates
+from prunescope.laws.data import GroupData, Numbers, pad, pool_replicates
 from prunescope.laws.forms import DENSE, REGIONS, SIGNED, Form, to_parameters
 from prunescope.laws.identifiability import (
     GAP,
@@ -23,8 +23,9 @@ from prunescope.laws.identifiability import (
 )
 from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
+from prunescope.laws.robust import replicate_weights, solve_huber, weighted
 from prunescope.laws.search import SearchResult, fix_unvaried, search_batch
-from prunescope.laws.solver import deviation
+from prunescope.laws.solver import deviation, solve
 from prunescope.laws.uncertainty import linear_intervals
 
 # Points times draws beyond which intervals are the quick ones, unless others are asked for.
@@ -52,6 +53,8 @@ class Options:
         ``"quick"`` takes the linear ones, ``"none"`` gives none.
     draws
         How many resamples.
+    loss
+        ``"relative"``: the squared relative deviation, as the paper; ``"huber"``: Huber's, of log deviations.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Options:
     draws: int = 200
     starts: int = 16
     seed: int = 0
+    loss: str = "relative"
 
 
 def fit_groups(
@@ -132,16 +136,25 @@ def _fit_batch(
     form: Form, groups: Sequence[GroupData], fixed: Mapping[str, float], options: Options, manner: str
 ) -> list[Fit]:
     search = search_batch(form, groups, fixed, options.starts, options.seed)
-    best = search.result.best
+    best, padded, box = search.result.best, search.padded, search.box
     seed_noise, ladders = pool_replicates(groups)
-    sigma = np.sqrt(2 * best.cost / search.padded.count).tolist()
+    weight = replicate_weights(groups, padded, best.cost, seed_noise, box.free.sum(axis=1))
+    if weight is not None:
+        groups = weighted(groups, weight)
+        padded = pad(groups)
+        best = solve(form, padded.points, best.theta, box.low, box.high)
+    if options.loss == "huber":
+        best, weight = solve_huber(form, padded, box, best.theta)
+        groups = weighted(groups, weight)
+        padded = pad(groups)
+    sigma = np.sqrt(2 * best.cost / padded.count).tolist()
     task = IntervalTask(
         form=form,
         groups=groups,
-        padded=search.padded,
-        box=search.box,
+        padded=padded,
+        box=box,
         solved=best,
-        linear=linear_intervals(form, search.padded, best, search.box),
+        linear=linear_intervals(form, padded, best, box),
         noise=[misfit if between is None else between for misfit, between in zip(sigma, seed_noise, strict=True)],
         seed_noise=seed_noise,
         ladders=ladders,

@@ -134,7 +134,10 @@ def free_plateaus(
     measured = points.unpruned[..., first] + np.where(behind > 0, squared / 2 / np.maximum(behind, 1), 0)
     alone = dense & averaged & (dense_points[..., cell] == 1)
     error = np.where(alone, measured[..., cell], points.error + squared / (2 * repeats))
-    weight = np.where(present, np.where(alone, dense_repeats / usual, 1.0), 0.0)
+    if points.weight is None or not any(group.weight is not None for group in groups):
+        weight = np.where(present, np.where(alone, dense_repeats / usual, 1.0), 0.0)
+    else:
+        weight = np.where(alone, dense_repeats / repeats, 1.0) * points.weight
     prior = np.where(behind > 0, np.where(dense_points > 0, HELD, behind / usual), GIVEN)
     density = points.density if reads_as_law else np.where(dense & averaged, DENSE, points.density)
     free = Points(error, points.unpruned, density, points.depth, points.width, weight)

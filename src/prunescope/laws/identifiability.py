@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted, listed
-from prunescope.laws.data import GroupData, Numbers
+from prunescope.laws.data import GroupData, Numbers, PaddedGroups
 from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, PruningForm
 from prunescope.laws.intervals import IntervalTask
 from prunescope.laws.results import number, percent
+from prunescope.laws.robust import StandingOut, find_standing_out
 from prunescope.laws.search import SearchResult
+from prunescope.laws.solver import deviation
 
 # Where the law, on the average of a ladder's densest points, misses the error by more than this, it is worth saying.
 DIP, GAP = 0.02, 0.02
@@ -24,6 +26,11 @@ RISES = 1.1
 WINDOW, NOISE_OF_DIP = 3, 3.0
 # Sigma beyond which a law does not describe its data: as such, and as a multiple of what seeds explain.
 MISFIT, MISFIT_TIMES = 0.1, 3.0
+# Neighbours from which on their correlation says something; that from which on deviations run together, if sigma is
+# also so many times what seeds explain.
+ENOUGH_PAIRS, RUN, RUN_TIMES = 20, 0.5, 1.5
+# Networks that stand out that are named.
+NAMED = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,13 @@ class Evidence:
         Standard deviation of the deviation, and what seeds would explain of it, where that is far less.
     dip
         How far the error falls below the unpruned error, in the mean over some neighbouring densities.
+    beyond_seeds, run
+        Sigma as a multiple of what seeds explain, None without replicates; the correlation of the deviations of
+        neighbouring densities.
+    standing_out
+        Networks far from their replicates, in words.
+    worst
+        The member that the law misses most in the mean over its densities, in words; empty where there is but one.
     """
 
     parameters: Mapping[str, float]
@@ -60,6 +74,10 @@ class Evidence:
     dip: float
     sigma: float
     misfit: float | None
+    beyond_seeds: float | None
+    run: float
+    standing_out: Sequence[str]
+    worst: str
     above_chance: int
     levels: Mapping[str, int]
     starts: int
@@ -94,11 +112,17 @@ def gather_evidence(
         shape = form.log_size(theta, points) - points.density
         turning = np.exp(theta[:, 2] - np.where(present, shape, 0).sum(axis=1) / padded.count)
         dips = _find_dips(task, pruned)
-    columns = (pruned.sum(axis=1), sparsest, rise, turning, dips, above_chance, search.agreed, task.solved.converged)
+    residual = np.where(present, deviation(form, points, theta)[0], 0.0)
+    run = _correlate_neighbours(padded, residual)
+    columns = (
+        *(pruned.sum(axis=1), sparsest, rise, turning, dips),
+        *(above_chance, search.agreed, task.solved.converged, run),
+    )
+    outliers = find_standing_out(task.groups)
     lists = (task.box.free, task.linear.bound, task.linear.flat != 0, *columns)
     for row, measured in enumerate(zip(*(values.tolist() for values in lists), strict=True)):
         group = task.groups[row]
-        free, bound, flat, count, lowest, rises, turn, dip, above, agreed, converged = measured
+        free, bound, flat, count, lowest, rises, turn, dip, above, agreed, converged, together = measured
         yield Evidence(
             parameters=parameters[row],
             free=_chosen(form.parameters, free),
@@ -114,6 +138,10 @@ def gather_evidence(
             dip=dip,
             sigma=sigma[row],
             misfit=_misfit(sigma[row], task.seed_noise[row], group),
+            beyond_seeds=_beyond_seeds(sigma[row], task.seed_noise[row], group),
+            run=together,
+            worst=_name_worst(group, residual[row, : len(group)]),
+            standing_out=[_describe_outlier(outlier, group) for outlier in outliers[row]],
             above_chance=above,
             levels={name: len(np.unique(getattr(group, name))) for name in EXPONENTS.values() if form.family},
             starts=search.starts,
@@ -132,6 +160,46 @@ def _misfit(sigma: float, seed_noise: float | None, group: GroupData) -> float |
         MISFIT / MISFIT_TIMES if seed_noise is None else seed_noise / math.sqrt(len(group.row_error) / len(group))
     )
     return explained if sigma > max(MISFIT, MISFIT_TIMES * explained) else None
+
+
+def _beyond_seeds(sigma: float, seed_noise: float | None, group: GroupData) -> float | None:
+    """Return sigma as a multiple of what seeds explain; None where there are no replicates."""
+    if not seed_noise:
+        return None
+    return sigma / (seed_noise * math.sqrt(float(np.mean(1 / group.repeats))))
+
+
+def _correlate_neighbours(padded: PaddedGroups, residual: Numbers) -> Numbers:
+    """Return the correlation of the law's deviations at neighbouring densities of a cell, for each fit."""
+    alike = padded.present[:, 1:] & (padded.cell[:, 1:] == padded.cell[:, :-1])
+    # An unpruned network that lends its error to the low plateau is no deviation.
+    alike &= np.abs(residual[:, :-1]) > 0
+    ahead, behind = np.where(alike, residual[:, 1:], 0.0), np.where(alike, residual[:, :-1], 0.0)
+    together, apart = (ahead * behind).sum(axis=1), np.sqrt((ahead**2).sum(axis=1) * (behind**2).sum(axis=1))
+    enough = alike.sum(axis=1) >= ENOUGH_PAIRS
+    return np.where(enough & (apart > 0), together / np.where(apart > 0, apart, 1.0), 0.0)
+
+
+def _name_worst(group: GroupData, residual: Numbers) -> str:
+    """Name the member that the law misses most, in the mean over its densities."""
+    if group.cells < 2:
+        return ""
+    means = np.bincount(group.cell, residual) / np.bincount(group.cell)
+    cell = int(np.argmax(np.abs(means)))
+    return f"most of all {_place(group, group.points_of[cell][0])} (mu {percent(float(means[cell]))})"
+
+
+def _place(group: GroupData, point: int) -> str:
+    """Name the member of a point by what varies."""
+    names = [name for name in ("depth", "width", "examples") if np.ptp(getattr(group, name)) > 0]
+    return ", ".join(f"{name} {getattr(group, name)[point]:,g}" for name in names)
+
+
+def _describe_outlier(outlier: StandingOut, group: GroupData) -> str:
+    point = outlier.point
+    parts = (_place(group, point), f"density {number(group.density[point])}", f"replicate {outlier.replicate}")
+    place = ", ".join(part for part in parts if part)
+    return f"{number(outlier.error)} at {place}, where the others have {number(outlier.usual)}"
 
 
 def _find_dips(task: IntervalTask, pruned: NDArray[np.bool_]) -> Numbers:
@@ -200,10 +268,24 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
             f"{counted(evidence.points, 'point')} for {counted(len(evidence.free), 'parameter')}: nothing is left to "
             "judge the fit by; measure more densities"
         )
+    worst = f", {evidence.worst}" if evidence.worst else ""
     if evidence.misfit is not None:
         yield (
             f"sigma {percent(evidence.sigma)} is far beyond what seeds explain ({percent(evidence.misfit)}): the law "
-            "does not describe these data; look at single groups (--by), at what varies (--vary), at the regions below"
+            f"does not describe these data{worst}; look at single groups (--by), at what varies (--vary), at the "
+            "regions below"
+        )
+    elif evidence.run > RUN and evidence.beyond_seeds is not None and evidence.beyond_seeds > RUN_TIMES:
+        yield (
+            f"deviations run together along ladders (correlation {evidence.run:.2f} between neighbouring densities), "
+            f"and sigma is {evidence.beyond_seeds:.2g} times what seeds explain: the form misses the shape of these "
+            f"curves{worst}; compare forms"
+        )
+    if evidence.standing_out:
+        count = len(evidence.standing_out)
+        yield (
+            f"{counted(count, 'network')} far from {'its' if count == 1 else 'their'} replicates: "
+            f"{listed(evidence.standing_out, NAMED)}; check those trainings, or fit with --loss huber"
         )
     if isinstance(FORMS[law], PruningForm):
         yield from _warn_of_pruned(evidence)

@@ -134,8 +134,11 @@ class RelativeDeviation:
             cost, hessian, gradient = cost + more[0], hessian + more[1], gradient + more[2]
         return NormalEquations(cost, hessian, gradient)
 
+    def _deviation(self, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
+        return deviation(self.form, points, theta)
+
     def _block(self, points: Points, theta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        residual, jacobian = deviation(self.form, points, theta)
+        residual, jacobian = self._deviation(points, theta)
         if points.weight is not None:
             root = np.sqrt(points.weight)
             residual *= root

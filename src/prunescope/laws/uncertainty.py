@@ -225,6 +225,8 @@ def refit_draws(form: Form, group: GroupData, theta: Numbers, box: Box, weights:
     thetas = []
     for first in range(0, len(weights), size):
         weight = weights[first : first + size][:, group.cell]
+        if group.weight is not None:
+            weight = weight * group.weight
         start = np.repeat(theta[None], len(weight), axis=0)
         thetas.append(solve(form, replace(group.points, weight=weight), start, box.low, box.high, 1e-8).theta)
     return np.concatenate(thetas)

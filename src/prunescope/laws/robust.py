@@ -1,0 +1,189 @@
+"""Fits that withstand what happens to networks: weights by replicates, Huber's loss, networks that stand out.
+
+Weights: the mean of twelve networks is surer than one network. A point of ``r`` networks counts
+``1 / (t^2 + s^2 / r)``, with ``s`` the noise between replicates and ``t`` how far the law is off beyond it; where all
+points have as many networks, all count alike.
+
+Huber's loss: deviations of ``log e`` count by their square up to 1.345 times a robust scale (the median of their
+absolute values, over 0.6745), beyond it by their absolute value: a diverged network, or an error three times too low,
+pulls a fit no further than any other that is far off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.laws.data import GroupData, Numbers, PaddedGroups, Points
+from prunescope.laws.forms import Form
+from prunescope.laws.search import Box
+from prunescope.laws.solver import RelativeDeviation, Solved, solve_problem
+
+HUBER = 1.345
+# The median of absolute deviations of a normal variable, in its standard deviations; of differences of two.
+NORMAL_MEDIAN, NORMAL_PAIR = 0.6745, 0.6745 * np.sqrt(2)
+# Rounds in which a robust fit finds its own scale, and the change of coordinates at which it has.
+ROUNDS, SETTLED = 100, 1e-7
+# Below this scale (of a logarithm) a curve is met exactly and nothing is far off.
+LEAST_SCALE = 1e-6
+# Noise of replicates beyond which a network stands out, and the change of its error from which that matters.
+FAR, MATTERS = 8.0, np.log(1.5)
+
+
+@dataclass(frozen=True)
+class LogDeviation(RelativeDeviation):
+    """The sum of squares of the deviations of ``log e``."""
+
+    def fits(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> LogDeviation:
+        """Return the problem of some fits."""
+        return LogDeviation(self.form, self.points.fits(rows))
+
+    def _deviation(self, points: Points, theta: Numbers) -> tuple[Numbers, Numbers]:
+        log_error, jacobian = self.form.evaluate(theta, points)
+        return log_error - points.error, jacobian
+
+
+def replicate_weights(
+    groups: Sequence[GroupData], padded: PaddedGroups, cost: Numbers, seed_noise: Sequence[float | None], free: Numbers
+) -> Numbers | None:
+    """Return how often each point counts, ``[fits, n]``; None where all points of every group have as many replicates.
+
+    Parameters
+    ----------
+    cost, free
+        Half the sum of squares of each fit in which all points count alike, and its free parameters.
+    """
+    repeats = padded.column(groups, "repeats").astype(np.float64)
+    present = padded.present
+    uneven = np.array([noise is not None for noise in seed_noise])
+    uneven &= np.where(present, repeats, repeats[:, :1]).max(axis=1) > np.where(present, repeats, np.inf).min(axis=1)
+    if not uneven.any():
+        return None
+    seeds = np.array([noise if noise is not None else 0.0 for noise in seed_noise]) ** 2
+    freedom = np.maximum(padded.count - free, 1)
+    explained = seeds * np.where(present, 1 / repeats, 0).sum(axis=1) / padded.count
+    misfit = np.maximum(2 * cost / freedom - explained, 0)
+    variance = misfit[:, None] + seeds[:, None] / repeats
+    with np.errstate(divide="ignore"):
+        weight = np.where(uneven[:, None] & (variance > 0), 1 / variance, 1.0)
+    weight = np.where(present, weight, 0.0)
+    return np.asarray(weight * (padded.count / weight.sum(axis=1))[:, None])
+
+
+def weighted(groups: Sequence[GroupData], weight: Numbers) -> list[GroupData]:
+    """Return groups whose points count by ``[groups, n]``, padding left out."""
+    return [replace(group, weight=row[: len(group)]) for group, row in zip(groups, weight, strict=True)]
+
+
+def solve_huber(form: Form, padded: PaddedGroups, box: Box, start: Numbers) -> tuple[Solved, Numbers]:
+    """Return the fits by Huber's loss, and how often each point counts at their ends.
+
+    Reweighted least squares: each round solves with the weights that the deviations and the scale of the last one give.
+    """
+    points, present, theta = padded.points, padded.present, start
+    prior = points.weight if points.weight is not None else present.astype(np.float64)
+    prior = np.broadcast_to(prior, present.shape)
+    nothing = np.empty((len(theta), 0))
+    for turn in range(ROUNDS):
+        residual = form.log_error(theta, points) - points.error
+        standard = np.where(present, np.abs(residual) * np.sqrt(prior), np.inf)
+        scale = _lower_median(standard, padded.count) / NORMAL_MEDIAN
+        limit = HUBER * np.maximum(scale, LEAST_SCALE)[:, None]
+        weight = prior * np.minimum(1.0, limit / np.maximum(np.where(present, standard, 0.0), 1e-300))
+        problem = LogDeviation(form, replace(points, weight=weight))
+        solved = solve_problem(problem, theta, nothing, box.low, box.high, len(theta), 1e-12)
+        settled = np.abs(solved.theta - theta).max() < SETTLED
+        theta = solved.theta
+        if settled or turn == ROUNDS - 1:
+            return solved, weight
+    raise AssertionError("the last round returns")
+
+
+def _lower_median(values: Numbers, count: NDArray[np.int64]) -> Numbers:
+    """Return the median of the first ``count`` values of each row in ascending order."""
+    ordered = np.sort(values, axis=1)
+    return np.asarray(np.take_along_axis(ordered, (np.maximum(count - 1, 0) // 2)[:, None], axis=1)[:, 0])
+
+
+@dataclass(frozen=True)
+class StandingOut:
+    """A network whose error is far from that of its replicates.
+
+    Attributes
+    ----------
+    point, error, usual
+        The point it belongs to, its error, and the median error of its replicates.
+    times
+        How far off it is in standard deviations of the noise between replicates, found robustly.
+    """
+
+    point: int
+    replicate: int
+    error: float
+    usual: float
+    times: float
+
+
+def find_standing_out(groups: Sequence[GroupData]) -> list[list[StandingOut]]:
+    """Return the networks of each group that stand out among three replicates or more, the farthest first.
+
+    The yardstick is the median difference between two replicates, of the whole group or of the network's own cell,
+    whichever is larger, so that no single network inflates it.
+    """
+    sizes = np.array([len(group) for group in groups])
+    first_point = np.cumsum(np.r_[0, sizes[:-1]])
+    group_of_row = np.repeat(np.arange(len(groups)), [len(group.row_error) for group in groups])
+    point = np.concatenate([group.row_point for group in groups]) + first_point[group_of_row]
+    repeats = np.bincount(point, minlength=int(sizes.sum()))
+    results: list[list[StandingOut]] = [[] for _ in groups]
+    if repeats.max(initial=0) < 3:
+        return results
+    error = np.concatenate([group.row_error for group in groups])
+    logs = np.log(error)
+    order = np.lexsort((logs, point))
+    ends = np.cumsum(repeats)
+    middle = ends - repeats + (repeats - 1) // 2
+    # The median, or the two middle values' mean: of three with one far off it is one of the others.
+    median = (logs[order][middle] + logs[order][ends - 1 - (repeats - 1) // 2]) / 2
+    off = logs - median[point]
+    suspect = (repeats[point] >= 3) & (np.abs(off) > MATTERS)
+    if not suspect.any():
+        return results
+    cells = np.concatenate([group.cell for group in groups])
+    first_cell = np.cumsum([0, *(group.cells for group in groups[:-1])])
+    cell = cells[point] + first_cell[group_of_row]
+    pairs, of_pair = _pairs(logs[order], point[order])
+    row_of_pair = order[of_pair]
+    by_group = _medians(pairs, group_of_row[row_of_pair], len(groups)) / NORMAL_PAIR
+    by_cell = _medians(pairs, cell[row_of_pair], int(cell.max()) + 1) / NORMAL_PAIR
+    noise = np.maximum(np.maximum(by_group[group_of_row], by_cell[cell]), LEAST_SCALE)
+    times = np.abs(off) / noise
+    replicate = np.concatenate([group.row_replicate for group in groups])
+    for row in sorted(np.flatnonzero(suspect & (times > FAR)).tolist(), key=lambda row: -times[row]):
+        number = int(group_of_row[row])
+        local = int(point[row] - first_point[number])
+        usual = float(np.exp(median[point[row]]))
+        results[number].append(StandingOut(local, int(replicate[row]), float(error[row]), usual, float(times[row])))
+    return results
+
+
+def _pairs(logs: Numbers, point: NDArray[np.int64]) -> tuple[Numbers, NDArray[np.int64]]:
+    """Return the absolute differences of all pairs within points, whose rows stand together, and a row of each."""
+    differences, rows = [], []
+    for apart in range(1, int(np.bincount(point).max())):
+        together = np.flatnonzero(point[apart:] == point[:-apart])
+        differences.append(np.abs(logs[together + apart] - logs[together]))
+        rows.append(together)
+    return np.concatenate(differences), np.concatenate(rows)
+
+
+def _medians(values: Numbers, label: NDArray[np.int64], labels: int) -> Numbers:
+    """Return the median of the values under each label; 0 where there are none."""
+    order = np.lexsort((values, label))
+    counts = np.bincount(label, minlength=labels)
+    ends = np.cumsum(counts)
+    middle = np.minimum(np.maximum(ends - counts, ends - 1 - counts // 2), len(values) - 1)
+    return np.where(counts > 0, values[order][middle], 0.0)
