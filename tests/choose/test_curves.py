@@ -131,7 +131,13 @@ def test_a_member_alone_has_the_curve_that_it_has_among_others(member: int) -> N
 def test_one_truth_needs_the_densities_that_it_needs_among_many(bound: float) -> None:
     curves = three_members()
     first, twice = (
-        replace(curves, truths=Truths(*(values[[0] * count] for values in vars(curves.truths).values())), chance=None)
+        replace(
+            curves,
+            truths=replace(
+                curves.truths, theta=curves.truths.theta[[0] * count], unpruned=curves.truths.unpruned[[0] * count]
+            ),
+            chance=None,
+        )
         for count in (1, 2)
     )
     assert first.needed(bound)[0] == pytest.approx(twice.needed(bound)[0], rel=1e-12)
