@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prunescope.study import read_study as read_study
     from prunescope.table import Store as Store
     from prunescope.table import Table as Table
+    from prunescope.table import load_table as load_table
     from prunescope.table import read_table as read_table
 
 _HOMES = {
@@ -54,6 +55,7 @@ _HOMES = {
     "read_study": "prunescope.study",
     "Store": "prunescope.table",
     "Table": "prunescope.table",
+    "load_table": "prunescope.table",
     "read_table": "prunescope.table",
 }
 

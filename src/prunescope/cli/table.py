@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="TABLE")
+@click.argument("source", metavar="[TABLE]", required=False)
 @click.option(
     "--where", multiple=True, help="Keep rows that meet this SQL condition: 'depth = 20 and density < 0.5'. Repeatable."
 )
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print all rows as JSON.")
 @reading
 def table(
-    source: str,
+    source: str | None,
     where: Sequence[str],
     query: str | None,
     columns: Sequence[str],
@@ -40,8 +40,12 @@ def table(
 ) -> None:
     """Check a TABLE; show, filter or write its rows.
 
-    Conditions apply first, then the query, then the columns. Put text in SQL in single quotes.
+    Conditions apply first, then the query, then the columns. Put text in SQL in single quotes. Without a TABLE: lists
+    those that come with prunescope, which every command takes by name.
     """
+    if source is None:
+        _list_published()
+        return
     from prunescope.table import csv_parts, json_parts, read_table, write_table
     from prunescope.table.schema import NEEDED
 
@@ -74,6 +78,17 @@ def table(
             click.echo(text, nl=False)
     else:
         _print_table(rows, summary, limit, shorten=not chosen and query is None)
+
+
+def _list_published() -> None:
+    """Show the tables that come with the package."""
+    from prunescope.cli.printing import wrapped
+    from prunescope.table import load_table, published_tables
+
+    for name, published in published_tables().items():
+        rows = load_table(name)
+        click.echo(f"{name:22}{counted(len(rows), 'row')}: {published.title}")
+        click.echo(wrapped(f"{'':22}{published.source}"))
 
 
 def _summary(rows: Table) -> str:

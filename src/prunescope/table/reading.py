@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from prunescope.table.columns import conform
 from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
 from prunescope.table.duckdb_engine import connection, literal, only_row, plain_path, quoted, read_columns
 from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
+from prunescope.table.published import published_file, published_tables, refuse_unpublished
 from prunescope.table.schema import BY_NAME, ERROR, NEEDED, Outcome, canonical
 from prunescope.table.shaping import Shaping
 from prunescope.table.table import Table
@@ -90,6 +92,20 @@ def read_table(
     return table.where(where) if where.strip() else table
 
 
+def load_table(name: str) -> Table:
+    """Return a table that comes with prunescope, by name: see `published_tables`.
+
+    Raises
+    ------
+    InputError
+        Where there is none of that name; with the names that there are.
+    """
+    if published_file(name) is None:
+        raise refuse_unpublished(str(name))
+    with resources.as_file(published_file(name)) as file:  # type: ignore[arg-type]
+        return _with_errors(_parquet(file, name, _How(NEEDED, Shaping({}, {}, "."), ERROR)))
+
+
 def _with_errors(table: Table) -> Table:
     """Return the rows with errors; a store's may lack them where losses alone were recorded."""
     missing = np.isnan(table["test_error"])
@@ -131,9 +147,12 @@ def _read(source: Any, how: _How) -> Table:
         if path.exists() and not path.is_file():
             with path.open("rb") as stream:
                 return _stream(stream, name, how)
+        if not path.exists() and (shipped := published_file(str(source))) is not None:
+            with resources.as_file(shipped) as file:
+                return _parquet(file, name, how)
         return _file(path, name, how)
     except (FileNotFoundError, NotADirectoryError) as trouble:
-        hint = nearest(path.name, _neighbours(path), cutoff=0.75)
+        hint = nearest(path.name, [*_neighbours(path), *published_tables()], cutoff=0.75)
         raise InputError(name, [Fault("the table", "must be a file or a store", "nothing there", hint)]) from trouble
     except OSError as trouble:
         raise InputError(name, [Fault("the file", "must be readable", trouble.strerror or "")]) from None

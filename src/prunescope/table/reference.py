@@ -47,6 +47,12 @@ can be used to group and to filter. A name that nearly matches one below is note
   If text in a table comes from others, import the file with these columns set to text, or write Parquet
   (`--out FILE.parquet`).
 
+## Tables that come with prunescope
+
+`prunescope table` lists measurements that come with the package: ours, each with the study that made it, and published
+ones. Every command that takes a TABLE takes their names (`prunescope fit lenet-mnist --law joint`), as long as no file
+of that name is there; in Python, `prunescope.load_table("lenet-mnist")`. [What they show](reproduction.md).
+
 ## A file with other columns
 
 Every command that takes a TABLE makes the columns that it needs of those that a file has. An error names the very

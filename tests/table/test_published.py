@@ -1,0 +1,90 @@
+"""The tables that come with the package, and the page that is made of them."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tools import reproduction
+
+import prunescope
+from prunescope.cli.main import cli
+from prunescope.errors import InputError
+from prunescope.study import read_study
+from prunescope.table import load_table, published_study, published_tables, read_table
+
+MOST_BYTES = 1_000_000
+# How far a figure of the page may lie from the one made here: fits differ a little from processor to processor.
+CLOSE = 0.05
+
+
+@pytest.mark.parametrize("name", list(published_tables()))
+def test_every_table_that_ships_is_read_by_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = load_table(name)
+    assert rows.source == name
+    assert len(rows) == len(read_table(name)) > 100
+    assert not any("not in the schema" in note for note in rows.notes)
+    published = published_tables()[name]
+    assert published.title
+    assert published.source
+
+
+def test_shipped_tables_are_small_and_all_listed() -> None:
+    folder = resources.files("prunescope.table") / "measurements"
+    files = [file for file in folder.iterdir() if file.name.endswith(".parquet")]
+    assert sum(len(file.read_bytes()) for file in files) < MOST_BYTES
+    assert {file.name.removesuffix(".parquet") for file in files} == set(published_tables())
+
+
+def test_the_studies_of_shipped_tables_are_studies_that_plan_accepts(tmp_path: Path) -> None:
+    for published in published_tables().values():
+        for name in published.studies:
+            (tmp_path / name).write_text(published_study(name), encoding="utf-8")
+            study = read_study(tmp_path / name)
+            ladders = set(load_table(published.name)["ladder"].tolist())
+            assert {ladder.identity for ladder in study.ladders} & ladders
+
+
+def test_a_file_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").write_text("density,error\n1,0.1\n0.5,0.2\n", encoding="utf-8")
+    assert len(read_table("digits")) == 2
+    assert len(load_table("digits")) > 100
+
+
+def test_a_name_that_no_table_has_is_refused_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for read in (load_table, read_table):
+        with pytest.raises(InputError) as trouble:
+            read("lenet-mnst")
+        assert "lenet-mnist" in trouble.value.faults[0].hint
+    for wrong in ("", "../digits", "/etc/passwd", "a" * 10_000):
+        with pytest.raises(InputError):
+            load_table(wrong)
+
+
+def test_commands_take_shipped_tables_and_list_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = CliRunner().invoke(cli, ["table"])
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in published_tables())
+    shown = CliRunner().invoke(cli, ["table", "renda2020", "--where", "depth = 50", "--limit", "1"])
+    assert shown.exit_code == 0
+    assert "imagenet" in shown.output
+    assert prunescope.load_table("renda2020").source == "renda2020"
+
+
+def test_the_page_says_what_the_tables_say() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    made = reproduction.page()
+    number = re.compile(r"-?\+?\d[\d,]*\.?\d*")
+    assert number.sub("#", written) == number.sub("#", made)
+    theirs, ours = (
+        [float(value.replace(",", "").replace("+", "")) for value in number.findall(text)] for text in (written, made)
+    )
+    apart = [(old, new) for old, new in zip(theirs, ours, strict=True) if abs(old - new) > max(0.3, CLOSE * abs(new))]
+    assert not apart

@@ -1,0 +1,69 @@
+"""Pack measurements of stores, or of a table, as a table that comes with the package.
+
+python -m tools.publish NAME SOURCE [...] [--study FILE ...]
+
+Rows are joined; a rung that several sources have is kept once. Unpruned errors are left out, since a reader makes
+them of the rows; losses keep six digits, which is what single precision has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import duckdb
+
+from prunescope.table import read_table, write_table
+
+FOLDER = Path(__file__).parents[1] / "src" / "prunescope" / "table" / "measurements"
+LEFT_OUT = ("unpruned_error",)
+LEVEL = 19
+
+
+def pack(name: str, sources: list[str]) -> Path:
+    """Write the table and return its path."""
+    FOLDER.mkdir(exist_ok=True)
+    target, draft = FOLDER / f"{name}.parquet", FOLDER / f"{name}.draft.parquet"
+    parts = []
+    for number, source in enumerate(sources):
+        part = FOLDER / f"{name}.part{number}.parquet"
+        write_table(read_table(source), part)
+        parts.append(part)
+    with duckdb.connect() as database:
+        read = ", ".join(f"'{part}'" for part in parts)
+        columns = database.sql(f"describe select * from read_parquet([{read}], union_by_name=true)").fetchall()
+        kept = [
+            f"round({column}, 6 - ceil(log10(greatest(abs({column}), 1e-12)))::int) as {column}"
+            if kind == "DOUBLE" and "loss" in column
+            else column
+            for column, kind, *_ in columns
+            if column not in LEFT_OUT
+        ]
+        order = [column for column, *_ in columns if column in ("depth", "width", "examples", "replicate", "density")]
+        rows = f"select distinct {', '.join(kept)} from read_parquet([{read}], union_by_name=true)"
+        database.sql(
+            f"copy ({rows} order by {', '.join(order)}) to '{draft}' "
+            f"(format parquet, compression zstd, compression_level {LEVEL})"
+        )
+    for part in parts:
+        part.unlink()
+    return draft.replace(target)
+
+
+def main() -> None:
+    """Pack what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("sources", nargs="+")
+    parser.add_argument("--study", action="append", default=[], type=Path)
+    arguments = parser.parse_args()
+    written = pack(arguments.name, arguments.sources)
+    for study in arguments.study:
+        shutil.copyfile(study, FOLDER / study.name)
+    sys.stdout.write(f"{written}: {len(read_table(written)):,} rows, {written.stat().st_size:,} bytes\n")
+
+
+if __name__ == "__main__":
+    main()
