@@ -70,7 +70,7 @@ def test_help_names_every_command() -> None:
 def test_a_mistyped_command_option_or_value_is_wrong_usage(csv: Path) -> None:
     assert "Did you mean 'table'?" in fails(2, "tabel", csv)
     assert "--were" in fails(2, "table", csv, "--were", "x")
-    assert "Missing argument" in fails(2, "table")
+    assert "Missing argument" in fails(2, "fit")
     assert "0 is not in the range" in fails(2, "table", csv, "--limit", "0")
 
 
