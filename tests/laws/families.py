@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from prunescope.laws import joint_error
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.grouping import sample
 from prunescope.table import Table, read_table
 
@@ -129,3 +129,65 @@ def alike(levels: int = 10, psi: float = 0.0, noise: float = 0.03) -> dict[str, 
         parts.append((np.full(len(density), width), np.repeat([0, 1], levels), density, error))
     columns = [np.concatenate(values) for values in zip(*parts, strict=True)]
     return dict(zip(("width", "replicate", "density", "error"), columns, strict=True))
+
+
+def disturbed(
+    seed: int,
+    members: Sequence[tuple[float, float, float]],
+    planted: Mapping[str, float],
+    *,
+    noise: float = NOISE,
+    replicates: int = 3,
+    levels: int = 30,
+    persistence: float = 0.0,
+    test_examples: int = 0,
+    member_shift: float = 0.0,
+    dip: float = 0.0,
+    heavy: bool = False,
+    given: bool = False,
+) -> tuple[dict[str, Any], Numbers]:
+    """Return a table of members (depth, width, examples) as real studies measure them, and the true errors.
+
+    Parameters
+    ----------
+    persistence
+        Correlation of the noise between neighbouring rungs.
+    test_examples
+        Of the one test set, whose examples differ in difficulty: a network with a true error of 10 % errs on the
+        hardest tenth. 0 is very many.
+    member_shift
+        Standard deviation of a shift of ``log m*`` that all cells of one depth and width share.
+    dip
+        How far the error falls below the law at density 0.45.
+    heavy
+        Whether noise is Student's with three degrees of freedom.
+    """
+    random = np.random.default_rng([seed, 2])
+    names = ("depth", "width", "examples", "replicate", "density", "error", "unpruned_error", "true")
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    difficulty = np.sort(random.random(test_examples))
+    shifts: dict[tuple[float, float], float] = {}
+    for depth, width, examples in members:
+        plateau = float(low_plateau(depth, width, examples))
+        density = 0.8 ** np.arange(levels)
+        shift = shifts.setdefault((depth, width), member_shift * float(random.standard_normal()))
+        error = joint_error(plateau, density * np.exp(shift), depth, width, **planted)
+        true = error * (1 - dip * np.exp(-(((np.log(density) + 0.8) / 0.4) ** 2) / 2))
+        for replicate in range(replicates):
+            fresh = random.standard_t(3, levels) / np.sqrt(3) if heavy else random.standard_normal(levels)
+            walk = fresh.copy()
+            for rung in range(1, levels):
+                walk[rung] = persistence * walk[rung - 1] + np.sqrt(1 - persistence**2) * fresh[rung]
+            measured = np.clip(true * np.exp(noise * walk), 1e-4, 0.999)
+            if test_examples:
+                measured = np.maximum(np.searchsorted(difficulty, measured), 1) / test_examples
+            row = (depth, width, examples, replicate, density, measured, plateau, true)
+            for name, values in zip(columns, row, strict=True):
+                columns[name].append(np.broadcast_to(values, density.shape))
+    arrays = {name: np.concatenate(values) for name, values in columns.items()}
+    true = arrays.pop("true")
+    if not given:
+        del arrays["unpruned_error"]
+    if test_examples:
+        arrays["test_examples"] = np.full(len(true), test_examples)
+    return arrays, true

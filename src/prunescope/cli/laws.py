@@ -108,6 +108,8 @@ def predict(
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
     result = fitted.predictions(members, level, dense)
+    for words in result.notes:
+        note(words)
     columns = (
         members.columns if isinstance(members, Table) else {name: _array(values) for name, values in members.items()}
     )

@@ -18,6 +18,8 @@ Rows = slice | NDArray[np.int64] | NDArray[np.bool_]
 MOST_TRIED = 20_000
 
 
+# Members below which there is no telling what they share from the law: cells count as independent.
+FEW_MEMBERS = 4
 FAR_ABOVE = 100.0
 """How far above the largest measured figure a plateau may lie that nothing bounds."""
 
@@ -97,6 +99,8 @@ class GroupData:
         Whether errors are shares of examples, at most 1; otherwise they are any figures above 0.
     weight
         How often each point counts in a fit; None counts all alike.
+    test_examples
+        How many examples the errors are shares of, the same ones for all networks; None where that is not known.
     """
 
     key: Mapping[str, Any]
@@ -117,6 +121,7 @@ class GroupData:
     chance: float | None = None
     is_error: bool = True
     weight: Numbers | None = None
+    test_examples: int | None = None
 
     def __len__(self) -> int:
         return len(self.error)
@@ -132,6 +137,28 @@ class GroupData:
         columns = (self.error, self.unpruned, self.density, self.depth, self.width)
         error, unpruned, density, depth, width = (np.log(values) for values in columns)
         return Points(error, unpruned, density, depth, width, self.weight)
+
+    @cached_property
+    def cluster_of_cell(self) -> Integers:
+        """The member (depth and width) of each cell: members may share a shift. The cell itself below `FEW_MEMBERS`."""
+        if self.cells < 2:
+            return np.zeros(self.cells, np.int64)
+        first = np.unique(self.cell, return_index=True)[1]
+        member = np.stack([self.depth[first], self.width[first]])
+        number = np.unique(member, axis=1, return_inverse=True)[1].reshape(-1)
+        if int(number.max()) + 1 in (self.cells, *range(FEW_MEMBERS)):
+            return np.arange(self.cells)
+        return np.asarray(number, np.int64)
+
+    @property
+    def members(self) -> int:
+        """How many pairs of depth and width there are."""
+        return len(np.unique(np.stack([self.depth, self.width]), axis=1).T)
+
+    @property
+    def clusters(self) -> int:
+        """How many clusters of cells are independent of each other."""
+        return int(self.cluster_of_cell.max(initial=-1)) + 1
 
     @property
     def ceiling(self) -> float:
@@ -201,7 +228,8 @@ class GroupData:
 BY_POINT = tuple(
     item.name
     for item in fields(GroupData)
-    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error", "weight")
+    if item.name
+    not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error", "weight", "test_examples")
 )
 
 
@@ -220,8 +248,10 @@ class PaddedGroups:
         ``[groups, n]``, numbered over all groups.
     group_of_cell
         The group that each cell belongs to.
-    count, informative, cells
-        Of each group: its points; those that do not repeat their own unpruned error; its cells.
+    cluster, group_of_cluster
+        The same for clusters of cells (`GroupData.cluster_of_cell`).
+    count, informative, cells, clusters
+        Of each group: its points; those that do not repeat their own unpruned error; its cells; their clusters.
     index
         Where each point stands among all points of all groups.
     """
@@ -229,10 +259,13 @@ class PaddedGroups:
     points: Points
     cell: Integers
     group_of_cell: Integers
+    cluster: Integers
+    group_of_cluster: Integers
     present: NDArray[np.bool_]
     count: Integers
     informative: Integers
     cells: Integers
+    clusters: Integers
     index: Integers
 
     def column(self, groups: Sequence[GroupData], name: str) -> NDArray[Any]:
@@ -264,7 +297,26 @@ def pad(groups: Sequence[GroupData]) -> PaddedGroups:
         weight *= np.concatenate(ones)[index]
     points = Points(error, unpruned, density, depth, width, weight)
     group_of_cell = np.repeat(np.arange(len(groups)), cells)
-    return PaddedGroups(points, cell, group_of_cell, present, count, informative, cells, index)
+    cluster, clusters = cell, cells
+    if cells.max(initial=1) > 1:
+        clusters = np.array([group.clusters for group in groups], np.int64)
+        starts = np.r_[0, np.cumsum(clusters)[:-1]]
+        of_cell = [group.cluster_of_cell + start for group, start in zip(groups, starts, strict=True)]
+        cluster = np.concatenate(of_cell)[cell]
+    group_of_cluster = np.repeat(np.arange(len(groups)), clusters)
+    return PaddedGroups(
+        points,
+        cell,
+        group_of_cell,
+        cluster,
+        group_of_cluster,
+        present,
+        count,
+        informative,
+        cells,
+        clusters,
+        index,
+    )
 
 
 def pool_replicates(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:

@@ -11,6 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,6 +34,8 @@ INTERVALS = ("auto", "resampled", "quick", "none")
 LOSSES = ("relative", "huber")
 # Fits that a notebook shows.
 SHOWN = 4
+# Probability within one standard deviation.
+ONE_SIGMA = 0.6827
 # Of a saved law.
 FORMAT = 1
 
@@ -181,7 +184,7 @@ class Estimator:
         if dense is not None and (not is_dense or self._form is DENSE):
             kind = type(dense).__name__ if self._form is not DENSE else "a dense law already"
             raise InputError("predictions", [Fault("dense", "must be a DenseLaw that gives unpruned errors", kind)])
-        fill = None if dense is None else lambda members: dense._predict(members, level).error
+        fill = None if dense is None else partial(_fill, dense)
         needed = (*self._columns(), *(dense._columns() if dense is not None else ()))
         return self._predict(read_members(table, tuple(dict.fromkeys(needed)), fill, self.outcome_), level)
 
@@ -298,6 +301,12 @@ class Estimator:
         fixed = {name: float(value) for name, value in dict(self.fix or {}).items()}
         same = ("level", "intervals", "draws", "starts", "seed", "loss")
         return Options(fixed=fixed, **{name: getattr(self, name) for name in same})
+
+
+def _fill(dense: Estimator, members: MemberQuery) -> tuple[Numbers, Numbers]:
+    """Return the unpruned errors by a dense law, and the standard deviations of their logarithms."""
+    prediction = dense._predict(members, ONE_SIGMA)
+    return prediction.error, np.log(prediction.high / prediction.low) / 2
 
 
 def load_law(path: str | Path) -> Estimator:

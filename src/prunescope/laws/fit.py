@@ -16,17 +16,19 @@ from prunescope.laws.identifiability import (
     GAP,
     RISES,
     describe_bias,
+    describe_few_members,
     describe_gap,
     error_rises,
     gather_evidence,
     write_warnings,
 )
 from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
+from prunescope.laws.persistence import replicate_persistence
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
 from prunescope.laws.robust import replicate_weights, solve_huber, weighted
 from prunescope.laws.search import SearchResult, fix_unvaried, search_batch
 from prunescope.laws.solver import deviation, solve
-from prunescope.laws.uncertainty import linear_intervals
+from prunescope.laws.uncertainty import ENOUGH_CELLS, linear_intervals
 
 # Points times draws beyond which intervals are the quick ones, unless others are asked for.
 TOO_MANY = 15_000_000
@@ -157,6 +159,7 @@ def _fit_batch(
         linear=linear_intervals(form, padded, best, box),
         noise=[misfit if between is None else between for misfit, between in zip(sigma, seed_noise, strict=True)],
         seed_noise=seed_noise,
+        persistence=replicate_persistence(groups),
         ladders=ladders,
         level=options.level,
         draws=options.draws,
@@ -192,6 +195,8 @@ def _assemble_fits(
     fits = []
     for row, (group, uncertainty, signs) in enumerate(zip(task.groups, usual, evidence, strict=True)):
         warnings = list(write_warnings(task.form.name, signs))
+        if group.cells > group.members and group.members < ENOUGH_CELLS and task.form.family:
+            warnings.append(describe_few_members(group))
         if (gap := gaps[row]) is not None and gap > GAP:
             warnings.append(describe_gap(gap))
         bias, draws, shifts = biases[row], uncertainty.draws, uncertainty.shifts
@@ -226,9 +231,37 @@ def _assemble_fits(
                 draws=draws,
                 shifts=np.zeros(len(draws)) if shifts is None else shifts,
                 spread=deviations.spread[row],
+                persistence=float(task.persistence[row]),
+                test_examples=group.test_examples,
+                plateau_noise=_plateau_noise(group, task.seed_noise[row], deviations.spread[row][0]),
+                most=_highest(task, row, intervals[row]),
+                measured=_measured_ranges(group),
             )
         )
     return fits
+
+
+def _plateau_noise(group: GroupData, seed_noise: float | None, spread: float) -> float:
+    """Return the relative standard deviation of the unpruned errors; 0 where they were given."""
+    behind = float(np.median(group.dense_repeats))
+    return (spread if seed_noise is None else seed_noise) / math.sqrt(behind) if behind > 0 else 0.0
+
+
+def _highest(task: IntervalTask, row: int, intervals: Mapping[str, Interval | None]) -> float:
+    """Return the upper end of the interval of the high plateau; what bounds it where there is none."""
+    if not task.form.has_plateaus:
+        return 1.0 if task.groups[row].is_error else math.inf
+    interval = intervals.get("eps_up")
+    if interval is not None:
+        return interval[1]
+    return float(np.exp(task.box.high[row, task.form.parameters.index("eps_up")]))
+
+
+def _measured_ranges(group: GroupData) -> dict[str, tuple[float, float]]:
+    return {
+        name: (float(values.min()), float(values.max()))
+        for name, values in (("density", group.density), ("depth", group.depth), ("width", group.width))
+    }
 
 
 def _parameter_intervals(

@@ -98,6 +98,23 @@ class FreePlateaus:
         count = np.broadcast_to(weight, residual.shape).sum(axis=-1)
         return shrink(self.form, theta, count, NormalEquations(cost, hessian, gradient, coupling))
 
+    def responses(self, theta: Numbers, nuisance: Numbers) -> tuple[Numbers, Numbers]:
+        """Return how the gradient of the coordinates answers to log errors of points and to measured plateaus.
+
+        ``[coordinates, fits, points]`` and ``[coordinates, fits, cells]``, the plateaus eliminated: times the inverse
+        Hessian they are how far the coordinates move.
+        """
+        points = self.points
+        _, jacobian = self.form.evaluate(theta, replace(points, unpruned=nuisance[:, self.cell]))
+        by_plateau = 1 - jacobian[0]
+        weight = points.weight if points.weight is not None else np.ones(points.count)
+        prior = np.broadcast_to(self.prior, nuisance.shape)
+        weighted = weight * by_plateau
+        sums = np.add.reduceat
+        curvature = np.maximum(sums(weighted * by_plateau, self.first, axis=-1) + prior, 1e-12)
+        share = sums(jacobian * weighted, self.first, axis=-1) / curvature
+        return jacobian * weight - share[:, :, self.cell] * weighted, -share * prior
+
 
 def free_plateaus(
     form: Form,

@@ -347,6 +347,7 @@ def _groups(
     }
     numbers = np.cumsum(new_cell)[first] - 1
     chances = _chances(table, classes)[order[first]]
+    tested = _test_examples(table)[order]
     row_error, row_replicate = table["test_error"][order], table["replicate"][order]
     begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
     ends = np.r_[begins[1:], len(first)]
@@ -365,8 +366,30 @@ def _groups(
             row_replicate=row_replicate[rows],
             chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
             is_error=table.outcome.is_error,
+            test_examples=_fewest(tested[rows]),
             **{name: values[begin:end] for name, values in arrays.items()},
         )
+
+
+def _test_examples(table: Table) -> Numbers:
+    """Return how many examples each row's error is a share of: as the table says, or as its dataset has."""
+    tested = np.full(len(table), np.nan)
+    if not table.outcome.is_error:
+        return tested
+    if "dataset" in table:
+        texts = Columns.of(table.columns).column("dataset").texts
+        facts = {**DATASETS, **table.datasets}
+        known = [facts[name].test if name in facts else np.nan for name in texts.words.tolist()]
+        tested = np.array(known, float)[texts.codes]
+    if "test_examples" in table:
+        told = np.asarray(table["test_examples"], np.float64)
+        tested = np.where(np.isnan(told), tested, told)
+    return tested
+
+
+def _fewest(tested: Numbers) -> int | None:
+    """Return the fewest test examples of some rows; None where they are not known of all."""
+    return None if np.isnan(tested).any() else int(tested.min())
 
 
 def _known_or_infinite(values: Numbers) -> Numbers:

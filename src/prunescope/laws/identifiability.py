@@ -150,6 +150,15 @@ def gather_evidence(
         )
 
 
+def describe_few_members(group: GroupData) -> str:
+    """Say that intervals rest on few members, whose cells share how they depart from the law."""
+    shared = "they are resampled together" if group.clusters < group.cells else "they count as independent here"
+    return (
+        f"the {group.cells} configurations are of {counted(group.members, 'member')}: those of a member share "
+        f"how they depart from the law, and {shared}; with fewer than 8 members intervals of phi and psi are rough"
+    )
+
+
 def _chosen(names: Sequence[str], flags: Sequence[bool]) -> list[str]:
     return [name for name, flag in zip(names, flags, strict=True) if flag]
 

@@ -5,6 +5,10 @@
 - Wherever resampling leaves a parameter in doubt the profile is followed as well, and the wider interval counts.
 - Very much data: the linear ones.
 
+Deviations that persist along ladders widen them where points, and not cells, count as independent (`persistence`). A
+test set that all networks share moves all errors together: that part, and what the form misses at the
+same densities of all curves, are added at the end (`_widen`).
+
 For Eq. 1 and 2 all of them take the low plateaus of the cells as unknown (`free_plateaus`).
 """
 
@@ -21,6 +25,7 @@ from prunescope.errors import counted
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups
 from prunescope.laws.forms import EXPONENTS, Form
 from prunescope.laws.free_plateaus import FreePlateaus, free_plateaus, reduced_hessian, solve_free_plateaus
+from prunescope.laws.persistence import inflation
 from prunescope.laws.search import AT_BOUND, Box
 from prunescope.laws.solver import Solved
 from prunescope.laws.uncertainty import (
@@ -46,6 +51,11 @@ CLEARLY = 4.0
 # An interval this wide tells nothing: ratio of its ends (as a logarithm), and difference of exponents.
 TELLS_NOTHING, TELLS_NO_EXPONENT = float(np.log(1000.0)), 3.0
 NOT_ASKED = "not asked for"
+# How far along log density departures of all curves from the law reach.
+DEPARTURE_REACH = 0.67
+# Standard errors by which the scatter of deviations must exceed that of noise; a single curve follows so much of a
+# departure that what is left must be multiplied, as a variance.
+BEYOND_CHANCE, LOCAL = 1.0, 3.0
 # Draws that go with quick intervals.
 QUICK_DRAWS = 64
 # Bounds that mean something: an interval may end there.
@@ -85,6 +95,8 @@ class IntervalTask:
     ----------
     noise, seed_noise
         Relative standard deviation of one network's error, for each group; between replicates, None without any.
+    persistence
+        Correlation of replicates' deviations between neighbouring rungs, for each group.
     """
 
     form: Form
@@ -95,6 +107,7 @@ class IntervalTask:
     linear: LinearIntervals
     noise: Sequence[float]
     seed_noise: Sequence[float | None]
+    persistence: Numbers
     ladders: Sequence[int]
     level: float
     draws: int
@@ -121,14 +134,16 @@ def find_intervals(task: IntervalTask, manner: str) -> tuple[list[Uncertainty], 
     batches: list[list[int]] = [[row] for row in np.flatnonzero((cells > 1) & sound).tolist()]
     for batch in [lone, *batches] if lone else batches:
         best = _free_plateaus(task, batch, both_readings=manner != "quick")
-        linear = _linear(task, np.array(batch), best)
+        spread = np.hypot(_test_set_spread(task, batch, best), _form_spread(task, batch, best))
+        linear = _widen(task, batch, spread, _linear(task, np.array(batch), best))
         quick |= zip(batch, linear, strict=True)
         if manner == "quick":
             usual |= zip(batch, linear, strict=True)
         elif cells[batch[0]] >= ENOUGH_CELLS:
-            usual[batch[0]] = _resample_with_plateaus(task, batch[0], best)
+            resampled = [_resample_with_plateaus(task, batch[0], best)]
+            usual[batch[0]] = _widen(task, batch, spread, resampled)[0]
         else:
-            usual |= zip(batch, _profile_with_draws(task, batch, best), strict=True)
+            usual |= zip(batch, _widen(task, batch, spread, _profile_with_draws(task, batch, best)), strict=True)
     return [usual[row] for row in rows], [quick[row] for row in rows]
 
 
@@ -140,8 +155,13 @@ class _Best:
     solved: Solved
     variance: Numbers
     freedom: Numbers
-    covariance: Numbers
+    inverse: Numbers
     flat: NDArray[np.bool_]
+
+    @property
+    def covariance(self) -> Numbers:
+        """Of the coordinates."""
+        return np.asarray(self.inverse * self.variance[:, None, None])
 
 
 def _linear(task: IntervalTask, rows: Integers, best: _Best | None = None) -> list[Uncertainty]:
@@ -185,11 +205,106 @@ def _free_plateaus(task: IntervalTask, rows: Sequence[int], both_readings: bool)
             problem = problem.replace_fits(better, plateau_problem)
             solved = solved.replace_fits(better, as_plateau)
     freedom = np.maximum(task.padded.informative[rows] - box.free.sum(axis=1), 1)
-    variance = np.maximum(2 * solved.cost / freedom, 1e-20)
+    variance = _point_variance(task, rows, np.maximum(2 * solved.cost / freedom, 1e-20))
     inside = (solved.theta - box.low > AT_BOUND * box.room) & (box.high - solved.theta > AT_BOUND * box.room)
     inverse, direction = invert_hessian(reduced_hessian(problem, solved)[0], box.free & inside)
-    covariance = inverse * variance[:, None, None]
-    return _Best(problem, solved, variance, freedom.astype(np.float64), covariance, direction != 0)
+    return _Best(problem, solved, variance, freedom.astype(np.float64), inverse, direction != 0)
+
+
+def _point_variance(task: IntervalTask, rows: Sequence[int], variance: Numbers) -> Numbers:
+    """Return the variance of a point, as large as it would have to be if neighbours were independent.
+
+    A curve follows deviations that persist, so that those of replicates tell more of them than what is left.
+    """
+    persistence = task.persistence[rows]
+    if not persistence.any():
+        return variance
+    padded = task.padded
+    repeats = padded.column(task.groups, "repeats")[rows]
+    usual = (repeats * padded.present[rows]).sum(axis=1) / padded.count[rows]
+    seeds = np.array([task.seed_noise[row] or 0.0 for row in rows]) ** 2 / usual
+    return np.asarray(np.where(persistence > 0, np.maximum(variance, seeds) * inflation(persistence), variance))
+
+
+def _form_spread(task: IntervalTask, rows: Sequence[int], best: _Best) -> Numbers:
+    """Return the standard deviation of each coordinate that the error of the form leaves, ``[fits, coordinates]``.
+
+    Where all curves depart from the law at the same densities, as with a dip, no resampling of cells shows it. Such a
+    departure is taken for a Gaussian process of the density, as large as the deviations in the mean over cells are
+    beyond what noise explains.
+    """
+    spread = np.zeros(best.solved.theta.shape)
+    by_point = residual = None
+    for place, row in enumerate(rows):
+        group, noise = task.groups[row], task.seed_noise[row]
+        if group.cells == 1 and noise is None:
+            continue
+        if by_point is None or residual is None:
+            by_point = best.problem.responses(best.solved.theta, best.solved.nuisance)[0]
+            plateaus = best.solved.nuisance[:, best.problem.cell]
+            points = replace(best.problem.points, unpruned=plateaus)
+            residual = best.problem.form.log_error(best.solved.theta, points) - points.error
+        count = len(group)
+        level, of_point = np.unique(np.round(group.points.density, 2), return_inverse=True)
+        of_point = of_point.reshape(-1)
+        cells = np.bincount(of_point)
+        off = np.bincount(of_point, residual[place, :count]) / cells
+        within = float(np.sum((residual[place, :count] - off[of_point]) ** 2)) / max(count - len(level), 1)
+        variance = within if group.cells > 1 else (noise or 0.0) ** 2 / float(group.repeats.mean())
+        freedom = max(len(level) - int(task.box.free[row].sum()) - 1, 1)
+        scatter = np.sum(off**2 - variance / cells) / freedom
+        chance = BEYOND_CHANCE * variance * np.sqrt(2 * np.sum(1 / cells**2)) / freedom
+        if scatter <= chance:
+            continue
+        scatter *= LOCAL if group.cells == 1 else 1.0
+        response = np.stack([np.bincount(of_point, values[place, :count], len(level)) for values in by_point])
+        kernel = np.exp(-((level[:, None] - level) ** 2) / (2 * DEPARTURE_REACH**2))
+        moved = best.inverse[place] @ response
+        spread[place] = np.sqrt(np.maximum(np.einsum("il,lm,im->i", moved, scatter * kernel, moved), 0))
+    return spread
+
+
+def _test_set_spread(task: IntervalTask, rows: Sequence[int], best: _Best) -> Numbers:
+    """Return the standard deviation of each coordinate that is due to the choice of test examples.
+
+    Of networks that err on nested sets of examples, the relative deviations have a covariance of ``(1 - e) / (e n)``,
+    with ``e`` the larger of two errors: they are steps of a random walk whose time is that figure. 0 where the number
+    of test examples is not known.
+    """
+    numbers = [task.groups[row].test_examples for row in rows]
+    if not any(numbers):
+        return np.zeros(best.solved.theta.shape)
+    tested = np.array([np.inf if number is None else float(number) for number in numbers])
+    by_point, by_plateau = best.problem.responses(best.solved.theta, best.solved.nuisance)
+    error = np.broadcast_to(best.problem.points.error, by_point.shape[1:])
+    log_error = np.concatenate([error, np.broadcast_to(best.problem.measured, by_plateau.shape[1:])], axis=1)
+    response = np.concatenate([by_point, by_plateau], axis=2)
+    order = np.argsort(-log_error, axis=1)
+    log_error = np.minimum(np.take_along_axis(log_error, order, axis=1), -1e-9)
+    # What stands at a time of the walk or later moves with all its steps until then.
+    later = np.cumsum(np.take_along_axis(response, order[None], axis=2)[:, :, ::-1], axis=2)[:, :, ::-1]
+    steps = np.diff(np.expm1(-log_error), axis=1, prepend=0.0) / tested[:, None]
+    moved = np.einsum("fij,jfn->ifn", best.inverse, later)
+    return np.asarray(np.sqrt(np.maximum(np.einsum("ifn,fn->fi", moved**2, steps), 0)))
+
+
+def _widen(
+    task: IntervalTask, rows: Sequence[int], spread: Numbers, uncertainties: list[Uncertainty]
+) -> list[Uncertainty]:
+    """Return uncertainties whose intervals, not their draws, are wider by an independent spread."""
+    if not spread.any():
+        return uncertainties
+    reach = normal_quantile(task.level) * spread
+    widened = []
+    for place, (row, uncertainty) in enumerate(zip(rows, uncertainties, strict=True)):
+        theta = uncertainty.theta_by_plateaus if uncertainty.theta_by_plateaus is not None else task.solved.theta[row]
+        box = task.box.of(row)
+        below, above = np.maximum(theta - uncertainty.low, 0), np.maximum(uncertainty.high - theta, 0)
+        low = np.minimum(uncertainty.low, np.maximum(theta - np.hypot(below, reach[place]), box.low[0]))
+        high = np.maximum(uncertainty.high, np.minimum(theta + np.hypot(above, reach[place]), box.high[0]))
+        known = uncertainty.known & _are_narrow(task, low, high)
+        widened.append(replace(uncertainty, low=low, high=high, known=known))
+    return widened
 
 
 def _profile(task: IntervalTask, rows: Sequence[int], best: _Best, factor: float, freedom: Numbers) -> Profile:
@@ -241,18 +356,18 @@ def _costs(best: _Best, place: int, proposed: Numbers) -> tuple[Numbers, Numbers
     return solved.cost, solved.nuisance[:, 0] - best.problem.fits(slice(place, place + 1)).measured.ravel()[0]
 
 
-def _stretch(task: IntervalTask, cells: int, centre: Numbers, draws: Numbers) -> Numbers:
+def _stretch(task: IntervalTask, clusters: int, centre: Numbers, draws: Numbers) -> Numbers:
     """Return draws spread wider for few cells: they scatter too little, and by how much is uncertain too."""
-    ratio = float(t_quantile(task.level, cells - 1)) / normal_quantile(task.level)
-    stretch = ratio * np.sqrt(cells / (cells - 1))
+    ratio = float(t_quantile(task.level, clusters - 1)) / normal_quantile(task.level)
+    stretch = ratio * np.sqrt(clusters / (clusters - 1))
     return np.asarray(centre + (draws - centre) * stretch)
 
 
 def _resample_with_plateaus(task: IntervalTask, row: int, best: _Best) -> Uncertainty:
     group, box, theta = task.groups[row], task.box.of(row), best.solved.theta[0]
-    weights = draw_cells(group.cells, task.draws, task.seed)
+    weights = draw_cells(group, task.draws, task.seed)
     draws = refit_draws_with_plateaus(best.problem, theta, best.solved.nuisance[0], box, weights)
-    draws = _stretch(task, group.cells, theta, draws)
+    draws = _stretch(task, group.clusters, theta, draws)
     tail = (1 - task.level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     free, room = box.free[0], box.room[0]
@@ -264,7 +379,7 @@ def _resample_with_plateaus(task: IntervalTask, row: int, best: _Best) -> Uncert
         linear_sd = np.sqrt(np.maximum(np.diagonal(best.covariance[0]), 1e-300))
         ratio = (draws.std(axis=0) / linear_sd)[free & ~doubtful]
         factor = float(np.clip(np.median(ratio) ** 2, 1.0, 10.0)) if len(ratio) else 1.0
-        profile = _profile(task, [row], best, factor, np.array([group.cells - 1.0]))
+        profile = _profile(task, [row], best, factor, np.array([group.clusters - 1.0]))
         low = np.where(doubtful, np.minimum(low, profile.low[0]), low)
         high = np.where(doubtful, np.maximum(high, profile.high[0]), high)
         open_low, open_high = profile.open_low[0] & doubtful, profile.open_high[0] & doubtful
@@ -272,22 +387,24 @@ def _resample_with_plateaus(task: IntervalTask, row: int, best: _Best) -> Uncert
     draws = np.clip(draws, box.low, box.high)
     low, high = np.maximum(low, box.low[0]), np.minimum(high, box.high[0])
     known = _are_known(task, row, low, high, open_low, open_high) & ~best.flat[0]
-    by = f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}"
-    return Uncertainty(low, high, known, by, draws, theta)
+    return Uncertainty(low, high, known, _resampled_by(task, group), draws, theta)
+
+
+def _resampled_by(task: IntervalTask, group: GroupData) -> str:
+    words = f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}"
+    return words if group.clusters == group.cells else f"{words}, those of one of {group.clusters} members together"
 
 
 def _resample(task: IntervalTask, row: int) -> Uncertainty:
     group, box, theta = task.groups[row], task.box.of(row), task.solved.theta[row]
-    draws = refit_draws(task.form, group, theta, box, draw_cells(group.cells, task.draws, task.seed))
-    draws = _stretch(task, group.cells, theta, draws)
+    draws = refit_draws(task.form, group, theta, box, draw_cells(group, task.draws, task.seed))
+    draws = _stretch(task, group.clusters, theta, draws)
     tail = (1 - task.level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     at_low, at_high = (draws <= box.low + AT_BOUND).mean(axis=0), (draws >= box.high - AT_BOUND).mean(axis=0)
     low, high = np.maximum(low, box.low[0]), np.minimum(high, box.high[0])
     known = _are_known(task, row, low, high, at_low > tail, at_high > tail)
-    return Uncertainty(
-        low, high, known, f"{counted(task.draws, 'resample')} of {counted(group.cells, 'configuration')}", draws
-    )
+    return Uncertainty(low, high, known, _resampled_by(task, group), draws)
 
 
 def _are_narrow(task: IntervalTask, low: Numbers, high: Numbers) -> NDArray[np.bool_]:

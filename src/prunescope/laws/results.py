@@ -83,6 +83,16 @@ class Fit:
         How far the low plateau lies above the unpruned error with each draw, in logarithms.
     spread
         Standard deviation of ``log(e / e_hat)`` of single networks, over plateau, power law and saturation.
+    persistence
+        Correlation of replicates' deviations between neighbouring rungs; 0 where nothing tells it.
+    test_examples
+        How many examples the errors are shares of, the same for all networks; None where that is not known.
+    plateau_noise
+        Relative standard deviation of the measured unpruned errors; 0 where they were given.
+    most
+        The highest that the high plateau may be, by its interval or else by guessing.
+    measured
+        The lowest and the highest density, depth and width (dense laws: size and examples) fitted to.
     """
 
     group: Mapping[str, Any]
@@ -107,6 +117,11 @@ class Fit:
     draws: Numbers = field(repr=False, compare=False)
     shifts: Numbers = field(repr=False, compare=False)
     spread: tuple[float, float, float] = field(repr=False)
+    persistence: float = 0.0
+    test_examples: int | None = None
+    plateau_noise: float = 0.0
+    most: float = float("inf")
+    measured: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @property
     def converged(self) -> bool:
@@ -137,12 +152,16 @@ class Fit:
             "starts": self.convergence.starts,
             "agreed": self.convergence.agreed,
             "regions": [vars(region) for region in self.regions],
+            "persistence": self.persistence,
+            "test_examples": self.test_examples,
         }
 
     def saved(self) -> dict[str, Any]:
         """Return everything, unrounded, so that `restored` gives the same fit back."""
         exact = {"draws": self.draws.tolist(), "shifts": self.shifts.tolist(), "spread": list(self.spread)}
-        return {**self.to_dict(), **exact}
+        ranges = {name: list(ends) for name, ends in self.measured.items()}
+        most = {} if self.most == float("inf") else {"most": self.most}
+        return {**self.to_dict(), **exact, "plateau_noise": self.plateau_noise, **most, "measured": ranges}
 
     @staticmethod
     def restored(content: Mapping[str, Any]) -> Fit:
@@ -162,6 +181,7 @@ class Fit:
                 "draws": np.array(rest["draws"], np.float64).reshape(-1, len(rest["parameters"])),
                 "shifts": np.array(rest["shifts"], np.float64),
                 "spread": tuple(rest["spread"]),
+                "measured": {name: (ends[0], ends[1]) for name, ends in rest.get("measured", {}).items()},
             },
             convergence=convergence,
         )

@@ -5,7 +5,8 @@
 - Profile: how far each parameter can go while the others make up for it. This finds a direction that the data hardly
   determine: the interval then runs into the box, and says so, where a linear one would look precise.
 - Resampling: whole cells, with all their ladders, drawn with replacement and fitted again. The points of one cell are
-  not independent: they share networks, a subsample and a measured unpruned error. So whole cells are drawn.
+  not independent: they share networks, a subsample and a measured unpruned error. So whole cells are drawn; where one
+  member was trained on several numbers of examples, all cells of a member, as they share how it departs from the law.
 - Draws: coordinates that fit about as well as the best, which predictions are spread over.
 """
 
@@ -72,16 +73,16 @@ def linear_intervals(form: Form, padded: PaddedGroups, solved: Solved, box: Box)
     freedom = np.maximum(padded.informative - free.sum(axis=1), 0)
     variance = 2 * solved.cost / np.maximum(freedom, 1)
     inverse, flat = invert_hessian(solved.hessian, free & (bound == 0))
-    enough = padded.cells >= ENOUGH_CELLS
+    enough = padded.clusters >= ENOUGH_CELLS
     covariance = variance[:, None, None] * inverse
     if enough.any():
         residual, jacobian = deviation(form, points, theta)
         if points.weight is not None:
             residual = residual * points.weight
-        grown = (padded.cells / np.maximum(padded.cells - 1, 1))[:, None, None]
+        grown = (padded.clusters / np.maximum(padded.clusters - 1, 1))[:, None, None]
         clustered = inverse @ _meat(residual * jacobian, padded) @ inverse * grown
         covariance = np.where(enough[:, None, None], clustered, covariance)
-    freedom = np.where(enough, padded.cells - 1, freedom).astype(np.float64)
+    freedom = np.where(enough, padded.clusters - 1, freedom).astype(np.float64)
     return LinearIntervals(covariance, freedom, bound, flat)
 
 
@@ -100,14 +101,14 @@ def invert_hessian(hessian: Numbers, moving: NDArray[np.bool_]) -> tuple[Numbers
 
 
 def _meat(scores: Numbers, padded: PaddedGroups) -> Numbers:
-    """Return ``sum over cells of s s'`` for each fit, ``s`` being the sum of ``[coordinates, fits, n]`` in a cell."""
-    count, cells, fits = len(scores), len(padded.group_of_cell), len(padded.count)
-    index = padded.cell.ravel()
-    sums = np.array([np.bincount(index, score.ravel(), cells) for score in scores])
+    """Return ``sum of s s'`` for each fit, ``s`` being the sum of ``[coordinates, fits, n]`` in a cluster of cells."""
+    count, clusters, fits = len(scores), len(padded.group_of_cluster), len(padded.count)
+    index = padded.cluster.ravel()
+    sums = np.array([np.bincount(index, score.ravel(), clusters) for score in scores])
     meat = np.empty((fits, count, count))
     for row in range(count):
         for column in range(row + 1):
-            meat[:, row, column] = np.bincount(padded.group_of_cell, sums[row] * sums[column], fits)
+            meat[:, row, column] = np.bincount(padded.group_of_cluster, sums[row] * sums[column], fits)
             meat[:, column, row] = meat[:, row, column]
     return meat
 
@@ -213,10 +214,11 @@ def _crossing(
     return np.asarray(inside[rows] + share * (outside[rows] - inside[rows]))
 
 
-def draw_cells(cells: int, draws: int, seed: int) -> Numbers:
-    """Return how often each cell is drawn, ``[draws, cells]``."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(cells, np.full(cells, 1 / cells), draws).astype(np.float64)
+def draw_cells(group: GroupData, draws: int, seed: int) -> Numbers:
+    """Return how often each cell is drawn, ``[draws, cells]``; cells of one cluster are drawn together."""
+    count = group.clusters
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
+    return drawn[:, group.cluster_of_cell].astype(np.float64)
 
 
 def refit_draws(form: Form, group: GroupData, theta: Numbers, box: Box, weights: Numbers) -> Numbers:

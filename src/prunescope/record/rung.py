@@ -241,6 +241,7 @@ class Rung:
         *,
         test_error: Any = None,
         test_loss: Any = None,
+        test_examples: int | None = None,
         validation_error: Any = None,
         validation_loss: Any = None,
         train_error: Any = None,
@@ -256,6 +257,8 @@ class Rung:
 
         Parameters
         ----------
+        test_examples
+            How many examples `test_error` is a share of; not needed for datasets that prunescope knows.
         examples
             Outcomes of single training examples: ``(index, loss, correct)``, or a mapping with these and ``label`` and
             ``noisy`` too.
@@ -270,6 +273,7 @@ class Rung:
         outcome = {
             "test_error": test_error,
             "test_loss": test_loss,
+            "test_examples": test_examples,
             "validation_error": validation_error,
             "validation_loss": validation_loss,
             "train_error": train_error,

@@ -55,6 +55,7 @@ def row(
         **checkpoints.rung_columns(ladder, rung, cell, treatment, masks, total, connected),
         "study": facts.study,
         "test_error": _error(outcome.test_right),
+        "test_examples": len(outcome.test_right),
         "test_loss": float(outcome.test_loss.mean()),
         "validation_error": _error(outcome.validation_right),
         "validation_loss": _mean(outcome.validation_loss),

@@ -138,6 +138,15 @@ COLUMNS = (
         "share of test examples misclassified, last epoch; `error` is the same column",
         range=SHARE,
     ),
+    Column(
+        "test_examples",
+        _NUMBER,
+        _O,
+        "test examples that `test_error` is a share of, the same ones for all networks; known datasets need none",
+        "examples",
+        ONE_OR_MORE,
+        True,
+    ),
     Column("test_loss", _NUMBER, _O, "mean cross-entropy on the test set, last epoch", "nats", NOT_NEGATIVE, True),
     Column(
         "validation_error",

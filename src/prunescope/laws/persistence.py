@@ -1,0 +1,61 @@
+"""How deviations persist along ladders: a network that errs more than its replicates still does a rung later.
+
+Each rung starts from the weights of the one before, so neighbouring rungs do not tell as much as independent ones. The
+lag-1 correlation is estimated from how replicates deviate from their mean, pooled over the ladders of a group.
+With a correlation of ``r`` the mean of many rungs has ``(1 + r) / (1 - r)`` times the variance that it would have
+without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prunescope.laws.data import GroupData, Integers, Numbers
+
+# The correlation that is believed at the most: beyond it a ladder would be one measurement.
+MOST = 0.9
+# Fewer pairs of neighbours than this say nothing.
+FEWEST_PAIRS = 4
+
+
+def replicate_persistence(groups: Sequence[GroupData]) -> Numbers:
+    """Return the lag-1 correlation of each group's replicates along density; 0 where there is nothing to tell it."""
+    nothing = np.zeros(len(groups))
+    if max((int(group.repeats.max(initial=1)) for group in groups), default=1) < 2:
+        return nothing
+    sizes = np.array([len(group) for group in groups])
+    starts = np.cumsum(np.r_[0, sizes[:-1]])
+    of_row = np.repeat(np.arange(len(groups)), [len(group.row_error) for group in groups])
+    point = np.concatenate([group.row_point for group in groups]) + starts[of_row]
+    log_error = np.log(np.concatenate([group.row_error for group in groups]))
+    repeats = np.bincount(point, minlength=int(sizes.sum()))
+    several = repeats[point] > 1
+    off = log_error - (np.bincount(point, log_error, len(repeats)) / np.maximum(repeats, 1))[point]
+    off = off * np.sqrt(repeats / np.maximum(repeats - 1, 1))[point]
+    cell = np.concatenate([group.cell for group in groups])[point]
+    replicate = np.concatenate([group.row_replicate for group in groups])
+    order = np.lexsort((point, replicate, cell, of_row))
+    order = order[several[order]]
+    before, after = order[:-1], order[1:]
+    beside = (of_row[before] == of_row[after]) & (cell[before] == cell[after])
+    beside &= (replicate[before] == replicate[after]) & (point[after] == point[before] + 1)
+    before, after = before[beside], after[beside]
+    ladders = np.where(repeats > 1, (repeats - 1) / np.maximum(repeats, 1), 0)[point[before]]
+    return _corrected(off[before], off[after], of_row[before], ladders, len(groups))
+
+
+def _corrected(before: Numbers, after: Numbers, label: Integers, share: Numbers, labels: int) -> Numbers:
+    """Return the correlation of neighbours under each label, corrected for small samples (Marriott and Pope 1954)."""
+    products, left, right, pairs = (
+        np.bincount(label, values, labels) for values in (before * after, before**2, after**2, share)
+    )
+    plain = products / np.sqrt(np.maximum(left * right, 1e-300))
+    corrected = plain * (1 + 2 / np.maximum(pairs, 1))
+    return np.where(pairs >= FEWEST_PAIRS, np.clip(corrected, 0.0, MOST), 0.0)
+
+
+def inflation(persistence: Numbers) -> Numbers:
+    """Return by how much persistence multiplies the variance of means over many rungs."""
+    return np.asarray((1 + persistence) / (1 - persistence))
