@@ -125,6 +125,7 @@ def compare(
     *,
     folds: int = FOLDS,
     only: Collection[str] | None = None,
+    trials: Sequence[tuple[Form, str, Mapping[str, float]]] | None = None,
     count: int = 16,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -135,9 +136,12 @@ def compare(
     ----------
     only
         Names of the forms to compare; None: all.
+    trials
+        The forms: form, words, and the parameters that are fixed; None: those of `candidate_forms`.
     """
     group = group.thinned(seed=seed)
-    trials = [trial for trial in candidate_forms(group, joint) if only is None or trial[1] in only]
+    tried = candidate_forms(group, joint) if trials is None else trials
+    trials = [trial for trial in tried if only is None or trial[1] in only]
     comparisons: list[FormComparison] = []
     for done, (form, words, fixed) in enumerate(trials):
         free = sum(name not in fixed for name in form.parameters)
@@ -349,7 +353,9 @@ def _as_good(null: Numbers, law: Numbers, cluster: NDArray[np.int64]) -> bool:
 def _extrapolate(group: GroupData, joint: bool, free: int, residual: Residual) -> Deviation | None:
     if joint:
         first = np.unique(group.cell, return_index=True)[1]
-        border = np.quantile(group.size[first], 1 - HELD_OUT)
+        # Networks of one configuration have one size, but where it counts the weights that are left.
+        one_size = bool((group.size == group.size[first][group.cell]).all())
+        border = np.quantile(group.size[first] if one_size else group.size, 1 - HELD_OUT)
         test = group.size > border
     else:
         levels = np.unique(group.density)
