@@ -33,11 +33,18 @@ if TYPE_CHECKING:
 )
 @SPARSE
 @CHOICE
+@click.option(
+    "--leave",
+    type=click.Choice(["replicates", "densities"]),
+    default="replicates",
+    show_default=True,
+    help="What single laws are predicted without: each replicate, or each density and the three sparsest.",
+)
 @click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Folds of the cross-validation.")
 @SEED
 @JSON
 @reading
-def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
+def compare(source: str, kind: str | None, leave: str, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
     """Compare functional forms on a TABLE.
 
     Each form is fitted, cross-validated over ladders, and extrapolated to the largest members. The numbers are mu and
@@ -60,12 +67,14 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
         raise click.UsageError("--size and --data are for --law sparse")
     else:
         joint, groups = _groups(source, kind, settings)
+    if leave == "densities" and joint:
+        raise click.UsageError("--leave densities is for --law single")
     comparisons = []
     with counting("comparing") as step:
         for number, group in enumerate(groups):
             forms = list(candidate_sparse_forms(group)) if kind == "sparse" else None
-            many = compared(group, joint, folds=folds, trials=forms, seed=seed)
-            null = null_model(group, joint, many, folds, seed) if forms is None else None
+            many = compared(group, joint, folds=folds, trials=forms, leave=leave, seed=seed)
+            null = null_model(group, joint, many, folds, seed) if forms is None and leave == "replicates" else None
             comparisons.append((group, many, null))
             step(number + 1, len(groups))
     if as_json:
