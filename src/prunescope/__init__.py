@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prunescope.laws import DenseLaw as DenseLaw
     from prunescope.laws import JointLaw as JointLaw
     from prunescope.laws import SingleLaw as SingleLaw
+    from prunescope.laws import SparseLaw as SparseLaw
     from prunescope.laws import load_law as load_law
     from prunescope.record import Recorder as Recorder
     from prunescope.run import run_study as run_study
@@ -47,6 +48,7 @@ _HOMES = {
     "DenseLaw": "prunescope.laws",
     "JointLaw": "prunescope.laws",
     "SingleLaw": "prunescope.laws",
+    "SparseLaw": "prunescope.laws",
     "load_law": "prunescope.laws",
     "Recorder": "prunescope.record",
     "run_study": "prunescope.run",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, estimator, reading, rows_of
+from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, SPARSE, estimator, reading, rows_of, without_share
 from prunescope.cli.printing import counting, note, print_json
 from prunescope.errors import counted, named, printable
 
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 @click.option(
     "--law",
     "kind",
-    type=click.Choice(["single", "joint", "dense"]),
+    type=click.Choice(["single", "joint", "dense", "sparse"]),
     required=True,
-    help="single: one law per configuration; joint: one per family; dense: unpruned networks.",
+    help="single: one law per configuration; joint: one per family; dense: unpruned networks; sparse: loss by nonzero "
+    "weights, sparsity and data.",
 )
 @FORM
+@click.option(
+    "--delta", type=click.FloatRange(0, min_open=True), help="Where Huber's loss turns, in log losses (sparse law)."
+)
+@SPARSE
 @CHOICE
 @click.option("--level", type=SHARE, default=0.9, show_default=True, help="Level of the confidence intervals.")
 @click.option(
@@ -50,7 +55,7 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
     fractions; mu and sigma are the mean and standard deviation of (predicted - error) / error.
     """
     _refuse_to_replace("--save", save, source)
-    rows = rows_of(source, settings.pop("where"), reading)
+    rows = rows_of(source, settings.pop("where"), without_share(kind, reading))
     law = estimator(kind, settings)
     with counting("fitting") as step:
         law.fit(rows, progress=step)
@@ -65,7 +70,7 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
     if as_json:
         print_json(law.to_dict())
     elif len(law.fits_) == 1:
-        if kind != "dense" and not settings["fix"] and settings["vary"] is None:
+        if kind in ("single", "joint") and not settings["fix"] and settings["vary"] is None:
             _compare_with_others(law, rows, kind == "joint", settings)
         _show_one(law.fits_[0])
     else:
@@ -205,7 +210,7 @@ def _show_one(result: Fit) -> None:
     click.echo(printable(f"{result.law} law{f' of {group}' if group else ''}: {sizes}"))
     for name, value in result.parameters.items():
         if name in result.fixed:
-            reason = "left out, or does not vary" if value == 0 else "given"
+            reason = "left out, or does not vary" if _is_left_out(name, result) else "given"
         elif (interval := result.intervals[name]) is not None:
             reason = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
@@ -224,6 +229,23 @@ def _show_one(result: Fit) -> None:
     click.echo(f"  search: {result.convergence}")
     for words in result.warnings:
         click.echo(_wrapped(words, "  ! ", "    "))
+
+
+def _is_left_out(name: str, result: Fit) -> bool:
+    """Whether a parameter is fixed where its term is nothing."""
+    from prunescope.laws.forms import SPARSE_TERMS
+
+    terms = SPARSE_TERMS.values() if result.law == "sparse" else ()
+    gone = any(name in term and _stands_at(result, term) for term in terms)
+    return gone or result.parameters[name] == 0
+
+
+def _stands_at(result: Fit, term: Mapping[str, float]) -> bool:
+    """Whether parameters are fixed at these values."""
+    return all(
+        name in result.fixed and math.isclose(result.parameters[name], value, rel_tol=1e-9)
+        for name, value in term.items()
+    )
 
 
 def _show_many(fits: Sequence[Fit]) -> None:

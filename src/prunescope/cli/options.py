@@ -76,6 +76,12 @@ def options(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
+SPARSE = options(
+    click.option("--size", metavar="NAME", help="Column of the nonzero weights N, for --law sparse [nonzero, "
+                 "parameters or kept]."),
+    click.option("--data", metavar="NAME", help="Column of the examples or tokens D, for --law sparse [tokens, samples "
+                 "or examples]."),
+)  # fmt: skip
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
 FORM = options(
     click.option("--form", type=click.Choice(["paper", "tilted"]), default="paper", show_default=True,
@@ -88,7 +94,8 @@ CHOICE = options(
     click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable."),
     click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "
                  "ladders apart."),
-    click.option("--vary", help="Of depth and width, those that the joint law explains. Default: all that vary."),
+    click.option("--vary", help="Of depth and width (joint law), or of sparsity, size and data (sparse law), those "
+                 "that the law explains. Default: all that vary; of the sparse law all."),
     click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter: eps_up=0.9. Repeatable."),
     click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing."),
     click.option("--filter", "filters", multiple=True, metavar="NAME",
@@ -154,6 +161,17 @@ def shaped(source: str, reading: Mapping[str, Any]) -> Any:
     return read_table(source, **reading)
 
 
+def without_share(kind: str | None, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how to read for a law: that of sparse networks takes an `error` for any figure, such as a loss."""
+    if kind != "sparse":
+        return dict(reading)
+    from prunescope.table.schema import ANY_FIGURE, Outcome, canonical
+
+    name = reading.get("outcome")
+    rest = {key: value for key, value in reading.items() if key not in ("outcome", "guess")}
+    return {**rest, "outcome": ANY_FIGURE if name is None else Outcome(canonical(name), reading["guess"], False)}
+
+
 def rows_of(source: str, where: Sequence[str], reading: Mapping[str, Any] | None = None) -> Table:
     """Read a table, print its notes, apply conditions."""
     from prunescope.table import read_table
@@ -170,9 +188,9 @@ def rows_of(source: str, where: Sequence[str], reading: Mapping[str, Any] | None
 
 def estimator(kind: str, settings: dict[str, Any]) -> Estimator:
     """Return the estimator that options ask for; options that it does not have are refused if they were given."""
-    from prunescope.laws import DenseLaw, JointLaw, SingleLaw
+    from prunescope.laws import DenseLaw, JointLaw, SingleLaw, SparseLaw
 
-    chosen = {"single": SingleLaw, "joint": JointLaw, "dense": DenseLaw}[kind]
+    chosen = {"single": SingleLaw, "joint": JointLaw, "dense": DenseLaw, "sparse": SparseLaw}[kind]
     settings = dict(settings)
     for name in ("by", "vary"):
         if isinstance(settings.get(name), str):

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, JSON, SEED, estimator, fixed_in, names_in, reading, rows_of
+from prunescope.cli.options import (
+    CHOICE,
+    JSON,
+    SEED,
+    SPARSE,
+    estimator,
+    fixed_in,
+    names_in,
+    reading,
+    rows_of,
+    without_share,
+)
 from prunescope.cli.printing import counting, note, print_json, wrapped
 from prunescope.errors import counted, named, printable
 
@@ -17,13 +28,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="TABLE")
-@click.option("--law", "kind", type=click.Choice(["single", "joint"]), help="Default: joint where depth or width vary.")
+@click.option(
+    "--law", "kind", type=click.Choice(["single", "joint", "sparse"]), help="Default: joint where depth or width vary."
+)
+@SPARSE
 @CHOICE
+@click.option(
+    "--leave",
+    type=click.Choice(["replicates", "densities"]),
+    default="replicates",
+    show_default=True,
+    help="What single laws are predicted without: each replicate, or each density and the three sparsest.",
+)
 @click.option("--folds", type=click.IntRange(2), default=10, show_default=True, help="Folds of the cross-validation.")
 @SEED
 @JSON
 @reading
-def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
+def compare(source: str, kind: str | None, leave: str, folds: int, seed: int, as_json: bool, **settings: Any) -> None:
     """Compare functional forms on a TABLE.
 
     Each form is fitted, cross-validated over ladders, and extrapolated to the largest members. The numbers are mu and
@@ -33,17 +54,28 @@ def compare(source: str, kind: str | None, folds: int, seed: int, as_json: bool,
     from prunescope.laws.comparison import compare as compared
     from prunescope.laws.comparison import null_model
     from prunescope.laws.data import describe_thinning
+    from prunescope.laws.sparse_data import candidate_sparse_forms
 
     if settings.pop("fix"):
         raise click.UsageError("compare fits every parameter: leave out --fix")
     if settings.pop("vary") is not None:
         raise click.UsageError("compare tries every combination of depth and width: leave out --vary")
-    joint, groups = _groups(source, kind, settings)
+    size, data = settings.pop("size"), settings.pop("data")
+    if kind == "sparse":
+        joint, groups = True, _sparse_groups(source, size, data, settings)
+    elif size or data:
+        raise click.UsageError("--size and --data are for --law sparse")
+    else:
+        joint, groups = _groups(source, kind, settings)
+    if leave == "densities" and joint:
+        raise click.UsageError("--leave densities is for --law single")
     comparisons = []
     with counting("comparing") as step:
         for number, group in enumerate(groups):
-            many = compared(group, joint, folds=folds, seed=seed)
-            comparisons.append((group, many, null_model(group, joint, many, folds, seed)))
+            forms = list(candidate_sparse_forms(group)) if kind == "sparse" else None
+            many = compared(group, joint, folds=folds, trials=forms, leave=leave, seed=seed)
+            null = null_model(group, joint, many, folds, seed) if forms is None and leave == "replicates" else None
+            comparisons.append((group, many, null))
             step(number + 1, len(groups))
     if as_json:
         rows = [
@@ -165,6 +197,26 @@ def _sizes(group: GroupData, networks: str | None, configurations: str | None) -
             raise click.UsageError(f"sizes must be between 1 and {most}, as many as there are; found {words!r}")
         sizes_by_kind[number] = sizes
     return sizes_by_kind
+
+
+def _sparse_groups(source: str, size: str | None, data: str | None, settings: dict[str, Any]) -> list[GroupData]:
+    """Return the groups to which some form of the law of sparse networks can be fitted."""
+    from prunescope.errors import Fault, InputError
+    from prunescope.laws.sparse import SparseLaw
+    from prunescope.laws.sparse_data import explain_sparse_refusal
+
+    if settings["filters"] or settings["classes"]:
+        raise click.UsageError("--filter and --classes are not for --law sparse")
+    rows = rows_of(source, settings["where"], without_share("sparse", settings["reading"]))
+    law = SparseLaw(by=names_in(settings["by"]), size=size, data=data, replicates=settings["replicates"])
+    sample = law.sample(rows)
+    for words in sample.notes:
+        note(words)
+    able = [group for group in sample.groups if not explain_sparse_refusal(group, ("c_s", "b_n", "c"))]
+    if not able:
+        must = "must hold networks of two sizes or more"
+        raise InputError(rows.source, [Fault("a group", must, "none that does")])
+    return able
 
 
 def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[GroupData]]:

@@ -25,3 +25,5 @@ from prunescope.laws.results import Convergence as Convergence
 from prunescope.laws.results import Fit as Fit
 from prunescope.laws.results import RefusedFit as RefusedFit
 from prunescope.laws.results import Region as Region
+from prunescope.laws.sparse import BestSparsity as BestSparsity
+from prunescope.laws.sparse import SparseLaw as SparseLaw

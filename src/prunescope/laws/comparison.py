@@ -30,6 +30,8 @@ CLEAR, WORTH = 2.0, 0.05
 # tilted one that is off by more than the law over this.
 NEAR = 1.25
 HELD_OUT = 1 / 3
+# What is left out of one network's curve: replicates, or densities; then how many of the sparsest.
+LEAVE, SPARSEST = ("replicates", "densities"), 3
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def compare(
     *,
     folds: int = FOLDS,
     only: Collection[str] | None = None,
+    trials: Sequence[tuple[Form, str, Mapping[str, float]]] | None = None,
+    leave: str = "replicates",
     count: int = 16,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -135,9 +139,15 @@ def compare(
     ----------
     only
         Names of the forms to compare; None: all.
+    leave
+        For Eq. 1: ``"replicates"`` predicts each replicate by the others, and the sparsest third of the densities;
+        ``"densities"`` each density by the others, and the three sparsest.
+    trials
+        The forms: form, words, and the parameters that are fixed; None: those of `candidate_forms`.
     """
     group = group.thinned(seed=seed)
-    trials = [trial for trial in candidate_forms(group, joint) if only is None or trial[1] in only]
+    tried = candidate_forms(group, joint) if trials is None else trials
+    trials = [trial for trial in tried if only is None or trial[1] in only]
     comparisons: list[FormComparison] = []
     for done, (form, words, fixed) in enumerate(trials):
         free = sum(name not in fixed for name in form.parameters)
@@ -148,14 +158,20 @@ def compare(
             theta = search_groups(form, [train], fixed, count, seed).theta
             return np.asarray(deviation(form, test.points, theta)[0][0])
 
-        unseen = _cross_validate(group, joint, folds, free, seed, residual)
+        by_density = leave == "densities" and not joint
+        unseen = (
+            _cross_validate_densities(group, free, residual)
+            if by_density
+            else _cross_validate(group, joint, folds, free, seed, residual)
+        )
         crossed = None if unseen is None else _summarise(unseen)
-        beyond = _extrapolate(group, joint, free, residual)
+        beyond = _extrapolate(group, joint, free, residual, SPARSEST if by_density else None)
         fitted = _summarise(residual(group, group))
         in_order = () if unseen is None else tuple(unseen.tolist())
         gain = None
         if unseen is not None and comparisons and comparisons[0].unseen:
-            gain = _gain(unseen, np.array(comparisons[0].unseen), _tested(group, joint, folds, seed)[1])
+            cluster = np.sort(_number_densities(group)) if by_density else _tested(group, joint, folds, seed)[1]
+            gain = _gain(unseen, np.array(comparisons[0].unseen), cluster)
         comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond, gain, in_order))
         if progress is not None:
             progress(done + 1, len(trials))
@@ -249,6 +265,25 @@ def _cross_validate_replicates(group: GroupData, free: int, residual: Residual) 
         columns = {name: getattr(group, name)[group.row_point[rows]] for name in BY_POINT}
         residuals.append(residual(train, replace(group, **columns | {"error": group.row_error[rows]})))
     return np.concatenate(residuals)
+
+
+def _number_densities(group: GroupData) -> NDArray[np.int64]:
+    """Return the place of each pruned point's density among those of the group, the sparsest first."""
+    densities = group.density[group.density < 1]
+    return np.asarray(np.unique(np.round(np.log(densities), 3), return_inverse=True)[1].reshape(-1), np.int64)
+
+
+def _cross_validate_densities(group: GroupData, free: int, residual: Residual) -> Numbers | None:
+    """Predict each density below 1 by the others, the sparsest first."""
+    pruned, number = np.flatnonzero(group.density < 1), _number_densities(group)
+    residuals = []
+    for level in range(int(number.max(initial=-1)) + 1):
+        test = np.zeros(len(group), bool)
+        test[pruned[number == level]] = True
+        if not _enough(group, ~test, free):
+            return None
+        residuals.append(residual(group.pick(~test), group.pick(test)))
+    return np.concatenate(residuals) if residuals else None
 
 
 @dataclass(frozen=True)
@@ -346,11 +381,18 @@ def _as_good(null: Numbers, law: Numbers, cluster: NDArray[np.int64]) -> bool:
     return bool(np.mean(null**2) <= mean + error)
 
 
-def _extrapolate(group: GroupData, joint: bool, free: int, residual: Residual) -> Deviation | None:
+def _extrapolate(
+    group: GroupData, joint: bool, free: int, residual: Residual, sparsest: int | None = None
+) -> Deviation | None:
     if joint:
         first = np.unique(group.cell, return_index=True)[1]
-        border = np.quantile(group.size[first], 1 - HELD_OUT)
+        # Networks of one configuration have one size, but where it counts the weights that are left.
+        one_size = bool((group.size == group.size[first][group.cell]).all())
+        border = np.quantile(group.size[first] if one_size else group.size, 1 - HELD_OUT)
         test = group.size > border
+    elif sparsest is not None:
+        test = group.density < 1
+        test[test] = _number_densities(group) < sparsest
     else:
         levels = np.unique(group.density)
         test = group.density < levels[int(np.ceil(len(levels) * HELD_OUT))]

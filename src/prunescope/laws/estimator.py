@@ -21,7 +21,7 @@ from prunescope.errors import Fault, InputError, PrunescopeError, clipped, count
 from prunescope.files import replacing
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.forms import DENSE, SIGNED, Form
+from prunescope.laws.forms import DENSE, SIGNED, Form, to_parameters
 from prunescope.laws.grouping import COUNTED, Sample, read_for_laws, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
@@ -49,6 +49,7 @@ class Estimator:
     """What the laws share: a subclass says which forms it fits, and how a table becomes a sample for it."""
 
     _forms: ClassVar[Mapping[str, Form]]
+    _explains: ClassVar[tuple[str, ...]] = ("depth", "width")
 
     by: Sequence[str] | None = None
     fix: Mapping[str, float] | None = None
@@ -224,6 +225,16 @@ class Estimator:
         return self.fit_.intervals
 
     @property
+    def draws_(self) -> Mapping[str, Numbers]:
+        """Parameters that fit about as well as the best, by name, where the table was one group.
+
+        With eight configurations or more they are refits to resamples of whole configurations, spread for how few there
+        are; with fewer, draws by how well they fit. Predictions are spread over them.
+        """
+        values = to_parameters(self._form.parameters, self.fit_.draws)
+        return dict(zip(self._form.parameters, values.T, strict=True))
+
+    @property
     def warnings_(self) -> tuple[str, ...]:
         """What the data cannot tell, over all groups."""
         self._check_fitted()
@@ -275,7 +286,7 @@ class Estimator:
             hint = nearest(str(form), self._forms)
             fault = Fault("form", f"must be one of {listed(self._forms)}", clipped(form), hint)
             raise InputError(type(self).__name__, [fault])
-        faults = list(_setting_faults(self.get_params(), self._form.parameters))
+        faults = list(_setting_faults(self.get_params(), self._form.parameters, self._explains))
         if faults:
             raise InputError(type(self).__name__, faults)
 
@@ -347,7 +358,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, Iterable) else value
 
 
-def _setting_faults(settings: Mapping[str, Any], names: Sequence[str]) -> Iterator[Fault]:
+def _setting_faults(settings: Mapping[str, Any], names: Sequence[str], explained: Sequence[str]) -> Iterator[Fault]:
     """Yield what is wrong with an estimator's settings, whose form has these parameters."""
     if isinstance(settings["fix"], str) or (settings["fix"] and not hasattr(settings["fix"], "items")):
         yield Fault("fix", "must map names to numbers", clipped(settings["fix"]), "Write fix={'eps_up': 0.9}.")
@@ -369,11 +380,11 @@ def _setting_faults(settings: Mapping[str, Any], names: Sequence[str]) -> Iterat
     if set(names) <= set(settings["fix"] or {}):
         yield Fault("fix", "must leave a parameter to be fitted")
     for column in settings.get("vary") or ():
-        if column not in ("depth", "width"):
-            hint = nearest(column, ("depth", "width"))
-            if column in ("density", "examples"):
+        if column not in explained:
+            hint = nearest(column, explained)
+            if column in ("density", "examples") and "depth" in explained:
                 hint = "The law always explains density, and examples by way of the unpruned error."
-            yield Fault(f"vary {column!r}", "must be depth or width", hint=hint)
+            yield Fault(f"vary {column!r}", f"must be {', '.join(explained[:-1])} or {explained[-1]}", hint=hint)
     for name, low in (("draws", 20), ("starts", 1), ("seed", 0), ("classes", 2)):
         value = settings.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low):

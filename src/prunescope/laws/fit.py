@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted
-from prunescope.laws.data import GroupData, Numbers, pad, pool_replicates
-from prunescope.laws.forms import DENSE, REGIONS, SIGNED, Form, to_parameters
+from prunescope.laws.data import GroupData, Numbers, PaddedGroups, pad, pool_replicates
+from prunescope.laws.forms import DENSE, REGIONS, SIGNED, SPARSE, Form, to_parameters
 from prunescope.laws.identifiability import (
     GAP,
     RISES,
@@ -25,9 +25,10 @@ from prunescope.laws.identifiability import (
 from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
 from prunescope.laws.persistence import replicate_persistence
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
-from prunescope.laws.robust import replicate_weights, solve_huber, weighted
-from prunescope.laws.search import SearchResult, fix_unvaried, search_batch
+from prunescope.laws.robust import replicate_weights, solve_huber, solve_threshold, threshold_weights, weighted
+from prunescope.laws.search import SAME_MINIMUM, Box, SearchResult, draw_starts, fix_unvaried, search_batch
 from prunescope.laws.solver import deviation, solve
+from prunescope.laws.sparse_data import explain_sparse_refusal
 from prunescope.laws.uncertainty import ENOUGH_CELLS, linear_intervals
 
 # Points times draws beyond which intervals are the quick ones, unless others are asked for.
@@ -57,6 +58,8 @@ class Options:
         How many resamples.
     loss
         ``"relative"``: the squared relative deviation, as the paper; ``"huber"``: Huber's, of log deviations.
+    delta
+        Where Huber's loss turns from squares to absolute values; None: at 1.345 robust standard deviations.
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +70,7 @@ class Options:
     starts: int = 16
     seed: int = 0
     loss: str = "relative"
+    delta: float | None = None
 
 
 def fit_groups(
@@ -100,6 +104,9 @@ def _refusal(form: Form, group: GroupData, free: Sequence[str]) -> RefusedFit | 
             why = f"{counted(len(group), 'unpruned network')} for {len(free)} parameters: train more sizes or examples"
             return RefusedFit(group.key, why)
         return None
+    if form is SPARSE:
+        why = explain_sparse_refusal(group, free)
+        return RefusedFit(group.key, why) if why else None
     pruned = group.density < 1
     if not pruned.any():
         return RefusedFit(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
@@ -138,14 +145,22 @@ def _fit_batch(
     form: Form, groups: Sequence[GroupData], fixed: Mapping[str, float], options: Options, manner: str
 ) -> list[Fit]:
     search = search_batch(form, groups, fixed, options.starts, options.seed)
-    best, padded, box = search.result.best, search.padded, search.box
+    result, padded, box = search.result, search.padded, search.box
+    best = result.best
     seed_noise, ladders = pool_replicates(groups)
     weight = replicate_weights(groups, padded, best.cost, seed_noise, box.free.sum(axis=1))
     if weight is not None:
         groups = weighted(groups, weight)
         padded = pad(groups)
         best = solve(form, padded.points, best.theta, box.low, box.high)
-    if options.loss == "huber":
+    delta = options.delta if options.loss == "huber" else None
+    if delta is not None:
+        result = _search_by_threshold(form, padded, box, best.theta, delta, options)
+        best = result.best
+        weight = threshold_weights(form, padded.points, best.theta, delta)
+        groups = weighted(groups, weight)
+        padded = pad(groups)
+    elif options.loss == "huber":
         best, weight = solve_huber(form, padded, box, best.theta)
         groups = weighted(groups, weight)
         padded = pad(groups)
@@ -164,8 +179,24 @@ def _fit_batch(
         level=options.level,
         draws=options.draws,
         seed=options.seed,
+        delta=delta,
     )
-    return _assemble_fits(task, search.result, *find_intervals(task, manner))
+    return _assemble_fits(task, result, *find_intervals(task, manner))
+
+
+def _search_by_threshold(
+    form: Form, padded: PaddedGroups, box: Box, least: Numbers, delta: float, options: Options
+) -> SearchResult:
+    """Return the best by Huber's loss with a given threshold: from every start again, and from the least squares."""
+    starts = draw_starts(form, padded, box, options.starts, options.seed)
+    best = solve_threshold(form, padded.points, least, box.low, box.high, delta)
+    costs = []
+    for turn in range(options.starts):
+        ends = solve_threshold(form, padded.points, starts[:, turn], box.low, box.high, delta)
+        costs.append(ends.cost)
+        best = best.replace_fits(ends.cost < best.cost, ends)
+    agreed = np.count_nonzero(np.array(costs) <= best.cost * (1 + SAME_MINIMUM) + 1e-30, axis=0)
+    return SearchResult(best, options.starts, agreed)
 
 
 def _assemble_fits(

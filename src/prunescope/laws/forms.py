@@ -62,6 +62,12 @@ PARAMETERS = {
         Parameter("b", "error that comes of small size: factor of its power law", 1e-12, 1e12),
         Parameter("beta", "error that comes of small size: its exponent", 0.01, 10.0),
         Parameter("c", "error that neither examples nor size remove", 1e-9, 1.0),
+        Parameter("a_s", "what density adds to the factor of the weights' power law", 1e-12, 1e40),
+        Parameter("b_s", "exponent of the density in that factor", 0.01, 50.0),
+        Parameter("c_s", "what is left of that factor at density 0", 1e-12, 1e40),
+        Parameter("b_n", "exponent of the nonzero weights", 1e-3, 20.0),
+        Parameter("a_d", "examples at which the term of the data would be 1", 1e-30, 1e30),
+        Parameter("b_d", "exponent of the examples", 1e-3, 20.0),
     )
 }
 
@@ -324,6 +330,44 @@ class DenseForm(Form):
         return log_t - bent / 2, jacobian
 
 
+@dataclass(frozen=True)
+class SparseForm(Form):
+    """The law of sparse networks, ``a_s, b_s, c_s, b_n, a_d, b_d, c`` (Frantar et al. 2023, Eq. 3).
+
+    ``L = (a_s (1 - S)^b_s + c_s) N^-b_n + (a_d / D)^b_d + c``, where ``1 - S`` is the density. Points hold the
+    logarithm of the nonzero weights N as ``depth`` and of the examples D as ``width``.
+    """
+
+    def evaluate(self, theta: Numbers, points: Points) -> tuple[Numbers, Numbers]:
+        """Return ``log L`` and its Jacobian."""
+        log_as, log_bs, log_cs, log_bn, log_ad, log_bd, log_c = (theta[:, [column]] for column in range(7))
+        by_density, by_weights, by_data = np.exp(log_bs), np.exp(log_bn), np.exp(log_bd)
+        shrinking = by_weights * points.depth
+        pruned = log_as + by_density * points.density - shrinking
+        left = log_cs - shrinking
+        data = by_data * (log_ad - points.width)
+        log_loss = np.logaddexp(np.logaddexp(pruned, left), np.logaddexp(data, log_c))
+        jacobian = np.empty((7, *log_loss.shape))
+        jacobian[0] = np.exp(pruned - log_loss)
+        jacobian[1] = jacobian[0] * by_density * points.density
+        jacobian[2] = np.exp(left - log_loss)
+        jacobian[3] = -(jacobian[0] + jacobian[2]) * shrinking
+        share = np.exp(data - log_loss)
+        jacobian[4] = share * by_data
+        jacobian[5] = share * data
+        jacobian[6] = np.exp(log_c - log_loss)
+        return log_loss, jacobian
+
+
+# What the law of sparse networks explains, and the parameters that stand still where it leaves that out.
+SPARSE_TERMS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "sparsity": MappingProxyType({"a_s": PARAMETERS["a_s"].low, "b_s": 1.0}),
+        "size": MappingProxyType({"c_s": PARAMETERS["c_s"].low, "b_n": PARAMETERS["b_n"].low}),
+        "data": MappingProxyType({"a_d": PARAMETERS["a_d"].low, "b_d": 1.0}),
+    }
+)
+
 SINGLE = PruningForm("single", ("eps_up", "gamma", "p"))
 JOINT = PruningForm("joint", ("eps_up", "gamma", "p_prime", "phi", "psi"))
 TILTED = TiltedForm("tilted", (*SINGLE.parameters, "kappa"))
@@ -331,9 +375,10 @@ TILTED_JOINT = TiltedForm("tilted-joint", (*JOINT.parameters, "kappa"))
 ADAPTED = AdaptedForm("adapted", ("eps_up", "b", "beta"))
 ADAPTED_JOINT = AdaptedForm("adapted-joint", ("eps_up", "b", "beta", "phi", "psi"))
 DENSE = DenseForm("dense", ("eps_0", "a", "alpha", "b", "beta", "c"))
+SPARSE = SparseForm("sparse", ("a_s", "b_s", "c_s", "b_n", "a_d", "b_d", "c"))
 # Every form that can be fitted, by name.
 FORMS: dict[str, Form] = {
-    form.name: form for form in (SINGLE, JOINT, TILTED, TILTED_JOINT, ADAPTED, ADAPTED_JOINT, DENSE)
+    form.name: form for form in (SINGLE, JOINT, TILTED, TILTED_JOINT, ADAPTED, ADAPTED_JOINT, DENSE, SPARSE)
 }
 # What users call the forms of one network and of a family.
 FORMS_OF_ONE: Mapping[str, Form] = MappingProxyType({"paper": SINGLE, "tilted": TILTED})

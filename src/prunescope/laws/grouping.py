@@ -89,7 +89,7 @@ def sample(
         Names of `filters.FILTERS` to apply.
     """
     notes: list[str] = []
-    rows = _filtered(_curves(_eligible(table, notes)), filters, classes, notes)
+    rows = _filtered(keep_curves(keep_usable(table, notes)), filters, classes, notes)
     identity, extra = identity_columns(rows)
     if by is None:
         chosen = tuple(name for name in identity if not (joint and name in EXPLAINED))
@@ -102,14 +102,14 @@ def sample(
     else:
         chosen = _all_known(rows, by)
     _note_repeats(rows, identity, notes)
-    groups = tuple(_groups(rows, chosen, identity, keep_replicates, classes))
-    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *_origin(table), table.outcome)
+    groups = tuple(group_rows(rows, chosen, identity, keep_replicates, classes))
+    return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *origin(table), table.outcome)
 
 
 def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int | None = None) -> Sample:
     """Return the unpruned networks of a table, for the dense law: ``depth`` holds the size, ``width`` the examples."""
     notes: list[str] = []
-    rows = _eligible(table, notes)
+    rows = keep_usable(table, notes)
     dense, codes = unpruned(rows.columns), configuration_codes(rows.columns)
     # Configurations without an unpruned network of their own are known by the error that was given for them.
     known = np.zeros(len(rows), bool)
@@ -123,12 +123,12 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     identity = (*identity, *(name for name in chosen if name not in identity))
     turned = tuple(
         replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
-        for group in _groups(networks, chosen, identity, False, classes)
+        for group in group_rows(networks, chosen, identity, False, classes)
     )
-    return Sample("dense", turned, chosen, tuple(notes), *_origin(table), table.outcome)
+    return Sample("dense", turned, chosen, tuple(notes), *origin(table), table.outcome)
 
 
-def _origin(table: Table) -> tuple[str, int, tuple[str, ...]]:
+def origin(table: Table) -> tuple[str, int, tuple[str, ...]]:
     """Return the source of a table, its rows, and the columns of it that tell sizes."""
     size = (COUNTED,) if COUNTED in table else tuple(name for name in ("depth", "width") if name in table)
     return table.source, len(table), size
@@ -157,7 +157,7 @@ def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(table.known(name) for name in names)
 
 
-def _eligible(table: Table, notes: list[str]) -> Table:
+def keep_usable(table: Table, notes: list[str]) -> Table:
     """Return the rows that a law can speak of; refuse what no relative deviation can be taken of."""
     if not len(table):
         raise InputError(table.source, [Fault("the rows", "must be one or more", "none")])
@@ -261,7 +261,7 @@ def _note_repeats(table: Table, identity: Sequence[str], notes: list[str]) -> No
         )
 
 
-def _curves(table: Table) -> Table:
+def keep_curves(table: Table) -> Table:
     """Leave out treatments of unpruned networks, whose errors stand in `unpruned_error`, where there are others."""
     if "treatment" not in table:
         return table
@@ -302,9 +302,10 @@ def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> flo
     return float(np.median(np.bincount(pairs)[codes]))
 
 
-def _groups(
+def group_rows(
     table: Table, by: Sequence[str], identity: Sequence[str], keep_replicates: bool, classes: int | None
 ) -> Iterator[GroupData]:
+    """Yield the groups of a table, in the order of their keys."""
     columns = table.columns
     density = table["density"]
     group = group_codes(columns, by)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import counted, listed
 from prunescope.laws.data import GroupData, Numbers, PaddedGroups
-from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, PruningForm
+from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
 from prunescope.laws.intervals import IntervalTask
 from prunescope.laws.results import number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
@@ -103,7 +103,7 @@ def gather_evidence(
     """Yield the evidence of each fit, measured for the whole batch at once; arguments are attributes of `Evidence`."""
     form, padded, theta = task.form, task.padded, task.solved.theta
     points, present = padded.points, padded.present
-    pruned = present & (points.density < -1e-12) if form is not DENSE else present
+    pruned = present & (points.density < -1e-12) if form not in (DENSE, SPARSE) else present
     sparsest = np.exp(np.where(present, points.density, np.inf).min(axis=1))
     ceiling = np.array([group.ceiling for group in task.groups])
     above_chance = (present & (points.error > np.log(ceiling)[:, None] + 1e-12)).sum(axis=1)
@@ -334,6 +334,8 @@ def _warn_of_others(evidence: Evidence) -> Iterator[str]:
     unknown = [name for name in evidence.unknown if name not in evidence.bound]
     if unknown:
         yield f"the data do not tell {listed(unknown)}: measure more sizes and examples, or fix one with --fix"
+    if len(evidence.flat) > 1:
+        yield f"{listed(evidence.flat)} are not identifiable separately, only together; fix one with --fix"
 
 
 def _warn_of_pruned(evidence: Evidence) -> Iterator[str]:

@@ -26,6 +26,7 @@ from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups
 from prunescope.laws.forms import EXPONENTS, Form
 from prunescope.laws.free_plateaus import FreePlateaus, free_plateaus, reduced_hessian, solve_free_plateaus
 from prunescope.laws.persistence import inflation
+from prunescope.laws.robust import solve_threshold
 from prunescope.laws.search import AT_BOUND, Box
 from prunescope.laws.solver import Solved
 from prunescope.laws.uncertainty import (
@@ -93,6 +94,8 @@ class IntervalTask:
 
     Attributes
     ----------
+    delta
+        Where Huber's loss turns, if that was given: each resample is fitted by it again.
     noise, seed_noise
         Relative standard deviation of one network's error, for each group; between replicates, None without any.
     persistence
@@ -112,6 +115,7 @@ class IntervalTask:
     level: float
     draws: int
     seed: int
+    delta: float | None = None
 
 
 def find_intervals(task: IntervalTask, manner: str) -> tuple[list[Uncertainty], list[Uncertainty]]:
@@ -397,7 +401,13 @@ def _resampled_by(task: IntervalTask, group: GroupData) -> str:
 
 def _resample(task: IntervalTask, row: int) -> Uncertainty:
     group, box, theta = task.groups[row], task.box.of(row), task.solved.theta[row]
-    draws = refit_draws(task.form, group, theta, box, draw_cells(group, task.draws, task.seed))
+    weights = draw_cells(group, task.draws, task.seed)
+    if task.delta is None:
+        draws = refit_draws(task.form, group, theta, box, weights)
+    else:
+        points = replace(group.points, weight=weights[:, group.cell])
+        start = np.repeat(theta[None], len(weights), axis=0)
+        draws = solve_threshold(task.form, points, start, box.low, box.high, task.delta, 1e-8).theta
     draws = _stretch(task, group.clusters, theta, draws)
     tail = (1 - task.level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)

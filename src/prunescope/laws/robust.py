@@ -46,6 +46,57 @@ class LogDeviation(RelativeDeviation):
         return log_error - points.error, jacobian
 
 
+@dataclass(frozen=True)
+class HuberDeviation(LogDeviation):
+    """Huber's loss of the deviations of ``log e``, beyond a threshold that is given.
+
+    Attributes
+    ----------
+    by_weights
+        Whether the curvature is that of reweighted least squares, which always leads downhill, or that of the points
+        within the threshold, which ends fast.
+    """
+
+    threshold: float
+    by_weights: bool
+
+    def fits(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> HuberDeviation:
+        """Return the problem of some fits."""
+        return replace(self, points=self.points.fits(rows))
+
+    def _block(self, points: Points, theta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        residual, jacobian = self._deviation(points, theta)
+        size, times = np.abs(residual), 1.0 if points.weight is None else points.weight
+        within = size <= self.threshold
+        shrunk = np.where(within, 1.0, self.threshold / np.maximum(size, self.threshold))
+        loss = np.where(within, residual**2 / 2, self.threshold * (size - self.threshold / 2))
+        by_fit = jacobian.transpose(1, 0, 2)
+        curvature = times * (shrunk if self.by_weights else within)
+        hessian = (by_fit * curvature[:, None, :]) @ by_fit.transpose(0, 2, 1)
+        gradient = (by_fit @ (times * shrunk * residual)[:, :, None])[:, :, 0]
+        return np.sum(times * loss, axis=1), hessian, gradient
+
+
+def solve_threshold(
+    form: Form, points: Points, start: Numbers, low: Numbers, high: Numbers, threshold: float, tolerance: float = 1e-12
+) -> Solved:
+    """Return the fits by Huber's loss of log deviations with a given threshold."""
+    nothing = np.empty((len(start), 0))
+    problem = HuberDeviation(form, points, threshold, True)
+    ends = solve_problem(problem, start, nothing, low, high, len(start), tolerance)
+    again = replace(problem, by_weights=False)
+    closer = solve_problem(again, ends.theta, nothing, low, high, len(start), tolerance)
+    # The curvature within the threshold may be none at all: what counts afterwards is that of the weights.
+    return solve_problem(problem, closer.theta, nothing, low, high, len(start), tolerance)
+
+
+def threshold_weights(form: Form, points: Points, theta: Numbers, threshold: float) -> Numbers:
+    """Return how often each point counts at the end of a fit with a given threshold."""
+    size = np.abs(form.log_error(theta, points) - points.error)
+    weight = threshold / np.maximum(size, threshold)
+    return weight if points.weight is None else weight * points.weight
+
+
 def replicate_weights(
     groups: Sequence[GroupData], padded: PaddedGroups, cost: Numbers, seed_noise: Sequence[float | None], free: Numbers
 ) -> Numbers | None:

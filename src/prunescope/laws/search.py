@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups, Points, pad
-from prunescope.laws.forms import DENSE, EXPONENTS, KAPPA_SCALE, PARAMETERS, Form, to_coordinates
+from prunescope.laws.forms import (
+    DENSE,
+    EXPONENTS,
+    KAPPA_SCALE,
+    PARAMETERS,
+    SPARSE,
+    SPARSE_TERMS,
+    Form,
+    to_coordinates,
+)
 from prunescope.laws.solver import BLOCK, STEPS, RelativeDeviation, Solved, cores, solve
 
 # Share of an interval's logarithm that counts as standing at a bound.
@@ -28,6 +37,8 @@ SAME_MINIMUM = 1e-3
 MANY_POINTS, TRIED_STARTS, FOLLOWED_STARTS = 400_000, 8, 2
 # Numbers held at a time for starts side by side.
 NUMBERS_AT_ONCE = 1_000_000
+# Where searches of the law of sparse networks start with the exponents of density, weights and examples: by column.
+SLOPES = ((1, 0.3, 5.0), (3, 0.05, 1.0), (5, 0.05, 1.0))
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,8 @@ def draw_starts(form: Form, padded: PaddedGroups, box: Box, count: int, seed: in
             coordinates[..., column] = smallest - 0.5 + falling + (draw[:, column] - 0.5)
         coordinates[..., 5] = smallest - 0.1 - 3 * draw[:, 5]
         return np.clip(coordinates, low, high)
+    if form is SPARSE:
+        return np.clip(_draw_sparse(points, present, draw), low, high)
     within = np.clip(coordinates, low, high)
     depth, width = (_middle(values, present) for values in (points.depth, points.width))
     shape = within[..., 3] * depth + within[..., 4] * width if form.family else 0.0
@@ -116,6 +129,24 @@ def draw_starts(form: Form, padded: PaddedGroups, box: Box, count: int, seed: in
     return np.clip(coordinates, low, high)
 
 
+def _draw_sparse(points: Points, present: NDArray[np.bool_], draw: Numbers) -> Numbers:
+    """Return starts at which each term of the law of sparse networks has a share of the smallest loss in the middle."""
+    smallest = np.where(present, points.error, np.inf).min(axis=1)[:, None]
+    size, examples = (_middle(values, present) for values in (points.depth, points.width))
+    by_density, by_weights, by_data = (
+        np.log(low) + np.log(high / low) * draw[:, column] for column, low, high in SLOPES
+    )
+    left = smallest - 2 * draw[:, 2] + np.exp(by_weights) * size
+    coordinates = np.empty((len(present), len(draw), draw.shape[1]))
+    coordinates[..., 0] = left + 4 * (draw[:, 0] - 0.5)
+    coordinates[..., 2] = left
+    coordinates[..., 4] = examples + (smallest - 1 - 2 * draw[:, 4]) / np.exp(by_data)
+    coordinates[..., 6] = smallest - 0.1 - 3 * draw[:, 6]
+    for column, slope in ((1, by_density), (3, by_weights), (5, by_data)):
+        coordinates[..., column] = slope
+    return coordinates
+
+
 def _middle(values: Numbers, present: NDArray[np.bool_]) -> Numbers:
     return np.asarray((np.where(present, values, 0).sum(axis=1) / present.sum(axis=1))[:, None])
 
@@ -128,6 +159,10 @@ def fix_unvaried(form: Form, group: GroupData, vary: Sequence[str] | None) -> di
             values = getattr(group, column)
             if (vary is not None and column not in vary) or values.min() == values.max():
                 fixed[name] = 0.0
+    if form is SPARSE and vary is not None:
+        for term, parameters in SPARSE_TERMS.items():
+            if term not in vary:
+                fixed |= parameters
     if form is DENSE:
         if group.examples.min() == group.examples.max():
             fixed |= {"a": PARAMETERS["a"].low, "alpha": 1.0}

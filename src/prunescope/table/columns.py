@@ -23,9 +23,11 @@ from prunescope.table.findings import Array, Findings
 from prunescope.table.row_groups import configuration_codes, group_codes, occurrence, unpruned, unpruned_error
 from prunescope.table.schema import (
     ALIASES,
+    ANY_FIGURE,
     BY_NAME,
     CONFIGURATION,
     ERROR,
+    FIGURES,
     MEASURED,
     NEEDED,
     NOT_NEGATIVE,
@@ -124,8 +126,13 @@ def _with_outcome(
     """Return raw columns with an outcome in place of the test error, and its unpruned values in place of those."""
     spelled = {canonical(str(written)): written for written in raw}
     measured = spelled.get(canonical(outcome.name))
+    if measured is None and outcome == ANY_FIGURE:
+        measured = next((spelled[name] for name in FIGURES if name in spelled), None)
     if measured is None:
-        if "test_error" in needed:
+        if "test_error" in needed and outcome == ANY_FIGURE:
+            hint = f"Name its column with --outcome. There are {listed(map(repr, spelled), 20)}."
+            findings.add("the outcome", "must be in a column 'error' or 'loss', or be named", hint=hint)
+        elif "test_error" in needed:
             hint = nearest(outcome.name, [*spelled]) or f"There are {listed(map(repr, spelled), 20)}."
             findings.add(f"the outcome {clipped(outcome.name)}", "must be a column", hint=hint)
             findings.raise_if_any()
@@ -270,15 +277,16 @@ def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outco
                     f"or add --set {words}"
                 )
     missing = int(np.count_nonzero(np.isnan(columns["unpruned_error"])))
-    if missing:
+    if missing and outcome.bounded:
         yield (
             f"{missing:,} rows have no unpruned network to compare with: no row at density 1 shares their configuration"
         )
     yield from _misspelled(columns)
-    yield from _mixtures(columns, measured)
+    if outcome.bounded:
+        yield from _mixtures(columns, measured)
     if outcome.is_error:
         yield from _accuracies(columns)
-    else:
+    elif outcome != ANY_FIGURE:
         yield f"the outcome is {outcome.name}: where an error is named, {outcome.name} is meant"
 
 

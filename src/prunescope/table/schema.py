@@ -244,15 +244,19 @@ class Outcome:
         Its column.
     guess
         What guessing gives, the most that a plateau may have; None: not given.
+    bounded
+        Whether a test error is a share of examples. Where it is not, the column ``error`` or else ``loss`` or
+        ``test_loss`` holds any figures above 0, and unpruned networks play no part.
     """
 
     name: str = "test_error"
     guess: float | None = None
+    bounded: bool = True
 
     @property
     def is_error(self) -> bool:
         """Whether it is a share of examples, from 0 to 1."""
-        return self.name == "test_error"
+        return self.name == "test_error" and self.bounded
 
     @property
     def validation(self) -> str:
@@ -270,6 +274,9 @@ class Outcome:
 
 
 ERROR = Outcome()
+ANY_FIGURE = Outcome(bounded=False)
+# What is taken for a figure that is not named.
+FIGURES = ("test_error", "loss", "test_loss", "validation_loss")
 BY_NAME = {column.name: column for column in COLUMNS}
 ALIASES = {"error": "test_error"}
 
