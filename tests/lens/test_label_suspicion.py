@@ -7,6 +7,9 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.lens import label_suspicion, most_suspicious, precision_at
+from prunescope.lens.example_changes import Pair
+from prunescope.lens.label_suspicion import EL2N_ALONE, JOINT, LOSS_ALONE, SPARSE_LOSS_ALONE, find_suspects
+from prunescope.lens.outcomes import Outcomes
 
 
 def test_suspicion_is_the_mean_of_two_rank_shares() -> None:
@@ -37,3 +40,29 @@ def test_precision_is_the_share_of_noisy_labels_at_the_front() -> None:
 def test_scores_of_other_examples_are_refused() -> None:
     with pytest.raises(InputError, match="2 scores and 3 losses"):
         label_suspicion(np.ones(3), np.ones(2))
+
+
+def test_the_precision_of_the_list_is_told_beside_el2n_and_loss_alone() -> None:
+    index = np.arange(100)
+    noisy = index >= 70
+    labels = np.zeros(100, np.int64)
+
+    def outcomes(loss: np.ndarray) -> Outcomes:
+        return Outcomes("planted", index, labels, noisy, loss)
+
+    dense = np.where(index < 50, 1.0, 0.0)  # fits the noisy half best
+    sparse = np.where(noisy, 2.0, 1.0)
+    pairs = [Pair(name, "", outcomes(dense), outcomes(sparse), np.linspace(0, 1, 100)) for name in ("0", "1")]
+    suspects = find_suspects(pairs, 3, 0.5, 4)
+    assert suspects is not None
+    shares = {(item.by, item.count): item.share.values for item in suspects.precisions}
+    assert shares == {
+        (JOINT, 50): (0.6, 0.6),
+        (EL2N_ALONE, 50): (0.6, 0.6),
+        (LOSS_ALONE, 50): (0.0, 0.0),
+        (SPARSE_LOSS_ALONE, 50): (0.6, 0.6),
+    }
+    assert suspects.precisions[0].chance == 0.3
+    assert [suspect.index for suspect in suspects.suspects] == [99, 98, 97, 96]
+    assert suspects.words.endswith("60 % of 50 are planted noise (chance 30 %)")
+    assert find_suspects([], 3, 0.5) is None

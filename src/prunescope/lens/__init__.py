@@ -16,6 +16,7 @@ from prunescope.lens.label_suspicion import most_suspicious as most_suspicious
 from prunescope.lens.label_suspicion import precision_at as precision_at
 from prunescope.lens.rung_curves import Curve as Curve
 from prunescope.lens.sparsity import Sparsity as Sparsity
+from prunescope.lens.verdicts import Power as Power
 from prunescope.lens.verdicts import Spread as Spread
 from prunescope.lens.verdicts import TreatmentOutcome as TreatmentOutcome
 from prunescope.lens.verdicts import Verdict as Verdict

@@ -160,9 +160,9 @@ def find_suspects(pairs: Sequence[Pair], rung: int, density: float, count: int =
     )
     precisions = tuple(_precisions(pairs))
     words = f"the {len(suspects)} training labels most likely to be wrong, replicate {first.replicate}"
-    joint = [f"{item.share.mean:.0%} of {item.count}" for item in precisions if item.by == JOINT]
+    joint = [f"{100 * item.share.mean:.0f} % of {item.count}" for item in precisions if item.by == JOINT]
     if joint:
-        words += f": {' and '.join(joint)} are planted noise (chance {precisions[0].chance:.0%})"
+        words += f": {' and '.join(joint)} are planted noise (chance {100 * precisions[0].chance:.0f} %)"
     return LabelSuspects(first.replicate, first.ladder, rung, density, suspects, precisions, words)
 
 
