@@ -113,7 +113,7 @@ def test_two_ladders_that_nothing_tells_apart_are_refused(tmp_path: Path) -> Non
         ({"noise": [0.5]}, r"label noise: must be a level that has pruned networks: 0; found 0.5"),
         ({"cell": {"widht": 0.1}}, r"must be one of family, .*Did you mean 'width'\?"),
         ({"cell": {"width": 0.3}}, r"cell width: must be one that has pruned networks: 0.1"),
-        ({"treatment": "imp weight"}, r"must be one that prunes: 'imp learning-rate'; found 'imp weight'"),
+        ({"treatment": "imp weight"}, r"must be one that was measured: 'imp learning-rate'; found 'imp weight'"),
         ({"rung": 9}, r"rung: must be a sparse one that was measured: 1, 2, 3; found 9"),
         ({"rung": 0}, r"rung: must be 1 or more"),
         ({"density": 1.0}, r"density: must be above 0 and below 1"),

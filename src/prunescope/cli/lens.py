@@ -21,6 +21,10 @@ Columns = dict[str, list[object]]
 _RUNGS = 9
 # Rows that are looked at unless all are asked for.
 MOST_ROWS = 20_000
+# Labels most likely to be wrong that --json lists.
+_SUSPECTS = 50
+# Treatments in one table of groups.
+_COLUMNS = 3
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> dict[str, str]:
@@ -39,19 +43,23 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 @click.argument("source", metavar="STORE")
 @click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. Repeatable.")
 @click.option("--cell", multiple=True, callback=_pairs, metavar="NAME=VALUE,...", help="Cells: depth=3,width=0.5.")
-@click.option(
-    "--treatment", metavar="NAME", help="The main treatment: 'imp weights' [imp learning-rate if it is there]."
-)
+@click.option("--treatment", metavar="NAME", help="The main treatment, 'imp weights', or the one beside it, narrow.")
 @click.option("--groups", type=click.IntRange(1), default=20, show_default=True, help="Groups by EL2N.")
 @click.option("--rung", type=click.IntRange(1), help="A rung to analyse besides the two sparsities of interest.")
 @click.option("--density", type=SHARE, help="The same, by the nearest density.")
 @click.option(
     "--examples", type=click.IntRange(0), default=5, show_default=True, help="Examples to list at either end."
 )
+@click.option(
+    "--suspects", type=click.IntRange(0), default=0, show_default=True, help="Labels most likely to be wrong to list."
+)
+@click.option("--power", is_flag=True, help="Show t intervals, corrections, and how many replicates would tell.")
 @click.option("--all", "every", is_flag=True, help="Look at every network, however many.")
 @JSON
 @reading
-def lens(source: str, every: bool, as_json: bool, reading: dict[str, Any], **question: Any) -> None:
+def lens(
+    source: str, power: bool, every: bool, as_json: bool, suspects: int, reading: dict[str, Any], **question: Any
+) -> None:
     """Explain why pruning helped or hurt generalisation.
 
     The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
@@ -59,7 +67,8 @@ def lens(source: str, every: bool, as_json: bool, reading: dict[str, Any], **que
     """
     from prunescope.lens import analyze
 
-    result = analyze(shaped(source, reading), most=None if every else MOST_ROWS, **question)
+    listed_suspects = max(suspects, _SUSPECTS) if as_json else suspects
+    result = analyze(shaped(source, reading), most=None if every else MOST_ROWS, suspects=listed_suspects, **question)
     hint = "; --cell and --noise look at those you name, --all at every network"
     notes = tuple(f"{words}{hint if 'not looked at' in words else ''}" for words in result.notes)
     result = replace(result, notes=notes)
@@ -68,11 +77,11 @@ def lens(source: str, every: bool, as_json: bool, reading: dict[str, Any], **que
     if as_json:
         print_json(result.to_dict())
         return
-    lines = _one(result.cells[0]) if len(result.cells) == 1 else _several(result)
+    lines = _one(result.cells[0], power) if len(result.cells) == 1 else _several(result, power)
     click.echo("\n".join(wrapped(printable(line)) for line in lines))
 
 
-def _several(result: LensResult) -> Iterator[str]:
+def _several(result: LensResult, power: bool) -> Iterator[str]:
     for cells in (list(group) for _, group in itertools.groupby(result.cells, key=lambda cell: cell.name)):
         yield from _heading(cells[0])
         yield ""
@@ -81,12 +90,16 @@ def _several(result: LensResult) -> Iterator[str]:
         yield ""
         yield from _summary(cells)
         yield ""
+        if power:
+            for cell in cells:
+                yield from _power(cell)
+                yield ""
     yield "  errors in %, differences in points; extended and narrow at their best, beside pruning at its own"
     yield from _remarks(result.cells)
     yield "--noise and --cell name one cell: its densities, groups, other treatments and examples"
 
 
-def _one(cell: CellResult) -> Iterator[str]:
+def _one(cell: CellResult, power: bool) -> Iterator[str]:
     yield from _heading(cell)
     yield ""
     yield from _diagnosis(cell)
@@ -98,8 +111,13 @@ def _one(cell: CellResult) -> Iterator[str]:
     yield from _curve(cell)
     yield from _groups(cell)
     yield from _beside(cell)
+    yield from _other_groups(cell)
     yield from _examples(cell)
+    yield from _suspects(cell)
     yield ""
+    if power:
+        yield from _power(cell)
+        yield ""
     yield from _remarks([cell])
 
 
@@ -176,12 +194,98 @@ def _groups(cell: CellResult) -> Iterator[str]:
         yield f"  {sparsity.which}: {groups.top.words}"
 
 
+def _other_groups(cell: CellResult) -> Iterator[str]:
+    """Show the training loss by EL2N of other treatments, at their optima, a few columns at a time."""
+    others = [
+        (f"{comparison.curve.treatment}, rung {change.rung}", change.groups)
+        for comparison in (cell.extended, cell.narrow, *cell.ablations)
+        if comparison is not None
+        for change in comparison.changes
+        if change.groups and change.which != "sparsest"
+    ]
+    others += [(leave_out.treatment, leave_out.groups) for leave_out in cell.leave_outs if leave_out.groups]
+    if not others:
+        return
+    yield ""
+    yield "training loss of other treatments, minus dense, by EL2N percentile; each at its optimal rung"
+    for start in range(0, len(others), _COLUMNS):
+        shown = others[start : start + _COLUMNS]
+        columns: Columns = {"percentiles": [f"{group.low:g} to {group.high:g}" for group in shown[0][1].groups]}
+        for name, groups in shown:
+            columns[name] = [_verdict(group.difference) for group in groups.groups]
+        yield from _aligned(columns)
+
+
+def _suspects(cell: CellResult) -> Iterator[str]:
+    """Show the labels that may be wrong, and how good such lists are where noise was planted."""
+    suspects = cell.suspects
+    if suspects is None or not (suspects.suspects or suspects.precisions):
+        return
+    yield ""
+    if suspects.precisions:
+        yield "share of planted wrong labels among the most suspicious, over replicates"
+        counts = sorted({item.count for item in suspects.precisions})
+        kinds = dict.fromkeys(item.by for item in suspects.precisions)
+        shares = {(item.by, item.count): _spread(item.share) for item in suspects.precisions}
+        columns: Columns = {"ranked by": list(kinds)}
+        columns |= {f"of {count}, %": [shares[kind, count] for kind in kinds] for count in counts}
+        yield from _aligned(columns)
+        yield f"  chance: {100 * suspects.precisions[0].chance:.3g} %"
+    if suspects.suspects:
+        yield f"training labels most likely to be wrong, replicate {suspects.replicate}, density {suspects.density:.3g}"
+        rows = suspects.suspects
+        yield from _aligned(
+            {
+                "index": [suspect.index for suspect in rows],
+                "label": ["" if suspect.label < 0 else suspect.label for suspect in rows],
+                "noisy": ["yes" if suspect.noisy else "no" for suspect in rows],
+                "suspicion": [f"{suspect.suspicion:.3f}" for suspect in rows],
+                "EL2N": ["" if suspect.el2n is None else f"{suspect.el2n:.3g}" for suspect in rows],
+                "dense loss": [f"{suspect.dense_loss:.3g}" for suspect in rows],
+                "sparse loss": [f"{suspect.sparse_loss:.3g}" for suspect in rows],
+            }
+        )
+
+
+def _power(cell: CellResult) -> Iterator[str]:
+    """Show what the replicates can tell by Student's t, beside the verdicts of the paper's rule."""
+    yield f"label noise {cell.label_noise:g}: paired t intervals beside the paper's rule of one standard deviation"
+    for name, verdict in _verdicts(cell):
+        power = verdict.power.words if verdict.power else "one replicate: no interval"
+        yield f"  {name}: by the paper's rule {verdict.words}; {power}"
+    for sparsity in _sparsities(cell):
+        if sparsity.groups and sparsity.groups.corrected_words:
+            yield f"  {sparsity.which} sparsity, {sparsity.groups.corrected_words}"
+
+
+def _verdicts(cell: CellResult) -> Iterator[tuple[str, Verdict]]:
+    """Yield the verdicts of a cell that conclusions rest on, by name."""
+    for sparsity in _sparsities(cell):
+        place = f"at density {sparsity.density:.3g} ({sparsity.which})"
+        yield f"test error {place}", sparsity.test_error
+        losses = ("train_loss", sparsity.train_loss), ("train_loss_noisy", sparsity.train_loss_noisy)
+        for column, loss in losses:
+            if loss is not None:
+                yield f"{column} {place}", loss
+    for comparison in (cell.extended, cell.narrow, *cell.ablations):
+        if comparison is not None and comparison.best is not None:
+            yield f"{comparison.curve.treatment} and pruning, each at its best", comparison.best
+    for leave_out in cell.leave_outs:
+        others = ("the dense network", leave_out.against_dense), ("as many at random", leave_out.against_random)
+        for other, verdict in others:
+            if verdict is not None:
+                yield f"{leave_out.treatment} and {other}", verdict
+
+
 def _beside(cell: CellResult) -> Iterator[str]:
-    lines = [comparison.words for comparison in (cell.extended, cell.narrow, *cell.ablations) if comparison]
+    lines = []
+    for comparison in (cell.extended, cell.narrow, *cell.ablations):
+        if comparison is not None:
+            lines += [comparison.words, *([f"  {comparison.words_by_test}"] if comparison.words_by_test else ())]
     lines += [leave_out.words for leave_out in cell.leave_outs]
     if lines:
         yield ""
-        yield "test error of other treatments"
+        yield "test error of other treatments; best: lowest validation error, which verdicts rest on"
         yield from (f"  {line}" for line in lines)
 
 

@@ -8,8 +8,15 @@ from prunescope.lens.diagnose import Diagnosis as Diagnosis
 from prunescope.lens.diagnose import Effect as Effect
 from prunescope.lens.example_pictures import ExamplePictures as ExamplePictures
 from prunescope.lens.example_pictures import pictures as pictures
+from prunescope.lens.label_suspicion import LabelSuspects as LabelSuspects
+from prunescope.lens.label_suspicion import Precision as Precision
+from prunescope.lens.label_suspicion import Suspect as Suspect
+from prunescope.lens.label_suspicion import label_suspicion as label_suspicion
+from prunescope.lens.label_suspicion import most_suspicious as most_suspicious
+from prunescope.lens.label_suspicion import precision_at as precision_at
 from prunescope.lens.rung_curves import Curve as Curve
 from prunescope.lens.sparsity import Sparsity as Sparsity
+from prunescope.lens.verdicts import Power as Power
 from prunescope.lens.verdicts import Spread as Spread
 from prunescope.lens.verdicts import TreatmentOutcome as TreatmentOutcome
 from prunescope.lens.verdicts import Verdict as Verdict

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
 from prunescope.lens.cells import MeasuredNetwork, Measurements
-from prunescope.lens.comparisons import LeaveOut, TreatmentComparison, compare_leave_outs, compare_treatment
+from prunescope.lens.comparisons import (
+    Grouping,
+    LeaveOut,
+    TreatmentComparison,
+    compare_leave_outs,
+    compare_treatment,
+)
 from prunescope.lens.diagnose import Diagnosis, diagnose
+from prunescope.lens.label_suspicion import SUSPECTS, LabelSuspects
 from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
 from prunescope.lens.rung_curves import Curve, dense_spread, nearest_rung, rung_curve, sparsest_better
@@ -41,6 +48,8 @@ class CellResult:
         The cell in words, without label noise; cells of one name differ in label noise only.
     pruning
         The main treatment.
+    suspects
+        The training labels most likely to be wrong; None without outcomes of the optimally sparse networks.
     dataset_place
         The file or folder of a user's own dataset, where the store notes one that is there.
     """
@@ -62,6 +71,7 @@ class CellResult:
     narrow: TreatmentComparison | None
     ablations: tuple[TreatmentComparison, ...]
     leave_outs: tuple[LeaveOut, ...]
+    suspects: LabelSuspects | None
     diagnosis: Diagnosis
     missing: tuple[Missing, ...]
     notes: tuple[str, ...]
@@ -101,6 +111,7 @@ class CellQuery:
     rung: int | None = None
     density: float | None = None
     examples: int = 10
+    suspects: int = SUSPECTS[0]
 
     def __post_init__(self) -> None:
         faults = []
@@ -108,6 +119,8 @@ class CellQuery:
             faults.append(Fault("groups", "must be 1 or more", str(self.groups)))
         if self.examples < 0:
             faults.append(Fault("examples", "must be 0 or more", str(self.examples)))
+        if self.suspects < 0:
+            faults.append(Fault("suspects", "must be 0 or more", str(self.suspects)))
         if self.rung is not None and self.rung < 1:
             faults.append(Fault("rung", "must be 1 or more: a sparse one", str(self.rung)))
         if self.density is not None and not 0 < self.density < 1:
@@ -126,10 +139,12 @@ class CellQuery:
         """Return the requested cells."""
         faults = [*_unknown_values(self.cell, cells), *_unknown_noise(self.noise, cells)]
         names = list(
-            dict.fromkeys(ladder.treatment.name for ladders in cells for ladder in ladders if ladder.treatment.prunes)
+            dict.fromkeys(
+                ladder.treatment.name for ladders in cells for ladder in ladders if ladder.treatment.kind != "dense"
+            )
         )
         if self.treatment is not None and self.treatment not in names:
-            must = f"must be one that prunes: {listed(map(repr, names))}"
+            must = f"must be one that was measured: {listed(map(repr, names))}"
             faults.append(Fault("treatment", must, clipped(self.treatment), nearest(self.treatment, names)))
         if faults:
             raise InputError(source, faults)
@@ -164,7 +179,7 @@ class CellQuery:
         return picked if picked.any() else np.ones(len(table), bool)
 
     def main_treatment(self, cell: Sequence[Measurements]) -> str:
-        """Return the name of the main treatment of a cell: the requested one if it has it, else the most usual."""
+        """Return the name of the main treatment of a cell: the requested one if it prunes, else the most usual."""
         pruned = [ladder.treatment for ladder in cell if ladder.treatment.prunes]
         if any(treatment.name == self.treatment for treatment in pruned):
             return str(self.treatment)
@@ -227,6 +242,7 @@ def analyze(
     rung: int | None = None,
     density: float | None = None,
     examples: int = 10,
+    suspects: int = SUSPECTS[0],
     most: int | None = None,
     table: Table | None = None,
 ) -> LensResult:
@@ -241,13 +257,16 @@ def analyze(
     cell
         Which cells, by values of family, dataset, depth, width, examples, recipe.
     treatment
-        Name of the main treatment; None: the one nearest to the paper's (imp, learning-rate rewinding, magnitude).
+        Name of the main treatment; None: the one nearest to the paper's (imp, learning-rate rewinding, magnitude). One
+        that does not prune (extended, narrow, leave-out) is the only one compared with the main treatment.
     groups
         Number of groups of EL2N percentiles.
     rung, density
         One more sparsity to analyze; a density stands for the nearest rung.
     examples
         How many of the most changed examples to list, at either end.
+    suspects
+        How many of the labels most likely to be wrong to list.
     most
         About how many rows to read, of the networks with most treatments among the requested ones; None: all.
     table
@@ -259,7 +278,7 @@ def analyze(
         If there is nothing to analyze, if a setting names something absent, or if outcomes to compare are of different
         examples or labels.
     """
-    question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples)
+    question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples, suspects)
     loaded = open_source(source, most, table, question.rows)
     cells = _sorted_cells(loaded.ladders)
     pruned = [ladders for ladders in cells if any(ladder.treatment.prunes for ladder in ladders)]
@@ -296,22 +315,26 @@ def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: Ce
     subject = SparseNetworks(source, main, ordered, pruning_curve, question.groups, question.examples)
     optimal = subject.sparsity("optimal", pruning_curve.optimal)
     sparsest = subject.sparsity("sparsest", sparsest_better(pruning_curve))
-    requested = subject.sparsity("asked", _asked(pruning_curve, question))
+    asked = _asked(pruning_curve, question)
+    requested = subject.sparsity("asked", asked)
+    grouping = Grouping(source, ordered, main, question.groups, asked)
 
     def treated(kind: str, by: str) -> TreatmentComparison | None:
         ladders = [ladder for ladder in others if ladder.treatment.kind == kind]
-        return compare_treatment(ladders, pruning_curve, dense, by) if ladders else None
+        return compare_treatment(ladders, pruning_curve, dense, by, grouping) if ladders else None
 
     extended, narrow = treated("extended", "rung"), treated("narrow", "parameters")
     pruning = dict.fromkeys(ladder.treatment.name for ladder in others if ladder.treatment.prunes)
     ablations = [[ladder for ladder in others if ladder.treatment.name == other] for other in pruning]
-    left_out = compare_leave_outs(source, ordered, main, dense)
+    left_out = compare_leave_outs(source, ordered, main, dense, grouping)
+    beside = _beside(cell, question.treatment)
     network = main[0].network
     sparsities = [sparsity for sparsity in (optimal, sparsest, requested) if sparsity is not None]
     notes = list(describe_cell(main, pruning_curve, sparsest))
     if question.rung is not None and requested is None:
         notes.append(f"rung {question.rung} was not measured here")
-    if question.treatment not in (None, name):
+    notes += (curve.end_words for curve in (pruning_curve, *_curves(extended, narrow)) if curve.optimal_at_end)
+    if question.treatment is not None and all(ladder.treatment.name != question.treatment for ladder in cell):
         notes.append(f"this cell has no {question.treatment}; {name} is looked at instead")
     return CellResult(
         **{key: getattr(network, key) for key in KEYS},
@@ -322,15 +345,31 @@ def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: Ce
         optimal=optimal,
         sparsest=sparsest,
         asked=requested,
-        extended=extended,
-        narrow=narrow,
-        ablations=tuple(compare_treatment(ladders, pruning_curve, dense, "density") for ladders in ablations),
-        leave_outs=left_out,
-        diagnosis=diagnose(optimal, sparsest, extended, narrow, main[0].label_noise),
+        extended=extended if beside in ("", "extended") else None,
+        narrow=narrow if beside in ("", "narrow") else None,
+        ablations=()
+        if beside
+        else tuple(compare_treatment(ladders, pruning_curve, dense, "density", grouping) for ladders in ablations),
+        leave_outs=tuple(comparison for comparison in left_out if beside in ("", comparison.treatment)),
+        suspects=subject.suspects(question.suspects),
+        diagnosis=diagnose(
+            optimal, sparsest, extended, narrow, main[0].label_noise, at_end=pruning_curve.optimal_at_end
+        ),
         missing=tuple(find_missing(source, main, pruning_curve, sparsities, extended, narrow, left_out)),
         notes=tuple(notes),
         dataset_place=_dataset_place(source, main[0].ladder),
     )
+
+
+def _beside(cell: Sequence[Measurements], treatment: str | None) -> str:
+    """Return the requested treatment if this cell has it and it does not prune; empty otherwise."""
+    names = {ladder.treatment.name for ladder in cell if not ladder.treatment.prunes}
+    return treatment if treatment in names else ""
+
+
+def _curves(*comparisons: TreatmentComparison | None) -> Iterator[Curve]:
+    """Yield the curves of the treatments that were measured."""
+    yield from (comparison.curve for comparison in comparisons if comparison is not None)
 
 
 def _dataset_place(source: LensSource, identity: str) -> str:

@@ -8,9 +8,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prunescope.lens.cells import MISSING, Measurements
+from prunescope.lens.example_changes import Groups, choose_scorer, group_differences, read_pairs
 from prunescope.lens.loading import LensSource
-from prunescope.lens.rung_curves import Curve, Point, optimal_error, rung_curve
-from prunescope.lens.verdicts import TEST_ERROR, Spread, TreatmentOutcome, Verdict, compare, spread, spread_over
+from prunescope.lens.rung_curves import Curve, Point, dense_spread, optimal_error, rung_curve, sparsest_better
+from prunescope.lens.verdicts import (
+    TEST_ERROR,
+    TRAINING_LOSS,
+    Spread,
+    TreatmentOutcome,
+    Verdict,
+    compare,
+    spread,
+    spread_over,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,26 @@ class Match:
 
 
 @dataclass(frozen=True)
+class TrainingChange:
+    """Training loss of one rung of a treatment compared with the dense networks (the paper's Appendices I and L).
+
+    Attributes
+    ----------
+    which
+        ``optimal``: lowest validation error; ``sparsest``: the last rung that beats the dense network on test;
+        ``asked``: as requested.
+    groups
+        By EL2N; None where the store does not hold what they need.
+    """
+
+    which: str
+    rung: int
+    density: float
+    train_loss: Verdict | None
+    groups: Groups | None
+
+
+@dataclass(frozen=True)
 class TreatmentComparison:
     """Another treatment compared with pruning.
 
@@ -32,15 +62,26 @@ class TreatmentComparison:
         What rungs are matched by: ``rung``, ``parameters`` or ``density``.
     best
         Test error of the treatment at its optimal rung minus that of pruning at its optimal rung; None without both.
+        Verdicts and the diagnosis rest on it.
+    best_by_test
+        The paper's comparison in section 5.2: each at its lowest mean test error, rung 0 included. Choosing by test
+        error flatters both.
     matches
         Test error rung by rung.
+    changes
+        Training loss compared with the dense networks, over all examples and by EL2N.
+    words, words_by_test
+        `best` and `best_by_test` in words; the latter is empty without it.
     """
 
     curve: Curve
     by: str
     best: Verdict | None
+    best_by_test: Verdict | None
     matches: tuple[Match, ...]
+    changes: tuple[TrainingChange, ...]
     words: str
+    words_by_test: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +91,7 @@ class LeaveOut:
     Attributes
     ----------
     leave
-        Which: ``improved``, ``misclassified`` or ``random``.
+        Which: ``improved``, ``worsened``, ``misclassified`` or ``random``.
     share
         Share to leave out; None where the examples decide or the table has none.
     count
@@ -58,6 +99,9 @@ class LeaveOut:
     against_dense, against_sparse, against_random
         Test error compared with the teacher's dense network, its optimally sparse network, and leaving out as many
         at random.
+    groups
+        Training loss by EL2N of the examples that were trained on, compared with the teacher's dense network; None
+        where the store does not hold what it needs.
     """
 
     treatment: str
@@ -68,7 +112,49 @@ class LeaveOut:
     against_dense: Verdict | None
     against_sparse: Verdict | None
     against_random: Verdict | None
+    groups: Groups | None
     words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Groups the training loss of any treatment of one cell by EL2N.
+
+    Attributes
+    ----------
+    cell
+        All ladders of the cell, the main treatment's first.
+    main
+        Those of the main treatment: their scores group the examples.
+    count
+        Number of groups.
+    asked
+        One more rung to look at, where a treatment has it.
+    """
+
+    source: LensSource
+    cell: Sequence[Measurements]
+    main: Sequence[Measurements]
+    count: int
+    asked: int | None = None
+
+    def at(self, ladders: Sequence[Measurements], rung: int) -> Groups | None:
+        """Return the groups at one rung; None where the store does not hold what they need."""
+        scorer = choose_scorer(self.main)
+        return group_differences(read_pairs(self.source, ladders, rung, scorer, self.cell), scorer, self.count)
+
+    def changes(self, ladders: Sequence[Measurements], curve: Curve) -> Iterator[TrainingChange]:
+        """Yield the changes of a treatment at its rungs of interest, each rung once."""
+        rungs: dict[int, str] = {}
+        for which, rung in (("optimal", curve.optimal), ("sparsest", sparsest_better(curve)), ("asked", self.asked)):
+            if rung is not None and any(ladder.at(rung) for ladder in ladders):
+                rungs.setdefault(rung, which)
+        for rung, which in rungs.items():
+            point = curve.at(rung)
+            loss = compare(TRAINING_LOSS, point.train_loss, dense_spread(self.cell, "train_loss"))
+            groups = self.at(ladders, rung)
+            if loss is not None or groups is not None:
+                yield TrainingChange(which, rung, point.density, loss, groups)
 
 
 # Networks match in size when parameters agree to this ratio: a little more than half a rung of 20 %.
@@ -79,7 +165,7 @@ RANDOM = "random"
 
 
 def compare_treatment(
-    ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str
+    ladders: Sequence[Measurements], pruning: Curve, dense: Spread | None, by: str, grouping: Grouping
 ) -> TreatmentComparison:
     """Compare a treatment with pruning of the same cell.
 
@@ -90,10 +176,32 @@ def compare_treatment(
     """
     treated = rung_curve(ladders, dense)
     matches = tuple(_matches(treated, pruning, by))
-    best = None
-    if treated.optimal is not None and pruning.optimal is not None:
-        best = compare(TEST_ERROR, treated.at(treated.optimal).test_error, pruning.at(pruning.optimal).test_error)
-    return TreatmentComparison(treated, by, best, matches, _words(treated, best, matches))
+    best = _compared(treated, treated.optimal, pruning, pruning.optimal)
+    by_test = _compared(treated, treated.lowest, pruning, pruning.lowest)
+    return TreatmentComparison(
+        curve=treated,
+        by=by,
+        best=best,
+        best_by_test=by_test,
+        matches=matches,
+        changes=tuple(grouping.changes(ladders, treated)),
+        words=_words(treated, best, matches),
+        words_by_test=_words_by_test(treated, pruning, by_test),
+    )
+
+
+def _compared(treated: Curve, rung: int | None, pruning: Curve, pruned_rung: int | None) -> Verdict | None:
+    """Compare the test error of two rungs; None where one of them is not known."""
+    if rung is None or pruned_rung is None:
+        return None
+    return compare(TEST_ERROR, treated.at(rung).test_error, pruning.at(pruned_rung).test_error)
+
+
+def _words_by_test(treated: Curve, pruning: Curve, by_test: Verdict | None) -> str:
+    if by_test is None:
+        return ""
+    rungs = f"{treated.treatment} rung {treated.lowest}, pruning rung {pruning.lowest}"
+    return f"the paper's comparison, each at its lowest test error ({rungs}): {by_test.words}"
 
 
 def _matches(treated: Curve, pruning: Curve, by: str) -> Iterator[Match]:
@@ -131,7 +239,8 @@ def _words(treated: Curve, best: Verdict | None, matches: Sequence[Match]) -> st
     if best is None:
         return f"{treated.treatment} compared with pruning{rungs or ': no optimum to compare'}"
     name = f"{treated.treatment} at its best (rung {treated.optimal})"
-    return f"{name} compared with pruning at its best: {best.words}{rungs}"
+    end = "; its best rung is the last one trained" if treated.optimal_at_end else ""
+    return f"{name} compared with pruning at its best: {best.words}{end}{rungs}"
 
 
 @dataclass(frozen=True)
@@ -146,7 +255,11 @@ class _Pupil:
 
 
 def compare_leave_outs(
-    source: LensSource, cell: Sequence[Measurements], main: Sequence[Measurements], dense: Spread | None
+    source: LensSource,
+    cell: Sequence[Measurements],
+    main: Sequence[Measurements],
+    dense: Spread | None,
+    grouping: Grouping,
 ) -> tuple[LeaveOut, ...]:
     """Compare every leave-out treatment of a cell.
 
@@ -168,7 +281,7 @@ def compare_leave_outs(
     for pupil in pupils:
         by_treatment.setdefault(pupil.ladder.treatment, []).append(pupil)
     chance = [pupil for pupil in pupils if pupil.ladder.treatment.leave == RANDOM]
-    return tuple(_left_out(group, chance) for group in by_treatment.values())
+    return tuple(_left_out(group, chance, grouping) for group in by_treatment.values())
 
 
 def _pupil(
@@ -192,7 +305,7 @@ def _pupil(
     )
 
 
-def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
+def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil], grouping: Grouping) -> LeaveOut:
     treatment = pupils[0].ladder.treatment
     names = [pupil.ladder.replicate for pupil in pupils]
     error = spread_over(names, [pupil.error for pupil in pupils])
@@ -219,6 +332,7 @@ def _left_out(pupils: Sequence[_Pupil], chance: Sequence[_Pupil]) -> LeaveOut:
         against_dense=against_dense,
         against_sparse=against_sparse,
         against_random=against_random,
+        groups=grouping.at([pupil.ladder for pupil in pupils], pupils[0].ladder.rows[0].rung),
         words=f"{treatment.name}, {'; '.join(comparisons)}"
         if comparisons
         else f"{treatment.name}: nothing to compare with",

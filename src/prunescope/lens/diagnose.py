@@ -40,12 +40,15 @@ class Diagnosis:
         The evidence, one sentence each.
     practice
         The advice, one sentence each.
+    provisional
+        Whether the optimal sparsity is the last one trained, so that a further rung may change the diagnosis.
     """
 
     effect: Effect
     at_sparsest: Effect | None
     rests_on: tuple[str, ...]
     practice: tuple[str, ...]
+    provisional: bool
     words: str
 
 
@@ -64,8 +67,15 @@ def diagnose(
     extended: TreatmentComparison | None,
     narrow: TreatmentComparison | None,
     noise: float,
+    at_end: bool = False,
 ) -> Diagnosis:
-    """Diagnose one cell from its two sparsities of interest and the other treatments."""
+    """Diagnose one cell from its two sparsities of interest and the other treatments.
+
+    Parameters
+    ----------
+    at_end
+        Whether the optimal sparsity is the last one trained.
+    """
     beyond = _classify_effect(sparsest) if sparsest else None
     further = (
         [f"at density {sparsest.density:.3g}, the lowest that beats the dense network: {_NAMES[beyond]}"]
@@ -74,11 +84,15 @@ def diagnose(
     )
     if optimal is None:
         words = "no diagnosis: which sparsity is optimal is not known"
-        return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), words)
+        return Diagnosis(Effect.UNTOLD, beyond, tuple(further), (), False, words)
     effect = _classify_effect(optimal)
     rests_on = (*_figures(optimal, extended, narrow), *further)
-    practice = tuple(_practice(effect, optimal, extended, narrow, noise))
-    return Diagnosis(effect, beyond, rests_on, practice, _words(effect, optimal))
+    practice = [*_practice(effect, optimal, extended, narrow, noise)]
+    words = _words(effect, optimal)
+    if at_end:
+        practice.insert(0, "the best rung is the last one trained: train further before deciding")
+        words += "; provisional"
+    return Diagnosis(effect, beyond, rests_on, tuple(practice), at_end, words)
 
 
 def _classify_effect(sparsity: Sparsity) -> Effect:
@@ -136,6 +150,8 @@ def _figures(
         top = optimal.groups.top
         yield f"training loss of the top {top.fraction:.0%} by EL2N: {top.top.words}; of the rest: {top.rest.words}"
         yield optimal.groups.words
+        if optimal.groups.corrected_words:
+            yield optimal.groups.corrected_words
     for name, other in (("extended training at its", extended), ("narrow networks at their", narrow)):
         if other and other.best:
             yield f"{name} best compared with pruning at its best: {other.best.words}"

@@ -7,13 +7,14 @@ by its own scores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError
+from prunescope.lens import paired_t
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource
 from prunescope.lens.outcomes import Outcomes, refuse_other_examples, refuse_other_scores
@@ -78,24 +79,48 @@ class Pair:
 
 
 def read_pairs(
-    source: LensSource, ladders: Sequence[Measurements], rung: int, scorer: Scorer | None
+    source: LensSource,
+    ladders: Sequence[Measurements],
+    rung: int,
+    scorer: Scorer | None,
+    cell: Sequence[Measurements] = (),
 ) -> tuple[Pair, ...]:
-    """Return the replicates whose outcomes were kept at rung 0 and at another rung."""
-    pairs = (_pair(source, ladder, rung, scorer) for ladder in ladders if ladder.dense and ladder.at(rung))
+    """Return the replicates whose outcomes were kept at rung 0 and at another rung.
+
+    Parameters
+    ----------
+    cell
+        All ladders of the cell: those of the same replicate stand in for a ladder whose dense outcomes or scores were
+        not kept, and for leave-out ladders, which have no dense network of their own.
+    """
+    pairs = (_pair(source, ladder, rung, scorer, cell) for ladder in ladders if ladder.at(rung))
     return tuple(pair for pair in pairs if pair is not None)
 
 
-def _pair(source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | None) -> Pair | None:
-    dense, sparse = source.outcomes(ladder.ladder, 0), source.outcomes(ladder.ladder, rung)
-    if dense is None or sparse is None:
+def _pair(
+    source: LensSource, ladder: Measurements, rung: int, scorer: Scorer | None, cell: Sequence[Measurements]
+) -> Pair | None:
+    sparse = source.outcomes(ladder.ladder, rung)
+    if sparse is None:
         return None
+    alike = [ladder, *(other for other in cell if other.replicate == ladder.replicate and other is not ladder)]
+    outcomes = (source.outcomes(other.ladder, 0) for other in alike if other.dense)
+    dense = next((outcome for outcome in outcomes if outcome is not None), None)
+    if dense is None:
+        return None
+    scorers = (candidate for other in alike for candidate in other.scorers)
+    candidate = next((candidate for candidate in scorers if scorer and candidate.alike == scorer.alike), None)
+    el2n = None
+    if candidate is not None:
+        scored = source.scores(candidate)
+        refuse_other_scores(source.name, scored, dense)
+        el2n = scored.el2n
+    if ladder.treatment.kind == "leave-out":  # trained on some of the examples: compared on those
+        kept = np.isin(dense.index, sparse.index)
+        dense = dense.subset(kept)
+        el2n = None if el2n is None else el2n[kept]
     refuse_other_examples(source.name, sparse, dense)
-    candidate = next((candidate for candidate in ladder.scorers if scorer and candidate.alike == scorer.alike), None)
-    if candidate is None:
-        return Pair(ladder.replicate, ladder.ladder, dense, sparse, None)
-    scored = source.scores(candidate)
-    refuse_other_scores(source.name, scored, dense)
-    return Pair(ladder.replicate, ladder.ladder, dense, sparse, scored.el2n)
+    return Pair(ladder.replicate, ladder.ladder, dense, sparse, el2n)
 
 
 def choose_scorer(ladders: Sequence[Measurements]) -> Scorer | None:
@@ -150,6 +175,8 @@ class ExampleGroup:
         Mean training loss.
     difference
         Sparse minus dense, compared.
+    adjusted_p
+        Its p value of the paired t test, corrected for all groups by Holm's method; None of one replicate.
     """
 
     number: int
@@ -160,6 +187,7 @@ class ExampleGroup:
     dense_loss: Spread
     sparse_loss: Spread
     difference: Verdict
+    adjusted_p: float | None
 
 
 @dataclass(frozen=True)
@@ -195,6 +223,10 @@ class Groups:
     ----------
     networks, epoch
         Which networks scored the examples.
+    words
+        Verdicts of the groups, by the paper's rule.
+    corrected_words
+        The same by paired t tests, corrected for the number of groups; empty of one replicate.
     """
 
     networks: int
@@ -203,6 +235,7 @@ class Groups:
     groups: tuple[ExampleGroup, ...]
     top: Top
     words: str
+    corrected_words: str
 
 
 Floats = NDArray[np.float64]
@@ -287,6 +320,9 @@ def group_differences(pairs: Sequence[Pair], scorer: Scorer | None, count: int) 
     dense, sparse = spreads([pair.dense.loss for pair, _ in scored]), spreads([pair.sparse.loss for pair, _ in scored])
     changes = spreads([pair.differences for pair, _ in scored])
     sizes = np.bincount(numbers[0], minlength=count).tolist()
+    verdicts = [judge(TRAINING_LOSS, names, change.values) for change in changes]
+    powers = [verdict.power for verdict in verdicts if verdict.power is not None]
+    adjusted = paired_t.holm([power.p_value for power in powers]) if powers else [None] * count
     groups = tuple(
         ExampleGroup(
             number=number,
@@ -296,27 +332,60 @@ def group_differences(pairs: Sequence[Pair], scorer: Scorer | None, count: int) 
             el2n=el2n[number],
             dense_loss=dense[number],
             sparse_loss=sparse[number],
-            difference=judge(TRAINING_LOSS, names, changes[number].values),
+            difference=verdicts[number],
+            adjusted_p=adjusted[number],
         )
         for number in range(count)
     )
-    return Groups(scorer.networks, scorer.epoch, tuple(names), groups, _top(scored), _words(groups))
+    return Groups(
+        scorer.networks,
+        scorer.epoch,
+        tuple(names),
+        groups,
+        _top(scored),
+        _words(groups),
+        _corrected_words(groups),
+    )
 
 
-_TOLD = {
-    TreatmentOutcome.BETTER: "better",
-    TreatmentOutcome.WORSE: "worse",
-    TreatmentOutcome.MATCHES: "the same",
-    TreatmentOutcome.UNTOLD: "untold",
-}
+def _outcome_words(count: int) -> dict[TreatmentOutcome, str]:
+    """Return the words of verdicts over some replicates."""
+    return {
+        TreatmentOutcome.BETTER: "is better",
+        TreatmentOutcome.WORSE: "is worse",
+        TreatmentOutcome.MATCHES: f"cannot be told apart with n = {count}",
+        TreatmentOutcome.UNTOLD: "has no verdict (n = 1)",
+    }
 
 
 def _words(groups: Sequence[ExampleGroup]) -> str:
+    words = _outcome_words(len(groups[0].difference.differences))
     if len(groups) == 1:
-        return f"over all examples, as one group by EL2N, training loss is {_TOLD[groups[0].difference.outcome]}"
+        return f"over all examples, as one group by EL2N, training loss {words[groups[0].difference.outcome]}"
     counts = Counter(group.difference.outcome for group in groups)
-    tallies = ", ".join(f"{word} in {counts[outcome]}" for outcome, word in _TOLD.items() if counts[outcome])
-    return f"of {len(groups)} groups by EL2N, training loss is {tallies}"
+    return f"of {len(groups)} groups by EL2N, training loss {_tallied(counts, words)}"
+
+
+def _corrected_words(groups: Sequence[ExampleGroup]) -> str:
+    """Say how many groups differ by paired t tests after Holm's correction."""
+    if any(group.adjusted_p is None for group in groups):
+        return ""
+    counts = Counter(corrected_outcome(group) for group in groups)
+    words = _outcome_words(len(groups[0].difference.differences))
+    return f"by paired t tests with Holm's correction for {len(groups)} groups, training loss {_tallied(counts, words)}"
+
+
+def corrected_outcome(group: ExampleGroup) -> TreatmentOutcome:
+    """Return whether a group differs by its corrected p value; `MATCHES` where it cannot be told apart."""
+    if group.adjusted_p is None:
+        return TreatmentOutcome.UNTOLD
+    if group.adjusted_p > 1 - paired_t.LEVEL or group.difference.mean == 0:
+        return TreatmentOutcome.MATCHES
+    return TreatmentOutcome.BETTER if group.difference.mean < 0 else TreatmentOutcome.WORSE
+
+
+def _tallied(counts: Mapping[TreatmentOutcome, int], words: Mapping[TreatmentOutcome, str]) -> str:
+    return ", ".join(f"{word} in {counts[outcome]}" for outcome, word in words.items() if counts.get(outcome))
 
 
 def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:

@@ -35,6 +35,10 @@ class Outcomes:
     noisy: NDArray[np.bool_]
     loss: NDArray[np.float64]
 
+    def subset(self, kept: NDArray[np.bool_]) -> Outcomes:
+        """Return the outcomes on some of the examples."""
+        return Outcomes(self.place, self.index[kept], self.label[kept], self.noisy[kept], self.loss[kept])
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredExamples:

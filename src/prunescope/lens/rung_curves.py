@@ -55,8 +55,13 @@ class Curve:
         Name of the treatment: its kind and its unusual settings.
     optimal
         The rung above 0 with the lowest mean validation error, ties by most weights; None without validation errors.
+    optimal_at_end
+        Whether `optimal` is the last rung that was trained: a further one may be better.
     own_optimal
-        The same for each single replicate, in the order of `replicates`.
+        The same as `optimal` for each single replicate, in the order of `replicates`.
+    lowest
+        The rung with the lowest mean test error, rung 0 included, as the paper's section 5.2 compares; None without
+        rungs that all complete replicates have. A network chosen by test error looks better than it is.
     complete
         The replicates that have all rungs: `optimal` is by their mean.
     """
@@ -67,11 +72,20 @@ class Curve:
     complete: tuple[str, ...]
     points: tuple[Point, ...]
     optimal: int | None
+    optimal_at_end: bool
     own_optimal: tuple[int | None, ...]
+    lowest: int | None
 
     def at(self, rung: int) -> Point:
         """Return the point of a rung that is there."""
         return next(point for point in self.points if point.rung == rung)
+
+    @property
+    def end_words(self) -> str:
+        """Say that the optimum is at the end of the ladder; empty if it is not."""
+        if not self.optimal_at_end:
+            return ""
+        return f"{self.treatment}: the best rung is the last one trained (rung {self.optimal}): train further"
 
 
 Ladders = Sequence[Measurements]
@@ -109,14 +123,17 @@ def rung_curve(ladders: Ladders, dense: Spread | None) -> Curve:
         most = max(len(ladder.rungs) for ladder in ladders)
         complete = [ladder for ladder in ladders if len(ladder.rungs) == most]
     complete = [ladder for ladder in complete if _validates(ladder)] or complete
+    optimal = _optimal(complete)
     return Curve(
         treatment=ladders[0].treatment.name,
         kind=ladders[0].treatment.kind or "",
         replicates=tuple(ladder.replicate for ladder in ladders),
         complete=tuple(ladder.replicate for ladder in complete),
         points=tuple(_point(ladders, rung, dense) for rung in rungs),
-        optimal=_optimal(complete),
+        optimal=optimal,
+        optimal_at_end=optimal is not None and optimal == rungs[-1],
         own_optimal=tuple(_optimal([ladder]) for ladder in ladders),
+        lowest=_lowest(complete),
     )
 
 
@@ -147,6 +164,13 @@ def _optimal(ladders: Ladders) -> int | None:
         if rung > 0 and not math.isnan(mean):
             means[rung] = mean
     return optimal_rung(means) if means else None
+
+
+def _lowest(ladders: Ladders) -> int | None:
+    """Return the rung with the lowest mean test error, rung 0 included; ties by most weights."""
+    rungs = sorted(frozenset.intersection(*(ladder.rungs for ladder in ladders)))
+    means = {rung: mean_of([ladder.value("test_error", rung) for ladder in ladders]) for rung in rungs}
+    return min(means, key=means.__getitem__, default=None)
 
 
 def _validates(ladder: Measurements) -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prunescope.lens.cells import Measurements
 from prunescope.lens.example_changes import (
     Extremes,
     Groups,
+    Pair,
     choose_scorer,
     find_extremes,
     group_differences,
     read_pairs,
 )
+from prunescope.lens.label_suspicion import LabelSuspects, find_suspects
 from prunescope.lens.loading import LensSource
 from prunescope.lens.rung_curves import Curve, dense_spread
 from prunescope.lens.verdicts import TEST_ERROR, TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, compare, subtract
@@ -91,6 +93,7 @@ class SparseNetworks:
     pruning: Curve
     groups: int
     shown: int
+    _pairs: dict[int, tuple[Pair, ...]] = field(default_factory=dict)
 
     def sparsity(self, which: str, rung: int | None) -> Sparsity | None:
         """Compare a rung with the dense networks; None without the rung, or where no replicate has both."""
@@ -105,7 +108,7 @@ class SparseNetworks:
         sparse_gap = subtract(point.train_loss_noisy, point.train_loss_original)
         dense_gap = subtract(dense["train_loss_noisy"], dense["train_loss_original"])
         scorer = choose_scorer(self.ladders)
-        pairs = read_pairs(self.source, self.ladders, rung, scorer)
+        pairs = self.pairs(rung)
         words = f"{_WHY[which]}: rung {rung}, density {point.density:.4g}; test error {error.words}"
         return Sparsity(
             which=which,
@@ -121,6 +124,18 @@ class SparseNetworks:
             extremes=tuple(find_extremes(pair, self.shown) for pair in pairs),
             words=f"{words}; training loss {whole.words}" if whole else words,
         )
+
+    def pairs(self, rung: int) -> tuple[Pair, ...]:
+        """Return the outcomes of single examples, dense and at a rung, read once."""
+        if rung not in self._pairs:
+            scorer = choose_scorer(self.ladders)
+            self._pairs[rung] = read_pairs(self.source, self.ladders, rung, scorer, self.cell)
+        return self._pairs[rung]
+
+    def suspects(self, count: int) -> LabelSuspects | None:
+        """Return the labels most likely to be wrong by the optimally sparse networks; None without their outcomes."""
+        rung = self.pruning.optimal
+        return None if rung is None else find_suspects(self.pairs(rung), rung, self.pruning.at(rung).density, count)
 
 
 _LOSSES = ("train_loss", "train_loss_original", "train_loss_noisy")

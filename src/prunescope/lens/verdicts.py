@@ -1,7 +1,7 @@
 """The paper's rule: two results differ when the mean of the paired differences is far from zero.
 
 Far means at least one sample standard deviation (n - 1) of the differences. Pairs are of one replicate. A single pair
-has no deviation and gives no verdict. Lower is better.
+has no deviation and gives no verdict. Lower is better. Beside the rule stands what so few pairs can tell: `Power`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from prunescope.lens import paired_t
 
 
 class TreatmentOutcome(StrEnum):
@@ -40,6 +42,32 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What the pairs of a comparison can tell, by Student's t, beside the paper's rule.
+
+    Attributes
+    ----------
+    low, high
+        The 95 % interval of the mean difference.
+    p_value
+        The chance of a mean at least as far from zero without a difference.
+    outcome
+        ``better`` or ``worse`` where the interval does not hold zero, else ``untold``: the results cannot be told apart
+        with this many replicates.
+    replicates
+        About how many would tell this difference, four times in five; None where it is zero or would take more than
+        1,000. As uncertain as mean and deviation are.
+    """
+
+    low: float
+    high: float
+    p_value: float
+    outcome: TreatmentOutcome
+    replicates: int | None
+    words: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Two results compared replicate by replicate: the first minus the second.
 
@@ -52,6 +80,8 @@ class Verdict:
         ``matches``; ``untold`` for a single pair.
     differences
         By replicate; their mean and sample standard deviation are `mean` and `deviation`.
+    power
+        What so few pairs can tell; None of a single pair.
     """
 
     measure: str
@@ -61,6 +91,7 @@ class Verdict:
     mean: float
     deviation: float | None
     words: str
+    power: Power | None
 
 
 TEST_ERROR, TRAINING_LOSS = "test error", "training loss"
@@ -102,7 +133,27 @@ def judge(measure: str, replicates: Sequence[str], differences: Sequence[float])
     mean, deviation = mean_of(differences), _deviation(differences)
     outcome = _outcome_of(mean, deviation)
     words = _verdict_words(measure, outcome, mean, deviation, len(differences))
-    return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words)
+    power = None if deviation is None else _power(measure, mean, deviation, len(differences))
+    return Verdict(measure, outcome, tuple(replicates), tuple(differences), mean, deviation, words, power)
+
+
+def _power(measure: str, mean: float, deviation: float, count: int) -> Power:
+    """Return what ``count`` pairs can tell."""
+    rounded = 0.0 if abs(mean) <= _NOTHING else mean
+    low, high = paired_t.interval(rounded, deviation, count)
+    outcome = TreatmentOutcome.UNTOLD
+    if low > 0 or high < 0:
+        outcome = TreatmentOutcome.BETTER if high < 0 else TreatmentOutcome.WORSE
+    replicates = paired_t.replicates_needed(rounded, deviation)
+    words = f"95 % interval {amount(measure, low).rpartition(' ')[0]} to {amount(measure, high)}"
+    if outcome is TreatmentOutcome.UNTOLD:
+        words += f": cannot be told apart with n = {count}"
+        words += (
+            f"; about {replicates} replicates would tell" if replicates else "; no likely number of replicates would"
+        )
+    else:
+        words += f": {outcome}"
+    return Power(low, high, paired_t.p_value(rounded, deviation, count), outcome, replicates, words)
 
 
 def _outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
