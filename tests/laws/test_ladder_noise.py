@@ -55,7 +55,7 @@ def test_the_persistence_of_deviations_along_ladders_is_found_from_replicates() 
         assert np.mean(replicate_persistence(groups)) == pytest.approx(persistence, abs=0.08)
 
 
-def test_without_replicates_nothing_is_said_of_persistence() -> None:
+def test_replicates_alone_say_nothing_where_there_are_none() -> None:
     groups = sample(read_table(one_curve(0, persistence=0.7, replicates=1)), joint=False).groups
     assert replicate_persistence(groups).tolist() == [0.0]
 
@@ -63,6 +63,13 @@ def test_without_replicates_nothing_is_said_of_persistence() -> None:
 def test_intervals_hold_the_truth_though_deviations_persist_along_ladders() -> None:
     """Without it 40 to 53 % of 90 % intervals do."""
     assert share_held(range(30), persistence=0.7) >= 0.85
+
+
+def test_without_replicates_the_deviations_from_the_law_tell_that_they_persist() -> None:
+    """Without it 53 to 62 % of 90 % intervals do."""
+    assert share_held(range(30), persistence=0.7, replicates=1) >= 0.8
+    fits = [SingleLaw(intervals="quick").fit(one_curve(seed, replicates=1)).fit_ for seed in range(20)]
+    assert np.mean([fit.persistence for fit in fits]) < 0.1
 
 
 def test_intervals_hold_the_truth_though_all_networks_share_few_test_examples() -> None:

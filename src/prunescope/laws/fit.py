@@ -20,10 +20,11 @@ from prunescope.laws.identifiability import (
     describe_gap,
     error_rises,
     gather_evidence,
+    neighbour_correlation,
     write_warnings,
 )
 from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
-from prunescope.laws.persistence import replicate_persistence
+from prunescope.laws.persistence import MOST, replicate_persistence
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
 from prunescope.laws.robust import replicate_weights, solve_huber, solve_threshold, threshold_weights, weighted
 from prunescope.laws.search import SAME_MINIMUM, Box, SearchResult, draw_starts, fix_unvaried, search_batch
@@ -35,6 +36,8 @@ from prunescope.laws.uncertainty import ENOUGH_CELLS, linear_intervals
 TOO_MANY = 15_000_000
 # Points from which on a group is fitted by itself, not side by side with others.
 LARGE = 512
+# Standard errors from which on deviations of neighbours count as correlated.
+CLEARLY_TOGETHER = 2.0
 # Rows below which a region's own spread is not trusted.
 ENOUGH_ROWS = 20
 
@@ -174,7 +177,7 @@ def _fit_batch(
         linear=linear_intervals(form, padded, best, box),
         noise=[misfit if between is None else between for misfit, between in zip(sigma, seed_noise, strict=True)],
         seed_noise=seed_noise,
-        persistence=replicate_persistence(groups),
+        persistence=_persistence(form, groups, padded, best.theta, seed_noise),
         ladders=ladders,
         level=options.level,
         draws=options.draws,
@@ -197,6 +200,21 @@ def _search_by_threshold(
         best = best.replace_fits(ends.cost < best.cost, ends)
     agreed = np.count_nonzero(np.array(costs) <= best.cost * (1 + SAME_MINIMUM) + 1e-30, axis=0)
     return SearchResult(best, options.starts, agreed)
+
+
+def _persistence(
+    form: Form, groups: Sequence[GroupData], padded: PaddedGroups, theta: Numbers, seed_noise: Sequence[float | None]
+) -> Numbers:
+    """Return how deviations persist along ladders, for each group.
+
+    Without replicates the law's own deviations tell it, where that is clear beyond chance.
+    """
+    by_replicates = replicate_persistence(groups)
+    if all(noise is not None for noise in seed_noise):
+        return by_replicates
+    by_law, pairs = neighbour_correlation(padded, deviation(form, padded.points, theta)[0])
+    clear = np.where(by_law * np.sqrt(pairs) > CLEARLY_TOGETHER, np.minimum(by_law, MOST), 0.0)
+    return np.where([noise is None for noise in seed_noise], clear, by_replicates)
 
 
 def _assemble_fits(

@@ -113,7 +113,7 @@ def gather_evidence(
         turning = np.exp(theta[:, 2] - np.where(present, shape, 0).sum(axis=1) / padded.count)
         dips = _find_dips(task, pruned)
     residual = np.where(present, deviation(form, points, theta)[0], 0.0)
-    run = _correlate_neighbours(padded, residual)
+    run = neighbour_correlation(padded, residual)[0]
     columns = (
         *(pruned.sum(axis=1), sparsest, rise, turning, dips),
         *(above_chance, search.agreed, task.solved.converged, run),
@@ -178,15 +178,19 @@ def _beyond_seeds(sigma: float, seed_noise: float | None, group: GroupData) -> f
     return sigma / (seed_noise * math.sqrt(float(np.mean(1 / group.repeats))))
 
 
-def _correlate_neighbours(padded: PaddedGroups, residual: Numbers) -> Numbers:
-    """Return the correlation of the law's deviations at neighbouring densities of a cell, for each fit."""
+def neighbour_correlation(padded: PaddedGroups, residual: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
+    """Return the correlation of a law's deviations at neighbouring densities of a cell, and of how many, for each fit.
+
+    0 where there are too few.
+    """
     alike = padded.present[:, 1:] & (padded.cell[:, 1:] == padded.cell[:, :-1])
     # An unpruned network that lends its error to the low plateau is no deviation.
     alike &= np.abs(residual[:, :-1]) > 0
     ahead, behind = np.where(alike, residual[:, 1:], 0.0), np.where(alike, residual[:, :-1], 0.0)
     together, apart = (ahead * behind).sum(axis=1), np.sqrt((ahead**2).sum(axis=1) * (behind**2).sum(axis=1))
-    enough = alike.sum(axis=1) >= ENOUGH_PAIRS
-    return np.where(enough & (apart > 0), together / np.where(apart > 0, apart, 1.0), 0.0)
+    pairs = alike.sum(axis=1)
+    enough = (pairs >= ENOUGH_PAIRS) & (apart > 0)
+    return np.where(enough, together / np.where(apart > 0, apart, 1.0), 0.0), pairs
 
 
 def _name_worst(group: GroupData, residual: Numbers) -> str:
