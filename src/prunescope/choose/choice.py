@@ -45,6 +45,10 @@ from prunescope.laws.results import is_unjudged, percent
 from prunescope.table.schema import Outcome
 from prunescope.table.table import outcome_of
 
+# What is said where the number of test examples is not known.
+ON_THIS_TEST_SET = (
+    "probabilities and intervals are those on this test set: with the column test_examples they allow for another"
+)
 # Members whose confident densities are computed at once, the smallest first.
 TOGETHER = 32
 
@@ -252,6 +256,8 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     if decided.over:
         most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
         notes.append(f"meeting the bound with the requested confidence takes {most} {family.count}, more than allowed")
+    if family.cells.test_examples is None and family.cells.is_error:
+        notes.append(ON_THIS_TEST_SET)
     return Answer(
         group=family.group,
         max_error=bound,

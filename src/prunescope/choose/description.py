@@ -10,6 +10,7 @@ import numpy as np
 from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
+from prunescope.choose.member_curves import shared_noise
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
 from prunescope.laws.uncertainty import normal_quantile
@@ -167,7 +168,8 @@ class PickDescriber:
 
     def _error_interval(self, error: float, drawn: Numbers, spread: float) -> tuple[float, float]:
         low, high = drawn
-        scatter = normal_quantile(self.confidence) * spread
+        common = float(shared_noise(float(np.exp(error)), self.family.cells.test_examples))
+        scatter = normal_quantile(self.confidence) * float(np.hypot(spread, common))
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)
         most = 1.0 if self.family.cells.is_error else np.inf

@@ -176,11 +176,14 @@ class Family:
         else:
             unpruned = self.unpruned.draws(len(theta), seed=0)
         chance = np.random.default_rng(1).standard_normal((len(theta), len(self)))
-        return self._curves(Truths(theta, unpruned, form_of(self.fit)), chance)
+        tested = self.cells.test_examples
+        walk = None if tested is None else np.random.default_rng(2).standard_normal(len(theta))
+        return replace(self._curves(Truths(theta, unpruned, form_of(self.fit)), chance), test_set=walk)
 
     def _curves(self, truths: Truths, chance: Numbers | None = None) -> MemberCurves:
         scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread), form_of(self.fit))
-        return MemberCurves(self.sizes, truths, self.departures, scatter, chance)
+        tested = self.cells.test_examples
+        return MemberCurves(self.sizes, truths, self.departures, scatter, chance, test_examples=tested)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class Departure:
         The prior standard deviation of departures.
     single
         Standard deviation of one network about the member's curve.
+    persistence
+        Correlation of noise between neighbouring points.
     """
 
     log_density: Numbers
@@ -58,10 +60,18 @@ class Departure:
     noise: Numbers
     amplitude: float
     single: float
+    persistence: float = 0.0
 
     @cached_property
     def _inverse(self) -> Numbers:
-        return np.asarray(np.linalg.inv(self._kernel(self.log_density) + np.diag(self.noise**2)), np.float64)
+        return np.asarray(np.linalg.inv(self._kernel(self.log_density) + self._noise_covariance()), np.float64)
+
+    def _noise_covariance(self) -> Numbers:
+        if self.persistence <= 0:
+            return np.diag(self.noise**2)
+        apart = np.abs(self.log_density[:, None] - self.log_density)
+        step = float(np.median(np.abs(np.diff(self.log_density))))
+        return np.asarray(self.noise[:, None] * self.noise * self.persistence ** (apart / max(step, 1e-6)))
 
     def _kernel(self, at: Numbers) -> Numbers:
         apart = at[:, None] - self.log_density[None, :]
@@ -88,6 +98,11 @@ class MemberCurves:
     chance
         Each truth's deviation from the posterior mean of departures, in standard deviations ``[truths, members]``;
         None: zero.
+    test_set
+        How other test examples would move the log errors of all networks in each truth, in standard deviations
+        ``[truths]``; None: not at all.
+    test_examples
+        How many there are; None where that is not known.
     """
 
     sizes: MemberSizes
@@ -95,6 +110,8 @@ class MemberCurves:
     departures: Sequence[Departure | None]
     scatter: Scatter
     chance: Numbers | None = None
+    test_set: Numbers | None = None
+    test_examples: int | None = None
 
     def only(self, member: int) -> MemberCurves:
         """Return the curve of one member."""
@@ -105,6 +122,8 @@ class MemberCurves:
             [self.departures[member]],
             self.scatter.pick(place),
             None if self.chance is None else self.chance[:, place],
+            self.test_set,
+            self.test_examples,
         )
 
     @cached_property
@@ -151,7 +170,8 @@ class MemberCurves:
 
         Infinity where no density does, minus infinity where every density does.
         """
-        needed = needed_density(self.sizes, self.truths, bound)
+        here = self._on_this_test_set(bound)
+        needed = needed_density(self.sizes, self.truths, here)
         if len(self.truths.theta) == 1:
             members = list(self._looked)
             if members:
@@ -161,8 +181,17 @@ class MemberCurves:
         for member, departure in enumerate(self.departures):
             if departure is not None:
                 grid, curve = self._looked[member]
-                needed[:, member] = _crossing(np.broadcast_to(grid, curve.shape), curve, bound, needed[:, member])
+                needed[:, member] = _crossing(np.broadcast_to(grid, curve.shape), curve, here, needed[:, member])
         return needed
+
+    def _on_this_test_set(self, bound: float) -> float | Numbers:
+        """Return the error on this test set that stands for a bound on all examples, ``[truths, 1]``.
+
+        Curves are those of this test set, which all networks share, so that it moves the bound and nothing else.
+        """
+        if self.test_set is None:
+            return bound
+        return np.asarray(bound * np.exp(self.test_set * shared_noise(bound, self.test_examples)))[:, None]
 
     @cached_property
     def _looked(self) -> dict[int, tuple[Numbers, Numbers]]:
@@ -182,7 +211,7 @@ class MemberCurves:
 
     def keeping(self, log_density: Numbers, bound: float) -> Numbers:
         """Return the probability that a newly trained network meets the bound, for each member at its density."""
-        over = np.log(bound) - self.log_errors(log_density)
+        over = np.log(self._on_this_test_set(bound)) - self.log_errors(log_density)
         return np.asarray(normal_cdf(over / np.maximum(self.spread(log_density), 1e-9)).mean(axis=0))
 
     def spread(self, log_density: Numbers) -> Numbers:
@@ -230,7 +259,7 @@ def _rising_beyond(grid: Numbers, curve: Numbers, sparsest: float) -> Numbers:
     return np.concatenate([np.maximum.accumulate(swing, axis=1)[:, ::-1], curve[:, beyond:]], axis=1)
 
 
-def _crossing(grid: Numbers, curve: Numbers, bound: float, by_law: Numbers) -> Numbers:
+def _crossing(grid: Numbers, curve: Numbers, bound: float | Numbers, by_law: Numbers) -> Numbers:
     """Return the lowest density at which each curve ``[curves, places]`` with departures meets a bound."""
     over = curve - np.log(bound)
     keeps = over <= 0
@@ -243,6 +272,13 @@ def _crossing(grid: Numbers, curve: Numbers, bound: float, by_law: Numbers) -> N
     # Sparser than anything that departures reach, the law is all there is.
     crossing = np.where(first == 0, np.minimum(by_law, grid[:, 0]), crossing)
     return np.asarray(np.where(keeps.any(axis=1), crossing, np.inf))
+
+
+def shared_noise(error: float | Numbers, test_examples: int | None) -> Numbers:
+    """Return the relative standard deviation of errors by so many test examples, which all networks share."""
+    if test_examples is None:
+        return np.zeros(np.shape(error))
+    return np.asarray(np.sqrt(np.maximum(1 / np.asarray(error) - 1, 0) / test_examples))
 
 
 # Smaller departures from the law are ignored.
@@ -266,7 +302,9 @@ def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, 
         if len(points) > 1:
             depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
             measured = cells.points.density[points], cells.points.error[points], noise[points]
-            departures[depth, width, examples] = Departure(*measured, amplitude, float(single[points[0]]))
+            departures[depth, width, examples] = Departure(
+                *measured, amplitude, float(single[points[0]]), fit.persistence
+            )
     return departures
 
 
