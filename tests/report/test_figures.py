@@ -15,6 +15,7 @@ from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.agreement import JOINT, SEEDS, SINGLES, Agreement, agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
+from prunescope.report.figures.diagnostics import influence_figure, profile_figure, residual_figure
 from prunescope.report.figures.form_errors import forms
 from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
@@ -142,6 +143,37 @@ def test_stability_narrows_with_more_measurements(noisy: ReportGroup) -> None:
     sigma = [point for point in figure.points if point.figure == "sigma" and point.panel.startswith("networks")]
     assert sigma[0].high - sigma[0].low > sigma[-1].high - sigma[-1].low
     assert [point.drawn for point in sigma] == sorted(point.drawn for point in sigma)
+
+
+def test_residuals_are_means_by_density_member_and_rung(noisy: ReportGroup) -> None:
+    figure = residual_figure(noisy)
+    assert figure is not None
+    assert noisy.fit is not None
+    assert {point.panel for point in figure.rows} == {"by density", "by member", "by rung"}
+    members = [point for point in figure.rows if point.panel == "by member"]
+    assert len(members) == noisy.cells.cells
+    total = sum(point.points * point.mean for point in members) / len(noisy.cells)
+    assert total == pytest.approx(noisy.fit.mean_deviation, abs=1e-9)
+    assert all(point.low <= point.mean <= point.high for point in figure.rows)
+
+
+def test_profiles_have_their_minimum_inside_and_members_their_influence(noisy: ReportGroup) -> None:
+    profiles, members = profile_figure(noisy), influence_figure(noisy)
+    assert profiles is not None
+    assert members is not None
+    assert noisy.fit is not None
+    assert {point.panel for point in profiles.rows} == set(noisy.fit.intervals)
+    for name in noisy.fit.intervals:
+        rises = [point.rise for point in profiles.rows if point.panel == name]
+        assert 0 < int(np.argmin(rises)) < len(rises) - 1
+        assert min(rises) < profiles.rows[0].limit < max(rises)
+    largest = dict.fromkeys(dict.fromkeys(point.member for point in members.rows), 0.0)
+    for point in members.rows:
+        largest[point.member] = max(largest[point.member], abs(point.shift))
+    assert list(largest.values()) == sorted(largest.values(), reverse=True)
+    for figure in (profiles, members, residual_figure(noisy)):
+        assert figure is not None
+        assert all(panel.chart.to_dict(validate=False) for panel in figure.draw())
 
 
 def test_the_frontier_is_below_every_member(noisy: ReportGroup) -> None:

@@ -15,6 +15,7 @@ from prunescope.report.chapters import Chapter, FigureSection, Line, Report, bou
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
+from prunescope.report.figures.diagnostics import influence_figure, profile_figure, residual_figure
 from prunescope.report.figures.figure import Figure, is_identified
 from prunescope.report.figures.form_errors import forms
 from prunescope.report.figures.invariant import invariant
@@ -158,6 +159,9 @@ def _chapter(decision: _Decided, options: ReportOptions, source: str, where: str
     if group.fit is not None:
         trials = _present(compared, stability(group, options.draws) if options.draws else None)
         sections.append(FigureSection("Trials of the law", trials))
+        # What costs many fits is left out with `draws=0`.
+        many = (profile_figure(group), influence_figure(group)) if options.draws else ()
+        sections.append(FigureSection("Diagnostics", _present(residual_figure(group), *many)))
     _tell_missing(group, missing)
     statements = tuple(answers(group, answer, why, bound, source, _options(group, where), null))
     present = tuple(section for section in sections if section.figures)
