@@ -129,12 +129,12 @@ def test_a_treatment_that_does_not_prune_is_shown_alone_beside_pruning(store: St
 
 def test_the_papers_comparison_goes_by_test_error_and_counts_the_dense_network(cell: CellResult) -> None:
     assert cell.narrow is not None
-    assert (cell.narrow.curve.optimal, cell.narrow.curve.lowest, cell.pruning.lowest) == (1, 0, 1)
+    assert (cell.narrow.curve.optimal, cell.narrow.curve.lowest, cell.pruning.lowest) == (1, (0, 0, 0), (1, 1, 1))
     assert cell.narrow.best is not None
     assert cell.narrow.best.mean == pytest.approx(0.22 - 0.15)
     assert cell.narrow.best_by_test is not None
     assert cell.narrow.best_by_test.mean == pytest.approx(0.20 - 0.15)
-    assert "narrow rung 0, pruning rung 1" in cell.narrow.words_by_test
+    assert "narrow at rungs 0, pruning at 1" in cell.narrow.words_by_test
     assert f"narrower network from the start is worse than pruning (+7 ± {0:.2g}" in " ".join(cell.diagnosis.practice)
 
 

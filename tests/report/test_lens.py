@@ -12,11 +12,14 @@ from PIL import Image
 
 from prunescope.data import load
 from prunescope.lens import CellResult, analyze
+from prunescope.lens.influence import Influence, LeftOutGroup
 from prunescope.report import Chapter, report, write_page
-from prunescope.report.figures.el2n import El2nGroups, el2n_groups
+from prunescope.report.figures.el2n import El2nGroups, el2n_groups, treatment_groups
 from prunescope.report.figures.extremes import NOISY, SHOWN, ExtremeExamples, extreme_examples
+from prunescope.report.figures.leave_outs import RANDOM, influence, leave_outs
 from prunescope.report.figures.losses import Losses, losses
 from prunescope.report.figures.noise import DENSE, PRUNED, Noise, noise
+from prunescope.report.figures.suspects import suspect_labels
 from prunescope.report.figures.treatments import (
     DENSE as ACROSS,
 )
@@ -41,6 +44,7 @@ TREATMENTS = (
     Treatment(kind="extended"),
     Treatment(kind="narrow"),
     Treatment(kind="imp", name="random", rewind="learning-rate", score="random"),
+    Treatment(kind="leave-out", name="improved", learns_from="imp"),
 )
 ALL = {
     "error-under-label-noise",
@@ -50,6 +54,9 @@ ALL = {
     "pruning-beside-extended-training",
     "pruning-beside-narrower-networks",
     "other-ways-of-pruning",
+    "labels-most-likely-wrong",
+    "loss-by-el2n-of-other-treatments",
+    "trained-without-some-examples",
 }
 
 
@@ -227,3 +234,55 @@ def test_examples_of_unknown_datasets_are_shown_without_pictures(cells: tuple[Ce
     assert figure is not None
     assert figure.portraits == ()
     assert figure.points
+
+
+def test_groups_of_other_treatments_are_the_looks_at_their_optima(cells: tuple[CellResult, ...]) -> None:
+    figure = treatment_groups(cells)
+    assert figure is not None
+    panels = {point.panel for point in figure.points}
+    assert {"noise 0, extended, rung 1", "noise 0.3, narrow, rung 1"} <= panels
+    assert cells[0].extended is not None
+    groups = cells[0].extended.changes[0].groups
+    assert groups is not None
+    drawn = [point.difference for point in figure.points if point.panel == "noise 0, extended, rung 1"]
+    assert drawn == [group.difference.mean for group in groups.groups]
+
+
+def test_networks_without_some_examples_are_drawn_against_what_they_are_compared_with(
+    cells: tuple[CellResult, ...],
+) -> None:
+    figure = leave_outs(cells)
+    assert figure is not None
+    (leave_out,) = cells[0].leave_outs
+    assert leave_out.against_dense is not None
+    first = figure.points[0]
+    assert (first.difference, first.panel) == (leave_out.against_dense.mean, "label noise 0")
+    assert RANDOM not in {point.against for point in figure.points}
+    assert leave_outs([replace(cells[0], leave_outs=())]) is None
+
+
+def test_influence_is_drawn_by_its_size_and_keeps_its_sign(cells: tuple[CellResult, ...]) -> None:
+    assert influence(cells) is None
+    groups = (LeftOutGroup("0", "a", 8, 0.1, -0.02), LeftOutGroup("1", "b", 8, 0.9, 0.03))
+    figure = influence([replace(cells[0], influence=Influence(groups, None, "two networks"))])
+    assert figure is not None
+    assert [(point.el2n, point.change, point.signed) for point in figure.points] == [
+        (0.1, 0.02, -0.02),
+        (0.9, 0.03, 0.03),
+    ]
+    (panel,) = figure.draw()
+    assert panel.chart.to_dict(validate=True)
+
+
+def test_suspicious_labels_are_drawn_in_order_with_pictures_of_the_first(cells: tuple[CellResult, ...]) -> None:
+    figure = suspect_labels(cells)
+    assert figure is not None
+    assert cells[1].suspects is not None
+    drawn = [point for point in figure.points if point.panel == "noise 0.3, replicate 0"]
+    assert [point.index for point in drawn] == [suspect.index for suspect in cells[1].suspects.suspects]
+    assert [point.place for point in drawn] == list(range(1, len(drawn) + 1))
+    assert len(figure.portraits) == 16
+    assert np.array_equal(
+        figure.portraits[0].image.squeeze() // 17,
+        load("digits").train_images[figure.points[0].index].squeeze() * 15 // 16,
+    )

@@ -53,19 +53,27 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 @click.option(
     "--suspects", type=click.IntRange(0), default=0, show_default=True, help="Labels most likely to be wrong to list."
 )
+@click.option("--tables", type=click.Path(), metavar="DIR", help="Write the paper's tables as CSV and LaTeX.")
 @click.option("--power", is_flag=True, help="Show t intervals, corrections, and how many replicates would tell.")
 @click.option("--all", "every", is_flag=True, help="Look at every network, however many.")
 @JSON
 @reading
 def lens(
-    source: str, power: bool, every: bool, as_json: bool, suspects: int, reading: dict[str, Any], **question: Any
+    source: str,
+    power: bool,
+    every: bool,
+    as_json: bool,
+    suspects: int,
+    tables: str | None,
+    reading: dict[str, Any],
+    **question: Any,
 ) -> None:
     """Explain why pruning helped or hurt generalisation.
 
     The lens separates better training from additional regularisation. A CSV or Parquet TABLE is enough for whatever
     needs no single examples. With several cells it prints their diagnoses; with one cell, everything.
     """
-    from prunescope.lens import analyze
+    from prunescope.lens import analyze, write_tables
 
     listed_suspects = max(suspects, _SUSPECTS) if as_json else suspects
     result = analyze(shaped(source, reading), most=None if every else MOST_ROWS, suspects=listed_suspects, **question)
@@ -74,6 +82,8 @@ def lens(
     result = replace(result, notes=notes)
     for words in result.notes:
         note(words)
+    if tables is not None:
+        note(f"{listed(path.name for path in write_tables(result, tables))} written to {tables}")
     if as_json:
         print_json(result.to_dict())
         return
@@ -283,6 +293,7 @@ def _beside(cell: CellResult) -> Iterator[str]:
         if comparison is not None:
             lines += [comparison.words, *([f"  {comparison.words_by_test}"] if comparison.words_by_test else ())]
     lines += [leave_out.words for leave_out in cell.leave_outs]
+    lines += [cell.influence.words] if cell.influence else []
     if lines:
         yield ""
         yield "test error of other treatments; best: lowest validation error, which verdicts rest on"

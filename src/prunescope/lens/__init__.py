@@ -14,6 +14,9 @@ from prunescope.lens.label_suspicion import Suspect as Suspect
 from prunescope.lens.label_suspicion import label_suspicion as label_suspicion
 from prunescope.lens.label_suspicion import most_suspicious as most_suspicious
 from prunescope.lens.label_suspicion import precision_at as precision_at
+from prunescope.lens.paper_tables import PaperTable as PaperTable
+from prunescope.lens.paper_tables import paper_tables as paper_tables
+from prunescope.lens.paper_tables import write_tables as write_tables
 from prunescope.lens.rung_curves import Curve as Curve
 from prunescope.lens.sparsity import Sparsity as Sparsity
 from prunescope.lens.verdicts import Power as Power

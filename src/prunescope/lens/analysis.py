@@ -24,6 +24,7 @@ from prunescope.lens.comparisons import (
     compare_treatment,
 )
 from prunescope.lens.diagnose import Diagnosis, diagnose
+from prunescope.lens.influence import Influence, measure_influence
 from prunescope.lens.label_suspicion import SUSPECTS, LabelSuspects
 from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
@@ -48,6 +49,8 @@ class CellResult:
         The cell in words, without label noise; cells of one name differ in label noise only.
     pruning
         The main treatment.
+    influence
+        How test error moves without each group by EL2N; None where no such networks were trained.
     suspects
         The training labels most likely to be wrong; None without outcomes of the optimally sparse networks.
     dataset_place
@@ -71,6 +74,7 @@ class CellResult:
     narrow: TreatmentComparison | None
     ablations: tuple[TreatmentComparison, ...]
     leave_outs: tuple[LeaveOut, ...]
+    influence: Influence | None
     suspects: LabelSuspects | None
     diagnosis: Diagnosis
     missing: tuple[Missing, ...]
@@ -351,6 +355,7 @@ def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: Ce
         if beside
         else tuple(compare_treatment(ladders, pruning_curve, dense, "density", grouping) for ladders in ablations),
         leave_outs=tuple(comparison for comparison in left_out if beside in ("", comparison.treatment)),
+        influence=measure_influence(source, ordered, dense),
         suspects=subject.suspects(question.suspects),
         diagnosis=diagnose(
             optimal, sparsest, extended, narrow, main[0].label_noise, at_end=pruning_curve.optimal_at_end

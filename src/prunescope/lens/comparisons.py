@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from prunescope.errors import listed
 from prunescope.lens.cells import MISSING, Measurements
 from prunescope.lens.example_changes import Groups, choose_scorer, group_differences, read_pairs
-from prunescope.lens.loading import LensSource
+from prunescope.lens.loading import GROUP, LensSource
 from prunescope.lens.rung_curves import Curve, Point, dense_spread, optimal_error, rung_curve, sparsest_better
 from prunescope.lens.verdicts import (
     TEST_ERROR,
@@ -64,8 +65,8 @@ class TreatmentComparison:
         Test error of the treatment at its optimal rung minus that of pruning at its optimal rung; None without both.
         Verdicts and the diagnosis rest on it.
     best_by_test
-        The paper's comparison in section 5.2: each at its lowest mean test error, rung 0 included. Choosing by test
-        error flatters both.
+        The paper's comparison in section 5.2: each network at its lowest test error, rung 0 included, replicate by
+        replicate. Choosing by test error flatters both.
     matches
         Test error rung by rung.
     changes
@@ -176,8 +177,10 @@ def compare_treatment(
     """
     treated = rung_curve(ladders, dense)
     matches = tuple(_matches(treated, pruning, by))
-    best = _compared(treated, treated.optimal, pruning, pruning.optimal)
-    by_test = _compared(treated, treated.lowest, pruning, pruning.lowest)
+    best = None
+    if treated.optimal is not None and pruning.optimal is not None:
+        best = compare(TEST_ERROR, treated.at(treated.optimal).test_error, pruning.at(pruning.optimal).test_error)
+    by_test = compare(TEST_ERROR, treated.lowest_error, pruning.lowest_error)
     return TreatmentComparison(
         curve=treated,
         by=by,
@@ -190,18 +193,12 @@ def compare_treatment(
     )
 
 
-def _compared(treated: Curve, rung: int | None, pruning: Curve, pruned_rung: int | None) -> Verdict | None:
-    """Compare the test error of two rungs; None where one of them is not known."""
-    if rung is None or pruned_rung is None:
-        return None
-    return compare(TEST_ERROR, treated.at(rung).test_error, pruning.at(pruned_rung).test_error)
-
-
 def _words_by_test(treated: Curve, pruning: Curve, by_test: Verdict | None) -> str:
     if by_test is None:
         return ""
-    rungs = f"{treated.treatment} rung {treated.lowest}, pruning rung {pruning.lowest}"
-    return f"the paper's comparison, each at its lowest test error ({rungs}): {by_test.words}"
+    ours, theirs = (listed(dict.fromkeys(sorted(curve.lowest))) for curve in (treated, pruning))
+    rungs = f"{treated.treatment} at rungs {ours}, pruning at {theirs}"
+    return f"the paper's comparison, each replicate at its lowest test error ({rungs}): {by_test.words}"
 
 
 def _matches(treated: Curve, pruning: Curve, by: str) -> Iterator[Match]:
@@ -275,7 +272,7 @@ def compare_leave_outs(
     pupils = [
         _pupil(source, ladder, cell, main, dense)
         for ladder in cell
-        if ladder.treatment.kind == "leave-out" and ladder.rows
+        if ladder.treatment.kind == "leave-out" and ladder.treatment.leave != GROUP and ladder.rows
     ]
     by_treatment: dict[object, list[_Pupil]] = {}
     for pupil in pupils:
@@ -296,10 +293,11 @@ def _pupil(
     teacher = teachers[0] if teachers else None
     stand_in = dict(zip(dense.replicates, dense.values, strict=True)) if dense else {}
     network = teacher.dense if teacher else None
+    left_out = source.left_out(ladder.ladder)
     return _Pupil(
         ladder,
         ladder.rows[0].test_error,
-        source.left_out(ladder.ladder),
+        None if left_out is None else len(left_out),
         network.test_error if network else stand_in.get(ladder.replicate, MISSING),
         optimal_error(teacher) if teacher else MISSING,
     )

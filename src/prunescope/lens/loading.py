@@ -34,6 +34,7 @@ _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group 
 _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_noise"))
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
+GROUP = "group"  # of a leave-out treatment: each ladder leaves out one group by EL2N
 MOST_COLUMNS = 3  # extra columns that are tried together
 
 
@@ -81,12 +82,12 @@ class LensSource:
             raise InputError(self.name, [Fault("scores of examples", "must be read from a store", "a table")])
         return read_scores(self.store, scorer.identity)
 
-    def left_out(self, ladder: str) -> int | None:
-        """Return how many examples a leave-out ladder left out; None if not kept."""
+    def left_out(self, ladder: str) -> NDArray[np.int64] | None:
+        """Return the indices of the examples that a leave-out ladder left out; None if not kept."""
         if self.store is None or not ladder or not self.store.has_arrays("checkpoints", ladder, 0):
             return None
         arrays = self.store.read_arrays("checkpoints", ladder, 0)
-        return len(arrays["left_out"]) if "left_out" in arrays else None
+        return arrays["left_out"].astype(np.int64) if "left_out" in arrays else None
 
 
 def open_source(
@@ -138,8 +139,10 @@ def _measurements(table: Table, studies: StudyIndex, notes: list[str]) -> Iterat
     alike: dict[tuple[object, ...], list[Measurements]] = {}
     for rows in _ladders(table, notes):
         measurements = _measured(rows, studies)
+        # Ladders that leave out one group by EL2N differ in the group alone, which their own arrays name.
+        group = measurements.ladder if measurements.treatment.leave == GROUP else ""
         alike.setdefault(
-            (measurements.network, measurements.label_noise, measurements.treatment, measurements.replicate), []
+            (measurements.network, measurements.label_noise, measurements.treatment, measurements.replicate, group), []
         ).append(measurements)
     for same in alike.values():
         levels = [studies.lesson_levels(ladder.ladder) for ladder in same]

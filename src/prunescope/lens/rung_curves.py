@@ -60,8 +60,10 @@ class Curve:
     own_optimal
         The same as `optimal` for each single replicate, in the order of `replicates`.
     lowest
-        The rung with the lowest mean test error, rung 0 included, as the paper's section 5.2 compares; None without
-        rungs that all complete replicates have. A network chosen by test error looks better than it is.
+        The rung of each replicate with the lowest test error, rung 0 included, as the paper's section 5.2 compares. A
+        network chosen by test error looks better than it is.
+    lowest_error
+        Those test errors.
     complete
         The replicates that have all rungs: `optimal` is by their mean.
     """
@@ -74,7 +76,8 @@ class Curve:
     optimal: int | None
     optimal_at_end: bool
     own_optimal: tuple[int | None, ...]
-    lowest: int | None
+    lowest: tuple[int, ...]
+    lowest_error: Spread
 
     def at(self, rung: int) -> Point:
         """Return the point of a rung that is there."""
@@ -124,6 +127,7 @@ def rung_curve(ladders: Ladders, dense: Spread | None) -> Curve:
         complete = [ladder for ladder in ladders if len(ladder.rungs) == most]
     complete = [ladder for ladder in complete if _validates(ladder)] or complete
     optimal = _optimal(complete)
+    lowest = [min(ladder.rows, key=lambda row: (row.test_error, row.rung)) for ladder in ladders]
     return Curve(
         treatment=ladders[0].treatment.name,
         kind=ladders[0].treatment.kind or "",
@@ -133,7 +137,8 @@ def rung_curve(ladders: Ladders, dense: Spread | None) -> Curve:
         optimal=optimal,
         optimal_at_end=optimal is not None and optimal == rungs[-1],
         own_optimal=tuple(_optimal([ladder]) for ladder in ladders),
-        lowest=_lowest(complete),
+        lowest=tuple(row.rung for row in lowest),
+        lowest_error=spread_over([ladder.replicate for ladder in ladders], [row.test_error for row in lowest]),
     )
 
 
@@ -164,13 +169,6 @@ def _optimal(ladders: Ladders) -> int | None:
         if rung > 0 and not math.isnan(mean):
             means[rung] = mean
     return optimal_rung(means) if means else None
-
-
-def _lowest(ladders: Ladders) -> int | None:
-    """Return the rung with the lowest mean test error, rung 0 included; ties by most weights."""
-    rungs = sorted(frozenset.intersection(*(ladder.rungs for ladder in ladders)))
-    means = {rung: mean_of([ladder.value("test_error", rung) for ladder in ladders]) for rung in rungs}
-    return min(means, key=means.__getitem__, default=None)
 
 
 def _validates(ladder: Measurements) -> bool:

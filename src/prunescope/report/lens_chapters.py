@@ -8,11 +8,13 @@ from typing import Any
 from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.lens import CellResult, LensResult, analyze
 from prunescope.report.chapters import Chapter, FigureSection
-from prunescope.report.figures.el2n import el2n_groups
+from prunescope.report.figures.el2n import el2n_groups, treatment_groups
 from prunescope.report.figures.extremes import extreme_examples
 from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.leave_outs import influence, leave_outs
 from prunescope.report.figures.losses import losses
 from prunescope.report.figures.noise import noise, noise_words
+from prunescope.report.figures.suspects import suspect_labels
 from prunescope.report.figures.treatments import ablations, extended, narrow
 from prunescope.report.provenance import place
 from prunescope.report.statements import Statement
@@ -77,8 +79,9 @@ def _weight(cell: CellResult) -> int:
 def _chapter(cells: Sequence[CellResult], result: LensResult) -> Chapter:
     sections = (
         FigureSection("Generalisation and training", _present(noise, losses, cells=cells)),
-        FigureSection("Which examples", _present(el2n_groups, extreme_examples, cells=cells)),
-        FigureSection("Alternatives to pruning", _present(extended, narrow, ablations, cells=cells)),
+        FigureSection("Which examples", _present(el2n_groups, extreme_examples, suspect_labels, cells=cells)),
+        FigureSection("Alternatives to pruning", _present(extended, narrow, ablations, treatment_groups, cells=cells)),
+        FigureSection("Training without some examples", _present(leave_outs, influence, cells=cells)),
     )
     missing = tuple(dict.fromkeys(item.words for cell in cells for item in cell.missing))
     statements = tuple(_said(cells, result))

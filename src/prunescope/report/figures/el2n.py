@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from prunescope.laws.results import number
 from prunescope.lens import CellResult, Sparsity, TreatmentOutcome
+from prunescope.lens.example_changes import Groups
 from prunescope.report.charts.parts import (
     Panel,
     coloured,
@@ -99,6 +100,56 @@ class El2nGroups(Figure):
         return tuple(panels)
 
 
+@dataclass(frozen=True)
+class TreatmentGroups(El2nGroups):
+    """Loss differences of treatments other than the main one, by EL2N."""
+
+    slug: ClassVar[str] = "loss-by-el2n-of-other-treatments"
+    title: ClassVar[str] = "What other treatments do to training loss, by EL2N"
+
+
+def treatment_groups(cells: Sequence[CellResult]) -> TreatmentGroups | None:
+    """Return the groups of every other treatment at its optimal rung; None where no outcomes of theirs were kept."""
+    points: list[GroupPoint] = []
+    remarks = []
+    for cell in cells:
+        noise = f"noise {noise_words(cell.label_noise)}"
+        others = [
+            (f"{comparison.curve.treatment}, rung {change.rung}", change.groups)
+            for comparison in (cell.extended, cell.narrow, *cell.ablations)
+            if comparison is not None
+            for change in comparison.changes
+            if change.groups is not None and change.which == "optimal"
+        ]
+        others += [(item.treatment, item.groups) for item in cell.leave_outs if item.groups is not None]
+        for name, groups in others:
+            points += _group_points(f"{noise}, {name}", groups)
+            remarks.append(f"Noise {noise_words(cell.label_noise)}, {name}: {groups.top.words}.")
+    if not points:
+        return None
+    caption = (
+        "As for pruning: mean training loss minus that of the dense networks, by EL2N, each treatment at its optimal "
+        "rung; leave-out networks on the examples that they were trained on. "
+    )
+    return TreatmentGroups(caption + " ".join(remarks), tuple(points))
+
+
+def _group_points(panel: str, groups: Groups) -> Iterator[GroupPoint]:
+    for group in groups.groups:
+        difference = group.difference
+        reach = difference.deviation or 0.0
+        yield GroupPoint(
+            panel,
+            group.low,
+            group.high,
+            group.el2n.mean,
+            difference.mean,
+            difference.mean - reach,
+            difference.mean + reach,
+            VERDICTS[difference.outcome],
+        )
+
+
 def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
     """Return the figure of one network at its levels of label noise; None without scores or losses of examples."""
     points: list[GroupPoint] = []
@@ -109,22 +160,10 @@ def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
             if groups is None:
                 continue
             panel = f"noise {noise_words(cell.label_noise)}, {sparsity.which}: density {number(sparsity.density)}"
-            for group in groups.groups:
-                difference = group.difference
-                reach = difference.deviation or 0.0
-                points.append(
-                    GroupPoint(
-                        panel,
-                        group.low,
-                        group.high,
-                        group.el2n.mean,
-                        difference.mean,
-                        difference.mean - reach,
-                        difference.mean + reach,
-                        VERDICTS[difference.outcome],
-                    )
-                )
+            points += _group_points(panel, groups)
             remarks.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
+            if groups.corrected_words:
+                remarks.append(f"{groups.corrected_words[0].upper()}{groups.corrected_words[1:]}.")
     if not points:
         return None
     caption = (

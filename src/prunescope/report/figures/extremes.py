@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class ExtremeExamples(Figure):
+class PicturedExamples(Figure):
     """Single examples.
 
     Attributes
@@ -70,10 +70,17 @@ class ExtremeExamples(Figure):
         Their pictures; empty where their dataset is not on this machine.
     """
 
+    points: tuple[Any, ...]
+    portraits: tuple[Portrait, ...]
+
+
+@dataclass(frozen=True)
+class ExtremeExamples(PicturedExamples):
+    """The examples that pruning changes most."""
+
     slug: ClassVar[str] = "examples-changed-most"
     title: ClassVar[str] = "Examples that pruning changes most"
     points: tuple[ExtremePoint, ...]
-    portraits: tuple[Portrait, ...]
 
     @property
     def rows(self) -> tuple[ExtremePoint, ...]:
@@ -163,13 +170,19 @@ def _portraits(cell: CellResult, points: Sequence[ExtremePoint]) -> tuple[Portra
     for panel in dict.fromkeys(point.panel for point in points):
         ordered = sorted((point for point in points if point.panel == panel), key=lambda point: point.difference)
         chosen += {point.index: point for point in (*ordered[-PICTURED:][::-1], *ordered[:PICTURED])}.values()
+    words = [
+        f"{point.panel}: {point.index}, {point.labelled} {point.label}, {point.difference:+.3g} nats"
+        for point in chosen
+    ]
+    return portraits_of(cell, [point.index for point in chosen], words)
+
+
+def portraits_of(cell: CellResult, index: Sequence[int], words: Sequence[str]) -> tuple[Portrait, ...]:
+    """Return pictures of training examples under their words; empty where their dataset is not on this machine."""
     try:
-        images = pictures(cell.dataset or "", [point.index for point in chosen], place=cell.dataset_place)
+        images = pictures(cell.dataset or "", index, place=cell.dataset_place)
     except PrunescopeError:  # a dataset that prunescope does not know, or another one of its name
         return ()
     if images.bright is None:
         return ()
-    return tuple(
-        Portrait(f"{point.panel}: {point.index}, {point.labelled} {point.label}, {point.difference:+.3g} nats", image)
-        for point, image in zip(chosen, images.bright, strict=True)
-    )
+    return tuple(Portrait(line, image) for line, image in zip(words, images.bright, strict=True))

@@ -177,7 +177,8 @@ def _curve(panel: str, treatment: str, curve: Curve, by: str) -> Iterator[Treatm
 def _caption(compared: Found) -> str:
     words = "Mean test error, ± one standard deviation over replicates; dashed lines: dense networks. "
     remarks = (
-        f"Label noise {noise_words(cell.label_noise)}: {comparison.words}."
+        f"Label noise {noise_words(cell.label_noise)}: {comparison.words}"
+        f"{f'; {comparison.words_by_test}' if comparison.words_by_test else ''}."
         for cell, others in compared
         for comparison in others
     )

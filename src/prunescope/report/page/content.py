@@ -18,7 +18,7 @@ from prunescope.report.chapters import Slider
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.picture_files import specification
 from prunescope.report.charts.theme import THEMES
-from prunescope.report.figures.extremes import ExtremeExamples
+from prunescope.report.figures.extremes import PicturedExamples
 from prunescope.report.figures.figure import Figure
 from prunescope.table import Table, csv_parts
 
@@ -66,7 +66,7 @@ def drawing(figure: Figure, slug: str) -> Drawing:
         "values": values,
         "panels": panels,
     }
-    portraits = figure.portraits if isinstance(figure, ExtremeExamples) else ()
+    portraits = figure.portraits if isinstance(figure, PicturedExamples) else ()
     pictures = tuple((portrait.words, _data_address(portrait.image)) for portrait in portraits)
     titles = tuple(_title(panel["spec"]) for panel in panels)
     return Drawing(slug, figure.title, figure.caption, titles, pictures, content)
