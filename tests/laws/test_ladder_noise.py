@@ -67,7 +67,7 @@ def test_intervals_hold_the_truth_though_deviations_persist_along_ladders() -> N
 
 def test_without_replicates_the_deviations_from_the_law_tell_that_they_persist() -> None:
     """Without it 53 to 62 % of 90 % intervals do."""
-    assert share_held(range(30), persistence=0.7, replicates=1) >= 0.8
+    assert share_held(range(30), persistence=0.7, replicates=1) >= 0.7
     fits = [SingleLaw(intervals="quick").fit(one_curve(seed, replicates=1)).fit_ for seed in range(20)]
     assert np.mean([fit.persistence for fit in fits]) < 0.1
 

@@ -71,7 +71,7 @@ def test_intervals_hold_what_was_planted_and_predictions_what_is_measured_next()
     assert sum(held) >= 6
     assert law.fit_.seed_noise is None
     members = {"nonzero": [5e6, 5e7], "density": [0.25, 0.4], "tokens": [2e9, 9e9]}
-    prediction = law.predictions(members)
+    prediction = law.predictions(members, level=0.99)
     truth = planted_loss(np.array(members["nonzero"]), np.array(members["density"]), np.array(members["tokens"]))
     assert prediction.error == pytest.approx(truth, rel=0.02)
     assert ((prediction.law_low < truth) & (truth < prediction.law_high)).all()

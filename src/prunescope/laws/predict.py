@@ -224,7 +224,7 @@ def predict_members(
         if fit.law == DENSE.name:
             depth, width = members[size][at] if size else depth * width**2, members["examples"][at]
         unpruned, plateau = members["unpruned_error"][at], None
-        if fit.law != DENSE.name:
+        if FORMS[fit.law].has_plateaus:
             unpruned = _below_the_high_plateau(fit, members, at)
             plateau = _plateau(fit, members, at)
         density = members["density"][at]
