@@ -18,6 +18,7 @@ import pytest
 
 from prunescope.errors import ConflictError, DamageError, InputError, PrunescopeError
 from prunescope.table import STORED, ArrayEntry, ArrayKind, Store, read_table
+from prunescope.table.durable import file_hash
 from prunescope.table.shards import PACK_AT, Listing, Shards
 from tests.builders import files, filled, ladder_identity, rung, small_study
 
@@ -464,3 +465,23 @@ def test_every_file_and_folder_is_flushed_before_arrays_count_as_kept(
     assert {str(folder), *(str(folder / ladder) for ladder in ladders)} <= set(flushed)
     assert sum("/drafts/" in path for path in flushed) == 3
     assert len(flushed) == 7
+
+
+@pytest.mark.parametrize("later", ["source", "test_examples"])
+def test_a_store_from_before_a_column_was_kept_is_read_packed_and_added_to(tmp_path: Path, later: str) -> None:
+    store = Store(tmp_path / "store", create=True)
+    for number in range(2):
+        store.write([rung(number, 0)])
+    for shard in sorted((store.path / "rungs").glob("*.parquet")):
+        older = tmp_path / "older.parquet"
+        duckdb.sql(f"select * exclude ({later}) from '{shard}'").write_parquet(str(older))
+        shard.unlink()
+        older.rename(shard.with_name(f"1.{file_hash(older)}.parquet"))
+    store = Store(store.path)
+    assert later not in duckdb.sql(f"from '{next((store.path / 'rungs').glob('*.parquet'))}'").columns
+    assert len(store.table()) == 2
+    # What is known of a rung by now and was not kept then is no contradiction.
+    store.write([rung(0, 0, **{later: "mine.py" if later == "source" else 500}), rung(2, 0)])
+    assert len(store.table()) == 3
+    assert store.shards.pack() == 3
+    assert len(Store(store.path).table()) == 3

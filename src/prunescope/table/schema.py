@@ -290,7 +290,7 @@ STORED_NAMES = tuple(column.name for column in STORED)
 CONFIGURATION = tuple(column.name for column in COLUMNS if column.group is ColumnGroup.CONFIGURATION)
 
 # When, where and for whom a rung was trained. Two rows for one rung may differ here; elsewhere they contradict.
-CIRCUMSTANCES = ("started", "seconds", "device", "version", "study", "source")
+CIRCUMSTANCES = ("started", "seconds", "device", "version", "study", "source", "test_examples")
 RESULTS = tuple(column.name for column in STORED if column.name not in (*CIRCUMSTANCES, "ladder", "rung"))
 
 

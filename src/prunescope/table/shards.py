@@ -61,7 +61,7 @@ _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
 _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Kind.FLAG: np.bool_}
 # Columns that stores of earlier versions lack, as missing values.
-_LATER = ("source",)
+_LATER = ("source", "test_examples")
 _KEY = ("ladder", "rung")
 # Of rows for one rung, the one that started first.
 _FIRST = f"qualify row_number() over (partition by {', '.join(_KEY)} order by {', '.join(CIRCUMSTANCES)}) = 1"
