@@ -474,11 +474,12 @@ def test_a_store_from_before_a_column_was_kept_is_read_packed_and_added_to(tmp_p
         store.write([rung(number, 0)])
     for shard in sorted((store.path / "rungs").glob("*.parquet")):
         older = tmp_path / "older.parquet"
-        duckdb.sql(f"select * exclude ({later}) from '{shard}'").write_parquet(str(older))
+        duckdb.execute(f"copy (select * exclude ({later}) from '{shard}') to '{older}' (format parquet)")
         shard.unlink()
         older.rename(shard.with_name(f"1.{file_hash(older)}.parquet"))
     store = Store(store.path)
-    assert later not in duckdb.sql(f"from '{next((store.path / 'rungs').glob('*.parquet'))}'").columns
+    shard = next((store.path / "rungs").glob("*.parquet"))
+    assert later not in [row[0] for row in duckdb.execute(f"describe select * from '{shard}'").fetchall()]
     assert len(store.table()) == 2
     # What is known of a rung by now and was not kept then is no contradiction.
     store.write([rung(0, 0, **{later: "mine.py" if later == "source" else 500}), rung(2, 0)])
