@@ -1,22 +1,42 @@
 """How often intervals hold the truth, over made-up families like the first paper's Table 1. Takes minutes.
 
 Goal: 90 % intervals hold the true parameter in 85 to 95 % of cases, and prediction intervals likewise; where the data
-stop before a plateau they widen instead of lying.
+stop before a plateau they widen instead of lying. The same over what real studies have (`conditions`): with ``--quick``
+those alone, over fewer families, in about two minutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from tests.laws.families import family, family_table, low_plateau
+from tests.laws.families import NOISE, disturbed, family, family_table, low_plateau, truth
 
 from benchmarks.clock import Figure
-from prunescope.laws import JointLaw, joint_error
+from prunescope.choose import smallest_network
+from prunescope.errors import PrunescopeError
+from prunescope.laws import JointLaw, SingleLaw, joint_error, size_for_error
 from prunescope.laws.results import Intervals
 
 FAMILIES, NEW = 200, 40
+Member = tuple[float, float, float]
+# Members of families under conditions: of one number of examples, or of eight members with three each.
+EIGHT: Sequence[Member] = [(depth, width, 50_000) for depth in (14, 20, 26, 50) for width in (0.5, 1.0)]
+WIDE: Sequence[Member] = [(depth, width, 50_000) for depth in (14, 26) for width in (0.25, 0.5, 1.0, 2.0)]
+SHARED: Sequence[Member] = [(depth, width, n) for depth, width, _ in WIDE for n in (50_000, 25_000, 12_500)]
+DISTURBED, QUICK = 60, 20
+CONDITIONS: Sequence[tuple[str, dict[str, Any]]] = (
+    ("independent noise", {}),
+    ("correlated ladders (0.7)", {"persistence": 0.7}),
+    ("a test set of 500", {"test_examples": 500}),
+    ("a test set of 2,000", {"test_examples": 2_000}),
+    ("dips of 3 %", {"dip": 0.03}),
+    ("dips of 8 %", {"dip": 0.08}),
+    ("heavy tails", {"heavy": True}),
+)
 
 
 def holding(intervals: Intervals, planted: Mapping[str, float]) -> dict[str, bool]:
@@ -60,8 +80,76 @@ def predictions(families: int) -> tuple[list[float], list[float]]:
     return new, law
 
 
+def held_by_curves(seed: int, **condition: Any) -> dict[str, bool]:
+    """Return which intervals of one network's ladders hold the truth."""
+    planted = truth(seed) | {"phi": 0.0, "psi": 0.0}
+    columns, _ = disturbed(seed, [(20, 1.0, 50_000)], planted, **condition)
+    of_one = {name: values for name, values in columns.items() if name not in ("depth", "width", "examples")}
+    return holding(SingleLaw().fit(of_one).intervals_, planted | {"p": planted["p_prime"]})
+
+
+def held_by_families(seed: int, members: Sequence[Member], **condition: Any) -> dict[str, bool]:
+    """Return which intervals of a family hold the truth."""
+    planted = truth(seed)
+    columns, _ = disturbed(seed, members, planted, **condition)
+    return holding(JointLaw(draws=120).fit(columns).intervals_, planted)
+
+
+def chosen(seed: int, **condition: Any) -> tuple[bool, float | None] | None:
+    """Return whether the choice's density interval holds the density needed, and how likely the sure choice is to do.
+
+    None where nothing is chosen.
+    """
+    planted = truth(seed)
+    columns, _ = disturbed(seed, WIDE, planted, levels=25, **condition)
+    unpruned = {(depth, width): float(low_plateau(depth, width, n)) for depth, width, n in WIDE}
+    bound = float(np.random.default_rng([seed, 9]).uniform(1.15, 1.8) * min(unpruned.values()))
+    try:
+        answer = smallest_network(columns, bound, draws=80, starts=8).answers[0]
+    except (PrunescopeError, IndexError):
+        return None
+    choice, sure = answer.choice, answer.robust
+    law = [planted[name] for name in ("eps_up", "gamma", "p_prime")]
+    depth, width = float(choice.depth or 1), float(choice.width or 1)
+    size = float(size_for_error(bound, unpruned[depth, width], *law))
+    needed = size / (depth ** planted["phi"] * width ** planted["psi"])
+    held = choice.density_low <= min(needed, 1.0) <= choice.density_high
+    if sure is None:
+        return held, None
+    depth, width = float(sure.depth or 1), float(sure.width or 1)
+    error = float(joint_error(unpruned[depth, width], sure.density, depth, width, **planted))
+    return held, NormalDist().cdf(float(np.log(bound / error)) / NOISE)
+
+
+def conditions(families: int) -> Iterator[Figure]:
+    """Measure coverage under what real studies have."""
+    shift = ("member shifts of 10 %, 8 members", {"member_shift": 0.1})
+    for kind, chosen_conditions in (("single", CONDITIONS), ("joint", (*CONDITIONS, shift))):
+        for words, condition in chosen_conditions:
+            kept: dict[str, list[bool]] = {}
+            for seed in range(families):
+                members = SHARED if "member_shift" in condition else EIGHT
+                held = (
+                    held_by_curves(seed, **condition)
+                    if kind == "single"
+                    else held_by_families(seed, members, **condition)
+                )
+                for name, holds in held.items():
+                    kept.setdefault(name, []).append(holds)
+            yield f"{kind}: {words}", "%", [100 * float(np.mean(hits)) for hits in kept.values()]
+    for words, condition in CONDITIONS[:4]:
+        answers = [answer for seed in range(families) if (answer := chosen(seed, **condition)) is not None]
+        kept_bounds = [100 * likely for _, likely in answers if likely is not None]
+        yield f"choose: density intervals, {words}", "%", [100 * float(np.mean([hit for hit, _ in answers]))]
+        yield f"choose: choices at 90 %, {words}", "%", [float(np.mean(kept_bounds))]
+
+
 def measure() -> Iterator[Figure]:
     """Measure coverage; the runs of a figure are parameters, or families."""
+    short = "--quick" in sys.argv
+    yield from conditions(QUICK if short else DISTURBED)
+    if short:
+        return
     for words, families, changes in (
         ("152 configurations, 3 replicates", FAMILIES, {}),
         ("the same, unpruned errors given", FAMILIES // 2, {"known": True}),

@@ -64,7 +64,7 @@ class Departure:
 
     @cached_property
     def _inverse(self) -> Numbers:
-        return np.asarray(np.linalg.inv(self._kernel(self.log_density) + self._noise_covariance()), np.float64)
+        return np.asarray(np.linalg.inv(self._kernel(self.log_density) + np.diag(self.noise**2)), np.float64)
 
     def _noise_covariance(self) -> Numbers:
         if self.persistence <= 0:
@@ -83,7 +83,10 @@ class Departure:
 
     def spread(self, at: Numbers) -> Numbers:
         """Return the posterior standard deviation of the member's curve."""
-        left = self.amplitude**2 - (self.gain(at) * self._kernel(at)).sum(axis=1)
+        # Points are weighed as if their noise were independent, and the spread is what that leaves if it persists.
+        gain = self.gain(at)
+        left = self.amplitude**2 - 2 * (gain * self._kernel(at)).sum(axis=1)
+        left += ((gain @ (self._kernel(self.log_density) + self._noise_covariance())) * gain).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(left, 0.0)))
 
 

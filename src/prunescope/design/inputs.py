@@ -40,6 +40,7 @@ class DesignInputs:
     classes: int | None
     step: float
     levels: tuple[tuple[int, ...], ...]
+    test_examples: int | None = None
     has_depth: bool = True
     has_width: bool = True
     has_examples: bool = True
@@ -124,9 +125,9 @@ def design_inputs(
     has = [
         study is not None or (group_rows is not None and name in group_rows) for name in ("depth", "width", "examples")
     ]
-    return DesignInputs(
-        place, counts, rows, tops, costs(place.examples, counts, recipe, group_rows), known, step, levels, *has
-    )
+    tested = group.test_examples if group is not None else facts.test if facts else None
+    spent = costs(place.examples, counts, recipe, group_rows)
+    return DesignInputs(place, counts, rows, tops, spent, known, step, levels, tested, *has)
 
 
 def _step(recipe: Recipe | None, group: GroupData | None) -> float:

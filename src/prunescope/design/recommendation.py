@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from prunescope.choose.limits import bound_faults
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, MemberSizes
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import budget_of, sharing
+from prunescope.design.form_check import check_forms
 from prunescope.design.inputs import DesignInputs, at_noise, design_inputs, treatment_of
 from prunescope.design.posterior import compute_posterior
 from prunescope.design.restriction import MOST_CELLS, cells_to_weigh
@@ -95,6 +97,9 @@ class DesignPlan:
     off
         The expected regret of deciding now: how many times larger than the smallest possible the choice is, and how
         wrong its density is, together (0.1: 10 %).
+    off_by_form
+        The regret of deciding now under the paper's and the tilted form, as they are fitted to what was trained; empty
+        where `off` is too large to ask, or too little was trained.
     enough
         The plan ends when the expected regret falls below this.
     proposals
@@ -121,11 +126,13 @@ class DesignPlan:
     study: Study | None
     ladders: tuple[Ladder, ...]
     notes: tuple[str, ...] = ()
+    off_by_form: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def decided(self) -> bool:
-        """Whether more training would hardly change the answer, and a network like it was trained."""
-        return self.off <= self.enough and self.seen
+        """Whether more training would hardly change the answer, by either form, and a network like it was trained."""
+        doubtful = any(off > max(self.enough, IN_DOUBT) for off in self.off_by_form.values())
+        return self.off <= self.enough and self.seen and not doubtful
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -135,9 +142,17 @@ class DesignPlan:
         plain["proposals"] = [asdict(proposal) for proposal in self.proposals]
         if self.notes:
             plain["notes"] = list(self.notes)
+        if self.off_by_form:
+            plain["off_by_form"] = dict(self.off_by_form)
         return plain | {"study": self.study.to_mapping() if self.study else None}
 
 
+# Regret under another form beyond which a choice is in doubt, and what is said then.
+IN_DOUBT = 0.1
+FORM_IN_DOUBT = (
+    "fitted to what was trained, the paper's or the tilted form of the law makes another choice: not decided, as the "
+    "form is in doubt; more ladders of the members near the bound settle it"
+)
 # Suffix of the name of a study that is part of another.
 NAME_SUFFIX = " next"
 
@@ -207,24 +222,32 @@ def next_ladders(
     ladders = _ladders(inputs, study)
     posterior = compute_posterior(inputs.place, inputs.rows, guessing)
     question = _question(inputs, members, max_error)
-    loss, planned = plan_sequence(
+    plan = partial(
+        plan_sequence,
         posterior,
         question,
         ladders,
         budget_of(budget, inputs.costs, whole),
-        enough=float(np.log1p(enough)),
         most=most,
         seed=seed,
         on_proposal=on_proposal,
     )
+    loss, planned = plan(enough=float(np.log1p(enough)))
     networks, target = new_networks(question, posterior, seed), network_to_measure(question, posterior)
+    seen = ladders.reach(int(members[target.member]), target.log_density)
+    decision, notes = Decision.by(question, posterior), list(_notes(len(weighed), there))
+    check = check_forms(question, inputs) if np.expm1(loss) <= enough and seen and outcome.is_error else None
+    losses = {} if check is None else check.losses(decision)
+    if losses and max(losses.values()) > np.log1p(max(enough, IN_DOUBT)):
+        notes.append(FORM_IN_DOUBT)
+        loss, planned = plan(enough=0.0)
     planned_ladders, next_study = _as_study(study, inputs, planned, max_error)
     return DesignPlan(
         max_error=max_error,
-        pick=_named(inputs, members, Decision.by(question, posterior), networks),
+        pick=_named(inputs, members, decision, networks),
         sure=_named(inputs, members, Decision.sure(question, networks, confidence), networks),
         confidence=confidence,
-        seen=ladders.reach(int(members[target.member]), target.log_density),
+        seen=seen,
         off=float(np.expm1(loss)),
         enough=enough,
         proposals=tuple(_proposals(inputs, planned)),
@@ -233,7 +256,8 @@ def next_ladders(
         unit=inputs.costs.unit,
         study=next_study,
         ladders=planned_ladders,
-        notes=tuple(_notes(len(weighed), there)),
+        notes=tuple(notes),
+        off_by_form={name: float(np.expm1(form_loss)) for name, form_loss in losses.items()},
     )
 
 
@@ -280,7 +304,7 @@ def _question(inputs: DesignInputs, members: np.ndarray, max_error: float) -> Qu
     sizes = MemberSizes(inputs.place.depth[members], inputs.place.width[members], prunable, rest)
     relative = any(count.how == "relative" for count in counts)
     lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
-    return Question(max_error, sizes, members, lowest)
+    return Question(max_error, sizes, members, lowest, inputs.test_examples)
 
 
 def _members(place: Place, examples: int | None) -> np.ndarray:

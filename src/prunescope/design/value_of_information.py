@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunescope.choose.member_curves import shared_noise
 from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
 
@@ -35,12 +36,15 @@ class Question:
         The cell of each member.
     lowest
         The lowest log density of each member.
+    test_examples
+        How many examples errors are shares of, the same for all networks; None where that is not known.
     """
 
     bound: float
     sizes: MemberSizes
     cell: Integers
     lowest: Numbers
+    test_examples: int | None = None
 
     def densities(self, z: Numbers, scatter: Numbers | None = None) -> Numbers:
         """Return the log density that each member needs, by each ``z``: ``[truths, members]``.
@@ -99,7 +103,10 @@ class Decision:
 def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Numbers:
     """Draw the log density that newly trained networks of each member need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
-    off = np.hypot(posterior.noise, posterior.departure) * random.standard_normal((NETWORKS, 1))
+    scatter = np.hypot(posterior.noise, posterior.departure)
+    off = np.hypot(scatter, shared_noise(question.bound, question.test_examples)) * random.standard_normal(
+        (NETWORKS, 1)
+    )
     return question.densities(posterior.draws(NETWORKS, seed), off)
 
 
