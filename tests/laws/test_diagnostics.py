@@ -65,7 +65,7 @@ def test_residuals_are_those_of_the_fit_and_add_up_by_density_member_and_rung() 
     assert raised.value.faults[0].place == "by"
 
 
-def test_a_member_that_is_off_shows_in_its_residuals_and_has_the_most_influence() -> None:
+def test_a_member_that_is_off_shows_in_its_residuals_and_without_it_the_law_is_as_it_was() -> None:
     _, fit, group = planted()
     # As if it were pruned to a third of the densities that it is said to have.
     sparser = joint_error(group.unpruned, group.density / 3, group.depth, group.width, **fit.parameters)

@@ -69,6 +69,8 @@ def test_intervals_hold_what_was_planted_and_predictions_what_is_measured_next()
         interval is None or interval[0] <= PLANTED[name] <= interval[1] for name, interval in law.intervals_.items()
     ]
     assert sum(held) >= 6
+    # Ten dense sizes on five amounts of data: each is drawn by itself.
+    assert law.fit_.intervals_by == "100 resamples of 50 configurations"
     assert law.fit_.seed_noise is None
     members = {"nonzero": [5e6, 5e7], "density": [0.25, 0.4], "tokens": [2e9, 9e9]}
     prediction = law.predictions(members, level=0.99)

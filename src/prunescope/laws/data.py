@@ -144,6 +144,9 @@ class GroupData:
         if self.cells < 2:
             return np.zeros(self.cells, np.int64)
         first = np.unique(self.cell, return_index=True)[1]
+        if (self.size != self.size[first][self.cell]).any():
+            # Sizes count the weights that are left: a configuration has no depth and width to share.
+            return np.arange(self.cells)
         member = np.stack([self.depth[first], self.width[first]])
         number = np.unique(member, axis=1, return_inverse=True)[1].reshape(-1)
         if int(number.max()) + 1 in (self.cells, *range(FEW_MEMBERS)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, counted, listed, named, nearest
 from prunescope.laws.data import Numbers, Points
-from prunescope.laws.forms import DENSE, FORMS, to_coordinates
+from prunescope.laws.forms import DENSE, FORMS, SPARSE, to_coordinates
 from prunescope.laws.grouping import EXPLAINED, plain_value
 from prunescope.laws.results import Fit
 from prunescope.laws.uncertainty import normal_quantile
@@ -23,6 +23,12 @@ from prunescope.table.schema import ERROR, Outcome
 STEP, EXTRAPOLATES = 1e-5, 1.05
 # Predictions worked on at a time, draws included.
 BLOCK = 500_000
+
+# What depth and width are in laws whose points hold something else there.
+MEASURED_AS = {
+    DENSE.name: {"depth": "size", "width": "number of examples"},
+    SPARSE.name: {"depth": "number of nonzero weights", "width": "amount of data"},
+}
 
 
 @dataclass(frozen=True)
@@ -263,7 +269,7 @@ def _plateau(fit: Fit, members: MemberQuery, at: NDArray[np.int64]) -> Plateau:
 
 def _beyond_measured(fit: Fit, density: Numbers, depth: Numbers, width: Numbers) -> Iterator[str]:
     """Say how far outside the measurements networks are."""
-    names = {"depth": "size", "width": "number of examples"} if fit.law == DENSE.name else {}
+    names = MEASURED_AS.get(fit.law, {})
     of = f" of {name_group(fit.group)}" if fit.group else ""
     for name, values in (("density", density), ("depth", depth), ("width", width)):
         if name not in fit.measured:
