@@ -35,7 +35,7 @@ class SuspectLabels(PicturedExamples):
     """Labels that may be wrong."""
 
     slug: ClassVar[str] = "labels-most-likely-wrong"
-    title: ClassVar[str] = "The 50 training labels most likely to be wrong"
+    title: ClassVar[str] = "The training labels most likely to be wrong"
     points: tuple[SuspectPoint, ...]
 
     @property
