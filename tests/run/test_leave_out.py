@@ -87,6 +87,19 @@ def test_what_pruning_improves_most_is_left_out(unbroken: Store) -> None:
         assert gain[out].min() > 0
 
 
+def test_what_pruning_worsens_most_is_left_out(unbroken: Store) -> None:
+    for ladder in pupils(lesson_study(Treatment(kind="leave-out", learns_from="imp", leave="worsened", share=0.3))):
+        dense, sparse = (
+            unbroken.read_arrays("examples", ladder.teacher, rung) for rung in (0, best_of(unbroken, ladder))
+        )
+        change = sparse["loss"].astype(float) - dense["loss"]
+        subsample = subsample_of(ladder)
+        left = subsample.train[left_out(unbroken, ladder, subsample)]
+        out = np.isin(dense["index"], left)
+        assert out.sum() == len(left) == 60
+        assert change[out].min() >= change[~out].max()
+
+
 def test_what_the_best_sparse_network_gets_wrong_by_its_label_is_left_out(unbroken: Store) -> None:
     for ladder in pupils(lesson_study(), "misclassified"):
         sparse = unbroken.read_arrays("examples", ladder.teacher, best_of(unbroken, ladder))

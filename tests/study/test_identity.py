@@ -198,7 +198,9 @@ def treatments(draw: st.DrawFn) -> tuple[Treatment, ...]:
         scope=draw(st.sampled_from([None, "global", "layer"])),
     )
     pupil = Treatment(
-        kind="leave-out", learns_from=teacher.label, leave=draw(st.sampled_from([None, "improved", "misclassified"]))
+        kind="leave-out",
+        learns_from=teacher.label,
+        leave=draw(st.sampled_from([None, "improved", "worsened", "misclassified"])),
     )
     others = [teacher, Treatment(kind="extended"), Treatment(kind="narrow"), Treatment(kind="dense"), pupil]
     return tuple(draw(st.permutations(others))) if draw(st.booleans()) else (teacher,)

@@ -1,8 +1,8 @@
 """One ladder in training: the rung that comes next, what the rung below left, and what is not on disk yet.
 
 A leave-out ladder trains without some of its examples. ``improved``: those whose training loss is most lower at the
-teacher's optimal sparsity than at its rung 0. ``misclassified``: those that the optimally sparse network gets wrong, by
-the label trained on. ``random``: any.
+teacher's optimal sparsity than at its rung 0. ``worsened``: those whose training loss is most higher there.
+``misclassified``: those that the optimally sparse network gets wrong, by the label trained on. ``random``: any.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ def left_out(store: Store, ladder: Ladder, subsample: Subsample) -> Places:
                 "its teacher's best sparse network gets every example wrong: none is left to train on"
             )
         return wrong
-    return _first(sparse["loss"].astype(float) - dense["loss"], count)
+    change = sparse["loss"].astype(float) - dense["loss"]
+    return _first(-change if ladder.treatment.leave == "worsened" else change, count)
 
 
 def _first(values: np.ndarray, count: int) -> Places:

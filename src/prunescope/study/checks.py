@@ -258,7 +258,7 @@ def _treatment_faults(
             if treatment.leave == "misclassified" and treatment.share is not None:
                 yield Fault(
                     at("share"),
-                    "belongs to leave = improved and random; misclassified leaves out all of them",
+                    "belongs to leave = improved, worsened and random; misclassified leaves out all of them",
                 )
             if treatment.learns_from is None:
                 must = "must name the treatment to learn from"

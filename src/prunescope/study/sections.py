@@ -277,12 +277,12 @@ class Treatment(Section):
     learns_from: Annotated[str, Field(min_length=1, max_length=60)] | None = Field(
         None, description="leave-out: name of the treatment whose ladder tells which examples to leave out"
     )
-    leave: Literal["improved", "misclassified", "random"] | None = Field(
+    leave: Literal["improved", "worsened", "misclassified", "random"] | None = Field(
         None,
-        description="leave-out: examples that pruning improved most, or the sparse model gets wrong, or any",
+        description="leave-out: examples that pruning improved or worsened most, the sparse model gets wrong, or any",
     )
     share: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
-        None, description="leave-out: share of examples left out when improved or random; 0.2 where not given"
+        None, description="leave-out: share of examples left out when improved, worsened or random; 0.2 where not given"
     )
 
     @property
