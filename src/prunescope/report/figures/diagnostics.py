@@ -84,7 +84,8 @@ class ResidualFigure(Figure):
                 if what == "density"
                 else alt.X("value:Q", title=what, axis=alt.Axis(tickCount=8, tickMinStep=1))
             )
-            scale = alt.Scale(nice=True)
+            ends = [min(-0.005, *(point.low for point in points)), max(0.005, *(point.high for point in points))]
+            scale = alt.Scale(domain=ends, nice=True)
             y = alt.Y("mean:Q", title=OFF, scale=scale, axis=axis)
             data = source(panel=name)
             tooltip = tips(("member", "member", None), ("value", what, ".4g"), ("points", "points", ",d"),
