@@ -135,7 +135,9 @@ def one_network() -> Claim:
         for name, (number, count, middle) in shares.items()
     )
     most = [number / count > 0.9 for number, count, _ in shares.values()]
-    return Claim("Section 3, Fig. 2", "Eq. 1 describes one network: |mu| < 2 %, sigma < 4 %", words, _verdict(most))
+    return Claim(
+        "Section 3, Fig. 2", "Eq. 1 describes one network: mu within ± 2 %, sigma < 4 %", words, _verdict(most)
+    )
 
 
 def _published_curves() -> list[GroupData]:
@@ -151,7 +153,7 @@ def one_family() -> Claim:
     words = _each(
         lambda family: f"mu {_percent(family.fit.mean_deviation)}, sigma {_percent(family.fit.std_deviation)}"
     )
-    return Claim("Section 4, Fig. 4", "one law for a family: |mu| < 2 %, sigma < 6 %", words, _verdict(met))
+    return Claim("Section 4, Fig. 4", "one law for a family: mu within ± 2 %, sigma < 6 %", words, _verdict(met))
 
 
 def seeds() -> Claim:
