@@ -151,7 +151,10 @@ def one_family() -> Claim:
         abs(family.fit.mean_deviation) < FAMILY_MU and family.fit.std_deviation < FAMILY_SIGMA for family in _there()
     ]
     words = _each(
-        lambda family: f"mu {_percent(family.fit.mean_deviation)}, sigma {_percent(family.fit.std_deviation)}"
+        lambda family: (
+            f"mu {_percent(family.fit.mean_deviation)}, sigma {_percent(family.fit.std_deviation)} over errors from "
+            f"{family.group.error.min():.2f} to {family.group.error.max():.2f}"
+        )
     )
     return Claim("Section 4, Fig. 4", "one law for a family: mu within ± 2 %, sigma < 6 %", words, _verdict(met))
 
