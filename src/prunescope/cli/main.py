@@ -21,6 +21,7 @@ from prunescope.cli.next import next_
 from prunescope.cli.plan import plan
 from prunescope.cli.report import report
 from prunescope.cli.run import need_torch, run
+from prunescope.cli.scores import scores
 from prunescope.cli.sparsity import sparsity
 from prunescope.cli.stores import compact, merge, status
 from prunescope.cli.table import table
@@ -120,6 +121,6 @@ def demo(out: Path) -> None:
 
 for command in (
     plan, data, run, table, status, merge, compact, fit, predict, compare, sensitivity, sparsity, choose, next_, lens,
-    report, export, demo,
+    scores, report, export, demo,
 ):  # fmt: skip
     cli.add_command(command)

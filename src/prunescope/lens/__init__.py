@@ -8,6 +8,7 @@ from prunescope.lens.diagnose import Diagnosis as Diagnosis
 from prunescope.lens.diagnose import Effect as Effect
 from prunescope.lens.example_pictures import ExamplePictures as ExamplePictures
 from prunescope.lens.example_pictures import pictures as pictures
+from prunescope.lens.example_scores import example_scores as example_scores
 from prunescope.lens.label_suspicion import LabelSuspects as LabelSuspects
 from prunescope.lens.label_suspicion import Precision as Precision
 from prunescope.lens.label_suspicion import Suspect as Suspect

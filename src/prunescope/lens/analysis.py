@@ -190,7 +190,7 @@ class CellQuery:
         return min(pruned, key=lambda treatment: (treatment.rank, treatment.name)).name
 
 
-def _sorted_cells(ladders: Sequence[Measurements]) -> Cells:
+def sorted_cells(ladders: Sequence[Measurements]) -> Cells:
     """Group ladders by cell, sorted by network and label noise."""
     cells: dict[tuple[MeasuredNetwork, float], list[Measurements]] = {}
     for ladder in ladders:
@@ -284,7 +284,7 @@ def analyze(
     """
     question = CellQuery(noise, cell or {}, treatment, groups, rung, density, examples, suspects)
     loaded = open_source(source, most, table, question.rows)
-    cells = _sorted_cells(loaded.ladders)
+    cells = sorted_cells(loaded.ladders)
     pruned = [ladders for ladders in cells if any(ladder.treatment.prunes for ladder in ladders)]
     if not pruned:
         hint = "Rows of treatment imp or one-shot are such, and rows that name no treatment."
@@ -319,7 +319,7 @@ def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: Ce
     subject = SparseNetworks(source, main, ordered, pruning_curve, question.groups, question.examples)
     optimal = subject.sparsity("optimal", pruning_curve.optimal)
     sparsest = subject.sparsity("sparsest", sparsest_better(pruning_curve))
-    asked = _asked(pruning_curve, question)
+    asked = asked_rung(pruning_curve, question)
     requested = subject.sparsity("asked", asked)
     grouping = Grouping(source, ordered, main, question.groups, asked)
 
@@ -385,7 +385,7 @@ def _dataset_place(source: LensSource, identity: str) -> str:
     return str(noted_place(source.store, ladder.own) or "")
 
 
-def _asked(pruning_curve: Curve, question: CellQuery) -> int | None:
+def asked_rung(pruning_curve: Curve, question: CellQuery) -> int | None:
     """Return the requested rung; None where this cell does not have it."""
     sparse = [point.rung for point in pruning_curve.points if point.rung > 0]
     if question.rung is not None and question.rung not in sparse:
