@@ -56,10 +56,11 @@ def test_the_first_papers_table_1_stands_in_its_preset() -> None:
 
 def test_effort_counts_a_rung_that_ladders_share_once() -> None:
     study = read_study("lenet-mnist-noise")
-    total, rungs = effort(study.ladders), 12 * 3 * 31
+    three = [ladder for ladder in study.ladders if ladder.treatment.label in ("imp", "extended", "narrow")]
+    total, rungs = effort(three), 12 * 3 * 31
     assert (total.rungs, total.networks) == (rungs, rungs - 12 * 2)
     assert total.epochs == 40 * total.networks
-    one = [ladder for ladder in study.ladders if ladder.treatment.kind == "imp"]
+    one = [ladder for ladder in three if ladder.treatment.kind == "imp"]
     assert effort(one).networks == effort(one).rungs == 12 * 31
 
 
@@ -70,6 +71,25 @@ def test_the_lens_preset_of_digits_has_every_kind_of_treatment() -> None:
     assert {treatment.score for treatment in study.treatments if treatment.kind == "imp"} == set(SCORES)
     assert {treatment.leave for treatment in study.treatments} >= {"improved", "misclassified", "random"}
     assert (study.keep_examples, study.el2n is not None) == ("all", True)
+
+
+@pytest.mark.parametrize("name", ["lenet-mnist-noise", "resnet20-cifar10-noise", "resnet32-cifar100", "vgg16-cifar10"])
+def test_the_second_papers_presets_make_what_its_figures_and_appendices_need(name: str) -> None:
+    study = read_study(name)
+    pruning = {
+        (treatment.kind, treatment.rewind, treatment.score)
+        for treatment in study.treatments
+        if treatment.kind in ("imp", "one-shot")
+    }
+    rewinding = {("imp", rewind, "magnitude") for rewind in ("learning-rate", "weights", "fine-tuning")}
+    scores = {("imp", "learning-rate", score) for score in ("random", "gradient", "gradient-flow")}
+    assert pruning == rewinding | scores | {("one-shot", "learning-rate", "magnitude")}
+    assert {treatment.kind for treatment in study.treatments} >= {"extended", "narrow"}
+    left = {treatment.leave for treatment in study.treatments if treatment.kind == "leave-out"}
+    assert left == {"improved", "worsened", "misclassified", "random"}
+    assert study.keep_examples == "all"
+    assert study.el2n is not None
+    assert study.recipe.validation > 0
 
 
 def test_what_is_not_trained_here_is_neither_offered_nor_read() -> None:
