@@ -89,6 +89,15 @@ def test_plan_shows_a_preset(name: str) -> None:
 
 def test_plan_as_json_holds_the_ladders() -> None:
     content = json.loads(run("plan", "digits", "--ladders", "--json").stdout)
+    # 64 inputs, 30 and 10 hidden units, 10 classes at width 0.1; all weights but those of the output are prunable.
+    first = content["members"][0]
+    assert {name: first[name] for name in ("family", "depth", "width", "classes")} == {
+        "family": "lenet", "depth": 3, "width": 0.1, "classes": 10,
+    }  # fmt: skip
+    weights = 64 * 30 + 30 * 10
+    assert (first["parameters"], first["prunable"]) == (weights + 10 * 10 + 30 + 10 + 10, weights)
+    assert first["multiplications"] == weights + 10 * 10
+    assert len(content["members"]) == 3
     study = parse_study(preset_text("digits"))
     assert [entry["ladder"] for entry in content["ladder_list"]] == [ladder.identity for ladder in study.ladders]
     assert (content["cells"], content["ladders"], content["rungs"]) == (9, 72, 2088)

@@ -154,13 +154,14 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
         }
-    from prunescope.run.estimate import described, estimate
+    from prunescope.run.estimate import described, estimate, members
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
     content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples, None, run_code))
+    content["members"] = [vars(member) for member in members(study.ladders, run_code)]
     if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:

@@ -165,6 +165,40 @@ def described(ladders: Sequence[Ladder]) -> Iterator[NetworkMade]:
         yield NetworkMade(f"{cell.family} l={cell.depth} w={cell.width:g}", _outline(ladder, 0).words(rule))
 
 
+@dataclass(frozen=True)
+class MemberCount:
+    """A network that a study trains, as counted: of its dense form, with what pruning may remove."""
+
+    family: str
+    depth: int
+    width: float
+    classes: int
+    parameters: int
+    prunable: int
+    multiplications: int
+
+
+def members(ladders: Sequence[Ladder], run_code: bool = False) -> Iterator[MemberCount]:
+    """Yield each member of each family once, by depth and width; families that cannot be counted here are left out."""
+    seen: set[tuple[object, ...]] = set()
+    for ladder in ladders:
+        cell, facts, rule = ladder.cell, ladder.facts, ladder.recipe.prunable
+        key = (cell.family, cell.depth, cell.width, facts.classes, facts.shape, rule)
+        if key in seen or not _countable(cell.family, run_code):
+            continue
+        seen.add(key)
+        outline = _outline(ladder, 0)
+        yield MemberCount(
+            family=cell.family,
+            depth=cell.depth,
+            width=cell.width,
+            classes=facts.classes,
+            parameters=outline.total,
+            prunable=sum(parameter.size for parameter in outline.prunable(rule)),
+            multiplications=outline.multiplications,
+        )
+
+
 def _countable(family: str, run_code: bool) -> bool:
     """Whether networks of a family may be made here, to count them."""
     if is_library_name(family):
