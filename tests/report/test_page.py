@@ -35,7 +35,7 @@ def test_the_page_draws_all_of_it_and_asks_nobody_for_anything(
 ) -> None:
     page = opened(page_file)
     page.draw_all()
-    assert page.tab.locator("figure").count() == len(list(family_report.chapters[0].figures)) == 8
+    assert page.tab.locator("figure").count() == len(list(family_report.chapters[0].figures)) == 11
     assert page.tab.locator(".panel svg, .panel canvas").count() == page.tab.locator(".panel").count() >= 15
     assert page.console == []
     assert page.requests == []

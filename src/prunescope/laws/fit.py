@@ -207,13 +207,14 @@ def _persistence(
 ) -> Numbers:
     """Return how deviations persist along ladders, for each group.
 
-    Without replicates the law's own deviations tell it, where that is clear beyond chance.
+    Of a single curve without replicates the law's own deviations tell it, where that is clear beyond chance.
     """
     by_replicates = replicate_persistence(groups)
     if all(noise is not None for noise in seed_noise):
         return by_replicates
     by_law, pairs = neighbour_correlation(padded, deviation(form, padded.points, theta)[0])
-    clear = np.where(by_law * np.sqrt(pairs) > CLEARLY_TOGETHER, np.minimum(by_law, MOST), 0.0)
+    told = (padded.cells == 1) & (by_law * np.sqrt(pairs) > CLEARLY_TOGETHER)
+    clear = np.where(told, np.minimum(by_law, MOST), 0.0)
     return np.where([noise is None for noise in seed_noise], clear, by_replicates)
 
 

@@ -236,7 +236,10 @@ class InfluenceFigure(Figure):
 
         order = list(dict.fromkeys(point.member for point in self.points))
         names = list(dict.fromkeys(point.parameter for point in self.points))
-        x = alt.X("shift:Q", title="shift without the member, in standard deviations", axis=alt.Axis(tickCount=7))
+        reach = max(0.1, *(abs(point.shift) for point in self.points))
+        scale = alt.Scale(domain=[-reach, reach], nice=True)
+        what = "shift without the member, in standard deviations"
+        x = alt.X("shift:Q", title=what, scale=scale, axis=alt.Axis(tickCount=7))
         y = alt.Y("member:N", sort=order, title=None)
         tooltip = tips(("member", "member", None), ("parameter", "parameter", None), ("shift", "shift", ".2f"),
                        ("held_out", "rms when left out", ".2%"))  # fmt: skip
