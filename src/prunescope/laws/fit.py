@@ -245,7 +245,7 @@ def _assemble_fits(
     fits = []
     for row, (group, uncertainty, signs) in enumerate(zip(task.groups, usual, evidence, strict=True)):
         warnings = list(write_warnings(task.form.name, signs))
-        if group.cells > group.members and group.members < ENOUGH_CELLS and task.form.family:
+        if task.form.family and group.cells > 1 and group.members < min(group.cells, ENOUGH_CELLS):
             warnings.append(describe_few_members(group))
         if (gap := gaps[row]) is not None and gap > GAP:
             warnings.append(describe_gap(gap))
@@ -293,7 +293,8 @@ def _assemble_fits(
 
 def _plateau_noise(group: GroupData, seed_noise: float | None, spread: float) -> float:
     """Return the relative standard deviation of the unpruned errors; 0 where they were given."""
-    behind = float(np.median(group.dense_repeats))
+    # One cell has one unpruned error.
+    behind = float(group.dense_repeats[0] if group.cells == 1 else np.median(group.dense_repeats))
     return (spread if seed_noise is None else seed_noise) / math.sqrt(behind) if behind > 0 else 0.0
 
 
@@ -308,6 +309,10 @@ def _highest(task: IntervalTask, row: int, intervals: Mapping[str, Interval | No
 
 
 def _measured_ranges(group: GroupData) -> dict[str, tuple[float, float]]:
+    if group.cells == 1:  # of which there may be tens of thousands: points stand in the order of their densities
+        depth, width = float(group.depth[0]), float(group.width[0])
+        density = float(group.density[-1]), float(group.density[0])
+        return {"density": density, "depth": (depth, depth), "width": (width, width)}
     return {
         name: (float(values.min()), float(values.max()))
         for name, values in (("density", group.density), ("depth", group.depth), ("width", group.width))
