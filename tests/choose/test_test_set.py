@@ -9,7 +9,8 @@ import pytest
 
 from prunescope.choose import smallest_network
 from prunescope.choose.choice import ON_THIS_TEST_SET
-from prunescope.choose.member_curves import Departure, shared_noise
+from prunescope.choose.member_curves import Departure
+from prunescope.laws.uncertainty import shared_noise
 from tests.laws.families import disturbed, truth
 
 MEMBERS = [(depth, width, 50_000) for depth in (14, 26) for width in (0.25, 0.5, 1.0)]

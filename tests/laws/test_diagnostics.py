@@ -76,10 +76,10 @@ def test_a_member_that_is_off_shows_in_its_residuals_and_without_it_the_law_is_a
     assert max(members, key=lambda summary: abs(summary.mean)).value == 5
     *_, last = rows = influence(law, odd)
     # Beside it, only the shallowest member, which holds phi, may move the law as far.
-    (own,) = (row for row in rows[:2] if row.member == 5)
-    assert own.largest > 2 * last.largest
-    assert own.held_out is not None
-    assert own.held_out > own.fitted
+    (odd_one,) = (row for row in rows[:2] if row.member == 5)
+    assert odd_one.largest > 2 * last.largest
+    assert odd_one.held_out is not None
+    assert odd_one.held_out > odd_one.fitted
 
 
 def refit(fit: Fit, group: GroupData) -> Fit:

@@ -10,10 +10,9 @@ import numpy as np
 from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
-from prunescope.choose.member_curves import shared_noise
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
-from prunescope.laws.uncertainty import normal_quantile
+from prunescope.laws.uncertainty import normal_quantile, shared_noise
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from prunescope.choose.smallest import (
 from prunescope.choose.unpruned import LEAST_NOISE
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
+from prunescope.laws.uncertainty import shared_noise
 
 # Lengthscale of departures in log density: three rungs of a fifth each.
 REACH = 0.67
@@ -275,13 +276,6 @@ def _crossing(grid: Numbers, curve: Numbers, bound: float | Numbers, by_law: Num
     # Sparser than anything that departures reach, the law is all there is.
     crossing = np.where(first == 0, np.minimum(by_law, grid[:, 0]), crossing)
     return np.asarray(np.where(keeps.any(axis=1), crossing, np.inf))
-
-
-def shared_noise(error: float | Numbers, test_examples: int | None) -> Numbers:
-    """Return the relative standard deviation of errors by so many test examples, which all networks share."""
-    if test_examples is None:
-        return np.zeros(np.shape(error))
-    return np.asarray(np.sqrt(np.maximum(1 / np.asarray(error) - 1, 0) / test_examples))
 
 
 # Smaller departures from the law are ignored.

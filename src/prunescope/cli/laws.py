@@ -16,7 +16,7 @@ from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
     from prunescope.laws import Estimator, Fit
-    from prunescope.table import Table
+    from prunescope.laws.grouping import Sample
 
 
 @click.command()
@@ -57,8 +57,9 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
     _refuse_to_replace("--save", save, source)
     rows = rows_of(source, settings.pop("where"), without_share(kind, reading))
     law = estimator(kind, settings)
+    sample = law.sample(rows)
     with counting("fitting") as step:
-        law.fit(rows, progress=step)
+        law.fit(sample, progress=step)
     for words in law.notes_:
         note(words)
     for refused in law.refused_:
@@ -71,7 +72,7 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
         print_json(law.to_dict())
     elif len(law.fits_) == 1:
         if kind in ("single", "joint") and not settings["fix"] and settings["vary"] is None:
-            _compare_with_others(law, rows, kind == "joint", settings)
+            _compare_with_others(law, sample, kind == "joint", settings)
         _show_one(law.fits_[0])
     else:
         _show_many(law.fits_)
@@ -182,14 +183,14 @@ def _array(values: Any) -> Any:
 FEW = 5_000
 
 
-def _compare_with_others(law: Estimator, rows: Table, joint: bool, settings: dict[str, Any]) -> None:
+def _compare_with_others(law: Estimator, sample: Sample, joint: bool, settings: dict[str, Any]) -> None:
     """Say first where the law explains no more than a smaller one does, and where a tilted one predicts better."""
     from prunescope.laws.comparison import describe_tilted, null_of_fit, tilted_of_fit
 
     fit = law.fits_[0]
     if fit.points > FEW or settings["form"] != "paper":
         return
-    group = next((group for group in law.sample(rows).groups if group.key == fit.group), None)
+    group = next((group for group in sample.groups if group.key == fit.group), None)
     if group is None:
         return
     search = {"count": settings["starts"], "seed": settings["seed"]}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.member_curves import shared_noise
 from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
+from prunescope.laws.uncertainty import shared_noise
 
 TRUTHS = 256
 # Draws for a probability to a percent or two.

@@ -322,22 +322,54 @@ def pad(groups: Sequence[GroupData]) -> PaddedGroups:
     )
 
 
-def pool_replicates(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:
-    """Return each group's noise between replicates, pooled over points that have two or more, and its ladders."""
+@dataclass(frozen=True)
+class StackedRows:
+    """The single rows of several groups one after another, each with its group, point and cell; points count on."""
+
+    group: Integers
+    point: Integers
+    cell: Integers
+    replicate: Integers
+    error: Numbers
+    first_point: Integers
+    repeats: Integers
+
+    @property
+    def local_point(self) -> Integers:
+        """The point of each row within its group."""
+        return np.asarray(self.point - self.first_point[self.group])
+
+    def mean(self, values: Numbers) -> Numbers:
+        """Return the mean of values over the rows of each row's point."""
+        return np.asarray(
+            (np.bincount(self.point, values, len(self.repeats)) / np.maximum(self.repeats, 1))[self.point]
+        )
+
+
+def stack_rows(groups: Sequence[GroupData]) -> StackedRows:
+    """Return the rows of several groups; cells are numbered within their groups."""
     counts = np.array([len(group) for group in groups])
     first_point = np.cumsum(np.r_[0, counts[:-1]])
-    rows = [len(group.row_error) for group in groups]
-    group_of_row = np.repeat(np.arange(len(groups)), rows)
-    point = np.concatenate([group.row_point for group in groups]) + first_point[group_of_row]
-    error = np.concatenate([group.row_error for group in groups])
-    repeats = np.bincount(point, minlength=int(counts.sum()))
-    mean = np.bincount(point, error, int(counts.sum())) / repeats
-    squares = np.bincount(group_of_row, (error / mean[point] - 1) ** 2, len(groups))
-    freedom = np.asarray(rows) - counts
+    of_row = np.repeat(np.arange(len(groups)), [len(group.row_error) for group in groups])
+    point = np.concatenate([group.row_point for group in groups]) + first_point[of_row]
+    return StackedRows(
+        group=of_row,
+        point=point,
+        cell=np.concatenate([group.cell for group in groups])[point],
+        replicate=np.concatenate([group.row_replicate for group in groups]),
+        error=np.concatenate([group.row_error for group in groups]),
+        first_point=first_point,
+        repeats=np.bincount(point, minlength=int(counts.sum())),
+    )
+
+
+def pool_replicates(groups: Sequence[GroupData]) -> tuple[list[float | None], list[int]]:
+    """Return each group's noise between replicates, pooled over points that have two or more, and its ladders."""
+    rows = stack_rows(groups)
+    squares = np.bincount(rows.group, (rows.error / rows.mean(rows.error) - 1) ** 2, len(groups))
+    freedom = np.bincount(rows.group, minlength=len(groups)) - np.array([len(group) for group in groups])
     noise = np.sqrt(squares / np.maximum(freedom, 1)).tolist()
-    cell = np.concatenate([group.cell for group in groups])[point]
-    replicate = np.concatenate([group.row_replicate for group in groups])
-    order = np.lexsort((replicate, cell, group_of_row))
-    changes = [np.diff(values[order], prepend=-1) != 0 for values in (group_of_row, cell, replicate)]
-    ladders = np.bincount(group_of_row[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
+    order = np.lexsort((rows.replicate, rows.cell, rows.group))
+    changes = [np.diff(values[order], prepend=-1) != 0 for values in (rows.group, rows.cell, rows.replicate)]
+    ladders = np.bincount(rows.group[order], changes[0] | changes[1] | changes[2], len(groups)).astype(int).tolist()
     return [sd if free > 0 else None for sd, free in zip(noise, freedom.tolist(), strict=True)], ladders

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted
-from prunescope.laws.data import GroupData, Numbers, PaddedGroups, pad, pool_replicates
+from prunescope.laws.data import GroupData, Numbers, PaddedGroups, pool_replicates
 from prunescope.laws.forms import DENSE, REGIONS, SIGNED, SPARSE, Form, to_parameters
 from prunescope.laws.identifiability import (
     GAP,
@@ -153,20 +153,17 @@ def _fit_batch(
     seed_noise, ladders = pool_replicates(groups)
     weight = replicate_weights(groups, padded, best.cost, seed_noise, box.free.sum(axis=1))
     if weight is not None:
-        groups = weighted(groups, weight)
-        padded = pad(groups)
+        groups, padded = weighted(groups, weight)
         best = solve(form, padded.points, best.theta, box.low, box.high)
     delta = options.delta if options.loss == "huber" else None
     if delta is not None:
         result = _search_by_threshold(form, padded, box, best.theta, delta, options)
         best = result.best
         weight = threshold_weights(form, padded.points, best.theta, delta)
-        groups = weighted(groups, weight)
-        padded = pad(groups)
+        groups, padded = weighted(groups, weight)
     elif options.loss == "huber":
         best, weight = solve_huber(form, padded, box, best.theta)
-        groups = weighted(groups, weight)
-        padded = pad(groups)
+        groups, padded = weighted(groups, weight)
     sigma = np.sqrt(2 * best.cost / padded.count).tolist()
     task = IntervalTask(
         form=form,
@@ -213,9 +210,9 @@ def _persistence(
     if all(noise is not None for noise in seed_noise):
         return by_replicates
     by_law, pairs = neighbour_correlation(padded, deviation(form, padded.points, theta)[0])
-    told = (padded.cells == 1) & (by_law * np.sqrt(pairs) > CLEARLY_TOGETHER)
-    clear = np.where(told, np.minimum(by_law, MOST), 0.0)
-    return np.where([noise is None for noise in seed_noise], clear, by_replicates)
+    clear = (padded.cells == 1) & (by_law * np.sqrt(pairs) > CLEARLY_TOGETHER)
+    alone = np.where(clear, np.minimum(by_law, MOST), 0.0)
+    return np.where([noise is None for noise in seed_noise], alone, by_replicates)
 
 
 def _assemble_fits(
@@ -364,9 +361,8 @@ class _Deviations:
 
 def _measure_deviations(task: IntervalTask) -> _Deviations:
     padded, fits = task.padded, len(task.groups)
-    residual, _ = deviation(task.form, padded.points, task.solved.theta)
+    residual, total = task.residual, np.where(padded.present, task.residual, 0)
     region = task.form.regions(task.solved.theta, padded.points)
-    total = np.where(padded.present, residual, 0)
     mean = total.sum(axis=1) / padded.count
     std = np.sqrt(np.maximum((total**2).sum(axis=1) / padded.count - mean**2, 0))
     regions: list[tuple[Region, ...]] = [()] * fits

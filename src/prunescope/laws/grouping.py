@@ -383,8 +383,8 @@ def _test_examples(table: Table) -> Numbers:
         known = [facts[name].test if name in facts else np.nan for name in texts.words.tolist()]
         tested = np.array(known, float)[texts.codes]
     if "test_examples" in table:
-        told = np.asarray(table["test_examples"], np.float64)
-        tested = np.where(np.isnan(told), tested, told)
+        given = np.asarray(table["test_examples"], np.float64)
+        tested = np.where(np.isnan(given), tested, given)
     return tested
 
 

@@ -16,7 +16,6 @@ from prunescope.laws.intervals import IntervalTask
 from prunescope.laws.results import number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
 from prunescope.laws.search import SearchResult
-from prunescope.laws.solver import deviation
 
 # Where the law, on the average of a ladder's densest points, misses the error by more than this, it is worth saying.
 DIP, GAP = 0.02, 0.02
@@ -112,7 +111,7 @@ def gather_evidence(
         shape = form.log_size(theta, points) - points.density
         turning = np.exp(theta[:, 2] - np.where(present, shape, 0).sum(axis=1) / padded.count)
         dips = _find_dips(task, pruned)
-    residual = np.where(present, deviation(form, points, theta)[0], 0.0)
+    residual = np.where(present, task.residual, 0.0)
     run = neighbour_correlation(padded, residual)[0]
     columns = (
         *(pruned.sum(axis=1), sparsest, rise, turning, dips),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from prunescope.laws.free_plateaus import FreePlateaus, free_plateaus, reduced_h
 from prunescope.laws.persistence import inflation
 from prunescope.laws.robust import solve_threshold
 from prunescope.laws.search import AT_BOUND, Box
-from prunescope.laws.solver import Solved
+from prunescope.laws.solver import Solved, deviation
 from prunescope.laws.uncertainty import (
     ENOUGH_CELLS,
     UNKNOWN,
@@ -116,6 +116,11 @@ class IntervalTask:
     draws: int
     seed: int
     delta: float | None = None
+
+    @cached_property
+    def residual(self) -> Numbers:
+        """The relative deviation of the fits from their points; of padding that of a point that stands there."""
+        return deviation(self.form, self.padded.points, self.solved.theta)[0]
 
 
 def find_intervals(task: IntervalTask, manner: str) -> tuple[list[Uncertainty], list[Uncertainty]]:

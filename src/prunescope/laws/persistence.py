@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prunescope.laws.data import GroupData, Integers, Numbers
+from prunescope.laws.data import GroupData, Integers, Numbers, stack_rows
 
 # The correlation that is believed at the most: beyond it a ladder would be one measurement.
 MOST = 0.9
@@ -25,25 +25,19 @@ def replicate_persistence(groups: Sequence[GroupData]) -> Numbers:
     nothing = np.zeros(len(groups))
     if max((int(group.repeats.max(initial=1)) for group in groups), default=1) < 2:
         return nothing
-    sizes = np.array([len(group) for group in groups])
-    starts = np.cumsum(np.r_[0, sizes[:-1]])
-    of_row = np.repeat(np.arange(len(groups)), [len(group.row_error) for group in groups])
-    point = np.concatenate([group.row_point for group in groups]) + starts[of_row]
-    log_error = np.log(np.concatenate([group.row_error for group in groups]))
-    repeats = np.bincount(point, minlength=int(sizes.sum()))
-    several = repeats[point] > 1
-    off = log_error - (np.bincount(point, log_error, len(repeats)) / np.maximum(repeats, 1))[point]
-    off = off * np.sqrt(repeats / np.maximum(repeats - 1, 1))[point]
-    cell = np.concatenate([group.cell for group in groups])[point]
-    replicate = np.concatenate([group.row_replicate for group in groups])
-    order = np.lexsort((point, replicate, cell, of_row))
-    order = order[several[order]]
+    rows = stack_rows(groups)
+    repeats = rows.repeats
+    log_error = np.log(rows.error)
+    off = (log_error - rows.mean(log_error)) * np.sqrt(repeats / np.maximum(repeats - 1, 1))[rows.point]
+    order = np.lexsort((rows.point, rows.replicate, rows.cell, rows.group))
+    order = order[(repeats[rows.point] > 1)[order]]
     before, after = order[:-1], order[1:]
-    beside = (of_row[before] == of_row[after]) & (cell[before] == cell[after])
-    beside &= (replicate[before] == replicate[after]) & (point[after] == point[before] + 1)
+    beside = rows.point[after] == rows.point[before] + 1
+    for label in (rows.group, rows.cell, rows.replicate):
+        beside &= label[before] == label[after]
     before, after = before[beside], after[beside]
-    ladders = np.where(repeats > 1, (repeats - 1) / np.maximum(repeats, 1), 0)[point[before]]
-    return _corrected(off[before], off[after], of_row[before], ladders, len(groups))
+    ladders = np.where(repeats > 1, (repeats - 1) / np.maximum(repeats, 1), 0)[rows.point[before]]
+    return _corrected(off[before], off[after], rows.group[before], ladders, len(groups))
 
 
 def _corrected(before: Numbers, after: Numbers, label: Integers, share: Numbers, labels: int) -> Numbers:

@@ -14,7 +14,7 @@ from prunescope.laws.data import Numbers, Points
 from prunescope.laws.forms import DENSE, FORMS, SPARSE, to_coordinates
 from prunescope.laws.grouping import EXPLAINED, plain_value
 from prunescope.laws.results import Fit
-from prunescope.laws.uncertainty import normal_quantile
+from prunescope.laws.uncertainty import normal_quantile, shared_noise
 from prunescope.table import read_table
 from prunescope.table.coded import Columns
 from prunescope.table.schema import ERROR, Outcome
@@ -85,9 +85,7 @@ def predict_errors(
     reach = normal_quantile(level)
     scatter = reach * np.array(fit.spread)[form.regions(best, points)[0]]
     # Errors by other test examples are off by a share of variance (1 - e) / (e n), all networks' alike.
-    common = np.zeros(count)
-    if fit.test_examples:
-        common = reach * np.sqrt(np.maximum(np.expm1(-log_error), 0) / fit.test_examples)
+    common = reach * shared_noise(np.exp(log_error), fit.test_examples)
     law = common
     if plateau is not None:
         share = (form.log_error(best, replace(points, unpruned=points.unpruned + STEP))[0] - log_error) / STEP

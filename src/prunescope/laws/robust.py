@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.laws.data import GroupData, Numbers, PaddedGroups, Points
+from prunescope.laws.data import GroupData, Numbers, PaddedGroups, Points, pad, stack_rows
 from prunescope.laws.forms import Form
 from prunescope.laws.search import Box
 from prunescope.laws.solver import RelativeDeviation, Solved, solve_problem
@@ -124,9 +124,10 @@ def replicate_weights(
     return np.asarray(weight * (padded.count / weight.sum(axis=1))[:, None])
 
 
-def weighted(groups: Sequence[GroupData], weight: Numbers) -> list[GroupData]:
-    """Return groups whose points count by ``[groups, n]``, padding left out."""
-    return [replace(group, weight=row[: len(group)]) for group, row in zip(groups, weight, strict=True)]
+def weighted(groups: Sequence[GroupData], weight: Numbers) -> tuple[list[GroupData], PaddedGroups]:
+    """Return groups whose points count by ``[groups, n]``, padding left out, and the same side by side."""
+    anew = [replace(group, weight=row[: len(group)]) for group, row in zip(groups, weight, strict=True)]
+    return anew, pad(anew)
 
 
 def solve_huber(form: Form, padded: PaddedGroups, box: Box, start: Numbers) -> tuple[Solved, Numbers]:
@@ -138,19 +139,23 @@ def solve_huber(form: Form, padded: PaddedGroups, box: Box, start: Numbers) -> t
     prior = points.weight if points.weight is not None else present.astype(np.float64)
     prior = np.broadcast_to(prior, present.shape)
     nothing = np.empty((len(theta), 0))
-    for turn in range(ROUNDS):
+
+    def next_round(theta: Numbers) -> tuple[Solved, Numbers]:
         residual = form.log_error(theta, points) - points.error
         standard = np.where(present, np.abs(residual) * np.sqrt(prior), np.inf)
         scale = _lower_median(standard, padded.count) / NORMAL_MEDIAN
         limit = HUBER * np.maximum(scale, LEAST_SCALE)[:, None]
         weight = prior * np.minimum(1.0, limit / np.maximum(np.where(present, standard, 0.0), 1e-300))
         problem = LogDeviation(form, replace(points, weight=weight))
-        solved = solve_problem(problem, theta, nothing, box.low, box.high, len(theta), 1e-12)
-        settled = np.abs(solved.theta - theta).max() < SETTLED
+        return solve_problem(problem, theta, nothing, box.low, box.high, len(theta), 1e-12), weight
+
+    solved, weight = next_round(theta)
+    for _ in range(ROUNDS - 1):
+        if np.abs(solved.theta - theta).max() < SETTLED:
+            break
         theta = solved.theta
-        if settled or turn == ROUNDS - 1:
-            return solved, weight
-    raise AssertionError("the last round returns")
+        solved, weight = next_round(theta)
+    return solved, weight
 
 
 def _lower_median(values: Numbers, count: NDArray[np.int64]) -> Numbers:
@@ -184,16 +189,11 @@ def find_standing_out(groups: Sequence[GroupData]) -> list[list[StandingOut]]:
     The yardstick is the median difference between two replicates, of the whole group or of the network's own cell,
     whichever is larger, so that no single network inflates it.
     """
-    sizes = np.array([len(group) for group in groups])
-    first_point = np.cumsum(np.r_[0, sizes[:-1]])
-    group_of_row = np.repeat(np.arange(len(groups)), [len(group.row_error) for group in groups])
-    point = np.concatenate([group.row_point for group in groups]) + first_point[group_of_row]
-    repeats = np.bincount(point, minlength=int(sizes.sum()))
-    results: list[list[StandingOut]] = [[] for _ in groups]
+    rows, results = stack_rows(groups), [list[StandingOut]() for _ in groups]
+    repeats, point = rows.repeats, rows.point
     if repeats.max(initial=0) < 3:
         return results
-    error = np.concatenate([group.row_error for group in groups])
-    logs = np.log(error)
+    logs = np.log(rows.error)
     order = np.lexsort((logs, point))
     ends = np.cumsum(repeats)
     middle = ends - repeats + (repeats - 1) // 2
@@ -203,21 +203,22 @@ def find_standing_out(groups: Sequence[GroupData]) -> list[list[StandingOut]]:
     suspect = (repeats[point] >= 3) & (np.abs(off) > MATTERS)
     if not suspect.any():
         return results
-    cells = np.concatenate([group.cell for group in groups])
-    first_cell = np.cumsum([0, *(group.cells for group in groups[:-1])])
-    cell = cells[point] + first_cell[group_of_row]
+    cell = rows.cell + np.cumsum([0, *(group.cells for group in groups[:-1])])[rows.group]
     pairs, of_pair = _pairs(logs[order], point[order])
     row_of_pair = order[of_pair]
-    by_group = _medians(pairs, group_of_row[row_of_pair], len(groups)) / NORMAL_PAIR
+    by_group = _medians(pairs, rows.group[row_of_pair], len(groups)) / NORMAL_PAIR
     by_cell = _medians(pairs, cell[row_of_pair], int(cell.max()) + 1) / NORMAL_PAIR
-    noise = np.maximum(np.maximum(by_group[group_of_row], by_cell[cell]), LEAST_SCALE)
+    noise = np.maximum(np.maximum(by_group[rows.group], by_cell[cell]), LEAST_SCALE)
     times = np.abs(off) / noise
-    replicate = np.concatenate([group.row_replicate for group in groups])
     for row in sorted(np.flatnonzero(suspect & (times > FAR)).tolist(), key=lambda row: -times[row]):
-        number = int(group_of_row[row])
-        local = int(point[row] - first_point[number])
-        usual = float(np.exp(median[point[row]]))
-        results[number].append(StandingOut(local, int(replicate[row]), float(error[row]), usual, float(times[row])))
+        outlier = StandingOut(
+            point=int(rows.local_point[row]),
+            replicate=int(rows.replicate[row]),
+            error=float(rows.error[row]),
+            usual=float(np.exp(median[point[row]])),
+            times=float(times[row]),
+        )
+        results[int(rows.group[row])].append(outlier)
     return results
 
 

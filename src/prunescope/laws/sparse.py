@@ -143,8 +143,8 @@ def sparse_sample(
     """
     notes: list[str] = []
     # Every network counts here, dense or not, whether or not its own unpruned network was measured.
-    own = Columns.of(table.columns).changed(unpruned_error=np.array(table["test_error"], np.float64))
-    rows = keep_curves(keep_usable(replace(table, columns=own), notes))
+    measured = Columns.of(table.columns).changed(unpruned_error=np.array(table["test_error"], np.float64))
+    rows = keep_curves(keep_usable(replace(table, columns=measured), notes))
     explained = tuple(SPARSE_TERMS) if vary is None else tuple(vary)
     size_name = _find_column(rows, size, SIZES, "size", "nonzero weights N", needed="size" in explained)
     data_name = _find_column(rows, data, DATA, "data", "examples or tokens D", needed="data" in explained)

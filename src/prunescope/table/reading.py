@@ -100,10 +100,11 @@ def load_table(name: str) -> Table:
     InputError
         Where there is none of that name; with the names that there are.
     """
-    if published_file(name) is None:
+    shipped = published_file(name)
+    if shipped is None:
         raise refuse_unpublished(str(name))
-    with resources.as_file(published_file(name)) as file:  # type: ignore[arg-type]
-        return _with_errors(_parquet(file, name, _How(NEEDED, Shaping({}, {}, "."), ERROR)))
+    with resources.as_file(shipped) as file:
+        return replace(read_table(file), source=name)
 
 
 def _with_errors(table: Table) -> Table:
