@@ -49,6 +49,9 @@ def test_another_rung_and_one_level_of_noise_are_taken_where_asked_for(store: St
     assert by_density["rung"].tolist() == rows["rung"].tolist()
     with pytest.raises(InputError):
         example_scores(store, noise=(0.5,))
+    with pytest.raises(InputError) as trouble:
+        example_scores(store, rung=99)
+    assert [(fault.place, fault.found) for fault in trouble.value.faults] == [("rung", "99")]
 
 
 def test_without_scores_el2n_is_missing_and_the_sparse_loss_alone_ranks(tmp_path: Path) -> None:

@@ -189,6 +189,23 @@ class CellQuery:
             return str(self.treatment)
         return min(pruned, key=lambda treatment: (treatment.rank, treatment.name)).name
 
+    def refuse_unmeasured(self, source: str, curves: Sequence[Curve]) -> None:
+        """Refuse a requested rung that none of the curves has."""
+        if self.rung is None:
+            return
+        measured = sorted({point.rung for curve in curves for point in curve.points if point.rung > 0})
+        must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
+        raise InputError(source, [Fault("rung", must, str(self.rung))])
+
+    def split(self, cell: Sequence[Measurements]) -> tuple[list[Measurements], list[Measurements]]:
+        """Return the ladders of a cell's main treatment, and the others, dense ones first."""
+        name = self.main_treatment(cell)
+        others = [ladder for ladder in cell if ladder.treatment.name != name]
+        return (
+            [ladder for ladder in cell if ladder.treatment.name == name],
+            sorted(others, key=lambda ladder: ladder.treatment.kind != "dense"),
+        )
+
 
 def sorted_cells(ladders: Sequence[Measurements]) -> Cells:
     """Group ladders by cell, sorted by network and label noise."""
@@ -298,21 +315,15 @@ def analyze(
     if others:
         notes.append(f"{counted(others, 'cell')} without pruned networks left out")
     results = tuple(_analyze_cell(loaded, ladders, question, names[ladders[0].network.name] > 1) for ladders in chosen)
-    if question.rung is not None and all(result.asked is None for result in results):
-        measured = sorted({point.rung for result in results for point in result.pruning.points if point.rung > 0})
-        must = f"must be a sparse one that was measured: {listed(measured, 40) or 'there is none yet'}"
-        raise InputError(loaded.name, [Fault("rung", must, str(question.rung))])
+    if all(result.asked is None for result in results):
+        question.refuse_unmeasured(loaded.name, [result.pruning for result in results])
     return LensResult(loaded.name, results, tuple(notes))
 
 
 def _analyze_cell(source: LensSource, cell: Sequence[Measurements], question: CellQuery, ambiguous: bool) -> CellResult:
     """Analyze one cell; name its recipe, too, where the network's name is ambiguous."""
     name = question.main_treatment(cell)
-    main = [ladder for ladder in cell if ladder.treatment.name == name]
-    others = sorted(
-        (ladder for ladder in cell if ladder.treatment.name != name),
-        key=lambda ladder: ladder.treatment.kind != "dense",
-    )
+    main, others = question.split(cell)
     ordered = [*main, *others]
     dense = dense_spread(ordered, "test_error")
     pruning_curve = rung_curve(main, dense)

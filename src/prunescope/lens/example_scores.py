@@ -12,11 +12,9 @@ from prunescope.errors import Fault, InputError
 from prunescope.lens.analysis import KEYS, CellQuery, asked_rung, sorted_cells
 from prunescope.lens.label_suspicion import label_suspicion
 from prunescope.lens.loading import open_source
-from prunescope.lens.rung_curves import dense_spread, rung_curve
+from prunescope.lens.rung_curves import Curve, dense_spread, rung_curve
 from prunescope.lens.sparsity import SparseNetworks
 from prunescope.table import Table
-
-MEASURED = ("index", "label", "noisy", "el2n", "loss_dense", "loss_sparse", "suspicion")
 
 
 def example_scores(
@@ -31,9 +29,8 @@ def example_scores(
     """Return one row for each training example of each replicate whose outcomes the store kept.
 
     Columns are those of the cell, ``replicate``, ``rung`` and ``density`` of the sparse network (the optimal one, where
-    none is asked for), and `MEASURED`: place in the training set, label trained on, whether the study changed it, EL2N
-    (not a number where it was not scored), training loss in the dense and in the sparse network, and label suspicion
-    (`label_suspicion`).
+    none is asked for), and of the example ``index`` in the training set, ``label`` trained on, ``noisy``, ``el2n``
+    (not a number where it was not scored), ``loss_dense``, ``loss_sparse`` and ``suspicion`` (`label_suspicion`).
 
     Parameters
     ----------
@@ -51,17 +48,21 @@ def example_scores(
     loaded = open_source(source, None, None, question.rows)
     cells = [ladders for ladders in sorted_cells(loaded.ladders) if any(ladder.treatment.prunes for ladder in ladders)]
     parts: list[dict[str, Any]] = []
+    curves: list[Curve] = []
+    reached = False
     for ladders in question.select(loaded.name, cells) if cells else ():
-        name = question.main_treatment(ladders)
-        main = [ladder for ladder in ladders if ladder.treatment.name == name]
-        ordered = [*main, *(ladder for ladder in ladders if ladder.treatment.name != name)]
+        main, others = question.split(ladders)
+        ordered = [*main, *others]
         curve = rung_curve(main, dense_spread(ordered, "test_error"))
-        chosen = asked_rung(curve, question) or curve.optimal
+        curves.append(curve)
+        asked = question.rung is not None or question.density is not None
+        chosen = asked_rung(curve, question) if asked else curve.optimal
         if chosen is None:
             continue
+        reached = True
         network = main[0].network
         of_cell = {key: getattr(network, key) for key in KEYS} | {"label_noise": main[0].label_noise}
-        of_cell |= {"treatment": name, "rung": chosen, "density": curve.at(chosen).density}
+        of_cell |= {"treatment": main[0].treatment.name, "rung": chosen, "density": curve.at(chosen).density}
         for pair in SparseNetworks(loaded, main, ordered, curve, 1, 0).pairs(chosen):
             count = len(pair.dense.index)
             measured = {
@@ -75,6 +76,8 @@ def example_scores(
             }
             constant = {key: np.full(count, value) for key, value in of_cell.items()}
             parts.append({**constant, "replicate": np.full(count, str(pair.replicate)), **measured})
+    if not reached:
+        question.refuse_unmeasured(loaded.name, curves)
     if not parts:
         hint = 'Train with keep_examples = "all" in the study, or --keep-examples.'
         raise InputError(
