@@ -28,7 +28,7 @@ def _curve(
     """Return the columns of one network's curve; `changed` sets the error of a replicate at a rung."""
     random = np.random.default_rng(seed)
     exact = single_error(0.05, DENSITY, **TRUTH)
-    error = exact * (1 + noise * random.standard_normal((replicates, len(DENSITY))))
+    error = np.minimum(exact * (1 + noise * random.standard_normal((replicates, len(DENSITY)))), 1.0)
     for place, value in (changed or {}).items():
         error[place] = value
     replicate = np.repeat(np.arange(replicates), len(DENSITY))
@@ -137,6 +137,17 @@ def test_what_stands_out_does_not_inflate_its_own_yardstick() -> None:
     assert all(outlier.times > FAR for outlier in outliers)
     clean, few = sample(read_table(_curve()), joint=False), sample(read_table(_curve(replicates=2)), joint=False)
     assert find_standing_out([*clean.groups, *few.groups, group]) == [[], [], outliers]
+
+
+@pytest.mark.parametrize(("noise", "times", "named"), [(0.03, 1.7, True), (0.03, 1.3, False), (0.15, 1.9, False)])
+def test_a_network_stands_out_by_its_distance_in_noise_and_by_a_factor_that_matters(
+    noise: float, times: float, named: bool
+) -> None:
+    # 1.7 is 18 times a noise of 0.03; 1.3 is 9 times it and changes little; 1.9 is 4 times a noise of 0.15.
+    usual = float(single_error(0.05, DENSITY, **TRUTH)[10])
+    group = sample(read_table(_curve(noise=noise, changed={(1, 10): times * usual})), joint=False).groups[0]
+    (outliers,) = find_standing_out([group])
+    assert [outlier.replicate for outlier in outliers] == ([1] if named else [])
 
 
 def test_deviations_that_run_together_are_said_with_the_member_that_is_worst() -> None:
