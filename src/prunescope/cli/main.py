@@ -53,8 +53,9 @@ class Commands(click.Group):
 def cli() -> None:
     """Train families of pruned networks, fit laws to them, choose the smallest.
 
-    A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file, a store, or - for
-    standard input. Exit code 0: done; 1: failed; 2: wrong usage or bad input; 130: stopped by Ctrl-C.
+    A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file, a store, - for standard
+    input, or the name of a table that comes with prunescope. Exit code 0: done; 1: failed; 2: wrong usage or bad
+    input; 130: stopped by Ctrl-C.
     """
 
 
