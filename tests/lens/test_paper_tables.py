@@ -12,7 +12,7 @@ import pytest
 from prunescope.lens import LensResult, analyze, paper_tables, write_tables
 from prunescope.lens.paper_tables import PaperTable, to_csv, to_latex
 from prunescope.study import Ladder, Treatment
-from tests.lens.planted import ERRORS, IMP, Figures, Plant, study
+from tests.lens.planted import ERRORS, IMP, PLAIN, Figures, Plant, study
 from tests.test_cli import run
 
 
@@ -56,6 +56,23 @@ def test_tables_5_and_11_are_of_the_optima(result: LensResult) -> None:
     wanted = {"dense_original": 0.5, "dense_noisy": 1.5, "dense_gap": 1.0, "sparse_noisy": 1.7, "sparse_gap": 1.2}
     assert {name: float(losses[name]) for name in wanted} == pytest.approx(wanted)
     assert float(losses["dense_gap_deviation"]) == pytest.approx(0.1)
+
+
+def test_groups_by_el2n_of_every_treatment_have_rows(tmp_path: Path) -> None:
+    kept = analyze(PLAIN.into(tmp_path / "kept", study(IMP, Treatment(kind="extended"))), groups=4)
+    tables = {table.slug: rows(table) for table in paper_tables(kept)}
+    groups = [row for row in tables["loss-by-el2n"] if row["which"] == "optimal"]
+    assert [(row["treatment"], row["group"]) for row in groups] == [
+        (treatment, str(number)) for treatment in ("imp learning-rate", "extended") for number in range(4)
+    ]
+    # Rung 1 takes 0.1, 0.11 and 0.12 off each loss; off the last fifth, 8 of these 10 examples, 4 times as much.
+    assert [float(row["difference"]) for row in groups[:4]] == pytest.approx([-0.11] * 3 + [-0.11 * 3.4], rel=1e-5)
+    assert float(groups[3]["difference_deviation"]) == pytest.approx(0.01 * 3.4, rel=1e-4)
+    assert {(row["examples"], row["replicates"], row["outcome"]) for row in groups} == {("10", "3", "better")}
+    assert [float(groups[0][name]) for name in ("dense_loss", "sparse_loss")] == pytest.approx([2, 1.89])
+    top = tables["top-fifth"][0]
+    wanted = {"times": 4.0, "share": 0.5, "top": -0.44, "rest": -0.11}
+    assert {name: float(top[name]) for name in wanted} == pytest.approx(wanted, rel=1e-5)
 
 
 def test_latex_puts_deviations_beside_means_and_escapes_names(result: LensResult) -> None:

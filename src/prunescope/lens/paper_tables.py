@@ -1,4 +1,4 @@
-"""The paper's tables (Appendix M) from a result: by density, noise and treatment, and its Tables 5 and 11.
+"""The paper's tables (Appendix M) from a result: by density, noise, treatment and EL2N, and its Tables 5 and 11.
 
 Tables are rows of text and numbers; `to_csv` and `to_latex` write them. The appendix itself was not at hand: Tables 5
 and 11 follow what sections 4 and 5.1 say that they hold, so their columns are our reading.
@@ -15,7 +15,10 @@ from pathlib import Path
 from prunescope.errors import Fault, InputError
 from prunescope.files import replacing
 from prunescope.lens.analysis import CellResult, LensResult
+from prunescope.lens.comparisons import TrainingChange
+from prunescope.lens.example_changes import Groups
 from prunescope.lens.rung_curves import Curve, Point
+from prunescope.lens.sparsity import Sparsity
 from prunescope.lens.verdicts import Spread, Verdict
 
 Cell = str | int | float | None
@@ -42,6 +45,7 @@ class PaperTable:
 
 
 _WHERE = ("network", "label_noise")
+_SPARSITY = (*_WHERE, "treatment", "which", "rung", "density")
 _RUNG = (*_WHERE, "treatment", "rung", "density", "parameters", "epochs", "replicates")
 
 
@@ -81,6 +85,24 @@ def paper_tables(result: LensResult) -> tuple[PaperTable, ...]:
                 ),
             ),
             tuple(_table_11(result.cells)),
+        ),
+        PaperTable(
+            "loss-by-el2n",
+            "Mean training loss in nats by groups of EL2N percentiles, dense and sparse, and sparse minus dense: the "
+            "numbers of Figs. 1b, 2 and 5, and of Appendix I.",
+            (
+                *_SPARSITY,
+                *("group", "low", "high", "examples", "dense_loss", "sparse_loss"),
+                *(*_columns("difference"), "replicates", "outcome"),
+            ),
+            tuple(_loss_by_el2n(result.cells)),
+        ),
+        PaperTable(
+            "top-fifth",
+            "The fifth of the examples with the highest EL2N beside the rest: how many times as much its training loss "
+            "changes, its share of all change, and the mean changes of both in nats.",
+            (*_SPARSITY, *_columns("times", "share", "top", "rest"), "replicates"),
+            tuple(_top_fifth(result.cells)),
         ),
     )
     return tuple(table for table in tables if table.rows)
@@ -154,6 +176,35 @@ def _table_11(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
             *(sparse.train_loss_original, sparse.train_loss_noisy, gap.sparse),
         )
         yield (cell.name, cell.label_noise, sparse.density, *(value for loss in losses for value in _spread(loss)))
+
+
+def _grouped(cells: Sequence[CellResult]) -> Iterator[tuple[tuple[Cell, ...], Groups]]:
+    """Yield the groups of every treatment at its sparsities of interest, with the columns that say which."""
+    for cell in cells:
+        pruned = (sparsity for sparsity in (cell.optimal, cell.sparsest, cell.asked) if sparsity is not None)
+        changes: list[tuple[str, Sparsity | TrainingChange]] = [(cell.pruning.treatment, change) for change in pruned]
+        for comparison in (cell.extended, cell.narrow, *cell.ablations):
+            if comparison is not None:
+                changes += [(comparison.curve.treatment, change) for change in comparison.changes]
+        for treatment, change in changes:
+            if change.groups is not None:
+                where = (cell.name, cell.label_noise, treatment, change.which, change.rung, change.density)
+                yield where, change.groups
+
+
+def _loss_by_el2n(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
+    for where, groups in _grouped(cells):
+        for group in groups.groups:
+            losses = (group.dense_loss.mean, group.sparse_loss.mean, *_spread(group.difference))
+            end = (len(group.difference.differences), str(group.difference.outcome))
+            yield (*where, group.number, group.low, group.high, group.size, *losses, *end)
+
+
+def _top_fifth(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
+    for where, groups in _grouped(cells):
+        top = groups.top
+        spreads = (_spread(spread) for spread in (top.times, top.share, top.top, top.rest))
+        yield (*where, *(value for spread in spreads for value in spread), len(groups.replicates))
 
 
 def to_csv(table: PaperTable) -> str:
