@@ -1,6 +1,8 @@
 """Pack measurements of stores, or of a table, as a table that comes with the package.
 
-python -m tools.publish NAME SOURCE [...] [--study FILE ...]
+python -m tools.publish NAME SOURCE [...] [--study FILE ...] [--lens]
+
+With --lens, what the lens sees in single examples of the first source, a store, is written beside the table.
 
 Rows are joined; a rung that several sources have is kept once. Unpruned errors are left out, since a reader makes
 them of the rows; losses keep six digits, which is what single precision has.
@@ -11,15 +13,19 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
+from prunescope.lens import analyze, paper_tables
+from prunescope.lens.paper_tables import to_csv
 from prunescope.table import read_table, write_table
 
 FOLDER = Path(__file__).parents[1] / "src" / "prunescope" / "table" / "measurements"
 LEFT_OUT = ("unpruned_error",)
 LEVEL = 19
+OF_EXAMPLES = ("loss-by-el2n", "top-fifth")
 
 
 def pack(name: str, sources: list[str]) -> Path:
@@ -52,16 +58,33 @@ def pack(name: str, sources: list[str]) -> Path:
     return draft.replace(target)
 
 
+def lens_tables(name: str, store: str) -> list[Path]:
+    """Write what single examples show, and return the files."""
+    files = []
+    for table in paper_tables(analyze(store, examples=0, suspects=0)):
+        if table.slug in OF_EXAMPLES:
+            rows = tuple(
+                tuple(float(f"{value:.6g}") if isinstance(value, float) else value for value in row)
+                for row in table.rows
+            )
+            files.append(FOLDER / f"{name}-{table.slug}.csv")
+            files[-1].write_text(to_csv(replace(table, rows=rows)), encoding="utf-8")
+    return files
+
+
 def main() -> None:
     """Pack what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--study", action="append", default=[], type=Path)
+    parser.add_argument("--lens", action="store_true")
     arguments = parser.parse_args()
     written = pack(arguments.name, arguments.sources)
     for study in arguments.study:
         shutil.copyfile(study, FOLDER / study.name)
+    if arguments.lens:
+        lens_tables(arguments.name, arguments.sources[0])
     sys.stdout.write(f"{written}: {len(read_table(written)):,} rows, {written.stat().st_size:,} bytes\n")
 
 

@@ -6,11 +6,10 @@ python -m tools.reproduction docs/reproduction.md
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,9 +21,10 @@ from prunescope.laws.forms import JOINT, SINGLE
 from prunescope.laws.grouping import sample
 from prunescope.laws.search import fix_unvaried
 from prunescope.laws.sensitivity import sensitivity
-from prunescope.table import Table, load_table, published_study, published_tables
+from prunescope.table import Table, load_table, published_tables, published_text
+from tools.claims import Claim, verdict
+from tools.second_paper import second_paper
 
-HOLDS, LIMITS, NOT_SEEN, NOT_MEASURED = "holds", "holds with limits", "not seen", "not measured"
 # The first paper's bars for one network and for a family, and what seeds alone scatter by there (as fractions).
 SINGLE_MU, SINGLE_SIGMA, FAMILY_MU, FAMILY_SIGMA, SEEDS = 0.02, 0.04, 0.02, 0.06, 0.034
 BIAS = 0.01
@@ -35,15 +35,6 @@ LEAST_POINTS = 30
 OURS = ("lenet-mnist", "resnet-cifar10", "digits")
 # Error in percent by level of LeNet-300-100 after two epochs: OpenLTH, mean of six networks, each +- 0.2.
 OPENLTH = {0: 3.20, 3: 3.03, 6: 3.08, 9: 3.28, 12: 3.50, 14: 3.83}
-
-
-class Claim(NamedTuple):
-    """A claim: where it stands, what the paper says, what was measured here, and the verdict."""
-
-    where: str
-    paper: str
-    ours: str
-    verdict: str
 
 
 @dataclass(frozen=True)
@@ -110,13 +101,6 @@ def _each(words: Callable[[Family], str]) -> str:
     return "; ".join(f"{family.name}: {words(family)}" for family in _there())
 
 
-def _verdict(met: Sequence[bool], limited: bool = False) -> str:
-    """Return what measurements say: of all families, of some, of none."""
-    if all(met):
-        return HOLDS
-    return LIMITS if any(met) or limited else NOT_SEEN
-
-
 def one_network() -> Claim:
     """Eq. 1 for each configuration by itself."""
     shares = {}
@@ -135,9 +119,7 @@ def one_network() -> Claim:
         for name, (number, count, middle) in shares.items()
     )
     most = [number / count > 0.9 for number, count, _ in shares.values()]
-    return Claim(
-        "Section 3, Fig. 2", "Eq. 1 describes one network: mu within ± 2 %, sigma < 4 %", words, _verdict(most)
-    )
+    return Claim("Section 3, Fig. 2", "Eq. 1 describes one network: mu within ± 2 %, sigma < 4 %", words, verdict(most))
 
 
 def _published_curves() -> list[GroupData]:
@@ -156,7 +138,7 @@ def one_family() -> Claim:
             f"{family.group.error.min():.2f} to {family.group.error.max():.2f}"
         )
     )
-    return Claim("Section 4, Fig. 4", "one law for a family: mu within ± 2 %, sigma < 6 %", words, _verdict(met))
+    return Claim("Section 4, Fig. 4", "one law for a family: mu within ± 2 %, sigma < 6 %", words, verdict(met))
 
 
 def seeds() -> Claim:
@@ -164,7 +146,7 @@ def seeds() -> Claim:
     noise = [family.group.seed_noise or 0.0 for family in _there()]
     words = _each(lambda family: _percent(family.group.seed_noise or 0.0))
     met = [value < 1.5 * SEEDS for value in noise]
-    return Claim("Section 4", "seeds alone scatter by 3.4 %", words, _verdict(met))
+    return Claim("Section 4", "seeds alone scatter by 3.4 %", words, verdict(met))
 
 
 def invariant() -> Claim:
@@ -183,7 +165,7 @@ def invariant() -> Claim:
         "Section 4, Fig. 3",
         "depth and width trade against density by powers: networks of one m* have one error",
         "; ".join(lines),
-        _verdict(met),
+        verdict(met),
     )
 
 
@@ -195,7 +177,7 @@ def extrapolation() -> Claim:
         if trial is not None:
             lines.append(f"{family.name}: {_deviation(trial.mu, trial.sigma)}")
             met.append(abs(trial.mu) < FAMILY_MU and trial.sigma < FAMILY_SIGMA)
-    return Claim("Appendix F", "a law fitted to small members predicts the largest", "; ".join(lines), _verdict(met))
+    return Claim("Appendix F", "a law fitted to small members predicts the largest", "; ".join(lines), verdict(met))
 
 
 def bias() -> Claim:
@@ -203,7 +185,7 @@ def bias() -> Claim:
     plateau = {family.name: family.fit.regions[0].mean or 0.0 for family in _there()}
     met = [abs(value) < 2 * BIAS for value in plateau.values()]
     words = _each(lambda family: f"mu {_percent(plateau[family.name])} on the low plateau")
-    return Claim("Appendix H", "taking the low plateau for flat costs about 1 %", words, _verdict(met))
+    return Claim("Appendix H", "taking the low plateau for flat costs about 1 %", words, verdict(met))
 
 
 def few_measurements() -> Claim:
@@ -216,28 +198,13 @@ def few_measurements() -> Claim:
         lines.append(f"{family.name}: {enough if enough is not None else 'more than all'} of {family.group.cells}")
         met.append(enough is not None and enough < family.group.cells)
     words = "configurations until sigma is within a point of that of all: " + "; ".join(lines)
-    return Claim("Section 5, Fig. 7", "few configurations suffice for a stable fit", words, _verdict(met))
+    return Claim("Section 5, Fig. 7", "few configurations suffice for a stable fit", words, verdict(met))
 
 
 def first_paper() -> list[Claim]:
     """Return the claims of the first paper."""
     claims = (one_network, one_family, seeds, invariant, extrapolation, bias, few_measurements)
     return [claim() for claim in claims]
-
-
-def second_paper() -> list[Claim]:
-    """Return the claims of the second paper, none of which a shipped table can settle yet."""
-    unmeasured = (
-        ("Section 3, Fig. 2", "pruning lowers the test error, the more so the more labels are wrong (VGG-16: by 5.2, "
-         "16.1 and 34.6 points at 15, 30 and 60 %; LeNet at 5 %: no gain)"),
-        ("Section 4, Figs. 3, 4", "the examples with the highest EL2N change most: the top 20 % by 3.5 to 71 times as "
-         "much as the rest"),
-        ("Section 5.1, Fig. 5", "the same training without pruning does worse: LeNet by 0 to 2.6 points"),
-        ("Section 5.2, Fig. 6", "narrower networks do worse or as well: LeNet by -4 to 0.4 points"),
-        ("Appendix D", "leaving out the examples that pruning improves most changes more than leaving out as many at "
-         "random"),
-    )  # fmt: skip
-    return [Claim(where, paper, "", NOT_MEASURED) for where, paper in unmeasured]
 
 
 def where_it_misses() -> Iterator[str]:
@@ -376,7 +343,7 @@ def page() -> str:
     lines += ["## The studies", "", "The study files of the tables that were measured here."]
     for published in published_tables().values():
         for study in published.studies:
-            lines += ["", f"`{published.name}`:", "", "```toml", published_study(study).strip(), "```"]
+            lines += ["", f"`{published.name}`:", "", "```toml", published_text(study).strip(), "```"]
     return "\n".join(lines) + "\n"
 
 

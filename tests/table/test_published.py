@@ -14,7 +14,7 @@ import prunescope
 from prunescope.cli.main import cli
 from prunescope.errors import InputError
 from prunescope.study import read_study
-from prunescope.table import load_table, published_study, published_tables, read_table
+from prunescope.table import load_table, published_tables, published_text, read_table
 
 MOST_BYTES = 1_000_000
 # How far a figure of the page may lie from the one made here: fits differ a little from processor to processor.
@@ -43,7 +43,7 @@ def test_shipped_tables_are_small_and_all_listed() -> None:
 def test_the_studies_of_shipped_tables_are_studies_that_plan_accepts(tmp_path: Path) -> None:
     for published in published_tables().values():
         for name in published.studies:
-            (tmp_path / name).write_text(published_study(name), encoding="utf-8")
+            (tmp_path / name).write_text(published_text(name), encoding="utf-8")
             study = read_study(tmp_path / name)
             ladders = set(load_table(published.name)["ladder"].tolist())
             assert {ladder.identity for ladder in study.ladders} & ladders

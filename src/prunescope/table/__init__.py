@@ -5,8 +5,8 @@ from prunescope.table.arrays import ArrayKind as ArrayKind
 from prunescope.table.merge import merge as merge
 from prunescope.table.merge import refuse_unlike as refuse_unlike
 from prunescope.table.published import Published as Published
-from prunescope.table.published import published_study as published_study
 from prunescope.table.published import published_tables as published_tables
+from prunescope.table.published import published_text as published_text
 from prunescope.table.reading import load_table as load_table
 from prunescope.table.reading import read_table as read_table
 from prunescope.table.row_groups import configuration_codes as configuration_codes

@@ -25,19 +25,24 @@ class Published:
         Who measured it, on what, when; or where it was published.
     studies
         Files of the studies that made it, in the package's folder of measurements.
+    lens_tables
+        Files there of what the lens saw in single examples, which rows do not hold.
     """
 
     name: str
     title: str
     source: str
     studies: tuple[str, ...] = ()
+    lens_tables: tuple[str, ...] = ()
 
 
 def published_tables() -> dict[str, Published]:
     """Return the tables that come with the package, by name."""
     catalogue = tomllib.loads((_folder() / "catalogue.toml").read_text(encoding="utf-8"))
     return {
-        name: Published(name, entry["title"], entry["source"], tuple(entry.get("studies", ())))
+        name: Published(
+            name, entry["title"], entry["source"], *(tuple(entry.get(key, ())) for key in ("studies", "lens_tables"))
+        )
         for name, entry in catalogue.items()
     }
 
@@ -47,8 +52,8 @@ def published_file(name: str) -> Traversable | None:
     return _folder() / f"{name}.parquet" if name in published_tables() else None
 
 
-def published_study(name: str) -> str:
-    """Return the text of a study file that made a table."""
+def published_text(name: str) -> str:
+    """Return the text of a file beside the tables: a study, or a table of the lens."""
     return (_folder() / name).read_text(encoding="utf-8")
 
 
