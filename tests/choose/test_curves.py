@@ -121,7 +121,7 @@ def three_members() -> MemberCurves:
 @pytest.mark.parametrize("member", [0, 1, 2])
 def test_a_member_alone_has_the_curve_that_it_has_among_others(member: int) -> None:
     curves, bound = three_members(), 0.12
-    alone, at = curves.only(member), np.array([-1.0, -1.5, -2.0])
+    alone, at = curves.pick(np.array([member])), np.array([-1.0, -1.5, -2.0])
     assert alone.log_errors(at[[member]])[:, 0] == pytest.approx(curves.log_errors(at)[:, member], rel=1e-12)
     assert alone.needed(bound)[:, 0] == pytest.approx(curves.needed(bound)[:, member], rel=1e-12)
     assert alone.keeping(at[[member]], bound)[0] == pytest.approx(curves.keeping(at, bound)[member], rel=1e-12)

@@ -92,6 +92,8 @@ class Bounded:
     choice: Pick | None
     robust: Pick | None
     why: str
+    unpruned_parameters: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

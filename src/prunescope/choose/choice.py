@@ -18,7 +18,7 @@ from prunescope.choose.decline import (
     decline_unreached,
     describe_too_large,
 )
-from prunescope.choose.description import Pick, PickDescriber, describe_rivals, find_smallest_unpruned, unit
+from prunescope.choose.description import Pick, PickDescriber, Rival, describe_rivals, find_smallest_unpruned, unit
 from prunescope.choose.family import Family, Grid, fit_families
 from prunescope.choose.frontier import (
     compare_matching,
@@ -222,7 +222,9 @@ def choose_at_bounds(family: Family, bounds: Sequence[float], confidence: float,
             chosen.append(Bounded(bound, None, None, str(trouble)))
             continue
         pick = PickDescriber(decided.family, bound, confidence, decided.drawn, decided.floor, limits)
-        chosen.append(Bounded(bound, decided.choice(pick), decided.robust(pick), ""))
+        _, unpruned = find_smallest_unpruned(decided.family, bound, _rivals(decided))
+        notes = _all_notes(decided, bound, confidence)
+        chosen.append(Bounded(bound, decided.choice(pick), decided.robust(pick), "", unpruned, notes))
     return tuple(chosen)
 
 
@@ -235,15 +237,44 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         Where there is no network to choose.
     """
     decided = _decided(family, bound, confidence, limits)
-    family, floor, density, best = decided.family, decided.floor, decided.density, decided.best
-    sizes, curves = family.sizes, family.likeliest
-    parameters = sizes.parameters(density)
-    wins = np.bincount(smallest_member(sizes.parameters(decided.drawn)) + 1, minlength=len(family) + 1)[1:]
+    family, floor, best = decided.family, decided.floor, decided.best
+    curves = family.likeliest
     pick = PickDescriber(family, bound, confidence, decided.drawn, floor, limits)
-    others = describe_rivals(family, density, best, wins / len(decided.drawn))
+    others = _rivals(decided)
     unpruned, whole = find_smallest_unpruned(family, bound, others)
+    return Answer(
+        group=family.group,
+        max_error=bound,
+        confidence=confidence,
+        choice=decided.choice(pick),
+        robust=decided.robust(pick),
+        seen=find_measured_best(family, bound, limits),
+        unpruned=unpruned,
+        unpruned_parameters=whole,
+        times_smaller=None if whole is None else whole / float(family.sizes.parameters(decided.density)[best]),
+        rivals=others,
+        ideal=find_continuous_optimum(family, bound, floor),
+        frontier=tuple(
+            describe_steps(family, compute_frontier(curves, frontier_bounds(curves, family.measured.error), floor))
+        ),
+        insight=compare_matching(family, floor, float(family.unpruned.mean[best])),
+        unit=unit(family),
+        notes=_all_notes(decided, bound, confidence),
+    )
+
+
+def _rivals(decided: _Decision) -> tuple[Rival, ...]:
+    """Describe what pruning each member would come to."""
+    family, drawn = decided.family, decided.drawn
+    wins = np.bincount(smallest_member(family.sizes.parameters(drawn)) + 1, minlength=len(family) + 1)[1:]
+    return describe_rivals(family, decided.density, decided.best, wins / len(drawn))
+
+
+def _all_notes(decided: _Decision, bound: float, confidence: float) -> tuple[str, ...]:
+    """Return everything to heed about a decision."""
+    family, best = decided.family, decided.best
     notes = _notes(family, bound, best, float(decided.needed[best]))
-    smallest = int(smallest_member(parameters[None])[0])
+    smallest = int(smallest_member(family.sizes.parameters(decided.density)[None])[0])
     if smallest != best:
         share = float(np.isfinite(decided.drawn[:, smallest]).mean())
         notes.append(
@@ -254,29 +285,11 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
     if decided.surest < 0:
         notes.append("no member meets the bound with the requested confidence, pruned or not")
     if decided.over:
-        most = amount(float(sizes.parameters(decided.sure)[decided.surest]))
+        most = amount(float(family.sizes.parameters(decided.sure)[decided.surest]))
         notes.append(f"meeting the bound with the requested confidence takes {most} {family.count}, more than allowed")
     if family.cells.test_examples is None and family.cells.is_error:
         notes.append(ON_THIS_TEST_SET)
-    return Answer(
-        group=family.group,
-        max_error=bound,
-        confidence=confidence,
-        choice=decided.choice(pick),
-        robust=decided.robust(pick),
-        seen=find_measured_best(family, bound, limits),
-        unpruned=unpruned,
-        unpruned_parameters=whole,
-        times_smaller=None if whole is None else whole / float(parameters[best]),
-        rivals=others,
-        ideal=find_continuous_optimum(family, bound, floor),
-        frontier=tuple(
-            describe_steps(family, compute_frontier(curves, frontier_bounds(curves, family.measured.error), floor))
-        ),
-        insight=compare_matching(family, floor, float(family.unpruned.mean[best])),
-        unit=unit(family),
-        notes=tuple(notes),
-    )
+    return tuple(notes)
 
 
 def _sure(family: Family, bound: float, confidence: float, density: Numbers, floor: Numbers) -> tuple[int, Numbers]:
@@ -293,7 +306,7 @@ def _sure(family: Family, bound: float, confidence: float, density: Numbers, flo
         if best >= 0:
             some &= expected < family.sizes.parameters(sure)[best]
         if some.any():
-            densities = family.only(some).possible.confident(
+            densities = family.possible.pick(np.flatnonzero(some)).confident(
                 bound, confidence, np.maximum(floor[some], LOWEST_LOG_DENSITY)
             )
             sure[some] = np.maximum(densities, density[some])

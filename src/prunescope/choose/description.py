@@ -124,7 +124,8 @@ class PickDescriber:
         count = family.counts[member]
         likeliest, possible, place = family.likeliest, family.possible, member
         if len(family) > MANY:
-            likeliest, possible, place = likeliest.only(member), possible.only(member), 0
+            alone = np.array([member])
+            likeliest, possible, place = likeliest.pick(alone), possible.pick(alone), 0
         at = np.full(len(likeliest.sizes), log_density)
         error = float(likeliest.log_errors(at)[0, place])
         tail = (1 - self.confidence) / 2

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.choose.cell_noise import noise_by_cell
 from prunescope.choose.normal import normal_cdf
@@ -117,15 +118,14 @@ class MemberCurves:
     test_set: Numbers | None = None
     test_examples: int | None = None
 
-    def only(self, member: int) -> MemberCurves:
-        """Return the curve of one member."""
-        place = np.array([member])
+    def pick(self, members: NDArray[np.int64]) -> MemberCurves:
+        """Return the curves of some members, by the same truths."""
         return MemberCurves(
-            self.sizes.pick(place),
-            self.truths.pick(place),
-            [self.departures[member]],
-            self.scatter.pick(place),
-            None if self.chance is None else self.chance[:, place],
+            self.sizes.pick(members),
+            self.truths.pick(members),
+            [self.departures[member] for member in members.tolist()],
+            self.scatter.pick(members),
+            None if self.chance is None else self.chance[:, members],
             self.test_set,
             self.test_examples,
         )

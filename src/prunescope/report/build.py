@@ -11,7 +11,16 @@ from prunescope.choose.counts import amount
 from prunescope.errors import Fault, InputError, counted, listed
 from prunescope.laws.results import number, percent
 from prunescope.lens import analyze
-from prunescope.report.chapters import Chapter, FigureSection, Line, Report, bounds_for, slider, usual_bound
+from prunescope.report.chapters import (
+    Chapter,
+    FigureSection,
+    Line,
+    Report,
+    bounds_for,
+    measured_rungs,
+    slider,
+    usual_bound,
+)
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
@@ -141,7 +150,7 @@ def _chapter(decision: _Decided, options: ReportOptions, source: str, where: str
     steps = decide_all(group, bounds_for(group, bound), options.confidence, options.pick_by)
     # A lone refusal is said in words.
     chosen = (
-        slider(steps, bound, options.confidence, options.count)
+        slider(steps, bound, options.confidence, options.count, options.outcome, measured_rungs(group))
         if any(step.choice for step in steps) or len(steps) > 1
         else None
     )

@@ -12,14 +12,15 @@ import numpy as np
 
 from prunescope.choose.answers import Bounded
 from prunescope.choose.counts import amount
-from prunescope.choose.description import Pick
-from prunescope.laws.results import number
+from prunescope.choose.description import Pick, rung_step
+from prunescope.laws.results import number, percent
 from prunescope.notebook import table_html
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 from prunescope.report.provenance import Provenance
 from prunescope.report.statements import Statement
 from prunescope.table import Table
+from prunescope.table.schema import ERROR, Outcome
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,24 @@ class Fact:
 
 @dataclass(frozen=True)
 class Stop:
-    """The choice at one bound; `why` says why there is none, where there is none."""
+    """The choice at one bound.
+
+    Attributes
+    ----------
+    headline
+        What to train and how far to prune it, in one sentence; or that there is no such network.
+    why
+        Why there is none, where there is none.
+    warnings
+        What to heed about the choice.
+    """
 
     bound: float
     label: str
+    headline: str
     facts: tuple[Fact, ...]
     why: str
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,13 @@ class Slider:
 
 
 # Bounds that are asked for, besides the one that the report is about.
-HOW_MANY = 24
+HOW_MANY = 32
 # The report is about this many times the lowest unpruned error, unless a bound is named or errors rise less than that.
 USUAL = 1.25
 # No bound beyond this share of the high plateau: every network keeps it.
 BELOW_PLATEAU = 0.95
+# How many times smaller than the smallest unpruned network a choice must be for that to be told.
+SMALLER = 1.05
 
 
 def usual_bound(group: ReportGroup) -> float:
@@ -88,20 +103,39 @@ def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
     return tuple(sorted(bounds | {bound}))
 
 
-def slider(choices: tuple[Bounded, ...], bound: float, confidence: float, noun: str = "parameters") -> Slider:
-    """Return the slider, set to a bound."""
-    stops = tuple(_stop(choice, noun) for choice in choices)
+def slider(
+    choices: tuple[Bounded, ...],
+    bound: float,
+    confidence: float,
+    noun: str = "parameters",
+    outcome: Outcome = ERROR,
+    rungs: int | None = None,
+) -> Slider:
+    """Return the slider, set to a bound.
+
+    Parameters
+    ----------
+    rungs
+        Rungs of the longest ladder measured; None where they are uneven.
+    """
+    stops = tuple(_stop(choice, confidence, noun, outcome, rungs) for choice in choices)
     start = min(range(len(stops)), key=lambda place: abs(stops[place].bound - bound))
     return Slider(stops, start, confidence, noun)
 
 
-def _stop(choice: Bounded, noun: str) -> Stop:
-    label = number(choice.max_error)
+def measured_rungs(group: ReportGroup) -> int | None:
+    """Return how many rungs the longest ladder of a family has; None where rungs are uneven."""
+    step = rung_step(group.cells)
+    return None if step is None else round(float(np.log(group.cells.density.min())) / step)
+
+
+def _stop(choice: Bounded, confidence: float, noun: str, outcome: Outcome, rungs: int | None) -> Stop:
+    label, words = number(choice.max_error), headline(choice, confidence, noun, outcome)
     if choice.choice is None:
-        return Stop(choice.max_error, label, (), choice.why)
+        return Stop(choice.max_error, label, words, (), choice.why, ())
     rows = [
         ("network", _name),
-        ("density", _density),
+        ("density", lambda pick: _density(pick, rungs)),
         (f"{noun} left", _parameters),
         ("expected error", _error),
         ("meets the bound in", lambda pick: f"{100 * pick.probability:.0f} % of training runs"),
@@ -110,7 +144,30 @@ def _stop(choice: Bounded, noun: str) -> Stop:
         Fact(name, describe(choice.choice), describe(choice.robust) if choice.robust else "none")
         for name, describe in rows
     )
-    return Stop(choice.max_error, label, facts, "")
+    return Stop(choice.max_error, label, words, facts, "", choice.notes)
+
+
+def headline(choice: Bounded, confidence: float, noun: str = "parameters", outcome: Outcome = ERROR) -> str:
+    """Say in one sentence which network to train and how far to prune it: the confident choice where there is one."""
+    bound = percent(choice.max_error) if outcome.is_error else number(choice.max_error)
+    asked = f"{'Error' if outcome.is_error else outcome.name.replace('_', ' ').capitalize()} ≤ {bound}"
+    pick = choice.robust or choice.choice
+    if pick is None:
+        return f"{asked}: no network is known to meet it."
+    depth = "do not prune it" if pick.density > 0.995 else f"prune to {100 * pick.density:.2g} % of its weights"
+    size = amount(pick.parameters)
+    left = f"{size} times depth x width^2" if pick.counted == "relative" else f"{size} {noun}"
+    if choice.robust is None:
+        odds = f"met in {100 * pick.probability:.0f} % of training runs (no network is {100 * confidence:.0f} % sure)"
+    else:
+        odds = f"{100 * pick.probability:.0f} % sure"
+    if choice.unpruned_parameters is None:
+        beside = "no unpruned network meets it"
+    elif (times := choice.unpruned_parameters / pick.parameters) > SMALLER:
+        beside = f"{times:.2g} times fewer than the smallest unpruned network that meets it"
+    else:
+        beside = "no smaller than the smallest unpruned network that meets it"
+    return f"{asked}: train {_name(pick)}, {depth}: {left}, {odds}, {beside}."
 
 
 def _name(pick: Pick) -> str:
@@ -118,8 +175,10 @@ def _name(pick: Pick) -> str:
     return pick.name + origin
 
 
-def _density(pick: Pick) -> str:
+def _density(pick: Pick, rungs: int | None) -> str:
     rung = "" if pick.rung is None else f", rung {pick.rung}"
+    if pick.rung is not None and rungs is not None and pick.rung > rungs:
+        rung += f": beyond the {rungs} measured"
     return f"{number(pick.density)} ({number(pick.density_low)} to {number(pick.density_high)}){rung}"
 
 
