@@ -69,7 +69,7 @@ def test_what_the_data_do_not_tell_is_no_place_of_the_curve() -> None:
     assert (figure.slope, figure.begins, figure.ends) == (None, None, None)
     assert {point.what for point in figure.points} == {"measured", "law"}
     assert {point.region for point in figure.points} == {""}
-    assert "do not tell how fast the error rises (gamma)" in figure.caption
+    assert "do not tell how fast the error rises (\N{GREEK SMALL LETTER GAMMA})" in figure.caption
     assert "to the power of" not in figure.caption
 
 

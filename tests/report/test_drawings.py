@@ -13,7 +13,7 @@ import pytest
 from prunescope.report import Report, report
 from prunescope.report.charts.parts import Panel, bars, beside, source
 from prunescope.report.figures.curves import curves
-from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.figure import SYMBOLS, Figure
 from prunescope.report.figures.form_errors import Forms
 from prunescope.report.figures.regions import Regions, regions
 from prunescope.report.figures.sizes import Sizes
@@ -107,7 +107,7 @@ def test_what_is_not_told_is_not_drawn(noisy: ReportGroup) -> None:
     points = tuple(replace(point, region="") for point in figure.points if point.what in ("measured", "law"))
     dark = replace(figure, plateau=None, slope=None, begins=None, ends=None, points=points)
     (panel,) = dark.draw()
-    assert [words.split(" ")[0] for words in notes(panel)] == ["eps_np"]
+    assert [words.split(" ")[0] for words in notes(panel)] == [SYMBOLS["eps_np"]]
     assert all("shape" not in layer["encoding"] for layer in layers(content(panel)))
 
 
@@ -117,7 +117,7 @@ def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: ReportGroup) -> Non
     highest = max(point.error for point in figure.points)
     far = replace(figure, plateau=3 * highest)
     (panel,) = far.draw()
-    assert not any(words.startswith("eps_up") for words in notes(panel))
+    assert not any(words.startswith(SYMBOLS["eps_up"]) for words in notes(panel))
     assert axis(panel, "y", "error")[1] < 1.5 * highest
 
 
@@ -132,15 +132,25 @@ def test_legends_name_the_regions_that_occur(family_report: Report) -> None:
                 assert set(layer["encoding"]["shape"]["scale"]["domain"]) == there
 
 
-def test_the_frontier_is_broad_and_lies_under_the_members(family_report: Report) -> None:
+def test_choices_stand_at_their_size_and_expected_error_with_their_interval(family_report: Report) -> None:
     figure = named(family_report, "error-by-parameters")
     assert isinstance(figure, Sizes)
     for panel in figure.draw():
-        first = next(layers(content(panel)))
-        assert first["mark"]["style"] == "frontier"
-        assert first["mark"]["strokeWidth"] >= 6
         assert len(marked(panel, "frontier")) == 1
-    assert "dotted" not in figure.caption
+        marks, spreads = marked(panel, "chosen"), marked(panel, "chosen-spread")
+        assert [mark["mark"]["shape"] for mark in marks] == ["cross", "diamond"]
+        assert {(mark["encoding"]["x"]["field"], mark["encoding"]["y"]["field"]) for mark in marks} == {
+            ("parameters", "error")
+        }
+        assert {(rule["encoding"]["y"]["field"], rule["encoding"]["y2"]["field"]) for rule in spreads} == {
+            ("low", "high")
+        }
+    for point in figure.points:
+        if point.bound is not None:
+            assert point.low is not None
+            assert point.high is not None
+            assert point.low <= point.error <= point.high
+            assert point.error < point.bound * (1 if point.what == "sure" else 1.001)
 
 
 def test_a_drawing_of_one_network_is_of_its_equation() -> None:
@@ -159,11 +169,11 @@ def test_one_stop_is_no_slider() -> None:
     unpruned = report(CURVE, max_error=0.1, draws=0)
     (chapter,) = unpruned.chapters
     assert chapter.slider is not None
-    assert 'type="range"' in page(unpruned)
+    assert '<input type="range"' in page(unpruned)
     start = chapter.slider.stops[chapter.slider.start]
     lone = replace(chapter, slider=replace(chapter.slider, stops=(start,), start=0))
     text = page(replace(unpruned, chapters=(lone,)))
-    assert 'type="range"' not in text
+    assert '<input type="range"' not in text
     assert f"An error of at most {start.label}" in text
     assert start.facts[1].expected in text
 

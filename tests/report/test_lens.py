@@ -213,7 +213,7 @@ def test_the_page_draws_what_the_lens_sees(store: Store, tmp_path: Path, opened:
     page.draw_all()
     assert page.console == []
     assert page.requests == []
-    assert page.tab.locator("nav a").count() == page.tab.locator("section.chapter").count()
+    assert page.tab.locator(".short a").count() == page.tab.locator("section.chapter").count()
 
 
 def test_examples_are_pictured_where_their_dataset_is(cells: tuple[CellResult, ...]) -> None:

@@ -16,6 +16,7 @@ from prunescope.choose import smallest_network
 from prunescope.choose.counts import amount
 from prunescope.laws.results import number
 from prunescope.report import Report, report, write_page
+from prunescope.report.charts.theme import LIGHT
 from prunescope.report.page.rendering import page
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import planted
@@ -70,13 +71,12 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
     stops = json.loads(page.tab.locator("script.stops").text_content())
     slider = page.tab.locator("input[type=range]")
     assert stops[int(slider.input_value())]["bound"] == BOUND
-    answered = 0
+    typed, answered = page.tab.locator("input[type=number]"), 0
     for place in range(0, len(stops), 6):
         slider.fill(str(place))
         bound = stops[place]["bound"]
-        assert (
-            page.tab.locator(".slider output").text_content() == number(bound) == slider.get_attribute("aria-valuetext")
-        )
+        assert typed.input_value() == number(bound) == slider.get_attribute("aria-valuetext")
+        assert page.tab.locator(".headline").text_content() == stops[place]["headline"]
         answers = smallest_network(family, bound)
         cells = page.tab.locator(".slider tbody td").all_text_contents()
         if not answers.answers:
@@ -85,6 +85,7 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
             continue
         answered += 1
         answer = answers.answers[0]
+        assert page.tab.locator(".heed li").all_text_contents() == list(answer.notes)
         for column, pick in enumerate((answer.choice, answer.robust)):
             if pick is None:
                 assert set(cells[column::2]) == {"none"}
@@ -101,6 +102,74 @@ def test_the_slider_tells_what_the_library_computes(page_file: Path, opened: Ope
             assert error == f"{number(pick.error)} ({number(pick.low)} to {number(pick.high)})"
             assert odds == f"{100 * pick.probability:.0f} % of training runs"
     assert answered >= 3
+
+
+def test_a_typed_bound_shows_the_next_lower_one_and_the_address_keeps_it(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    stops = json.loads(page.tab.locator("script.stops").text_content())
+    slider, typed = page.tab.locator("input[type=range]"), page.tab.locator("input[type=number]")
+    between = (stops[7]["bound"] * stops[8]["bound"]) ** 0.5
+    typed.fill(f"{between:.6g}")
+    typed.press("Enter")
+    assert slider.input_value() == "7"
+    assert page.tab.locator(".headline").text_content() == stops[7]["headline"]
+    page.tab.locator("#theme").click()
+    address = page.tab.evaluate("location.hash")
+    assert address == f"#bound={between:.6g}&theme=dark"
+    again = opened(page_file)
+    again.tab.goto(page_file.as_uri() + address)
+    again.tab.reload()
+    assert again.tab.locator("input[type=range]").input_value() == "7"
+    assert again.tab.locator("input[type=number]").input_value() == f"{between:.6g}"
+    assert again.tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert again.console == []
+    again.tab.goto(page_file.as_uri() + "#bound=nonsense&theme=<b>")
+    again.tab.reload()
+    assert stops[int(again.tab.locator("input[type=range]").input_value())]["bound"] == BOUND
+
+
+def test_the_first_screen_holds_sentence_slider_and_figure(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    page.tab.set_viewport_size({"width": 1280, "height": 800})
+    page.draw_all()
+    for what in (".headline", ".slider [type=range]", ".asked table.choice", ".asked .panel svg >> nth=0"):
+        box = page.tab.locator(what).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 800, what
+    assert page.tab.locator("section.missing, .doubts").first.bounding_box()["y"] > 800
+
+
+def test_contents_lead_to_places_of_the_page(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    places = page.tab.locator(".contents a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert len(places) >= 6
+    assert all(page.tab.locator(place).count() == 1 for place in places)
+
+
+CUT = """() => [...document.querySelectorAll(".panel")].flatMap((panel) => {
+    const outer = panel.getBoundingClientRect();
+    return [...panel.querySelectorAll("svg, canvas")].filter((drawing) => drawing.getClientRects().length)
+        .map((drawing) => drawing.getBoundingClientRect())
+        .filter((inner) => inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1 || inner.width < 50)
+        .map((inner) => `${panel.closest("figure").id}: ${inner.width} x ${inner.height}`);
+})"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_on_paper_nothing_is_cut_off_and_all_is_dark_on_white(page_file: Path, opened: Open, dark: bool) -> None:
+    page = opened(page_file, dark=dark)
+    expect(page.tab.locator(".panel:not([data-drawn])")).to_have_count(0, timeout=120_000)  # without scrolling
+    if dark:
+        expect(page.tab.locator(".panel:not(:has(.paper))")).to_have_count(0, timeout=120_000)
+        expect(page.tab.locator(".paper:not(:has(svg, canvas))")).to_have_count(0, timeout=120_000)
+    page.tab.emulate_media(media="print")
+    page.tab.set_viewport_size({"width": 690, "height": 980})  # A4 less margins
+    assert page.tab.evaluate(CUT) == []
+    assert page.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    shown = "[...document.querySelectorAll('.panel > div')].filter(one => one.getClientRects().length)"
+    assert page.tab.evaluate(f"{shown}.length") == page.tab.locator(".panel").count()
+    title = f"{shown}.map(one => one.querySelector('.role-title-text text')?.getAttribute('fill')).filter(Boolean)"
+    assert set(page.tab.evaluate(title)) == {LIGHT.text}
 
 
 def test_the_figure_follows_the_slider(page_file: Path, opened: Open) -> None:
@@ -255,7 +324,7 @@ def test_words_of_strangers_harm_nobody(opened: Open, tmp_path: Path) -> None:
     page.draw_all()
     assert page.dialogs == []
     assert page.console == []
-    assert EVIL in page.tab.locator(".subtitle").text_content()
+    assert EVIL in page.tab.locator("h1").text_content()
     assert page.tab.locator("script").count() == path.read_text().count("<script")
     assert page.tab.locator("img").count() == 0
 

@@ -134,7 +134,8 @@ def test_a_store_that_is_not_finished_says_how_far_it_is(tmp_path: Path) -> None
     store.write(rows)
     of_store = report(store, draws=0)
     assert "study digits is not finished: 6 of 2,088 rungs" in of_store.missing
-    assert of_store.title == "digits"
+    assert of_store.title == "LeNet on digits: 6 networks"
+    assert of_store.subtitle.startswith("study digits: depth 3, width 0.1,")
     facts = dict(of_store.provenance.facts)
     assert facts["networks"] == "6 of 1 cell"
     assert facts["trained on"] == "cpu"
@@ -293,7 +294,7 @@ def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:
     parts = [{**CURVE, "method": np.full(20, number)} for number in range(3)]
     equal = report({name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, draws=0)
     assert dict(equal.provenance.facts)["networks"] == "60 of 3 cells"
-    assert equal.subtitle.endswith(": 60 networks")
+    assert equal.title == "a table: 60 networks of 3 families"
 
 
 def test_a_store_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

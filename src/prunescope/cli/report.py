@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,19 @@ import click
 from prunescope.cli.options import BOUND, COUNT, PICK_BY, SHARE, reading, shaped
 from prunescope.cli.printing import note
 from prunescope.errors import counted
+
+# Points of a length's units.
+UNITS = {"in": 72.0, "cm": 72 / 2.54, "mm": 72 / 25.4, "pt": 1.0}
+
+
+def _points(context: click.Context, parameter: click.Parameter, length: str | None) -> float | None:
+    """Return a length such as ``5.5in`` in points."""
+    if length is None:
+        return None
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(in|cm|mm|pt)\s*", length)
+    if match is None:
+        raise click.BadParameter(f"must be a number with in, cm, mm or pt, such as 5.5in; got {length!r}")
+    return float(match[1]) * UNITS[match[2]]
 
 
 @click.command()
@@ -32,8 +46,10 @@ from prunescope.errors import counted
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Also write the figures there."
 )
-@click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="svg", show_default=True,
-              help="Format of these figures.")  # fmt: skip
+@click.option("--format", "forms", default="svg", show_default=True, metavar="LIST",
+              help="Formats of these figures: svg, png, pdf, tex, json.")  # fmt: skip
+@click.option("--width", callback=_points, metavar="LENGTH", help="Width of these figures in print: 5.5in, 14cm.")
+@click.option("--font-size", type=click.FloatRange(4, 40), metavar="POINTS", help="Size of their labels in print.")
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True,
               help="Draws of each size to test how many measurements suffice; 0 skips that.")  # fmt: skip
 @reading
@@ -47,7 +63,9 @@ def report(
     lens: str | None,
     where: Sequence[str],
     figures: Path | None,
-    form: str,
+    forms: str,
+    width: float | None,
+    font_size: float | None,
     draws: int,
     reading: dict[str, Any],
 ) -> None:
@@ -77,4 +95,6 @@ def report(
     write_page(result, out)
     click.echo(f"wrote {out}")
     if figures is not None:
-        click.echo(f"wrote {counted(len(write_figures(result, figures, form)), 'figure')} to {figures}")
+        names = [name.strip() for name in forms.split(",") if name.strip()]
+        files = write_figures(result, figures, names, width=width, font_size=font_size)
+        click.echo(f"wrote {counted(len({file.stem for file in files}), 'figure')} to {figures}")

@@ -32,6 +32,7 @@ from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
 from prunescope.report.figures.stability import stability
 from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
+from prunescope.report.heading import subtitle, title
 from prunescope.report.lens_chapters import examined, looked_at
 from prunescope.report.provenance import UNNAMED, ReportOptions, provenance
 from prunescope.report.statements import answers, in_short
@@ -40,6 +41,8 @@ from prunescope.table.table import outcome_of
 
 # Families that get a chapter; more are listed.
 CHAPTERS = 4
+# Bounds above the usual one that are tried for a confident choice.
+NEAR = 6
 
 
 def report(
@@ -101,9 +104,11 @@ def report(
     whole = not where.strip() and (isinstance(source, Store) or _is_store(source))
     analysis = analysis or looked_at(source if whole else rows, rows, missing)
     chapters += examined(analysis, seen_name or name, missing) if analysis else ()
-    title = ", ".join(dict.fromkeys(study.name for study in origin.studies)) or Path(name).name
+    studies = tuple(dict.fromkeys(study.name for study in origin.studies))
+    called = ", ".join(studies) or Path(name).name
+    heading = title(rows, len(groups.all), called), subtitle(rows, studies, called)
     notes = tuple(dict.fromkeys((*rows.notes, *groups.notes)))
-    return Report(title, _subtitle(rows, groups.all), chapters, lines, rows, origin, notes, tuple(missing))
+    return Report(*heading, chapters, lines, rows, origin, notes, tuple(missing))
 
 
 def _named(source: Any) -> str:
@@ -114,11 +119,6 @@ def _named(source: Any) -> str:
 
 def _is_store(source: Any) -> bool:
     return isinstance(source, str | Path) and is_store(Path(source))
-
-
-def _subtitle(rows: Table, groups: tuple[ReportGroup, ...]) -> str:
-    families = counted(len(groups), "family", "families") if len(groups) != 1 else groups[0].name
-    return f"{families}: {counted(len(rows), 'network')}"
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,20 @@ class _Decided:
 
 
 def _decided(group: ReportGroup, options: ReportOptions) -> _Decided:
-    bound = options.max_error or usual_bound(group)
-    return _Decided(group, bound, *decide(group, bound, options.confidence, options.pick_by))
+    if options.max_error is not None:
+        return _Decided(
+            group, options.max_error, *decide(group, options.max_error, options.confidence, options.pick_by)
+        )
+    usual = usual_bound(group)
+    first = _Decided(group, usual, *decide(group, usual, options.confidence, options.pick_by))
+    # Where no bound is asked for, the report is about one that a network meets with confidence, if one is near.
+    for bound in [bound for bound in bounds_for(group, usual) if bound > usual][:NEAR]:
+        if first.answer is not None and first.answer.robust is not None:
+            break
+        further = _Decided(group, bound, *decide(group, bound, options.confidence, options.pick_by))
+        if further.answer is not None and further.answer.robust is not None:
+            return further
+    return first
 
 
 def _rank(decision: _Decided) -> tuple[int, bool, bool, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from prunescope.choose.answers import Bounded
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick, rung_step
-from prunescope.laws.results import number, percent
+from prunescope.laws.results import number
 from prunescope.notebook import table_html
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
@@ -82,6 +82,7 @@ USUAL = 1.25
 BELOW_PLATEAU = 0.95
 # How many times smaller than the smallest unpruned network a choice must be for that to be told.
 SMALLER = 1.05
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def usual_bound(group: ReportGroup) -> float:
@@ -149,7 +150,7 @@ def _stop(choice: Bounded, confidence: float, noun: str, outcome: Outcome, rungs
 
 def headline(choice: Bounded, confidence: float, noun: str = "parameters", outcome: Outcome = ERROR) -> str:
     """Say in one sentence which network to train and how far to prune it: the confident choice where there is one."""
-    bound = percent(choice.max_error) if outcome.is_error else number(choice.max_error)
+    bound = f"{100 * choice.max_error:.3g} %" if outcome.is_error else number(choice.max_error)
     asked = f"{'Error' if outcome.is_error else outcome.name.replace('_', ' ').capitalize()} ≤ {bound}"
     pick = choice.robust or choice.choice
     if pick is None:
@@ -167,7 +168,8 @@ def headline(choice: Bounded, confidence: float, noun: str = "parameters", outco
         beside = f"{times:.2g} times fewer than the smallest unpruned network that meets it"
     else:
         beside = "no smaller than the smallest unpruned network that meets it"
-    return f"{asked}: train {_name(pick)}, {depth}: {left}, {odds}, {beside}."
+    words = f"{asked}: train {_name(pick)}, {depth}: {left}, {odds}, {beside}."
+    return words.replace(" %", f"{NO_BREAK}%")
 
 
 def _name(pick: Pick) -> str:

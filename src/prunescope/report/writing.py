@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from prunescope.errors import MissingPackageError
+from prunescope.errors import Fault, InputError, MissingPackageError, nearest
 from prunescope.report.chapters import Report
 
 NEEDED = ("altair", "vl_convert", "jinja2")
@@ -28,20 +29,51 @@ def write_page(report: Report, path: str | Path) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def write_figures(report: Report, folder: str | Path, form: str = "svg") -> list[Path]:
-    """Write a report's figures into a folder, made if new, as ``"svg"``, ``"png"`` or ``"pdf"``; return their paths.
+def write_figures(
+    report: Report,
+    folder: str | Path,
+    form: str | Sequence[str] = "svg",
+    *,
+    width: float | None = None,
+    font_size: float | None = None,
+) -> list[Path]:
+    """Write a report's figures into a folder, made if new, and return their paths.
 
     Figures of the second chapter are called ``2-...``, and so on.
+
+    Parameters
+    ----------
+    form
+        One or several of ``"svg"``, ``"png"``, ``"pdf"``, ``"tex"`` (LaTeX around the PDF, which is written too) and
+        ``"json"`` (Vega-Lite).
+    width
+        Width of the whole figure in points, 1/72 inch; None: 300 a panel.
+    font_size
+        Size of the axes' labels in points; None: 11.
     """
     need_drawing()
-    from prunescope.report.charts.picture_files import write_figure
+    from prunescope.report.charts.picture_files import FORMATS, PrintSize, write_figure
 
+    forms = [form] if isinstance(form, str) else list(dict.fromkeys(form))
+    faults = [
+        Fault("the format", f"must be one of {', '.join(FORMATS)}", repr(name), nearest(str(name), FORMATS))
+        for name in forms
+        if name not in FORMATS
+    ]
+    for name, value, low, high in (("width", width, 72, 3000), ("font size", font_size, 4, 40)):
+        if value is not None and not low <= value <= high:
+            faults.append(Fault(f"the {name}", f"must be {low} to {high} points", f"{value:g}"))
+    if faults:
+        raise InputError("the figures", faults)
+    if "tex" in forms and "pdf" not in forms:
+        forms.append("pdf")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     paths = []
     for place, chapter in enumerate(report.chapters):
         for figure in chapter.figures:
             before = "" if place == 0 else f"{place + 1}-"
-            paths.append(target / f"{before}{figure.slug}.{form}")
-            write_figure(figure, paths[-1], form)
+            for name in forms:
+                paths.append(target / f"{before}{figure.slug}.{name}")
+                write_figure(figure, paths[-1], name, PrintSize(width, font_size))
     return paths

@@ -168,12 +168,17 @@ def _legend(
     import altair as alt
 
     shown: dict[str, Any] = {} if present is None else {"values": [name for name in names if name in present]}
+    if title is None and names and all(name.startswith("depth ") and ", width " in name for name in names):
+        # Members: what is the same in all labels stands once, before them.
+        title = "depth, width"
+        shown["labelExpr"] = "replace(replace(datum.label, 'depth ', ''), 'width ', '')"
+        names = [name.replace("depth ", "").replace("width ", "") for name in names]
     return alt.Legend(title=title, columns=columns or _columns(names), **shown)
 
 
 def _columns(names: Sequence[str]) -> int:
     longest = max(map(len, names), default=1)
-    return 1 if longest > 26 else 2 if longest > 13 else 4
+    return 1 if longest > 26 else 2 if longest > 13 else 3 if longest > 8 else 4
 
 
 def tips(*fields: tuple[str, str, str | None]) -> list[alt.Tooltip]:

@@ -1,8 +1,12 @@
-"""Figures as files for a paper: PNG, SVG, PDF."""
+"""Figures as files for a paper: PNG, SVG, PDF at their size in print, LaTeX around them, and Vega-Lite."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,40 @@ from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
 
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("svg", "png", "pdf", "tex", "json")
 WIDTH, SPACING = 300, 34
 # Pixels of a PNG for each of the drawing's.
 SCALE = 2.5
+# Type of labels in drawings that no size is asked of, and the least width of a panel, in such letters.
+LABELS, NARROW = 11.0, 15.0
+# The least share of its column that a panel draws in, and its height as a share of the column.
+ROOM, TALL = 0.5, 0.75
+# Rounds of fitting panels to a width; each comes within the change of the labels' own width.
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class PrintSize:
+    """How large a figure is in print.
+
+    Attributes
+    ----------
+    width
+        Of the whole figure, in points; None: as wide as its panels.
+    font_size
+        Of the labels at the axes, in points; None: that of the page.
+    """
+
+    width: float | None = None
+    font_size: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """How large type and marks are beside those of the page."""
+        return 1.0 if self.font_size is None else self.font_size / LABELS
+
+
+AS_IT_IS = PrintSize()
 
 
 def specification(panel: Panel) -> dict[str, Any]:
@@ -25,44 +59,163 @@ def specification(panel: Panel) -> dict[str, Any]:
     return content
 
 
-def whole(figure: Figure, theme: Theme = LIGHT) -> dict[str, Any]:
+def whole(figure: Figure, theme: Theme = LIGHT, size: PrintSize = AS_IT_IS) -> dict[str, Any]:
     """Return a figure as one Vega-Lite specification, with everything in it."""
     panels = figure.draw()
+    if size.width is None:
+        return _composed(figure, panels, theme, size, len(panels), WIDTH)
+    # As many panels beside each other as leave room to draw in, and whose legends do not stand out.
+    for columns in range(min(len(panels), max(1, int(size.width / (NARROW * LABELS * size.scale)))), 1, -1):
+        content, drawn = _fitted(figure, panels, theme, size, columns)
+        if content["concat"][0]["width"] > ROOM * size.width / columns and drawn < size.width + 1:
+            return content
+    return _fitted(figure, panels, theme, size, 1)[0]
+
+
+def _fitted(
+    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int
+) -> tuple[dict[str, Any], float]:
+    """Return a figure that is as wide as asked, and how wide it came out; labels and legends are known once drawn."""
+    import vl_convert
+
+    width = size.width or WIDTH
+    content = _composed(figure, panels, theme, size, columns, width / columns - 5 * LABELS * size.scale)
+    drawn = _svg_width(vl_convert.vegalite_to_svg(content))
+    for _ in range(ROUNDS):
+        for panel in content["concat"]:
+            panel["width"] = max(1.0, panel["width"] + (width - drawn) / columns)
+        drawn = _svg_width(vl_convert.vegalite_to_svg(content))
+        if abs(drawn - width) < 1:
+            break
+    return content, drawn
+
+
+def _composed(
+    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int, width: float
+) -> dict[str, Any]:
     parts, datasets = [], {ROWS: [asdict(row) for row in figure.rows]}
     for panel in panels:
         drawing = specification(panel)
         drawing.pop("$schema")
         datasets |= drawing.pop("datasets", {})
-        parts.append({**drawing, "width": WIDTH, "height": panel.height})
+        height: float = panel.height
+        if size.width is not None:
+            height = min(height, TALL * size.width / columns)
+            drawing["title"] = _wrapped(drawing.get("title", ""), size.width / columns / size.scale)
+        parts.append({**drawing, "width": width, "height": height})
     first = panels[0]
     params = next((drawing["params"] for drawing in parts if "params" in drawing), None)
     for drawing in parts:
         drawing.pop("params", None)
+    config = theme.config(first.palette, max(panel.colours for panel in panels))
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "datasets": datasets,
-        "hconcat": parts,
-        "spacing": SPACING,
+        "concat": parts,
+        "columns": columns,
+        "spacing": SPACING * size.scale * (1 if size.width is None else 0.5),
         "resolve": {"scale": {"color": "independent", "shape": "independent", "strokeDash": "independent"}},
         "config": {
-            **theme.config(first.palette, max(panel.colours for panel in panels)),
+            **_sized(config, size.scale),
             "background": theme.paper,
-            "padding": 12,
+            "padding": 12 if size.width is None else 1,
         },
         **({"params": params} if params else {}),
     }
 
 
-def write_figure(figure: Figure, path: Path, form: str) -> None:
-    """Write a figure in a format, whole or not at all."""
-    import vl_convert
+def _wrapped(title: str | dict[str, Any], width: float) -> dict[str, Any]:
+    """Return a title whose lines are no longer than a panel is wide."""
+    parts: dict[str, Any] = {"text": title} if isinstance(title, str) else dict(title)
+    for name, letter in (("text", 8.0), ("subtitle", 6.6)):
+        if name in parts:
+            lines = [parts[name]] if isinstance(parts[name], str) else parts[name]
+            parts[name] = [part for line in lines for part in textwrap.wrap(line, max(8, int(width / letter)))]
+    return parts
 
-    content = whole(figure)
-    if form == "svg":
-        data = vl_convert.vegalite_to_svg(content).encode()
-    elif form == "pdf":
-        data = vl_convert.vegalite_to_pdf(content)
-    else:
-        data = vl_convert.vegalite_to_png(content, scale=SCALE)
+
+def _sized(config: Any, scale: float) -> Any:
+    """Return a configuration with its type and marks so many times as large."""
+    if not isinstance(config, dict):
+        return config
+    sized = {}
+    for name, value in config.items():
+        lower = name.lower()
+        if isinstance(value, dict):
+            sized[name] = _sized(value, scale)
+        elif "fontsize" in lower or lower in ("strokewidth", "titlepadding", "offset", "labellimit", "columnpadding"):
+            sized[name] = value * scale
+        elif lower in ("size", "symbolsize"):
+            sized[name] = value * scale**2
+        else:
+            sized[name] = value
+    return sized
+
+
+def _svg_width(svg: str) -> float:
+    found = re.search(r'<svg[^>]*? width="([\d.]+)"', svg)
+    if found is None:
+        raise ValueError("a drawing without a width")
+    return float(found[1])
+
+
+def write_figure(figure: Figure, path: Path, form: str, size: PrintSize = AS_IT_IS) -> None:
+    """Write a figure in a format, whole or not at all."""
+    data = latex(figure, path, size).encode() if form == "tex" else _drawn(whole(figure, size=size), form)
     with replacing(path) as draft:
         draft.write_bytes(data)
+
+
+def _drawn(content: dict[str, Any], form: str) -> bytes:
+    if form == "json":
+        return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    import vl_convert
+
+    if form == "svg":
+        return str(vl_convert.vegalite_to_svg(content)).encode()
+    if form == "pdf":
+        return bytes(vl_convert.vegalite_to_pdf(content))
+    return bytes(vl_convert.vegalite_to_png(content, scale=SCALE))
+
+
+def latex(figure: Figure, path: Path, size: PrintSize = AS_IT_IS) -> str:
+    """Return a figure environment around the figure's PDF, with its caption."""
+    width = r"\linewidth" if size.width is None else f"{size.width:g}bp"
+    return "\n".join(
+        (
+            r"\begin{figure}",
+            r"  \centering",
+            rf"  \includegraphics[width={width}]{{{path.with_suffix('.pdf').name}}}",
+            rf"  \caption{{{escaped(figure.caption)}}}",
+            rf"  \label{{fig:{path.stem}}}",
+            r"\end{figure}",
+            "",
+        )
+    )
+
+
+# What the captions write and LaTeX does not; the papers' symbols need mathematics.
+_LETTERS = {
+    "\N{GREEK SMALL LETTER EPSILON}\N{UPWARDS ARROW}": r"$\epsilon_\uparrow$",
+    "\N{GREEK SMALL LETTER EPSILON}_np": r"$\epsilon_{np}$",
+    "\N{GREEK SMALL LETTER GAMMA}": r"$\gamma$",
+    "p\N{PRIME}": r"$p'$",
+    "\N{GREEK SMALL LETTER PHI}": r"$\varphi$",
+    "\N{GREEK SMALL LETTER PSI}": r"$\psi$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+}
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def escaped(words: str) -> str:
+    """Return words as LaTeX: its own characters made plain, symbols as mathematics."""
+    pieces = re.split("(" + "|".join(map(re.escape, _LETTERS)) + ")", words)
+    return "".join(_LETTERS.get(piece) or "".join(_SPECIAL.get(letter, letter) for letter in piece) for piece in pieces)

@@ -1,13 +1,14 @@
 """Colours and type of the figures, light and dark: told apart without hue, readable in print.
 
-Ordered values (widths, depths) go along viridis. Kinds (forms, regions) take colours after Okabe and Ito, darkened or
-brightened where they stand out too little from the ground. Both have shapes or dashes beside. Drawings name styles;
-what a style looks like is said here alone.
+Ordered values (widths, depths) go along viridis, by the same hues in both. Kinds (forms, regions) take colours after
+Okabe and Ito, darkened or brightened where they stand out too little from the ground. Both have shapes or dashes
+beside. Drawings name styles; what a style looks like is said here alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from colorsys import hls_to_rgb, rgb_to_hls
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,7 +34,9 @@ class Theme:
     kinds
         Colours of kinds.
     span
-        The part of viridis that is told from the ground.
+        The part of viridis that is told from a white ground.
+    lightness
+        The least lightness of its colours, so that they are told from this ground: hues stay, and so what they mean.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Theme:
     accent: str
     kinds: tuple[str, ...]
     span: tuple[float, float]
+    lightness: float = 0.0
 
     def colours(self, palette: Palette, count: int) -> list[str]:
         """Return as many colours as are asked for."""
@@ -52,7 +56,7 @@ class Theme:
             return [self.kinds[place % len(self.kinds)] for place in range(max(count, 1))]
         low, high = self.span
         steps = [low + (high - low) * place / max(count - 1, 1) for place in range(max(count, 1))]
-        return [_viridis(step) for step in steps]
+        return [_lifted(_viridis(step), self.lightness) for step in steps]
 
     def config(self, palette: Palette, count: int) -> dict[str, Any]:
         """Return the Vega-Lite configuration of a panel with so many colours."""
@@ -82,7 +86,8 @@ class Theme:
                 "single": {"color": self.mark},
                 "plain": {"color": self.text},
                 "beyond": {"color": self.mark, "strokeDash": [2, 3], "strokeWidth": 1.6},
-                "frontier": {"color": self.quiet, "opacity": 0.3, "strokeCap": "round", "strokeJoin": "round"},
+                "frontier": {"color": self.text, "strokeWidth": 1.4, "strokeDash": [1.5, 2.5]},
+                "chosen-spread": {"color": self.accent, "strokeWidth": 1.6, "opacity": 0.9},
                 "chosen": {"color": self.accent, "strokeWidth": 2.4, "size": 110, "opacity": 1},
                 "bound": {"color": self.accent, "strokeWidth": 1.2, "strokeDash": [6, 3]},
                 "note": {"color": self.quiet, "fontSize": 11, "font": FONT},
@@ -94,7 +99,7 @@ class Theme:
 LIGHT = Theme("light", "#1d232b", "#5b6672", "#e6e9ed", "#ffffff", "#0072B2", "#C04A00",
               ("#0072B2", "#D55E00", "#009E73", "#B8568C", "#9C6B00", "#2F86B7"), (0.0, 0.68))  # fmt: skip
 DARK = Theme("dark", "#e8ebef", "#a3adb8", "#2b323b", "#14181d", "#56B4E9", "#FF9A4D",
-             ("#56B4E9", "#E69F00", "#2FC08F", "#E7A1C6", "#F0E442", "#FF8552"), (0.4, 1.0))  # fmt: skip
+             ("#56B4E9", "#FF9A4D", "#2FC08F", "#E7A1C6", "#D9B44A", "#A6D8F5"), (0.0, 0.68), 0.68)  # fmt: skip
 THEMES = (LIGHT, DARK)
 
 
@@ -104,6 +109,16 @@ def _viridis(place: float) -> str:
     lower = min(int(scaled), len(VIRIDIS) - 2)
     share = scaled - lower
     return _mixed(VIRIDIS[lower], VIRIDIS[lower + 1], share)
+
+
+def _lifted(colour: str, lightness: float) -> str:
+    """Return a colour of the same hue, at least so light."""
+    hue, light, saturation = rgb_to_hls(*(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+    if light >= lightness:
+        return colour
+    # What is this light and fully saturated glares.
+    lifted = hls_to_rgb(hue, lightness, min(saturation, 0.6))
+    return "#" + "".join(f"{round(255 * part):02x}" for part in lifted)
 
 
 def _mixed(first: str, second: str, share: float) -> str:

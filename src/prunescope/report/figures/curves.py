@@ -155,7 +155,8 @@ def _caption(group: ReportGroup, panels: tuple[Slice, ...], points: list[CurvePo
     words += _course(group.cells)
     if group.fit is not None:
         whose = "one law of all members" if group.cells.cells > 1 else "law"
-        words.append(f"Lines are the {whose}, bands its interval.")
+        off = f", off by {percent(group.fit.std_deviation)} (sigma)"
+        words.append(f"Lines are the {whose}{off}; bands its interval.")
     drawn = sum(len(panel.cells) for panel in panels)
     if len(panels) == 1 and drawn < group.cells.cells:
         words.append(f"{drawn} of {counted(group.cells.cells, 'cell')} are drawn.")

@@ -13,6 +13,16 @@ from prunescope.laws import Fit
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.report.charts.parts import Panel
 
+# Parameters as the papers write them.
+SYMBOLS = {
+    "eps_np": "\N{GREEK SMALL LETTER EPSILON}_np",
+    "eps_up": "\N{GREEK SMALL LETTER EPSILON}\N{UPWARDS ARROW}",
+    "gamma": "\N{GREEK SMALL LETTER GAMMA}",
+    "p_prime": "p\N{PRIME}",
+    "phi": "\N{GREEK SMALL LETTER PHI}",
+    "psi": "\N{GREEK SMALL LETTER PSI}",
+}
+
 
 @dataclass(frozen=True)
 class Figure:

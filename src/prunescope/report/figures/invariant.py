@@ -23,7 +23,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, is_identified
+from prunescope.report.figures.figure import SYMBOLS, Figure, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
 
@@ -87,10 +87,10 @@ class Invariant(Figure):
                 data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
             ]
             if self.plateau is not None:
-                words = f"eps_up {number(self.plateau)}"
+                words = f"{SYMBOLS['eps_up']} {number(self.plateau)}"
                 layers += [line_at(y, self.plateau), note_at(words, "width", (y, self.plateau), "right", dy=-7)]
             if self.turn is not None and ends[0][0] < self.turn < ends[0][1]:
-                words = f"p' {number(self.turn)}"
+                words = f"{SYMBOLS['p_prime']} {number(self.turn)}"
                 layers += [line_at(x, self.turn), note_at(words, (x, self.turn), -7, beside(self.turn, ends[0]))]
             panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(points)))
         return tuple(panels)
@@ -123,11 +123,11 @@ def invariant(group: ReportGroup) -> Invariant | None:
         "rises. On the right each member levels off at its unpruned error, which m* does not explain."
     )
     identified = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
-    words = (("eps_up", identified["eps_up"]), ("p'", identified["p_prime"]))
+    words = ((SYMBOLS[name], identified[name]) for name in ("eps_up", "p_prime"))
     drawn = [f"{name} {number(value)}" for name, value in words if value is not None]
     caption += f" Dashed: {' and '.join(drawn)}." if drawn else ""
     if (slope := identified["gamma"]) is not None:
-        caption += f" The slope where the error rises is -gamma, {number(-slope)}."
+        caption += f" The slope where the error rises is -{SYMBOLS['gamma']}, {number(-slope)}."
     unknown = [name for name, value in identified.items() if value is None]
     caption += f" The data do not identify {listed(unknown)}." if unknown else ""
     return Invariant(

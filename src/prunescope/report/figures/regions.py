@@ -31,7 +31,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, geometric, is_identified
+from prunescope.report.figures.figure import SYMBOLS, Figure, geometric, is_identified
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -208,14 +208,16 @@ def _region(density: float, begins: float, ends: float) -> str:
 def _caption(fit: Fit, member: str, begins: float, ends: float, sparsest: float) -> str:
     words = [
         f"{member}: the error stays near that of the unpruned network down to density {number(min(begins, 1.0))}, then "
-        f"rises as density to the power of -{number(fit.parameters['gamma'])} (gamma)"
+        f"rises as density to the power of -{number(fit.parameters['gamma'])} ({SYMBOLS['gamma']})"
     ]
     if ends >= sparsest:
-        words.append(f"and levels off at {number(fit.parameters['eps_up'])} (eps_up) below density {number(ends)}.")
+        words.append(
+            f"and levels off at {number(fit.parameters['eps_up'])} ({SYMBOLS['eps_up']}) below density {number(ends)}."
+        )
     else:
         words.append(
-            f"and by the law would level off at {number(fit.parameters['eps_up'])} (eps_up) below density "
-            f"{number(ends)}: further than anything measured, which ends at {number(sparsest)}."
+            f"and by the law would level off at {number(fit.parameters['eps_up'])} ({SYMBOLS['eps_up']}) below "
+            f"density {number(ends)}: further than anything measured, which ends at {number(sparsest)}."
         )
     return " ".join(words)
 
@@ -223,8 +225,8 @@ def _caption(fit: Fit, member: str, begins: float, ends: float, sparsest: float)
 def _open_caption(fit: Fit, member: str, ends: float) -> str:
     """Say what the data tell of the curve where they do not tell all of it."""
     parts = (
-        ("how fast the error rises", "gamma", "gamma", fit.parameters["gamma"], is_identified(fit, "gamma")),
-        ("how high it ends", "eps_up", "eps_up", fit.parameters["eps_up"], is_identified(fit, "eps_up")),
+        ("how fast the error rises", SYMBOLS["gamma"], "gamma", fit.parameters["gamma"], is_identified(fit, "gamma")),
+        ("how high it ends", SYMBOLS["eps_up"], "eps_up", fit.parameters["eps_up"], is_identified(fit, "eps_up")),
         ("where it levels off", "p", "p_prime", ends, is_identified(fit, "p_prime", "phi", "psi")),
     )
     identified = [
@@ -248,11 +250,11 @@ def _named_lines(
 ) -> tuple[list[alt.Chart], list[alt.LayerChart]]:
     """Return lines where the curve bends, and their names."""
     lines = [line_at(y, figure.unpruned)]
-    notes = [note_at(f"eps_np {number(figure.unpruned)}", 4, (y, figure.unpruned), dy=9)]
+    notes = [note_at(f"{SYMBOLS['eps_np']} {number(figure.unpruned)}", 4, (y, figure.unpruned), dy=9)]
     plateau = _shown_plateau(figure)
     if plateau is not None:
         lines.append(line_at(y, plateau))
-        notes.append(note_at(f"eps_up {number(plateau)}", "width", (y, plateau), "right", dy=-8))
+        notes.append(note_at(f"{SYMBOLS['eps_up']} {number(plateau)}", "width", (y, plateau), "right", dy=-8))
     # Densities have their names above the drawing, each on a line of its own: there they meet neither curves nor words.
     height = -7
     for words, value in (("begins to rise:", figure.begins), ("p", figure.ends)):
@@ -276,7 +278,7 @@ def _slope_note(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y
     middle = (max(figure.begins, ends_x[0]) * max(figure.ends, ends_x[0])) ** 0.5
     if figure.begins <= figure.ends or not ends_x[0] < middle < 1:
         return []
-    words, at = f"gamma {number(figure.slope)}", (y, (figure.unpruned * figure.plateau) ** 0.5)
+    words, at = f"{SYMBOLS['gamma']} {number(figure.slope)}", (y, (figure.unpruned * figure.plateau) ** 0.5)
     if share(middle, ends_x) > SLOPE_TO_THE_RIGHT:
         return [note_at(words, (x, middle), at, "right", dx=-14, dy=18)]
     return [note_at(words, (x, middle), at, dx=14, dy=-14)]

@@ -12,10 +12,10 @@ from prunescope.choose.answers import Answer, Bounded
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick
 from prunescope.choose.family import Family
-from prunescope.laws.results import number
 from prunescope.report.charts.parts import (
     ERROR,
     Panel,
+    bars,
     coloured,
     dashed,
     layered,
@@ -38,8 +38,6 @@ PREDICTED, MEASURED = "predicted", "measured"
 
 # The signal that holds the error bound.
 BOUND = "bound"
-# The frontier lies under the lines of members, and shows on both sides of them.
-BROAD = 9
 
 
 @dataclass(frozen=True)
@@ -104,27 +102,17 @@ class Sizes(Figure):
             x, y = x_log("parameters", title, ends[0]), y_log("error", ERROR, ends[1])
             data = source(panel=name, what="member")
             tooltip = tips(("member", "member", None), ("parameters", "parameters", ",.4~g"), ("error", "error", ".4g"))
-            at_bound = f"abs(datum.bound - {BOUND}) < 1e-9"
             signal = alt.param(name=BOUND, value=self.bound)
-            chosen = source(panel=name, what="expected").transform_filter(at_bound)
-            sure = source(panel=name, what="sure").transform_filter(at_bound)
             limit = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(bound=BOUND)
             layers = [
-                source(panel=name, what="frontier")
-                .mark_line(style="frontier", strokeWidth=BROAD, clip=True)
-                .encode(x=x, y=y),
                 *_member_lines(name, data, x, y, members, tooltip),
+                source(panel=name, what="frontier").mark_line(style="frontier", clip=True).encode(x=x, y=y),
                 limit.mark_rule(style="bound", clip=True).encode(y=y_log("bound", ERROR, ends[1])),
-                chosen.mark_point(style="chosen", shape="cross", clip=True).encode(
-                    x=x, y=y_log("bound", ERROR, ends[1]), tooltip=tooltip
-                ),
-                sure.mark_point(style="chosen", shape="diamond", filled=False, clip=True).encode(
-                    x=x, y=y_log("bound", ERROR, ends[1]), tooltip=tooltip
-                ),
+                *_choices(name, "expected", x, y, ends[1], tooltip),
+                *_choices(name, "sure", x, y, ends[1], tooltip),
             ]
-            subtitle = ("broad and pale: the smallest at each error", "at the bound: cross expected, diamond sure")
-            chart = layered(*layers, title=name, subtitle=subtitle).add_params(signal)
-            panels.append(Panel(chart, "ordered", len(members), len(points), height=360))
+            chart = layered(*layers, title=name).add_params(signal)
+            panels.append(Panel(chart, "ordered", len(members), len(points), height=300))
         return tuple(panels)
 
 
@@ -212,15 +200,12 @@ def _lowest(family: Family) -> list[SizePoint]:
 
 
 def _caption(answer: Answer) -> str:
-    choice = answer.choice
     words = [
-        "Each line is one member, pruned further to the left; the broad pale line is the smallest network at each "
-        "error. Left: predicted by the law and the deviations of members from it. Right: means over replicates."
+        "Each line is one member, pruned further to the left; the dotted line is the smallest network at each error. "
+        "Left: predicted by the law and the deviations of members from it. Right: means over replicates. Dashed: the "
+        "bound; cross: the smallest network by its expected error; diamond: the smallest that meets the bound with "
+        f"{100 * answer.confidence:.0f} % confidence. Their bars: where a newly trained network errs, in as many cases."
     ]
-    words.append(
-        f"At an error of at most {number(answer.max_error)} it is {choice.name} at density {number(choice.density)}, "
-        f"{amount(choice.parameters)} {_unit(answer)}."
-    )
     insight = answer.insight
     if insight is not None and insight.times > 1.05:
         words.append(
@@ -234,8 +219,18 @@ def _caption(answer: Answer) -> str:
     return " ".join(words)
 
 
-def _unit(answer: Answer) -> str:
-    return answer.noun if answer.choice.counted != "relative" else f"in units of {answer.unit}"
+def _choices(
+    panel: str, what: str, x: alt.X, y: alt.Y, ends: tuple[float, float], tooltip: list[alt.Tooltip]
+) -> list[alt.Chart]:
+    """Draw the choices of a kind at the bound: at their size and expected error, with its interval."""
+    there = source(panel=panel, what=what).transform_filter(f"abs(datum.bound - {BOUND}) < 1e-9")
+    shape, filled = ("cross", True) if what == "expected" else ("diamond", False)
+    return [
+        bars(there, ends)
+        .mark_rule(style="chosen-spread", clip=True)
+        .encode(x=x, y=y_log("low", ERROR, ends), y2="high"),
+        there.mark_point(style="chosen", shape=shape, filled=filled, clip=True).encode(x=x, y=y, tooltip=tooltip),
+    ]
 
 
 def _member_lines(

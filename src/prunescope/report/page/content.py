@@ -97,6 +97,8 @@ def stops(slider: Slider) -> list[dict[str, Any]]:
         {
             "bound": stop.bound,
             "label": stop.label,
+            "headline": stop.headline,
+            "warnings": list(stop.warnings),
             "why": stop.why,
             "facts": [[fact.expected, fact.sure] for fact in stop.facts],
         }

@@ -11,25 +11,43 @@
   const rowsOf = ({columns, values}) =>
     (values[0] || []).map((_, row) => Object.fromEntries(columns.map((name, place) => [name, values[place][row]])));
 
-  const draw = async (figure, place) => {
-    const {content, places, views, signals} = figure;
+  const embed = (figure, place, holder, look) => {
+    const {content} = figure;
     const panel = content.panels[place];
-    const drawing = (figure.turn[place] = (figure.turn[place] || 0) + 1);
     const spec = structuredClone(panel.spec);
     spec.datasets = {...(spec.datasets || {}), [content.name]: figure.rows};
+    if (holder.className === "paper") spec.width = figure.places[place].clientWidth;
+    return window.embedVega(holder, spec, {actions: false, ast: true, config: panel.config[look], renderer: panel.renderer});
+  };
+
+  const draw = async (figure, place) => {
+    const {places, views} = figure;
+    const drawing = (figure.turn[place] = (figure.turn[place] || 0) + 1);
     const holder = document.createElement("div");
+    holder.className = "screen";
     holder.style.width = "100%";
     const before = views[place];
     places[place].append(holder);
-    const result = await window.embedVega(holder, spec, {
-      actions: false, ast: true, config: panel.config[theme()], renderer: panel.renderer,
-    });
+    const result = await embed(figure, place, holder, theme());
     if (figure.turn[place] !== drawing) { result.finalize(); holder.remove(); return; }
     if (before) before.finalize();
     places[place].replaceChildren(holder);
     places[place].dataset.drawn = "yes";
     views[place] = result;
-    for (const [name, value] of Object.entries(signals)) move(result.view, name, value);
+    figure.papers[place] = null;
+    if (theme() === "dark") {  // paper is light
+      const paper = document.createElement("div");
+      paper.className = "paper";
+      places[place].append(paper);
+      const copy = await embed(figure, place, paper, "light");
+      if (figure.turn[place] !== drawing) { copy.finalize(); return; }
+      figure.papers[place] = copy;
+    }
+    for (const [name, value] of Object.entries(figure.signals)) moveAll(figure, place, name, value);
+  };
+
+  const moveAll = (figure, place, name, value) => {
+    for (const result of [figure.views[place], figure.papers[place]]) if (result) move(result.view, name, value);
   };
 
   const move = (view, name, value) => {
@@ -57,12 +75,26 @@
   for (const element of document.querySelectorAll("figure.figure")) {
     const content = JSON.parse(element.querySelector("script.numbers").textContent);
     const places = [...element.querySelectorAll(".panel")];
-    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], turn: [], signals: {}});
+    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}});
     places.forEach((place) => watcher.observe(place));
     for (const button of element.querySelectorAll("button[data-take]")) {
       button.addEventListener("click", () => take(element.id, button.dataset.take));
     }
   }
+
+  // What nobody has scrolled to is drawn while nothing else is to be done, so that it can be printed.
+  const pause = window.requestIdleCallback || ((next) => setTimeout(next, 50));
+  const drawRest = async () => {
+    for (const figure of figures.values()) {
+      for (const place of figure.places.keys()) {
+        if (figure.turn[place]) continue;
+        watcher.unobserve(figure.places[place]);
+        await show(figure, place);
+        await new Promise((next) => pause(next));
+      }
+    }
+  };
+  addEventListener("load", () => pause(drawRest));
 
   const redraw = () => {
     for (const figure of figures.values()) figure.views.forEach((view, place) => view && show(figure, place));
@@ -71,6 +103,7 @@
   document.getElementById("theme").addEventListener("click", () => {
     root.dataset.theme = theme() === "dark" ? "light" : "dark";
     redraw();
+    remember("theme", theme());
   });
   dark.addEventListener("change", () => { if (!root.dataset.theme) redraw(); });
 
@@ -114,29 +147,79 @@
     }
   };
 
-  for (const slider of document.querySelectorAll(".slider[data-figure]")) {
+  // The fragment keeps where sliders stand, and the theme: #bound=0.12&theme=dark. Others are places in the page.
+  const fragment = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+  const remember = (name, value) => {
+    const state = fragment();
+    state.set(name, value);
+    history.replaceState(null, "", `#${state}`);
+  };
+  const recalls = [];
+
+  for (const slider of document.querySelectorAll(".slider[data-place]")) {
     const stops = JSON.parse(slider.querySelector("script.stops").textContent);
-    const input = slider.querySelector("input"), told = slider.querySelector("output");
-    const why = slider.querySelector(".why"), table = slider.querySelector("table");
+    const input = slider.querySelector("[type=range]"), typed = slider.querySelector("[type=number]");
+    const why = slider.querySelector(".why"), table = slider.querySelector("table"), heed = slider.querySelector(".heed");
+    const headline = slider.closest(".asked").querySelector(".headline");
     const lines = [...table.querySelectorAll("tbody tr")];
+    const figure = figures.get(slider.dataset.figure);
+    const key = slider.dataset.place === "1" ? "bound" : `bound-${slider.dataset.place}`;
     const tell = () => {
       const stop = stops[Number(input.value)];
-      told.textContent = stop.label;
+      headline.textContent = stop.headline;
       input.setAttribute("aria-valuetext", stop.label);
       why.textContent = stop.why;
       why.hidden = !stop.why;
       table.hidden = Boolean(stop.why);
+      heed.hidden = !stop.warnings.length;
+      heed.replaceChildren(...stop.warnings.map((words) => {
+        const line = document.createElement("li");
+        line.textContent = words;
+        return line;
+      }));
       stop.facts.forEach((values, row) => {
         const cells = lines[row].querySelectorAll("td");
         values.forEach((value, column) => { cells[column].textContent = value; });
       });
-      const figure = figures.get(slider.dataset.figure);
+      if (!figure) return;
       figure.signals.bound = stop.bound;
-      figure.views.forEach((each) => each && move(each.view, "bound", stop.bound));
+      for (const place of figure.places.keys()) moveAll(figure, place, "bound", stop.bound);
     };
-    input.addEventListener("input", tell);
+    // Of bounds that were not computed, the next lower one is shown: what meets it meets them.
+    const go = (bound) => {
+      input.value = Math.max(0, stops.findLastIndex((stop) => stop.bound <= bound * (1 + 1e-9)));
+      tell();
+    };
+    input.addEventListener("input", () => {
+      typed.value = stops[Number(input.value)].label;
+      tell();
+      remember(key, typed.value);
+    });
+    typed.addEventListener("change", () => {
+      const bound = Number(typed.value);
+      if (!(bound > 0)) return;
+      go(bound);
+      remember(key, typed.value);
+    });
+    recalls.push((state) => {
+      const bound = Number(state.get(key));
+      if (!(bound > 0)) return;
+      typed.value = state.get(key);
+      go(bound);
+    });
     tell();
   }
+
+  const recall = () => {
+    const state = fragment();
+    for (const one of recalls) one(state);
+    if (["dark", "light"].includes(state.get("theme")) && state.get("theme") !== theme()) {
+      root.dataset.theme = state.get("theme");
+      redraw();
+    }
+  };
+  addEventListener("hashchange", recall);
+  recall();
 
   const whole = document.getElementById("whole");
   if (whole) {
