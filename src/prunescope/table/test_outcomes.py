@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import DamageError
-from prunescope.table.arrays import ArrayKind, array_names, read_arrays
+from prunescope.table.arrays import ArrayKind, joined_arrays, ladder_files
 from prunescope.table.findings import Array
 
 _BITS, _COUNT = "right", "examples"
@@ -27,31 +27,40 @@ class StoredOutcomes:
 
     path: Path
 
-    def of(self, rungs: Iterable[tuple[str, int]]) -> NDArray[np.bool_] | None:
-        """Return which examples each rung classifies correctly, ``[rungs, examples]``.
+    @property
+    def kept(self) -> bool:
+        """Whether there are any."""
+        folder = self.path / ArrayKind.TEST_EXAMPLES
+        return folder.is_dir() and any(folder.iterdir())
+
+    def of(self, rungs: Iterable[tuple[str, int]]) -> tuple[NDArray[np.uint8], int] | None:
+        """Return which examples each rung classifies correctly as bits, ``[rungs, bytes]``, and how many examples.
 
         None where that was not kept of some rung, or they were tested on different numbers of examples.
         """
-        kept: dict[str, frozenset[int]] = {}
-        rows: list[NDArray[np.bool_]] = []
+        files: dict[str, dict[int, list[Path]]] = {}
+        rows: list[NDArray[np.uint8]] = []
+        counts: set[int] = set()
         for ladder, rung in rungs:
-            if ladder not in kept:
-                names = array_names(self.path, ArrayKind.TEST_EXAMPLES, ladder)
-                kept[ladder] = frozenset(number for number, _ in names)
-            if rung not in kept[ladder]:
+            if ladder not in files:
+                files[ladder] = ladder_files(self.path, ArrayKind.TEST_EXAMPLES, ladder)
+            if rung not in files[ladder]:
                 return None
-            rows.append(self._right(ladder, rung))
-            if len(rows[-1]) != len(rows[0]):
+            bits, count = _unwrapped(files[ladder][rung])
+            rows.append(bits)
+            counts.add(count)
+            if len(counts) > 1:
                 return None
-        return np.stack(rows) if rows else None
+        return (np.stack(rows), counts.pop()) if rows else None
 
-    def _right(self, ladder: str, rung: int) -> NDArray[np.bool_]:
-        arrays = read_arrays(self.path, ArrayKind.TEST_EXAMPLES, ladder, rung)
-        try:
-            bits, count = arrays[_BITS], int(arrays[_COUNT][0])
-            if bits.dtype != np.uint8 or len(bits) != -(-count // 8):
-                raise ValueError
-        except (KeyError, IndexError, ValueError):
-            words = f"the outcomes of ladder {ladder}, rung {rung}, on test examples in {self.path} are none"
-            raise DamageError(f"{words}; delete that file") from None
-        return np.unpackbits(bits, count=count).astype(bool)
+
+def _unwrapped(files: Sequence[Path]) -> tuple[NDArray[np.uint8], int]:
+    """Return the bits in a rung's files, and how many count."""
+    arrays = joined_arrays(files)
+    try:
+        bits, count = arrays[_BITS], int(arrays[_COUNT][0])
+        if bits.dtype != np.uint8 or bits.shape != (-(-count // 8),) or not count:
+            raise ValueError
+    except (KeyError, IndexError, ValueError):
+        raise DamageError(f"{files[0]} holds no outcomes on test examples; delete it") from None
+    return bits, count
