@@ -57,7 +57,12 @@ def outcome_store(folder: Path, columns: Mapping[str, Any], right: NDArray[np.bo
         identity = hashlib.sha256(repr(values[:5]).encode()).hexdigest()[:32]
         number = numbers[identity] = numbers.get(identity, -1) + 1
         kept = round(density * PRUNABLE)
-        changes = {"depth": int(depth), "width": float(width), "examples": int(examples), "replicate": int(replicate)}
+        changes: dict[str, Any] = {
+            "depth": int(depth),
+            "width": float(width),
+            "examples": int(examples),
+            "replicate": int(replicate),
+        }
         changes |= {"treatment": treatment}
         changes |= {
             "ladder": identity,

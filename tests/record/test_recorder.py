@@ -837,7 +837,8 @@ def test_outcomes_on_test_examples_are_kept_and_tell_the_test_error(tmp_path: Pa
     assert table["test_examples"].tolist() == [20, 20]
     outcomes = StoredOutcomes(rec.store.path).of([(rec.identity, 1), (rec.identity, 0)])
     assert outcomes is not None
-    assert outcomes.tolist() == [(~right).tolist(), right.tolist()]
+    flags = np.unpackbits(outcomes[0], axis=1, count=outcomes[1]).astype(bool)
+    assert flags.tolist() == [(~right).tolist(), right.tolist()]
 
 
 def test_the_lens_finds_scores_of_ones_own(tmp_path: Path) -> None:

@@ -296,9 +296,10 @@ def test_a_study_keeps_which_test_examples_are_right_of_the_rungs_that_it_names(
     places = list(zip(table["ladder"].tolist(), table["rung"].tolist(), strict=True))
     kept = [place for place in places if place[1] in (0, 2)]
     outcomes = StoredOutcomes(chosen.path)
-    right = outcomes.of(kept)
-    assert right is not None
-    assert right.shape[1] == study.ladders[0].facts.test
+    stored = outcomes.of(kept)
+    assert stored is not None
+    assert stored[1] == study.ladders[0].facts.test
+    right = np.unpackbits(stored[0], axis=1, count=stored[1])
     errors = dict(zip(places, table["test_error"].tolist(), strict=True))
     assert (1 - right.mean(axis=1)).tolist() == pytest.approx([errors[place] for place in kept], abs=1e-12)
     assert outcomes.of(places) is None  # rung 1 was not kept
