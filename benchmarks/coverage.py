@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import NormalDist
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from tests.laws.families import NOISE, disturbed, family, family_table, low_plateau, truth
+from tests.laws.planted_outcomes import outcome_store, planted_outcomes
 
 from benchmarks.clock import Figure
 from prunescope.choose import smallest_network
@@ -33,6 +37,8 @@ CONDITIONS: Sequence[tuple[str, dict[str, Any]]] = (
     ("correlated ladders (0.7)", {"persistence": 0.7}),
     ("a test set of 500", {"test_examples": 500}),
     ("a test set of 2,000", {"test_examples": 2_000}),
+    ("outcomes on 500 test examples", {"likeness": 0.4}),
+    ("of these their number alone", {"likeness": 0.4, "keep": False}),
     ("dips of 3 %", {"dip": 0.03}),
     ("dips of 8 %", {"dip": 0.08}),
     ("heavy tails", {"heavy": True}),
@@ -80,19 +86,48 @@ def predictions(families: int) -> tuple[list[float], list[float]]:
     return new, law
 
 
+@contextmanager
+def measured(
+    seed: int,
+    members: Sequence[Member],
+    planted: Mapping[str, float],
+    *,
+    likeness: float | None = None,
+    keep: bool = True,
+    **condition: Any,
+) -> Iterator[Any]:
+    """Give the table of members as real studies measure them.
+
+    Parameters
+    ----------
+    likeness
+        Whether networks are tested on 500 examples of which a store has the outcomes, and how far their errors are on
+        the same ones (`planted_outcomes`).
+    keep
+        Whether that store keeps the outcomes, or their number alone.
+    """
+    columns, _ = disturbed(seed, members, planted, **condition)
+    if likeness is None:
+        yield columns
+        return
+    with TemporaryDirectory() as folder:
+        right = planted_outcomes(columns["error"], 500, likeness, seed)
+        yield outcome_store(Path(folder) / "store", columns, right, keep)
+
+
 def held_by_curves(seed: int, **condition: Any) -> dict[str, bool]:
     """Return which intervals of one network's ladders hold the truth."""
     planted = truth(seed) | {"phi": 0.0, "psi": 0.0}
-    columns, _ = disturbed(seed, [(20, 1.0, 50_000)], planted, **condition)
-    of_one = {name: values for name, values in columns.items() if name not in ("depth", "width", "examples")}
-    return holding(SingleLaw().fit(of_one).intervals_, planted | {"p": planted["p_prime"]})
+    with measured(seed, [(20, 1.0, 50_000)], planted, **condition) as table:
+        intervals = SingleLaw().fit(table).intervals_
+    return holding(intervals, planted | {"p": planted["p_prime"]})
 
 
 def held_by_families(seed: int, members: Sequence[Member], **condition: Any) -> dict[str, bool]:
     """Return which intervals of a family hold the truth."""
     planted = truth(seed)
-    columns, _ = disturbed(seed, members, planted, **condition)
-    return holding(JointLaw(draws=120).fit(columns).intervals_, planted)
+    with measured(seed, members, planted, **condition) as table:
+        return holding(JointLaw(draws=120).fit(table).intervals_, planted)
 
 
 def chosen(seed: int, **condition: Any) -> tuple[bool, float | None] | None:
@@ -101,11 +136,11 @@ def chosen(seed: int, **condition: Any) -> tuple[bool, float | None] | None:
     None where nothing is chosen.
     """
     planted = truth(seed)
-    columns, _ = disturbed(seed, WIDE, planted, levels=25, **condition)
     unpruned = {(depth, width): float(low_plateau(depth, width, n)) for depth, width, n in WIDE}
     bound = float(np.random.default_rng([seed, 9]).uniform(1.15, 1.8) * min(unpruned.values()))
     try:
-        answer = smallest_network(columns, bound, draws=80, starts=8).answers[0]
+        with measured(seed, WIDE, planted, levels=25, **condition) as table:
+            answer = smallest_network(table, bound, draws=80, starts=8).answers[0]
     except (PrunescopeError, IndexError):
         return None
     choice, sure = answer.choice, answer.robust
@@ -137,7 +172,7 @@ def conditions(families: int) -> Iterator[Figure]:
                 for name, holds in held.items():
                     kept.setdefault(name, []).append(holds)
             yield f"{kind}: {words}", "%", [100 * float(np.mean(hits)) for hits in kept.values()]
-    for words, condition in CONDITIONS[:4]:
+    for words, condition in CONDITIONS[:6]:
         answers = [answer for seed in range(families) if (answer := chosen(seed, **condition)) is not None]
         kept_bounds = [100 * likely for _, likely in answers if likely is not None]
         yield f"choose: density intervals, {words}", "%", [100 * float(np.mean([hit for hit, _ in answers]))]

@@ -157,6 +157,8 @@ def test_plan_says_whose_weights_are_kept(tmp_path: Path) -> None:
     path.write_text(f"keep = [5]\nkeep_examples = [0, 5]\n{preset_text('digits')}")
     both = "keeps       the weights of rungs 5 and the outcomes on training examples of rungs 0, 5\n"
     assert both in run("plan", path).stdout
+    path.write_text(f'keep_test_examples = "all"\n{preset_text("digits")}')
+    assert "keeps       the outcomes on test examples of every rung\n" in run("plan", path).stdout
     assert "keeps" not in run("plan", "digits").stdout
 
 

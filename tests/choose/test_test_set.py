@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from prunescope.choose import smallest_network
 from prunescope.choose.choice import ON_THIS_TEST_SET
 from prunescope.choose.member_curves import Departure
-from prunescope.laws.uncertainty import shared_noise
 from tests.laws.families import disturbed, truth
+from tests.laws.planted_outcomes import outcome_store, planted_outcomes
 
 MEMBERS = [(depth, width, 50_000) for depth in (14, 26) for width in (0.25, 0.5, 1.0)]
 
@@ -35,9 +36,21 @@ def test_fewer_test_examples_widen_the_interval_and_raise_the_density_of_a_sure_
     assert ON_THIS_TEST_SET not in few.notes
 
 
-def test_what_all_networks_share_falls_with_the_error_and_the_examples() -> None:
-    assert float(shared_noise(0.1, 900)) == pytest.approx(0.1)
-    assert float(shared_noise(0.1, None)) == 0
+def test_a_choice_goes_by_what_networks_share_of_their_errors_where_outcomes_were_kept(tmp_path: Path) -> None:
+    columns, true = disturbed(2, MEMBERS, truth(2), levels=20)
+    right = planted_outcomes(true, 500, 0.3, 2)
+    by_bits, by_count = (
+        smallest_network(outcome_store(tmp_path / name, columns, right, keep), 0.14, draws=60, starts=8).answers[0]
+        for name, keep in (("bits", True), ("count", False))
+    )
+    assert by_bits.choice.density == by_count.choice.density
+    widths = [np.log(answer.choice.density_high / answer.choice.density_low) for answer in (by_bits, by_count)]
+    assert widths[0] < 0.8 * widths[1]
+    assert by_bits.robust is not None
+    assert by_count.robust is not None
+    assert by_bits.robust.parameters < by_count.robust.parameters
+    assert (by_bits.test_examples_by, by_count.test_examples_by) == ("200 resamples of 500", "binomial, of 500")
+    assert "200 resamples of 500" in str(by_bits)
 
 
 def test_a_curve_whose_noise_persists_is_less_sure() -> None:

@@ -11,6 +11,7 @@ import pytest
 from prunescope import DenseLaw, InputError, JointLaw, SingleLaw
 from prunescope.laws.grouping import sample
 from prunescope.laws.persistence import replicate_persistence
+from prunescope.laws.shared_examples import SharedExamples
 from prunescope.table import read_table
 from tests.laws.families import disturbed, family_table, truth
 
@@ -95,8 +96,8 @@ def test_an_interval_is_wider_for_fewer_test_examples_and_the_estimate_is_the_sa
 
 def test_the_test_examples_of_known_datasets_are_known() -> None:
     digits = SingleLaw(by=[]).fit(one_curve(3) | {"dataset": ["digits"] * 90}).fit_
-    assert digits.test_examples == 500
-    assert SingleLaw().fit(one_curve(3)).fit_.test_examples is None
+    assert digits.shared_examples == SharedExamples(500)
+    assert SingleLaw().fit(one_curve(3)).fit_.shared_examples == SharedExamples()
 
 
 def test_cells_of_a_member_that_share_a_shift_are_resampled_together() -> None:
@@ -179,6 +180,6 @@ def test_a_saved_law_keeps_what_its_predictions_rest_on(tmp_path: Any) -> None:
     law = SingleLaw().fit(one_curve(1, persistence=0.7, test_examples=2_000))
     law.save(tmp_path / "law.json")
     restored = SingleLaw.load(tmp_path / "law.json").fit_
-    for name in ("persistence", "test_examples", "plateau_noise", "most", "measured"):
+    for name in ("persistence", "shared_examples", "plateau_noise", "most", "measured"):
         assert getattr(restored, name) == getattr(law.fit_, name)
     assert restored.persistence > 0.3

@@ -19,6 +19,7 @@ from prunescope import InputError, PrunescopeError, Recorder, Store, export_netw
 from prunescope.cli.main import cli
 from prunescope.lens import analyze
 from prunescope.record import Rung
+from prunescope.table.test_outcomes import StoredOutcomes
 from tests.record.loops import CLASSES, INPUTS, adamw, blobs, climb, error_of, make, train_epoch
 
 Settings = dict[str, Any]
@@ -622,6 +623,11 @@ def test_weights_that_another_optimizer_revives_are_seen(tmp_path: Path) -> None
         ({"test_error": 0.1, "examples": ([0, 1], [0.5], [True])}, "examples"),
         ({"test_error": 0.1, "examples": ([0, 0], [0.5, 0.4], [True, True])}, "examples: index"),
         ({"test_error": 0.1, "examples": ([0, 1], [0.5, 0.4])}, "examples"),
+        ({"test_correct": [0.2, 0.9]}, "test_correct"),
+        ({"test_correct": [[True], [False]]}, "test_correct"),
+        ({"test_correct": []}, "test_correct"),
+        ({"test_correct": [True, False], "test_examples": 3}, "test_correct"),
+        ({"test_correct": [True, False], "test_error": 0.1}, "test_correct"),
     ],
 )
 def test_metrics_that_cannot_be_are_refused(tmp_path: Path, outcome: Settings, where: str) -> None:
@@ -814,6 +820,25 @@ def test_outcomes_of_examples_are_kept_in_the_order_of_their_indices(tmp_path: P
         assert arrays["index"].tolist() == list(range(60))
         np.testing.assert_allclose(arrays["loss"], np.arange(60) / 100, rtol=1e-6)
         assert arrays["right"].tolist() == [place % 2 == 0 for place in range(60)]
+
+
+def test_outcomes_on_test_examples_are_kept_and_tell_the_test_error(tmp_path: Path) -> None:
+    rec = recorder(tmp_path, levels=1)
+    right = torch.tensor([True, False, True, True, False] * 4)
+    for rung in rec:
+        model = make(rung.seed)
+        rule = adamw(model)
+        with rung.on(model, rule):
+            for epoch in rung.epochs(3):
+                train_epoch(model, rule, epoch)
+            rung.record(test_correct=right if rung.number == 0 else ~right)
+    table = rec.store.table()
+    assert table["test_error"].tolist() == [0.4, 0.6]
+    assert table["test_examples"].tolist() == [20, 20]
+    outcomes = StoredOutcomes(rec.store.path).of([(rec.identity, 1), (rec.identity, 0)])
+    assert outcomes is not None
+    flags = np.unpackbits(outcomes[0], axis=1, count=outcomes[1]).astype(bool)
+    assert flags.tolist() == [(~right).tolist(), right.tolist()]
 
 
 def test_the_lens_finds_scores_of_ones_own(tmp_path: Path) -> None:

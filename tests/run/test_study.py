@@ -37,6 +37,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ladder, Study, effort
 from prunescope.study.sections import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
+from prunescope.table.test_outcomes import StoredOutcomes
 from prunescope.train.ladder import LadderRungs
 from tests.run.studies import children, dense_study, mixed_study, rows
 
@@ -284,6 +285,33 @@ def test_a_study_keeps_the_outcomes_of_the_rungs_that_it_names(tmp_path: Path) -
     run_study(replace(study, keep_examples="all"), chosen, workers=1, on_event=events.append)
     missing = [event for event in events if isinstance(event, ArtifactsMissing)]
     assert missing == [ArtifactsMissing("outcomes on examples", len(study.ladders))]  # all of rung 1, changed too late
+
+
+def test_a_study_keeps_which_test_examples_are_right_of_the_rungs_that_it_names(tmp_path: Path) -> None:
+    study = replace(mixed_study(), keep_test_examples=(0, 2))
+    chosen, plain = Store(tmp_path / "chosen", create=True), trained(mixed_study(), tmp_path / "plain")
+    run_study(study, chosen, workers=1)
+    assert rows(chosen) == rows(plain)
+    table = chosen.table()
+    places = list(zip(table["ladder"].tolist(), table["rung"].tolist(), strict=True))
+    kept = [place for place in places if place[1] in (0, 2)]
+    outcomes = StoredOutcomes(chosen.path)
+    stored = outcomes.of(kept)
+    assert stored is not None
+    assert stored[1] == study.ladders[0].facts.test
+    right = np.unpackbits(stored[0], axis=1, count=stored[1])
+    errors = dict(zip(places, table["test_error"].tolist(), strict=True))
+    assert (1 - right.mean(axis=1)).tolist() == pytest.approx([errors[place] for place in kept], abs=1e-12)
+    assert outcomes.of(places) is None  # rung 1 was not kept
+    assert plain.table().stored_outcomes is not None
+    assert StoredOutcomes(plain.path).of(places[:1]) is None
+    files = [file.stat().st_size for file in (chosen.path / "test_examples").rglob("*.safetensors")]
+    counts = [estimate(study.ladders, None, keep_test_examples=keep).disk or 0 for keep in ("none", (0, 2))]
+    assert counts[1] - counts[0] == pytest.approx(sum(files), rel=0.2)
+    events: list[Event] = []
+    run_study(replace(study, keep_test_examples="all"), chosen, workers=1, on_event=events.append)
+    missing = [event for event in events if isinstance(event, ArtifactsMissing)]
+    assert missing == [ArtifactsMissing("outcomes on test examples", len(study.ladders))]
 
 
 def test_a_plan_counts_the_outcomes_that_a_study_keeps(tmp_path: Path) -> None:

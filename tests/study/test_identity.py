@@ -75,7 +75,10 @@ def test_what_is_kept_changes_no_ladder_and_a_study_that_keeps_nothing_is_what_i
     kept_study = parse_study('keep_examples = "all"\n' + TEXT)
     assert [ladder.identity for ladder in plain.ladders] == [ladder.identity for ladder in kept_study.ladders]
     assert (kept_study.keep, kept_study.keep_examples) == ("none", "all")
-    assert len({plain.identity, keeping.identity, kept_study.identity}) == 3
+    tested = parse_study("keep_test_examples = [0, 3]\n" + TEXT)
+    assert [ladder.identity for ladder in plain.ladders] == [ladder.identity for ladder in tested.ladders]
+    assert (tested.keep_examples, tested.keep_test_examples) == ("none", (0, 3))
+    assert len({plain.identity, keeping.identity, kept_study.identity, tested.identity}) == 4
 
 
 def test_what_a_leave_out_ladder_learns_from_is_in_its_identity() -> None:
@@ -221,6 +224,7 @@ def studies(draw: st.DrawFn) -> Study:
         purpose=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
         keep=draw(st.sampled_from(["none", "all", (0,)])),
         keep_examples=draw(st.sampled_from(["none", "all", (0,)])),
+        keep_test_examples=draw(st.sampled_from(["none", "all", (0,)])),
     )
 
 

@@ -20,6 +20,7 @@ from prunescope.errors import ConflictError, DamageError, InputError, Prunescope
 from prunescope.table import STORED, ArrayEntry, ArrayKind, Store, read_table
 from prunescope.table.durable import file_hash
 from prunescope.table.shards import PACK_AT, Listing, Shards
+from prunescope.table.test_outcomes import StoredOutcomes, packed
 from tests.builders import files, filled, ladder_identity, rung, small_study
 
 LADDER = ladder_identity(0)
@@ -486,3 +487,22 @@ def test_a_store_from_before_a_column_was_kept_is_read_packed_and_added_to(tmp_p
     assert len(store.table()) == 3
     assert store.shards.pack() == 3
     assert len(Store(store.path).table()) == 3
+
+
+def test_outcomes_on_test_examples_come_back_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    right = np.random.default_rng(0).random((2, 13)) < 0.5
+    for number, row in enumerate(right):
+        store.write_arrays(ArrayKind.TEST_EXAMPLES, LADDER, number, packed(row))
+    outcomes = StoredOutcomes(store.path)
+    read = outcomes.of([(LADDER, 1), (LADDER, 0)])
+    assert read is not None
+    assert np.unpackbits(read[0], axis=1, count=read[1]).astype(bool).tolist() == right[::-1].tolist()
+    assert outcomes.of([]) is None
+    assert outcomes.of([(LADDER, 0), (LADDER, 2)]) is None
+    store.write_arrays(ArrayKind.TEST_EXAMPLES, LADDER, 2, packed(right[0, :5]))
+    assert outcomes.of([(LADDER, 0), (LADDER, 2)]) is None  # of another number of examples
+    short = {"right": np.zeros(1, np.uint8), "examples": np.array([13])}
+    store.write_arrays(ArrayKind.TEST_EXAMPLES, LADDER, 3, short)
+    with pytest.raises(DamageError, match="0003"):
+        outcomes.of([(LADDER, 3)])

@@ -32,6 +32,8 @@ class Answer:
         The smallest member that meets the bound unpruned, by its expected error; None if none does.
     unpruned_parameters, times_smaller
         Its parameters, and how many times smaller the choice is.
+    test_examples_by
+        How other test examples were allowed for; None where they were not, as nobody knows how many there are.
     """
 
     group: Mapping[str, Any]
@@ -49,6 +51,7 @@ class Answer:
     insight: Insight | None
     unit: str
     notes: tuple[str, ...]
+    test_examples_by: str | None = None
 
     @property
     def noun(self) -> str:
@@ -153,6 +156,8 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         f"{choice.density_high:.4g}."
     )
     yield f"  {_how_known(choice)}"
+    if answer.test_examples_by is not None:
+        yield f"  Other test examples are allowed for: {answer.test_examples_by}."
     if choice.limit:
         yield f"  Something else than the bound sets the density: {choice.limit}."
     if answer.unpruned is None or answer.times_smaller is None:

@@ -260,6 +260,7 @@ def answer(family: Family, bound: float, confidence: float, limits: Limits) -> A
         insight=compare_matching(family, floor, float(family.unpruned.mean[best])),
         unit=unit(family),
         notes=_all_notes(decided, bound, confidence),
+        test_examples_by=family.cells.shared_examples.by,
     )
 
 

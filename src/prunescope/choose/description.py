@@ -12,7 +12,7 @@ from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
-from prunescope.laws.uncertainty import normal_quantile, shared_noise
+from prunescope.laws.uncertainty import normal_quantile
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class PickDescriber:
 
     def _error_interval(self, error: float, drawn: Numbers, spread: float) -> tuple[float, float]:
         low, high = drawn
-        common = float(shared_noise(float(np.exp(error)), self.family.cells.test_examples))
+        common = float(self.family.cells.shared_examples.noise(float(np.exp(error))))
         scatter = normal_quantile(self.confidence) * float(np.hypot(spread, common))
         below = np.hypot(error - min(low, error), scatter)
         above = np.hypot(max(high, error) - error, scatter)

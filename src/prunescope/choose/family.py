@@ -176,14 +176,14 @@ class Family:
         else:
             unpruned = self.unpruned.draws(len(theta), seed=0)
         chance = np.random.default_rng(1).standard_normal((len(theta), len(self)))
-        tested = self.cells.test_examples
-        walk = None if tested is None else np.random.default_rng(2).standard_normal(len(theta))
+        known = self.cells.test_examples is not None
+        walk = np.random.default_rng(2).standard_normal(len(theta)) if known else None
         return replace(self._curves(Truths(theta, unpruned, form_of(self.fit)), chance), test_set=walk)
 
     def _curves(self, truths: Truths, chance: Numbers | None = None) -> MemberCurves:
         scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread), form_of(self.fit))
-        tested = self.cells.test_examples
-        return MemberCurves(self.sizes, truths, self.departures, scatter, chance, test_examples=tested)
+        shared = self.cells.shared_examples
+        return MemberCurves(self.sizes, truths, self.departures, scatter, chance, shared_examples=shared)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from prunescope.choose.smallest import (
 from prunescope.choose.unpruned import LEAST_NOISE
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
-from prunescope.laws.uncertainty import shared_noise
+from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
 
 # Lengthscale of departures in log density: three rungs of a fifth each.
 REACH = 0.67
@@ -106,8 +106,8 @@ class MemberCurves:
     test_set
         How other test examples would move the log errors of all networks in each truth, in standard deviations
         ``[truths]``; None: not at all.
-    test_examples
-        How many there are; None where that is not known.
+    shared_examples
+        These examples.
     """
 
     sizes: MemberSizes
@@ -116,7 +116,7 @@ class MemberCurves:
     scatter: Scatter
     chance: Numbers | None = None
     test_set: Numbers | None = None
-    test_examples: int | None = None
+    shared_examples: SharedExamples = UNKNOWN_EXAMPLES
 
     def pick(self, members: NDArray[np.int64]) -> MemberCurves:
         """Return the curves of some members, by the same truths."""
@@ -127,7 +127,7 @@ class MemberCurves:
             self.scatter.pick(members),
             None if self.chance is None else self.chance[:, members],
             self.test_set,
-            self.test_examples,
+            self.shared_examples,
         )
 
     @cached_property
@@ -195,7 +195,7 @@ class MemberCurves:
         """
         if self.test_set is None:
             return bound
-        return np.asarray(bound * np.exp(self.test_set * shared_noise(bound, self.test_examples)))[:, None]
+        return np.asarray(bound * np.exp(self.test_set * self.shared_examples.noise(bound)))[:, None]
 
     @cached_property
     def _looked(self) -> dict[int, tuple[Numbers, Numbers]]:

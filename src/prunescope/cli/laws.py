@@ -227,6 +227,8 @@ def _show_one(result: Fit) -> None:
             reason = f"mu {percent(region.mean)}, sigma {percent(region.std)}"
             click.echo(f"    {region.name:11}{counted(region.points, 'point'):>13}: {reason}")
     click.echo(f"  intervals ({result.level:.0%}): {result.intervals_by}")
+    if (others := result.shared_examples.by) is not None and result.intervals_by != NOT_ASKED:
+        click.echo(f"  other test examples: {others}")
     click.echo(f"  search: {result.convergence}")
     for words in result.warnings:
         click.echo(_wrapped(words, "  ! ", "    "))

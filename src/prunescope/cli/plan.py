@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from prunescope.cli.printing import code_words, note, print_json, spelled, spell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
-    from prunescope.study import OwnDataset, Study
+    from prunescope.run.estimate import Estimate
+    from prunescope.study import Ensemble, OwnDataset, Study
     from prunescope.study.sections import Keep
     from prunescope.table import Store
 
@@ -154,13 +156,13 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
             "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
         }
-    from prunescope.run.estimate import described, estimate, members
+    from prunescope.run.estimate import described, members
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
-    content["estimate"] = vars(estimate(study.ladders, store, scorers, study.keep, study.keep_examples, None, run_code))
+    content["estimate"] = vars(_estimate(study, store, scorers, None, run_code))
     content["members"] = [vars(member) for member in members(study.ladders, run_code)]
     if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
@@ -168,7 +170,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
         done = store.done()
         left = effort(study.ladders, done)
         unscored = [scorer for scorer in scorers if not is_scored(store, scorer)]
-        takes = estimate(study.ladders, store, unscored, study.keep, study.keep_examples, done, run_code)
+        takes = _estimate(study, store, unscored, done, run_code)
         content["left"] = vars(left) | {
             "scores": len(unscored),
             "seconds": takes.seconds if left.rungs or unscored else 0.0,
@@ -253,7 +255,11 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
         "training",
         f"{content['epochs']:,} epochs, {content['steps']:,} steps, {content['examples']:,} examples seen",
     )
-    kinds = (("the weights", study.keep), ("the outcomes on training examples", study.keep_examples))
+    kinds = (
+        ("the weights", study.keep),
+        ("the outcomes on training examples", study.keep_examples),
+        ("the outcomes on test examples", study.keep_test_examples),
+    )
     phrases = [f"{what} of {_rungs(keep)}" for what, keep in kinds if keep != "none"]
     if phrases:
         tell("keeps", " and ".join(phrases))
@@ -312,6 +318,20 @@ def _own_words(dataset: OwnDataset) -> str:
         f"{dataset.name}: {dataset.train:,} to train on, {dataset.test:,} to test{validation}; "
         f"{dataset.classes} classes; {shape}, {dataset.values}; rows call it {dataset.label}"
     )
+
+
+def _estimate(
+    study: Study,
+    store: Store | None,
+    scorers: Sequence[Ensemble],
+    done: Mapping[str, frozenset[int]] | None,
+    run_code: bool,
+) -> Estimate:
+    """Return what a study takes, with what it keeps."""
+    from prunescope.run.estimate import estimate
+
+    kept = study.keep, study.keep_examples
+    return estimate(study.ladders, store, scorers, *kept, done, run_code, study.keep_test_examples)
 
 
 def _rungs(keep: Keep) -> str:

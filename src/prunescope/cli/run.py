@@ -38,6 +38,7 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
 @click.option(
     "--keep-examples", is_flag=True, help="Keep loss and correctness on every training example, of every rung."
 )
+@click.option("--keep-test-examples", is_flag=True, help="Keep correctness on every test example, of every rung.")
 @click.option(
     "--until-decided",
     type=SHARE,
@@ -62,6 +63,7 @@ def run(
     fail_fast: bool,
     keep_weights: bool,
     keep_examples: bool,
+    keep_test_examples: bool,
     until_decided: float | None,
     enough: float,
     noise: float | None,
@@ -96,6 +98,7 @@ def run(
         "fail_fast": fail_fast,
         "keep_weights": keep_weights,
         "keep_examples": keep_examples,
+        "keep_test_examples": keep_test_examples,
         "datasets": datasets,
     }
     try:

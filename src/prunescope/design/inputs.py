@@ -17,6 +17,7 @@ from prunescope.design.posterior import Integers, Rows
 from prunescope.errors import Fault, InputError, apart, listed, named, shell_word
 from prunescope.laws.data import GroupData
 from prunescope.laws.grouping import sample
+from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
 from prunescope.study import Study
 from prunescope.study.catalogue import DATASETS
 from prunescope.study.sections import PRUNING, Recipe, Treatment
@@ -40,7 +41,7 @@ class DesignInputs:
     classes: int | None
     step: float
     levels: tuple[tuple[int, ...], ...]
-    test_examples: int | None = None
+    shared_examples: SharedExamples = UNKNOWN_EXAMPLES
     has_depth: bool = True
     has_width: bool = True
     has_examples: bool = True
@@ -125,9 +126,9 @@ def design_inputs(
     has = [
         study is not None or (group_rows is not None and name in group_rows) for name in ("depth", "width", "examples")
     ]
-    tested = group.test_examples if group is not None else facts.test if facts else None
+    shared = group.shared_examples if group is not None else SharedExamples(facts.test if facts else None)
     spent = costs(place.examples, counts, recipe, group_rows)
-    return DesignInputs(place, counts, rows, tops, spent, known, step, levels, tested, *has)
+    return DesignInputs(place, counts, rows, tops, spent, known, step, levels, shared, *has)
 
 
 def _step(recipe: Recipe | None, group: GroupData | None) -> float:

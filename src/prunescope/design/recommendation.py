@@ -304,7 +304,7 @@ def _question(inputs: DesignInputs, members: np.ndarray, max_error: float) -> Qu
     sizes = MemberSizes(inputs.place.depth[members], inputs.place.width[members], prunable, rest)
     relative = any(count.how == "relative" for count in counts)
     lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
-    return Question(max_error, sizes, members, lowest, inputs.test_examples)
+    return Question(max_error, sizes, members, lowest, inputs.shared_examples)
 
 
 def _members(place: Place, examples: int | None) -> np.ndarray:

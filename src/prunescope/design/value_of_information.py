@@ -13,7 +13,7 @@ import numpy as np
 
 from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
-from prunescope.laws.uncertainty import shared_noise
+from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
 
 TRUTHS = 256
 # Draws for a probability to a percent or two.
@@ -36,15 +36,15 @@ class Question:
         The cell of each member.
     lowest
         The lowest log density of each member.
-    test_examples
-        How many examples errors are shares of, the same for all networks; None where that is not known.
+    shared_examples
+        The test examples that all networks share.
     """
 
     bound: float
     sizes: MemberSizes
     cell: Integers
     lowest: Numbers
-    test_examples: int | None = None
+    shared_examples: SharedExamples = UNKNOWN_EXAMPLES
 
     def densities(self, z: Numbers, scatter: Numbers | None = None) -> Numbers:
         """Return the log density that each member needs, by each ``z``: ``[truths, members]``.
@@ -104,9 +104,7 @@ def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Num
     """Draw the log density that newly trained networks of each member need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
     scatter = np.hypot(posterior.noise, posterior.departure)
-    off = np.hypot(scatter, shared_noise(question.bound, question.test_examples)) * random.standard_normal(
-        (NETWORKS, 1)
-    )
+    off = np.hypot(scatter, question.shared_examples.noise(question.bound)) * random.standard_normal((NETWORKS, 1))
     return question.densities(posterior.draws(NETWORKS, seed), off)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.laws.shared_examples import Resampled, SharedExamples
+
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Rows = slice | NDArray[np.int64] | NDArray[np.bool_]
@@ -101,6 +103,8 @@ class GroupData:
         How often each point counts in a fit; None counts all alike.
     test_examples
         How many examples the errors are shares of, the same ones for all networks; None where that is not known.
+    resampled
+        What resamples of these make of the errors; None where outcomes of single examples were not kept.
     """
 
     key: Mapping[str, Any]
@@ -122,9 +126,15 @@ class GroupData:
     is_error: bool = True
     weight: Numbers | None = None
     test_examples: int | None = None
+    resampled: Resampled | None = None
 
     def __len__(self) -> int:
         return len(self.error)
+
+    @cached_property
+    def shared_examples(self) -> SharedExamples:
+        """How much the errors would deviate together on other test examples."""
+        return SharedExamples.of(self.test_examples, self.resampled, np.log(self.error))
 
     @property
     def cells(self) -> int:
@@ -211,6 +221,8 @@ class GroupData:
         columns |= {"row_error": self.row_error[rows], "row_replicate": self.row_replicate[rows]}
         if self.weight is not None:
             columns["weight"] = self.weight[points]
+        if self.resampled is not None:
+            columns["resampled"] = self.resampled.pick(points)
         return replace(self, **columns, row_point=index[self.row_point[rows]])
 
     @cached_property
@@ -231,8 +243,8 @@ class GroupData:
 BY_POINT = tuple(
     item.name
     for item in fields(GroupData)
-    if item.name
-    not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error", "weight", "test_examples")
+    if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error", "weight")
+    and item.name not in ("test_examples", "resampled")
 )
 
 

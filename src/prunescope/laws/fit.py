@@ -279,7 +279,7 @@ def _assemble_fits(
                 shifts=np.zeros(len(draws)) if shifts is None else shifts,
                 spread=deviations.spread[row],
                 persistence=float(task.persistence[row]),
-                test_examples=group.test_examples,
+                shared_examples=group.shared_examples,
                 plateau_noise=_plateau_noise(group, task.seed_noise[row], deviations.spread[row][0]),
                 most=_highest(task, row, intervals[row]),
                 measured=_measured_ranges(group),

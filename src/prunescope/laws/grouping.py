@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
 from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
+from prunescope.laws.tested_rows import ExampleOutcomes, count_test_examples
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns
@@ -102,7 +103,7 @@ def sample(
     else:
         chosen = _all_known(rows, by)
     _note_repeats(rows, identity, notes)
-    groups = tuple(group_rows(rows, chosen, identity, keep_replicates, classes))
+    groups = tuple(group_rows(rows, chosen, identity, keep_replicates, classes, table))
     return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *origin(table), table.outcome)
 
 
@@ -303,9 +304,20 @@ def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> flo
 
 
 def group_rows(
-    table: Table, by: Sequence[str], identity: Sequence[str], keep_replicates: bool, classes: int | None
+    table: Table,
+    by: Sequence[str],
+    identity: Sequence[str],
+    keep_replicates: bool,
+    classes: int | None,
+    whole: Table | None = None,
 ) -> Iterator[GroupData]:
-    """Yield the groups of a table, in the order of their keys."""
+    """Yield the groups of a table, in the order of their keys.
+
+    Parameters
+    ----------
+    whole
+        The table before rows were left out of it; None where none were.
+    """
     columns = table.columns
     density = table["density"]
     group = group_codes(columns, by)
@@ -314,7 +326,8 @@ def group_rows(
     order = np.lexsort((table["replicate"], -level, cell, group))
     group, cell, level = group[order], cell[order], level[order]
     new_cell = np.r_[True, cell[1:] != cell[:-1]]
-    fresh = np.ones(len(order), bool) if keep_replicates else new_cell | np.r_[True, level[1:] != level[:-1]]
+    new_rung = new_cell | np.r_[True, level[1:] != level[:-1]]
+    fresh = np.ones(len(order), bool) if keep_replicates else new_rung
     point = np.cumsum(fresh) - 1
     first = np.flatnonzero(fresh)
     repeats = np.diff(np.r_[first, len(order)])
@@ -348,7 +361,8 @@ def group_rows(
     }
     numbers = np.cumsum(new_cell)[first] - 1
     chances = _chances(table, classes)[order[first]]
-    tested = _test_examples(table)[order]
+    tested = count_test_examples(table)[order]
+    outcomes, rung = ExampleOutcomes(table if whole is None else whole), np.cumsum(new_rung)
     row_error, row_replicate = table["test_error"][order], table["replicate"][order]
     begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
     ends = np.r_[begins[1:], len(first)]
@@ -368,24 +382,9 @@ def group_rows(
             chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
             is_error=table.outcome.is_error,
             test_examples=_fewest(tested[rows]),
+            resampled=outcomes.resampled(table, order[rows], point[rows] - begin, rung[rows]),
             **{name: values[begin:end] for name, values in arrays.items()},
         )
-
-
-def _test_examples(table: Table) -> Numbers:
-    """Return how many examples each row's error is a share of: as the table says, or as its dataset has."""
-    tested = np.full(len(table), np.nan)
-    if not table.outcome.is_error:
-        return tested
-    if "dataset" in table:
-        texts = Columns.of(table.columns).column("dataset").texts
-        facts = {**DATASETS, **table.datasets}
-        known = [facts[name].test if name in facts else np.nan for name in texts.words.tolist()]
-        tested = np.array(known, float)[texts.codes]
-    if "test_examples" in table:
-        given = np.asarray(table["test_examples"], np.float64)
-        tested = np.where(np.isnan(given), tested, given)
-    return tested
 
 
 def _fewest(tested: Numbers) -> int | None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import counted
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups
+from prunescope.laws.example_spread import example_spread
 from prunescope.laws.forms import EXPONENTS, Form
 from prunescope.laws.free_plateaus import FreePlateaus, free_plateaus, reduced_hessian, solve_free_plateaus
 from prunescope.laws.persistence import inflation
@@ -133,9 +134,10 @@ def find_intervals(task: IntervalTask, manner: str) -> tuple[list[Uncertainty], 
         return none, none
     cells, sound = task.padded.cells, task.linear.freedom > 0
     if not task.form.has_plateaus:
-        linear = _linear(task, np.array(rows))
-        many = (cells >= ENOUGH_CELLS) & (manner != "quick")
-        return [_resample(task, row) if many[row] else linear[row] for row in rows], linear
+        many, spread = (cells >= ENOUGH_CELLS) & (manner != "quick"), _plain_test_set_spread(task)
+        quickly = _linear(task, np.array(rows))
+        resampled = [_resample(task, row) if many[row] else quickly[row] for row in rows]
+        return _widen(task, rows, spread, resampled), _widen(task, rows, spread, quickly)
     unsound = np.flatnonzero(~sound)
     quick = dict(zip(unsound.tolist(), _linear(task, unsound), strict=True))
     usual = dict(quick)
@@ -274,27 +276,27 @@ def _form_spread(task: IntervalTask, rows: Sequence[int], best: _Best) -> Number
 
 
 def _test_set_spread(task: IntervalTask, rows: Sequence[int], best: _Best) -> Numbers:
-    """Return the standard deviation of each coordinate that is due to the choice of test examples.
-
-    Of networks that err on nested sets of examples, the relative deviations have a covariance of ``(1 - e) / (e n)``,
-    with ``e`` the larger of two errors: they are steps of a random walk whose time is that figure. 0 where the number
-    of test examples is not known.
-    """
-    numbers = [task.groups[row].test_examples for row in rows]
-    if not any(numbers):
+    """Return what the choice of test examples leaves of the coordinates, the plateaus unknown."""
+    groups = [task.groups[row] for row in rows]
+    if not any(group.test_examples for group in groups):
         return np.zeros(best.solved.theta.shape)
-    tested = np.array([np.inf if number is None else float(number) for number in numbers])
     by_point, by_plateau = best.problem.responses(best.solved.theta, best.solved.nuisance)
-    error = np.broadcast_to(best.problem.points.error, by_point.shape[1:])
-    log_error = np.concatenate([error, np.broadcast_to(best.problem.measured, by_plateau.shape[1:])], axis=1)
-    response = np.concatenate([by_point, by_plateau], axis=2)
-    order = np.argsort(-log_error, axis=1)
-    log_error = np.minimum(np.take_along_axis(log_error, order, axis=1), -1e-9)
-    # What stands at a time of the walk or later moves with all its steps until then.
-    later = np.cumsum(np.take_along_axis(response, order[None], axis=2)[:, :, ::-1], axis=2)[:, :, ::-1]
-    steps = np.diff(np.expm1(-log_error), axis=1, prepend=0.0) / tested[:, None]
-    moved = np.einsum("fij,jfn->ifn", best.inverse, later)
-    return np.asarray(np.sqrt(np.maximum(np.einsum("ifn,fn->fi", moved**2, steps), 0)))
+    points = np.broadcast_to(best.problem.points.error, by_point.shape[1:])
+    unpruned = np.broadcast_to(best.problem.measured, by_plateau.shape[1:])
+    return example_spread(groups, best.inverse, by_point, by_plateau, (points, unpruned))
+
+
+def _plain_test_set_spread(task: IntervalTask) -> Numbers:
+    """Return the same of forms whose points are all there is to them, for each fit."""
+    theta, points = task.solved.theta, task.padded.points
+    if not any(group.test_examples for group in task.groups):
+        return np.zeros(theta.shape)
+    residual, jacobian = deviation(task.form, points, theta)
+    # A relative deviation falls by its prediction, in units of the error, as the logarithm of the error rises.
+    response = jacobian * (1 + residual) * (1.0 if points.weight is None else points.weight)
+    inverse = invert_hessian(task.solved.hessian, task.box.free & (task.linear.bound == 0))[0]
+    error = np.broadcast_to(points.error, response.shape[1:])
+    return example_spread(task.groups, inverse, response, response[:, :, :0], (error, error[:, :0]))
 
 
 def _widen(

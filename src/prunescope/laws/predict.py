@@ -14,7 +14,7 @@ from prunescope.laws.data import Numbers, Points
 from prunescope.laws.forms import DENSE, FORMS, SPARSE, to_coordinates
 from prunescope.laws.grouping import EXPLAINED, plain_value
 from prunescope.laws.results import Fit
-from prunescope.laws.uncertainty import normal_quantile, shared_noise
+from prunescope.laws.uncertainty import normal_quantile
 from prunescope.table import read_table
 from prunescope.table.coded import Columns
 from prunescope.table.schema import ERROR, Outcome
@@ -84,8 +84,8 @@ def predict_errors(
         low, high = np.minimum(low, log_error), np.maximum(high, log_error)
     reach = normal_quantile(level)
     scatter = reach * np.array(fit.spread)[form.regions(best, points)[0]]
-    # Errors by other test examples are off by a share of variance (1 - e) / (e n), all networks' alike.
-    common = reach * shared_noise(np.exp(log_error), fit.test_examples)
+    # Errors on other test examples are off, all networks' alike.
+    common = reach * fit.shared_examples.noise(np.exp(log_error))
     law = common
     if plateau is not None:
         share = (form.log_error(best, replace(points, unpruned=points.unpruned + STEP))[0] - log_error) / STEP

@@ -11,6 +11,7 @@ import numpy as np
 
 from prunescope.errors import named
 from prunescope.laws.data import GroupData, Numbers
+from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
 from prunescope.notebook import table_html
 
 Interval = tuple[float, float]
@@ -85,8 +86,8 @@ class Fit:
         Standard deviation of ``log(e / e_hat)`` of single networks, over plateau, power law and saturation.
     persistence
         Correlation of replicates' deviations between neighbouring rungs; 0 where nothing tells it.
-    test_examples
-        How many examples the errors are shares of, the same for all networks; None where that is not known.
+    shared_examples
+        The test examples that all networks share, and how their errors would move together on others.
     plateau_noise
         Relative standard deviation of the measured unpruned errors; 0 where they were given.
     most
@@ -118,7 +119,7 @@ class Fit:
     shifts: Numbers = field(repr=False, compare=False)
     spread: tuple[float, float, float] = field(repr=False)
     persistence: float = 0.0
-    test_examples: int | None = None
+    shared_examples: SharedExamples = UNKNOWN_EXAMPLES
     plateau_noise: float = 0.0
     most: float = float("inf")
     measured: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
@@ -153,7 +154,8 @@ class Fit:
             "agreed": self.convergence.agreed,
             "regions": [vars(region) for region in self.regions],
             "persistence": self.persistence,
-            "test_examples": self.test_examples,
+            "test_examples": self.shared_examples.examples,
+            "test_examples_by": self.shared_examples.by,
         }
 
     def saved(self) -> dict[str, Any]:
@@ -161,12 +163,18 @@ class Fit:
         exact = {"draws": self.draws.tolist(), "shifts": self.shifts.tolist(), "spread": list(self.spread)}
         ranges = {name: list(ends) for name, ends in self.measured.items()}
         most = {} if self.most == float("inf") else {"most": self.most}
-        return {**self.to_dict(), **exact, "plateau_noise": self.plateau_noise, **most, "measured": ranges}
+        shares = {"test_errors": list(self.shared_examples.errors), "test_shares": list(self.shared_examples.shares)}
+        return {**self.to_dict(), **exact, **shares, "plateau_noise": self.plateau_noise, **most, "measured": ranges}
 
     @staticmethod
     def restored(content: Mapping[str, Any]) -> Fit:
         """Return the fit that `saved` wrote."""
         rest = dict(content)
+        rest.pop("test_examples_by", None)
+        tested = (
+            rest.pop("test_examples", None),
+            *(tuple(rest.pop(name, ())) for name in ("test_errors", "test_shares")),
+        )
         convergence = Convergence(rest.pop("converged"), rest.pop("starts"), rest.pop("agreed"))
         return Fit(
             **rest
@@ -184,6 +192,7 @@ class Fit:
                 "measured": {name: (ends[0], ends[1]) for name, ends in rest.get("measured", {}).items()},
             },
             convergence=convergence,
+            shared_examples=SharedExamples(*tested),
         )
 
     def __str__(self) -> str:

@@ -312,13 +312,6 @@ def t_quantile(level: float, freedom: Numbers | float) -> Numbers:
     return quantiles[place.reshape(np.shape(freedom))]
 
 
-def shared_noise(error: float | Numbers, test_examples: int | None) -> Numbers:
-    """Return the relative standard deviation of errors by so many test examples, which all networks share."""
-    if test_examples is None:
-        return np.zeros(np.shape(error))
-    return np.asarray(np.sqrt(np.maximum(1 / np.asarray(error) - 1, 0) / test_examples))
-
-
 def normal_quantile(level: float) -> float:
     """Return the same for the normal distribution."""
     return NormalDist().inv_cdf(0.5 + level / 2)

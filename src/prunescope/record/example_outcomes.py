@@ -1,4 +1,4 @@
-"""Outcomes and scores of single training examples, as somebody's own loop tells them."""
+"""Outcomes and scores of single examples, as somebody's own loop tells them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,32 @@ from torch import Tensor
 from prunescope.errors import listed
 from prunescope.record.module_state import plain_array
 from prunescope.record.refusals import refusal
+from prunescope.table import ArrayKind
+from prunescope.table.test_outcomes import packed
 
 _NEEDED = ("index", "loss", "correct")
 _NAMES = (*_NEEDED, "label", "noisy")
 
 
-def example_arrays(given: Any) -> dict[str, np.ndarray]:
+def kept_outcomes(given: Mapping[ArrayKind, Any], outcome: dict[str, Any]) -> dict[ArrayKind, dict[str, np.ndarray]]:
+    """Return what a store keeps of outcomes on examples; the test error follows from those on test examples.
+
+    Parameters
+    ----------
+    outcome
+        The metrics of the network, to which the test error and its number of examples are added.
+    """
+    kept = {}
+    if given[ArrayKind.EXAMPLES] is not None:
+        kept[ArrayKind.EXAMPLES] = _example_arrays(given[ArrayKind.EXAMPLES])
+    if given[ArrayKind.TEST_EXAMPLES] is not None:
+        right = _correct_flags(given[ArrayKind.TEST_EXAMPLES], outcome["test_error"], outcome["test_examples"])
+        outcome |= {"test_error": np.count_nonzero(~right) / len(right), "test_examples": len(right)}
+        kept[ArrayKind.TEST_EXAMPLES] = packed(right)
+    return kept
+
+
+def _example_arrays(given: Any) -> dict[str, np.ndarray]:
     """Return the arrays that a store keeps of a network's training examples, in the order of their indices."""
     named = given if isinstance(given, Mapping) else dict(zip(_NEEDED, given, strict=False))
     if unknown := sorted(set(named) - set(_NAMES)):
@@ -32,6 +52,21 @@ def example_arrays(given: Any) -> dict[str, np.ndarray]:
         "loss": arrays["loss"].astype(np.float32),
         "right": arrays["correct"].astype(bool),
     }
+
+
+def _correct_flags(given: Any, error: Any, examples: int | None) -> np.ndarray:
+    """Return which test examples are classified correctly; refuse what says otherwise than the error beside it."""
+    right = _array(given)
+    if right.ndim != 1 or not right.size or not np.isin(right, (0, 1)).all():
+        must = "must be True or False for each example of the test set, in its order"
+        raise refusal("test_correct", must, f"{right.dtype} of shape {right.shape}")
+    if examples is not None and examples != len(right):
+        raise refusal("test_correct", f"must be as many as test_examples, {examples}", str(len(right)))
+    right = right.astype(bool)
+    wrong = 1 - float(right.mean())
+    if error is not None and abs(float(error) - wrong) > 0.5 / len(right):
+        raise refusal("test_correct", f"must agree with test_error, {float(error):g}", f"{wrong:g}")
+    return right
 
 
 def score_arrays(index: Any, el2n: Any, networks: int, epoch: int) -> dict[str, np.ndarray]:

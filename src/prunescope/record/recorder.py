@@ -245,7 +245,7 @@ class Recorder:
         leave: RungHandover,
         outcome: Mapping[str, Any],
         note: Mapping[str, Any],
-        examples: Mapping[str, np.ndarray] | None,
+        outcomes: Mapping[ArrayKind, Mapping[str, np.ndarray]],
     ) -> None:
         """Write a rung: files first, then the row that makes it count."""
         ladder, store = self.ladder, self.store
@@ -254,8 +254,7 @@ class Recorder:
         row = told | dict(outcome) | {"source": ladder.source}
         arrays = checkpoints.rung_arrays(rung, masks, after, keeps(self._keep, rung))
         entries = [checkpoints.checkpoint(ladder.identity, rung, arrays, leave)]
-        if examples is not None:
-            entries.append(ArrayEntry(ArrayKind.EXAMPLES, ladder.identity, rung, examples))
+        entries += (ArrayEntry(kind, ladder.identity, rung, kept) for kind, kept in outcomes.items())
         content = {"recorded": ladder.model_dump(mode="json"), **note}
         store.write_recorded(ladder.identity, content)
         store.write_all_arrays(entries)

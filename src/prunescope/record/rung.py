@@ -18,11 +18,12 @@ from prunescope.errors import PrunescopeError, clipped, listed
 from prunescope.prune import LadderRules, Masks, RungHandover, unpacked
 from prunescope.record import ranks
 from prunescope.record.callbacks import lightning_callback, transformers_callback
-from prunescope.record.example_outcomes import example_arrays
+from prunescope.record.example_outcomes import kept_outcomes
 from prunescope.record.module_state import ModuleState, check_optimizers, module_state
 from prunescope.record.rates import Rates
 from prunescope.record.refusals import refusal
 from prunescope.record.zeros import ZeroHold
+from prunescope.table import ArrayKind
 
 if TYPE_CHECKING:
     from prunescope.record.recorder import Recorder
@@ -242,6 +243,7 @@ class Rung:
         test_error: Any = None,
         test_loss: Any = None,
         test_examples: int | None = None,
+        test_correct: Any = None,
         validation_error: Any = None,
         validation_loss: Any = None,
         train_error: Any = None,
@@ -259,6 +261,9 @@ class Rung:
         ----------
         test_examples
             How many examples `test_error` is a share of; not needed for datasets that prunescope knows.
+        test_correct
+            Which test examples are classified correctly, in the order of the test set, the same for all networks. The
+            store keeps them, and `test_error` and `test_examples` follow from them.
         examples
             Outcomes of single training examples: ``(index, loss, correct)``, or a mapping with these and ``label`` and
             ``noisy`` too.
@@ -268,7 +273,7 @@ class Rung:
         if self.is_recorded:
             raise PrunescopeError(f"rung {self.number} is recorded already")
         self._opened()
-        if test_error is None and test_loss is None:
+        if test_error is None and test_loss is None and test_correct is None:
             raise refusal("test_error", "must be given, or test_loss in its place", "neither")
         outcome = {
             "test_error": test_error,
@@ -282,11 +287,12 @@ class Rung:
             "train_loss_noisy": train_loss_noisy,
         }
         seconds = time.perf_counter() - self._clock
-        ranks.from_first(lambda: self._write(outcome, examples, self._epochs if epochs is None else epochs, seconds))
+        given = {ArrayKind.EXAMPLES: examples, ArrayKind.TEST_EXAMPLES: test_correct}
+        ranks.from_first(lambda: self._write(outcome, given, self._epochs if epochs is None else epochs, seconds))
         self.is_recorded = True
         self.close()
 
-    def _write(self, outcome: Mapping[str, Any], examples: Any, epochs: int, seconds: float) -> None:
+    def _write(self, outcome: dict[str, Any], given: Mapping[ArrayKind, Any], epochs: int, seconds: float) -> None:
         """Prune and write."""
         state = self._opened()
         if epochs < 1:
@@ -303,6 +309,7 @@ class Rung:
             raise refusal(f"pruned weights of {listed(broken, 4)}", must, "others")
         if bad := [name for name in after if name not in self._infinite and not np.isfinite(after[name]).all()]:
             raise PrunescopeError(f"diverged: {bad[0]} is infinite or no number; a lower learning rate may help")
+        arrays = kept_outcomes(given, outcome)
         row = {
             **{name: _number(name, value) for name, value in outcome.items()},
             "epochs": epochs,
@@ -317,7 +324,6 @@ class Rung:
             "scheduler": self._scheduler_at if self.number == 0 else self._note.get("scheduler"),
             "rates": self._rates_at if self.number == 0 else self._note.get("rates"),
         }
-        arrays = None if examples is None else example_arrays(examples)
         leave = self._rules.leave(
             self.number,
             self._masks_or_raise(),

@@ -4,6 +4,7 @@ checkpoints/<ladder>/<rung>    left_out          of leave-out ladders: the examp
 places in the training set
 examples/<ladder>/<rung>       index, label, noisy, loss, right   every training example: of rungs that a study
 names so, and of ladders that others learn from
+test_examples/<ladder>/<rung>  every test example, as `table.test_outcomes` packs them: of rungs that a study names so
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from prunescope.run.events import ArtifactsMissing, Unsound
 from prunescope.study import Ladder
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
+from prunescope.table.test_outcomes import packed
 from prunescope.train import NetworkOutcome
 
 _LEFT_OUT = "left_out"
@@ -117,6 +119,16 @@ def examples(ladder: Ladder, rung: int, subsample: Subsample, outcome: NetworkOu
     return ArrayEntry(ArrayKind.EXAMPLES, ladder.identity, rung, arrays)
 
 
+def outcomes_on_tests_kept(store: Store, ladder: Ladder) -> frozenset[int]:
+    """Return the rungs of a ladder whose outcomes on test examples were kept."""
+    return frozenset(store.array_names(ArrayKind.TEST_EXAMPLES, ladder.identity))
+
+
+def outcomes_on_tests(ladder: Ladder, rung: int, right: np.ndarray) -> ArrayEntry:
+    """Return the file that says which test examples a network classifies correctly."""
+    return ArrayEntry(ArrayKind.TEST_EXAMPLES, ladder.identity, rung, packed(right))
+
+
 def _error(right: np.ndarray) -> float | None:
     """Return the share that is wrong, or None of nothing."""
     return np.count_nonzero(~right) / right.size if right.size else None
@@ -128,12 +140,18 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def missing_artifacts(
-    store: Store, ladders: Sequence[Ladder], done: Mapping[str, frozenset[int]], keep: Keep, keep_examples: Keep
+    store: Store,
+    ladders: Sequence[Ladder],
+    done: Mapping[str, frozenset[int]],
+    keep: Keep,
+    keep_examples: Keep,
+    keep_test_examples: Keep,
 ) -> Iterator[ArtifactsMissing | Unsound]:
     """Yield how many finished rungs lack what a run is to keep of them, and the ladders whose files are damaged."""
     wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
         ("weights", keep, weights_kept),
         ("outcomes on examples", keep_examples, examples_kept),
+        ("outcomes on test examples", keep_test_examples, outcomes_on_tests_kept),
     )
     for what, kept, rungs_kept in wanted:
         if kept != "none":

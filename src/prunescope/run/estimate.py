@@ -37,6 +37,7 @@ SOON = 8.0  # a study that one process trains in so many seconds needs no worker
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
+LEAST_BITS = 150  # and in a file of bits
 OUTCOME, SCORED = 22, 12  # bytes of the outcome on an example, of its score
 
 
@@ -91,6 +92,7 @@ def estimate(
     keep_examples: Keep = "none",
     done: Mapping[str, frozenset[int]] | None = None,
     run_code: bool = False,
+    keep_test_examples: Keep = "none",
 ) -> Estimate:
     """Estimate what training ladders, and scoring examples by ensembles, will take.
 
@@ -106,6 +108,8 @@ def estimate(
         Rungs that are finished and take no more time and memory; None: from the start.
     run_code
         Make networks of a user's own to count them, which runs their code.
+    keep_test_examples
+        Rungs whose outcomes on test examples are kept.
     """
     done = done or {}
     if not all(_countable(family, run_code) for family in {ladder.cell.family for ladder in ladders}):
@@ -118,7 +122,7 @@ def estimate(
     groups += [(key_of(scorer.ladder), [scorer.ladder], scorer) for scorer in ensembles]
     for key, group, scorer in groups:
         if scorer is None:
-            plain, whole = _group_on_disk(group, keep, keep_examples)
+            plain, whole = _group_on_disk(group, keep, keep_examples, keep_test_examples)
             disk, weights = disk + plain, weights + whole
             left = [ladder for ladder in group if first_missing(ladder, done) < ladder.rungs]
             if not left:
@@ -212,7 +216,9 @@ def _dataset_bytes(ladder: Ladder) -> int:
     return (ladder.facts.train + ladder.facts.validation) * math.prod(ladder.facts.shape) * width
 
 
-def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> tuple[int, int]:
+def _group_on_disk(
+    group: Sequence[Ladder], keep: Keep, keep_examples: Keep, keep_test_examples: Keep
+) -> tuple[int, int]:
     """Return the bytes that ladders of one shape leave in a store: as asked, and with the weights of every rung."""
     sizes: dict[tuple[int, int, bool], tuple[int, int]] = {}
     disk = weights = 0
@@ -220,6 +226,7 @@ def _group_on_disk(group: Sequence[Ladder], keep: Keep, keep_examples: Keep) -> 
         alike = id(ladder.treatment), ladder.recipe.levels, ladder.teaches
         if alike not in sizes:
             outcomes = _outcomes_on_disk(ladder, keep_examples)
+            outcomes += sum(keeps(keep_test_examples, rung) for rung in range(ladder.rungs)) * _tests_on_disk(ladder)
             sizes[alike] = _on_disk(ladder, keep) + outcomes, _on_disk(ladder, "all") + outcomes
         disk, weights = disk + sizes[alike][0], weights + sizes[alike][1]
     return disk, weights
@@ -271,6 +278,11 @@ def _outcomes_on_disk(ladder: Ladder, keep: Keep) -> int:
     """Return the bytes of the outcomes on training examples that a ladder leaves in a store."""
     rungs = sum(ladder.teaches or keeps(keep, rung) for rung in range(ladder.rungs))
     return rungs * (LEAST_FILE + OUTCOME * examples_of(ladder))
+
+
+def _tests_on_disk(ladder: Ladder) -> int:
+    """Return the bytes of the outcomes of one network on the test examples."""
+    return LEAST_BITS + math.ceil(ladder.facts.test / 8)
 
 
 def _on_disk(ladder: Ladder, keep: Keep) -> int:

@@ -57,6 +57,8 @@ class RunSettings:
         Rungs whose surviving weights the store keeps.
     keep_examples
         Rungs of which it keeps loss and correctness for every training example.
+    keep_test_examples
+        Rungs of which it keeps correctness for every test example.
     home
         The folder that paths of the user's own datasets are relative to; None: the current one.
     """
@@ -66,6 +68,7 @@ class RunSettings:
     dtype: torch.dtype = torch.float32
     keep: Keep = "none"
     keep_examples: Keep = "none"
+    keep_test_examples: Keep = "none"
     home: Path | None = None
 
 
@@ -248,6 +251,8 @@ class LadderRunner:
             state.rows.append(rung_row)
             if keeps(self._settings.keep_examples, rung) or state.ladder.teaches:
                 state.outcomes[rung] = outcome
+            if keeps(self._settings.keep_test_examples, rung):
+                state.test_right[rung] = outcome.test_right
         state.rung, state.handover = rung + 1, handover
         return rung_row
 

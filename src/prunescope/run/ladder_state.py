@@ -18,7 +18,7 @@ from prunescope.data import Dataset, Subsample, draw_subsample, keys
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.prune import RungHandover
 from prunescope.prune.checkpoints import checkpoint, inherited
-from prunescope.run.artifacts import examples, layers_of, left_out_arrays
+from prunescope.run.artifacts import examples, layers_of, left_out_arrays, outcomes_on_tests
 from prunescope.study import Ladder
 from prunescope.study.checks import held_out
 from prunescope.table import ArrayEntry, Store
@@ -44,7 +44,7 @@ class LadderState:
         Rungs whose masks were in damaged files, with the rung after which each file is written again.
     failed
         Whether the ladder has failed.
-    rows, arrays, outcomes
+    rows, arrays, outcomes, test_right
         Of rungs that are not on disk yet.
     """
 
@@ -57,6 +57,7 @@ class LadderState:
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     outcomes: dict[int, NetworkOutcome] = field(default_factory=dict)
+    test_right: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def ladder(self) -> Ladder:
@@ -88,6 +89,8 @@ class LadderState:
         """Yield the files of rungs that are not on disk yet."""
         for rung, outcome in self.outcomes.items():
             yield examples(self.ladder, rung, self.member.subsample, outcome)
+        for rung, right in self.test_right.items():
+            yield outcomes_on_tests(self.ladder, rung, right)
         if self.handover is not None:
             yield checkpoint(self.ladder.identity, self.rung - 1, self.arrays, self.handover)
 
@@ -145,7 +148,7 @@ def write(states: Sequence[LadderState], store: Store) -> int:
     store.write_all_arrays(entry for state in pending for entry in state.pending_files())
     written = store.write(row for state in pending for row in state.rows)
     for state in pending:
-        state.rows, state.arrays, state.outcomes = [], {}, {}
+        state.rows, state.arrays, state.outcomes, state.test_right = [], {}, {}, {}
     return written
 
 

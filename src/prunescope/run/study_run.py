@@ -91,6 +91,7 @@ def run_study(
     fail_fast: bool = False,
     keep_weights: bool = False,
     keep_examples: bool = False,
+    keep_test_examples: bool = False,
     ladders: Sequence[Ladder] | None = None,
     datasets: Mapping[str, OwnData] | None = None,
     on_event: EventHandler | None = None,
@@ -113,6 +114,8 @@ def run_study(
         Keep the surviving weights of every rung, whatever the study says under ``keep``.
     keep_examples
         Keep the outcome on each training example of every rung, whatever the study says under ``keep_examples``.
+    keep_test_examples
+        Keep whether each test example is classified correctly, of every rung, whatever the study says.
     ladders
         Some of the study's, perhaps with fewer levels, to train those alone; None is all, and the scores of examples
         that the study asks for.
@@ -129,8 +132,14 @@ def run_study(
     if ladders is None and datasets is None:
         study, read = read_datasets(study, data_folder, everything=True)
     keep = "all" if keep_weights else study.keep
-    outcomes = "all" if keep_examples else study.keep_examples
-    settings = RunSettings(study.name, device_named(device), keep=keep, keep_examples=outcomes, home=study.home)
+    settings = RunSettings(
+        study.name,
+        device_named(device),
+        keep=keep,
+        keep_examples="all" if keep_examples else study.keep_examples,
+        keep_test_examples="all" if keep_test_examples else study.keep_test_examples,
+        home=study.home,
+    )
     wanted = tuple(ladders) if ladders is not None else study.ladders
     in_memory = {label: own_data.dataset for label, own_data in read.items()}
     loaded = _datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
@@ -159,7 +168,8 @@ def run_study(
         handler(DatasetChanged(words))
     if (missing or unscored) and not opened.has_locks():
         handler(Unlocked(str(opened.path)))
-    for artifact_event in missing_artifacts(opened, wanted, done, settings.keep, settings.keep_examples):
+    kept = settings.keep, settings.keep_examples, settings.keep_test_examples
+    for artifact_event in missing_artifacts(opened, wanted, done, *kept):
         handler(artifact_event)
     report = RunReport(ladders=len(wanted))
     if missing or unscored:

@@ -91,9 +91,12 @@ class StudyKeys(Section):
     keep_examples: _Kept = Field(
         "none", description="rungs of which the store keeps the outcome on every training example"
     )
+    keep_test_examples: _Kept = Field(
+        "none", description="rungs of which the store keeps whether each test example is classified correctly"
+    )
 
 
-KEEP_KEYS = ("keep", "keep_examples")
+KEEP_KEYS = ("keep", "keep_examples", "keep_test_examples")
 """The keys of a study that name rungs."""
 
 

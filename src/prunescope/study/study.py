@@ -188,6 +188,7 @@ class Study:
     cost: str = ""
     keep: Keep = "none"
     keep_examples: Keep = "none"
+    keep_test_examples: Keep = "none"
     el2n: El2n | None = None
     datasets: tuple[OwnDataset, ...] = ()
     home: Path | None = field(default=None, compare=False, repr=False)

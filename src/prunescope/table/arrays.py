@@ -1,7 +1,7 @@
-"""Arrays that belong to a rung: outcomes per training example, checkpoints, masks. Safetensors files, never pickles.
+"""Arrays that belong to a rung: outcomes per example, checkpoints, masks. Safetensors files, never pickles.
 
-``examples/<ladder>/<rung>.<hash>.safetensors`` and the same under ``checkpoints``. Written once; what they mean is the
-business of the rooms that write and read them.
+``examples/<ladder>/<rung>.<hash>.safetensors`` and the same under ``test_examples`` and ``checkpoints``. Written once;
+what they mean is the business of the rooms that write and read them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class ArrayKind(StrEnum):
     """What kind of arrays a file holds, and the folder it is in."""
 
     EXAMPLES = "examples"
+    TEST_EXAMPLES = "test_examples"
     CHECKPOINTS = "checkpoints"
 
 

@@ -177,7 +177,8 @@ def _reshaped(table: Table, how: _How) -> Table:
     columns = dict(table.columns)
     if table.unpruned_rows is not None:
         columns["unpruned_error"] = np.where(table.unpruned_rows > 0, np.nan, columns["unpruned_error"])
-    return replace(_conformed(columns, Findings(table.source), how), datasets=table.datasets)
+    conformed = _conformed(columns, Findings(table.source), how)
+    return replace(conformed, datasets=table.datasets, stored_outcomes=table.stored_outcomes)
 
 
 def _stream(stream: BinaryIO, name: str, how: _How) -> Table:

@@ -4,7 +4,8 @@
     rungs/           one row per rung, in Parquet shards (`shards`)
     studies/         every version of a study that was begun here, as TOML
     recorded/        ladders recorded from training loops of your own
-    examples/        per-example outcomes, by ladder and rung (`arrays`)
+    examples/        outcomes per training example, by ladder and rung (`arrays`)
+    test_examples/   which test examples are classified correctly, by ladder and rung (`test_outcomes`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
     notes/           what a run measured once and uses when it continues
@@ -43,6 +44,7 @@ from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.status import Failure, Ledger, RecordedNote, status
 from prunescope.table.table import Table
+from prunescope.table.test_outcomes import StoredOutcomes
 
 if TYPE_CHECKING:
     from prunescope.study import Study
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _MARK = "store.json"
-_FOLDERS = ("rungs", "studies", "recorded", "examples", "checkpoints", "failures", "notes", "claims", "drafts")
+_FOLDERS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "drafts")
 _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
 _FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _NOTE_FILE = _FAILURE_FILE
@@ -223,7 +225,11 @@ class Store:
         order = sorted_rows(Columns(columns), (*CONFIGURATION, "treatment", "replicate", "ladder", "rung"))
         for name in columns:  # one by one: memory for a second table is not needed
             columns[name] = take(columns[name], order)
-        table = replace(conform_stored(columns, Findings(str(self.path))), datasets=self._datasets(columns["dataset"]))
+        table = replace(
+            conform_stored(columns, Findings(str(self.path))),
+            datasets=self._datasets(columns["dataset"]),
+            stored_outcomes=StoredOutcomes(self.path),
+        )
         return table.where(where) if where.strip() else table
 
     def _datasets(self, names: Array | Texts) -> dict[str, DatasetFacts]:

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from prunescope.table.coded import Columns, ColumnValues
 from prunescope.table.duckdb_engine import ParquetWriter, answer, matching, mentioned
 from prunescope.table.findings import Array
 from prunescope.table.schema import BY_NAME, ERROR, Outcome, canonical
+from prunescope.table.test_outcomes import StoredOutcomes
 
 if TYPE_CHECKING:
     import pandas
@@ -60,6 +61,8 @@ class Table:
         Sizes of users' own datasets by their names in rows, as a store knows them.
     outcome
         What `test_error` and `unpruned_error` hold: errors, or what `read_table` was asked to take for them.
+    stored_outcomes
+        The outcomes on test examples of a store's rungs; None of other tables.
     """
 
     columns: Mapping[str, Array]
@@ -68,6 +71,7 @@ class Table:
     unpruned_rows: Array | None = None
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
     outcome: Outcome = ERROR
+    stored_outcomes: StoredOutcomes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", Columns.of(self.columns))
@@ -85,7 +89,15 @@ class Table:
 
     def __reduce__(self) -> tuple[type[Table], tuple[Any, ...]]:
         columns, datasets = dict(self.columns), dict(self.datasets)
-        return Table, (columns, self.source, self.notes, self.unpruned_rows, datasets, self.outcome)
+        return Table, (
+            columns,
+            self.source,
+            self.notes,
+            self.unpruned_rows,
+            datasets,
+            self.outcome,
+            self.stored_outcomes,
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
@@ -123,13 +135,11 @@ class Table:
     def take(self, rows: Array) -> Table:
         """Return the rows picked by a boolean mask or by positions."""
         behind = None if self.unpruned_rows is None else self.unpruned_rows[rows]
-        columns = Columns.of(self.columns).take(np.asarray(rows))
-        return Table(columns, self.source, self.notes, behind, self.datasets, self.outcome)
+        return replace(self, columns=Columns.of(self.columns).take(np.asarray(rows)), unpruned_rows=behind)
 
     def select(self, names: Sequence[str]) -> Table:
         """Return some columns, in the order asked."""
-        picked = Columns.of(self.columns).pick([self.known(name) for name in names])
-        return Table(picked, self.source, self.notes, self.unpruned_rows, self.datasets, self.outcome)
+        return replace(self, columns=Columns.of(self.columns).pick([self.known(name) for name in names]))
 
     def where(self, condition: str | Array) -> Table:
         """Return the rows that a mask picks, or a condition in SQL such as ``"depth = 20 and density < 0.5"``."""

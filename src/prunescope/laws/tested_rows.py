@@ -1,0 +1,121 @@
+"""Which test examples the rows of a table were tested on, and what resamples of them make of a group's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from prunescope.laws.data import Integers, Numbers
+from prunescope.laws.shared_examples import PackedOutcomes, Resampled, agreement, log_change, resample
+from prunescope.study.catalogue import DATASETS
+from prunescope.table import Table
+from prunescope.table.coded import Columns
+from prunescope.table.row_groups import configuration_codes, unpruned
+
+# Errors in a table and in stored outcomes that differ by more are of different networks, or of another outcome.
+SAME = 1e-9
+
+
+def count_test_examples(table: Table) -> Numbers:
+    """Return how many examples each row's error is a share of: as the table says, or as its dataset has."""
+    tested = np.full(len(table), np.nan)
+    if not table.outcome.is_error:
+        return tested
+    if "dataset" in table:
+        texts = Columns.of(table.columns).column("dataset").texts
+        facts = {**DATASETS, **table.datasets}
+        known = [facts[name].test if name in facts else np.nan for name in texts.words.tolist()]
+        tested = np.array(known, float)[texts.codes]
+    if "test_examples" in table:
+        given = np.asarray(table["test_examples"], np.float64)
+        tested = np.where(np.isnan(given), tested, given)
+    return tested
+
+
+class ExampleOutcomes:
+    """The stored outcomes on test examples of a table's rows.
+
+    Parameters
+    ----------
+    whole
+        The table with all its rows: those that unpruned errors are means of, too.
+    """
+
+    def __init__(self, whole: Table) -> None:
+        self._whole = whole
+        stored = whole.stored_outcomes
+        there = stored is not None and whole.outcome.is_error and {"ladder", "rung"} <= set(whole) and stored.kept
+        self._stored = stored if there else None
+
+    @cached_property
+    def _place(self) -> dict[tuple[str, int], int]:
+        return {key: place for place, key in enumerate(_keys(self._whole))}
+
+    @cached_property
+    def _unpruned_of(self) -> dict[int, Integers]:
+        """The unpruned rows of each configuration, as their errors were averaged."""
+        dense = np.flatnonzero(unpruned(self._whole.columns))
+        dense = dense[np.argsort(self._codes[dense], kind="stable")]
+        codes, starts = np.unique(self._codes[dense], return_index=True)
+        return dict(zip(codes.tolist(), np.split(dense, starts)[1:], strict=True))
+
+    @cached_property
+    def _codes(self) -> Integers:
+        return configuration_codes(self._whole.columns)
+
+    def resampled(self, table: Table, rows: Integers, point: Integers, rung: Integers) -> Resampled | None:
+        """Return what resamples make of the points of a group; None where outcomes of some row were not kept.
+
+        Parameters
+        ----------
+        table, rows
+            A part of the whole, and the rows of the group in it, point by point.
+        point, rung
+            Of each row: its point, from 0 on; a number for its rung of its configuration, which rises from row to row.
+        """
+        if self._stored is None:
+            return None
+        group = table.take(rows)
+        if "dataset" in group and len(set(group["dataset"].tolist())) > 1:
+            return None
+        places = np.array([self._place[key] for key in _keys(group)])
+        first = np.unique(point, return_index=True)[1]
+        behind = np.zeros(len(first), np.int64) if group.unpruned_rows is None else group.unpruned_rows[first]
+        nothing = np.zeros(0, np.int64)
+        dense = [
+            self._unpruned_of.get(code, nothing) if count else nothing
+            for code, count in zip(self._codes[places[first]].tolist(), behind.tolist(), strict=True)
+        ]
+        if [len(networks) for networks in dense] != behind.tolist():
+            return None  # conditions left some of those rows out
+        wanted = np.unique(np.concatenate([places, *dense]))
+        stored = self._stored.of(_keys(self._whole.take(wanted)))
+        if stored is None:
+            return None
+        outcomes = PackedOutcomes(*stored)
+        error, others = resample(outcomes)
+        if np.abs(error - self._whole["test_error"][wanted]).max() > SAME:
+            return None
+        numbers = np.searchsorted(wanted, places)
+        replicates = np.split(numbers, np.flatnonzero(np.diff(rung)) + 1)
+        by_rung = np.array([agreement(outcomes, networks) for networks in replicates])
+
+        def changes(members: Sequence[Integers]) -> Numbers:
+            """Return the changes of means over some networks; none where there are no networks."""
+            change = np.zeros((len(members), others.shape[1]))
+            for row, networks in enumerate(members):
+                if len(networks):
+                    change[row] = log_change(others[networks].mean(axis=0), error[networks].mean(), outcomes.examples)
+            return change
+
+        return Resampled(
+            changes(np.split(numbers, first[1:])),
+            changes([np.searchsorted(wanted, networks) for networks in dense]),
+            by_rung[(rung - rung[0])[first]],
+        )
+
+
+def _keys(rows: Table) -> list[tuple[str, int]]:
+    return list(zip(rows["ladder"].tolist(), rows["rung"].tolist(), strict=True))
