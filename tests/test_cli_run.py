@@ -299,6 +299,26 @@ def test_a_store_that_cannot_be_written_to_is_told_with_what_was_trained(
     assert result.stdout == ""
 
 
+def test_a_run_until_the_error_has_turned_says_where_ladders_end(tmp_path: Path) -> None:
+    study = dense_study(replicates=1, levels=1, widths=(0.04,), validation=0.1)
+    path = written(tmp_path / "study.toml", study.to_toml())
+    done = run("run", path, "--until-turned", 1, "--workers", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["turned"]
+    assert cell["levels"] == cell["optimal"]["imp"] + 1 > 1
+    assert len(read_table(tmp_path / "runs" / "dense")) == cell["levels"] + 1
+    again = run("run", path, "--until-turned", 1, cwd=tmp_path)
+    assert again.stdout.startswith("everything is done already: runs/dense\n")
+    assert f"{cell['levels']} levels; optimal rung: imp {cell['optimal']['imp']}" in again.stdout
+
+
+def test_a_run_until_the_error_has_turned_needs_validation_and_no_other_end(tmp_path: Path) -> None:
+    path = written(tmp_path / "study.toml")
+    assert "recipe.validation" in fails(2, "run", path, "--until-turned", 1, cwd=tmp_path)
+    assert fails(2, "run", path, "--until-turned", 1, "--until-decided", 0.1, cwd=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.04, "0.0 s"), (9.96, "10 s"), (99, "99 s"), (100, "2 min"), (7200, "2 h"), (1e6, "12 days"), (1e9, "32 years")],
