@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from prunescope.errors import counted, listed
+from prunescope.errors import command, counted, listed
 from prunescope.lens.cells import Measurements
 from prunescope.lens.comparisons import LeaveOut, TreatmentComparison
 from prunescope.lens.loading import LensSource
@@ -112,10 +112,7 @@ def _examples(
             lacking.setdefault(names, []).append(rung)
     for names, without in lacking.items():
         place = f"{'rung' if len(without) == 1 else 'rungs'} {listed(without)} of replicates {listed(names)}"
-        how = (
-            f'set keep_examples = "all" in the study, or the rungs {rungs}, or run it with --keep-examples, into a new '
-            "store: finished rungs are not trained again for it"
-        )
+        how = f"{command('outcomes', source.store.path)} makes them; keep_examples in a study keeps them from the start"
         if recorded:
             how = f"call rung.record(examples=(index, loss, correct)), {_AGAIN_RECORDED}"
         yield Missing(what, f"outcomes on the training examples of {place} were not kept", how)
