@@ -7,8 +7,9 @@ from typing import Any
 
 from prunescope.lens.analysis import CellQuery, sorted_cells
 from prunescope.lens.cells import Measurements
-from prunescope.lens.loading import GROUP, LensSource, open_source
+from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.rung_curves import dense_spread, rung_curve, sparsest_better
+from prunescope.study.sections import GROUP
 
 Network = tuple[str, int]
 """A ladder's identity, and a rung."""

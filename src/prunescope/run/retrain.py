@@ -93,6 +93,8 @@ def prepare(store: Store, target: Store, restart: Restart, network: Network) -> 
     ladder = restart.ladder
     if ladder.learns:
         _copy_teacher(store, target, ladder)
+    if ladder.scorer and store.has_arrays("examples", ladder.scorer, 0):
+        target.write_arrays("examples", ladder.scorer, 0, store.read_arrays("examples", ladder.scorer, 0))
     if restart.before is not None:
         arrays = {"mask/0": full(layers_of(ladder, network)).packed(), **restart.before.to_arrays()}
         target.write_arrays("checkpoints", ladder.identity, restart.first - 1, arrays)
