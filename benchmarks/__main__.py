@@ -25,6 +25,7 @@ from benchmarks import (
     sparse,
     startup,
     store,
+    suspects,
     table,
 )
 
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "agreement": agreement.measure,
     "next": nextladders.measure,
     "report": report.measure,
+    "suspects": suspects.measure,
 }
 
 

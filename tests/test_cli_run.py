@@ -299,6 +299,60 @@ def test_a_store_that_cannot_be_written_to_is_told_with_what_was_trained(
     assert result.stdout == ""
 
 
+def test_a_run_until_the_error_has_turned_says_where_ladders_end(tmp_path: Path) -> None:
+    study = dense_study(replicates=1, levels=1, widths=(0.04,), validation=0.1)
+    path = written(tmp_path / "study.toml", study.to_toml())
+    done = run("run", path, "--until-turned", 1, "--workers", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["turned"]
+    assert cell["levels"] == cell["optimal"]["imp"] + 1 > 1
+    assert len(read_table(tmp_path / "runs" / "dense")) == cell["levels"] + 1
+    again = run("run", path, "--until-turned", 1, cwd=tmp_path)
+    assert again.stdout.startswith("everything is done already: runs/dense\n")
+    assert f"{cell['levels']} levels; optimal rung: imp {cell['optimal']['imp']}" in again.stdout
+
+
+def test_a_run_until_the_error_has_turned_needs_validation_and_no_other_end(tmp_path: Path) -> None:
+    path = written(tmp_path / "study.toml")
+    assert "recipe.validation" in fails(2, "run", path, "--until-turned", 1, cwd=tmp_path)
+    assert fails(2, "run", path, "--until-turned", 1, "--until-decided", 0.1, cwd=tmp_path)
+
+
+def test_outcomes_are_made_for_a_store_that_has_none(tmp_path: Path) -> None:
+    study = dense_study(replicates=1, levels=2, widths=(0.04,), validation=0.1)
+    path = written(tmp_path / "study.toml", study.to_toml())
+    assert run("run", path, "--workers", 1, cwd=tmp_path).returncode == 0
+    store = Store(tmp_path / "runs" / "dense")
+    (ladder,) = study.ladders
+    made = run("outcomes", "runs/dense", "--workers", 1, "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    networks = json.loads(made.stdout)["networks"]
+    assert {network["ladder"] for network in networks} == {ladder.identity}
+    assert all(network["kept"] for network in networks)
+    assert {network["rung"] for network in networks} == set(store.array_names("examples", ladder.identity))
+    assert run("outcomes", "runs/dense", cwd=tmp_path).stdout == "no outcomes are lacking: runs/dense\n"
+    rest = run("outcomes", "runs/dense", "--rung", 1, "--rung", 2, "--workers", 1, cwd=tmp_path)
+    assert rest.returncode == 0
+    assert set(store.array_names("examples", ladder.identity)) == {0, 1, 2}
+    assert rest.stdout.startswith("kept the outcomes of 1 network, equal to ")
+
+
+def test_outcomes_of_networks_that_differ_are_refused_with_their_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "study.toml", dense_study(replicates=1, levels=1, widths=(0.04,)).to_toml())
+    assert run("run", path, "--workers", 1, cwd=tmp_path).returncode == 0
+    monkeypatch.setattr("prunescope.run.outcomes.LOSS_ROUNDING", -1.0)
+    monkeypatch.setattr("prunescope.run.outcomes.LOSSES", ("seconds",))  # two trainings never take the same time
+    command = ["outcomes", str(tmp_path / "runs" / "dense"), "--workers", "1", "--rung", "1"]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 1
+    assert "2 networks without outcomes" in str(result.exception)
+    assert "seconds" in str(result.exception)
+    assert "kept" not in result.stdout
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.04, "0.0 s"), (9.96, "10 s"), (99, "99 s"), (100, "2 min"), (7200, "2 h"), (1e6, "12 days"), (1e9, "32 years")],

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunescope.data.score_groups import group_numbers
 from prunescope.errors import InputError
-from prunescope.lens.example_changes import group_means, group_numbers, top_examples, weigh_change
+from prunescope.lens.example_changes import group_means, top_examples, weigh_change
 
 # Few distinct scores, so that ties are many.
 SCORES = st.lists(st.integers(0, 6), min_size=2, max_size=60)

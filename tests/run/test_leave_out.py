@@ -6,13 +6,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from prunescope.data import Subsample, draw_subsample, load
 from prunescope.errors import PrunescopeError
+from prunescope.lens import analyze
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_left_out
@@ -20,10 +23,11 @@ from prunescope.run.cohorts import by_key
 from prunescope.run.events import Event, LaddersElsewhere, RungFinished
 from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.ladder_state import left_out, resume
-from prunescope.run.task_runner import TrainTask, TuneTask
+from prunescope.run.outcomes import make_outcomes
+from prunescope.run.task_runner import TaskRunner, TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
-from prunescope.study import Ladder, Study, Treatment
+from prunescope.study import El2n, Ladder, Study, Treatment
 from prunescope.study.checks import held_out
 from prunescope.table import Store
 from prunescope.table.row_groups import optimal_rung
@@ -294,3 +298,83 @@ def test_a_network_that_gets_everything_wrong_leaves_nothing(unbroken: Store, mo
 def test_pupils_are_cohorts_of_their_own() -> None:
     study = lesson_study(*PUPILS, Treatment(kind="dense"))
     assert sorted(map(len, by_key(study.ladders).values())) == [8, 12]
+
+
+def grouped_study(networks: int = 2, epoch: int = 1, **changes: Any) -> Study:
+    study = lesson_study(Treatment(kind="leave-out", leave="group", groups=6), **changes)
+    return replace(study, el2n=El2n(networks=networks, epoch=epoch))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_group_by_el2n_is_left_out_once_and_after_its_scores(tmp_path: Path, workers: int) -> None:
+    study, store = grouped_study(), Store(tmp_path / "store", create=True)
+    report = run_study(study, store, workers=workers)
+    assert not report.failures
+    by_replicate: dict[tuple[float, int], list[Ladder]] = {}
+    for ladder in study.ladders:
+        if ladder.group is not None:
+            by_replicate.setdefault((ladder.cell.label_noise, ladder.replicate), []).append(ladder)
+    assert len(by_replicate) == 4
+    for ladders in by_replicate.values():
+        assert [ladder.group for ladder in ladders] == list(range(6))
+        left = [read_left_out(store, ladder) for ladder in ladders]
+        assert [len(group) for group in left] == [34, 34, 33, 33, 33, 33]
+        scored = store.read_arrays("examples", ladders[0].scorer, 0)
+        assert np.array_equal(np.sort(np.concatenate(left)), np.sort(scored["index"]))
+        ranges = [
+            (el2n.min(), el2n.max()) for group in left for el2n in [scored["el2n"][np.isin(scored["index"], group)]]
+        ]
+        assert all(below[1] <= above[0] for below, above in pairwise(ranges))
+    errors = [row["test_error"] for row in store.table("leave = 'group'").rows()]
+    assert len(errors) == 24
+    assert len(set(errors)) > 6, "other examples, other networks"
+    cell = analyze(store, noise=[0.3]).cells[0]
+    assert cell.influence is not None
+    assert len(cell.influence.groups) == 12
+    assert cell.influence.correlation is not None
+
+
+def test_a_group_is_trained_on_the_rest_and_its_own_dense_network_is_another(tmp_path: Path) -> None:
+    study, store = grouped_study(replicates=1), Store(tmp_path / "store", create=True)
+    assert not run_study(study, store, workers=1).failures
+    data = load("digits")
+    ladder = next(ladder for ladder in study.ladders if ladder.group == 5)
+    state = resume(ladder, context_for(ladder, data, Layout(), RunSettings("tests")), store, 0)
+    subsample, left = subsample_of(ladder), read_left_out(store, ladder)
+    remaining = ~np.isin(subsample.train, left)
+    assert np.array_equal(state.member.subsample.train, subsample.train[remaining])
+    assert np.array_equal(state.member.subsample.labels, subsample.labels[remaining])
+    before = rows(store)
+    (made,) = make_outcomes(store, [(ladder.identity, 0)], workers=1)
+    assert made.kept
+    outcome = store.read_arrays("examples", ladder.identity, 0)
+    assert np.array_equal(outcome["index"], subsample.train[remaining])
+    assert rows(store) == before
+
+
+def test_groups_wait_for_scores_that_another_run_makes_and_fail_without_any(tmp_path: Path) -> None:
+    study, store = grouped_study(replicates=1), Store(tmp_path / "store", create=True)
+    groups = [ladder for ladder in study.ladders if ladder.group is not None]
+    with store.claim_all({ladder.scorer for ladder in groups}) as free:
+        assert len(free) == 2
+        report = run_study(study, store, workers=1, ladders=groups)
+    assert (report.rungs, report.elsewhere, report.failures) == (0, 12, [])
+    alone = run_study(study, store, workers=1, ladders=groups)
+    assert {failure.ladder for failure in alone.failures} == {ladder.identity for ladder in groups}
+    assert all(groups[0].scorer in f.reason or groups[-1].scorer in f.reason for f in alone.failures)
+    whole = run_study(study, store, workers=1)
+    assert not whole.failures
+    assert whole.scored == 2
+
+
+def test_groups_have_nothing_to_wait_for_when_scoring_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, store = grouped_study(replicates=1), Store(tmp_path / "store", create=True)
+
+    def broken(*_: object) -> None:
+        raise PrunescopeError("made to fail")
+
+    monkeypatch.setattr(TaskRunner, "score", broken)
+    report = run_study(study, store, workers=1)
+    failed = {failure.ladder for failure in report.failures}
+    assert {ladder.identity for ladder in study.ladders if ladder.group is not None} <= failed
+    assert {ladder.scorer for ladder in study.ladders if ladder.scorer} <= failed

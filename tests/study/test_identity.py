@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from prunescope.errors import InputError
 from prunescope.run.cohorts import key_of
-from prunescope.study import Axes, Recipe, Study, Treatment, differences, parse_study, read_study
+from prunescope.study import Axes, Recipe, Study, Treatment, differences, ensembles, parse_study, read_study
 from prunescope.study.catalogue import FAMILIES, SCORES, TRAINED_DATASETS, TRAINED_FAMILIES
 from prunescope.study.read import study_from
 
@@ -90,6 +90,27 @@ def test_what_a_leave_out_ladder_learns_from_is_in_its_identity() -> None:
     other = TEXT.replace('kind = "imp"', 'kind = "imp"\nscore = "random"')
     assert len({pupil(TEXT), pupil(deeper), pupil(other)}) == 3
     assert pupil(TEXT, "random") == pupil(deeper, "random") == pupil(other, "random")
+
+
+def test_each_group_has_a_ladder_whose_identity_holds_the_scores_and_no_level() -> None:
+    """Other treatments keep their identities, whatever stands beside them."""
+    text = TEXT + "[el2n]\nnetworks = 2\n" + '[[treatments]]\nkind = "leave-out"\nleave = "group"\ngroups = 4\n'
+    study = parse_study(text)
+    plain, *groups = study.ladders[:5]
+    assert plain == parse_study(TEXT).ladders[0]
+    assert [ladder.group for ladder in groups] == [0, 1, 2, 3]
+    assert {ladder.scorer for ladder in groups} == {ensembles(study)[0].identity}
+    deeper = parse_study(text.replace("levels = 3", "levels = 9")).ladders[1:5]
+    assert [ladder.identity for ladder in deeper] == [ladder.identity for ladder in groups]
+    others = [
+        parse_study(text.replace(*change))
+        for change in (("networks = 2", "networks = 3"), ("groups = 4", "groups = 5"))
+    ]
+    apart = [study, *others]
+    every = [ladder.identity for version in apart for ladder in version.ladders if ladder.group is not None]
+    assert len(set(every)) == len(every) == sum(3 * count for count in (4, 4, 5))
+    assert parse_study(study.to_toml()) == study
+    assert parse_study(text.replace("groups = 4\n", "")).ladders[-1].group == 19
 
 
 def test_keys_that_came_later_are_in_an_identity_only_where_they_are_set() -> None:

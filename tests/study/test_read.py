@@ -283,6 +283,31 @@ def test_without_a_best_sparse_network_there_is_nothing_to_learn(levels: str, mo
     parse_study(text.replace(PUPIL, f'{PUPIL}leave = "random"\n'))
 
 
+GROUPED = '[[treatments]]\nkind = "leave-out"\nleave = "group"\n'
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "place", "must"),
+    [
+        ("", "", "treatments 2: leave", "needs a section [el2n]"),
+        ("[el2n]\n", 'learns_from = "imp"\n', "treatments 2: learns_from", "must be left out"),
+        ("[el2n]\n", "share = 0.2\n", "treatments 2: share", "must be left out"),
+        ("[el2n]\n", "groups = 1\n", "treatments 2: groups", "must be 2 or more"),
+    ],
+)
+def test_groups_by_el2n_need_scores_and_nothing_to_learn_from(section: str, key: str, place: str, must: str) -> None:
+    fault = only_fault(f"{SOUND}\n{section}{GROUPED}{key}")
+    assert fault.place.partition(" (")[0] == place
+    assert fault.must.startswith(must)
+    sound = parse_study(f"{SOUND}\n[el2n]\n{GROUPED}groups = 3\n")
+    assert len(sound.ladders) == 4 * len(parse_study(SOUND).ladders)
+
+
+def test_a_number_of_groups_belongs_to_leaving_out_groups() -> None:
+    text = SOUND.replace("levels = 5", "levels = 5\nvalidation = 0.1")
+    assert only_fault(f"{text}\n{PUPIL}groups = 3\n").place.startswith("treatments 2: groups")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

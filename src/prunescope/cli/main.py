@@ -18,6 +18,7 @@ from prunescope.cli.export import export
 from prunescope.cli.laws import fit, predict
 from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
+from prunescope.cli.outcomes import outcomes
 from prunescope.cli.plan import plan
 from prunescope.cli.report import report
 from prunescope.cli.run import need_torch, run
@@ -122,6 +123,6 @@ def demo(out: Path) -> None:
 
 for command in (
     plan, data, run, table, status, merge, compact, fit, predict, compare, sensitivity, sparsity, choose, next_, lens,
-    scores, report, export, demo,
+    scores, outcomes, report, export, demo,
 ):  # fmt: skip
     cli.add_command(command)

@@ -128,7 +128,7 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 
 def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bool) -> dict[str, Any]:
-    from prunescope.study import effort, ensembles
+    from prunescope.study import effort, ensembles, paper_figures
     from prunescope.study.import_path import import_paths
     from prunescope.table import finished
     from prunescope.table.status import is_scored
@@ -148,6 +148,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
         "steps": total.steps,
         "examples": total.examples,
         "code": list(import_paths(study)),
+        "figures": [vars(figure) for figure in paper_figures(study)],
     }
     if store is not None:
         done = store.done()
@@ -185,6 +186,7 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
                 "treatment": ladder.treatment.label,
                 "replicate": ladder.replicate,
                 "rungs": ladder.rungs,
+                **({} if ladder.group is None else {"group": ladder.group}),
             }
             for ladder in study.ladders
         ]
@@ -247,7 +249,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     times = f" x {counted(study.replicates, 'replicate')}" if even else ", replicates as above"
     tell(
         "size",
-        f"{counted(content['cells'], 'cell')} x {counted(len(study.treatments), 'treatment')}{times} = "
+        f"{counted(content['cells'], 'cell')} x {_treatments(study)}{times} = "
         f"{counted(content['ladders'], 'ladder')} = {counted(content['rungs'], 'rung')}"
         + (f", {counted(content['networks'], 'training')}" if content["networks"] < content["rungs"] else ""),
     )
@@ -269,6 +271,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
         tell(
             "EL2N", f"{whose} scored by {counted(scored['networks'], 'network')}, {scored['examples']:,} examples seen"
         )
+    _print_figures(content["figures"])
     if content["code"]:
         tell("code", code_words(content["code"]))
     for number, made in enumerate(content.get("networks_made", [])):
@@ -281,12 +284,39 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     if "ladder_list" in content:
         click.echo()
         for entry in content["ladder_list"]:
+            group = f", without group {entry['group']}" if "group" in entry else ""
             cell = f"{entry['family']} {entry['dataset']} l={entry['depth']} w={entry['width']:g} n={entry['examples']}"
             noise = f" noise {entry['label_noise']:g}" if entry["label_noise"] else ""
             click.echo(
                 f"  {entry['ladder']}  {cell}{noise}  {printable(entry['treatment'])}  #{entry['replicate']}  "
-                f"{counted(entry['rungs'], 'rung')}"
+                f"{counted(entry['rungs'], 'rung')}{group}"
             )
+
+
+def _treatments(study: Study) -> str:
+    """Count treatments; one that leaves out groups counts as many times as it has groups."""
+    groups = [treatment.groups for treatment in study.treatments if treatment.groups]
+    words = counted(len(study.treatments) - len(groups) + sum(groups), "treatment")
+    return f"{words}, {listed(groups)} of them without one group," if groups else words
+
+
+def _print_figures(figures: Sequence[dict[str, Any]]) -> None:
+    """Tell which figures of the papers can be drawn, and which keys the others lack."""
+    title = "figures"
+    for paper in dict.fromkeys(figure["paper"] for figure in figures):
+        of_paper = [figure for figure in figures if figure["paper"] == paper]
+        lacking: dict[str, list[str]] = {}
+        for figure in of_paper:
+            for key in figure["missing"]:
+                lacking.setdefault(key, []).append(_short_item(figure["item"]))
+        drawn = listed((_short_item(figure["item"]) for figure in of_paper if not figure["missing"]), 40)
+        needs = "; ".join(f"{listed(items, 40)}: {key}" for key, items in lacking.items())
+        tell(title, f"{paper} paper {drawn or 'none'}{f'. For more, {needs}' if needs else ''}")
+        title = ""
+
+
+def _short_item(item: str) -> str:
+    return item.removeprefix("Fig. ").removeprefix("App. ")
 
 
 def _print_estimate(estimate: dict[str, Any], left: dict[str, Any] | None, begun: bool) -> None:

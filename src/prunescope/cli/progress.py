@@ -13,6 +13,7 @@ import click
 from prunescope.cli.printing import spelled
 from prunescope.errors import counted, printable
 from prunescope.run.events import (
+    OUTCOMES,
     ArtifactsMissing,
     CohortFinished,
     CohortProgress,
@@ -101,7 +102,10 @@ class ProgressDisplay:
             case ArtifactsMissing():
                 verb, whose = ("was", "its") if event.rungs == 1 else ("were", "their")
                 note = f"{counted(event.rungs, 'network')} {verb} trained before without keeping {whose} {event.what}"
-                words = f"{note}; those of networks trained from now on are kept. For all, run into a new --store"
+                others = "For all, run into a new --store"
+                if event.what == OUTCOMES:
+                    others = "prunescope outcomes makes the others"
+                words = f"{note}; those of networks trained from now on are kept. {others}"
                 self._say(words, now, always=True)
             case CohortProgress():
                 self._under_way[event.cohort] = (event, event.members * event.work * event.done / event.total)

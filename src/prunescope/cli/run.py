@@ -1,6 +1,7 @@
 """``prunescope run``: train a study, with progress, and say at the end what failed.
 
-``--until-decided`` trains, refits and decides, until more training would not change the answer.
+``--until-decided`` trains, refits and decides, until more training would not change the answer. ``--until-turned``
+goes on to sparser networks until the validation error shows where the optimum is.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import click
 
 from prunescope.cli.options import SHARE
 from prunescope.cli.printing import code_words, note, print_json, spelled, wrapped
-from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, printable
+from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, listed, printable
 
 if TYPE_CHECKING:
     from prunescope.design.recommendation import DesignPlan
     from prunescope.run import RunReport
+    from prunescope.run.until_turned import CellEnd, TurnedRun
     from prunescope.study import Ladder, Study
 
 MOST_REASONS = 10  # of failure, in a message
@@ -53,6 +55,12 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     help="With --until-decided: stop when the expected regret falls below this.",
 )
 @click.option("--noise", type=SHARE, metavar="SHARE", help="With --until-decided: label noise of that network.")
+@click.option(
+    "--until-turned",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Prune on until N rungs in a row have no lower validation error than the optimal one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
     study: str,
@@ -67,6 +75,7 @@ def run(
     until_decided: float | None,
     enough: float,
     noise: float | None,
+    until_turned: int | None,
     as_json: bool,
 ) -> None:
     """Train what a STUDY still needs.
@@ -78,6 +87,8 @@ def run(
     """
     from prunescope.study import read_study
 
+    if until_decided is not None and until_turned is not None:
+        raise click.UsageError("--until-decided and --until-turned exclude each other")
     read = read_study(study)
     paths = allow_code(read, study)
     if paths:
@@ -101,9 +112,13 @@ def run(
         "keep_test_examples": keep_test_examples,
         "datasets": datasets,
     }
+    ends: dict[str, Any] = {}
     try:
         if until_decided is not None:
             report = _decide(read, path, until_decided, enough, noise, as_json, **options)
+        elif until_turned is not None:
+            turned = _turn(read, path, until_turned, **options)
+            read, report, ends = turned.study, turned.report, {"cells": [_end_content(end) for end in turned.cells]}
         else:
             with ProgressDisplay(read.name) as progress:
                 report = run_study(read, path, on_event=progress.tell, **options)
@@ -126,10 +141,13 @@ def run(
                 "elsewhere": report.elsewhere,
                 "unwritable": report.unwritable,
                 "seconds": report.seconds,
+                **ends,
             }
         )
     else:
         _print(report, path, read)
+        for end in ends.get("cells", ()):
+            click.echo(printable(_end_words(end)))
     if report.failures or report.elsewhere or report.unwritable:
         unwritable = [report.unwritable] if report.unwritable else []
         raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report), *unwritable]))
@@ -218,6 +236,40 @@ def _elsewhere(report: RunReport) -> list[str]:
     verb = "is" if report.elsewhere == 1 else "are"
     words = f"{counted(report.elsewhere, 'ladder')} {verb} being trained by another run"
     return [f"{words}; when it has ended, the same command trains the rest"]
+
+
+def _turn(study: Study, path: Path, rungs: int, **options: Any) -> TurnedRun:
+    """Train until the validation error of pruning has turned in every cell.
+
+    Parameters
+    ----------
+    **options
+        Of `run_study`.
+    """
+    from prunescope.cli.progress import ProgressDisplay
+    from prunescope.run import run_study
+    from prunescope.run.until_turned import train_until_turned
+    from prunescope.table import Store
+
+    store = Store(path, create=True)
+
+    def train(part: Study, ladders: Sequence[Ladder] | None) -> RunReport:
+        with ProgressDisplay(part.name) as progress:
+            return run_study(part, store, ladders=ladders, on_event=progress.tell, **options)
+
+    return train_until_turned(study, store, rungs, train)
+
+
+def _end_content(end: CellEnd) -> dict[str, Any]:
+    return {**vars(end.cell), "levels": end.levels, "optimal": dict(end.optimal), "turned": end.turned}
+
+
+def _end_words(end: dict[str, Any]) -> str:
+    """Say where the ladders of a cell end."""
+    noise = f" noise={end['label_noise']:g}" if end["label_noise"] else ""
+    cell = f"{end['family']} l={end['depth']} w={end['width']:g} n={end['examples']}{noise}"
+    best = listed(f"{name} {rung}" for name, rung in end["optimal"].items()) or "not known"
+    return f"{cell}: {end['levels']} levels{'' if end['turned'] else ', not turned'}; optimal rung: {best}"
 
 
 def _decide(

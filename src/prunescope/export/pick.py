@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
-from prunescope.study import Ladder
+from prunescope.run.retrain import stored_ladders
+from prunescope.study import Ladder, Study
 from prunescope.table import Store
 from prunescope.table.schema import STORED_NAMES
 
@@ -29,6 +30,7 @@ class PickedRung:
     study: str
     rung: int
     rows: Mapping[int, Mapping[str, Any]]
+    store: Store
 
     @property
     def row(self) -> Mapping[str, Any]:
@@ -61,19 +63,15 @@ def pick(store: Store, ladder: str | None, rung: int | None, density: float | No
     rung, density
         Which rung: its number, or the density that it should be nearest to.
     """
-    ladders: dict[str, tuple[Ladder, str]] = {}
-    for study in store.studies():
-        for candidate in study.ladders:
-            if candidate.identity not in ladders or ladders[candidate.identity][0].rungs < candidate.rungs:
-                ladders[candidate.identity] = candidate, study.name
+    ladders = stored_ladders(store)
     identity = _identity(store, ladder, sorted(store.done()), ladders)
     if identity not in ladders:
         hint = "A store that it was merged from has it: folder studies/."
         raise InputError(str(store.path), [Fault(f"the study of ladder {identity}", "must be there", "none", hint)])
     table = store.table(f"ladder = '{identity}'")
     rows = {int(row["rung"]): {name: row[name] for name in STORED_NAMES} for row in table.rows()}
-    ladder_study, name = ladders[identity]
-    return PickedRung(ladder_study, name, nearest_rung(store, rows, rung, density), rows)
+    chosen, study = ladders[identity]
+    return PickedRung(chosen, study.name, nearest_rung(store, rows, rung, density), rows, store)
 
 
 def one_ladder(store: Store, ladder: str | None) -> str:
@@ -82,7 +80,7 @@ def one_ladder(store: Store, ladder: str | None) -> str:
 
 
 def _identity(
-    store: Store, wanted: str | None, finished: Sequence[str], ladders: Mapping[str, tuple[Ladder, str]]
+    store: Store, wanted: str | None, finished: Sequence[str], ladders: Mapping[str, tuple[Ladder, Study]]
 ) -> str:
     start = (wanted or "").lower()
     fitting = [identity for identity in finished if identity.startswith(start)]

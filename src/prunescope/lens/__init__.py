@@ -15,6 +15,7 @@ from prunescope.lens.label_suspicion import Suspect as Suspect
 from prunescope.lens.label_suspicion import label_suspicion as label_suspicion
 from prunescope.lens.label_suspicion import most_suspicious as most_suspicious
 from prunescope.lens.label_suspicion import precision_at as precision_at
+from prunescope.lens.lacking_outcomes import lacking_outcomes as lacking_outcomes
 from prunescope.lens.paper_tables import PaperTable as PaperTable
 from prunescope.lens.paper_tables import paper_tables as paper_tables
 from prunescope.lens.paper_tables import write_tables as write_tables

@@ -6,11 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from prunescope.study.sections import DEFAULTS, PRUNING
+from prunescope.study.sections import DEFAULTS, PRUNING, pruning_rank
 
-# The main treatment where a cell has several: the second paper prunes iteratively with learning-rate rewinding.
-_KINDS = (None, *PRUNING)
-_REWINDS = ("learning-rate", "weights", "fine-tuning", None, "reinitialise")
 MISSING = float("nan")
 
 
@@ -60,7 +57,7 @@ class TreatmentSpec:
     @property
     def prunes(self) -> bool:
         """Whether weights are removed; rows without a treatment count as pruned."""
-        return self.kind in _KINDS
+        return self.kind is None or self.kind in PRUNING
 
     @property
     def name(self) -> str:
@@ -79,14 +76,7 @@ class TreatmentSpec:
     @property
     def rank(self) -> tuple[int, ...]:
         """Distance from the paper's pruning; the lowest rank is the main treatment of a cell."""
-        rewind = _REWINDS.index(self.rewind) if self.rewind in _REWINDS else len(_REWINDS)
-        return (
-            int(self.score not in (None, "magnitude")),
-            _KINDS.index(self.kind) if self.prunes else len(_KINDS),
-            int(self.rewind == "reinitialise"),
-            int(self.scope not in (None, "global")),
-            rewind,
-        )
+        return pruning_rank(self.kind, self.rewind, self.score, self.scope)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from prunescope.errors import listed
 from prunescope.lens.cells import MISSING, Measurements
 from prunescope.lens.example_changes import Groups, choose_scorer, group_differences, read_pairs
-from prunescope.lens.loading import GROUP, LensSource
+from prunescope.lens.loading import LensSource
 from prunescope.lens.rung_curves import Curve, Point, dense_spread, optimal_error, rung_curve, sparsest_better
 from prunescope.lens.verdicts import (
     TEST_ERROR,
@@ -22,6 +22,7 @@ from prunescope.lens.verdicts import (
     spread,
     spread_over,
 )
+from prunescope.study.sections import GROUP
 
 
 @dataclass(frozen=True)

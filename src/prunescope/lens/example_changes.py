@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import Fault, InputError
+from prunescope.data.score_groups import group_numbers, score_ranks
 from prunescope.lens import paired_t
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource
@@ -244,24 +244,6 @@ TOP = 0.2
 """The share of the examples that the paper compares with the rest."""
 
 
-def _ranks(el2n: Floats, index: Integers) -> Integers:
-    """Return the rank of each example by score, the lowest first; ties by index."""
-    places = np.empty(len(el2n), np.int64)
-    places[np.lexsort((index, el2n))] = np.arange(len(el2n))
-    return places
-
-
-def group_numbers(el2n: Floats, index: Integers, count: int) -> Integers:
-    """Return the group of each example, 0 for the lowest scores; group sizes differ by at most one.
-
-    Groups of lower scores take the remainder.
-    """
-    if not 1 <= count <= len(el2n):
-        raise InputError("groups", [Fault("their number", f"must be 1 to the {len(el2n):,} examples", str(count))])
-    sizes = np.full(count, len(el2n) // count) + (np.arange(count) < len(el2n) % count)
-    return np.repeat(np.arange(count), sizes)[_ranks(el2n, index)]
-
-
 def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
     """Return the mean of each group."""
     averages: Floats = np.bincount(numbers, values, count) / np.bincount(numbers, minlength=count)
@@ -271,7 +253,7 @@ def group_means(values: Floats, numbers: Integers, count: int) -> Floats:
 def top_examples(el2n: Floats, index: Integers) -> NDArray[np.bool_]:
     """Return which examples are the fifth with the highest scores: at least one, and not all."""
     count = min(max(1, round(TOP * len(el2n))), len(el2n) - 1)
-    return _ranks(el2n, index) >= len(el2n) - count
+    return score_ranks(el2n, index) >= len(el2n) - count
 
 
 @dataclass(frozen=True)

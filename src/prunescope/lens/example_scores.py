@@ -79,7 +79,7 @@ def example_scores(
     if not reached:
         question.refuse_unmeasured(loaded.name, curves)
     if not parts:
-        hint = 'Train with keep_examples = "all" in the study, or --keep-examples.'
+        hint = 'prunescope outcomes makes them; keep_examples = "all" in a study keeps them.'
         raise InputError(
             loaded.name, [Fault("the store", "must have kept outcomes on training examples", "none", hint)]
         )

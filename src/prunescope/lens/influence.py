@@ -13,8 +13,9 @@ import numpy as np
 
 from prunescope.lens.cells import Measurements
 from prunescope.lens.example_changes import choose_scorer
-from prunescope.lens.loading import GROUP, LensSource
+from prunescope.lens.loading import LensSource
 from prunescope.lens.verdicts import Spread
+from prunescope.study.sections import GROUP
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from prunescope.errors import Fault, InputError, counted, listed, named, shell_w
 from prunescope.lens.cells import MISSING, CellRow, MeasuredNetwork, Measurements, Scorer, TreatmentSpec
 from prunescope.lens.outcomes import Outcomes, ScoredExamples, read_outcomes, read_scores
 from prunescope.lens.study_index import StudyIndex
-from prunescope.study.sections import DEFAULTS, PRUNING
+from prunescope.study.sections import DEFAULTS, GROUP, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.coded import Columns
 from prunescope.table.duckdb_engine import condition
@@ -34,7 +34,6 @@ _CONFIGURATION = tuple(name for name, column in BY_NAME.items() if column.group 
 _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_noise"))
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
-GROUP = "group"  # of a leave-out treatment: each ladder leaves out one group by EL2N
 MOST_COLUMNS = 3  # extra columns that are tried together
 
 

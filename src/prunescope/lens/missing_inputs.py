@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from prunescope.errors import counted, listed
+from prunescope.errors import command, counted, listed
 from prunescope.lens.cells import Measurements
 from prunescope.lens.comparisons import LeaveOut, TreatmentComparison
 from prunescope.lens.loading import LensSource
 from prunescope.lens.rung_curves import Curve
 from prunescope.lens.sparsity import Sparsity
 from prunescope.lens.study_index import EL2N
+from prunescope.study.paper_figures import KEYS
+from prunescope.study.sections import GROUP
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Missing:
 _AGAIN = "then run the study again: finished rungs stay"
 _UNFINISHED = "the study asks for it: let its run finish, or run it again"
 _TREATMENTS = {
-    "extended": 'add a treatment with kind = "extended"',
-    "narrow": 'add a treatment with kind = "narrow"',
-    "leave-out": 'add treatments with kind = "leave-out" (leave = "improved", and "random" beside it)',
+    "extended": f"add a treatment with {KEYS['extended']}",
+    "narrow": f"add a treatment with {KEYS['narrow']}",
+    "leave-out": f'add treatments with {KEYS["improved"]}, and "random" beside it',
 }
 _AGAIN_RECORDED = "in a new store: finished rungs are not trained again for it"
 _NAMES = {
@@ -66,7 +68,7 @@ def find_missing(
             how = "let the loop finish, or give the recorder more levels"
         yield Missing("sparse networks", f"{pruning.treatment} has its dense networks alone so far", how)
     elif pruning.optimal is None:
-        how = "set validation = 0.1 in the recipe; that trains on fewer examples, so networks are trained anew"
+        how = f"set {KEYS['validation']}; that trains on fewer examples, so networks are trained anew"
         if recorded:
             how = f"hold examples out and call rung.record(validation_error=...), {_AGAIN_RECORDED}"
         yield Missing("the optimal sparsity", "it has the lowest validation error, and no row has one", how)
@@ -112,10 +114,7 @@ def _examples(
             lacking.setdefault(names, []).append(rung)
     for names, without in lacking.items():
         place = f"{'rung' if len(without) == 1 else 'rungs'} {listed(without)} of replicates {listed(names)}"
-        how = (
-            f'set keep_examples = "all" in the study, or the rungs {rungs}, or run it with --keep-examples, into a new '
-            "store: finished rungs are not trained again for it"
-        )
+        how = f"{command('outcomes', source.store.path)} makes them; keep_examples in a study keeps them from the start"
         if recorded:
             how = f"call rung.record(examples=(index, loss, correct)), {_AGAIN_RECORDED}"
         yield Missing(what, f"outcomes on the training examples of {place} were not kept", how)
@@ -126,7 +125,7 @@ def _scores(source: LensSource, main: Sequence[Measurements], recorded: bool) ->
     if source.store is not None and without:
         why = f"the examples of replicates {listed(without)} are not scored"
         planned = (main[0].network, main[0].label_noise, EL2N) in source.studies.planned
-        how = _UNFINISHED if planned else f"add a section [el2n] to the study, {_AGAIN}"
+        how = _UNFINISHED if planned else f"add {KEYS['el2n']} to the study, {_AGAIN}"
         if recorded:
             how = "call recorder.score_examples(index, el2n, networks=10, epoch=10), at any time"
         yield Missing("groups by EL2N", why, how)
@@ -135,7 +134,7 @@ def _scores(source: LensSource, main: Sequence[Measurements], recorded: bool) ->
 def _treatment(source: LensSource, main: Sequence[Measurements], kind: str, recorded: bool) -> Missing:
     """Say that a treatment is missing, or why it is not comparable."""
     first = main[0]
-    alike = source.alike(kind, first)
+    alike = [ladder for ladder in source.alike(kind, first) if ladder.treatment.leave != GROUP]
     recipes = sorted({str(ladder.network.recipe) for ladder in alike} - {str(first.network.recipe)})
     same_recipe = [ladder for ladder in alike if ladder.network.recipe == first.network.recipe]
     if same_recipe:

@@ -50,7 +50,8 @@ class StudyIndex:
                 if before is None or before.rungs < ladder.rungs:
                     self.ladders[ladder.identity] = ladder
                 self.recipes[ladder.recipe_identity] = ladder.recipe
-                self.planned.add((_measured_network(ladder), ladder.cell.label_noise, ladder.treatment.kind))
+                if ladder.group is None:  # a check of EL2N, beside the treatments that are compared
+                    self.planned.add((_measured_network(ladder), ladder.cell.label_noise, ladder.treatment.kind))
             for ensemble in ensembles(study):
                 self.planned.add((_measured_network(ensemble.ladder), ensemble.ladder.cell.label_noise, EL2N))
                 key = self._key(ensemble.ladder)

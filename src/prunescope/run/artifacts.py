@@ -20,7 +20,7 @@ from prunescope.errors import DamageError
 from prunescope.nets import Network
 from prunescope.nets.outline import ParameterOutline
 from prunescope.prune import Masks, checkpoints
-from prunescope.run.events import ArtifactsMissing, Unsound
+from prunescope.run.events import OUTCOMES, ArtifactsMissing, Unsound
 from prunescope.study import Ladder
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
@@ -150,7 +150,7 @@ def missing_artifacts(
     """Yield how many finished rungs lack what a run is to keep of them, and the ladders whose files are damaged."""
     wanted: tuple[tuple[str, Keep, Callable[[Store, Ladder], frozenset[int]]], ...] = (
         ("weights", keep, weights_kept),
-        ("outcomes on examples", keep_examples, examples_kept),
+        (OUTCOMES, keep_examples, examples_kept),
         ("outcomes on test examples", keep_test_examples, outcomes_on_tests_kept),
     )
     for what, kept, rungs_kept in wanted:

@@ -60,6 +60,9 @@ class DatasetChanged:
     words: str
 
 
+OUTCOMES = "outcomes on examples"
+
+
 @dataclass(frozen=True)
 class ArtifactsMissing:
     """Rungs that were finished before without what this run is to keep; they are not trained again for it."""

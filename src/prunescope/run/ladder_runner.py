@@ -141,9 +141,9 @@ class LadderRunner:
 
     def _resume(self, claimed: Sequence[Ladder]) -> list[LadderState]:
         """Return the state of each claimed ladder that has rungs left; report those that other processes train."""
-        running = self._store.running() if any(ladder.learns for ladder in claimed) else frozenset()
+        running = self._store.running() if any(ladder.waits_for for ladder in claimed) else frozenset()
         done = self._store.done()  # read after claiming, so that nothing finished in between is trained again
-        ladders = [ladder for ladder in claimed if not _teacher_is_training(ladder, running, done)]
+        ladders = [ladder for ladder in claimed if not self._must_wait(ladder, running, done)]
         elsewhere = [ladder for ladder in self._cohort.ladders if ladder not in ladders and work_left(ladder, done)]
         if elsewhere:
             work = sum(work_left(ladder, done) for ladder in elsewhere)
@@ -157,6 +157,15 @@ class LadderRunner:
                 except PrunescopeError as error:
                     self._fail(ladder, rung, str(error))
         return states
+
+    def _must_wait(self, ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
+        """Whether another process trains the ladder that this one learns from, or scores its examples."""
+        if ladder.waits_for not in running:
+            return False
+        if ladder.scorer:
+            return not self._store.has_arrays("examples", ladder.scorer, 0)
+        finished = done.get(ladder.teacher, frozenset())
+        return not finished.issuperset(range(ladder.recipe.levels + 1))
 
     def _resume_ladder(self, ladder: Ladder, rung: int, finished: frozenset[int]) -> LadderState:
         """Return a ladder before a rung; before a lower one where what the rung starts from is damaged."""
@@ -307,12 +316,6 @@ class ProgressReporter:
         self._on_event(
             replace(self._progress, epoch=first + (done - 1) * (last - first) // total, done=done, total=total)
         )
-
-
-def _teacher_is_training(ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
-    """Whether another process trains the ladder that this one learns from."""
-    finished = done.get(ladder.teacher, frozenset())
-    return ladder.learns and ladder.teacher in running and not finished.issuperset(range(ladder.recipe.levels + 1))
 
 
 def _distinct_networks(members: Sequence[_Start]) -> tuple[list[_Start], list[int]]:

@@ -3,6 +3,7 @@
 A leave-out ladder trains without some of its examples. ``improved``: those whose training loss is most lower at the
 teacher's optimal sparsity than at its rung 0. ``worsened``: those whose training loss is most higher there.
 ``misclassified``: those that the optimally sparse network gets wrong, by the label trained on. ``random``: any.
+``group``: one of several groups by EL2N.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data import Dataset, Subsample, draw_subsample, keys
+from prunescope.data.score_groups import group_numbers
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.prune import RungHandover
 from prunescope.prune.checkpoints import checkpoint, inherited
@@ -161,6 +163,8 @@ def left_out(store: Store, ladder: Ladder, subsample: Subsample) -> Places:
     if ladder.treatment.leave == "random":
         drawn = keys(len(subsample.train), *seeding_of(ladder).words, "left out")
         return _first(drawn, count)
+    if ladder.group is not None:
+        return _group(store, ladder, subsample)
     dense, sparse = _outcomes(store, ladder, subsample)
     if ladder.treatment.leave == "misclassified":
         wrong = np.flatnonzero(~sparse["right"])
@@ -176,6 +180,17 @@ def left_out(store: Store, ladder: Ladder, subsample: Subsample) -> Places:
 def _first(values: np.ndarray, count: int) -> Places:
     """Return the places of the lowest values, of equals the first ones."""
     return np.sort(np.argsort(values, kind="stable")[:count])
+
+
+def _group(store: Store, ladder: Ladder, subsample: Subsample) -> Places:
+    """Return the examples of the ladder's group by EL2N."""
+    if not store.has_arrays("examples", ladder.scorer, 0):
+        raise PrunescopeError(f"its examples are not scored: there is no EL2N under {ladder.scorer}")
+    scored = store.read_arrays("examples", ladder.scorer, 0)
+    if not np.array_equal(scored["index"], subsample.train):
+        raise PrunescopeError(f"the scores under {ladder.scorer} are of other examples")
+    numbers = group_numbers(scored["el2n"], scored["index"], ladder.treatment.groups or 1)
+    return np.flatnonzero(numbers == ladder.group)
 
 
 def _outcomes(

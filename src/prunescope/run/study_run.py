@@ -361,6 +361,7 @@ def _run_tasks(
                     ensemble = task.ensemble
                     report_event(LadderFailed(task.number, task.name, ensemble.words, 0, result.words, ensemble.work))
                     report_event(CohortFinished(task.number))
+                    schedule.mark_finished(task)
                 case TaskFailed(task=TrainTask() as task):
                     _give_up(task, result.words, store, {failure.ladder for failure in report.failures}, report_event)
                     schedule.mark_finished(task)

@@ -42,6 +42,7 @@ class TaskSchedule:
         self._cohorts: list[tuple[int, TrainTask | ScoreTask]] = []
         self._waiting: list[tuple[int, TrainTask]] = []
         self._unfinished = {identity for identity, work in self._work_left.items() if work}
+        self._unfinished |= {ensemble.identity for ensemble in unscored}
         self._numbered = 0
         for ensemble in unscored:
             self._numbered += 1
@@ -85,14 +86,15 @@ class TaskSchedule:
             (self._waiting if self._waits(task) else self._cohorts).append((work, task))
 
     def _waits(self, task: TrainTask) -> bool:
-        """Whether a cohort learns from ladders that this run has still to train."""
-        return any(ladder.learns and ladder.teacher in self._unfinished for ladder in task.cohort.ladders)
+        """Whether a cohort learns from ladders or scores that this run has still to train."""
+        return any(ladder.waits_for in self._unfinished for ladder in task.cohort.ladders)
 
     def mark_finished(self, task: TrainTask | ScoreTask) -> None:
-        """Note that a cohort is trained as far as possible: cohorts that learn from it may begin."""
+        """Note that a cohort is trained, or scored, as far as possible: cohorts that learn from it may begin."""
         if isinstance(task, ScoreTask):
-            return
-        self._unfinished -= {ladder.identity for ladder in task.cohort.ladders}
+            self._unfinished -= {task.ensemble.identity}
+        else:
+            self._unfinished -= {ladder.identity for ladder in task.cohort.ladders}
         self._cohorts += [entry for entry in self._waiting if not self._waits(entry[1])]
         self._waiting = [entry for entry in self._waiting if self._waits(entry[1])]
         self._cohorts.sort(key=lambda entry: entry[0])

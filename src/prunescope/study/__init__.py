@@ -6,6 +6,8 @@ from prunescope.study.effort import Effort as Effort
 from prunescope.study.effort import effort as effort
 from prunescope.study.ensemble import Ensemble as Ensemble
 from prunescope.study.ensemble import ensembles as ensembles
+from prunescope.study.paper_figures import PlannedFigure as PlannedFigure
+from prunescope.study.paper_figures import paper_figures as paper_figures
 from prunescope.study.read import parse_study as parse_study
 from prunescope.study.read import preset_text as preset_text
 from prunescope.study.read import presets as presets

@@ -29,6 +29,7 @@ from prunescope.study.catalogue import (
 from prunescope.study.sections import (
     AXIS_KEYS,
     DEFAULTS,
+    GROUP,
     KEEP_KEYS,
     KIND_KEYS,
     PRUNING,
@@ -260,7 +261,14 @@ def _treatment_faults(
                     at("share"),
                     "belongs to leave = improved, worsened and random; misclassified leaves out all of them",
                 )
-            if treatment.learns_from is None:
+            if treatment.groups is not None and treatment.leave != GROUP:
+                yield Fault(at("groups"), f'belongs to leave = "{GROUP}"', f"leave = {treatment.leave}")
+            if treatment.leave == GROUP:
+                for key in ("learns_from", "share"):
+                    if getattr(treatment, key) is not None:
+                        must = f'must be left out with leave = "{GROUP}": its examples follow from EL2N'
+                        yield Fault(at(key), must, clipped(getattr(treatment, key)))
+            elif treatment.learns_from is None:
                 must = "must name the treatment to learn from"
                 yield Fault(at("learns_from"), must, hint=f"This study has {listed(map(repr, labels))}.")
             elif treatment.learns_from not in labels and treatment.learns_from not in elsewhere:
@@ -296,6 +304,14 @@ def el2n_faults(
     if el2n and recipe and el2n.epoch and el2n.epoch > recipe.epochs and "epochs" not in unsound:
         must = f"must be at most the {recipe.epochs} epochs of a training"
         yield Fault(locate("el2n", "epoch"), must, str(el2n.epoch))
+
+
+def group_faults(el2n: El2n | None, treatments: Mapping[int, Treatment], locate: Locate) -> Iterator[Fault]:
+    """Hold leaving out groups by EL2N against what makes the scores."""
+    for index, treatment in treatments.items():
+        if treatment.leave == GROUP and el2n is None:
+            must = f'needs a section [el2n] with leave = "{GROUP}"'
+            yield Fault(locate("treatments", index, "leave"), must, hint="For example [el2n] with networks = 10.")
 
 
 def _narrow_faults(
@@ -346,7 +362,8 @@ def _size_faults(
     sizes = (
         (math.prod(len(getattr(axes, key)) for key in AXIS_KEYS), axes.replicates or replicates) for axes in all_axes
     )
-    ladders = len(treatments) * sum(cells * repeated for cells, repeated in sizes)
+    ladders = sum(completed(treatment).groups or 1 for treatment in treatments)
+    ladders *= sum(cells * repeated for cells, repeated in sizes)
     if ladders > MOST_LADDERS:
         yield Fault(locate("axes"), f"must make at most {MOST_LADDERS:,} ladders", f"{ladders:,}")
         return

@@ -47,6 +47,8 @@ def examples_of(ladder: Ladder) -> int:
     used = ladder.cell.examples
     if ladder.treatment.kind == "leave-out" and ladder.treatment.share:
         used -= round(used * ladder.treatment.share)
+    if ladder.group is not None and ladder.treatment.groups:
+        used -= used // ladder.treatment.groups + (ladder.group < used % ladder.treatment.groups)
     return used
 
 

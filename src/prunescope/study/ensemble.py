@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from prunescope.study.sections import Treatment, completed
-from prunescope.study.study import FORMAT, Ladder, Study, decisive_keys, digest
-
-EPOCH_WITH_NOISE, EPOCH = 10, 20
-_LATER = ("epochs", "prunable", "pruning_fraction", "rewind_epoch")  # of a recipe; they decide nothing so early
+from prunescope.study.study import Ladder, Study, scored_by, scores_identity
 
 
 @dataclass(frozen=True)
@@ -39,17 +36,8 @@ class Ensemble:
     @cached_property
     def identity(self) -> str:
         """32 hexadecimal digits that stand for everything that decides the scores."""
-        recipe = {name: value for name, value in decisive_keys(self.ladder.recipe).items() if name not in _LATER}
-        return digest(
-            {
-                "format": FORMAT,
-                "el2n": [self.networks, self.epoch],
-                "cell": vars(self.ladder.cell),
-                "recipe": recipe,
-                "replicate": self.ladder.replicate,
-                "seed": self.ladder.seed,
-            }
-        )
+        ladder, el2n = self.ladder, (self.networks, self.epoch)
+        return scores_identity(ladder.cell, ladder.recipe, ladder.replicate, ladder.seed, el2n)
 
     @property
     def work(self) -> int:
@@ -79,6 +67,5 @@ def _ensembles(study: Study) -> Iterator[Ensemble]:
         return
     dense = completed(Treatment(kind="dense"))
     for cell, replicate, own in dict.fromkeys((ladder.cell, ladder.replicate, ladder.own) for ladder in study.ladders):
-        usual = min(study.recipe.epochs, EPOCH_WITH_NOISE if cell.label_noise else EPOCH)
         ladder = Ladder(cell, study.recipe, dense, replicate, study.seed, own=own)
-        yield Ensemble(ladder, study.el2n.networks, study.el2n.epoch or usual)
+        yield Ensemble(ladder, *scored_by(study.el2n, study.recipe, cell))

@@ -131,6 +131,8 @@ def study_from(content: Mapping[str, Any], source: str = "study", lines: Mapping
     facts = {own.name: own.facts for own in datasets.values()}
     faults += checks.dataset_faults(datasets, locate)
     faults += checks.el2n_faults(el2n, stand_in, locate, unsound)
+    if "el2n" not in content or el2n is not None:  # a section with faults is there
+        faults += checks.group_faults(el2n, treatments, locate)
     named = _named(content) if faults else set()
     faults += islice(checks.study_faults(axes, stand_in, treatments, head, locate, unsound, named, facts), MOST_FAULTS)
     if head is None or recipe is None or faults:

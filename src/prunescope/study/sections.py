@@ -280,13 +280,24 @@ class Treatment(Section):
     learns_from: Annotated[str, Field(min_length=1, max_length=60)] | None = Field(
         None, description="leave-out: name of the treatment whose ladder tells which examples to leave out"
     )
-    leave: Literal["improved", "worsened", "misclassified", "random"] | None = Field(
+    leave: Literal["improved", "worsened", "misclassified", "random", "group"] | None = Field(
         None,
-        description="leave-out: examples that pruning improved or worsened most, the sparse model gets wrong, or any",
+        description="leave-out: examples that pruning improved or worsened most, the sparse model gets wrong, any, or "
+        "one group by EL2N after the other",
     )
     share: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         None, description="leave-out: share of examples left out when improved, worsened or random; 0.2 where not given"
     )
+
+    groups: Annotated[int, Field(ge=2, le=MOST_VALUES)] | None = Field(
+        None, description="leave-out of groups: how many by EL2N, with a ladder for each; 20 where not given"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the later key where it is not set, so that identities stay what they were."""
+        content: dict[str, Any] = written(self)
+        return {key: value for key, value in content.items() if key != "groups" or value is not None}
 
     @property
     def label(self) -> str:
@@ -295,6 +306,23 @@ class Treatment(Section):
 
 
 PRUNING = ("imp", "one-shot")
+_REWINDS = ("learning-rate", "weights", "fine-tuning", None, "reinitialise")
+
+
+def pruning_rank(kind: str | None, rewind: str | None, score: str | None, scope: str | None) -> tuple[int, ...]:
+    """Return how far a treatment is from the second paper's, iterative pruning with learning-rate rewinding.
+
+    The lowest rank is the main treatment of a cell; None stands for what a table does not say.
+    """
+    kinds = (None, *PRUNING)
+    return (
+        int(score not in (None, "magnitude")),
+        kinds.index(kind) if kind in kinds else len(kinds),
+        int(rewind == "reinitialise"),
+        int(scope not in (None, "global")),
+        _REWINDS.index(rewind) if rewind in _REWINDS else len(_REWINDS),
+    )
+
 
 # Which optional keys a kind has, and what they are where a study does not say.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -303,15 +331,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "one-shot": {"rewind": "weights", "score": "magnitude", "scope": "global"},
     "extended": {},
     "narrow": {},
-    "leave-out": {"learns_from": None, "leave": "improved", "share": 0.2},
+    "leave-out": {"learns_from": None, "leave": "improved", "share": 0.2, "groups": None},
 }
-KIND_KEYS = ("rewind", "score", "scope", "learns_from", "leave", "share")
+KIND_KEYS = ("rewind", "score", "scope", "learns_from", "leave", "share", "groups")
+GROUP = "group"
+"""What a leave-out treatment leaves out that trains a ladder without each group of examples by EL2N."""
 
 
 def completed(treatment: Treatment) -> Treatment:
     """Return the treatment with every key that its kind has filled in."""
     defaults = dict(DEFAULTS[treatment.kind])
-    if treatment.leave == "misclassified":
+    if treatment.leave in ("misclassified", GROUP):
         defaults["share"] = None
+    if treatment.leave == GROUP:
+        defaults["groups"] = 20
     missing = {key: value for key, value in defaults.items() if getattr(treatment, key) is None}
     return treatment.model_copy(update={"name": treatment.label, **missing})

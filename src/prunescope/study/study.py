@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from prunescope.errors import Fault, InputError, clipped
 from prunescope.study import checks
 from prunescope.study.catalogue import DATASETS, DatasetFacts, is_own_dataset
 from prunescope.study.sections import (
+    GROUP,
     KEEP_KEYS,
     Axes,
     El2n,
@@ -72,6 +74,10 @@ class Ladder:
         Whether another ladder of its study learns from it; its numbers do not depend on that.
     own
         The dataset, where it is a user's own; its hash is in the cell's name for it.
+    group
+        The group of examples by EL2N that it does without, 0 for the lowest scores; None where it leaves out others.
+    scorer
+        Identity of the ensemble whose scores make these groups; empty otherwise.
     """
 
     cell: Cell
@@ -82,6 +88,8 @@ class Ladder:
     teacher: str = ""
     teaches: bool = False
     own: OwnDataset | None = None
+    group: int | None = None
+    scorer: str = ""
 
     @property
     def facts(self) -> DatasetFacts:
@@ -93,6 +101,11 @@ class Ladder:
         """Whether it depends on its teacher's measurements; not where it leaves out random examples."""
         return bool(self.teacher) and self.treatment.leave != "random"
 
+    @property
+    def waits_for(self) -> str:
+        """Identity of the ladder or of the ensemble that must be finished before; empty where nothing must."""
+        return self.scorer or (self.teacher if self.learns else "")
+
     @cached_property
     def identity(self) -> str:
         """32 hexadecimal digits that stand for everything that decides this ladder's numbers.
@@ -101,6 +114,7 @@ class Ladder:
         levels later and keeps what it has. Only leave-out ladders learn from the best of all rungs and depend on it.
         """
         treatment = self.treatment.model_dump(exclude={"name", "learns_from"})
+        grouped = {"group": self.group, "scorer": self.scorer} if self.scorer else {}
         return digest(
             {
                 "format": FORMAT,
@@ -110,6 +124,7 @@ class Ladder:
                 "teacher": [self.teacher, self.recipe.levels] if self.learns else None,
                 "replicate": self.replicate,
                 "seed": self.seed,
+                **grouped,
             }
         )
 
@@ -151,6 +166,31 @@ class Ladder:
             return self.cell
         width = self.cell.width * (1 - self.recipe.pruning_fraction) ** rung
         return replace(self.cell, width=float(f"{width:.12g}"))
+
+
+_AFTER_SCORING = ("epochs", "prunable", "pruning_fraction", "rewind_epoch")  # of a recipe; they decide no score
+
+
+def scores_identity(cell: Cell, recipe: Recipe, replicate: int, seed: int, el2n: tuple[int, int]) -> str:
+    """Return 32 hexadecimal digits that stand for everything that decides the scores of a cell and replicate.
+
+    Parameters
+    ----------
+    el2n
+        How many networks score, and after how many epochs.
+    """
+    keys = {name: value for name, value in decisive_keys(recipe).items() if name not in _AFTER_SCORING}
+    content = {"format": FORMAT, "el2n": list(el2n), "cell": vars(cell), "recipe": keys}
+    return digest(content | {"replicate": replicate, "seed": seed})
+
+
+EPOCH_WITH_NOISE, EPOCH = 10, 20
+
+
+def scored_by(el2n: El2n, recipe: Recipe, cell: Cell) -> tuple[int, int]:
+    """Return how many networks score the examples of a cell, and after how many epochs."""
+    usual = min(recipe.epochs, EPOCH_WITH_NOISE if cell.label_noise else EPOCH)
+    return el2n.networks, el2n.epoch or usual
 
 
 def decisive_keys(recipe: Recipe) -> dict[str, Any]:
@@ -219,6 +259,7 @@ class Study:
             faults.append(Fault("datasets", "must be a tuple of OwnDataset", clipped(sections)))
         if not faults:
             faults += checks.el2n_faults(self.el2n, self.recipe, _dotted)
+            faults += checks.group_faults(self.el2n, dict(enumerate(self.treatments)), _dotted)
             if not self.name.isprintable() or self.name != self.name.strip():
                 must = "must be printable text without white space around it"
                 faults.append(Fault("name", must, clipped(self.name)))
@@ -276,7 +317,7 @@ class Study:
         teaching = {treatment.label: self.teaches(treatment) for treatment in order}
         recipes: dict[int, Recipe] = {}
         own = {dataset.label: dataset for dataset in self.datasets}
-        ladders = []
+        ladders: list[Ladder] = []
         for cell, per_replicate in self.extent.items():
             for replicate, levels in enumerate(per_replicate):
                 if levels not in recipes:
@@ -289,8 +330,17 @@ class Study:
                     dataset = own.get(cell.dataset)
                     ladder = Ladder(cell, recipe, treatment, replicate, self.seed, teacher, teaches, dataset)
                     known[treatment.label] = ladder
-                    ladders.append(ladder)
+                    ladders += self._without_groups(ladder) if treatment.leave == GROUP else (ladder,)
         return tuple(ladders)
+
+    def _without_groups(self, ladder: Ladder) -> Iterator[Ladder]:
+        """Yield a ladder for each group of examples that it may do without."""
+        if self.el2n is None:
+            raise ValueError("a study that leaves out groups by EL2N has a section for it")
+        el2n = scored_by(self.el2n, self.recipe, ladder.cell)
+        scorer = scores_identity(ladder.cell, self.recipe, ladder.replicate, self.seed, el2n)
+        for group in range(ladder.treatment.groups or 0):
+            yield replace(ladder, group=group, scorer=scorer)
 
     @cached_property
     def identity(self) -> str:
