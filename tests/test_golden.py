@@ -15,20 +15,18 @@ from typing import Any
 import pytest
 
 from prunescope import DenseLaw, JointLaw, SingleLaw, next_ladders, read_study, read_table, smallest_network
+from prunescope.study import presets
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SAMPLE = Path(str(resources.files("prunescope") / "samples" / "family.csv"))
 
 
 def identities() -> dict[str, str]:
-    """Return a hash over the identities of all ladders, for each preset that can be trained."""
-    presets = resources.files("prunescope.study") / "presets"
-    names = sorted(entry.name.removesuffix(".toml") for entry in presets.iterdir() if entry.name.endswith(".toml"))
+    """Return a hash over the identities of all ladders, for each preset."""
     hashes = {}
-    for name in names:
-        if "imagenet" not in name:
-            ladders = "".join(ladder.identity for ladder in read_study(name).ladders)
-            hashes[name] = sha256(ladders.encode()).hexdigest()
+    for name in presets():
+        ladders = "".join(ladder.identity for ladder in read_study(name).ladders)
+        hashes[name] = sha256(ladders.encode()).hexdigest()
     return hashes
 
 

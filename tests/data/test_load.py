@@ -19,7 +19,7 @@ from prunescope.data.fetch import SOURCES, DatasetSource
 from prunescope.data.layouts import cache_folder
 from prunescope.data.load import LAYOUTS
 from prunescope.errors import InputError, MissingPackageError, PrunescopeError
-from prunescope.study.catalogue import DATASETS, TRAINED_DATASETS
+from prunescope.study.catalogue import COUNTED_ONLY, DATASETS
 from tests.data.formats import pictures, same, shrink, write_mnist
 
 
@@ -54,14 +54,17 @@ def served(monkeypatch: pytest.MonkeyPatch, folder: Path, *addresses: str) -> No
 
 
 def test_every_dataset_that_a_study_may_name_is_there_or_refused() -> None:
-    assert {"digits", *LAYOUTS} == set(TRAINED_DATASETS)
-    assert SOURCES.keys() == LAYOUTS.keys()
+    assert {"digits", *LAYOUTS, *COUNTED_ONLY} == set(DATASETS)
+    unpacked = {name for name, layouts in LAYOUTS.items() if any(layout.archive for layout in layouts)}
+    assert SOURCES.keys() == LAYOUTS.keys() - unpacked
     for name, source in SOURCES.items():
         wanted = [{f"{file}.gz" if layout.gzipped else file for file in layout.files} for layout in LAYOUTS[name]]
         assert set(source.sums) in wanted, "what is fetched must be found"
         assert all(len(digest) == 64 for digest in source.sums.values())
-    with pytest.raises(InputError, match="must be one that prunescope trains on: digits, mnist"):
+    with pytest.raises(InputError) as raised:
         load("imagenet")
+    (fault,) = raised.value.faults
+    assert (fault.place, fault.found) == ("its training pictures", "193 GB once unpacked")
     with pytest.raises(InputError, match="Did you mean 'cifar10'"):
         load("cifar-10")
 

@@ -12,11 +12,19 @@ from tests.nets.members import ALONE, stacked
 
 Arrays = dict[str, np.ndarray]
 SHAPE = (2, 8, 8)
-MEMBERS = [("lenet", 2, 0.05), ("lenet", 4, 0.1), ("cifar-resnet", 14, 0.25), ("vgg", 16, 1 / 16)]
+LARGE = (2, 67, 40)  # networks made for ImageNet begin otherwise
+MEMBERS = [
+    ("lenet", 2, 0.05),
+    ("lenet", 4, 0.1),
+    ("cifar-resnet", 14, 0.25),
+    ("vgg", 16, 1 / 16),
+    ("imagenet-resnet", 50, 1 / 32),
+    ("densenet", 121, 1 / 16),
+]
 
 
-def member(family: str, depth: int, width: float) -> Designed:
-    net = network(family, depth, width, 5, SHAPE)
+def member(family: str, depth: int, width: float, shape: tuple[int, int, int] = SHAPE) -> Designed:
+    net = network(family, depth, width, 5, shape)
     assert isinstance(net, Designed)
     return net
 
@@ -31,9 +39,9 @@ def masked(net: Designed, density: float, seed: int, empty: tuple[str, ...] = ()
     return drawn
 
 
-def pictures(count: int = 6, seed: int = 0) -> Tensor:
+def pictures(count: int = 6, seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> Tensor:
     """Draw inputs as they are after scaling, channels first."""
-    return torch.randn(count, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(count, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def original(net: Designed, tensors: Arrays, x: Tensor) -> Tensor:

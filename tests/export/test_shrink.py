@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prunescope.errors import DamageError
 from prunescope.export.conversion import folded, shrunk, traced
 from prunescope.export.program import Program, Step
-from tests.export.members import MEMBERS, SHAPE, Arrays, computed, masked, member, original, pictures
+from tests.export.members import LARGE, MEMBERS, SHAPE, Arrays, computed, masked, member, original, pictures
 
 
 def small(net_tensors: Arrays, family: str, depth: int, width: float) -> Program:
@@ -33,7 +33,8 @@ def test_a_traced_network_computes_what_its_family_computes(family: str, depth: 
     program = traced(net, tensors)
     torch.testing.assert_close(computed(program, x), original(net, tensors, x), rtol=1e-10, atol=1e-10)
     assert program.multiplications == net.outline.multiplications
-    assert [step.kind for step in folded(program).steps].count("norm") == 0
+    first = family == "densenet"  # its layers begin with a normalisation of all that is before them
+    assert [step.kind for step in folded(program).steps].count("norm") == (58 + 3 + 1 if first else 0)
 
 
 @pytest.mark.parametrize(("family", "depth", "width"), MEMBERS)
@@ -49,7 +50,7 @@ def test_without_cut_off_units_the_logits_are_the_same(
 def test_any_layer_may_be_cut_off_as_a_whole(family: str, depth: int, width: float) -> None:
     net = member(family, depth, width)
     whole = traced(net, masked(net, 1.0, 0))
-    for parameter in net.outline.prunable("all"):
+    for parameter in net.outline.prunable("all")[:: 7 if depth > 40 else 1]:
         smaller = agree(family, depth, width, masked(net, 0.6, 3, (parameter.name,)))
         assert smaller.multiplications < whole.multiplications
 
@@ -64,6 +65,39 @@ def test_a_network_that_nothing_reaches_is_its_constant_logits(family: str, dept
     first = every[0]
     cut = agree(family, depth, width, masked(net, 1.0, 5, (first,)))
     assert family != "lenet" or [step.kind for step in cut.steps] == ["constant"]
+
+
+@pytest.mark.parametrize(("family", "depth"), [("imagenet-resnet", 18), ("densenet", 121)])
+@pytest.mark.parametrize("density", [0.05, 0.3, 1.0])
+def test_the_beginning_for_large_pictures_is_exported_too(family: str, depth: int, density: float) -> None:
+    net, x = member(family, depth, 1 / 16, LARGE), pictures(3, shape=LARGE)
+    tensors = masked(net, density, 2)
+    program = traced(net, tensors)
+    assert "max_pool_3" in {step.kind for step in program.steps}
+    wanted = original(net, tensors, x)
+    for exported in (program, shrunk(folded(program))):
+        torch.testing.assert_close(computed(exported, x), wanted, rtol=1e-9, atol=1e-9 * float(wanted.abs().max()))
+
+
+def test_a_channel_that_many_layers_read_goes_when_none_of_them_reads_it() -> None:
+    """What a DenseNet's first layer adds is read by the five after it and by what follows them."""
+    family, depth, width = "densenet", 121, 1 / 16
+    net = member(family, depth, width)
+    tensors = masked(net, 1.0, 1)
+    growth = 2
+    readers = [f"segment0.layer{layer}.conv1.weight" for layer in range(1, 6)] + ["transition1.conv.weight"]
+    added = slice(2 * growth, 3 * growth)
+    whole = shrunk(folded(traced(net, tensors)))
+    for name in readers[:-1]:
+        tensors[name][:, added] = 0.0
+    read = agree(family, depth, width, tensors)
+    assert len(read.tensors["segment0.layer0.conv2.weight"]) == growth, "the transition still reads it"
+    tensors[readers[-1]][:, added] = 0.0
+    smaller = agree(family, depth, width, tensors)
+    assert "segment0.layer0.conv2.weight" not in smaller.tensors
+    for name in readers:
+        assert smaller.tensors[name].shape[1] == whole.tensors[name].shape[1] - growth
+    assert len(smaller.tensors["transition1.norm.weight"]) == len(tensors["transition1.norm.weight"]) - growth
 
 
 def test_a_branch_that_is_cut_off_is_not_computed() -> None:

@@ -116,6 +116,117 @@ class VGG(nn.Module):
         return cast(Tensor, self.output(x.mean((2, 3))))
 
 
+class Bottleneck(nn.Module):
+    """A 3x3 convolution between two of 1x1, and the way around them."""
+
+    def __init__(self, channels: int, filters: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, filters, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(filters)
+        self.conv3 = nn.Conv2d(filters, 4 * filters, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters)
+        changes = stride == 2 or channels != 4 * filters
+        self.shortcut: nn.Module = ConvNorm(channels, 4 * filters, 1, stride) if changes else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        y = torch.relu(self.norm2(self.conv2(y)))
+        return torch.relu(self.norm3(self.conv3(y)) + self.shortcut(x))
+
+
+class ImageNetResNet(nn.Module):
+    """Four segments of 64, 128, 256, 512 filters."""
+
+    def __init__(self, channels: int, depth: int, width: float, classes: int, small: bool) -> None:
+        super().__init__()
+        blocks = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}[depth]
+        now = scaled(64, width)
+        self.stem = ConvNorm(channels, now, 3, 1) if small else ConvNorm(channels, now, 7, 2)
+        self.pool: nn.Module = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        for segment, count in enumerate(blocks):
+            filters = scaled(64 * 2**segment, width)
+            parts = nn.Module()
+            for block in range(count):
+                stride = 2 if segment and not block else 1
+                made = Bottleneck(now, filters, stride) if depth > 34 else Block(now, filters, stride)
+                parts.add_module(f"block{block}", made)
+                now = filters * (4 if depth > 34 else 1)
+            self.add_module(f"segment{segment}", parts)
+        self.output = nn.Linear(now, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(torch.relu(self.stem(x)))
+        for segment in range(4):
+            for block in self.get_submodule(f"segment{segment}").children():
+                x = block(x)
+        return cast(Tensor, self.output(F.adaptive_avg_pool2d(x, 1).flatten(1)))
+
+
+class DenseLayer(nn.Module):
+    """A bottleneck whose result is laid behind what it read."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, 4 * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4 * growth)
+        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(torch.relu(self.norm1(x)))
+        return torch.cat([x, self.conv2(torch.relu(self.norm2(y)))], 1)
+
+
+class NormConv(nn.Module):
+    """A normalisation, a ReLU and a 1x1 convolution to half the channels; then half the size."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.conv = nn.Conv2d(channels, channels // 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(torch.relu(self.norm(x)))
+        return F.avg_pool2d(y, 2) if min(y.shape[2:]) > 1 else y
+
+
+class DenseNet(nn.Module):
+    """Four segments of 6, 12, 24 and 16 layers."""
+
+    def __init__(self, channels: int, width: float, classes: int, small: bool) -> None:
+        super().__init__()
+        growth = scaled(32, width)
+        now = 2 * growth
+        self.stem = nn.Module()
+        self.stem.conv = nn.Conv2d(channels, now, 3 if small else 7, 1 if small else 2, 1 if small else 3, bias=False)
+        if not small:
+            self.stem.norm = nn.BatchNorm2d(now)
+        for segment, layers in enumerate((6, 12, 24, 16)):
+            if segment:
+                self.add_module(f"transition{segment}", NormConv(now))
+                now //= 2
+            parts = nn.Module()
+            for layer in range(layers):
+                parts.add_module(f"layer{layer}", DenseLayer(now, growth))
+                now += growth
+            self.add_module(f"segment{segment}", parts)
+        self.norm = nn.BatchNorm2d(now)
+        self.output = nn.Linear(now, classes)
+        self.small = small
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.get_submodule("stem.conv")(x)
+        if not self.small:
+            x = F.max_pool2d(torch.relu(self.get_submodule("stem.norm")(x)), 3, 2, 1)
+        for segment in range(4):
+            x = self.get_submodule(f"transition{segment}")(x) if segment else x
+            for layer in self.get_submodule(f"segment{segment}").children():
+                x = layer(x)
+        return cast(Tensor, self.output(torch.relu(self.norm(x)).mean((2, 3))))
+
+
 def plain(family: str, shape: tuple[int, int, int], depth: int, width: float, classes: int) -> nn.Module:
     """Return a member of a family as a module, in double precision."""
     channels, height, wide = shape
@@ -124,8 +235,12 @@ def plain(family: str, shape: tuple[int, int, int], depth: int, width: float, cl
         module = LeNet(channels * height * wide, depth, width, classes)
     elif family == "cifar-resnet":
         module = ResNet(channels, depth, width, classes)
-    else:
+    elif family == "vgg":
         module = VGG(channels, width, classes)
+    elif family == "imagenet-resnet":
+        module = ImageNetResNet(channels, depth, width, classes, max(height, wide) <= 64)
+    else:
+        module = DenseNet(channels, width, classes, max(height, wide) <= 64)
     return module.double()
 
 

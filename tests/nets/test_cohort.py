@@ -18,7 +18,14 @@ CASES = [
     ("cifar-resnet", 14, 1 / 16, (1, 9, 7)),
     ("vgg", 16, 1 / 32, (3, 18, 18)),
     ("vgg", 16, 1 / 64, (1, 8, 8)),
+    ("imagenet-resnet", 18, 1 / 32, (3, 8, 8)),
+    ("imagenet-resnet", 50, 1 / 64, (1, 9, 64)),
+    ("imagenet-resnet", 34, 1 / 64, (2, 65, 66)),
+    ("densenet", 121, 1 / 32, (3, 16, 16)),
+    ("densenet", 121, 1 / 16, (1, 67, 20)),
 ]
+# Of every family one, and of some the smallest: what layouts are held to.
+SOME = [CASES[0], CASES[2], CASES[3], CASES[5], CASES[6], CASES[10]]
 LAYOUTS = [Layout(1), Layout(2), Layout(5), Layout(6), Layout(6, 2), Layout(6, 3), Layout(6, 4), Layout(4, 4)]
 
 
@@ -46,7 +53,7 @@ def test_each_member_computes_what_a_plain_module_does(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.together}-{layout.pack}")
-@pytest.mark.parametrize(("family", "depth", "width", "shape"), [CASES[0], CASES[2], CASES[3], CASES[5]])
+@pytest.mark.parametrize(("family", "depth", "width", "shape"), SOME)
 def test_no_layout_changes_logits_gradients_or_statistics(
     family: str, depth: int, width: float, shape: tuple[int, int, int], layout: Layout
 ) -> None:

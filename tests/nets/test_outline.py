@@ -9,7 +9,7 @@ import pytest
 from prunescope.nets import Outline, network
 from tests.nets.modules import plain
 
-MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
+MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
 
 
 def weights(outline: Outline, rule: str = "all") -> int:
@@ -79,9 +79,70 @@ def test_vgg_16_has_thirteen_convolutions_and_one_linear_layer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("family", "depth", "parameters", "multiplications"),
+    [
+        ("imagenet-resnet", 18, 11_689_512, 1_814_073_344),
+        ("imagenet-resnet", 34, 21_797_672, 3_663_761_408),
+        ("imagenet-resnet", 50, 25_557_032, 4_089_184_256),
+        ("imagenet-resnet", 101, 44_549_160, 7_801_405_440),
+        ("densenet", 121, 7_978_856, 2_834_161_664),
+    ],
+)
+def test_networks_for_imagenet_have_the_published_counts(
+    family: str, depth: int, parameters: int, multiplications: int
+) -> None:
+    """Those of torchvision, whose page gives 1.81, 3.66, 4.09, 7.80 and 2.83 thousand million multiply-adds."""
+    outline = network(family, depth, 1.0, 1_000, IMAGENET).outline
+    assert (outline.total, outline.multiplications) == (parameters, multiplications)
+    matrices = [parameter for parameter in outline.parameters if len(parameter.shape) > 1]
+    shortcuts = sum("shortcut" in parameter.name for parameter in matrices)
+    assert len(matrices) - shortcuts == depth
+
+
+@pytest.mark.parametrize(
+    ("family", "depth", "parameters"),
+    [("imagenet-resnet", 18, 11_173_962), ("imagenet-resnet", 50, 23_520_842), ("densenet", 121, 6_956_298)],
+)
+def test_small_pictures_are_not_halved_at_the_beginning(family: str, depth: int, parameters: int) -> None:
+    """The counts for CIFAR-10 are those of implementations made for it."""
+    assert network(family, depth, 1.0, 10, CIFAR).outline.total == parameters
+    for side, kernel in ((64, 3), (65, 7)):
+        outline = network(family, depth, 1.0, 10, (3, 8, side)).outline
+        assert outline.parameters[0].shape[2:] == (kernel, kernel)
+
+
+@pytest.mark.parametrize(("width", "growth"), [(1 / 16, 2), (0.37, 12), (0.01, 1)])
+def test_the_width_of_a_densenet_is_that_of_its_growth(width: float, growth: int) -> None:
+    shapes = {item.name: item.shape for item in network("densenet", 121, width, 10, CIFAR).outline.parameters}
+    assert shapes["stem.conv.weight"][0] == 2 * growth
+    assert shapes["segment3.layer15.conv1.weight"][0] == 4 * growth
+    assert shapes["segment3.layer15.conv2.weight"][0] == growth
+    channels = 2 * growth
+    for segment, layers in enumerate((6, 12, 24, 16)):
+        channels += layers * growth
+        if segment < 3:
+            assert shapes[f"transition{segment + 1}.conv.weight"] == (channels // 2, channels, 1, 1)
+            channels //= 2
+    assert shapes["output.weight"] == (10, channels)
+
+
+@pytest.mark.parametrize("width", [1 / 16, 0.3])
+def test_bottlenecks_give_four_times_what_is_within(width: float) -> None:
+    shapes = {item.name: item.shape for item in network("imagenet-resnet", 50, width, 10, CIFAR).outline.parameters}
+    for segment, full in enumerate((64, 128, 256, 512)):
+        filters = round(full * width)
+        assert shapes[f"segment{segment}.block2.conv2.weight"] == (filters, filters, 3, 3)
+        assert shapes[f"segment{segment}.block2.conv3.weight"] == (4 * filters, filters, 1, 1)
+
+
+@pytest.mark.parametrize(
     ("family", "depth", "width", "shape"),
     [
         ("lenet", 3, 1.0, MNIST),
+        ("imagenet-resnet", 18, 0.3, CIFAR),
+        ("imagenet-resnet", 101, 0.1, IMAGENET),
+        ("densenet", 121, 0.2, CIFAR),
+        ("densenet", 121, 0.1, IMAGENET),
         ("lenet", 6, 0.37, (3, 8, 8)),
         ("cifar-resnet", 20, 1.0, CIFAR),
         ("cifar-resnet", 14, 0.2, MNIST),

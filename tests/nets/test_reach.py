@@ -89,6 +89,49 @@ def residual(masks: dict[str, Flags], channels: int, blocks: int) -> bool:
     return graph.reaches([("input", channel) for channel in range(channels)], "output")
 
 
+def bottlenecked(masks: dict[str, Flags], channels: int) -> bool:
+    """Search a ResNet-50: three convolutions within a block, and a shortcut where shapes change."""
+    graph = Graph()
+    graph.layer(masks["stem.conv.weight"], "input", "0")
+    place = 0
+    for segment, blocks in enumerate((3, 4, 6, 3)):
+        for block in range(blocks):
+            name, here, onward = f"segment{segment}.block{block}", str(place), str(place + 1)
+            steps = [here, f"{name} first", f"{name} second", onward]
+            for layer in range(3):
+                graph.layer(masks[f"{name}.conv{layer + 1}.weight"], steps[layer], steps[layer + 1])
+            if block == 0:
+                graph.layer(masks[f"{name}.shortcut.conv.weight"], here, onward)
+            else:
+                graph.same(here, onward, len(masks[f"{name}.conv3.weight"]))
+            place += 1
+    graph.layer(masks["output.weight"], str(place), "output")
+    return graph.reaches([("input", channel) for channel in range(channels)], "output")
+
+
+def densely(masks: dict[str, Flags], channels: int) -> bool:
+    """Search a DenseNet: each channel is a unit of its own, which every later layer of its segment reads."""
+    graph = Graph()
+    graph.layer(masks["stem.conv.weight"], "input", "0 0")
+    sizes = {"0 0": len(masks["stem.conv.weight"])}
+    for segment, layers in enumerate((6, 12, 24, 16)):
+        if segment:
+            mask = masks[f"transition{segment}.conv.weight"]
+            graph.layer(mask, f"{segment - 1} end", f"{segment} 0")
+            sizes[f"{segment} 0"] = len(mask)
+        for layer in range(layers):
+            name, here, onward = f"segment{segment}.layer{layer}", f"{segment} {layer}", f"{segment} {layer + 1}"
+            onward = f"{segment} end" if layer == layers - 1 else onward
+            first, second = masks[f"{name}.conv1.weight"], masks[f"{name}.conv2.weight"]
+            graph.layer(first, here, f"{name} inside")
+            graph.same(here, onward, sizes[here])
+            behind = np.concatenate([np.zeros((sizes[here], *second.shape[1:]), bool), second])
+            graph.layer(behind, f"{name} inside", onward)
+            sizes[onward] = len(behind)
+    graph.layer(masks["output.weight"], "3 end", "output")
+    return graph.reaches([("input", channel) for channel in range(channels)], "output")
+
+
 seeds = st.integers(0, 2**32)
 rules = st.sampled_from(["all", "all-but-output"])
 
@@ -119,9 +162,33 @@ def test_a_residual_network_is_connected_as_its_channels_and_shortcuts_are(
     assert net.connected(masks) == residual(whole(net, masks), 2, (depth - 2) // 6)
 
 
+@given(seed=seeds, density=st.floats(0.05, 0.7), rule=rules)
+def test_a_network_of_bottlenecks_is_connected_as_its_channels_are(seed: int, density: float, rule: str) -> None:
+    net = network("imagenet-resnet", 50, 1 / 64, 3, (2, 8, 8))
+    masks = random_masks(net, seed, density, rule)
+    assert net.connected(masks) == bottlenecked(whole(net, masks), 2)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 70, 8)])
+@given(seed=seeds, density=st.floats(0.02, 0.7), rule=rules)
+def test_a_densenet_is_connected_as_its_channels_are(
+    shape: tuple[int, int, int], seed: int, density: float, rule: str
+) -> None:
+    net = network("densenet", 121, 1 / 32, 3, shape)
+    masks = random_masks(net, seed, density, rule)
+    assert net.connected(masks) == densely(whole(net, masks), 2)
+
+
 def test_both_answers_come_up_in_what_is_searched() -> None:
-    for family, depth, density in (("lenet", 4, 0.2), ("cifar-resnet", 14, 0.35), ("vgg", 16, 0.5)):
-        net = network(family, depth, 1 / 32 if family != "vgg" else 1 / 64, 2, (2, 8, 8))
+    cases = [
+        ("lenet", 4, 1 / 32, 0.2),
+        ("cifar-resnet", 14, 1 / 32, 0.35),
+        ("vgg", 16, 1 / 64, 0.5),
+        ("imagenet-resnet", 50, 1 / 64, 0.4),
+        ("densenet", 121, 1 / 32, 0.3),
+    ]
+    for family, depth, width, density in cases:
+        net = network(family, depth, width, 2, (2, 8, 8))
         answers = {
             net.connected(random_masks(net, seed, density * scale, "all")) for seed in range(30) for scale in (0.1, 1)
         }

@@ -6,11 +6,22 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.nets import DESIGNS, network
-from prunescope.study.catalogue import TRAINED_FAMILIES
+from prunescope.nets.outline import Start
+from prunescope.study.catalogue import FAMILIES, NORMALISED, RESIDUAL
 
 
 def test_every_design_is_a_family_that_a_study_may_name() -> None:
-    assert set(DESIGNS) == set(TRAINED_FAMILIES)
+    assert set(DESIGNS) == set(FAMILIES)
+
+
+def test_the_catalogue_knows_which_families_have_normalisations_and_residual_branches() -> None:
+    for family, rule in FAMILIES.items():
+        depths = rule.only or (rule.first + rule.step,)
+        for depth in depths:
+            outline = network(family, depth, 1 / 32, 10, (3, 16, 16)).outline
+            starts = {parameter.start for parameter in outline.parameters}
+            assert (family in NORMALISED) == (Start.SCALE in starts)
+            assert (family in RESIDUAL) == (Start.BRANCH_SCALE in starts)
 
 
 def test_the_same_words_give_the_same_network() -> None:
@@ -21,7 +32,10 @@ def test_the_same_words_give_the_same_network() -> None:
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("resnet", "must be one of lenet, cifar-resnet, vgg, or package.module:function; found 'resnet'. Did you mean"),
+        (
+            "resnet",
+            "must be one of lenet, cifar-resnet, vgg, imagenet-resnet, densenet, or package.module:function; found 're",
+        ),
         ("nothing.here:make", "must name a module; found No module named 'nothing'"),
         ("tests.nets.modules:owm", "must name a function of tests.nets.modules; found 'owm'. Did you mean 'own'"),
     ],

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from prunescope.nets import network
+from prunescope.study.sections import NormStart
+from tests.nets.members import ALONE
+
+STARTS: tuple[NormStart, ...] = ("uniform", "ones", "zero-last")
 
 
 def test_weights_start_normal_with_variance_2_by_fan_in_and_norms_between_0_and_1() -> None:
@@ -43,9 +48,55 @@ def test_biases_of_linear_layers_start_as_torch_has_them() -> None:
         assert abs(drawn[name].mean()) < 6 * bound / np.sqrt(3 * drawn[name].size)
 
 
-@pytest.mark.parametrize("family", ["lenet", "cifar-resnet", "vgg", "tests.nets.modules:own"])
+@pytest.mark.parametrize(
+    ("family", "depth", "branches"),
+    [
+        ("cifar-resnet", 14, 6),
+        ("imagenet-resnet", 18, 8),
+        ("imagenet-resnet", 50, 16),
+        ("vgg", 16, 0),
+        ("densenet", 121, 0),
+    ],
+)
+def test_a_recipe_says_how_normalisations_start_and_changes_nothing_else(
+    family: str, depth: int, branches: int
+) -> None:
+    net = network(family, depth, 1 / 32, 10, (3, 16, 16))
+    uniform, ones, zero = (net.start(np.random.default_rng(3), norms) for norms in STARTS)
+    assert all(np.array_equal(uniform[name], net.start(np.random.default_rng(3))[name]) for name in uniform)
+    scales = {name for name in uniform if "norm" in name and name.endswith(".weight")}
+    for name in uniform:
+        if name in scales:
+            assert len(np.unique(uniform[name])) == uniform[name].size
+            assert (ones[name] == 1).all()
+        else:
+            assert np.array_equal(uniform[name], ones[name])
+            assert np.array_equal(uniform[name], zero[name])
+    last = {name for name in scales if not zero[name].any()}
+    wanted = f"norm{3 if depth == 50 else 2}.weight"
+    assert len(last) == branches
+    assert all(name.endswith(wanted) and "shortcut" not in name for name in last)
+    assert all((zero[name] == 1).all() for name in scales - last)
+
+
+def test_a_residual_branch_that_starts_from_zero_passes_on_what_it_is_given() -> None:
+    """The network begins as if it had none: another kernel of a branch changes no logit."""
+    net = network("imagenet-resnet", 18, 1 / 16, 10, (3, 16, 16))
+    x = torch.randn(1, 4, 16, 16, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for norms, changes in zip(STARTS, (True, True, False), strict=True):
+        drawn = {
+            name: torch.from_numpy(values)[None] for name, values in net.start(np.random.default_rng(3), norms).items()
+        }
+        logits = net.logits(drawn, x, False, ALONE)
+        drawn["segment2.block1.conv1.weight"] = -drawn["segment2.block1.conv1.weight"]
+        assert torch.equal(net.logits(drawn, x, False, ALONE), logits) != changes
+
+
+@pytest.mark.parametrize(
+    "family", ["lenet", "cifar-resnet", "vgg", "imagenet-resnet", "densenet", "tests.nets.modules:own"]
+)
 def test_the_same_chance_draws_the_same_network_and_another_one_another(family: str) -> None:
-    depth = {"lenet": 3, "cifar-resnet": 8, "vgg": 16}.get(family, 2)
+    depth = {"lenet": 3, "cifar-resnet": 8, "vgg": 16, "imagenet-resnet": 50, "densenet": 121}.get(family, 2)
     net = network(family, depth, 0.1, 10, (1, 8, 8))
     first, again, other = (net.start(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert list(first) == list(again)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prunescope.errors import InputError
 from prunescope.run.cohorts import key_of
 from prunescope.study import Axes, Recipe, Study, Treatment, differences, ensembles, parse_study, read_study
-from prunescope.study.catalogue import FAMILIES, SCORES, TRAINED_DATASETS, TRAINED_FAMILIES
+from prunescope.study.catalogue import DATASETS, FAMILIES, SCORES
 from prunescope.study.read import study_from
 
 # Written down once. A change here means that stores in the field no longer know their ladders: raise FORMAT instead.
@@ -124,6 +124,13 @@ def test_keys_that_came_later_are_in_an_identity_only_where_they_are_set() -> No
         more = parse_study(TEXT.replace("levels = 3", f"levels = 3\n{line}"))
         assert more.ladders[0].identity != plain.ladders[0].identity
         assert parse_study(more.to_toml()) == more
+    residual = TEXT.replace('"lenet"', '"cifar-resnet"').replace("depth = 3", "depth = 8")
+    starts = [
+        parse_study(residual.replace("levels = 3", f'levels = 3\nnorm_start = "{norms}"')).ladders[0].identity
+        for norms in ("uniform", "ones", "zero-last")
+    ]
+    assert starts[0] == parse_study(residual).ladders[0].identity
+    assert len(set(starts)) == 3
     spelled = parse_study(TEXT.replace("levels = 3", "levels = 3\nlabel_smoothing = -0.0\nend_factor = 0"))
     assert spelled.identity == plain.identity
 
@@ -195,12 +202,12 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 @st.composite
 def axes(draw: st.DrawFn, taught: bool = False) -> Axes:
-    family = draw(st.sampled_from([*TRAINED_FAMILIES, "mine.nets:make"]))
+    family = draw(st.sampled_from([*FAMILIES, "mine.nets:make"]))
     rule = FAMILIES.get(family)
-    depths = [rule.first + rule.step * step for step in range(1 if rule.last else 5)] if rule else [1, 2, 30]
+    depths = [depth for depth in range(1, 130) if rule is None or rule.allows(depth)]
     return Axes.model_validate(
         {
-            "dataset": draw(some(st.sampled_from(TRAINED_DATASETS))),
+            "dataset": draw(some(st.sampled_from(list(DATASETS)))),
             "family": (family,),
             "depth": draw(some(st.sampled_from(depths))),
             "width": draw(some(positive)),

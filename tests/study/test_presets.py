@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 
 import pytest
 
-from prunescope.errors import InputError
-from prunescope.study import effort, ensembles, parse_study, preset_text, presets, read_study
-from prunescope.study.catalogue import NOT_TRAINED, SCORES, TRAINED_DATASETS, TRAINED_FAMILIES
+from prunescope.nets import network
+from prunescope.prune import kept_count
+from prunescope.study import effort, ensembles, preset_text, presets, read_study
+from prunescope.study.catalogue import COUNTED_ONLY, DATASETS, FAMILIES, SCORES
 from prunescope.study.effort import epochs_of
 
 WORDS = {"": 1, "million": 10**6, "billion": 10**9}
 
 
 def test_the_papers_studies_ship() -> None:
-    wanted = {"digits", "lenet-mnist", "resnet-cifar10", "vgg16-cifar10", "resnet32-cifar100"}
+    wanted = {"digits", "lenet-mnist", "resnet-cifar10", "vgg16-cifar10", "resnet32-cifar100", "resnet50-imagenet"}
+    wanted |= {"vgg16-svhn", "densenet121-cifar10", "densenet121-svhn", "resnet18-tinyimagenet"}
     assert wanted <= set(presets())
+    named = {(cell.family, cell.dataset) for name in presets() for cell in read_study(name).cells}
+    assert {family for family, _ in named} == set(FAMILIES)
+    assert {dataset for _, dataset in named} == set(DATASETS) - {"fashion-mnist"}
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if name.endswith("-small")])
+def test_every_ladder_of_a_small_preset_keeps_a_weight_to_its_end(name: str) -> None:
+    for ladder in read_study(name).ladders:
+        if ladder.treatment.kind == "imp":
+            cell, recipe = ladder.cell, ladder.recipe
+            outline = network(cell.family, cell.depth, cell.width, ladder.facts.classes, ladder.facts.shape).outline
+            weights = sum(parameter.size for parameter in outline.prunable(recipe.prunable))
+            assert kept_count(weights, recipe.pruning_fraction, recipe.levels) >= 1
+
+
+def test_the_small_family_of_resnets_varies_in_everything_and_gets_thin() -> None:
+    study = read_study("resnet-cifar10-small")
+    cells = study.cells
+    assert len({cell.depth for cell in cells}) >= 3
+    assert len({cell.width for cell in cells}) >= 4
+    assert len({cell.examples for cell in cells}) >= 3
+    assert len(cells) == 3 * 4 * 3
+    assert all(0.8**ladder.recipe.levels < 0.004 for ladder in study.ladders)
+
+
+def test_resnet_32_has_twice_the_usual_filters() -> None:
+    (cell, *_) = read_study("resnet32-cifar100").cells
+    outline = network(cell.family, cell.depth, cell.width, 100, (3, 32, 32)).outline
+    shapes = {parameter.name: parameter.shape for parameter in outline.parameters}
+    assert [shapes[f"segment{segment}.block4.conv2.weight"][0] for segment in range(3)] == [32, 64, 128]
 
 
 @pytest.mark.parametrize("name", presets())
@@ -92,18 +123,19 @@ def test_the_second_papers_presets_make_what_its_figures_and_appendices_need(nam
     assert study.recipe.validation > 0
 
 
-def test_what_is_not_trained_here_is_neither_offered_nor_read() -> None:
-    """A preset that ships is offered, or names something that no study may name yet."""
-    folder = resources.files("prunescope.study") / "presets"
-    hidden = {entry.name.removesuffix(".toml") for entry in folder.iterdir()} - set(presets())
-    for name in hidden:
-        with pytest.raises(InputError) as raised:
-            parse_study(preset_text(name))
-        assert "It is not trained here yet." in {fault.hint for fault in raised.value.faults}
-    assert not NOT_TRAINED & {*TRAINED_DATASETS, *TRAINED_FAMILIES}
-    for name in ("resnet50-imagenet", "imagenet"):
-        with pytest.raises(InputError):
-            read_study(name)
+def test_a_preset_that_cannot_be_run_says_so_where_presets_are_listed() -> None:
+    refused = {name for name in presets() if {cell.dataset for cell in read_study(name).cells} & COUNTED_ONLY}
+    assert refused == {name for name in presets() if "not run" in read_study(name).purpose} == {"resnet50-imagenet"}
+
+
+@pytest.mark.parametrize("name", ["resnet20-cifar10-lens-small", "lenet-mnist-lens"])
+def test_the_second_papers_small_presets_ask_its_main_questions(name: str) -> None:
+    study = read_study(name)
+    assert {treatment.kind for treatment in study.treatments} == {"imp", "extended", "narrow", "leave-out"}
+    left = {treatment.leave for treatment in study.treatments if treatment.kind == "leave-out"}
+    assert left == {"improved", "misclassified", "random"}
+    assert {cell.label_noise for cell in study.cells} == {0.0, 0.15, 0.3, 0.6}
+    assert (study.keep_examples, study.el2n is not None, study.recipe.validation > 0) == ("all", True, True)
 
 
 def test_what_is_left_of_a_study_leaves_out_finished_rungs() -> None:

@@ -249,6 +249,42 @@ def test_a_leave_out_ladder_stands_behind_the_ladder_it_learns_from() -> None:
     assert all(order.index(ladder.teacher) < order.index(ladder.identity) for ladder in pupils)
 
 
+@pytest.mark.parametrize(
+    ("family", "allowed", "wrong", "hint"),
+    [
+        ("imagenet-resnet", (18, 34, 50, 101), 20, "The nearest is 18."),
+        ("imagenet-resnet", (18, 34, 50, 101), 152, "The nearest is 101."),
+        ("densenet", (121,), 169, "The nearest is 121."),
+        ("vgg", (16,), 19, "The nearest is 16."),
+    ],
+)
+def test_some_families_have_the_published_depths_alone(
+    family: str, allowed: tuple[int, ...], wrong: int, hint: str
+) -> None:
+    text = SOUND.replace('"lenet"', f'"{family}"')
+    study = parse_study(text.replace("[3, 4]", str(list(allowed))))
+    assert {cell.depth for cell in study.cells} == set(allowed)
+    fault = only_fault(text.replace("[3, 4]", str([allowed[0], wrong])))
+    assert (fault.place, fault.found, fault.hint) == ("axes 1: depth (line 6)", str(wrong), hint)
+
+
+@pytest.mark.parametrize(
+    ("norms", "families", "others"),
+    [
+        ("ones", '["vgg", "lenet"]', "lenet"),
+        ("ones", '"mine:make"', "mine:make"),
+        ("zero-last", '["imagenet-resnet", "vgg", "densenet"]', "vgg, densenet"),
+    ],
+)
+def test_how_normalisations_start_belongs_to_families_that_have_them(norms: str, families: str, others: str) -> None:
+    text = SOUND.replace("levels = 5", f'levels = 5\nnorm_start = "{norms}"').replace('"lenet"', families)
+    (fault,) = (fault for place, fault in faults(text).items() if place.startswith("recipe.norm_start (line"))
+    assert fault.found.replace("'", "") == others
+    sound = text.replace(families, '"cifar-resnet"').replace("[3, 4]", "8")
+    assert parse_study(sound).recipe.norm_start == norms
+    assert only_fault(sound.replace(norms, "zeros")).place.startswith("recipe.norm_start")
+
+
 def test_scores_of_examples_are_asked_for_in_a_section_of_their_own() -> None:
     study = parse_study(f"{SOUND}\n[el2n]\nepoch = 12\n")
     assert study.el2n is not None

@@ -91,6 +91,24 @@ def test_a_cohort_of_vggs_is_its_members_alone(tmp_path: Path) -> None:
     hold(mixed(MIXED[2:6], "vgg", 16, 1 / 32, **CIFAR | changes), tmp_path, (Layout(4, 2), None))
 
 
+@pytest.mark.parametrize(
+    ("family", "depth", "width", "norms"),
+    [
+        ("imagenet-resnet", 18, 1 / 32, "zero-last"),
+        ("imagenet-resnet", 50, 1 / 16, "ones"),
+        ("densenet", 121, 1 / 32, "ones"),
+    ],
+)
+def test_a_cohort_of_networks_for_imagenet_is_its_members_alone(
+    tmp_path: Path, family: str, depth: int, width: float, norms: str
+) -> None:
+    # Few steps, and small ones: a hundred normalisations over few values make rounding grow with each.
+    changes: dict[str, Any] = {"learning_rate": 0.002, "levels": 1, "batch": 32, "epochs": 2, "milestones": (1,)}
+    changes["norm_start"] = norms
+    ways: list[Way] = [(Layout(4, 2), None), (Layout(4, planar=True), None)]
+    hold(mixed(MIXED[2:6], family, depth, width, **CIFAR | changes), tmp_path, *ways)
+
+
 @pytest.mark.parametrize("make", ["own", "with_dropout", "attention", "tied"])
 def test_a_cohort_of_a_users_own_modules_is_its_members_alone(tmp_path: Path, make: str) -> None:
     changes: dict[str, Any] = {"learning_rate": 0.02}

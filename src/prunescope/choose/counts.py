@@ -152,7 +152,7 @@ class Counts:
                 fitting = [rule for rule in RULES if sum(tensor.size for tensor in design.prunable(rule)) == prunable]
                 if fitting:
                     return fitting[0]
-        return "all" if self.family == "cifar-resnet" else "all-but-output"
+        return "all" if self.family in ("cifar-resnet", "imagenet-resnet", "densenet") else "all-but-output"
 
 
 def _parts(density: Numbers, left: Numbers) -> tuple[int, int] | None:

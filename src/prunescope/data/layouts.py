@@ -33,12 +33,15 @@ class FileLayout:
         Folders in which they usually lie, as archives and other libraries leave them.
     gzipped
         Whether each file may also have ``.gz`` at the end of its name.
+    archive
+        What their makers' archive is called, where only the user can fetch and unpack it.
     """
 
     files: tuple[str, ...]
     read: Read
     folders: tuple[str, ...] = ()
     gzipped: bool = False
+    archive: str = ""
 
     def present(self, folder: Path) -> dict[str, Path]:
         """Return the files that are in a folder, by their names."""
@@ -116,7 +119,9 @@ def missing(dataset: str, layouts: Sequence[FileLayout], folders: Sequence[Path]
     usual = dict.fromkeys(name for layout in layouts for name in (dataset, *layout.folders))
     where = f"{' or '.join(map(str, folders))}, or in a folder there called {' or '.join(usual)}"
     must = f"must be in {where}: {'; or '.join(map(str, layouts))}"
-    hint = f"Name the folder that has them with --data DIR or {VARIABLE}, or let prunescope fetch them."
+    hint = f"Name the folder that has them with --data DIR or {VARIABLE}"
+    archives = [layout.archive for layout in layouts if layout.archive]
+    hint += f"; unpack {archives[0]} of its makers first." if archives else ", or let prunescope fetch them."
     return InputError(f"dataset {dataset}", [*halves(dataset, layouts, folders), Fault("its files", must, hint=hint)])
 
 

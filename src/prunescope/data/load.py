@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-from prunescope.data import cifar, idx, svhn
+from prunescope.data import cifar, idx, svhn, tiny_imagenet
 from prunescope.data.dataset import Dataset, assembled
+from prunescope.data.fetch import SOURCES
 from prunescope.data.fetch import fetch as fetch_files
 from prunescope.data.idx import read_digits
 from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, halves, missing
 from prunescope.data.own import read_own
 from prunescope.errors import Fault, InputError, clipped, nearest
-from prunescope.study.catalogue import DATASETS, is_own_dataset
+from prunescope.study.catalogue import COUNTED_ONLY, DATASETS, is_own_dataset
 
-LAYOUTS: dict[str, tuple[FileLayout, ...]] = idx.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS
+LAYOUTS: dict[str, tuple[FileLayout, ...]] = idx.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS | tiny_imagenet.LAYOUTS
 
 
 def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> Dataset:
@@ -22,7 +24,8 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
     Parameters
     ----------
     name
-        ``digits`` comes with prunescope; the others are read from their makers' files. A dataset of your own is
+        ``digits`` comes with prunescope; the others are read from their makers' files, but for ``imagenet``, which is
+        too large to be held in memory and refused. A dataset of your own is
         ``FILE.npz``, ``FOLDER/`` or ``package.module:function``, whose code runs.
     folder
         Where those files are; without it the folder that PRUNESCOPE_DATA names, else the cache folder
@@ -37,9 +40,11 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
         raise InputError("the dataset", [fault])
     if name == "digits":
         return assembled(name, *read_digits(), source="the digits that come with prunescope")
-    if name not in LAYOUTS:
-        known = ", ".join(("digits", *LAYOUTS))
-        fault = Fault("the dataset", f"must be one that prunescope trains on: {known}", name)
+    if name in COUNTED_ONLY:
+        size = math.prod(DATASETS[name].shape) * DATASETS[name].train
+        must = "must be held in memory to be trained on: pictures are not streamed from disk yet"
+        hint = "`prunescope plan` counts its studies. tinyimagenet can be held, and so can a folder of small pictures."
+        fault = Fault("its training pictures", must, f"{size / 1e9:,.0f} GB once unpacked", hint)
         raise InputError(f"dataset {name}", [fault])
     layouts, folders = LAYOUTS[name], [data_folder(folder)]
     if fetch and cache_folder() not in folders:
@@ -47,7 +52,11 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
     files = find(name, layouts, folders)
     if files is None:
         # Half a dataset in the user's own folder is a mistake to report, not to fetch around.
-        if not fetch or halves(name, layouts, [path for path in folders if path != cache_folder()]):
+        if (
+            not fetch
+            or name not in SOURCES
+            or halves(name, layouts, [path for path in folders if path != cache_folder()])
+        ):
             raise missing(name, layouts, folders)
         fetch_files(name, cache_folder() / name, folders)
         files = find(name, layouts, [cache_folder()])

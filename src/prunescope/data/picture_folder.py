@@ -192,14 +192,19 @@ class Decoder:
 
     def decode(self, content: bytes, place: str) -> NDArray[np.uint8]:
         """Return a picture's pixels, [channels, height, width]."""
-        picture, _ = _opened(content, place)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                pixels = np.asarray(picture.convert("RGB" if self._colour else "L"), np.uint8)
-        except Exception as trouble:  # decoders raise what they like on damaged files
-            raise _unsound(place, trouble) from None
-        return np.moveaxis(pixels, -1, 0) if self._colour else pixels[np.newaxis]
+        return decoded(content, place, self._colour)
+
+
+def decoded(content: bytes, place: str, colour: bool) -> NDArray[np.uint8]:
+    """Return a picture's pixels, [channels, height, width], of three channels or of one."""
+    picture, _ = _opened(content, place)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pixels = np.asarray(picture.convert("RGB" if colour else "L"), np.uint8)
+    except Exception as trouble:  # decoders raise what they like on damaged files
+        raise _unsound(place, trouble) from None
+    return np.moveaxis(pixels, -1, 0) if colour else pixels[np.newaxis]
 
 
 def _opened(content: bytes, place: str) -> tuple[Any, PictureKind]:

@@ -1,26 +1,28 @@
 """From a member of a family and its tensors to a program, and to the smaller program that computes the same.
 
-The design is walked once. Then every unit that pruning has cut off is removed.
+The design is walked once. A normalisation that alone reads a convolution is folded into it; any other, such as one of
+several branches together, stays a step. Then every unit that pruning has cut off is removed.
 
 A channel from which no path of surviving weights leads to an output is removed. A channel that no path reaches from
 the input is the same for every example; it is removed too, and what it adds goes into the biases of the layers that
 read it. That is exact where the channel is zero, or where the layer has no padding (a linear layer, a 1x1 convolution).
 A channel that is constant but not zero, read by a padded convolution, is not the same near the borders, and stays.
 
-Values that are added, and what rectifiers and pools make of them, have one set of channels: a channel of a residual
-stream goes only if all who read the stream can do without it. A branch that is constant as a whole is not computed; its
-numbers are added to the other branch.
+Channels that are added, and what rectifiers, normalisations and pools make of them, go together: a channel of a
+residual stream, or one that many layers read, goes only if all who read it can do without it. A branch that is constant
+as a whole is not computed; its numbers are added to the other branch.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError
-from prunescope.export.program import Arrays, Program, Shape, Step, shape_of
+from prunescope.export.program import KINDS, Arrays, Program, Shape, Step, shape_of
 from prunescope.nets import Designed, Network
 from prunescope.nets.grouped_convolutions import EPSILON
 
@@ -42,7 +44,8 @@ class _Traced:
         del out, kernel
         return self._add(Step("conv", (x,), name, stride))
 
-    def norm(self, x: int, name: str) -> int:
+    def norm(self, x: int, name: str, last: bool = False) -> int:
+        del last
         return self._add(Step("norm", (x,), name))
 
     def linear(self, x: int, name: str, out: int) -> int:
@@ -55,8 +58,17 @@ class _Traced:
     def add(self, x: int, y: int) -> int:
         return self._add(Step("add", (x, y)))
 
+    def concat(self, x: int, y: int) -> int:
+        return self._add(Step("concat", (x, y)))
+
     def max_pool(self, x: int) -> int:
         return self._add(Step("max_pool", (x,))) if min(self.shapes[x][1:]) > 1 else x
+
+    def max_pool_3(self, x: int) -> int:
+        return self._add(Step("max_pool_3", (x,)))
+
+    def halve(self, x: int) -> int:
+        return self._add(Step("halve", (x,))) if min(self.shapes[x][1:]) > 1 else x
 
     def mean_pool(self, x: int) -> int:
         return self._add(Step("mean_pool", (x,)))
@@ -66,6 +78,9 @@ class _Traced:
 
     def channels(self, x: int) -> int:
         return self.shapes[x][0]
+
+    def side(self, x: int) -> int:
+        return max(self.shapes[x][1:])
 
 
 def traced(network: Network, tensors: Arrays) -> Program:
@@ -83,7 +98,7 @@ _WEIGHTED = ("conv", "linear")
 
 
 def shrunk(program: Program) -> Program:
-    """Return a program without cut-off units; normalisations must be folded."""
+    """Return a program without cut-off units; normalisations that can be folded must be."""
     return _Shrinking(program).result()
 
 
@@ -116,7 +131,7 @@ class _Shrinking:
         self._steps = program.steps
         self._layers = {place: self._layer(step) for place, step in self._numbered() if step.kind in _WEIGHTED}
         self._constants = self._find_constants()
-        self._group = self._tied()
+        self._channels = self._numbered_channels()
         self._keep = self._needed()
 
     def _numbered(self) -> list[tuple[int, Step]]:
@@ -143,47 +158,56 @@ class _Shrinking:
                     constants.append(np.maximum(first, 0))
                 case "add":
                     constants.append(first + constants[step.inputs[1]])
+                case "concat":
+                    constants.append(np.concatenate([first, constants[step.inputs[1]]]))
+                case "norm":
+                    scale, shift = _line(step.name, self._program.tensors)
+                    constants.append(scale * first + shift)
                 case "flatten":
                     constants.append(np.repeat(first, self._program.shapes[place][0] // len(first)))
                 case _:  # pools
                     constants.append(first)
         return constants
 
-    def _tied(self) -> list[int]:
-        """Return a group for each value; the values of a group have the same channels."""
-        group = [0]
+    def _numbered_channels(self) -> list[NDArray[np.int64]]:
+        """Return a number for each channel of each value; channels of one number stay or go together."""
+        same = _Partition()
+        channels = [same.new(len(self._constants[0]))]
         for place, step in self._numbered():
+            first = channels[step.inputs[0]]
             if step.kind in (*_WEIGHTED, "flatten"):
-                group.append(place)
-                continue
-            group.append(group[step.inputs[0]])
-            if step.kind == "add":
-                removed_group, kept_group = group[step.inputs[1]], group[step.inputs[0]]
-                group = [kept_group if member == removed_group else member for member in group]
-        return group
+                channels.append(same.new(len(self._constants[place])))
+            elif step.kind == "concat":
+                channels.append(np.concatenate([first, channels[step.inputs[1]]]))
+            else:
+                if step.kind == "add":
+                    same.join(first, channels[step.inputs[1]])
+                channels.append(first)
+        return [same.representatives(numbers) for numbers in channels]
 
-    def _needed(self) -> dict[int, Flags]:
-        """Return which channels of each group stay: the least that the logits and all kept channels ask for."""
-        keep = {self._group[place]: np.zeros(len(values), bool) for place, values in enumerate(self._constants)}
-        keep[self._group[0]][:] = keep[self._group[-1]][:] = True
+    def _needed(self) -> Flags:
+        """Return which channels stay, by number: the least that the logits and all kept channels ask for."""
+        keep = np.zeros(1 + max(int(numbers.max()) for numbers in self._channels), bool)
+        keep[self._channels[0]] = keep[self._channels[-1]] = True
         growing = True
         while growing:
             growing = False
             for place, step in reversed(self._numbered()):
-                rows, below = keep[self._group[place]], keep[self._group[step.inputs[0]]]
+                rows, below = keep[self._channels[place]], self._channels[step.inputs[0]]
                 if step.kind in _WEIGHTED:
                     layer, constant = self._layers[place], self._constants[step.inputs[0]]
-                    wanted = (layer.alive[rows] & ~layer.foldable(constant)).any(0) & ~below
+                    wanted = (layer.alive[rows] & ~layer.foldable(constant)).any(0) & ~keep[below]
                 elif step.kind == "flatten" and rows.any():
-                    wanted = ~below
+                    wanted = ~keep[below]
                 else:
                     continue
-                below |= wanted
+                keep[below[wanted]] = True
                 growing |= bool(wanted.any())
         return keep
 
     def _kept(self, place: int) -> Flags:
-        return self._keep[self._group[place]]
+        kept: Flags = self._keep[self._channels[place]]
+        return kept
 
     def _still(self, place: int) -> bool:
         """Whether all that stays of a value is constant."""
@@ -194,6 +218,8 @@ class _Shrinking:
         step = self._steps[place - 1]
         if self._still(place):
             return (0,)
+        if step.kind == "concat":
+            return tuple(index for index in step.inputs if self._kept(index).any())
         return tuple(index for index in step.inputs if step.kind != "add" or not self._still(index))
 
     def result(self) -> Program:
@@ -226,6 +252,11 @@ class _Shrinking:
                     weight=layer.weight[kept_units][:, below],
                     bias=bias[kept_units],
                 )
+            elif step.kind == "norm":
+                parts = {name: self._program.tensors[f"{step.name}.{name}"][kept_units] for name in KINDS["norm"][1]}
+                now[place] = add(Step("norm", before, step.name), **parts)
+            elif step.kind == "concat" and len(before) == 1:
+                now[place] = before[0]
             elif step.kind == "add" and len(before) == 1:
                 still = next(index for index in step.inputs if self._still(index))
                 numbers = self._constants[still][kept_units]
@@ -237,22 +268,54 @@ class _Shrinking:
         return Program(self._program.shape, tuple(steps), tensors)
 
 
+class _Partition:
+    """Numbers, some of which are the same."""
+
+    def __init__(self) -> None:
+        self._parents: list[int] = []
+
+    def new(self, count: int) -> NDArray[np.int64]:
+        """Return numbers that differ from all others."""
+        first = len(self._parents)
+        self._parents += range(first, first + count)
+        return np.arange(first, first + count)
+
+    def join(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+        """Make numbers the same, pair by pair."""
+        for left, right in zip(one.tolist(), other.tolist(), strict=True):
+            self._parents[self._representative(right)] = self._representative(left)
+
+    def representatives(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each number the one that stands for all that are the same."""
+        return np.array([self._representative(number) for number in numbers.tolist()], np.int64)
+
+    def _representative(self, number: int) -> int:
+        while self._parents[number] != number:
+            self._parents[number] = number = self._parents[self._parents[number]]
+        return number
+
+
+def _line(name: str, tensors: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a normalisation multiplies channels by, and what it adds."""
+    weight, bias, mean, variance = (tensors[f"{name}.{part}"] for part in KINDS["norm"][1])
+    scale = weight / np.sqrt(variance + EPSILON)
+    return scale, bias - scale * mean
+
+
 def folded(program: Program) -> Program:
-    """Return the same function without normalisations; each must follow a convolution that nothing else reads."""
+    """Return the same function without the normalisations that alone read a convolution: they become part of it."""
     double = {name: np.asarray(tensor, np.float64) for name, tensor in program.tensors.items()}
+    readers = Counter(place for step in program.steps for place in step.inputs)
     steps: list[Step] = []
     tensors: dict[str, np.ndarray] = {}
     now = [0]  # where each value of the program is now
     for step in program.steps:
-        if step.kind == "norm":
-            before = steps[now[step.inputs[0]] - 1]
-            weight, bias, mean, variance = (
-                double[f"{step.name}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
-            )
-            scale = weight / np.sqrt(variance + EPSILON)
+        read = step.inputs[0]
+        if step.kind == "norm" and read and program.steps[read - 1].kind == "conv" and readers[read] == 1:
+            before = steps[now[read] - 1]
+            scale, tensors[f"{before.name}.bias"] = _line(step.name, double)
             tensors[f"{before.name}.weight"] = double[f"{before.name}.weight"] * scale[:, None, None, None]
-            tensors[f"{before.name}.bias"] = bias - scale * mean
-            now.append(now[step.inputs[0]])
+            now.append(now[read])
             continue
         steps.append(replace(step, inputs=tuple(now[place] for place in step.inputs)))
         now.append(len(steps))

@@ -73,8 +73,14 @@ class Plain(nn.Module):
                     output = torch.relu(first)
                 case "add":
                     output = first + values[step.inputs[1]]
+                case "concat":
+                    output = torch.cat([first, values[step.inputs[1]]], 1)
                 case "max_pool":
                     output = nn.functional.max_pool2d(first, 2)
+                case "max_pool_3":
+                    output = nn.functional.max_pool2d(first, 3, 2, 1)
+                case "halve":
+                    output = nn.functional.avg_pool2d(first, 2)
                 case "mean_pool":
                     output = first.mean((2, 3))
                 case "flatten":

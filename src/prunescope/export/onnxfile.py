@@ -18,6 +18,7 @@ from prunescope.export.checkpoint import Card
 from prunescope.export.module import scaling
 from prunescope.export.program import Program, Shape, Step
 from prunescope.export.prove import EXAMPLES
+from prunescope.nets.grouped_convolutions import EPSILON
 
 OPSET, IR = 17, 8  # old enough for every runtime in use
 FEW = 200  # test examples that onnx's own slow evaluation is asked for
@@ -97,8 +98,17 @@ class _Graph:
                 self._node("Relu", inputs, result)
             case "add":
                 self._node("Add", inputs, result)
+            case "norm":
+                parts = [names[name] for name in ("weight", "bias", "running_mean", "running_var")]
+                self._node("BatchNormalization", [*inputs, *parts], result, epsilon=EPSILON)
+            case "concat":
+                self._node("Concat", inputs, result, axis=1)
             case "max_pool":
                 self._node("MaxPool", inputs, result, kernel_shape=[2, 2], strides=[2, 2])
+            case "max_pool_3":
+                self._node("MaxPool", inputs, result, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+            case "halve":
+                self._node("AveragePool", inputs, result, kernel_shape=[2, 2], strides=[2, 2])
             case "mean_pool":
                 self._node("GlobalAveragePool", inputs, f"{result}.pooled")
                 self._node("Flatten", [f"{result}.pooled"], result, axis=1)

@@ -26,7 +26,10 @@ KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "linear": (1, ("weight", "bias")),
     "relu": (1, ()),
     "add": (2, ()),
+    "concat": (2, ()),
     "max_pool": (1, ()),
+    "max_pool_3": (1, ()),
+    "halve": (1, ()),
     "mean_pool": (1, ()),
     "flatten": (1, ()),
     "take": (1, ("places",)),
@@ -138,9 +141,14 @@ def shape_of(step: Step, shapes: Sequence[Shape], tensors: Arrays) -> Shape:
             fits = sizes == {first[0]}
         case "add":
             fits = first == shapes[step.inputs[1]]
-        case "max_pool":
+        case "concat":
+            second = shapes[step.inputs[1]]
+            fits, shape = first[1:] == second[1:], (first[0] + second[0], *first[1:])
+        case "max_pool" | "halve":
             fits = picture and min(first[1:]) > 1
             shape = (first[0], *(size // 2 for size in first[1:]))
+        case "max_pool_3":
+            fits, shape = picture, (first[0], *(-(-size // 2) for size in first[1:]))
         case "mean_pool":
             fits, shape = picture, first[:1]
         case "flatten":

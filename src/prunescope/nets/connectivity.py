@@ -20,6 +20,7 @@ class _Reached:
     def __init__(self, masks: Mapping[str, Flags], shape: tuple[int, ...]) -> None:
         self._masks = masks
         self._places = prod(shape[1:])
+        self._side = max(shape[1:])
 
     def _through(self, x: Flags, name: str, out: int, axes: tuple[int, ...]) -> Flags:
         mask = self._masks.get(f"{name}.weight")
@@ -36,8 +37,8 @@ class _Reached:
     def linear(self, x: Flags, name: str, out: int) -> Flags:
         return self._through(x, name, out, ())
 
-    def norm(self, x: Flags, name: str) -> Flags:
-        del name
+    def norm(self, x: Flags, name: str, last: bool = False) -> Flags:
+        del name, last
         return x
 
     def relu(self, x: Flags) -> Flags:
@@ -46,7 +47,16 @@ class _Reached:
     def add(self, x: Flags, y: Flags) -> Flags:
         return x | y
 
+    def concat(self, x: Flags, y: Flags) -> Flags:
+        return np.concatenate([x, y])
+
     def max_pool(self, x: Flags) -> Flags:
+        return x
+
+    def max_pool_3(self, x: Flags) -> Flags:
+        return x
+
+    def halve(self, x: Flags) -> Flags:
         return x
 
     def mean_pool(self, x: Flags) -> Flags:
@@ -57,6 +67,10 @@ class _Reached:
 
     def channels(self, x: Flags) -> int:
         return len(x)
+
+    def side(self, x: Flags) -> int:
+        del x
+        return self._side
 
 
 def connected(

@@ -24,6 +24,7 @@ from prunescope.errors import Fault, InputError, listed, said
 from prunescope.nets.cohort import Layout
 from prunescope.nets.connectivity import Flags
 from prunescope.nets.outline import Buffer, Outline, ParameterOutline, Shape, Start
+from prunescope.study.sections import NormStart
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")  # of attention, beside a layer
@@ -124,8 +125,9 @@ class Custom:
         """Return a module as the factory makes it, to be given other tensors."""
         return self._make_module(0)
 
-    def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Let the factory make one member, with torch's seed drawn from ``rng``."""
+    def start(self, rng: np.random.Generator, norms: NormStart = "uniform") -> dict[str, np.ndarray]:
+        """Let the factory make one member, with torch's seed drawn from ``rng``; it decides about normalisations."""
+        del norms
         module = self._make_module(int(rng.integers(2**63)))
         drawn = {name: value.detach().numpy().copy() for name, value in _state(module)}
         return drawn if self.together else drawn | {SEED: np.array(rng.integers(2**62))}

@@ -1,8 +1,8 @@
 """The families of the papers, each written once, and networks by family name or import path.
 
 Sizes are rounded to whole units, never below one. What the papers leave open is a choice of this project: LeNets deeper
-than three layers repeat the second hidden layer, and convolutions have no bias, since each is followed by a
-normalisation with a shift of its own.
+than three layers repeat the second hidden layer, and convolutions have no bias, since each leads to a normalisation
+with a shift of its own. Networks made for ImageNet begin otherwise where pictures are small (`SMALL`), as is usual.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from prunescope.nets.ops import Design, Ops
 from prunescope.nets.outline import Shape
 from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.import_path import import_function
+
+SMALL = 64  # pixels a side, up to which a network made for larger pictures begins without halving them
 
 
 def units(full: int, width: float) -> int:
@@ -46,10 +48,66 @@ def _cifar_resnet(net: Ops, x: Any, depth: int, width: float, classes: int) -> A
 
 def _block(net: Ops, x: Any, name: str, filters: int, stride: int) -> Any:
     y = net.relu(net.norm(net.conv(x, f"{name}.conv1", filters, stride=stride), f"{name}.norm1"))
-    y = net.norm(net.conv(y, f"{name}.conv2", filters), f"{name}.norm2")
-    if stride != 1 or net.channels(x) != filters:
-        x = net.norm(net.conv(x, f"{name}.shortcut.conv", filters, kernel=1, stride=stride), f"{name}.shortcut.norm")
-    return net.relu(net.add(x, y))
+    y = net.norm(net.conv(y, f"{name}.conv2", filters), f"{name}.norm2", last=True)
+    return net.relu(net.add(_shortcut(net, x, name, filters, stride), y))
+
+
+def _bottleneck(net: Ops, x: Any, name: str, filters: int, stride: int) -> Any:
+    y = net.relu(net.norm(net.conv(x, f"{name}.conv1", filters, kernel=1), f"{name}.norm1"))
+    y = net.relu(net.norm(net.conv(y, f"{name}.conv2", filters, stride=stride), f"{name}.norm2"))
+    y = net.norm(net.conv(y, f"{name}.conv3", 4 * filters, kernel=1), f"{name}.norm3", last=True)
+    return net.relu(net.add(_shortcut(net, x, name, 4 * filters, stride), y))
+
+
+def _shortcut(net: Ops, x: Any, name: str, out: int, stride: int) -> Any:
+    if stride == 1 and net.channels(x) == out:
+        return x
+    return net.norm(net.conv(x, f"{name}.shortcut.conv", out, kernel=1, stride=stride), f"{name}.shortcut.norm")
+
+
+# Blocks of each segment by depth; from 50 layers on they are bottlenecks, whose stride is that of the 3x3 convolution.
+_RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+def _imagenet_resnet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+    """ResNet-18, -34, -50 and -101 (He et al. 2016): four segments of 64, 128, 256, 512 filters."""
+    make = _bottleneck if depth >= 50 else _block
+    small = net.side(x) <= SMALL
+    kernel, stride = (3, 1) if small else (7, 2)
+    x = net.relu(net.norm(net.conv(x, "stem.conv", units(64, width), kernel, stride), "stem.norm"))
+    x = x if small else net.max_pool_3(x)
+    for segment, blocks in enumerate(_RESNET_BLOCKS[depth]):
+        for block in range(blocks):
+            stride = 2 if segment > 0 and block == 0 else 1
+            x = make(net, x, f"segment{segment}.block{block}", units(64 * 2**segment, width), stride)
+    return net.linear(net.mean_pool(x), "output", classes)
+
+
+_DENSENET_LAYERS = (6, 12, 24, 16)
+
+
+def _densenet(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
+    """DenseNet-121 (Huang et al. 2017), with bottlenecks and compression by a half; width is that of its growth, 32.
+
+    Every layer reads all before it. Small pictures enter the first layer right after the first convolution.
+    """
+    del depth  # there is one
+    growth = units(32, width)
+    if net.side(x) <= SMALL:
+        x = net.conv(x, "stem.conv", 2 * growth)
+    else:
+        x = net.relu(net.norm(net.conv(x, "stem.conv", 2 * growth, 7, 2), "stem.norm"))
+        x = net.max_pool_3(x)
+    for segment, layers in enumerate(_DENSENET_LAYERS):
+        if segment:
+            name = f"transition{segment}"
+            y = net.relu(net.norm(x, f"{name}.norm"))
+            x = net.halve(net.conv(y, f"{name}.conv", net.channels(x) // 2, kernel=1))
+        for layer in range(layers):
+            name = f"segment{segment}.layer{layer}"
+            y = net.conv(net.relu(net.norm(x, f"{name}.norm1")), f"{name}.conv1", 4 * growth, kernel=1)
+            x = net.concat(x, net.conv(net.relu(net.norm(y, f"{name}.norm2")), f"{name}.conv2", growth))
+    return net.linear(net.mean_pool(net.relu(net.norm(x, "norm"))), "output", classes)
 
 
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -67,7 +125,13 @@ def _vgg(net: Ops, x: Any, depth: int, width: float, classes: int) -> Any:
     return net.linear(net.mean_pool(x), "output", classes)
 
 
-DESIGNS: dict[str, Design] = {"lenet": _lenet, "cifar-resnet": _cifar_resnet, "vgg": _vgg}
+DESIGNS: dict[str, Design] = {
+    "lenet": _lenet,
+    "cifar-resnet": _cifar_resnet,
+    "vgg": _vgg,
+    "imagenet-resnet": _imagenet_resnet,
+    "densenet": _densenet,
+}
 
 
 def factory_of(family: str) -> Callable[..., object]:

@@ -46,7 +46,9 @@ class GroupedConvolutions:
             x, stride = F.avg_pool2d(x, 1, stride), 1
         return F.conv2d(x, kernels, stride=stride, padding=kernel // 2, groups=groups)
 
-    def norm(self, x: Tensor, name: str) -> Tensor:
+    def norm(self, x: Tensor, name: str, last: bool = False) -> Tensor:
+        del last
+
         def all_members(kind: str) -> Tensor:
             return self._tensors[f"{name}.{kind}"].view(-1)
 
@@ -66,8 +68,22 @@ class GroupedConvolutions:
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         return x + y
 
+    def concat(self, x: Tensor, y: Tensor) -> Tensor:
+        if self._members == 1:
+            return torch.cat([x, y], 1)
+        # Joined member by member, with the channels last in memory before and after.
+        batch, _, height, width = x.shape
+        parts = [part.permute(0, 2, 3, 1).reshape(batch, height, width, self._members, -1) for part in (x, y)]
+        return torch.cat(parts, 4).flatten(3).permute(0, 3, 1, 2)
+
     def max_pool(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, 2) if min(x.shape[2:]) > 1 else x
+
+    def max_pool_3(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, 3, 2, 1)
+
+    def halve(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2) if min(x.shape[2:]) > 1 else x
 
     def mean_pool(self, x: Tensor) -> Tensor:
         return x.mean((2, 3)).view(len(x), self._members, -1).transpose(0, 1)
@@ -79,6 +95,9 @@ class GroupedConvolutions:
 
     def channels(self, x: Tensor) -> int:
         return x.shape[1] // self._members
+
+    def side(self, x: Tensor) -> int:
+        return max(x.shape[2:])
 
 
 def _pack(wanted: int, members: int, channels: int) -> int:

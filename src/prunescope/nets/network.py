@@ -12,6 +12,7 @@ import numpy as np
 from prunescope.nets.connectivity import Flags, connected
 from prunescope.nets.ops import Design
 from prunescope.nets.outline import Buffer, Outline, ParameterOutline, Shape, Start, outline
+from prunescope.study.sections import NormStart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ class Network(Protocol):
         """Whether it takes pictures ``[R, B, H, W, channels]`` rather than rows ``[R, B, features]``."""
         ...
 
-    def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def start(self, rng: np.random.Generator, norms: NormStart = "uniform") -> dict[str, np.ndarray]:
         """Draw one member's parameters and fill its buffers."""
         ...
 
@@ -65,9 +66,15 @@ class Designed:
         """Dense networks take rows, the others pictures."""
         return not self.outline.dense
 
-    def start(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw one member's parameters and fill its buffers, parameter by parameter in the design's order."""
-        drawn = {parameter.name: _draw(parameter, rng) for parameter in self.outline.parameters}
+    def start(self, rng: np.random.Generator, norms: NormStart = "uniform") -> dict[str, np.ndarray]:
+        """Draw one member's parameters and fill its buffers, parameter by parameter in the design's order.
+
+        Parameters
+        ----------
+        norms
+            How scales of normalisations start; it changes no other number.
+        """
+        drawn = {parameter.name: _draw(parameter, rng, norms) for parameter in self.outline.parameters}
         return drawn | _fill(self.outline.buffers)
 
     def logits(self, tensors: Mapping[str, Tensor], x: Tensor, training: bool, layout: Layout) -> Tensor:
@@ -81,7 +88,7 @@ class Designed:
         return connected(self.design, self.shape, self.depth, self.width, self.classes, masks)
 
 
-def _draw(parameter: ParameterOutline, rng: np.random.Generator) -> np.ndarray:
+def _draw(parameter: ParameterOutline, rng: np.random.Generator, norms: NormStart) -> np.ndarray:
     """Draw one parameter as it stands before training, in double precision."""
     shape = parameter.shape
     match parameter.start:
@@ -91,8 +98,12 @@ def _draw(parameter: ParameterOutline, rng: np.random.Generator) -> np.ndarray:
         case Start.BIAS:
             bound = 1 / np.sqrt(parameter.fan_in)
             return rng.uniform(-bound, bound, shape)
-        case Start.SCALE:
-            return rng.uniform(0, 1, shape)
+        case Start.SCALE | Start.BRANCH_SCALE as start:
+            uniform = rng.uniform(0, 1, shape)  # drawn in any case, so that weights after it are the same
+            if norms == "uniform":
+                return uniform
+            zero = norms == "zero-last" and start is Start.BRANCH_SCALE
+            return np.zeros(shape) if zero else np.ones(shape)
         case Start.SHIFT:
             return np.zeros(shape)
 

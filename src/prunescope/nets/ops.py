@@ -16,8 +16,8 @@ class Ops(Protocol):
     def conv(self, x: Any, name: str, out: int, kernel: int = 3, stride: int = 1) -> Any:
         """Convolve without bias; the padding keeps the size where the stride is 1."""
 
-    def norm(self, x: Any, name: str) -> Any:
-        """Batch normalisation over channels."""
+    def norm(self, x: Any, name: str, last: bool = False) -> Any:
+        """Batch normalisation over channels; ``last`` of a residual branch, which may start from zero."""
 
     def linear(self, x: Any, name: str, out: int) -> Any:
         """Multiply by a matrix and add a bias."""
@@ -28,8 +28,17 @@ class Ops(Protocol):
     def add(self, x: Any, y: Any) -> Any:
         """Add two branches."""
 
+    def concat(self, x: Any, y: Any) -> Any:
+        """Lay the channels of one branch behind those of another."""
+
     def max_pool(self, x: Any) -> Any:
         """Halve height and width, keeping the largest of each four values; an odd row or column is dropped."""
+
+    def max_pool_3(self, x: Any) -> Any:
+        """Halve height and width, rounded up, keeping the largest of nine values: those around every second one."""
+
+    def halve(self, x: Any) -> Any:
+        """Halve height and width by the mean of each four values; an odd row or column is dropped."""
 
     def mean_pool(self, x: Any) -> Any:
         """Average each channel over the picture."""
@@ -39,6 +48,9 @@ class Ops(Protocol):
 
     def channels(self, x: Any) -> int:
         """Return the channels of a value."""
+
+    def side(self, x: Any) -> int:
+        """Return the larger side of the network's input, a picture."""
 
 
 Design = Callable[[Ops, Any, int, float, int], Any]

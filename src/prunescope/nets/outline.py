@@ -25,7 +25,8 @@ class Start(StrEnum):
 
     KAIMING = "kaiming"  # normal with variance 2 / fan-in (He et al. 2015)
     BIAS = "bias"  # uniform within 1 / sqrt(fan-in), as torch's linear layers
-    SCALE = "scale"  # uniform from 0 to 1, as the papers' framework starts batch normalisation
+    SCALE = "scale"  # of a normalisation: uniform from 0 to 1, as the papers' framework has it, or as a recipe says
+    BRANCH_SCALE = "branch scale"  # the same, of the last normalisation of a residual branch
     SHIFT = "shift"  # zero
 
 
@@ -187,8 +188,9 @@ class _Walk:
         self.dense = False
         return y
 
-    def norm(self, x: Shape, name: str) -> Shape:
-        self.parameters.append(ParameterOutline(f"{name}.weight", (x[0],), Start.SCALE))
+    def norm(self, x: Shape, name: str, last: bool = False) -> Shape:
+        scale = Start.BRANCH_SCALE if last else Start.SCALE
+        self.parameters.append(ParameterOutline(f"{name}.weight", (x[0],), scale))
         self.parameters.append(ParameterOutline(f"{name}.bias", (x[0],), Start.SHIFT))
         self.buffers.append(Buffer(f"{name}.running_mean", (x[0],), 0.0))
         self.buffers.append(Buffer(f"{name}.running_var", (x[0],), 1.0))
@@ -214,10 +216,21 @@ class _Walk:
         self.dense = False
         return x
 
+    def concat(self, x: Shape, y: Shape) -> Shape:
+        return self._left_behind((x[0] + y[0], *x[1:]))
+
     def max_pool(self, x: Shape) -> Shape:
-        channels, height, width = x
+        return self._left_behind(_halved(x))
+
+    def max_pool_3(self, x: Shape) -> Shape:
+        return self._left_behind((x[0], -(-x[1] // 2), -(-x[2] // 2)))
+
+    def halve(self, x: Shape) -> Shape:
+        return self._left_behind(_halved(x))
+
+    def _left_behind(self, y: Shape) -> Shape:
+        """Count what a pool or a concatenation makes."""
         self.dense = False
-        y = (channels, max(1, height // 2), max(1, width // 2))
         self.activations += prod(y)
         return y
 
@@ -230,6 +243,14 @@ class _Walk:
 
     def channels(self, x: Shape) -> int:
         return x[0]
+
+    def side(self, x: Shape) -> int:
+        return max(x[1:])
+
+
+def _halved(x: Shape) -> Shape:
+    """Return a picture's shape after a pool of two by two; a single row or column is not pooled."""
+    return (x[0], x[1] // 2, x[2] // 2) if min(x[1:]) > 1 else x
 
 
 def outline(design: Design, shape: Shape, depth: int, width: float, classes: int) -> Outline:

@@ -54,7 +54,8 @@ class Planar:
     def conv(self, x: _Value, name: str, out: int, kernel: int = 3, stride: int = 1) -> _Value:
         return _Waiting(self._done(x), name, out, kernel, stride)
 
-    def norm(self, x: _Value, name: str) -> _Value:
+    def norm(self, x: _Value, name: str, last: bool = False) -> _Value:
+        del last
         if isinstance(x, _Waiting) and x.norm is None:
             return replace(x, norm=name)
         return _inward(self._grouped.norm(_outward(self._done(x)), name), self._members)
@@ -72,9 +73,19 @@ class Planar:
     def linear(self, x: Tensor, name: str, out: int) -> Tensor:
         return self._grouped.linear(x, name, out)
 
+    def concat(self, x: _Value, y: _Value) -> Tensor:
+        return torch.cat([self._done(x), self._done(y)], 1)
+
     def max_pool(self, x: _Value) -> Tensor:
         x = self._done(x)
         return F.max_pool3d(x, (2, 2, 1)) if min(x.shape[2:4]) > 1 else x
+
+    def max_pool_3(self, x: _Value) -> Tensor:
+        return F.max_pool3d(self._done(x), (3, 3, 1), (2, 2, 1), (1, 1, 0))
+
+    def halve(self, x: _Value) -> Tensor:
+        x = self._done(x)
+        return F.avg_pool3d(x, (2, 2, 1)) if min(x.shape[2:4]) > 1 else x
 
     def mean_pool(self, x: _Value) -> Tensor:
         return self._done(x).mean((2, 3)).permute(2, 0, 1)
@@ -85,6 +96,9 @@ class Planar:
 
     def channels(self, x: _Value) -> int:
         return x.out if isinstance(x, _Waiting) else x.shape[1]
+
+    def side(self, x: Tensor) -> int:
+        return max(x.shape[2:4])
 
     def _done(self, x: _Value, cut: bool = False) -> Tensor:
         """Compute what waits; ``cut`` off below zero."""

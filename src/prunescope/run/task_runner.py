@@ -247,7 +247,8 @@ def _scores(
     for first in range(0, ensemble.networks, at_once):
         places = range(first, min(first + at_once, ensemble.networks))
         members = [CohortMember(subsample, seeding_of_scorer(ensemble, place)) for place in places]
-        start = context.stacked([context.network.start(member.seeding.start()) for member in members])
+        norms = ensemble.ladder.recipe.norm_start
+        start = context.stacked([context.network.start(member.seeding.start(), norms) for member in members])
         work = ensemble.work // ensemble.networks
         progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
         trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))

@@ -1,9 +1,8 @@
 """The datasets, families and scores that a study may name, with the facts needed to check a study.
 
-The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. Tables
-may hold measurements of others, which are known here too and which no study may name yet (`NOT_TRAINED`). A user's own
-family or score is named by import path, ``package.module:function``, a library's network by ``timm:NAME`` or
-``torchvision:NAME``.
+The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. One
+dataset is known by its size alone (`COUNTED_ONLY`). A user's own family or score is named by import path,
+``package.module:function``, a library's network by ``timm:NAME`` or ``torchvision:NAME``.
 """
 
 from __future__ import annotations
@@ -32,26 +31,28 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class DepthRule:
-    """Which depths a family has: ``first``, ``first + step``, ... up to ``last`` (None: no end)."""
+    """Which depths a family has: ``first``, ``first + step``, ... without end; or ``only`` some."""
 
-    first: int
+    first: int = 1
     step: int = 1
-    last: int | None = None
+    only: tuple[int, ...] = ()
 
     def allows(self, depth: int) -> bool:
         """Whether the family has a member of this depth."""
-        within = depth >= self.first and (self.last is None or depth <= self.last)
-        return within and (depth - self.first) % self.step == 0
+        if self.only:
+            return depth in self.only
+        return depth >= self.first and (depth - self.first) % self.step == 0
 
     def nearest(self, depth: int) -> int:
         """Return the allowed depth closest to ``depth``."""
-        steps = max(0, round((depth - self.first) / self.step))
-        nearest = self.first + steps * self.step
-        return nearest if self.last is None else min(nearest, self.last)
+        if self.only:
+            return min(self.only, key=lambda allowed: abs(allowed - depth))
+        return self.first + max(0, round((depth - self.first) / self.step)) * self.step
 
     def __str__(self) -> str:
-        if self.last == self.first:
-            return str(self.first)
+        if self.only:
+            *others, last = map(str, self.only)
+            return f"{', '.join(others)} or {last}" if others else last
         if self.step == 1:
             return f"{self.first} or more"
         return f"{self.first}, {self.first + self.step}, {self.first + 2 * self.step}, ..."
@@ -65,25 +66,28 @@ DATASETS = {
     "cifar10": DatasetFacts(50_000, 10_000, 10, (3, 32, 32)),
     "cifar100": DatasetFacts(50_000, 10_000, 100, (3, 32, 32)),
     "svhn": DatasetFacts(73_257, 26_032, 10, (3, 32, 32)),
+    "tinyimagenet": DatasetFacts(100_000, 10_000, 200, (3, 64, 64)),
     "imagenet": DatasetFacts(1_281_167, 50_000, 1_000, (3, 224, 224)),
 }
+
+# Too large to be held in memory, which is all that a run can do yet: a plan counts its studies, a run refuses them.
+COUNTED_ONLY = frozenset({"imagenet"})
 
 # Depth counts layers with weights, shortcuts aside: LeNet-300-100 has 3; a CIFAR ResNet has 6D+2.
 FAMILIES = {
     "lenet": DepthRule(2),
     "cifar-resnet": DepthRule(8, 6),
-    "vgg": DepthRule(16, last=16),
-    "imagenet-resnet": DepthRule(50, last=50),
+    "vgg": DepthRule(only=(16,)),
+    "imagenet-resnet": DepthRule(only=(18, 34, 50, 101)),
+    "densenet": DepthRule(only=(121,)),
 }
 
 # Families that take an example as a row of features, so that a dataset of rows will do.
 ROWS = ("lenet",)
 
-# Known from tables of others, and not trained here yet: no study may name them, and presets that do are not offered.
-# A dataset that can be loaded, or a family that has its design, leaves this line and is offered with its presets.
-NOT_TRAINED = frozenset({"imagenet", "imagenet-resnet"})
-TRAINED_DATASETS = tuple(name for name in DATASETS if name not in NOT_TRAINED)
-TRAINED_FAMILIES = tuple(name for name in FAMILIES if name not in NOT_TRAINED)
+# Families with normalisations, and those among them with residual branches.
+NORMALISED = ("cifar-resnet", "vgg", "imagenet-resnet", "densenet")
+RESIDUAL = ("cifar-resnet", "imagenet-resnet")
 
 # Gradient is SNIP's score, gradient-flow GraSP's, synaptic-flow SynFlow's.
 SCORES = ("magnitude", "random", "gradient", "gradient-flow", "synaptic-flow")

@@ -17,10 +17,9 @@ from prunescope.errors import Fault, clipped, listed, nearest
 from prunescope.study.catalogue import (
     DATASETS,
     FAMILIES,
-    NOT_TRAINED,
+    NORMALISED,
+    RESIDUAL,
     SCORES,
-    TRAINED_DATASETS,
-    TRAINED_FAMILIES,
     DatasetFacts,
     is_import_path,
     is_library_name,
@@ -99,6 +98,7 @@ def study_faults(
     yield from _treatment_faults(treatments, locate, unsound_treatments)
     yield from _narrow_faults(treatments, axes, locate)
     if recipe:
+        yield from _norm_faults(axes, recipe, locate)
         yield from _measure_faults(treatments, axes, recipe, locate, unsound, known)
 
 
@@ -161,11 +161,11 @@ def _axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault
             if twice:
                 yield Fault(locate("axes", index, key), "must name each value once", f"{listed(twice)} more than once")
         for name in axes.dataset:
-            if name not in TRAINED_DATASETS and not is_own_dataset(name):
-                must = f"must be one of {', '.join(TRAINED_DATASETS)}, or of your own: {OWN_DATASETS}"
-                yield Fault(locate("axes", index, "dataset"), must, clipped(name), _instead(name, TRAINED_DATASETS))
+            if name not in DATASETS and not is_own_dataset(name):
+                must = f"must be one of {', '.join(DATASETS)}, or of your own: {OWN_DATASETS}"
+                yield Fault(locate("axes", index, "dataset"), must, clipped(name), nearest(name, DATASETS))
         for name in axes.family:
-            if name in TRAINED_FAMILIES:
+            if name in FAMILIES:
                 yield from _depth_faults(name, axes.depth, locate("axes", index, "depth"))
             elif is_library_name(name):
                 for key in ("depth", "width"):
@@ -175,8 +175,19 @@ def _axes_faults(all_axes: Mapping[int, Axes], locate: Locate) -> Iterator[Fault
                         hint = "Give other families [[axes]] of their own."
                         yield Fault(locate("axes", index, key), must, listed(others), hint)
             elif not is_import_path(name):
-                must = f"must be one of {', '.join(TRAINED_FAMILIES)}, or package.module:function"
-                yield Fault(locate("axes", index, "family"), must, clipped(name), _instead(name, TRAINED_FAMILIES))
+                must = f"must be one of {', '.join(FAMILIES)}, or package.module:function"
+                yield Fault(locate("axes", index, "family"), must, clipped(name), nearest(name, FAMILIES))
+
+
+def _norm_faults(all_axes: Mapping[int, Axes], recipe: Recipe, locate: Locate) -> Iterator[Fault]:
+    """How normalisations start belongs to families that have them, and whose starts are ours."""
+    if recipe.norm_start == "uniform":
+        return
+    having, what = (RESIDUAL, "residual branches") if recipe.norm_start == "zero-last" else (NORMALISED, "them")
+    others = dict.fromkeys(name for axes in all_axes.values() for name in axes.family if name not in having)
+    if others:
+        must = f"needs families of ours with {what}: {', '.join(having)}"
+        yield Fault(locate("recipe", "norm_start"), must, listed(map(clipped, others)))
 
 
 def dataset_faults(datasets: Mapping[int, OwnDataset], locate: Locate) -> Iterator[Fault]:
@@ -189,10 +200,6 @@ def dataset_faults(datasets: Mapping[int, OwnDataset], locate: Locate) -> Iterat
         elif not is_own_dataset(own.name):
             yield Fault(place, f"must be a dataset of your own: {OWN_DATASETS}", clipped(own.name))
         seen.add(own.name)
-
-
-def _instead(name: str, names: Sequence[str]) -> str:
-    return "It is not trained here yet." if name in NOT_TRAINED else nearest(name, names)
 
 
 def _depth_faults(family: str, depths: Sequence[int], place: str) -> Iterator[Fault]:

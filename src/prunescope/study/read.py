@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from prunescope.errors import Fault, InputError, clipped, nearest
 from prunescope.study import checks
-from prunescope.study.catalogue import NOT_TRAINED
 from prunescope.study.sections import MOST_VALUES, Axes, El2n, OwnDataset, Recipe, Section, StudyKeys, Treatment
 from prunescope.study.study import Study
 from prunescope.study.validation_messages import SECTIONS, faults_of
@@ -34,10 +33,9 @@ _P = TypeVar("_P", bound=Section)
 
 
 def presets() -> tuple[str, ...]:
-    """Return the names of the studies that ship with the package and can be trained."""
+    """Return the names of the studies that ship with the package."""
     folder = resources.files("prunescope.study") / "presets"
-    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return tuple(name for name in names if not any(f'"{word}"' in preset_text(name) for word in NOT_TRAINED))
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
 def preset_text(name: str) -> str:

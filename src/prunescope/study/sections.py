@@ -52,6 +52,8 @@ MOST_VALUES = 1_000
 MOST_LEVELS = 200
 Prunable = str | tuple[str, ...]
 """Weights that pruning may remove: ``all``, ``all-but-output``, or patterns of names."""
+NormStart = Literal["uniform", "ones", "zero-last"]
+"""How scales of normalisations start: from 0 to 1; at 1; at 1, but the last of each residual branch at 0."""
 Keep = Literal["none", "all"] | tuple[int, ...]
 """Which rungs a run keeps something of."""
 
@@ -186,6 +188,11 @@ class Recipe(Section):
         "or a random part scaled to the whole, with a random flip or without",
     )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of products")
+    norm_start: NormStart = Field(
+        "uniform",
+        description="scales of normalisations before training: uniform in [0, 1], ones, or ones but zero for the last "
+        "of each residual branch",
+    )
     validation: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the training set held out, drawn anew for each replicate"
     )
@@ -215,7 +222,7 @@ class Recipe(Section):
         return {key: value for key, value in content.items() if key not in usual or value != usual[key]}
 
 
-_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor")
+_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor", "norm_start")
 
 
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]

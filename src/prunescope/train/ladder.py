@@ -72,7 +72,10 @@ class LadderRungs:
 
     def begin(self, rung: int, before: RungHandover | None) -> RungStart:
         """Return how a rung begins, from what the one below left."""
-        return self._rules.begin(rung, before, lambda again: self.context.network.start(self._seeding.start(again)))
+        norms = self.ladder.recipe.norm_start
+        return self._rules.begin(
+            rung, before, lambda again: self.context.network.start(self._seeding.start(again), norms)
+        )
 
     def leave(
         self, rung: int, masks: Masks, before: RungHandover | None, after: Arrays, snapshot: Arrays | None
