@@ -25,11 +25,11 @@ from prunescope.run.events import (
     LadderFailed,
     LaddersElsewhere,
     Lost,
+    NotExclusive,
     RungFinished,
     RunStarted,
     TuningFailed,
     TuningStarted,
-    Unlocked,
     Unsound,
 )
 from prunescope.study.sections import El2n, Treatment
@@ -228,7 +228,7 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         clock = 24.0
         progress.tell(RungFinished(1, "wide", 2, 2, 0, 1600, 1.0, 0.25, 24.0))
         progress.tell(LadderFailed(1, "f" * 32, "narrow", 0, "made to fail", 1200))
-        progress.tell(LaddersElsewhere(1, 1200))
+        progress.tell(LaddersElsewhere(1, 1200, ("0",)))
         clock = 36.0
         progress.tell(RungFinished(1, "wide", 2, 2, 1, 800, 0.8, 0.5, 12.0))
         progress.tell(CohortFinished(1))
@@ -271,7 +271,7 @@ def test_progress_takes_back_what_did_not_get_to_the_disk(
         progress.tell(Lost(1, 2, 1600))
         progress.tell(Unsound("a note is damaged", "cohorts are formed anew"))
         progress.tell(LadderFailed(1, "f" * 32, "wide", 0, "made to fail", 1600))
-        progress.tell(Unlocked("runs/mine"))
+        progress.tell(NotExclusive("runs/mine"))
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(";")[0] for line in lines[1:]] == [
         "0.0 s: 0%, 0 networks",

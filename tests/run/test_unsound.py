@@ -1,10 +1,10 @@
-"""Runs into stores that are damaged, full, read-only or without locks: what is said, and which numbers come of it."""
+"""Runs into stores that are damaged, full, read-only or not exclusive: what is said, and which numbers come of it."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,10 +19,10 @@ from prunescope.errors import UnwritableError
 from prunescope.nets import network
 from prunescope.run import run_study
 from prunescope.run.artifacts import read_masks
-from prunescope.run.events import Event, Unlocked, Unsound
+from prunescope.run.events import Event, NotExclusive, Unsound
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
-from prunescope.table import Store, status
+from prunescope.table import Store
 from prunescope.train.ladder import LadderRungs
 from tests.run.studies import dense_study, rows
 from tests.test_cli import run
@@ -255,24 +255,19 @@ def test_a_finished_study_in_a_read_only_store_is_done(tmp_path: Path, monkeypat
         run_study(dense_study(), store, workers=1)
 
 
-# Locks.
+# Exclusive creation.
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_a_run_where_there_are_no_locks_says_so_and_trains(
-    whole: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+def test_a_run_where_two_may_create_one_file_says_so_and_trains(
+    whole: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_locks(*_: object) -> None:
-        raise OSError(number, "no locks here")
-
-    monkeypatch.setattr(fcntl, "flock", without_locks)
+    monkeypatch.setattr(os, "link", lambda draft, path: Path(path).write_bytes(Path(draft).read_bytes()))
     store, events = Store(tmp_path / "store", create=True), list[Event]()
     report = run_study(dense_study(), store, workers=1, on_event=events.append)
     assert not report.failures
     assert rows(store) == rows(whole)
-    assert [event for event in events if isinstance(event, Unlocked)] == [Unlocked(str(store.path))]
+    assert [event for event in events if isinstance(event, NotExclusive)] == [NotExclusive(str(store.path))]
     assert store.running() == frozenset()
-    assert not status(store).locks
     assert store.pack()
 
 

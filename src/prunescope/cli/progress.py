@@ -23,13 +23,14 @@ from prunescope.run.events import (
     ExamplesScored,
     LadderFailed,
     LaddersElsewhere,
+    LaddersFreed,
     Lost,
     NetworkMade,
+    NotExclusive,
     RungFinished,
     RunStarted,
     TuningFailed,
     TuningStarted,
-    Unlocked,
     Unsound,
 )
 
@@ -124,10 +125,10 @@ class ProgressDisplay:
                 self._left += event.work
                 self._trained -= event.work
                 self._networks -= event.networks
-            case Unlocked():
-                words = f"the file system of {printable(event.store)} has no locks, so two runs there would not"
+            case NotExclusive():
+                words = f"the file system of {printable(event.store)} lets two processes create one file, so two runs"
                 words += (
-                    " know of each other: start one run at a time, or put the store where there are locks (--store)"
+                    " there would not know of each other: start one at a time, or put the store elsewhere (--store)"
                 )
                 self._say(words, now, always=True)
             case Unsound():
@@ -144,6 +145,9 @@ class ProgressDisplay:
                 self._say(f"failed: {event.words}, rung {event.rung}: {event.reason}", now, always=True)
             case LaddersElsewhere():
                 self._left -= event.work
+            case LaddersFreed():
+                self._left += event.work
+                self._say(f"{counted(event.ladders, 'ladder')} left by another run: trained here", now, always=True)
             case CohortFinished():
                 self._under_way.pop(event.cohort, None)
                 task = self._tasks.pop(event.cohort, None)

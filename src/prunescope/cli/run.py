@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import SHARE
+from prunescope.cli.options import DURATION, SHARE
 from prunescope.cli.printing import code_words, note, print_json, spelled, wrapped
+from prunescope.cli.stopping import HALTED, TERMINATED, Terminated, stopping
 from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -35,6 +36,18 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1: as torch calls it.")
 @click.option("--workers", type=click.IntRange(1), help="Processes [as many as train fastest].")
+@click.option("--share", is_flag=True, help="One of several runs on this store: what others train is no failure.")
+@click.option(
+    "--stop-after", type=DURATION, metavar="TIME", help="Begin no rung after this time, such as 3h30m; exit code 75."
+)
+@click.option(
+    "--takeover-after",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    metavar="TIME",
+    help="Without a sign of life for so long, others take over what this run trains.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
 @click.option(
@@ -68,6 +81,9 @@ def run(
     data: Path | None,
     device: str,
     workers: int | None,
+    share: bool,
+    stop_after: float | None,
+    takeover_after: float,
     fail_fast: bool,
     keep_weights: bool,
     keep_examples: bool,
@@ -81,9 +97,10 @@ def run(
     """Train what a STUDY still needs.
 
     Each rung is written to disk when it finishes. After Ctrl-C, a crash or a change of levels, run the same command
-    again: it continues where it stopped.
+    again: it continues where it stopped. Any number of runs, on any machines, may share a store (--share).
 
-    Exit code 0: the whole study is trained. 1: ladders failed, or another run is training some of them.
+    Exit code 0: the whole study is trained. 1: ladders failed, or another run is training some of them. 75: stopped by
+    --stop-after or SIGTERM after the rungs in training. A second SIGTERM stops at once, as Ctrl-C does.
     """
     from prunescope.study import read_study
 
@@ -111,21 +128,23 @@ def run(
         "keep_examples": keep_examples,
         "keep_test_examples": keep_test_examples,
         "datasets": datasets,
+        "takeover_after": takeover_after,
     }
     ends: dict[str, Any] = {}
     try:
-        if until_decided is not None:
-            report = _decide(read, path, until_decided, enough, noise, as_json, **options)
-        elif until_turned is not None:
-            turned = _turn(read, path, until_turned, **options)
-            read, report, ends = turned.study, turned.report, {"cells": [_end_content(end) for end in turned.cells]}
-        else:
-            with ProgressDisplay(read.name) as progress:
-                report = run_study(read, path, on_event=progress.tell, **options)
-    except KeyboardInterrupt:
+        with stopping(stop_after) as stop:
+            if until_decided is not None:
+                report = _decide(read, path, until_decided, enough, noise, as_json, stop=stop, **options)
+            elif until_turned is not None:
+                turned = _turn(read, path, until_turned, stop=stop, **options)
+                read, report, ends = turned.study, turned.report, {"cells": [_end_content(end) for end in turned.cells]}
+            else:
+                with ProgressDisplay(read.name) as progress:
+                    report = run_study(read, path, on_event=progress.tell, stop=stop, **options)
+    except (KeyboardInterrupt, Terminated) as signalled:
         click.echo("stopped; the same command continues from here", err=True)
-        sys.exit(130)
-    if until_decided is not None and not report.failures and not report.elsewhere and not report.unwritable:
+        sys.exit(TERMINATED if isinstance(signalled, Terminated) else 130)
+    if until_decided is not None and not _is_incomplete(report):
         return
     if as_json:
         failures = [
@@ -139,6 +158,7 @@ def run(
                 "scored": report.scored,
                 "failures": failures,
                 "elsewhere": report.elsewhere,
+                "halted": report.halted,
                 "unwritable": report.unwritable,
                 "seconds": report.seconds,
                 **ends,
@@ -148,9 +168,24 @@ def run(
         _print(report, path, read)
         for end in ends.get("cells", ()):
             click.echo(printable(_end_words(end)))
-    if report.failures or report.elsewhere or report.unwritable:
-        unwritable = [report.unwritable] if report.unwritable else []
-        raise PrunescopeError("\n".join([*_failed(report), *_elsewhere(report), *unwritable]))
+    elsewhere = [] if share or report.halted else _elsewhere(report)
+    unwritable = [report.unwritable] if report.unwritable else []
+    if lines := [*_failed(report), *elsewhere, *unwritable, *_too_long(report)]:
+        raise PrunescopeError("\n".join(lines))
+    if report.halted:
+        click.echo("stopped in good order; the same command continues from here", err=True)
+        sys.exit(HALTED)
+
+
+def _is_incomplete(report: RunReport) -> bool:
+    return bool(report.failures or report.elsewhere or report.unwritable or report.halted)
+
+
+def _too_long(report: RunReport) -> list[str]:
+    """Say that a run had no time for anything: to repeat the command would be of no use."""
+    if not report.halted or report.rungs or report.scored:
+        return []
+    return ["the time was over before a rung was begun; give the run more"]
 
 
 def allow_code(study: Study, source: str) -> tuple[str, ...]:
@@ -176,7 +211,7 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
     if not report.rungs:
         if report.scored:
             return
-        if report.failures or report.unwritable:
+        if report.failures or report.unwritable or report.halted:
             return
         words = "everything is done already" if not report.elsewhere else "nothing was left for this run"
         click.echo(f"{words}: {path}")
@@ -302,8 +337,9 @@ def _decide(
         whole.ladders += report.ladders
         whole.failures += report.failures
         whole.elsewhere += report.elsewhere
+        whole.halted = report.halted
         whole.unwritable = report.unwritable
-        return not report.failures and not report.elsewhere and not report.unwritable
+        return not _is_incomplete(report)
 
     def report_plan(plan: DesignPlan) -> None:
         if not plan.decided and plan.ladders:
@@ -315,7 +351,7 @@ def _decide(
     study_at_noise = at_noise(study, label_noise=noise)
     plan = train_until_decided(study_at_noise, store, max_error, train, enough=enough, on_plan=report_plan)
     whole.seconds = time.perf_counter() - clock
-    if whole.failures or whole.elsewhere or whole.unwritable:
+    if _is_incomplete(whole):
         return whole
     share = _share(study_at_noise, store)
     rows = store.table()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.printing import print_json, wrapped
 from prunescope.errors import counted, listed, printable
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ def status(store_path: Path, check: bool, as_json: bool) -> None:
         print_json(content | {"damaged": [str(path) for path in damaged]} if check else content)
         return
     click.echo(f"{store_path}: {counted(progress.rungs, 'rung')} in {counted(progress.shards, 'shard')}")
-    if not progress.locks:
-        note("the file system has no locks: running ladders count as left")
     names = [state.study.name for state in progress.studies]
     for state in progress.studies:
         version = f" (version {state.study.identity[:8]})" if names.count(state.study.name) > 1 else ""
@@ -106,7 +104,6 @@ def _status_content(path: Path, progress: Status) -> dict[str, Any]:
         "rungs": progress.rungs,
         "strays": progress.strays,
         "shards": progress.shards,
-        "locks": progress.locks,
         "recorded": [
             {
                 "ladder": recorded.note.ladder.identity,

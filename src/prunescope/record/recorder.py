@@ -26,7 +26,7 @@ from prunescope.record.refusals import refusal
 from prunescope.record.rung import Rung
 from prunescope.study.recorded import RecordedLadder, recorded_ladder
 from prunescope.study.sections import Keep, keeps
-from prunescope.table import ArrayEntry, ArrayKind, Store
+from prunescope.table import ArrayEntry, ArrayKind, Claim, Store
 
 
 class Recorder:
@@ -152,6 +152,7 @@ class Recorder:
             must = f"must be given: score {self.ladder.score} asks the network about them"
             raise refusal("score_batches", must)
         self._opened: Store | None = None
+        self._claim: Claim | None = None
         ranks.from_first(lambda: self._open(store))
 
     def _open(self, store: str | os.PathLike[str] | Store) -> None:
@@ -182,8 +183,8 @@ class Recorder:
 
     def __iter__(self) -> Iterator[Rung]:
         """Yield the rungs that the store lacks, one after another, and claim the ladder meanwhile."""
-        with ExitStack() as claim:
-            ranks.from_first(lambda: self._claim(claim))
+        with ExitStack() as opened:
+            ranks.from_first(lambda: self._take(opened))
             done = self.done
             first = next(number for number in range(len(done) + 1) if number not in done)
             for number in range(first, self.ladder.rungs):
@@ -195,8 +196,9 @@ class Recorder:
                 if not rung.is_recorded:
                     raise PrunescopeError(rung.left_words)
 
-    def _claim(self, claim: ExitStack) -> None:
-        if not claim.enter_context(self.store.claim(self.identity)):
+    def _take(self, opened: ExitStack) -> None:
+        self._claim = opened.enter_context(self.store.claim_all([self.identity]))
+        if not self._claim:
             words = f"another loop climbs this ladder in {self.store.path}"
             raise PrunescopeError(f"{words}; give this one another replicate, or end that one")
 
@@ -248,6 +250,8 @@ class Recorder:
         outcomes: Mapping[ArrayKind, Mapping[str, np.ndarray]],
     ) -> None:
         """Write a rung: files first, then the row that makes it count."""
+        if self._claim is not None and not self._claim.held():
+            raise PrunescopeError("another loop took this ladder over while this one was stopped; that one goes on")
         ladder, store = self.ladder, self.store
         connected = all(bool(mask.any()) for mask in masks.by_name().values())
         told = checkpoints.rung_columns(ladder, rung, ladder.cell, ladder.done, masks, state.total, connected)
@@ -259,6 +263,8 @@ class Recorder:
         store.write_recorded(ladder.identity, content)
         store.write_all_arrays(entries)
         store.write([row])
+        if self._claim is not None:
+            self._claim.got_on([self.identity])
 
     def fail(self, rung: int, trouble: Exception) -> None:
         """Note in the store that a rung failed."""

@@ -98,8 +98,8 @@ class CohortProgress:
 
 
 @dataclass(frozen=True)
-class Unlocked:
-    """The file system of the store has no locks, so that two runs there would not know of each other."""
+class NotExclusive:
+    """The folder lets two processes create one file, so that two runs there would not know of each other."""
 
     store: str
 
@@ -210,7 +210,16 @@ class LadderFailed:
 
 @dataclass(frozen=True)
 class LaddersElsewhere:
-    """Another process is at these ladders."""
+    """Another process is at these ladders, or at those that they learn from."""
+
+    ladders: int
+    work: int
+    identities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LaddersFreed:
+    """Ladders that were left to another process are free, since it died or let them go; they are trained here."""
 
     ladders: int
     work: int
@@ -230,7 +239,7 @@ Event = (
     | TuningFailed
     | ArtifactsMissing
     | DatasetChanged
-    | Unlocked
+    | NotExclusive
     | Unsound
     | CohortProgress
     | RungFinished
@@ -239,6 +248,7 @@ Event = (
     | ExamplesScored
     | LadderFailed
     | LaddersElsewhere
+    | LaddersFreed
     | CohortFinished
 )
 EventHandler = Callable[[Event], None]

@@ -1,7 +1,7 @@
 """Executors do the tasks of a run: in its own process, or in worker processes.
 
 Each worker has its own pipe, so a worker that is killed affects no other. Workers end with their run. They ignore
-SIGINT, whoever sends it: the run handles Ctrl-C and ends them.
+SIGINT and SIGTERM, whoever sends them: the run handles both and ends them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from typing import Protocol
 
 from prunescope.errors import PrunescopeError, UnwritableError, said
 from prunescope.run.events import Event, EventHandler
-from prunescope.run.ladder_runner import RunSettings
+from prunescope.run.ladder_runner import TRIES, RunSettings
 from prunescope.run.task_runner import ScoreTask, Task, TaskRunner, TrainTask, TuneTask, hold_memory
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.table import Store
-
-TRIES = 2  # a task whose worker died is tried again; a cohort in halves, each with as many tries
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,10 @@ class Executor(Protocol):
         """Wait for what happens next: pass events on, yield results."""
         ...
 
+    def drain(self) -> None:
+        """End the work at hand after the rungs in training."""
+        ...
+
     def close(self) -> None:
         """End all work."""
         ...
@@ -133,6 +135,9 @@ class InProcess:
         if task is not None:
             yield _run_task(self._runner, task, on_event)
 
+    def drain(self) -> None:
+        """Do nothing: the runner asks by itself whether to stop."""
+
     def close(self) -> None:
         """Do nothing: no work is done between calls."""
 
@@ -142,6 +147,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     pipe: Connection
     task: Task | None = None
+    drained: bool = False
 
 
 class WorkerProcesses:
@@ -182,7 +188,8 @@ class WorkerProcesses:
         # With -P Python does not search the current folder before the worker has the run's own path.
         pipe_here, pipe_there = Pipe()
         program = (
-            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+            "import signal, sys; "
+            "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); "
             f"sys.path[:] = {sys.path!r}; "
             f"from prunescope.run.executors import serve; serve({pipe_there.fileno()}, {os.getpid()})"
         )
@@ -223,10 +230,19 @@ class WorkerProcesses:
         task = worker.task
         if task is None:
             return
-        self._deaths[task.name] += 1  # by what it is about: a task that was put back has another number
+        # Tried again, a cohort in halves, each with as many tries. By what it is about: its number changes then.
+        self._deaths[task.name] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = " The system may have run out of memory." if code == -signal.SIGKILL else ""
         yield TaskFailed(task, f"its worker process {how}.{hint}", retry=self._deaths[task.name] < TRIES)
+
+    def drain(self) -> None:
+        """Ask all workers to end after the rungs in training."""
+        for worker in self._processes:
+            if not worker.drained:
+                worker.drained = True
+                with suppress(BrokenPipeError, ConnectionError):
+                    worker.pipe.send(None)
 
     def close(self) -> None:
         """End all workers. What they reported as written is on disk."""
@@ -239,21 +255,22 @@ class WorkerProcesses:
 
 
 def serve(handle: int, parent: int) -> None:
-    """Do tasks in a worker process until the pipe closes or the run is gone."""
+    """Do tasks in a worker process until there is nothing more to do, the pipe closes or the run is gone."""
     _die_with_parent()
     hold_memory()
     pipe = Connection(handle)
     with suppress(EOFError, ConnectionError):
         store, data, settings, cores = pipe.recv()
-        runner = TaskRunner(Store(store), data, settings, cores)
+        # A run sends nothing to a worker that is at a task, but the request to end.
+        runner = TaskRunner(Store(store, expiry=settings.expiry), data, settings, cores, stop=pipe.poll)
 
         def on_event(event: Event) -> None:
             if os.getppid() != parent:
                 os._exit(1)
             pipe.send(event)
 
-        while True:
-            pipe.send(_run_task(runner, pipe.recv(), on_event))
+        while (task := pipe.recv()) is not None:
+            pipe.send(_run_task(runner, task, on_event))
 
 
 def _die_with_parent() -> None:

@@ -8,7 +8,7 @@ its rung 0 again: a store keeps too little of a network to start another ladder 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from prunescope.run.events import (
     EventHandler,
     LadderFailed,
     LaddersElsewhere,
+    Lost,
     RungFinished,
     Unsound,
     Written,
@@ -39,10 +40,11 @@ from prunescope.run.ladder_state import LadderState, resume, write
 from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of, first_missing
 from prunescope.study.sections import Keep, keeps
-from prunescope.table import Store
+from prunescope.table import EXPIRY, Claim, Store
 from prunescope.train import Span, TrainedMembers, TrainingContext, train_rung
 from prunescope.train.ladder import check_begin, check_end
 
+TRIES = 2  # of ladders whose process dies: so often in company, then so often alone
 WRITE_INTERVAL = 2.0  # seconds of training after which finished rungs are written
 REPORT_INTERVAL = 0.2  # seconds between two reports of progress within a rung
 
@@ -61,6 +63,8 @@ class RunSettings:
         Rungs of which it keeps correctness for every test example.
     home
         The folder that paths of the user's own datasets are relative to; None: the current one.
+    expiry
+        Seconds without a heartbeat after which other runs may take over what this one trains.
     """
 
     study: str
@@ -70,6 +74,7 @@ class RunSettings:
     keep_examples: Keep = "none"
     keep_test_examples: Keep = "none"
     home: Path | None = None
+    expiry: float = EXPIRY
 
 
 def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
@@ -106,11 +111,23 @@ class _Start:
 class LadderRunner:
     """Trains what is missing of a cohort's ladders.
 
-    Ladders that another process trains are left to it. A ladder that fails is noted in the store; the others go on.
+    Ladders that another process trains are left to it. A ladder that fails is noted in the store; the others go on. One
+    whose process died again and again before it finished a rung is trained alone, so that only the culprit is given up.
+
+    Parameters
+    ----------
+    stop
+        Whether to begin no other rung.
     """
 
     def __init__(
-        self, cohort: Cohort, context: TrainingContext, store: Store, settings: RunSettings, on_event: EventHandler
+        self,
+        cohort: Cohort,
+        context: TrainingContext,
+        store: Store,
+        settings: RunSettings,
+        on_event: EventHandler,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._cohort = cohort
         self._context = context
@@ -118,41 +135,55 @@ class LadderRunner:
         self._store = store
         self._settings = settings
         self._on_event = on_event
+        self._stop = stop
         self._groups = cohort.groups()
         self._networks = 0  # trained since the last write
 
     def run(self) -> None:
-        """Claim the ladders, train them rung by rung, and write what is finished now and then."""
-        with self._store.claim_all(ladder.identity for ladder in self._cohort.ladders) as claimed:
-            states = self._resume([ladder for ladder in self._cohort.ladders if ladder.identity in claimed])
-            written = time.perf_counter()
-            try:
-                while active := [state for state in states if state.active]:
-                    group = self._next_group(active)
-                    if any(state.rung in state.finished or state.repairs for state in group):
-                        self._write(states)  # a finished rung is trained again only to go on from it
-                    self._train_rung(group)
-                    if time.perf_counter() - written > WRITE_INTERVAL:
-                        self._write(states)
-                        written = time.perf_counter()
-            finally:  # also after Ctrl-C
-                self._write(states)
+        """Train the ladders: together, and alone those that processes have died of."""
+        suspects = [ladder for ladder in self._cohort.ladders if self._store.leases.deaths(ladder.identity) >= TRIES]
+        self._train([ladder for ladder in self._cohort.ladders if ladder not in suspects])
+        for ladder in suspects:
+            self._train([ladder])
         self._on_event(CohortFinished(self._cohort.number))
 
-    def _resume(self, claimed: Sequence[Ladder]) -> list[LadderState]:
+    def _train(self, ladders: Sequence[Ladder]) -> None:
+        """Claim ladders, train them rung by rung, and write what is finished now and then."""
+        with self._store.claim_all(ladder.identity for ladder in ladders) as claim:
+            states = self._resume(ladders, claim)
+            written = time.perf_counter()
+            try:
+                while (active := [state for state in states if state.active]) and not self._stop():
+                    group = self._next_group(active)
+                    if any(state.rung in state.finished or state.repairs for state in group):
+                        self._write(states, claim)  # a finished rung is trained again only to go on from it
+                    if group := [state for state in group if state.active]:
+                        self._train_rung(group)
+                    if time.perf_counter() - written > WRITE_INTERVAL:
+                        self._write(states, claim)
+                        written = time.perf_counter()
+            finally:  # also after Ctrl-C
+                self._write(states, claim)
+
+    def _resume(self, ladders: Sequence[Ladder], claim: Claim) -> list[LadderState]:
         """Return the state of each claimed ladder that has rungs left; report those that other processes train."""
-        running = self._store.running() if any(ladder.waits_for for ladder in claimed) else frozenset()
+        claimed = [ladder for ladder in ladders if ladder.identity in claim]
+        running = self._store.running({ladder.waits_for for ladder in claimed if ladder.waits_for})
         done = self._store.done()  # read after claiming, so that nothing finished in between is trained again
-        ladders = [ladder for ladder in claimed if not self._must_wait(ladder, running, done)]
-        elsewhere = [ladder for ladder in self._cohort.ladders if ladder not in ladders and work_left(ladder, done)]
+        ours = [ladder for ladder in claimed if not self._must_wait(ladder, running, done)]
+        elsewhere = [ladder for ladder in ladders if ladder not in ours and work_left(ladder, done)]
         if elsewhere:
             work = sum(work_left(ladder, done) for ladder in elsewhere)
-            self._on_event(LaddersElsewhere(len(elsewhere), work))
+            self._on_event(LaddersElsewhere(len(elsewhere), work, tuple(ladder.identity for ladder in elsewhere)))
         states = []
-        for ladder in ladders:
+        for ladder in ours:
             rung = first_missing(ladder, done)
             if rung < ladder.rungs:
+                alone = [owner for owner in claim.deaths(ladder.identity) if owner.names == 1]
                 try:
+                    if len(alone) >= TRIES:
+                        words = f"its process died {len(alone)} times while it trained this ladder alone"
+                        raise PrunescopeError(f"{words}, the last time {alone[-1]}")
                     states.append(self._resume_ladder(ladder, rung, done.get(ladder.identity, frozenset())))
                 except PrunescopeError as error:
                     self._fail(ladder, rung, str(error))
@@ -265,12 +296,27 @@ class LadderRunner:
         state.rung, state.handover = rung + 1, handover
         return rung_row
 
-    def _write(self, states: Sequence[LadderState]) -> None:
-        """Write what is finished, and report it."""
+    def _write(self, states: Sequence[LadderState], claim: Claim) -> None:
+        """Write what is finished of the ladders that are still this process's own, and report it."""
+        pending = [state for state in states if state.rows or state.repairs]
+        held = claim.held(state.ladder.identity for state in pending)
+        for state in pending:
+            if state.ladder.identity not in held:
+                self._give_away(state)
+        rungs = {state.ladder.identity for state in pending if state.rows}
         rows = write(states, self._store)
+        claim.got_on(rungs)
         if rows or self._networks:
             networks, self._networks = self._networks, 0
             self._on_event(Written(self._cohort.number, rows, networks))
+
+    def _give_away(self, state: LadderState) -> None:
+        """Leave a ladder to the process that took it over, and take back what was reported of it."""
+        ladder = state.ladder
+        unwritten = sum(_work_of(ladder, rung) for rung in state.give_away())
+        left = sum(_work_of(ladder, rung) for rung in range(state.rung, ladder.rungs))
+        self._on_event(Lost(self._cohort.number, 0, unwritten))
+        self._on_event(LaddersElsewhere(1, unwritten + left, (ladder.identity,)))
 
     def _progress(self, members: Sequence[_Start], span: Span) -> ProgressReporter:
         """Return what reports the progress within a rung."""

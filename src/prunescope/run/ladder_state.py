@@ -46,6 +46,8 @@ class LadderState:
         Rungs whose masks were in damaged files, with the rung after which each file is written again.
     failed
         Whether the ladder has failed.
+    taken
+        Whether another process has taken it over, since this one was stopped for long.
     rows, arrays, outcomes, test_right
         Of rungs that are not on disk yet.
     """
@@ -56,6 +58,7 @@ class LadderState:
     finished: frozenset[int] = frozenset()
     lost: Mapping[int, int] = field(default_factory=dict)
     failed: bool = False
+    taken: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     outcomes: dict[int, NetworkOutcome] = field(default_factory=dict)
@@ -74,12 +77,18 @@ class LadderState:
     @property
     def active(self) -> bool:
         """Whether it has rungs left to train."""
-        return not self.failed and self.rung < self.ladder.rungs
+        return not self.failed and not self.taken and self.rung < self.ladder.rungs
 
     @property
     def repairs(self) -> bool:
         """Whether a damaged file is to be written again now."""
         return self.lost.get(self.rung - 1) == self.rung - 1 and bool(self.arrays)
+
+    def give_away(self) -> list[int]:
+        """Leave the ladder to the process that took it over; return the rungs that it had finished and not written."""
+        rungs = [int(row["rung"]) for row in self.rows]
+        self.rows, self.arrays, self.outcomes, self.taken = [], {}, {}, True
+        return rungs
 
     def use_context(self, context: TrainingContext) -> None:
         """Take the training context of the next rung where it differs from that of the rung below."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from prunescope.data import Dataset, OwnData, read_datasets
-from prunescope.errors import Fault, InputError, UnwritableError, clipped, listed, said
-from prunescope.nets import Network, network
-from prunescope.prune import score
+from prunescope.data import OwnData, read_datasets
+from prunescope.errors import Fault, InputError, UnwritableError, said
 from prunescope.run.artifacts import missing_artifacts
 from prunescope.run.cohorts import Key
 from prunescope.run.dataset_changes import changed_datasets
@@ -24,24 +22,26 @@ from prunescope.run.events import (
     ExamplesScored,
     LadderFailed,
     LaddersElsewhere,
+    LaddersFreed,
     Lost,
+    NotExclusive,
     RungFinished,
     RunStarted,
     TuningFailed,
-    Unlocked,
     Unsound,
     Written,
 )
 from prunescope.run.executors import Executor, InProcess, ShapeTuned, TaskDone, TaskFailed, WorkerProcesses
 from prunescope.run.ladder_runner import RunSettings, work_left
-from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, dataset_of, device_named
+from prunescope.run.preparation import checked_datasets
+from prunescope.run.sharing import Elsewhere
+from prunescope.run.stopping import Stop
+from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, device_named
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
-from prunescope.study import Cell, Ensemble, Ladder, Study, ensembles
-from prunescope.study.catalogue import ROWS, is_import_path, is_library_name
+from prunescope.study import Ensemble, Ladder, Study, ensembles
 from prunescope.study.effort import first_missing
-from prunescope.study.sections import Recipe
-from prunescope.table import Store
+from prunescope.table import EXPIRY, Store
 from prunescope.table.dataset_notes import keep_dataset
 from prunescope.table.status import is_scored
 
@@ -66,6 +66,8 @@ class RunReport:
         Ladders, and scores, that this run left to another one and that are not finished.
     stopped
         Whether the first failure ended it.
+    halted
+        Whether it was asked to end, and did so before the study was trained.
     unwritable
         Why the store could not be written to, which ended the run; empty where it could.
     """
@@ -78,6 +80,7 @@ class RunReport:
     elsewhere: int = 0
     seconds: float = 0.0
     stopped: bool = False
+    halted: bool = False
     unwritable: str = ""
 
 
@@ -94,6 +97,8 @@ def run_study(
     keep_test_examples: bool = False,
     ladders: Sequence[Ladder] | None = None,
     datasets: Mapping[str, OwnData] | None = None,
+    stop: Stop | None = None,
+    takeover_after: float | None = None,
     on_event: EventHandler | None = None,
 ) -> RunReport:
     """Train what is missing of a study, and put it into a store.
@@ -121,6 +126,11 @@ def run_study(
         that the study asks for.
     datasets
         What `prunescope.data.read_datasets` has read of the user's own already; the others are read here.
+    stop
+        Asks the run to end after the rungs in training.
+    takeover_after
+        Seconds without a sign of life of this run after which others may take over its ladders; None: as the store
+        has it, 60 unless it was opened otherwise.
     on_event
         Called with each event (`run.events`).
     """
@@ -132,6 +142,7 @@ def run_study(
     if ladders is None and datasets is None:
         study, read = read_datasets(study, data_folder, everything=True)
     keep = "all" if keep_weights else study.keep
+    expiry = takeover_after or (store.leases.expiry if isinstance(store, Store) else EXPIRY)
     settings = RunSettings(
         study.name,
         device_named(device),
@@ -139,11 +150,14 @@ def run_study(
         keep_examples="all" if keep_examples else study.keep_examples,
         keep_test_examples="all" if keep_test_examples else study.keep_test_examples,
         home=study.home,
+        expiry=expiry,
     )
     wanted = tuple(ladders) if ladders is not None else study.ladders
     in_memory = {label: own_data.dataset for label, own_data in read.items()}
-    loaded = _datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
-    opened = store if isinstance(store, Store) else Store(store, create=True)
+    loaded = checked_datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
+    opened = store
+    if not isinstance(opened, Store) or opened.leases.expiry != expiry:
+        opened = Store(opened.path if isinstance(opened, Store) else opened, create=True, expiry=expiry)
     done = opened.done()
     missing = [ladder for ladder in wanted if work_left(ladder, done)]
     scores = ensembles(study) if ladders is None else ()
@@ -156,7 +170,8 @@ def run_study(
     except UnwritableError:
         if missing or unscored:
             raise
-    runner = TaskRunner(opened, data_folder, settings, cores(), loaded)
+    halt = stop or Stop()
+    runner = TaskRunner(opened, data_folder, settings, cores(), loaded, halt)
     handler = on_event or _ignore
     left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)
@@ -166,19 +181,21 @@ def run_study(
             handler(event)
     for words in changed:
         handler(DatasetChanged(words))
-    if (missing or unscored) and not opened.has_locks():
-        handler(Unlocked(str(opened.path)))
+    if missing or unscored:
+        opened.leases.tidy()
+        if not opened.leases.are_exclusive():
+            handler(NotExclusive(str(opened.path)))
     kept = settings.keep, settings.keep_examples, settings.keep_test_examples
     for artifact_event in missing_artifacts(opened, wanted, done, *kept):
         handler(artifact_event)
-    report = RunReport(ladders=len(wanted))
+    report, elsewhere = RunReport(ladders=len(wanted)), Elsewhere(wanted, scores, opened)
     if missing or unscored:
         executor = _executor_for(wanted, runner, opened, data_folder, settings, workers, handler)
         schedule = TaskSchedule(wanted, done, executor.workers, unscored)
         # Cohorts of a part of a study are no rule for those of the whole.
         tuning_cache = TuningCache(opened if ladders is None else None, settings.device, cores())
         try:
-            _run_tasks(executor, schedule, opened, tuning_cache, report, fail_fast, handler)
+            _run_tasks(executor, schedule, opened, tuning_cache, report, elsewhere, fail_fast, halt, handler)
         except _StopRun:
             report.stopped = True
         except UnwritableError as error:
@@ -187,8 +204,8 @@ def run_study(
             raise callback_error.error from None
         finally:
             executor.close()
-    if report.elsewhere:
-        report.elsewhere = _left_elsewhere(wanted, scores, opened, report)
+        report.elsewhere = len(elsewhere.unfinished({failure.ladder for failure in report.failures}))
+        report.halted = halt() and not _is_finished(wanted, scores, opened)
     report.seconds = time.perf_counter() - clock
     return report
 
@@ -197,66 +214,9 @@ def _ignore(event: Event) -> None:
     """Listen to nothing."""
 
 
-def _left_elsewhere(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store, report: RunReport) -> int:
-    """Return how many of the ladders and scores that were left to another run are not finished by now."""
-    done, failed = store.done(), {failure.ladder for failure in report.failures}
-    left = sum(1 for ladder in ladders if ladder.identity not in failed and work_left(ladder, done))
-    left += sum(1 for ensemble in scores if ensemble.identity not in failed and not is_scored(store, ensemble))
-    return min(left, report.elsewhere)
-
-
-def _datasets(
-    ladders: Sequence[Ladder], data_folder: Path | None, home: Path | None, read: Mapping[str, Dataset], whole: bool
-) -> dict[str, Dataset]:
-    """Return the datasets of ladders, the whole study's or some; refuse what cannot be trained."""
-    _check_scores(ladders)
-    used = {ladder.cell.dataset: ladder for ladder in ladders}
-    datasets = {
-        name: read[name] if name in read else dataset_of(ladder, data_folder, home) for name, ladder in used.items()
-    }
-    if not ladders:
-        return datasets
-    cells, recipe = dict.fromkeys(cell for ladder in ladders for cell in _cells(ladder)), ladders[0].recipe
-    outlines = [_check_network(cell, datasets[cell.dataset], recipe).outline for cell in cells]
-    unused = [set(outline.strangers(recipe.prunable)) for outline in outlines]
-    nowhere = set.intersection(*unused)
-    if nowhere and whole:  # other ladders may have the layers that these lack
-        names = dict.fromkeys(item.name for outline in outlines for item in outline.parameters if item.matrix)
-        hint = f"They have {listed(names, 20)}."
-        fault = Fault("recipe.prunable", "must stand for matrices of the networks", listed(sorted(nowhere)), hint)
-        raise InputError("the study", [fault])
-    return datasets
-
-
-def _cells(ladder: Ladder) -> Iterator[Cell]:
-    """Yield the cells that a ladder's networks belong to."""
-    yield ladder.cell
-    if ladder.treatment.kind == "narrow":
-        yield from (ladder.cell_at(rung) for rung in range(1, ladder.rungs))
-
-
-def _check_scores(ladders: Sequence[Ladder]) -> None:
-    """Refuse scores that nothing here can rank by."""
-    for name in dict.fromkeys(ladder.treatment.score for ladder in ladders if ladder.treatment.score):
-        score(name)
-
-
-def _check_network(cell: Cell, data: Dataset, recipe: Recipe) -> Network:
-    """Return a network; refuse one that cannot be made, and recipes that do not fit it."""
-    any_shape = is_import_path(cell.family) or is_library_name(cell.family)
-    if data.shape[:2] == (1, 1) and cell.family not in ROWS and not any_shape:
-        must = (
-            f"must hold pictures for {cell.family}; rows of features are for {' and '.join(ROWS)} or a family of yours"
-        )
-        raise InputError("the study", [Fault(f"dataset {cell.dataset}", must)])
-    net = network(cell.family, cell.depth, cell.width, data.classes, data.shape)
-    if not net.outline.prunable(recipe.prunable):
-        must = f"must leave {cell.family} layers to prune"
-        raise InputError("the study", [Fault("recipe.prunable", must, clipped(recipe.prunable))])
-    if recipe.augment != "none" and not net.pictures:
-        must = f"must be none for {cell.family}, which takes pictures as rows"
-        raise InputError("the study", [Fault("recipe.augment", must, recipe.augment)])
-    return net
+def _is_finished(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store) -> bool:
+    done = store.done()
+    return not any(work_left(ladder, done) for ladder in ladders) and all(is_scored(store, wanted) for wanted in scores)
 
 
 def _executor_for(
@@ -307,10 +267,12 @@ def _run_tasks(
     store: Store,
     tuning_cache: TuningCache,
     report: RunReport,
+    elsewhere: Elsewhere,
     fail_fast: bool,
+    stop: Stop,
     on_event: EventHandler,
 ) -> None:
-    """Submit tasks and handle their results until no task is left."""
+    """Submit tasks and handle their results until no task is left, or the run is to end."""
     unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
 
     def report_event(event: Event) -> None:
@@ -327,7 +289,7 @@ def _run_tasks(
             case LadderFailed():
                 report.failures.append(event)
             case LaddersElsewhere():
-                report.elsewhere += event.ladders
+                elsewhere.add(event.identities)
         try:
             on_event(event)
         except Exception as error:
@@ -336,10 +298,17 @@ def _run_tasks(
             raise _StopRun
 
     while True:
-        while executor.idle() and (task := schedule.next()) is not None:
+        while not stop() and executor.idle() and (task := schedule.next()) is not None:
             executor.submit(task)
+        if stop():
+            executor.drain()
         if not executor.busy():
-            return
+            freed = {} if stop() else elsewhere.take_back({failure.ladder for failure in report.failures}, stop)
+            if not freed:
+                return
+            report_event(LaddersFreed(len(freed), sum(freed.values())))
+            schedule.take_up(freed.keys())
+            continue
         for result in executor.results(report_event):
             if isinstance(result, TaskFailed) and isinstance(result.task, TrainTask):
                 number = result.task.cohort.number
@@ -392,4 +361,6 @@ def _give_up(task: TrainTask, words: str, store: Store, failed: Set[str], on_eve
             rung = first_missing(ladder, done)
             store.fail(ladder.identity, rung, words)
             on_event(LadderFailed(task.cohort.number, ladder.identity, task.cohort.words, rung, words, left))
+    with store.claim_all(ladder.identity for ladder in task.cohort.ladders):
+        pass  # what is given up is told: a later run tries anew
     on_event(CohortFinished(task.cohort.number))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,8 @@ class TaskRunner:
         How many it may keep busy.
     datasets
         Those that are in memory already.
+    stop
+        Whether to begin no other rung.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class TaskRunner:
         settings: RunSettings,
         cores: int,
         datasets: Mapping[str, Dataset] | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._stop = stop
         self._store = store
         self._data_folder = data_folder
         self._settings = settings
@@ -166,7 +170,7 @@ class TaskRunner:
             task.cohort.ladders[0], Layout(task.tuning.together, task.tuning.pack, task.tuning.planar)
         )
         with threads(min(task.tuning.threads, self._cores)):
-            LadderRunner(task.cohort, context, self._store, self._settings, on_event).run()
+            LadderRunner(task.cohort, context, self._store, self._settings, on_event, self._stop).run()
 
     def score(self, task: ScoreTask, on_event: EventHandler) -> None:
         """Score examples by an ensemble."""
@@ -174,7 +178,8 @@ class TaskRunner:
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
         with threads(min(tuning.threads, self._cores)):
-            _score_examples(task.ensemble, task.number, tuning.members, context, self._store, on_event)
+            scores = _scores(task.ensemble, task.number, tuning.members, context, on_event, self._stop)
+            _score_examples(task.ensemble, task.number, scores, context, self._store, on_event)
 
 
 def dataset_of(ladder: Ladder, folder: Path | None, home: Path | None) -> Dataset:
@@ -212,7 +217,12 @@ def hold_memory() -> bool:
 
 
 def _score_examples(
-    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, store: Store, on_event: EventHandler
+    ensemble: Ensemble,
+    number: int,
+    scores: Iterator[np.ndarray],
+    context: TrainingContext,
+    store: Store,
+    on_event: EventHandler,
 ) -> None:
     """Put the scores of an ensemble into a store, unless they are there or another process is computing them.
 
@@ -220,31 +230,44 @@ def _score_examples(
     ----------
     number
         Of the task, among a run's cohorts.
-    at_once
-        How many of its networks are trained together.
+    scores
+        Those by some networks at a time, computed as they are asked for.
     """
-    with store.claim(ensemble.identity) as free:
+    with store.claim_all([ensemble.identity]) as claim:
         if not is_scored(store, ensemble):
-            if not free:
-                on_event(LaddersElsewhere(1, ensemble.work))
-            else:
-                clock = time.perf_counter()
-                subsample = subsample_of(ensemble.ladder, context.dataset)
-                scores = np.concatenate(list(_scores(ensemble, number, at_once, context, on_event))).mean(0)
-                arrays = {"index": subsample.train, "el2n": scores.astype(np.float32)}
-                store.write_arrays("examples", ensemble.identity, 0, arrays)
+            clock = time.perf_counter()
+            by_network = list(scores) if claim else []
+            if sum(map(len, by_network)) == ensemble.networks and claim.held():
+                index = subsample_of(ensemble.ladder, context.dataset).train
+                mean = np.concatenate(by_network).mean(0).astype(np.float32)
+                store.write_arrays("examples", ensemble.identity, 0, {"index": index, "el2n": mean})
                 took = time.perf_counter() - clock
                 on_event(ExamplesScored(number, ensemble.words, ensemble.networks, ensemble.work, took))
+            elif not claim or not claim.held():
+                on_event(LaddersElsewhere(1, ensemble.work, (ensemble.identity,)))
     on_event(CohortFinished(number))
 
 
 def _scores(
-    ensemble: Ensemble, number: int, at_once: int, context: TrainingContext, on_event: EventHandler
+    ensemble: Ensemble,
+    number: int,
+    at_once: int,
+    context: TrainingContext,
+    on_event: EventHandler,
+    stop: Callable[[], bool],
 ) -> Iterator[np.ndarray]:
-    """Yield the distances ``[R, n]`` of some networks at a time, in their order."""
+    """Yield the distances ``[R, n]`` of some networks at a time, in their order, until all are there or a stop.
+
+    Parameters
+    ----------
+    at_once
+        How many of its networks are trained together.
+    """
     subsample = subsample_of(ensemble.ladder, context.dataset)
     span = Span(0, ensemble.epoch)
     for first in range(0, ensemble.networks, at_once):
+        if stop():
+            return
         places = range(first, min(first + at_once, ensemble.networks))
         members = [CohortMember(subsample, seeding_of_scorer(ensemble, place)) for place in places]
         norms = ensemble.ladder.recipe.norm_start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from prunescope.run.cohorts import Cohort, Key, by_key, by_start, split
@@ -41,9 +41,11 @@ class TaskSchedule:
         self._untuned = sorted(filter(self._group_work, self._groups), key=self._group_work)
         self._cohorts: list[tuple[int, TrainTask | ScoreTask]] = []
         self._waiting: list[tuple[int, TrainTask]] = []
+        self._formed: list[TrainTask] = []
         self._unfinished = {identity for identity, work in self._work_left.items() if work}
         self._unfinished |= {ensemble.identity for ensemble in unscored}
         self._numbered = 0
+        self._unscored = tuple(unscored)
         for ensemble in unscored:
             self._numbered += 1
             self._cohorts.append((ensemble.work, ScoreTask(ensemble, self._numbered)))
@@ -83,6 +85,7 @@ class TaskSchedule:
         if work:
             self._numbered += 1
             task = TrainTask(replace(cohort, number=self._numbered), tuning)
+            self._formed.append(task)
             (self._waiting if self._waits(task) else self._cohorts).append((work, task))
 
     def _waits(self, task: TrainTask) -> bool:
@@ -108,8 +111,22 @@ class TaskSchedule:
             self._cohorts.append((task.ensemble.work, task))
             self._cohorts.sort(key=lambda entry: entry[0])
             return
+        self._formed.remove(task)
         for half in task.cohort.halves():
             self._add(half, task.tuning)
+        self._cohorts.sort(key=lambda entry: entry[0])
+
+    def take_up(self, freed: Set[str]) -> None:
+        """Put cohorts and ensembles back of which some were left to another process that let them go."""
+        self._unfinished |= freed
+        for task in self._formed:
+            if not freed.isdisjoint(ladder.identity for ladder in task.cohort.ladders):
+                work = sum(self._work_left[ladder.identity] for ladder in task.cohort.ladders)
+                (self._waiting if self._waits(task) else self._cohorts).append((work, task))
+        for ensemble in self._unscored:
+            if ensemble.identity in freed:
+                self._numbered += 1
+                self._cohorts.append((ensemble.work, ScoreTask(ensemble, self._numbered)))
         self._cohorts.sort(key=lambda entry: entry[0])
 
     def next(self) -> Task | None:

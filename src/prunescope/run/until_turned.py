@@ -88,7 +88,7 @@ def train_until_turned(study: Study, store: Store, rungs: int, train: Train, *, 
         report = train(_noted(study), [ladder for ladder in ladders if ladder.identity not in failed])
         _add(whole, report)
         failed |= {failure.ladder for failure in report.failures}
-        if report.stopped or report.unwritable:
+        if report.stopped or report.halted or report.unwritable:
             return _result(raised, whole, climbs)
         errors = _validation_errors(store, ladders)
         for climb in rising:
@@ -216,7 +216,7 @@ def _add(whole: RunReport, report: RunReport) -> None:
         setattr(whole, name, getattr(whole, name) + getattr(report, name))
     whole.failures = [*whole.failures, *report.failures]
     whole.ladders, whole.elsewhere = report.ladders, report.elsewhere
-    whole.stopped, whole.unwritable = report.stopped, report.unwritable
+    whole.stopped, whole.halted, whole.unwritable = report.stopped, report.halted, report.unwritable
 
 
 def _result(study: Study, report: RunReport, climbs: Mapping[Cell, _Climb]) -> TurnedRun:

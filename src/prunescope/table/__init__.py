@@ -2,6 +2,8 @@
 
 from prunescope.table.arrays import ArrayEntry as ArrayEntry
 from prunescope.table.arrays import ArrayKind as ArrayKind
+from prunescope.table.leases import EXPIRY as EXPIRY
+from prunescope.table.leases import Claim as Claim
 from prunescope.table.merge import merge as merge
 from prunescope.table.merge import refuse_unlike as refuse_unlike
 from prunescope.table.published import Published as Published

@@ -22,7 +22,7 @@ from prunescope.errors import DamageError, unwritable
 from prunescope.files import open_to_all
 
 HASH_LENGTH = 40
-_STALE_SECONDS = 24 * 3600.0
+STALE_SECONDS = 24 * 3600.0
 _FLUSHES = 8
 
 
@@ -162,7 +162,7 @@ def sweep(store: Path) -> None:
     """Delete drafts that a crash left behind, a day after."""
     for draft in (store / "drafts").glob("*-*"):
         try:
-            if time.time() - draft.stat().st_mtime > _STALE_SECONDS:
+            if time.time() - draft.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
         except OSError:
             continue

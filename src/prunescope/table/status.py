@@ -61,8 +61,6 @@ class _Store(Protocol):
 
     def recorded(self) -> dict[str, RecordedNote]: ...
 
-    def has_locks(self) -> bool: ...
-
     def has_arrays(self, keep: Any, ladder: str, rung: int) -> bool: ...
 
 
@@ -151,8 +149,6 @@ class Status:
         Finished rungs that belong to none of the studies, as after a merge.
     shards
         Files that hold the rows.
-    locks
-        Whether the file system has locks; without them nobody knows who is running.
     """
 
     studies: tuple[StudyProgress, ...]
@@ -160,7 +156,6 @@ class Status:
     rungs: int
     strays: int
     shards: int
-    locks: bool
 
 
 def status(store: _Store) -> Status:
@@ -175,7 +170,7 @@ def status(store: _Store) -> Status:
     recorded = tuple(_recorded(note, done, running, failures) for note in in_order)
     strays = sum(len(rungs) for ladder, rungs in done.items() if ladder not in planned and ladder not in notes)
     shards = len(store.shards.listing().all)
-    return Status(progress, recorded, sum(map(len, done.values())), strays, shards, store.has_locks())
+    return Status(progress, recorded, sum(map(len, done.values())), strays, shards)
 
 
 def _place_of(note: RecordedNote) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
     notes/           what a run measured once and uses when it continues
-    claims/          who works on what now (`claims`)
+    claims/          who works on what now (`leases`)
     drafts/          files being written
 
 Every file is whole or absent and carries its content's hash (`durable`). There is no server, no index, no pickle.
@@ -20,11 +20,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,12 @@ from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
-from prunescope.table.claims import claimed, claims, has_locks
 from prunescope.table.coded import Columns, Texts, take
 from prunescope.table.columns import conform_stored
 from prunescope.table.duckdb_engine import answer, mentioned
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.findings import Array, Findings
+from prunescope.table.leases import EXPIRY, Claim, Leases
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
@@ -67,7 +67,7 @@ def _keep(name: ArrayKind | str) -> ArrayKind:
 
 
 @contextmanager
-def _claim_of_one(claim: AbstractContextManager[frozenset[str]]) -> Iterator[bool]:
+def _claim_of_one(claim: AbstractContextManager[Claim]) -> Iterator[bool]:
     with claim as free:
         yield bool(free)
 
@@ -108,10 +108,13 @@ class Store:
         The folder.
     create
         Make the store where there is none.
+    expiry
+        Seconds without a heartbeat after which other processes may take the ladders that this one holds.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = False, expiry: float = EXPIRY) -> None:
         self.path = Path(path)
+        self.leases = Leases(self.path, expiry)
         self._written = 0
         self._refuse_links()
         if create and not is_store(self.path):
@@ -207,7 +210,7 @@ class Store:
 
     def pack(self) -> int:
         """Put many small shards into one, unless another process is packing; return how many were replaced."""
-        with claimed(self.path, ["pack"]) as free:
+        with self.leases.claimed(["pack"]) as free:
             return self.shards.pack() if free else 0
 
     def table(self, where: str = "") -> Table:
@@ -316,17 +319,19 @@ class Store:
         """Claim a ladder while a ``with`` block runs; the value says whether it was free."""
         return _claim_of_one(self.claim_all([ladder]))
 
-    def claim_all(self, ladders: Iterable[str]) -> AbstractContextManager[frozenset[str]]:
-        """Claim ladders while a ``with`` block runs; the value says which of them were free."""
-        return claimed(self.path, [check_identity(self.path, ladder) for ladder in ladders])
+    def claim_all(self, ladders: Iterable[str]) -> AbstractContextManager[Claim]:
+        """Claim ladders while a ``with`` block runs; the value has those that were free.
 
-    def running(self) -> frozenset[str]:
-        """Return the ladders that living processes of this machine work on; none where nobody can know."""
-        return frozenset(name for name in claims(self.path) if IDENTITY.fullmatch(name))
+        ``claim.held()`` says which still are this process's own. Others may take them where it was stopped for long.
+        """
+        return self.leases.claimed([check_identity(self.path, ladder) for ladder in ladders])
 
-    def has_locks(self) -> bool:
-        """Whether the file system has locks; without them nobody knows who works on what."""
-        return has_locks(self.path)
+    def running(self, ladders: Iterable[str] | None = None) -> frozenset[str]:
+        """Return which ladders living processes work on: some, or all that are listed.
+
+        A process of another machine lives until this one has seen its heartbeat stand still for long enough.
+        """
+        return frozenset(name for name in self.leases.holders(ladders) if IDENTITY.fullmatch(name))
 
     def fail(self, ladder: str, rung: int, words: str) -> None:
         """Note that a ladder failed."""
@@ -393,8 +398,8 @@ class Store:
         entries = (self.path / folder).iterdir() if (self.path / folder).is_dir() else ()
         return sorted(path for path in entries if name.fullmatch(path.name) and is_own(path))
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        return Store, (self.path,)
+    def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
+        return partial(Store, expiry=self.leases.expiry), (self.path,)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
