@@ -45,6 +45,7 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.base
 	@$(BIN)/python -m prunescope.table.reference docs/table.md
+	@$(BIN)/python -m tools.pictures docs/pictures/reproduction
 	@$(BIN)/python -m tools.reproduction docs/reproduction.md
 
 lock: $(VENV)/bin/python

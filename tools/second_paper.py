@@ -37,9 +37,9 @@ def shipped() -> list[str]:
     return [name for name in LENS_TABLES if name in published_tables()]
 
 
-def _top_fifths(name: str) -> list[dict[str, str]]:
-    """Return the rows of the table on the top fifth; none where it does not ship."""
-    files = [file for file in published_tables()[name].lens_tables if file.endswith("top-fifth.csv")]
+def lens_rows(name: str, table: str) -> list[dict[str, str]]:
+    """Return the rows of a lens table that ships beside a table; none where it does not."""
+    files = [file for file in published_tables()[name].lens_tables if file.endswith(f"{table}.csv")]
     return [row for file in files for row in csv.DictReader(io.StringIO(published_text(file)))]
 
 
@@ -142,7 +142,7 @@ def _misclassified(cell: CellResult, left_out: LeaveOut) -> Judged | None:
 def _top(name: str, which: str) -> Iterator[tuple[float, float]]:
     """Yield label noise and times of the top fifth under the main treatment."""
     main = {(cell.name, cell.label_noise): cell.pruning.treatment for cell in _cells(name)}
-    for row in _top_fifths(name):
+    for row in lens_rows(name, "top-fifth"):
         noise = float(row["label_noise"])
         if row["which"] == which and row["treatment"] == main.get((row["network"], noise)) and row["times"]:
             yield noise, float(row["times"])

@@ -92,7 +92,7 @@ def paper_tables(result: LensResult) -> tuple[PaperTable, ...]:
             "numbers of Figs. 1b, 2 and 5, and of Appendix I.",
             (
                 *_SPARSITY,
-                *("group", "low", "high", "examples", "dense_loss", "sparse_loss"),
+                *("group", "low", "high", "examples", "el2n", "dense_loss", "sparse_loss"),
                 *(*_columns("difference"), "replicates", "outcome"),
             ),
             tuple(_loss_by_el2n(result.cells)),
@@ -195,7 +195,7 @@ def _grouped(cells: Sequence[CellResult]) -> Iterator[tuple[tuple[Cell, ...], Gr
 def _loss_by_el2n(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
     for where, groups in _grouped(cells):
         for group in groups.groups:
-            losses = (group.dense_loss.mean, group.sparse_loss.mean, *_spread(group.difference))
+            losses = (group.el2n.mean, group.dense_loss.mean, group.sparse_loss.mean, *_spread(group.difference))
             end = (len(group.difference.differences), str(group.difference.outcome))
             yield (*where, group.number, group.low, group.high, group.size, *losses, *end)
 

@@ -73,6 +73,10 @@ class El2nGroups(Figure):
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
             title = "sparse minus dense, nats"
+            # Panels of one level of label noise are compared with each other: they share their axis.
+            level = [point for point in self.points if _level(point.panel) == _level(name)]
+            ends = min(0.0, *(point.low for point in level)), max(0.0, *(point.high for point in level))
+            shared = alt.Scale(domain=list(ends) if ends[0] < ends[1] else [-1, 1])
             scale = alt.Scale(domain=[0, 100], nice=False)
             x = alt.X("percentile_low:Q", title="percentile of EL2N", scale=scale, axis=alt.Axis(tickCount=5))
             colour = coloured("verdict", kinds, "training loss", present={point.verdict for point in points})
@@ -85,19 +89,24 @@ class El2nGroups(Figure):
                 data.mark_bar(opacity=0.85, stroke=None).encode(
                     x=x,
                     x2="percentile_high",
-                    y=alt.Y("difference:Q", title=title),
+                    y=alt.Y("difference:Q", title=title, scale=shared),
                     y2=alt.datum(0),
                     color=colour,
                     tooltip=tooltip,
                 ),
                 middle.mark_rule(style="plain").encode(
                     x=alt.X("middle:Q", scale=scale, title="percentile of EL2N"),
-                    y=alt.Y("low:Q", title=title),
+                    y=alt.Y("low:Q", title=title, scale=shared),
                     y2="high",
                 ),
             ]
             panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), height=260))
         return tuple(panels)
+
+
+def _level(panel: str) -> str:
+    """Return the level of label noise that a panel is of."""
+    return panel.split(",", 1)[0]
 
 
 @dataclass(frozen=True)
