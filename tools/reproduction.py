@@ -178,10 +178,8 @@ def extrapolation() -> Claim:
         trial = family.forms["Eq. 2"].extrapolated
         if trial is not None:
             held = _held_by_intervals(family.group)
-            lines.append(
-                f"{family.name}: {_deviation(trial.mu, trial.sigma)}; its 90 % intervals hold {100 * held:.0f} % of the "
-                "errors"
-            )
+            off = _deviation(trial.mu, trial.sigma)
+            lines.append(f"{family.name}: {off}; its 90 % intervals hold {100 * held:.0f} % of the errors")
             met.append(abs(trial.mu) < FAMILY_MU and trial.sigma < FAMILY_SIGMA)
     return Claim(
         "Appendix F", "a law fitted to small members predicts the largest third", "; ".join(lines), verdict(met)
