@@ -1,9 +1,22 @@
-"""How results show themselves in a notebook: plain HTML, with whatever a stranger's file says escaped."""
+"""How results show themselves: in a notebook as HTML, where whatever a file says is escaped; elsewhere in short."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+
+# Lines of a result where Python shows it.
+MOST_LINES = 10
+
+
+class Summarised:
+    """A result that Python shows in a few lines: the first ones of `str`, and how many more there are."""
+
+    def __repr__(self) -> str:
+        lines = str(self).splitlines()
+        if len(lines) <= MOST_LINES:
+            return "\n".join(lines)
+        return "\n".join([*lines[: MOST_LINES - 1], f"... {len(lines) - MOST_LINES + 1} lines more with print()"])
 
 
 def table_html(

@@ -11,11 +11,11 @@ from prunescope.choose.description import Pick, Rival, beside_measured
 from prunescope.choose.frontier import ContinuousOptimum, FrontierStep, Insight
 from prunescope.choose.limits import MeasuredBest
 from prunescope.errors import apart, named, printable
-from prunescope.notebook import table_html
+from prunescope.notebook import Summarised, table_html
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, repr=False)
+class Answer(Summarised):
     """The smallest network under an error bound, of one family.
 
     Attributes
@@ -108,13 +108,17 @@ class Declined:
     seen: MeasuredBest | None = None
 
 
-@dataclass(frozen=True)
-class Answers:
+@dataclass(frozen=True, repr=False)
+class Answers(Summarised):
     """One answer for each family of a table, or the reason why there is none."""
 
     answers: tuple[Answer, ...]
     declined: tuple[Declined, ...]
     notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        refused = (f"{named(refusal.group) or 'the table'}: no answer: {refusal.why}" for refusal in self.declined)
+        return "\n".join([*map(str, self.answers), *refused])
 
     def _repr_html_(self) -> str:
         """Show all answers in a notebook, and why there are no others."""

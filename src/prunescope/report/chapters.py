@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
 from prunescope.choose.answers import Bounded
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick, rung_step
+from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
 from prunescope.laws.results import number
-from prunescope.notebook import table_html
+from prunescope.notebook import Summarised, table_html
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 from prunescope.report.provenance import Provenance
@@ -237,9 +239,9 @@ class Line:
     choice: str
 
 
-@dataclass(frozen=True)
-class Report:
-    """A whole report.
+@dataclass(frozen=True, repr=False)
+class Report(Summarised):
+    """A whole report; ``report["error-by-density"]`` is a figure, ``report.figures`` names all.
 
     Attributes
     ----------
@@ -260,7 +262,41 @@ class Report:
     notes: tuple[str, ...]
     missing: tuple[str, ...]
 
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """All figures by their names: those of the second chapter begin with ``2-``, and so on."""
+        return {
+            f"{place}-{figure.slug}" if place > 1 else figure.slug: figure
+            for place, chapter in enumerate(self.chapters, 1)
+            for figure in chapter.figures
+        }
+
+    def __getitem__(self, name: str) -> Figure:
+        figures = self.figures
+        if name not in figures:
+            hint = nearest(str(name), figures) or f"There are {listed(figures, 40)}."
+            raise InputError("the report", [Fault("the figure", "must be one of its figures", clipped(name), hint)])
+        return figures[name]
+
+    def __str__(self) -> str:
+        chapters = (
+            chapter.slider.stops[chapter.slider.start].headline
+            if chapter.slider
+            else f"{chapter.name}: {chapter.short}"
+            for chapter in self.chapters
+        )
+        figures = self.figures
+        return "\n".join(
+            [self.title, self.subtitle, *chapters, f"{counted(len(figures), 'figure')}: {', '.join(figures)}"]
+        )
+
     def _repr_html_(self) -> str:
-        """Show the report in short in a notebook."""
+        """Show the page in a notebook; in short where what draws it is not installed."""
+        from prunescope.report.writing import can_draw
+
+        if can_draw():
+            from prunescope.report.page.rendering import page
+
+            return f'<iframe srcdoc="{escape(page(self))}" width="100%" height="800" style="border: 0"></iframe>'
         rows = ((chapter.name, chapter.short) for chapter in self.chapters)
         return table_html(("chapter", "in short"), rows, f"{self.title}: {self.subtitle}", self.missing)

@@ -12,9 +12,14 @@ from prunescope.report.chapters import Report
 NEEDED = ("altair", "vl_convert", "jinja2")
 
 
+def can_draw() -> bool:
+    """Whether the packages that draw are installed."""
+    return all(find_spec(name) is not None for name in NEEDED)
+
+
 def need_drawing() -> None:
     """Refuse, in words, where the packages that draw are not installed."""
-    if any(find_spec(name) is None for name in NEEDED):
+    if not can_draw():
         raise MissingPackageError("a report needs the extra `report`: pip install 'prunescope[report]'")
 
 
@@ -70,10 +75,8 @@ def write_figures(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     paths = []
-    for place, chapter in enumerate(report.chapters):
-        for figure in chapter.figures:
-            before = "" if place == 0 else f"{place + 1}-"
-            for name in forms:
-                paths.append(target / f"{before}{figure.slug}.{name}")
-                write_figure(figure, paths[-1], name, PrintSize(width, font_size))
+    for slug, figure in report.figures.items():
+        for name in forms:
+            paths.append(target / f"{slug}.{name}")
+            write_figure(figure, paths[-1], name, PrintSize(width, font_size))
     return paths

@@ -178,6 +178,11 @@ def _drawn(content: dict[str, Any], form: str) -> bytes:
     return bytes(vl_convert.vegalite_to_png(content, scale=SCALE))
 
 
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG."""
+    return _drawn(whole(figure), "svg").decode()
+
+
 def latex(figure: Figure, path: Path, size: PrintSize = AS_IT_IS) -> str:
     """Return a figure environment around the figure's PDF, with its caption."""
     width = r"\linewidth" if size.width is None else f"{size.width:g}bp"

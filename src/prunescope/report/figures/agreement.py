@@ -68,7 +68,7 @@ class Summary:
     points: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Agreement(Figure):
     """Estimated against actual error."""
 

@@ -51,7 +51,7 @@ class ContourPoint:
     density: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Contours(Figure):
     """Contours of constant error."""
 

@@ -64,7 +64,7 @@ class CurvePoint:
     networks: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curves(Figure):
     """Error by density."""
 

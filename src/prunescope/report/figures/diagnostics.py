@@ -57,7 +57,7 @@ class ResidualPoint:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResidualFigure(Figure):
     """Residuals of the law."""
 
@@ -148,7 +148,7 @@ class ProfileFigurePoint:
     limit: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ProfileFigure(Figure):
     """Profiles of the sum of squares."""
 
@@ -217,7 +217,7 @@ class InfluencePoint:
     held_out: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InfluenceFigure(Figure):
     """The law without each member."""
 

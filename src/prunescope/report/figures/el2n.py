@@ -51,7 +51,7 @@ class GroupPoint:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class El2nGroups(Figure):
     """Loss differences by EL2N."""
 
@@ -109,7 +109,7 @@ def _level(panel: str) -> str:
     return panel.split(",", 1)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TreatmentGroups(El2nGroups):
     """Loss differences of treatments other than the main one, by EL2N."""
 

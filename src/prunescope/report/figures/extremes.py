@@ -60,7 +60,7 @@ class Portrait:
     image: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PicturedExamples(Figure):
     """Single examples.
 
@@ -74,7 +74,7 @@ class PicturedExamples(Figure):
     portraits: tuple[Portrait, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExtremeExamples(PicturedExamples):
     """The examples that pruning changes most."""
 

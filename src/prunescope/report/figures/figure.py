@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData, Numbers
+from prunescope.notebook import Summarised
 from prunescope.report.charts.parts import Panel
 
 # Parameters as the papers write them.
@@ -24,8 +27,8 @@ SYMBOLS = {
 }
 
 
-@dataclass(frozen=True)
-class Figure:
+@dataclass(frozen=True, repr=False)
+class Figure(Summarised):
     """A figure as numbers and words.
 
     Attributes
@@ -55,6 +58,17 @@ class Figure:
     def draw(self) -> tuple[Panel, ...]:
         """Draw the figure, a panel each; only this loads Altair."""
         raise NotImplementedError
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.slug}), {counted(len(self.rows), 'row')}\n{self.caption}"
+
+    def _repr_svg_(self) -> str | None:
+        """Show the figure in a notebook; nothing where what draws it is not installed."""
+        if find_spec("altair") is None or find_spec("vl_convert") is None:
+            return None
+        from prunescope.report.charts.picture_files import svg
+
+        return svg(self)
 
 
 def is_identified(fit: Fit, *names: str) -> bool:

@@ -65,7 +65,7 @@ class FormPoint:
     sigma: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Forms(Figure):
     """Forms side by side."""
 

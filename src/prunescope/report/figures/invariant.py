@@ -41,7 +41,7 @@ class InvariantPoint:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Invariant(Figure):
     """Error by the invariant.
 

@@ -35,7 +35,7 @@ class LeaveOutPoint:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LeaveOuts(Figure):
     """Networks trained without some examples."""
 
@@ -111,7 +111,7 @@ class InfluencePoint:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InfluenceCheck(Figure):
     """Absolute change of test error without a group, by the group's EL2N."""
 

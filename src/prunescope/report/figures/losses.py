@@ -42,7 +42,7 @@ class LossPoint:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Losses(Figure):
     """Training loss by density."""
 

@@ -50,7 +50,7 @@ class NoisePoint:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Noise(Figure):
     """Test error by density and label noise."""
 

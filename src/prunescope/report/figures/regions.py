@@ -72,7 +72,7 @@ class RegionPoint:
     high: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regions(Figure):
     """The anatomy of one curve.
 

@@ -65,7 +65,7 @@ class SizePoint:
     bound: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sizes(Figure):
     """Error by parameters.
 

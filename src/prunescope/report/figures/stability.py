@@ -41,7 +41,7 @@ class StabilityPoint:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stability(Figure):
     """mu and sigma over all points, by how many measurements were fitted to."""
 

@@ -30,7 +30,7 @@ class SuspectPoint:
     sparse_loss: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuspectLabels(PicturedExamples):
     """Labels that may be wrong."""
 

@@ -48,7 +48,7 @@ class TreatmentPoint:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Treatments(Figure):
     """Treatments side by side.
 
@@ -100,7 +100,7 @@ class Treatments(Figure):
         return tuple(panels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Extended(Treatments):
     """Pruning beside the same training with nothing removed."""
 
@@ -109,7 +109,7 @@ class Extended(Treatments):
     by: ClassVar[str] = "rung"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Narrow(Treatments):
     """Pruning beside narrower networks."""
 
@@ -118,7 +118,7 @@ class Narrow(Treatments):
     by: ClassVar[str] = "parameters"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ablations(Treatments):
     """Pruning beside other ways of pruning."""
 
