@@ -3,8 +3,8 @@
 python -m benchmarks suspects      PRUNESCOPE_DATA names the folder that has MNIST; without it the digits alone
 
 Small studies are trained for it: EL2N by ten networks, and pruning with learning-rate and with weight rewinding until
-the validation error has turned (`run --until-turned 3`). Each list is ranked by label suspicion, and by EL2N, dense loss
-and sparse loss alone. A value is a replicate's share of wrong labels among the first 50 or 500.
+the validation error has turned (`run --until-turned 3`). Each list is ranked by label suspicion, and by EL2N, dense
+loss and sparse loss alone. A value is a replicate's share of wrong labels among the first 50 or 500.
 """
 
 from __future__ import annotations

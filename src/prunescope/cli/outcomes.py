@@ -58,7 +58,12 @@ def outcomes(
     from prunescope.table import Store
 
     store = Store(store_path)
-    lacking = lacking_outcomes(store, noise=noise, treatment=treatment, rungs=rungs)
+    recorded = store.recorded()
+    networks = lacking_outcomes(store, noise=noise, treatment=treatment, rungs=rungs)
+    lacking = [network for network in networks if network[0] not in recorded]
+    if len(lacking) < len(networks):
+        whose = counted(len(networks) - len(lacking), "network")
+        note(f"{whose} from a training loop of your own left out: that loop makes them")
     if run_code:
         search_folders([path for study in store.studies() for path in import_paths(study)], [Path.cwd()])
     if lacking:
