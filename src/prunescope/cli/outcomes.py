@@ -41,7 +41,7 @@ def outcomes(
     run_code: bool,
     as_json: bool,
 ) -> None:
-    """Make the outcomes on training examples that a STORE lacks.
+    """Train again for outcomes on examples that a STORE lacks.
 
     Finished networks whose outcomes were not kept are trained again, from the nearest checkpoint below. Each must come
     out equal to its row, or to rounding where another processor or other company sums in another order. Its outcomes

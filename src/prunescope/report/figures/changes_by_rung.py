@@ -49,7 +49,7 @@ class RungChanges(Figure):
         panels = []
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
-            title = "minus dense, nats"
+            title = "training loss minus dense, nats"
             scale = alt.Scale(domain=[0, max(point.rung for point in points)])
             x = alt.X("rung:Q", title="rung", scale=scale, axis=alt.Axis(tickMinStep=1))
             y = alt.Y("difference:Q", title=title)
