@@ -3,8 +3,9 @@
 python -m benchmarks suspects      PRUNESCOPE_DATA names the folder that has MNIST; without it the digits alone
 
 Small studies are trained for it: EL2N by ten networks, and pruning with learning-rate and with weight rewinding until
-the validation error has turned (`run --until-turned 3`). Each list is ranked by label suspicion, and by EL2N, dense loss
-and sparse loss alone. A value is a replicate's share of wrong labels among the first 50 or 500.
+the validation error has turned (`run --until-turned 3`). Each list is ranked by label suspicion, and by EL2N, dense
+loss and sparse loss alone. A value is a replicate's share of wrong labels among the first 50, the first 500, and as
+many as are wrong.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from prunescope.data import load
 from prunescope.errors import PrunescopeError
-from prunescope.lens import analyze
+from prunescope.lens import analyze, example_scores, precision_at
 from prunescope.run import RunReport, run_study
 from prunescope.run.until_turned import train_until_turned
 from prunescope.study import Axes, El2n, Ladder, Recipe, Study, Treatment
@@ -65,3 +68,18 @@ def _precisions(study: Study) -> Iterator[tuple[str, str, list[float]]]:
                 name = f"{study.axes[0].dataset[0]}, {treatment.removeprefix('imp ')} to density {density}"
                 name += f": {precision.by}, of {precision.count}"
                 yield name, "%", [100 * value for value in precision.share.values]
+            yield from _of_all(store, treatment, f"{study.axes[0].dataset[0]}, {treatment.removeprefix('imp ')}")
+
+
+def _of_all(store: Store, treatment: str, what: str) -> Iterator[tuple[str, str, list[float]]]:
+    """Yield how many of as many labels as are wrong are wrong, by each ranking."""
+    rows = example_scores(store, treatment=treatment)
+    replicates = rows["replicate"].astype(str)
+    for column in ("suspicion", "el2n", "loss_dense", "loss_sparse"):
+        shares = []
+        for replicate in np.unique(replicates):
+            there = replicates == replicate
+            noisy = rows["noisy"][there].astype(bool)
+            ranked = precision_at(int(noisy.sum()), noisy, rows[column][there], rows["index"][there])
+            shares.append(100 * ranked)
+        yield f"{what}: {column}, of as many as are wrong", "%", shares

@@ -50,6 +50,7 @@ ALL = {
     "error-under-label-noise",
     "training-loss-by-density",
     "loss-by-el2n",
+    "loss-by-el2n-over-sparsities",
     "examples-changed-most",
     "pruning-beside-extended-training",
     "pruning-beside-narrower-networks",

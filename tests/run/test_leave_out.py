@@ -301,9 +301,9 @@ def test_pupils_are_cohorts_of_their_own() -> None:
 
 
 def grouped_study(networks: int = 2, epoch: int = 1, **changes: Any) -> Study:
-    study = replace(lesson_study(**changes), el2n=El2n(networks=networks, epoch=epoch))
-    grouped = Treatment(kind="leave-out", leave="group", groups=6)
-    return replace(study, treatments=(grouped, Treatment(kind="imp")))
+    study = lesson_study(Treatment(kind="dense"), **changes)
+    treatments = (Treatment(kind="imp"), Treatment(kind="leave-out", leave="group", groups=6))
+    return replace(study, treatments=treatments, el2n=El2n(networks=networks, epoch=epoch))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

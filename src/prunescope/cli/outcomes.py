@@ -41,7 +41,7 @@ def outcomes(
     run_code: bool,
     as_json: bool,
 ) -> None:
-    """Make the outcomes on training examples that a STORE lacks.
+    """Train again for outcomes on examples that a STORE lacks.
 
     Finished networks whose outcomes were not kept are trained again, from the nearest checkpoint below. Each must come
     out equal to its row, or to rounding where another processor or other company sums in another order. Its outcomes
@@ -58,7 +58,12 @@ def outcomes(
     from prunescope.table import Store
 
     store = Store(store_path)
-    lacking = lacking_outcomes(store, noise=noise, treatment=treatment, rungs=rungs)
+    recorded = store.recorded()
+    networks = lacking_outcomes(store, noise=noise, treatment=treatment, rungs=rungs)
+    lacking = [network for network in networks if network[0] not in recorded]
+    if len(lacking) < len(networks):
+        whose = counted(len(networks) - len(lacking), "network")
+        note(f"{whose} from a training loop of your own left out: that loop makes them")
     if run_code:
         search_folders([path for study in store.studies() for path in import_paths(study)], [Path.cwd()])
     if lacking:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from prunescope.errors import Fault, InputError
-from prunescope.lens.analysis import KEYS, CellQuery, asked_rung, sorted_cells
+from prunescope.lens.cell_query import KEYS, CellQuery, asked_rung, sorted_cells
 from prunescope.lens.label_suspicion import label_suspicion
 from prunescope.lens.loading import open_source
 from prunescope.lens.rung_curves import Curve, dense_spread, rung_curve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prunescope.lens.analysis import CellQuery, sorted_cells
+from prunescope.lens.cell_query import CellQuery, sorted_cells
 from prunescope.lens.cells import Measurements
 from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.rung_curves import dense_spread, rung_curve, sparsest_better

@@ -9,7 +9,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_n
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
 MOST_COLUMNS = 3  # extra columns that are tried together
+RECENT = 16  # outcomes of dense networks that are held in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ class LensSource:
     studies: StudyIndex
     notes: tuple[str, ...]
     unread: int = 0
+    _recent: dict[str, Outcomes | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _by_kind(self) -> dict[tuple[object, ...], list[Measurements]]:
@@ -73,7 +75,15 @@ class LensSource:
 
     def outcomes(self, ladder: str, rung: int) -> Outcomes | None:
         """Return a network's outcome on each training example; None if not kept."""
-        return read_outcomes(self.store, ladder, rung) if self.store and ladder else None
+        if self.store is None or not ladder:
+            return None
+        if rung > 0:
+            return read_outcomes(self.store, ladder, rung)
+        if ladder not in self._recent:  # every rung of a ladder is compared with its dense network
+            while len(self._recent) >= RECENT:
+                self._recent.pop(next(iter(self._recent)))
+            self._recent[ladder] = read_outcomes(self.store, ladder, 0)
+        return self._recent[ladder]
 
     def scores(self, scorer: Scorer) -> ScoredExamples:
         """Return the scores of an ensemble."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from prunescope.errors import Fault, InputError
 from prunescope.files import replacing
 from prunescope.lens.analysis import CellResult, LensResult
+from prunescope.lens.changes_by_rung import FIFTHS
 from prunescope.lens.comparisons import TrainingChange
 from prunescope.lens.example_changes import Groups
 from prunescope.lens.rung_curves import Curve, Point
@@ -62,8 +63,8 @@ def paper_tables(result: LensResult) -> tuple[PaperTable, ...]:
         PaperTable(
             "training-loss",
             "Mean training loss in nats by density, label noise and treatment: over all examples, those with original "
-            "labels, and those with noisy ones.",
-            (*_RUNG, *(f"{name}{end}" for name in _LOSSES for end in ("", "_deviation"))),
+            "labels, and those with noisy ones; and its change from the dense networks by fifths of EL2N.",
+            (*_RUNG, *_columns(*_LOSSES, *_FIFTHS)),
             tuple(_training_loss(result.cells)),
         ),
         PaperTable(
@@ -109,6 +110,7 @@ def paper_tables(result: LensResult) -> tuple[PaperTable, ...]:
 
 
 _LOSSES = ("train_loss", "train_loss_original", "train_loss_noisy")
+_FIFTHS = tuple(f"change_el2n_{20 * fifth}_to_{20 * fifth + 20}" for fifth in range(FIFTHS))
 
 
 def _columns(*names: str) -> tuple[str, ...]:
@@ -146,11 +148,14 @@ def _generalisation(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
 
 def _training_loss(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
     for cell in cells:
+        fifths = {(change.treatment, change.rung): change.fifths for change in cell.changes_by_rung}
         for curve in _curves(cell):
             for point in curve.points:
                 losses = [getattr(point, name) for name in _LOSSES]
+                changes = fifths.get((curve.treatment, point.rung), (None,) * FIFTHS)
                 if any(losses):
-                    yield (*_place(cell, curve, point), *(value for loss in losses for value in _spread(loss)))
+                    values = (value for loss in (*losses, *changes) for value in _spread(loss))
+                    yield (*_place(cell, curve, point), *values)
 
 
 def _table_5(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.lens import CellResult, LensResult, analyze
 from prunescope.report.chapters import Chapter, FigureSection
+from prunescope.report.figures.changes_by_rung import rung_changes
 from prunescope.report.figures.el2n import el2n_groups, treatment_groups
 from prunescope.report.figures.extremes import extreme_examples
 from prunescope.report.figures.figure import Figure
@@ -72,14 +73,16 @@ def _tells(cells: Sequence[CellResult]) -> bool:
 
 def _weight(cell: CellResult) -> int:
     groups = any(sparsity is not None and sparsity.groups is not None for sparsity in (cell.optimal, cell.sparsest))
-    beside = (cell.extended, cell.narrow, *cell.ablations, *cell.leave_outs)
-    return 2 * groups + sum(comparison is not None for comparison in beside) + (cell.label_noise > 0)
+    examples = cell.optimal is not None and bool(cell.optimal.extremes)
+    beside = (cell.extended, cell.narrow, cell.influence, *cell.ablations, *cell.leave_outs)
+    return 2 * groups + examples + sum(comparison is not None for comparison in beside) + (cell.label_noise > 0)
 
 
 def _chapter(cells: Sequence[CellResult], result: LensResult) -> Chapter:
+    examples = (el2n_groups, rung_changes, extreme_examples, suspect_labels)
     sections = (
         FigureSection("Generalisation and training", _present(noise, losses, cells=cells)),
-        FigureSection("Which examples", _present(el2n_groups, extreme_examples, suspect_labels, cells=cells)),
+        FigureSection("Which examples", _present(*examples, cells=cells)),
         FigureSection("Alternatives to pruning", _present(extended, narrow, ablations, treatment_groups, cells=cells)),
         FigureSection("Training without some examples", _present(leave_outs, influence, cells=cells)),
     )

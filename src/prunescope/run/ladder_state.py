@@ -217,7 +217,9 @@ def _outcomes(
     for rung in (0, best):
         if not store.has_arrays("examples", ladder.teacher, rung):
             words = f"rung {rung} of its teacher {ladder.teacher} was trained before anything learned from it"
-            raise PrunescopeError(f"{words}, and outcomes on examples were not kept; train both into a new store")
+            raise PrunescopeError(
+                f"{words}, and outcomes on examples were not kept; prunescope outcomes --rung {rung} makes them"
+            )
         outcome = store.read_arrays("examples", ladder.teacher, rung)
         if not np.array_equal(outcome["index"], subsample.train):
             raise PrunescopeError(f"rung {rung} of its teacher {ladder.teacher} was trained on other examples")

@@ -345,7 +345,7 @@ def _measure_faults(
     measured = all(name not in known or known[name].validation for name in named)  # by a part of their own, or unread
     teachers = {treatment.label for treatment in treatments.values() if treatment.kind in PRUNING}
     for index, treatment in treatments.items():
-        if treatment.learns_from not in teachers or treatment.leave == "random":
+        if treatment.learns_from not in teachers or treatment.leave in ("random", GROUP):
             continue
         place = locate("treatments", index, "kind")
         if not recipe.validation and "validation" not in unsound and not (named and measured):

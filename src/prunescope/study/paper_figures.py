@@ -68,6 +68,7 @@ _FIGURES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     (SECOND, "App. K.1", "examples-changed-most", ("prunes", "outcomes", "validation")),
     (SECOND, "App. K.2", "trained-without-some-examples", ("prunes", "worsened")),
+    (SECOND, "App. L", "loss-by-el2n-over-sparsities", _GROUPS),
     (SECOND, "influence", "influence-by-el2n", ("prunes", "el2n", GROUP)),
 )
 
