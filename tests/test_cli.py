@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,35 @@ def test_plan_as_json_holds_the_ladders() -> None:
     study = parse_study(preset_text("digits"))
     assert [entry["ladder"] for entry in content["ladder_list"]] == [ladder.identity for ladder in study.ladders]
     assert (content["cells"], content["ladders"], content["rungs"]) == (9, 72, 2088)
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "depth", "parameters", "multiplications"),
+    [
+        ("resnet50-imagenet", "imagenet-resnet", 50, 25_557_032, 4_089_184_256),
+        ("densenet121-cifar10", "densenet", 121, 6_956_298, 888_350_720),
+        ("resnet18-tinyimagenet", "imagenet-resnet", 18, 11_271_432, 2_221_772_800),
+    ],
+)
+def test_plan_counts_the_larger_networks_and_estimates_what_they_take(
+    name: str, family: str, depth: int, parameters: int, multiplications: int
+) -> None:
+    content = json.loads(run("plan", name, "--json").stdout)
+    by_width = {member["width"]: member for member in content["members"]}
+    assert len(by_width) == len(content["members"]) == 5
+    full = by_width[1.0]
+    assert (full["family"], full["depth"], full["parameters"]) == (family, depth, parameters)
+    assert full["multiplications"] == multiplications
+    sizes = [by_width[width]["parameters"] for width in sorted(by_width)]
+    assert all(2.5 < larger / smaller < 4 for smaller, larger in pairwise(sizes))
+    assert content["estimate"]["seconds"] > 1e6
+    assert content["estimate"]["memory"] > 1e9
+    assert content["counted_only"] == (["imagenet"] if name.endswith("-imagenet") else [])
+
+
+def test_plan_says_which_study_a_run_refuses() -> None:
+    assert "a run refuses it" in " ".join(run("plan", "resnet50-imagenet").stdout.split())
+    assert "refuses" not in run("plan", "resnet18-tinyimagenet").stdout
 
 
 def test_plan_saves_a_preset_to_edit_and_never_over_a_file(tmp_path: Path) -> None:

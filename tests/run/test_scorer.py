@@ -15,6 +15,7 @@ from prunescope.cli.main import cli
 from prunescope.data import load
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
+from prunescope.run.artifacts import read_weights
 from prunescope.run.estimate import START, estimate
 from prunescope.run.events import Event, ExamplesScored, LaddersElsewhere
 from prunescope.run.ladder_runner import RunSettings, context_for
@@ -23,8 +24,8 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Ensemble, Study, Treatment, ensembles
 from prunescope.study.effort import effort
 from prunescope.table import Store, merge
-from prunescope.train import CohortMember, Span, label_distances, seeding_of_scorer, train_rung
-from tests.run.studies import narrow_study, rows
+from prunescope.train import CohortMember, Span, label_distances, seeding_of, seeding_of_scorer, train_rung
+from tests.run.studies import mixed_study, narrow_study, rows
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,41 @@ def test_scores_are_the_mean_over_networks_trained_alone(scored: Store) -> None:
         np.testing.assert_allclose(arrays["el2n"], np.mean(distances, 0), rtol=1e-5)
         assert not np.allclose(distances[0], distances[1], rtol=1e-2)
         assert not np.allclose(distances[0], distances[2], rtol=1e-2)
+
+
+def test_networks_and_scorers_start_their_normalisations_as_the_recipe_says(tmp_path: Path) -> None:
+    """With a rate that moves nothing: the weights kept are those of the start, and so are the scorers'."""
+    data = load("digits")
+    for norms in ("uniform", "ones", "zero-last"):
+        plain = mixed_study(
+            norm_start=norms,
+            learning_rate=1e-12,
+            momentum=0.0,
+            weight_decay=0.0,
+            augment="none",
+            rewind_epoch=0,
+            levels=0,
+        )
+        dense = replace(
+            plain, treatments=(Treatment(kind="dense"),), replicates=1, el2n=El2n(networks=1, epoch=1), keep="all"
+        )
+        store = Store(tmp_path / norms, create=True)
+        assert run_study(dense, store, workers=1).failures == []
+        ladder, ensemble = dense.ladders[0], ensembles(dense)[0]
+        context = context_for(ladder, data, Layout(), RunSettings("tests", dtype=torch.float32))
+        start = context.network.start(seeding_of(ladder).start(), ladder.recipe.norm_start)
+        kept = read_weights(store, ladder, 0, context.network)
+        scales = [name for name in kept if "norm" in name and name.endswith(".weight")]
+        largest = {round(float(kept[name].max()), 6) for name in scales}
+        assert largest == {"ones": {1.0}, "zero-last": {0.0, 1.0}}.get(norms, largest)
+        for name in (parameter.name for parameter in context.network.outline.parameters):
+            np.testing.assert_allclose(kept[name], start[name], rtol=1e-6, atol=1e-9)
+        subsample = subsample_of(ensemble.ladder, data)
+        member = CohortMember(subsample, seeding_of_scorer(ensemble, 0))
+        drawn = context.stacked([context.network.start(member.seeding.start(), ladder.recipe.norm_start)])
+        state = train_rung(context, [member], drawn, {}, 0, Span(0, 1), lambda done, total: None).state
+        distances = label_distances(context, subsample, state)[0]
+        np.testing.assert_allclose(scores(store, ensemble)["el2n"], distances, rtol=1e-5)
 
 
 def test_examples_with_wrong_labels_score_higher(tmp_path: Path) -> None:
