@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from prunescope.cli.main import cli
 from prunescope.study import parse_study, preset_text, presets
 from prunescope.table import Store
-from tests.builders import rung
+from tests.builders import files, rung
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -295,7 +295,9 @@ def test_a_table_is_not_written_over_itself(csv: Path) -> None:
 
 
 def test_a_refused_merge_makes_no_store(tmp_path: Path) -> None:
-    fails(1, "merge", store(tmp_path / "a"), store(tmp_path / "b", test_error=0.5), "--into", tmp_path / "new")
+    damaged = store(tmp_path / "b")
+    next((damaged / "rungs").iterdir()).write_bytes(b"junk")
+    assert "is damaged" in fails(1, "merge", store(tmp_path / "a"), damaged, "--into", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -320,9 +322,27 @@ def test_status_merge_and_compact(tmp_path: Path) -> None:
     assert "nothing" in fails(2, "status", tmp_path / "none")
 
 
-def test_stores_that_contradict_each_other_fail_with_1(tmp_path: Path) -> None:
-    message = fails(1, "merge", store(tmp_path / "one"), store(tmp_path / "other", test_error=0.5))
-    assert "different results for 3 rungs" in message
+def test_two_results_for_one_rung_are_shown_and_one_is_picked(tmp_path: Path) -> None:
+    one, other = store(tmp_path / "one"), store(tmp_path / "other", test_error=0.5)
+    merged = run("merge", one, other)
+    assert (merged.returncode, "3 second results do not count" in merged.stderr) == (0, True)
+    shown = run("status", one).stdout
+    assert "3 second results that do not count" in shown
+    assert f"merged from {other}" in shown
+    assert len(json.loads(run("status", one, "--json").stdout)["conflicts"]) == 3
+    assert "second result that does not count" in run("table", one).stderr
+    before = files(one)
+    dry = run("resolve", one, "--keep", "second", "--rung", "1")
+    assert "would keep the second result of 1 rung; --go does it" in dry.stderr
+    assert files(one) == before
+    assert "kept the second result of 1 rung" in run("resolve", one, "--keep", "second", "--rung", "1", "--go").stdout
+    rows = json.loads(run("table", one, "--json").stdout)["rows"]
+    assert [row["error"] == 0.5 for row in rows] == [False, True, False]
+    assert len(json.loads(run("resolve", one, "--json").stdout)) == 2
+    assert "kept the first result of 2 rungs" in run("resolve", one, "--keep", "first", "--go").stdout
+    assert "no rung has a second result" in run("resolve", one).stdout
+    assert "second result" not in run("table", one).stderr
+    assert "--keep" in fails(2, "resolve", one, "--go")
 
 
 def test_a_full_disk_or_a_forbidden_folder_is_told_in_words(csv: Path, tmp_path: Path) -> None:
@@ -346,8 +366,8 @@ def test_who_writes_percent_is_told_the_fraction(typed: tuple[str, ...], words_e
 
 
 IMPERATIVES = (
-    "Check", "Compare", "Explain", "Export", "Find", "Fit", "Merge", "Pack", "Predict", "Recommend", "Show", "Train",
-    "Walk", "Write",
+    "Check", "Compare", "Explain", "Export", "Find", "Fit", "Merge", "Pack", "Pick", "Predict", "Recommend", "Show",
+    "Train", "Walk", "Write",
 )  # fmt: skip
 
 

@@ -24,8 +24,10 @@ from prunescope.run.events import (
     CohortProgress,
     LadderFailed,
     LaddersElsewhere,
+    LaddersFreed,
     Lost,
     NotExclusive,
+    ResultsSetAside,
     RungFinished,
     RunStarted,
     TuningFailed,
@@ -100,6 +102,9 @@ def test_ladders_that_another_run_is_at_are_told_and_the_exit_code_is_1(tmp_path
     with store.claim(dense_study(replicates=2, levels=1).ladders[0].identity):
         done = run("run", path, "--workers", 1, "--store", store.path)
         again = run("run", path, "--workers", 1, "--store", store.path, "--json")
+        copy = run("run", path, "--workers", 1, "--store", store.path, "--copies", 2)
+    assert (copy.returncode, "by another run" in copy.stderr) == (0, False)
+    assert copy.stdout == f"nothing was left for this run: {store.path}\n"
     for process in (done, again):
         assert process.returncode == 1
         assert "1 ladder is being trained by another run" in process.stderr
@@ -280,6 +285,22 @@ def test_progress_takes_back_what_did_not_get_to_the_disk(
     ]
     assert "a note is damaged" in lines[1]
     assert "runs/mine" in lines[3]
+
+
+def test_progress_tells_what_comes_back_and_what_is_set_aside(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunescope.cli.progress.time.monotonic", lambda: 0.0)
+    with ProgressDisplay("dense") as progress:
+        progress.tell(RunStarted(2, 1600, 1600))
+        progress.tell(LaddersElsewhere(1, 800, ("0",)))
+        progress.tell(LaddersFreed(1, 800))
+        progress.tell(ResultsSetAside("runs/mine", 2))
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert [line.split(";")[0] for line in lines] == ["0.0 s: 0%, 0 networks"] * 2
+    assert "1 ladder" in lines[0]
+    assert "2 rungs" in lines[1]
+    assert "prunescope status runs/mine" in lines[1]
 
 
 def test_a_store_that_cannot_be_written_to_is_told_with_what_was_trained(

@@ -82,7 +82,7 @@ class InputError(PrunescopeError):
 
 
 class ConflictError(PrunescopeError):
-    """Two different results claim to be the same rung."""
+    """Files hold different arrays for one rung."""
 
 
 class DamageError(PrunescopeError):

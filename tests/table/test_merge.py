@@ -1,4 +1,4 @@
-"""Stores joined: everything of theirs, nothing else, and never a contradiction."""
+"""Stores joined: everything of theirs, and nothing else; what contradicts is set aside."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from prunescope.errors import ConflictError, InputError
 from prunescope.study import parse_study, preset_text
-from prunescope.table import STORED, Store, merge
-from tests.builders import files, filled, ladder_identity
+from prunescope.table import STORED, Store, conflicts, merge
+from prunescope.table.conflicts import arrays_aside
+from tests.builders import files, filled, ladder_identity, rung
 
 LADDER = ladder_identity(0)
 
@@ -31,23 +32,42 @@ def test_stores_are_joined(tmp_path: Path) -> None:
     assert merge(into, [one, other]) == 0
 
 
-def test_stores_that_contradict_each_other_are_not_joined(tmp_path: Path) -> None:
-    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 2, test_loss=0.6)
+def test_of_stores_that_contradict_each_other_the_first_stays_and_the_second_is_set_aside(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", 2), filled(tmp_path / "other", 1, test_loss=0.6)
+    other.write([rung(3, 0), rung(3, 1)])
+    other.pack()  # contradicting rows and others in one shard
+    for store, value in ((one, 0.0), (other, 1.0)):
+        store.write_arrays("checkpoints", LADDER, 0, {"mask": np.full(3, value)})
+    other.write_arrays("examples", LADDER, 1, {"loss": np.ones(3)})  # of a result that does not count
+    other.write_arrays("examples", ladder_identity(3), 0, {"loss": np.ones(3)})
     into = Store(tmp_path / "into", create=True)
-    with pytest.raises(ConflictError, match="different results for 8 rungs") as error:
-        merge(into, [one, other])
-    assert "Nothing was merged" in str(error.value)
-    assert files(into.path) == {"store.json"}
+    for expected in (10, 0):
+        assert merge(into, [one, other]) == expected
+        pairs = conflicts(into)
+        assert [(pair.ladder, pair.rung, pair.differences) for pair in pairs] == [
+            (LADDER, number, {"test_loss": (0.5, 0.6)}) for number in range(4)
+        ]
+        assert {pair.writer for pair in pairs} == {f"merged from {other.path}"}
+        assert set(into.table().where(f"ladder = '{LADDER}'")["test_loss"].tolist()) == {0.5}
+        assert into.done() == one.done() | {ladder_identity(3): {0, 1}}
+        assert into.read_arrays("checkpoints", LADDER, 0)["mask"].tolist() == [0, 0, 0]
+        assert not into.has_arrays("examples", LADDER, 1)
+        assert into.has_arrays("examples", ladder_identity(3), 0)
+        assert len(arrays_aside(into.path)) == 2
+    again = Store(tmp_path / "again", create=True)
+    merge(again, [into])
+    assert len(conflicts(again)) == 4  # what was set aside travels along
 
 
-def test_stores_whose_arrays_differ_are_not_joined(tmp_path: Path) -> None:
+def test_of_stores_whose_arrays_differ_the_first_keeps_its_own(tmp_path: Path) -> None:
     one, other = filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)
     one.write_arrays("examples", LADDER, 0, {"loss": np.zeros(3)})
-    other.write_arrays("examples", LADDER, 0, {"loss": np.ones(3)})
-    before = files(one.path)
-    with pytest.raises(ConflictError, match="different arrays"):
-        merge(one, [other])
-    assert files(one.path) == before
+    path = other.write_arrays("examples", LADDER, 0, {"loss": np.ones(3)})
+    merge(one, [other])
+    assert one.read_arrays("examples", LADDER, 0)["loss"].tolist() == [0, 0, 0]
+    (aside,) = arrays_aside(one.path)
+    assert aside.read_bytes() == path.read_bytes()
+    assert conflicts(one) == ()
 
 
 def test_arrays_that_only_one_store_has_are_no_contradiction(tmp_path: Path) -> None:
@@ -61,8 +81,9 @@ def test_arrays_that_only_one_store_has_are_no_contradiction(tmp_path: Path) -> 
     assert one.array_names("checkpoints", LADDER) == {0: {"mask/0", "kept/0/a"}}
     third = filled(tmp_path / "third", 1)
     third.write_arrays("checkpoints", LADDER, 0, {"kept/0/a": np.zeros(2)})
-    with pytest.raises(ConflictError, match=r"kept/0/a.*Nothing was merged"):
-        merge(one, [third])
+    merge(one, [third])
+    assert one.read_arrays("checkpoints", LADDER, 0)["kept/0/a"].tolist() == [1, 1]
+    assert len(arrays_aside(one.path)) == 1
 
 
 def test_files_for_one_rung_that_contradict_each_other_are_not_read(tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ from prunescope.cli.next import next_
 from prunescope.cli.outcomes import outcomes
 from prunescope.cli.plan import plan
 from prunescope.cli.report import report
+from prunescope.cli.resolve import resolve
 from prunescope.cli.run import need_torch, run
 from prunescope.cli.scores import scores
 from prunescope.cli.sparsity import sparsity
 from prunescope.cli.stores import compact, merge, status
+from prunescope.cli.submit import submit
 from prunescope.cli.table import table
 from prunescope.cli.trials import compare, sensitivity
 from prunescope.errors import PrunescopeError, is_out_of_memory, nearest, printable, said
@@ -122,7 +124,7 @@ def demo(out: Path) -> None:
 
 
 for command in (
-    plan, data, run, table, status, merge, compact, fit, predict, compare, sensitivity, sparsity, choose, next_, lens,
-    scores, outcomes, report, export, demo,
+    plan, data, run, submit, table, status, merge, resolve, compact, fit, predict, compare, sensitivity, sparsity,
+    choose, next_, lens, scores, outcomes, report, export, demo,
 ):  # fmt: skip
     cli.add_command(command)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import click
 
 from prunescope.cli.printing import spelled
-from prunescope.errors import counted, printable
+from prunescope.errors import command, counted, printable
 from prunescope.run.events import (
     OUTCOMES,
     ArtifactsMissing,
@@ -27,6 +27,7 @@ from prunescope.run.events import (
     Lost,
     NetworkMade,
     NotExclusive,
+    ResultsSetAside,
     RungFinished,
     RunStarted,
     TuningFailed,
@@ -125,6 +126,9 @@ class ProgressDisplay:
                 self._left += event.work
                 self._trained -= event.work
                 self._networks -= event.networks
+            case ResultsSetAside():
+                words = f"{counted(event.rungs, 'rung')} had another result already, which stays; ours is set aside: "
+                self._say(f"{words}{command('status', event.store)} shows both", now, always=True)
             case NotExclusive():
                 words = f"the file system of {printable(event.store)} lets two processes create one file, so two runs"
                 words += (

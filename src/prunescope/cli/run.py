@@ -17,7 +17,7 @@ import click
 
 from prunescope.cli.options import DURATION, SHARE
 from prunescope.cli.printing import code_words, note, print_json, spelled, wrapped
-from prunescope.cli.stopping import HALTED, TERMINATED, Terminated, stopping
+from prunescope.cli.stopping import TERMINATED, Terminated, stopping
 from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1: as torch calls it.")
 @click.option("--workers", type=click.IntRange(1), help="Processes [as many as train fastest].")
-@click.option("--share", is_flag=True, help="One of several runs on this store: what others train is no failure.")
+@click.option(
+    "--copies", type=click.IntRange(1), help="This is one of so many runs on one store: each trains what is free."
+)
 @click.option(
     "--stop-after", type=DURATION, metavar="TIME", help="Begin no rung after this time, such as 3h30m; exit code 75."
 )
@@ -81,7 +83,7 @@ def run(
     data: Path | None,
     device: str,
     workers: int | None,
-    share: bool,
+    copies: int | None,
     stop_after: float | None,
     takeover_after: float,
     fail_fast: bool,
@@ -97,9 +99,10 @@ def run(
     """Train what a STUDY still needs.
 
     Each rung is written to disk when it finishes. After Ctrl-C, a crash or a change of levels, run the same command
-    again: it continues where it stopped. Any number of runs, on any machines, may share a store (--share).
+    again: it continues where it stopped. Any number of runs, on any machines, may share a store (--copies).
 
-    Exit code 0: the whole study is trained. 1: ladders failed, or another run is training some of them. 75: stopped by
+    Exit code 0: the whole study is trained (with --copies: or others train the rest). 1: ladders failed, or without
+    --copies another run is training some of them. 75: stopped by
     --stop-after or SIGTERM after the rungs in training. A second SIGTERM stops at once, as Ctrl-C does.
     """
     from prunescope.study import read_study
@@ -116,6 +119,7 @@ def run(
     path = store_path or Path("runs") / read.folder
     from prunescope.cli.progress import ProgressDisplay
     from prunescope.run import run_study
+    from prunescope.run.stopping import HALTED
     from prunescope.run.task_runner import hold_memory
 
     hold_memory()
@@ -129,6 +133,7 @@ def run(
         "keep_test_examples": keep_test_examples,
         "datasets": datasets,
         "takeover_after": takeover_after,
+        "copies": copies or 1,
     }
     ends: dict[str, Any] = {}
     try:
@@ -168,7 +173,7 @@ def run(
         _print(report, path, read)
         for end in ends.get("cells", ()):
             click.echo(printable(_end_words(end)))
-    elsewhere = [] if share or report.halted else _elsewhere(report)
+    elsewhere = [] if copies or report.halted else _elsewhere(report)
     unwritable = [report.unwritable] if report.unwritable else []
     if lines := [*_failed(report), *elsewhere, *unwritable, *_too_long(report)]:
         raise PrunescopeError("\n".join(lines))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prunescope.run.stopping import Stop
 
-HALTED = 75  # the exit code for "try again later": the same command goes on
 TERMINATED = 143
 _WORDS = b"\nstopping after the rungs in training; another SIGTERM stops at once\n"
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import print_json, wrapped
-from prunescope.errors import counted, listed, printable
+from prunescope.cli.printing import note, print_json, wrapped
+from prunescope.cli.resolve import conflict_content, conflict_lines
+from prunescope.errors import command, counted, listed, printable
 
 if TYPE_CHECKING:
     from prunescope.table import Status
@@ -25,14 +26,14 @@ _MOST_RECORDED = 50
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(store_path: Path, check: bool, as_json: bool) -> None:
     """Show what a STORE has done, is running, and has left."""
-    from prunescope.table import Store
+    from prunescope.table import Store, conflicts
     from prunescope.table import status as derive
 
     store = Store(store_path)
-    progress = derive(store)
+    progress, disputed = derive(store), conflicts(store)
     damaged = store.damaged_files() if check else ()
     if as_json:
-        content = _status_content(store_path, progress)
+        content = _status_content(store_path, progress) | {"conflicts": [conflict_content(pair) for pair in disputed]}
         print_json(content | {"damaged": [str(path) for path in damaged]} if check else content)
         return
     click.echo(f"{store_path}: {counted(progress.rungs, 'rung')} in {counted(progress.shards, 'shard')}")
@@ -58,6 +59,13 @@ def status(store_path: Path, check: bool, as_json: bool) -> None:
     _show_recorded(progress.recorded)
     if progress.strays:
         click.echo(f"\n{counted(progress.strays, 'rung')} of studies that this store does not hold")
+    if disputed:
+        title = f"{counted(len(disputed), 'second result')} that {'does' if len(disputed) == 1 else 'do'} not count"
+        click.echo(f"\n{click.style(title, bold=True)}  {command('resolve', store_path)} picks")
+        for pair in disputed[:10]:
+            click.echo("\n".join(conflict_lines(pair)))
+        if len(disputed) > 10:
+            click.echo(f"  ... and {len(disputed) - 10:,} more")
     if check:
         click.echo(f"\n{counted(len(damaged), 'damaged file')}")
         for path in damaged:
@@ -141,19 +149,23 @@ def _status_content(path: Path, progress: Status) -> dict[str, Any]:
 def merge(stores: Sequence[Path], into: Path | None) -> None:
     """Merge stores into one.
 
-    Without --into, the others are merged into the first STORE. If two stores hold different results for one rung,
-    nothing is changed.
+    Without --into, the others are merged into the first STORE. If two stores hold different results for one rung, the
+    first stays and the second is set aside; resolve picks.
     """
-    from prunescope.table import Store, refuse_unlike
+    from prunescope.table import Store, check_rows, conflicts
     from prunescope.table import merge as join
 
     if into is None and len(stores) < 2:
         raise click.UsageError("merge needs two stores, or --into")
     sources = [Store(path) for path in stores]
-    refuse_unlike(sources)  # before a new store is made
+    check_rows(sources)  # before a new store is made
     target = Store(into, create=True) if into is not None else sources.pop(0)
     gained = join(target, sources)
     click.echo(f"{target.path} gained {counted(gained, 'rung')} from {counted(len(sources), 'store')}")
+    if disputed := len(conflicts(target)):
+        several = disputed != 1
+        words = f"{counted(disputed, 'second result')} {'do' if several else 'does'} not count"
+        note(f"{words}: {command('resolve', target.path)} shows {'them' if several else 'it'}, and picks")
 
 
 @click.command()

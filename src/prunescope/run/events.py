@@ -165,6 +165,14 @@ class Written:
 
 
 @dataclass(frozen=True)
+class ResultsSetAside:
+    """Rungs were in the store already with other results: those stay, and these lie under ``conflicts/``."""
+
+    store: str
+    rungs: int
+
+
+@dataclass(frozen=True)
 class Lost:
     """What a cohort had finished did not get to the disk, and counts no more.
 
@@ -244,6 +252,7 @@ Event = (
     | CohortProgress
     | RungFinished
     | Written
+    | ResultsSetAside
     | Lost
     | ExamplesScored
     | LadderFailed

@@ -8,7 +8,7 @@ its rung 0 again: a store keeps too little of a network to start another ladder 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from prunescope.run.events import (
     LadderFailed,
     LaddersElsewhere,
     Lost,
+    ResultsSetAside,
     RungFinished,
     Unsound,
     Written,
@@ -118,6 +119,8 @@ class LadderRunner:
     ----------
     stop
         Whether to begin no other rung.
+    elsewhere
+        Ladders that were left to other processes, whether or not these are at them now.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class LadderRunner:
         settings: RunSettings,
         on_event: EventHandler,
         stop: Callable[[], bool] = lambda: False,
+        elsewhere: Set[str] = frozenset(),
     ) -> None:
         self._cohort = cohort
         self._context = context
@@ -136,6 +140,7 @@ class LadderRunner:
         self._settings = settings
         self._on_event = on_event
         self._stop = stop
+        self._elsewhere = elsewhere
         self._groups = cohort.groups()
         self._networks = 0  # trained since the last write
 
@@ -168,7 +173,7 @@ class LadderRunner:
     def _resume(self, ladders: Sequence[Ladder], claim: Claim) -> list[LadderState]:
         """Return the state of each claimed ladder that has rungs left; report those that other processes train."""
         claimed = [ladder for ladder in ladders if ladder.identity in claim]
-        running = self._store.running({ladder.waits_for for ladder in claimed if ladder.waits_for})
+        running = self._elsewhere | self._store.running({ladder.waits_for for ladder in claimed if ladder.waits_for})
         done = self._store.done()  # read after claiming, so that nothing finished in between is trained again
         ours = [ladder for ladder in claimed if not self._must_wait(ladder, running, done)]
         elsewhere = [ladder for ladder in ladders if ladder not in ours and work_left(ladder, done)]
@@ -189,7 +194,7 @@ class LadderRunner:
                     self._fail(ladder, rung, str(error))
         return states
 
-    def _must_wait(self, ladder: Ladder, running: frozenset[str], done: dict[str, frozenset[int]]) -> bool:
+    def _must_wait(self, ladder: Ladder, running: Set[str], done: dict[str, frozenset[int]]) -> bool:
         """Whether another process trains the ladder that this one learns from, or scores its examples."""
         if ladder.waits_for not in running:
             return False
@@ -303,9 +308,11 @@ class LadderRunner:
         for state in pending:
             if state.ladder.identity not in held:
                 self._give_away(state)
-        rungs = {state.ladder.identity for state in pending if state.rows}
+        got_on, finished = {state.ladder.identity for state in pending if state.rows}, sum(len(s.rows) for s in pending)
         rows = write(states, self._store)
-        claim.got_on(rungs)
+        claim.got_on(got_on)
+        if rows < finished:
+            self._on_event(ResultsSetAside(str(self._store.path), finished - rows))
         if rows or self._networks:
             networks, self._networks = self._networks, 0
             self._on_event(Written(self._cohort.number, rows, networks))

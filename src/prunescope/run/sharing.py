@@ -25,6 +25,11 @@ class Elsewhere:
         self._store = store
         self._identities: set[str] = set()
 
+    @property
+    def identities(self) -> frozenset[str]:
+        """What is left to others, finished by now or not."""
+        return frozenset(self._identities)
+
     def add(self, identities: Iterable[str]) -> None:
         """Leave ladders or ensembles to others."""
         self._identities.update(identities)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+HALTED = 75  # the exit code of a run that stopped in good order with work left; sysexits.h: try again later
+
 
 class Stop:
     """Whether a run is to end: since it was asked to, or since its time is over.

@@ -91,6 +91,7 @@ def run_study(
     data: str | os.PathLike[str] | None = None,
     device: str = "auto",
     workers: int | None = None,
+    copies: int = 1,
     fail_fast: bool = False,
     keep_weights: bool = False,
     keep_examples: bool = False,
@@ -113,6 +114,8 @@ def run_study(
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``: what torch calls it.
     workers
         Processes; None: as many as train fastest. 1 trains in this process.
+    copies
+        How many runs like this one share the store: cohorts are made small enough for all of them to have some.
     fail_fast
         End the run when a ladder fails, rather than go on with the others.
     keep_weights
@@ -191,7 +194,7 @@ def run_study(
     report, elsewhere = RunReport(ladders=len(wanted)), Elsewhere(wanted, scores, opened)
     if missing or unscored:
         executor = _executor_for(wanted, runner, opened, data_folder, settings, workers, handler)
-        schedule = TaskSchedule(wanted, done, executor.workers, unscored)
+        schedule = TaskSchedule(wanted, done, executor.workers, unscored, copies)
         # Cohorts of a part of a study are no rule for those of the whole.
         tuning_cache = TuningCache(opened if ladders is None else None, settings.device, cores())
         try:
@@ -299,6 +302,8 @@ def _run_tasks(
 
     while True:
         while not stop() and executor.idle() and (task := schedule.next()) is not None:
+            if isinstance(task, TrainTask):
+                task = replace(task, elsewhere=elsewhere.identities)
             executor.submit(task)
         if stop():
             executor.drain()
@@ -349,6 +354,7 @@ def _add_cohorts(
         settled = replace(tuning, starts=schedule.starts(key, tuning))
         if settled.seconds:
             tuning_cache.keep_in_store(key, settled)
+            settled = tuning_cache.of_store(key) or settled  # where several runs began at once, all go by one of them
     schedule.add_cohorts(key, settled)
 
 

@@ -73,10 +73,17 @@ class TuneTask:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Train what is missing of a cohort."""
+    """Train what is missing of a cohort.
+
+    Attributes
+    ----------
+    elsewhere
+        Ladders that this run has left to others, so that those that learn from them are left, too.
+    """
 
     cohort: Cohort
     tuning: CohortSettings
+    elsewhere: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -170,7 +177,7 @@ class TaskRunner:
             task.cohort.ladders[0], Layout(task.tuning.together, task.tuning.pack, task.tuning.planar)
         )
         with threads(min(task.tuning.threads, self._cores)):
-            LadderRunner(task.cohort, context, self._store, self._settings, on_event, self._stop).run()
+            LadderRunner(task.cohort, context, self._store, self._settings, on_event, self._stop, task.elsewhere).run()
 
     def score(self, task: ScoreTask, on_event: EventHandler) -> None:
         """Score examples by an ensemble."""

@@ -26,6 +26,8 @@ class TaskSchedule:
         How many tasks are done at a time.
     unscored
         Ensembles whose scores are wanted and missing.
+    copies
+        How many runs divide the study among them.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class TaskSchedule:
         done: dict[str, frozenset[int]],
         workers: int,
         unscored: Sequence[Ensemble] = (),
+        copies: int = 1,
     ) -> None:
         self._workers = workers
+        self._copies = copies
         self._work_left = {ladder.identity: work_left(ladder, done) for ladder in ladders}
         self._groups = by_key(ladders)
         self._untuned = sorted(filter(self._group_work, self._groups), key=self._group_work)
@@ -69,7 +73,7 @@ class TaskSchedule:
 
     def starts(self, key: Key, tuning: CohortSettings) -> int:
         """Return the networks a cohort begins with: as many as train fastest, fewer where workers would be idle."""
-        at_least = -(-self._workers // len(self._groups))
+        at_least = -(-self._workers * self._copies // len(self._groups))
         networks = len(by_start(self._groups[key]))
         cohorts = at_least * -(-networks // (tuning.members * at_least))
         return max(1, -(-networks // cohorts))
@@ -111,7 +115,7 @@ class TaskSchedule:
             self._cohorts.append((task.ensemble.work, task))
             self._cohorts.sort(key=lambda entry: entry[0])
             return
-        self._formed.remove(task)
+        self._formed = [formed for formed in self._formed if formed.cohort != task.cohort]
         for half in task.cohort.halves():
             self._add(half, task.tuning)
         self._cohorts.sort(key=lambda entry: entry[0])

@@ -40,7 +40,9 @@ class ArrayEntry:
     values: Mapping[str, Array]
 
 
-def write_arrays(store: Path, entries: Iterable[ArrayEntry], final: Callable[[str, int], bool]) -> list[Path]:
+def write_arrays(
+    store: Path, entries: Iterable[ArrayEntry], final: Callable[[str, int], bool], aside: bool = False
+) -> list[Path]:
     """Write arrays of rungs; when this returns they are all on the disk. Many take little longer than one.
 
     Parameters
@@ -48,6 +50,8 @@ def write_arrays(store: Path, entries: Iterable[ArrayEntry], final: Callable[[st
     final
         Whether what a rung of a ladder has must stay; where not, other arrays make room for these. Damaged ones always
         do.
+    aside
+        Where something stays, put these into ``conflicts/`` rather than fail.
     """
     files: list[tuple[Path, Path]] = []
     replaced: list[Path] = []
@@ -57,6 +61,9 @@ def write_arrays(store: Path, entries: Iterable[ArrayEntry], final: Callable[[st
             others = [path for path in found_arrays(store, entry.keep, entry.ladder, entry.rung) if path != target]
             if others and final(entry.ladder, entry.rung):
                 sound = [path for path in others if is_sound(path)]
+                if sound and aside:
+                    files.append((new_draft(store, target.suffix, content), conflicting(store, target)))
+                    continue
                 if sound:
                     words = "stands already and holds other arrays; a finished rung is never overwritten"
                     raise ConflictError(f"{sound[0]} {words}")
@@ -70,6 +77,11 @@ def write_arrays(store: Path, entries: Iterable[ArrayEntry], final: Callable[[st
         for draft, _ in files:
             draft.unlink(missing_ok=True)
     return [target for _, target in files]
+
+
+def conflicting(store: Path, path: Path) -> Path:
+    """Return where a file of arrays is set aside that differs from what is there."""
+    return store / "conflicts" / path.relative_to(store)
 
 
 def _file(store: Path, entry: ArrayEntry) -> tuple[Path, bytes]:

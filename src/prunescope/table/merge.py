@@ -1,41 +1,43 @@
-"""Stores joined into one: contradictions are found before the first file is copied; a merge cut short is run again."""
+"""Stores joined into one: what is there stays, what contradicts it is set aside; a merge cut short is run again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
-from prunescope.table.arrays import IDENTITY, ArrayKind, joined_arrays
+from prunescope.table.arrays import IDENTITY, ArrayKind, conflicting, found_arrays, joined_arrays
+from prunescope.table.coded import plain
+from prunescope.table.conflicts import same_results, set_aside
 from prunescope.table.durable import is_own, new_draft, publish, verified
-from prunescope.table.schema import RESULTS
-from prunescope.table.shards import refuse_contradictions
+from prunescope.table.schema import STORED_NAMES
+from prunescope.table.shards import contradictions
 from prunescope.table.store import Store
+from prunescope.table.table import Table
 
 _TRIES = 10
-_KEPT = re.compile(r"[0-9a-z]+(\.packed)?\.[0-9a-f]{40}\.(parquet|toml|json|safetensors)")
+_KEPT = re.compile(r"[0-9a-z]+(\.packed|\.[0-9]{4,})?\.[0-9a-f]{40}\.(parquet|toml|json|safetensors)")
+_Rung = tuple[str, int]
 
 
 def merge(into: Store, others: Sequence[Store]) -> int:
     """Copy everything of other stores into one; return how many rungs it gained.
 
-    Raises
-    ------
-    ConflictError
-        Where two stores hold different results or arrays for one rung; then nothing was copied.
+    Results and arrays of a rung that differ from what is there are set aside under ``conflicts/``.
     """
     same = [other for other in others if other.path.samefile(into.path)]
     if same:
         raise InputError(str(into.path), [Fault("the stores", "must differ from the one they are merged into")])
     before = sum(map(len, into.done().values()))
-    refuse_unlike([into, *others])
+    check_rows([into, *others])
     for other in others:
         # Where another process packs or writes there meanwhile, a listing may miss rows that a look afterwards shows.
         for _ in range(_TRIES):
-            _copy(other, into)
+            _copy(other, into, _unlike(into, other))
             if _holds(into, other):
                 break
         else:
@@ -43,15 +45,78 @@ def merge(into: Store, others: Sequence[Store]) -> int:
     return sum(map(len, into.done().values())) - before
 
 
-def _copy(source: Store, into: Store) -> None:
+def check_rows(stores: Sequence[Store]) -> None:
+    """Raise where a store holds rows that no reader accepts: they are not spread."""
+    for store in stores:
+        _table(store)
+
+
+def _table(store: Store) -> Table | None:
+    return store.table() if store.shards.listing().all else None
+
+
+def _unlike(into: Store, other: Store) -> dict[_Rung, dict[str, Any]]:
+    """Return the rows of another store that contradict the one that is merged into."""
+    tables = [table for table in (_table(into), _table(other)) if table is not None]
+    if len(tables) < 2:
+        return {}
+    together = {name: np.concatenate([table[name] for table in tables]) for name in STORED_NAMES}
+    differing = {(str(rows[0]["ladder"]), int(rows[0]["rung"])): rows for rows in contradictions(together)}
+    ours, unlike = tables[0], dict[_Rung, dict[str, Any]]()
+    if not differing:
+        return unlike
+    for place, rung in enumerate(zip(ours["ladder"].tolist(), ours["rung"].tolist(), strict=True)):
+        if rung in differing:
+            mine = {name: ours[name][place] for name in STORED_NAMES}
+            unlike[rung] = next(row for row in differing[rung] if not same_results(row, _as_stored(mine)))
+    return unlike
+
+
+def _as_stored(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if value != value else value for name, value in row.items()}
+
+
+def _copy(source: Store, into: Store, unlike: Mapping[_Rung, Mapping[str, Any]]) -> None:
+    """Copy the files of a store; where rows contradict what is there, the rows beside them and not the shard."""
+    set_aside(into.path, unlike.values(), f"merged from {source.path}")
+    mixed = _copy_beside(source, into, unlike) if unlike else frozenset()
     for relative in _files(source.path):
-        if (into.path / relative).exists():
+        target = into.path / relative
+        if target.exists() or relative.name in mixed:
             continue
+        if relative.suffix == ".safetensors" and _contradict(source.path / relative, into.path, relative, unlike):
+            target = conflicting(into.path, target)
         try:
             content = verified(source.path / relative)
         except FileNotFoundError:
             continue  # packed away since it was listed
-        publish(into.path, new_draft(into.path, relative.suffix, content), into.path / relative)
+        publish(into.path, new_draft(into.path, relative.suffix, content), target)
+
+
+def _copy_beside(source: Store, into: Store, unlike: Mapping[_Rung, object]) -> frozenset[str]:
+    """Copy the rows that stand in one shard with rows that are not copied; return the names of these shards."""
+    columns = {name: plain(values) for name, values in source.shards.all_rows().items()}
+    rungs = zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True)
+    left = np.array([rung in unlike for rung in rungs], bool)
+    mixed = np.isin(columns["__source"], sorted(set(columns["__source"][left].tolist())))
+    beside = mixed & ~left
+    if beside.any():
+        into.shards.write({name: columns[name][beside] for name in STORED_NAMES})
+    return frozenset(Path(path).name for path in columns["__source"][mixed].tolist())
+
+
+def _contradict(path: Path, into: Path, relative: Path, unlike: Mapping[_Rung, object]) -> bool:
+    """Whether a file of arrays belongs to a row that is set aside, or differs from what the rung has."""
+    keep, ladder, rung = ArrayKind(relative.parts[0]), relative.parts[1], int(relative.name.split(".")[0])
+    if (ladder, rung) in unlike:
+        return True
+    try:
+        joined_arrays([*found_arrays(into, keep, ladder, rung), path])
+    except ConflictError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def _holds(into: Store, source: Store) -> bool:
@@ -59,24 +124,10 @@ def _holds(into: Store, source: Store) -> bool:
     return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in source.done().items())
 
 
-def refuse_unlike(stores: Sequence[Store]) -> None:
-    """Raise where stores hold different results or arrays for one rung."""
-    loaded = []
-    for store in stores:
-        if store.shards.listing().all:
-            table = store.table()  # what no reader would accept is not spread
-            columns = {name: table[name] for name in ("ladder", "rung", *RESULTS)}
-            loaded.append(columns | {"__source": np.full(len(table), str(store.path), object)})
-    if loaded:
-        together = {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}
-        refuse_contradictions(together, "The stores hold", "Keep the store that you trust. Nothing was merged.")
-    _refuse_other_arrays([store.path for store in stores])
-
-
 def _files(root: Path) -> list[Path]:
     """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed."""
-    conflicts = []
-    folders = [root / name for name in ("studies", "recorded", "failures", "rungs")]
+    listed = []
+    folders = [root / name for name in ("studies", "recorded", "failures", "rungs", "conflicts")]
     for keep in ArrayKind:
         folder = root / keep
         if folder.is_dir() and not folder.is_symlink():
@@ -87,21 +138,5 @@ def _files(root: Path) -> list[Path]:
             continue
         for path in sorted(folder.iterdir()):
             if _KEPT.fullmatch(path.name) and is_own(path):
-                conflicts.append(path.relative_to(root))
-    return conflicts
-
-
-def _refuse_other_arrays(roots: Sequence[Path]) -> None:
-    """Raise where two stores hold different values for one array of a rung; one may have arrays that another lacks."""
-    files_by_name: dict[tuple[Path, str], dict[str, Path]] = {}
-    for root in roots:
-        for relative in _files(root):
-            if relative.suffix == ".safetensors":
-                of_rung = files_by_name.setdefault((relative.parent, relative.name.split(".")[0]), {})
-                of_rung.setdefault(relative.name, root / relative)
-    for files in files_by_name.values():
-        if len(files) > 1:
-            try:
-                joined_arrays(list(files.values()))
-            except ConflictError as trouble:
-                raise ConflictError(f"{trouble} Nothing was merged.") from None
+                listed.append(path.relative_to(root))
+    return listed

@@ -7,32 +7,35 @@ them. 1 is the format of the rows. There is no index and no lock that correctnes
   second copy, so no query's answer ever changes.
 - A reader lists the shards, reads them, and lists again. Where a shard vanished or a packed one appeared meanwhile, it
   reads what is new as well: what it read before stays true, and copies are dropped at the end.
-- Rows of one rung that contradict each other stay where they are, both; readers and packers refuse to choose.
+- A file system may list a folder as it was a minute ago. Then shards are listed that were packed since; a reader waits
+  until the listing is newer. What a process wrote itself it knows, listed or not.
+- Of rows of one rung that contradict each other the first counts; packing sets the others aside (`conflicts`).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 
 from prunescope.errors import (
     MEMORY_HINT,
-    ConflictError,
     DamageError,
     PrunescopeError,
-    counted,
     is_out_of_memory,
     unwritable,
 )
 from prunescope.table.coded import Texts, joined, plain
+from prunescope.table.conflicts import row_of, same_results, set_aside
 from prunescope.table.duckdb_engine import (
     ParquetWriter,
     connection,
@@ -52,10 +55,7 @@ FORMAT = 1
 PACK_AT = 256
 _MOST_PACKED = 8
 _TRIES = 50
-_REMEDY = (
-    "If the wrong one stands in a small file of its own, delete that file; a packed one holds other rungs too: "
-    "there, write the good rows to a new store."
-)
+_LONGEST_WAIT = 3.0  # seconds between two tries; all of them take two minutes
 _MOST_ENGINES = 8
 _NAME = re.compile(r"([0-9]+)\.(packed\.)?[0-9a-f]{40}\.parquet")
 _SQL = {Kind.TEXT: "varchar", Kind.INTEGER: "bigint", Kind.NUMBER: "double", Kind.FLAG: "boolean"}
@@ -63,8 +63,9 @@ _NUMPY = {Kind.TEXT: object, Kind.INTEGER: np.int64, Kind.NUMBER: np.float64, Ki
 # Columns that stores of earlier versions lack, as missing values.
 _LATER = ("source", "test_examples")
 _KEY = ("ladder", "rung")
-# Of rows for one rung, the one that started first.
-_FIRST = f"qualify row_number() over (partition by {', '.join(_KEY)} order by {', '.join(CIRCUMSTANCES)}) = 1"
+# Of rows for one rung, the one that started first; what tells them apart without that decides for all readers alike.
+_ORDER = ", ".join((*CIRCUMSTANCES, *RESULTS))
+_FIRST = f"qualify row_number() over (partition by {', '.join(_KEY)} order by {_ORDER}) = 1"
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,15 @@ class Shards:
     ----------
     checked
         Names of shards whose content was found sound in this process.
+    contradicted
+        Whether rows of one rung contradicted each other when they were read last.
     """
 
     store: Path
     checked: set[str] = field(default_factory=set)
     writer: ParquetWriter = field(default_factory=ParquetWriter)
+    contradicted: bool = False
+    _written: set[str] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:
@@ -113,6 +118,9 @@ class Shards:
                 if int(match[1]) != FORMAT:
                     raise PrunescopeError(f"{self.folder / entry.name} was written by another version of prunescope")
                 (packed if match[2] else small).add(entry.name)
+        self._written = {name for name in self._written - small - packed if (self.folder / name).is_file()}
+        for name in self._written:
+            (packed if ".packed." in name else small).add(name)
         return Listing(frozenset(small), frozenset(packed))
 
     def write(self, columns: Mapping[str, Array]) -> str:
@@ -128,6 +136,7 @@ class Shards:
     def _placed(self, draft: Path, kind: str) -> str:
         name = f"{FORMAT}.{kind}{file_hash(draft)}.parquet"
         publish(self.store, draft, self.folder / name)
+        self._written.add(name)
         return name
 
     def load(self, names: Sequence[str]) -> dict[str, Array | Texts]:
@@ -135,17 +144,40 @@ class Shards:
         columns = self._gathered(names)
         # Two 64-bit hashes meet by chance once in 10^9 stores of 100,000 rungs; then this only takes the longer way.
         keys = np.sort(plain(columns.pop("__key")))
+        self.contradicted = False
         if not (keys[1:] == keys[:-1]).any():
             return columns
-        stored = {name: plain(values) for name, values in self._gathered(STORED_NAMES, sources=True).items()}
-        refuse_contradictions(stored, f"{self.store} holds", _REMEDY)
+        stored = {name: plain(values) for name, values in self.all_rows().items()}
+        self.contradicted = bool(contradictions(stored))
         return {name: values for name, values in _once(stored).items() if name in columns}
+
+    def all_rows(self) -> dict[str, Array | Texts]:
+        """Return the rows of all shards, copies included, with the path of each row's shard as ``__source``."""
+        return self._gathered(STORED_NAMES, sources=True)
+
+    def contradictions(self) -> list[list[dict[str, Any]]]:
+        """Return the rows of each rung that stands with different results, each result once, the first one first."""
+        keys = np.sort(plain(self._gathered(_KEY)["__key"]))
+        if not (keys[1:] == keys[:-1]).any():
+            return []
+        return contradictions({name: plain(values) for name, values in self._gathered(STORED_NAMES).items()})
+
+    def replace(self, row: Mapping[str, Array]) -> None:
+        """Let a row be the only one of its rung. Until its shard is published, the store is as it was."""
+        columns = {name: plain(values) for name, values in self.all_rows().items()}
+        its = (columns["ladder"] == row["ladder"][0]) & (columns["rung"] == row["rung"][0])
+        sources = set(columns["__source"][its].tolist())
+        beside = np.isin(columns["__source"], sorted(sources)) & ~its
+        shard = self.write({name: np.concatenate([columns[name][beside], row[name]]) for name in STORED_NAMES})
+        for source in sources:
+            if Path(source).name != shard:
+                (self.folder / Path(source).name).unlink(missing_ok=True)
 
     def _gathered(self, names: Sequence[str], sources: bool = False) -> dict[str, Array | Texts]:
         """Return columns of all shards, copies of rows included, with a hash of each row's rung as ``__key``."""
         parts: list[dict[str, Array | Texts]] = []
         merged: set[str] = set()
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             now = self.listing().all
             fresh = [name for name in now if name not in merged]
             try:
@@ -153,7 +185,7 @@ class Shards:
                     parts.append(self.rows(fresh, names, sources))
             except FileNotFoundError:
                 if set(fresh) <= set(self.listing().all):
-                    raise
+                    time.sleep(min(_LONGEST_WAIT, 0.01 * 1.5**attempt))
                 continue
             merged.update(fresh)
             later = self.listing()
@@ -246,8 +278,8 @@ class Shards:
                 rungs = opened.execute(f"{count} (select distinct {_listing_of(_KEY)} from rows)").fetchall()
                 copied = opened.execute(f"{count} rows").fetchall() != rungs
                 if copied:
-                    # Packed together, contradicting rows could not be told apart by their files any more.
-                    _refuse_contradictions(opened, f"{self.store} holds", _REMEDY)
+                    for rows in _contradictions(opened):
+                        set_aside(self.store, rows[1:], "")
                 try:
                     opened.execute(
                         f"copy (select {_listing_of(STORED_NAMES)} from rows {_FIRST if copied else ''} "
@@ -272,8 +304,6 @@ class Shards:
                 return 0
             packed = self._packed(sources)
         except FileNotFoundError:
-            if set(sources) <= set(self.listing().all):
-                raise
             return 0  # another process packed them first
         for name in sources:
             if name != packed:
@@ -302,34 +332,30 @@ def _listing_of(names: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def refuse_contradictions(rows: Mapping[str, Array], subject: str, remedy: str) -> None:
-    """Raise where rows of one rung differ in a result, and say in which, and where each is from (``__source``)."""
+def contradictions(rows: Mapping[str, Array]) -> list[list[dict[str, Any]]]:
+    """Return the rows of each rung that has different results, each result once, the first one first."""
     with connection() as opened:
-        register(opened, "rows", {name: rows[name] for name in (*_KEY, *RESULTS, "__source")})
-        _refuse_contradictions(opened, subject, remedy)
+        register(opened, "rows", {name: rows[name] for name in STORED_NAMES})
+        return _contradictions(opened)
 
 
-def _refuse_contradictions(opened: duckdb.DuckDBPyConnection, subject: str, remedy: str) -> None:
-    """Raise where rows of a view ``rows`` contradict each other."""
+def _contradictions(opened: duckdb.DuckDBPyConnection) -> list[list[dict[str, Any]]]:
+    """Return the same of a view ``rows``."""
     rungs = opened.execute(
         f"select ladder, rung from (select distinct {_listing_of((*_KEY, *RESULTS))} from rows) "
         "group by ladder, rung having count(*) > 1 order by ladder, rung"
     ).fetchall()
-    if not rungs:
-        return
-    lines = [f"{subject} different results for {counted(len(rungs), 'rung')}:"]
-    for ladder, rung in rungs[:5]:
-        lines.append(f"  ladder {ladder}, rung {rung}:")
-        copies = opened.execute(
-            f"select distinct __source, {_listing_of(RESULTS)} from rows where ladder = ? and rung = ? "
-            f"order by {_listing_of(RESULTS)}, 1",  # by their numbers: files are named by hashes
+    different = []
+    for ladder, rung in rungs:
+        copies = fetch(
+            opened,
+            f"select {_listing_of(STORED_NAMES)} from rows where ladder = ? and rung = ? order by {_ORDER}",
             [ladder, rung],
-        ).fetchall()
-        # One missing value equals another here; in Python it would not.
-        values = [[None if value != value else value for value in row[1:]] for row in copies]
-        differ = [at for at, column in enumerate(zip(*values, strict=True)) if len(set(column)) > 1]
-        for row, value in zip(copies, values, strict=True):
-            lines.append(f"    {', '.join(f'{RESULTS[at]} {value[at]}' for at in differ[:4])} in {row[0]}")
-    lines += [f"  ... and {len(rungs) - 5} more"] if len(rungs) > 5 else []
-    lines.append(f"One of them was not trained as its identity says. {remedy}")
-    raise ConflictError("\n".join(lines))
+        )
+        results: list[dict[str, Any]] = []
+        for place in range(len(copies["ladder"])):
+            row = row_of(copies, place)
+            if not any(same_results(row, other) for other in results):
+                results.append(row)
+        different.append(results)
+    return different

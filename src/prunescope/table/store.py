@@ -10,6 +10,7 @@
     failures/        what went wrong with which ladder
     notes/           what a run measured once and uses when it continues
     claims/          who works on what now (`leases`)
+    conflicts/       results that contradict what is there (`conflicts`)
     drafts/          files being written
 
 Every file is whole or absent and carries its content's hash (`durable`). There is no server, no index, no pickle.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,17 +29,22 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, nearest
+import numpy as np
+
+from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, command, nearest
 from prunescope.files import open_to_all
 from prunescope.notebook import table_html
 from prunescope.table import arrays
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
-from prunescope.table.coded import Columns, Texts, take
+from prunescope.table.coded import Columns, Texts, plain, take
 from prunescope.table.columns import conform_stored
+from prunescope.table.conflicts import are_aside, row_of, same_results, set_aside
 from prunescope.table.duckdb_engine import answer, mentioned
 from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
 from prunescope.table.findings import Array, Findings
 from prunescope.table.leases import EXPIRY, Claim, Leases
+from prunescope.table.notes import NOTE_FILE, read_note, recorded_note
+from prunescope.table.owners import this_process
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
@@ -52,10 +58,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _MARK = "store.json"
-_FOLDERS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "drafts")
+_FOLDERS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "conflicts", "drafts")
 _STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
 _FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
-_NOTE_FILE = _FAILURE_FILE
 _LOOK_EVERY = 32
 
 
@@ -70,28 +75,6 @@ def _keep(name: ArrayKind | str) -> ArrayKind:
 def _claim_of_one(claim: AbstractContextManager[Claim]) -> Iterator[bool]:
     with claim as free:
         yield bool(free)
-
-
-def _note(path: Path) -> dict[str, Any] | None:
-    """Return the content of a note, None where it is not what was written."""
-    try:
-        content = json.loads(verified(path)) if _NOTE_FILE.fullmatch(path.name) and is_own(path) else None
-    except (OSError, ValueError, RecursionError, DamageError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _recorded(content: dict[str, Any] | None) -> RecordedNote | None:
-    """Return a note of a recorder; None where it is none."""
-    from prunescope.study.recorded import recorded_ladder
-
-    if content is None or not isinstance(content.get("recorded"), dict):
-        return None
-    try:
-        ladder = recorded_ladder(content["recorded"])
-    except InputError:
-        return None
-    return RecordedNote(ladder, content)
 
 
 def is_store(path: Path) -> bool:
@@ -169,7 +152,9 @@ class Store:
         return Ledger(self.shards)
 
     def write(self, rungs: Iterable[Mapping[str, Any]]) -> int:
-        """Add finished rungs; when this returns they are on the disk, all of them.
+        """Add finished rungs and return how many; when this returns they are on the disk.
+
+        A rung that is there with other results keeps them, and these are set aside under ``conflicts/``.
 
         Parameters
         ----------
@@ -199,14 +184,40 @@ class Store:
         findings.raise_if_any()
         columns = {name: [row.get(name) for row in rows] for name in STORED_NAMES}
         table = conform_stored(columns, findings)
-        shard = self.shards.write(table.columns)
-        self._ledger.wrote(shard, zip(table["ladder"].tolist(), table["rung"].tolist(), strict=True))
+        kept = self._without_contradictions(table.columns)
+        count = len(kept["ladder"])
+        if not count:
+            return 0
+        shard = self.shards.write(kept)
+        self._ledger.wrote(shard, zip(kept["ladder"].tolist(), kept["rung"].tolist(), strict=True))
         self._written += 1
         if self._written % _LOOK_EVERY == 1 and len(self.shards.listing().small) >= PACK_AT:
             # What was written is safe; what keeps the store from being packed is for its readers to hear.
             with suppress(PrunescopeError, OSError):
                 self.pack()
-        return len(rows)
+        return count
+
+    def _without_contradictions(self, columns: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Set rows aside that contradict what is there, and return the others."""
+        try:
+            done = self.done()
+        except DamageError:  # what is damaged its readers hear of; these rows are sound
+            return columns
+        rungs = list(zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True))
+        again = [place for place, (ladder, rung) in enumerate(rungs) if rung in done.get(ladder, frozenset())]
+        if not again:
+            return columns
+        there = self.rows_of({rungs[place] for place in again})
+        rows = {place: row_of(columns, place) for place in again}
+        unlike = [place for place, row in rows.items() if not same_results(row, there[rungs[place]])]
+        set_aside(self.path, [rows[place] for place in unlike], str(this_process(1, 0.0)))
+        return {name: np.delete(values, unlike) for name, values in columns.items()} if unlike else columns
+
+    def rows_of(self, rungs: Set[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:
+        """Return the rows of some rungs that are there."""
+        columns = {name: plain(values) for name, values in self.shards.load(STORED_NAMES).items()}
+        keys = enumerate(zip(columns["ladder"].tolist(), columns["rung"].tolist(), strict=True))
+        return {key: row_of(columns, place) for place, key in keys if key in rungs}
 
     def pack(self) -> int:
         """Put many small shards into one, unless another process is packing; return how many were replaced."""
@@ -232,8 +243,16 @@ class Store:
             conform_stored(columns, Findings(str(self.path))),
             datasets=self._datasets(columns["dataset"]),
             stored_outcomes=StoredOutcomes(self.path),
+            notes=self._conflict_notes(),
         )
         return table.where(where) if where.strip() else table
+
+    def _conflict_notes(self) -> tuple[str, ...]:
+        """Say to whom reads the rows that some of them are disputed."""
+        if not are_aside(self.path) and not self.shards.contradicted:
+            return ()
+        words = f"some rungs of {self.path} have a second result that does not count"
+        return (f"{words}: {command('status', self.path)} lists them, {command('resolve', self.path)} picks",)
 
     def _datasets(self, names: Array | Texts) -> dict[str, DatasetFacts]:
         """Return the sizes of users' own datasets, which are named with a hash, as the studies have them."""
@@ -279,9 +298,10 @@ class Store:
     def write_all_arrays(self, entries: Iterable[ArrayEntry]) -> None:
         """Keep arrays of many rungs, in little more time than those of one.
 
-        Arrays of a rung that never got its row, since what wrote them was stopped in between, make room.
+        Arrays of a rung that never got its row, since what wrote them was stopped in between, make room. Where a rung
+        has its row, what differs from its arrays is set aside under ``conflicts/``.
         """
-        arrays.write_arrays(self.path, entries, lambda ladder, rung: rung in self.done().get(ladder, frozenset()))
+        arrays.write_arrays(self.path, entries, lambda ladder, rung: rung in self.done().get(ladder, frozenset()), True)
 
     def read_arrays(self, keep: ArrayKind | str, ladder: str, rung: int) -> dict[str, Array]:
         """Return arrays that were kept of a rung."""
@@ -364,7 +384,7 @@ class Store:
         The content of a file that is damaged or has no hash in its name is None.
         """
         check_identity(self.path, name)
-        return {path: _note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
+        return {path: read_note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
         """Note what a ladder from a training loop of your own is.
@@ -383,11 +403,11 @@ class Store:
         """Return the notes of all ladders from training loops of your own, or of one, by their identities."""
         done = self.done()
         notes: dict[str, RecordedNote] = {}
-        for path in self._files("recorded", _NOTE_FILE):
+        for path in self._files("recorded", NOTE_FILE):
             identity = path.name[:32]
             if ladder not in (None, identity) or identity not in done:
                 continue
-            note = _recorded(_note(path))
+            note = recorded_note(read_note(path))
             # There is one for each number of levels that was asked for.
             if note and (identity not in notes or notes[identity].ladder.levels < note.ladder.levels):
                 notes[identity] = note
