@@ -20,7 +20,8 @@ from scipy.optimize import curve_fit, least_squares
 from benchmarks.clock import Figure, seconds
 from prunescope.laws.data import GroupData, Integers, Numbers, Points, pad
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.forms import JOINT, SINGLE, Form, joint_error
+from prunescope.laws.forms import JOINT, SINGLE, Form
+from prunescope.laws.formulas import joint_error
 from prunescope.laws.grouping import sample
 from prunescope.laws.search import draw_starts, make_box, search, search_groups
 from prunescope.laws.sensitivity import sensitivity

@@ -55,6 +55,7 @@ def test_choose_prints_the_frontier_on_request() -> None:
         (["--max-error", "0.2", "--max-flops", "1e6"], 2, "must be known"),
         (["--max-error", "0.2", "--max-parameters", "0.01"], 1, "the lowest error to expect is"),
         (["--max-error", "0.2", "--members", "nothing.csv"], 2, "nothing.csv"),
+        (["--max-error", "0.2", "--law", "sparse"], 2, "prunescope sparsity law.json"),
     ],
 )
 def test_what_cannot_be_answered_says_why(options: list[str], code: int, words: str) -> None:

@@ -25,7 +25,8 @@ from prunescope.laws.diagnostics import (
     residuals,
     summarise_residuals,
 )
-from prunescope.laws.forms import JOINT, SINGLE, to_coordinates
+from prunescope.laws.fit import Options, fit_groups
+from prunescope.laws.forms import JOINT, SINGLE, SPARSE, to_coordinates
 from prunescope.laws.results import Fit
 from prunescope.laws.search import search_groups
 from prunescope.laws.solver import deviation
@@ -124,6 +125,30 @@ def test_a_profile_is_lowest_at_the_estimate_and_leaves_the_interval_where_it_en
     joint = profile_curves(planted()[1], planted()[2], points=9)
     assert min(point.rise for point in joint) < 1e-3
     assert max(point.rise for point in joint if point.parameter == "gamma") > 2
+
+
+def test_laws_fitted_by_hubers_loss_are_looked_at_by_it() -> None:
+    columns = networks(0.01, 1)
+    columns["loss"] = np.where(np.arange(len(columns["loss"])) % 10 == 3, 1.5 * columns["loss"], columns["loss"])
+    law = SparseLaw(intervals="quick", loss="huber", delta=0.002).fit(columns)
+    group = SparseLaw().sample(columns).groups[0]
+    profile = profile_curves(law.fit_, group, points=7, delta=0.002)
+    for name, estimate in law.parameters_.items():
+        lowest = min((point for point in profile if point.parameter == name), key=lambda point: point.rise)
+        assert lowest.value == pytest.approx(estimate, rel=1e-3)
+    with pytest.raises(InputError) as refused:
+        profile_curves(*planted()[1:], delta=0.002)
+    assert refused.value.faults[0].place == "delta"
+    by_huber, plain = influence(law.fit_, group, loss="huber", delta=0.002), influence(law.fit_, group)
+    assert max(row.largest for row in by_huber) < 0.5 * max(row.largest for row in plain)
+    without = fit_groups(
+        SPARSE,
+        [group.pick(group.cell != by_huber[0].member)],
+        Options(intervals="none", starts=8, loss="huber", delta=0.002),
+    )[0]
+    assert isinstance(without, Fit)
+    assert by_huber[0].parameters == pytest.approx(without.parameters, rel=1e-3)
+    assert log_score(law.fit_, group, loss="huber", delta=0.002) != log_score(law.fit_, group)
 
 
 def test_a_profile_rises_as_scipy_says() -> None:

@@ -13,8 +13,9 @@ from scipy.optimize import minimize
 
 from prunescope.choose import smallest_network
 from prunescope.laws import JointLaw, SingleLaw, load_law
-from prunescope.laws.comparison import TILT, compare, describe_tilted, tilted_of_fit
+from prunescope.laws.comparison import TILT, compare
 from prunescope.laws.data import GroupData, Points
+from prunescope.laws.doubts import describe_tilted, doubts_of_fit
 from prunescope.laws.forms import JOINT, KAPPA_SCALE, SINGLE, TILTED, TILTED_JOINT, PruningForm, to_coordinates
 from prunescope.laws.grouping import sample
 from prunescope.laws.search import search_groups
@@ -163,7 +164,7 @@ def test_a_planted_tilt_is_found_and_said_to_predict_better(kappa: float) -> Non
     assert low - 0.005 <= kappa <= high + 0.005
     paper = JointLaw(intervals="none").fit(columns)
     assert law.fit_.std_deviation < paper.fit_.std_deviation / 1.5
-    gain = tilted_of_fit(group, True, paper.fit_.std_deviation)
+    gain = doubts_of_fit(group, True, paper.fit_.std_deviation).tilted
     assert gain is not None
     assert gain.clear
     assert gain.rms < gain.reference
@@ -173,7 +174,7 @@ def test_a_planted_tilt_is_found_and_said_to_predict_better(kappa: float) -> Non
 def test_without_a_tilt_in_the_data_nothing_is_said_and_little_is_lost() -> None:
     group, columns = _dipping_group(0.0)
     paper = JointLaw(intervals="none").fit(columns)
-    assert tilted_of_fit(group, True, paper.fit_.std_deviation) is None
+    assert doubts_of_fit(group, True, paper.fit_.std_deviation).tilted is None
     first, tilted = (row for row in compare(group, True) if row.form in ("Eq. 2", TILT[True]))
     assert first.gain is None
     assert tilted.gain is not None

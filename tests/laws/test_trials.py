@@ -9,8 +9,9 @@ import pytest
 from scipy.optimize import least_squares
 
 from prunescope.laws import JointLaw
-from prunescope.laws.comparison import WITHOUT_MEMBERS, candidate_forms, compare, null_model, null_of_fit
+from prunescope.laws.comparison import WITHOUT_MEMBERS, candidate_forms, compare
 from prunescope.laws.data import pad
+from prunescope.laws.doubts import doubts_of_fit, null_model
 from prunescope.laws.forms import JOINT
 from prunescope.laws.grouping import sample
 from prunescope.laws.search import draw_starts, make_box, search_groups
@@ -161,7 +162,7 @@ def test_what_explains_nothing_out_of_sample_is_named() -> None:
     for stated, trial in ((null.null, smaller.cross_validated), (null.law, comparisons[0].cross_validated)):
         assert trial is not None
         assert stated == pytest.approx(np.hypot(trial.mu, trial.sigma))
-    by_fit = null_of_fit(group, JointLaw(intervals="none").fit(alike()).fit_.std_deviation)
+    by_fit = doubts_of_fit(group, True, JointLaw(intervals="none").fit(alike()).fit_.std_deviation).null
     assert by_fit == null
     assert str(null).startswith("width explains nothing here")
 
@@ -169,7 +170,7 @@ def test_what_explains_nothing_out_of_sample_is_named() -> None:
 def test_what_explains_something_is_not_called_null() -> None:
     group = sample(read_table(alike(psi=1.0)), joint=True).groups[0]
     assert null_model(group, True, compare(group, joint=True)) is None
-    assert null_of_fit(group, JointLaw(intervals="none").fit(alike(psi=1.0)).fit_.std_deviation) is None
+    assert doubts_of_fit(group, True, JointLaw(intervals="none").fit(alike(psi=1.0)).fit_.std_deviation).null is None
     pruned = sample(read_table(curve(noise=0.03, replicates=3, seed=1)), joint=False).groups[0]
     assert null_model(pruned, False, compare(pruned, joint=False)) is None
 

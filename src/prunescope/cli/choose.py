@@ -64,8 +64,19 @@ GRID = options(
 )  # fmt: skip
 
 
+def _refuse_law(context: click.Context, parameter: click.Parameter, words: str | None) -> None:
+    del context
+    if words is not None:
+        raise click.BadParameter(
+            "the law of a choice is Eq. 2 (--form tilted: with a tilted plateau). The best sparsity by the law of "
+            "sparse networks: prunescope fit TABLE --law sparse --save law.json, then prunescope sparsity law.json",
+            param=parameter,
+        )
+
+
 @click.command()
 @click.argument("source", metavar="TABLE")
+@click.option("--law", hidden=True, expose_value=False, callback=_refuse_law)
 @ERROR
 @click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Probability of meeting the bound.")
 @GRID

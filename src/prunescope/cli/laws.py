@@ -185,7 +185,7 @@ FEW = 5_000
 
 def _compare_with_others(law: Estimator, sample: Sample, joint: bool, settings: dict[str, Any]) -> None:
     """Say first where the law explains no more than a smaller one does, and where a tilted one predicts better."""
-    from prunescope.laws.comparison import describe_tilted, null_of_fit, tilted_of_fit
+    from prunescope.laws.doubts import describe_tilted, doubts_of_fit
 
     fit = law.fits_[0]
     if fit.points > FEW or settings["form"] != "paper":
@@ -193,11 +193,11 @@ def _compare_with_others(law: Estimator, sample: Sample, joint: bool, settings: 
     group = next((group for group in sample.groups if group.key == fit.group), None)
     if group is None:
         return
-    search = {"count": settings["starts"], "seed": settings["seed"]}
-    if joint and (null := null_of_fit(group, fit.std_deviation, **search)) is not None:
-        click.echo(_wrapped(str(null), "! ", "  "))
-    if (gain := tilted_of_fit(group, joint, fit.std_deviation, **search)) is not None:
-        click.echo(_wrapped(describe_tilted(gain), "! ", "  "))
+    doubts = doubts_of_fit(group, joint, fit.std_deviation, count=settings["starts"], seed=settings["seed"])
+    if doubts.null is not None:
+        click.echo(_wrapped(str(doubts.null), "! ", "  "))
+    if doubts.tilted is not None:
+        click.echo(_wrapped(describe_tilted(doubts.tilted), "! ", "  "))
 
 
 def _show_one(result: Fit) -> None:

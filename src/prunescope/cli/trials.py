@@ -52,8 +52,8 @@ def compare(source: str, kind: str | None, leave: str, folds: int, seed: int, as
     cross-validation is, with its standard error.
     """
     from prunescope.laws.comparison import compare as compared
-    from prunescope.laws.comparison import null_model
     from prunescope.laws.data import describe_thinning
+    from prunescope.laws.doubts import null_model
     from prunescope.laws.sparse_data import candidate_sparse_forms
 
     if settings.pop("fix"):

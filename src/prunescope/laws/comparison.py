@@ -26,9 +26,6 @@ WITHOUT_MEMBERS = "Eq. 2 without depth and width"
 PAPER, TILT = {False: "Eq. 1", True: "Eq. 2"}, {False: "Eq. 1, tilted", True: "Eq. 2, tilted"}
 # Standard errors, and share of its deviations, by which a form must predict better than another to be said to.
 CLEAR, WORTH = 2.0, 0.05
-# A fit without depth and width that is off by more than so many times the law is not worth cross-validating, nor is a
-# tilted one that is off by more than the law over this.
-NEAR = 1.25
 HELD_OUT = 1 / 3
 # What is left out of one network's curve: replicates, or densities; then how many of the sparsest.
 LEAVE, SPARSEST = ("replicates", "densities"), 3
@@ -170,7 +167,9 @@ def compare(
         in_order = () if unseen is None else tuple(unseen.tolist())
         gain = None
         if unseen is not None and comparisons and comparisons[0].unseen:
-            cluster = np.sort(_number_densities(group)) if by_density else _tested(group, joint, folds, seed)[1]
+            cluster = (
+                np.sort(_number_densities(group)) if by_density else tested_deviations(group, joint, folds, seed)[1]
+            )
             gain = _gain(unseen, np.array(comparisons[0].unseen), cluster)
         comparisons.append(FormComparison(group.key, form.name, words, free, fitted, crossed, beyond, gain, in_order))
         if progress is not None:
@@ -191,33 +190,6 @@ def _gain(unseen: Numbers, reference: Numbers, cluster: NDArray[np.int64]) -> Ga
         # The difference of two roots is that of the squares over the sum of the roots.
         error = squares / (ours + theirs)
     return Gain(ours, theirs, theirs - ours, error)
-
-
-def tilted_of_fit(group: GroupData, joint: bool, sigma: float, *, count: int = 16, seed: int = 0) -> Gain | None:
-    """Return by how much a tilted plateau predicts better; None where it does not clearly.
-
-    Cross-validated only if one more fit leaves it open.
-
-    Parameters
-    ----------
-    sigma
-        That of the fitted law.
-    """
-    form = TILTED_JOINT if joint else TILTED
-    theta = search_groups(form, [group], fix_unvaried(form, group, None), count, seed).theta
-    if float(np.asarray(deviation(form, group.points, theta)[0][0]).std()) >= sigma / NEAR:
-        return None
-    comparisons = compare(group, joint, count=count, seed=seed, only={PAPER[joint], TILT[joint]})
-    gain = comparisons[-1].gain
-    return gain if gain is not None and gain.clear else None
-
-
-def describe_tilted(gain: Gain) -> str:
-    """Say that the tilted form predicts better."""
-    return (
-        "a tilted plateau predicts better here: networks that a fit did not see are off by "
-        f"{100 * gain.rms:.2g} % with it and by {100 * gain.reference:.2g} % without it; try --form tilted"
-    )
 
 
 Residual = Callable[[GroupData, GroupData], Numbers]
@@ -286,99 +258,13 @@ def _cross_validate_densities(group: GroupData, free: int, residual: Residual) -
     return np.concatenate(residuals) if residuals else None
 
 
-@dataclass(frozen=True)
-class NullModel:
-    """A law that leaves something out and does as well out of sample, within one standard error.
-
-    Attributes
-    ----------
-    explains_nothing
-        What is left out, in words.
-    null, law
-        Root mean square of the relative deviations of members that a fit did not see, without it and with it.
-    """
-
-    explains_nothing: str
-    null: float
-    law: float
-
-    def __str__(self) -> str:
-        what = self.explains_nothing
-        verb = "explain" if " and " in what else "explains"
-        without = "them" if " and " in what else "it"
-        return (
-            f"{what} {verb} nothing here beyond the unpruned errors: networks that a fit did not see are off by "
-            f"{100 * self.null:.2g} % without {without} and by {100 * self.law:.2g} % with {without}, which is within "
-            "one standard error"
-        )
-
-
-def null_model(
-    group: GroupData, joint: bool, comparisons: Sequence[FormComparison], folds: int = FOLDS, seed: int = 0
-) -> NullModel | None:
-    """Return what explains nothing: density, or else depth and width; None where all of them do.
-
-    Parameters
-    ----------
-    comparisons
-        Those of `compare`, of the same group by the same seed.
-    """
-    law = comparisons[0]
-    if not law.unseen:
-        return None
-    tested, cell = _tested(group.thinned(seed=seed), joint, folds, seed)
-    if len(tested) != len(law.unseen):
-        return None
-    without = [("density", tested)]
-    names = [name for name in ("depth", "width") if np.ptp(getattr(group, name)) > 0]
-    smaller = next((form for form in comparisons if form.form == WITHOUT_MEMBERS), None)
-    if joint and names and smaller is not None and smaller.unseen:
-        without.append((" and ".join(names), np.array(smaller.unseen)))
-    for words, unseen in without:
-        if _as_good(unseen, np.array(law.unseen), cell):
-            null, ours = (float(np.sqrt(np.mean(np.square(values)))) for values in (unseen, law.unseen))
-            return NullModel(words, null, ours)
-    return None
-
-
-def null_of_fit(group: GroupData, sigma: float, *, count: int = 16, seed: int = 0) -> NullModel | None:
-    """Return what explains nothing of a family, as `null_model`; cross-validated only if one more fit leaves it open.
-
-    Parameters
-    ----------
-    sigma
-        That of the fitted law.
-    """
-    fixed = fix_unvaried(JOINT, group, None)
-    fewer = dict.fromkeys(("phi", "psi"), 0.0)
-    theta = search_groups(JOINT, [group], fewer, count, seed).theta
-    near = float(np.asarray(deviation(JOINT, group.points, theta)[0][0]).std()) <= NEAR * sigma and len(fixed) < 2
-    flat = float((group.unpruned / group.error - 1).std()) <= NEAR * sigma
-    if not near and not flat:
-        return None
-    tried = {PAPER[True], WITHOUT_MEMBERS}
-    return null_model(group, True, compare(group, True, count=count, seed=seed, only=tried), seed=seed)
-
-
-def _tested(group: GroupData, joint: bool, folds: int, seed: int) -> tuple[Numbers, NDArray[np.int64]]:
+def tested_deviations(group: GroupData, joint: bool, folds: int, seed: int) -> tuple[Numbers, NDArray[np.int64]]:
     """Return how far unpruned errors are off in the order of the cross-validation, and the cluster of each."""
     if joint:
         order = np.concatenate([np.flatnonzero(test) for test in _folds(group, folds, seed)])
         return (group.unpruned / group.error - 1)[order], group.cell[order]
     rows = np.concatenate([np.flatnonzero(group.row_replicate == value) for value in np.unique(group.row_replicate)])
     return group.unpruned[group.row_point[rows]] / group.row_error[rows] - 1, group.row_replicate[rows]
-
-
-def _as_good(null: Numbers, law: Numbers, cluster: NDArray[np.int64]) -> bool:
-    """Whether a smaller law's mean square is at most one standard error, over clusters, above that of the law."""
-    number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
-    points = np.bincount(number)
-    if len(points) < 2:
-        return False
-    mean = float(np.mean(law**2))
-    apart = np.bincount(number, law**2) - mean * points
-    error = float(np.sqrt(np.sum(apart**2) * len(points) / (len(points) - 1))) / len(law)
-    return bool(np.mean(null**2) <= mean + error)
 
 
 def _extrapolate(

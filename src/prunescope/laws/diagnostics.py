@@ -17,8 +17,9 @@ from prunescope.laws.forms import FORMS, SIGNED, Form, to_coordinates, to_parame
 from prunescope.laws.free_plateaus import free_plateaus, reduced_hessian, solve_free_plateaus
 from prunescope.laws.predict import Prediction, predict_errors
 from prunescope.laws.results import Fit
+from prunescope.laws.robust import solve_threshold
 from prunescope.laws.search import Box, make_box
-from prunescope.laws.solver import solve
+from prunescope.laws.solver import Solved, solve
 from prunescope.laws.uncertainty import invert_hessian, normal_quantile, t_quantile
 
 # How far a profile goes to either side, in linear standard deviations, and the most and least that one counts for.
@@ -126,13 +127,27 @@ class ProfilePoint:
     within: bool
 
 
-def profile_curves(fit: Fit, group: GroupData, points: int = 21) -> list[ProfilePoint]:
+def profile_curves(fit: Fit, group: GroupData, points: int = 21, *, delta: float | None = None) -> list[ProfilePoint]:
     """Return the profile of the sum of squares of each free parameter, `points` each.
 
     For Eq. 1 and 2 the low plateau of each configuration is unknown and fitted along, as for the intervals. Points
     count as independent: where those of one ladder are not, curves are steeper than the intervals are narrow.
+
+    Parameters
+    ----------
+    delta
+        Where Huber's loss turned, of a law of sparse networks fitted by it: the profile is of that loss. None is of
+        squares.
     """
     form, box, best = FORMS[fit.law], box_of(fit, group), coordinates_of(fit)
+    if delta is not None and form.has_plateaus:
+        raise InputError("profile_curves", [Fault("delta", "must go with a law of sparse networks", fit.law)])
+
+    def minimise(start: Numbers, low: Numbers, high: Numbers) -> Solved:
+        if delta is None:
+            return solve(form, group.points, start, low, high)
+        return solve_threshold(form, group.points, start, low, high, delta)
+
     problem = None
     if form.has_plateaus:
         noise = fit.seed_noise if fit.seed_noise is not None else fit.std_deviation
@@ -140,11 +155,13 @@ def profile_curves(fit: Fit, group: GroupData, points: int = 21) -> list[Profile
         solved = solve_free_plateaus(problem, best, box.low, box.high)
         hessian = reduced_hessian(problem, solved)[0]
     else:
-        solved = solve(form, group.points, best, box.low, box.high)
+        solved = minimise(best, box.low, box.high)
         hessian = solved.hessian
     free = np.flatnonzero(box.free[0])
     freedom = max(len(group) - len(free), 1)
     variance = max(2 * float(solved.cost[0]) / freedom, 1e-20)
+    if delta is not None:
+        variance = _huber_variance(form, solved.theta, group, delta, freedom)
     sd = np.sqrt(np.maximum(np.einsum("fii->fi", invert_hessian(hessian, box.free)[0])[0] * variance, 0))
     step = np.clip(sd, LEAST_SD, MOST_SD)
     along = np.linspace(-REACH, REACH, points)
@@ -158,7 +175,7 @@ def profile_curves(fit: Fit, group: GroupData, points: int = 21) -> list[Profile
     if problem is not None:
         cost = solve_free_plateaus(problem, start, low, high, np.repeat(solved.nuisance, len(held), axis=0)).cost
     else:
-        cost = solve(form, group.points, start, low, high).cost
+        cost = minimise(start, low, high).cost
     rise = np.maximum(2 * (cost - solved.cost[0]) / variance, 0.0)
     most = float(t_quantile(fit.level, freedom)) ** 2
     names = [form.parameters[column] for column in held]
@@ -167,6 +184,13 @@ def profile_curves(fit: Fit, group: GroupData, points: int = 21) -> list[Profile
         ProfilePoint(name, value, height, height <= most)
         for name, value, height in zip(names, plain.tolist(), rise.tolist(), strict=True)
     ]
+
+
+def _huber_variance(form: Form, theta: Numbers, group: GroupData, delta: float, freedom: int) -> float:
+    """Return what turns a rise of Huber's loss into a likelihood: the mean square of its slope over its curvature."""
+    size = np.abs(form.log_error(theta, group.points)[0] - group.points.error)
+    within = max(float(np.mean(size <= delta)), 1 / len(group))
+    return max(float(np.sum(np.minimum(size, delta) ** 2)) / freedom / within, 1e-20)
 
 
 @dataclass(frozen=True)
@@ -202,14 +226,22 @@ class Influence:
     fitted: float
 
 
-def influence(fit: Fit, group: GroupData, *, loss: str = "relative", starts: int = STARTS) -> list[Influence]:
-    """Return what each member of a group does to the law: the most influential first."""
+def influence(
+    fit: Fit, group: GroupData, *, loss: str = "relative", delta: float | None = None, starts: int = STARTS
+) -> list[Influence]:
+    """Return what each member of a group does to the law: the most influential first.
+
+    Parameters
+    ----------
+    loss, delta
+        What the law was fitted by: see `Options`.
+    """
     if group.cells < 2:
         fault = Fault("the group", "must hold two members or more", "one: nothing is left without it")
         raise InputError("influence", [fault])
     form, theta, scale = FORMS[fit.law], coordinates_of(fit), _scale(fit)
     fixed = {name: fit.parameters[name] for name in fit.fixed}
-    options = Options(fixed=fixed, intervals="none", starts=starts, loss=loss)
+    options = Options(fixed=fixed, intervals="none", starts=starts, loss=loss, delta=delta)
     without = fit_groups(form, [group.pick(group.cell != cell) for cell in range(group.cells)], options)
     rows = []
     for cell, other in enumerate(without):
@@ -283,12 +315,26 @@ class LogScore:
     members: int
 
 
-def log_score(fit: Fit, group: GroupData, *, folds: int = FOLDS, starts: int = STARTS, seed: int = 0) -> LogScore:
+def log_score(
+    fit: Fit,
+    group: GroupData,
+    *,
+    folds: int = FOLDS,
+    starts: int = STARTS,
+    seed: int = 0,
+    loss: str = "relative",
+    delta: float | None = None,
+) -> LogScore:
     """Return the held-out log score of a law: each member is predicted by a fit without it, fold by fold.
 
     The predicted distribution is normal in the logarithm, about the law of the other members, with the standard
     deviation of their own residuals for as many parameters as were fitted. Of laws of the same points the one with the
     higher score predicts better; a difference of 0.1 is 10 % in the density of each point.
+
+    Parameters
+    ----------
+    loss, delta
+        What the law was fitted by: see `Options`.
     """
     if group.cells < 2:
         fault = Fault("the group", "must hold two members or more", "one: nothing is left to predict it from")
@@ -297,7 +343,7 @@ def log_score(fit: Fit, group: GroupData, *, folds: int = FOLDS, starts: int = S
     fixed = {name: fit.parameters[name] for name in fit.fixed}
     fold = np.random.default_rng(seed).permutation(group.cells) % min(folds, group.cells)
     tests = [np.isin(group.cell, np.flatnonzero(fold == number)) for number in range(min(folds, group.cells))]
-    options = Options(fixed=fixed, intervals="none", starts=starts, seed=seed)
+    options = Options(fixed=fixed, intervals="none", starts=starts, seed=seed, loss=loss, delta=delta)
     fits = fit_groups(form, [group.pick(~test) for test in tests], options)
     scores, off = np.full(len(group), np.nan), np.full(len(group), np.nan)
     for test, other in zip(tests, fits, strict=True):

@@ -196,7 +196,10 @@ _OTHERS = {
     b"\xff\xfe": ("UTF-16", "Save it as CSV in UTF-8."),
     b"\xfe\xff": ("UTF-16", "Save it as CSV in UTF-8."),
     b"[": ("JSON", "Write the table as CSV or Parquet."),
-    b"{": ("JSON", "Write the table as CSV or Parquet."),
+    b"{": (
+        "JSON",
+        "Write the table as CSV or Parquet; a saved law answers prunescope predict and prunescope sparsity.",
+    ),
 }
 
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from prunescope.laws.comparison import FormComparison, compare, null_model
+from prunescope.laws.comparison import FormComparison, compare
 from prunescope.laws.data import GroupData, Points, describe_thinning
+from prunescope.laws.doubts import null_model
 from prunescope.laws.forms import ADAPTED_JOINT, JOINT, Form
 from prunescope.laws.results import percent
 from prunescope.laws.search import fix_unvaried, search_groups

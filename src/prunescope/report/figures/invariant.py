@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.errors import listed
-from prunescope.laws.forms import invariant as invariant_of
+from prunescope.laws.formulas import invariant as invariant_of
 from prunescope.laws.results import number
 from prunescope.report.charts.parts import (
     ERROR,
