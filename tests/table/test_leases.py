@@ -229,12 +229,14 @@ def test_a_chain_that_leads_back_to_itself_ends(store: Store) -> None:
 
 def test_a_number_of_a_process_that_is_used_again_is_no_life(store: Store) -> None:
     ours = owners.this_process(1, 60.0)
-    assert owners.is_at_work(ours) is True
-    for other, alive in ((ours.started + 1, False), (ours.started, True)):
-        content = json.loads(ours.content()) | {"started": other}
-        assert owners.is_at_work(owners.parsed(json.dumps(content).encode())) is alive
-    elsewhere = json.loads(ours.content()) | {"kernel": "another boot"}
-    assert owners.is_at_work(owners.parsed(json.dumps(elsewhere).encode())) is None
+    for changes, ended in (
+        ({}, False),
+        ({"started": ours.started + 1}, True),
+        ({"pid": 2**22 + 1}, True),  # above the largest number that Linux gives
+        ({"pid": 2**22 + 1, "kernel": "another boot"}, False),
+    ):
+        content = json.loads(ours.content()) | changes
+        assert owners.has_ended(owners.parsed(json.dumps(content).encode())) is ended
 
 
 HOLD = (

@@ -48,7 +48,7 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     default="60s",
     show_default=True,
     metavar="TIME",
-    help="Without a sign of life for so long, others take over what this run trains.",
+    help="Without a sign of life for so long, at most 1h, others take over what this run trains.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")

@@ -185,7 +185,7 @@ def run_study(
     for words in changed:
         handler(DatasetChanged(words))
     if missing or unscored:
-        opened.leases.tidy()
+        opened.leases.tidy({ladder.identity for ladder in missing} | {ensemble.identity for ensemble in unscored})
         if not opened.leases.are_exclusive():
             handler(NotExclusive(str(opened.path)))
     kept = settings.keep, settings.keep_examples, settings.keep_test_examples
@@ -360,7 +360,7 @@ def _add_cohorts(
 
 def _give_up(task: TrainTask, words: str, store: Store, failed: Set[str], on_event: EventHandler) -> None:
     """Note the failure of a cohort's ladders that are not complete, nor with another process, nor noted already."""
-    done, elsewhere = store.done(), store.running()
+    done, elsewhere = store.done(), store.running(ladder.identity for ladder in task.cohort.ladders)
     for ladder in task.cohort.ladders:
         left = work_left(ladder, done)
         if left and ladder.identity not in elsewhere and ladder.identity not in failed:

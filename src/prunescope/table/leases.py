@@ -30,14 +30,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prunescope.files import open_to_all
 from prunescope.table.durable import STALE_SECONDS, new_draft, writing
-from prunescope.table.owners import Owner, is_at_work, parsed, this_process
+from prunescope.table.owners import LONGEST_EXPIRY, Owner, has_ended, parsed, this_process
 
 EXPIRY = 60.0  # seconds
 _BEATS = 20  # in the time after which a lease expires
@@ -168,7 +168,7 @@ class Leases:
     Parameters
     ----------
     expiry
-        Seconds without a heartbeat after which others may take what this process holds.
+        Seconds without a heartbeat after which others may take what this process holds; an hour at most.
     clock
         This process's own; it never meets another.
     """
@@ -176,7 +176,7 @@ class Leases:
     def __init__(self, store: Path, expiry: float = EXPIRY, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._folder = store / "claims"
-        self.expiry = expiry
+        self.expiry = min(expiry, LONGEST_EXPIRY)
         self._clock = clock
         self._watched: dict[str, tuple[bytes, float]] = {}  # the last beat of owners, and since when it stands
 
@@ -232,7 +232,7 @@ class Leases:
 
     def _is_gone(self, owner: Owner) -> bool:
         """Whether an owner has died or fallen silent, as far as this process has seen."""
-        if is_at_work(owner) is False:
+        if has_ended(owner):
             return True
         beat, now = self._beat_of(owner), self._clock()
         if self._watched.get(owner.token, (None, 0.0))[0] != beat:
@@ -284,11 +284,17 @@ class Leases:
         beat = self._beat_of(owner)
         return first.setdefault(owner.token, beat) != beat
 
-    def tidy(self) -> None:
-        """Delete what owners left behind that are known to be gone."""
+    def tidy(self, keep: Set[str] = frozenset()) -> None:
+        """Delete what owners left behind that are known to be gone.
+
+        Parameters
+        ----------
+        keep
+            Names whose deaths still count.
+        """
         entries = _entries(self._folder)
         dead = {match[1] for match in map(_LEASE.fullmatch, entries) if match and not match[2]}
-        dead -= self.holders(dead).keys()
+        dead -= self.holders(dead).keys() | keep
         with self.claimed(dead):
             pass  # letting a name go deletes its whole chain
         for entry in entries:
@@ -304,7 +310,7 @@ class Leases:
         if path.suffix == ".lease" and path in [link.path for link in walk(self._folder, entry.partition(".")[0])]:
             return False
         # That of another machine is kept for a day: what is deleted too early its owner writes again, or takes anew.
-        return is_at_work(owner) is False or time.time() - path.stat().st_mtime > STALE_SECONDS
+        return has_ended(owner) or time.time() - path.stat().st_mtime > STALE_SECONDS
 
     def are_exclusive(self) -> bool:
         """Whether the folder lets one process alone create a file of a name, as leases need it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 LONGEST_EXPIRY = 3600.0
 _TOKEN = re.compile(r"[0-9a-f]{32}")
-_ENDED, _STOPPED = frozenset("ZXx"), frozenset("Tt")  # states of processes, as Linux names them
+_ENDED = frozenset("ZXx")  # states of processes, as Linux names them
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,12 @@ def _unknown(content: bytes) -> Owner:
     return Owner(hashlib.sha256(content).hexdigest()[:32], expiry=60.0)
 
 
-def is_at_work(owner: Owner) -> bool | None:
-    """Whether an owner's process runs; None where only its heartbeat can tell, as on another machine."""
+def has_ended(owner: Owner) -> bool:
+    """Whether an owner's process is known to have ended; of one on another machine its heartbeat alone tells."""
     if not owner.kernel or owner.kernel != _kernel():
-        return None
-    stat = _stat(owner.pid)
-    if not stat or stat[0] in _ENDED or int(stat[19]) != owner.started:
         return False
-    return None if stat[0] in _STOPPED else True
+    stat = _stat(owner.pid)
+    return not stat or stat[0] in _ENDED or int(stat[19]) != owner.started
 
 
 def _stat(pid: int) -> list[str]:

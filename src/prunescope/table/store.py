@@ -20,11 +20,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,16 +32,15 @@ import numpy as np
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, command, nearest
 from prunescope.files import open_to_all
 from prunescope.notebook import table_html
-from prunescope.table import arrays
+from prunescope.table import arrays, notes
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
 from prunescope.table.coded import Columns, Texts, plain, take
 from prunescope.table.columns import conform_stored
 from prunescope.table.conflicts import are_aside, row_of, same_results, set_aside
 from prunescope.table.duckdb_engine import answer, mentioned
-from prunescope.table.durable import is_own, is_sound, new_draft, publish_bytes, verified
+from prunescope.table.durable import is_sound, new_draft, publish_bytes
 from prunescope.table.findings import Array, Findings
 from prunescope.table.leases import EXPIRY, Claim, Leases
-from prunescope.table.notes import NOTE_FILE, read_note, recorded_note
 from prunescope.table.owners import this_process
 from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
@@ -59,8 +56,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 _MARK = "store.json"
 _FOLDERS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "conflicts", "drafts")
-_STUDY_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.toml")
-_FAILURE_FILE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{40}\.json")
 _LOOK_EVERY = 32
 
 
@@ -279,16 +274,7 @@ class Store:
 
     def studies(self) -> tuple[Study, ...]:
         """Return every version of every study that was begun here."""
-        from prunescope.study import parse_study
-
-        studies: dict[str, Study] = {}
-        for path in self._files("studies", _STUDY_FILE):
-            try:
-                study = parse_study(verified(path).decode(), str(path))
-            except UnicodeDecodeError:
-                raise DamageError(f"{path} is no study; delete it") from None
-            studies[study.identity] = study
-        return tuple(sorted(studies.values(), key=lambda study: (study.name, study.identity)))
+        return notes.read_studies(self.path)
 
     def write_arrays(self, keep: ArrayKind | str, ladder: str, rung: int, values: Mapping[str, Array]) -> Path:
         """Keep arrays of a rung, such as losses per training example; see `arrays`."""
@@ -355,22 +341,11 @@ class Store:
 
     def fail(self, ladder: str, rung: int, words: str) -> None:
         """Note that a ladder failed."""
-        check_identity(self.path, ladder)
-        when = datetime.now(UTC).isoformat(timespec="microseconds")
-        content = json.dumps({"ladder": ladder, "rung": rung, "words": words, "when": when}).encode()
-        publish_bytes(self.path, self.path / "failures", ladder, ".json", content)
+        notes.write_failure(self.path, check_identity(self.path, ladder), rung, words)
 
     def failures(self) -> tuple[Failure, ...]:
         """Return what went wrong, the latest last, whether or not it was made good since."""
-        recorded = []
-        for path in self._files("failures", _FAILURE_FILE):
-            try:
-                content = json.loads(verified(path))
-                words, when = str(content["words"]), str(content["when"])
-                recorded.append(Failure(check_identity(path, content["ladder"]), int(content["rung"]), words, when))
-            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-                raise DamageError(f"{path} is no note of a failure; delete it") from None
-        return tuple(sorted(recorded, key=lambda failure: (failure.when, failure.ladder)))
+        return notes.read_failures(self.path)
 
     def write_note(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep plain content under 32 hexadecimal digits."""
@@ -384,7 +359,7 @@ class Store:
         The content of a file that is damaged or has no hash in its name is None.
         """
         check_identity(self.path, name)
-        return {path: read_note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
+        return {path: notes.read_note(path) for path in sorted((self.path / "notes").glob(f"{name}.*json"))}
 
     def write_recorded(self, ladder: str, content: Mapping[str, Any]) -> None:
         """Note what a ladder from a training loop of your own is.
@@ -402,21 +377,16 @@ class Store:
     def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
         """Return the notes of all ladders from training loops of your own, or of one, by their identities."""
         done = self.done()
-        notes: dict[str, RecordedNote] = {}
-        for path in self._files("recorded", NOTE_FILE):
+        by_ladder: dict[str, RecordedNote] = {}
+        for path in notes.stored_files(self.path / "recorded", notes.NOTE_FILE):
             identity = path.name[:32]
             if ladder not in (None, identity) or identity not in done:
                 continue
-            note = recorded_note(read_note(path))
+            note = notes.recorded_note(notes.read_note(path))
             # There is one for each number of levels that was asked for.
-            if note and (identity not in notes or notes[identity].ladder.levels < note.ladder.levels):
-                notes[identity] = note
-        return notes
-
-    def _files(self, folder: str, name: re.Pattern[str]) -> list[Path]:
-        """List the store's own files in one of its folders."""
-        entries = (self.path / folder).iterdir() if (self.path / folder).is_dir() else ()
-        return sorted(path for path in entries if name.fullmatch(path.name) and is_own(path))
+            if note and (identity not in by_ladder or by_ladder[identity].ladder.levels < note.ladder.levels):
+                by_ladder[identity] = note
+        return by_ladder
 
     def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
         return partial(Store, expiry=self.leases.expiry), (self.path,)
