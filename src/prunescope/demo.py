@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 BAR = 44  # characters of an error of 1
 BOUND = 0.12  # error that the demo chooses a network for
 NOISE = (0.0, 0.3)  # shares of wrong labels that it looks at through the lens
+REWINDS = ("learning-rate", "weights")  # the second paper's way of retraining, and the first's beside it
+REWOUND = {"learning-rate": "the learning rate", "weights": "weights"}
 FAULTY = "density;eror\n1.0;8,4\n0,8;9.1\n1.7;none\n"
 PAGE = "report.html"
 
@@ -43,12 +45,11 @@ def sample_path() -> Path:
 def _lens_study() -> Study:
     """Return the part of the preset ``digits-lens`` that the demo has the time for."""
     whole = read_study("digits-lens")
-    main = next(
-        treatment for treatment in whole.treatments if treatment.kind == "imp" and treatment.rewind == "weights"
-    )
+    usual = [treatment for treatment in whole.treatments if treatment.kind == "imp" and treatment.score == "magnitude"]
+    pruned = [treatment for rewind in REWINDS for treatment in usual if treatment.rewind == rewind]
     beside = (treatment for treatment in whole.treatments if treatment.kind in ("extended", "narrow"))
     axes = tuple(axes_of_one.model_copy(update={"label_noise": NOISE}) for axes_of_one in whole.axes)
-    return replace(whole, name="digits-lens in part", axes=axes, treatments=(main, *beside))
+    return replace(whole, name="digits-lens in part", axes=axes, treatments=(*pruned, *beside))
 
 
 def _refuse_to_replace(folder: Path) -> None:
@@ -119,9 +120,11 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     path = folder / "lens"
     say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: {command('lens', path)}")
     _trained(_lens_study(), path, say, showing)
-    result = analyze(path)
-    for cell in result.cells:
-        say(f"   label noise {cell.label_noise:g}: {cell.diagnosis.words}")
+    results = {rewind: analyze(path, treatment=f"imp {rewind}") for rewind in REWINDS}
+    for rewind, result in results.items():
+        say(f"   with rewinding of {REWOUND[rewind]}:")
+        for cell in result.cells:
+            say(f"     label noise {cell.label_noise:g}: {cell.diagnosis.words}")
 
     page = folder / PAGE
     say("\n7. All of it as a page that opens offline:")
@@ -147,7 +150,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
         f"{100 * fit.std_deviation:.0f} % (sigma)."
     )
     say(f"- {_chosen(answer)[0]}")
-    say(f"- {_why(result)}")
+    for rewind, result in results.items():
+        say(f"- {_why(rewind, result)}")
     say(f"\nThe page: {page}. Next: prunescope plan, docs/lab.md, docs/laws.md, docs/choose.md, docs/lens.md")
 
 
@@ -182,10 +186,10 @@ def _chosen(answer: Answer) -> list[str]:
     return lines
 
 
-def _why(result: LensResult) -> str:
+def _why(rewind: str, result: LensResult) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
     diagnoses = "; ".join(f"with {cell.label_noise:.0%} wrong labels, {cell.diagnosis.words}" for cell in result.cells)
-    return f"{diagnoses[:1].upper()}{diagnoses[1:]}."
+    return f"Rewinding {REWOUND[rewind]}: {diagnoses}."
 
 
 def _curves(table: Table) -> Iterator[str]:

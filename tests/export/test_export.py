@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from prunescope.study import Study
 from prunescope.study.sections import Axes, Recipe, Treatment
 from prunescope.table.schema import STORED_NAMES
 from prunescope.train import TrainingContext
-from tests.run.studies import dense_study, rows
+from tests.run.studies import dense_study, narrow_study, rows
 
 ROOT = Path(__file__).parents[2]
 KEPT, LOST = 2, 3
@@ -179,6 +180,18 @@ def test_every_treatment_can_be_trained_again(tmp_path: Path, kind: str, rewind:
     run_study(study, tmp_path / "store", workers=1)
     exported = export_network(tmp_path / "store", tmp_path / "net.safetensors", rung=2, form="sparse")
     assert error_of(tmp_path / "net.safetensors") == exported.stored_error
+
+
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_narrower_networks_are_taken_away_at_their_own_width(tmp_path: Path, keep: Literal["all", "none"]) -> None:
+    run_study(replace(narrow_study(), replicates=1, keep=keep), tmp_path / "store", workers=1)
+    store = Store(tmp_path / "store")
+    for number in (1, 3):
+        exported = export_network(store, tmp_path / f"{number}.safetensors", ladder=first(store), rung=number)
+        wanted = row(store, first(store), number)
+        assert exported.card.width == pytest.approx(wanted["width"])
+        assert exported.card.retrained == (keep == "none")
+        assert [error_of(path) for path in exported.files] == [wanted["test_error"]] * 2
 
 
 def test_numbers_that_differ_after_training_again_are_told(

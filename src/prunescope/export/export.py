@@ -113,7 +113,7 @@ def export_network(
         must = "must be left out: the store knows how this network computes"
         raise InputError("the export", [Fault("model", must, type(model).__name__)])
     picked = pick(opened_store, ladder, rung, density)
-    cell = picked.ladder.cell
+    cell = picked.cell
     _check_code(opened_store, picked, factory, score)
     targets = _targets(Path(target), form, onnx, is_custom=":" in cell.family)
     read = _dataset(opened_store, picked, dataset, None if data is None else Path(data))
@@ -221,7 +221,7 @@ def _source(
     on_event: EventHandler,
 ) -> _Source:
     """Read a rung's weights, or train it again; either way hold its test error against its row."""
-    measured_in = context_for(picked.ladder, dataset, Layout(), RunSettings(picked.study))
+    measured_in = context_for(picked.ladder, dataset, Layout(), RunSettings(picked.study)).with_network(net)
     if picked.rung in weights_kept(store, picked.ladder):
         tensors = read_weights(store, picked.ladder, picked.rung, net)
         masks, row = read_masks(store, picked.ladder, picked.rung, net), picked.row
@@ -250,7 +250,7 @@ class _Export:
         self._wanted = original(net, source.tensors, dataset, torch.float32)
 
     def _card(self, form: str) -> Card:
-        cell, dataset, ladder = self._picked.ladder.cell, self._dataset, self._picked.ladder
+        cell, dataset, ladder = self._picked.cell, self._dataset, self._picked.ladder
         masks = self._source.masks
         return Card(
             form=form,

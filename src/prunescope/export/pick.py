@@ -9,7 +9,7 @@ from typing import Any
 
 from prunescope.errors import Fault, InputError, clipped, listed, nearest
 from prunescope.run.retrain import stored_ladders
-from prunescope.study import Ladder, Study
+from prunescope.study import Cell, Ladder, Study
 from prunescope.table import Store
 from prunescope.table.schema import STORED_NAMES
 
@@ -36,6 +36,11 @@ class PickedRung:
     def row(self) -> Mapping[str, Any]:
         """The row of the rung."""
         return self.rows[self.rung]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of its network: of narrow ladders a narrower one."""
+        return self.ladder.cell_at(self.rung)
 
     @property
     def words(self) -> str:

@@ -17,7 +17,7 @@ from prunescope.run.artifacts import read_masks, read_weights
 from prunescope.run.cohorts import Cohort, key_of
 from prunescope.run.estimate import cores
 from prunescope.run.events import EventHandler, RunStarted
-from prunescope.run.ladder_runner import LadderRunner, RunSettings, work_left
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, network_of, work_left
 from prunescope.run.retrain import Restart, prepare, restart_of
 from prunescope.run.tune import choose, threads
 from prunescope.study.effort import epochs_of
@@ -81,5 +81,6 @@ def retrain(
         for failure in store.failures():
             raise PrunescopeError(f"rung {failure.rung} could not be trained again: {failure.words}")
         (row,) = store.table(f"rung = {rung}").rows()
-        masks = read_masks(store, ladder, rung, network)
-        return Retrained(row, read_weights(store, ladder, rung, network), masks)
+        there = network_of(ladder, rung, bench.dataset)
+        masks = read_masks(store, ladder, rung, there)
+        return Retrained(row, read_weights(store, ladder, rung, there), masks)
