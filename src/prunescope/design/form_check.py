@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.choose.family import Grid, fit_families
-from prunescope.design.inputs import DesignInputs
-from prunescope.design.posterior import Numbers
+from prunescope.choose.unpruned import Place
+from prunescope.design.posterior import Numbers, Rows
 from prunescope.design.value_of_information import WORST, Decision, Question
 from prunescope.errors import PrunescopeError
 from prunescope.laws.forms import FORMS_OF_FAMILIES
@@ -42,9 +42,9 @@ class FormCheck:
         return float(min(WORST, size[decision.member] - size.min()) + min(WORST, off))
 
 
-def check_forms(question: Question, inputs: DesignInputs) -> FormCheck | None:
+def check_forms(question: Question, place: Place, rows: Rows, classes: int | None) -> FormCheck | None:
     """Fit both forms to what was trained; None where that is too little."""
-    place, rows, sizes = inputs.place, inputs.rows, question.sizes
+    sizes = question.sizes
     if not len(rows):
         return None
     columns = {
@@ -60,7 +60,7 @@ def check_forms(question: Question, inputs: DesignInputs) -> FormCheck | None:
     try:
         table = read_table(columns)
         for form in FORMS_OF_FAMILIES:
-            settings = {"form": form, "intervals": "none", "starts": STARTS, "classes": inputs.classes}
+            settings = {"form": form, "intervals": "none", "starts": STARTS, "classes": classes}
             families, _, _ = fit_families(table, grid, settings, extrapolate=True)
             densities = families[0].likeliest.needed(question.bound)[0]
             needed[form] = np.where(densities > 0, np.inf, np.maximum(densities, question.lowest))

@@ -236,7 +236,8 @@ def next_ladders(
     networks, target = new_networks(question, posterior, seed), network_to_measure(question, posterior)
     seen = ladders.reach(int(members[target.member]), target.log_density)
     decision, notes = Decision.by(question, posterior), list(_notes(len(weighed), there))
-    check = check_forms(question, inputs) if np.expm1(loss) <= enough and seen and outcome.is_error else None
+    settled = np.expm1(loss) <= enough and seen and outcome.is_error
+    check = check_forms(question, inputs.place, inputs.rows, inputs.classes) if settled else None
     losses = {} if check is None else check.losses(decision)
     if losses and max(losses.values()) > np.log1p(max(enough, IN_DOUBT)):
         notes.append(FORM_IN_DOUBT)
