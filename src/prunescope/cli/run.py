@@ -175,22 +175,16 @@ def run(
             click.echo(printable(_end_words(end)))
     elsewhere = [] if copies or report.halted else _elsewhere(report)
     unwritable = [report.unwritable] if report.unwritable else []
-    if lines := [*_failed(report), *elsewhere, *unwritable, *_too_long(report)]:
+    if lines := [*_failed(report), *elsewhere, *unwritable]:
         raise PrunescopeError("\n".join(lines))
     if report.halted:
-        click.echo("stopped in good order; the same command continues from here", err=True)
+        begun = "" if report.rungs or report.scored else " before a rung was begun"
+        click.echo(f"stopped in good order{begun}; the same command continues from here", err=True)
         sys.exit(HALTED)
 
 
 def _is_incomplete(report: RunReport) -> bool:
     return bool(report.failures or report.elsewhere or report.unwritable or report.halted)
-
-
-def _too_long(report: RunReport) -> list[str]:
-    """Say that a run had no time for anything: to repeat the command would be of no use."""
-    if not report.halted or report.rungs or report.scored:
-        return []
-    return ["the time was over before a rung was begun; give the run more"]
 
 
 def allow_code(study: Study, source: str) -> tuple[str, ...]:
