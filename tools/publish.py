@@ -25,7 +25,7 @@ from prunescope.table import read_table, write_table
 FOLDER = Path(__file__).parents[1] / "src" / "prunescope" / "table" / "measurements"
 LEFT_OUT = ("unpruned_error",)
 LEVEL = 19
-OF_EXAMPLES = ("loss-by-el2n", "top-fifth")
+OF_EXAMPLES = ("loss-by-el2n", "top-fifth", "leave-outs")
 
 
 def pack(name: str, sources: list[str]) -> Path:
@@ -64,7 +64,7 @@ def lens_tables(name: str, store: str) -> list[Path]:
     for table in paper_tables(analyze(store, examples=0, suspects=0)):
         if table.slug in OF_EXAMPLES:
             rows = tuple(
-                tuple(float(f"{value:.6g}") if isinstance(value, float) else value for value in row)
+                tuple(float(f"{round(value, 9):.6g}") if isinstance(value, float) else value for value in row)
                 for row in table.rows
             )
             files.append(FOLDER / f"{name}-{table.slug}.csv")

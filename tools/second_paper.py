@@ -1,7 +1,7 @@
 """The claims of the second paper beside what shipped tables say of them.
 
-A table of a lens study ships as rows, and beside it two tables of `prunescope lens STORE --tables` that rows alone
-cannot give: `NAME-loss-by-el2n.csv` and `NAME-top-fifth.csv`.
+A table of a lens study ships as rows, and beside it tables of `prunescope lens STORE --tables` that rows alone
+cannot give: `NAME-loss-by-el2n.csv`, `NAME-top-fifth.csv` and `NAME-leave-outs.csv`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from functools import cache
 from itertools import pairwise
 
 from prunescope.lens import CellResult, Verdict, analyze
-from prunescope.lens.comparisons import LeaveOut
 from prunescope.lens.verdicts import TreatmentOutcome
 from prunescope.table import load_table, published_tables, published_text
 from tools.claims import NOT_MEASURED, Claim, verdict
 
-LENS_TABLES = ("lenet-mnist-noise", "resnet20-cifar10-noise")
+LENS_TABLES = ("lenet-mnist-noise", "lenet-mnist-memorised")
 BETTER, WORSE, MATCHES = TreatmentOutcome.BETTER, TreatmentOutcome.WORSE, TreatmentOutcome.MATCHES
 # The least and the most that the paper's top fifth by EL2N changes, as multiples of the rest.
 LEAST_TIMES, MOST_TIMES = 3.5, 71.0
@@ -117,26 +116,22 @@ def _narrow(cell: CellResult) -> Judged | None:
     return _points(cell.narrow.best_by_test), -0.04 <= cell.narrow.best_by_test.mean <= 0.004
 
 
-def _leave_out(
-    leave: str, judge: Callable[[CellResult, LeaveOut], Judged | None]
-) -> Callable[[CellResult], Judged | None]:
-    def judged(cell: CellResult) -> Judged | None:
-        treatment = next((treatment for treatment in cell.leave_outs if treatment.leave == leave), None)
-        return None if treatment is None else judge(cell, treatment)
-
-    return judged
-
-
-def _improved(cell: CellResult, left_out: LeaveOut) -> Judged | None:
-    beside = left_out.against_random
-    return None if beside is None else (_points(beside), beside.outcome == WORSE)
-
-
-def _misclassified(cell: CellResult, left_out: LeaveOut) -> Judged | None:
-    beside = left_out.against_dense
-    if beside is None or not cell.label_noise:
-        return None
-    return _points(beside), beside.outcome == BETTER
+def _left_out(where: str, paper: str, leave: str, column: str, met: Callable[[float, float], bool]) -> Claim:
+    """Judge what networks do without some examples, by a mean difference in points and its deviation."""
+    words, judged = [], []
+    for name in shipped():
+        levels = []
+        for row in lens_rows(name, "leave-outs"):
+            noise, difference = float(row["label_noise"]), row[column]
+            # Wrong labels are what a sparse network is to find: without any there is nothing to find.
+            if row["leave"] != leave or not difference or (leave == "misclassified" and not noise):
+                continue
+            mean, deviation = float(difference), float(row[f"{column}_deviation"] or 0)
+            levels.append(f"{mean:+.1f} ± {deviation:.1f} at {_noise(noise)}")
+            judged.append(met(mean, deviation))
+        if levels:
+            words.append(f"{name}: {', '.join(levels)} (points)")
+    return Claim(where, paper, "; ".join(words), verdict(judged) if judged else NOT_MEASURED)
 
 
 def _top(name: str, which: str) -> Iterator[tuple[float, float]]:
@@ -162,6 +157,21 @@ def _high_el2n() -> Claim:
         "; ".join(words),
         verdict(met) if met else NOT_MEASURED,
     )
+
+
+def memorised() -> Iterator[str]:
+    """Yield rows on how far dense networks have learnt wrong labels, and what pruning does at its optimum."""
+    for name in shipped():
+        for cell in _cells(name):
+            dense = next((point for point in cell.pruning.points if point.rung == 0), None)
+            if dense is None or dense.train_loss_noisy is None or cell.optimal is None:
+                continue
+            noisy = cell.optimal.train_loss_noisy
+            yield (
+                f"| {name} | {_noise(cell.label_noise)} | {100 * dense.test_error.mean:.1f} % | "
+                f"{dense.train_loss_noisy.mean:.2f} | {'' if noisy is None else f'{noisy.mean:+.2f}'} | "
+                f"{_points(cell.optimal.test_error)} | {cell.diagnosis.effect} |"
+            )
 
 
 def second_paper() -> list[Claim]:
@@ -195,14 +205,18 @@ def second_paper() -> list[Claim]:
             "on LeNet: narrow minus pruned",
             _narrow,
         ),
-        _claim(
+        _left_out(
             "Appendix D",
             "dense networks without the fifth that pruning improves most do worse than without as many at random",
-            _leave_out("improved", _improved),
+            "improved",
+            "against_random",
+            lambda mean, deviation: mean > 0 and mean >= deviation,
         ),
-        _claim(
+        _left_out(
             "Appendix E",
-            "dense networks without what the optimally sparse one misclassifies do better than with it, under noise",
-            _leave_out("misclassified", _misclassified),
+            "under noise, dense networks without what the optimally sparse one misclassifies do better than with it",
+            "misclassified",
+            "against_dense",
+            lambda mean, deviation: mean < 0 and -mean >= deviation,
         ),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.lens import TreatmentOutcome, analyze
+from prunescope.lens import LensResult, TreatmentOutcome, analyze, paper_tables
 from prunescope.lens.analysis import CellResult
 from prunescope.study import Ladder, Study, Treatment
 from prunescope.table import Store
@@ -111,6 +111,18 @@ def test_what_is_left_out_is_compared_with_its_teacher_and_with_as_many_at_rando
     assert wrong.against_random is None
     assert wrong.against_dense is not None
     assert wrong.against_dense.outcome is TreatmentOutcome.BETTER
+
+
+def test_a_table_has_what_networks_do_without_some_examples(cell: CellResult) -> None:
+    (table,) = (table for table in paper_tables(LensResult("", (cell,), ())) if table.slug == "leave-outs")
+    rows = [dict(zip(table.columns, values, strict=True)) for values in table.rows]
+    assert [(row["leave"], row["left_out"]) for row in rows] == [
+        (item.leave, None if item.count is None else item.count.mean) for item in cell.leave_outs
+    ]
+    improved = next(row for row in rows if row["leave"] == "improved")
+    wanted = {"against_dense": 6.6, "against_sparse": 11.6, "against_random": 4.4, "against_random_deviation": 0.4}
+    assert {name: improved[name] for name in wanted} == pytest.approx(wanted)
+    assert next(row for row in rows if row["leave"] == "misclassified")["against_random"] is None
 
 
 def test_what_is_worse_than_pruning_is_said_in_practice(cell: CellResult) -> None:

@@ -99,6 +99,17 @@ def paper_tables(result: LensResult) -> tuple[PaperTable, ...]:
             tuple(_loss_by_el2n(result.cells)),
         ),
         PaperTable(
+            "leave-outs",
+            "Test error in percent of dense networks trained without some examples, and the difference to the dense "
+            "network, the optimally sparse one, and as many left out at random (Appendices D, E and K.2).",
+            (
+                *(*_WHERE, "treatment", "leave", "left_out"),
+                *_columns("test_error", "against_dense", "against_sparse", "against_random"),
+                "replicates",
+            ),
+            tuple(_leave_outs(result.cells)),
+        ),
+        PaperTable(
             "top-fifth",
             "The fifth of the examples with the highest EL2N beside the rest: how many times as much its training loss "
             "changes, its share of all change, and the mean changes of both in nats.",
@@ -210,6 +221,15 @@ def _top_fifth(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
         top = groups.top
         spreads = (_spread(spread) for spread in (top.times, top.share, top.top, top.rest))
         yield (*where, *(value for spread in spreads for value in spread), len(groups.replicates))
+
+
+def _leave_outs(cells: Sequence[CellResult]) -> Iterator[tuple[Cell, ...]]:
+    for cell in cells:
+        for item in cell.leave_outs:
+            errors = (item.test_error, item.against_dense, item.against_sparse, item.against_random)
+            spreads = tuple(value for error in errors for value in _spread(error, 100))
+            where = (cell.name, cell.label_noise, item.treatment, item.leave, _spread(item.count)[0])
+            yield (*where, *spreads, len(item.test_error.values))
 
 
 def to_csv(table: PaperTable) -> str:
