@@ -327,7 +327,7 @@ def page() -> str:
             "classes has a training loss of 2.30 nats; wrong labels with a loss above that are not memorised at all. "
             "Changes are of the optimally sparse network beside the dense one: nats, and points of test error.",
             "",
-            "| table | wrong labels | dense test error | their loss, dense | their loss, change | test error | diagnosis |",
+            "| table | wrong labels | dense error | their loss, dense | its change | test error | diagnosis |",
             "|---|---|---|---|---|---|---|",
             *learnt,
             "",
