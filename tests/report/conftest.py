@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect, sync_playwright
 from tools.browser import HOW, found_browser
@@ -17,6 +18,26 @@ from prunescope.table import Table, read_table
 from tests.choose.test_choice import planted
 
 BOUND = 0.2
+FAMILIES = 30
+LEVELS = 20
+
+
+def curve(number: int, dataset: str = "digits") -> dict[str, np.ndarray]:
+    """Return a network that can be pruned the further, the higher its number, measured with its own noise."""
+    chance = np.random.default_rng(number)
+    density = 0.8 ** np.arange(LEVELS)
+    error = np.minimum(0.9, 0.05 + 0.002 * 1.25 ** (np.arange(LEVELS) - number / 5))
+    return {
+        "family": np.full(LEVELS, "net", object),
+        "dataset": np.full(LEVELS, dataset, object),
+        "kind": np.full(LEVELS, number),
+        "density": density,
+        "error": error * (1 + 0.002 * number * chance.standard_normal(LEVELS)),
+    }
+
+
+def table(parts: list[dict[str, np.ndarray]]) -> Table:
+    return read_table({name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]})
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +61,22 @@ def page_file(family_report: Report, tmp_path_factory: pytest.TempPathFactory) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
         write_page(family_report, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def many() -> Report:
+    """Return a report of 30 families on one dataset."""
+    return report(table([curve(number) for number in range(FAMILIES)]), draws=0)
+
+
+@pytest.fixture(scope="session")
+def many_page(many: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return its page."""
+    path = tmp_path_factory.mktemp("many") / "report.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        write_page(many, path)
     return path
 
 

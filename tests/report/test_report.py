@@ -108,12 +108,13 @@ def test_a_report_puts_its_table_into_groups_once(monkeypatch: pytest.MonkeyPatc
     assert groups.all[0].family.cells is groups.all[0].cells
 
 
-def test_many_families_are_listed() -> None:
+def test_many_families_are_beside_each_other_and_the_first_have_chapters() -> None:
     parts = [{**CURVE, "family": np.full(20, f"family {number}", object)} for number in range(6)]
     whole = {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}
     several = report(whole, max_error=0.3, draws=0)
     assert len(several.chapters) == 4
-    assert len(several.lines) == 2
+    assert several.overview is not None
+    assert [line.chapter for line in several.overview.lines] == [1, 2, 3, 4, None, None]
     assert "6 families: the 4 with most points (among equals, those with the smallest answer)" in " ".join(
         several.missing
     )
@@ -276,7 +277,8 @@ def test_among_families_of_one_size_those_with_the_smallest_answer_have_a_chapte
         {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, max_error=0.1, draws=0
     )
     assert [chapter.name for chapter in many.chapters] == [f"net, recipe recipe {number}" for number in (5, 4, 3, 2)]
-    assert [line.name for line in many.lines] == ["recipe recipe 1", "recipe recipe 0"]
+    assert many.overview is not None
+    assert [line.name for line in many.overview.lines] == [f"recipe recipe {number}" for number in (5, 4, 3, 2, 1, 0)]
 
 
 def test_a_line_tells_only_what_the_data_tell() -> None:
@@ -286,8 +288,10 @@ def test_a_line_tells_only_what_the_data_tell() -> None:
     tied = report(
         {name: np.concatenate([columns[name] for columns in parts]) for name in parts[0]}, max_error=0.3, draws=0
     )
-    assert tied.lines[0].name == "flat"
-    assert tied.lines[0].law == "not identified: eps_up, gamma, p"
+    assert tied.overview is not None
+    assert tied.overview.lines[-1].name == "flat"
+    assert tied.overview.lines[-1].parameters == ()
+    assert all(dict(line.parameters)["gamma"] > 0 for line in tied.overview.lines[:4])
 
 
 def test_a_cell_is_one_configuration_whatever_column_tells_it() -> None:

@@ -7,25 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.choose.answers import Answer
-from prunescope.choose.counts import amount
-from prunescope.errors import Fault, InputError, counted, listed
-from prunescope.laws.results import number, percent
+from prunescope.errors import Fault, InputError, counted
 from prunescope.lens import analyze
+from prunescope.report.bounds import bounds_for, usual_bound
 from prunescope.report.chapters import (
     Chapter,
     FigureSection,
-    Line,
     Report,
-    bounds_for,
     measured_rungs,
     slider,
-    usual_bound,
 )
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.contours import contours
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.diagnostics import influence_figure, profile_figure, residual_figure
-from prunescope.report.figures.figure import Figure, is_identified
+from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.form_errors import forms
 from prunescope.report.figures.invariant import invariant
 from prunescope.report.figures.regions import regions
@@ -34,12 +30,13 @@ from prunescope.report.figures.stability import stability
 from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
 from prunescope.report.heading import subtitle, title
 from prunescope.report.lens_chapters import examined, looked_at
+from prunescope.report.overview import FamilyAnswer, ask_all, overview, rank
 from prunescope.report.provenance import UNNAMED, ReportOptions, provenance
 from prunescope.report.statements import answers, in_short
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.table import outcome_of
 
-# Families that get a chapter; more are listed.
+# Families that get a chapter; where there are more, all are beside each other in one table.
 CHAPTERS = 4
 # Bounds above the usual one that are tried for a confident choice.
 NEAR = 6
@@ -81,16 +78,19 @@ def report(
     if not len(rows):
         raise InputError(rows.source, [Fault("the rows", "must be one or more", "none")])
     groups = report_groups(rows, count)
-    decisions = sorted((_decided(group, options) for group in groups.all), key=_rank)
-    chapters = tuple(_chapter(decision, options, name, where) for decision in decisions[:CHAPTERS])
-    lines = tuple(_line(decision) for decision in decisions[CHAPTERS:])
+    asked = ask_all(groups.all, options) if len(groups.all) > CHAPTERS else ()
+    if asked:
+        decisions = [_at_common_bound(answer, options) for answer in asked[:CHAPTERS]]
+    else:
+        decisions = sorted((_decided(group, options) for group in groups.all), key=_rank)
+    chapters = tuple(_chapter(decision, options, name, where) for decision in decisions)
     missing = list(groups.missing)
-    if lines:
-        sizes = [len(decision.group.cells) for decision in decisions]
+    if asked:
+        sizes = [len(answer.group.cells) for answer in asked]
         tied = " (among equals, those with the smallest answer)" if sizes[CHAPTERS - 1] == sizes[CHAPTERS] else ""
         missing.append(
-            f"{counted(len(decisions), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, "
-            "the others a line; --where narrows the table to the ones that matter"
+            f"{counted(len(asked), 'family', 'families')}: the {CHAPTERS} with most points{tied} have a chapter, "
+            "the others a row of the table of all; --where narrows the table to the ones that matter"
         )
     seen_name = "" if lens is None else _named(lens)
     origin = provenance(rows, name, options, seen_name, where)
@@ -108,7 +108,8 @@ def report(
     called = ", ".join(studies) or Path(name).name
     heading = title(rows, len(groups.all), called), subtitle(rows, studies, called)
     notes = tuple(dict.fromkeys((*rows.notes, *groups.notes)))
-    return Report(*heading, chapters, lines, rows, origin, notes, tuple(missing))
+    beside = overview(asked, CHAPTERS, options) if asked else None
+    return Report(*heading, chapters, beside, rows, origin, notes, tuple(missing))
 
 
 def _named(source: Any) -> str:
@@ -148,13 +149,13 @@ def _decided(group: ReportGroup, options: ReportOptions) -> _Decided:
     return first
 
 
+def _at_common_bound(asked: FamilyAnswer, options: ReportOptions) -> _Decided:
+    bound = asked.choice.max_error
+    return _Decided(asked.group, bound, *decide(asked.group, bound, options.confidence, options.pick_by))
+
+
 def _rank(decision: _Decided) -> tuple[int, bool, bool, float]:
-    """Put families with most points first; among equals those that answer, with the smallest network."""
-    points = -len(decision.group.cells)
-    if decision.answer is None:
-        return points, True, True, 0.0
-    # Parameters that were counted and units of depth and width are not to be compared.
-    return points, False, decision.answer.choice.counted == "relative", decision.answer.choice.parameters
+    return rank(decision.group, None if decision.answer is None else decision.answer.choice)
 
 
 def _chapter(decision: _Decided, options: ReportOptions, source: str, where: str) -> Chapter:
@@ -217,34 +218,3 @@ def _tell_missing(group: ReportGroup, missing: list[str]) -> None:
         missing.append("fewer than 4 cells: too few to test how many measurements suffice")
     if cells.seed_noise is None:
         missing.append("no replicates: the effect of the seed alone on the error is unknown")
-
-
-def _line(decision: _Decided) -> Line:
-    group, fit = decision.group, decision.group.fit
-    name = group.short or group.name
-    if fit is None:
-        return Line(name, len(group.cells), group.why, "", "")
-    # Exponents of what does not vary are given as 0; of one network m* is its density.
-    names = {
-        parameter: parameter for parameter, value in fit.parameters.items() if value != 0 or parameter not in fit.fixed
-    }
-    if group.cells.cells == 1:
-        names["p_prime"] = "p"
-    identified = [
-        f"{words} {number(fit.parameters[parameter])}"
-        for parameter, words in names.items()
-        if is_identified(fit, parameter)
-    ]
-    unknown = [words for parameter, words in names.items() if not is_identified(fit, parameter)]
-    law = "; ".join(
-        [*([listed(identified)] if identified else []), *([f"not identified: {listed(unknown)}"] if unknown else [])]
-    )
-    deviation = f"mu {percent(fit.mean_deviation)}, sigma {percent(fit.std_deviation)}"
-    return Line(name, len(group.cells), law, deviation, _short(decision.answer, decision.why))
-
-
-def _short(answer: Answer | None, why: str) -> str:
-    if answer is None:
-        return why.split(":", maxsplit=1)[0]
-    pick = answer.choice
-    return f"{number(answer.max_error)}: density {number(pick.density)}, {amount(pick.parameters)}"

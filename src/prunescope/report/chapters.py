@@ -19,6 +19,7 @@ from prunescope.laws.results import number
 from prunescope.notebook import Summarised, table_html
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
+from prunescope.report.overview import Overview
 from prunescope.report.provenance import Provenance
 from prunescope.report.statements import Statement
 from prunescope.table import Table
@@ -76,34 +77,9 @@ class Slider:
     noun: str = "parameters"
 
 
-# Bounds that are asked for, besides the one that the report is about.
-HOW_MANY = 32
-# The report is about this many times the lowest unpruned error, unless a bound is named or errors rise less than that.
-USUAL = 1.25
-# No bound beyond this share of the high plateau: every network keeps it.
-BELOW_PLATEAU = 0.95
 # How many times smaller than the smallest unpruned network a choice must be for that to be told.
 SMALLER = 1.05
 NO_BREAK = "\N{NO-BREAK SPACE}"
-
-
-def usual_bound(group: ReportGroup) -> float:
-    """Return the bound that a report is about where none is named."""
-    lowest = group.cells.unpruned if np.isfinite(group.cells.unpruned).all() else group.cells.error
-    low, high = float(lowest.min()), float(group.cells.error.max())
-    return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
-
-
-def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
-    """Return round bounds from just above the lowest unpruned error to the highest error, `bound` among them."""
-    if group.fit is None:
-        return ()
-    low = float(group.cells.unpruned.min()) * 1.01
-    high = min(float(group.cells.error.max()), BELOW_PLATEAU * group.fit.parameters["eps_up"])
-    if not low < high:
-        return (bound,)
-    bounds = {float(f"{value:.3g}") for value in np.geomspace(low, high, HOW_MANY).tolist()}
-    return tuple(sorted(bounds | {bound}))
 
 
 def slider(
@@ -228,25 +204,14 @@ class Chapter:
             yield from section.figures
 
 
-@dataclass(frozen=True)
-class Line:
-    """A family that the report only lists."""
-
-    name: str
-    points: int
-    law: str
-    deviation: str
-    choice: str
-
-
 @dataclass(frozen=True, repr=False)
 class Report(Summarised):
     """A whole report; ``report["error-by-density"]`` is a figure, ``report.figures`` names all.
 
     Attributes
     ----------
-    lines
-        Families beyond those that have a chapter.
+    overview
+        All families; None where each has a chapter.
     notes
         What was decided while reading and fitting.
     missing
@@ -256,7 +221,7 @@ class Report(Summarised):
     title: str
     subtitle: str
     chapters: tuple[Chapter, ...]
-    lines: tuple[Line, ...]
+    overview: Overview | None
     rows: Table
     provenance: Provenance
     notes: tuple[str, ...]
@@ -265,11 +230,12 @@ class Report(Summarised):
     @property
     def figures(self) -> dict[str, Figure]:
         """All figures by their names: those of the second chapter begin with ``2-``, and so on."""
-        return {
+        figures = {
             f"{place}-{figure.slug}" if place > 1 else figure.slug: figure
             for place, chapter in enumerate(self.chapters, 1)
             for figure in chapter.figures
         }
+        return figures if self.overview is None else {**figures, self.overview.figure.slug: self.overview.figure}
 
     def __getitem__(self, name: str) -> Figure:
         figures = self.figures

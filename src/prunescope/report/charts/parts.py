@@ -96,19 +96,21 @@ def _even_ticks(low: float, high: float, most: int) -> list[float]:
     return []
 
 
-def x_log(field: str, title: str, ends: tuple[float, float], values: Sequence[float] | None = None) -> alt.X:
-    """Return a logarithmic x axis, with round ticks or at some values."""
+def x_log(
+    field: str, title: str, ends: tuple[float, float], values: Sequence[float] | None = None, most: int = 6
+) -> alt.X:
+    """Return a logarithmic x axis, with round ticks, so many at most, or at some values."""
     import altair as alt
 
-    ticks = round_ticks(*ends, 6) if values is None else list(values)
+    ticks = round_ticks(*ends, most) if values is None else list(values)
     return alt.X(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(ticks))
 
 
-def y_log(field: str, title: str, ends: tuple[float, float]) -> alt.Y:
-    """Return a logarithmic y axis."""
+def y_log(field: str, title: str, ends: tuple[float, float], most: int = 9) -> alt.Y:
+    """Return a logarithmic y axis, with so many ticks at most."""
     import altair as alt
 
-    return alt.Y(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(round_ticks(*ends, 9)))
+    return alt.Y(field, type="quantitative", title=title, scale=_log(ends), axis=_axis(round_ticks(*ends, most)))
 
 
 def _log(ends: tuple[float, float]) -> alt.Scale:
@@ -249,12 +251,16 @@ def _field(axis: alt.X | alt.Y) -> str:
 
 
 def layered(
-    *charts: alt.Chart | alt.LayerChart, title: str, subtitle: str | Sequence[str] = ""
+    *charts: alt.Chart | alt.LayerChart,
+    title: str | Sequence[str],
+    subtitle: str | Sequence[str] = "",
+    style: str = "",
 ) -> alt.LayerChart | alt.FacetChart:
     """Return drawings above each other under a title."""
     import altair as alt
 
-    words: Any = alt.TitleParams(title, subtitle=_lines(subtitle)) if subtitle else title
+    look: dict[str, Any] = {"style": style} if style else {}
+    words: Any = alt.TitleParams(_lines(title), subtitle=_lines(subtitle), **look) if subtitle else title
     layers = alt.layer(*charts)
     return layers.properties(title=words) if title else layers
 

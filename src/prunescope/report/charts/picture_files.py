@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.files import replacing
-from prunescope.report.charts.parts import ROWS, Panel
+from prunescope.report.charts.parts import MOST_PANELS, ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
 
 FORMATS = ("svg", "png", "pdf", "tex", "json")
 WIDTH, SPACING = 300, 34
+# Panels beside each other in drawings that no size is asked of, where there are more than a line holds.
+BESIDE = 4
 # Pixels of a PNG for each of the drawing's.
 SCALE = 2.5
 # Type of labels in drawings that no size is asked of, and the least width of a panel, in such letters.
@@ -63,7 +65,8 @@ def whole(figure: Figure, theme: Theme = LIGHT, size: PrintSize = AS_IT_IS) -> d
     """Return a figure as one Vega-Lite specification, with everything in it."""
     panels = figure.draw()
     if size.width is None:
-        return _composed(figure, panels, theme, size, len(panels), WIDTH)
+        columns = len(panels) if len(panels) <= MOST_PANELS else BESIDE
+        return _composed(figure, panels, theme, size, columns, WIDTH)
     # As many panels beside each other as leave room to draw in, and whose legends do not stand out.
     for columns in range(min(len(panels), max(1, int(size.width / (NARROW * LABELS * size.scale)))), 1, -1):
         content, drawn = _fitted(figure, panels, theme, size, columns)

@@ -78,6 +78,7 @@ class Theme:
             "line": {"strokeWidth": 1.6},
             "point": {"size": 34, "filled": True, "opacity": 0.95},
             "style": {
+                "small": {"fill": self.text, "fontSize": 11, "fontWeight": 600, "font": FONT},
                 "law": {"strokeWidth": 1.6},
                 "band": {"opacity": 0.18},
                 "spread": {"strokeWidth": 1.1, "opacity": 0.65},

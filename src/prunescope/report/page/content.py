@@ -6,7 +6,7 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -20,6 +20,7 @@ from prunescope.report.charts.picture_files import specification
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import PicturedExamples
 from prunescope.report.figures.figure import Figure
+from prunescope.report.page.tables import Head, row_heads
 from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
@@ -88,7 +89,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 def _title(specification: dict[str, Any]) -> str:
     title = specification.get("title", "")
-    return title if isinstance(title, str) else str(title.get("text", ""))
+    words = title.get("text", "") if isinstance(title, dict) else title
+    return words if isinstance(words, str) else " ".join(words).strip()
 
 
 def stops(slider: Slider) -> list[dict[str, Any]]:
@@ -129,8 +131,8 @@ def _plain(value: Any) -> object:
     return value.item() if hasattr(value, "item") else value
 
 
-def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]], str]:
-    """Return names and the first rows of the columns that vary, and what is the same in all rows, in words."""
+def head(rows: Table, most: int) -> tuple[Sequence[Head], Sequence[Sequence[str]], str]:
+    """Return heads and the first rows of the columns that vary, and what is the same in all rows, in words."""
     import numpy as np
 
     from prunescope.table import shown
@@ -148,7 +150,8 @@ def head(rows: Table, most: int) -> tuple[Sequence[str], Iterable[Sequence[str]]
     constants = [f"{name} {text}" for name in constant if (text := shown(few[name].tolist()[0])) and text != "nan"]
     names = [name for name in rows.names if name not in constant] or list(rows.names)
     first = rows.select(names).take(np.arange(min(most, len(rows))))
-    return names, [[shown(value) for value in row.values()] for row in first.rows()], ", ".join(constants)
+    values = [[shown(value) for value in row.values()] for row in first.rows()]
+    return row_heads(rows, names), values, ", ".join(constants)
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

@@ -25,19 +25,25 @@ from markupsafe import Markup
 
 from prunescope.report.chapters import Chapter, Report
 from prunescope.report.page.content import Drawing, drawing, head, packed, stops
+from prunescope.report.page.tables import family_table
 
 FIRST_ROWS = 12
+# The page's own scripts, in one element.
+SCRIPTS = ("tables.js", "page.js")
 
 
 def page(report: Report) -> str:
     """Return the page."""
-    vega, script = Markup(_inert(_bundle())), Markup(_inert(_file("page.js")))  # noqa: S704 - our own
-    names, first, same = head(report.rows, FIRST_ROWS)
+    vega, script = Markup(_inert(_bundle())), Markup(_inert("\n".join(map(_file, SCRIPTS))))  # noqa: S704 - our own
+    heads, first, same = head(report.rows, FIRST_ROWS)
+    families = report.overview
     text: str = _template().render(
         report=report,
         chapters=[(chapter, place, _drawings(chapter, place)) for place, chapter in enumerate(report.chapters)],
         stops=stops,
-        columns=names,
+        families=None if families is None else family_table(families),
+        glance=None if families is None else drawing(families.figure, families.figure.slug),
+        heads=heads,
         first=first,
         same=same,
         table=packed(report.rows),
