@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, SPARSE, estimator, reading, rows_of, without_share
-from prunescope.cli.printing import counting, note, print_json
+from prunescope.cli.printing import counting, hung, note, print_json
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
@@ -195,9 +194,9 @@ def _compare_with_others(law: Estimator, sample: Sample, joint: bool, settings: 
         return
     doubts = doubts_of_fit(group, joint, fit.std_deviation, count=settings["starts"], seed=settings["seed"])
     if doubts.null is not None:
-        click.echo(_wrapped(str(doubts.null), "! ", "  "))
+        click.echo(hung(printable(str(doubts.null)), "! "))
     if doubts.tilted is not None:
-        click.echo(_wrapped(describe_tilted(doubts.tilted), "! ", "  "))
+        click.echo(hung(printable(describe_tilted(doubts.tilted)), "! "))
 
 
 def _show_one(result: Fit) -> None:
@@ -208,7 +207,7 @@ def _show_one(result: Fit) -> None:
     ladders = f"{counted(result.ladders, 'ladder')} of {counted(result.cells, 'configuration')}"
     sizes = f"{counted(result.points, 'point')}, {ladders}"
     group = named(result.group)
-    click.echo(printable(f"{result.law} law{f' of {group}' if group else ''}: {sizes}"))
+    click.echo(hung(printable(f"{result.law} law{f' of {group}' if group else ''}: {sizes}"), indent="    "))
     for name, value in result.parameters.items():
         if name in result.fixed:
             reason = "left out, or does not vary" if _is_left_out(name, result) else "given"
@@ -216,22 +215,23 @@ def _show_one(result: Fit) -> None:
             reason = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
             reason = "not identified" if result.intervals_by != NOT_ASKED else ""
-        click.echo(f"  {name:9}{number(value):>10}  {reason:23} {PARAMETERS[name].meaning}")
+        click.echo(hung(PARAMETERS[name].meaning, f"  {name:9}{number(value):>10}  {reason:23} "))
     seeds = ""
     if result.seed_noise is not None:
         explained = result.seed_noise / math.sqrt(result.ladders / result.cells)
         seeds = f"; seeds explain {percent(explained)} ({percent(result.seed_noise)} between single networks)"
-    click.echo(f"  deviation: mu {percent(result.mean_deviation)}, sigma {percent(result.std_deviation)}{seeds}")
+    off = f"mu {percent(result.mean_deviation)}, sigma {percent(result.std_deviation)}{seeds}"
+    click.echo(hung(off, "  deviation: ", "    "))
     for region in result.regions:
         if region.mean is not None and region.std is not None:
             reason = f"mu {percent(region.mean)}, sigma {percent(region.std)}"
             click.echo(f"    {region.name:11}{counted(region.points, 'point'):>13}: {reason}")
-    click.echo(f"  intervals ({result.level:.0%}): {result.intervals_by}")
+    click.echo(hung(result.intervals_by, f"  intervals ({result.level:.0%}): ", "    "))
     if (others := result.shared_examples.by) is not None and result.intervals_by != NOT_ASKED:
         click.echo(f"  other test examples: {others}")
     click.echo(f"  search: {result.convergence}")
     for words in result.warnings:
-        click.echo(_wrapped(words, "  ! ", "    "))
+        click.echo(hung(printable(words), "  ! "))
 
 
 def _is_left_out(name: str, result: Fit) -> bool:
@@ -260,7 +260,7 @@ def _show_many(fits: Sequence[Fit]) -> None:
     varied = [name for name in fits[0].group if len({fit.group[name] for fit in fits}) > 1]
     shared = {name: value for name, value in fits[0].group.items() if name not in varied}
     if shared:
-        click.echo(printable(f"in every group: {named(shared)}"))
+        click.echo(hung(printable(named(shared)), "in every group: ", "    "))
 
     def value_words(result: Fit, name: str) -> str:
         interval = result.intervals.get(name)
@@ -294,17 +294,19 @@ def _show_many(fits: Sequence[Fit]) -> None:
     if len(fits) > 200:
         click.echo(f"... and {len(fits) - 200:,} more; --json or --save FILE gives all")
     worst = max(fits, key=lambda fit: fit.std_deviation)
+    click.echo()
     click.echo(
-        f"\n{len(fits):,} fits: |mu| at most {100 * max(abs(fit.mean_deviation) for fit in fits):.2f} %, sigma at most "
-        f"{100 * worst.std_deviation:.2f} % ({printable(named({name: worst.group[name] for name in varied}))}); "
-        "? marks a parameter that the data do not identify"
+        hung(
+            f"|mu| at most {100 * max(abs(fit.mean_deviation) for fit in fits):.2f} %, sigma at most "
+            f"{100 * worst.std_deviation:.2f} % ({printable(named({name: worst.group[name] for name in varied}))}); "
+            "? marks a parameter that the data do not identify",
+            f"{len(fits):,} fits: ",
+            "    ",
+        )
     )
     for kind, having in kinds.items():
-        click.echo(_wrapped(f"{numbers[kind]}: {counted(len(having), 'fit')}, such as: {having[0]}", "", "   "))
-
-
-def _wrapped(words: str, first: str, further: str) -> str:
-    return textwrap.fill(printable(words), 100, initial_indent=first, subsequent_indent=further)
+        such = printable(f"{counted(len(having), 'fit')}, such as: {having[0]}")
+        click.echo(hung(such, f"{numbers[kind]}: "))
 
 
 def _kind(words: str) -> str:

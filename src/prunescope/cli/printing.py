@@ -18,20 +18,35 @@ from prunescope.errors import listed, printable
 
 def tell(title: str, words: str) -> None:
     """Print a line with a title before it, wrapped to the terminal."""
-    width = min(120, shutil.get_terminal_size().columns)
-    click.echo(textwrap.fill(printable(words), width, initial_indent=f"  {title:12}", subsequent_indent=" " * 14))
+    click.echo(hung(printable(words), f"  {title:12}"))
+
+
+# What stands before the words of a line: a mark, or a name with a gap after it.
+_HEAD = re.compile(r"\s*(?:! |- |\S+(?: \S+)*?  +)?")
 
 
 def wrapped(line: str) -> str:
-    """Wrap a line at the terminal's width, further lines under its first letter; rows of a table stay as they are."""
+    """Wrap a line at the terminal's width, further lines under its words; rows of a table stay as they are."""
     if len(re.findall(r"\S  +", line)) > 1:
         return line
-    width = min(120, shutil.get_terminal_size().columns)
-    margin = " " * (len(line) - len(line.lstrip()))
-    return (
-        line
-        if len(line) <= width
-        else textwrap.fill(line.strip(), width, initial_indent=margin, subsequent_indent=margin)
+    head = _HEAD.match(line)
+    start = head.end() if head else 0
+    return hung(line[start:], line[:start])
+
+
+def terminal_width() -> int:
+    """Return how many letters a line may have."""
+    return max(40, min(120, shutil.get_terminal_size().columns))
+
+
+def hung(words: str, head: str = "", indent: str | None = None) -> str:
+    """Wrap words after a head at the terminal's width, further lines under the words or as far in as is said."""
+    width = terminal_width()
+    further = " " * len(head) if indent is None else indent
+    if len(further) > width // 2 + 8:  # no room beside the head
+        further = "    "
+    return textwrap.fill(
+        words, width, initial_indent=head, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -19,11 +19,14 @@ from prunescope.cli.options import (
     rows_of,
     without_share,
 )
-from prunescope.cli.printing import counting, note, print_json, wrapped
+from prunescope.cli.printing import counting, hung, note, print_json, terminal_width, wrapped
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
     from prunescope.laws.data import GroupData
+
+# Letters of a form's figures.
+FIGURES = 75
 
 
 @click.command()
@@ -90,23 +93,27 @@ def compare(source: str, kind: str | None, leave: str, folds: int, seed: int, as
         noise = group.seed_noise
         beside = f"; seeds alone scatter by {100 * noise:.1f} %" if noise is not None else ""
         sizes = f"{counted(len(group), 'point')}, {counted(group.cells, 'configuration')}"
-        click.echo(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"))
+        click.echo(hung(printable(f"{named(group.key) or 'the table'}: {sizes}{beside}"), indent="    "))
         if null is not None:
             click.echo(wrapped(f"  ! {null}"))
         if tried := describe_thinning(many[0].fitted.points, len(group)):
             click.echo(f"  {tried}")
         wide = max(len(comparison.form) for comparison in many)
+        # On a narrow terminal a form stands above its figures.
+        above = wide + 2 + FIGURES > terminal_width()
+        wide = 0 if above else wide
         click.echo(
-            f"  {'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'than the first':>17}"
+            f"  {'' if above else 'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'than the first':>17}"
             f"{'extrapolated':>18}"
         )
         for comparison in many:
             trials = [comparison.fitted, comparison.cross_validated, comparison.extrapolated]
             values = ["-" if trial is None else f"{100 * trial.mu:.1f}, {100 * trial.sigma:.1f} %" for trial in trials]
             gain = "" if comparison.gain is None else str(comparison.gain)
-            click.echo(
-                f"  {comparison.form:{wide}}{comparison.free:6}{values[0]:>16}{values[1]:>18}{gain:>17}{values[2]:>18}"
-            )
+            if above:
+                click.echo(f"  {comparison.form}")
+            figures = f"{comparison.free:6}{values[0]:>16}{values[1]:>18}{gain:>17}{values[2]:>18}"
+            click.echo(f"  {'' if above else comparison.form:{wide}}{figures}")
 
 
 @click.command()
