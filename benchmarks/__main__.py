@@ -51,6 +51,9 @@ BENCHMARKS = {
 
 def main(words: list[str]) -> None:
     """Run the benchmarks asked for."""
+    if {"-h", "--help"} & set(words):
+        print(f"{__doc__}\n{', '.join(BENCHMARKS)}")
+        return
     words = [word for word in words if not word.startswith("--")]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print(f"{'figure':68}{'min':>9}{'median':>9}{'max':>9}  unit (runs)")

@@ -239,6 +239,12 @@ def test_a_number_of_a_process_that_is_used_again_is_no_life(store: Store) -> No
         assert owners.has_ended(owners.parsed(json.dumps(content).encode())) is ended
 
 
+@pytest.mark.parametrize("expiry", [float("nan"), float("inf"), 1e9, -1.0, "soon", None])
+def test_a_lease_of_a_strangers_expires_within_an_hour_whatever_it_says(expiry: object) -> None:
+    content = json.loads(owners.this_process(1, 60.0).content()) | {"expiry": expiry}
+    assert 0 <= owners.parsed(json.dumps(content).encode()).expiry <= owners.LONGEST_EXPIRY
+
+
 HOLD = (
     "import sys; from prunescope.table import Store\n"
     "with Store(sys.argv[1], expiry=0.5).claim_all(sys.argv[2:]) as free:\n"

@@ -79,7 +79,8 @@ def parsed(content: bytes) -> Owner:
         )
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return _unknown(content)
-    return owner if _TOKEN.fullmatch(owner.token) else _unknown(content)
+    # JSON of a stranger's may hold a number that is none, which no time would ever exceed.
+    return owner if _TOKEN.fullmatch(owner.token) and owner.expiry >= 0 else _unknown(content)
 
 
 def _unknown(content: bytes) -> Owner:
