@@ -35,4 +35,5 @@ def test_what_varies_stands_below() -> None:
     table = rows(depth=3, width=[0.1, 0.4], examples=54_000, label_noise=0.0)
     words = "study a, b: depth 3, width 0.1 to 0.4, examples 54,000, density 1 to 0.328"
     assert subtitle(table, ("a", "b"), "x") == words
+    assert "width 0.00461 to 0.4" in subtitle(rows(width=[0.00461168601843, 0.4]), (), "x")
     assert "label noise 0 to 0.3" in subtitle(rows(label_noise=[0.0, 0.3]), (), "x")

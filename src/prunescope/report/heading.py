@@ -53,12 +53,16 @@ def _only(rows: Table, name: str) -> str:
     return values.pop() if len(values) == 1 and "None" not in values else ""
 
 
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"
+
+
 def _ranges(rows: Table) -> Iterator[str]:
     for name in ("depth", "width", "examples", "label_noise"):
         if name in rows and rows[name].dtype.kind in "fiu":
             values = rows[name][np.isfinite(rows[name].astype(float))]
             if len(values) and (values.min() < values.max() or name != "label_noise" or values.max() > 0):
-                low, high = (f"{value:,.12g}" for value in (values.min(), values.max()))
+                low, high = (_short(float(value)) for value in (values.min(), values.max()))
                 yield f"{name.replace('_', ' ')} {low}" + (f" to {high}" if low != high else "")
     density = rows["density"]
     yield f"density {density.max():.3g} to {density.min():.3g}"
