@@ -283,6 +283,7 @@ def test_everybody_can_read_the_page(page_file: Path, opened: Open, dark: bool) 
     page.draw_all()
     assert page.tab.evaluate(CONTRAST) == []
     assert page.tab.evaluate(NAMELESS) == []
+    assert page.tab.locator(".panel > :not([aria-hidden=true])").count() == 0  # a panel's name says what it shows
     levels = page.tab.evaluate(HEADINGS)
     assert levels.count(1) == 1
     assert levels[0] == 1

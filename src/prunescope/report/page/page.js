@@ -12,6 +12,7 @@
     (values[0] || []).map((_, row) => Object.fromEntries(columns.map((name, place) => [name, values[place][row]])));
 
   const embed = (figure, place, holder, look) => {
+    holder.setAttribute("aria-hidden", "true");  // the panel around it says what there is to be seen
     const {content} = figure;
     const panel = content.panels[place];
     const spec = structuredClone(panel.spec);
