@@ -223,7 +223,7 @@ def test_the_page_hands_out_the_whole_table(page_file: Path, opened: Open, famil
 def test_the_keyboard_reaches_everything(page_file: Path, opened: Open) -> None:
     page = opened(page_file)
     wanted = page.tab.evaluate("""() => {
-        const all = [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")];
+        const all = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")];
         all.forEach((each, place) => { each.dataset.place = place; });
         return all.length;
     }""")
@@ -266,9 +266,11 @@ CONTRAST = """() => {
     return poor;
 }"""
 
-NAMELESS = """() => [...document.querySelectorAll("button, input, a[href], [role=img], [role=region], [role=group]")]
+NAMED = "button, input, select, a[href], [role=img], [role=region], [role=group]"
+NAMELESS = f"""() => [...document.querySelectorAll("{NAMED}")]
     .filter((each) => !each.closest("svg"))
-    .filter((each) => !each.getAttribute("aria-label") && !each.textContent.trim() && !each.labels?.length)
+    .filter((each) => !each.getAttribute("aria-label") && !each.labels?.length)
+    .filter((each) => each.tagName === "SELECT" || !each.textContent.trim())
     .map((each) => each.outerHTML.slice(0, 80))"""
 
 HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
@@ -281,6 +283,7 @@ def test_everybody_can_read_the_page(page_file: Path, opened: Open, dark: bool) 
     page.draw_all()
     assert page.tab.evaluate(CONTRAST) == []
     assert page.tab.evaluate(NAMELESS) == []
+    assert page.tab.locator(".panel > :not([aria-hidden=true])").count() == 0  # a panel's name says what it shows
     levels = page.tab.evaluate(HEADINGS)
     assert levels.count(1) == 1
     assert levels[0] == 1

@@ -7,7 +7,7 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
@@ -20,6 +20,7 @@ from prunescope.report.charts.picture_files import specification
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import PicturedExamples
 from prunescope.report.figures.figure import Figure
+from prunescope.report.page.highlight import highlighted, legend_of
 from prunescope.report.page.tables import Head, row_heads
 from prunescope.table import Table, csv_parts
 
@@ -41,6 +42,8 @@ class Drawing:
     ----------
     panels
         The titles of its drawings.
+    entries
+        Title and name of each entry of its legends.
     pictures
         Pictures of single examples: words and address.
     content
@@ -51,6 +54,7 @@ class Drawing:
     title: str
     caption: str
     panels: tuple[str, ...]
+    entries: tuple[tuple[str, str], ...]
     pictures: tuple[tuple[str, str], ...]
     content: dict[str, Any]
 
@@ -70,20 +74,25 @@ def drawing(figure: Figure, slug: str) -> Drawing:
     portraits = figure.portraits if isinstance(figure, PicturedExamples) else ()
     pictures = tuple((portrait.words, _data_address(portrait.image)) for portrait in portraits)
     titles = tuple(_title(panel["spec"]) for panel in panels)
-    return Drawing(slug, figure.title, figure.caption, titles, pictures, content)
+    legends = [panel["legend"] for panel in panels if panel["legend"] is not None]
+    entries = dict.fromkeys((legend["title"], name) for legend in legends for name in legend["entries"])
+    return Drawing(slug, figure.title, figure.caption, titles, tuple(entries), pictures, content)
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
+    plain, configs = specification(panel), {theme.name: theme.config(panel.palette, panel.colours) for theme in THEMES}
     spec = {
-        **specification(panel),
+        **highlighted(plain, configs[THEMES[0].name]),
         "width": "container",
         "height": panel.height,
         "autosize": {"type": "fit-x", "contains": "padding"},
     }
+    legend = legend_of(plain)
     return {
         "spec": spec,
         "renderer": "canvas" if panel.marks > MANY else "svg",
-        "config": {theme.name: theme.config(panel.palette, panel.colours) for theme in THEMES},
+        "config": configs,
+        "legend": None if legend is None else asdict(legend),
     }
 
 

@@ -12,6 +12,7 @@
     (values[0] || []).map((_, row) => Object.fromEntries(columns.map((name, place) => [name, values[place][row]])));
 
   const embed = (figure, place, holder, look) => {
+    holder.setAttribute("aria-hidden", "true");  // the panel around it says what there is to be seen
     const {content} = figure;
     const panel = content.panels[place];
     const spec = structuredClone(panel.spec);
@@ -35,6 +36,13 @@
     places[place].dataset.drawn = "yes";
     views[place] = result;
     figure.papers[place] = null;
+    const {legend} = figure.content.panels[place];
+    if (legend) {
+      result.view.addSignalListener(legend.signal, (_, name) => {
+        if (name !== figure.pointed[place]) point(figure, name === null ? figure.chosen : [legend.title, String(name)]);
+      });
+    }
+    restore(figure, place);
     if (theme() === "dark") {  // paper is light
       const paper = document.createElement("div");
       paper.className = "paper";
@@ -42,8 +50,24 @@
       const copy = await embed(figure, place, paper, "light");
       if (figure.turn[place] !== drawing) { copy.finalize(); return; }
       figure.papers[place] = copy;
+      restore(figure, place);
     }
+  };
+
+  // What was drawn anew stands where it stood before.
+  const restore = (figure, place) => {
     for (const [name, value] of Object.entries(figure.signals)) moveAll(figure, place, name, value);
+    point(figure, figure.chosen);
+  };
+
+  // An entry of a legend is pointed out in all panels that have it; it is named by its legend's title and itself.
+  const point = (figure, entry) => {
+    figure.content.panels.forEach(({legend}, place) => {
+      if (!legend || !figure.views[place]) return;
+      const there = entry && entry[0] === legend.title && legend.entries.includes(entry[1]);
+      figure.pointed[place] = there ? entry[1] : null;
+      moveAll(figure, place, legend.signal, figure.pointed[place]);
+    });
   };
 
   const moveAll = (figure, place, name, value) => {
@@ -51,7 +75,7 @@
   };
 
   const move = (view, name, value) => {
-    if (name in view.getState().signals) view.signal(name, value).run();
+    if (name in view.getState().signals) view.signal(name, value).runAsync();
   };
 
   const failed = (place, trouble) => {
@@ -75,8 +99,18 @@
   for (const element of document.querySelectorAll("figure.figure")) {
     const content = JSON.parse(element.querySelector("script.numbers").textContent);
     const places = [...element.querySelectorAll(".panel")];
-    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}});
-    places.forEach((place) => watcher.observe(place));
+    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}, chosen: null, pointed: []});
+    const figure = figures.get(element.id), select = element.querySelector("select.point");
+    for (const place of places) {
+      watcher.observe(place);
+      if (select) place.addEventListener("pointerleave", () => point(figure, figure.chosen));
+    }
+    if (select) {
+      select.addEventListener("change", () => {
+        figure.chosen = select.value ? JSON.parse(select.value) : null;
+        point(figure, figure.chosen);
+      });
+    }
     for (const button of element.querySelectorAll("button[data-take]")) {
       button.addEventListener("click", () => take(element.id, button.dataset.take));
     }
