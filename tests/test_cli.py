@@ -336,8 +336,8 @@ def test_two_results_for_one_rung_are_shown_and_one_is_picked(tmp_path: Path) ->
     assert "would keep the second result of 1 rung; --go does it" in dry.stderr
     assert files(one) == before
     assert "kept the second result of 1 rung" in run("resolve", one, "--keep", "second", "--rung", "1", "--go").stdout
-    rows = json.loads(run("table", one, "--json").stdout)["rows"]
-    assert [row["error"] == 0.5 for row in rows] == [False, True, False]
+    rows = json.loads(run("table", one, "--json").stdout)
+    assert [row["test_error"] == 0.5 for row in rows] == [False, True, False]
     assert len(json.loads(run("resolve", one, "--json").stdout)) == 2
     assert "kept the first result of 2 rungs" in run("resolve", one, "--keep", "first", "--go").stdout
     assert "no rung has a second result" in run("resolve", one).stdout

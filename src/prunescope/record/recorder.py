@@ -198,9 +198,13 @@ class Recorder:
 
     def _take(self, opened: ExitStack) -> None:
         self._claim = opened.enter_context(self.store.claim_all([self.identity]))
+        opened.callback(self._let_go)  # a rung that outlives the iteration is recorded without a claim
         if not self._claim:
             words = f"another loop climbs this ladder in {self.store.path}"
             raise PrunescopeError(f"{words}; give this one another replicate, or end that one")
+
+    def _let_go(self) -> None:
+        self._claim = None
 
     def seed_of(self, rung: int) -> int:
         """Return what the model of a rung is made from."""

@@ -28,7 +28,7 @@ class RungChangePoint:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RungChanges(Figure):
     """Loss differences of fifths by EL2N, rung by rung."""
 
