@@ -24,10 +24,11 @@ from prunescope.run.events import Event, LaddersElsewhere, RungFinished
 from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.run.ladder_state import left_out, resume
 from prunescope.run.outcomes import make_outcomes
+from prunescope.run.sharing import Elsewhere
 from prunescope.run.task_runner import TaskRunner, TrainTask, TuneTask
 from prunescope.run.task_schedule import TaskSchedule
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
-from prunescope.study import El2n, Ladder, Study, Treatment
+from prunescope.study import El2n, Ladder, Study, Treatment, ensembles
 from prunescope.study.checks import held_out
 from prunescope.table import Store
 from prunescope.table.row_groups import optimal_rung
@@ -366,6 +367,17 @@ def test_groups_wait_for_scores_that_another_run_makes_and_fail_without_any(tmp_
     whole = run_study(study, store, workers=1)
     assert not whole.failures
     assert whole.scored == 2
+
+
+def test_groups_are_not_taken_back_while_another_run_scores_their_examples(tmp_path: Path) -> None:
+    study, store = grouped_study(), Store(tmp_path / "store", create=True)
+    store.begin(study)
+    ladder = next(ladder for ladder in study.ladders if ladder.group is not None)
+    elsewhere = Elsewhere(study.ladders, ensembles(study), store)
+    elsewhere.add({ladder.identity})
+    with Store(store.path).claim_all([ladder.scorer]):
+        assert elsewhere.take_back(frozenset(), lambda: False) == {}
+    assert elsewhere.take_back(frozenset(), lambda: False).keys() == {ladder.identity}
 
 
 def test_groups_have_nothing_to_wait_for_when_scoring_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

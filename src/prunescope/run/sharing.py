@@ -55,6 +55,6 @@ class Elsewhere:
         return freed
 
     def _names(self, identity: str) -> frozenset[str]:
-        """Return what must be free before a ladder can be trained: itself, and the one that it learns from."""
+        """Return what must be free before a ladder can be trained: itself, and what it waits for."""
         ladder = self._ladders.get(identity)
-        return frozenset({identity, ladder.teacher} if ladder is not None and ladder.learns else {identity})
+        return frozenset({identity} if ladder is None or not ladder.waits_for else {identity, ladder.waits_for})
