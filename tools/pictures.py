@@ -20,7 +20,7 @@ from prunescope.report.figures.el2n import VERDICTS, El2nGroups, GroupPoint
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 from prunescope.table import load_table
-from tools.second_paper import lens_rows, shipped
+from tools.second_paper import main_rows, shipped
 
 # Points of a page's text; the picture's pixels across, and its colours: small files.
 SIZE = PrintSize(640, 10)
@@ -94,11 +94,7 @@ def pictures(paper: int) -> Iterator[Picture]:
 def _el2n(name: str) -> El2nGroups | None:
     """Return losses by EL2N at the optimal sparsity, from the lens table that ships beside the rows."""
     points = []
-    main = {row["treatment"] for row in lens_rows(name, "top-fifth") if row["treatment"].startswith("imp")}
-    treatment = "imp learning-rate" if "imp learning-rate" in main else min(main, default="")
-    for row in lens_rows(name, "loss-by-el2n"):
-        if row["which"] != "optimal" or row["treatment"] != treatment:
-            continue
+    for row in main_rows(name, "loss-by-el2n", "optimal"):
         difference, deviation = float(row["difference"]), float(row["difference_deviation"] or 0)
         points.append(
             GroupPoint(

@@ -48,6 +48,14 @@ def lens_rows(name: str, table: str) -> list[dict[str, str]]:
     return [row for file in files for row in csv.DictReader(io.StringIO(published_text(file)))]
 
 
+def main_rows(name: str, table: str, which: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a lens table that are of the main treatment, at one of its sparsities."""
+    main = {(cell.name, cell.label_noise): cell.pruning.treatment for cell in _cells(name)}
+    for row in lens_rows(name, table):
+        if row["which"] == which and row["treatment"] == main.get((row["network"], float(row["label_noise"]))):
+            yield row
+
+
 def _noise(level: float) -> str:
     return f"{100 * level:g} %"
 
@@ -142,11 +150,9 @@ def _left_out(where: str, paper: str, leave: str, column: str, met: Callable[[fl
 
 def _top(name: str, which: str) -> Iterator[tuple[float, float]]:
     """Yield label noise and times of the top fifth under the main treatment."""
-    main = {(cell.name, cell.label_noise): cell.pruning.treatment for cell in _cells(name)}
-    for row in lens_rows(name, "top-fifth"):
-        noise = float(row["label_noise"])
-        if row["which"] == which and row["treatment"] == main.get((row["network"], noise)) and row["times"]:
-            yield noise, float(row["times"])
+    for row in main_rows(name, "top-fifth", which):
+        if row["times"]:
+            yield float(row["label_noise"]), float(row["times"])
 
 
 def _high_el2n() -> Claim:

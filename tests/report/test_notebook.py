@@ -47,7 +47,6 @@ def test_without_what_draws_a_report_and_its_figures_show_words(
     family_report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prunescope.report.writing.find_spec", lambda name: None)
-    monkeypatch.setattr("prunescope.report.figures.figure.find_spec", lambda name: None)
     assert find_spec("altair") is not None
     assert family_report._repr_html_().startswith("<table>")
     assert family_report["error-by-density"]._repr_svg_() is None

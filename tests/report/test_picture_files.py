@@ -10,8 +10,9 @@ import pytest
 import vl_convert
 
 from prunescope.errors import InputError
+from prunescope.latex import escaped
 from prunescope.report import Report, write_figures
-from prunescope.report.charts.picture_files import PrintSize, escaped, latex, whole
+from prunescope.report.charts.picture_files import PrintSize, latex, whole
 from tests.test_cli import fails, run
 
 INCHES, POINTS = 5.5, 396.0

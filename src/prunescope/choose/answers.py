@@ -98,6 +98,10 @@ class Bounded:
     unpruned_parameters: float | None = None
     notes: tuple[str, ...] = ()
 
+    def times_smaller(self, pick: Pick) -> float | None:
+        """Return how many times smaller a choice is than the smallest unpruned network that meets the bound."""
+        return None if self.unpruned_parameters is None else self.unpruned_parameters / pick.parameters
+
 
 @dataclass(frozen=True)
 class Declined:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from prunescope.errors import Fault, InputError
 from prunescope.files import replacing
+from prunescope.latex import escaped
 from prunescope.lens.analysis import CellResult, LensResult
 from prunescope.lens.changes_by_rung import FIFTHS
 from prunescope.lens.comparisons import TrainingChange
@@ -252,7 +253,7 @@ def to_latex(table: PaperTable) -> str:
         f"% {table.caption}",
         rf"\begin{{tabular}}{{{''.join('l' if _is_text(table, place) else 'r' for place in kept)}}}",
         r"\toprule",
-        " & ".join(_escaped(table.columns[place].replace("_", " ")) for place in kept) + r" \\",
+        " & ".join(escaped(table.columns[place].replace("_", " ")) for place in kept) + r" \\",
         r"\midrule",
     ]
     for row in table.rows:
@@ -269,20 +270,13 @@ def _latex_value(table: PaperTable, row: tuple[Cell, ...], place: int) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return _escaped(value)
+        return escaped(value)
     words = f"{value:.4g}" if isinstance(value, float) and not value.is_integer() else f"{value:.0f}"
     following = place + 1
     if following < len(row) and table.columns[following] == f"{table.columns[place]}_deviation":
         deviation = row[following]
         return f"${words}$" if deviation is None else rf"${words} \pm {deviation:.2g}$"
     return f"${words}$"
-
-
-def _escaped(words: str) -> str:
-    """Return text with LaTeX's own characters made plain."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(special.get(character, character) for character in words)
 
 
 def write_tables(result: LensResult, folder: str | Path) -> tuple[Path, ...]:

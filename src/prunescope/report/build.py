@@ -133,20 +133,18 @@ class _Decided:
 
 
 def _decided(group: ReportGroup, options: ReportOptions) -> _Decided:
-    if options.max_error is not None:
-        return _Decided(
-            group, options.max_error, *decide(group, options.max_error, options.confidence, options.pick_by)
-        )
+    bound = _near_bound(group, options) if options.max_error is None else options.max_error
+    return _Decided(group, bound, *decide(group, bound, options.confidence, options.pick_by))
+
+
+def _near_bound(group: ReportGroup, options: ReportOptions) -> float:
+    """Return the usual bound, or the next one that a network meets with confidence, if one is near."""
     usual = usual_bound(group)
-    first = _Decided(group, usual, *decide(group, usual, options.confidence, options.pick_by))
-    # Where no bound is asked for, the report is about one that a network meets with confidence, if one is near.
-    for bound in [bound for bound in bounds_for(group, usual) if bound > usual][:NEAR]:
-        if first.answer is not None and first.answer.robust is not None:
-            break
-        further = _Decided(group, bound, *decide(group, bound, options.confidence, options.pick_by))
-        if further.answer is not None and further.answer.robust is not None:
-            return further
-    return first
+    above = [bound for bound in bounds_for(group, usual) if bound > usual]
+    for bound in (usual, *above[:NEAR]):
+        if any(choice.robust for choice in decide_all(group, (bound,), options.confidence, options.pick_by)):
+            return bound
+    return usual
 
 
 def _at_common_bound(asked: FamilyAnswer, options: ReportOptions) -> _Decided:

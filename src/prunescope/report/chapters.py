@@ -140,9 +140,9 @@ def headline(choice: Bounded, confidence: float, noun: str = "parameters", outco
         odds = f"met in {100 * pick.probability:.0f} % of training runs (no network is {100 * confidence:.0f} % sure)"
     else:
         odds = f"{100 * pick.probability:.0f} % sure"
-    if choice.unpruned_parameters is None:
+    if (times := choice.times_smaller(pick)) is None:
         beside = "no unpruned network meets it"
-    elif (times := choice.unpruned_parameters / pick.parameters) > SMALLER:
+    elif times > SMALLER:
         beside = f"{times:.2g} times fewer than the smallest unpruned network that meets it"
     else:
         beside = "no smaller than the smallest unpruned network that meets it"

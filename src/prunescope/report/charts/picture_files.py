@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.files import replacing
+from prunescope.latex import escaped
 from prunescope.report.charts.parts import MOST_PANELS, ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
@@ -156,10 +157,10 @@ def _sized(config: Any, scale: float) -> Any:
 
 
 def _svg_width(svg: str) -> float:
-    found = re.search(r'<svg[^>]*? width="([\d.]+)"', svg)
-    if found is None:
+    width = re.search(r'<svg[^>]*? width="([\d.]+)"', svg)
+    if width is None:
         raise ValueError("a drawing without a width")
-    return float(found[1])
+    return float(width[1])
 
 
 def write_figure(figure: Figure, path: Path, form: str, size: PrintSize = AS_IT_IS) -> None:
@@ -200,30 +201,3 @@ def latex(figure: Figure, path: Path, size: PrintSize = AS_IT_IS) -> str:
             "",
         )
     )
-
-
-# What the captions write and LaTeX does not; the papers' symbols need mathematics.
-_LETTERS = {
-    "\N{GREEK SMALL LETTER EPSILON}\N{UPWARDS ARROW}": r"$\epsilon_\uparrow$",
-    "\N{GREEK SMALL LETTER EPSILON}_np": r"$\epsilon_{np}$",
-    "\N{GREEK SMALL LETTER GAMMA}": r"$\gamma$",
-    "p\N{PRIME}": r"$p'$",
-    "\N{GREEK SMALL LETTER PHI}": r"$\varphi$",
-    "\N{GREEK SMALL LETTER PSI}": r"$\psi$",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
-}
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-def escaped(words: str) -> str:
-    """Return words as LaTeX: its own characters made plain, symbols as mathematics."""
-    pieces = re.split("(" + "|".join(map(re.escape, _LETTERS)) + ")", words)
-    return "".join(_LETTERS.get(piece) or "".join(_SPECIAL.get(letter, letter) for letter in piece) for piece in pieces)

@@ -11,7 +11,6 @@ import numpy as np
 from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
-from prunescope.laws.predict import predict_errors
 from prunescope.laws.results import percent
 from prunescope.report.charts.parts import (
     DENSITY,
@@ -27,7 +26,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import Figure, clearly_better, geometric
+from prunescope.report.figures.figure import Figure, clearly_better, geometric, law_along
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import Slice, slices
 
@@ -138,8 +137,7 @@ def curves(group: ReportGroup) -> Curves:
 def _law(group: ReportGroup, fit: Fit, panel: Slice, member: str, rows: np.ndarray) -> list[CurvePoint]:
     cells = group.cells
     densities = geometric(float(cells.density[rows].min()), 1.0, STEPS)
-    at = [np.full(STEPS, float(getattr(cells, name)[rows[0]])) for name in ("unpruned", "depth", "width")]
-    estimate = predict_errors(fit, at[0], densities, at[1], at[2])
+    estimate = law_along(fit, cells, rows[0], densities)
     bands = [np.where(np.isnan(bound), estimate.error, bound) for bound in (estimate.law_low, estimate.law_high)]
     numbers = zip(densities.tolist(), estimate.error.tolist(), bands[0].tolist(), bands[1].tolist(), strict=True)
     return [CurvePoint(panel.title, member, "law", *values, None) for values in numbers]

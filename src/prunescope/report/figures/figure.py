@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData, Numbers
+from prunescope.laws.predict import Prediction, predict_errors
 from prunescope.notebook import Summarised
 from prunescope.report.charts.parts import Panel
 
@@ -64,7 +64,9 @@ class Figure(Summarised):
 
     def _repr_svg_(self) -> str | None:
         """Show the figure in a notebook; nothing where what draws it is not installed."""
-        if find_spec("altair") is None or find_spec("vl_convert") is None:
+        from prunescope.report.writing import can_draw
+
+        if not can_draw():
             return None
         from prunescope.report.charts.picture_files import svg
 
@@ -86,6 +88,12 @@ def clearly_better(cells: GroupData) -> NDArray[np.bool_] | None:
     behind = np.where(cells.dense_repeats > 0, 1 / np.maximum(cells.dense_repeats, 1), 0.0)
     clear = np.log(cells.error / cells.unpruned) < -2 * cells.seed_noise * np.sqrt(1 / cells.repeats + behind)
     return np.asarray(clear & (cells.density < 1))
+
+
+def law_along(fit: Fit, cells: GroupData, row: int, densities: Numbers) -> Prediction:
+    """Return what a law says of one network's cell at densities of its own."""
+    at = [np.full(len(densities), float(getattr(cells, name)[row])) for name in ("unpruned", "depth", "width")]
+    return predict_errors(fit, at[0], densities, at[1], at[2])
 
 
 def geometric(low: float, high: float, count: int) -> Numbers:

@@ -11,10 +11,9 @@ import numpy as np
 
 from prunescope.errors import counted
 from prunescope.laws.data import GroupData
-from prunescope.laws.predict import predict_errors
 from prunescope.laws.results import percent
 from prunescope.report.charts.parts import Panel, layered, source, span, tips, x_log, y_log
-from prunescope.report.figures.figure import Figure, geometric
+from prunescope.report.figures.figure import Figure, geometric, law_along
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -100,8 +99,7 @@ def _points(group: ReportGroup) -> list[GlancePoint]:
         if fit is None:
             continue
         densities = geometric(float(cells.density[rows].min()), 1.0, STEPS)
-        at = [np.full(STEPS, float(getattr(cells, column)[rows[0]])) for column in ("unpruned", "depth", "width")]
-        law = zip(densities.tolist(), predict_errors(fit, at[0], densities, at[1], at[2]).error.tolist(), strict=True)
+        law = zip(densities.tolist(), law_along(fit, cells, rows[0], densities).error.tolist(), strict=True)
         points += (GlancePoint(name, member, "law", *point, sigma) for point in law)
     return points
 

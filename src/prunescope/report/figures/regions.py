@@ -11,7 +11,6 @@ from prunescope.errors import listed
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.forms import REGIONS
-from prunescope.laws.predict import predict_errors
 from prunescope.laws.results import number
 from prunescope.report.charts.parts import (
     DENSITY,
@@ -31,7 +30,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_log,
 )
-from prunescope.report.figures.figure import SYMBOLS, Figure, geometric, is_identified
+from prunescope.report.figures.figure import SYMBOLS, Figure, geometric, is_identified, law_along
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -170,8 +169,7 @@ def regions(group: ReportGroup) -> Regions | None:
     sparsest = float(cells.density[rows].min())
     lowest = max(min(sparsest, ends / 3), sparsest / CARRIED_ON) if whole else sparsest
     densities = geometric(lowest, 1.0, STEPS)
-    at = [np.full(STEPS, value) for value in (unpruned, depth, width)]
-    errors = predict_errors(fit, at[0], densities, at[1], at[2]).error
+    errors = law_along(fit, cells, rows[0], densities).error
     for density, error in zip(densities.tolist(), errors.tolist(), strict=True):
         what = "law" if density >= sparsest * 0.999 else "beyond"
         points.append(RegionPoint(what, region(density), density, error, None, None))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from prunescope.choose.counts import amount
 from prunescope.laws.results import number, percent
+from prunescope.report.chapters import NO_BREAK
 from prunescope.report.figures.figure import SYMBOLS
 from prunescope.report.overview import FamilyLine, Overview
 from prunescope.table import Table
 
 NOTHING = "\N{EN DASH}"
-NO_BREAK = "\N{NO-BREAK SPACE}"
 # Columns of the schema that hold hashes: a phone has no room for them.
 HASHES = ("ladder", "recipe")
 
@@ -105,8 +105,7 @@ def _cells(line: FamilyLine, parameters: Sequence[str], several: bool) -> Iterat
         yield _number(pick.density, f"{pick.density:.3g}")
         yield _number(pick.parameters, amount(pick.parameters))
         yield _number(pick.probability, f"{100 * pick.probability:.0f}{NO_BREAK}%")
-        unpruned = choice.unpruned_parameters
-        times = None if unpruned is None else unpruned / pick.parameters
+        times = choice.times_smaller(pick)
         yield _number(times, None if times is None else f"{times:.3g}")
     yield _number(line.sigma, None if line.sigma is None else percent(line.sigma).replace(" ", NO_BREAK))
     values = dict(line.parameters)
