@@ -336,7 +336,8 @@ def test_a_run_until_the_error_has_turned_says_where_ladders_end(tmp_path: Path)
 
 def test_a_run_until_the_error_has_turned_needs_validation_and_no_other_end(tmp_path: Path) -> None:
     path = written(tmp_path / "study.toml")
-    assert "recipe.validation" in fails(2, "run", path, "--until-turned", 1, cwd=tmp_path)
+    assert "recipe.validation" in fails(2, "run", path, "--until-turned", 1, "--store", "refused", cwd=tmp_path)
+    assert not (tmp_path / "refused").exists()
     assert fails(2, "run", path, "--until-turned", 1, "--until-decided", 0.1, cwd=tmp_path)
 
 

@@ -79,3 +79,6 @@ def test_the_command_takes_lengths_and_several_formats(tmp_path: Path) -> None:
     assert [file.suffix for file in files] == [".json", ".svg"]
     assert drawn_size(files[1].read_text(encoding="utf-8")) == pytest.approx(14 / 2.54 * 72, abs=2)
     assert "5.5in" in fails(2, "report", "renda2020", "--width", "5.5")
+    page = tmp_path / "none.html"
+    assert "pdf" in fails(2, "report", "renda2020", "-o", page, "--format", "pfd")  # before anything is computed
+    assert not page.exists()

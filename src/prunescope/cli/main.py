@@ -58,7 +58,7 @@ def cli() -> None:
 
     A STUDY is a TOML file or the name of a preset; a TABLE is a CSV file, a Parquet file, a store, - for standard
     input, or the name of a table that comes with prunescope. Exit code 0: done; 1: failed; 2: wrong usage or bad
-    input; 130: stopped by Ctrl-C.
+    input; 75: a run that ended early in good order; 130: stopped by Ctrl-C.
     """
 
 

@@ -27,6 +27,16 @@ def _points(context: click.Context, parameter: click.Parameter, length: str | No
     return float(match[1]) * UNITS[match[2]]
 
 
+def _formats(context: click.Context, parameter: click.Parameter, words: str) -> tuple[str, ...]:
+    """Return the formats of a list with commas: an unknown one is refused before anything is computed."""
+    from prunescope.report.writing import format_faults
+
+    names = tuple(name.strip() for name in words.split(",") if name.strip())
+    if faults := format_faults(names):
+        raise click.BadParameter(f"{faults[0].must}; got {faults[0].found}. {faults[0].hint}".rstrip())
+    return names
+
+
 @click.command()
 @click.argument("source", metavar="TABLE")
 @click.option(
@@ -46,7 +56,7 @@ def _points(context: click.Context, parameter: click.Parameter, length: str | No
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Also write the figures there."
 )
-@click.option("--format", "forms", default="svg", show_default=True, metavar="LIST",
+@click.option("--format", "forms", default="svg", callback=_formats, show_default=True, metavar="LIST",
               help="Formats of these figures: svg, png, pdf, tex, json.")  # fmt: skip
 @click.option("--width", callback=_points, metavar="LENGTH", help="Width of these figures in print: 5.5in, 14cm.")
 @click.option("--font-size", type=click.FloatRange(4, 40), metavar="POINTS", help="Size of their labels in print.")
@@ -63,7 +73,7 @@ def report(
     lens: str | None,
     where: Sequence[str],
     figures: Path | None,
-    forms: str,
+    forms: tuple[str, ...],
     width: float | None,
     font_size: float | None,
     draws: int,
@@ -95,6 +105,5 @@ def report(
     write_page(result, out)
     click.echo(f"wrote {out}")
     if figures is not None:
-        names = [name.strip() for name in forms.split(",") if name.strip()]
-        files = write_figures(result, figures, names, width=width, font_size=font_size)
+        files = write_figures(result, figures, forms, width=width, font_size=font_size)
         click.echo(f"wrote {counted(len({file.stem for file in files}), 'figure')} to {figures}")

@@ -283,15 +283,12 @@ def _turn(study: Study, path: Path, rungs: int, **options: Any) -> TurnedRun:
     from prunescope.cli.progress import ProgressDisplay
     from prunescope.run import run_study
     from prunescope.run.until_turned import train_until_turned
-    from prunescope.table import Store
-
-    store = Store(path, create=True)
 
     def train(part: Study, ladders: Sequence[Ladder] | None) -> RunReport:
         with ProgressDisplay(part.name) as progress:
-            return run_study(part, store, ladders=ladders, on_event=progress.tell, **options)
+            return run_study(part, path, ladders=ladders, on_event=progress.tell, **options)
 
-    return train_until_turned(study, store, rungs, train)
+    return train_until_turned(study, path, rungs, train)
 
 
 def _end_content(end: CellEnd) -> dict[str, Any]:

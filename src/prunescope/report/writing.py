@@ -34,6 +34,15 @@ def write_page(report: Report, path: str | Path) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def format_faults(names: Sequence[str]) -> list[Fault]:
+    """Return what is wrong with names of formats, and that there is none."""
+    from prunescope.report.charts.picture_files import FORMATS
+
+    must = f"must be one of {', '.join(FORMATS)}"
+    wrong = [name for name in names if name not in FORMATS]
+    return [Fault("the format", must, repr(name), nearest(str(name), FORMATS)) for name in wrong or [""] * (not names)]
+
+
 def write_figures(
     report: Report,
     folder: str | Path,
@@ -57,14 +66,10 @@ def write_figures(
         Size of the axes' labels in points; None: 11.
     """
     need_drawing()
-    from prunescope.report.charts.picture_files import FORMATS, PrintSize, write_figure
+    from prunescope.report.charts.picture_files import PrintSize, write_figure
 
     forms = [form] if isinstance(form, str) else list(dict.fromkeys(form))
-    faults = [
-        Fault("the format", f"must be one of {', '.join(FORMATS)}", repr(name), nearest(str(name), FORMATS))
-        for name in forms
-        if name not in FORMATS
-    ]
+    faults = format_faults(forms)
     for name, value, low, high in (("width", width, 72, 3000), ("font size", font_size, 4, 40)):
         if value is not None and not low <= value <= high:
             faults.append(Fault(f"the {name}", f"must be {low} to {high} points", f"{value:g}"))

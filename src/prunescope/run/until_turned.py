@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -62,7 +63,9 @@ class TurnedRun:
     cells: tuple[CellEnd, ...]
 
 
-def train_until_turned(study: Study, store: Store, rungs: int, train: Train, *, most: int = MOST_RUNGS) -> TurnedRun:
+def train_until_turned(
+    study: Study, store: Path | Store, rungs: int, train: Train, *, most: int = MOST_RUNGS
+) -> TurnedRun:
     """Train a study, with more levels where pruning needs them to show its optimum.
 
     A treatment that prunes has turned when ``rungs`` rungs in a row have no lower validation error than its optimal
@@ -72,13 +75,14 @@ def train_until_turned(study: Study, store: Store, rungs: int, train: Train, *, 
     Parameters
     ----------
     store
-        Where rows go, and are read from.
+        Where rows go, and are read from; a folder is made once the study is known to be sound.
     train
         Trains some ladders of a study into the store, or all of it.
     most
         Levels beyond which no cell is taken; the study's own where it asks for more.
     """
     _refuse(study, rungs)
+    opened = store if isinstance(store, Store) else Store(store, create=True)
     climbs = {cell: _Climb(cell, levels, most) for cell, levels in study.extent.items()}
     whole, failed = RunReport(), set[str]()
     while rising := [climb for climb in climbs.values() if climb.rising]:
@@ -90,7 +94,7 @@ def train_until_turned(study: Study, store: Store, rungs: int, train: Train, *, 
         failed |= {failure.ladder for failure in report.failures}
         if report.stopped or report.halted or report.unwritable:
             return _result(raised, whole, climbs)
-        errors = _validation_errors(store, ladders)
+        errors = _validation_errors(opened, ladders)
         for climb in rising:
             climb.decide([ladder for ladder in ladders if ladder.cell == climb.cell], errors, rungs)
         if report.elsewhere:  # what another run is training cannot be judged yet
