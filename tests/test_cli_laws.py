@@ -13,8 +13,8 @@ import pytest
 
 from prunescope.demo import sample_path
 from prunescope.laws import JointLaw
+from tests.commands import fails, run
 from tests.laws.families import alike, curve, family
-from tests.test_cli import fails, run
 
 SAMPLE = str(sample_path())
 

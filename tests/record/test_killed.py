@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from prunescope import Recorder, read_table
+from tests.commands import processes
 from tests.record.loops import climb, make
 
 
@@ -28,11 +28,9 @@ def _recorder(folder: Path, levels: int) -> Recorder:
 @pytest.mark.parametrize(("kills", "levels"), [(8, 14), pytest.param(30, 40, marks=pytest.mark.long)])
 def test_kills_change_neither_rows_nor_masks_nor_weights(tmp_path: Path, kills: int, levels: int) -> None:
     chance = random.Random(7)
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["duckdb", "safetensors.numpy", "prunescope.table", "tests.record.loops"])
     cut_short = 0
     for _ in range(kills):
-        process = processes.Process(target=climb_in, args=(str(tmp_path / "killed"), levels))
+        process = processes().Process(target=climb_in, args=(str(tmp_path / "killed"), levels))
         process.start()
         before = len(_rungs(tmp_path / "killed"))
         while process.is_alive() and len(_rungs(tmp_path / "killed")) < before + 1:

@@ -18,8 +18,8 @@ from prunescope.report.figures.regions import regions
 from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.table import Table, read_table
 from tests.choose.test_measured import counted
+from tests.commands import run
 from tests.laws.families import alike
-from tests.test_cli import run
 
 DENSITY = 0.8 ** np.arange(12)
 RISES = np.minimum(0.4, 0.08 * (1 + 0.002 * DENSITY**-2.5))

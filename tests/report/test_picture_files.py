@@ -13,7 +13,7 @@ from prunescope.errors import InputError
 from prunescope.latex import escaped
 from prunescope.report import Report, write_figures
 from prunescope.report.charts.picture_files import PrintSize, latex, whole
-from tests.test_cli import fails, run
+from tests.commands import fails, run
 
 INCHES, POINTS = 5.5, 396.0
 

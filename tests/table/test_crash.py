@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -18,20 +17,19 @@ import pytest
 
 from prunescope.table import Store, Table
 from tests.builders import expected_error, ladder_identity
+from tests.commands import processes
 from tests.table import victims
 from tests.table.victims import LADDER
 
 LONG = pytest.mark.long
 
 
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Processes that start in milliseconds: the server has imported everything before it forks."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["prunescope.table", "tests.table.victims", "duckdb", "numpy"])
-    with running(context, os.getpid) as first:
+@pytest.fixture(scope="module", name="processes")
+def _processes() -> ForkServerContext:
+    """Processes that start in milliseconds."""
+    with running(processes(), os.getpid) as first:
         first.join()
-    return context
+    return processes()
 
 
 @contextmanager
