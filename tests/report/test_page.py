@@ -229,6 +229,24 @@ def test_a_picture_taken_from_the_page_is_the_one_that_figures_are_written_as(
     assert page.console == []
 
 
+def test_a_figure_is_made_larger_and_small_again(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    page.draw_all()
+    panel = page.tab.locator("#error-by-density .panel").first
+    drawn, button = panel.locator(".screen svg"), page.tab.locator("#error-by-density button.zoom")
+    before = drawn.bounding_box()
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    page.tab.wait_for_function(
+        f"document.querySelector('#error-by-density svg').clientHeight > {1.3 * before['height']}"
+    )
+    assert drawn.bounding_box()["width"] > 2 * before["width"]
+    assert drawn.bounding_box()["width"] <= panel.bounding_box()["width"] + 1
+    button.click()
+    page.tab.wait_for_function(f"document.querySelector('#error-by-density svg').clientWidth <= {before['width'] + 1}")
+    assert page.console == []
+
+
 def test_arrow_keys_tell_the_values_of_a_figure(page_file: Path, opened: Open, family_report: Report) -> None:
     page = opened(page_file)
     page.draw_all()

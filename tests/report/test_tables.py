@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,18 @@ def test_a_phone_shows_no_hashes_and_nothing_sticks_out(
         narrow = opened(path, width=width)
         assert rows_of(narrow).get_by_role("button", name="ladder", exact=True).is_visible() is visible
         assert rows_of(narrow).get_by_role("button", name="density", exact=True).is_visible()
+
+
+def test_a_family_pointed_at_in_the_table_stands_out_among_the_drawings(many_page: Path, opened: Open) -> None:
+    page = opened(many_page)
+    panels = page.tab.locator("#families-at-a-glance .panel")
+    shown = panels.evaluate_all("all => all.map((panel) => panel.dataset.name)")
+    name = next(words for words in column(families(page), "family") if words in shown)
+    families(page).locator("tbody th", has_text=re.compile(f"^{name}$")).hover()
+    assert page.tab.locator("#families-at-a-glance .panel.aside").count() == len(shown) - 1
+    assert page.tab.locator(f'#families-at-a-glance .panel[data-name="{name}"].aside').count() == 0
+    page.tab.locator("h1").hover()
+    assert page.tab.locator("#families-at-a-glance .panel.aside").count() == 0
 
 
 def test_the_address_keeps_what_tables_are_filtered_and_sorted_by(many_page: Path, opened: Open) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from prunescope.files import replacing
 from prunescope.latex import escaped
+from prunescope.report.charts.dense_marks import rastered
 from prunescope.report.charts.end_labels import labelled
 from prunescope.report.charts.parts import MOST_PANELS, ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
@@ -29,6 +30,8 @@ LABELS, NARROW = 11.0, 15.0
 ROOM, TALL = 0.4, 0.75
 # Rounds of fitting panels to a width; each comes within the change of the labels' own width.
 ROUNDS = 4
+# Share of the least width below which fitting is given up.
+GIVEN_UP = 0.9
 
 
 @dataclass(frozen=True)
@@ -71,28 +74,34 @@ def whole(figure: Figure, theme: Theme = LIGHT, size: PrintSize = AS_IT_IS) -> d
         return _composed(figure, panels, frame, size, width)
     # As many panels beside each other as leave room to draw in, and whose legends do not stand out.
     for columns in range(min(len(panels), max(1, int(size.width / (NARROW * LABELS * size.scale)))), 1, -1):
-        content, drawn = _fitted(figure, panels, theme, size, columns)
-        if content["concat"][0]["width"] > ROOM * size.width / columns and drawn < size.width + 1:
+        least = ROOM * size.width / columns
+        content, drawn = _fitted(figure, panels, theme, size, columns, least)
+        if content["concat"][0]["width"] > least and drawn < size.width + 1:
             return content
-    return _fitted(figure, panels, theme, size, 1)[0]
+    return _fitted(figure, panels, theme, size, 1, 0.0)[0]
 
 
 def _fitted(
-    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int
+    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int, least: float
 ) -> tuple[dict[str, Any], float]:
-    """Return a figure that is as wide as asked, and how wide it came out; labels and legends are known once drawn."""
+    """Return a figure that is as wide as asked, and how wide it came out.
+
+    Labels and legends are known once drawn. It is given up where drawings come out narrower than `least`.
+    """
     import vl_convert
 
     width = size.width or WIDTH
-    frame = _frame(panels, theme, size, columns)
-    content = _composed(figure, panels, frame, size, width / columns - 5 * LABELS * size.scale)
+    content = _composed(
+        figure, panels, _frame(panels, theme, size, columns), size, width / columns - 5 * LABELS * size.scale
+    )
     drawn = _svg_width(vl_convert.vegalite_to_svg(content))
     for _ in range(ROUNDS):
-        for panel in content["concat"]:
-            panel["width"] = max(1.0, panel["width"] + (width - drawn) / columns)
-        drawn = _svg_width(vl_convert.vegalite_to_svg(content))
-        if abs(drawn - width) < 1:
+        across = content["concat"][0]["width"]
+        if abs(drawn - width) < 1 or across + (width - drawn) / columns < GIVEN_UP * least:
             break
+        for panel in content["concat"]:
+            panel["width"] = max(1.0, across + (width - drawn) / columns)
+        drawn = _svg_width(vl_convert.vegalite_to_svg(content))
     return content, drawn
 
 
@@ -175,7 +184,11 @@ def _svg_width(svg: str) -> float:
 
 def write_figure(figure: Figure, path: Path, form: str, size: PrintSize = AS_IT_IS) -> None:
     """Write a figure in a format, whole or not at all."""
-    data = latex(figure, path, size).encode() if form == "tex" else _drawn(whole(figure, size=size), form)
+    if form == "tex":
+        data = latex(figure, path, size).encode()
+    else:
+        content = whole(figure, size=size)
+        data = _drawn(rastered(content, figure.draw()) if form == "pdf" else content, form)
     with replacing(path) as draft:
         draft.write_bytes(data)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.report.chapters import Slider
+from prunescope.report.charts.dense_marks import MANY
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.picture_files import specification, whole_frame
 from prunescope.report.charts.theme import THEMES
@@ -26,8 +27,6 @@ from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
 DIGITS = 7
-# Marks from which on a panel is drawn as pixels: shapes of their own make a page slow.
-MANY = 700
 # Tells zlib to write gzip's format.
 GZIP = 31
 # A table that is larger than this when packed does not come with the page.

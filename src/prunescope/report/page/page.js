@@ -6,6 +6,8 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = () => root.dataset.theme || (dark.matches ? "dark" : "light");
   const figures = new Map();
+  // How many times as high a figure is that was made larger.
+  const LARGER = 1.6;
   // Entries of legends as options of the page hold them, by what the address calls them; and the one that was chosen.
   const entries = new Map();
   let chosen = null;
@@ -21,6 +23,7 @@
     const spec = structuredClone(panel.spec);
     spec.datasets = {...(spec.datasets || {}), [content.name]: figure.rows};
     if (holder.className === "paper") spec.width = figure.places[place].clientWidth;
+    else spec.height *= figure.zoom;
     return window.embedVega(holder, spec, {actions: false, ast: true, config: panel.config[look], renderer: panel.renderer});
   };
 
@@ -120,7 +123,7 @@
   for (const element of document.querySelectorAll("figure.figure")) {
     const content = JSON.parse(element.querySelector("script.numbers").textContent);
     const places = [...element.querySelectorAll(".panel")];
-    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}, pointed: []});
+    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}, pointed: [], zoom: 1});
     const figure = figures.get(element.id), select = element.querySelector("select.point");
     for (const place of places) {
       watcher.observe(place);
@@ -133,11 +136,30 @@
         address.remember("point", chosen ? chosen.join(" ").trim() : "");
       });
     }
+    const larger = element.querySelector("button.zoom");
+    larger.addEventListener("click", () => {
+      const large = element.classList.toggle("large");
+      larger.setAttribute("aria-pressed", String(large));
+      figure.zoom = large ? LARGER : 1;
+      figure.views.forEach((view, place) => view && show(figure, place));
+    });
     values.follow(element.querySelector(".panels"), places, (place) => figure.views[place]?.view);
     for (const button of element.querySelectorAll("button[data-take]")) {
       button.addEventListener("click", () => take(element.id, button.dataset.take));
     }
   }
+
+  // A family that is pointed at in their table stands out among their drawings.
+  const names = document.querySelector('[data-of="families"] tbody');
+  const small = [...document.querySelectorAll("#families-at-a-glance .panel")];
+  const isOf = ({dataset: {name}}, family) => (name.endsWith(" \u2026") ? family.startsWith(name.slice(0, -2)) : family === name);
+  const find = (row) => {
+    const family = row?.querySelector("th").textContent || "";
+    const there = small.some((panel) => isOf(panel, family));
+    for (const panel of small) panel.classList.toggle("aside", there && !isOf(panel, family));
+  };
+  for (const event of ["pointerover", "focusin"]) names?.addEventListener(event, ({target}) => find(target.closest("tr")));
+  for (const event of ["pointerleave", "focusout"]) names?.addEventListener(event, () => find(null));
 
   // What nobody has scrolled to is drawn while nothing else is to be done, so that it can be printed.
   const pause = window.requestIdleCallback || ((next) => setTimeout(next, 50));
