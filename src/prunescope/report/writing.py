@@ -69,7 +69,7 @@ def write_figures(
         Told how many figures are written, and of how many.
     """
     need_drawing()
-    from prunescope.report.charts.picture_files import PrintSize, write_figure
+    from prunescope.report.charts.picture_files import PrintSize, write_forms
 
     forms = [form] if isinstance(form, str) else list(dict.fromkeys(form))
     faults = format_faults(forms)
@@ -82,11 +82,11 @@ def write_figures(
         forms.append("pdf")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
     for done, (slug, figure) in enumerate(report.figures.items()):
         if progress is not None:
             progress(done, len(report.figures))
-        for name in forms:
-            paths.append(target / f"{slug}.{name}")
-            write_figure(figure, paths[-1], name, PrintSize(width, font_size))
+        files = {name: target / f"{slug}.{name}" for name in forms}
+        write_forms(figure, files, PrintSize(width, font_size))
+        paths += files.values()
     return paths

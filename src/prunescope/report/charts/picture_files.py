@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from prunescope.files import replacing
 from prunescope.latex import escaped
 from prunescope.report.charts.dense_marks import rastered
 from prunescope.report.charts.end_labels import labelled
-from prunescope.report.charts.parts import MOST_PANELS, ROWS, Panel
+from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
 
@@ -27,9 +27,11 @@ SCALE = 2.5
 # Type of labels in drawings that no size is asked of, and the least width of a panel, in such letters.
 LABELS, NARROW = 11.0, 15.0
 # The least share of its column that a panel draws in, and its height as a share of the column.
-ROOM, TALL = 0.4, 0.75
+ROOM, TALL = 0.35, 0.75
 # Rounds of fitting panels to a width; each comes within the change of the labels' own width.
 ROUNDS = 4
+# Widths of a letter and a symbol in a legend, and of what stands left of it, in pixels of the page.
+LETTER, SYMBOL, AXIS = 6.2, 30.0, 45.0
 # Share of the least width below which fitting is given up.
 GIVEN_UP = 0.9
 
@@ -76,7 +78,7 @@ def whole(figure: Figure, theme: Theme = LIGHT, size: PrintSize = AS_IT_IS) -> d
     for columns in range(min(len(panels), max(1, int(size.width / (NARROW * LABELS * size.scale)))), 1, -1):
         least = ROOM * size.width / columns
         content, drawn = _fitted(figure, panels, theme, size, columns, least)
-        if content["concat"][0]["width"] > least and drawn < size.width + 1:
+        if content["concat"][0]["width"] > least and drawn <= size.width + 1:
             return content
     return _fitted(figure, panels, theme, size, 1, 0.0)[0]
 
@@ -97,7 +99,7 @@ def _fitted(
     drawn = _svg_width(vl_convert.vegalite_to_svg(content))
     for _ in range(ROUNDS):
         across = content["concat"][0]["width"]
-        if abs(drawn - width) < 1 or across + (width - drawn) / columns < GIVEN_UP * least:
+        if abs(drawn - width) <= 1 or across + (width - drawn) / columns < GIVEN_UP * least:
             break
         for panel in content["concat"]:
             panel["width"] = max(1.0, across + (width - drawn) / columns)
@@ -107,7 +109,7 @@ def _fitted(
 
 def whole_frame(panels: Sequence[Panel], theme: Theme = LIGHT) -> tuple[dict[str, Any], float]:
     """Return what is around the panels of a figure that no size is asked of, and how wide each is."""
-    columns = len(panels) if len(panels) <= MOST_PANELS else BESIDE
+    columns = len(panels) if len(panels) <= BESIDE else 3 if len(panels) in (5, 6, 9) else BESIDE
     return _frame(panels, theme, AS_IT_IS, columns), WIDTH if len(panels) > 1 else ALONE
 
 
@@ -142,9 +144,21 @@ def _composed(
         params |= {param["name"]: param for param in drawing.pop("params", ())}
         if size.width is not None:
             drawing["title"] = _wrapped(drawing.get("title", ""), room / size.scale)
+            _narrow_legends(drawing, room / size.scale)
         parts.append({**drawing, "width": width, "height": height})
     asked = {"params": list(params.values())} if params else {}
     return {**frame, "datasets": datasets, "concat": parts, **asked}
+
+
+def _narrow_legends(drawing: dict[str, Any], width: float) -> None:
+    """Put as many entries of a legend beside each other as a panel has room for."""
+    for layer in drawing.get("layer", ()):
+        for channel in layer.get("encoding", {}).values():
+            legend = channel.get("legend") if isinstance(channel, dict) else None
+            if legend and "columns" in legend:
+                entries = legend.get("values") or channel["scale"]["domain"]
+                entry = LETTER * max(len(str(words)) for words in entries) + SYMBOL
+                legend["columns"] = max(1, min(legend["columns"], int((width - AXIS) / entry)))
 
 
 def _wrapped(title: str | dict[str, Any], width: float) -> dict[str, Any]:
@@ -184,13 +198,19 @@ def _svg_width(svg: str) -> float:
 
 def write_figure(figure: Figure, path: Path, form: str, size: PrintSize = AS_IT_IS) -> None:
     """Write a figure in a format, whole or not at all."""
-    if form == "tex":
-        data = latex(figure, path, size).encode()
-    else:
-        content = whole(figure, size=size)
-        data = _drawn(rastered(content, figure.draw()) if form == "pdf" else content, form)
-    with replacing(path) as draft:
-        draft.write_bytes(data)
+    write_forms(figure, {form: path}, size)
+
+
+def write_forms(figure: Figure, paths: Mapping[str, Path], size: PrintSize = AS_IT_IS) -> None:
+    """Write a figure in formats, each file whole or not at all; it is fitted to its size once."""
+    content = whole(figure, size=size) if set(paths) != {"tex"} else {}
+    for form, path in paths.items():
+        if form == "tex":
+            data = latex(figure, path, size).encode()
+        else:
+            data = _drawn(rastered(content, figure.draw()) if form == "pdf" else content, form)
+        with replacing(path) as draft:
+            draft.write_bytes(data)
 
 
 def _drawn(content: dict[str, Any], form: str) -> bytes:

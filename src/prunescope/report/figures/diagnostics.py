@@ -169,7 +169,12 @@ class ProfileFigure(Figure):
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
             symbol = SYMBOLS.get(name, name)
-            x = alt.X("value:Q", title=symbol, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(tickCount=6))
+            x = alt.X(
+                "value:Q",
+                title=symbol,
+                scale=alt.Scale(zero=False, nice=False),
+                axis=alt.Axis(tickCount=5, format="~g"),
+            )
             y = y_linear("rise", "rise of the sum of squares")
             data = source(panel=name)
             tooltip = tips(("value", name, ".4g"), ("rise", "rise", ".3g"))

@@ -78,7 +78,7 @@ class Invariant(Figure):
         for panel in self.panels:
             points = [point for point in self.points if point.panel == panel.title]
             title = panel.varied or None
-            x, y = x_log("invariant", f"m* = {self.formula}", ends[0]), y_log("error", ERROR, ends[1])
+            x, y = x_log("invariant", "invariant m*", ends[0]), y_log("error", ERROR, ends[1])
             colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
             data = source(panel=panel.title)
             tooltip = tips(("member", panel.varied or "cell", None), ("invariant", "m*", ".4g"),
