@@ -126,7 +126,7 @@ def test_forms_that_are_off_alike_are_said_to_be(sigmas: tuple[float, float], wo
 
 def test_of_one_network_the_words_have_no_p_prime() -> None:
     steep = chapter(density=DENSITY[:6], error=RISES[:6])
-    told_of = " ".join(statement.words for statement in steep.said if statement.title == "Not identified by the data")
+    told_of = " ".join(statement.words for statement in steep.said if statement.title == "About the law")
     assert "do not tell" in told_of
     assert "p_prime" not in told_of
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import code_words, note, print_json, spelled, spelled_bytes, tell
+from prunescope.cli.printing import code_words, note, print_json, print_table, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -288,14 +288,20 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
         _print_store(study, store, content)
     if "ladder_list" in content:
         click.echo()
-        for entry in content["ladder_list"]:
-            group = f", without group {entry['group']}" if "group" in entry else ""
-            cell = f"{entry['family']} {entry['dataset']} l={entry['depth']} w={entry['width']:g} n={entry['examples']}"
-            noise = f" noise {entry['label_noise']:g}" if entry["label_noise"] else ""
-            click.echo(
-                f"  {entry['ladder']}  {cell}{noise}  {printable(entry['treatment'])}  #{entry['replicate']}  "
-                f"{counted(entry['rungs'], 'rung')}{group}"
-            )
+        print_table(_ladder_columns(content["ladder_list"]), 2)
+
+
+def _ladder_columns(ladders: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a list of ladders: those of a cell only where ladders differ in them."""
+    columns: dict[str, list[Any]] = {"ladder": [entry["ladder"] for entry in ladders]}
+    for name in ("family", "dataset", "depth", "width", "examples", "label_noise"):
+        values = [entry[name] for entry in ladders]
+        if len(set(map(str, values))) > 1 or len(ladders) == 1:
+            columns[name.replace("_", " ")] = values
+    columns |= {name: [entry[name] for entry in ladders] for name in ("treatment", "replicate", "rungs")}
+    if any("group" in entry for entry in ladders):
+        columns["without group"] = [entry.get("group") for entry in ladders]
+    return columns
 
 
 def _treatments(study: Study) -> str:
