@@ -37,7 +37,7 @@ def batches(context: TrainingContext, members: int) -> list[tuple[Tensor, Tensor
 
 
 def trained(
-    engine: Engine, context: TrainingContext, members: int, columns: Tensor | None = None
+    engine: AutogradEngine | DenseEngine, context: TrainingContext, members: int, columns: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Take some steps; return the logits of one more batch, and the state."""
     engine_batches = batches(context, members)

@@ -84,10 +84,12 @@ def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
     return network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
 
 
-def context_for(ladder: Ladder, dataset: Dataset, layout: Layout, settings: RunSettings) -> TrainingContext:
+def context_for(
+    ladder: Ladder, dataset: Dataset, layout: Layout, settings: RunSettings, sparse_below: float = 0.0
+) -> TrainingContext:
     """Return the training context of a ladder's first network."""
-    net = network_of(ladder, 0, dataset)
-    return TrainingContext(net, ladder.recipe, dataset, torch.device(settings.device), settings.dtype, layout)
+    net, device = network_of(ladder, 0, dataset), torch.device(settings.device)
+    return TrainingContext(net, ladder.recipe, dataset, device, settings.dtype, layout, sparse_below=sparse_below)
 
 
 def _work_of(ladder: Ladder, rung: int) -> int:

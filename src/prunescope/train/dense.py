@@ -24,6 +24,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.study.sections import Recipe
 from prunescope.train.engine import Tensors, clip, decayed, optimizer
+from prunescope.train.pictures import ExampleSource, Pictures
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
@@ -171,11 +172,16 @@ class DenseEngine:
         else:
             self._layers, flat_masks = self._small(self._rest, masks)
             self.columns = torch.from_numpy(self._rest.changing[0].places).to(self._layers[0].weight.device)
+        self.copied_columns = 0 if self.columns is None else self.columns.shape[1]
         self._parameters = [tensor for layer in self._layers for tensor in layer.tensors()]
         self._gradients = [torch.empty_like(tensor) for tensor in self._parameters]
         self._masks = flat_masks
         self._rule = optimizer(recipe, self._parameters, flat_masks)
         self._memory: dict[int, _Memory] = {}
+
+    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+        """Return the members' examples, and of those the columns that are read."""
+        return pictures.of(places, self.columns)
 
     def _left_out(self, masks: Tensors) -> Remaining | None:
         """Find what is left; None where left-out weights would change in a way that has no closed form."""
@@ -306,6 +312,10 @@ class DenseEngine:
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits ``[R, B, classes]``."""
         return self._forward(x, self._constants(), [_room(layer, x) for layer in self._layers])
+
+    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
+        """Return the logits of examples at their positions."""
+        return self.logits(source.take(order))
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters in full; what was left out has only decayed."""
