@@ -20,7 +20,7 @@ from prunescope.prune import RungHandover
 from prunescope.run import tune
 from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.study.read import study_from
-from prunescope.train import CohortMember, LadderRungs, Span, TrainingContext, seeding_of, train_rung
+from prunescope.train import CohortMember, LadderRungs, Span, seeding_of, train_rung
 
 MEMBERS, LEVELS, EPOCHS, ROUNDS = 4, 39, 5, 5
 SHARES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
@@ -87,7 +87,10 @@ def _totals(data: Dataset, words: str) -> Iterator[Figure]:
     for way, climbs in (("dense", [turn[0] for turn in turns]), ("sparse", [turn[1] for turn in turns])):
         for rungs in (25, 40):
             for kind in ("epoch", "evaluation", "rung"):
-                ratios = [sum(getattr(cost, kind) for cost in costs[:rungs]) / rungs / getattr(costs[0], kind) for costs in climbs]
+                ratios = [
+                    sum(getattr(cost, kind) for cost in costs[:rungs]) / rungs / getattr(costs[0], kind)
+                    for costs in climbs
+                ]
                 name = f"{EPOCHS} epochs and evaluation" if kind == "rung" else "training" if kind == "epoch" else kind
                 yield f"{words}, {way} steps, {rungs} rungs / {rungs} x the first: {name}", "times", ratios
         for rung in (24, 39):
@@ -95,14 +98,11 @@ def _totals(data: Dataset, words: str) -> Iterator[Figure]:
                 ratios = [getattr(costs[rung], kind) / getattr(costs[0], kind) for costs in climbs]
                 name = f"{EPOCHS} epochs and evaluation" if kind == "rung" else "training" if kind == "epoch" else kind
                 yield f"{words}, {way} steps, rung {rung} / the first: {name}", "times", ratios
-    yield f"{words}: evaluation / an epoch of the first rung", "times", [cost.evaluation / cost.epoch for cost in (turn[0][0] for turn in turns)]
-
-
-def _seconds(context: TrainingContext, share: float | None) -> float:
-    """Return the processor's seconds of a member's step."""
-    begun, least = time.perf_counter, tune.time.perf_counter
-    del begun, least
-    return tune._seconds(context, MEMBERS, share)
+    yield (
+        f"{words}: evaluation / an epoch of the first rung",
+        "times",
+        [cost.evaluation / cost.epoch for cost in (turn[0][0] for turn in turns)],
+    )
 
 
 def steps(shape: Shape) -> Iterator[Figure]:
@@ -114,7 +114,7 @@ def steps(shape: Shape) -> Iterator[Figure]:
     ratios: dict[float, list[float]] = {share: [] for share in SHARES}
     for _ in range(ROUNDS):
         for share, values in ratios.items():
-            values.append(_seconds(dense, None) / _seconds(sparse, share))
+            values.append(tune.step_seconds(dense, MEMBERS) / tune.step_seconds(sparse, MEMBERS, share))
     name = "LeNet-300-100" if shape.width == 1 else f"LeNet w={shape.width:g}"
     for share, values in ratios.items():
         yield f"{name}, a share of {share:g} of the weights: dense / sparse step", "times", values

@@ -43,7 +43,7 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(0.5)
-    monkeypatch.setattr(tune, "_seconds", machine.seconds)
+    monkeypatch.setattr(tune, "step_seconds", machine.seconds)
     monkeypatch.setattr("prunescope.run.tune.time.perf_counter", lambda: machine.now)
     return machine
 

@@ -117,8 +117,8 @@ def _sparse_below(context: TrainingContext, size: int, steps: float | None) -> f
     if small or short or context.sparse_kernels is None:
         return 0.0
     (low, high), trial = SPARSE_SHARES, context.with_sparse_below(1.0)
-    goal = SPARSE_GAIN * _seconds(context, size)
-    at_low, at_high = _seconds(trial, size, low), _seconds(trial, size, high)
+    goal = SPARSE_GAIN * step_seconds(context, size)
+    at_low, at_high = step_seconds(trial, size, low), step_seconds(trial, size, high)
     slope = (at_high - at_low) / (high - low)
     if slope <= 0:
         return 1.0 if at_high < goal else 0.0
@@ -133,7 +133,7 @@ def _best_size(context: TrainingContext, sizes: Iterable[int], count: int, budge
         for layout in _layouts(size, context):
             if not budget.allows(size):
                 break
-            seconds = _seconds(context.with_layout(layout), size)
+            seconds = step_seconds(context.with_layout(layout), size)
             budget.note(seconds, count)
             tried.append(CohortSettings(size, count, layout.together, layout.pack, seconds, layout.planar))
         if not tried:
@@ -165,7 +165,7 @@ def _layouts(size: int, context: TrainingContext) -> list[Layout]:
     return layouts
 
 
-def _seconds(context: TrainingContext, size: int, share: float | None = None) -> float:
+def step_seconds(context: TrainingContext, size: int, share: float | None = None) -> float:
     """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data.
 
     Parameters

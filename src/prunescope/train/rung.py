@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -87,6 +88,7 @@ def train_rung(
     rung: int,
     span: Span,
     tick: Tick,
+    every_example: bool = False,
 ) -> TrainedMembers:
     """Train and measure one rung.
 
@@ -96,11 +98,13 @@ def train_rung(
         Parameters and buffers, stacked; pruned weights zero.
     masks
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
+    every_example
+        Measure on all training examples, however few the recipe asks for.
     """
     sparse = context.sparse_members(masks)
     if sparse.any() and not sparse.all():
         parts = np.flatnonzero(~sparse), np.flatnonzero(sparse)
-        return _in_parts(parts, context, members, start, masks, rung, span, tick)
+        return _in_parts(parts, context, members, start, masks, rung, span, tick, every_example)
     places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(context.device)
     engine = context.engine(start, masks)
     if engine.copied_columns * places.numel() > NARROW_BYTES:
@@ -130,7 +134,8 @@ def train_rung(
             engine.step(x, answers[:, positions], speed)
             done += 1
             tick(done, total)
-    outcomes = _measured(context, engine, members, source, labels)
+    measured = examples if every_example else context.recipe.measured(examples)
+    outcomes = _measured(context, engine, members, source, labels[:, :measured])
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes)
 
 
@@ -143,6 +148,7 @@ def _in_parts(
     rung: int,
     span: Span,
     tick: Tick,
+    every_example: bool,
 ) -> TrainedMembers:
     """Train some members after others, in places, since their steps are of different kinds."""
     trained = []
@@ -154,7 +160,7 @@ def _in_parts(
         chosen = torch.from_numpy(places).to(context.device)
         tensors, flags = ({name: values[chosen] for name, values in group.items()} for group in (start, masks))
         company = [members[place] for place in places]
-        trained.append(train_rung(context, company, tensors, flags, rung, span, count))
+        trained.append(train_rung(context, company, tensors, flags, rung, span, count, every_example))
     back = np.argsort(np.concatenate(parts))
 
     def whole(arrays: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -199,7 +205,7 @@ def _measured(
     source: ExampleSource,
     labels: Tensor,
 ) -> tuple[NetworkOutcome, ...]:
-    """Measure every member on its training, validation and test examples, as they are, nothing moved."""
+    """Measure every member on its labelled training examples, validation and test set, as they are, nothing moved."""
     dataset, device, count = context.dataset, context.device, len(members)
 
     def same_for_all(values: np.ndarray) -> Tensor:
@@ -237,7 +243,8 @@ def evaluated(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
-    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, context.network.outline.activations)))
+    values = math.prod(context.dataset.shape) + context.network.outline.activations
+    at_once = max(16, EVALUATED_AT_ONCE // (members * values))
     for first in range(0, examples, at_once):
         batch = slice(first, min(first + at_once, examples))
         span = torch.arange(batch.start, batch.stop, device=context.device).expand(members, -1)
