@@ -85,7 +85,7 @@ class TrainingContext:
 
     def engine(self, tensors: Tensors, masks: Tensors, compact: bool | None = None) -> Engine:
         """Return what trains this network in cohorts, from stacked tensors and masks."""
-        if self.network.outline.dense and self.recipe.precision == "float32":
+        if self.network.outline.dense:
             compiled = self.sparse_kernels
             if compiled is not None and masks and self.sparse_members(masks).all():
                 return SparseEngine(self.network, self.recipe, tensors, masks, compiled)
@@ -95,7 +95,7 @@ class TrainingContext:
     @property
     def sparse_kernels(self) -> SparseKernels | None:
         """What sparse steps are computed with; None where there are none for this network here."""
-        there = self.network.outline.dense and self.recipe.precision == "float32" and self.device.type == "cpu"
+        there = self.network.outline.dense and self.device.type == "cpu"
         return sparse_kernels(self.dtype) if there else None
 
     def sparse_members(self, masks: Tensors) -> np.ndarray:
