@@ -40,22 +40,24 @@ static Layer layer(long members, long inputs, long outputs, long batch, real **d
         for (long i = 0; i < outputs * inputs; i++) count += there[m * outputs * inputs + i] = below(100) < percent;
         if (count > most) most = count;
     }
-    int32_t *row = places(members * (outputs + 1)), *input = places(members * most);
+    long wide = 1 + below(inputs), blocks = (inputs + wide - 1) / wide;
+    int32_t *row = places(members * (blocks * outputs + 1)), *input = places(members * most);
     int32_t *column = places(members * (inputs + 1)), *output = places(members * most), *place = places(members * most);
     real *weight = numbers(members * most);
     *dense = calloc(members * outputs * inputs, sizeof(real));
     for (long m = 0; m < members; m++) {
-        int32_t *r = row + m * (outputs + 1), *c = column + m * (inputs + 1), *number = places(outputs * inputs);
+        int32_t *r = row + m * (blocks * outputs + 1), *c = column + m * (inputs + 1), *number = places(outputs * inputs);
         const char *own = there + m * outputs * inputs;
         long k = 0;
-        for (long o = 0; o < outputs; o++) {
-            for (long i = 0; i < inputs; i++) {
+        for (long line = 0; line < blocks * outputs; line++) {
+            long o = line % outputs, first = line / outputs * wide;
+            for (long i = first; i < first + wide && i < inputs; i++) {
                 if (!own[o * inputs + i]) continue;
                 input[m * most + k] = i;
                 (*dense)[(m * outputs + o) * inputs + i] = weight[m * most + k];
                 number[o * inputs + i] = k++;
             }
-            r[o + 1] = k;
+            r[line + 1] = k;
         }
         k = 0;
         for (long i = 0; i < inputs; i++) {
@@ -70,7 +72,7 @@ static Layer layer(long members, long inputs, long outputs, long batch, real **d
     }
     free(there);
     long units = members * outputs;
-    Layer made = {inputs, outputs, most, row, input, column, output, place, weight, numbers(units),
+    Layer made = {inputs, outputs, most, blocks, row, input, column, output, place, weight, numbers(units),
                   numbers(units * batch), numbers(units * batch), numbers(members * most), numbers(units)};
     return made;
 }
@@ -89,7 +91,6 @@ static void compare(const Layer *layers, real **dense, long count, long members,
                 const real *w = dense[l] + (m * s->outputs + o) * s->inputs, *in = l ? s[-1].value : x;
                 const real *change = s->change + (m * s->outputs + o) * batch;
                 double bias = 0;
-                long k = s->row[m * (s->outputs + 1) + o];
                 for (long b = 0; b < batch; b++) {
                     double sum = s->bias[m * s->outputs + o];
                     for (long i = 0; i < s->inputs; i++) sum += (double)w[i] * in[(m * s->inputs + i) * batch + b];
@@ -98,11 +99,14 @@ static void compare(const Layer *layers, real **dense, long count, long members,
                     bias += change[b];
                 }
                 near(bias, s->by_bias[m * s->outputs + o], "wrong derivative by a bias");
-                for (; k < s->row[m * (s->outputs + 1) + o + 1]; k++) {
-                    double sum = 0;
-                    const real *line = in + (m * s->inputs + s->input[m * s->kept + k]) * batch;
-                    for (long b = 0; b < batch; b++) sum += (double)change[b] * line[b];
-                    near(sum, s->by_weight[m * s->kept + k], "wrong derivative by a weight");
+                for (long block = 0; block < s->blocks; block++) {
+                    const int32_t *row = s->row + m * (rows(s) + 1) + block * s->outputs;
+                    for (long k = row[o]; k < row[o + 1]; k++) {
+                        double sum = 0;
+                        const real *line = in + (m * s->inputs + s->input[m * s->kept + k]) * batch;
+                        for (long b = 0; b < batch; b++) sum += (double)change[b] * line[b];
+                        near(sum, s->by_weight[m * s->kept + k], "wrong derivative by a weight");
+                    }
                 }
             }
         for (long m = 0; l && m < members; m++)
@@ -123,22 +127,23 @@ static void compare(const Layer *layers, real **dense, long count, long members,
 static void spoil(Layer *layers, long count, long members, long batch, const real *x) {
     Layer *s = layers + below(count);
     long member = below(members);
-    int32_t *row = (int32_t *)s->row + member * (s->outputs + 1);
+    long lines = rows(s);
+    int32_t *row = (int32_t *)s->row + member * (lines + 1);
     switch (below(6)) {
         case 0: row[0] = 1; break;
-        case 1: row[s->outputs] = s->kept + 1; break;
-        case 2: row[below(s->outputs) + 1] = -1; break;
+        case 1: row[lines] = s->kept + 1; break;
+        case 2: row[below(lines) + 1] = -1; break;
         case 3:
-            if (!row[s->outputs]) return;
-            ((int32_t *)s->input)[member * s->kept + below(row[s->outputs])] = below(2) ? -1 : s->inputs;
+            if (!row[lines]) return;
+            ((int32_t *)s->input)[member * s->kept + below(row[lines])] = below(2) ? -1 : s->inputs;
             break;
         case 4:
-            if (s == layers || !row[s->outputs]) return;
-            ((int32_t *)(below(2) ? s->place : s->output))[member * s->kept + below(row[s->outputs])] =
+            if (s == layers || !row[lines]) return;
+            ((int32_t *)(below(2) ? s->place : s->output))[member * s->kept + below(row[lines])] =
                 below(2) ? -1 : (s->kept > s->outputs ? s->kept : s->outputs);
             break;
         default:
-            *(below(2) ? &s->kept : s == layers ? &s->inputs : &s->outputs) = below(2) ? 0 : LARGEST + 1;
+            *(below(2) ? (below(2) ? &s->kept : &s->blocks) : s == layers ? &s->inputs : &s->outputs) = below(2) ? 0 : LARGEST + 1;
             if (!forward(layers, count, members, 0, members, batch, x)) fail("forward took a wrong size");
             if (!backward(layers, count, members, 0, members, batch, x)) fail("backward took a wrong size");
     }

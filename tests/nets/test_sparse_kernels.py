@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def whole(*values: int) -> Tensor:
 
 def one_layer() -> SparseLayer:
     """Two units, three inputs, three weights of one member."""
-    kept = KeptWeights(whole(0, 1, 3), whole(2, 0, 1), None, None, None)
+    kept = KeptWeights(1, whole(0, 1, 3), whole(2, 0, 1), None, None, None)
     weight, bias = torch.tensor([[2.0, 3.0, 5.0]], dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
     return SparseLayer(3, 2, kept, weight, bias, torch.zeros_like(weight), torch.zeros_like(bias))
 
@@ -62,6 +63,8 @@ def test_a_layer_is_computed_and_differentiated(vectors: Vectors) -> None:
     [
         lambda layer: replace(layer, inputs=0),
         lambda layer: replace(layer, outputs=3),
+        lambda layer: replace(layer, kept=replace(layer.kept, blocks=0)),
+        lambda layer: replace(layer, kept=replace(layer.kept, blocks=2)),
         lambda layer: replace(layer, weight=layer.weight.float()),
         lambda layer: replace(layer, bias=torch.zeros(1, 4, dtype=torch.float64)[:, ::2]),
         lambda layer: replace(layer, by_weight=layer.by_weight[:, 1:]),
@@ -84,11 +87,11 @@ def test_layers_that_do_not_follow_each_other_and_inputs_that_do_not_fit_are_ref
     compiled = built(vectors)
     with pytest.raises(ValueError, match="must"):
         compiled.batch([one_layer(), one_layer()], compiled.lanes)
-    back = {"column": whole(0, 1, 2, 3), "output": whole(1, 1, 0), "place": whole(1, 2, 0)}
+    back: dict[str, Any] = {"column": whole(0, 1, 2, 3), "output": whole(1, 1, 0), "place": whole(1, 2, 0)}
     above = replace(one_layer(), kept=replace(one_layer().kept, row=whole(0, 1, 3), input=whole(1, 0, 1)), inputs=2)
     with pytest.raises(ValueError, match="indices must"):  # a layer above another is led through on the way back
         compiled.batch([one_layer(), above], compiled.lanes)
-    two = {"column": whole(0, 1, 3), "output": whole(1, 0, 1), "place": whole(1, 0, 2)}
+    two: dict[str, Any] = {"column": whole(0, 1, 3), "output": whole(1, 0, 1), "place": whole(1, 0, 2)}
     compiled.batch([one_layer(), replace(above, kept=replace(above.kept, **two))], compiled.lanes)
     with pytest.raises(ValueError, match="must"):
         compiled.batch([one_layer(), replace(above, kept=replace(above.kept, **back))], compiled.lanes)

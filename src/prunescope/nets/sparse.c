@@ -1,8 +1,10 @@
 /* Fully connected networks of which few weights are left, forward and back, one member after another.
 
    Examples lie innermost, [unit][batch], so a weight is multiplied with a vector of examples and no index is looked up
-   between. Kept weights lie row by row, one row for each unit above; for the way back, the same weights are also listed
-   column by column, by their places. A member has room for `kept` weights; how many it has, its rows say.
+   between. The units below are taken in blocks, whose lines stay near the processor while all units above read them.
+   Kept weights lie block by block, in a block row by row, one row for each unit above; for the way back, the same
+   weights are also listed column by column, by their places. A member has room for `kept` weights; how many it has, its
+   rows say.
 
    REAL is float or double, WIDE the bytes of a vector; the batch fills vectors. `check` looks at every index once;
    after that, every function checks its sizes. They return what is wrong, or 0. */
@@ -16,8 +18,8 @@ enum { LANES = WIDE / sizeof(real), TILE = 8 };
 
 /* One layer of all members; the first layer's `column`, `output` and `place` are never read. */
 typedef struct {
-    long inputs, outputs, kept;
-    const int32_t *row, *input;              /* [members][outputs + 1], [members][kept] */
+    long inputs, outputs, kept, blocks;
+    const int32_t *row, *input;              /* [members][blocks x outputs + 1], [members][kept] */
     const int32_t *column, *output, *place;  /* [members][inputs + 1], [members][kept], [members][kept] */
     const real *weight, *bias;               /* [members][kept], [members][outputs] */
     real *value, *change;                    /* [members][outputs][batch]: what comes out, and the derivative by it */
@@ -31,11 +33,14 @@ static const long LARGEST = 1L << 24;
 
 static int outside(long size) { return size < 1 || size > LARGEST; }
 
+/* Rows of all blocks of a layer. */
+static long rows(const Layer *s) { return s->blocks * s->outputs; }
+
 static int bad_sizes(const Layer *layers, long count, long members) {
     if (outside(count) || outside(members)) return 1;
     for (long l = 0; l < count; l++)
         if (outside(layers[l].inputs) || outside(layers[l].outputs) || outside(layers[l].kept) ||
-            (l && layers[l].inputs != layers[l - 1].outputs))
+            outside(layers[l].blocks) || outside(rows(layers + l)) || (l && layers[l].inputs != layers[l - 1].outputs))
             return 1;
     return 0;
 }
@@ -60,12 +65,12 @@ int check(const Layer *layers, long count, long members) {
     for (long l = 0; l < count; l++)
         for (long m = 0; m < members; m++) {
             const Layer *s = layers + l;
-            const int32_t *row = s->row + m * (s->outputs + 1), *column = s->column + m * (s->inputs + 1);
-            if (bad_lines(row, s->outputs, s->kept)) return BAD_INDEX;
-            if (bad_places(s->input + m * s->kept, row[s->outputs], s->inputs)) return BAD_INDEX;
+            const int32_t *row = s->row + m * (rows(s) + 1), *column = s->column + m * (s->inputs + 1);
+            if (bad_lines(row, rows(s), s->kept)) return BAD_INDEX;
+            if (bad_places(s->input + m * s->kept, row[rows(s)], s->inputs)) return BAD_INDEX;
             if (!l) continue;
             if (!s->column || !s->output || !s->place) return BAD_INDEX;
-            if (bad_lines(column, s->inputs, s->kept) || column[s->inputs] != row[s->outputs]) return BAD_INDEX;
+            if (bad_lines(column, s->inputs, s->kept) || column[s->inputs] != row[rows(s)]) return BAD_INDEX;
             if (bad_places(s->output + m * s->kept, column[s->inputs], s->outputs)) return BAD_INDEX;
             if (bad_places(s->place + m * s->kept, column[s->inputs], s->kept)) return BAD_INDEX;
         }
@@ -73,6 +78,7 @@ int check(const Layer *layers, long count, long members) {
 }
 
 static inline vec at(const real *from) { return *(const vec *)from; }
+static inline vec spread(const real *from) { return *from - (vec){0}; }
 static inline void put(real *to, vec value) { *(vec *)to = value; }
 /* What is no number is not cut off, so that a network that diverged is seen to have. */
 static inline vec where_positive(vec tested, vec value) {
@@ -81,13 +87,13 @@ static inline vec where_positive(vec tested, vec value) {
 }
 
 /* Sum weights times lines of `from` into some vectors of one line; `vectors` is a constant wherever it is called.
-   What comes out counts where `tested` is above zero: itself, or a line of its own. */
+   Sums begin at one number, or go on from what is there where `begin` is NULL. What comes out counts where `tested` is above zero: itself, or a line of its own. */
 static inline __attribute__((always_inline)) void sum_line(
     int vectors, const real *from, long batch, const int32_t *which, const int32_t *place, const real *weight,
-    long first, long last, real begin, int cut, const real *tested, real *to
+    long first, long last, const real *begin, int cut, const real *tested, real *to
 ) {
     vec total[TILE];
-    for (int j = 0; j < vectors; j++) total[j] = begin - (vec){0};
+    for (int j = 0; j < vectors; j++) total[j] = begin ? spread(begin) : at(to + j * LANES);
     for (long k = first; k < last; k++) {
         const real *line = from + which[k] * batch;
         real factor = weight[place ? place[k] : k];
@@ -113,13 +119,18 @@ static inline __attribute__((always_inline)) void sum_line(
     }
 
 static void member_forward(const Layer *s, long m, long batch, const real *x, int cut) {
-    const int32_t *row = s->row + m * (s->outputs + 1), *input = s->input + m * s->kept;
+    const int32_t *input = s->input + m * s->kept;
     const real *weight = s->weight + m * s->kept, *bias = s->bias + m * s->outputs;
     real *value = s->value + m * s->outputs * batch;
-#define FORWARD(vectors)                                                                                      \
-    for (long o = 0; o < s->outputs; o++)                                                                     \
-        sum_line(vectors, x + at_lane, batch, input, 0, weight, row[o], row[o + 1], bias[o], cut, 0,          \
-                 value + o * batch + at_lane)
+#define FORWARD(vectors)                                                                                              \
+    for (long b = 0; b < s->blocks; b++) {                                                                            \
+        const int32_t *row = s->row + m * (rows(s) + 1) + b * s->outputs;                                             \
+        for (long o = 0; o < s->outputs; o++)                                                                         \
+            sum_line(                                                                                                 \
+                vectors, x + at_lane, batch, input, 0, weight, row[o], row[o + 1], b ? 0 : bias + o,                  \
+                cut && b == s->blocks - 1, 0, value + o * batch + at_lane                                             \
+            );                                                                                                        \
+    }
     TILES(FORWARD)
 }
 
@@ -129,10 +140,10 @@ static void member_back(const Layer *s, const Layer *below, long m, long batch) 
     const int32_t *place = s->place + m * s->kept;
     const real *weight = s->weight + m * s->kept, *change = s->change + m * s->outputs * batch;
     const real *value = below->value + m * s->inputs * batch;
-    real *to = below->change + m * s->inputs * batch;
+    real *to = below->change + m * s->inputs * batch, zero = 0;
 #define BACK(vectors)                                                                                         \
     for (long i = 0; i < s->inputs; i++)                                                                      \
-        sum_line(vectors, change + at_lane, batch, output, place, weight, column[i], column[i + 1], 0, 1,     \
+        sum_line(vectors, change + at_lane, batch, output, place, weight, column[i], column[i + 1], &zero, 1, \
                  value + i * batch + at_lane, to + i * batch + at_lane)
     TILES(BACK)
 }
@@ -186,18 +197,20 @@ static inline void add_sums(vec *several, long count, real *to) {
 /* Products for the gradient of the kept weights. They come in the order of the weights, so a vector's worth of sums
    is collected across rows. */
 static inline __attribute__((always_inline)) void correlate(
-    int vectors, const real *x, const real *change, long batch, const int32_t *row, const int32_t *input, long outputs,
-    real *by_weight
+    int vectors, const real *x, const real *change, long batch, const int32_t *row, const int32_t *input, long blocks,
+    long outputs, real *by_weight
 ) {
     vec waiting[LANES];
     long count = 0;
-    for (long o = 0; o < outputs; o++) {
+    for (long line = 0; line < blocks * outputs; line++, row++) {
+        if (row[0] == row[1]) continue;
+        const real *above = change + line % outputs * batch;
         vec own[TILE];
-        for (int j = 0; j < vectors; j++) own[j] = at(change + o * batch + j * LANES);
-        for (long k = row[o]; k < row[o + 1]; k++) {
-            const real *line = x + input[k] * batch;
-            vec total = own[0] * at(line);
-            for (int j = 1; j < vectors; j++) total += own[j] * at(line + j * LANES);
+        for (int j = 0; j < vectors; j++) own[j] = at(above + j * LANES);
+        for (long k = row[0]; k < row[1]; k++) {
+            const real *below = x + input[k] * batch;
+            vec total = own[0] * at(below);
+            for (int j = 1; j < vectors; j++) total += own[j] * at(below + j * LANES);
             waiting[count++] = total;
             if (count == LANES) {
                 add_sums(waiting, LANES, by_weight + k + 1 - LANES);
@@ -205,11 +218,11 @@ static inline __attribute__((always_inline)) void correlate(
             }
         }
     }
-    if (count) add_sums(waiting, count, by_weight + row[outputs] - count);
+    if (count) add_sums(waiting, count, by_weight + *row - count);
 }
 
 static void member_gradient(const Layer *s, long m, long batch, const real *x) {
-    const int32_t *row = s->row + m * (s->outputs + 1), *input = s->input + m * s->kept;
+    const int32_t *row = s->row + m * (rows(s) + 1), *input = s->input + m * s->kept;
     const real *change = s->change + m * s->outputs * batch;
     real *by_weight = s->by_weight + m * s->kept, *by_bias = s->by_bias + m * s->outputs;
     for (long k = 0; k < s->kept; k++) by_weight[k] = 0;
@@ -220,7 +233,7 @@ static void member_gradient(const Layer *s, long m, long batch, const real *x) {
         for (int lane = 0; lane < LANES; lane++) by_bias[o] += total[lane];
     }
 #define CORRELATE(vectors) \
-    correlate(vectors, x + at_lane, change + at_lane, batch, row, input, s->outputs, by_weight)
+    correlate(vectors, x + at_lane, change + at_lane, batch, row, input, s->blocks, s->outputs, by_weight)
     TILES(CORRELATE)
 }
 

@@ -35,7 +35,7 @@ class _Layer(ctypes.Structure):
     """A layer, as `sparse.c` has it."""
 
     _fields_ = [
-        *((name, ctypes.c_long) for name in ("inputs", "outputs", "kept")),
+        *((name, ctypes.c_long) for name in ("inputs", "outputs", "kept", "blocks")),
         *((name, ctypes.c_void_p) for name in _POINTERS),
     ]
 
@@ -44,17 +44,20 @@ class _Layer(ctypes.Structure):
 class KeptWeights:
     """Where the weights of a layer are that a cohort's members keep and that lead to an output.
 
-    A member's weights lie row by row, one row for each unit above. There is room for as many as any member has.
+    The units below are cut into blocks. A member's weights lie block by block, in a block row by row, one row for each
+    unit above. There is room for as many as any member has.
 
     Attributes
     ----------
     row, input
-        ``[R, outputs + 1]``, where each row begins and the last one ends; ``[R, kept]``, the unit below of each weight.
+        ``[R, blocks x outputs + 1]``, where each row begins and the last one ends; ``[R, kept]``, the unit below of
+        each weight.
     column, output, place
         ``[R, inputs + 1]``, ``[R, kept]``, ``[R, kept]``: the same weights column by column, with the unit above of
         each, and its place in the rows. None in the first layer, which is not led through on the way back.
     """
 
+    blocks: int
     row: Tensor
     input: Tensor
     column: Tensor | None
@@ -93,14 +96,14 @@ class SparseBatch:
     def _line(self, layer: SparseLayer, value: Tensor, change: Tensor) -> _Layer:
         kept, members, room = layer.kept, self.members, layer.weight.shape[1]
         weights, units = members * room, members * layer.outputs
-        places = [(kept.row, units + members), (kept.input, weights)]
+        places = [(kept.row, members * (kept.blocks * layer.outputs + 1)), (kept.input, weights)]
         back = [(kept.column, members * (layer.inputs + 1)), (kept.output, weights), (kept.place, weights)]
         reals = [(layer.weight, weights), (layer.bias, units), (value, value.numel()), (change, change.numel())]
         reals += [(layer.by_weight, weights), (layer.by_bias, units)]
         pointers: list[ctypes.c_void_p | None] = [_typed(tensor, count, torch.int32) for tensor, count in places]
         pointers += [None if tensor is None else _typed(tensor, count, torch.int32) for tensor, count in back]
         pointers += [_typed(tensor, count, self._dtype) for tensor, count in reals]
-        return _Layer(layer.inputs, layer.outputs, room, *pointers)
+        return _Layer(layer.inputs, layer.outputs, room, kept.blocks, *pointers)
 
     def forward(self, x: Tensor, threads: ThreadPoolExecutor | None = None) -> Tensor:
         """Compute all values from ``x`` [R, inputs, batch]; return the last layer's."""
