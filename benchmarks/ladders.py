@@ -1,4 +1,4 @@
-"""What the rungs of a ladder cost beside its first, and what sparse steps cost beside dense ones, on one core.
+"""What the rungs of a ladder cost beside its first, by sparse steps and by dense ones, on one core.
 
 Seconds are of the processor's time, which other processes take none of. Training is told apart from the evaluation on
 training and test set; a study evaluates once after all of a rung's epochs.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.clock import Figure
-from benchmarks.ours import Shape, made_up, members
+from benchmarks.ours import made_up, members
 from prunescope.data import Dataset, load
 from prunescope.nets.cohort import Layout
 from prunescope.prune import RungHandover
@@ -22,9 +22,7 @@ from prunescope.run.ladder_runner import RunSettings, context_for
 from prunescope.study.read import study_from
 from prunescope.train import CohortMember, LadderRungs, Span, seeding_of, train_rung
 
-MEMBERS, LEVELS, EPOCHS, ROUNDS = 4, 39, 5, 5
-SHARES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
-SHAPES = (Shape("mnist", "lenet", 3, 1.0, MEMBERS), Shape("mnist", "lenet", 3, 1 / 8, MEMBERS))
+MEMBERS, LEVELS, EPOCHS, ROUNDS = 4, 39, 5, 3
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def ladder(data: Dataset, sparse: bool) -> list[Cost]:
 
 
 def _totals(data: Dataset, words: str) -> Iterator[Figure]:
-    turns = [(ladder(data, False), ladder(data, True)) for _ in range(2)]
+    turns = [(ladder(data, False), ladder(data, True)) for _ in range(ROUNDS)]
     for way, climbs in (("dense", [turn[0] for turn in turns]), ("sparse", [turn[1] for turn in turns])):
         for rungs in (25, 40):
             for kind in ("epoch", "evaluation", "rung"):
@@ -105,27 +103,10 @@ def _totals(data: Dataset, words: str) -> Iterator[Figure]:
     )
 
 
-def steps(shape: Shape) -> Iterator[Figure]:
-    """Time sparse steps beside dense ones, in turns."""
-    dense = shape.bench(Layout(MEMBERS))
-    sparse = dense.with_sparse_below(1.0)
-    if sparse.sparse_kernels is None:
-        return
-    ratios: dict[float, list[float]] = {share: [] for share in SHARES}
-    for _ in range(ROUNDS):
-        for share, values in ratios.items():
-            values.append(tune.step_seconds(dense, MEMBERS) / tune.step_seconds(sparse, MEMBERS, share))
-    name = "LeNet-300-100" if shape.width == 1 else f"LeNet w={shape.width:g}"
-    for share, values in ratios.items():
-        yield f"{name}, a share of {share:g} of the weights: dense / sparse step", "times", values
-
-
 def measure() -> Iterator[Figure]:
     """Measure on one core, with MNIST where it is, and made-up pictures elsewhere."""
     root = os.environ.get("PRUNESCOPE_DATA")
     there = root is not None and (Path(root) / "mnist").is_dir()
     data = load("mnist", Path(root), fetch=False) if root and there else made_up("mnist")
     with tune.threads(1):
-        for shape in SHAPES:
-            yield from steps(shape)
         yield from _totals(data, "LeNet-300-100, " + ("MNIST" if there else "made-up pictures"))

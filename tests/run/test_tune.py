@@ -10,7 +10,10 @@ import pytest
 
 from prunescope.nets.cohort import Layout
 from prunescope.run import tune
+from prunescope.run.cohorts import key_of
+from prunescope.run.estimate import cores, estimate
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
+from prunescope.study.read import study_from
 from prunescope.table import Store
 from prunescope.train import TrainingContext
 from tests.train.cohorts import pictures, training_context
@@ -112,3 +115,24 @@ def test_a_store_goes_on_without_sparse_steps_where_it_began_so_and_a_machine_me
     for wrong in (-0.1, 1.5, True, "all", None):
         store.write_note(cache._store_name(f"wrong{wrong}"), {**before, "sparse_below": wrong})
         assert cache.of_store(f"wrong{wrong}") is None
+
+
+def test_an_estimate_knows_what_sparse_steps_save(tmp_path: Path) -> None:
+    study = study_from(
+        {
+            "name": "x",
+            "replicates": 2,
+            "axes": {"dataset": "digits", "family": "lenet", "depth": 3, "width": 0.5, "examples": 400},
+            "recipe": {"epochs": 50, "batch": 10, "learning_rate": 0.1, "levels": 3, "pruning_fraction": 0.5},
+            "treatments": [{"kind": "imp"}, {"kind": "extended"}],
+        }
+    )
+    seconds = []
+    for below in (0.0, 0.4):
+        store = Store(tmp_path / f"{below}", create=True)
+        settings = CohortSettings(2, cores(), 2, 1, 0.1, sparse_below=below)
+        TuningCache(store, "cpu", 1).keep_in_store(key_of(study.ladders[0]), settings)
+        seconds.append(estimate(study.ladders, store).seconds or 0)
+    # Of the rungs of imp at 1/2, 1/4 and 1/8, two are sparse and take 0.9 x 1/4 / 0.4 and 0.9 x 1/8 / 0.4 of a dense one.
+    trainings = 2 * 50 * 40 * 0.1
+    assert seconds[0] - seconds[1] == pytest.approx(trainings * (2 - 0.9 * 0.375 / 0.4))

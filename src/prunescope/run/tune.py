@@ -20,7 +20,7 @@ from prunescope.nets import Designed
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import Custom
 from prunescope.nets.kernels import kernels
-from prunescope.run.estimate import cohort_bytes, member_bytes
+from prunescope.run.estimate import SPARSE_GAIN, cohort_bytes, member_bytes
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.train import TrainingContext
 
@@ -30,7 +30,6 @@ STEPS, LEAST_STEPS = 12, 2
 SHARE, LEAST_SECONDS = 1 / 20, 1.0  # of the training that is measured for; in any case, where company helps most
 GAIN = 0.93  # more threads must take at most this share of the core time
 SPARSE_SHARES = (0.1, 0.5)  # of the weights, at which sparse steps are measured
-SPARSE_GAIN = 0.9  # they must take at most this share of a dense step's time, since a rung's weights are sorted first
 SPARSE_MEMBERS = 8  # are enough to measure with
 SPARSE_WORTH_TRYING = 20_000  # multiplications for one example; below, calls take longer than products
 NEAR = 1.05  # the largest cohort that is this near to the best is taken: fewer cohorts, less between them
