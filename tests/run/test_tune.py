@@ -133,6 +133,6 @@ def test_an_estimate_knows_what_sparse_steps_save(tmp_path: Path) -> None:
         settings = CohortSettings(2, cores(), 2, 1, 0.1, sparse_below=below)
         TuningCache(store, "cpu", 1).keep_in_store(key_of(study.ladders[0]), settings)
         seconds.append(estimate(study.ladders, store).seconds or 0)
-    # Of the rungs of imp at 1/2, 1/4 and 1/8, two are sparse and take 0.9 x 1/4 / 0.4 and 0.9 x 1/8 / 0.4 of a dense one.
+    # Two of the rungs of imp are sparse, at 1/4 and 1/8: they take 0.9 x share / 0.4 of a dense one.
     trainings = 2 * 50 * 40 * 0.1
     assert seconds[0] - seconds[1] == pytest.approx(trainings * (2 - 0.9 * 0.375 / 0.4))
