@@ -59,8 +59,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         rung: int,
         span: Span,
         tick: Any,
+        every_example: bool,
     ) -> TrainedMembers:
-        trained = train_rung(context, members, start, masks, rung, span, tick)
+        trained = train_rung(context, members, start, masks, rung, span, tick, every_example)
         begun, mask_arrays = (
             {name: values[0].numpy().copy() for name, values in tensors.items()} for tensors in (start, masks)
         )

@@ -228,6 +228,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     more = [f"warm-up {counted(recipe.warmup, 'epoch')}"] if recipe.warmup else []
     more += [f"gradients clipped to {recipe.clip_norm:g}"] if recipe.clip_norm else []
     more += [f"labels smoothed by {recipe.label_smoothing:g}"] if recipe.label_smoothing else []
+    more += [f"measured on {recipe.measure_train:,} training examples"] if recipe.measure_train != "all" else []
     more += [recipe.augment] if recipe.augment != "none" else []
     tell(
         "recipe",

@@ -18,6 +18,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.study.sections import Recipe
+from prunescope.train.pictures import ExampleSource, Pictures
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -190,14 +191,17 @@ Tensors = Mapping[str, Tensor]
 class Engine(Protocol):
     """R members in training, their tensors stacked ``[R, ...]``."""
 
-    columns: Tensor | None
-    """Which input columns each member reads, ``[R, k]``; None where all do."""
+    copied_columns: int
+    """How many values of each example `examples` copies; 0 where it copies none."""
+
+    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+        """Return the members' examples ``places`` [R, n], laid out as steps take them."""
 
     def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
         """Take one gradient step on each member's mean loss over its own batch ``labels`` [R, B]."""
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Return the logits ``[R, B, classes]`` as in evaluation."""
+    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
+        """Return the logits ``[R, B, classes]`` as in evaluation, of examples at the positions ``order`` [R, B]."""
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now, in full."""
@@ -206,7 +210,7 @@ class Engine(Protocol):
 class AutogradEngine:
     """Any network, by autograd."""
 
-    columns: Tensor | None = None
+    copied_columns = 0
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
         trained = {parameter.name: parameter.trained for parameter in network.outline.parameters}
@@ -220,6 +224,10 @@ class AutogradEngine:
         self._rule = optimizer(recipe, free, self._masks)
         self._most, self._smoothing = recipe.clip_norm, recipe.label_smoothing
         self._half = recipe.precision == "bfloat16"
+
+    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+        """Return the members' examples."""
+        return pictures.of(places)
 
     def _precision(self, x: Tensor) -> AbstractContextManager[object]:
         return torch.autocast(x.device.type, torch.bfloat16) if self._half else nullcontext()
@@ -248,6 +256,10 @@ class AutogradEngine:
         """Return the logits as in evaluation."""
         with self._precision(x):
             return self._network.logits({**self._parameters, **self._buffers}, x, False, self._layout)
+
+    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
+        """Return the logits of examples at their positions, as in evaluation."""
+        return self.logits(source.take(order))
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now."""

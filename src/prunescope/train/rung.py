@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -87,6 +88,7 @@ def train_rung(
     rung: int,
     span: Span,
     tick: Tick,
+    every_example: bool = False,
 ) -> TrainedMembers:
     """Train and measure one rung.
 
@@ -96,13 +98,18 @@ def train_rung(
         Parameters and buffers, stacked; pruned weights zero.
     masks
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
+    every_example
+        Measure on all training examples, however few the recipe asks for.
     """
-    engine = context.engine(start, masks)
+    sparse = context.sparse_members(masks)
+    if sparse.any() and not sparse.all():
+        parts = np.flatnonzero(~sparse), np.flatnonzero(sparse)
+        return _in_parts(parts, context, members, start, masks, rung, span, tick, every_example)
     places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(context.device)
-    columns = engine.columns
-    if columns is not None and places.numel() * columns.shape[1] > NARROW_BYTES:
-        engine, columns = context.engine(start, masks, compact=False), None
-    source = context.train_pictures.of(places, columns)
+    engine = context.engine(start, masks)
+    if engine.copied_columns * places.numel() > NARROW_BYTES:
+        engine = context.engine(start, masks, compact=False)
+    source = engine.examples(context.train_pictures, places)
     labels = torch.from_numpy(np.stack([member.subsample.labels for member in members])).to(context.device)
     examples, batch = places.shape[1], context.recipe.batch
     steps = -(-examples // batch)
@@ -127,8 +134,45 @@ def train_rung(
             engine.step(x, answers[:, positions], speed)
             done += 1
             tick(done, total)
-    outcomes = _measured(context, engine, members, source, labels, columns)
+    measured = examples if every_example else context.recipe.measured(examples)
+    outcomes = _measured(context, engine, members, source, labels[:, :measured])
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes)
+
+
+def _in_parts(
+    parts: Sequence[np.ndarray],
+    context: TrainingContext,
+    members: Sequence[CohortMember],
+    start: Tensors,
+    masks: Tensors,
+    rung: int,
+    span: Span,
+    tick: Tick,
+    every_example: bool,
+) -> TrainedMembers:
+    """Train some members after others, in places, since their steps are of different kinds."""
+    trained = []
+    for number, places in enumerate(parts):
+
+        def count(done: int, total: int, before: int = number) -> None:
+            tick(before * total + done, len(parts) * total)
+
+        chosen = torch.from_numpy(places).to(context.device)
+        tensors, flags = ({name: values[chosen] for name, values in group.items()} for group in (start, masks))
+        company = [members[place] for place in places]
+        trained.append(train_rung(context, company, tensors, flags, rung, span, count, every_example))
+    back = np.argsort(np.concatenate(parts))
+
+    def whole(arrays: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([part[name] for part in arrays])[back] for name in arrays[0]}
+
+    outcomes = [outcome for part in trained for outcome in part.outcomes]
+    snapshots = [part.snapshot for part in trained if part.snapshot is not None]
+    return TrainedMembers(
+        whole([part.state for part in trained]),
+        whole(snapshots) if snapshots else None,
+        tuple(outcomes[place] for place in back),
+    )
 
 
 def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -160,20 +204,19 @@ def _measured(
     members: Sequence[CohortMember],
     source: ExampleSource,
     labels: Tensor,
-    columns: Tensor | None,
 ) -> tuple[NetworkOutcome, ...]:
-    """Measure every member on its training, validation and test examples, as they are, nothing moved."""
+    """Measure every member on its labelled training examples, validation and test set, as they are, nothing moved."""
     dataset, device, count = context.dataset, context.device, len(members)
 
     def same_for_all(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(values)).to(device).expand(count, -1)
 
     train = _losses(context, engine, source, labels)
-    tested = context.test_pictures.of(same_for_all(np.arange(len(dataset.test_labels))), columns)
+    tested = engine.examples(context.test_pictures, same_for_all(np.arange(len(dataset.test_labels))))
     test = _losses(context, engine, tested, same_for_all(dataset.test_labels))
     held = np.stack([member.subsample.validation for member in members])
     if held.shape[1]:
-        examples = context.train_pictures.of(torch.from_numpy(held).to(device), columns)
+        examples = engine.examples(context.train_pictures, torch.from_numpy(held).to(device))
         validation = _losses(context, engine, examples, torch.from_numpy(dataset.train_labels[held]).to(device))
     else:
         validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
@@ -200,9 +243,10 @@ def evaluated(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
-    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, context.network.outline.activations)))
+    values = math.prod(context.dataset.shape) + context.network.outline.activations
+    at_once = max(16, EVALUATED_AT_ONCE // (members * values))
     for first in range(0, examples, at_once):
         batch = slice(first, min(first + at_once, examples))
         span = torch.arange(batch.start, batch.stop, device=context.device).expand(members, -1)
-        logits = engine.logits(source.take(span))
+        logits = engine.evaluate(source, span)
         yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels.gather(1, span)
