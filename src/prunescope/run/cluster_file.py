@@ -148,6 +148,8 @@ def start_cluster(keys: ClusterKeys, name: str, folder: Path, security: Any) -> 
             scheduler_options={"host": host, "dashboard_address": f"{host}:0", "dashboard": False},
             **_job(keys, name, folder),
         )
+    if keys.kind in QUEUES:
+        _give_up_at_once(cluster)
     # Each task wants a worker of its own, however short Dask believes it to be.
     cluster.adapt(minimum=keys.least, maximum=keys.workers, target_duration="50ms", interval="2s")
     return cluster
@@ -170,7 +172,14 @@ def _start_local(keys: ClusterKeys, name: str, security: Any) -> Any:
         }
         workers[number] = {"cls": Nanny, "options": options}
     scheduler = {"cls": Scheduler, "options": {**host, "dashboard": False, "dashboard_address": "127.0.0.1:0"}}
-    return SpecCluster(workers, scheduler, security=security, name=name, silence_logs="critical")
+    cluster = SpecCluster(workers, scheduler, security=security, name=name, silence_logs="critical")
+    _give_up_at_once(cluster)
+    return cluster
+
+
+def _give_up_at_once(cluster: Any) -> None:
+    """Let the run hear of the first worker that a task has killed; it tries again with fewer ladders together."""
+    cluster.scheduler.allowed_failures = 0
 
 
 def _job(keys: ClusterKeys, name: str, folder: Path) -> dict[str, Any]:

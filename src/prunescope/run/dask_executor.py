@@ -249,12 +249,12 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Leave the cluster. Tasks at hand end when they next report something, with what is finished written."""
-        from distributed import wait
-
         with suppress(Exception):  # the connection may be what ended the run
             if self._futures:
                 self._tell("end")
-                wait(list(self._futures.values()), timeout=_GOODBYE)
+                until = time.monotonic() + _GOODBYE
+                while not all(future.done() for future in self._futures.values()) and time.monotonic() < until:
+                    time.sleep(0.02)
                 self._client.cancel(list(self._futures.values()))
             for name in (self._name, *map(_upload_name, self._cluster.upload)):
                 self._client.unregister_worker_plugin(name)
