@@ -126,6 +126,11 @@ def run(
         raise click.UsageError("--certificates and --upload need --cluster")
     if cluster is not None and (workers or copies):
         raise click.UsageError("--cluster brings its own workers: leave --workers and --copies out")
+    placed = None
+    if cluster is not None:
+        from prunescope.run.cluster import Cluster
+
+        placed = Cluster(cluster, certificates=certificates, upload=upload)
     read = read_study(study)
     paths = allow_code(read, study)
     if paths:
@@ -155,10 +160,7 @@ def run(
     ends: dict[str, Any] = {}
     try:
         with stopping(stop_after) as stop, ExitStack() as open_until_done:
-            if cluster is not None:
-                from prunescope.run.cluster import Cluster
-
-                placed = Cluster(cluster, certificates=certificates, upload=upload)
+            if placed is not None:
                 options["cluster"] = open_until_done.enter_context(placed)
             if push_url is not None:
                 from prunescope.table.remote import Pushing

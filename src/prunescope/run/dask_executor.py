@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prunescope.run.dask_worker import WorkerFacts
 
 PATIENCE = 300.0  # seconds without a scheduler after which a run gives up
+MOST_WAITS = 20  # for a worker, before a task is taken for what kills them
 _LOOK = 1.0  # seconds
 _GOODBYE = 10.0  # seconds in which workers write what they have, after Ctrl-C
 
@@ -61,11 +62,16 @@ class DaskExecutor:
         self._futures: dict[str, Future] = {}
         self._begun: set[str] = set()
         self._deaths: Counter[str] = Counter()
+        self._waits: Counter[str] = Counter()
         self._drained = False
         self._numbered = 0
         self.device, self.cores = settings.device, 1
         self._counted = (0, float("-inf"))  # workers, and when they were counted
-        self._join(on_event, 0.0)
+        try:
+            self._join(on_event, 0.0)
+        except BaseException:
+            self.close()
+            raise
 
     def _join(self, on_event: EventHandler, patience: float) -> None:
         """Connect to the scheduler, wait for a worker, and give all of them what they need of the run."""
@@ -212,10 +218,15 @@ class DaskExecutor:
         if future.status in ("cancelled", "lost"):
             yield from self._rejoin(on_event)
             return
-        self._forget(token)
         from distributed import KilledWorker
 
+        self._forget(token)
         trouble = future.exception() if future.status == "error" else None
+        if isinstance(trouble, KilledWorker) and token not in self._begun:
+            self._waits[task.name] += 1
+            if self._waits[task.name] <= MOST_WAITS:  # it stood in line at a worker that another task has killed
+                yield TaskUnfinished(task)
+                return
         self._deaths[task.name] += 1
         words = "its result was lost" if trouble is None else said(trouble)
         if isinstance(trouble, KilledWorker):

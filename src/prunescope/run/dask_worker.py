@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distributed import Status, Worker, WorkerPlugin, get_worker
+from distributed.utils import sync
 
 from prunescope.run.cluster_file import ENDS
 from prunescope.run.events import Event
@@ -138,7 +139,8 @@ class RunPlugin(WorkerPlugin):  # type: ignore[misc]
                 raise Ended
             worker.log_event(self.name, pickle.dumps((token, event)))
 
-        self._say(worker, token, "begun")
+        # By a call of its own, which is answered: what dies in an instant must have been heard to begin.
+        sync(worker.loop, worker.scheduler.log_event, topic=self.name, msg=pickle.dumps((token, "begun")))
         runner = self._runner or self._new_runner()
         self._runner = runner
         result = run_task(runner, task, on_event)
