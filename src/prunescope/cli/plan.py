@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--run-code", is_flag=True, help="Run the study's code: count its networks, size its datasets.")
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE.toml", help="Show the job script of this Dask cluster."
+)
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -33,6 +36,7 @@ def plan(
     store_path: Path | None,
     data: Path | None,
     run_code: bool,
+    cluster: Path | None,
     ladders: bool,
     save: Path | None,
     as_json: bool,
@@ -41,8 +45,8 @@ def plan(
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:
-        if store_path or ladders or save or run_code:
-            raise click.UsageError("--store, --ladders, --save and --run-code need a STUDY")
+        if store_path or ladders or save or run_code or cluster:
+            raise click.UsageError("--store, --ladders, --save, --run-code and --cluster need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
             print_json(
@@ -71,12 +75,18 @@ def plan(
 
         allow_code(read, study)
     content = _plan_content(read, store, ladders, run_code)
+    if cluster is not None:
+        from prunescope.run.cluster import Cluster
+
+        content["job_script"] = Cluster(cluster).job_script()
     if as_json:
         print_json(content | ({"changed": changed} if read.datasets else {}))
     else:
         _print_plan(read, store, store_path or Path("runs") / read.folder, content)
         for words in changed:
             note(words)
+        if cluster is not None:
+            click.echo(f"\n{content['job_script']}")
 
 
 def with_datasets(
