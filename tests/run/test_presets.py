@@ -15,14 +15,13 @@ from scipy.io import savemat
 
 from prunescope.data import load
 from prunescope.data.dataset import DatasetPart
-from prunescope.errors import InputError
 from prunescope.export import export_network, load_network
 from prunescope.nets import network
 from prunescope.prune import kept_count
 from prunescope.run import run_study
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
-from prunescope.study import Study, presets, read_study
-from prunescope.study.catalogue import COUNTED_ONLY, DATASETS, DatasetFacts
+from prunescope.study import Study, read_study
+from prunescope.study.catalogue import DATASETS, DatasetFacts
 from prunescope.table import Store
 from tests.data.formats import batches, pictures, records, shrink
 
@@ -148,12 +147,3 @@ def test_a_network_of_a_new_family_is_exported_with_the_error_of_its_row(
         with torch.no_grad():
             predicted = load_network(path)(torch.from_numpy(np.array(pictures.test_images))).argmax(1).numpy()
         assert float(np.mean(predicted != pictures.test_labels)) == made.card.test_error
-
-
-@pytest.mark.parametrize("name", [name for name in presets() if set(read_study(name).axes[0].dataset) & COUNTED_ONLY])
-def test_a_preset_whose_data_cannot_be_held_is_refused_before_anything_is_made(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as raised:
-        run_study(read_study(name), tmp_path / "store", data=tmp_path)
-    (fault,) = raised.value.faults
-    assert (fault.place, fault.found) == ("its training pictures", "193 GB once unpacked")
-    assert not (tmp_path / "store").exists()

@@ -122,7 +122,9 @@ def _tied(logits: Tensor, precision: str) -> Tensor:
 
 
 def _pictures(network: Network, dataset: Dataset, dtype: torch.dtype) -> Pictures:
-    return Pictures(dataset.test_images, dataset, as_rows=not network.pictures, device=torch.device("cpu"), dtype=dtype)
+    return Pictures.of_dataset(
+        dataset.test_images, dataset, as_rows=not network.pictures, device=torch.device("cpu"), dtype=dtype
+    )
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.data import Subsample
+from prunescope.data import EncodedPictures, Subsample
 from prunescope.train.engine import Engine, Tensors, held_rate, rate
-from prunescope.train.pictures import Crops, ExampleSource, Moves
-from prunescope.train.seeding import Seeding
+from prunescope.train.pictures import BatchRequest, Crops, ExampleSource, Moves
+from prunescope.train.seeding import Seeding, Size
 from prunescope.train.training_context import TrainingContext
 
 # Values that one pass of an evaluation may keep at a time; few enough to stay near the processor.
@@ -72,11 +73,18 @@ class NetworkOutcome:
 
 @dataclass(frozen=True)
 class TrainedMembers:
-    """R networks after a rung: their tensors, the copy made on the way, their outcomes; members stacked."""
+    """R networks after a rung: their tensors, the copy made on the way, their outcomes; members stacked.
+
+    Attributes
+    ----------
+    waited
+        Share of the time in which training and evaluation waited for streamed pictures.
+    """
 
     state: dict[str, np.ndarray]
     snapshot: dict[str, np.ndarray] | None
     outcomes: tuple[NetworkOutcome, ...]
+    waited: float = 0.0
 
 
 def train_rung(
@@ -97,38 +105,43 @@ def train_rung(
     masks
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
     """
-    engine = context.engine(start, masks)
-    places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(context.device)
+    engine, pictures, recipe = context.engine(start, masks), context.train_pictures, context.recipe
+    places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(pictures.device)
     columns = engine.columns
-    if columns is not None and places.numel() * columns.shape[1] > NARROW_BYTES:
+    if columns is not None and pictures.resident and places.numel() * columns.shape[1] > NARROW_BYTES:
         engine, columns = context.engine(start, masks, compact=False), None
-    source = context.train_pictures.of(places, columns)
+    source = pictures.of(places, columns)
     labels = torch.from_numpy(np.stack([member.subsample.labels for member in members])).to(context.device)
-    examples, batch = places.shape[1], context.recipe.batch
-    steps = -(-examples // batch)
-    total, done = steps * (span.last - span.first), 0
+    examples, waited, clock = places.shape[1], context.waited(), time.perf_counter()
+    steps = -(-examples // recipe.batch)
+    total, held = steps * (span.last - span.first), span.rates_at
     snapshot = None
-    for epoch in range(span.first, span.last):
-        if epoch == span.snapshot:
+    for done, (request, x) in enumerate(source.batches(_requests(context, members, rung, span, steps)), 1):
+        if request.epoch == span.snapshot and request.step == 0:
             snapshot = _arrays(engine.state())
-        order = np.stack([member.seeding.order(rung, epoch, examples) for member in members])
-        shuffled = torch.from_numpy(order).to(context.device)
-        answers = labels.gather(1, shuffled)
-        moves = _moves(context, members, rung, epoch, examples)
-        for step in range(steps):
-            positions = slice(step * batch, (step + 1) * batch)
-            x = source.take(shuffled[:, positions], None if moves is None else moves.part(positions))
-            held = span.rates_at
-            speed = (
-                rate(context.recipe, epoch, step, steps)
-                if held is None
-                else held_rate(context.recipe, held, step, steps)
-            )
-            engine.step(x, answers[:, positions], speed)
-            done += 1
-            tick(done, total)
+        if held is None:
+            speed = rate(recipe, request.epoch, request.step, steps)
+        else:
+            speed = held_rate(recipe, held, request.step, steps)
+        engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
+        tick(done, total)
     outcomes = _measured(context, engine, members, source, labels, columns)
-    return TrainedMembers(_arrays(engine.state()), snapshot, outcomes)
+    waited = (context.waited() - waited) / (time.perf_counter() - clock)
+    return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
+
+
+def _requests(
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, span: Span, steps: int
+) -> Iterator[BatchRequest]:
+    """Yield the batches of a rung in their order; an epoch's draws are made when its first batch is asked for."""
+    device, batch = context.train_pictures.device, context.recipe.batch
+    for epoch in range(span.first, span.last):
+        orders = [member.seeding.order(rung, epoch, len(member.subsample.train)) for member in members]
+        shuffled = torch.from_numpy(np.stack(orders)).to(device)
+        moves = _moves(context, members, rung, epoch, orders)
+        for step in range(steps):
+            part = slice(step * batch, (step + 1) * batch)
+            yield BatchRequest(shuffled[:, part], None if moves is None else moves.part(part), epoch, step)
 
 
 def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -137,20 +150,26 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def _moves(
-    context: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, examples: int
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, orders: Sequence[np.ndarray]
 ) -> Moves | Crops | None:
-    """Draw how the pictures of an epoch are changed; None where the recipe changes none."""
-    augment = context.recipe.augment
+    """Draw how the pictures of an epoch are changed, in their order; None where the recipe changes none."""
+    augment, images, examples = context.recipe.augment, context.dataset.train_images, len(orders[0])
     if augment == "none" or not context.network.pictures:
         return None
 
     def laid(drawn: Sequence[tuple[np.ndarray, ...]]) -> list[Tensor]:
-        return [torch.from_numpy(np.stack(values)).to(context.device) for values in zip(*drawn, strict=True)]
+        device = context.train_pictures.device
+        return [torch.from_numpy(np.stack(values)).to(device) for values in zip(*drawn, strict=True)]
+
+    def size(member: CohortMember, order: np.ndarray) -> tuple[Size, Size]:
+        if isinstance(images, EncodedPictures):
+            return images.sizes(member.subsample.train[order])
+        return context.dataset.shape[1], context.dataset.shape[2]
 
     if augment == "flip-crop":
         return Moves(*laid([member.seeding.moves(rung, epoch, examples) for member in members]))
-    size = context.dataset.shape[1:]
-    crops = Crops(*laid([member.seeding.crops(rung, epoch, examples, *size) for member in members]))
+    pairs = zip(members, orders, strict=True)
+    crops = Crops(*laid([member.seeding.crops(rung, epoch, examples, *size(member, order)) for member, order in pairs]))
     return crops if augment == "flip-resized-crop" else replace(crops, flip=torch.zeros_like(crops.flip))
 
 
@@ -165,15 +184,17 @@ def _measured(
     """Measure every member on its training, validation and test examples, as they are, nothing moved."""
     dataset, device, count = context.dataset, context.device, len(members)
 
-    def same_for_all(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.array(values)).to(device).expand(count, -1)
+    def same_for_all(values: np.ndarray, where: torch.device = device) -> Tensor:
+        return torch.from_numpy(np.array(values)).to(where).expand(count, -1)
 
     train = _losses(context, engine, source, labels)
-    tested = context.test_pictures.of(same_for_all(np.arange(len(dataset.test_labels))), columns)
+    pictures = context.test_pictures
+    tested = pictures.of(same_for_all(np.arange(len(dataset.test_labels)), pictures.device), columns)
     test = _losses(context, engine, tested, same_for_all(dataset.test_labels))
     held = np.stack([member.subsample.validation for member in members])
     if held.shape[1]:
-        examples = context.train_pictures.of(torch.from_numpy(held).to(device), columns)
+        apart = context.train_pictures
+        examples = apart.of(torch.from_numpy(held).to(apart.device), columns)
         validation = _losses(context, engine, examples, torch.from_numpy(dataset.train_labels[held]).to(device))
     else:
         validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
@@ -201,8 +222,10 @@ def evaluated(
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
     at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, context.network.outline.activations)))
-    for first in range(0, examples, at_once):
-        batch = slice(first, min(first + at_once, examples))
-        span = torch.arange(batch.start, batch.stop, device=context.device).expand(members, -1)
-        logits = engine.logits(source.take(span))
-        yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels.gather(1, span)
+    places = torch.arange(examples, device=source.device).expand(members, -1)
+    firsts = range(0, examples, at_once)
+    requests = (BatchRequest(places[:, first : first + at_once], step=first) for first in firsts)
+    for request, x in source.batches(requests):
+        batch = slice(request.step, request.step + request.order.shape[1])
+        logits = engine.logits(x)
+        yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels[:, batch]

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.data import Dataset
+from prunescope.data import Dataset, EncodedPictures
+from prunescope.data.dataset import Images
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import Masks, stacked
@@ -18,6 +19,7 @@ from prunescope.study.sections import Recipe
 from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import AutogradEngine, Engine, Tensors
 from prunescope.train.pictures import Pictures
+from prunescope.train.streamed_pictures import StreamedPictures, reading_threads, resident_bytes
 
 _PICTURES = ("train_pictures", "test_pictures")
 
@@ -32,6 +34,10 @@ class TrainingContext:
         Of parameters and sums: float32, or float64 to test with.
     compact
         Leave out what pruning has cut off: None where it pays.
+    most_resident
+        Bytes of pictures that may be held on the device; larger parts of a dataset are streamed. None: as fits.
+    readers
+        Threads that read streamed pictures; None: as many as are good for the device.
     """
 
     network: Network
@@ -41,19 +47,34 @@ class TrainingContext:
     dtype: torch.dtype = torch.float32
     layout: Layout = Layout()  # noqa: RUF009 - frozen
     compact: bool | None = None
+    most_resident: int | None = None
+    readers: int | None = None
 
-    def _pictures(self, pictures: np.ndarray) -> Pictures:
-        return Pictures(pictures, self.dataset, as_rows=not self.network.pictures, device=self.device, dtype=self.dtype)
+    def _pictures(self, images: Images) -> Pictures | StreamedPictures:
+        """Return pictures held on the device, or streamed where they are encoded or too large for that."""
+        as_rows = not self.network.pictures
+        most = resident_bytes(self.device) if self.most_resident is None else self.most_resident
+        if isinstance(images, EncodedPictures) or images.nbytes > most:
+            readers = reading_threads(self.device) if self.readers is None else self.readers
+            return StreamedPictures(
+                images, self.dataset, as_rows=as_rows, device=self.device, dtype=self.dtype, threads=readers
+            )
+        return Pictures.of_dataset(images, self.dataset, as_rows=as_rows, device=self.device, dtype=self.dtype)
 
     @cached_property
-    def train_pictures(self) -> Pictures:
+    def train_pictures(self) -> Pictures | StreamedPictures:
         """The training set, validation examples included."""
         return self._pictures(self.dataset.train_images)
 
     @cached_property
-    def test_pictures(self) -> Pictures:
+    def test_pictures(self) -> Pictures | StreamedPictures:
         """The test set."""
         return self._pictures(self.dataset.test_images)
+
+    def waited(self) -> float:
+        """Return the seconds that training and evaluation have waited for streamed pictures so far."""
+        parts = (vars(self).get(name) for name in _PICTURES)
+        return sum(part.waited for part in parts if isinstance(part, StreamedPictures))
 
     def with_layout(self, layout: Layout) -> TrainingContext:
         """Return the same with another layout, the pictures shared."""
