@@ -50,14 +50,14 @@ def write_imagenet(
     return pictures
 
 
-def write_tiny(folder: Path) -> None:
+def write_tiny(folder: Path, per_class: int = PER_CLASS) -> None:
     """Write a small TinyImageNet."""
     rng = np.random.default_rng(4)
     (folder / "val" / "images").mkdir(parents=True)
     (folder / "wnids.txt").write_text("\n".join(CLASSES))
     for name in CLASSES:
         (folder / "train" / name / "images").mkdir(parents=True)
-        for index in range(PER_CLASS):
+        for index in range(per_class):
             path = folder / "train" / name / "images" / f"{name}_{index}.JPEG"
             path.write_bytes(jpeg(photograph(rng, 64, 64)))
         (folder / "val" / "images" / f"{name}.JPEG").write_bytes(jpeg(photograph(rng, 64, 64)))

@@ -50,6 +50,14 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     metavar="TIME",
     help="Without a sign of life for so long, at most 1h, others take over what this run trains.",
 )
+@click.option(
+    "--checkpoint-every",
+    type=DURATION,
+    default="15m",
+    show_default=True,
+    metavar="TIME",
+    help="Keep a rung under way after this time, again and again: a kill costs no more.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
 @click.option(
@@ -86,6 +94,7 @@ def run(
     copies: int | None,
     stop_after: float | None,
     takeover_after: float,
+    checkpoint_every: float,
     fail_fast: bool,
     keep_weights: bool,
     keep_examples: bool,
@@ -133,6 +142,7 @@ def run(
         "keep_test_examples": keep_test_examples,
         "datasets": datasets,
         "takeover_after": takeover_after,
+        "checkpoint_every": checkpoint_every,
         "copies": copies or 1,
     }
     ends: dict[str, Any] = {}
@@ -166,6 +176,7 @@ def run(
                 "halted": report.halted,
                 "unwritable": report.unwritable,
                 "seconds": report.seconds,
+                "waited": report.waited,
                 **ends,
             }
         )
@@ -204,6 +215,8 @@ def need_torch() -> None:
 
 
 def _print(report: RunReport, path: Path, study: Study) -> None:
+    from prunescope.cli.progress import WAITED
+
     if report.scored:
         whose = counted(report.scored, "replicate of a cell", "replicates of cells")
         click.echo(f"scored the training examples of {whose}: {path}")
@@ -216,7 +229,8 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
         click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
-        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
+        waited = f", {report.waited:.0%} of it waiting for pictures" if report.waited >= WAITED else ""
+        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}{waited}: {path}")
     if report.rungs and not report.unwritable:
         click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)
 

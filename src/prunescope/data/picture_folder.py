@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
-from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, mark, read_bytes, refuse_size, within
+from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, empty_array, mark, read_bytes, within
 from prunescope.errors import MissingPackageError, clipped, counted, listed
 
 FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("val", "validation")}
@@ -69,11 +69,10 @@ def read_picture_folder(root: Path) -> RawDataset:
     sized.check_sizes()
     faults.tell()
     total = sum(map(len, files.values()))
-    refuse_size(str(root), total * sized.size)
     marks: dict[str, str] = {}
     parts = {}
     for part, pictures in files.items():
-        images = np.empty((len(pictures), *sized.shape), np.uint8)
+        images = empty_array((len(pictures), *sized.shape), np.uint8, str(root))
         for index, file in enumerate(pictures):
             with faults.file():
                 content = _content(root, file)
@@ -163,12 +162,6 @@ class Decoder:
             raise refusal(self._source, "must hold pictures", "none")
         width, height = next(iter(self._counts))
         return 3 if self._colour else 1, height, width
-
-    @property
-    def size(self) -> int:
-        """Bytes of one picture's array."""
-        channels, height, width = self.shape
-        return height * width * channels
 
     def look(self, content: bytes, place: str) -> None:
         """Read a picture's header."""

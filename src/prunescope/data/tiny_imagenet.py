@@ -15,7 +15,7 @@ import numpy as np
 from prunescope.data.dataset import DatasetPart
 from prunescope.data.layouts import FaultCollector, FileLayout, refusal
 from prunescope.data.picture_folder import PictureFile, decoded
-from prunescope.data.raw import read_bytes, refuse_size
+from prunescope.data.raw import empty_array, read_bytes
 from prunescope.errors import Fault, InputError, clipped, counted
 from prunescope.study.catalogue import DATASETS, DatasetFacts
 
@@ -28,7 +28,6 @@ _MOST_FILE = 1_000_000  # bytes of one picture, and of one list
 def _read_tiny_imagenet(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part from the folder that has the two lists."""
     facts, root = DATASETS[name], files[CLASSES].parent
-    refuse_size(str(root), (facts.train + facts.test) * int(np.prod(facts.shape)))
     *lists, _ = listed_pictures(root, facts)
     damaged: list[Fault] = []
     train, test = (_decoded_part(root, pictures, facts.shape, damaged) for pictures in lists)
@@ -100,7 +99,7 @@ def _decoded_part(
     root: Path, pictures: Sequence[PictureFile], shape: tuple[int, int, int], damaged: list[Fault]
 ) -> DatasetPart:
     """Return the pixels and labels of pictures; note the damaged ones, whose pixels are left as they come."""
-    images = np.empty((len(pictures), *shape), np.uint8)
+    images = empty_array((len(pictures), *shape), np.uint8, str(root))
     for index, picture in enumerate(pictures):
         place = clipped(picture.place)
         try:

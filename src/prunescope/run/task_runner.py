@@ -281,7 +281,7 @@ def _scores(
         start = context.stacked([context.network.start(member.seeding.start(), norms) for member in members])
         work = ensemble.work // ensemble.networks
         progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
-        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))
+        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event, context.waited))
         if not all(outcome.finite for outcome in trained.outcomes):
             raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
         yield label_distances(context, subsample, trained.state)

@@ -29,6 +29,12 @@ class Optimizer(Protocol):
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step; the gradients are used up."""
 
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return what a step leaves to the next, for each parameter; nothing before the first step."""
+
+    def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
+        """Go on from what ``steps`` steps have left."""
+
 
 class _Masked:
     """Parameters, and which of them have masks."""
@@ -71,6 +77,16 @@ class SGD:
         torch._foreach_add_(parameters, change, alpha=-rate)
         self._masked.zero_pruned()
 
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return what a step leaves to the next, for each parameter; nothing before the first step."""
+        return {} if self._velocity is None else {"velocity": self._velocity}
+
+    def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
+        """Go on from what ``steps`` steps have left."""
+        del steps
+        if "velocity" in state:
+            self._velocity = [values.clone() for values in state["velocity"]]
+
 
 class Adam:
     """Adam (Kingma and Ba 2015) with torch's defaults; weight decay is added to the gradient.
@@ -103,6 +119,16 @@ class Adam:
         torch._foreach_add_(below, EPSILON)
         torch._foreach_addcdiv_(parameters, self._mean, below, -rate / (1 - first**self._steps))
         self._masked.zero_pruned()
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return what a step leaves to the next, for each parameter."""
+        return {"mean": self._mean, "square": self._square}
+
+    def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
+        """Go on from what ``steps`` steps have left."""
+        self._steps = steps
+        for name, values in (("mean", self._mean), ("square", self._square)):
+            torch._foreach_copy_(values, list(state[name]))
 
 
 def optimizer(recipe: Recipe, parameters: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Optimizer:
@@ -202,6 +228,12 @@ class Engine(Protocol):
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now, in full."""
 
+    def progress(self) -> dict[str, Tensor] | None:
+        """Return all that later steps depend on, stacked; None where no engine could go on from it."""
+
+    def restore(self, progress: Tensors, steps: int) -> None:
+        """Go on from the progress after ``steps`` steps."""
+
 
 class AutogradEngine:
     """Any network, by autograd."""
@@ -252,3 +284,18 @@ class AutogradEngine:
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now."""
         return {name: tensor.detach() for name, tensor in {**self._parameters, **self._buffers}.items()}
+
+    def progress(self) -> dict[str, Tensor]:
+        """Return all that later steps depend on: tensors by their names, the optimiser's by its own before them."""
+        kept = {f"{kind}/{name}": tensor for kind, tensors in self._rule.state().items()
+                for name, tensor in zip(self._trained, tensors, strict=True)}  # fmt: skip
+        return {f"tensor/{name}": tensor for name, tensor in self.state().items()} | kept
+
+    @torch.no_grad()
+    def restore(self, progress: Tensors, steps: int) -> None:
+        """Go on from the progress after ``steps`` steps."""
+        for name, tensor in self.state().items():
+            tensor.copy_(progress[f"tensor/{name}"])
+        kinds = dict.fromkeys(name.partition("/")[0] for name in progress)
+        state = {kind: [progress[f"{kind}/{name}"] for name in self._trained] for kind in kinds if kind != "tensor"}
+        self._rule.restore(state, steps)

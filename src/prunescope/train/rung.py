@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -87,6 +88,39 @@ class TrainedMembers:
     waited: float = 0.0
 
 
+@dataclass(frozen=True)
+class RungProgress:
+    """R networks in the middle of a rung.
+
+    Attributes
+    ----------
+    epoch, step
+        What comes next.
+    tensors
+        What the engine goes on from, stacked.
+    snapshot
+        The copy that was made on the way, if it was.
+    """
+
+    epoch: int
+    step: int
+    tensors: Mapping[str, np.ndarray]
+    snapshot: Mapping[str, np.ndarray] | None
+
+
+class ProgressKeeper(Protocol):
+    """Keeps networks in the middle of a rung, so that an interrupted one need not begin anew."""
+
+    def read(self) -> RungProgress | None:
+        """Return what was kept of this rung; None where nothing was."""
+
+    def due(self) -> bool:
+        """Whether it is time to keep it."""
+
+    def keep(self, progress: RungProgress) -> None:
+        """Keep it, in place of what was kept before."""
+
+
 def train_rung(
     context: TrainingContext,
     members: Sequence[CohortMember],
@@ -95,6 +129,7 @@ def train_rung(
     rung: int,
     span: Span,
     tick: Tick,
+    keeper: ProgressKeeper | None = None,
 ) -> TrainedMembers:
     """Train and measure one rung.
 
@@ -104,6 +139,8 @@ def train_rung(
         Parameters and buffers, stacked; pruned weights zero.
     masks
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
+    keeper
+        Where to go on from, and what keeps the networks now and then.
     """
     engine, pictures, recipe = context.engine(start, masks), context.train_pictures, context.recipe
     places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(pictures.device)
@@ -115,8 +152,15 @@ def train_rung(
     examples, waited, clock = places.shape[1], context.waited(), time.perf_counter()
     steps = -(-examples // recipe.batch)
     total, held = steps * (span.last - span.first), span.rates_at
-    snapshot = None
-    for done, (request, x) in enumerate(source.batches(_requests(context, members, rung, span, steps)), 1):
+    snapshot, first = None, 0
+    earlier = keeper.read() if keeper is not None else None
+    if earlier is not None:
+        first = (earlier.epoch - span.first) * steps + earlier.step
+        tensors = {name: torch.from_numpy(values).to(context.device) for name, values in earlier.tensors.items()}
+        engine.restore(tensors, first)
+        snapshot = None if earlier.snapshot is None else dict(earlier.snapshot)
+    requests = _requests(context, members, rung, span, steps, first)
+    for done, (request, x) in enumerate(source.batches(requests), first + 1):
         if request.epoch == span.snapshot and request.step == 0:
             snapshot = _arrays(engine.state())
         if held is None:
@@ -125,21 +169,27 @@ def train_rung(
             speed = held_rate(recipe, held, request.step, steps)
         engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
         tick(done, total)
+        if keeper is not None and done < total and keeper.due():
+            progress = engine.progress()
+            if progress is not None:
+                epoch, step = divmod(done, steps)
+                keeper.keep(RungProgress(span.first + epoch, step, _arrays(progress), snapshot))
     outcomes = _measured(context, engine, members, source, labels, columns)
     waited = (context.waited() - waited) / (time.perf_counter() - clock)
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
 
 
 def _requests(
-    context: TrainingContext, members: Sequence[CohortMember], rung: int, span: Span, steps: int
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, span: Span, steps: int, first: int
 ) -> Iterator[BatchRequest]:
-    """Yield the batches of a rung in their order; an epoch's draws are made when its first batch is asked for."""
+    """Yield the batches of a rung in their order, from its step ``first`` on; each epoch is drawn as it begins."""
     device, batch = context.train_pictures.device, context.recipe.batch
-    for epoch in range(span.first, span.last):
+    skipped, within = divmod(first, steps)
+    for epoch in range(span.first + skipped, span.last):
         orders = [member.seeding.order(rung, epoch, len(member.subsample.train)) for member in members]
         shuffled = torch.from_numpy(np.stack(orders)).to(device)
         moves = _moves(context, members, rung, epoch, orders)
-        for step in range(steps):
+        for step in range(within if epoch == span.first + skipped else 0, steps):
             part = slice(step * batch, (step + 1) * batch)
             yield BatchRequest(shuffled[:, part], None if moves is None else moves.part(part), epoch, step)
 

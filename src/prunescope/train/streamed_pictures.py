@@ -20,28 +20,49 @@ from torch import Tensor
 
 from prunescope.data import Dataset, EncodedPictures
 from prunescope.data.dataset import Images
+from prunescope.data.raw import machine_bytes, most_resident
 from prunescope.train.pictures import BatchRequest, Crops, Moves, Pictures, Scaling, laid_out
 
 AHEAD_BYTES, MOST_AHEAD = 2**29, 8  # of batches that wait for their turn, and how many of them
-COPIES = 3  # of a dataset's bytes that holding it takes: as it was read, on the device, padded
 ENCODED_AT_ONCE, PLAIN_AT_ONCE = 8, 64  # pictures of a thread's task
 
 
 def resident_bytes(device: torch.device) -> int:
     """Return how many bytes of pictures may be held: half the memory of device or machine, copies counted."""
     if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory) // (2 * COPIES)
-    try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        there = 2**33
-    return there // (2 * COPIES)
+        return most_resident(int(torch.cuda.get_device_properties(device).total_memory))
+    return most_resident(machine_bytes())
 
 
 def reading_threads(device: torch.device) -> int:
     """Return how many threads read: all cores for a GPU, an eighth of them where they train, too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if device.type == "cuda" else max(1, cores // 8)
+
+
+def pictures_of(
+    images: Images,
+    dataset: Dataset,
+    *,
+    as_rows: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+    most: int | None = None,
+    readers: int | None = None,
+) -> Pictures | StreamedPictures:
+    """Return a part of a dataset as a network takes it: held on the device, or streamed.
+
+    Parameters
+    ----------
+    most
+        Bytes that may be held; None: as fits. Encoded pictures are always streamed.
+    readers
+        Threads that read what is streamed; None: as many as are good for the device.
+    """
+    if isinstance(images, EncodedPictures) or images.nbytes > (resident_bytes(device) if most is None else most):
+        threads = reading_threads(device) if readers is None else readers
+        return StreamedPictures(images, dataset, as_rows=as_rows, device=device, dtype=dtype, threads=threads)
+    return Pictures.of_dataset(images, dataset, as_rows=as_rows, device=device, dtype=dtype)
 
 
 @dataclass
@@ -100,7 +121,8 @@ class StreamedPictures:
         self._scaling = Scaling(dataset, as_rows=as_rows, device=device, dtype=dtype)
         self._target = device
         self._threads = threads
-        self._shape = laid_out(np.empty((0, *images.shape[1:]), np.uint8), as_rows).shape[1:]
+        channels, height, width = images.shape[1:]
+        self._shape = (channels * height * width,) if as_rows else (height, width, channels)
         self.waited = 0.0
 
     def __len__(self) -> int:

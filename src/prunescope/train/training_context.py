@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.data import Dataset, EncodedPictures
+from prunescope.data import Dataset
 from prunescope.data.dataset import Images
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
@@ -19,7 +19,7 @@ from prunescope.study.sections import Recipe
 from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import AutogradEngine, Engine, Tensors
 from prunescope.train.pictures import Pictures
-from prunescope.train.streamed_pictures import StreamedPictures, reading_threads, resident_bytes
+from prunescope.train.streamed_pictures import StreamedPictures, pictures_of
 
 _PICTURES = ("train_pictures", "test_pictures")
 
@@ -52,14 +52,15 @@ class TrainingContext:
 
     def _pictures(self, images: Images) -> Pictures | StreamedPictures:
         """Return pictures held on the device, or streamed where they are encoded or too large for that."""
-        as_rows = not self.network.pictures
-        most = resident_bytes(self.device) if self.most_resident is None else self.most_resident
-        if isinstance(images, EncodedPictures) or images.nbytes > most:
-            readers = reading_threads(self.device) if self.readers is None else self.readers
-            return StreamedPictures(
-                images, self.dataset, as_rows=as_rows, device=self.device, dtype=self.dtype, threads=readers
-            )
-        return Pictures.of_dataset(images, self.dataset, as_rows=as_rows, device=self.device, dtype=self.dtype)
+        return pictures_of(
+            images,
+            self.dataset,
+            as_rows=not self.network.pictures,
+            device=self.device,
+            dtype=self.dtype,
+            most=self.most_resident,
+            readers=self.readers,
+        )
 
     @cached_property
     def train_pictures(self) -> Pictures | StreamedPictures:
