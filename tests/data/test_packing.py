@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
+from prunescope.cli.main import cli
 from prunescope.data import EncodedPictures, load, pack_dataset
 from prunescope.data.coding import decoded_strictly, resized
 from prunescope.data.packing import Packed, Progress
@@ -290,6 +293,38 @@ def test_without_its_file_imagenet_is_refused_with_the_command_that_makes_it(tmp
     (fault,) = raised.value.faults
     assert (fault.place, fault.found) == ("its pictures", "nothing there")
     assert "prunescope data imagenet --from DIR" in fault.hint
+
+
+def cli_result(*words: object) -> Result:
+    return CliRunner().invoke(cli, ["data", *map(str, words)])
+
+
+def test_the_command_packs_tells_what_it_did_and_shows_the_dataset(tmp_path: Path) -> None:
+    path = sorted(write_imagenet(tmp_path / "in"))[0]
+    _cmyk(path)
+    (tmp_path / "out").mkdir()
+    done = cli_result("imagenet", "--from", tmp_path / "in", "--data", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout)
+    assert (content["examples"], content["shape"]) == ({"train": 16, "test": 4}, [3, 56, 56])
+    assert "1 picture refused by the strict decoder and read by Pillow" in done.stderr
+    assert (tmp_path / "out" / "imagenet.pictures").exists()
+    shown = cli_result("imagenet", "--data", tmp_path / "out")
+    assert shown.exit_code == 0
+    assert "pictures of 3 x 56 x 56" in shown.stdout
+
+
+def test_the_command_ends_with_2_where_a_picture_is_damaged_or_the_file_has_another_name(tmp_path: Path) -> None:
+    path = sorted(write_imagenet(tmp_path / "in"))[0]
+    _truncate(path)
+    refused = cli_result("imagenet", "--from", tmp_path / "in", "--out", tmp_path)
+    assert refused.exit_code != 0
+    assert "1 picture that cannot be read" in str(refused.exception)
+    assert isinstance(refused.exception, InputError)
+    named = cli_result("imagenet", "--from", tmp_path / "in", "--out", tmp_path / "other.pictures")
+    assert isinstance(named.exception, InputError)
+    assert cli_result("imagenet", "--out", tmp_path).exit_code == 2
+    assert isinstance(cli_result("cifar10", "--from", tmp_path / "in").exception, InputError)
 
 
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:

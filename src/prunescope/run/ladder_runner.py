@@ -39,6 +39,7 @@ from prunescope.run.events import (
 )
 from prunescope.run.kept_progress import StoredProgress
 from prunescope.run.ladder_state import LadderState, resume, write
+from prunescope.run.progress_reporter import ProgressReporter
 from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of, first_missing
 from prunescope.study.sections import Keep, keeps
@@ -49,7 +50,6 @@ from prunescope.train.ladder import check_begin, check_end
 TRIES = 2  # of ladders whose process dies: so often in company, then so often alone
 WRITE_INTERVAL = 2.0  # seconds of training after which finished rungs are written
 CHECKPOINT_EVERY = 900.0  # seconds
-REPORT_INTERVAL = 0.2  # seconds between two reports of progress within a rung
 
 
 @dataclass(frozen=True)
@@ -359,35 +359,6 @@ class LadderRunner:
         words = f"{cell.family} l={cell.depth} w={cell.width:g} n={cell.examples} replicate {ladder.replicate}"
         work = sum(_work_of(ladder, missing) for missing in range(rung, ladder.rungs))
         self._on_event(LadderFailed(self._cohort.number, ladder.identity, words, rung, reason, work))
-
-
-class ProgressReporter:
-    """Reports the progress within a rung, at most every `REPORT_INTERVAL` seconds.
-
-    Parameters
-    ----------
-    progress
-        What is reported, apart from epoch and steps.
-    waited
-        Tells the seconds that were spent waiting for streamed pictures.
-    """
-
-    def __init__(self, progress: CohortProgress, on_event: EventHandler, waited: Callable[[], float]) -> None:
-        self._progress = progress
-        self._on_event = on_event
-        self._waited, self._before = waited, waited()
-        self._begun = self._reported = time.perf_counter()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Report the steps done, unless the last report is recent."""
-        now = time.perf_counter()
-        if now - self._reported < REPORT_INTERVAL:
-            return
-        self._reported = now
-        first, last = self._progress.epoch, self._progress.epochs
-        share = (self._waited() - self._before) / (now - self._begun)
-        epoch = first + (done - 1) * (last - first) // total
-        self._on_event(replace(self._progress, epoch=epoch, done=done, total=total, waited=share))
 
 
 def _distinct_networks(members: Sequence[_Start]) -> tuple[list[_Start], list[int]]:

@@ -30,8 +30,9 @@ from prunescope.run.events import (
     LaddersElsewhere,
     TuningStarted,
 )
-from prunescope.run.ladder_runner import LadderRunner, ProgressReporter, RunSettings, context_for
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for
 from prunescope.run.ladder_state import subsample_of
+from prunescope.run.progress_reporter import ProgressReporter
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
