@@ -17,7 +17,7 @@ from prunescope.run import run_study
 from prunescope.run.kept_progress import FOLDER, StoredProgress
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
-from prunescope.table import Store
+from prunescope.table import Claim, Store
 from prunescope.train import RungProgress
 from prunescope.train.engine import AutogradEngine
 from tests.run.studies import mixed_study, rows
@@ -110,14 +110,16 @@ def test_progress_that_is_damaged_or_not_of_one_moment_counts_as_none(
     def keep(self: StoredProgress, progress: RungProgress) -> None:
         plain(self, progress)
         kept.append({path: path.read_bytes() for path in (store.path / FOLDER).iterdir()})
-        if len(kept) == 3:
+        if len(kept) == 2:
             raise KeyboardInterrupt
 
-    store = Store(tmp_path / "store", create=True)
+    store, got_on = Store(tmp_path / "store", create=True), list[set[str]]()
     with monkeypatch.context() as patch:
         patch.setattr(StoredProgress, "keep", keep)
+        patch.setattr(Claim, "got_on", lambda self, names: got_on.append(set(names)))
         with pytest.raises(KeyboardInterrupt):
             run_study(study(), store, workers=1, checkpoint_every=0.0)
+    assert got_on[:2] == [{ladder.identity for ladder in study().ladders}] * 2, "deaths before it count no more"
     path, content = next(iter(kept[-1].items()))
     if damage == "cut":
         path.write_bytes(content[:-7])

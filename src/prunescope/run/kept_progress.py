@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,14 @@ class StoredProgress:
         Seconds between two times.
     facts
         What must be the same for a file to be of use: the members' epochs and steps.
+    on_kept
+        Called when the networks are on the disk.
     """
 
-    def __init__(self, store: Path, names: Sequence[str], rung: int, every: float, facts: str) -> None:
+    def __init__(
+        self, store: Path, names: Sequence[str], rung: int, every: float, facts: str, on_kept: Callable[[], None]
+    ) -> None:
+        self._on_kept = on_kept
         self._paths = [store / FOLDER / f"{name}.{rung:04d}.safetensors" for name in names]
         self._every, self._facts = every, facts
         self._kept = time.perf_counter()
@@ -97,6 +102,7 @@ class StoredProgress:
                     stream.write(save(arrays))
                     stream.flush()
                     os.fsync(stream.fileno())
+            self._on_kept()
         except (OSError, PrunescopeError):
             pass
         self._kept = time.perf_counter()

@@ -147,6 +147,7 @@ class LadderRunner:
         self._stop = stop
         self._elsewhere = elsewhere
         self._groups = cohort.groups()
+        self._claim: Claim | None = None
         self._networks = 0  # trained since the last write
         self._progress_kept: list[StoredProgress] = []  # of rungs that were finished since
 
@@ -161,7 +162,7 @@ class LadderRunner:
     def _train(self, ladders: Sequence[Ladder]) -> None:
         """Claim ladders, train them rung by rung, and write what is finished now and then."""
         with self._store.claim_all(ladder.identity for ladder in ladders) as claim:
-            states = self._resume(ladders, claim)
+            self._claim, states = claim, self._resume(ladders, claim)
             written = time.perf_counter()
             try:
                 while (active := [state for state in states if state.active]) and not self._stop():
@@ -251,7 +252,7 @@ class LadderRunner:
         # Where one member needs a snapshot at its rewind epoch, it is taken of all.
         span = next((member.span for member in members if member.span.snapshot is not None), members[0].span)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-        keeper = self._keeper(networks, rung, span)
+        keeper = self._keeper(members, [_network_name(member) for member in networks], span)
         trained = _train_networks(networks, context, span, self._progress(members, span), keeper)
         self._progress_kept.append(keeper)
         seconds = time.perf_counter() - clock
@@ -276,10 +277,16 @@ class LadderRunner:
             figures = len(rows), len(finished), rung, work, density, error_rate, seconds
             self._on_event(RungFinished(self._cohort.number, self._cohort.words, *figures, trained.waited))
 
-    def _keeper(self, networks: Sequence[_Start], rung: int, span: Span) -> StoredProgress:
-        """Return what keeps networks in the middle of a rung."""
-        names, every = [_network_name(member) for member in networks], self._settings.checkpoint_every
-        return StoredProgress(self._store.path, names, rung, every, f"{span} {self._settings.dtype}")
+    def _keeper(self, members: Sequence[_Start], names: Sequence[str], span: Span) -> StoredProgress:
+        """Return what keeps the networks of ladders in the middle of a rung; deaths before that count no more."""
+        ladders = [member.state.ladder.identity for member in members]
+
+        def got_on() -> None:
+            if self._claim is not None:
+                self._claim.got_on(ladders)
+
+        facts, every = f"{span} {self._settings.dtype}", self._settings.checkpoint_every
+        return StoredProgress(self._store.path, names, members[0].state.rung, every, facts, got_on)
 
     def _begin(self, group: Sequence[LadderState], context: TrainingContext) -> list[_Start]:
         """Return the start of each ladder's next rung; note those that fail at it."""
