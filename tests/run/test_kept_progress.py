@@ -14,7 +14,9 @@ from typing import NamedTuple
 import pytest
 
 from prunescope.run import run_study
+from prunescope.run.events import CohortProgress, Event
 from prunescope.run.kept_progress import FOLDER, StoredProgress
+from prunescope.run.stopping import Stop
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.table import Claim, Store
@@ -54,7 +56,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 PROGRAM = """
 import os, signal, sys
 from prunescope.run import run_study
+from prunescope.run.events import CohortProgress, Event
 from prunescope.run.kept_progress import StoredProgress
+from prunescope.run.stopping import Stop
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from tests.run.test_kept_progress import study
 TuningCache.of_machine = lambda self, key: CohortSettings(8, 1, 8, 1, 1e-3)
@@ -128,6 +132,28 @@ def test_progress_that_is_damaged_or_not_of_one_moment_counts_as_none(
     else:
         path.write_bytes(kept[0][path])
     steps = steps_of(monkeypatch)
+    assert run_study(study(), store, workers=1).failures == []
+    assert rows(store) == uninterrupted.rows
+    assert len(steps) == uninterrupted.steps
+
+
+@pytest.mark.parametrize("patience", [0.0, 1e9])
+def test_a_run_that_is_to_stop_leaves_a_long_rung_where_it_is_and_finishes_a_short_one(
+    patience: float, tmp_path: Path, uninterrupted: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunescope.run.kept_progress.PATIENCE", patience)
+    monkeypatch.setattr("prunescope.run.kept_progress.LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr("prunescope.run.progress_reporter.REPORT_INTERVAL", 0.0)
+    store, stop, steps = Store(tmp_path / "store", create=True), Stop(), steps_of(monkeypatch)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, CohortProgress) and event.done == 3:
+            stop.ask()
+
+    report = run_study(study(), store, workers=1, stop=stop, on_event=on_event)
+    assert (report.halted, report.failures) == (True, [])
+    assert (report.rungs == 0) == (patience == 0.0)
+    assert len(steps) == (3 if patience == 0.0 else 6)
     assert run_study(study(), store, workers=1).failures == []
     assert rows(store) == uninterrupted.rows
     assert len(steps) == uninterrupted.steps

@@ -65,7 +65,7 @@ class KilledAt:
         self.step = step
         self.kept: RungProgress | None = None
 
-    def due(self) -> bool:
+    def due(self, left: float) -> bool:
         self.step -= 1
         return self.step == 0
 

@@ -67,7 +67,8 @@ def _packed(name: str, source: Path, out: Path | None, folder: Path | None) -> P
     with _progress(name) as progress:
         packed = pack_dataset(name, source, out or folder, on_progress=progress)
     rest = f", {packed.resumed:,} of them by an earlier try" if packed.resumed else ""
-    note(f"{packed.path}: {counted(packed.pictures, 'picture')}{rest}, {packed.bytes_ / 1e9:.3g} GB")
+    size = f"{packed.bytes_ / 1e9:.3g} GB" if packed.bytes_ >= 1e9 else f"{packed.bytes_ / 1e6:.3g} MB"
+    note(f"{packed.path}: {counted(packed.pictures, 'picture')}{rest}, {size}, hash {packed.hash[:12]}")
     if packed.lenient:
         note(f"{counted(packed.lenient, 'picture')} refused by the strict decoder and read by Pillow")
     return packed.path.parent

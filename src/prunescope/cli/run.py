@@ -112,7 +112,8 @@ def run(
 
     Exit code 0: the whole study is trained (with --copies: or others train the rest). 1: ladders failed, or without
     --copies another run is training some of them. 75: stopped by
-    --stop-after or SIGTERM after the rungs in training. A second SIGTERM stops at once, as Ctrl-C does.
+    --stop-after or SIGTERM after the rungs in training; those with more than five minutes to go are kept as they are. A
+    second SIGTERM stops at once, as Ctrl-C does.
     """
     from prunescope.study import read_study
 

@@ -9,7 +9,7 @@ of what networks see: 256 for 224.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 from prunescope.data import tiny_imagenet
 from prunescope.data.dataset import Dataset, DatasetPart, assembled
 from prunescope.data.encoded_pictures import EncodedPictures
-from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, refusal
+from prunescope.data.layouts import data_folder, refusal
 from prunescope.data.packed_pictures import ENDING, PackedPictures, PictureFacts
 from prunescope.data.packing import Packed, Progress, pack
 from prunescope.data.picture_folder import ENDINGS, PictureFile, folder_entries, listed_files
@@ -145,15 +145,10 @@ def pack_dataset(
     return pack(pictures.root, both, told, path, threads=count, on_progress=on_progress)
 
 
-def packed_file(name: str, folder: str | Path | None) -> Path | None:
-    """Return where the file of a packed dataset is, in a folder or the cache; None where it is in neither."""
-    layout = FileLayout((f"{name}{ENDING}",), _unread)
-    files = find(name, [layout], [data_folder(folder), cache_folder()])
-    return files.files[f"{name}{ENDING}"] if files else None
-
-
-def _unread(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
-    raise NotImplementedError(name)
+def packed_file(name: str, folders: Iterable[Path]) -> Path | None:
+    """Return where the file of a packed dataset is; None where no folder has it."""
+    places = (base / f"{name}{ENDING}" for folder in folders for base in (folder / name, folder))
+    return next((path for path in places if path.is_file()), None)
 
 
 def read_packed(name: str, path: Path) -> Dataset:

@@ -41,17 +41,16 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
         raise InputError("the dataset", [fault])
     if name == "digits":
         return assembled(name, *read_digits(), source="the digits that come with prunescope")
-    if name in PACKED:
-        path = packed_file(name, folder)
-        if path is not None:
-            return read_packed(name, path)
-    if name not in LAYOUTS:
-        must = f"must be packed into one file, {name}{ENDING}, in {data_folder(folder)} or in {cache_folder()}"
-        hint = f"Make it of the unpacked folders: {command('data', name, '--from', 'DIR')}."
-        raise InputError(f"dataset {name}", [Fault("its pictures", must, "nothing there", hint)])
-    layouts, folders = LAYOUTS[name], [data_folder(folder)]
+    folders = [data_folder(folder)]
     if fetch and cache_folder() not in folders:
         folders.append(cache_folder())
+    if name in PACKED and (packed := packed_file(name, folders)):
+        return read_packed(name, packed)
+    if name not in LAYOUTS:
+        must = f"must be packed into one file, {name}{ENDING}, in {' or '.join(map(str, folders))}"
+        hint = f"Make it of the unpacked folders: {command('data', name, '--from', 'DIR')}."
+        raise InputError(f"dataset {name}", [Fault("its pictures", must, "nothing there", hint)])
+    layouts = LAYOUTS[name]
     files = find(name, layouts, folders)
     if files is None:
         # Half a dataset in the user's own folder is a mistake to report, not to fetch around.

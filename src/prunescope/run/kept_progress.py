@@ -17,9 +17,11 @@ import numpy as np
 
 from prunescope.errors import PrunescopeError
 from prunescope.files import replacing
-from prunescope.train import RungProgress
+from prunescope.train import RungProgress, RungStoppedError
 
 FOLDER = "progress"
+LOOK_INTERVAL = 0.5  # seconds between two looks at whether it is time
+PATIENCE = 300.0  # seconds of training after which a rung still comes to its end when a run is to stop
 _SNAPSHOT = "snapshot/"
 _DIGEST = "digest"
 
@@ -37,19 +39,34 @@ class StoredProgress:
         What must be the same for a file to be of use: the members' epochs and steps.
     on_kept
         Called when the networks are on the disk.
+    stop
+        Whether the run is to end: a rung that takes long then ends where it is.
     """
 
     def __init__(
-        self, store: Path, names: Sequence[str], rung: int, every: float, facts: str, on_kept: Callable[[], None]
+        self,
+        store: Path,
+        names: Sequence[str],
+        rung: int,
+        every: float,
+        facts: str,
+        on_kept: Callable[[], None] = lambda: None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._on_kept = on_kept
+        self._on_kept, self._stop = on_kept, stop
         self._paths = [store / FOLDER / f"{name}.{rung:04d}.safetensors" for name in names]
         self._every, self._facts = every, facts
-        self._kept = time.perf_counter()
+        self._kept = self._looked = time.perf_counter()
+        self._ends = False
 
-    def due(self) -> bool:
-        """Whether it is time to keep the networks."""
-        return time.perf_counter() - self._kept >= self._every
+    def due(self, left: float) -> bool:
+        """Whether it is time to keep the networks: after a while, or because training is to end here."""
+        now = time.perf_counter()
+        if now - self._looked < min(LOOK_INTERVAL, self._every):
+            return False
+        self._looked = now
+        self._ends = left > PATIENCE and self._stop()
+        return self._ends or now - self._kept >= self._every
 
     def read(self) -> RungProgress | None:
         """Return the networks where the last process left them, if all files are of one moment."""
@@ -104,8 +121,10 @@ class StoredProgress:
                     os.fsync(stream.fileno())
             self._on_kept()
         except (OSError, PrunescopeError):
-            pass
+            self._ends = False  # what is not kept is trained to its end
         self._kept = time.perf_counter()
+        if self._ends:
+            raise RungStoppedError
 
     def discard(self) -> None:
         """Remove the files: the rung is done."""

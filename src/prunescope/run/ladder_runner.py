@@ -44,7 +44,7 @@ from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of, first_missing
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import EXPIRY, Claim, Store
-from prunescope.train import Span, TrainedMembers, TrainingContext, train_rung
+from prunescope.train import RungStoppedError, Span, TrainedMembers, TrainingContext, train_rung
 from prunescope.train.ladder import check_begin, check_end
 
 TRIES = 2  # of ladders whose process dies: so often in company, then so often alone
@@ -253,7 +253,10 @@ class LadderRunner:
         span = next((member.span for member in members if member.span.snapshot is not None), members[0].span)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         keeper = self._keeper(members, [_network_name(member) for member in networks], span)
-        trained = _train_networks(networks, context, span, self._progress(members, span), keeper)
+        try:
+            trained = _train_networks(networks, context, span, self._progress(members, span), keeper)
+        except RungStoppedError:  # the run ends with this
+            return
         self._progress_kept.append(keeper)
         seconds = time.perf_counter() - clock
         faults = check_end([member.start.masks for member in networks], trained.state, trained.outcomes)
@@ -286,7 +289,7 @@ class LadderRunner:
                 self._claim.got_on(ladders)
 
         facts, every = f"{span} {self._settings.dtype}", self._settings.checkpoint_every
-        return StoredProgress(self._store.path, names, members[0].state.rung, every, facts, got_on)
+        return StoredProgress(self._store.path, names, members[0].state.rung, every, facts, got_on, self._stop)
 
     def _begin(self, group: Sequence[LadderState], context: TrainingContext) -> list[_Start]:
         """Return the start of each ladder's next rung; note those that fail at it."""

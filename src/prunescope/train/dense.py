@@ -153,6 +153,8 @@ class DenseEngine:
         Leave out what is cut off; None: where that pays.
     """
 
+    resumable = False
+
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compact: bool | None = None
     ) -> None:
@@ -329,8 +331,9 @@ class DenseEngine:
             state[weight], state[bias] = full, offset
         return state
 
-    def progress(self) -> None:
-        """Keep nothing in the middle of a rung: fully connected networks finish one in minutes."""
+    def progress(self) -> dict[str, Tensor]:
+        """Refuse: rungs of fully connected networks take minutes, and what is left out of them has no progress."""
+        raise NotImplementedError
 
     def restore(self, progress: Tensors, steps: int) -> None:
         """Refuse: there is no progress to go on from."""

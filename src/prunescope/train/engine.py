@@ -228,8 +228,11 @@ class Engine(Protocol):
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now, in full."""
 
-    def progress(self) -> dict[str, Tensor] | None:
-        """Return all that later steps depend on, stacked; None where no engine could go on from it."""
+    resumable: bool
+    """Whether another engine can go on from this one's progress."""
+
+    def progress(self) -> dict[str, Tensor]:
+        """Return all that later steps depend on, stacked."""
 
     def restore(self, progress: Tensors, steps: int) -> None:
         """Go on from the progress after ``steps`` steps."""
@@ -239,6 +242,7 @@ class AutogradEngine:
     """Any network, by autograd."""
 
     columns: Tensor | None = None
+    resumable = True
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
         trained = {parameter.name: parameter.trained for parameter in network.outline.parameters}

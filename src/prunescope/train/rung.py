@@ -114,11 +114,15 @@ class ProgressKeeper(Protocol):
     def read(self) -> RungProgress | None:
         """Return what was kept of this rung; None where nothing was."""
 
-    def due(self) -> bool:
-        """Whether it is time to keep it."""
+    def due(self, left: float) -> bool:
+        """Whether it is time to keep it, with about ``left`` seconds of training to come."""
 
     def keep(self, progress: RungProgress) -> None:
-        """Keep it, in place of what was kept before."""
+        """Keep it, in place of what was kept before; raise `RungStoppedError` where training is to end here."""
+
+
+class RungStoppedError(Exception):
+    """A rung was kept in the middle and ends there, to be gone on with by another process."""
 
 
 def train_rung(
@@ -169,11 +173,11 @@ def train_rung(
             speed = held_rate(recipe, held, request.step, steps)
         engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
         tick(done, total)
-        if keeper is not None and done < total and keeper.due():
-            progress = engine.progress()
-            if progress is not None:
-                epoch, step = divmod(done, steps)
-                keeper.keep(RungProgress(span.first + epoch, step, _arrays(progress), snapshot))
+        if keeper is None or not engine.resumable or done == total:
+            continue
+        if keeper.due((time.perf_counter() - clock) / (done - first) * (total - done)):
+            epoch, step = divmod(done, steps)
+            keeper.keep(RungProgress(span.first + epoch, step, _arrays(engine.progress()), snapshot))
     outcomes = _measured(context, engine, members, source, labels, columns)
     waited = (context.waited() - waited) / (time.perf_counter() - clock)
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
