@@ -171,11 +171,18 @@ class _Packer:
         log.truncate(len(head) + len(entries) * _ENTRY.itemsize)
         log.seek(0, os.SEEK_END)
         for entry in entries:
-            number = int(entry["number"])
-            if self._source(number) == (int(entry["source_size"]), int(entry["source_time"])):
-                self.records[number], self._there[number] = entry["record"], True
-                self._end = max(self._end, int(entry["record"]["offset"]) + int(entry["record"]["size"]))
+            number, record = int(entry["number"]), entry["record"]
+            end = int(record["offset"]) + int(record["size"])
+            unchanged = self._source(number) == (int(entry["source_size"]), int(entry["source_time"]))
+            # The last ones may not have reached the disk before the power was gone.
+            if unchanged and (end < size - 2 * _SAFE or self._is_written(record)):
+                self.records[number], self._there[number] = record, True
+                self._end = max(self._end, end)
         self.resumed = int(self._there.sum())
+
+    def _is_written(self, record: NDArray[Any]) -> bool:
+        self._data.seek(int(record["offset"]))
+        return digest_of(self._data.read(int(record["size"]))) == bytes(record["digest"])
 
     def _source(self, number: int) -> tuple[int, int]:
         try:

@@ -17,7 +17,8 @@ from prunescope.train.pictures import BatchRequest, Crops, ExampleSource, Moves
 from prunescope.train.seeding import Seeding, Size
 from prunescope.train.training_context import TrainingContext
 
-# Values that one pass of an evaluation may keep at a time; few enough to stay near the processor.
+# Values that one pass of an evaluation may keep at a time; few enough to stay near the processor. A GPU takes as many
+# as an eighth of its memory holds.
 EVALUATED_AT_ONCE = 4_000_000
 NARROW_BYTES = 2**30
 
@@ -275,7 +276,10 @@ def evaluated(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
-    at_once = max(16, EVALUATED_AT_ONCE // (members * max(1, context.network.outline.activations)))
+    most = EVALUATED_AT_ONCE
+    if context.device.type == "cuda":
+        most = int(torch.cuda.get_device_properties(context.device).total_memory) // 32
+    at_once = max(16, most // (members * max(1, context.network.outline.activations)))
     places = torch.arange(examples, device=source.device).expand(members, -1)
     firsts = range(0, examples, at_once)
     requests = (BatchRequest(places[:, first : first + at_once], step=first) for first in firsts)
