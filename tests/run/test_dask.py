@@ -25,9 +25,9 @@ from prunescope.run.events import ClusterChanged, Event, RungFinished
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.table import Store, conflicts
+from tests.commands import fails, run
 from tests.run.dask_clusters import Running, running
 from tests.run.studies import dense_study, rows
-from tests.test_cli import fails, run
 
 pytest.importorskip("distributed")
 
@@ -79,7 +79,13 @@ def test_workers_with_other_versions_are_refused(
 def test_workers_with_several_threads_are_refused_and_late_ones_sent_away(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
-    host = {"host": "127.0.0.1", "protocol": "tcp://", "processes": False, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
+    host = {
+        "host": "127.0.0.1",
+        "protocol": "tcp://",
+        "processes": False,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": 50,
+    }
     with LocalCluster(n_workers=1, threads_per_worker=2, **host) as threaded:
         with pytest.raises(PrunescopeError, match="--nthreads 1"):
             run_study(dense_study(), tmp_path / "store", cluster=Cluster(threaded.scheduler_address))

@@ -98,7 +98,7 @@ def test_scores_that_a_stop_cuts_short_are_computed_anew(tmp_path: Path) -> None
             stop.ask()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prunescope.run.ladder_runner.REPORT_INTERVAL", 0.0)
+        patch.setattr("prunescope.run.progress_reporter.REPORT_INTERVAL", 0.0)
         halted = run_study(study, store, workers=1, stop=stop, on_event=on_event)
     assert (halted.halted, halted.scored) == (True, 0)
     assert not halted.elsewhere

@@ -102,6 +102,7 @@ def test_the_lens_page_says_what_the_lens_says_of_a_shipped_table() -> None:
     assert narrow is not None
     for verdict, typed in ((narrow.best_by_test, by_test), (narrow.best, by_validation)):
         assert verdict is not None
+        assert verdict.deviation is not None
         assert [round(100 * verdict.mean, 1), round(100 * verdict.deviation, 1)] == [float(text) for text in typed]
 
 

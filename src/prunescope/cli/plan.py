@@ -139,15 +139,13 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bool) -> dict[str, Any]:
     from prunescope.study import effort, ensembles, paper_figures
-    from prunescope.study.catalogue import COUNTED_ONLY
     from prunescope.study.import_path import import_paths
     from prunescope.table import finished
     from prunescope.table.status import is_scored
 
-    counted_only = sorted({name for axes in study.axes for name in axes.dataset} & COUNTED_ONLY)
     if study.unread:
         facts = {"study": study.to_mapping(), "identity": study.identity, "code": list(import_paths(study))}
-        return facts | {"unread": list(study.unread), "counted_only": counted_only}
+        return facts | {"unread": list(study.unread)}
     total = effort(study.ladders)
     content: dict[str, Any] = {
         "study": study.to_mapping(),
@@ -161,7 +159,6 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
         "examples": total.examples,
         "code": list(import_paths(study)),
         "figures": [vars(figure) for figure in paper_figures(study)],
-        "counted_only": counted_only,
     }
     if store is not None:
         done = store.done()
@@ -255,8 +252,6 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     tell("treatments", "; ".join(named))
     for dataset in study.datasets:
         tell("dataset", _own_words(dataset))
-    for name in content["counted_only"]:
-        tell("dataset", f"{name} does not fit into memory: this study is counted here, and a run refuses it")
     if study.unread:
         tell("dataset", f"{listed(study.unread)}: known when its code has run, by prunescope run or plan --run-code")
         tell("code", code_words(content["code"]))

@@ -38,6 +38,7 @@ from prunescope.run.events import (
 
 # Where there is no terminal: seconds between two lines, and at least this share of the time so far.
 LINE_EVERY, LINE_SHARE = 10.0, 0.01
+WAITED = 0.01  # share of the time from which on waiting for pictures is told
 
 
 @contextmanager
@@ -199,7 +200,8 @@ class ProgressDisplay:
 
     @staticmethod
     def _place(event: CohortProgress) -> str:
-        return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}"
+        waited = f", {event.waited:.0%} waiting for pictures" if event.waited >= WAITED else ""
+        return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}{waited}"
 
     def _show_whole(self, now: float) -> None:
         if self._bars is not None:

@@ -59,6 +59,14 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     "--upload", multiple=True, type=click.Path(path_type=Path), help="Give each worker of the cluster this module."
 )
 @click.option("--push", "push_url", metavar="URL", help="After each cohort, copy what is new to a store elsewhere.")
+@click.option(
+    "--checkpoint-every",
+    type=DURATION,
+    default="15m",
+    show_default=True,
+    metavar="TIME",
+    help="Keep a rung under way after this time, again and again: a kill costs no more.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
 @click.option(
@@ -99,6 +107,7 @@ def run(
     certificates: Path | None,
     upload: tuple[Path, ...],
     push_url: str | None,
+    checkpoint_every: float,
     fail_fast: bool,
     keep_weights: bool,
     keep_examples: bool,
@@ -116,7 +125,8 @@ def run(
 
     Exit code 0: the whole study is trained (with --copies: or others train the rest). 1: ladders failed, or without
     --copies another run is training some of them. 75: stopped by
-    --stop-after or SIGTERM after the rungs in training. A second SIGTERM stops at once, as Ctrl-C does.
+    --stop-after or SIGTERM after the rungs in training; those with more than five minutes to go are kept as they are. A
+    second SIGTERM stops at once, as Ctrl-C does.
     """
     from prunescope.study import read_study
 
@@ -155,6 +165,7 @@ def run(
         "keep_test_examples": keep_test_examples,
         "datasets": datasets,
         "takeover_after": takeover_after,
+        "checkpoint_every": checkpoint_every,
         "copies": copies or 1,
     }
     ends: dict[str, Any] = {}
@@ -194,6 +205,7 @@ def run(
                 "halted": report.halted,
                 "unwritable": report.unwritable,
                 "seconds": report.seconds,
+                "waited": report.waited,
                 **ends,
             }
         )
@@ -232,6 +244,8 @@ def need_torch() -> None:
 
 
 def _print(report: RunReport, path: Path, study: Study) -> None:
+    from prunescope.cli.progress import WAITED
+
     if report.scored:
         whose = counted(report.scored, "replicate of a cell", "replicates of cells")
         click.echo(f"scored the training examples of {whose}: {path}")
@@ -244,7 +258,8 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
         click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
-        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
+        waited = f", {report.waited:.0%} of it waiting for pictures" if report.waited >= WAITED else ""
+        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}{waited}: {path}")
     if report.rungs and not report.unwritable:
         click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)
 

@@ -35,7 +35,7 @@ from prunescope.run.events import (
 )
 from prunescope.run.executor_choice import executor_here, executor_on
 from prunescope.run.executors import Executor, ShapeTuned, TaskDone, TaskFailed, TaskUnfinished
-from prunescope.run.ladder_runner import RunSettings, work_left
+from prunescope.run.ladder_runner import CHECKPOINT_EVERY, RunSettings, work_left
 from prunescope.run.preparation import checked_datasets
 from prunescope.run.sharing import Elsewhere
 from prunescope.run.stopping import Stop
@@ -70,6 +70,8 @@ class RunReport:
         Ladders that failed, or scores, and why.
     elsewhere
         Ladders, and scores, that this run left to another one and that are not finished.
+    waited
+        Share of the training time in which cohorts waited for streamed pictures; 0 where all are held.
     stopped
         Whether the first failure ended it.
     halted
@@ -85,6 +87,7 @@ class RunReport:
     failures: list[LadderFailed] = field(default_factory=list)
     elsewhere: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     stopped: bool = False
     halted: bool = False
     unwritable: str = ""
@@ -108,6 +111,7 @@ def run_study(
     takeover_after: float | None = None,
     cluster: Cluster | None = None,
     after_cohort: Callable[[], None] | None = None,
+    checkpoint_every: float = CHECKPOINT_EVERY,
     on_event: EventHandler | None = None,
 ) -> RunReport:
     """Train what is missing of a study, and put it into a store.
@@ -146,6 +150,8 @@ def run_study(
         A Dask cluster whose workers train; they must see the store under the same path.
     after_cohort
         Called when a cohort is done and on the disk.
+    checkpoint_every
+        Seconds after which a rung under way is kept, again and again, so that a kill costs no more than them.
     on_event
         Called with each event (`run.events`).
     """
@@ -166,6 +172,7 @@ def run_study(
         keep_test_examples="all" if keep_test_examples else study.keep_test_examples,
         home=study.home,
         expiry=expiry,
+        checkpoint_every=checkpoint_every,
     )
     wanted = tuple(ladders) if ladders is not None else study.ladders
     in_memory = {label: own_data.dataset for label, own_data in read.items()}
@@ -274,11 +281,16 @@ def _run_tasks(
     on_event: EventHandler,
 ) -> None:
     """Submit tasks and handle their results until no task is left, or the run is to end."""
+    trained = 0.0  # seconds of all rungs
     unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
 
     def report_event(event: Event) -> None:
+        nonlocal trained
         match event:
             case RungFinished():
+                waited = report.waited * trained + event.waited * event.seconds
+                trained += event.seconds
+                report.waited = waited / trained
                 networks, work = unwritten.get(event.cohort, (0, 0))
                 unwritten[event.cohort] = networks + event.networks, work + event.work
             case Written():

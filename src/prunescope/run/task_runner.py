@@ -30,8 +30,9 @@ from prunescope.run.events import (
     LaddersElsewhere,
     TuningStarted,
 )
-from prunescope.run.ladder_runner import LadderRunner, ProgressReporter, RunSettings, context_for
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for
 from prunescope.run.ladder_state import subsample_of
+from prunescope.run.progress_reporter import ProgressReporter
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
@@ -281,7 +282,7 @@ def _scores(
         start = context.stacked([context.network.start(member.seeding.start(), norms) for member in members])
         work = ensemble.work // ensemble.networks
         progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
-        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))
+        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event, context.waited))
         if not all(outcome.finite for outcome in trained.outcomes):
             raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
         yield label_distances(context, subsample, trained.state)

@@ -55,7 +55,18 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MARK = "store.json"
-_FOLDERS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "conflicts", "drafts")
+_FOLDERS = (
+    "rungs",
+    "studies",
+    "recorded",
+    *ArrayKind,
+    "failures",
+    "notes",
+    "claims",
+    "conflicts",
+    "drafts",
+    "progress",
+)
 _LOOK_EVERY = 32
 
 
