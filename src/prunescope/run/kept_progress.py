@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import PrunescopeError
-from prunescope.files import replacing
+from prunescope.files import open_to_all
+from prunescope.table.durable import new_draft
 from prunescope.train import RungProgress, RungStoppedError
 
 FOLDER = "progress"
@@ -115,10 +116,11 @@ class StoredProgress:
                 arrays = {name: np.array(values, order="C") for name, values in arrays.items()}
                 arrays[_DIGEST] = np.frombuffer(self._digest(arrays), np.uint8)
                 path.parent.mkdir(exist_ok=True)
-                with replacing(path) as draft, draft.open("wb") as stream:
-                    stream.write(save(arrays))
-                    stream.flush()
+                draft = new_draft(path.parent.parent, path.suffix, save(arrays))
+                with draft.open("rb") as stream:
                     os.fsync(stream.fileno())
+                open_to_all(draft)
+                draft.replace(path)
             self._on_kept()
         except (OSError, PrunescopeError):
             self._ends = False  # what is not kept is trained to its end
