@@ -159,7 +159,7 @@ def train_rung(
     total, held = steps * (span.last - span.first), span.rates_at
     snapshot, first = None, 0
     earlier = keeper.read() if keeper is not None else None
-    if earlier is not None:
+    if earlier is not None and _fits(earlier, engine):
         first = (earlier.epoch - span.first) * steps + earlier.step
         tensors = {name: torch.from_numpy(values).to(context.device) for name, values in earlier.tensors.items()}
         engine.restore(tensors, first)
@@ -182,6 +182,13 @@ def train_rung(
     outcomes = _measured(context, engine, members, source, labels, columns)
     waited = (context.waited() - waited) / (time.perf_counter() - clock)
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
+
+
+def _fits(progress: RungProgress, engine: Engine) -> bool:
+    """Whether an engine can go on from progress: a user's own network may have been rewritten since."""
+    shapes = {f"tensor/{name}": tuple(tensor.shape) for name, tensor in engine.state().items()}
+    kept = {name: values.shape for name, values in progress.tensors.items() if name.startswith("tensor/")}
+    return engine.resumable and kept == shapes
 
 
 def _requests(
