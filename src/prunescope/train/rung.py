@@ -116,7 +116,7 @@ class ProgressKeeper(Protocol):
         """Return what was kept of this rung; None where nothing was."""
 
     def due(self, left: float) -> bool:
-        """Whether it is time to keep it, with about ``left`` seconds of training to come."""
+        """Whether it is time to keep it, with about ``left`` seconds of training to come; 0 after the last step."""
 
     def keep(self, progress: RungProgress) -> None:
         """Keep it, in place of what was kept before; raise `RungStoppedError` where training is to end here."""
@@ -174,7 +174,7 @@ def train_rung(
             speed = held_rate(recipe, held, request.step, steps)
         engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
         tick(done, total)
-        if keeper is None or not engine.resumable or done == total:
+        if keeper is None or not engine.resumable:
             continue
         if keeper.due((time.perf_counter() - clock) / (done - first) * (total - done)):
             epoch, step = divmod(done, steps)
