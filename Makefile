@@ -8,13 +8,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OLDEST := .venv-minimum
 
-.PHONY: demo test test-minimum check bench lock docs site format clean
+.PHONY: demo test test-long test-minimum check bench lock docs site format clean
 
 demo: $(VENV)/.base
 	@$(BIN)/prunescope demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -24,9 +24,13 @@ check: $(VENV)/.dev
 	@$(BIN)/python -m prunescope.table.reference --check docs/table.md
 	@$(BIN)/python tools/package.py
 
+# What shows at full size what `make test` shows in small: hundreds of kills, hundreds of families.
+test-long: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist load --max-worker-restart 0 -m long
+
 # The lowest versions that pyproject.toml names. Left out: what needs a browser, trains for long, or holds for the lock alone.
 test-minimum: $(OLDEST)/.dev
-	@$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m 'not stress' --ignore tests/report/test_page.py \
+	@$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m 'not stress and not long' --ignore tests/report/test_page.py \
 		--ignore tests/run --ignore tests/train --ignore tests/test_readme.py --ignore tests/lens/test_trained.py \
 		--deselect tests/test_house.py::test_the_lock_holds_every_package_that_is_installed_here
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import NormalDist, fmean, median
 from typing import Any
 
@@ -128,15 +129,22 @@ class World:
         error = self._law(int(self.members[choice.member]), np.exp(choice.log_density))
         return NormalDist().cdf((self.bound / float(error) - 1) / NOISE)
 
+    @cached_property
+    def needed(self) -> Any:
+        """The lowest log density at which each member meets the bound; infinity where none does."""
+        steps = np.linspace(-30.0, 0.0, 3001)[:, None]
+        meets = self._law(self.members, np.exp(steps)) <= self.bound
+        first = steps[meets.argmax(axis=0), 0]
+        low, high = first - (steps[1] - steps[0]), first
+        for _ in range(40):
+            middle = (low + high) / 2
+            met = self._law(self.members, np.exp(middle)) <= self.bound
+            low, high = np.where(met, low, middle), np.where(met, middle, high)
+        return np.where(meets.any(axis=0), high, np.inf)
+
     def loss(self, choice: Decision) -> float:
         """Judge a decision by the truth."""
-        low, high = np.full(len(self.members), -30.0), np.zeros(len(self.members))
-        reached = self._law(self.members, np.exp(high)) <= self.bound
-        for _ in range(60):
-            middle = (low + high) / 2
-            meets = self._law(self.members, np.exp(middle)) <= self.bound
-            low, high = np.where(meets, low, middle), np.where(meets, middle, high)
-        needed = np.where(reached, high, np.inf)
+        needed = self.needed
         size = np.log(self.sizes.parameters(needed))
         if choice.member < 0 or not np.isfinite(needed[choice.member]):
             return WORST
@@ -205,7 +213,7 @@ def adaptive(world: World, budget: float, rounds: int = 40, enough: float = 0.03
         belief = belief_of(world, ladders.tops)
         choice, networks = Decision.by(world.question, belief), new_networks(world.question, belief)
         sure = tuple(Decision.sure(world.question, networks, probability) for probability in SURE)
-        stated = TruthSample.of(world.question, belief).loss(belief.mean)
+        stated = TruthSample.of(world.question, belief).loss(belief)
         yield Stage(dict(ladders.tops), spent, choice, stated, sure)
 
 

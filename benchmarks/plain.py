@@ -27,10 +27,10 @@ PADDING = 4
 class Transformed(Examples[tuple[Tensor, int]]):
     """One example at a time: a PIL picture, moved where asked for, to a tensor, normalised by channel."""
 
-    def __init__(self, dataset: Dataset, moved: bool) -> None:
-        images = dataset.train_images.transpose(0, 2, 3, 1)
+    def __init__(self, dataset: Dataset, moved: bool, test: bool = False) -> None:
+        images = (dataset.test_images if test else dataset.train_images).transpose(0, 2, 3, 1)
         self._images = np.ascontiguousarray(images if images.shape[-1] > 1 else images[..., 0])
-        self._labels = dataset.train_labels.tolist()
+        self._labels = (dataset.test_labels if test else dataset.train_labels).tolist()
         self._moved = moved
         self._mean = [mean / 255 for mean in dataset.mean]
         self._std = [deviation / 255 for deviation in dataset.std]

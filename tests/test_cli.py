@@ -19,21 +19,7 @@ from prunescope.cli.main import cli
 from prunescope.study import parse_study, preset_text, presets
 from prunescope.table import Store
 from tests.builders import files, rung
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "prunescope", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
-
-
-def fails(code: int, *arguments: object, cwd: Path | None = None) -> str:
-    """Run a command that must fail with this code, in words and not in a traceback; return the words."""
-    done = run(*arguments, cwd=cwd)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    return done.stderr
+from tests.commands import fails, run
 
 
 @pytest.fixture

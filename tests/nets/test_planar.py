@@ -5,8 +5,6 @@ Each test runs for every kind of vectors that this machine computes with, not on
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,10 @@ from torch import Tensor
 
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.nets.kernels import SOURCE, Kernels, Shape, Vectors, kernels, vectors_here
+from prunescope.nets.kernels import Kernels, Shape, Vectors, kernels, vectors_here
 from prunescope.nets.planar import _Unit
 from tests.nets.members import ALONE, close, computed, inputs, stacked
+from tests.nets.sanitizers import on_sanitized, sanitized
 
 on_all_vectors = pytest.mark.parametrize("vectors", vectors_here(), ids=lambda vectors: vectors.name)
 
@@ -203,24 +202,9 @@ def test_tensors_that_do_not_fit_a_call_are_refused(vectors: Vectors, place: int
         compiled.forward(shape, *tensors)
 
 
-SANITIZED = [(vectors, "float") for vectors in vectors_here()] + [(vectors, "double") for vectors in vectors_here()[:1]]
-
-
-@pytest.mark.parametrize(("vectors", "real"), SANITIZED, ids=[f"{vectors.name}-{real}" for vectors, real in SANITIZED])
+@on_sanitized
 def test_sanitizers_find_nothing_in_random_shapes(vectors: Vectors, real: str, tmp_path: Path) -> None:
-    sanitized = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    program, trial = tmp_path / "check", tmp_path / "trial.c"
-    trial.write_text("int main(void) { return 0; }")
-    compiler = shutil.which("cc")
-    command = [compiler or "cc", *sanitized, str(trial), "-o", str(program)]
-    if compiler is None or subprocess.run(command, check=False).returncode:
-        pytest.skip("no compiler with sanitizers")
-    flags = (*sanitized, *vectors.flags, f"-DREAL={real}", f"-DWIDE={vectors.size}", f"-I{SOURCE.parent}")
-    source = Path(__file__).with_name("planar_check.c")
-    subprocess.run([compiler, *flags, str(source), "-lm", "-o", str(program)], check=True)
-    ran = subprocess.run([str(program), "400", "1"], check=False, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert int(ran.stdout.split()[0]) > 200
+    assert int(sanitized("planar_check.c", vectors, real, tmp_path, 400).split()[0]) > 200
 
 
 @pytest.mark.parametrize("compiler", [None, "#!/bin/sh\nexit 1\n", "#!/bin/sh\nexit 0\n", "not a program"])

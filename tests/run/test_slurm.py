@@ -17,8 +17,8 @@ import pytest
 from prunescope.run import run_study
 from prunescope.run.slurm import ArrayJob
 from prunescope.table import Store
+from tests.commands import fails, run
 from tests.run.studies import dense_study, rows
-from tests.test_cli import fails, run
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 MISSING = [name for name in PROGRAMS if which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]

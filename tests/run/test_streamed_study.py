@@ -11,7 +11,7 @@ import pytest
 from prunescope.data import load, pack_dataset
 from prunescope.nets.cohort import Layout
 from prunescope.run import run_study
-from prunescope.run.tune import _seconds
+from prunescope.run.tune import step_seconds
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Study, Treatment, ensembles
 from prunescope.study.catalogue import DATASETS, DatasetFacts
@@ -66,4 +66,6 @@ def test_streamed_pictures_give_the_rows_of_pictures_that_are_held(
     for name, values in held.read_arrays("examples", ensemble.identity, 0).items():
         assert np.array_equal(values, streamed.read_arrays("examples", ensemble.identity, 0)[name])
     context = replace(training_context("cifar-resnet", 8, 1 / 16, load("tinyimagenet", tmp_path)), most_resident=0)
-    assert _seconds(context, 2, Layout(2, 1)) > 0, "what trains fastest is measured on streamed pictures, too"
+    assert step_seconds(context.with_layout(Layout(2, 1)), 2) > 0, (
+        "what trains fastest is measured on streamed pictures, too"
+    )

@@ -120,7 +120,12 @@ def test_keys_that_came_later_are_in_an_identity_only_where_they_are_set() -> No
     assert plain.ladders[0].recipe_identity == "8d6b1e0909f5"
     assert key_of(plain.ladders[0]) == "18f99adc9fe4ea15"
     assert plain.identity == "c4ba432dc64b00e6e93774f8baba6f01"
-    for line in ("clip_norm = 1", "label_smoothing = 0.1", 'schedule = "cosine"\nend_factor = 0.1'):
+    for line in (
+        "clip_norm = 1",
+        "label_smoothing = 0.1",
+        "measure_train = 50",
+        'schedule = "cosine"\nend_factor = 0.1',
+    ):
         more = parse_study(TEXT.replace("levels = 3", f"levels = 3\n{line}"))
         assert more.ladders[0].identity != plain.ladders[0].identity
         assert parse_study(more.to_toml()) == more
@@ -131,7 +136,9 @@ def test_keys_that_came_later_are_in_an_identity_only_where_they_are_set() -> No
     ]
     assert starts[0] == parse_study(residual).ladders[0].identity
     assert len(set(starts)) == 3
-    spelled = parse_study(TEXT.replace("levels = 3", "levels = 3\nlabel_smoothing = -0.0\nend_factor = 0"))
+    spelled = parse_study(
+        TEXT.replace("levels = 3", "levels = 3\nlabel_smoothing = -0.0\nend_factor = 0\nmeasure_train = 'all'")
+    )
     assert spelled.identity == plain.identity
 
 

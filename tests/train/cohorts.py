@@ -87,12 +87,13 @@ def climbed(
     dtype: torch.dtype = torch.float64,
     compact: bool | None = None,
     alone: bool = False,
+    sparse_below: float = 0.0,
 ) -> dict[str, list[Climbed]]:
     """Climb ladders as one cohort, or each alone, and return each one's rungs, by identity."""
     assert len({key_of(ladder) for ladder in ladders}) == 1
     store = Store(folder, create=True)
     settings = RunSettings("tests", dtype=dtype, keep="all")
-    context = replace(context_for(ladders[0], dataset, layout, settings), compact=compact)
+    context = replace(context_for(ladders[0], dataset, layout, settings, sparse_below), compact=compact)
     for cohort in [(ladder,) for ladder in ladders] if alone else [tuple(ladders)]:
         with patch("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0):  # each rung gets a file of its own
             LadderRunner(Cohort("key", cohort), context, store, settings, ignore).run()

@@ -37,7 +37,7 @@ def batches(context: TrainingContext, members: int) -> list[tuple[Tensor, Tensor
 
 
 def trained(
-    engine: Engine, context: TrainingContext, members: int, columns: Tensor | None = None
+    engine: AutogradEngine | DenseEngine, context: TrainingContext, members: int, columns: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Take some steps; return the logits of one more batch, and the state."""
     engine_batches = batches(context, members)
@@ -165,7 +165,7 @@ def test_a_bench_takes_the_fast_way_for_dense_networks_alone() -> None:
         return type(context.engine(*starts(context, random_masks(context, 2, 0.5))))
 
     assert kind("lenet", 3, 0.05) is DenseEngine
-    assert kind("lenet", 3, 0.05, precision="bfloat16") is AutogradEngine
+    assert kind("lenet", 3, 0.05, precision="bfloat16") is DenseEngine
     assert kind("cifar-resnet", 8, 1 / 16) is AutogradEngine
 
 
@@ -189,6 +189,26 @@ def test_products_in_bfloat16_leave_parameters_in_float32_and_learn_as_float32_d
     single_precision, half = losses
     assert F.cosine_similarity(single_precision, half, dim=0) > 0.9
     assert not torch.equal(single_precision, half)
+
+
+def test_products_in_bfloat16_are_those_of_autocast() -> None:
+    context = training_context("lenet", 4, 0.3, precision="bfloat16", momentum=0.9, label_smoothing=0.1)
+    tensors, masks = starts(context, random_masks(context, 2, 0.5))
+    tensors, masks = ({name: item.float() for name, item in group.items()} for group in (tensors, masks))
+    engines = (
+        DenseEngine(context.network, context.recipe, tensors, masks),
+        AutogradEngine(context.network, context.recipe, tensors, masks, Layout(2)),
+    )
+    for x, labels in batches(context, 2):
+        for engine in engines:
+            engine.step(x.float(), labels, 0.05)
+    ours, theirs = (engine.state() for engine in engines)
+    for name, begun in tensors.items():
+        one, other = ((state[name] - begun).flatten() for state in (ours, theirs))
+        assert F.cosine_similarity(one, other, dim=0) > 0.999, name
+    one, other = (engine.logits(batches(context, 2)[0][0].float()) for engine in engines)
+    assert one.dtype == other.dtype == torch.bfloat16
+    torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
 
 
 def test_a_constant_unit_may_lead_to_constant_and_changing_units() -> None:

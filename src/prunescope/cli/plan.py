@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import code_words, note, print_json, spelled, spelled_bytes, tell
+from prunescope.cli.printing import code_words, note, print_json, print_table, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--run-code", is_flag=True, help="Run the study's code: count its networks, size its datasets.")
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE.toml", help="Show the job script of this Dask cluster."
+)
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -33,6 +36,7 @@ def plan(
     store_path: Path | None,
     data: Path | None,
     run_code: bool,
+    cluster: Path | None,
     ladders: bool,
     save: Path | None,
     as_json: bool,
@@ -41,8 +45,8 @@ def plan(
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:
-        if store_path or ladders or save or run_code:
-            raise click.UsageError("--store, --ladders, --save and --run-code need a STUDY")
+        if store_path or ladders or save or run_code or cluster:
+            raise click.UsageError("--store, --ladders, --save, --run-code and --cluster need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
             print_json(
@@ -71,12 +75,18 @@ def plan(
 
         allow_code(read, study)
     content = _plan_content(read, store, ladders, run_code)
+    if cluster is not None:
+        from prunescope.run.cluster import Cluster
+
+        content["job_script"] = Cluster(cluster).job_script()
     if as_json:
         print_json(content | ({"changed": changed} if read.datasets else {}))
     else:
         _print_plan(read, store, store_path or Path("runs") / read.folder, content)
         for words in changed:
             note(words)
+        if cluster is not None:
+            click.echo(f"\n{content['job_script']}")
 
 
 def with_datasets(
@@ -225,6 +235,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     more = [f"warm-up {counted(recipe.warmup, 'epoch')}"] if recipe.warmup else []
     more += [f"gradients clipped to {recipe.clip_norm:g}"] if recipe.clip_norm else []
     more += [f"labels smoothed by {recipe.label_smoothing:g}"] if recipe.label_smoothing else []
+    more += [f"measured on {recipe.measure_train:,} training examples"] if recipe.measure_train != "all" else []
     more += [recipe.augment] if recipe.augment != "none" else []
     tell(
         "recipe",
@@ -283,14 +294,20 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
         _print_store(study, store, content)
     if "ladder_list" in content:
         click.echo()
-        for entry in content["ladder_list"]:
-            group = f", without group {entry['group']}" if "group" in entry else ""
-            cell = f"{entry['family']} {entry['dataset']} l={entry['depth']} w={entry['width']:g} n={entry['examples']}"
-            noise = f" noise {entry['label_noise']:g}" if entry["label_noise"] else ""
-            click.echo(
-                f"  {entry['ladder']}  {cell}{noise}  {printable(entry['treatment'])}  #{entry['replicate']}  "
-                f"{counted(entry['rungs'], 'rung')}{group}"
-            )
+        print_table(_ladder_columns(content["ladder_list"]), 2)
+
+
+def _ladder_columns(ladders: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a list of ladders: those of a cell only where ladders differ in them."""
+    columns: dict[str, list[Any]] = {"ladder": [entry["ladder"] for entry in ladders]}
+    for name in ("family", "dataset", "depth", "width", "examples", "label_noise"):
+        values = [entry[name] for entry in ladders]
+        if len(set(map(str, values))) > 1 or len(ladders) == 1:
+            columns[name.replace("_", " ")] = values
+    columns |= {name: [entry[name] for entry in ladders] for name in ("treatment", "replicate", "rungs")}
+    if any("group" in entry for entry in ladders):
+        columns["without group"] = [entry.get("group") for entry in ladders]
+    return columns
 
 
 def _treatments(study: Study) -> str:

@@ -15,6 +15,7 @@ from prunescope.errors import command, counted, printable
 from prunescope.run.events import (
     OUTCOMES,
     ArtifactsMissing,
+    ClusterChanged,
     CohortFinished,
     CohortProgress,
     DatasetChanged,
@@ -153,6 +154,8 @@ class ProgressDisplay:
             case LaddersFreed():
                 self._left += event.work
                 self._say(f"{counted(event.ladders, 'ladder')} left by another run: trained here", now, always=True)
+            case ClusterChanged():
+                self._say(printable(event.words), now, always=True, style="")
             case CohortFinished():
                 self._under_way.pop(event.cohort, None)
                 task = self._tasks.pop(event.cohort, None)

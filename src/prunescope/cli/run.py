@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,14 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     metavar="TIME",
     help="Without a sign of life for so long, at most 1h, others take over what this run trains.",
 )
+@click.option("--cluster", metavar="WHERE", help="Train on a Dask cluster: address, scheduler file or FILE.toml.")
+@click.option(
+    "--certificates", type=click.Path(path_type=Path), help="Folder of `cluster certificates`, for a tls:// address."
+)
+@click.option(
+    "--upload", multiple=True, type=click.Path(path_type=Path), help="Give each worker of the cluster this module."
+)
+@click.option("--push", "push_url", metavar="URL", help="After each cohort, copy what is new to a store elsewhere.")
 @click.option(
     "--checkpoint-every",
     type=DURATION,
@@ -94,6 +103,10 @@ def run(
     copies: int | None,
     stop_after: float | None,
     takeover_after: float,
+    cluster: str | None,
+    certificates: Path | None,
+    upload: tuple[Path, ...],
+    push_url: str | None,
     checkpoint_every: float,
     fail_fast: bool,
     keep_weights: bool,
@@ -119,6 +132,15 @@ def run(
 
     if until_decided is not None and until_turned is not None:
         raise click.UsageError("--until-decided and --until-turned exclude each other")
+    if cluster is None and (certificates or upload):
+        raise click.UsageError("--certificates and --upload need --cluster")
+    if cluster is not None and (workers or copies):
+        raise click.UsageError("--cluster brings its own workers: leave --workers and --copies out")
+    placed = None
+    if cluster is not None:
+        from prunescope.run.cluster import Cluster
+
+        placed = Cluster(cluster, certificates=certificates, upload=upload)
     read = read_study(study)
     paths = allow_code(read, study)
     if paths:
@@ -148,7 +170,13 @@ def run(
     }
     ends: dict[str, Any] = {}
     try:
-        with stopping(stop_after) as stop:
+        with stopping(stop_after) as stop, ExitStack() as open_until_done:
+            if placed is not None:
+                options["cluster"] = open_until_done.enter_context(placed)
+            if push_url is not None:
+                from prunescope.table.remote import Pushing
+
+                options["after_cohort"] = open_until_done.enter_context(Pushing(path, push_url)).begin
             if until_decided is not None:
                 report = _decide(read, path, until_decided, enough, noise, as_json, stop=stop, **options)
             elif until_turned is not None:

@@ -104,10 +104,9 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
     """Measure the test error as in training, and hold it against a row."""
     precision = bench.recipe.precision if row["device"] == "cpu" else "elsewhere"
     engine, stored = bench.engine(bench.stacked([tensors]), bench.masks([masks])), row["test_error"]
-    pictures, columns = bench.test_pictures, engine.columns
     count = len(bench.dataset.test_labels)
-    source = pictures.of(torch.arange(count)[None], columns)
-    logits = _gathered(lambda rows: engine.logits(source.take(rows))[0].float(), bench.dataset, None)
+    source = engine.examples(bench.test_pictures, torch.arange(count)[None])
+    logits = _gathered(lambda rows: engine.logits(source.take(rows))[0, : rows.shape[1]].float(), bench.dataset, None)
     labels = torch.from_numpy(np.array(bench.dataset.test_labels))
     error = float((logits.argmax(1) != labels).double().mean())
     apart = round(abs(error - stored) * count)

@@ -19,7 +19,10 @@ from torch import Tensor
 from prunescope.nets.library_cache import load_library
 
 SOURCE = Path(__file__).with_name("planar.c")
-_REALS = {torch.float32: "float", torch.float64: "double"}
+REALS = {torch.float32: "float", torch.float64: "double"}
+"""The types of numbers that kernels can be built for, and their names in C."""
+SHARED = ("-O3", "-shared", "-fPIC")
+"""What a compiler is given to build a library."""
 # What the functions of `planar.c` return, in its order.
 _REFUSALS = {
     1: "sizes must be positive, and at most 2^24",
@@ -42,7 +45,7 @@ class Vectors:
 
     def build_flags(self, dtype: torch.dtype) -> tuple[str, ...]:
         """Return what a compiler is given to build the kernels for a type of numbers."""
-        return (*self.flags, f"-DREAL={_REALS[dtype]}", f"-DWIDE={self.size}")
+        return (*self.flags, f"-DREAL={REALS[dtype]}", f"-DWIDE={self.size}")
 
 
 _NEON = Vectors("NEON", 16, ())
@@ -188,7 +191,7 @@ class Kernels:
     def _pointer(self, tensor: Tensor, count: int) -> ctypes.c_void_p:
         if tensor.dtype != self.dtype:
             raise ValueError(f"a tensor must hold {self.dtype}, not {tensor.dtype}")
-        return _address(tensor, count)
+        return address(tensor, count)
 
     def _optional(self, tensor: Tensor | None, count: int) -> ctypes.c_void_p | None:
         return None if tensor is None else self._pointer(tensor, count)
@@ -198,10 +201,11 @@ class Kernels:
             return None
         if tensor.dtype != torch.float64:
             raise ValueError(f"sums must be {torch.float64}, not {tensor.dtype}")
-        return _address(tensor, vectors * self.lanes)
+        return address(tensor, vectors * self.lanes)
 
 
-def _address(tensor: Tensor, count: int) -> ctypes.c_void_p:
+def address(tensor: Tensor, count: int) -> ctypes.c_void_p:
+    """Return where a tensor of so many numbers lies in the processor's memory; refuse any other."""
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         raise ValueError("a tensor must lie in the processor's memory as it reads")
     if tensor.numel() != count:
@@ -216,7 +220,7 @@ def kernels(dtype: torch.dtype, vectors: Vectors | None = None) -> Kernels | Non
     ``vectors`` are the widest of this machine unless given.
     """
     vectors = vectors or next(iter(vectors_here()), None)
-    if vectors is None or dtype not in _REALS:
+    if vectors is None or dtype not in REALS:
         return None
-    library = load_library(SOURCE, ("-O3", "-shared", "-fPIC", *vectors.build_flags(dtype)))
+    library = load_library(SOURCE, (*SHARED, *vectors.build_flags(dtype)))
     return None if library is None else Kernels(library, dtype, vectors)

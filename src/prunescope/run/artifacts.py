@@ -53,6 +53,8 @@ def row(
     """Return a rung's row; everything is counted from what happened."""
     connected, total = network.connected(masks.by_name()), network.outline.total
     cell, treatment = ladder.cell_at(rung), ladder.treatment
+    measured = slice(ladder.recipe.measured(len(noisy)))  # of more where outcomes on every example are kept
+    train_loss, noisy = outcome.train_loss[measured], noisy[measured]
     return {
         **checkpoints.rung_columns(ladder, rung, cell, treatment, masks, total, connected),
         "study": facts.study,
@@ -61,10 +63,10 @@ def row(
         "test_loss": float(outcome.test_loss.mean()),
         "validation_error": _error(outcome.validation_right),
         "validation_loss": _mean(outcome.validation_loss),
-        "train_error": _error(outcome.train_right),
-        "train_loss": float(outcome.train_loss.mean()),
-        "train_loss_original": _mean(outcome.train_loss[~noisy]),
-        "train_loss_noisy": _mean(outcome.train_loss[noisy]),
+        "train_error": _error(outcome.train_right[measured]),
+        "train_loss": float(train_loss.mean()),
+        "train_loss_original": _mean(train_loss[~noisy]),
+        "train_loss_noisy": _mean(train_loss[noisy]),
         "epochs": facts.epochs,
         "seconds": facts.seconds,
         "device": facts.device,

@@ -28,6 +28,7 @@ from prunescope.table import Store
 
 # Of a step of one member of a cohort on one core, beside its multiplications; near what `make bench` shows.
 DENSE_SHARE, CONVOLVED_SHARE = 0.65, 0.6  # of the rate of a large matrix product
+SPARSE_GAIN = 0.9  # share of a dense step's time that a sparse one may take, since a rung's weights are sorted first
 CALLS = 40e-6  # seconds of overhead
 BANDWIDTH = 2e9  # bytes a second through normalisations and pools
 
@@ -133,6 +134,8 @@ def estimate(
         outline = _outline(ladder, 0)
         known = (tuning for cache in caches for tuning in (cache.of_store(key), cache.of_machine(key)) if tuning)
         tuning = next(known, None)
+        if tuning and tuning.sparse_below and scorer is None:
+            steps -= _saved_by_sparse_steps(left, outline, tuning.sparse_below, done)
         step = _measured(tuning) if tuning else _guessed(outline, ladder.recipe, rate)
         spent.append(steps * step)
         threads.append(tuning.threads if tuning else 1)
@@ -249,6 +252,30 @@ def _saved_steps(group: Sequence[Ladder], rate: float, done: Mapping[str, frozen
     steps = math.ceil(longest.cell.examples / longest.recipe.batch)
     saved = [epochs_of(longest, rung) * steps * (1 - seconds / times[0]) for rung, seconds in enumerate(times)]
     return sum(sum(saved[first_missing(ladder, done or {}) : ladder.rungs]) for ladder in narrow)
+
+
+def _saved_by_sparse_steps(
+    group: Sequence[Ladder], outline: Outline, below: float, done: Mapping[str, frozenset[int]]
+) -> float:
+    """Return how many dense steps the missing rungs of ladders save by taking sparse ones, which cost less.
+
+    Parameters
+    ----------
+    below
+        Share of kept weights below which steps are sparse; what these cost is taken to grow in a line up to there.
+    """
+    weights = sum(parameter.size for parameter in outline.parameters if parameter.matrix)
+    prunable = sum(layer.size for layer in outline.prunable(group[0].recipe.prunable)) / weights
+    saved = 0.0
+    for ladder in group:
+        if ladder.treatment.kind not in PRUNING:
+            continue
+        steps = math.ceil(ladder.cell.examples / ladder.recipe.batch)
+        for rung in range(max(1, first_missing(ladder, done)), ladder.rungs):
+            share = 1 - prunable * (1 - (1 - ladder.recipe.pruning_fraction) ** rung)
+            if share <= below:
+                saved += epochs_of(ladder, rung) * steps * (1 - SPARSE_GAIN * share / below)
+    return saved
 
 
 def _measured(tuning: CohortSettings) -> float:

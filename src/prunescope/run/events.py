@@ -240,6 +240,20 @@ class LaddersFreed:
 
 
 @dataclass(frozen=True)
+class ClusterChanged:
+    """Workers of a Dask cluster have come or gone, or its scheduler has."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class TaskBegunAgain:
+    """Another worker of a Dask cluster begins a cohort whose worker was lost; what it had not written is lost."""
+
+    cohort: int
+
+
+@dataclass(frozen=True)
 class CohortFinished:
     """A cohort is done."""
 
@@ -264,6 +278,8 @@ Event = (
     | LadderFailed
     | LaddersElsewhere
     | LaddersFreed
+    | ClusterChanged
+    | TaskBegunAgain
     | CohortFinished
 )
 EventHandler = Callable[[Event], None]

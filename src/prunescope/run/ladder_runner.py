@@ -89,10 +89,12 @@ def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
     return network(cell.family, cell.depth, cell.width, dataset.classes, dataset.shape)
 
 
-def context_for(ladder: Ladder, dataset: Dataset, layout: Layout, settings: RunSettings) -> TrainingContext:
+def context_for(
+    ladder: Ladder, dataset: Dataset, layout: Layout, settings: RunSettings, sparse_below: float = 0.0
+) -> TrainingContext:
     """Return the training context of a ladder's first network."""
-    net = network_of(ladder, 0, dataset)
-    return TrainingContext(net, ladder.recipe, dataset, torch.device(settings.device), settings.dtype, layout)
+    net, device = network_of(ladder, 0, dataset), torch.device(settings.device)
+    return TrainingContext(net, ladder.recipe, dataset, device, settings.dtype, layout, sparse_below=sparse_below)
 
 
 def _work_of(ladder: Ladder, rung: int) -> int:
@@ -252,9 +254,10 @@ class LadderRunner:
         # Where one member needs a snapshot at its rewind epoch, it is taken of all.
         span = next((member.span for member in members if member.span.snapshot is not None), members[0].span)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+        every_example = any(self._keeps_examples(member.state) for member in members)
         keeper = self._keeper(members, [_network_name(member) for member in networks], span)
         try:
-            trained = _train_networks(networks, context, span, self._progress(members, span), keeper)
+            trained = _train_networks(networks, context, span, self._progress(members, span), keeper, every_example)
         except RungStoppedError:  # the run ends with this
             return
         self._progress_kept.append(keeper)
@@ -317,12 +320,16 @@ class LadderRunner:
             state.arrays |= rung_arrays(rung, masks, after, keeps(self._settings.keep, rung))
         if rung not in state.finished:
             state.rows.append(rung_row)
-            if keeps(self._settings.keep_examples, rung) or state.ladder.teaches:
+            if self._keeps_examples(state):
                 state.outcomes[rung] = outcome
             if keeps(self._settings.keep_test_examples, rung):
                 state.test_right[rung] = outcome.test_right
         state.rung, state.handover = rung + 1, handover
         return rung_row
+
+    def _keeps_examples(self, state: LadderState) -> bool:
+        """Whether the outcome on every training example is kept of a ladder's next rung."""
+        return keeps(self._settings.keep_examples, state.rung) or state.ladder.teaches
 
     def _write(self, states: Sequence[LadderState], claim: Claim) -> None:
         """Write what is finished of the ladders that are still this process's own, and report it."""
@@ -391,7 +398,12 @@ def _network_name(member: _Start) -> str:
 
 
 def _train_networks(
-    networks: Sequence[_Start], context: TrainingContext, span: Span, tick: ProgressReporter, keeper: StoredProgress
+    networks: Sequence[_Start],
+    context: TrainingContext,
+    span: Span,
+    tick: ProgressReporter,
+    keeper: StoredProgress,
+    every_example: bool,
 ) -> TrainedMembers:
     """Train a rung. If a network in shared convolution groups diverges, all are trained again in groups of their own.
 
@@ -404,8 +416,8 @@ def _train_networks(
     tensors = {name: values * masks[name] if name in masks else values for name, values in tensors.items()}
     check_begin(starts, tensors, [member.state.rungs.expected(rung) for member in networks])
     members = [member.state.member for member in networks]
-    trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, keeper)
+    trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, keeper, every_example)
     if context.layout.pack > 1 and not all(outcome.finite for outcome in trained.outcomes):
         context = context.with_layout(replace(context.layout, pack=1))
-        trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick)
+        trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, None, every_example)
     return trained

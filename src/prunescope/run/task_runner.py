@@ -161,9 +161,11 @@ class TaskRunner:
             self._datasets[name] = dataset_of(ladder, self._data_folder, self._settings.home)
         return self._datasets[name]
 
-    def context(self, ladder: Ladder, layout: Layout = Layout()) -> TrainingContext:  # noqa: B008 - frozen
+    def context(self, ladder: Ladder, tuning: CohortSettings | None = None) -> TrainingContext:
         """Return what a ladder is trained on; pictures stay on the device while shapes share them."""
-        training_context = context_for(ladder, self.dataset(ladder), layout, self._settings)
+        layout = Layout() if tuning is None else Layout(tuning.together, tuning.pack, tuning.planar)
+        sparse_below = 0.0 if tuning is None else tuning.sparse_below
+        training_context = context_for(ladder, self.dataset(ladder), layout, self._settings, sparse_below)
         if self._bench is not None:
             training_context.share_pictures(self._bench)
         self._bench = training_context
@@ -183,9 +185,7 @@ class TaskRunner:
 
     def train(self, task: TrainTask, on_event: EventHandler) -> None:
         """Train a cohort."""
-        context = self.context(
-            task.cohort.ladders[0], Layout(task.tuning.together, task.tuning.pack, task.tuning.planar)
-        )
+        context = self.context(task.cohort.ladders[0], task.tuning)
         with threads(min(task.tuning.threads, self._cores)):
             LadderRunner(task.cohort, context, self._store, self._settings, on_event, self._stop, task.elsewhere).run()
 
@@ -193,7 +193,7 @@ class TaskRunner:
         """Score examples by an ensemble."""
         ladder = task.ensemble.ladder
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
-        context = self.context(ladder, Layout(tuning.together, tuning.pack, tuning.planar))
+        context = self.context(ladder, tuning)
         with threads(min(tuning.threads, self._cores)):
             keepers = self._keepers(task.ensemble, tuning.members)
             scores = _scores(task.ensemble, task.number, keepers, context, on_event, self._stop)

@@ -1,4 +1,4 @@
-"""How a shape of network trains fastest here: members in a cohort, threads, layout. Found by a short measurement.
+"""How a shape of network trains fastest here: members, threads, layout, sparse steps. Found by a short measurement.
 
 Sums may be rounded differently in other company or another layout, so what was found is remembered (`tuning_cache`).
 Measuring takes a twentieth of the training that it is for, at most. Members of our own families gain much from each
@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from prunescope.nets import Designed
 from prunescope.nets.cohort import Layout
 from prunescope.nets.custom import Custom
 from prunescope.nets.kernels import kernels
-from prunescope.run.estimate import cohort_bytes, member_bytes
+from prunescope.run.estimate import SPARSE_GAIN, cohort_bytes, member_bytes
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.train import TrainingContext
 
@@ -28,6 +29,9 @@ ENOUGH = 0.05  # seconds of steps for one figure, or this many steps
 STEPS, LEAST_STEPS = 12, 2
 SHARE, LEAST_SECONDS = 1 / 20, 1.0  # of the training that is measured for; in any case, where company helps most
 GAIN = 0.93  # more threads must take at most this share of the core time
+SPARSE_SHARES = (0.1, 0.5)  # of the weights, at which sparse steps are measured
+SPARSE_MEMBERS = 8  # are enough to measure with
+SPARSE_WORTH_TRYING = 20_000  # multiplications for one example; below, calls take longer than products
 NEAR = 1.05  # the largest cohort that is this near to the best is taken: fewer cohorts, less between them
 
 
@@ -98,7 +102,26 @@ def choose(context: TrainingContext, ladders: int, cores: int, steps: float | No
         ):
             best = best_of_count
     assert best is not None  # noqa: S101 - one count at least was tried
-    return best
+    with threads(best.threads):
+        return replace(best, sparse_below=_sparse_below(context, min(best.members, SPARSE_MEMBERS), steps))
+
+
+def _sparse_below(context: TrainingContext, size: int, steps: float | None) -> float:
+    """Measure below which share of kept weights sparse steps pay; 0 where they never do, or the work is too short.
+
+    What a sparse step takes grows with the share in a line, through two points that are measured.
+    """
+    small = context.network.outline.multiplications < SPARSE_WORTH_TRYING
+    short = steps is not None and SHARE * steps < (1 + len(SPARSE_SHARES)) * (1 + LEAST_STEPS) * size
+    if small or short or context.sparse_kernels is None:
+        return 0.0
+    (low, high), trial = SPARSE_SHARES, context.with_sparse_below(1.0)
+    goal = SPARSE_GAIN * step_seconds(context, size)
+    at_low, at_high = step_seconds(trial, size, low), step_seconds(trial, size, high)
+    slope = (at_high - at_low) / (high - low)
+    if slope <= 0:
+        return 1.0 if at_high < goal else 0.0
+    return min(1.0, max(0.0, low + (goal - at_low) / slope))
 
 
 def _best_size(context: TrainingContext, sizes: Iterable[int], count: int, budget: _Budget) -> CohortSettings | None:
@@ -109,7 +132,7 @@ def _best_size(context: TrainingContext, sizes: Iterable[int], count: int, budge
         for layout in _layouts(size, context):
             if not budget.allows(size):
                 break
-            seconds = _seconds(context, size, layout)
+            seconds = step_seconds(context.with_layout(layout), size)
             budget.note(seconds, count)
             tried.append(CohortSettings(size, count, layout.together, layout.pack, seconds, layout.planar))
         if not tried:
@@ -141,15 +164,27 @@ def _layouts(size: int, context: TrainingContext) -> list[Layout]:
     return layouts
 
 
-def _seconds(context: TrainingContext, size: int, layout: Layout) -> float:
-    """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data."""
-    trial = context.with_layout(layout)
+def step_seconds(context: TrainingContext, size: int, share: float | None = None) -> float:
+    """Return the seconds that a step takes for each of ``size`` members, on the first examples of the data.
+
+    Parameters
+    ----------
+    share
+        Of the weights that are kept, of each matrix; all where not given.
+    """
     # Numbers do not change the time, and drawing them takes a user's factory longer than a step.
-    start = trial.stacked([trial.network.start(np.random.default_rng(0))] * size)
-    engine = trial.engine(start, {})
-    batch = min(context.recipe.batch, len(trial.train_pictures))
-    places = torch.arange(size * batch, device=context.device).view(size, batch) % len(trial.train_pictures)
-    source = trial.train_pictures.of(places)
+    chance = np.random.default_rng(0)
+    start = context.stacked([context.network.start(chance)] * size)
+    masks = {}
+    if share is not None:
+        matrices = {item.name: (size, *item.shape) for item in context.network.outline.parameters if item.matrix}
+        masks = {
+            name: torch.from_numpy(chance.random(shape) < share).to(start[name]) for name, shape in matrices.items()
+        }
+    engine = context.engine(start, masks)
+    batch = min(context.recipe.batch, len(context.train_pictures))
+    places = torch.arange(size * batch, device=context.device).view(size, batch) % len(context.train_pictures)
+    source = engine.examples(context.train_pictures, places)
     order = torch.arange(batch, device=context.device).expand(size, -1)
     labels = torch.from_numpy(np.array(context.dataset.train_labels)).to(context.device)[places]
 

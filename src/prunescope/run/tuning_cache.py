@@ -35,6 +35,8 @@ class CohortSettings:
         One step of one member took this long when it was measured.
     starts
         Networks that a cohort begins with at most; None where that has not been settled.
+    sparse_below
+        Networks that keep at most this share of their weights are trained by sparse steps; 0: none is.
     """
 
     members: int
@@ -44,6 +46,7 @@ class CohortSettings:
     seconds: float
     planar: bool = False
     starts: int | None = None
+    sparse_below: float = 0.0
 
 
 def _torch_version() -> str | None:
@@ -66,8 +69,9 @@ class TuningCache:
         self._cores = cores
 
     def of_store(self, key: str) -> CohortSettings | None:
-        """Return what a store goes by."""
-        return next(filter(None, map(_tuning_from, self._notes(key).values())), None)
+        """Return what a store goes by; where it was settled before there were sparse steps, none is taken."""
+        notes = self._notes(key).values()
+        return next(filter(None, (_tuning_from(note, sparse_below=0.0) for note in notes)), None)
 
     def damaged_notes(self, key: str) -> list[Path]:
         """Return the notes that a store should go by and does not, since they are damaged or make no choice."""
@@ -104,9 +108,11 @@ class TuningCache:
         return home / f"{digest([*self._machine, self._cores, key])}.json"
 
 
-def _tuning_from(note: object) -> CohortSettings | None:
+def _tuning_from(note: object, **missing: Any) -> CohortSettings | None:
+    """Return the settings that a note holds, with values for what it may miss."""
     if not isinstance(note, dict):
         return None
+    note = missing | note
     try:
         tuning = CohortSettings(**{name: note[name] for name in CohortSettings.__dataclass_fields__})
     except KeyError:
@@ -124,4 +130,6 @@ def _is_possible(values: Mapping[str, Any]) -> bool:
         and type(values["planar"]) is bool
         and type(seconds) in (int, float)
         and 0 <= seconds < math.inf
+        and type(values["sparse_below"]) in (int, float)
+        and 0 <= values["sparse_below"] <= 1
     )

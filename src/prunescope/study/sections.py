@@ -196,6 +196,11 @@ class Recipe(Section):
     validation: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the training set held out, drawn anew for each replicate"
     )
+    measure_train: Literal["all"] | Whole = Field(
+        "all",
+        description="training examples that a network's error and loss on them are measured on, drawn at random for "
+        "each replicate; all, or a number",
+    )
     prunable: (
         Literal["all", "all-but-output"]
         | Annotated[tuple[_Pattern, ...], Field(strict=False, min_length=1, max_length=MOST_VALUES)]
@@ -214,6 +219,10 @@ class Recipe(Section):
         description="rungs above the dense one; more can be asked for later without redoing any"
     )
 
+    def measured(self, examples: int) -> int:
+        """Return on how many of a network's training examples it is measured."""
+        return examples if self.measure_train == "all" else min(self.measure_train, examples)
+
     @model_serializer(mode="wrap")
     def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out later keys that are not set, so that identities stay those of stores that did not know them."""
@@ -222,7 +231,7 @@ class Recipe(Section):
         return {key: value for key, value in content.items() if key not in usual or value != usual[key]}
 
 
-_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor", "norm_start")
+_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor", "norm_start", "measure_train")
 
 
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -7,6 +7,9 @@ What pruning has cut off is left out (`Compact`). A unit that no path of survivi
 output: it is left out. A unit that no path reaches from the input has the same output for every example, since only its
 bias feeds it; such constant units are computed once for a whole batch, in a stream beside the examples. Both keep what
 they would have had: left-out weights only decay, and constant units are trained like the rest.
+
+In bfloat16 products take and give numbers of that type, as under torch's autocast; parameters, their gradients and the
+loss stay as they are, and nothing is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.study.sections import Recipe
 from prunescope.train.engine import Tensors, clip, decayed, optimizer
+from prunescope.train.pictures import AnyPictures, ExampleSource
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
@@ -131,10 +135,10 @@ class _Layer:
 class _Memory:
     """What one batch leaves behind on its way, for the way back, and room for gradients of its size."""
 
-    def __init__(self, layers: Sequence[_Layer], batch: int) -> None:
+    def __init__(self, layers: Sequence[_Layer], batch: int, products: torch.dtype) -> None:
         def room(size: int) -> Tensor:
             weight = layers[0].weight
-            return weight.new_empty(len(weight), batch, size)
+            return weight.new_empty(len(weight), batch, size, dtype=products)
 
         self.outputs = [room(layer.weight.shape[1]) for layer in layers]
         self.back = [room(layer.weight.shape[2]) for layer in layers[1:]]
@@ -153,6 +157,7 @@ class DenseEngine:
         Leave out what is cut off; None: where that pays.
     """
 
+    evaluated_at_once: int | None = None
     resumable = False
 
     def __init__(
@@ -163,7 +168,10 @@ class DenseEngine:
         self._full = {name: tensors[name] for name in names}
         self._recipe = recipe
         self._rates: list[float] = []
-        self._rest = self._left_out(masks) if compact is not False and masks else None
+        self._kind = next(iter(self._full.values())).dtype
+        self._products = torch.bfloat16 if recipe.precision == "bfloat16" else self._kind
+        leave_out = compact is not False and self._products == self._kind
+        self._rest = self._left_out(masks) if leave_out and masks else None
         if self._rest is not None and compact is None and not self._pays(network, self._rest):
             self._rest = None
         if self._rest is None:
@@ -173,11 +181,16 @@ class DenseEngine:
         else:
             self._layers, flat_masks = self._small(self._rest, masks)
             self.columns = torch.from_numpy(self._rest.changing[0].places).to(self._layers[0].weight.device)
+        self.copied_columns = 0 if self.columns is None else self.columns.shape[1]
         self._parameters = [tensor for layer in self._layers for tensor in layer.tensors()]
         self._gradients = [torch.empty_like(tensor) for tensor in self._parameters]
         self._masks = flat_masks
         self._rule = optimizer(recipe, self._parameters, flat_masks)
         self._memory: dict[int, _Memory] = {}
+
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
+        """Return the members' examples, and of those the columns that are read."""
+        return pictures.of(places, self.columns)
 
     def _left_out(self, masks: Tensors) -> Remaining | None:
         """Find what is left; None where left-out weights would change in a way that has no closed form."""
@@ -235,12 +248,12 @@ class DenseEngine:
         return constants
 
     def _forward(self, x: Tensor, constants: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> Tensor:
-        value = x
+        value = x.to(self._products)
         for layer, below, out in zip(self._layers, constants, outputs, strict=False):
-            bias = layer.bias.unsqueeze(1)
+            bias = layer.bias.unsqueeze(1).to(self._products)
             if layer.from_constant is not None and below is not None:
                 bias = torch.baddbmm(bias, below, layer.from_constant.transpose(1, 2))
-            torch.baddbmm(bias, value, layer.weight.transpose(1, 2), out=out)
+            torch.baddbmm(bias, value, layer.weight.to(self._products).transpose(1, 2), out=out)
             value = out.relu_() if layer is not self._layers[-1] else out
         return value
 
@@ -249,18 +262,18 @@ class DenseEngine:
         batch = x.shape[1]
         memory = self._memory.get(batch)
         if memory is None:
-            memory = self._memory.setdefault(batch, _Memory(self._layers, batch))
+            memory = self._memory.setdefault(batch, _Memory(self._layers, batch, self._products))
         constants = self._constants()
         logits = self._forward(x, constants, memory.outputs)
         # The cross-entropy's derivative: probabilities, less the target, which is one at the label unless smoothed.
-        change, smoothing = torch.softmax(logits, -1), self._recipe.label_smoothing
+        change, smoothing = torch.softmax(logits.to(self._kind), -1), self._recipe.label_smoothing
         change.scatter_add_(
             -1, labels.unsqueeze(-1), change.new_full((1, 1, 1), smoothing - 1).expand(*labels.shape, 1)
         )
         if smoothing:
             change.sub_(smoothing / change.shape[-1])
         change.mul_(1 / batch)
-        gradients = iter(self._backward(x, change, constants, memory))
+        gradients = iter(self._backward(x.to(self._products), change.to(self._products), constants, memory))
         for room, gradient in zip(self._gradients, gradients, strict=True):
             if gradient is not room:
                 room.copy_(gradient)
@@ -281,8 +294,11 @@ class DenseEngine:
             place -= len(layer.tensors())
             weight, bias = self._gradients[place : place + 2]
             value = x if level == 0 else memory.outputs[level - 1]
-            torch.bmm(change.transpose(1, 2), value, out=weight)
-            torch.sum(change, 1, out=bias)
+            if self._products == self._kind:
+                torch.bmm(change.transpose(1, 2), value, out=weight)
+            else:
+                weight = torch.bmm(change.transpose(1, 2), value)
+            torch.sum(change, 1, dtype=self._kind, out=bias)
             layer_gradients = [weight, bias]
             still_below: Tensor | None = None
             if layer.from_constant is not None and below is not None:
@@ -299,7 +315,7 @@ class DenseEngine:
                 layer_gradients.append(passed.squeeze(1))
             if level > 0:
                 back = memory.back[level - 1]
-                torch.bmm(change, layer.weight, out=back)
+                torch.bmm(change, layer.weight.to(self._products), out=back)
                 change = torch.ops.aten.threshold_backward.grad_input(back, value, 0, grad_input=back)
             still = still_below
             gradients = layer_gradients + gradients
@@ -307,7 +323,8 @@ class DenseEngine:
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits ``[R, B, classes]``."""
-        return self._forward(x, self._constants(), [_room(layer, x) for layer in self._layers])
+        rooms = _Memory(self._layers, x.shape[1], self._products).outputs
+        return self._forward(x, self._constants(), rooms)
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters in full; what was left out has only decayed."""
@@ -338,10 +355,6 @@ class DenseEngine:
     def restore(self, progress: Tensors, steps: int) -> None:
         """Refuse: there is no progress to go on from."""
         raise NotImplementedError
-
-
-def _room(layer: _Layer, x: Tensor) -> Tensor:
-    return layer.weight.new_empty(len(x), x.shape[1], layer.weight.shape[1])
 
 
 def _places(units: Units, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.study.sections import Recipe
+from prunescope.train.pictures import AnyPictures, ExampleSource
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -216,20 +217,26 @@ Tensors = Mapping[str, Tensor]
 class Engine(Protocol):
     """R members in training, their tensors stacked ``[R, ...]``."""
 
-    columns: Tensor | None
-    """Which input columns each member reads, ``[R, k]``; None where all do."""
+    copied_columns: int
+    """How many values of each example `examples` copies; 0 where it copies none."""
+
+    evaluated_at_once: int | None
+    """How many examples are best evaluated at once; None: as many as there is room for."""
+
+    resumable: bool
+    """Whether another engine can go on from this one's progress."""
+
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
+        """Return the members' examples ``places`` [R, n], laid out as steps take them."""
 
     def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
         """Take one gradient step on each member's mean loss over its own batch ``labels`` [R, B]."""
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return the logits ``[R, B, classes]`` as in evaluation."""
+        """Return the logits ``[R, B, classes]`` as in evaluation; more where the inputs are filled up at the end."""
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now, in full."""
-
-    resumable: bool
-    """Whether another engine can go on from this one's progress."""
 
     def progress(self) -> dict[str, Tensor]:
         """Return all that later steps depend on, stacked."""
@@ -241,7 +248,8 @@ class Engine(Protocol):
 class AutogradEngine:
     """Any network, by autograd."""
 
-    columns: Tensor | None = None
+    copied_columns = 0
+    evaluated_at_once: int | None = None
     resumable = True
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
@@ -256,6 +264,10 @@ class AutogradEngine:
         self._rule = optimizer(recipe, free, self._masks)
         self._most, self._smoothing = recipe.clip_norm, recipe.label_smoothing
         self._half = recipe.precision == "bfloat16"
+
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
+        """Return the members' examples."""
+        return pictures.of(places)
 
     def _precision(self, x: Tensor) -> AbstractContextManager[object]:
         return torch.autocast(x.device.type, torch.bfloat16) if self._half else nullcontext()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prunescope.data import Dataset
+from prunescope.nets.sparse_kernels import SparseKernels
 
 PADDING = 4  # pixels around a picture before it is cropped (FACTS: CIFAR training data)
 
@@ -197,6 +198,18 @@ class Pictures:
         shift = self._shift if self._shift.ndim == 0 else self._shift[columns].unsqueeze(1)
         return NarrowRows(torch.stack(parts), scale, shift)
 
+    def innermost(self, places: Tensor, columns: Tensor, compiled: SparseKernels) -> InnermostRows:
+        """Return each member's own examples, some columns of them, with the examples innermost.
+
+        Parameters
+        ----------
+        places, columns
+            As in `of`.
+        """
+        features = self._bytes.shape[1]
+        scale, shift = (values.expand(features).contiguous() for values in (self._scale, self._shift))
+        return InnermostRows(self._bytes, scale, shift, places, columns.int(), compiled)
+
 
 @dataclass(frozen=True)
 class BatchRequest:
@@ -230,6 +243,21 @@ class ExampleSource(Protocol):
 
     def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
         """Yield requests, one after another, with their inputs."""
+
+
+class AnyPictures(Protocol):
+    """The pictures of a dataset, held on the device or streamed."""
+
+    resident: bool
+
+    def __len__(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where places are looked up."""
+
+    def of(self, places: Tensor, columns: Tensor | None = None) -> ExampleSource:
+        """Return each member's own examples; see `Pictures.of`."""
 
 
 def _one_by_one(source: ExampleSource, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
@@ -285,6 +313,38 @@ class NarrowRows:
     def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
         """Yield requests with their inputs, each made when it is asked for."""
         return _one_by_one(self, requests)
+
+
+@dataclass(frozen=True)
+class InnermostRows:
+    """Some columns ``[R, k]`` of rows of features, the examples innermost and filled up to whole vectors with zeros."""
+
+    rows: Tensor
+    scale: Tensor
+    shift: Tensor
+    places: Tensor
+    columns: Tensor
+    compiled: SparseKernels
+
+    @property
+    def device(self) -> torch.device:
+        """Where positions are looked up."""
+        return self.places.device
+
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+        """Yield requests with their inputs, each made when it is asked for."""
+        return _one_by_one(self, requests)
+
+    def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
+        """Return the inputs ``[R, k, B]`` at each member's own positions; rows are never moved."""
+        del moves
+        places = self.places.gather(1, order)
+        if self.rows.dtype == torch.uint8:
+            return self.compiled.lay_out(self.rows, places, self.columns, self.scale, self.shift)
+        read = self.columns.long()
+        taken = self.rows[places.unsqueeze(1), read.unsqueeze(2)].to(self.scale.dtype)
+        taken = taken.mul_(self.scale[read].unsqueeze(2)).add_(self.shift[read].unsqueeze(2))
+        return F.pad(taken, (0, self.compiled.filled(order.shape[1]) - order.shape[1]))
 
 
 def _by_example(values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -135,6 +136,7 @@ def train_rung(
     span: Span,
     tick: Tick,
     keeper: ProgressKeeper | None = None,
+    every_example: bool = False,
 ) -> TrainedMembers:
     """Train and measure one rung.
 
@@ -146,13 +148,18 @@ def train_rung(
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
     keeper
         Where to go on from, and what keeps the networks now and then.
+    every_example
+        Measure on all training examples, however few the recipe asks for.
     """
+    sparse = context.sparse_members(masks)
+    if sparse.any() and not sparse.all():
+        parts = np.flatnonzero(~sparse), np.flatnonzero(sparse)
+        return _in_parts(parts, context, members, start, masks, rung, span, tick, every_example)
     engine, pictures, recipe = context.engine(start, masks), context.train_pictures, context.recipe
     places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(pictures.device)
-    columns = engine.columns
-    if columns is not None and pictures.resident and places.numel() * columns.shape[1] > NARROW_BYTES:
-        engine, columns = context.engine(start, masks, compact=False), None
-    source = pictures.of(places, columns)
+    if pictures.resident and engine.copied_columns * places.numel() > NARROW_BYTES:
+        engine = context.engine(start, masks, compact=False)
+    source = engine.examples(pictures, places)
     labels = torch.from_numpy(np.stack([member.subsample.labels for member in members])).to(context.device)
     examples, waited, clock = places.shape[1], context.waited(), time.perf_counter()
     steps = -(-examples // recipe.batch)
@@ -179,7 +186,8 @@ def train_rung(
         if keeper.due((time.perf_counter() - clock) / (done - first) * (total - done)):
             epoch, step = divmod(done, steps)
             keeper.keep(RungProgress(span.first + epoch, step, _arrays(engine.progress()), snapshot))
-    outcomes = _measured(context, engine, members, source, labels, columns)
+    measured = examples if every_example else recipe.measured(examples)
+    outcomes = _measured(context, engine, members, source, labels[:, :measured])
     waited = (context.waited() - waited) / (time.perf_counter() - clock)
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
 
@@ -204,6 +212,42 @@ def _requests(
         for step in range(within if epoch == span.first + skipped else 0, steps):
             part = slice(step * batch, (step + 1) * batch)
             yield BatchRequest(shuffled[:, part], None if moves is None else moves.part(part), epoch, step)
+
+
+def _in_parts(
+    parts: Sequence[np.ndarray],
+    context: TrainingContext,
+    members: Sequence[CohortMember],
+    start: Tensors,
+    masks: Tensors,
+    rung: int,
+    span: Span,
+    tick: Tick,
+    every_example: bool,
+) -> TrainedMembers:
+    """Train some members after others, in places, since their steps are of different kinds."""
+    trained = []
+    for number, places in enumerate(parts):
+
+        def count(done: int, total: int, before: int = number) -> None:
+            tick(before * total + done, len(parts) * total)
+
+        chosen = torch.from_numpy(places).to(context.device)
+        tensors, flags = ({name: values[chosen] for name, values in group.items()} for group in (start, masks))
+        company = [members[place] for place in places]
+        trained.append(train_rung(context, company, tensors, flags, rung, span, count, None, every_example))
+    back = np.argsort(np.concatenate(parts))
+
+    def whole(arrays: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([part[name] for part in arrays])[back] for name in arrays[0]}
+
+    outcomes = [outcome for part in trained for outcome in part.outcomes]
+    snapshots = [part.snapshot for part in trained if part.snapshot is not None]
+    return TrainedMembers(
+        whole([part.state for part in trained]),
+        whole(snapshots) if snapshots else None,
+        tuple(outcomes[place] for place in back),
+    )
 
 
 def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -241,22 +285,21 @@ def _measured(
     members: Sequence[CohortMember],
     source: ExampleSource,
     labels: Tensor,
-    columns: Tensor | None,
 ) -> tuple[NetworkOutcome, ...]:
-    """Measure every member on its training, validation and test examples, as they are, nothing moved."""
+    """Measure every member on its labelled training examples, validation and test set, as they are, nothing moved."""
     dataset, device, count = context.dataset, context.device, len(members)
 
     def same_for_all(values: np.ndarray, where: torch.device = device) -> Tensor:
         return torch.from_numpy(np.array(values)).to(where).expand(count, -1)
 
     train = _losses(context, engine, source, labels)
-    pictures = context.test_pictures
-    tested = pictures.of(same_for_all(np.arange(len(dataset.test_labels)), pictures.device), columns)
+    apart = context.test_pictures
+    tested = engine.examples(apart, same_for_all(np.arange(len(dataset.test_labels)), apart.device))
     test = _losses(context, engine, tested, same_for_all(dataset.test_labels))
     held = np.stack([member.subsample.validation for member in members])
     if held.shape[1]:
-        apart = context.train_pictures
-        examples = apart.of(torch.from_numpy(held).to(apart.device), columns)
+        pictures = context.train_pictures
+        examples = engine.examples(pictures, torch.from_numpy(held).to(pictures.device))
         validation = _losses(context, engine, examples, torch.from_numpy(dataset.train_labels[held]).to(device))
     else:
         validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
@@ -286,11 +329,12 @@ def evaluated(
     most = EVALUATED_AT_ONCE
     if context.device.type == "cuda":
         most = int(torch.cuda.get_device_properties(context.device).total_memory) // 32
-    at_once = max(16, most // (members * max(1, context.network.outline.activations)))
+    values = math.prod(context.dataset.shape) + context.network.outline.activations
+    at_once = min(max(16, most // (members * values)), engine.evaluated_at_once or examples)
     places = torch.arange(examples, device=source.device).expand(members, -1)
-    firsts = range(0, examples, at_once)
-    requests = (BatchRequest(places[:, first : first + at_once], step=first) for first in firsts)
+    requests = (BatchRequest(places[:, first : first + at_once], step=first) for first in range(0, examples, at_once))
     for request, x in source.batches(requests):
-        batch = slice(request.step, request.step + request.order.shape[1])
-        logits = engine.logits(x)
+        count = request.order.shape[1]
+        batch = slice(request.step, request.step + count)
+        logits = engine.logits(x)[:, :count]
         yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels[:, batch]

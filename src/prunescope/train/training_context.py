@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from prunescope.data import Dataset
 from prunescope.data.dataset import Images
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
+from prunescope.nets.sparse_kernels import SparseKernels, sparse_kernels
 from prunescope.prune import Masks, stacked
 from prunescope.study.sections import Recipe
 from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import AutogradEngine, Engine, Tensors
 from prunescope.train.pictures import Pictures
+from prunescope.train.sparse import SparseEngine
 from prunescope.train.streamed_pictures import StreamedPictures, pictures_of
 
 _PICTURES = ("train_pictures", "test_pictures")
@@ -34,6 +37,8 @@ class TrainingContext:
         Of parameters and sums: float32, or float64 to test with.
     compact
         Leave out what pruning has cut off: None where it pays.
+    sparse_below
+        Members that keep at most this share of their weights are trained by sparse steps, where the network has them.
     most_resident
         Bytes of pictures that may be held on the device; larger parts of a dataset are streamed. None: as fits.
     readers
@@ -47,6 +52,7 @@ class TrainingContext:
     dtype: torch.dtype = torch.float32
     layout: Layout = Layout()  # noqa: RUF009 - frozen
     compact: bool | None = None
+    sparse_below: float = 0.0
     most_resident: int | None = None
     readers: int | None = None
 
@@ -79,13 +85,18 @@ class TrainingContext:
 
     def with_layout(self, layout: Layout) -> TrainingContext:
         """Return the same with another layout, the pictures shared."""
-        other = replace(self, layout=layout)
-        other.share_pictures(self)
-        return other
+        return self._with(layout=layout)
 
     def with_network(self, network: Network) -> TrainingContext:
         """Return the same for another network, the pictures shared."""
-        other = replace(self, network=network)
+        return self._with(network=network)
+
+    def with_sparse_below(self, share: float) -> TrainingContext:
+        """Return the same with another bound of sparse steps, the pictures shared."""
+        return self._with(sparse_below=share)
+
+    def _with(self, **changes: Any) -> TrainingContext:
+        other = replace(self, **changes)
         other.share_pictures(self)
         return other
 
@@ -96,9 +107,30 @@ class TrainingContext:
 
     def engine(self, tensors: Tensors, masks: Tensors, compact: bool | None = None) -> Engine:
         """Return what trains this network in cohorts, from stacked tensors and masks."""
-        if self.network.outline.dense and self.recipe.precision == "float32":
+        if self.network.outline.dense:
+            compiled = self.sparse_kernels
+            if compiled is not None and masks and self.sparse_members(masks).all():
+                return SparseEngine(self.network, self.recipe, tensors, masks, compiled)
             return DenseEngine(self.network, self.recipe, tensors, masks, self.compact if compact is None else compact)
         return AutogradEngine(self.network, self.recipe, tensors, masks, self.layout)
+
+    @property
+    def sparse_kernels(self) -> SparseKernels | None:
+        """What sparse steps are computed with; None where there are none for this network here."""
+        if not self.network.outline.dense or self.device.type != "cpu":
+            return None
+        held = self.train_pictures.resident and self.test_pictures.resident
+        return sparse_kernels(self.dtype) if held else None
+
+    def sparse_members(self, masks: Tensors) -> np.ndarray:
+        """Return for each member whether it is trained by sparse steps; none is where nothing is pruned."""
+        if not masks or not self.sparse_below or self.sparse_kernels is None:
+            return np.zeros(len(next(iter(masks.values()), ())), bool)
+        matrices = [parameter for parameter in self.network.outline.parameters if parameter.matrix]
+        whole = sum(parameter.size for parameter in matrices if parameter.name not in masks)
+        kept = whole + sum(mask.flatten(1).sum(1, dtype=torch.int64) for mask in masks.values())
+        share = kept / sum(parameter.size for parameter in matrices)
+        return np.asarray(share <= self.sparse_below)
 
     def stacked(self, members: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
         """Lay the tensors of several members on top of each other, on the device."""
