@@ -72,6 +72,25 @@ def test_large_rows_of_floats_are_mapped(tmp_path: Path, cache: Path, monkeypatc
     assert same(read_own(name), unbounded(monkeypatch, name))
 
 
+def test_a_function_may_return_what_memory_cannot_hold(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = made(5, 3)
+    monkeypatch.syspath_prepend(tmp_path)
+    np.savez(tmp_path / "birds.npz", **arrays)  # type: ignore[arg-type]
+    text = f"""
+import numpy as np
+arrays = dict(np.load({str(tmp_path / "birds.npz")!r}))
+def birds():
+    parts = ("train", "test", "validation")
+    return {{part: list(zip(arrays[part + "_images"], arrays[part + "_labels"])) for part in parts}}
+"""
+    (tmp_path / "large_birds.py").write_text(text)
+    mapped = read_own("large_birds:birds")
+    assert is_mapped(mapped.dataset.train_images)
+    assert same(mapped, unbounded(monkeypatch, str(tmp_path / "birds.npz")))
+
+
 def refused(name: str) -> Fault:
     with pytest.raises(InputError) as raised:
         read_own(name)

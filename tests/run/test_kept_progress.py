@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from prunescope.run import run_study
@@ -18,7 +19,7 @@ from prunescope.run.events import CohortProgress, Event
 from prunescope.run.kept_progress import FOLDER, StoredProgress
 from prunescope.run.stopping import Stop
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
-from prunescope.study import Study
+from prunescope.study import El2n, Study, ensembles
 from prunescope.table import Claim, Store
 from prunescope.train import RungProgress
 from prunescope.train.engine import AutogradEngine
@@ -157,3 +158,36 @@ def test_a_run_that_is_to_stop_leaves_a_long_rung_where_it_is_and_finishes_a_sho
     assert run_study(study(), store, workers=1).failures == []
     assert rows(store) == uninterrupted.rows
     assert len(steps) == uninterrupted.steps
+
+
+def test_networks_that_score_examples_are_not_trained_again_after_a_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(1, 1, 1, 1, 1e-3))
+    one = study().axes[0].model_copy(update={"label_noise": (0.25,)})
+    scored = replace(study(), axes=(one,), treatments=study().treatments[:1], el2n=El2n(networks=3, epoch=2))
+    (ensemble,) = ensembles(scored)
+    whole, store = (Store(tmp_path / name, create=True) for name in ("whole", "store"))
+    steps, kept, plain = steps_of(monkeypatch), list[int](), StoredProgress.keep
+    assert run_study(scored, whole, workers=1).scored == 1
+    expected = len(steps)
+
+    def keep(self: StoredProgress, progress: RungProgress) -> None:
+        plain(self, progress)
+        if any(ensemble.identity in path.name for path in self._paths):
+            kept.append(progress.epoch)
+            if len(kept) == 6:  # in the middle of the second network; the first has been kept at its end, too
+                raise KeyboardInterrupt
+
+    steps.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredProgress, "keep", keep)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(scored, store, workers=1, checkpoint_every=0.0)
+    assert kept == [0, 1, 1, 2, 0, 1]
+    assert run_study(scored, store, workers=1).failures == []
+    assert len(steps) == expected
+    assert rows(store) == rows(whole)
+    for name, values in whole.read_arrays("examples", ensemble.identity, 0).items():
+        assert np.array_equal(values, store.read_arrays("examples", ensemble.identity, 0)[name])
+    assert not list((store.path / FOLDER).iterdir())

@@ -163,6 +163,17 @@ def test_a_rung_killed_at_any_step_goes_on_with_the_order_and_the_numbers_of_one
         assert equal(expected, numbers(context, cohort, keeper)), (threads, step)
 
 
+def test_progress_of_another_network_is_not_gone_on_with(photographs: Dataset) -> None:
+    context = replace(training_context("imagenet-resnet", 18, 1 / 64, photographs, batch=5), readers=0)
+    cohort, keeper = members(photographs, ("a",)), KilledAt(2)
+    with pytest.raises(KilledError):
+        numbers(context, cohort, keeper)
+    assert keeper.kept is not None
+    tensors = {name: values[:, :1] if values.ndim > 1 else values for name, values in keeper.kept.tensors.items()}
+    keeper.kept = replace(keeper.kept, tensors=tensors)
+    assert equal(numbers(context, cohort), numbers(context, cohort, keeper))
+
+
 def request_of(data: Dataset, cohort: list[CohortMember]) -> tuple[Tensor, Crops]:
     images = data.train_images
     assert isinstance(images, EncodedPictures)

@@ -111,7 +111,7 @@ class _Shown:
 
 
 def _read(name: str, folder: Path | None) -> _Shown:
-    from prunescope.data import load, own_name, read_own
+    from prunescope.data import EncodedPictures, load, own_name, read_own
     from prunescope.study.catalogue import DATASETS, is_import_path, is_own_dataset
     from prunescope.study.import_path import search_folders
 
@@ -119,7 +119,9 @@ def _read(name: str, folder: Path | None) -> _Shown:
     if not is_own_dataset(spelled):
         known = load(spelled, folder)
         names = [str(number) for number in range(known.classes)]
-        facts = {"label": spelled, "hash": "", "place": "the files of its makers", "class_names": names, "notes": []}
+        images = known.train_images
+        place = str(images.path) if isinstance(images, EncodedPictures) else "the files of its makers"
+        facts = {"label": spelled, "hash": "", "place": place, "class_names": names, "notes": []}
         return _Shown(_content(spelled, known, facts))
     if is_import_path(spelled):
         search_folders([spelled], [Path.cwd()])

@@ -5,6 +5,7 @@ What evaluates sees the centre of a picture whose shorter side is 8/7 as long. W
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,14 @@ class EncodedPictures:
         return len(self._records)
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all of them, decoded."""
         return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def bytes_on_disk(self) -> int:
-        """Bytes of all of them, encoded."""
-        return int(self._records["size"].sum(dtype=np.int64))
 
     def sizes(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the heights and widths of pictures, before anything is cut away."""
@@ -69,10 +70,10 @@ class EncodedPictures:
         try:
             pixels = decoded_strictly(content)
         except ValueError as trouble:
-            where = f"{self._file.path.name}, picture {self._first + place}"
+            where = f"{self.path.name}, picture {self._first + place}"
             raise refusal(where, "must be a whole JPEG file", str(trouble)[:120]) from None
         if pixels.shape[:2] != (record["height"], record["width"]):
-            where = f"{self._file.path.name}, picture {self._first + place}"
+            where = f"{self.path.name}, picture {self._first + place}"
             raise refusal(where, "must have the size that the index has", f"{pixels.shape[1]} x {pixels.shape[0]}")
         return pixels
 

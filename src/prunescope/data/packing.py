@@ -33,7 +33,7 @@ from prunescope.errors import Fault, InputError, PrunescopeError, clipped, count
 _ENTRY = np.dtype(
     [("number", "<u4"), ("source_size", "<u8"), ("source_time", "<u8"), ("record", RECORD), ("end", "u1")]
 )
-_WHOLE = 0xA5  # the last byte of an entry that was written whole
+_STRICT, _LENIENT = 0xA5, 0xA6  # the last byte of an entry that was written whole: who read the picture
 _AT_ONCE = 16  # pictures of a task
 _SAFE = 2**26  # bytes between two times that the disk is asked to keep what was written
 _TRIED = 48  # pictures that tell how much disk all of them will take
@@ -118,7 +118,7 @@ def pack(
         words = trouble.strerror or str(trouble)
         raise PrunescopeError(f"{target} cannot be written: {words}. The same command goes on from here.") from None
     made = content_hash(facts, packer.records)
-    return Packed(target, facts, len(pictures), packer.resumed, packer.lenient, size, made)
+    return Packed(target, facts, len(pictures), packer.resumed, int(packer.lenient.sum()), size, made)
 
 
 def _claim(log: IO[bytes], target: Path) -> None:
@@ -137,10 +137,10 @@ class _Packer:
         self._root, self._pictures, self._facts = root, pictures, facts
         self._data, self._log = data, log
         self.records = np.zeros(len(pictures), RECORD)
-        self._there = np.zeros(len(pictures), np.bool_)
+        self._there, self.lenient = np.zeros((2, len(pictures)), np.bool_)
         self._damaged: dict[int, Fault] = {}
         self._end = START
-        self.resumed = self.lenient = 0
+        self.resumed = 0
 
     def _head(self) -> bytes:
         """Return the journal's first line: what the file is made of, and how."""
@@ -164,7 +164,7 @@ class _Packer:
         content = log.read()
         entries = np.frombuffer(content, _ENTRY, len(content) // _ENTRY.itemsize)
         size = os.fstat(self._data.fileno()).st_size
-        sound = (entries["end"] == _WHOLE) & (entries["number"] < len(self._pictures))
+        sound = np.isin(entries["end"], (_STRICT, _LENIENT)) & (entries["number"] < len(self._pictures))
         sound &= entries["record"]["offset"] + entries["record"]["size"] <= size
         broken = np.flatnonzero(~sound)
         entries = entries[: broken[0]] if len(broken) else entries
@@ -177,6 +177,7 @@ class _Packer:
             # The last ones may not have reached the disk before the power was gone.
             if unchanged and (end < size - 2 * _SAFE or self._is_written(record)):
                 self.records[number], self._there[number] = record, True
+                self.lenient[number] = entry["end"] == _LENIENT
                 self._end = max(self._end, end)
         self.resumed = int(self._there.sum())
 
@@ -269,10 +270,11 @@ class _Packer:
         self._end = max(self._end, offset + len(made.content))
         made.record["offset"] = offset
         self.records[number], self._there[number] = made.record, True
-        self.lenient += made.lenient
+        self.lenient[number] = made.lenient
 
     def _entry(self, number: int, made: _Made) -> bytes:
-        return np.array((number, *made.source, made.record, _WHOLE), _ENTRY).tobytes()
+        end = _LENIENT if made.lenient else _STRICT
+        return np.array((number, *made.source, made.record, end), _ENTRY).tobytes()
 
     def tell_damaged(self) -> None:
         """Refuse to finish a file without all pictures: count and name those that could not be decoded."""

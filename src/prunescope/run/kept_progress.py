@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from prunescope.errors import PrunescopeError
-from prunescope.files import replacing
+from prunescope.files import open_to_all
+from prunescope.table.durable import new_draft
 from prunescope.train import RungProgress, RungStoppedError
 
 FOLDER = "progress"
@@ -41,6 +42,8 @@ class StoredProgress:
         Called when the networks are on the disk.
     stop
         Whether the run is to end: a rung that takes long then ends where it is.
+    at_end
+        Keep the trained networks, too, since others are still to be trained before anything is written.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class StoredProgress:
         facts: str,
         on_kept: Callable[[], None] = lambda: None,
         stop: Callable[[], bool] = lambda: False,
+        at_end: bool = False,
     ) -> None:
-        self._on_kept, self._stop = on_kept, stop
+        self._on_kept, self._stop, self._at_end = on_kept, stop, at_end
         self._paths = [store / FOLDER / f"{name}.{rung:04d}.safetensors" for name in names]
         self._every, self._facts = every, facts
         self._kept = self._looked = time.perf_counter()
@@ -62,6 +66,8 @@ class StoredProgress:
     def due(self, left: float) -> bool:
         """Whether it is time to keep the networks: after a while, or because training is to end here."""
         now = time.perf_counter()
+        if not left and self._at_end:
+            return True
         if now - self._looked < min(LOOK_INTERVAL, self._every):
             return False
         self._looked = now
@@ -69,7 +75,8 @@ class StoredProgress:
         return self._ends or now - self._kept >= self._every
 
     def read(self) -> RungProgress | None:
-        """Return the networks where the last process left them, if all files are of one moment."""
+        """Return the networks where the last process left them, if all files are of one moment; training begins."""
+        self._kept = self._looked = time.perf_counter()
         parts = [self._content(path) for path in self._paths]
         whole = [part for part in parts if part is not None]
         if len(whole) < len(parts) or not whole:
@@ -115,10 +122,11 @@ class StoredProgress:
                 arrays = {name: np.array(values, order="C") for name, values in arrays.items()}
                 arrays[_DIGEST] = np.frombuffer(self._digest(arrays), np.uint8)
                 path.parent.mkdir(exist_ok=True)
-                with replacing(path) as draft, draft.open("wb") as stream:
-                    stream.write(save(arrays))
-                    stream.flush()
+                draft = new_draft(path.parent.parent, path.suffix, save(arrays))
+                with draft.open("rb") as stream:
                     os.fsync(stream.fileno())
+                open_to_all(draft)
+                draft.replace(path)
             self._on_kept()
         except (OSError, PrunescopeError):
             self._ends = False  # what is not kept is trained to its end
@@ -130,3 +138,8 @@ class StoredProgress:
         """Remove the files: the rung is done."""
         for path in self._paths:
             path.unlink(missing_ok=True)
+
+
+def progress_names(identity: str, places: Iterable[int]) -> list[str]:
+    """Return what the files of an ensemble's networks are called."""
+    return [f"{identity}-{place:04d}" for place in places]

@@ -117,7 +117,7 @@ class ProgressKeeper(Protocol):
         """Return what was kept of this rung; None where nothing was."""
 
     def due(self, left: float) -> bool:
-        """Whether it is time to keep it, with about ``left`` seconds of training to come."""
+        """Whether it is time to keep it, with about ``left`` seconds of training to come; 0 after the last step."""
 
     def keep(self, progress: RungProgress) -> None:
         """Keep it, in place of what was kept before; raise `RungStoppedError` where training is to end here."""
@@ -166,7 +166,7 @@ def train_rung(
     total, held = steps * (span.last - span.first), span.rates_at
     snapshot, first = None, 0
     earlier = keeper.read() if keeper is not None else None
-    if earlier is not None:
+    if earlier is not None and _fits(earlier, engine):
         first = (earlier.epoch - span.first) * steps + earlier.step
         tensors = {name: torch.from_numpy(values).to(context.device) for name, values in earlier.tensors.items()}
         engine.restore(tensors, first)
@@ -181,7 +181,7 @@ def train_rung(
             speed = held_rate(recipe, held, request.step, steps)
         engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
         tick(done, total)
-        if keeper is None or not engine.resumable or done == total:
+        if keeper is None or not engine.resumable:
             continue
         if keeper.due((time.perf_counter() - clock) / (done - first) * (total - done)):
             epoch, step = divmod(done, steps)
@@ -190,6 +190,13 @@ def train_rung(
     outcomes = _measured(context, engine, members, source, labels[:, :measured])
     waited = (context.waited() - waited) / (time.perf_counter() - clock)
     return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
+
+
+def _fits(progress: RungProgress, engine: Engine) -> bool:
+    """Whether an engine can go on from progress: a user's own network may have been rewritten since."""
+    shapes = {f"tensor/{name}": tuple(tensor.shape) for name, tensor in engine.state().items()}
+    kept = {name: values.shape for name, values in progress.tensors.items() if name.startswith("tensor/")}
+    return engine.resumable and kept == shapes
 
 
 def _requests(
