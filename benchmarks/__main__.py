@@ -23,11 +23,13 @@ from benchmarks import (
     modules,
     nextladders,
     report,
+    scale,
     sparse,
     startup,
     store,
     suspects,
     table,
+    workers,
 )
 
 BENCHMARKS = {
@@ -35,6 +37,8 @@ BENCHMARKS = {
     "table": table.measure,
     "store": store.measure,
     "leases": leases.measure,
+    "scale": scale.measure,
+    "workers": workers.measure,
     "million": million.measure,
     "laws": laws.measure,
     "choosing": choosing.measure,

@@ -89,7 +89,7 @@ def test_with_each_a_ladder_that_fails_is_named_and_a_run_may_end_at_the_first(
 def test_with_each_a_stop_keeps_what_is_trained_and_a_run_goes_on(
     executor: dict[str, Any], whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    store, stop = Store(tmp_path / "store", create=True), Stop()
+    store, stop, before = Store(tmp_path / "store", create=True), Stop(), children(os.getpid())
 
     def on_event(event: Event) -> None:
         if isinstance(event, RungFinished):
@@ -100,6 +100,7 @@ def test_with_each_a_stop_keeps_what_is_trained_and_a_run_goes_on(
     assert report.halted
     assert 0 < report.rungs == sum(map(len, store.done().values()))
     assert not list((store.path / "claims").iterdir())
+    assert set(children(os.getpid())) == set(before)
     assert run_study(study, store, **executor).rungs == len(whole["dense"]) - report.rungs
     assert rows(store) == whole["dense"]
 

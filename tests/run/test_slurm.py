@@ -204,7 +204,7 @@ def test_copies_under_slurm_train_a_study_and_one_that_stops_is_queued_again(tmp
 
 @needs_slurm
 def test_workers_under_slurm_train_a_study_and_leave(tmp_path: Path, slurm: Cluster) -> None:
-    """Jobs begin when there is work, and are gone when it is done; what their time cuts off another job goes on with."""
+    """Jobs of a Dask cluster begin when there is work, and are gone when it is done."""
     study, path, store = dense_study(replicates=4, levels=3), tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
     cluster = tmp_path / "slurm.toml"

@@ -83,7 +83,7 @@ def test_what_is_pushed_is_pulled_and_only_what_is_missing_travels(tmp_path: Pat
     assert (fetched.files, fetched.rungs, fetched.size, fetched.damaged) == (5, 8, first.size, ())
     assert other.table() == store.table()
     assert other.read_arrays("checkpoints", ladder_identity(0), 1)["mask"].tolist() == [0, 1, 2]
-    assert [note for note in other.read_notes(ladder_identity(5)).values()] == [{"seconds": 0.1}]
+    assert list(other.read_notes(ladder_identity(5)).values()) == [{"seconds": 0.1}]
     assert [failure.words for failure in other.failures()] == ["diverged"]
     assert other.studies() == store.studies()
     assert pull(other, Remote(url)).files == 0
@@ -141,7 +141,7 @@ def test_a_pull_sets_aside_what_contradicts_and_takes_no_strange_files(tmp_path:
     assert pull(other, Remote(url)).rungs == 0
     assert {pair.differences["test_loss"] for pair in conflicts(other)} == {(0.6, 0.5)}
     assert set(other.table()["test_loss"].tolist()) == {0.6}
-    assert not [path for path in other.path.rglob("*.sh")]
+    assert not list(other.path.rglob("*.sh"))
 
 
 def test_a_place_without_a_store_is_refused_and_so_is_another_format(tmp_path: Path, url: str) -> None:
