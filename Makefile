@@ -7,8 +7,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OLDEST := .venv-minimum
+S3     := .venv-s3
 
-.PHONY: demo test test-long test-minimum check bench lock docs site format clean
+.PHONY: demo test test-long test-minimum test-s3 check bench lock docs site format clean
 
 demo: $(VENV)/.base
 	@$(BIN)/prunescope demo
@@ -33,6 +34,10 @@ test-minimum: $(OLDEST)/.dev
 	@$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m 'not stress and not long' --ignore tests/report/test_page.py \
 		--ignore tests/run --ignore tests/train --ignore tests/test_readme.py --ignore tests/lens/test_trained.py \
 		--deselect tests/test_house.py::test_the_lock_holds_every_package_that_is_installed_here
+
+# Stores in a real S3 server. It has an environment of its own, since boto wants an older dateutil than the lock holds.
+test-s3: $(S3)/.dev
+	@$(S3)/bin/python -m pytest tests/table/test_remote.py
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
@@ -85,5 +90,12 @@ $(OLDEST)/.dev: pyproject.toml requirements.lock tools/minimum.py
 		--editable '.[train,report,dev]'
 	@touch $@
 
+$(S3)/.dev: pyproject.toml
+	@echo "setting up an S3 server in $(S3)"
+	@$(PYTHON) -m venv $(S3)
+	@$(S3)/bin/python -m pip --disable-pip-version-check --quiet install 'moto[s3,server]>=5.1' 's3fs>=2025.2' pytest hypothesis \
+		--editable '.[remote]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(OLDEST) site build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(S3) site build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

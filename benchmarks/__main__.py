@@ -26,12 +26,14 @@ from benchmarks import (
     pictures,
     pieces,
     report,
+    scale,
     sparse,
     startup,
     store,
     studies,
     suspects,
     table,
+    workers,
 )
 
 BENCHMARKS = {
@@ -39,6 +41,8 @@ BENCHMARKS = {
     "table": table.measure,
     "store": store.measure,
     "leases": leases.measure,
+    "scale": scale.measure,
+    "workers": workers.measure,
     "million": million.measure,
     "laws": laws.measure,
     "choosing": choosing.measure,

@@ -131,15 +131,6 @@ def half(case: Comparison, workers: Workers) -> Iterator[Figure]:
     yield f"{case.words}: float32 / bfloat16", "times", ratios
 
 
-def deep(data: Path | None, workers: Workers) -> Iterator[Figure]:
-    """Time the last rung of a ladder beside the first."""
-    times = workers(1, ours.deep, data, 20, 5)[0]
-    where = "made-up pictures" if data is None else "MNIST"
-    words = f"LeNet-300-100, {where}, density 0.8^{ours.DEEP}"
-    yield f"{words}: rung / rung 0, whole", "times", [whole / first for first, whole, _ in times]
-    yield f"{words}: rung / rung 0, compact (goal 0.33)", "times", [small / first for first, _, small in times]
-
-
 def studies() -> Iterator[Figure]:
     """Run studies of tiny networks: what is not training, and memory. The long one runs once, for it takes minutes."""
     with Workers(1) as fresh:
@@ -161,8 +152,6 @@ def studies() -> Iterator[Figure]:
 
 def measure() -> Iterator[Figure]:
     """Measure training on the processor, and on a GPU where there is one."""
-    root = os.environ.get("PRUNESCOPE_EXTERNAL")
-    data = Path(root) / "data" if root and (Path(root) / "data" / "mnist").is_dir() else None
     with Workers(CORES) as workers:
         for case in COMPARISONS:
             yield from compare(case, workers)
@@ -171,5 +160,4 @@ def measure() -> Iterator[Figure]:
         if torch.cuda.is_available():
             for case in COMPARISONS:
                 yield from compare(replace(case, shape=replace(case.shape, device="cuda")), workers)
-        yield from deep(data, workers)
     yield from studies()

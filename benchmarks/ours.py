@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -22,10 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks.plain import Loop
-from prunescope.data import Dataset, Subsample, load
+from prunescope.data import Dataset, Subsample
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.prune import RungHandover
 from prunescope.run import ladder_runner, run_study
 from prunescope.run.task_runner import hold_memory
 from prunescope.run.tune import choose, threads
@@ -36,11 +35,9 @@ from prunescope.study.sections import Recipe
 from prunescope.table import Store
 from prunescope.train import (
     CohortMember,
-    LadderRungs,
     Seeding,
     Span,
     TrainingContext,
-    seeding_of,
     train_rung,
 )
 
@@ -215,57 +212,6 @@ def plain(barrier: Barrier, shape: Shape, steps: int) -> tuple[float, float]:
 def wall(spans: Sequence[tuple[float, float]]) -> float:
     """Return the seconds from the first begin to the last end."""
     return max(end for _, end in spans) - min(begin for begin, _ in spans)
-
-
-DEEP = 24
-_MNIST = {
-    "name": "bench",
-    "replicates": 8,
-    "axes": {"dataset": "mnist", "family": "lenet", "depth": 3, "width": 1.0},
-    "recipe": {"epochs": 2, "batch": 128, "learning_rate": 0.1, "levels": DEEP, "prunable": "all-but-output"},
-    "treatments": [{"kind": "imp"}],
-}
-
-
-def deep(barrier: Barrier, data: Path | None, steps: int, rounds: int) -> list[tuple[float, float, float]]:
-    """Climb a ladder with short trainings, then time its ends: rung 0, the last whole, the last compact."""
-    del barrier
-    ladders = study_from(_MNIST).ladders
-    dataset = made_up("mnist") if data is None else load("mnist", data, fetch=False)
-    bench = ladder_runner.context_for(ladders[0], dataset, Layout(len(ladders), 1), ladder_runner.RunSettings("bench"))
-    few = members(bench, len(ladders), steps)
-    everyone = [replace(each, seeding=seeding_of(own)) for each, own in zip(few, ladders, strict=True)]
-    climbs = [LadderRungs(own, bench, each) for own, each in zip(ladders, everyone, strict=True)]
-    before: list[RungHandover | None] = [None] * len(ladders)
-
-    def rung(
-        bench: TrainingContext, number: int, before: list[RungHandover | None]
-    ) -> tuple[list[RungHandover | None], float]:
-        begins = [each.begin(number, own) for each, own in zip(climbs, before, strict=True)]
-        masks = bench.masks([each.masks for each in begins])
-        whole = bench.stacked([each.tensors for each in begins])
-        start = {name: each * masks[name] if name in masks else each for name, each in whole.items()}
-        watch = Stopwatch(bench.device)
-        after = train_rung(bench, everyone, start, masks, number, Span(0, 2), watch).state
-        left: list[RungHandover | None] = [
-            each.leave(number, own.masks, old, {name: values[place] for name, values in after.items()}, None)
-            for place, (each, own, old) in enumerate(zip(climbs, begins, before, strict=True))
-        ]
-        return left, watch.seconds
-
-    first = before
-    for number in range(DEEP):
-        before, _ = rung(bench, number, before)
-    times = []
-    for _ in range(rounds):
-        times.append(
-            (
-                rung(bench, 0, first)[1],
-                rung(replace(bench, compact=False), DEEP, before)[1],
-                rung(replace(bench, compact=None), DEEP, before)[1],
-            )
-        )
-    return times
 
 
 def tiny(replicates: int, seed: int, epochs: int) -> Study:

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmarks.clock import Figure
-from benchmarks.ours import Shape
-from benchmarks.plain import Transformed
+from benchmarks.ours import Shape, made_up
+from benchmarks.plain import Loop, Transformed
 from prunescope.nets.cohort import Layout
 from prunescope.run.task_runner import hold_memory
 from prunescope.run.tune import threads
@@ -143,6 +143,14 @@ def resnets(shape: Shape, words: str) -> Iterator[Figure]:
             yield f"{words}: float32 / bfloat16", "times", values
 
 
+def loops(shape: Shape, words: str) -> Iterator[Figure]:
+    """Measure dense steps of a cohort beside steps of a plain loop."""
+    members = shape.members
+    loop = Loop(made_up(shape.dataset), shape.recipe, shape.family, shape.depth, shape.width, shape.device)
+    for values in ratios(lambda: loop.seconds(1), {"ours": _made(shape.bench(Layout(members)), members)}).values():
+        yield f"{words}, dense: a plain loop on one thread / ours", "times", [members * value for value in values]
+
+
 def pictures() -> Iterator[Figure]:
     """Measure a batch from memory beside one from a DataLoader."""
     shape = LENETS[0][0]
@@ -164,6 +172,7 @@ def measure() -> Iterator[Figure]:
     hold_memory()
     with threads(1):
         for shape, words in LENETS:
+            yield from loops(shape, words)
             yield from lenets(shape, words)
         yield from products()
         for shape, words in RESNETS:

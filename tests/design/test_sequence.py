@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 import pytest
-from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, chosen, until_decided
+from benchmarks.nextladders import LEVELS, SMALL, STEP, World, adaptive, at_random, chosen, ending_with
 
 from prunescope.choose.smallest import MemberSizes
 from prunescope.design.cornered_law import CORNERED
@@ -186,11 +186,7 @@ def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cos
 
 @pytest.mark.parametrize("corners", [(1.0, 4.0), (4.0, 1.0)])
 def test_families_with_other_corners_than_the_law_are_decided_and_rightly(corners: tuple[float, float]) -> None:
-    """A few families; `python -m benchmarks next` tries ten of each, twice as large."""
-    endings = []
-    for seed in range(3):
-        world = World(seed, depths=(8, 14, 26), widths=(0.25, 0.5, 1.0), examples=(50_000,), corners=corners)
-        everything = world.cost(dict.fromkeys(range(len(world.work)), (LEVELS,)))
-        endings.append(until_decided(world, everything))
+    """A few families; `python -m benchmarks next` tries more, and larger ones."""
+    endings = [ending_with(corners, seed, **SMALL) for seed in range(3)]
     assert sum(ending.decided for ending in endings) >= 2
     assert all(ending.off <= 0.1 for ending in endings if ending.decided)

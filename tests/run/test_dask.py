@@ -244,7 +244,8 @@ def test_a_study_is_trained_although_workers_die_and_stop_and_the_scheduler_is_s
 def test_what_is_wrong_with_a_cluster_file_is_reported_together(tmp_path: Path) -> None:
     path = tmp_path / "cluster.toml"
     path.write_text(
-        '[cluster]\nkind = "pbs"\nworkers = 3\nshare = 2\nmemory = "much"\ntime = "1h"\nfinish = "2h"\nimage = "x"\n[x]\n'
+        '[cluster]\nkind = "pbs"\nworkers = 3\nshare = 2\nmemory = "much"\n'
+        'time = "1h"\nfinish = "2h"\nimage = "x"\n[x]\n'
     )
     with pytest.raises(InputError) as refused:
         Cluster(path)
@@ -270,8 +271,8 @@ def test_a_plan_shows_the_job_script(tmp_path: Path, kind: str) -> None:
     path, study = tmp_path / f"{kind}.toml", tmp_path / "study.toml"
     study.write_text(dense_study().to_toml())
     path.write_text(
-        f'[cluster]\nkind = "{kind}"\nworkers = 8\nshare = 2\ncores = 4\nmemory = "16GB"\ngpu = true\ninterface = "lo"\n'
-        'time = "4h"\noptions = ["--x=1"]\nprologue = ["module load cuda"]\n'
+        f'[cluster]\nkind = "{kind}"\nworkers = 8\nshare = 2\ncores = 4\nmemory = "16GB"\ngpu = true\n'
+        'interface = "lo"\ntime = "4h"\noptions = ["--x=1"]\nprologue = ["module load cuda"]\n'
     )
     lines = run("plan", study, "--cluster", path).stdout.splitlines()
     assert set(SCRIPT[kind]) <= set(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_with_each_a_ladder_that_fails_is_named_and_a_run_may_end_at_the_first(
 def test_with_each_a_stop_keeps_what_is_trained_and_a_run_goes_on(
     executor: dict[str, Any], whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    store, stop = Store(tmp_path / "store", create=True), Stop()
+    store, stop, before = Store(tmp_path / "store", create=True), Stop(), children(os.getpid())
 
     def on_event(event: Event) -> None:
         if isinstance(event, RungFinished):
@@ -100,6 +100,7 @@ def test_with_each_a_stop_keeps_what_is_trained_and_a_run_goes_on(
     assert report.halted
     assert 0 < report.rungs == sum(map(len, store.done().values()))
     assert not list((store.path / "claims").iterdir())
+    assert set(children(os.getpid())) == set(before)
     assert run_study(study, store, **executor).rungs == len(whole["dense"]) - report.rungs
     assert rows(store) == whole["dense"]
 
@@ -119,7 +120,11 @@ def test_with_each_an_error_of_the_callback_ends_the_run_and_lets_all_ladders_go
 
 @pytest.mark.parametrize("executor", EXECUTORS[1:], indirect=True)
 def test_workers_that_are_killed_cost_nothing_but_time(
-    executor: dict[str, Any], whole: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+    executor: dict[str, Any],
+    whole: dict[str, Any],
+    tmp_path: Path,
+    started: Callable[[], list[int]],
+    request: pytest.FixtureRequest,
 ) -> None:
     store, events, killed = Store(tmp_path / "store", create=True), list[Event](), list[int]()
 
@@ -129,7 +134,7 @@ def test_workers_that_are_killed_cost_nothing_but_time(
             if "cluster" in executor:
                 killed.extend(request.getfixturevalue("dask").signal(signal.SIGKILL))
             else:
-                killed.extend(children(os.getpid()))
+                killed.extend(started())
                 for child in killed:
                     os.kill(child, signal.SIGKILL)
 

@@ -159,30 +159,6 @@ def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
     assert rows(store) == rows(unbroken)
 
 
-def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
-    report = run_study(dense_study(learning_rate=1e30), tmp_path / "store", workers=1, fail_fast=True)
-    assert report.stopped
-    assert len(report.failures) == 1
-    assert "diverged" in report.failures[0].reason
-
-
-def test_a_worker_that_is_killed_costs_nothing_but_time(
-    unbroken: Store, tmp_path: Path, started: Callable[[], list[int]]
-) -> None:
-    killed: list[int] = []
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, RungFinished) and not killed:
-            killed.extend(started())
-            for child in killed:
-                os.kill(child, signal.SIGKILL)
-
-    report = run_study(dense_study(), tmp_path / "store", workers=2, on_event=on_event)
-    assert killed
-    assert not report.failures
-    assert rows(Store(tmp_path / "store")) == rows(unbroken)
-
-
 def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(
     unbroken: Store, tmp_path: Path, started: Callable[[], list[int]]
 ) -> None:

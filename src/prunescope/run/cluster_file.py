@@ -150,8 +150,8 @@ def start_cluster(keys: ClusterKeys, name: str, folder: Path, security: Any) -> 
         )
     if keys.kind in QUEUES:
         _give_up_at_once(cluster)
-    # Each task wants a worker of its own, however short Dask believes it to be.
-    cluster.adapt(minimum=keys.least, maximum=keys.workers, target_duration="50ms", interval="2s")
+    # Each task wants a worker of its own, however short Dask believes it to be; one is let go after 30 idle seconds.
+    cluster.adapt(minimum=keys.least, maximum=keys.workers, target_duration="50ms", interval="2s", wait_count=15)
     return cluster
 
 

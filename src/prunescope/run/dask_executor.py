@@ -80,13 +80,13 @@ class DaskExecutor:
         found = self._workers()
         if not found:
             on_event(ClusterChanged(f"waiting for workers of {self._cluster.source}"))
-        if not found and self._cluster.capacity:
-            # They come when there is work; the first to come says what it is like.
-            self._client.submit(time.sleep, 0, pure=False, key=f"{self._name}-first")
+        # They come when there is work, for as long as somebody waits for it.
+        wanted = self._client.submit(time.sleep, 0, pure=False, key=f"{self._name}-first")
         while not (found := self._workers()):
             if self._stop():
                 return
             time.sleep(0.1)
+        wanted.release()
         facts = self._facts(found)
         self._check(facts)
         shares = Counter(fact.place for fact in facts.values())

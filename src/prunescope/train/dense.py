@@ -169,8 +169,9 @@ class DenseEngine:
         self._recipe = recipe
         self._rates: list[float] = []
         self._kind = next(iter(self._full.values())).dtype
-        self._products = torch.bfloat16 if recipe.precision == "bfloat16" else self._kind
-        leave_out = compact is not False and self._products == self._kind
+        self._half = recipe.precision == "bfloat16"
+        self._products = torch.bfloat16 if self._half else self._kind
+        leave_out = compact is not False and not self._half
         self._rest = self._left_out(masks) if leave_out and masks else None
         if self._rest is not None and compact is None and not self._pays(network, self._rest):
             self._rest = None
@@ -247,13 +248,17 @@ class DenseEngine:
             constants.append(value.relu())
         return constants
 
+    def _in_products(self, values: Tensor) -> Tensor:
+        """Return values in the type that products take."""
+        return values.to(self._products) if self._half else values
+
     def _forward(self, x: Tensor, constants: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> Tensor:
-        value = x.to(self._products)
+        value = self._in_products(x)
         for layer, below, out in zip(self._layers, constants, outputs, strict=False):
-            bias = layer.bias.unsqueeze(1).to(self._products)
+            bias = self._in_products(layer.bias).unsqueeze(1)
             if layer.from_constant is not None and below is not None:
                 bias = torch.baddbmm(bias, below, layer.from_constant.transpose(1, 2))
-            torch.baddbmm(bias, value, layer.weight.to(self._products).transpose(1, 2), out=out)
+            torch.baddbmm(bias, value, self._in_products(layer.weight).transpose(1, 2), out=out)
             value = out.relu_() if layer is not self._layers[-1] else out
         return value
 
@@ -266,14 +271,15 @@ class DenseEngine:
         constants = self._constants()
         logits = self._forward(x, constants, memory.outputs)
         # The cross-entropy's derivative: probabilities, less the target, which is one at the label unless smoothed.
-        change, smoothing = torch.softmax(logits.to(self._kind), -1), self._recipe.label_smoothing
+        change = torch.softmax(logits, -1, dtype=self._kind) if self._half else torch.softmax(logits, -1)
+        smoothing = self._recipe.label_smoothing
         change.scatter_add_(
             -1, labels.unsqueeze(-1), change.new_full((1, 1, 1), smoothing - 1).expand(*labels.shape, 1)
         )
         if smoothing:
             change.sub_(smoothing / change.shape[-1])
         change.mul_(1 / batch)
-        gradients = iter(self._backward(x.to(self._products), change.to(self._products), constants, memory))
+        gradients = iter(self._backward(self._in_products(x), self._in_products(change), constants, memory))
         for room, gradient in zip(self._gradients, gradients, strict=True):
             if gradient is not room:
                 room.copy_(gradient)
@@ -294,11 +300,12 @@ class DenseEngine:
             place -= len(layer.tensors())
             weight, bias = self._gradients[place : place + 2]
             value = x if level == 0 else memory.outputs[level - 1]
-            if self._products == self._kind:
-                torch.bmm(change.transpose(1, 2), value, out=weight)
-            else:
+            if self._half:
                 weight = torch.bmm(change.transpose(1, 2), value)
-            torch.sum(change, 1, dtype=self._kind, out=bias)
+                torch.sum(change, 1, dtype=self._kind, out=bias)
+            else:
+                torch.bmm(change.transpose(1, 2), value, out=weight)
+                torch.sum(change, 1, out=bias)
             layer_gradients = [weight, bias]
             still_below: Tensor | None = None
             if layer.from_constant is not None and below is not None:
@@ -315,7 +322,7 @@ class DenseEngine:
                 layer_gradients.append(passed.squeeze(1))
             if level > 0:
                 back = memory.back[level - 1]
-                torch.bmm(change, layer.weight.to(self._products), out=back)
+                torch.bmm(change, self._in_products(layer.weight), out=back)
                 change = torch.ops.aten.threshold_backward.grad_input(back, value, 0, grad_input=back)
             still = still_below
             gradients = layer_gradients + gradients
