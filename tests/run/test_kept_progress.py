@@ -160,8 +160,9 @@ def test_a_run_that_is_to_stop_leaves_a_long_rung_where_it_is_and_finishes_a_sho
     assert len(steps) == uninterrupted.steps
 
 
+@pytest.mark.parametrize(("every", "epochs"), [(0.0, [0, 1, 1, 2, 0, 1]), (1e9, [2, 2])])
 def test_networks_that_score_examples_are_not_trained_again_after_a_break(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    every: float, epochs: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(1, 1, 1, 1, 1e-3))
     one = study().axes[0].model_copy(update={"label_noise": (0.25,)})
@@ -176,15 +177,15 @@ def test_networks_that_score_examples_are_not_trained_again_after_a_break(
         plain(self, progress)
         if any(ensemble.identity in path.name for path in self._paths):
             kept.append(progress.epoch)
-            if len(kept) == 6:  # in the middle of the second network; the first has been kept at its end, too
+            if len(kept) == len(epochs):  # of the second network; the first has been kept at its end, too
                 raise KeyboardInterrupt
 
     steps.clear()
     with monkeypatch.context() as patch:
         patch.setattr(StoredProgress, "keep", keep)
         with pytest.raises(KeyboardInterrupt):
-            run_study(scored, store, workers=1, checkpoint_every=0.0)
-    assert kept == [0, 1, 1, 2, 0, 1]
+            run_study(scored, store, workers=1, checkpoint_every=every)
+    assert kept == epochs
     assert run_study(scored, store, workers=1).failures == []
     assert len(steps) == expected
     assert rows(store) == rows(whole)
