@@ -19,21 +19,7 @@ from prunescope.cli.main import cli
 from prunescope.study import parse_study, preset_text, presets
 from prunescope.table import Store
 from tests.builders import files, rung
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "prunescope", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
-
-
-def fails(code: int, *arguments: object, cwd: Path | None = None) -> str:
-    """Run a command that must fail with this code, in words and not in a traceback; return the words."""
-    done = run(*arguments, cwd=cwd)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    return done.stderr
+from tests.commands import fails, run
 
 
 @pytest.fixture
@@ -125,12 +111,6 @@ def test_plan_counts_the_larger_networks_and_estimates_what_they_take(
     assert all(2.5 < larger / smaller < 4 for smaller, larger in pairwise(sizes))
     assert content["estimate"]["seconds"] > 1e6
     assert content["estimate"]["memory"] > 1e9
-    assert content["counted_only"] == (["imagenet"] if name.endswith("-imagenet") else [])
-
-
-def test_plan_says_which_study_a_run_refuses() -> None:
-    assert "a run refuses it" in " ".join(run("plan", "resnet50-imagenet").stdout.split())
-    assert "refuses" not in run("plan", "resnet18-tinyimagenet").stdout
 
 
 def test_plan_saves_a_preset_to_edit_and_never_over_a_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from prunescope.table import Store, read_table
 from tests.builders import rung
 from tests.choose.test_choice import planted
 from tests.choose.test_measured import counted
-from tests.test_cli import run
+from tests.commands import run
 
 SAMPLE = str(sample_path())
 

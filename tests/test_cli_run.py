@@ -36,8 +36,8 @@ from prunescope.run.events import (
 )
 from prunescope.study.sections import El2n, Treatment
 from prunescope.table import Store, read_table
+from tests.commands import fails, run
 from tests.run.studies import dense_study, mixed_study
-from tests.test_cli import fails, run
 
 STUDY = dense_study(replicates=2, levels=1).to_toml()
 

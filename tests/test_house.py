@@ -39,7 +39,12 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_help_loads_nothing_heavy() -> None:
     program = "from click.testing import CliRunner; from prunescope.cli.main import cli\n"
     program += "assert CliRunner().invoke(cli, ['--help']).exit_code == 0"
-    assert not loaded(program) & {"torch", "numpy", "duckdb", "pydantic", "pandas", "scipy"}
+    assert not loaded(program) & {"torch", "numpy", "duckdb", "pydantic", "pandas", "scipy", "distributed", "fsspec"}
+
+
+def test_dask_is_loaded_for_a_cluster_alone() -> None:
+    program = "from prunescope.run import study_run; from prunescope.run.cluster import Cluster; "
+    assert not loaded(program + "Cluster('tcp://127.0.0.1:8786')") & {"distributed", "dask", "dask_jobqueue"}
 
 
 def test_a_study_is_read_without_numpy_and_a_table_without_torch_or_pandas() -> None:

@@ -28,7 +28,9 @@ def main(target: Path) -> None:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
         wanted = [f"{name}=={version}" for name, version in PINNED.items()]
-        subprocess.run([*pip, "install", "--quiet", *wanted, f"{root}[train,pictures,report,dev,site]"], check=True)
+        subprocess.run(
+            [*pip, "install", "--quiet", *wanted, f"{root}[train,cluster,remote,pictures,report,dev,site]"], check=True
+        )
         frozen = subprocess.run([*pip, "freeze", "--exclude", "prunescope"], check=True, capture_output=True, text=True)
     lines = [line for line in frozen.stdout.splitlines() if "==" in line]
     lines += [f"{name}=={version}" for name, version in PINNED.items()]

@@ -6,12 +6,13 @@ import re
 
 _SYMBOLS = {
     "\N{GREEK SMALL LETTER EPSILON}\N{UPWARDS ARROW}": r"$\epsilon_\uparrow$",
-    "\N{GREEK SMALL LETTER EPSILON}_np": r"$\epsilon_{np}$",
+    "\u03b5\u2099\u209a": r"$\epsilon_{np}$",
     "\N{GREEK SMALL LETTER GAMMA}": r"$\gamma$",
     "p\N{PRIME}": r"$p'$",
     "\N{GREEK SMALL LETTER PHI}": r"$\varphi$",
     "\N{GREEK SMALL LETTER PSI}": r"$\psi$",
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
 }
 _SPECIAL = {

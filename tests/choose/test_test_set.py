@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from prunescope.choose import smallest_network
+from prunescope.choose.cell_noise import between_trainings
 from prunescope.choose.choice import ON_THIS_TEST_SET
 from prunescope.choose.member_curves import Departure
+from prunescope.laws.grouping import sample
+from prunescope.table import read_table
 from tests.laws.families import disturbed, truth
 from tests.laws.planted_outcomes import outcome_store, planted_outcomes
 
@@ -51,6 +54,25 @@ def test_a_choice_goes_by_what_networks_share_of_their_errors_where_outcomes_wer
     assert by_bits.robust.parameters < by_count.robust.parameters
     assert (by_bits.test_examples_by, by_count.test_examples_by) == ("200 resamples of 500", "binomial, of 500")
     assert "200 resamples of 500" in str(by_bits)
+
+
+def test_what_chance_adds_to_single_networks_is_no_noise_between_trainings(tmp_path: Path) -> None:
+    columns, true = disturbed(2, MEMBERS, truth(2), levels=20, replicates=4)
+    right = planted_outcomes(true * np.exp(0.034 * np.random.default_rng(0).standard_normal(len(true))), 500, 0.3, 2)
+    by_bits, by_count = (
+        sample(read_table(outcome_store(tmp_path / name, columns, right, keep)), joint=True).groups[0]
+        for name, keep in (("bits", True), ("count", False))
+    )
+    rows = by_bits.row_error / by_bits.error[by_bits.row_point] - 1
+    measured = np.array([np.sqrt(np.sum(rows**2) / (len(rows) - len(by_bits)))])
+    parts = np.zeros(len(by_bits), np.int64)
+    assert between_trainings(measured, by_count, parts) == pytest.approx(measured)
+    assert measured[0] > 0.06
+    assert between_trainings(measured, by_bits, parts)[0] == pytest.approx(0.034, abs=0.012)
+    shared, bound = by_bits.shared_examples, 0.12
+    assert np.hypot(shared.noise(bound), shared.own_noise(bound)) == pytest.approx(
+        by_count.shared_examples.noise(bound)
+    )
 
 
 def test_a_curve_whose_noise_persists_is_less_sure() -> None:

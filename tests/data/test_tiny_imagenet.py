@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,6 +160,9 @@ def test_a_dataset_that_this_machine_cannot_hold_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path)
-    monkeypatch.setattr("prunescope.data.raw.most_bytes", lambda: 22 * 3 * 64 * 64 - 1)
+    monkeypatch.setattr("prunescope.data.raw.most_bytes", lambda: 16 * 3 * 64 * 64 - 1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=16 * 3 * 64 * 64 - 1))
     (fault,) = faults(tmp_path)
-    assert fault.found == f"{22 * 3 * 64 * 64:,}"
+    assert fault.found == f"{16 * 3 * 64 * 64 - 1:,}"

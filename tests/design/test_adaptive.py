@@ -12,7 +12,7 @@ from prunescope.run import run_study
 from prunescope.study import Ladder, Study
 from prunescope.study.sections import Axes, Recipe
 from prunescope.table import Store
-from tests.test_cli import run
+from tests.commands import run
 
 
 def study() -> Study:

@@ -32,7 +32,9 @@ def nothing() -> Rows:
 
 def test_derivatives_are_those_of_finite_differences() -> None:
     random = np.random.default_rng(0)
-    z = np.concatenate([np.log([0.8, 1.4, 0.04]), [0.7, 1.2], np.log(UNPRUNED), 0.1 * random.standard_normal(4)])
+    z = np.concatenate(
+        [np.log([0.8, 1.4, 0.04]), [0.7, 1.2], np.log([1.2, 3.0]), np.log(UNPRUNED), 0.1 * random.standard_normal(4)]
+    )
     rows = ladders([0, 3, 1])
     _, theta, by_cell = _evaluate(z, CELLS, rows)
     numeric = np.empty((len(z), len(rows)))
@@ -98,7 +100,7 @@ def test_beliefs_hold_the_truth_as_often_as_they_say() -> None:
         noise = 0.034 * random.standard_normal(len(means_after))
         posterior = compute_posterior(CELLS, Rows(rows.cell, rows.log_density, means_after + noise), guessing=0.9)
         truth = np.log([LAW["eps_up"], LAW["gamma"], LAW["p_prime"]])
-        truth = np.concatenate([truth, [LAW["phi"], LAW["psi"]], np.log(UNPRUNED)])
+        truth = np.concatenate([truth, [LAW["phi"], LAW["psi"], np.log(2), np.log(2)], np.log(UNPRUNED)])
         spread = np.sqrt(np.diag(posterior.covariance))[: len(truth)]
         held.append(np.abs(posterior.mean[: len(truth)] - truth) <= 1.645 * spread)
     assert 0.8 <= np.mean(held) <= 0.99

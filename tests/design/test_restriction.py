@@ -13,7 +13,7 @@ from prunescope.design.recommendation import _members, _question, next_ladders
 from prunescope.design.restriction import cells_to_weigh
 from prunescope.table import read_table
 from tests.choose.test_choice import MEMBERS, planted, truly
-from tests.test_cli import run
+from tests.commands import run
 
 
 @pytest.mark.parametrize("bound", [0.13, 0.17, 0.25])

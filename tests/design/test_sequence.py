@@ -6,14 +6,14 @@ from statistics import median
 
 import numpy as np
 import pytest
-from benchmarks.nextladders import LEVELS, STEP, World, adaptive, at_random, chosen
+from benchmarks.nextladders import LEVELS, SMALL, STEP, World, adaptive, at_random, chosen, ending_with
 
 from prunescope.choose.smallest import MemberSizes
-from prunescope.design.posterior import compute_posterior
+from prunescope.design.cornered_law import CORNERED
+from prunescope.design.posterior import THETA, compute_posterior
 from prunescope.design.sequence import LadderPart, Ladders, plan_sequence
 from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
-from prunescope.laws import joint_error
-from prunescope.laws.forms import JOINT
+from prunescope.laws.data import Points
 from tests.design.test_posterior import CELLS, ladders, nothing
 
 
@@ -133,10 +133,17 @@ def test_how_surely_a_network_keeps_the_bound_is_what_simulated_networks_do() ->
         random = np.random.default_rng(5)
         z = random.multivariate_normal(posterior.mean, posterior.covariance, 20_000, method="eigh")
         cell = choice.member
-        law = dict(zip(JOINT.parameters, np.exp(z[:, :3]).T, strict=False)) | {"phi": z[:, 3], "psi": z[:, 4]}
-        density = np.exp(choice.log_density - z[:, 5 + 4 + cell])
-        unpruned = np.exp(z[:, 5 + cell])
-        error = joint_error(unpruned, density, CELLS.depth[cell], CELLS.width[cell], **law)
+        unpruned, shift = z[:, THETA + cell], z[:, THETA + 4 + cell]
+        depth, width = np.log([CELLS.depth[cell], CELLS.width[cell]])
+        # One column for each draw, of which each law has its own on the diagonal: a few at a time.
+        error = np.concatenate(
+            [
+                np.exp(CORNERED.log_error(z[part, :THETA], Points(
+                    np.zeros(len(part)), unpruned[part], choice.log_density - shift[part],
+                    np.full(len(part), depth), np.full(len(part), width))).diagonal())
+                for part in np.array_split(np.arange(20_000), 100)
+            ]
+        )  # fmt: skip
         error *= np.exp(np.hypot(posterior.noise, posterior.departure) * random.standard_normal(20_000))
         assert np.mean(error <= question().bound) == pytest.approx(confidence, abs=0.02)
         sizes.append(float(question().sizes.parameters(np.full(4, choice.log_density))[choice.member]))
@@ -175,3 +182,11 @@ def test_designs_reach_what_random_configurations_reach_for_a_third_of_their_cos
     assert median(ratios) <= 1 / 3
     assert np.mean(better) >= 0.6
     assert LEVELS * STEP < -3
+
+
+@pytest.mark.parametrize("corners", [(1.0, 4.0), (4.0, 1.0)])
+def test_families_with_other_corners_than_the_law_are_decided_and_rightly(corners: tuple[float, float]) -> None:
+    """A few families; `python -m benchmarks next` tries more, and larger ones."""
+    endings = [ending_with(corners, seed, **SMALL) for seed in range(3)]
+    assert sum(ending.decided for ending in endings) >= 2
+    assert all(ending.off <= 0.1 for ending in endings if ending.decided)

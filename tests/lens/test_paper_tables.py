@@ -12,8 +12,8 @@ import pytest
 from prunescope.lens import LensResult, analyze, paper_tables, write_tables
 from prunescope.lens.paper_tables import PaperTable, to_csv, to_latex
 from prunescope.study import Ladder, Treatment
+from tests.commands import run
 from tests.lens.planted import ERRORS, IMP, PLAIN, Figures, Plant, study
-from tests.test_cli import run
 
 
 def figures(ladder: Ladder, number: int) -> Figures:

@@ -21,8 +21,8 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Study, Treatment, ensembles, parse_study
 from prunescope.table import Store
 from prunescope.table.row_groups import optimal_rung
+from tests.commands import fails, run
 from tests.run.studies import lesson_study
-from tests.test_cli import fails, run
 
 TREATMENTS = (
     Treatment(kind="leave-out", name="improved", learns_from="imp"),

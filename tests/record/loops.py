@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prunescope import Recorder
+from prunescope import InputError, Recorder, read_table
 from prunescope.data import Dataset
 from prunescope.record import Rung
 from prunescope.run.ladder_runner import network_of
@@ -19,6 +21,8 @@ from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Ladder
 from prunescope.train import seeding_of
 from tests.nets.modules import plain
+
+Settings = dict[str, Any]
 
 
 def recorder_of(ladder: Ladder, folder: Path, **changes: Any) -> Recorder:
@@ -85,6 +89,7 @@ def _outcomes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 INPUTS, CLASSES = 6, 3
+WEIGHTS = INPUTS * 12 + 12 * 8 + 8 * CLASSES  # of the small network below
 
 
 def blobs(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -141,3 +146,35 @@ def climb(
                     within(rung, model, optimizer, epoch)
                 train_epoch(model, optimizer, epoch)
             rung.record(test_error=error_of(model))
+
+
+def recorder(folder: Path, **settings: Any) -> Recorder:
+    return Recorder(folder / "store", **{"levels": 3, "rewind_epoch": 1, "examples": 60} | settings)
+
+
+def first(rec: Recorder) -> Rung:
+    return next(iter(rec))
+
+
+def place(refused: pytest.ExceptionInfo[InputError]) -> str:
+    (fault,) = refused.value.faults
+    return fault.place
+
+
+def asking(weights: dict[str, np.ndarray], probe: object) -> dict[str, np.ndarray]:
+    """Rank weights by asking the network."""
+    del probe
+    return weights
+
+
+def bits(rec: Recorder) -> list[bytes]:
+    """Return the masks and rows of a ladder, apart from the clock."""
+    rows = sorted(read_table(rec.store).rows(), key=lambda row: row["rung"])
+    told = [{name: row[name] for name in ("rung", "kept", "test_error", "epochs", "parameters")} for row in rows]
+    masks = [mask.tobytes() for row in rows for mask in rec.masks(row["rung"], make(0)).values()]
+    return [json.dumps(told).encode(), *masks]
+
+
+def opened(folder: Path, model: nn.Module, *optimizers: Any, **settings: Any) -> None:
+    with first(recorder(folder, **settings)).on(model, *optimizers):
+        raise AssertionError("must be refused before")

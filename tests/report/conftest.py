@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 from tools.browser import HOW, found_browser
 
@@ -106,6 +107,11 @@ class Opened:
         """Scroll through the page until every figure is drawn."""
         self.tab.evaluate("dispatchEvent(new Event('beforeprint'))")
         expect(self.tab.locator(".panel:not([data-drawn])")).to_have_count(0, timeout=120_000)
+
+    def barriers(self) -> list[str]:
+        """Return what axe finds to keep people from using the page, with the first element of each."""
+        found = Axe().run(self.tab).response["violations"]
+        return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
 
 
 Open = Callable[..., Opened]

@@ -18,8 +18,8 @@ from prunescope.report.figures.regions import regions
 from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.table import Table, read_table
 from tests.choose.test_measured import counted
+from tests.commands import run
 from tests.laws.families import alike
-from tests.test_cli import run
 
 DENSITY = 0.8 ** np.arange(12)
 RISES = np.minimum(0.4, 0.08 * (1 + 0.002 * DENSITY**-2.5))
@@ -126,7 +126,7 @@ def test_forms_that_are_off_alike_are_said_to_be(sigmas: tuple[float, float], wo
 
 def test_of_one_network_the_words_have_no_p_prime() -> None:
     steep = chapter(density=DENSITY[:6], error=RISES[:6])
-    told_of = " ".join(statement.words for statement in steep.said if statement.title == "Not identified by the data")
+    told_of = " ".join(statement.words for statement in steep.said if statement.title == "About the law")
     assert "do not tell" in told_of
     assert "p_prime" not in told_of
 

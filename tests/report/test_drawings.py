@@ -15,7 +15,7 @@ from prunescope.report.charts.parts import Panel, bars, beside, source
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import SYMBOLS, Figure
 from prunescope.report.figures.form_errors import Forms
-from prunescope.report.figures.regions import Regions, regions
+from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import Sizes
 from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.report.page.rendering import page
@@ -88,7 +88,7 @@ def test_names_of_densities_stand_above_the_drawing_on_lines_of_their_own(noisy:
     assert figure is not None
     (panel,) = figure.draw()
     named_notes = notes(panel)
-    assert len(named_notes) == 5
+    assert len(named_notes) == 7
     heights = [
         note["encoding"]["y"]["value"] for words, note in named_notes.items() if words.startswith(("begins", "p "))
     ]
@@ -121,15 +121,13 @@ def test_a_plateau_far_above_the_curve_leaves_it_room(noisy: ReportGroup) -> Non
     assert axis(panel, "y", "error")[1] < 1.5 * highest
 
 
-def test_legends_name_the_regions_that_occur(family_report: Report) -> None:
-    plain = report({name: values[:12] for name, values in CURVE.items()}, draws=0)
-    for shown in (family_report, plain):
-        figure = named(shown, "three-regions")
-        assert isinstance(figure, Regions)
-        there = {point.region for point in figure.points if point.what == "measured"} - {""}
-        for layer in layers(content(figure.draw()[0])):
-            if "shape" in layer["encoding"]:
-                assert set(layer["encoding"]["shape"]["scale"]["domain"]) == there
+def test_regions_are_named_on_the_curve_where_they_have_room(noisy: ReportGroup) -> None:
+    figure = regions(noisy)
+    assert figure is not None
+    assert {"plateau", "saturation"} <= set(notes(figure.draw()[0]))
+    assert any(words.startswith("power law") for words in notes(figure.draw()[0]))
+    narrow = replace(figure, begins=0.9, ends=min(point.density for point in figure.points))
+    assert not {"plateau", "saturation"} & set(notes(narrow.draw()[0]))
 
 
 def test_choices_stand_at_their_size_and_expected_error_with_their_interval(family_report: Report) -> None:
@@ -146,7 +144,11 @@ def test_choices_stand_at_their_size_and_expected_error_with_their_interval(fami
             ("low", "high")
         }
     for point in figure.points:
-        if point.bound is not None:
+        if point.what == "largest" and point.bound is not None:
+            assert point.error <= point.bound
+            others = [other for other in figure.points if (other.what, other.bound) == ("expected", point.bound)]
+            assert all(point.parameters > other.parameters for other in others)
+        elif point.bound is not None:
             assert point.low is not None
             assert point.high is not None
             assert point.low <= point.error <= point.high

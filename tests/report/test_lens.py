@@ -207,14 +207,22 @@ def test_a_store_without_anything_for_the_lens_says_what_it_needs(tmp_path: Path
     assert any("prunescope lens" in words for words in plain.missing)
 
 
-def test_the_page_draws_what_the_lens_sees(store: Store, tmp_path: Path, opened: Open) -> None:
-    path = tmp_path / "lens.html"
-    write_page(report(store, draws=0), path)
-    page = opened(path)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_draws_what_the_lens_sees(lens_page: Path, opened: Open, dark: bool) -> None:
+    page = opened(lens_page, dark=dark)
     page.draw_all()
+    assert page.barriers() == []
     assert page.console == []
     assert page.requests == []
     assert page.tab.locator(".short a").count() == page.tab.locator("section.chapter").count()
+
+
+@pytest.fixture(scope="module")
+def lens_page(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of the store."""
+    path = tmp_path_factory.mktemp("page") / "lens.html"
+    write_page(report(store, draws=0), path)
+    return path
 
 
 def test_examples_are_pictured_where_their_dataset_is(cells: tuple[CellResult, ...]) -> None:

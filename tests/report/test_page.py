@@ -16,7 +16,9 @@ from prunescope.choose import smallest_network
 from prunescope.choose.counts import amount
 from prunescope.laws.results import number
 from prunescope.report import Report, report, write_page
+from prunescope.report.charts.picture_files import svg
 from prunescope.report.charts.theme import LIGHT
+from prunescope.report.figures.curves import Curves
 from prunescope.report.page.rendering import page
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import planted
@@ -212,6 +214,65 @@ def test_a_figure_hands_out_a_picture(page_file: Path, opened: Open, family_repo
     assert Path(waiting.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_taken_from_the_page_is_the_one_that_figures_are_written_as(
+    page_file: Path, opened: Open, family_report: Report
+) -> None:
+    page = opened(page_file, dark=True)
+    figure = family_report["error-by-density"]
+    written = svg(figure)
+    with page.tab.expect_download() as waiting:
+        page.tab.get_by_role("button", name=f"{figure.title} as SVG", exact=True).click()
+    assert waiting.value.suggested_filename == "error-by-density.svg"
+    taken = Path(waiting.value.path()).read_text(encoding="utf-8")
+    for what in (r"<text[^>]*>([^<]+)</text>", r'aria-roledescription="(\w+) mark', r'(?:fill|stroke)="(#\w+)"'):
+        assert sorted(re.findall(what, taken)) == sorted(re.findall(what, written)), what
+    assert page.console == []
+
+
+def test_a_figure_is_made_larger_and_small_again(page_file: Path, opened: Open) -> None:
+    page = opened(page_file)
+    page.draw_all()
+    panel = page.tab.locator("#error-by-density .panel").first
+    drawn, button = panel.locator(".screen svg"), page.tab.locator("#error-by-density button.zoom")
+    before = drawn.bounding_box()
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    page.tab.wait_for_function(
+        f"document.querySelector('#error-by-density svg').clientHeight > {1.3 * before['height']}"
+    )
+    assert drawn.bounding_box()["width"] > 2 * before["width"]
+    assert drawn.bounding_box()["width"] <= panel.bounding_box()["width"] + 1
+    button.click()
+    page.tab.wait_for_function(f"document.querySelector('#error-by-density svg').clientWidth <= {before['width'] + 1}")
+    assert page.console == []
+
+
+def test_arrow_keys_tell_the_values_of_a_figure(page_file: Path, opened: Open, family_report: Report) -> None:
+    page = opened(page_file)
+    page.draw_all()
+    figure = family_report["error-by-density"]
+    assert isinstance(figure, Curves)
+    panel = [point for point in figure.points if point.what == "measured" and point.panel == figure.panels[0].title]
+    member = min((point for point in panel if point.member == figure.panels[0].labels[0]), key=lambda one: one.density)
+    page.tab.locator("#error-by-density .panels").focus()
+    page.tab.keyboard.press("ArrowRight")
+    tip = page.tab.locator("#tip[data-shown]")
+    assert tip.get_attribute("role") == "status"  # a screen reader reads it out
+    told = dict(line.split(": ") for line in tip.locator("div").all_text_contents())
+    assert float(told["density"]) == pytest.approx(member.density, rel=1e-3)
+    assert float(told["error"]) == pytest.approx(member.error, rel=1e-3)
+    box, drawn = tip.bounding_box(), page.tab.locator("#error-by-density .panel").first.bounding_box()
+    assert drawn["x"] < box["x"] < drawn["x"] + drawn["width"]
+    assert drawn["y"] < box["y"] < drawn["y"] + drawn["height"]
+    page.tab.keyboard.press("ArrowRight")
+    further = dict(line.split(": ") for line in tip.locator("div").all_text_contents())
+    assert float(further["density"]) > float(told["density"])
+    page.tab.keyboard.press("PageDown")
+    assert page.tab.locator("#tip div").first.text_content() != f"{figure.panels[0].varied}: {member.member}"
+    page.tab.keyboard.press("Escape")
+    expect(tip).to_have_count(0)
+
+
 def test_the_page_hands_out_the_whole_table(page_file: Path, opened: Open, family: Table, tmp_path: Path) -> None:
     page = opened(page_file)
     path = tmp_path / "rows.csv"
@@ -283,6 +344,7 @@ def test_everybody_can_read_the_page(page_file: Path, opened: Open, dark: bool) 
     page.draw_all()
     assert page.tab.evaluate(CONTRAST) == []
     assert page.tab.evaluate(NAMELESS) == []
+    assert page.barriers() == []
     assert page.tab.locator(".panel > :not([aria-hidden=true])").count() == 0  # a panel's name says what it shows
     levels = page.tab.evaluate(HEADINGS)
     assert levels.count(1) == 1

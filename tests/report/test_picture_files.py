@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import vl_convert
+from PIL import Image
 
 from prunescope.errors import InputError
 from prunescope.latex import escaped
 from prunescope.report import Report, write_figures
+from prunescope.report.charts.dense_marks import rastered
 from prunescope.report.charts.picture_files import PrintSize, latex, whole
-from tests.test_cli import fails, run
+from prunescope.table import csv_parts
+from tests.commands import fails, run
+from tests.report.conftest import curve, table
 
 INCHES, POINTS = 5.5, 396.0
 
@@ -26,24 +32,32 @@ def letters(svg: str) -> list[float]:
     return [float(size) for size in re.findall(r'font-size="([\d.]+)px"', svg)]
 
 
-def test_every_figure_is_as_wide_as_asked_and_its_type_can_be_read(family_report: Report) -> None:
-    for figure in family_report.chapters[0].figures:
-        svg = vl_convert.vegalite_to_svg(whole(figure, size=PrintSize(POINTS, 8)))
-        assert drawn_size(svg) == pytest.approx(POINTS, abs=2), figure.slug
+@pytest.fixture(scope="module")
+def written(family_report: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return all figures of a report as files for a paper, by name."""
+    folder = tmp_path_factory.mktemp("figures")
+    paths = write_figures(family_report, folder, ["tex", "json"], width=POINTS, font_size=8)
+    return {path.name: path for path in paths}
+
+
+def test_every_figure_is_as_wide_as_asked_and_its_type_can_be_read(
+    family_report: Report, written: dict[str, Path]
+) -> None:
+    assert {path.suffix for path in written.values()} == {".tex", ".json", ".pdf"}
+    for slug in family_report.figures:
+        box = re.search(rb"MediaBox \[0 0 (\d+) \d+\]", written[f"{slug}.pdf"].read_bytes())
+        assert box is not None
+        assert int(box[1]) == pytest.approx(POINTS, abs=2), slug
+        svg = vl_convert.vegalite_to_svg(written[f"{slug}.json"].read_text(encoding="utf-8"))
+        assert drawn_size(svg) == pytest.approx(POINTS, abs=2), slug
         assert min(letters(svg)) >= 7
 
 
-def test_a_pdf_has_the_size_in_points_and_keeps_all_panels(family_report: Report, tmp_path: Path) -> None:
-    paths = write_figures(family_report, tmp_path, ["tex", "json"], width=POINTS, font_size=8)
-    by_name = {path.name: path for path in paths}
-    assert {path.suffix for path in paths} == {".tex", ".json", ".pdf"}
-    box = re.search(rb"MediaBox \[0 0 (\d+) \d+\]", by_name["error-by-density.pdf"].read_bytes())
-    assert box is not None
-    assert int(box[1]) == pytest.approx(POINTS, abs=2)
-    specification = json.loads(by_name["error-by-density.json"].read_text(encoding="utf-8"))
-    figure = next(one for one in family_report.chapters[0].figures if one.slug == "error-by-density")
-    assert len(specification["concat"]) == len(figure.draw())
-    assert "width" in specification["concat"][0]
+def test_a_file_keeps_all_panels(family_report: Report, written: dict[str, Path]) -> None:
+    for slug, figure in family_report.figures.items():
+        specification = json.loads(written[f"{slug}.json"].read_text(encoding="utf-8"))
+        assert len(specification["concat"]) == len(figure.draw())
+        assert "width" in specification["concat"][0]
 
 
 def test_latex_has_caption_label_and_size(family_report: Report) -> None:
@@ -73,8 +87,10 @@ def test_impossible_sizes_and_formats_are_refused_together(family_report: Report
 
 
 def test_the_command_takes_lengths_and_several_formats(tmp_path: Path) -> None:
+    source = tmp_path / "one.csv"
+    source.write_text("".join(csv_parts(table([curve(3)]))), encoding="utf-8")
     options = ["--draws", "0", "--figures", str(tmp_path / "figures"), "--format", "svg, json", "--width", "14cm"]
-    run("report", "renda2020", "-o", str(tmp_path / "page.html"), "--where", "depth = 50", *options)
+    run("report", source, "-o", tmp_path / "page.html", *options)
     files = sorted((tmp_path / "figures").glob("error-by-density.*"))
     assert [file.suffix for file in files] == [".json", ".svg"]
     assert drawn_size(files[1].read_text(encoding="utf-8")) == pytest.approx(14 / 2.54 * 72, abs=2)
@@ -82,3 +98,27 @@ def test_the_command_takes_lengths_and_several_formats(tmp_path: Path) -> None:
     page = tmp_path / "none.html"
     assert "pdf" in fails(2, "report", "renda2020", "-o", page, "--format", "pfd")  # before anything is computed
     assert not page.exists()
+
+
+def test_many_marks_are_one_picture_in_a_pdf_that_looks_the_same(
+    family_report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = family_report["estimated-against-actual"]
+    panels, shapes = figure.draw(), whole(figure, size=PrintSize(POINTS, 8))
+    assert rastered(shapes, panels) is shapes
+    monkeypatch.setattr("prunescope.report.charts.dense_marks.MANY", 10)
+    pictures = rastered(shapes, panels)
+    pdf = vl_convert.vegalite_to_pdf(pictures)
+    assert pdf.count(b"/Subtype /Image") >= len(panels) > vl_convert.vegalite_to_pdf(shapes).count(b"/Subtype /Image")
+    one, other = (_pixels(vl_convert.vegalite_to_png(content, scale=2)) for content in (shapes, pictures))
+    assert one.shape == other.shape
+    marks = np.abs(one - 255).sum(axis=2) > 200
+    assert marks.mean() > 0.01
+    assert np.abs(one - other)[marks].mean() < 25  # of 255: edges are smoothed anew
+    assert np.abs(one - other).mean() < 1.5
+    texts = [re.findall(r"<text[^>]*>([^<]+)", vl_convert.vegalite_to_svg(content)) for content in (shapes, pictures)]
+    assert sorted(texts[0]) == sorted(texts[1])  # axes and legends say what they said
+
+
+def _pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=float)

@@ -21,8 +21,8 @@ from prunescope.study import read_study
 from prunescope.table import Store, Table, read_table
 from tests.builders import filled, rung
 from tests.choose.test_choice import planted
+from tests.commands import run
 from tests.report.conftest import BOUND
-from tests.test_cli import run
 
 CURVE = {"density": 0.8 ** np.arange(20), "error": np.minimum(0.9, 0.05 + 0.002 * 1.25 ** np.arange(20))}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,37 @@ def test_a_phone_shows_no_hashes_and_nothing_sticks_out(
         assert rows_of(narrow).get_by_role("button", name="density", exact=True).is_visible()
 
 
+def test_a_family_pointed_at_in_the_table_stands_out_among_the_drawings(many_page: Path, opened: Open) -> None:
+    page = opened(many_page)
+    panels = page.tab.locator("#families-at-a-glance .panel")
+    shown = panels.evaluate_all("all => all.map((panel) => panel.dataset.name)")
+    name = next(words for words in column(families(page), "family") if words in shown)
+    families(page).locator("tbody th", has_text=re.compile(f"^{name}$")).hover()
+    assert page.tab.locator("#families-at-a-glance .panel.aside").count() == len(shown) - 1
+    assert page.tab.locator(f'#families-at-a-glance .panel[data-name="{name}"].aside').count() == 0
+    page.tab.locator("h1").hover()
+    assert page.tab.locator("#families-at-a-glance .panel.aside").count() == 0
+
+
+def test_the_address_keeps_what_tables_are_filtered_and_sorted_by(many_page: Path, opened: Open) -> None:
+    page = opened(many_page)
+    families(page).locator("input[type=search]").fill("kind 1")
+    sort(families(page), "sigma")
+    sort(families(page), "sigma")
+    rows_of(page).locator("input[type=search]").fill("0.8")
+    expect(rows_of(page).locator("output")).to_contain_text(f" of {FAMILIES * 20} rows")
+    shown = column(families(page), "family"), rows_of(page).locator("output").text_content()
+    again = opened(many_page)
+    again.tab.goto(many_page.as_uri() + page.tab.evaluate("location.hash"))
+    again.tab.reload()
+    expect(rows_of(again).locator("output")).to_have_text(str(shown[1]))
+    assert column(families(again), "family") == shown[0]
+    assert families(again).locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    families(again).locator("input[type=search]").fill("")
+    assert "families=" not in again.tab.evaluate("location.hash")
+    assert again.console == []
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_everybody_can_read_the_tables(many_page: Path, opened: Open, dark: bool) -> None:
     page = opened(many_page, dark=dark)
@@ -241,6 +273,7 @@ def test_everybody_can_read_the_tables(many_page: Path, opened: Open, dark: bool
     sort(families(page), "sigma")
     assert page.tab.evaluate(CONTRAST) == []
     assert page.tab.evaluate(NAMELESS) == []
+    assert page.barriers() == []
     assert page.tab.locator("#families-at-a-glance .panel").count() == 24
     assert page.console == []
 

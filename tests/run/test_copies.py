@@ -71,9 +71,10 @@ class Copies:
     ("replicates", "levels", "kills", "shims"),
     [
         (4, 2, 3, ("locks", "listings")),
-        pytest.param(100, 2, 30, (), marks=pytest.mark.stress),
-        pytest.param(100, 2, 30, ("locks",), marks=pytest.mark.stress),
-        pytest.param(100, 2, 30, ("listings",), marks=pytest.mark.stress),
+        (12, 2, 5, ()),
+        pytest.param(100, 2, 30, (), marks=pytest.mark.long),
+        pytest.param(100, 2, 30, ("locks",), marks=pytest.mark.long),
+        pytest.param(100, 2, 30, ("listings",), marks=pytest.mark.long),
     ],
 )
 def test_copies_that_are_killed_and_stopped_train_each_rung_once(

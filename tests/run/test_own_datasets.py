@@ -24,8 +24,8 @@ from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Axes, Recipe, Study, Treatment
 from prunescope.table import Store, read_table
 from prunescope.table.dataset_notes import noted_place
+from tests.commands import fails, run
 from tests.run.studies import dense_study
-from tests.test_cli import fails, run
 
 
 def digits(count: int = 120, validation: int = 0) -> dict[str, np.ndarray]:

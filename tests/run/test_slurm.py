@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -17,11 +17,18 @@ import pytest
 from prunescope.run import run_study
 from prunescope.run.slurm import ArrayJob
 from prunescope.table import Store
+from tests.commands import fails, run
 from tests.run.studies import dense_study, rows
-from tests.test_cli import fails, run
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 MISSING = [name for name in PROGRAMS if which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+
+
+def needs_slurm(test: Callable[..., None]) -> Callable[..., None]:
+    """Skip a test where no Slurm can be started."""
+    words = f"Slurm is not installed: no {', '.join(MISSING)} (apt-get install slurm-wlm)"
+    root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may start a Slurm")
+    return root(pytest.mark.skipif(bool(MISSING), reason=words)(test))  # type: ignore[no-any-return]
 
 
 def test_a_job_asks_for_what_it_was_told(tmp_path: Path) -> None:
@@ -131,7 +138,7 @@ def slurm(tmp_path: Path) -> Iterator[Cluster]:
                 "ProctrackType=proctrack/pgid\nTaskPlugin=task/none\nMpiDefault=none",
                 "SelectType=select/cons_tres\nSelectTypeParameters=CR_CPU",
                 "SlurmdParameters=config_overrides\nReturnToService=2\nKillWait=5",
-                f"NodeName={host} NodeAddr=127.0.0.1 CPUs=3 State=UNKNOWN",
+                f"NodeName={host} NodeAddr=127.0.0.1 CPUs=3 RealMemory=4000 State=UNKNOWN",
                 "PartitionName=test Nodes=ALL Default=YES State=UP",
             ]
         )
@@ -164,10 +171,7 @@ def slurm(tmp_path: Path) -> Iterator[Cluster]:
             process.wait()
 
 
-@pytest.mark.skipif(
-    bool(MISSING), reason=f"Slurm is not installed: no {', '.join(MISSING)} (apt-get install slurm-wlm)"
-)
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may start a Slurm")
+@needs_slurm
 def test_copies_under_slurm_train_a_study_and_one_that_stops_is_queued_again(tmp_path: Path, slurm: Cluster) -> None:
     study, path, store = dense_study(replicates=6, levels=15, epochs=20), tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
@@ -196,6 +200,32 @@ def test_copies_under_slurm_train_a_study_and_one_that_stops_is_queued_again(tmp
     assert "failed" not in logs
     assert _close(rows(Store(store)), rows(whole))
     assert not list((store / "claims").iterdir())
+
+
+@needs_slurm
+def test_workers_under_slurm_train_a_study_and_leave(tmp_path: Path, slurm: Cluster) -> None:
+    """Jobs of a Dask cluster begin when there is work, and are gone when it is done."""
+    study, path, store = dense_study(replicates=4, levels=3), tmp_path / "study.toml", tmp_path / "store"
+    path.write_text(study.to_toml())
+    cluster = tmp_path / "slurm.toml"
+    cluster.write_text(
+        '[cluster]\nkind = "slurm"\nworkers = 2\ncores = 1\nmemory = "1GB"\ninterface = "lo"\ntime = "30m"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "prunescope", "run", str(path), "--store", str(store), "--cluster", str(cluster)],
+        env=slurm.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    logs = "\n".join(log.read_text() for log in (tmp_path / "slurm.cluster").glob("*.err"))
+    assert done.returncode == 0, done.stderr + logs
+    assert "waiting for workers" in done.stderr
+    whole = Store(tmp_path / "whole", create=True)
+    run_study(study, whole, workers=1)
+    assert _close(rows(Store(store)), rows(whole))
+    while slurm.ask("squeue", "-h").strip():
+        time.sleep(0.1)
 
 
 def _close(ours: dict[tuple[str, int], tuple[object, ...]], theirs: dict[tuple[str, int], tuple[object, ...]]) -> bool:

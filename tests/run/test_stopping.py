@@ -20,44 +20,13 @@ from prunescope.run.stopping import Stop
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n
 from prunescope.table import Store
-from tests.run.studies import children, dense_study, lesson_study, rows
+from tests.run.studies import children, dense_study, lesson_study
 
 
 @pytest.fixture(autouse=True)
 def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let cohorts have two networks, in whichever process."""
     monkeypatch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = Store(tmp_path_factory.mktemp("unbroken") / "store", create=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TuningCache, "of_machine", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4))
-        assert not run_study(dense_study(), store, workers=1).failures
-    return store
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_is_to_stop_keeps_what_it_trains_and_goes_on_with_the_same_numbers(
-    unbroken: Store, tmp_path: Path, workers: int
-) -> None:
-    store, stop, begun = Store(tmp_path / "store", create=True), Stop(), set[int]()
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, RungFinished):
-            begun.add(event.cohort)
-            stop.ask()
-
-    report = run_study(dense_study(), store, workers=workers, stop=stop, on_event=on_event)
-    assert report.halted
-    assert not report.failures
-    assert 0 < report.rungs == sum(map(len, store.done().values())) < 24
-    assert not list((store.path / "claims").iterdir())
-    assert not children(os.getpid())
-    again = run_study(dense_study(), store, workers=workers)
-    assert (again.halted, again.rungs) == (False, 24 - report.rungs)
-    assert rows(store) == rows(unbroken)
 
 
 def test_time_is_over_by_the_runs_own_clock(tmp_path: Path) -> None:
@@ -97,7 +66,7 @@ def test_scores_that_a_stop_cuts_short_are_computed_anew(tmp_path: Path) -> None
             stop.ask()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prunescope.run.ladder_runner.REPORT_INTERVAL", 0.0)
+        patch.setattr("prunescope.run.progress_reporter.REPORT_INTERVAL", 0.0)
         halted = run_study(study, store, workers=1, stop=stop, on_event=on_event)
     assert (halted.halted, halted.scored) == (True, 0)
     assert not halted.elsewhere

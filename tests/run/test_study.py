@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +40,7 @@ from prunescope.study.sections import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
 from prunescope.table.test_outcomes import StoredOutcomes
 from prunescope.train.ladder import LadderRungs
-from tests.run.studies import children, dense_study, mixed_study, rows
+from tests.run.studies import dense_study, mixed_study, rows
 
 
 def trained(study: Study, path: Path, workers: int = 1) -> Store:
@@ -158,35 +159,15 @@ def test_a_ladder_that_fails_is_noted_and_the_others_go_on(
     assert rows(store) == rows(unbroken)
 
 
-def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
-    report = run_study(dense_study(learning_rate=1e30), tmp_path / "store", workers=1, fail_fast=True)
-    assert report.stopped
-    assert len(report.failures) == 1
-    assert "diverged" in report.failures[0].reason
-
-
-def test_a_worker_that_is_killed_costs_nothing_but_time(unbroken: Store, tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, RungFinished) and not killed:
-            killed.extend(children(os.getpid()))
-            for child in killed:
-                os.kill(child, signal.SIGKILL)
-
-    report = run_study(dense_study(), tmp_path / "store", workers=2, on_event=on_event)
-    assert killed
-    assert not report.failures
-    assert rows(Store(tmp_path / "store")) == rows(unbroken)
-
-
-def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: Store, tmp_path: Path) -> None:
+def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(
+    unbroken: Store, tmp_path: Path, started: Callable[[], list[int]]
+) -> None:
     interrupted = 0
 
     def on_event(event: Event) -> None:
         nonlocal interrupted
         if isinstance(event, RungFinished):
-            for child in children(os.getpid()):
+            for child in started():
                 os.kill(child, signal.SIGINT)
                 interrupted += 1
 
@@ -196,10 +177,12 @@ def test_a_worker_that_is_interrupted_goes_on_until_its_run_ends_it(unbroken: St
     assert rows(Store(tmp_path / "store")) == rows(unbroken)
 
 
-def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(tmp_path: Path) -> None:
+def test_a_worker_that_always_dies_makes_its_ladders_fail_in_words(
+    tmp_path: Path, started: Callable[[], list[int]]
+) -> None:
     def on_event(event: Event) -> None:
         if not isinstance(event, LadderFailed):
-            for child in children(os.getpid()):
+            for child in started():
                 os.kill(child, signal.SIGKILL)
 
     report = run_study(dense_study(replicates=1), tmp_path / "store", workers=2, on_event=on_event)
@@ -230,7 +213,8 @@ def test_kept_weights_give_the_error_of_the_row(tmp_path: Path) -> None:
             weights = read_weights(store, ladder, rung, net)
             engine = context.engine(context.stacked([weights]), {})
             places = torch.arange(len(data.test_labels)).unsqueeze(0)
-            logits = engine.evaluate(engine.examples(context.test_pictures, places), places)[0]
+            examples = engine.examples(context.test_pictures, places)
+            logits = engine.logits(examples.take(places))[0]
             error = float((logits.argmax(-1).numpy() != data.test_labels).mean())
             chosen = (table["ladder"] == ladder.identity) & (table["rung"] == rung)
             assert table["test_error"][chosen] == pytest.approx(error, abs=0.003)

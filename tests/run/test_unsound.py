@@ -24,8 +24,8 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.table import Store
 from prunescope.train.ladder import LadderRungs
+from tests.commands import run
 from tests.run.studies import dense_study, rows
-from tests.test_cli import run
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from prunescope.nets import network
 from prunescope.prune import kept_count
 from prunescope.study import effort, ensembles, preset_text, presets, read_study
-from prunescope.study.catalogue import COUNTED_ONLY, DATASETS, FAMILIES, SCORES
+from prunescope.study.catalogue import DATASETS, FAMILIES, SCORES
 from prunescope.study.effort import epochs_of
 
 WORDS = {"": 1, "million": 10**6, "billion": 10**9}
@@ -121,11 +121,6 @@ def test_the_second_papers_presets_make_what_its_figures_and_appendices_need(nam
     assert study.keep_examples == "all"
     assert study.el2n is not None
     assert study.recipe.validation > 0
-
-
-def test_a_preset_that_cannot_be_run_says_so_where_presets_are_listed() -> None:
-    refused = {name for name in presets() if {cell.dataset for cell in read_study(name).cells} & COUNTED_ONLY}
-    assert refused == {name for name in presets() if "not run" in read_study(name).purpose} == {"resnet50-imagenet"}
 
 
 @pytest.mark.parametrize("name", ["resnet20-cifar10-lens-small", "lenet-mnist-lens"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -18,20 +17,19 @@ import pytest
 
 from prunescope.table import Store, Table
 from tests.builders import expected_error, ladder_identity
+from tests.commands import processes
 from tests.table import victims
 from tests.table.victims import LADDER
 
-pytestmark = pytest.mark.stress
+LONG = pytest.mark.long
 
 
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Processes that start in milliseconds: the server has imported everything before it forks."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["prunescope.table", "tests.table.victims", "duckdb", "numpy"])
-    with running(context, os.getpid) as first:
+@pytest.fixture(scope="module", name="processes")
+def _processes() -> ForkServerContext:
+    """Processes that start in milliseconds."""
+    with running(processes(), os.getpid) as first:
         first.join()
-    return context
+    return processes()
 
 
 @contextmanager
@@ -68,13 +66,14 @@ def positions(table: Table) -> list[int]:
     return present
 
 
-def test_a_writer_killed_at_200_random_moments_loses_no_rung_that_it_reported(
-    tmp_path: Path, processes: ForkServerContext
+@pytest.mark.parametrize("kills", [40, pytest.param(200, marks=LONG)])
+def test_a_writer_killed_at_random_moments_loses_no_rung_that_it_reported(
+    tmp_path: Path, processes: ForkServerContext, kills: int
 ) -> None:
     store, report, chance = tmp_path / "store", tmp_path / "report", random.Random(1)
     Store(store, create=True)
     whole_time = 0.0
-    for attempt in range(201):
+    for attempt in range(kills + 1):
         begun = time.perf_counter()
         with running(processes, victims.write, store, report, attempt * LADDER, LADDER) as process:
             if attempt == 0:
@@ -82,11 +81,11 @@ def test_a_writer_killed_at_200_random_moments_loses_no_rung_that_it_reported(
                 whole_time = time.perf_counter() - begun
             time.sleep(chance.uniform(0, whole_time) if attempt else 0)
             kill(process)
-        if attempt % 40 == 39:
+        if attempt % (kills // 5) == kills // 5 - 1:
             Store(store).pack()
     finished = reported(report)
     present = positions(Store(store).table())
-    assert len(finished) > 200, "the kills came too early to show anything"
+    assert len(finished) > kills, "the kills came too early to show anything"
     assert len(present) == len(set(present))
     assert set(finished) <= set(present)
     # A kill between the disk and the report leaves at most one rung that was not reported: the writer's next.
@@ -97,11 +96,12 @@ def test_a_writer_killed_at_200_random_moments_loses_no_rung_that_it_reported(
         assert position % LADDER == started.get(position // LADDER, 0)
 
 
-def test_eight_writers_of_2000_rungs_of_which_two_are_killed(tmp_path: Path, processes: ForkServerContext) -> None:
+@pytest.mark.parametrize("rungs", [60, pytest.param(250, marks=LONG)])
+def test_eight_writers_of_which_two_are_killed(tmp_path: Path, processes: ForkServerContext, rungs: int) -> None:
     store, chance = tmp_path / "store", random.Random(2)
     Store(store, create=True)
     started = [
-        processes.Process(target=victims.write, args=(store, tmp_path / f"report{number}", number * 260, 250))
+        processes.Process(target=victims.write, args=(store, tmp_path / f"report{number}", number * 260, rungs))
         for number in range(8)
     ]
     for process in started:
@@ -117,21 +117,24 @@ def test_eight_writers_of_2000_rungs_of_which_two_are_killed(tmp_path: Path, pro
     assert len(present) == len(set(present))
     for number in range(8):
         finished = set(reported(tmp_path / f"report{number}"))
-        here = {position for position in present if number * 260 <= position < number * 260 + 250}
+        here = {position for position in present if number * 260 <= position < number * 260 + rungs}
         assert finished <= here
         assert len(here) <= len(finished) + 1
         if number >= 2:
-            assert len(here) == 250
+            assert len(here) == rungs
 
 
-def test_a_packer_killed_at_random_moments_changes_no_answer(tmp_path: Path, processes: ForkServerContext) -> None:
+@pytest.mark.parametrize("kills", [20, pytest.param(40, marks=LONG)])
+def test_a_packer_killed_at_random_moments_changes_no_answer(
+    tmp_path: Path, processes: ForkServerContext, kills: int
+) -> None:
     whole, chance = tmp_path / "whole", random.Random(3)
     Store(whole, create=True)
     victims.write(whole, tmp_path / "report", 0, 40)
     before = Store(whole).table()
     texts = set()
     whole_time = 0.0
-    for attempt in range(41):
+    for attempt in range(kills + 1):
         store, ready = tmp_path / f"store{attempt}", tmp_path / f"ready{attempt}"
         shutil.copytree(whole, store)
         with running(processes, victims.pack_once, store, ready) as process:
@@ -153,14 +156,17 @@ def test_a_packer_killed_at_random_moments_changes_no_answer(tmp_path: Path, pro
     assert (True, False) in texts or (True, True) in texts, "every kill came before the packed shard was there"
 
 
-def test_readers_see_every_rung_while_others_write_and_pack(tmp_path: Path, processes: ForkServerContext) -> None:
+@pytest.mark.parametrize("rungs", [100, pytest.param(400, marks=LONG)])
+def test_readers_see_every_rung_while_others_write_and_pack(
+    tmp_path: Path, processes: ForkServerContext, rungs: int
+) -> None:
     store, report = tmp_path / "store", tmp_path / "report"
     Store(store, create=True)
     victims.write(store, report, 0, 20)
     with (
         running(processes, victims.pack_forever, store),
         running(processes, victims.pack_forever, store),
-        running(processes, victims.write, store, report, 20, 400) as writer,
+        running(processes, victims.write, store, report, 20, rungs) as writer,
     ):
         looks = 0
         while writer.is_alive() or looks < 5:
@@ -175,4 +181,4 @@ def test_readers_see_every_rung_while_others_write_and_pack(tmp_path: Path, proc
             expected = {(ladder_identity(position // LADDER), position % LADDER) for position in finished}
             assert expected <= set(damaged)
             looks += 1
-    assert sorted(positions(Store(store).table())) == list(range(420))
+    assert sorted(positions(Store(store).table())) == list(range(20 + rungs))

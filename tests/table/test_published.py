@@ -13,6 +13,8 @@ from tools import reproduction
 import prunescope
 from prunescope.cli.main import cli
 from prunescope.errors import InputError
+from prunescope.laws import JointLaw
+from prunescope.lens import analyze
 from prunescope.study import read_study
 from prunescope.table import load_table, published_tables, published_text, read_table
 
@@ -88,3 +90,24 @@ def test_the_page_says_what_the_tables_say() -> None:
     )
     apart = [(old, new) for old, new in zip(theirs, ours, strict=True) if abs(old - new) > max(0.3, CLOSE * abs(new))]
     assert not apart
+
+
+def test_the_lens_page_says_what_the_lens_says_of_a_shipped_table() -> None:
+    words = " ".join((Path(__file__).parents[2] / "docs" / "lens.md").read_text(encoding="utf-8").split())
+    (quoted,) = re.findall(r"in `([\w-]+)` at (\d+) % noise, narrow networks are ([-+.\d]+) ± ([.\d]+) points", words)
+    name, noise, *by_test = quoted
+    (by_validation,) = re.findall(r"and ([-+.\d]+) ± ([.\d]+) by ours", words)
+    (cell,) = analyze(name, noise=[float(noise) / 100]).cells
+    narrow = cell.narrow
+    assert narrow is not None
+    for verdict, typed in ((narrow.best_by_test, by_test), (narrow.best, by_validation)):
+        assert verdict is not None
+        assert verdict.deviation is not None
+        assert [round(100 * verdict.mean, 1), round(100 * verdict.deviation, 1)] == [float(text) for text in typed]
+
+
+def test_the_readme_says_how_far_the_law_is_off() -> None:
+    words = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    (percent,) = re.findall(r"one law fitted to all of them\. It is off by (\d+) %", words)
+    (law,) = JointLaw(intervals="none").fit(load_table("digits")).fits_
+    assert f"{100 * law.std_deviation:.0f}" == percent

@@ -15,7 +15,7 @@ from prunescope.cli.main import cli
 from prunescope.errors import InputError
 from prunescope.table import Store, Table, read_table
 from tests.builders import rung
-from tests.test_cli import fails, run
+from tests.commands import fails, run
 
 # Made-up numbers in the shapes of spreadsheets that papers publish.
 PERCENT = "Model,Sparsity,Top-1 acc,seed\n" + "".join(

@@ -31,6 +31,7 @@ from prunescope.train import (
 from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import Tensors
 from prunescope.train.ladder import check_begin, check_end
+from prunescope.train.rung import ProgressKeeper
 from tests.train.cohorts import Climbed, climbed, ladder, pictures, training_context
 
 EPOCHS: dict[str, Any] = {"epochs": 3, "rewind_epoch": 1, "schedule": "steps", "milestones": (2,), "momentum": 0.9}
@@ -59,9 +60,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         rung: int,
         span: Span,
         tick: Any,
+        keeper: ProgressKeeper | None,
         every_example: bool,
     ) -> TrainedMembers:
-        trained = train_rung(context, members, start, masks, rung, span, tick, every_example)
+        trained = train_rung(context, members, start, masks, rung, span, tick, keeper, every_example)
         begun, mask_arrays = (
             {name: values[0].numpy().copy() for name, values in tensors.items()} for tensors in (start, masks)
         )

@@ -17,7 +17,7 @@ SHAPES = [(3, 8, 6), (1, 5, 5)]
 
 def context(data: Dataset, as_rows: bool = False) -> Pictures:
     device = torch.device("cpu")
-    return Pictures(data.train_images, data, as_rows=as_rows, device=device, dtype=torch.float64)
+    return Pictures.of_dataset(data.train_images, data, as_rows=as_rows, device=device, dtype=torch.float64)
 
 
 def normal(data: Dataset, picture: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from prunescope.run.tune import threads
 from prunescope.study import Ladder
 from prunescope.train import TrainingContext, label_distances
 from prunescope.train.dense import DenseEngine
+from prunescope.train.pictures import Pictures
 from prunescope.train.sparse import SparseEngine
 from tests.train.cohorts import Climbed, climbed, pictures, random_masks, same, starts, training_context
 from tests.train.test_engines import apart, batches
@@ -211,8 +212,10 @@ def test_features_that_are_no_bytes_are_laid_out_as_bytes_are() -> None:
     rng = np.random.default_rng(0)
     places, columns = torch.from_numpy(rng.integers(0, 90, (2, 60))), torch.from_numpy(rng.integers(0, 192, (2, 50)))
     order = torch.from_numpy(rng.integers(0, 60, (2, 13)))
-    source = context.train_pictures.innermost(places, columns, compiled)
-    expected = context.train_pictures.of(places, columns).take(order).transpose(1, 2)
+    pictures = context.train_pictures
+    assert isinstance(pictures, Pictures)
+    source = pictures.innermost(places, columns, compiled)
+    expected = pictures.of(places, columns).take(order).transpose(1, 2)
     for rows in (source.rows, source.rows.float(), source.rows.double()):
         taken = type(source)(rows, source.scale, source.shift, places, source.columns, compiled).take(order)
         assert taken.shape[2] == compiled.filled(13)

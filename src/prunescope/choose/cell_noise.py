@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prunescope.laws.data import GroupData
 
+Parts = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 # Deviations persist along a ladder: so many neighbouring rungs tell as much as an independent one (lag-1 correlation
 # of about one half).
@@ -27,6 +28,8 @@ LIKELIER = 1.0
 MOST_FITTED = 2_000
 # The least share of the pooled variance that a cell's scatter counts as.
 LEAST_SHARE = 1e-4
+# Of a variance, what is at least left without the chance of test examples: both are estimates.
+LEAST_LEFT = 0.1
 
 
 def noise_by_cell(cells: GroupData, pooled: float) -> Numbers:
@@ -60,6 +63,24 @@ def noise_by_cell(cells: GroupData, pooled: float) -> Numbers:
     before, scale = prior
     by_cell = np.sqrt((before * scale + freedom * share) / (before + freedom))
     return np.asarray(pooled * by_cell[cells.cell])
+
+
+def between_trainings(noise: Numbers, cells: GroupData, parts: Parts) -> Numbers:
+    """Return noise of single networks without what chance on the test examples adds to each of them.
+
+    A newly trained network is judged on all examples, so that this chance is no part of how far off it may be.
+
+    Parameters
+    ----------
+    noise
+        The relative standard deviation in each part.
+    parts
+        The part that each point belongs to; of those without points the noise stands.
+    """
+    own = cells.shared_examples.own_noise(cells.error) ** 2
+    points = np.bincount(parts, minlength=len(noise))
+    chance = np.bincount(parts, own, len(noise)) / np.maximum(points, 1)
+    return np.asarray(np.sqrt(np.maximum(noise**2 - chance, LEAST_LEFT * noise**2)))
 
 
 def _likeliest_prior(share: Numbers, freedom: Numbers) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.cell_noise import noise_by_cell
+from prunescope.choose.cell_noise import between_trainings, noise_by_cell
 from prunescope.choose.counts import COUNTS, Count, Counts, member_words
 from prunescope.choose.member_curves import Departure, MemberCurves, measured_departures
 from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, form_of, law_coordinates
@@ -181,7 +181,10 @@ class Family:
         return replace(self._curves(Truths(theta, unpruned, form_of(self.fit)), chance), test_set=walk)
 
     def _curves(self, truths: Truths, chance: Numbers | None = None) -> MemberCurves:
-        scatter = Scatter(self.theta, self.unpruned.mean, np.array(self.fit.spread), form_of(self.fit))
+        form = form_of(self.fit)
+        regions = form.regions(self.theta, self.cells.points)[0]
+        spread = between_trainings(np.array(self.fit.spread), self.cells, regions)
+        scatter = Scatter(self.theta, self.unpruned.mean, spread, form)
         shared = self.cells.shared_examples
         return MemberCurves(self.sizes, truths, self.departures, scatter, chance, shared_examples=shared)
 

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.cell_noise import noise_by_cell
+from prunescope.choose.cell_noise import between_trainings, noise_by_cell
 from prunescope.choose.normal import normal_cdf
 from prunescope.choose.smallest import (
     LOWEST_LOG_DENSITY,
@@ -52,7 +52,7 @@ class Departure:
     amplitude
         The prior standard deviation of departures.
     single
-        Standard deviation of one network about the member's curve.
+        Standard deviation of a newly trained network about the member's curve.
     persistence
         Correlation of noise between neighbouring points.
     """
@@ -293,6 +293,9 @@ def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, 
     amplitude = _amplitude(off, noise)
     if amplitude < LEAST_DEPARTURE:
         return {}
+    together = single.min() == single.max()
+    parts = np.zeros(len(cells), np.int64) if together else cells.cell
+    trained = between_trainings(single[np.unique(parts, return_index=True)[1]], cells, parts)[parts]
     departures = {}
     order = np.argsort(cells.cell, kind="stable")
     for points in np.split(order, np.flatnonzero(np.diff(cells.cell[order])) + 1):
@@ -300,7 +303,7 @@ def measured_departures(fit: Fit, cells: GroupData) -> dict[tuple[float, float, 
             depth, width, examples = (float(getattr(cells, name)[points[0]]) for name in names)
             measured = cells.points.density[points], cells.points.error[points], noise[points]
             departures[depth, width, examples] = Departure(
-                *measured, amplitude, float(single[points[0]]), fit.persistence
+                *measured, amplitude, float(trained[points[0]]), fit.persistence
             )
     return departures
 

@@ -23,7 +23,7 @@ from prunescope.cli.options import (
     reading,
     rows_of,
 )
-from prunescope.cli.printing import note, print_json, table_lines, wrapped
+from prunescope.cli.printing import note, print_json, print_table, wrapped
 from prunescope.errors import PrunescopeError, apart, command, counted, printable
 
 if TYPE_CHECKING:
@@ -223,9 +223,10 @@ def _show_many(result: Answers) -> None:
     ]
     rows += [(group, network.name, "no answer", "", "", "", f"{network.density:.4g}") for group, network in refused]
     columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
+    keys = max(1, len(columns))
     names = ("member", "density", answers[0].noun, "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
-    click.echo("\n".join(table_lines(columns)))
+    print_table(columns, keys=keys)
     bound, confidence = answers[0].max_error, answers[0].confidence
     click.echo()
     click.echo(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import PICK_BY, SHARE, rows_of
-from prunescope.cli.printing import print_json, spelled, spelled_bytes
+from prunescope.cli.printing import print_json, print_table, spelled, spelled_bytes
 from prunescope.cli.progress import ProgressDisplay
 from prunescope.cli.run import need_torch
 from prunescope.errors import PrunescopeError, apart, command, counted, listed, named, printable, shell_word
@@ -156,25 +156,19 @@ def _content(exported: Exported) -> dict[str, Any]:
 
 def _print(exported: Exported) -> None:
     from prunescope.export.outcome import TITLES
-    from prunescope.table.table import aligned_lines
 
     first, *sentences = exported.sentences()
     click.echo(click.style(printable(first), bold=True))
     recorded = exported.card.form == "recorded"
-    columns = ("", "") if recorded else ("multiply-adds", counted(exported.batch, "picture"))
-    rows = [("", "bytes", *columns)]
-    rows += [
-        (
-            TITLES[form.name],
-            spelled_bytes(form.bytes),
-            f"{form.multiply_adds:,}" if form.multiply_adds else "",
-            _time(form),
-        )
-        for form in exported.forms
-    ]
+    columns = {
+        "form": [TITLES[form.name] for form in exported.forms],
+        "size": [spelled_bytes(form.bytes) for form in exported.forms],
+    }
+    if not recorded:
+        columns["multiply-adds"] = [f"{form.multiply_adds:,}" if form.multiply_adds else "" for form in exported.forms]
+        columns[counted(exported.batch, "picture")] = [_time(form) for form in exported.forms]
     click.echo()
-    for line in aligned_lines(rows, (False, True, True, True)):
-        click.echo(f"  {line}".rstrip())
+    print_table(columns, 2)
     click.echo()
     for sentence in sentences:
         click.echo(printable(sentence))

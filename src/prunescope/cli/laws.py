@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, SPARSE, estimator, reading, rows_of, without_share
-from prunescope.cli.printing import counting, hung, note, print_json
+from prunescope.cli.printing import counting, hung, note, print_json, print_table
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def predict(
     error of one newly trained network; law_low and law_high bound the law itself.
     """
     from prunescope.laws import load_law
-    from prunescope.table import Table, aligned, json_text, read_table, write_table
+    from prunescope.table import Table, json_text, read_table, write_table
     from prunescope.table.coded import Columns
 
     if (source is None) == (not at):
@@ -133,7 +133,7 @@ def predict(
     else:
         import numpy as np
 
-        click.echo("\n".join(aligned(answer.take(np.arange(min(40, len(answer)))))))
+        print_table(answer.take(np.arange(min(40, len(answer)))).columns)
         if len(answer) > 40:
             click.echo(f"... and {len(answer) - 40:,} more; --out FILE writes all")
 
@@ -208,6 +208,8 @@ def _show_one(result: Fit) -> None:
     sizes = f"{counted(result.points, 'point')}, {ladders}"
     group = named(result.group)
     click.echo(hung(printable(f"{result.law} law{f' of {group}' if group else ''}: {sizes}"), indent="    "))
+    names = ("parameter", "estimate", f"{100 * result.level:.0f} % interval", "meaning")
+    table: dict[str, list[Any]] = {name: [] for name in names}
     for name, value in result.parameters.items():
         if name in result.fixed:
             reason = "left out, or does not vary" if _is_left_out(name, result) else "given"
@@ -215,7 +217,9 @@ def _show_one(result: Fit) -> None:
             reason = f"[{number(interval[0])}, {number(interval[1])}]"
         else:
             reason = "not identified" if result.intervals_by != NOT_ASKED else ""
-        click.echo(hung(PARAMETERS[name].meaning, f"  {name:9}{number(value):>10}  {reason:23} "))
+        for cells, cell in zip(table.values(), (name, number(value), reason, PARAMETERS[name].meaning), strict=True):
+            cells.append(cell)
+    print_table(table, 2)
     seeds = ""
     if result.seed_noise is not None:
         explained = result.seed_noise / math.sqrt(result.ladders / result.cells)
@@ -226,7 +230,7 @@ def _show_one(result: Fit) -> None:
         if region.mean is not None and region.std is not None:
             reason = f"mu {percent(region.mean)}, sigma {percent(region.std)}"
             click.echo(f"    {region.name:11}{counted(region.points, 'point'):>13}: {reason}")
-    click.echo(hung(result.intervals_by, f"  intervals ({result.level:.0%}): ", "    "))
+    click.echo(hung(result.intervals_by, "  intervals: ", "    "))
     if (others := result.shared_examples.by) is not None and result.intervals_by != NOT_ASKED:
         click.echo(f"  other test examples: {others}")
     click.echo(f"  search: {result.convergence}")
@@ -252,10 +256,7 @@ def _stands_at(result: Fit, term: Mapping[str, float]) -> bool:
 
 
 def _show_many(fits: Sequence[Fit]) -> None:
-    import numpy as np
-
     from prunescope.laws.results import number
-    from prunescope.table import Table, aligned
 
     varied = [name for name in fits[0].group if len({fit.group[name] for fit in fits}) > 1]
     shared = {name: value for name, value in fits[0].group.items() if name not in varied}
@@ -289,8 +290,7 @@ def _show_many(fits: Sequence[Fit]) -> None:
         "sigma, %": [f"{100 * fit.std_deviation:.2f}" for fit in fits],
         "notes": [" ".join(numbers[kind] for kind in row_marks) for row_marks in marks],
     }
-    shown = Table({name: _array(values) for name, values in columns.items()})
-    click.echo("\n".join(aligned(shown.take(np.arange(min(200, len(fits)))))))
+    print_table({name: values[:200] for name, values in columns.items()}, keys=max(1, len(varied)))
     if len(fits) > 200:
         click.echo(f"... and {len(fits) - 200:,} more; --json or --save FILE gives all")
     worst = max(fits, key=lambda fit: fit.std_deviation)

@@ -366,4 +366,4 @@ def _verdict(verdict: Verdict | None) -> str:
 
 def _aligned(columns: Columns) -> list[str]:
     """Write columns as lines of text, two spaces in."""
-    return [f"  {line}" for line in table_lines(columns)]
+    return table_lines(columns, 2)

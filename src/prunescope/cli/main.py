@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from prunescope.cli.choose import choose
+from prunescope.cli.cluster import cluster
 from prunescope.cli.data import data
 from prunescope.cli.export import export
 from prunescope.cli.laws import fit, predict
@@ -20,6 +21,7 @@ from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
 from prunescope.cli.outcomes import outcomes
 from prunescope.cli.plan import plan
+from prunescope.cli.remote import pull, push
 from prunescope.cli.report import report
 from prunescope.cli.resolve import resolve
 from prunescope.cli.run import need_torch, run
@@ -124,7 +126,7 @@ def demo(out: Path) -> None:
 
 
 for command in (
-    plan, data, run, submit, table, status, merge, resolve, compact, fit, predict, compare, sensitivity, sparsity,
-    choose, next_, lens, scores, outcomes, report, export, demo,
+    plan, data, run, submit, cluster, table, status, merge, resolve, compact, push, pull, fit, predict, compare,
+    sensitivity, sparsity, choose, next_, lens, scores, outcomes, report, export, demo,
 ):  # fmt: skip
     cli.add_command(command)

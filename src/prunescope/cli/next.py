@@ -10,7 +10,7 @@ import click
 
 from prunescope.cli.choose import ERROR, numbers
 from prunescope.cli.options import JSON, SEED, SHARE, names_in, reading, rows_of
-from prunescope.cli.printing import counting, note, print_json, wrapped
+from prunescope.cli.printing import counting, note, print_json, print_table, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
 
 if TYPE_CHECKING:
@@ -164,11 +164,17 @@ def _show_plan(plan: DesignPlan) -> None:
         click.echo(wrapped("nothing within the budget would bring it much nearer: allow more, or other members"))
         return
     rungs = plan.study is not None  # of anybody's table nothing but densities is known
-    click.echo(f"\n  {'ladder':40} {'rungs' if rungs else 'to density':>10}  {'cost':>18}  off after it")
-    for proposal in plan.proposals[:SHOWN]:
-        several = f"{proposal.after + 1} to {proposal.top}" if proposal.top > proposal.after + 1 else f"{proposal.top}"
-        until = several if rungs else f"{proposal.density:.4g}"
-        click.echo(f"  {_ladder(proposal, rungs):40} {until:>10}  {cost(proposal.cost):>18}  {off_words(proposal.off)}")
+    proposals = plan.proposals[:SHOWN]
+    click.echo()
+    print_table(
+        {
+            "ladder": [_ladder(proposal, rungs) for proposal in proposals],
+            "rungs" if rungs else "to density": [_until(proposal, rungs) for proposal in proposals],
+            "cost": [cost(proposal.cost) for proposal in proposals],
+            "off after it": [off_words(proposal.off) for proposal in proposals],
+        },
+        2,
+    )
     if len(plan.proposals) > SHOWN:
         click.echo(f"  ... and {len(plan.proposals) - SHOWN} more; --json has all")
     click.echo()
@@ -180,6 +186,13 @@ def _show_plan(plan: DesignPlan) -> None:
             "What they show decides what comes after: ask again"
         )
     )
+
+
+def _until(proposal: Proposal, rungs: bool) -> str:
+    """Say how far a ladder is trained."""
+    if not rungs:
+        return f"{proposal.density:.4g}"
+    return f"{proposal.after + 1} to {proposal.top}" if proposal.top > proposal.after + 1 else f"{proposal.top}"
 
 
 def sure_words(plan: DesignPlan) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prunescope.cli.printing import note
+from prunescope.durations import seconds_of
 
 if TYPE_CHECKING:
     from prunescope.laws import Estimator
@@ -49,15 +50,11 @@ class Duration(click.types.FloatParamType):
     """A time, such as 3h30m, 90m, 2d or 45 (seconds)."""
 
     name = "time"
-    _units: ClassVar = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "": 1}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a time in seconds."""
-        if isinstance(value, float):
-            return value
-        parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([dhms]?)", str(value))
-        seconds = sum(float(number) * self._units[unit] for number, unit in parts)
-        if "".join(map("".join, parts)) != str(value) or not seconds:
+        seconds = value if isinstance(value, float) else seconds_of(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is not a time, such as 3h30m.", param, ctx)
         return seconds
 

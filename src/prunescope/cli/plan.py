@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.printing import code_words, note, print_json, spelled, spelled_bytes, tell
+from prunescope.cli.printing import code_words, note, print_json, print_table, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--store", "store_path", type=click.Path(path_type=Path), help="Store to compare with [runs/NAME].")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--run-code", is_flag=True, help="Run the study's code: count its networks, size its datasets.")
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE.toml", help="Show the job script of this Dask cluster."
+)
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -33,6 +36,7 @@ def plan(
     store_path: Path | None,
     data: Path | None,
     run_code: bool,
+    cluster: Path | None,
     ladders: bool,
     save: Path | None,
     as_json: bool,
@@ -41,8 +45,8 @@ def plan(
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:
-        if store_path or ladders or save or run_code:
-            raise click.UsageError("--store, --ladders, --save and --run-code need a STUDY")
+        if store_path or ladders or save or run_code or cluster:
+            raise click.UsageError("--store, --ladders, --save, --run-code and --cluster need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
             print_json(
@@ -71,12 +75,18 @@ def plan(
 
         allow_code(read, study)
     content = _plan_content(read, store, ladders, run_code)
+    if cluster is not None:
+        from prunescope.run.cluster import Cluster
+
+        content["job_script"] = Cluster(cluster).job_script()
     if as_json:
         print_json(content | ({"changed": changed} if read.datasets else {}))
     else:
         _print_plan(read, store, store_path or Path("runs") / read.folder, content)
         for words in changed:
             note(words)
+        if cluster is not None:
+            click.echo(f"\n{content['job_script']}")
 
 
 def with_datasets(
@@ -129,15 +139,13 @@ def _store_beside(study: Study, path: Path | None) -> Store | None:
 
 def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bool) -> dict[str, Any]:
     from prunescope.study import effort, ensembles, paper_figures
-    from prunescope.study.catalogue import COUNTED_ONLY
     from prunescope.study.import_path import import_paths
     from prunescope.table import finished
     from prunescope.table.status import is_scored
 
-    counted_only = sorted({name for axes in study.axes for name in axes.dataset} & COUNTED_ONLY)
     if study.unread:
         facts = {"study": study.to_mapping(), "identity": study.identity, "code": list(import_paths(study))}
-        return facts | {"unread": list(study.unread), "counted_only": counted_only}
+        return facts | {"unread": list(study.unread)}
     total = effort(study.ladders)
     content: dict[str, Any] = {
         "study": study.to_mapping(),
@@ -151,7 +159,6 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
         "examples": total.examples,
         "code": list(import_paths(study)),
         "figures": [vars(figure) for figure in paper_figures(study)],
-        "counted_only": counted_only,
     }
     if store is not None:
         done = store.done()
@@ -245,8 +252,6 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     tell("treatments", "; ".join(named))
     for dataset in study.datasets:
         tell("dataset", _own_words(dataset))
-    for name in content["counted_only"]:
-        tell("dataset", f"{name} does not fit into memory: this study is counted here, and a run refuses it")
     if study.unread:
         tell("dataset", f"{listed(study.unread)}: known when its code has run, by prunescope run or plan --run-code")
         tell("code", code_words(content["code"]))
@@ -289,14 +294,20 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
         _print_store(study, store, content)
     if "ladder_list" in content:
         click.echo()
-        for entry in content["ladder_list"]:
-            group = f", without group {entry['group']}" if "group" in entry else ""
-            cell = f"{entry['family']} {entry['dataset']} l={entry['depth']} w={entry['width']:g} n={entry['examples']}"
-            noise = f" noise {entry['label_noise']:g}" if entry["label_noise"] else ""
-            click.echo(
-                f"  {entry['ladder']}  {cell}{noise}  {printable(entry['treatment'])}  #{entry['replicate']}  "
-                f"{counted(entry['rungs'], 'rung')}{group}"
-            )
+        print_table(_ladder_columns(content["ladder_list"]), 2)
+
+
+def _ladder_columns(ladders: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a list of ladders: those of a cell only where ladders differ in them."""
+    columns: dict[str, list[Any]] = {"ladder": [entry["ladder"] for entry in ladders]}
+    for name in ("family", "dataset", "depth", "width", "examples", "label_noise"):
+        values = [entry[name] for entry in ladders]
+        if len(set(map(str, values))) > 1 or len(ladders) == 1:
+            columns[name.replace("_", " ")] = values
+    columns |= {name: [entry[name] for entry in ladders] for name in ("treatment", "replicate", "rungs")}
+    if any("group" in entry for entry in ladders):
+        columns["without group"] = [entry.get("group") for entry in ladders]
+    return columns
 
 
 def _treatments(study: Study) -> str:

@@ -15,6 +15,7 @@ from prunescope.errors import command, counted, printable
 from prunescope.run.events import (
     OUTCOMES,
     ArtifactsMissing,
+    ClusterChanged,
     CohortFinished,
     CohortProgress,
     DatasetChanged,
@@ -37,6 +38,7 @@ from prunescope.run.events import (
 
 # Where there is no terminal: seconds between two lines, and at least this share of the time so far.
 LINE_EVERY, LINE_SHARE = 10.0, 0.01
+WAITED = 0.01  # share of the time from which on waiting for pictures is told
 
 
 @contextmanager
@@ -152,6 +154,8 @@ class ProgressDisplay:
             case LaddersFreed():
                 self._left += event.work
                 self._say(f"{counted(event.ladders, 'ladder')} left by another run: trained here", now, always=True)
+            case ClusterChanged():
+                self._say(printable(event.words), now, always=True, style="")
             case CohortFinished():
                 self._under_way.pop(event.cohort, None)
                 task = self._tasks.pop(event.cohort, None)
@@ -196,7 +200,8 @@ class ProgressDisplay:
 
     @staticmethod
     def _place(event: CohortProgress) -> str:
-        return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}"
+        waited = f", {event.waited:.0%} waiting for pictures" if event.waited >= WAITED else ""
+        return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}{waited}"
 
     def _show_whole(self, now: float) -> None:
         if self._bars is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from prunescope.cli.options import BOUND, COUNT, PICK_BY, SHARE, reading, shaped
-from prunescope.cli.printing import note
+from prunescope.cli.printing import counting, note
 from prunescope.errors import counted
 
 # Points of a length's units.
@@ -90,20 +90,23 @@ def report(
 
     need_drawing()
     condition = " and ".join(f"({term})" for term in where)
-    result = made(
-        shaped(source, reading),
-        where=condition,
-        lens=lens,
-        max_error=max_error,
-        confidence=confidence,
-        draws=draws,
-        count=count,
-        pick_by=pick_by,
-    )
+    with counting("laws and chapters") as step:
+        result = made(
+            shaped(source, reading),
+            where=condition,
+            lens=lens,
+            max_error=max_error,
+            confidence=confidence,
+            draws=draws,
+            count=count,
+            pick_by=pick_by,
+            progress=step,
+        )
     for words in (*result.notes, *result.missing):
         note(words)
     write_page(result, out)
     click.echo(f"wrote {out}")
     if figures is not None:
-        files = write_figures(result, figures, forms, width=width, font_size=font_size)
+        with counting("figures") as step:
+            files = write_figures(result, figures, forms, width=width, font_size=font_size, progress=step)
         click.echo(f"wrote {counted(len({file.stem for file in files}), 'figure')} to {figures}")

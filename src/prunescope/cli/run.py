@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,22 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     metavar="TIME",
     help="Without a sign of life for so long, at most 1h, others take over what this run trains.",
 )
+@click.option("--cluster", metavar="WHERE", help="Train on a Dask cluster: address, scheduler file or FILE.toml.")
+@click.option(
+    "--certificates", type=click.Path(path_type=Path), help="Folder of `cluster certificates`, for a tls:// address."
+)
+@click.option(
+    "--upload", multiple=True, type=click.Path(path_type=Path), help="Give each worker of the cluster this module."
+)
+@click.option("--push", "push_url", metavar="URL", help="After each cohort, copy what is new to a store elsewhere.")
+@click.option(
+    "--checkpoint-every",
+    type=DURATION,
+    default="15m",
+    show_default=True,
+    metavar="TIME",
+    help="Keep a rung under way after this time, again and again: a kill costs no more.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")
 @click.option(
@@ -86,6 +103,11 @@ def run(
     copies: int | None,
     stop_after: float | None,
     takeover_after: float,
+    cluster: str | None,
+    certificates: Path | None,
+    upload: tuple[Path, ...],
+    push_url: str | None,
+    checkpoint_every: float,
     fail_fast: bool,
     keep_weights: bool,
     keep_examples: bool,
@@ -103,12 +125,22 @@ def run(
 
     Exit code 0: the whole study is trained (with --copies: or others train the rest). 1: ladders failed, or without
     --copies another run is training some of them. 75: stopped by
-    --stop-after or SIGTERM after the rungs in training. A second SIGTERM stops at once, as Ctrl-C does.
+    --stop-after or SIGTERM after the rungs in training; those with more than five minutes to go are kept as they are. A
+    second SIGTERM stops at once, as Ctrl-C does.
     """
     from prunescope.study import read_study
 
     if until_decided is not None and until_turned is not None:
         raise click.UsageError("--until-decided and --until-turned exclude each other")
+    if cluster is None and (certificates or upload):
+        raise click.UsageError("--certificates and --upload need --cluster")
+    if cluster is not None and (workers or copies):
+        raise click.UsageError("--cluster brings its own workers: leave --workers and --copies out")
+    placed = None
+    if cluster is not None:
+        from prunescope.run.cluster import Cluster
+
+        placed = Cluster(cluster, certificates=certificates, upload=upload)
     read = read_study(study)
     paths = allow_code(read, study)
     if paths:
@@ -133,11 +165,18 @@ def run(
         "keep_test_examples": keep_test_examples,
         "datasets": datasets,
         "takeover_after": takeover_after,
+        "checkpoint_every": checkpoint_every,
         "copies": copies or 1,
     }
     ends: dict[str, Any] = {}
     try:
-        with stopping(stop_after) as stop:
+        with stopping(stop_after) as stop, ExitStack() as open_until_done:
+            if placed is not None:
+                options["cluster"] = open_until_done.enter_context(placed)
+            if push_url is not None:
+                from prunescope.table.remote import Pushing
+
+                options["after_cohort"] = open_until_done.enter_context(Pushing(path, push_url)).begin
             if until_decided is not None:
                 report = _decide(read, path, until_decided, enough, noise, as_json, stop=stop, **options)
             elif until_turned is not None:
@@ -166,6 +205,7 @@ def run(
                 "halted": report.halted,
                 "unwritable": report.unwritable,
                 "seconds": report.seconds,
+                "waited": report.waited,
                 **ends,
             }
         )
@@ -204,6 +244,8 @@ def need_torch() -> None:
 
 
 def _print(report: RunReport, path: Path, study: Study) -> None:
+    from prunescope.cli.progress import WAITED
+
     if report.scored:
         whose = counted(report.scored, "replicate of a cell", "replicates of cells")
         click.echo(f"scored the training examples of {whose}: {path}")
@@ -216,7 +258,8 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
         click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
-        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}: {path}")
+        waited = f", {report.waited:.0%} of it waiting for pictures" if report.waited >= WAITED else ""
+        click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}{waited}: {path}")
     if report.rungs and not report.unwritable:
         click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from prunescope.cli.options import JSON, SHARE
-from prunescope.cli.printing import note
+from prunescope.cli.printing import note, print_table
 from prunescope.errors import counted, printable
 
 # Rows that are shown where no file is named.
@@ -31,7 +31,7 @@ def scores(source: str, out: str | None, as_json: bool, **question: Any) -> None
     import numpy as np
 
     from prunescope.lens import example_scores
-    from prunescope.table import aligned, json_parts, write_table
+    from prunescope.table import json_parts, write_table
 
     rows = example_scores(source, **question)
     if out is not None:
@@ -44,4 +44,4 @@ def scores(source: str, out: str | None, as_json: bool, **question: Any) -> None
         order = np.lexsort((rows["index"], -rows["suspicion"]))[:SHOWN]
         varied = [name for name in rows.names if len(set(rows[name].tolist())) > 1]
         click.echo(printable(f"the most suspicious of {counted(len(rows), 'label')}; -o FILE writes all"))
-        click.echo("\n".join(aligned(rows.select(varied).take(order))))
+        print_table(rows.select(varied).take(order).columns)

@@ -123,10 +123,12 @@ def _replicates(rows: Table) -> str:
 def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
     import numpy as np
 
-    from prunescope.table import aligned, shown
+    from prunescope.cli.printing import hung, print_table
+    from prunescope.table import shown
     from prunescope.table.coded import Columns
 
-    click.echo(f"{counted(len(rows), 'row')} from {printable(rows.source)}{f': {summary}' if summary else ''}")
+    told = f"{counted(len(rows), 'row')} from {printable(rows.source)}{f': {summary}' if summary else ''}"
+    click.echo(hung(told, indent="    "))
     if not len(rows):
         return
     columns = Columns.of(rows.columns)
@@ -137,9 +139,9 @@ def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
         if (value := rows[name][:1].tolist()[0]) is not None and value == value
     ]
     if words:
-        click.echo(f"in every row: {printable(', '.join(words))}")
+        click.echo(hung(printable(", ".join(words)), "in every row: ", "    "))
     varied = [name for name in rows.names if name not in constant] or list(rows.names)
     click.echo()
-    click.echo("\n".join(aligned(rows.select(varied).take(np.arange(min(limit, len(rows)))))))
+    print_table(rows.select(varied).take(np.arange(min(limit, len(rows)))).columns)
     if len(rows) > limit:
         click.echo(f"... and {len(rows) - limit:,} more; --limit N shows more, --out FILE writes all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,12 @@ from prunescope.cli.options import (
     rows_of,
     without_share,
 )
-from prunescope.cli.printing import counting, hung, note, print_json, terminal_width, wrapped
+from prunescope.cli.printing import counting, hung, note, print_json, print_table, wrapped
 from prunescope.errors import counted, named, printable
 
 if TYPE_CHECKING:
+    from prunescope.laws.comparison import Deviation, FormComparison
     from prunescope.laws.data import GroupData
-
-# Letters of a form's figures.
-FIGURES = 75
 
 
 @click.command()
@@ -98,22 +97,23 @@ def compare(source: str, kind: str | None, leave: str, folds: int, seed: int, as
             click.echo(wrapped(f"  ! {null}"))
         if tried := describe_thinning(many[0].fitted.points, len(group)):
             click.echo(f"  {tried}")
-        wide = max(len(comparison.form) for comparison in many)
-        # On a narrow terminal a form stands above its figures.
-        above = wide + 2 + FIGURES > terminal_width()
-        wide = 0 if above else wide
-        click.echo(
-            f"  {'' if above else 'form':{wide}}{'free':>6}{'fitted':>16}{'cross-validated':>18}{'than the first':>17}"
-            f"{'extrapolated':>18}"
-        )
-        for comparison in many:
-            trials = [comparison.fitted, comparison.cross_validated, comparison.extrapolated]
-            values = ["-" if trial is None else f"{100 * trial.mu:.1f}, {100 * trial.sigma:.1f} %" for trial in trials]
-            gain = "" if comparison.gain is None else str(comparison.gain)
-            if above:
-                click.echo(f"  {comparison.form}")
-            figures = f"{comparison.free:6}{values[0]:>16}{values[1]:>18}{gain:>17}{values[2]:>18}"
-            click.echo(f"  {'' if above else comparison.form:{wide}}{figures}")
+        print_table(_compared_columns(many), 2)
+
+
+def _compared_columns(many: Sequence[FormComparison]) -> dict[str, list[Any]]:
+    """Return the columns of a comparison; figures are mu and sigma."""
+
+    def off(trial: Deviation | None) -> str:
+        return "-" if trial is None else f"{100 * trial.mu:.1f}, {100 * trial.sigma:.1f} %"
+
+    return {
+        "form": [comparison.form for comparison in many],
+        "free": [comparison.free for comparison in many],
+        "fitted": [off(comparison.fitted) for comparison in many],
+        "cross-validated": [off(comparison.cross_validated) for comparison in many],
+        "than the first": ["" if comparison.gain is None else str(comparison.gain) for comparison in many],
+        "extrapolated": [off(comparison.extrapolated) for comparison in many],
+    }
 
 
 @click.command()
@@ -171,21 +171,26 @@ def sensitivity(
         return
     for result in results:
         goal = sigma if sigma is not None else result.sigma + 0.01
-        click.echo(
-            printable(f"{named(result.group) or 'the table'}: {result.points} points, {result.cells} configurations")
-        )
+        much = f"{result.points} points, {result.cells} configurations"
+        click.echo(hung(printable(f"{named(result.group) or 'the table'}: {much}"), indent="    "))
         if result.drawn_from:
             click.echo(f"  {result.drawn_from}")
         click.echo(f"  fitted to all: mu {100 * result.mu:.2f} %, sigma {100 * result.sigma:.2f} %")
         for number, rows in result.experiments.items():
-            click.echo(f"\n  Experiment {number}: {EXPERIMENTS[number]}; {result.repeats} draws of each size")
-            click.echo(f"  {'drawn':>7}{'points':>9}{'mu, %':>9}{'+-':>7}{'sigma, %':>11}{'+-':>7}")
-            for row in rows:
-                percents = (100 * value for value in (row.mean_mu, row.std_mu, row.mean_sigma, row.std_sigma))
-                click.echo("  {:7}{:9.0f}{:9.2f}{:7.2f}{:11.2f}{:7.2f}".format(row.drawn, row.points, *percents))
+            click.echo()
+            click.echo(wrapped(f"  Experiment {number}: {EXPERIMENTS[number]}; {result.repeats} draws of each size"))
+            print_table(
+                {
+                    "drawn": [row.drawn for row in rows],
+                    "points": [f"{row.points:.0f}" for row in rows],
+                    "mu, %": [f"{100 * row.mean_mu:.2f} ± {100 * row.std_mu:.2f}" for row in rows],
+                    "sigma, %": [f"{100 * row.mean_sigma:.2f} ± {100 * row.std_sigma:.2f}" for row in rows],
+                },
+                2,
+            )
             enough = result.enough(number, goal)
             words = f"{enough} are enough" if enough is not None else "no size tried is enough"
-            click.echo(f"  for sigma + one standard deviation <= {100 * goal:.1f} %: {words}")
+            click.echo(wrapped(f"  for sigma + one standard deviation <= {100 * goal:.1f} %: {words}"))
 
 
 def _sizes(group: GroupData, networks: str | None, configurations: str | None) -> dict[int, list[int]] | None:

@@ -1,4 +1,4 @@
-"""A dataset in memory: raw bytes, labels, and the mean and spread of the training pictures.
+"""A dataset: raw bytes, labels, and the mean and spread of the training pictures.
 
 Reading files is the business of the modules for each format; what every dataset must satisfy is checked here.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, listed
 from prunescope.study.catalogue import DATASETS
+
+Images: TypeAlias = Any
+"""An array in memory or mapped from a file, or `EncodedPictures`, which stand in for one."""
 
 # Values turned into float64 at a time: they stay in a core's cache, and are too few for BLAS to wake other cores for.
 _CHUNK = 8192
@@ -28,7 +31,7 @@ class DatasetPart(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures and labels; all arrays are read-only and in C order.
+    """Pictures and labels; all arrays are read-only. Pictures may lie on a disk, mapped or encoded, until used.
 
     Attributes
     ----------
@@ -49,9 +52,9 @@ class Dataset:
     """
 
     name: str
-    train_images: NDArray[Any]
+    train_images: Images
     train_labels: NDArray[np.int64]
-    test_images: NDArray[Any]
+    test_images: Images
     test_labels: NDArray[np.int64]
     classes: int
     mean: tuple[float, ...]
@@ -65,12 +68,22 @@ class Dataset:
         return channels, height, width
 
 
-def assembled(name: str, train: DatasetPart, test: DatasetPart, source: str) -> Dataset:
-    """Return a dataset from its parts; refuse parts that cannot be this dataset, naming ``source``."""
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel's values."""
+
+
+def assembled(name: str, train: DatasetPart, test: DatasetPart, source: str, known: Moments | None = None) -> Dataset:
+    """Return a dataset from its parts; refuse parts that cannot be this dataset, naming ``source``.
+
+    Parameters
+    ----------
+    known
+        The moments of the training pictures, where they need not be computed.
+    """
     faults = list(_faults(name, train, test))
     if faults:
         raise InputError(source, faults)
-    mean, std = moments(train.images)
+    mean, std = known or moments(train.images)
     if min(std) == 0:
         raise InputError(source, [Fault("the training pictures", "must differ", f"one value only, {mean[0]:g}")])
     train, test = _frozen(train), _frozen(test)
@@ -100,7 +113,7 @@ def _faults(name: str, train: DatasetPart, test: DatasetPart) -> Iterator[Fault]
         yield Fault("training and test pictures", "must have one shape", got)
 
 
-def moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def moments(images: NDArray[np.uint8]) -> Moments:
     """Return the mean and the standard deviation of each channel's values.
 
     Sums of integers below 2^53 are exact in float64, so chunks, order and machine change nothing.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
 from prunescope.data.npz import arrays_named, dataset_of
-from prunescope.data.raw import MOST_EXAMPLES, PARTS, Faults, RawDataset, refuse_size
+from prunescope.data.raw import MOST_EXAMPLES, PARTS, Faults, RawDataset, empty_array
 from prunescope.errors import Fault, InputError, PrunescopeError, clipped, said
 from prunescope.study.import_path import import_function
 
@@ -80,8 +80,7 @@ def _read_all(dataset: Any, place: str) -> tuple[NDArray[Any], NDArray[Any]]:
         except Exception as trouble:
             raise refusal(where, must, said(trouble)) from None
         if images is None:
-            refuse_size(place, count * values.nbytes)
-            images = np.empty((count, *values.shape), values.dtype)
+            images = empty_array((count, *values.shape), values.dtype, place)
         if values.shape != images.shape[1:] or values.dtype != images.dtype:
             shape, kind = list(images.shape[1:]), images.dtype
             raise refusal(where, f"must be {kind} {shape}, as {place}[0] is", f"{values.dtype} {list(values.shape)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from prunescope.data import cifar, idx, svhn, tiny_imagenet
@@ -10,10 +9,12 @@ from prunescope.data.dataset import Dataset, assembled
 from prunescope.data.fetch import SOURCES
 from prunescope.data.fetch import fetch as fetch_files
 from prunescope.data.idx import read_digits
+from prunescope.data.imagenet import PACKED, packed_file, read_packed
 from prunescope.data.layouts import FileLayout, cache_folder, data_folder, find, halves, missing
 from prunescope.data.own import read_own
-from prunescope.errors import Fault, InputError, clipped, nearest
-from prunescope.study.catalogue import COUNTED_ONLY, DATASETS, is_own_dataset
+from prunescope.data.packed_pictures import ENDING
+from prunescope.errors import Fault, InputError, clipped, command, nearest
+from prunescope.study.catalogue import DATASETS, is_own_dataset
 
 LAYOUTS: dict[str, tuple[FileLayout, ...]] = idx.LAYOUTS | cifar.LAYOUTS | svhn.LAYOUTS | tiny_imagenet.LAYOUTS
 
@@ -24,9 +25,9 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
     Parameters
     ----------
     name
-        ``digits`` comes with prunescope; the others are read from their makers' files, but for ``imagenet``, which is
-        too large to be held in memory and refused. A dataset of your own is
-        ``FILE.npz``, ``FOLDER/`` or ``package.module:function``, whose code runs.
+        ``digits`` comes with prunescope; the others are read from their makers' files, ``imagenet`` from the file that
+        `pack_dataset` makes. A dataset of your own is ``FILE.npz``, ``FOLDER/`` or ``package.module:function``, whose
+        code runs.
     folder
         Where those files are; without it the folder that PRUNESCOPE_DATA names, else the cache folder
         (``~/.cache/prunescope/data``, or below XDG_CACHE_HOME).
@@ -40,15 +41,16 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
         raise InputError("the dataset", [fault])
     if name == "digits":
         return assembled(name, *read_digits(), source="the digits that come with prunescope")
-    if name in COUNTED_ONLY:
-        size = math.prod(DATASETS[name].shape) * DATASETS[name].train
-        must = "must be held in memory to be trained on: pictures are not streamed from disk yet"
-        hint = "`prunescope plan` counts its studies. tinyimagenet can be held, and so can a folder of small pictures."
-        fault = Fault("its training pictures", must, f"{size / 1e9:,.0f} GB once unpacked", hint)
-        raise InputError(f"dataset {name}", [fault])
-    layouts, folders = LAYOUTS[name], [data_folder(folder)]
+    folders = [data_folder(folder)]
     if fetch and cache_folder() not in folders:
         folders.append(cache_folder())
+    if name in PACKED and (packed := packed_file(name, folders)):
+        return read_packed(name, packed)
+    if name not in LAYOUTS:
+        must = f"must be packed into one file, {name}{ENDING}, in {' or '.join(map(str, folders))}"
+        hint = f"Make it of the unpacked folders: {command('data', name, '--from', 'DIR')}."
+        raise InputError(f"dataset {name}", [Fault("its pictures", must, "nothing there", hint)])
+    layouts = LAYOUTS[name]
     files = find(name, layouts, folders)
     if files is None:
         # Half a dataset in the user's own folder is a mistake to report, not to fetch around.

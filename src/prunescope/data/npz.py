@@ -1,4 +1,7 @@
-"""Files of numpy's arrays by name, ``.npz``: bounded before anything is unpacked, and never with a pickle in them."""
+"""Files of numpy's arrays by name, ``.npz``: bounded before anything is unpacked, and never with a pickle in them.
+
+Arrays that are too large for memory are mapped from the file, which must not be compressed then.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
-from prunescope.data.raw import PARTS, Faults, RawDataset, RawPart, refuse_size
+from prunescope.data.raw import PARTS, Faults, RawDataset, RawPart, most_bytes
 from prunescope.errors import clipped, listed, nearest
 
 MOST_MEMBERS = 1_000
@@ -41,12 +44,18 @@ def read_npz(path: Path) -> RawDataset:
                 raise refusal(path.name, f"must hold at most {MOST_MEMBERS:,} arrays", f"{len(entries):,}")
             names = [entry.filename.removesuffix(".npy") for entry in entries]
             wanted = arrays_named(names, faults)
-            refuse_size(path.name, sum(entry.file_size for entry, name in zip(entries, names, strict=True)
-                                       if name in wanted))  # fmt: skip
-            for entry, name in zip(entries, names, strict=True):
-                if name in wanted:
-                    with faults.file(), archive.open(entry) as member:
-                        arrays[wanted[name]] = _array(member, entry.file_size, name)
+            members = [(entry, name) for entry, name in zip(entries, names, strict=True) if name in wanted]
+            size = sum(entry.file_size for entry, _ in members)
+            plain = all(entry.compress_type == zipfile.ZIP_STORED for entry, _ in members)
+            if size > most_bytes() and not plain:
+                must = f"must hold at most {most_bytes():,} bytes once unpacked"
+                hint = (
+                    "Larger ones are read from the disk if they are not compressed: numpy.savez, not savez_compressed."
+                )
+                raise refusal(path.name, must, f"{size:,}", hint)
+            for entry, name in members:
+                with faults.file(), archive.open(entry) as member:
+                    arrays[wanted[name]] = _array(member, entry.file_size, name, path if size > most_bytes() else None)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as trouble:
         raise refusal(path.name, "must be a whole .npz file", str(trouble)[:200]) from None
     except OSError as trouble:
@@ -95,8 +104,8 @@ def dataset_of(arrays: dict[str, NDArray[Any]], spelled: dict[str, str], unused:
     return RawDataset(parts, places, notes=notes)
 
 
-def _array(member: IO[bytes], size: int, name: str) -> NDArray[Any]:
-    """Read one array; its header says what it holds, and must agree with its size."""
+def _array(member: IO[bytes], size: int, name: str, path: Path | None = None) -> NDArray[Any]:
+    """Read one array, or map it from the file ``path``; its header says what it holds, and must agree with its size."""
     try:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -116,6 +125,9 @@ def _array(member: IO[bytes], size: int, name: str) -> NDArray[Any]:
     wanted = count * dtype.itemsize
     if min(shape, default=0) < 0 or not wanted <= size <= wanted + 65_536:
         raise refusal(name, f"must hold {_words(shape)} values of {dtype}, {wanted:,} bytes", f"{size:,} bytes")
+    if path is not None and wanted and dtype.isnative and path.stat().st_size >= wanted:
+        first = _place_in_file(path, member, wanted)
+        return np.memmap(path, dtype, "r", first, shape, "F" if fortran else "C")
     flat = np.empty(count, dtype)
     view = flat.view(np.uint8).data if wanted else memoryview(b"")
     place = 0
@@ -129,6 +141,20 @@ def _array(member: IO[bytes], size: int, name: str) -> NDArray[Any]:
         raise refusal(name, f"must hold {wanted:,} bytes", "more")
     native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
     return native.reshape(shape, order="F" if fortran else "C")
+
+
+def _place_in_file(path: Path, member: Any, wanted: int) -> int:
+    """Return where in the file the values of an array begin whose header has been read: an entry is stored as it is."""
+    header: int = member.tell()
+    with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        entry = archive.getinfo(member.name)
+        stream.seek(entry.header_offset)
+        local = stream.read(30)
+        first = entry.header_offset + 30 + int.from_bytes(local[26:28], "little")
+        first += int.from_bytes(local[28:30], "little") + header
+    if local[:4] != b"PK\3\4" or first + wanted > path.stat().st_size:
+        raise refusal(path.name, "must be a whole .npz file", "an entry that leads out of it")
+    return first
 
 
 def _words(shape: tuple[int, ...]) -> str:

@@ -16,7 +16,18 @@ from prunescope.data.dataset import Dataset, moments
 from prunescope.data.function import read_function
 from prunescope.data.npz import read_npz
 from prunescope.data.picture_folder import read_picture_folder
-from prunescope.data.raw import PARTS, Faults, RawDataset, numbered_classes, plain_labels, plain_values, refuse_size
+from prunescope.data.raw import (
+    PARTS,
+    Faults,
+    RawDataset,
+    chunks,
+    empty_array,
+    is_mapped,
+    numbered_classes,
+    plain_labels,
+    plain_values,
+    refuse_size,
+)
 from prunescope.errors import Fault, InputError, clipped
 from prunescope.study import Ladder, OwnDataset, Study
 from prunescope.study.catalogue import is_import_path, is_own_dataset
@@ -125,7 +136,7 @@ def _checked(name: str, raw: RawDataset, place: str) -> OwnData:
     at = {part: names[1] for part, names in raw.places.items()}
     numbered, class_names = numbered_classes(labels, at, faults)
     faults.tell()
-    refuse_size(f"dataset {name}", sum(values.nbytes for values in images.values()))
+    refuse_size(f"dataset {name}", sum(values.nbytes for values in images.values() if not is_mapped(values)))
     return _made(name, raw, place, images, numbered, raw.classes or class_names)
 
 
@@ -140,9 +151,10 @@ def _made(
     content: dict[str, Any] = {}
     for part in (part for part in PARTS if part in images):
         for kind, values in (("images", images[part]), ("labels", labels[part])):
-            plain = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-            digest = hashlib.sha256(plain.data.cast("B")).hexdigest()
-            content[f"{part}_{kind}"] = [values.dtype.name, list(values.shape), digest]
+            digest = hashlib.sha256()
+            for chunk in chunks(values):
+                digest.update(np.ascontiguousarray(chunk, values.dtype.newbyteorder("<")).data.cast("B"))
+            content[f"{part}_{kind}"] = [values.dtype.name, list(values.shape), digest.hexdigest()]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     train, test, validation = images["train"], images["test"], images.get("validation")
     channels = train.shape[1]
@@ -163,7 +175,7 @@ def _made(
         shape=train.shape[1:],
         values="uint8" if train.dtype == np.uint8 else "float32",
     )
-    learned = train if validation is None else np.concatenate([train, validation])
+    learned = train if validation is None else _joined(train, validation, f"dataset {name}")
     classes = labels["train"] if validation is None else np.concatenate([labels["train"], labels["validation"]])
     dataset = Dataset(
         section.label,
@@ -180,7 +192,21 @@ def _made(
     return OwnData(dataset, section, class_names, place, marks, raw.notes)
 
 
+def _joined(train: NDArray[Any], validation: NDArray[Any], place: str) -> NDArray[Any]:
+    """Return both parts as one array, which lies in a file where memory should not hold it."""
+    both = empty_array((len(train) + len(validation), *train.shape[1:]), train.dtype, place)
+    for part, values in ((both[: len(train)], train), (both[len(train) :], validation)):
+        for target, chunk in zip(chunks(part), chunks(values), strict=True):
+            target[...] = chunk
+    return both
+
+
 def _frozen(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that nobody can write to: an own copy in C order, or what lies in a file as it lies there."""
+    if is_mapped(values):
+        mapped = values.view()
+        mapped.flags.writeable = False
+        return mapped
     plain = np.ascontiguousarray(values)
     plain = plain.copy() if plain.base is not None or plain.flags.writeable is False else plain
     plain.flags.writeable = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from prunescope.data.layouts import refusal
 from prunescope.data.picture_folder import MOST_FILE, Decoder
-from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, most_bytes, refuse_size, within
+from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, empty_array, within
 from prunescope.errors import clipped, listed
 
 _FILE = re.compile(r"(train|test|validation|val)-\d{5}-of-\d{5}(-[0-9a-f]+)?\.parquet")
@@ -43,37 +45,34 @@ def read_parquet_folder(root: Path, files: dict[str, list[Path]]) -> RawDataset:
         if part not in files:
             faults.add(f"{part}-00000-of-00001.parquet", "must be there", f"only {listed(sorted(files))}")
     faults.tell()
-    decoder = Decoder(root, faults)
-    contents: dict[str, list[tuple[bytes, str]]] = {}
+    decoder, parts = Decoder(root, faults), sorted(files, key=("train", "test", "validation").index)
     labels: dict[str, np.ndarray[Any, Any]] = {}
     marks: dict[str, str] = {}
     with _connection() as opened:
-        for part in sorted(files, key=("train", "test", "validation").index):
-            contents[part], numbers = [], []
+        for part in parts:
+            numbers = []
             for path in files[part]:
                 with faults.file():
-                    rows = _rows(opened, path)
-                    for number, (content, label) in enumerate(rows):
-                        place = f"{path.name}, row {number + 1}"
+                    for content, label, place in _rows(opened, path):
                         with faults.file():
                             decoder.look(content, place)
-                        contents[part].append((content, place))
                         numbers.append(label)
                     with path.open("rb") as stream:
                         marks[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
             labels[part] = np.array(numbers)
-    decoder.check_sizes()
+        decoder.check_sizes()
+        faults.tell()
+        # The files are read a second time, so that no more of them is in memory than some rows.
+        images = {}
+        for part in parts:
+            images[part] = empty_array((len(labels[part]), *decoder.shape), np.uint8, str(root))
+            rows = (row for path in files[part] for row in _rows(opened, path))
+            for index, (content, _, place) in enumerate(rows):
+                with faults.file():
+                    images[part][index] = decoder.decode(content, place)
     faults.tell()
-    refuse_size(str(root), sum(map(len, contents.values())) * decoder.size)
-    parts = {}
-    for part, pictures in contents.items():
-        images = np.empty((len(pictures), *decoder.shape), np.uint8)
-        for index, (content, place) in enumerate(pictures):
-            with faults.file():
-                images[index] = decoder.decode(content, place)
-        parts[part] = RawPart(images, labels[part])
-    faults.tell()
-    return RawDataset(parts, {part: (f"{part} pictures", f"{part} labels") for part in parts}, marks)
+    places = {part: (f"{part} pictures", f"{part} labels") for part in parts}
+    return RawDataset({part: RawPart(images[part], labels[part]) for part in parts}, places, marks)
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
@@ -81,32 +80,30 @@ def _connection() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config=config)
 
 
-def _rows(opened: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[bytes, Any]]:
-    """Return the bytes and the label of each row of a file, after a look at how many there are and how large."""
+def _rows(opened: duckdb.DuckDBPyConnection, path: Path) -> Iterator[tuple[bytes, Any, str]]:
+    """Yield bytes, label and place of each row of a file, after a look at how many there are and how large."""
     absolute = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path.absolute()))
     source = f"read_parquet('{absolute.replace(chr(39), chr(39) * 2)}', hive_partitioning = false)"
     try:
         kinds = {name: kind for name, kind, *_ in opened.execute(f"describe select * from {source}").fetchall()}
         image, label = _columns(kinds, path.name)
-        count, longest, total, empty = opened.execute(
-            f"select count(*), max(octet_length({image}.bytes)), sum(octet_length({image}.bytes)), "
+        count, longest, empty = opened.execute(
+            f"select count(*), max(octet_length({image}.bytes)), "
             f"count(*) filter ({image}.bytes is null or {label} is null) from {source}"
         ).fetchall()[0]
         if empty:
             raise refusal(path.name, "must hold a picture's bytes and a label in every row", f"{empty:,} rows without")
         if not count or count > MOST_EXAMPLES:
             raise refusal(path.name, f"must hold 1 to {MOST_EXAMPLES:,} rows", f"{count:,}")
-        if longest > MOST_FILE or total > most_bytes():
-            must = f"must hold pictures of at most {MOST_FILE:,} bytes, {most_bytes():,} in all"
-            raise refusal(path.name, must, f"{longest:,} and {total:,}")
+        if longest > MOST_FILE:
+            raise refusal(path.name, f"must hold pictures of at most {MOST_FILE:,} bytes", f"{longest:,}")
         answer = opened.execute(f"select {image}.bytes, {label} from {source}")
-        rows: list[tuple[bytes, Any]] = []
-        while some := answer.fetchmany(_AT_ONCE):
-            rows += [(bytes(content), label) for content, label in some]
+        rows = chain.from_iterable(iter(lambda: answer.fetchmany(_AT_ONCE), []))
+        for row, (content, number) in enumerate(rows, 1):
+            yield bytes(content), number, f"{path.name}, row {row}"
     except (duckdb.Error, UnicodeError) as trouble:
         words = str(trouble).split("\n")[0][:200]
         raise refusal(path.name, "must be whole Parquet", words) from None
-    return rows
 
 
 def _columns(kinds: dict[str, str], name: str) -> tuple[str, str]:

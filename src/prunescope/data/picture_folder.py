@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
-from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, mark, read_bytes, refuse_size, within
+from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, empty_array, mark, read_bytes, within
 from prunescope.errors import MissingPackageError, clipped, counted, listed
 
 FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("val", "validation")}
@@ -54,12 +54,12 @@ def read_picture_folder(root: Path) -> RawDataset:
         if not present:
             continue
         if part == "train":
-            classes = tuple(sorted(entry.name for entry in _entries(root / present[0]) if entry.is_dir()))
+            classes = tuple(sorted(entry.name for entry in folder_entries(root / present[0]) if entry.is_dir()))
             if not 2 <= len(classes) <= MOST_CLASSES:
                 faults.add(
                     present[0], f"must hold a folder for each of 2 to {MOST_CLASSES:,} classes", f"{len(classes):,}"
                 )
-        files[part] = _listed_files(root, present[0], classes, faults)
+        files[part] = listed_files(root, present[0], classes, faults)
     faults.tell()
     sized = Decoder(root, faults)
     for pictures in files.values():
@@ -69,11 +69,10 @@ def read_picture_folder(root: Path) -> RawDataset:
     sized.check_sizes()
     faults.tell()
     total = sum(map(len, files.values()))
-    refuse_size(str(root), total * sized.size)
     marks: dict[str, str] = {}
     parts = {}
     for part, pictures in files.items():
-        images = np.empty((len(pictures), *sized.shape), np.uint8)
+        images = empty_array((len(pictures), *sized.shape), np.uint8, str(root))
         for index, file in enumerate(pictures):
             with faults.file():
                 content = _content(root, file)
@@ -90,7 +89,7 @@ def _name(root: Path, part: str) -> str:
     return next(name for name in FOLDERS[part] if (root / name).is_dir())
 
 
-def _entries(folder: Path) -> list[Path]:
+def folder_entries(folder: Path) -> list[Path]:
     """Return what lies in a folder in the order of names, without hidden files and litter."""
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
@@ -99,11 +98,11 @@ def _entries(folder: Path) -> list[Path]:
     return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in _LITTER]
 
 
-def _listed_files(root: Path, name: str, classes: tuple[str, ...], faults: Faults) -> list[PictureFile]:
+def listed_files(root: Path, name: str, classes: tuple[str, ...], faults: Faults) -> list[PictureFile]:
     """Return the pictures of a part, class by class."""
     files: list[PictureFile] = []
     numbers = {label: number for number, label in enumerate(classes)}
-    for folder in _entries(root / name):
+    for folder in folder_entries(root / name):
         place = f"{name}/{folder.name}"
         if not within(folder, root):
             faults.add(clipped(place), "must lie in the folder itself", "a link that leads out of it")
@@ -123,7 +122,7 @@ def _listed_files(root: Path, name: str, classes: tuple[str, ...], faults: Fault
 
 def _class_files(root: Path, folder: Path, place: str, number: int, faults: Faults) -> list[PictureFile]:
     files = []
-    for entry in _entries(folder):
+    for entry in folder_entries(folder):
         where = f"{place}/{entry.name}"
         if not within(entry, root):
             faults.add(clipped(where), "must lie in the folder itself", "a link that leads out of it")
@@ -163,12 +162,6 @@ class Decoder:
             raise refusal(self._source, "must hold pictures", "none")
         width, height = next(iter(self._counts))
         return 3 if self._colour else 1, height, width
-
-    @property
-    def size(self) -> int:
-        """Bytes of one picture's array."""
-        channels, height, width = self.shape
-        return height * width * channels
 
     def look(self, content: bytes, place: str) -> None:
         """Read a picture's header."""

@@ -1,25 +1,35 @@
-"""A user's own arrays as they were read, before they are a dataset; and what bounds the reading of their files."""
+"""A user's own arrays as they were read, before they are a dataset; and what bounds the reading of their files.
+
+Arrays that memory should not hold are mapped: from the file that they are in, or from a temporary one beside the cache
+of datasets, which has no name any more and goes with the process.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import mmap
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from prunescope.data.layouts import FaultCollector, refusal
+from prunescope.data.layouts import FaultCollector, cache_folder, refusal
 from prunescope.errors import Fault, clipped, listed
 
 PARTS = ("train", "test", "validation")
 MOST_EXAMPLES = 10_000_000  # of one part
 MOST_FAULTS = 50  # after which files are read no further
 MOST_BYTES = 16 * 10**9
+COPIES = 3  # of a dataset's bytes that holding it for training takes: as it was read, on the device, padded
+_CHUNK = 2**24  # bytes of examples that are looked at together
 
 
 class RawPart(NamedTuple):
@@ -55,12 +65,56 @@ class RawDataset:
 
 
 def most_bytes() -> int:
-    """Return how many bytes a dataset's arrays may have: half of this machine's memory, at most 16 GB."""
+    """Return how many bytes a dataset's arrays may have in memory: half of this machine's, at most 16 GB."""
+    return min(MOST_BYTES, machine_bytes() // 2)
+
+
+def machine_bytes() -> int:
+    """Return the memory of this machine."""
     try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
-        there = 2**33
-    return min(MOST_BYTES, there // 2)
+        return 2**33
+
+
+def most_resident(memory: int) -> int:
+    """Return how many bytes of pictures training may hold in a memory: with their copies, half of it."""
+    return memory // (2 * COPIES)
+
+
+def is_mapped(values: NDArray[Any]) -> bool:
+    """Whether an array, or what it is a view of, lies in a file."""
+    base: Any = values
+    while base is not None:
+        if isinstance(base, np.memmap | mmap.mmap):
+            return True
+        base = getattr(base, "base", None)
+    return False
+
+
+def empty_array(shape: Sequence[int], dtype: DTypeLike, place: str) -> NDArray[Any]:
+    """Return an array to be filled: in memory, or where that should not hold it, mapped from a temporary file."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    if size <= most_bytes():
+        return np.empty(shape, kind)
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            must = f"must have room on the disk of {folder} once unpacked, {size:,} bytes"
+            raise refusal(place, must, f"{free:,}", "XDG_CACHE_HOME names another place.")
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            return np.memmap(stream, kind, "w+", shape=tuple(shape))
+    except OSError as trouble:
+        raise refusal(place, f"must be unpacked to {folder}", trouble.strerror or str(trouble)) from None
+
+
+def chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the examples of an array, some at a time."""
+    rows = max(1, _CHUNK // max(1, values[:1].nbytes))
+    return (values[first : first + rows] for first in range(0, len(values), rows))
 
 
 def refuse_size(place: str, size: int) -> None:
@@ -147,7 +201,8 @@ def _typed(values: NDArray[Any], place: str) -> NDArray[Any]:
     if kind == "f":
         if not all(np.isfinite(chunk).all() for chunk in np.array_split(values, max(1, values.nbytes >> 26))):
             raise refusal(place, "must be finite numbers", "nan or infinity")
-        refuse_size(place, values.size * 4)
+        if values.dtype != np.float32:
+            refuse_size(place, values.size * 4)
         with np.errstate(over="ignore"):
             floats = values.astype(np.float32, copy=False)
         if values.dtype.itemsize > 4 and not np.isfinite(floats).all():
@@ -157,6 +212,7 @@ def _typed(values: NDArray[Any], place: str) -> NDArray[Any]:
         return values.astype(np.uint8, copy=False)
     if kind not in "iu":
         raise refusal(place, must, f"values of type {values.dtype}")
+    refuse_size(place, values.size)
     if values.size and not (values.min() >= 0 and values.max() <= 255):
         hint = "Scale rows of features yourself, to mean 0 and standard deviation 1, as float32."
         raise refusal(place, must, f"{values.min()} to {values.max()}", hint)

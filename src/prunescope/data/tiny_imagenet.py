@@ -15,9 +15,9 @@ import numpy as np
 from prunescope.data.dataset import DatasetPart
 from prunescope.data.layouts import FaultCollector, FileLayout, refusal
 from prunescope.data.picture_folder import PictureFile, decoded
-from prunescope.data.raw import read_bytes, refuse_size
+from prunescope.data.raw import empty_array, read_bytes
 from prunescope.errors import Fault, InputError, clipped, counted
-from prunescope.study.catalogue import DATASETS
+from prunescope.study.catalogue import DATASETS, DatasetFacts
 
 CLASSES, ANNOTATIONS = "wnids.txt", "val/val_annotations.txt"
 _ENDING = ".jpeg"
@@ -28,17 +28,7 @@ _MOST_FILE = 1_000_000  # bytes of one picture, and of one list
 def _read_tiny_imagenet(name: str, files: Mapping[str, Path]) -> tuple[DatasetPart, DatasetPart]:
     """Return training and test part from the folder that has the two lists."""
     facts, root = DATASETS[name], files[CLASSES].parent
-    refuse_size(str(root), (facts.train + facts.test) * int(np.prod(facts.shape)))
-    gathered = FaultCollector(str(root))
-    lists: list[list[PictureFile]] = [[], []]
-    with gathered.file():
-        numbers = _class_numbers(_lines(root, CLASSES), facts.classes)
-        for label, number in numbers.items():
-            with gathered.file():
-                lists[0] += _training_pictures(root, label, number, facts.train // facts.classes)
-        with gathered.file():
-            lists[1] = _validation_pictures(_lines(root, ANNOTATIONS), numbers, facts.test)
-    gathered.tell()
+    *lists, _ = listed_pictures(root, facts)
     damaged: list[Fault] = []
     train, test = (_decoded_part(root, pictures, facts.shape, damaged) for pictures in lists)
     if damaged:
@@ -46,6 +36,23 @@ def _read_tiny_imagenet(name: str, files: Mapping[str, Path]) -> tuple[DatasetPa
         total = Fault("its pictures", f"must all be whole and {facts.shape[1]} x {facts.shape[2]} pixels", words)
         raise InputError(str(root), [total, *damaged[:_MOST_NAMED]])
     return train, test
+
+
+def listed_pictures(root: Path, facts: DatasetFacts) -> tuple[list[PictureFile], list[PictureFile], tuple[str, ...]]:
+    """Return the pictures that train, those that test, and the classes; raise all that is wrong together."""
+    gathered = FaultCollector(str(root))
+    train: list[PictureFile] = []
+    test: list[PictureFile] = []
+    numbers: dict[str, int] = {}
+    with gathered.file():
+        numbers = _class_numbers(_lines(root, CLASSES), facts.classes)
+        for label, number in numbers.items():
+            with gathered.file():
+                train += _training_pictures(root, label, number, facts.train // facts.classes)
+        with gathered.file():
+            test = _validation_pictures(_lines(root, ANNOTATIONS), numbers, facts.test)
+    gathered.tell()
+    return train, test, tuple(numbers)
 
 
 def _lines(root: Path, name: str) -> list[str]:
@@ -92,7 +99,7 @@ def _decoded_part(
     root: Path, pictures: Sequence[PictureFile], shape: tuple[int, int, int], damaged: list[Fault]
 ) -> DatasetPart:
     """Return the pixels and labels of pictures; note the damaged ones, whose pixels are left as they come."""
-    images = np.empty((len(pictures), *shape), np.uint8)
+    images = empty_array((len(pictures), *shape), np.uint8, str(root))
     for index, picture in enumerate(pictures):
         place = clipped(picture.place)
         try:

@@ -1,6 +1,7 @@
 """The joint posterior of a law and of unpruned errors, and how a measurement would change it.
 
-A Gaussian over ``z = (theta, v, u)``: the five coordinates of Eq. 2, and for every cell (a member on a number of
+A Gaussian over ``z = (theta, v, u)``: the seven coordinates of Eq. 2 with corners of any sharpness (`cornered_law`),
+and for every cell (a member on a number of
 examples) the logarithm of its unpruned error and how far its curve departs from the family's, as a shift of ``log m*``.
 Without these shifts the cheapest cells would seem to determine the most expensive ones. The prior is weak and proper,
 so planning can start before anything is measured; measured rows update it by Gauss-Newton steps on the exact Jacobian.
@@ -17,16 +18,17 @@ from numpy.typing import NDArray
 
 from prunescope.choose.normal import draw_symmetric
 from prunescope.choose.unpruned import GaussianProcess, Place
+from prunescope.design.cornered_law import CORNERED
 from prunescope.laws.data import Points
-from prunescope.laws.forms import JOINT
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-THETA = 5
-# Prior of eps_up (as a share of guessing), gamma, p_prime, phi, psi: mean and standard deviation.
-PRIOR_MEAN = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2)
-PRIOR_SPREAD = (0.25, 0.5, 2.5, 0.6, 0.7)
+THETA = 7
+# Prior of eps_up (as a share of guessing), gamma, p_prime, phi, psi, and of how sharp the low and the high corner are
+# (Eq. 2: 2): mean and standard deviation.
+PRIOR_MEAN = (np.log(0.9), np.log(1.3), np.log(0.05), 0.8, 1.2, np.log(2), np.log(2))
+PRIOR_SPREAD = (0.25, 0.5, 2.5, 0.6, 0.7, 0.5, 0.5)
 # Relative noise of one network without replicates.
 NOISE = 0.04
 # How far single cells' curves depart from the law: sigma 5.8 % of the paper's families, of which seeds explain 2 %.
@@ -103,7 +105,7 @@ class Posterior:
         return draw_symmetric(self.mean, _root(self.covariance), count, seed)
 
     def information(self, cell: int, log_density: Numbers) -> tuple[Integers, Numbers]:
-        """Return the coordinates that networks of a cell inform, and the root of their information ``[7, 7]``.
+        """Return the coordinates that networks of a cell inform, and the root of their information, a square.
 
         The information, ``J' W J``, is the root times its transpose; densities may repeat.
         """
@@ -140,7 +142,7 @@ class Posterior:
         Parameters
         ----------
         chance
-            Standard normal numbers for the noise of the measurements, ``[truths, 7]``.
+            Standard normal numbers for the noise of the measurements, ``[truths, coordinates informed]``.
         """
         gain, inner = self._learning(where, root)
         surprise = (truths[:, where] - self.mean[where]) @ root + chance
@@ -227,12 +229,12 @@ def _noise(rows: Rows) -> float:
 
 
 def _evaluate(z: Numbers, cells: Place, rows: Rows) -> tuple[Numbers, Numbers, Numbers]:
-    """Return log errors, their derivatives by theta ``[5, rows]``, and those by the cell's unpruned error and shift."""
+    """Return log errors, their derivatives by theta, and those by the cell's unpruned error and shift."""
     count = len(cells.depth)
     unpruned, shift = z[THETA : THETA + count][rows.cell], z[THETA + count :][rows.cell]
     depth, width = np.log(cells.depth)[rows.cell], np.log(cells.width)[rows.cell]
     points = Points(np.zeros(len(rows)), unpruned, rows.log_density - shift, depth, width)
-    log_error, jacobian = JOINT.evaluate(z[None, :THETA], points)
+    log_error, jacobian = CORNERED.evaluate(z[None, :THETA], points)
     # The derivatives by log eps_up and log eps_np add up to one; a shift acts like p_prime.
     return log_error[0], jacobian[:, 0], np.stack([1 - jacobian[0, 0], jacobian[2, 0]])
 

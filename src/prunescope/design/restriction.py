@@ -10,6 +10,7 @@ import numpy as np
 
 from prunescope.choose.smallest import Truths, needed_density
 from prunescope.choose.unpruned import GaussianProcess
+from prunescope.design.cornered_law import CORNERED
 from prunescope.design.inputs import DesignInputs
 from prunescope.design.posterior import THETA, Integers, Numbers, compute_posterior
 from prunescope.design.value_of_information import Question
@@ -52,6 +53,6 @@ def _expected(
     sums = np.bincount(inputs.rows.cell[dense], inputs.rows.log_error[dense], len(unpruned))
     repeats = np.bincount(inputs.rows.cell[dense], minlength=len(unpruned))
     unpruned = np.where(repeats > 0, sums / np.maximum(repeats, 1), unpruned)[question.cell]
-    truths = Truths(first.mean[None, :THETA], unpruned[None])
+    truths = Truths(first.mean[None, :THETA], unpruned[None], CORNERED)
     needed = np.maximum(needed_density(question.sizes, truths, question.bound)[0], question.lowest)
     return question.sizes.parameters(needed), unpruned

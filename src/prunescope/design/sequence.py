@@ -145,8 +145,8 @@ def plan_sequence(
         Called with each part's number and the expected loss after it.
     """
     sample = TruthSample.of(question, posterior, seed=seed)
-    loss = now = sample.loss(posterior.mean)
-    chance = np.random.default_rng([seed, 1]).standard_normal((TRUTHS, 7))
+    loss = now = sample.loss(posterior)
+    chance = np.random.default_rng([seed, 1]).standard_normal((TRUTHS, THETA + 2))
     planned: list[PlannedPart] = []
     spent, low = 0.0, max(enough, LOSS_LEFT * now)
     while loss > (low if planned else enough) and len(planned) < most:
@@ -159,7 +159,7 @@ def plan_sequence(
         posterior = posterior.updated(where, root).with_measured(candidate.cell, candidate.densities(ladders.step))
         ladders, spent, loss = ladders.climbed(candidate), spent + candidate.cost, after
         sample = TruthSample.of(question, posterior, seed=seed + len(planned) + 1)
-        loss = min(loss, sample.loss(posterior.mean))
+        loss = min(loss, sample.loss(posterior))
         planned.append(PlannedPart(candidate, loss))
         if on_proposal is not None:
             on_proposal(len(planned), loss)

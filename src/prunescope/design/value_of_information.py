@@ -3,6 +3,10 @@
 The decision is a member and a density. Its loss, given a truth, is how many times larger than the smallest
 possible the chosen member would have to be, and how far off its density is, both as logarithms. The value of a
 measurement is the loss that it saves on average over draws of the posterior (the knowledge gradient).
+
+A member that misses the bound costs more than one that is somewhat too large. So what decides is the mean of the
+posterior and how likely each member is to miss the bound unpruned: by the mean alone, a measurement that brings a small
+member near the bound would seem to do harm, and nothing would be worth measuring.
 """
 
 from __future__ import annotations
@@ -11,8 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prunescope.choose.smallest import MemberSizes, Truths, needed_density, smallest_member
+from prunescope.choose.cell_noise import LEAST_LEFT
+from prunescope.choose.smallest import MemberSizes, smallest_member
+from prunescope.design.cornered_law import CORNERED
 from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
+from prunescope.laws.data import Points
 from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
 
 TRUTHS = 256
@@ -20,6 +27,10 @@ TRUTHS = 256
 NETWORKS = 8192
 # Loss of a choice that cannot meet the bound, and the cap of any other loss.
 WORST = float(np.log(10.0))
+# Between which log densities needed ones are told apart, where it matters whether they exceed 0.
+NEAR_DENSE = (-2.0, 1.0)
+# A logistic curve this steep is the normal distribution to one percent.
+NORMAL_SLOPE = 1.702
 
 
 @dataclass(frozen=True)
@@ -46,8 +57,10 @@ class Question:
     lowest: Numbers
     shared_examples: SharedExamples = UNKNOWN_EXAMPLES
 
-    def densities(self, z: Numbers, scatter: Numbers | None = None) -> Numbers:
+    def reach(self, z: Numbers, scatter: Numbers | None = None) -> Numbers:
         """Return the log density that each member needs, by each ``z``: ``[truths, members]``.
+
+        Above 0 where not even all weights do, and infinity where no number of weights would.
 
         Parameters
         ----------
@@ -55,17 +68,34 @@ class Question:
             By how much log errors of single networks exceed the law's, ``[truths, 1]``.
         """
         count = (z.shape[1] - THETA) // 2
-        truths = Truths(z[:, :THETA], z[:, THETA : THETA + count][:, self.cell])
+        unpruned, dense = z[:, THETA : THETA + count][:, self.cell], np.zeros(len(self.sizes))
+        points = Points(dense, unpruned, dense, np.log(self.sizes.depth), np.log(self.sizes.width))
         most = np.inf if self.bound > 1 else 1.0  # of an error; other outcomes go higher
         bound = self.bound if scatter is None else np.minimum(self.bound * np.exp(-scatter), most)
-        shifted = needed_density(self.sizes, truths, bound) + z[:, THETA + count :][:, self.cell]
-        # A shift beyond density 1 cannot meet the bound.
-        return np.maximum(np.where(shifted > 0, np.inf, shifted), self.lowest)
+        needed = CORNERED.log_density(z[:, :THETA], bound, points)
+        return np.where(np.isnan(needed), np.inf, needed + z[:, THETA + count :][:, self.cell])
 
-    def decided(self, z: Numbers) -> tuple[Integers, Numbers]:
-        """Return the member chosen by each ``z``, -1 for none, and its log density."""
-        needed = self.densities(z)
-        member = smallest_member(self.sizes.parameters(needed))
+    def densities(self, z: Numbers, scatter: Numbers | None = None) -> Numbers:
+        """Return the same, infinity where not even all weights do, and no lower than allowed."""
+        reach = self.reach(z, scatter)
+        return np.maximum(np.where(reach > 0, np.inf, reach), self.lowest)
+
+    def decided(self, reach: Numbers, doubt: Numbers) -> tuple[Integers, Numbers]:
+        """Return the members chosen, -1 for none, and their log densities.
+
+        Parameters
+        ----------
+        reach
+            What members are expected to need, ``[decisions, members]``.
+        doubt
+            The standard deviation that this leaves open, by member.
+        """
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            missing = 1 / (1 + np.exp(-NORMAL_SLOPE * reach / doubt))
+        missing = np.where(doubt > 0, missing, reach > 0)
+        needed = np.clip(reach, self.lowest, 0.0)
+        score = np.where(missing > 0.5, np.inf, np.log(self.sizes.parameters(needed)) + WORST * missing)
+        member = smallest_member(score)
         return member, np.take_along_axis(needed, np.maximum(member, 0)[:, None], axis=1)[:, 0]
 
 
@@ -78,8 +108,8 @@ class Decision:
 
     @staticmethod
     def by(question: Question, posterior: Posterior) -> Decision:
-        """Return what the mean of a posterior decides."""
-        member, log_density = question.decided(posterior.mean[None])
+        """Return what a posterior decides."""
+        member, log_density = TruthSample.of(question, posterior).decided(posterior)
         return Decision(int(member[0]), float(log_density[0]))
 
     @staticmethod
@@ -103,7 +133,9 @@ class Decision:
 def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Numbers:
     """Draw the log density that newly trained networks of each member need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
-    scatter = np.hypot(posterior.noise, posterior.departure)
+    own = float(question.shared_examples.own_noise(question.bound))
+    noise = np.sqrt(max(posterior.noise**2 - own**2, LEAST_LEFT * posterior.noise**2))
+    scatter = np.hypot(noise, posterior.departure)
     off = np.hypot(scatter, question.shared_examples.noise(question.bound)) * random.standard_normal((NETWORKS, 1))
     return question.densities(posterior.draws(NETWORKS, seed), off)
 
@@ -118,6 +150,8 @@ class TruthSample:
         ``[truths, z]``.
     needed
         The log density that each member needs, by each truth.
+    spread
+        The variance of that, as far as it tells whether members miss the bound.
     log_size
         The logarithm of the parameters of each member, by each truth.
     best
@@ -127,6 +161,7 @@ class TruthSample:
     question: Question
     truths: Numbers
     needed: Numbers
+    spread: Numbers
     log_size: Numbers
     best: Numbers
 
@@ -134,9 +169,14 @@ class TruthSample:
     def of(question: Question, posterior: Posterior, count: int = TRUTHS, seed: int = 0) -> TruthSample:
         """Draw truths from a posterior."""
         truths = posterior.draws(count, seed)
-        needed = question.densities(truths)
+        reach = question.reach(truths)
+        needed = np.maximum(np.where(reach > 0, np.inf, reach), question.lowest)
         log_size = np.log(question.sizes.parameters(needed))
-        return TruthSample(question, truths, needed, log_size, log_size.min(axis=1))
+        return TruthSample(question, truths, needed, _spread(reach), log_size, log_size.min(axis=1))
+
+    def decided(self, posterior: Posterior) -> tuple[Integers, Numbers]:
+        """Return the decision of the posterior that these truths were drawn from, as `Question.decided` does."""
+        return self.question.decided(self.question.reach(posterior.mean[None]), np.sqrt(self.spread))
 
     def losses(self, member: Integers, log_density: Numbers) -> Numbers:
         """Return the loss of decisions, one for each truth."""
@@ -150,13 +190,27 @@ class TruthSample:
         wrong = (member < 0) | ~np.isfinite(self.log_size[rows, chosen])
         return np.asarray(np.where(impossible, np.where(member < 0, 0.0, WORST), np.where(wrong, WORST, loss)))
 
-    def loss(self, z: Numbers) -> float:
-        """Return the loss to expect of deciding by the mean of a posterior, or by means ``[truths, z]``."""
-        member, density = self.question.decided(np.atleast_2d(z))
+    def loss(self, posterior: Posterior) -> float:
+        """Return the loss to expect of what the posterior that these truths were drawn from decides."""
+        member, density = self.decided(posterior)
         shape = len(self.truths)
         return float(self.losses(np.broadcast_to(member, shape), np.broadcast_to(density, shape)).mean())
+
+    def loss_after(self, means: Numbers) -> float:
+        """Return the loss to expect of decisions after a measurement: by its outcome for each truth, ``[truths, z]``.
+
+        What outcomes do not tell of the truths' spread is left open.
+        """
+        reach = self.question.reach(means)
+        doubt = np.sqrt(np.maximum(self.spread - _spread(reach), 0.0))
+        return float(self.losses(*self.question.decided(reach, doubt)).mean())
+
+
+def _spread(reach: Numbers) -> Numbers:
+    """Return the variance of needed log densities, by member."""
+    return np.asarray(np.clip(reach, *NEAR_DENSE).var(axis=0))
 
 
 def loss_after(sample: TruthSample, posterior: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
     """Return the expected loss after measurements, over their possible outcomes."""
-    return sample.loss(posterior.means_after(sample.truths, where, root, chance))
+    return sample.loss_after(posterior.means_after(sample.truths, where, root, chance))

@@ -139,7 +139,7 @@ def answers(path: Path, dataset: Dataset) -> Tensor:
     else:
         from onnx.reference import ReferenceEvaluator
 
-        run, most = ReferenceEvaluator(str(path)).run, FEW
-    images = dataset.test_images[:most]
-    parts = [images[first : first + EXAMPLES].astype(np.float32) for first in range(0, len(images), EXAMPLES)]
+        run, most = ReferenceEvaluator(str(path)).run, min(FEW, len(dataset.test_labels))
+    spans = (slice(first, min(first + EXAMPLES, most)) for first in range(0, most, EXAMPLES))
+    parts = (dataset.test_images[span].astype(np.float32) for span in spans)
     return torch.from_numpy(np.concatenate([run(None, {"pictures": chunk})[0] for chunk in parts]))

@@ -28,6 +28,7 @@ from prunescope.prune import Masks
 from prunescope.run.tune import threads
 from prunescope.train import TrainingContext
 from prunescope.train.pictures import Pictures
+from prunescope.train.streamed_pictures import StreamedPictures, pictures_of
 
 EXAMPLES = 250  # in one pass
 DOUBLED = 200  # test examples on which the algebra is held against the original in double precision
@@ -64,8 +65,11 @@ def original(
 
 def exported(module: Callable[[Tensor], Tensor], dataset: Dataset, most: int | None = None) -> Tensor:
     """Return the logits of an exported network, from the bytes of the test pictures."""
-    images = torch.from_numpy(np.array(dataset.test_images))
-    return _gathered(lambda rows: module(images[rows[0]]), dataset, most)
+
+    def answer(rows: Tensor) -> Tensor:
+        return module(torch.from_numpy(np.array(dataset.test_images[rows[0].numpy()])))
+
+    return _gathered(answer, dataset, most)
 
 
 def algebra(network: Network, tensors: Arrays, program: Program, dataset: Dataset) -> float:
@@ -102,7 +106,7 @@ def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapp
     engine, stored = bench.engine(bench.stacked([tensors]), bench.masks([masks])), row["test_error"]
     count = len(bench.dataset.test_labels)
     source = engine.examples(bench.test_pictures, torch.arange(count)[None])
-    logits = _gathered(lambda rows: engine.evaluate(source, rows)[0].float(), bench.dataset, None)
+    logits = _gathered(lambda rows: engine.logits(source.take(rows))[0, : rows.shape[1]].float(), bench.dataset, None)
     labels = torch.from_numpy(np.array(bench.dataset.test_labels))
     error = float((logits.argmax(1) != labels).double().mean())
     apart = round(abs(error - stored) * count)
@@ -120,8 +124,10 @@ def _tied(logits: Tensor, precision: str) -> Tensor:
     return highest[:, 0] - highest[:, 1] <= ROUNDING[precision] * logits.abs().amax(1)
 
 
-def _pictures(network: Network, dataset: Dataset, dtype: torch.dtype) -> Pictures:
-    return Pictures(dataset.test_images, dataset, as_rows=not network.pictures, device=torch.device("cpu"), dtype=dtype)
+def _pictures(network: Network, dataset: Dataset, dtype: torch.dtype) -> Pictures | StreamedPictures:
+    """Return the test pictures, held or streamed by their size."""
+    device, as_rows = torch.device("cpu"), not network.pictures
+    return pictures_of(dataset.test_images, dataset, as_rows=as_rows, device=device, dtype=dtype)
 
 
 @torch.no_grad()

@@ -86,12 +86,25 @@ class SharedExamples:
 
     def noise(self, error: float | Numbers) -> Numbers:
         """Return the relative standard deviation of errors that all networks share."""
+        return np.asarray(self._binomial(error) * self._share(error))
+
+    def own_noise(self, error: float | Numbers) -> Numbers:
+        """Return that of a single network's errors beyond: chance that replicates show as noise between them.
+
+        It is no difference between trainings, and gone on very many examples. 0 where outcomes were not kept, as all
+        of the deviation then counts as shared.
+        """
+        return np.asarray(self._binomial(error) * np.sqrt(1 - self._share(error) ** 2))
+
+    def _binomial(self, error: float | Numbers) -> Numbers:
         if self.examples is None:
             return np.zeros(np.shape(error))
-        alone = np.sqrt(np.maximum(1 / np.asarray(error) - 1, 0) / self.examples)
+        return np.asarray(np.sqrt(np.maximum(1 / np.asarray(error) - 1, 0) / self.examples))
+
+    def _share(self, error: float | Numbers) -> Numbers:
         if not self.errors:
-            return np.asarray(alone)
-        return np.asarray(alone * np.interp(np.log(error), np.log(self.errors), self.shares))
+            return np.ones(np.shape(error))
+        return np.asarray(np.interp(np.log(error), np.log(self.errors), self.shares))
 
 
 UNKNOWN_EXAMPLES = SharedExamples()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data import load, own_name, read_own
+from prunescope.data import EncodedPictures, load, own_name, read_own
+from prunescope.data.dataset import Images
 from prunescope.errors import Fault, InputError, MissingPackageError, listed
 
 
@@ -66,10 +66,11 @@ def pictures(
     if beyond:
         fault = Fault("the index of an example", f"must be 0 to {len(images) - 1}", listed(beyond))
         raise InputError(f"dataset {dataset}", [fault])
-    return ExamplePictures(images[np.array(index, np.int64)], brightest=int(images.max(initial=0)))
+    brightest = 255 if isinstance(images, EncodedPictures) else int(images.max(initial=0))
+    return ExamplePictures(images[np.array(index, np.int64)], brightest=brightest)
 
 
-def _images(dataset: str, folder: str | Path | None, place: Path | None) -> NDArray[Any]:
+def _images(dataset: str, folder: str | Path | None, place: Path | None) -> Images:
     """Return the training pictures of a dataset by its name in rows."""
     if place is None:
         return load(dataset, folder, fetch=False).train_images

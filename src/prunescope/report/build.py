@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def report(
     draws: int = 10,
     count: str = "parameters",
     pick_by: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Make a report of a store or a table.
 
@@ -65,6 +67,8 @@ def report(
         Another store, or table, for the lens to look at; None is the source.
     max_error, confidence, draws, count, pick_by
         See `ReportOptions`.
+    progress
+        Told how many steps are done, and of how many: the laws, then each chapter.
 
     Raises
     ------
@@ -83,7 +87,12 @@ def report(
         decisions = [_at_common_bound(answer, options) for answer in asked[:CHAPTERS]]
     else:
         decisions = sorted((_decided(group, options) for group in groups.all), key=_rank)
-    chapters = tuple(_chapter(decision, options, name, where) for decision in decisions)
+    chapters: tuple[Chapter, ...] = ()
+    tell = progress or (lambda done, steps: None)
+    for done, decision in enumerate(decisions, 1):
+        tell(done, len(decisions) + 1)
+        chapters += (_chapter(decision, options, name, where),)
+    tell(len(decisions) + 1, len(decisions) + 1)
     missing = list(groups.missing)
     if asked:
         sizes = [len(answer.group.cells) for answer in asked]
@@ -185,7 +194,9 @@ def _chapter(decision: _Decided, options: ReportOptions, source: str, where: str
     _tell_missing(group, missing)
     statements = tuple(answers(group, answer, why, bound, source, _options(group, where), null))
     present = tuple(section for section in sections if section.figures)
-    return Chapter(group.name, in_short(group, answer, why, null), statements, chosen, present, tuple(missing))
+    return Chapter(
+        group.short or group.name, in_short(group, answer, why, null), statements, chosen, present, tuple(missing)
+    )
 
 
 def _options(group: ReportGroup, where: str) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def examined(result: LensResult, name: str, missing: list[str]) -> tuple[Chapter
         missing.append(
             f"{len(shown)} networks for the lens, {CHAPTERS} shown; {command('lens', place(name))} shows all"
         )
-    return tuple(_chapter(cells, result) for cells in shown[:CHAPTERS])
+    return tuple(_chapter(cells, result, alone=len(shown) == 1) for cells in shown[:CHAPTERS])
 
 
 def _networks(result: LensResult) -> list[list[CellResult]]:
@@ -78,7 +78,7 @@ def _weight(cell: CellResult) -> int:
     return 2 * groups + examples + sum(comparison is not None for comparison in beside) + (cell.label_noise > 0)
 
 
-def _chapter(cells: Sequence[CellResult], result: LensResult) -> Chapter:
+def _chapter(cells: Sequence[CellResult], result: LensResult, alone: bool) -> Chapter:
     examples = (el2n_groups, rung_changes, extreme_examples, suspect_labels)
     sections = (
         FigureSection("Generalisation and training", _present(noise, losses, cells=cells)),
@@ -88,7 +88,7 @@ def _chapter(cells: Sequence[CellResult], result: LensResult) -> Chapter:
     )
     missing = tuple(dict.fromkeys(item.words for cell in cells for item in cell.missing))
     statements = tuple(_said(cells, result))
-    name = f"Why pruning helped or hurt: {cells[0].name}"
+    name = "Why pruning helped or hurt" + ("" if alone else f": {cells[0].name}")
     short = "; ".join(f"noise {noise_words(cell.label_noise)}: {cell.diagnosis.effect}" for cell in cells)
     return Chapter(
         name,
@@ -111,12 +111,10 @@ def _said(cells: Sequence[CellResult], result: LensResult) -> Iterator[Statement
         words = " ".join(map(_sentence, (diagnosis.words, *diagnosis.practice)))
         yield Statement("answer", title, words, tuple(map(_sentence, diagnosis.rests_on)))
     for cell in cells:
-        for leave_out in cell.leave_outs:
-            yield Statement(
-                "answer",
-                f"Trained without some examples, label noise {noise_words(cell.label_noise)}",
-                _sentence(leave_out.words),
-            )
+        if cell.leave_outs:
+            title = f"Trained without some examples, label noise {noise_words(cell.label_noise)}"
+            first, *others = (_sentence(leave_out.words) for leave_out in cell.leave_outs)
+            yield Statement("answer", title, first, tuple(others))
     for words in dict.fromkeys((*result.notes, *(note for cell in cells for note in cell.notes))):
         yield Statement("warning", "About the lens", _sentence(words))
 

@@ -70,6 +70,24 @@ def slices(cells: GroupData, dimensions: Sequence[str]) -> tuple[Slice, ...]:
     )
 
 
+def slice_grid(cells: GroupData, dimensions: Sequence[str], varied: str) -> tuple[Slice, ...]:
+    """Return every slice along one dimension on the most examples, each called by what is fixed in it."""
+    first = np.unique(cells.cell, return_index=True)[1]
+    values = {name: getattr(cells, name)[first] for name in DIMENSIONS}
+    most = values["examples"] == values["examples"].max()
+    (across,) = (name for name in ("width", "depth") if name != varied)
+    grid = []
+    for fixed in np.unique(values[across][most]).tolist():
+        places = np.flatnonzero(most & (values[across] == fixed))
+        picked = places[np.argsort(values[varied][places], kind="stable")]
+        if len(np.unique(values[varied][picked])) >= 2:
+            picked = picked[_spread(len(picked))]
+            labels = tuple(_worded(varied, float(value)) for value in values[varied][picked])
+            title = f"{across} {_worded(across, fixed)}" if across in dimensions else f"{varied} varies"
+            grid.append(Slice(varied, title, tuple(picked.tolist()), labels))
+    return tuple(grid)
+
+
 def _worded(name: str, value: float) -> str:
     """Write a depth, a width or a number of examples."""
     return f"{value:g}" if name == "width" else f"{value:,.0f}"

@@ -16,7 +16,7 @@ from prunescope.errors import command, counted
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import is_unjudged, number, percent
-from prunescope.report.figures.figure import clearly_better, is_identified
+from prunescope.report.figures.figure import clearly_better, is_identified, symbolic
 from prunescope.report.groups import ReportGroup
 from prunescope.report.provenance import ReportOptions, place
 
@@ -66,7 +66,7 @@ def answers(
     if group.fit is not None:
         words = f"{_sentence(null)} " if null else ""
         yield Statement("answer", "How well the law fits", words + _fit(group.fit, group.cells))
-        yield Statement("answer", "What its parameters mean", _parameters(group.fit, group.cells))
+        yield Statement("answer", "What its parameters mean", symbolic(_parameters(group.fit, group.cells)))
     else:
         yield Statement("warning", "No law", _sentence(why or group.why))
     if answer is not None:
@@ -82,7 +82,7 @@ def answers(
         for words in group.fit.warnings:
             # Of one network m* is its density.
             sentence = words if group.cells.cells > 1 else re.sub(r"\bp_prime\b", "p", words)
-            yield Statement("warning", "Not identified by the data", _sentence(sentence))
+            yield Statement("warning", "About the law", symbolic(_sentence(sentence)))
     for words in answer.notes if answer is not None else ():
         yield Statement("warning", "About the choice", _sentence(words))
     if answer is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,6 +50,7 @@ def write_figures(
     *,
     width: float | None = None,
     font_size: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write a report's figures into a folder, made if new, and return their paths.
 
@@ -64,9 +65,11 @@ def write_figures(
         Width of the whole figure in points, 1/72 inch; None: 300 a panel.
     font_size
         Size of the axes' labels in points; None: 11.
+    progress
+        Told how many figures are written, and of how many.
     """
     need_drawing()
-    from prunescope.report.charts.picture_files import PrintSize, write_figure
+    from prunescope.report.charts.picture_files import PrintSize, write_forms
 
     forms = [form] if isinstance(form, str) else list(dict.fromkeys(form))
     faults = format_faults(forms)
@@ -79,9 +82,11 @@ def write_figures(
         forms.append("pdf")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for slug, figure in report.figures.items():
-        for name in forms:
-            paths.append(target / f"{slug}.{name}")
-            write_figure(figure, paths[-1], name, PrintSize(width, font_size))
+    paths: list[Path] = []
+    for done, (slug, figure) in enumerate(report.figures.items()):
+        if progress is not None:
+            progress(done, len(report.figures))
+        files = {name: target / f"{slug}.{name}" for name in forms}
+        write_forms(figure, files, PrintSize(width, font_size))
+        paths += files.values()
     return paths

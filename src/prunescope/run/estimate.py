@@ -15,6 +15,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from prunescope.data.raw import COPIES, machine_bytes, most_bytes, most_resident
 from prunescope.nets import DESIGNS, Outline, network
 from prunescope.run.cohorts import Key, by_key, key_of
 from prunescope.run.events import NetworkMade
@@ -36,6 +37,7 @@ START = 2.7
 SOON = 8.0  # a study that one process trains in so many seconds needs no workers
 
 PROCESS = 350 * 2**20  # bytes of a process with torch, before it trains
+WAITING = 2**29  # bytes of streamed pictures that wait for their turn
 ROW = 250  # bytes of a row in a packed store
 LEAST_FILE = 1_000  # bytes of names and shapes in a checkpoint
 LEAST_BITS = 150  # and in a file of bits
@@ -78,11 +80,7 @@ def cores() -> int:
 
 def cohort_bytes() -> int:
     """Return the memory that a cohort's tensors may take: a core's part of a quarter of it all, at most 2 GiB."""
-    try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        there = 2**33
-    return min(2**31, there // (4 * cores()))
+    return min(2**31, machine_bytes() // (4 * cores()))
 
 
 def estimate(
@@ -157,7 +155,7 @@ def estimate(
     alone = count == 1 or len(ladders) == 1 or at_once == count or sum(training) < SOON
     seconds = sum(spent) / (at_once if alone else count) + (START if alone else 2 * START)
     processes = 1 if alone else max(1, min(count, shapes))
-    total = processes * (PROCESS + memory + 3 * datasets)
+    total = processes * (PROCESS + memory + datasets)
     return Estimate(seconds, measured / sum(spent) if sum(spent) else 0.0, total, disk, weights)
 
 
@@ -214,9 +212,12 @@ def _countable(family: str, run_code: bool) -> bool:
 
 
 def _dataset_bytes(ladder: Ladder) -> int:
-    """Return the bytes of a dataset's training part."""
+    """Return the memory that a dataset takes: its training part with copies, or what waits where that is streamed."""
     width = 4 if ladder.own is not None and ladder.own.values == "float32" else 1
-    return (ladder.facts.train + ladder.facts.validation) * math.prod(ladder.facts.shape) * width
+    size = (ladder.facts.train + ladder.facts.validation) * math.prod(ladder.facts.shape) * width
+    if size <= most_resident(machine_bytes()) and ladder.cell.dataset != "imagenet":
+        return COPIES * size
+    return WAITING + (size if size <= most_bytes() and ladder.cell.dataset != "imagenet" else 0)
 
 
 def _group_on_disk(

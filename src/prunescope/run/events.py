@@ -83,6 +83,8 @@ class CohortProgress:
         Examples that the rung shows to each member.
     done, total
         Steps of the rung.
+    waited
+        Share of the time so far in which it waited for streamed pictures.
     """
 
     cohort: int
@@ -95,6 +97,7 @@ class CohortProgress:
     epochs: int
     done: int
     total: int
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,8 @@ class RungFinished:
         Examples that all members have behind them by it, the measure of what is left; shared ones count for each.
     density, error
         Means over the members.
+    waited
+        Share of the time in which it waited for streamed pictures.
     """
 
     cohort: int
@@ -145,6 +150,7 @@ class RungFinished:
     density: float
     error: float
     seconds: float
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -234,6 +240,20 @@ class LaddersFreed:
 
 
 @dataclass(frozen=True)
+class ClusterChanged:
+    """Workers of a Dask cluster have come or gone, or its scheduler has."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class TaskBegunAgain:
+    """Another worker of a Dask cluster begins a cohort whose worker was lost; what it had not written is lost."""
+
+    cohort: int
+
+
+@dataclass(frozen=True)
 class CohortFinished:
     """A cohort is done."""
 
@@ -258,6 +278,8 @@ Event = (
     | LadderFailed
     | LaddersElsewhere
     | LaddersFreed
+    | ClusterChanged
+    | TaskBegunAgain
     | CohortFinished
 )
 EventHandler = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""Executors do the tasks of a run: in its own process, or in worker processes.
+"""Executors do the tasks of a run: in its own process, in worker processes, or on a Dask cluster (`dask_executor`).
 
 Each worker has its own pipe, so a worker that is killed affects no other. Workers end with their run. They ignore
 SIGINT and SIGTERM, whoever sends them: the run handles both and ends them.
@@ -60,13 +60,23 @@ class TaskFailed:
     unwritable: bool = False
 
 
-TaskResult = ShapeTuned | TaskDone | TaskFailed
+@dataclass(frozen=True)
+class TaskUnfinished:
+    """A task ended early through no fault of its own, since its worker's time was over or it was lost: do it again."""
+
+    task: Task
+
+
+TaskResult = ShapeTuned | TaskDone | TaskFailed | TaskUnfinished
 
 
 class Executor(Protocol):
     """Does tasks, one or several at a time."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many tasks can be done at a time."""
+        ...
 
     def idle(self) -> bool:
         """Whether another task can be submitted."""
@@ -93,7 +103,7 @@ class Executor(Protocol):
         ...
 
 
-def _run_task(runner: TaskRunner, task: Task, on_event: EventHandler) -> TaskResult:
+def run_task(runner: TaskRunner, task: Task, on_event: EventHandler) -> TaskResult:
     """Do a task and return its result. No fault in one cohort may end the others."""
     try:
         if isinstance(task, TuneTask):
@@ -133,7 +143,7 @@ class InProcess:
         """Do the task."""
         task, self._task = self._task, None
         if task is not None:
-            yield _run_task(self._runner, task, on_event)
+            yield run_task(self._runner, task, on_event)
 
     def drain(self) -> None:
         """Do nothing: the runner asks by itself whether to stop."""
@@ -216,7 +226,7 @@ class WorkerProcesses:
                 worker.process.kill()
                 yield from self._lost_task(worker)
                 continue
-            if isinstance(message, ShapeTuned | TaskDone | TaskFailed):
+            if isinstance(message, TaskResult):
                 worker.task = None
                 yield message
             else:
@@ -270,7 +280,7 @@ def serve(handle: int, parent: int) -> None:
             pipe.send(event)
 
         while (task := pipe.recv()) is not None:
-            pipe.send(_run_task(runner, task, on_event))
+            pipe.send(run_task(runner, task, on_event))
 
 
 def _die_with_parent() -> None:

@@ -37,17 +37,19 @@ from prunescope.run.events import (
     Unsound,
     Written,
 )
+from prunescope.run.kept_progress import StoredProgress
 from prunescope.run.ladder_state import LadderState, resume, write
+from prunescope.run.progress_reporter import ProgressReporter
 from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of, first_missing
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import EXPIRY, Claim, Store
-from prunescope.train import Span, TrainedMembers, TrainingContext, train_rung
+from prunescope.train import RungStoppedError, Span, TrainedMembers, TrainingContext, train_rung
 from prunescope.train.ladder import check_begin, check_end
 
 TRIES = 2  # of ladders whose process dies: so often in company, then so often alone
 WRITE_INTERVAL = 2.0  # seconds of training after which finished rungs are written
-REPORT_INTERVAL = 0.2  # seconds between two reports of progress within a rung
+CHECKPOINT_EVERY = 900.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class RunSettings:
         The folder that paths of the user's own datasets are relative to; None: the current one.
     expiry
         Seconds without a heartbeat after which other runs may take over what this one trains.
+    checkpoint_every
+        Seconds after which a rung under way is kept, again and again.
     """
 
     study: str
@@ -76,6 +80,7 @@ class RunSettings:
     keep_test_examples: Keep = "none"
     home: Path | None = None
     expiry: float = EXPIRY
+    checkpoint_every: float = CHECKPOINT_EVERY
 
 
 def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
@@ -144,7 +149,9 @@ class LadderRunner:
         self._stop = stop
         self._elsewhere = elsewhere
         self._groups = cohort.groups()
+        self._claim: Claim | None = None
         self._networks = 0  # trained since the last write
+        self._progress_kept: list[StoredProgress] = []  # of rungs that were finished since
 
     def run(self) -> None:
         """Train the ladders: together, and alone those that processes have died of."""
@@ -157,7 +164,7 @@ class LadderRunner:
     def _train(self, ladders: Sequence[Ladder]) -> None:
         """Claim ladders, train them rung by rung, and write what is finished now and then."""
         with self._store.claim_all(ladder.identity for ladder in ladders) as claim:
-            states = self._resume(ladders, claim)
+            self._claim, states = claim, self._resume(ladders, claim)
             written = time.perf_counter()
             try:
                 while (active := [state for state in states if state.active]) and not self._stop():
@@ -248,7 +255,12 @@ class LadderRunner:
         span = next((member.span for member in members if member.span.snapshot is not None), members[0].span)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         every_example = any(self._keeps_examples(member.state) for member in members)
-        trained = _train_networks(networks, context, span, self._progress(members, span), every_example)
+        keeper = self._keeper(members, [_network_name(member) for member in networks], span)
+        try:
+            trained = _train_networks(networks, context, span, self._progress(members, span), keeper, every_example)
+        except RungStoppedError:  # the run ends with this
+            return
+        self._progress_kept.append(keeper)
         seconds = time.perf_counter() - clock
         faults = check_end([member.start.masks for member in networks], trained.state, trained.outcomes)
         study, device, epochs = self._settings.study, self._settings.device, span.last - span.first
@@ -269,7 +281,18 @@ class LadderRunner:
             again = sum(member.state.finished.issuperset(range(rung + 1)) for member in members)
             work = max(0, len(rows) - again) * _work_of(members[0].state.ladder, rung)
             figures = len(rows), len(finished), rung, work, density, error_rate, seconds
-            self._on_event(RungFinished(self._cohort.number, self._cohort.words, *figures))
+            self._on_event(RungFinished(self._cohort.number, self._cohort.words, *figures, trained.waited))
+
+    def _keeper(self, members: Sequence[_Start], names: Sequence[str], span: Span) -> StoredProgress:
+        """Return what keeps the networks of ladders in the middle of a rung; deaths before that count no more."""
+        ladders = [member.state.ladder.identity for member in members]
+
+        def got_on() -> None:
+            if self._claim is not None:
+                self._claim.got_on(ladders)
+
+        facts, every = f"{span} {self._settings.dtype}", self._settings.checkpoint_every
+        return StoredProgress(self._store.path, names, members[0].state.rung, every, facts, got_on, self._stop)
 
     def _begin(self, group: Sequence[LadderState], context: TrainingContext) -> list[_Start]:
         """Return the start of each ladder's next rung; note those that fail at it."""
@@ -318,6 +341,8 @@ class LadderRunner:
         got_on, finished = {state.ladder.identity for state in pending if state.rows}, sum(len(s.rows) for s in pending)
         rows = write(states, self._store)
         claim.got_on(got_on)
+        while self._progress_kept:
+            self._progress_kept.pop().discard()
         if rows < finished:
             self._on_event(ResultsSetAside(str(self._store.path), finished - rows))
         if rows or self._networks:
@@ -337,7 +362,8 @@ class LadderRunner:
         ladder, rung = members[0].state.ladder, members[0].state.rung
         rungs = max(member.state.ladder.rungs for member in members)
         size = len(members), _work_of(ladder, rung), rung, rungs, span.first, span.last
-        return ProgressReporter(CohortProgress(self._cohort.number, self._cohort.words, *size, 0, 1), self._on_event)
+        progress = CohortProgress(self._cohort.number, self._cohort.words, *size, 0, 1)
+        return ProgressReporter(progress, self._on_event, members[0].state.rungs.context.waited)
 
     def _fail_state(self, state: LadderState, reason: str) -> None:
         state.failed = True
@@ -350,32 +376,6 @@ class LadderRunner:
         words = f"{cell.family} l={cell.depth} w={cell.width:g} n={cell.examples} replicate {ladder.replicate}"
         work = sum(_work_of(ladder, missing) for missing in range(rung, ladder.rungs))
         self._on_event(LadderFailed(self._cohort.number, ladder.identity, words, rung, reason, work))
-
-
-class ProgressReporter:
-    """Reports the progress within a rung, at most every `REPORT_INTERVAL` seconds.
-
-    Parameters
-    ----------
-    progress
-        What is reported, apart from epoch and steps.
-    """
-
-    def __init__(self, progress: CohortProgress, on_event: EventHandler) -> None:
-        self._progress = progress
-        self._on_event = on_event
-        self._reported = time.perf_counter()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Report the steps done, unless the last report is recent."""
-        now = time.perf_counter()
-        if now - self._reported < REPORT_INTERVAL:
-            return
-        self._reported = now
-        first, last = self._progress.epoch, self._progress.epochs
-        self._on_event(
-            replace(self._progress, epoch=first + (done - 1) * (last - first) // total, done=done, total=total)
-        )
 
 
 def _distinct_networks(members: Sequence[_Start]) -> tuple[list[_Start], list[int]]:
@@ -398,7 +398,12 @@ def _network_name(member: _Start) -> str:
 
 
 def _train_networks(
-    networks: Sequence[_Start], context: TrainingContext, span: Span, tick: ProgressReporter, every_example: bool
+    networks: Sequence[_Start],
+    context: TrainingContext,
+    span: Span,
+    tick: ProgressReporter,
+    keeper: StoredProgress,
+    every_example: bool,
 ) -> TrainedMembers:
     """Train a rung. If a network in shared convolution groups diverges, all are trained again in groups of their own.
 
@@ -411,8 +416,8 @@ def _train_networks(
     tensors = {name: values * masks[name] if name in masks else values for name, values in tensors.items()}
     check_begin(starts, tensors, [member.state.rungs.expected(rung) for member in networks])
     members = [member.state.member for member in networks]
-    trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, every_example)
+    trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, keeper, every_example)
     if context.layout.pack > 1 and not all(outcome.finite for outcome in trained.outcomes):
         context = context.with_layout(replace(context.layout, pack=1))
-        trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, every_example)
+        trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, None, every_example)
     return trained

@@ -1,4 +1,7 @@
-"""When a run is to end in good order: the rungs in training are finished and written, and no other is begun."""
+"""When a run is to end in good order: the rungs in training are finished and written, and no other is begun.
+
+Rungs that would take more than some minutes yet are kept as they are (`kept_progress`).
+"""
 
 from __future__ import annotations
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunescope.data import OwnData, read_datasets
-from prunescope.errors import Fault, InputError, UnwritableError, said
+from prunescope.errors import Fault, InputError, UnwritableError
 from prunescope.run.artifacts import missing_artifacts
 from prunescope.run.cohorts import Key
 from prunescope.run.dataset_changes import changed_datasets
-from prunescope.run.estimate import SOON, cores, described
+from prunescope.run.estimate import cores, described
 from prunescope.run.events import (
     CohortFinished,
     DatasetChanged,
@@ -27,12 +28,14 @@ from prunescope.run.events import (
     NotExclusive,
     RungFinished,
     RunStarted,
+    TaskBegunAgain,
     TuningFailed,
     Unsound,
     Written,
 )
-from prunescope.run.executors import Executor, InProcess, ShapeTuned, TaskDone, TaskFailed, WorkerProcesses
-from prunescope.run.ladder_runner import RunSettings, work_left
+from prunescope.run.executor_choice import executor_here, executor_on
+from prunescope.run.executors import Executor, ShapeTuned, TaskDone, TaskFailed, TaskUnfinished
+from prunescope.run.ladder_runner import CHECKPOINT_EVERY, RunSettings, work_left
 from prunescope.run.preparation import checked_datasets
 from prunescope.run.sharing import Elsewhere
 from prunescope.run.stopping import Stop
@@ -44,6 +47,9 @@ from prunescope.study.effort import first_missing
 from prunescope.table import EXPIRY, Store
 from prunescope.table.dataset_notes import keep_dataset
 from prunescope.table.status import is_scored
+
+if TYPE_CHECKING:
+    from prunescope.run.cluster import Cluster
 
 
 @dataclass
@@ -64,6 +70,8 @@ class RunReport:
         Ladders that failed, or scores, and why.
     elsewhere
         Ladders, and scores, that this run left to another one and that are not finished.
+    waited
+        Share of the training time in which cohorts waited for streamed pictures; 0 where all are held.
     stopped
         Whether the first failure ended it.
     halted
@@ -79,6 +87,7 @@ class RunReport:
     failures: list[LadderFailed] = field(default_factory=list)
     elsewhere: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     stopped: bool = False
     halted: bool = False
     unwritable: str = ""
@@ -100,6 +109,9 @@ def run_study(
     datasets: Mapping[str, OwnData] | None = None,
     stop: Stop | None = None,
     takeover_after: float | None = None,
+    cluster: Cluster | None = None,
+    after_cohort: Callable[[], None] | None = None,
+    checkpoint_every: float = CHECKPOINT_EVERY,
     on_event: EventHandler | None = None,
 ) -> RunReport:
     """Train what is missing of a study, and put it into a store.
@@ -134,6 +146,12 @@ def run_study(
     takeover_after
         Seconds without a sign of life of this run after which others may take over its ladders; None: as the store
         has it, 60 unless it was opened otherwise.
+    cluster
+        A Dask cluster whose workers train; they must see the store under the same path.
+    after_cohort
+        Called when a cohort is done and on the disk.
+    checkpoint_every
+        Seconds after which a rung under way is kept, again and again, so that a kill costs no more than them.
     on_event
         Called with each event (`run.events`).
     """
@@ -148,12 +166,13 @@ def run_study(
     expiry = takeover_after or (store.leases.expiry if isinstance(store, Store) else EXPIRY)
     settings = RunSettings(
         study.name,
-        device_named(device),
+        device if cluster else device_named(device),
         keep=keep,
         keep_examples="all" if keep_examples else study.keep_examples,
         keep_test_examples="all" if keep_test_examples else study.keep_test_examples,
         home=study.home,
         expiry=expiry,
+        checkpoint_every=checkpoint_every,
     )
     wanted = tuple(ladders) if ladders is not None else study.ladders
     in_memory = {label: own_data.dataset for label, own_data in read.items()}
@@ -175,7 +194,7 @@ def run_study(
             raise
     halt = stop or Stop()
     runner = TaskRunner(opened, data_folder, settings, cores(), loaded, halt)
-    handler = on_event or _ignore
+    handler = _followed(on_event or _ignore, after_cohort)
     left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)
     handler(RunStarted(len(wanted), total, left))
@@ -193,10 +212,13 @@ def run_study(
         handler(artifact_event)
     report, elsewhere = RunReport(ladders=len(wanted)), Elsewhere(wanted, scores, opened)
     if missing or unscored:
-        executor = _executor_for(wanted, runner, opened, data_folder, settings, workers, handler)
+        if cluster is None:
+            executor, where = executor_here(wanted, runner, opened, data_folder, settings, workers, handler)
+        else:
+            executor, where = executor_on(cluster, opened, data_folder, settings, halt, handler)
         schedule = TaskSchedule(wanted, done, executor.workers, unscored, copies)
         # Cohorts of a part of a study are no rule for those of the whole.
-        tuning_cache = TuningCache(opened if ladders is None else None, settings.device, cores())
+        tuning_cache = TuningCache(opened if ladders is None else None, *where)
         try:
             _run_tasks(executor, schedule, opened, tuning_cache, report, elsewhere, fail_fast, halt, handler)
         except _StopRun:
@@ -217,39 +239,22 @@ def _ignore(event: Event) -> None:
     """Listen to nothing."""
 
 
+def _followed(on_event: EventHandler, after_cohort: Callable[[], None] | None) -> EventHandler:
+    """Return what listens to events, and tells who waits for cohorts."""
+    if after_cohort is None:
+        return on_event
+
+    def handler(event: Event) -> None:
+        on_event(event)
+        if isinstance(event, CohortFinished):
+            after_cohort()
+
+    return handler
+
+
 def _is_finished(ladders: Sequence[Ladder], scores: Sequence[Ensemble], store: Store) -> bool:
     done = store.done()
     return not any(work_left(ladder, done) for ladder in ladders) and all(is_scored(store, wanted) for wanted in scores)
-
-
-def _executor_for(
-    ladders: Sequence[Ladder],
-    runner: TaskRunner,
-    store: Store,
-    data: Path | None,
-    settings: RunSettings,
-    workers: int | None,
-    on_event: EventHandler,
-) -> Executor:
-    """Return who does the work: this process where that is enough, else workers that share the cores."""
-    available = cores()
-    if workers == 1 or (workers is None and (available == 1 or settings.device != "cpu" or len(ladders) == 1)):
-        return InProcess(runner)
-    if workers is None:
-        # The heaviest shape decides: with one thread it is trained by many workers, with all by this process alone.
-        schedule = TaskSchedule(ladders, {}, 1)
-        heaviest = schedule.heaviest()
-        try:
-            tuning = runner.tune(heaviest, on_event)
-        except Exception as error:
-            on_event(TuningFailed(heaviest.words, said(error), "this process trains without workers"))
-            return InProcess(runner)
-        steps = schedule.work / heaviest.ladder.recipe.batch
-        if tuning.threads == available or steps * tuning.seconds < SOON:
-            return InProcess(runner)
-        workers = available
-    workers = min(workers, len(ladders))
-    return WorkerProcesses(workers, store.path, data, settings, max(1, available // workers))
 
 
 class _StopRun(BaseException):
@@ -276,11 +281,16 @@ def _run_tasks(
     on_event: EventHandler,
 ) -> None:
     """Submit tasks and handle their results until no task is left, or the run is to end."""
+    trained = 0.0  # seconds of all rungs
     unwritten: dict[int, tuple[int, int]] = {}  # networks and work of cohorts that are not on the disk yet
 
     def report_event(event: Event) -> None:
+        nonlocal trained
         match event:
             case RungFinished():
+                waited = report.waited * trained + event.waited * event.seconds
+                trained += event.seconds
+                report.waited = waited / trained
                 networks, work = unwritten.get(event.cohort, (0, 0))
                 unwritten[event.cohort] = networks + event.networks, work + event.work
             case Written():
@@ -293,6 +303,8 @@ def _run_tasks(
                 report.failures.append(event)
             case LaddersElsewhere():
                 elsewhere.add(event.identities)
+            case TaskBegunAgain() if event.cohort in unwritten:
+                on_event(Lost(event.cohort, *unwritten.pop(event.cohort)))
         try:
             on_event(event)
         except Exception as error:
@@ -315,7 +327,7 @@ def _run_tasks(
             schedule.take_up(freed.keys())
             continue
         for result in executor.results(report_event):
-            if isinstance(result, TaskFailed) and isinstance(result.task, TrainTask):
+            if isinstance(result, TaskFailed | TaskUnfinished) and isinstance(result.task, TrainTask):
                 number = result.task.cohort.number
                 if number in unwritten:
                     report_event(Lost(number, *unwritten.pop(number)))
@@ -326,6 +338,8 @@ def _run_tasks(
                     _add_cohorts(result.task.key, result.tuning, schedule, tuning_cache, report_event)
                 case TaskFailed(retry=True):
                     schedule.put_back(result.task)
+                case TaskUnfinished():
+                    schedule.put_back(result.task, halve=False)
                 case TaskFailed(task=TuneTask() as task):
                     instead = "each of its ladders is trained alone, with one thread"
                     report_event(TuningFailed(task.words, result.words, instead))

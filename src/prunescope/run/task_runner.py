@@ -30,14 +30,24 @@ from prunescope.run.events import (
     LaddersElsewhere,
     TuningStarted,
 )
-from prunescope.run.ladder_runner import LadderRunner, ProgressReporter, RunSettings, context_for
+from prunescope.run.kept_progress import StoredProgress, progress_names
+from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for
 from prunescope.run.ladder_state import subsample_of
+from prunescope.run.progress_reporter import ProgressReporter
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder
 from prunescope.table import Store
 from prunescope.table.status import is_scored
-from prunescope.train import CohortMember, Span, TrainingContext, label_distances, seeding_of_scorer, train_rung
+from prunescope.train import (
+    CohortMember,
+    RungStoppedError,
+    Span,
+    TrainingContext,
+    label_distances,
+    seeding_of_scorer,
+    train_rung,
+)
 
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
 
@@ -185,8 +195,24 @@ class TaskRunner:
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, tuning)
         with threads(min(tuning.threads, self._cores)):
-            scores = _scores(task.ensemble, task.number, tuning.members, context, on_event, self._stop)
+            keepers = self._keepers(task.ensemble, tuning.members)
+            scores = _scores(task.ensemble, task.number, keepers, context, on_event, self._stop)
             _score_examples(task.ensemble, task.number, scores, context, self._store, on_event)
+            if is_scored(self._store, task.ensemble):
+                for keeper in keepers.values():
+                    keeper.discard()
+
+    def _keepers(self, ensemble: Ensemble, at_once: int) -> dict[range, StoredProgress]:
+        """Return what keeps the networks of an ensemble, those that are trained together by their places in it."""
+        every, stop = self._settings.checkpoint_every, self._stop
+
+        def keeper(places: range) -> StoredProgress:
+            names, facts = progress_names(ensemble.identity, places), f"{ensemble.epoch} {self._settings.dtype}"
+            return StoredProgress(self._store.path, names, 0, every, facts, stop=stop, at_end=True)
+
+        firsts = range(0, ensemble.networks, at_once)
+        groups = [range(first, min(first + at_once, ensemble.networks)) for first in firsts]
+        return {places: keeper(places) for places in groups}
 
 
 def dataset_of(ladder: Ladder, folder: Path | None, home: Path | None) -> Dataset:
@@ -258,7 +284,7 @@ def _score_examples(
 def _scores(
     ensemble: Ensemble,
     number: int,
-    at_once: int,
+    keepers: Mapping[range, StoredProgress],
     context: TrainingContext,
     on_event: EventHandler,
     stop: Callable[[], bool],
@@ -267,21 +293,24 @@ def _scores(
 
     Parameters
     ----------
-    at_once
-        How many of its networks are trained together.
+    keepers
+        What keeps its networks, by the places of those that are trained together.
     """
     subsample = subsample_of(ensemble.ladder, context.dataset)
     span = Span(0, ensemble.epoch)
-    for first in range(0, ensemble.networks, at_once):
+    for places, keeper in keepers.items():
         if stop():
             return
-        places = range(first, min(first + at_once, ensemble.networks))
         members = [CohortMember(subsample, seeding_of_scorer(ensemble, place)) for place in places]
         norms = ensemble.ladder.recipe.norm_start
         start = context.stacked([context.network.start(member.seeding.start(), norms) for member in members])
         work = ensemble.work // ensemble.networks
         progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
-        trained = train_rung(context, members, start, {}, 0, span, ProgressReporter(progress, on_event))
+        reporter = ProgressReporter(progress, on_event, context.waited)
+        try:
+            trained = train_rung(context, members, start, {}, 0, span, reporter, keeper)
+        except RungStoppedError:
+            return
         if not all(outcome.finite for outcome in trained.outcomes):
             raise PrunescopeError("diverged: a loss is infinite or no number; a lower learning rate may help")
         yield label_distances(context, subsample, trained.state)

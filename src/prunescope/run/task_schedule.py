@@ -85,12 +85,14 @@ class TaskSchedule:
         self._cohorts.sort(key=lambda entry: entry[0])
 
     def _add(self, cohort: Cohort, tuning: CohortSettings) -> None:
-        work = sum(self._work_left[ladder.identity] for ladder in cohort.ladders)
-        if work:
+        task = TrainTask(replace(cohort, number=self._numbered + 1), tuning)
+        if work := self._work_of(task):
             self._numbered += 1
-            task = TrainTask(replace(cohort, number=self._numbered), tuning)
             self._formed.append(task)
             (self._waiting if self._waits(task) else self._cohorts).append((work, task))
+
+    def _work_of(self, task: TrainTask) -> int:
+        return sum(self._work_left[ladder.identity] for ladder in task.cohort.ladders)
 
     def _waits(self, task: TrainTask) -> bool:
         """Whether a cohort learns from ladders or scores that this run has still to train."""
@@ -106,13 +108,14 @@ class TaskSchedule:
         self._waiting = [entry for entry in self._waiting if self._waits(entry[1])]
         self._cohorts.sort(key=lambda entry: entry[0])
 
-    def put_back(self, task: Task) -> None:
-        """Put a task back whose worker died; a cohort in halves, since memory may have run out."""
+    def put_back(self, task: Task, halve: bool = True) -> None:
+        """Put a task back whose worker died; a cohort in halves, where memory may have run out."""
         if isinstance(task, TuneTask):
             self._untuned.append(task.key)
             return
-        if isinstance(task, ScoreTask):
-            self._cohorts.append((task.ensemble.work, task))
+        if isinstance(task, ScoreTask) or not halve:
+            work = task.ensemble.work if isinstance(task, ScoreTask) else self._work_of(task)
+            self._cohorts.append((work, task))
             self._cohorts.sort(key=lambda entry: entry[0])
             return
         self._formed = [formed for formed in self._formed if formed.cohort != task.cohort]
@@ -125,8 +128,7 @@ class TaskSchedule:
         self._unfinished |= freed
         for task in self._formed:
             if not freed.isdisjoint(ladder.identity for ladder in task.cohort.ladders):
-                work = sum(self._work_left[ladder.identity] for ladder in task.cohort.ladders)
-                (self._waiting if self._waits(task) else self._cohorts).append((work, task))
+                (self._waiting if self._waits(task) else self._cohorts).append((self._work_of(task), task))
         for ensemble in self._unscored:
             if ensemble.identity in freed:
                 self._numbered += 1

@@ -1,8 +1,8 @@
 """The datasets, families and scores that a study may name, with the facts needed to check a study.
 
-The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. One
-dataset is known by its size alone (`COUNTED_ONLY`). A user's own family or score is named by import path,
-``package.module:function``, a library's network by ``timm:NAME`` or ``torchvision:NAME``.
+The rooms that train (`data`, `nets`, `prune`) implement these names; a test there holds the two lists together. A
+user's own family or score is named by import path, ``package.module:function``, a library's network by ``timm:NAME`` or
+``torchvision:NAME``.
 """
 
 from __future__ import annotations
@@ -69,9 +69,6 @@ DATASETS = {
     "tinyimagenet": DatasetFacts(100_000, 10_000, 200, (3, 64, 64)),
     "imagenet": DatasetFacts(1_281_167, 50_000, 1_000, (3, 224, 224)),
 }
-
-# Too large to be held in memory, which is all that a run can do yet: a plan counts its studies, a run refuses them.
-COUNTED_ONLY = frozenset({"imagenet"})
 
 # Depth counts layers with weights, shortcuts aside: LeNet-300-100 has 3; a CIFAR ResNet has 6D+2.
 FAMILIES = {

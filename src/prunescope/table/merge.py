@@ -20,7 +20,8 @@ from prunescope.table.store import Store
 from prunescope.table.table import Table
 
 _TRIES = 10
-_KEPT = re.compile(r"[0-9a-z]+(\.packed|\.[0-9]{4,})?\.[0-9a-f]{40}\.(parquet|toml|json|safetensors)")
+KEPT_NAME = re.compile(r"[0-9a-z]+(\.packed|\.[0-9]{4,})?\.[0-9a-f]{40}\.(parquet|toml|json|safetensors)")
+FOLDERS = ("studies", "recorded", "failures", "rungs", "conflicts")
 _Rung = tuple[str, int]
 
 
@@ -80,7 +81,7 @@ def _copy(source: Store, into: Store, unlike: Mapping[_Rung, Mapping[str, Any]])
     """Copy the files of a store; where rows contradict what is there, the rows beside them and not the shard."""
     set_aside(into.path, unlike.values(), f"merged from {source.path}")
     mixed = _copy_beside(source, into, unlike) if unlike else frozenset()
-    for relative in _files(source.path):
+    for relative in kept_files(source.path):
         target = into.path / relative
         if target.exists() or relative.name in mixed:
             continue
@@ -124,19 +125,25 @@ def _holds(into: Store, source: Store) -> bool:
     return all(rungs <= ours.get(ladder, frozenset()) for ladder, rungs in source.done().items())
 
 
-def _files(root: Path) -> list[Path]:
-    """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed."""
+def kept_files(root: Path, folders: Sequence[str] = FOLDERS) -> list[Path]:
+    """List what a store keeps, by strict names: a stranger's store gets no other file copied, and no link followed.
+
+    Parameters
+    ----------
+    folders
+        Those looked into beside those of arrays.
+    """
     listed = []
-    folders = [root / name for name in ("studies", "recorded", "failures", "rungs", "conflicts")]
+    places = [root / name for name in folders]
     for keep in ArrayKind:
         folder = root / keep
         if folder.is_dir() and not folder.is_symlink():
             ladders = [entry for entry in folder.iterdir() if IDENTITY.fullmatch(entry.name)]
-            folders += [entry for entry in ladders if entry.is_dir() and not entry.is_symlink()]
-    for folder in folders:
+            places += [entry for entry in ladders if entry.is_dir() and not entry.is_symlink()]
+    for folder in places:
         if not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
-            if _KEPT.fullmatch(path.name) and is_own(path):
+            if KEPT_NAME.fullmatch(path.name) and is_own(path):
                 listed.append(path.relative_to(root))
     return listed

@@ -54,8 +54,19 @@ if TYPE_CHECKING:
     from prunescope.study.catalogue import DatasetFacts
 
 FORMAT = 1
-_MARK = "store.json"
-_FOLDERS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "conflicts", "drafts")
+MARK = "store.json"
+_FOLDERS = (
+    "rungs",
+    "studies",
+    "recorded",
+    *ArrayKind,
+    "failures",
+    "notes",
+    "claims",
+    "conflicts",
+    "drafts",
+    "progress",
+)
 _LOOK_EVERY = 32
 
 
@@ -74,7 +85,7 @@ def _claim_of_one(claim: AbstractContextManager[Claim]) -> Iterator[bool]:
 
 def is_store(path: Path) -> bool:
     """Whether a folder is a store."""
-    return (path / _MARK).is_file()
+    return (path / MARK).is_file()
 
 
 class Store:
@@ -105,7 +116,7 @@ class Store:
         self._check_format()
 
     def _refuse_links(self) -> None:
-        for name in (*_FOLDERS, _MARK):
+        for name in (*_FOLDERS, MARK):
             if (self.path / name).is_symlink():
                 fault = Fault(f"its part {name!r}", "must be the store's own", "a link that leads elsewhere")
                 raise InputError(str(self.path), [fault])
@@ -114,25 +125,25 @@ class Store:
         """Make the store; several processes may do so at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name not in (*_FOLDERS, _MARK) for entry in self.path.iterdir()):
+            if any(entry.name not in (*_FOLDERS, MARK) for entry in self.path.iterdir()):
                 fault = Fault("a new store", "must be an empty or a new folder", "a folder with other files")
                 raise InputError(str(self.path), [fault])
             for name in _FOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
-            draft = new_draft(self.path, f"-{_MARK}", f"{json.dumps({'prunescope store': FORMAT})}\n".encode())
+            draft = new_draft(self.path, f"-{MARK}", f"{json.dumps({'prunescope store': FORMAT})}\n".encode())
             open_to_all(draft)
-            draft.replace(self.path / _MARK)
+            draft.replace(self.path / MARK)
         except OSError as trouble:
             raise PrunescopeError(f"{self.path} cannot be made a store: {trouble.strerror}") from None
 
     def _check_format(self) -> None:
         try:
-            version = json.loads((self.path / _MARK).read_text())["prunescope store"]
+            version = json.loads((self.path / MARK).read_text())["prunescope store"]
         except OSError as trouble:
-            raise PrunescopeError(f"{self.path / _MARK} cannot be read: {trouble.strerror}") from None
+            raise PrunescopeError(f"{self.path / MARK} cannot be read: {trouble.strerror}") from None
         except (ValueError, KeyError, TypeError, RecursionError):
             must = f'it must read {{"prunescope store": {FORMAT}}}'
-            raise DamageError(f"{self.path / _MARK} is damaged; {must}") from None
+            raise DamageError(f"{self.path / MARK} is damaged; {must}") from None
         if version is True or version != FORMAT:
             words = f"{self.path} is a store of format {clipped(version)}; this version reads format {FORMAT}"
             raise PrunescopeError(words)

@@ -27,7 +27,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.study.sections import Recipe
 from prunescope.train.engine import Tensors, clip, decayed, optimizer
-from prunescope.train.pictures import ExampleSource, Pictures
+from prunescope.train.pictures import AnyPictures, ExampleSource
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
@@ -157,6 +157,9 @@ class DenseEngine:
         Leave out what is cut off; None: where that pays.
     """
 
+    evaluated_at_once: int | None = None
+    resumable = False
+
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compact: bool | None = None
     ) -> None:
@@ -186,7 +189,7 @@ class DenseEngine:
         self._rule = optimizer(recipe, self._parameters, flat_masks)
         self._memory: dict[int, _Memory] = {}
 
-    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples, and of those the columns that are read."""
         return pictures.of(places, self.columns)
 
@@ -330,10 +333,6 @@ class DenseEngine:
         rooms = _Memory(self._layers, x.shape[1], self._products).outputs
         return self._forward(x, self._constants(), rooms)
 
-    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
-        """Return the logits of examples at their positions."""
-        return self.logits(source.take(order))
-
     def state(self) -> dict[str, Tensor]:
         """Return parameters in full; what was left out has only decayed."""
         if self._rest is None:
@@ -355,6 +354,14 @@ class DenseEngine:
                 _restore_row(offset, layer.constant_bias, still_above)
             state[weight], state[bias] = full, offset
         return state
+
+    def progress(self) -> dict[str, Tensor]:
+        """Refuse: rungs of fully connected networks take minutes, and what is left out of them has no progress."""
+        raise NotImplementedError
+
+    def restore(self, progress: Tensors, steps: int) -> None:
+        """Refuse: there is no progress to go on from."""
+        raise NotImplementedError
 
 
 def _places(units: Units, device: torch.device) -> tuple[Tensor, Tensor]:

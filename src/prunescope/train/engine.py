@@ -18,7 +18,7 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.study.sections import Recipe
-from prunescope.train.pictures import ExampleSource, Pictures
+from prunescope.train.pictures import AnyPictures, ExampleSource
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -29,6 +29,12 @@ class Optimizer(Protocol):
 
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step; the gradients are used up."""
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return what a step leaves to the next, for each parameter; nothing before the first step."""
+
+    def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
+        """Go on from what ``steps`` steps have left."""
 
 
 class _Masked:
@@ -72,6 +78,16 @@ class SGD:
         torch._foreach_add_(parameters, change, alpha=-rate)
         self._masked.zero_pruned()
 
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return what a step leaves to the next, for each parameter; nothing before the first step."""
+        return {} if self._velocity is None else {"velocity": self._velocity}
+
+    def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
+        """Go on from what ``steps`` steps have left."""
+        del steps
+        if "velocity" in state:
+            self._velocity = [values.clone() for values in state["velocity"]]
+
 
 class Adam:
     """Adam (Kingma and Ba 2015) with torch's defaults; weight decay is added to the gradient.
@@ -104,6 +120,16 @@ class Adam:
         torch._foreach_add_(below, EPSILON)
         torch._foreach_addcdiv_(parameters, self._mean, below, -rate / (1 - first**self._steps))
         self._masked.zero_pruned()
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return what a step leaves to the next, for each parameter."""
+        return {"mean": self._mean, "square": self._square}
+
+    def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
+        """Go on from what ``steps`` steps have left."""
+        self._steps = steps
+        for name, values in (("mean", self._mean), ("square", self._square)):
+            torch._foreach_copy_(values, list(state[name]))
 
 
 def optimizer(recipe: Recipe, parameters: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Optimizer:
@@ -194,23 +220,37 @@ class Engine(Protocol):
     copied_columns: int
     """How many values of each example `examples` copies; 0 where it copies none."""
 
-    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+    evaluated_at_once: int | None
+    """How many examples are best evaluated at once; None: as many as there is room for."""
+
+    resumable: bool
+    """Whether another engine can go on from this one's progress."""
+
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples ``places`` [R, n], laid out as steps take them."""
 
     def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
         """Take one gradient step on each member's mean loss over its own batch ``labels`` [R, B]."""
 
-    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
-        """Return the logits ``[R, B, classes]`` as in evaluation, of examples at the positions ``order`` [R, B]."""
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits ``[R, B, classes]`` as in evaluation; more where the inputs are filled up at the end."""
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now, in full."""
+
+    def progress(self) -> dict[str, Tensor]:
+        """Return all that later steps depend on, stacked."""
+
+    def restore(self, progress: Tensors, steps: int) -> None:
+        """Go on from the progress after ``steps`` steps."""
 
 
 class AutogradEngine:
     """Any network, by autograd."""
 
     copied_columns = 0
+    evaluated_at_once: int | None = None
+    resumable = True
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
         trained = {parameter.name: parameter.trained for parameter in network.outline.parameters}
@@ -225,7 +265,7 @@ class AutogradEngine:
         self._most, self._smoothing = recipe.clip_norm, recipe.label_smoothing
         self._half = recipe.precision == "bfloat16"
 
-    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples."""
         return pictures.of(places)
 
@@ -257,10 +297,21 @@ class AutogradEngine:
         with self._precision(x):
             return self._network.logits({**self._parameters, **self._buffers}, x, False, self._layout)
 
-    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
-        """Return the logits of examples at their positions, as in evaluation."""
-        return self.logits(source.take(order))
-
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now."""
         return {name: tensor.detach() for name, tensor in {**self._parameters, **self._buffers}.items()}
+
+    def progress(self) -> dict[str, Tensor]:
+        """Return all that later steps depend on: tensors by their names, the optimiser's by its own before them."""
+        kept = {f"{kind}/{name}": tensor for kind, tensors in self._rule.state().items()
+                for name, tensor in zip(self._trained, tensors, strict=True)}  # fmt: skip
+        return {f"tensor/{name}": tensor for name, tensor in self.state().items()} | kept
+
+    @torch.no_grad()
+    def restore(self, progress: Tensors, steps: int) -> None:
+        """Go on from the progress after ``steps`` steps."""
+        for name, tensor in self.state().items():
+            tensor.copy_(progress[f"tensor/{name}"])
+        kinds = dict.fromkeys(name.partition("/")[0] for name in progress)
+        state = {kind: [progress[f"{kind}/{name}"] for name in self._trained] for kind in kinds if kind != "tensor"}
+        self._rule.restore(state, steps)

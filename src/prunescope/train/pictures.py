@@ -1,7 +1,11 @@
-"""Training pictures on the device: raw bytes, gathered by index for each member, moved and scaled there."""
+"""Training pictures on the device: raw bytes, gathered by index for each member, moved and scaled there.
+
+Pictures that the device or the memory should not hold come from `streamed_pictures`, a batch at a time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +38,10 @@ class Moves:
         """Return the moves of one batch."""
         return Moves(self.flip[:, span], self.down[:, span], self.right[:, span])
 
+    def to(self, device: torch.device) -> Moves:
+        """Return the same on a device."""
+        return Moves(*(values.to(device) for values in (self.flip, self.down, self.right)))
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -55,35 +63,62 @@ class Crops:
         """Return the crops of one batch."""
         return Crops(*(values[:, span] for values in (self.flip, self.top, self.left, self.height, self.width)))
 
+    def to(self, device: torch.device) -> Crops:
+        """Return the same on a device."""
+        return Crops(*(values.to(device) for values in (self.flip, self.top, self.left, self.height, self.width)))
 
-class Pictures:
-    """The pictures of a dataset as a network takes them: ``(byte - mean) / std``.
+
+class Scaling:
+    """What makes inputs of bytes, ``(byte - mean) / std``.
 
     Parameters
     ----------
     as_rows
-        Give rows of features (channels, height, width) rather than pictures with channels last.
+        For rows of features (channels, height, width) rather than pictures with channels last.
     """
 
-    def __init__(
-        self, pictures: np.ndarray, dataset: Dataset, *, as_rows: bool, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, dataset: Dataset, *, as_rows: bool, device: torch.device, dtype: torch.dtype) -> None:
         scale = torch.tensor([1 / deviation for deviation in dataset.std], dtype=torch.float64)
         shift = torch.tensor([-m / d for m, d in zip(dataset.mean, dataset.std, strict=True)], dtype=torch.float64)
-        bytes_ = torch.from_numpy(np.array(pictures))
         if as_rows:
-            spread = bytes_.shape[2] * bytes_.shape[3]
+            spread = dataset.shape[1] * dataset.shape[2]
             scale, shift = scale.repeat_interleave(spread), shift.repeat_interleave(spread)
-            bytes_ = bytes_.reshape(len(bytes_), -1)
-        else:
-            bytes_ = bytes_.permute(0, 2, 3, 1).contiguous()
         if bool((scale == scale[0]).all() and (shift == shift[0]).all()):
             scale, shift = scale[0], shift[0]
         self.as_rows = as_rows
-        self._bytes = bytes_.to(device)
-        self._scale = scale.to(device, dtype)
-        self._shift = shift.to(device, dtype)
+        self.scale = scale.to(device, dtype)
+        self.shift = shift.to(device, dtype)
+
+
+def laid_out(pictures: np.ndarray, as_rows: bool) -> np.ndarray:
+    """Return pictures ``[n, channels, height, width]`` as rows or with channels last."""
+    return pictures.reshape(len(pictures), -1) if as_rows else pictures.transpose(0, 2, 3, 1)
+
+
+class Pictures:
+    """The pictures of a dataset as a network takes them.
+
+    Parameters
+    ----------
+    bytes_
+        Rows, or pictures with channels last, on the device.
+    """
+
+    resident = True
+
+    def __init__(self, bytes_: Tensor, scaling: Scaling) -> None:
+        self.as_rows = scaling.as_rows
+        self._bytes = bytes_
+        self._scale, self._shift = scaling.scale, scaling.shift
         self._padded: Tensor | None = None
+
+    @classmethod
+    def of_dataset(
+        cls, pictures: np.ndarray, dataset: Dataset, *, as_rows: bool, device: torch.device, dtype: torch.dtype
+    ) -> Pictures:
+        """Return pictures ``[n, channels, height, width]`` of a dataset, on the device as rows or channels last."""
+        bytes_ = torch.from_numpy(np.array(laid_out(pictures, as_rows), order="C"))
+        return cls(bytes_.to(device), Scaling(dataset, as_rows=as_rows, device=device, dtype=dtype))
 
     def __len__(self) -> int:
         return len(self._bytes)
@@ -176,11 +211,58 @@ class Pictures:
         return InnermostRows(self._bytes, scale, shift, places, columns.int(), compiled)
 
 
+@dataclass(frozen=True)
+class BatchRequest:
+    """A batch of a cohort.
+
+    Attributes
+    ----------
+    order
+        Each member's own positions, ``[R, B]``, where the pictures are.
+    moves
+        How they are moved; None: as they are.
+    epoch, step
+        When.
+    """
+
+    order: Tensor
+    moves: Moves | Crops | None = None
+    epoch: int = 0
+    step: int = 0
+
+
 class ExampleSource(Protocol):
     """The examples of a cohort's members, by each member's own numbering."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where positions are looked up."""
+
     def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs at each member's own positions ``order`` [R, B], moved where moves are given."""
+
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+        """Yield requests, one after another, with their inputs."""
+
+
+class AnyPictures(Protocol):
+    """The pictures of a dataset, held on the device or streamed."""
+
+    resident: bool
+
+    def __len__(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where places are looked up."""
+
+    def of(self, places: Tensor, columns: Tensor | None = None) -> ExampleSource:
+        """Return each member's own examples; see `Pictures.of`."""
+
+
+def _one_by_one(source: ExampleSource, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+    for request in requests:
+        yield request, source.take(request.order, request.moves)
 
 
 @dataclass(frozen=True)
@@ -190,12 +272,21 @@ class ChosenExamples:
     pictures: Pictures
     places: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        """Where positions are looked up."""
+        return self.places.device
+
     def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs at each member's own positions."""
         places = self.places.gather(1, order)
         if moves is None:
             return self.pictures.take(places)
         return self.pictures.moved(places, moves) if isinstance(moves, Moves) else self.pictures.cropped(places, moves)
+
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+        """Yield requests with their inputs, each made when it is asked for."""
+        return _one_by_one(self, requests)
 
 
 @dataclass(frozen=True)
@@ -206,6 +297,11 @@ class NarrowRows:
     scale: Tensor
     shift: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        """Where positions are looked up."""
+        return self.bytes_.device
+
     def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs at each member's own positions; rows are never moved."""
         del moves
@@ -213,6 +309,10 @@ class NarrowRows:
         first = torch.arange(members, device=order.device).unsqueeze(1) * examples
         taken = self.bytes_.view(-1, columns).index_select(0, (order + first).reshape(-1))
         return _scaled(taken.view(*order.shape, columns), self.scale, self.shift)
+
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+        """Yield requests with their inputs, each made when it is asked for."""
+        return _one_by_one(self, requests)
 
 
 @dataclass(frozen=True)
@@ -225,6 +325,15 @@ class InnermostRows:
     places: Tensor
     columns: Tensor
     compiled: SparseKernels
+
+    @property
+    def device(self) -> torch.device:
+        """Where positions are looked up."""
+        return self.places.device
+
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+        """Yield requests with their inputs, each made when it is asked for."""
+        return _one_by_one(self, requests)
 
     def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs ``[R, k, B]`` at each member's own positions; rows are never moved."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.data import Subsample
+from prunescope.data import EncodedPictures, Subsample
 from prunescope.train.engine import Engine, Tensors, held_rate, rate
-from prunescope.train.pictures import Crops, ExampleSource, Moves
-from prunescope.train.seeding import Seeding
+from prunescope.train.pictures import BatchRequest, Crops, ExampleSource, Moves
+from prunescope.train.seeding import Seeding, Size
 from prunescope.train.training_context import TrainingContext
 
-# Values that one pass of an evaluation may keep at a time; few enough to stay near the processor.
+# Values that one pass of an evaluation may keep at a time; few enough to stay near the processor. A GPU takes as many
+# as an eighth of its memory holds.
 EVALUATED_AT_ONCE = 4_000_000
 NARROW_BYTES = 2**30
 
@@ -73,11 +76,55 @@ class NetworkOutcome:
 
 @dataclass(frozen=True)
 class TrainedMembers:
-    """R networks after a rung: their tensors, the copy made on the way, their outcomes; members stacked."""
+    """R networks after a rung: their tensors, the copy made on the way, their outcomes; members stacked.
+
+    Attributes
+    ----------
+    waited
+        Share of the time in which training and evaluation waited for streamed pictures.
+    """
 
     state: dict[str, np.ndarray]
     snapshot: dict[str, np.ndarray] | None
     outcomes: tuple[NetworkOutcome, ...]
+    waited: float = 0.0
+
+
+@dataclass(frozen=True)
+class RungProgress:
+    """R networks in the middle of a rung.
+
+    Attributes
+    ----------
+    epoch, step
+        What comes next.
+    tensors
+        What the engine goes on from, stacked.
+    snapshot
+        The copy that was made on the way, if it was.
+    """
+
+    epoch: int
+    step: int
+    tensors: Mapping[str, np.ndarray]
+    snapshot: Mapping[str, np.ndarray] | None
+
+
+class ProgressKeeper(Protocol):
+    """Keeps networks in the middle of a rung, so that an interrupted one need not begin anew."""
+
+    def read(self) -> RungProgress | None:
+        """Return what was kept of this rung; None where nothing was."""
+
+    def due(self, left: float) -> bool:
+        """Whether it is time to keep it, with about ``left`` seconds of training to come; 0 after the last step."""
+
+    def keep(self, progress: RungProgress) -> None:
+        """Keep it, in place of what was kept before; raise `RungStoppedError` where training is to end here."""
+
+
+class RungStoppedError(Exception):
+    """A rung was kept in the middle and ends there, to be gone on with by another process."""
 
 
 def train_rung(
@@ -88,6 +135,7 @@ def train_rung(
     rung: int,
     span: Span,
     tick: Tick,
+    keeper: ProgressKeeper | None = None,
     every_example: bool = False,
 ) -> TrainedMembers:
     """Train and measure one rung.
@@ -98,6 +146,8 @@ def train_rung(
         Parameters and buffers, stacked; pruned weights zero.
     masks
         One or zero for each prunable weight, stacked; empty where nothing is pruned.
+    keeper
+        Where to go on from, and what keeps the networks now and then.
     every_example
         Measure on all training examples, however few the recipe asks for.
     """
@@ -105,38 +155,63 @@ def train_rung(
     if sparse.any() and not sparse.all():
         parts = np.flatnonzero(~sparse), np.flatnonzero(sparse)
         return _in_parts(parts, context, members, start, masks, rung, span, tick, every_example)
-    places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(context.device)
-    engine = context.engine(start, masks)
-    if engine.copied_columns * places.numel() > NARROW_BYTES:
+    engine, pictures, recipe = context.engine(start, masks), context.train_pictures, context.recipe
+    places = torch.from_numpy(np.stack([member.subsample.train for member in members])).to(pictures.device)
+    if pictures.resident and engine.copied_columns * places.numel() > NARROW_BYTES:
         engine = context.engine(start, masks, compact=False)
-    source = engine.examples(context.train_pictures, places)
+    source = engine.examples(pictures, places)
     labels = torch.from_numpy(np.stack([member.subsample.labels for member in members])).to(context.device)
-    examples, batch = places.shape[1], context.recipe.batch
-    steps = -(-examples // batch)
-    total, done = steps * (span.last - span.first), 0
-    snapshot = None
-    for epoch in range(span.first, span.last):
-        if epoch == span.snapshot:
+    examples, waited, clock = places.shape[1], context.waited(), time.perf_counter()
+    steps = -(-examples // recipe.batch)
+    total, held = steps * (span.last - span.first), span.rates_at
+    snapshot, first = None, 0
+    earlier = keeper.read() if keeper is not None else None
+    if earlier is not None and _fits(earlier, engine):
+        first = (earlier.epoch - span.first) * steps + earlier.step
+        tensors = {name: torch.from_numpy(values).to(context.device) for name, values in earlier.tensors.items()}
+        engine.restore(tensors, first)
+        snapshot = None if earlier.snapshot is None else dict(earlier.snapshot)
+    requests = _requests(context, members, rung, span, steps, first)
+    for done, (request, x) in enumerate(source.batches(requests), first + 1):
+        if request.epoch == span.snapshot and request.step == 0:
             snapshot = _arrays(engine.state())
-        order = np.stack([member.seeding.order(rung, epoch, examples) for member in members])
-        shuffled = torch.from_numpy(order).to(context.device)
-        answers = labels.gather(1, shuffled)
-        moves = _moves(context, members, rung, epoch, examples)
-        for step in range(steps):
-            positions = slice(step * batch, (step + 1) * batch)
-            x = source.take(shuffled[:, positions], None if moves is None else moves.part(positions))
-            held = span.rates_at
-            speed = (
-                rate(context.recipe, epoch, step, steps)
-                if held is None
-                else held_rate(context.recipe, held, step, steps)
-            )
-            engine.step(x, answers[:, positions], speed)
-            done += 1
-            tick(done, total)
-    measured = examples if every_example else context.recipe.measured(examples)
+        if held is None:
+            speed = rate(recipe, request.epoch, request.step, steps)
+        else:
+            speed = held_rate(recipe, held, request.step, steps)
+        engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
+        tick(done, total)
+        if keeper is None or not engine.resumable:
+            continue
+        if keeper.due((time.perf_counter() - clock) / (done - first) * (total - done)):
+            epoch, step = divmod(done, steps)
+            keeper.keep(RungProgress(span.first + epoch, step, _arrays(engine.progress()), snapshot))
+    measured = examples if every_example else recipe.measured(examples)
     outcomes = _measured(context, engine, members, source, labels[:, :measured])
-    return TrainedMembers(_arrays(engine.state()), snapshot, outcomes)
+    waited = (context.waited() - waited) / (time.perf_counter() - clock)
+    return TrainedMembers(_arrays(engine.state()), snapshot, outcomes, waited)
+
+
+def _fits(progress: RungProgress, engine: Engine) -> bool:
+    """Whether an engine can go on from progress: a user's own network may have been rewritten since."""
+    shapes = {f"tensor/{name}": tuple(tensor.shape) for name, tensor in engine.state().items()}
+    kept = {name: values.shape for name, values in progress.tensors.items() if name.startswith("tensor/")}
+    return engine.resumable and kept == shapes
+
+
+def _requests(
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, span: Span, steps: int, first: int
+) -> Iterator[BatchRequest]:
+    """Yield the batches of a rung in their order, from its step ``first`` on; each epoch is drawn as it begins."""
+    device, batch = context.train_pictures.device, context.recipe.batch
+    skipped, within = divmod(first, steps)
+    for epoch in range(span.first + skipped, span.last):
+        orders = [member.seeding.order(rung, epoch, len(member.subsample.train)) for member in members]
+        shuffled = torch.from_numpy(np.stack(orders)).to(device)
+        moves = _moves(context, members, rung, epoch, orders)
+        for step in range(within if epoch == span.first + skipped else 0, steps):
+            part = slice(step * batch, (step + 1) * batch)
+            yield BatchRequest(shuffled[:, part], None if moves is None else moves.part(part), epoch, step)
 
 
 def _in_parts(
@@ -160,7 +235,7 @@ def _in_parts(
         chosen = torch.from_numpy(places).to(context.device)
         tensors, flags = ({name: values[chosen] for name, values in group.items()} for group in (start, masks))
         company = [members[place] for place in places]
-        trained.append(train_rung(context, company, tensors, flags, rung, span, count, every_example))
+        trained.append(train_rung(context, company, tensors, flags, rung, span, count, None, every_example))
     back = np.argsort(np.concatenate(parts))
 
     def whole(arrays: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -181,20 +256,26 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def _moves(
-    context: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, examples: int
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, epoch: int, orders: Sequence[np.ndarray]
 ) -> Moves | Crops | None:
-    """Draw how the pictures of an epoch are changed; None where the recipe changes none."""
-    augment = context.recipe.augment
+    """Draw how the pictures of an epoch are changed, in their order; None where the recipe changes none."""
+    augment, images, examples = context.recipe.augment, context.dataset.train_images, len(orders[0])
     if augment == "none" or not context.network.pictures:
         return None
 
     def laid(drawn: Sequence[tuple[np.ndarray, ...]]) -> list[Tensor]:
-        return [torch.from_numpy(np.stack(values)).to(context.device) for values in zip(*drawn, strict=True)]
+        device = context.train_pictures.device
+        return [torch.from_numpy(np.stack(values)).to(device) for values in zip(*drawn, strict=True)]
+
+    def size(member: CohortMember, order: np.ndarray) -> tuple[Size, Size]:
+        if isinstance(images, EncodedPictures):
+            return images.sizes(member.subsample.train[order])
+        return context.dataset.shape[1], context.dataset.shape[2]
 
     if augment == "flip-crop":
         return Moves(*laid([member.seeding.moves(rung, epoch, examples) for member in members]))
-    size = context.dataset.shape[1:]
-    crops = Crops(*laid([member.seeding.crops(rung, epoch, examples, *size) for member in members]))
+    pairs = zip(members, orders, strict=True)
+    crops = Crops(*laid([member.seeding.crops(rung, epoch, examples, *size(member, order)) for member, order in pairs]))
     return crops if augment == "flip-resized-crop" else replace(crops, flip=torch.zeros_like(crops.flip))
 
 
@@ -208,15 +289,17 @@ def _measured(
     """Measure every member on its labelled training examples, validation and test set, as they are, nothing moved."""
     dataset, device, count = context.dataset, context.device, len(members)
 
-    def same_for_all(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.array(values)).to(device).expand(count, -1)
+    def same_for_all(values: np.ndarray, where: torch.device = device) -> Tensor:
+        return torch.from_numpy(np.array(values)).to(where).expand(count, -1)
 
     train = _losses(context, engine, source, labels)
-    tested = engine.examples(context.test_pictures, same_for_all(np.arange(len(dataset.test_labels))))
+    apart = context.test_pictures
+    tested = engine.examples(apart, same_for_all(np.arange(len(dataset.test_labels)), apart.device))
     test = _losses(context, engine, tested, same_for_all(dataset.test_labels))
     held = np.stack([member.subsample.validation for member in members])
     if held.shape[1]:
-        examples = engine.examples(context.train_pictures, torch.from_numpy(held).to(device))
+        pictures = context.train_pictures
+        examples = engine.examples(pictures, torch.from_numpy(held).to(pictures.device))
         validation = _losses(context, engine, examples, torch.from_numpy(dataset.train_labels[held]).to(device))
     else:
         validation = np.zeros((count, 0)), np.zeros((count, 0), bool)
@@ -243,10 +326,15 @@ def evaluated(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
     members, examples = labels.shape
+    most = EVALUATED_AT_ONCE
+    if context.device.type == "cuda":
+        most = int(torch.cuda.get_device_properties(context.device).total_memory) // 32
     values = math.prod(context.dataset.shape) + context.network.outline.activations
-    at_once = max(16, EVALUATED_AT_ONCE // (members * values))
-    for first in range(0, examples, at_once):
-        batch = slice(first, min(first + at_once, examples))
-        span = torch.arange(batch.start, batch.stop, device=context.device).expand(members, -1)
-        logits = engine.evaluate(source, span)
-        yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels.gather(1, span)
+    at_once = min(max(16, most // (members * values)), engine.evaluated_at_once or examples)
+    places = torch.arange(examples, device=source.device).expand(members, -1)
+    requests = (BatchRequest(places[:, first : first + at_once], step=first) for first in range(0, examples, at_once))
+    for request, x in source.batches(requests):
+        count = request.order.shape[1]
+        batch = slice(request.step, request.step + count)
+        logits = engine.logits(x)[:, :count]
+        yield batch, logits if logits.dtype == torch.float64 else logits.float(), labels[:, batch]

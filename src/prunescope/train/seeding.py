@@ -14,6 +14,7 @@ from prunescope.data import generator
 from prunescope.study import Ensemble, Ladder
 from prunescope.train.pictures import PADDING
 
+Size = int | np.ndarray
 AREAS, RATIOS, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # of a part of a picture, as torchvision has them
 
 
@@ -39,8 +40,10 @@ class Seeding:
         right = rng.integers(0, 2 * PADDING + 1, examples)
         return flip, down, right
 
-    def crops(self, rung: int, epoch: int, examples: int, height: int, width: int) -> tuple[np.ndarray, ...]:
+    def crops(self, rung: int, epoch: int, examples: int, height: Size, width: Size) -> tuple[np.ndarray, ...]:
         """Draw for each example whether it is mirrored, and which part is taken: top, left, height, width.
+
+        Pictures have one ``height`` and ``width``, or each its own.
 
         The part has 8 to 100 % of the area and is 3/4 to 4/3 as wide as high. Of ten tries the first that fits counts;
         where none does, the largest part in the middle (as torchvision's ``RandomResizedCrop``).
@@ -53,7 +56,8 @@ class Seeding:
         fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
         first, some = fits.argmax(0), fits.any(0)
         least, most = RATIOS
-        whole_high, whole_wide = min(height, round(width / least)), min(width, round(height * most))
+        whole_high = np.minimum(height, np.rint(np.divide(width, least)).astype(int))
+        whole_wide = np.minimum(width, np.rint(np.multiply(height, most)).astype(int))
         columns = np.arange(examples)
         part_high = np.where(some, high[first, columns], whole_high)
         part_wide = np.where(some, wide[first, columns], whole_wide)

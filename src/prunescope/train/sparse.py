@@ -20,15 +20,13 @@ from prunescope.nets import Network
 from prunescope.nets.sparse_kernels import KeptWeights, SparseBatch, SparseKernels, SparseLayer
 from prunescope.study.sections import Recipe
 from prunescope.train.engine import Tensors, clip, optimizer
-from prunescope.train.pictures import ExampleSource, Pictures
+from prunescope.train.pictures import AnyPictures, ExampleSource, Pictures
 
 Flags = NDArray[np.bool_]
 
 # Lines of so many units below lie in the fastest cache together, where units above read this share of them at least:
 # then all units above go over one block of lines after another. Measured, see `docs/lab.md`.
 BLOCK, BLOCKS_FROM = 48, 0.12
-
-EVALUATED_AT_ONCE = 128  # examples; inputs of so many stay near the processor
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,8 @@ class SparseEngine:
     """
 
     copied_columns = 0
+    evaluated_at_once: int | None = 128  # inputs of so many stay near the processor
+    resumable = False
 
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compiled: SparseKernels
@@ -92,8 +92,9 @@ class SparseEngine:
         threads = min(torch.get_num_threads(), len(columns))
         self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
 
-    def examples(self, pictures: Pictures, places: Tensor) -> ExampleSource:
+    def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples, the columns that are read, examples innermost."""
+        assert isinstance(pictures, Pictures)  # noqa: S101 - `TrainingContext.sparse_kernels` sees to it
         return pictures.innermost(places, self.columns, self._compiled)
 
     def _batch(self, size: int) -> SparseBatch:
@@ -118,14 +119,9 @@ class SparseEngine:
             clip(self._gradients, [None] * len(self._gradients), self._recipe.clip_norm)
         self._rule.step(self._gradients, rate)
 
-    def evaluate(self, source: ExampleSource, order: Tensor) -> Tensor:
-        """Return the logits of examples at their positions."""
-        parts = []
-        for places in torch.split(order, EVALUATED_AT_ONCE, 1):
-            x = source.take(places)
-            values = self._batch(x.shape[2]).forward(x, self._threads)
-            parts.append(values[:, :, : places.shape[1]].transpose(1, 2).contiguous())
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits, of examples that only fill a vector as well."""
+        return self._batch(x.shape[2]).forward(x, self._threads).transpose(1, 2).contiguous()
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters in full."""
@@ -133,6 +129,14 @@ class SparseEngine:
         for (weight, bias), places, layer in zip(self._names, self._places, self._layers, strict=True):
             state[weight], state[bias] = places.scatter(layer.weight, self._full[weight]), layer.bias
         return state
+
+    def progress(self) -> dict[str, Tensor]:
+        """Refuse, as `dense` does: these rungs take minutes."""
+        raise NotImplementedError
+
+    def restore(self, progress: Tensors, steps: int) -> None:
+        """Refuse: there is no progress to go on from."""
+        raise NotImplementedError
 
 
 def _leading(masks: Sequence[Flags]) -> list[Flags]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prunescope.data import Dataset
+from prunescope.data.dataset import Images
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.sparse_kernels import SparseKernels, sparse_kernels
@@ -21,6 +22,7 @@ from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import AutogradEngine, Engine, Tensors
 from prunescope.train.pictures import Pictures
 from prunescope.train.sparse import SparseEngine
+from prunescope.train.streamed_pictures import StreamedPictures, pictures_of
 
 _PICTURES = ("train_pictures", "test_pictures")
 
@@ -38,6 +40,10 @@ class TrainingContext:
     sparse_below
         Members that keep at most this share of their weights are trained by sparse steps, where the network has them;
         with 1 all are, since sparse steps are faster even with all weights.
+    most_resident
+        Bytes of pictures that may be held on the device; larger parts of a dataset are streamed. None: as fits.
+    readers
+        Threads that read streamed pictures; None: as many as are good for the device.
     """
 
     network: Network
@@ -48,19 +54,35 @@ class TrainingContext:
     layout: Layout = Layout()  # noqa: RUF009 - frozen
     compact: bool | None = None
     sparse_below: float = 0.0
+    most_resident: int | None = None
+    readers: int | None = None
 
-    def _pictures(self, pictures: np.ndarray) -> Pictures:
-        return Pictures(pictures, self.dataset, as_rows=not self.network.pictures, device=self.device, dtype=self.dtype)
+    def _pictures(self, images: Images) -> Pictures | StreamedPictures:
+        """Return pictures held on the device, or streamed where they are encoded or too large for that."""
+        return pictures_of(
+            images,
+            self.dataset,
+            as_rows=not self.network.pictures,
+            device=self.device,
+            dtype=self.dtype,
+            most=self.most_resident,
+            readers=self.readers,
+        )
 
     @cached_property
-    def train_pictures(self) -> Pictures:
+    def train_pictures(self) -> Pictures | StreamedPictures:
         """The training set, validation examples included."""
         return self._pictures(self.dataset.train_images)
 
     @cached_property
-    def test_pictures(self) -> Pictures:
+    def test_pictures(self) -> Pictures | StreamedPictures:
         """The test set."""
         return self._pictures(self.dataset.test_images)
+
+    def waited(self) -> float:
+        """Return the seconds that training and evaluation have waited for streamed pictures so far."""
+        parts = (vars(self).get(name) for name in _PICTURES)
+        return sum(part.waited for part in parts if isinstance(part, StreamedPictures))
 
     def with_layout(self, layout: Layout) -> TrainingContext:
         """Return the same with another layout, the pictures shared."""
@@ -97,8 +119,10 @@ class TrainingContext:
     @property
     def sparse_kernels(self) -> SparseKernels | None:
         """What sparse steps are computed with; None where there are none for this network here."""
-        there = self.network.outline.dense and self.device.type == "cpu"
-        return sparse_kernels(self.dtype) if there else None
+        if not self.network.outline.dense or self.device.type != "cpu":
+            return None
+        held = self.train_pictures.resident and self.test_pictures.resident
+        return sparse_kernels(self.dtype) if held else None
 
     def sparse_members(self, masks: Tensors, members: int) -> np.ndarray:
         """Return for each of some members whether it is trained by sparse steps."""

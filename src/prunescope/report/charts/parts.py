@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from prunescope.report.charts.end_labels import LineEnd
 from prunescope.report.charts.theme import DASHES, SHAPES, Palette
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Panel:
         What colours mean, and how many are needed.
     marks
         How many marks it draws, about: many are drawn as pixels and not as shapes.
+    ends
+        Where its lines end, if they are named there.
     """
 
     chart: alt.LayerChart | alt.FacetChart
@@ -46,6 +50,7 @@ class Panel:
     colours: int
     marks: int
     height: int = HEIGHT
+    ends: tuple[LineEnd, ...] = ()
 
 
 def source(**equal: str) -> alt.Chart:
@@ -131,14 +136,16 @@ def coloured(
     title: str | None,
     columns: int | None = None,
     present: Collection[str] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> alt.Color:
     """Return colours by name, in the order of the names; every layer of a drawing must ask for the same.
 
     Names that other panels have and this one has not are left out of its legend: `present` are those that it has.
+    `words` are what the legend writes instead of names.
     """
     import altair as alt
 
-    legend = _legend(names, title, columns, present)
+    legend = _legend(names, title, columns, present, words)
     return alt.Color(field, type="nominal", scale=alt.Scale(domain=list(names)), title=title, legend=legend)
 
 
@@ -148,12 +155,15 @@ def shaped(
     title: str | None,
     columns: int | None = None,
     present: Collection[str] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> alt.Shape:
     """Return shapes by name, in the same order."""
     import altair as alt
 
     scale = alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
-    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, present))
+    return alt.Shape(
+        field, type="nominal", scale=scale, title=title, legend=_legend(names, title, columns, present, words)
+    )
 
 
 def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDash:
@@ -165,11 +175,17 @@ def dashed(field: str, names: Sequence[str], title: str | None) -> alt.StrokeDas
 
 
 def _legend(
-    names: Sequence[str], title: str | None, columns: int | None = None, present: Collection[str] | None = None
+    names: Sequence[str],
+    title: str | None,
+    columns: int | None = None,
+    present: Collection[str] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> alt.Legend:
     import altair as alt
 
     shown: dict[str, Any] = {} if present is None else {"values": [name for name in names if name in present]}
+    if words:
+        shown["labelExpr"] = f"{json.dumps(dict(words))}[datum.label] || datum.label"
     if title is None and names and all(name.startswith("depth ") and ", width " in name for name in names):
         # Members: what is the same in all labels stands once, before them.
         title = "depth, width"

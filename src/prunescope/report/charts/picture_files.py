@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from prunescope.files import replacing
 from prunescope.latex import escaped
-from prunescope.report.charts.parts import MOST_PANELS, ROWS, Panel
+from prunescope.report.charts.dense_marks import rastered
+from prunescope.report.charts.end_labels import labelled
+from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme
 from prunescope.report.figures.figure import Figure
 
 FORMATS = ("svg", "png", "pdf", "tex", "json")
-WIDTH, SPACING = 300, 34
+WIDTH, ALONE, SPACING = 300, 460, 34
 # Panels beside each other in drawings that no size is asked of, where there are more than a line holds.
 BESIDE = 4
 # Pixels of a PNG for each of the drawing's.
@@ -25,9 +27,13 @@ SCALE = 2.5
 # Type of labels in drawings that no size is asked of, and the least width of a panel, in such letters.
 LABELS, NARROW = 11.0, 15.0
 # The least share of its column that a panel draws in, and its height as a share of the column.
-ROOM, TALL = 0.5, 0.75
+ROOM, TALL = 0.35, 0.75
 # Rounds of fitting panels to a width; each comes within the change of the labels' own width.
 ROUNDS = 4
+# Widths of a letter and a symbol in a legend, and of what stands left of it, in pixels of the page.
+LETTER, SYMBOL, AXIS = 6.2, 30.0, 45.0
+# Share of the least width below which fitting is given up.
+GIVEN_UP = 0.9
 
 
 @dataclass(frozen=True)
@@ -54,68 +60,63 @@ class PrintSize:
 AS_IT_IS = PrintSize()
 
 
-def specification(panel: Panel) -> dict[str, Any]:
-    """Return a panel as Vega-Lite, without data, size and colours."""
+def specification(panel: Panel, height: float | None = None, scale: float = 1.0) -> dict[str, Any]:
+    """Return a panel as Vega-Lite, without data, size and colours; its lines are named where that has room."""
     # Tests hold drawings against the schema; users need not wait for that.
     content: dict[str, Any] = panel.chart.to_dict(validate=False)
     content.pop("config", None)
-    return content
+    return labelled(content, panel.ends, panel.height if height is None else height, scale)
 
 
 def whole(figure: Figure, theme: Theme = LIGHT, size: PrintSize = AS_IT_IS) -> dict[str, Any]:
     """Return a figure as one Vega-Lite specification, with everything in it."""
     panels = figure.draw()
     if size.width is None:
-        columns = len(panels) if len(panels) <= MOST_PANELS else BESIDE
-        return _composed(figure, panels, theme, size, columns, WIDTH)
+        frame, width = whole_frame(panels, theme)
+        return _composed(figure, panels, frame, size, width)
     # As many panels beside each other as leave room to draw in, and whose legends do not stand out.
     for columns in range(min(len(panels), max(1, int(size.width / (NARROW * LABELS * size.scale)))), 1, -1):
-        content, drawn = _fitted(figure, panels, theme, size, columns)
-        if content["concat"][0]["width"] > ROOM * size.width / columns and drawn < size.width + 1:
+        least = ROOM * size.width / columns
+        content, drawn = _fitted(figure, panels, theme, size, columns, least)
+        if content["concat"][0]["width"] > least and drawn <= size.width + 1:
             return content
-    return _fitted(figure, panels, theme, size, 1)[0]
+    return _fitted(figure, panels, theme, size, 1, 0.0)[0]
 
 
 def _fitted(
-    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int
+    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int, least: float
 ) -> tuple[dict[str, Any], float]:
-    """Return a figure that is as wide as asked, and how wide it came out; labels and legends are known once drawn."""
+    """Return a figure that is as wide as asked, and how wide it came out.
+
+    Labels and legends are known once drawn. It is given up where drawings come out narrower than `least`.
+    """
     import vl_convert
 
     width = size.width or WIDTH
-    content = _composed(figure, panels, theme, size, columns, width / columns - 5 * LABELS * size.scale)
+    content = _composed(
+        figure, panels, _frame(panels, theme, size, columns), size, width / columns - 5 * LABELS * size.scale
+    )
     drawn = _svg_width(vl_convert.vegalite_to_svg(content))
     for _ in range(ROUNDS):
-        for panel in content["concat"]:
-            panel["width"] = max(1.0, panel["width"] + (width - drawn) / columns)
-        drawn = _svg_width(vl_convert.vegalite_to_svg(content))
-        if abs(drawn - width) < 1:
+        across = content["concat"][0]["width"]
+        if abs(drawn - width) <= 1 or across + (width - drawn) / columns < GIVEN_UP * least:
             break
+        for panel in content["concat"]:
+            panel["width"] = max(1.0, across + (width - drawn) / columns)
+        drawn = _svg_width(vl_convert.vegalite_to_svg(content))
     return content, drawn
 
 
-def _composed(
-    figure: Figure, panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int, width: float
-) -> dict[str, Any]:
-    parts, datasets = [], {ROWS: [asdict(row) for row in figure.rows]}
-    for panel in panels:
-        drawing = specification(panel)
-        drawing.pop("$schema")
-        datasets |= drawing.pop("datasets", {})
-        height: float = panel.height
-        if size.width is not None:
-            height = min(height, TALL * size.width / columns)
-            drawing["title"] = _wrapped(drawing.get("title", ""), size.width / columns / size.scale)
-        parts.append({**drawing, "width": width, "height": height})
-    first = panels[0]
-    params = next((drawing["params"] for drawing in parts if "params" in drawing), None)
-    for drawing in parts:
-        drawing.pop("params", None)
-    config = theme.config(first.palette, max(panel.colours for panel in panels))
+def whole_frame(panels: Sequence[Panel], theme: Theme = LIGHT) -> tuple[dict[str, Any], float]:
+    """Return what is around the panels of a figure that no size is asked of, and how wide each is."""
+    columns = len(panels) if len(panels) <= BESIDE else 3 if len(panels) in (5, 6, 9) else BESIDE
+    return _frame(panels, theme, AS_IT_IS, columns), WIDTH if len(panels) > 1 else ALONE
+
+
+def _frame(panels: Sequence[Panel], theme: Theme, size: PrintSize, columns: int) -> dict[str, Any]:
+    config = theme.config(panels[0].palette, max(panel.colours for panel in panels))
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "datasets": datasets,
-        "concat": parts,
         "columns": columns,
         "spacing": SPACING * size.scale * (1 if size.width is None else 0.5),
         "resolve": {"scale": {"color": "independent", "shape": "independent", "strokeDash": "independent"}},
@@ -124,8 +125,40 @@ def _composed(
             "background": theme.paper,
             "padding": 12 if size.width is None else 1,
         },
-        **({"params": params} if params else {}),
     }
+
+
+def _composed(
+    figure: Figure, panels: Sequence[Panel], frame: dict[str, Any], size: PrintSize, width: float
+) -> dict[str, Any]:
+    parts, datasets = [], {ROWS: [asdict(row) for row in figure.rows]}
+    params: dict[str, Any] = {}
+    for panel in panels:
+        height: float = panel.height
+        room = (size.width or 0.0) / frame["columns"]
+        if size.width is not None:
+            height = min(height, TALL * room)
+        drawing = specification(panel, height, size.scale)
+        drawing.pop("$schema")
+        datasets |= drawing.pop("datasets", {})
+        params |= {param["name"]: param for param in drawing.pop("params", ())}
+        if size.width is not None:
+            drawing["title"] = _wrapped(drawing.get("title", ""), room / size.scale)
+            _narrow_legends(drawing, room / size.scale)
+        parts.append({**drawing, "width": width, "height": height})
+    asked = {"params": list(params.values())} if params else {}
+    return {**frame, "datasets": datasets, "concat": parts, **asked}
+
+
+def _narrow_legends(drawing: dict[str, Any], width: float) -> None:
+    """Put as many entries of a legend beside each other as a panel has room for."""
+    for layer in drawing.get("layer", ()):
+        for channel in layer.get("encoding", {}).values():
+            legend = channel.get("legend") if isinstance(channel, dict) else None
+            if legend and "columns" in legend:
+                entries = legend.get("values") or channel["scale"]["domain"]
+                entry = LETTER * max(len(str(words)) for words in entries) + SYMBOL
+                legend["columns"] = max(1, min(legend["columns"], int((width - AXIS) / entry)))
 
 
 def _wrapped(title: str | dict[str, Any], width: float) -> dict[str, Any]:
@@ -165,9 +198,19 @@ def _svg_width(svg: str) -> float:
 
 def write_figure(figure: Figure, path: Path, form: str, size: PrintSize = AS_IT_IS) -> None:
     """Write a figure in a format, whole or not at all."""
-    data = latex(figure, path, size).encode() if form == "tex" else _drawn(whole(figure, size=size), form)
-    with replacing(path) as draft:
-        draft.write_bytes(data)
+    write_forms(figure, {form: path}, size)
+
+
+def write_forms(figure: Figure, paths: Mapping[str, Path], size: PrintSize = AS_IT_IS) -> None:
+    """Write a figure in formats, each file whole or not at all; it is fitted to its size once."""
+    content = whole(figure, size=size) if set(paths) != {"tex"} else {}
+    for form, path in paths.items():
+        if form == "tex":
+            data = latex(figure, path, size).encode()
+        else:
+            data = _drawn(rastered(content, figure.draw()) if form == "pdf" else content, form)
+        with replacing(path) as draft:
+            draft.write_bytes(data)
 
 
 def _drawn(content: dict[str, Any], form: str) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import Panel, coloured, layered, panel_names, shaped, source, tips
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
@@ -50,19 +51,26 @@ class RungChanges(Figure):
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
             title = "training loss minus dense, nats"
-            scale = alt.Scale(domain=[0, max(point.rung for point in points)])
+            # Treatments at one level of label noise are compared with each other: they share their axes.
+            level = [point for point in self.points if point.panel.split(",")[0] == name.split(",")[0]]
+            scale = alt.Scale(domain=[0, max(point.rung for point in level)])
+            ends = min(0.0, *(point.low for point in level)), max(0.0, *(point.high for point in level))
+            scale_y = alt.Scale(domain=list(ends) if ends[0] < ends[1] else [-1, 1])
             x = alt.X("rung:Q", title="rung", scale=scale, axis=alt.Axis(tickMinStep=1))
-            y = alt.Y("difference:Q", title=title)
+            y = alt.Y("difference:Q", title=title, scale=scale_y)
             colour, shape = coloured("fifth", kinds, "percentile of EL2N"), shaped("fifth", kinds, "percentile of EL2N")
             data = source(panel=name)
             tooltip = tips(("fifth", "percentile of EL2N", None), ("rung", "rung", "d"), ("density", "density", ".4g"),
                            ("difference", "difference", ".4g"), ("verdict", "verdict", None))  # fmt: skip
             layers = [
-                data.mark_area(style="band").encode(x=x, y=alt.Y("low:Q", title=title), y2="high", color=colour),
+                data.mark_area(style="band").encode(
+                    x=x, y=alt.Y("low:Q", title=title, scale=scale_y), y2="high", color=colour
+                ),
                 data.mark_line(strokeWidth=1.2).encode(x=x, y=y, color=colour),
                 data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
             ]
-            panels.append(Panel(layered(*layers, title=name), "ordered", len(kinds), len(points)))
+            lines = line_ends(((point.fifth, point.rung, point.difference) for point in points), kinds)
+            panels.append(Panel(layered(*layers, title=name), "ordered", len(kinds), len(points), ends=lines))
         return tuple(panels)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from prunescope.laws import Fit, size_for_error
 from prunescope.laws.data import GroupData, Numbers
-from prunescope.laws.results import number
+from prunescope.laws.results import number, percent
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     Panel,
     coloured,
@@ -23,10 +24,12 @@ from prunescope.report.charts.parts import (
 )
 from prunescope.report.figures.figure import Figure, geometric
 from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import Slice, slices
+from prunescope.report.slices import Slice, slice_grid
 
 LEVELS = 6
-EXPONENT = {"depth": "phi", "width": "psi"}
+# Slices that are drawn at most.
+MOST_DRAWN = 12
+EXPONENT = {"width": "psi", "depth": "phi"}
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,19 @@ class Contours(Figure):
     def draw(self) -> tuple[Panel, ...]:
         """Draw contours of constant error."""
         panels = []
+        dense = span(min(point.density, 1.0) for point in self.points)
         for panel in self.panels:
             points = [point for point in self.points if point.panel == panel.title]
-            levels = list(dict.fromkeys(point.level for point in points if point.level))
-            levels.sort(key=float)
-            ends = span(point.value for point in points), span(min(point.density, 1.0) for point in points)
+            along = [point for point in self.points if point.varied == panel.varied]
+            levels = sorted({point.level for point in along if point.level}, key=float)
+            present = {point.level for point in points}
+            ends = span(point.value for point in along), dense
             x, y = (
                 x_log("value", panel.varied, ends[0], sorted({point.value for point in points})),
                 y_log("density", "density", ends[1]),
             )
-            colour, shape = coloured("level", levels, "error"), shaped("level", levels, "error")
+            colour = coloured("level", levels, "error", present=present)
+            shape = shaped("level", levels, "error", present=present)
             tooltip = tips(("level", "error", None), ("value", panel.varied, ".4g"), ("density", "density", ".4g"))
             layers = [
                 source(panel=panel.title, what="slope").mark_line(style="reference", clip=True).encode(x=x, y=y),
@@ -86,7 +92,11 @@ class Contours(Figure):
                 .mark_point(size=44)
                 .encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
             ]
-            panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(levels), len(points)))
+            lines = ((point.level, point.value, point.density) for point in points if point.what == "law")
+            chart, named = layered(*layers, title=panel.title), line_ends(lines, levels)
+            # A level that the law has nowhere is known by its marks alone.
+            named = named if {end.name for end in named} == present - {""} else ()
+            panels.append(Panel(chart, "ordered", len(levels), len(points), ends=named))
         return tuple(panels)
 
 
@@ -95,25 +105,27 @@ def contours(group: ReportGroup) -> Contours | None:
     if group.fit is None:
         return None
     cells = group.cells
-    panels, points = [], []
-    for panel in slices(cells, group.known):
-        if panel.varied not in EXPONENT:
-            continue
-        curves = [cells.points_of[cell] for cell in panel.cells]
-        contour = [
-            point for level in _levels(cells, curves) for point in _contour(cells, group.fit, panel, curves, level)
-        ]
-        if sum(point.what == "measured" for point in contour) >= 2:
-            panels.append(panel)
-            points += [*contour, *_slope(group.fit, panel, contour)]
+    panels: list[Slice] = []
+    points: list[ContourPoint] = []
+    for varied in EXPONENT:
+        grid = slice_grid(cells, group.known, varied)
+        curves = {panel: [cells.points_of[cell] for cell in panel.cells] for panel in grid}
+        levels = _levels(cells, [rows for members in curves.values() for rows in members]) if grid else []
+        for panel in grid:
+            contour = [point for level in levels for point in _contour(cells, group.fit, panel, curves[panel], level)]
+            if sum(point.what == "measured" for point in contour) >= 2 and len(panels) < MOST_DRAWN:
+                panels.append(panel)
+                points += [*contour, *_slope(group.fit, panel, contour)]
     if not panels:
         return None
     parameters = group.fit.parameters
-    words = [f"{panel.varied}^{number(parameters[EXPONENT[panel.varied]])} x density" for panel in panels]
+    drawn = dict.fromkeys(panel.varied for panel in panels)
+    words = [f"{name}^{parameters[EXPONENT[name]]:.3g} × density" for name in drawn]
     caption = (
         "Networks on one contour have the same error at different shapes and densities. Marks are interpolated between "
-        "measured rungs; lines are the law. Well above the unpruned errors, contours are parallel to the dashed line, "
-        f"where {' (left) and '.join(words)}{' (right)' if len(words) > 1 else ''} is constant."
+        f"measured rungs; lines are the law, off by {percent(group.fit.std_deviation)} (sigma). Well above the "
+        f"unpruned errors, contours are parallel to the dashed line, where {' or '.join(words)} is constant."
+        + (f" All on {cells.examples.max():,.0f} examples." if "examples" in group.known else "")
     )
     return Contours(caption, tuple(panels), tuple(points))
 

@@ -12,6 +12,7 @@ from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import percent
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     DENSITY,
     ERROR,
@@ -105,7 +106,10 @@ class Curves(Figure):
                 measured.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
             ]
             words = panel.title or "the network"
-            panels.append(Panel(layered(*layers, title=words), "ordered", len(panel.labels), len(points)))
+            drawn = [point for point in points if point.what == "law"] or points
+            ends = line_ends(((point.member, point.density, point.error) for point in drawn), panel.labels)
+            chart = layered(*layers, title=words)
+            panels.append(Panel(chart, "ordered", len(panel.labels), len(points), ends=ends))
         return tuple(panels)
 
 

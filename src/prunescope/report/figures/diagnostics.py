@@ -30,7 +30,7 @@ from prunescope.report.charts.parts import (
     x_log,
     y_linear,
 )
-from prunescope.report.figures.figure import Figure
+from prunescope.report.figures.figure import SYMBOLS, Figure, symbolic
 from prunescope.report.groups import ReportGroup
 from prunescope.report.slices import cell_words
 
@@ -168,7 +168,13 @@ class ProfileFigure(Figure):
         panels = []
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
-            x = alt.X("value:Q", title=name, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(tickCount=6))
+            symbol = SYMBOLS.get(name, name)
+            x = alt.X(
+                "value:Q",
+                title=symbol,
+                scale=alt.Scale(zero=False, nice=False),
+                axis=alt.Axis(tickCount=5, format="~g"),
+            )
             y = y_linear("rise", "rise of the sum of squares")
             data = source(panel=name)
             tooltip = tips(("value", name, ".4g"), ("rise", "rise", ".3g"))
@@ -177,7 +183,7 @@ class ProfileFigure(Figure):
                 data.mark_line().encode(x=x, y=y),
                 data.mark_point(style="single", size=14).encode(x=x, y=y, tooltip=tooltip),
             ]
-            panels.append(Panel(layered(*layers, title=name), "kinds", 1, len(points), height=220))
+            panels.append(Panel(layered(*layers, title=symbol), "kinds", 1, len(points), height=220))
         return tuple(panels)
 
 
@@ -203,7 +209,7 @@ def profile_figure(group: ReportGroup) -> ProfileFigure | None:
     )
     if flat:
         words += f" No end is in sight for {', '.join(flat)}."
-    return ProfileFigure(words, points)
+    return ProfileFigure(symbolic(words), points)
 
 
 @dataclass(frozen=True)
@@ -240,7 +246,7 @@ class InfluenceFigure(Figure):
         scale = alt.Scale(domain=[-reach, reach], nice=True)
         what = "shift without the member, in standard deviations"
         x = alt.X("shift:Q", title=what, scale=scale, axis=alt.Axis(tickCount=7))
-        y = alt.Y("member:N", sort=order, title=None)
+        y = alt.Y("member:N", sort=order, title=None, axis=alt.Axis(labelLimit=260))
         tooltip = tips(("member", "member", None), ("parameter", "parameter", None), ("shift", "shift", ".2f"),
                        ("held_out", "rms when left out", ".2%"))  # fmt: skip
         layers = [
@@ -250,8 +256,8 @@ class InfluenceFigure(Figure):
             .encode(
                 x=x,
                 y=y,
-                color=coloured("parameter", names, None),
-                shape=shaped("parameter", names, None),
+                color=coloured("parameter", names, None, words=SYMBOLS),
+                shape=shaped("parameter", names, None, words=SYMBOLS),
                 tooltip=tooltip,
             ),
         ]

@@ -138,9 +138,9 @@ def treatment_groups(cells: Sequence[CellResult]) -> TreatmentGroups | None:
         return None
     caption = (
         "As for pruning: mean training loss minus that of the dense networks, by EL2N, each treatment at its optimal "
-        "rung; leave-out networks on the examples that they were trained on. "
+        "rung; leave-out networks on the examples that they were trained on.\n"
     )
-    return TreatmentGroups(caption + " ".join(remarks), tuple(points))
+    return TreatmentGroups(caption + "\n".join(remarks), tuple(points))
 
 
 def _group_points(panel: str, groups: Groups) -> Iterator[GroupPoint]:
@@ -172,14 +172,14 @@ def el2n_groups(cells: Sequence[CellResult]) -> El2nGroups | None:
             points += _group_points(panel, groups)
             remarks.append(f"Noise {noise_words(cell.label_noise)}, {sparsity.which}: {groups.top.words}.")
             if groups.corrected_words:
-                remarks.append(f"{groups.corrected_words[0].upper()}{groups.corrected_words[1:]}.")
+                remarks[-1] += f" {groups.corrected_words[0].upper()}{groups.corrected_words[1:]}."
     if not points:
         return None
     caption = (
         "Training examples grouped by EL2N, easiest to hardest. Bars: mean training loss of the sparse networks minus "
-        "that of the dense ones; lines: ± one standard deviation over replicates. "
+        "that of the dense ones; lines: ± one standard deviation over replicates.\n"
     )
-    return El2nGroups(caption + " ".join(remarks), tuple(points))
+    return El2nGroups(caption + "\n".join(remarks), tuple(points))
 
 
 def _interesting(cell: CellResult) -> Iterator[Sparsity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -18,13 +19,21 @@ from prunescope.report.charts.parts import Panel
 
 # Parameters as the papers write them.
 SYMBOLS = {
-    "eps_np": "\N{GREEK SMALL LETTER EPSILON}_np",
+    "eps_np": "\N{GREEK SMALL LETTER EPSILON}\N{LATIN SUBSCRIPT SMALL LETTER N}\N{LATIN SUBSCRIPT SMALL LETTER P}",
     "eps_up": "\N{GREEK SMALL LETTER EPSILON}\N{UPWARDS ARROW}",
     "gamma": "\N{GREEK SMALL LETTER GAMMA}",
     "p_prime": "p\N{PRIME}",
     "phi": "\N{GREEK SMALL LETTER PHI}",
     "psi": "\N{GREEK SMALL LETTER PSI}",
 }
+
+# Names of parameters in running text; what is typed in a command stays as it is.
+_NAMES = re.compile(rf"(?<![-\w])({'|'.join(SYMBOLS)})(?![\w=])")
+
+
+def symbolic(words: str) -> str:
+    """Return a text with parameters as the papers write them."""
+    return _NAMES.sub(lambda name: SYMBOLS[name[1]], words)
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +47,7 @@ class Figure(Summarised):
     title
         Its heading.
     caption
-        What one sees in these data.
+        What one sees in these data; further lines are remarks on single panels.
     """
 
     slug: ClassVar[str]

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from prunescope.errors import listed
 from prunescope.laws.formulas import invariant as invariant_of
-from prunescope.laws.results import number
+from prunescope.laws.results import number, percent
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     ERROR,
     Panel,
@@ -77,7 +78,7 @@ class Invariant(Figure):
         for panel in self.panels:
             points = [point for point in self.points if point.panel == panel.title]
             title = panel.varied or None
-            x, y = x_log("invariant", f"m* = {self.formula}", ends[0]), y_log("error", ERROR, ends[1])
+            x, y = x_log("invariant", "invariant m*", ends[0]), y_log("error", ERROR, ends[1])
             colour, shape = coloured("member", panel.labels, title), shaped("member", panel.labels, title)
             data = source(panel=panel.title)
             tooltip = tips(("member", panel.varied or "cell", None), ("invariant", "m*", ".4g"),
@@ -92,7 +93,9 @@ class Invariant(Figure):
             if self.turn is not None and ends[0][0] < self.turn < ends[0][1]:
                 words = f"{SYMBOLS['p_prime']} {number(self.turn)}"
                 layers += [line_at(x, self.turn), note_at(words, (x, self.turn), -7, beside(self.turn, ends[0]))]
-            panels.append(Panel(layered(*layers, title=panel.title), "ordered", len(panel.labels), len(points)))
+            named = line_ends(((point.member, point.invariant, point.error) for point in points), panel.labels)
+            chart = layered(*layers, title=panel.title)
+            panels.append(Panel(chart, "ordered", len(panel.labels), len(points), ends=named))
         return tuple(panels)
 
 
@@ -113,14 +116,15 @@ def invariant(group: ReportGroup) -> Invariant | None:
         for row in cells.points_of[cell].tolist()
     ]
     parts = [
-        f"{name}^{number(values[exponent])}"
+        f"{name}^{values[exponent]:.3g}"
         for name, exponent in (("depth", "phi"), ("width", "psi"))
         if values[exponent] != 0
     ]
-    formula = " x ".join([*parts, "density"])
+    formula = " × ".join([*parts, "density"])
     caption = (
         f"Plotted against m* = {formula}, members of different depth or width fall onto one curve where the error "
-        "rises. On the right each member levels off at its unpruned error, which m* does not explain."
+        f"rises; the law is off by {percent(fit.std_deviation)} (sigma). On the right each member levels off at its "
+        "unpruned error, which m* does not explain."
     )
     identified = {name: values[name] if is_identified(fit, name) else None for name in ("eps_up", "gamma", "p_prime")}
     words = ((SYMBOLS[name], identified[name]) for name in ("eps_up", "p_prime"))
@@ -129,7 +133,7 @@ def invariant(group: ReportGroup) -> Invariant | None:
     if (slope := identified["gamma"]) is not None:
         caption += f" The slope where the error rises is -{SYMBOLS['gamma']}, {number(-slope)}."
     unknown = [name for name, value in identified.items() if value is None]
-    caption += f" The data do not identify {listed(unknown)}." if unknown else ""
+    caption += f" The data do not identify {listed([SYMBOLS[name] for name in unknown])}." if unknown else ""
     return Invariant(
         caption, formula, identified["eps_up"], identified["gamma"], identified["p_prime"], panels, tuple(points)
     )

@@ -96,7 +96,7 @@ def leave_outs(cells: Sequence[CellResult]) -> LeaveOuts | None:
     if not points:
         return None
     caption = "Change of test error when dense networks are trained anew without some examples; bars: ± one deviation. "
-    return LeaveOuts(caption + " ".join(remarks), tuple(points))
+    return LeaveOuts("\n".join([caption.strip(), *remarks]), tuple(points))
 
 
 @dataclass(frozen=True)
@@ -158,4 +158,4 @@ def influence(cells: Sequence[CellResult]) -> InfluenceCheck | None:
     if not points:
         return None
     caption = "Each point: dense networks trained anew without one group of examples by EL2N. "
-    return InfluenceCheck(caption + " ".join(remarks), tuple(points))
+    return InfluenceCheck("\n".join([caption.strip(), *remarks]), tuple(points))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     DENSITY,
     Panel,
@@ -77,7 +78,8 @@ class Losses(Figure):
                 data.mark_line(strokeWidth=1.2, clip=True).encode(x=x, y=y, color=colour),
                 data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
             ]
-            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points)))
+            lines = line_ends(((point.part, point.density, point.loss) for point in points), kinds)
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), ends=lines))
         return tuple(panels)
 
 
@@ -103,4 +105,4 @@ def losses(cells: Sequence[CellResult]) -> Losses | None:
     caption = (
         "Mean cross-entropy over the training examples, by the labels trained on; bands: ± one standard deviation."
     )
-    return Losses(" ".join([caption, *(f"{words}." for words in remarks)]), tuple(points))
+    return Losses("\n".join([caption, *(f"{words}." for words in remarks)]), tuple(points))

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult, Spread, TreatmentOutcome
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     DENSITY,
     ERROR,
     Panel,
+    bars,
     coloured,
     layered,
     shaped,
@@ -18,7 +20,7 @@ from prunescope.report.charts.parts import (
     span,
     tips,
     x_log,
-    y_linear,
+    y_log,
 )
 from prunescope.report.figures.figure import Figure
 
@@ -69,9 +71,10 @@ class Noise(Figure):
         import altair as alt
 
         x = x_log("density", DENSITY, span(point.density for point in self.points))
-        y, low = y_linear("error", ERROR), y_linear("low", ERROR)
+        ends_y = span(value for point in self.points for value in (point.error, point.low, point.high))
+        y, low = y_log("error", ERROR, ends_y), y_log("low", ERROR, ends_y)
         colour, shape = coloured("noise", self.levels, "label noise"), shaped("noise", self.levels, "label noise")
-        pruned, dense = source(what=PRUNED), source(what=DENSE)
+        pruned, dense = bars(source(what=PRUNED), ends_y), bars(source(what=DENSE), ends_y)
         tooltip = tips(("noise", "label noise", None), ("density", "density", ".4g"), ("error", "error", ".4g"),
                        ("low", "from", ".4g"), ("high", "to", ".4g"), ("verdict", "than dense", None))  # fmt: skip
         best = pruned.transform_filter(alt.FieldEqualPredicate(field="optimal", equal=True))
@@ -83,7 +86,10 @@ class Noise(Figure):
             best.mark_point(size=190, filled=False, strokeWidth=1.8, shape="circle").encode(x=x, y=y, color=colour),
             pruned.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
         ]
-        return (Panel(layered(*layers, title=""), "ordered", len(self.levels), len(self.points), height=380),)
+        lines = ((point.noise, point.density, point.error) for point in self.points if point.what == PRUNED)
+        named = line_ends(lines, self.levels)
+        chart = layered(*layers, title="")
+        return (Panel(chart, "ordered", len(self.levels), len(self.points), height=380, ends=named),)
 
 
 def ends(spread: Spread) -> tuple[float, float]:

@@ -10,7 +10,6 @@ import numpy as np
 from prunescope.errors import listed
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
-from prunescope.laws.forms import REGIONS
 from prunescope.laws.results import number
 from prunescope.report.charts.parts import (
     DENSITY,
@@ -22,7 +21,6 @@ from prunescope.report.charts.parts import (
     layered,
     line_at,
     note_at,
-    shaped,
     share,
     source,
     span,
@@ -48,6 +46,8 @@ BENDS = ("eps_up", "gamma", "p_prime", "phi", "psi")
 FAR = 2.0
 # Up to which share of the x axis the slope's name stands to the right of the curve.
 SLOPE_TO_THE_RIGHT = 0.6
+# The share of the x axis that the name of a region needs.
+LEAST_ROOM = 0.18
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,11 @@ class Regions(Figure):
         room = (ends_y[1] / ends_y[0]) ** 0.03
         ends_y = ends_y[0] / room, ends_y[1] * room
         x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
-        regions = [
-            name for name in REGIONS if any((point.what, point.region) == ("measured", name) for point in self.points)
-        ]
+        told = any(point.region for point in self.points)
         tooltip = tips(
-            ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if regions else [])
+            ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if told else [])
         )
         measured = source(what="measured")
-        marks = measured.mark_point(style="single").encode(x=x, y=y, tooltip=tooltip)
         reference, notes = _named_lines(self, ends_x, x, y)
         layers = [
             *reference,
@@ -128,9 +125,10 @@ class Regions(Figure):
             bars(measured, ends_y)
             .mark_rule(style=["single", "spread"], clip=True)
             .encode(x=x, y=y_log("low", ERROR, ends_y), y2="high"),
-            marks.encode(shape=shaped("region", regions, None)) if regions else marks,
+            measured.mark_point(style="single").encode(x=x, y=y, tooltip=tooltip),
             *notes,
             *_slope_note(self, ends_x, x, y),
+            *_region_names(self, ends_x, x, y),
         ]
         beyond = ", dotted beyond" if any(point.what == "beyond" for point in self.points) else ""
         chart = layered(*layers, title=self.member, subtitle=f"marks measured, line the law{beyond}")
@@ -240,7 +238,9 @@ def _open_caption(fit: Fit, member: str, ends: float) -> str:
 def _interval(fit: Fit, name: str) -> str:
     """Name the interval of a parameter that has one of its own; p of one member follows from p_prime and exponents."""
     interval = None if name == "p_prime" else fit.intervals.get(name)
-    return "" if interval is None else f", {fit.level:.0%} interval {number(interval[0])} to {number(interval[1])}"
+    return (
+        "" if interval is None else f", {100 * fit.level:.0f} % interval {number(interval[0])} to {number(interval[1])}"
+    )
 
 
 def _named_lines(
@@ -269,6 +269,19 @@ def _shown_plateau(figure: Regions) -> float | None:
     return figure.plateau if figure.plateau is not None and figure.plateau < FAR * highest else None
 
 
+def _region_names(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y) -> list[alt.LayerChart]:
+    """Name the plateaus beside their lines, if they are wide enough; the power law is named with its slope."""
+    if figure.begins is None or figure.ends is None:
+        return []
+    names = []
+    if share(1.0, ends_x) - share(min(figure.begins, 1.0), ends_x) > LEAST_ROOM:
+        names.append(note_at("plateau", "width", (y, figure.unpruned), dx=6))
+    plateau = _shown_plateau(figure)
+    if plateau is not None and share(max(figure.ends, ends_x[0]), ends_x) > LEAST_ROOM:
+        names.append(note_at("saturation", 4, (y, plateau), dy=-8))
+    return names
+
+
 def _slope_note(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y) -> list[alt.LayerChart]:
     """Name the slope beside the middle of the power law, above the curve or below it."""
     if figure.slope is None or figure.plateau is None or figure.begins is None or figure.ends is None:
@@ -276,7 +289,7 @@ def _slope_note(figure: Regions, ends_x: tuple[float, float], x: alt.X, y: alt.Y
     middle = (max(figure.begins, ends_x[0]) * max(figure.ends, ends_x[0])) ** 0.5
     if figure.begins <= figure.ends or not ends_x[0] < middle < 1:
         return []
-    words, at = f"{SYMBOLS['gamma']} {number(figure.slope)}", (y, (figure.unpruned * figure.plateau) ** 0.5)
+    words, at = f"power law, {SYMBOLS['gamma']} {number(figure.slope)}", (y, (figure.unpruned * figure.plateau) ** 0.5)
     if share(middle, ends_x) > SLOPE_TO_THE_RIGHT:
         return [note_at(words, (x, middle), at, "right", dx=-14, dy=18)]
     return [note_at(words, (x, middle), at, dx=14, dy=-14)]

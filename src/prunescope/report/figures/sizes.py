@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +12,7 @@ from prunescope.choose.answers import Answer, Bounded
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick
 from prunescope.choose.family import Family
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     ERROR,
     Panel,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 
 STEPS = 40
+# Densities at which the largest member is tried, and how many times larger than the choice it is too large.
+FINE, LARGER = 160, 1.05
 PREDICTED, MEASURED = "predicted", "measured"
 
 # The signal that holds the error bound.
@@ -50,7 +53,7 @@ class SizePoint:
         ``predicted`` or ``measured``.
     what
         ``member``: one network pruned; ``frontier``: the smallest network at an error; ``expected`` and ``sure``: the
-        choices at one bound.
+        choices at one bound; ``largest``: the largest member, pruned as far as that bound allows.
     bound
         For choices, the bound; elsewhere None.
     """
@@ -110,9 +113,11 @@ class Sizes(Figure):
                 limit.mark_rule(style="bound", clip=True).encode(y=y_log("bound", ERROR, ends[1])),
                 *_choices(name, "expected", x, y, ends[1], tooltip),
                 *_choices(name, "sure", x, y, ends[1], tooltip),
+                *([_largest(x, y, tooltip)] if name == PREDICTED else []),
             ]
             chart = layered(*layers, title=name).add_params(signal)
-            panels.append(Panel(chart, "ordered", len(members), len(points), height=300))
+            lines = ((point.member, point.parameters, point.error) for point in points if point.what == "member")
+            panels.append(Panel(chart, "ordered", len(members), len(points), ends=line_ends(lines, members)))
         return tuple(panels)
 
 
@@ -129,8 +134,26 @@ def sizes(family: Family, answer: Answer, bounds: Sequence[Bounded]) -> Sizes:
         for what, pick in (("expected", choice.choice), ("sure", choice.robust)):
             if pick is not None:
                 points += (_chosen(panel, what, pick, choice.max_error) for panel in (PREDICTED, MEASURED))
+    points += _too_large(family, [*bounds, Bounded(answer.max_error, answer.choice, answer.robust, "")])
     distinct: dict[SizePoint, None] = dict.fromkeys(points)
     return Sizes(_caption(answer), answer.max_error, answer.unit, tuple(distinct))
+
+
+def _too_large(family: Family, bounds: Sequence[Bounded]) -> Iterator[SizePoint]:
+    """Yield what the largest member needs at each bound where another is smaller: the start that was too large."""
+    largest = int(np.argmax(family.sizes.prunable + family.sizes.rest))
+    densities = np.linspace(0.0, float(np.log(family.cells.density.min())), FINE)
+    errors = np.array([family.likeliest.log_errors(np.full(len(family), at))[0][largest] for at in densities])
+    needed = np.array([family.sizes.parameters(np.full(len(family), at))[largest] for at in densities])
+    name = family.name(largest)
+    for bound in bounds:
+        meets = errors <= np.log(bound.max_error)
+        if bound.choice is None or bound.choice.name == name or not meets.any():
+            continue
+        place = int(np.where(meets, needed, np.inf).argmin())
+        if needed[place] > LARGER * bound.choice.parameters:
+            error = float(np.exp(errors[place]))
+            yield SizePoint(PREDICTED, "largest", name, float(needed[place]), error, None, None, bound.max_error)
 
 
 def _chosen(panel: str, what: str, pick: Pick, bound: float) -> SizePoint:
@@ -215,7 +238,10 @@ def _caption(answer: Answer) -> str:
         )
     largest = [step.largest_times for step in answer.frontier if step.largest_times is not None]
     if largest and max(largest) > 1.1:
-        words.append(f"Starting with the largest member costs up to {max(largest):.3g} times as much.")
+        words.append(
+            "Square: the largest member at the bound, a start too large; it costs up to "
+            f"{max(largest):.3g} times as much."
+        )
     return " ".join(words)
 
 
@@ -231,6 +257,15 @@ def _choices(
         .encode(x=x, y=y_log("low", ERROR, ends), y2="high"),
         there.mark_point(style="chosen", shape=shape, filled=filled, clip=True).encode(x=x, y=y, tooltip=tooltip),
     ]
+
+
+def _largest(x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    """Draw what the largest member needs at the bound."""
+    there = source(panel=PREDICTED, what="largest").transform_filter(f"abs(datum.bound - {BOUND}) < 1e-9")
+    marks: alt.Chart = there.mark_point(style="too-large", shape="square", filled=False, clip=True).encode(
+        x=x, y=y, tooltip=tooltip
+    )
+    return marks
 
 
 def _member_lines(

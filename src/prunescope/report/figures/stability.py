@@ -10,6 +10,7 @@ from prunescope.laws.forms import JOINT
 from prunescope.laws.results import percent
 from prunescope.laws.search import fix_unvaried
 from prunescope.laws.sensitivity import Sensitivity, sensitivity
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     Panel,
     coloured,
@@ -64,7 +65,7 @@ class Stability(Figure):
         for name in dict.fromkeys(point.panel for point in self.points):
             points = [point for point in self.points if point.panel == name]
             x = x_log("drawn", "how many", span(point.drawn for point in points))
-            scale = alt.Scale(domain=[low, high], nice=True, clamp=True)
+            scale = alt.Scale(domain=[low, high], nice=False, clamp=True)
             axis = alt.Axis(format="~%", tickCount=6)
             y = alt.Y("mean:Q", title="over all points", scale=scale, axis=axis)
             kinds = ["mu", "sigma"]
@@ -79,7 +80,8 @@ class Stability(Figure):
                 data.mark_line(clip=True).encode(x=x, y=y, color=colour),
                 data.mark_point().encode(x=x, y=y, color=colour, shape=shaped("figure", kinds, None), tooltip=tooltip),
             ]
-            panels.append(Panel(layered(*layers, title=name), "kinds", 2, len(points), height=260))
+            lines = line_ends(((point.figure, point.drawn, point.mean) for point in points), kinds)
+            panels.append(Panel(layered(*layers, title=name), "kinds", 2, len(points), height=260, ends=lines))
         return tuple(panels)
 
 

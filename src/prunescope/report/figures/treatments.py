@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult, Curve, TreatmentComparison
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     DENSITY,
     ERROR,
     Panel,
+    bars,
     coloured,
     layered,
     panel_names,
@@ -19,12 +21,14 @@ from prunescope.report.charts.parts import (
     span,
     tips,
     x_log,
-    y_linear,
+    y_log,
 )
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import ends, noise_words
 
 PRUNING, DENSE = "pruning", "dense"
+# What is counted from 0, with the words at its axis.
+COUNTED = {"rung": "rung", "epochs": "epochs trained, all rungs together"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class TreatmentPoint:
     treatment
         ``pruning``, ``dense`` (the unpruned networks' error, drawn across) or the treatment beside.
     at
-        What rungs are set side by side by: the rung, the parameters, the density.
+        What rungs are set side by side by: epochs trained so far, the rung, the parameters, the density.
     """
 
     panel: str
@@ -55,11 +59,11 @@ class Treatments(Figure):
     Attributes
     ----------
     by
-        What `at` is.
+        What `at` is: ``epochs``, ``rung``, ``parameters`` or ``density``.
     """
 
-    by: ClassVar[str]
     points: tuple[TreatmentPoint, ...]
+    by: str
 
     @property
     def rows(self) -> tuple[TreatmentPoint, ...]:
@@ -72,31 +76,36 @@ class Treatments(Figure):
 
         others = dict.fromkeys(point.treatment for point in self.points if point.treatment not in (PRUNING, DENSE))
         kinds = [PRUNING, *others]
+        # Levels of label noise are compared with each other: they share their axes.
+        ends_x = span(point.at for point in self.points)
+        ends_y = span(value for point in self.points for value in (point.error, point.high))
+        y, low = y_log("error", ERROR, ends_y), y_log("low", ERROR, ends_y)
+        if self.by in COUNTED:
+            most = max(point.at for point in self.points)
+            scale = alt.Scale(domain=[0, most], nice=False)
+            x = alt.X("at:Q", title=COUNTED[self.by], axis=alt.Axis(tickCount=6, tickMinStep=1), scale=scale)
+        else:
+            x = x_log("at", "parameters that are left" if self.by == "parameters" else DENSITY, ends_x)
         panels = []
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
-            y, low = y_linear("error", ERROR), y_linear("low", ERROR)
-            ends = span(point.at for point in points)
-            if self.by == "rung":
-                x = alt.X("at:Q", title="rung", axis=alt.Axis(tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
-            else:
-                x = x_log("at", "parameters that are left" if self.by == "parameters" else DENSITY, ends)
             present = {point.treatment for point in points}
             colour, shape = (
                 coloured("treatment", kinds, None, present=present),
                 shaped("treatment", kinds, None, present=present),
             )
             data = source(panel=name).transform_filter(alt.FieldOneOfPredicate(field="treatment", oneOf=kinds))
-            dense = source(panel=name, treatment=DENSE)
+            bands, dense = bars(data, ends_y), source(panel=name, treatment=DENSE)
             tooltip = tips(("treatment", "treatment", None), ("rung", "rung", ",d"), ("at", self.by, ".4g"),
                            ("error", "error", ".4g"), ("low", "from", ".4g"), ("high", "to", ".4g"))  # fmt: skip
             layers = [
                 dense.mark_line(style="reference", clip=True).encode(x=x, y=y),
-                data.mark_area(style="band", clip=True).encode(x=x, y=low, y2="high", color=colour),
+                bands.mark_area(style="band", clip=True).encode(x=x, y=low, y2="high", color=colour),
                 data.mark_line(strokeWidth=1.2, clip=True).encode(x=x, y=y, color=colour),
                 data.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
             ]
-            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points)))
+            lines = line_ends(((point.treatment, point.at, point.error) for point in points), kinds)
+            panels.append(Panel(layered(*layers, title=name), "kinds", len(kinds), len(points), ends=lines))
         return tuple(panels)
 
 
@@ -106,7 +115,6 @@ class Extended(Treatments):
 
     slug: ClassVar[str] = "pruning-beside-extended-training"
     title: ClassVar[str] = "Pruning beside extended dense training"
-    by: ClassVar[str] = "rung"
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +123,6 @@ class Narrow(Treatments):
 
     slug: ClassVar[str] = "pruning-beside-narrower-networks"
     title: ClassVar[str] = "Pruning beside narrower networks of as many parameters"
-    by: ClassVar[str] = "parameters"
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,27 +131,33 @@ class Ablations(Treatments):
 
     slug: ClassVar[str] = "other-ways-of-pruning"
     title: ClassVar[str] = "Other ways of pruning"
-    by: ClassVar[str] = "density"
 
 
 def extended(cells: Sequence[CellResult]) -> Extended | None:
     """Return pruning beside extended training; None where none went beyond rung 0."""
     compared = [(cell, (cell.extended,)) for cell in cells if cell.extended is not None]
-    points = tuple(_points(compared, "rung"))
-    return Extended(_caption(compared), points) if points else None
+    curves = [curve for cell, others in compared for curve in (cell.pruning, *(other.curve for other in others))]
+    known = all(point.epochs is not None for curve in curves for point in curve.points)
+    by = "epochs" if known else "rung"
+    points = tuple(_points(compared, by))
+    return Extended(_caption(compared), points, by) if points else None
 
 
 def narrow(cells: Sequence[CellResult]) -> Narrow | None:
     """Return pruning beside narrower networks; None where there are none, or nobody counted parameters."""
     compared = [(cell, (cell.narrow,)) for cell in cells if cell.narrow is not None]
     points = tuple(_points(compared, "parameters"))
-    return Narrow(_caption(compared), points) if any(point.treatment == PRUNING for point in points) else None
+    return (
+        Narrow(_caption(compared), points, "parameters")
+        if any(point.treatment == PRUNING for point in points)
+        else None
+    )
 
 
 def ablations(cells: Sequence[CellResult]) -> Ablations | None:
     """Return pruning beside other ways of pruning; None where there are none."""
     compared = [(cell, cell.ablations) for cell in cells if cell.ablations]
-    return Ablations(_caption(compared), tuple(_points(compared, "density"))) if compared else None
+    return Ablations(_caption(compared), tuple(_points(compared, "density")), "density") if compared else None
 
 
 Found = Sequence[tuple[CellResult, tuple[TreatmentComparison, ...]]]
@@ -168,18 +181,18 @@ def _points(compared: Found, by: str) -> Iterator[TreatmentPoint]:
 def _curve(panel: str, treatment: str, curve: Curve, by: str) -> Iterator[TreatmentPoint]:
     for point in curve.points:
         at = getattr(point, by)
-        if at is not None and (point.rung > 0 or by != "rung"):
+        if at is not None and (point.rung > 0 or by not in COUNTED):
             yield TreatmentPoint(
                 panel, treatment, float(at), point.rung, point.test_error.mean, *ends(point.test_error)
             )
 
 
 def _caption(compared: Found) -> str:
-    words = "Mean test error, ± one standard deviation over replicates; dashed lines: dense networks. "
+    words = "Mean test error, ± one standard deviation over replicates; dashed lines: dense networks.\n"
     remarks = (
         f"Label noise {noise_words(cell.label_noise)}: {comparison.words}"
         f"{f'; {comparison.words_by_test}' if comparison.words_by_test else ''}."
         for cell, others in compared
         for comparison in others
     )
-    return words + " ".join(remarks)
+    return words + "\n".join(remarks)

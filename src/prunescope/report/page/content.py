@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.report.chapters import Slider
+from prunescope.report.charts.dense_marks import MANY
 from prunescope.report.charts.parts import ROWS, Panel
-from prunescope.report.charts.picture_files import specification
+from prunescope.report.charts.picture_files import specification, whole_frame
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.extremes import PicturedExamples
 from prunescope.report.figures.figure import Figure
@@ -26,8 +27,6 @@ from prunescope.table import Table, csv_parts
 
 # Significant digits of numbers in the page.
 DIGITS = 7
-# Marks from which on a panel is drawn as pixels: shapes of their own make a page slow.
-MANY = 700
 # Tells zlib to write gzip's format.
 GZIP = 31
 # A table that is larger than this when packed does not come with the page.
@@ -63,13 +62,17 @@ def drawing(figure: Figure, slug: str) -> Drawing:
     """Return a figure for the page."""
     names = figure.columns
     values = [[_shortened(getattr(row, name)) for row in figure.rows] for name in names]
-    panels = [_panel(panel) for panel in figure.draw()]
+    drawn = figure.draw()
+    panels = [_panel(panel) for panel in drawn]
+    frame, width = whole_frame(drawn)
     content = {
         "slug": slug,
         "name": ROWS,
         "columns": list(names),
         "values": values,
         "panels": panels,
+        "frame": frame,
+        "width": width,
     }
     portraits = figure.portraits if isinstance(figure, PicturedExamples) else ()
     pictures = tuple((portrait.words, _data_address(portrait.image)) for portrait in portraits)

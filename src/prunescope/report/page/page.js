@@ -6,6 +6,11 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = () => root.dataset.theme || (dark.matches ? "dark" : "light");
   const figures = new Map();
+  // How many times as high a figure is that was made larger.
+  const LARGER = 1.6;
+  // Entries of legends as options of the page hold them, by what the address calls them; and the one that was chosen.
+  const entries = new Map();
+  let chosen = null;
 
   // Rows as the drawings want them, from columns as the page keeps them.
   const rowsOf = ({columns, values}) =>
@@ -18,6 +23,7 @@
     const spec = structuredClone(panel.spec);
     spec.datasets = {...(spec.datasets || {}), [content.name]: figure.rows};
     if (holder.className === "paper") spec.width = figure.places[place].clientWidth;
+    else spec.height *= figure.zoom;
     return window.embedVega(holder, spec, {actions: false, ast: true, config: panel.config[look], renderer: panel.renderer});
   };
 
@@ -37,9 +43,13 @@
     views[place] = result;
     figure.papers[place] = null;
     const {legend} = figure.content.panels[place];
-    if (legend) {
+    if (legend && legend.field) {
+      const named = (item) => item?.mark?.marktype === "text" && item.datum?.[legend.field];
+      result.view.addEventListener("pointerover", (_, item) => { if (named(item)) pointAll([legend.title, named(item)]); });
+      result.view.addEventListener("pointerout", (_, item) => { if (named(item)) pointAll(chosen); });
+    } else if (legend) {
       result.view.addSignalListener(legend.signal, (_, name) => {
-        if (name !== figure.pointed[place]) point(figure, name === null ? figure.chosen : [legend.title, String(name)]);
+        if (name !== figure.pointed[place]) pointAll(name === null ? chosen : [legend.title, String(name)]);
       });
     }
     restore(figure, place);
@@ -57,10 +67,10 @@
   // What was drawn anew stands where it stood before.
   const restore = (figure, place) => {
     for (const [name, value] of Object.entries(figure.signals)) moveAll(figure, place, name, value);
-    point(figure, figure.chosen);
+    point(figure, chosen);
   };
 
-  // An entry of a legend is pointed out in all panels that have it; it is named by its legend's title and itself.
+  // An entry of a legend, or a line's name, is pointed out in all panels that have it, by its title and itself.
   const point = (figure, entry) => {
     figure.content.panels.forEach(({legend}, place) => {
       if (!legend || !figure.views[place]) return;
@@ -68,6 +78,20 @@
       figure.pointed[place] = there ? entry[1] : null;
       moveAll(figure, place, legend.signal, figure.pointed[place]);
     });
+  };
+
+  const pointAll = (entry) => {
+    for (const figure of figures.values()) point(figure, entry);
+  };
+
+  // What is chosen stays, in every figure that has it.
+  const choose = (entry) => {
+    chosen = entry;
+    const value = entry ? JSON.stringify(entry) : "";
+    for (const select of document.querySelectorAll("select.point")) {
+      select.value = [...select.options].find((option) => option.value && JSON.stringify(JSON.parse(option.value)) === value)?.value ?? "";
+    }
+    pointAll(chosen);
   };
 
   const moveAll = (figure, place, name, value) => {
@@ -99,22 +123,43 @@
   for (const element of document.querySelectorAll("figure.figure")) {
     const content = JSON.parse(element.querySelector("script.numbers").textContent);
     const places = [...element.querySelectorAll(".panel")];
-    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}, chosen: null, pointed: []});
+    figures.set(element.id, {content, places, rows: rowsOf(content), views: [], papers: [], turn: [], signals: {}, pointed: [], zoom: 1});
     const figure = figures.get(element.id), select = element.querySelector("select.point");
     for (const place of places) {
       watcher.observe(place);
-      if (select) place.addEventListener("pointerleave", () => point(figure, figure.chosen));
+      if (select) place.addEventListener("pointerleave", () => pointAll(chosen));
     }
     if (select) {
+      for (const {value} of select.options) if (value) entries.set(JSON.parse(value).join(" ").trim(), value);
       select.addEventListener("change", () => {
-        figure.chosen = select.value ? JSON.parse(select.value) : null;
-        point(figure, figure.chosen);
+        choose(select.value ? JSON.parse(select.value) : null);
+        address.remember("point", chosen ? chosen.join(" ").trim() : "");
       });
     }
+    const larger = element.querySelector("button.zoom");
+    larger.addEventListener("click", () => {
+      const large = element.classList.toggle("large");
+      larger.setAttribute("aria-pressed", String(large));
+      figure.zoom = large ? LARGER : 1;
+      figure.views.forEach((view, place) => view && show(figure, place));
+    });
+    values.follow(element.querySelector(".panels"), places, (place) => figure.views[place]?.view);
     for (const button of element.querySelectorAll("button[data-take]")) {
       button.addEventListener("click", () => take(element.id, button.dataset.take));
     }
   }
+
+  // A family that is pointed at in their table stands out among their drawings.
+  const names = document.querySelector('[data-of="families"] tbody');
+  const small = [...document.querySelectorAll("#families-at-a-glance .panel")];
+  const isOf = ({dataset: {name}}, family) => (name.endsWith(" \u2026") ? family.startsWith(name.slice(0, -2)) : family === name);
+  const find = (row) => {
+    const family = row?.querySelector("th").textContent || "";
+    const there = small.some((panel) => isOf(panel, family));
+    for (const panel of small) panel.classList.toggle("aside", there && !isOf(panel, family));
+  };
+  for (const event of ["pointerover", "focusin"]) names?.addEventListener(event, ({target}) => find(target.closest("tr")));
+  for (const event of ["pointerleave", "focusout"]) names?.addEventListener(event, () => find(null));
 
   // What nobody has scrolled to is drawn while nothing else is to be done, so that it can be printed.
   const pause = window.requestIdleCallback || ((next) => setTimeout(next, 50));
@@ -137,7 +182,7 @@
   document.getElementById("theme").addEventListener("click", () => {
     root.dataset.theme = theme() === "dark" ? "light" : "dark";
     redraw();
-    remember("theme", theme());
+    address.remember("theme", theme());
   });
   dark.addEventListener("change", () => { if (!root.dataset.theme) redraw(); });
 
@@ -168,27 +213,32 @@
       save(new Blob([text], {type: "text/csv"}), `${slug}.csv`);
       return;
     }
-    for (const place of figure.places.keys()) {
-      if (!figure.views[place]) await draw(figure, place);
-      const {view} = figure.views[place];
-      const name = `${slug}${figure.places.length > 1 ? `-${place + 1}` : ""}.${form}`;
-      if (form === "svg") {
-        save(new Blob([await view.toSVG()], {type: "image/svg+xml"}), name);
-      } else {
-        const canvas = await view.toCanvas(3);
-        canvas.toBlob((blob) => save(blob, name), "image/png");
-      }
-    }
+    const holder = document.createElement("div");
+    const {view, finalize} = await window.embedVega(holder, composed(figure), {actions: false, ast: true, renderer: "svg"});
+    if (form === "svg") save(new Blob([await view.toSVG()], {type: "image/svg+xml"}), `${slug}.svg`);
+    else (await view.toCanvas(SCALE)).toBlob((blob) => save(blob, `${slug}.png`), "image/png");
+    finalize();
   };
 
-  // The fragment keeps where sliders stand, and the theme: #bound=0.12&theme=dark. Others are places in the page.
-  const fragment = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
-  const remember = (name, value) => {
-    const state = fragment();
-    state.set(name, value);
-    history.replaceState(null, "", `#${state}`);
+  // All panels in one, light, as `prunescope report --figures` writes them; the bound stands where it stands here.
+  const SCALE = 2.5;
+  const composed = (figure) => {
+    const {name, panels, frame, width} = figure.content;
+    const params = new Map(), datasets = {[name]: figure.rows};
+    const plain = (layer) => {
+      delete layer.params;
+      if (layer.encoding?.opacity) delete layer.encoding.opacity.condition;
+      for (const part of layer.layer || []) plain(part);
+    };
+    const concat = panels.map((panel) => {
+      const {$schema, autosize, params: asked = [], datasets: more = {}, ...spec} = structuredClone(panel.spec);
+      for (const param of asked) if (param.name in figure.signals) params.set(param.name, {...param, value: figure.signals[param.name]});
+      Object.assign(datasets, more);
+      plain(spec);
+      return {...spec, width};
+    });
+    return {...frame, datasets, concat, params: [...params.values()]};
   };
-  const recalls = [];
 
   for (const slider of document.querySelectorAll(".slider[data-place]")) {
     const stops = JSON.parse(slider.querySelector("script.stops").textContent);
@@ -227,33 +277,30 @@
     input.addEventListener("input", () => {
       typed.value = stops[Number(input.value)].label;
       tell();
-      remember(key, typed.value);
+      address.remember(key, typed.value);
     });
     typed.addEventListener("change", () => {
       const bound = Number(typed.value);
       if (!(bound > 0)) return;
       go(bound);
-      remember(key, typed.value);
+      address.remember(key, typed.value);
     });
-    recalls.push((state) => {
+    tell();
+    address.recall((state) => {
       const bound = Number(state.get(key));
       if (!(bound > 0)) return;
       typed.value = state.get(key);
       go(bound);
     });
-    tell();
   }
 
-  const recall = () => {
-    const state = fragment();
-    for (const one of recalls) one(state);
+  address.recall((state) => {
     if (["dark", "light"].includes(state.get("theme")) && state.get("theme") !== theme()) {
       root.dataset.theme = state.get("theme");
       redraw();
     }
-  };
-  addEventListener("hashchange", recall);
-  recall();
+    choose(JSON.parse(entries.get(state.get("point")) || "null"));
+  });
 
   const whole = document.getElementById("whole");
   if (whole) {

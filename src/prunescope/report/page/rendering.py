@@ -29,7 +29,7 @@ from prunescope.report.page.tables import family_table
 
 FIRST_ROWS = 12
 # The page's own scripts, in one element.
-SCRIPTS = ("tables.js", "page.js")
+SCRIPTS = ("address.js", "tables.js", "values.js", "page.js")
 
 
 def page(report: Report) -> str:

@@ -161,18 +161,26 @@ const tables = (() => {
       limit = Math.max(limit, most);
     };
 
+    const order = (place, way) => {
+      [sorted, sign] = [place, way];
+      for (const {cell} of heads) cell.removeAttribute("aria-sort");
+      if (sorted !== null) heads[sorted].cell.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+    };
     heads.forEach((head, place) => {
       const sort = made("button", {type: "button", class: "sort"}, head.name);
       head.cell.replaceChildren(sort);
       sort.addEventListener("click", async () => {
         await know(MANY);
-        [sorted, sign] = sorted !== place ? [place, 1] : sign === 1 ? [place, -1] : [null, 1];
-        for (const {cell} of heads) cell.removeAttribute("aria-sort");
-        if (sorted !== null) head.cell.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+        order(...(sorted !== place ? [place, 1] : sign === 1 ? [place, -1] : [null, 1]));
+        address.remember(`${what}-by`, sorted === null ? "" : `${sign === 1 ? "" : "-"}${head.name}`);
         show();
       });
     });
-    filter.addEventListener("input", async () => { await know(MANY); show(); });
+    filter.addEventListener("input", async () => {
+      await know(MANY);
+      address.remember(what, filter.value);
+      show();
+    });
     more.addEventListener("click", async () => { await know(known ? limit + MORE : MANY); show(); });
     button.addEventListener("click", async () => {
       await know(0);
@@ -186,6 +194,15 @@ const tables = (() => {
     more.hidden = true;
     told.textContent = `${count(rows.length)} of ${count(total)} ${what}${rows.length < total ? " shown" : ""}`;
     if (ofRows && rows.length < total && document.getElementById("rows")) more.hidden = false;
+    address.recall(async (kept) => {
+      const by = kept.get(`${what}-by`) || "", place = heads.findIndex((head) => head.name === by.replace(/^-/, ""));
+      const [wanted, way] = place < 0 ? [null, 1] : [place, by.startsWith("-") ? -1 : 1];
+      if ((kept.get(what) || "") === filter.value && wanted === sorted && way === sign) return;
+      filter.value = kept.get(what) || "";
+      order(wanted, way);
+      await know(MANY);
+      show();
+    });
   }
 
   return {unpacked};
