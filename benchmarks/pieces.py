@@ -26,7 +26,7 @@ from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import AutogradEngine, Engine
 
 ROUNDS, STEPS = 7, 3
-SHARES = (0.8, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
+SHARES = (1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 LENETS = (
     (Shape("mnist", "lenet", 3, 1.0, 4), "LeNet-300-100"),
     (Shape("mnist", "lenet", 3, 1 / 8, 8), "LeNet w=1/8"),

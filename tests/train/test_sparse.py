@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prunescope.data import draw_subsample
 from prunescope.nets.cohort import Layout
 from prunescope.nets.kernels import Vectors, vectors_here
 from prunescope.nets.sparse_kernels import SparseKernels, sparse_kernels
 from prunescope.prune import Masks
 from prunescope.run.tune import threads
 from prunescope.study import Ladder
-from prunescope.train import TrainingContext
+from prunescope.train import TrainingContext, label_distances
 from prunescope.train.dense import DenseEngine
 from prunescope.train.pictures import Pictures
 from prunescope.train.sparse import SparseEngine
@@ -166,6 +167,29 @@ def test_several_threads_change_no_number() -> None:
         torch.testing.assert_close(together[name], values, rtol=1e-12, atol=1e-14)
 
 
+def test_where_the_bound_is_all_weights_networks_that_nothing_is_pruned_of_take_sparse_steps(
+    tmp_path: Path, engines: list[tuple[str, int]]
+) -> None:
+    kinds: list[dict[str, Any]] = [{"treatment": {"kind": kind}} for kind in ("imp", "extended", "dense")]
+    ladders = mixed(kinds, "lenet", 3, 0.1, levels=1, momentum=0.9, weight_decay=0.01)
+    dense, sparse = rungs_of(ladders, tmp_path, {}, {"sparse_below": 1.0})
+    for ladder in ladders:
+        same(sparse[ladder.identity], dense[ladder.identity])
+    assert [kind for kind, _ in engines] == ["DenseEngine"] * 2 + ["SparseEngine"] * 2
+
+
+def test_examples_are_scored_alike_by_sparse_networks() -> None:
+    context = training_context(*LENET)
+    if context.sparse_kernels is None:
+        pytest.skip("no compiler that works")
+    subsample = draw_subsample(
+        context.dataset.train_labels, 4, examples=41, label_noise=0, held_out=9, seed=1, replicate=0, dataset="digits"
+    )
+    state = {name: values.numpy() for name, values in starts(context, random_masks(context, 2, 1.0))[0].items()}
+    dense, sparse = (label_distances(context.with_sparse_below(bound), subsample, state) for bound in (0.0, 1.0))
+    np.testing.assert_allclose(sparse, dense, rtol=1e-9)
+
+
 def test_steps_are_sparse_at_the_bound_and_dense_above_and_where_nothing_is_pruned() -> None:
     context = training_context(*LENET)
     if context.sparse_kernels is None:
@@ -174,12 +198,12 @@ def test_steps_are_sparse_at_the_bound_and_dense_above_and_where_nothing_is_prun
     share = float(next(iter(masks.values())).new_tensor([mask.sum() for mask in masks.values()]).sum())
     share /= 2 * sum(mask[0].numel() for mask in masks.values())
     flags = [
-        context.with_sparse_below(bound).sparse_members(masks).tolist() for bound in (0.0, share - 1e-6, share, 1.0)
+        context.with_sparse_below(bound).sparse_members(masks, 2).tolist() for bound in (0.0, share - 1e-6, share, 1.0)
     ]
     assert flags == [[False] * 2, [False] * 2, [True] * 2, [True] * 2]
-    assert not context.with_sparse_below(1.0).sparse_members({}).any()
+    assert not context.with_sparse_below(0.99).sparse_members({}, 2).any()
     there = training_context("cifar-resnet", 8, 1 / 16).with_sparse_below(1.0)
-    assert not there.sparse_members(there.masks(random_masks(there, 2, 0.1))).any()
+    assert not there.sparse_members(there.masks(random_masks(there, 2, 0.1)), 2).any()
 
 
 def test_features_that_are_no_bytes_are_laid_out_as_bytes_are() -> None:

@@ -36,7 +36,7 @@ class CohortSettings:
     starts
         Networks that a cohort begins with at most; None where that has not been settled.
     sparse_below
-        Networks that keep at most this share of their weights are trained by sparse steps; 0: none is.
+        Networks that keep at most this share of their weights are trained by sparse steps; 0: none is, 1: all are.
     """
 
     members: int

@@ -181,7 +181,8 @@ def label_distances(context: TrainingContext, subsample: Subsample, state: Mappi
     tensors = {name: torch.from_numpy(values).to(context.device) for name, values in state.items()}
     members = len(next(iter(tensors.values())))
     engine = context.engine(tensors, {})
-    source = context.train_pictures.of(torch.from_numpy(subsample.train.copy()).to(context.device).expand(members, -1))
+    places = torch.from_numpy(subsample.train.copy()).to(context.train_pictures.device).expand(members, -1)
+    source = engine.examples(context.train_pictures, places)
     labels = torch.from_numpy(subsample.labels.copy()).to(context.device).expand(members, -1)
     distances = np.empty((members, len(subsample.train)))
     for batch, logits, answers in evaluated(context, engine, source, labels):

@@ -151,7 +151,7 @@ def train_rung(
     every_example
         Measure on all training examples, however few the recipe asks for.
     """
-    sparse = context.sparse_members(masks)
+    sparse = context.sparse_members(masks, len(members))
     if sparse.any() and not sparse.all():
         parts = np.flatnonzero(~sparse), np.flatnonzero(sparse)
         return _in_parts(parts, context, members, start, masks, rung, span, tick, every_example)

@@ -38,7 +38,8 @@ class TrainingContext:
     compact
         Leave out what pruning has cut off: None where it pays.
     sparse_below
-        Members that keep at most this share of their weights are trained by sparse steps, where the network has them.
+        Members that keep at most this share of their weights are trained by sparse steps, where the network has them;
+        with 1 all are, since sparse steps are faster even with all weights.
     most_resident
         Bytes of pictures that may be held on the device; larger parts of a dataset are streamed. None: as fits.
     readers
@@ -109,7 +110,8 @@ class TrainingContext:
         """Return what trains this network in cohorts, from stacked tensors and masks."""
         if self.network.outline.dense:
             compiled = self.sparse_kernels
-            if compiled is not None and masks and self.sparse_members(masks).all():
+            members = len(next(iter(tensors.values())))
+            if compiled is not None and self.sparse_members(masks, members).all():
                 return SparseEngine(self.network, self.recipe, tensors, masks, compiled)
             return DenseEngine(self.network, self.recipe, tensors, masks, self.compact if compact is None else compact)
         return AutogradEngine(self.network, self.recipe, tensors, masks, self.layout)
@@ -122,10 +124,12 @@ class TrainingContext:
         held = self.train_pictures.resident and self.test_pictures.resident
         return sparse_kernels(self.dtype) if held else None
 
-    def sparse_members(self, masks: Tensors) -> np.ndarray:
-        """Return for each member whether it is trained by sparse steps; none is where nothing is pruned."""
-        if not masks or not self.sparse_below or self.sparse_kernels is None:
-            return np.zeros(len(next(iter(masks.values()), ())), bool)
+    def sparse_members(self, masks: Tensors, members: int) -> np.ndarray:
+        """Return for each of some members whether it is trained by sparse steps."""
+        if not self.sparse_below or self.sparse_kernels is None:
+            return np.zeros(members, bool)
+        if not masks:
+            return np.full(members, self.sparse_below >= 1)
         matrices = [parameter for parameter in self.network.outline.parameters if parameter.matrix]
         whole = sum(parameter.size for parameter in matrices if parameter.name not in masks)
         kept = whole + sum(mask.flatten(1).sum(1, dtype=torch.int64) for mask in masks.values())
