@@ -167,6 +167,7 @@ def test_on_paper_nothing_is_cut_off_and_all_is_dark_on_white(page_file: Path, o
     page.tab.emulate_media(media="print")
     page.tab.set_viewport_size({"width": 690, "height": 980})  # A4 less margins
     assert page.tab.evaluate(CUT) == []
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 690
     assert page.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     shown = "[...document.querySelectorAll('.panel > div')].filter(one => one.getClientRects().length)"
     assert page.tab.evaluate(f"{shown}.length") == page.tab.locator(".panel").count()
