@@ -130,6 +130,13 @@ def _axis(ticks: list[float]) -> alt.Axis:
     return alt.Axis(values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy")
 
 
+def percent_axis(ticks: int = 6, sign: str = "") -> alt.Axis:
+    """Return an axis of percents, written ``6 %``."""
+    import altair as alt
+
+    return alt.Axis(labelExpr=f"replace(format(datum.value, '{sign}~%'), '%', ' %')", tickCount=ticks)
+
+
 def coloured(
     field: str,
     names: Sequence[str],
