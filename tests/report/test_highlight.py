@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from prunescope.report import Report
 from prunescope.report.charts.picture_files import specification, whole
+from prunescope.report.charts.theme import LIGHT
 from prunescope.report.page.content import drawing
 from prunescope.report.page.highlight import BACK, POINTED, highlighted, legend_of
 from tests.report.conftest import Open, Opened
@@ -156,7 +157,7 @@ def test_files_know_nothing_of_pointing(family_report: Report) -> None:
                 assert POINTED not in json.dumps(made["spec"])
                 continue
             pointed += 1
-            config = made["config"]["light"]
+            config = LIGHT.config(panel.palette, panel.colours)
             shown = highlighted(plain, config)
             if panel is first:  # drawings of a figure are made alike, and the schema takes a second each
                 alt.Chart.from_dict(shown, validate=True)

@@ -13,7 +13,7 @@ from PIL import Image
 from prunescope.data import load
 from prunescope.lens import CellResult, analyze
 from prunescope.lens.influence import Influence, LeftOutGroup
-from prunescope.report import Chapter, report, write_page
+from prunescope.report import Chapter, Report, report, write_page
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups, treatment_groups
 from prunescope.report.figures.extremes import NOISY, SHOWN, ExtremeExamples, extreme_examples
 from prunescope.report.figures.leave_outs import RANDOM, influence, leave_outs
@@ -84,8 +84,14 @@ def lens_chapter(chapters: tuple[Chapter, ...]) -> Chapter:
     return chapter
 
 
-def test_every_figure_of_the_second_paper_is_there(store: Store) -> None:
-    chapter = lens_chapter(report(store, draws=0).chapters)
+@pytest.fixture(scope="module")
+def reported(store: Store) -> Report:
+    """Return the report of the store."""
+    return report(store, draws=0)
+
+
+def test_every_figure_of_the_second_paper_is_there(reported: Report) -> None:
+    chapter = lens_chapter(reported.chapters)
     assert {figure.slug for figure in chapter.figures} == ALL
     titles = [statement.title for statement in chapter.said]
     assert titles[:2] == ["Diagnosis at label noise 0", "Diagnosis at label noise 0.3"]
@@ -218,10 +224,10 @@ def test_the_page_draws_what_the_lens_sees(lens_page: Path, opened: Open, dark: 
 
 
 @pytest.fixture(scope="module")
-def lens_page(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lens_page(reported: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of the store."""
     path = tmp_path_factory.mktemp("page") / "lens.html"
-    write_page(report(store, draws=0), path)
+    write_page(reported, path)
     return path
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vl_convert
+from click.testing import CliRunner
 from PIL import Image
 
+from prunescope.cli.main import cli
 from prunescope.errors import InputError
 from prunescope.latex import escaped
 from prunescope.report import Report, write_figures
 from prunescope.report.charts.dense_marks import rastered
 from prunescope.report.charts.picture_files import PrintSize, latex, whole
 from prunescope.table import csv_parts
-from tests.commands import fails, run
+from tests.commands import fails
 from tests.report.conftest import curve, table
 
 INCHES, POINTS = 5.5, 396.0
@@ -90,7 +92,8 @@ def test_the_command_takes_lengths_and_several_formats(tmp_path: Path) -> None:
     source = tmp_path / "one.csv"
     source.write_text("".join(csv_parts(table([curve(3)]))), encoding="utf-8")
     options = ["--draws", "0", "--figures", str(tmp_path / "figures"), "--format", "svg, json", "--width", "14cm"]
-    run("report", source, "-o", tmp_path / "page.html", *options)
+    done = CliRunner().invoke(cli, ["report", str(source), "-o", str(tmp_path / "page.html"), *options])
+    assert done.exit_code == 0, done.output
     files = sorted((tmp_path / "figures").glob("error-by-density.*"))
     assert [file.suffix for file in files] == [".json", ".svg"]
     assert drawn_size(files[1].read_text(encoding="utf-8")) == pytest.approx(14 / 2.54 * 72, abs=2)

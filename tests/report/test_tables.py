@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from prunescope.report import Report, report, write_page
 from prunescope.report.page.content import head
 from prunescope.table import Table, csv_parts, read_table
-from tests.report.conftest import FAMILIES, Open, Opened
+from tests.report.conftest import FAMILIES, Open, Opened, curve, table
 from tests.report.test_page import CONTRAST, NAMELESS
 
 FIRST = 12
@@ -213,9 +213,7 @@ def test_odd_values_stand_as_they_stood_before(opened: Open, tmp_path: Path) -> 
     assert page.console == []
 
 
-def test_a_phone_shows_no_hashes_and_nothing_sticks_out(
-    many_page: Path, opened: Open, tmp_path: Path, family: Table
-) -> None:
+def test_a_phone_shows_no_hashes_and_nothing_sticks_out(many_page: Path, opened: Open, tmp_path: Path) -> None:
     page = opened(many_page, width=390)
     page.draw_all()
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 390
@@ -225,7 +223,8 @@ def test_a_phone_shows_no_hashes_and_nothing_sticks_out(
         .evaluate_all("all => all.filter(one => one.offsetWidth).map(one => one.textContent)")
     )
     assert shown == ["family", "prune to density", "parameters left", "sigma"]
-    hashed = {**family.columns, "ladder": np.array([f"{place % 7:032x}" for place in range(len(family))], object)}
+    rows = table([curve(3)])
+    hashed = {**rows.columns, "ladder": np.array([f"{place % 7:032x}" for place in range(len(rows))], object)}
     path = tmp_path / "hashes.html"
     write_page(report(read_table(hashed), max_error=0.2, draws=0), path)
     for width, visible in ((390, False), (1280, True)):

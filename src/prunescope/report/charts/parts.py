@@ -127,7 +127,17 @@ def _log(ends: tuple[float, float]) -> alt.Scale:
 def _axis(ticks: list[float]) -> alt.Axis:
     import altair as alt
 
-    return alt.Axis(values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy")
+    return alt.Axis(
+        values=ticks, format="~s" if max(ticks) >= THOUSANDS else "~g", labelOverlap="greedy", labelSeparation=4
+    )
+
+
+def percent_axis(ticks: int = 6, sign: str = "") -> alt.Axis:
+    """Return an axis of percents, written ``6 %``."""
+    import altair as alt
+
+    words = f"datum.value === 0 ? '0 %' : replace(format(datum.value, '{sign}~%'), '%', ' %')"
+    return alt.Axis(labelExpr=words, tickCount=ticks)
 
 
 def coloured(

@@ -23,6 +23,7 @@ from prunescope.report.charts.parts import (
     layered,
     line_at,
     panel_names,
+    percent_axis,
     shaped,
     source,
     span,
@@ -75,7 +76,9 @@ class ResidualFigure(Figure):
         import altair as alt
 
         panels = []
-        axis = alt.Axis(format="~%", tickCount=6)
+        axis = percent_axis()
+        ends = [min(-0.005, *(point.low for point in self.points)), max(0.005, *(point.high for point in self.points))]
+        scale = alt.Scale(domain=ends, nice=True)
         for name in panel_names(self.points):
             points = [point for point in self.points if point.panel == name]
             what = next(by for by, words in PANELS.items() if words == name)
@@ -84,8 +87,6 @@ class ResidualFigure(Figure):
                 if what == "density"
                 else alt.X("value:Q", title=what, axis=alt.Axis(tickCount=8, tickMinStep=1))
             )
-            ends = [min(-0.005, *(point.low for point in points)), max(0.005, *(point.high for point in points))]
-            scale = alt.Scale(domain=ends, nice=True)
             y = alt.Y("mean:Q", title=OFF, scale=scale, axis=axis)
             data = source(panel=name)
             tooltip = tips(("member", "member", None), ("value", what, ".4g"), ("points", "points", ",d"),

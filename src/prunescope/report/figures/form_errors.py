@@ -20,6 +20,7 @@ from prunescope.report.charts.parts import (
     coloured,
     dashed,
     layered,
+    percent_axis,
     shaped,
     source,
     span,
@@ -106,7 +107,7 @@ class Forms(Figure):
         off = source(panel="deviation")
         tooltip = tips(("what", "form", None), ("trial", "trial", None), ("mu", "mu", ".2%"), ("sigma", "sigma", ".2%"))
         dots = off.mark_point(size=64).encode(
-            x=alt.X("sigma:Q", title="sigma", axis=alt.Axis(format="~%", tickCount=5)),
+            x=alt.X("sigma:Q", title="sigma", axis=percent_axis(5)),
             y=alt.Y("what:N", title=None, sort=forms, axis=alt.Axis(labelLimit=190, labelPadding=6)),
             color=coloured("trial", order, None, columns=1),
             shape=shaped("trial", order, None, columns=1),

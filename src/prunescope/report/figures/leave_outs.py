@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from prunescope.lens import CellResult
-from prunescope.report.charts.parts import Panel, coloured, layered, panel_names, source, tips, y_linear
+from prunescope.report.charts.parts import Panel, coloured, layered, panel_names, percent_axis, source, tips, y_linear
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 
@@ -59,13 +59,16 @@ class LeaveOuts(Figure):
             present = {point.against for point in points}
             colour = coloured("against", kinds, "test error", present=present)
             title = "change of test error"
-            x = alt.X("difference:Q", title=title, axis=alt.Axis(format="+%"))
+            # Levels of label noise are compared with each other: they share their axis.
+            ends = min(0.0, *(point.low for point in self.points)), max(0.0, *(point.high for point in self.points))
+            scale = alt.Scale(domain=list(ends), nice=True)
+            x = alt.X("difference:Q", title=title, scale=scale, axis=percent_axis(5, "+"))
             y = alt.Y("treatment:N", title=None, axis=alt.Axis(labelLimit=260))
             offset = alt.YOffset("against:N", sort=kinds)
             tooltip = tips(("treatment", "trained", None), ("against", "test error", None),
                            ("difference", "change", "+.4f"), ("verdict", "verdict", None))  # fmt: skip
             data = source(panel=name)
-            low = alt.X("low:Q", title=title)
+            low = alt.X("low:Q", title=title, scale=scale)
             layers = [
                 data.mark_rule(style="plain").encode(x=low, x2="high", y=y, yOffset=offset, color=colour),
                 data.mark_point(size=60).encode(x=x, y=y, yOffset=offset, color=colour, tooltip=tooltip),

@@ -15,6 +15,7 @@ from prunescope.report.charts.parts import (
     Panel,
     coloured,
     layered,
+    percent_axis,
     shaped,
     source,
     span,
@@ -66,7 +67,7 @@ class Stability(Figure):
             points = [point for point in self.points if point.panel == name]
             x = x_log("drawn", "how many", span(point.drawn for point in points))
             scale = alt.Scale(domain=[low, high], nice=False, clamp=True)
-            axis = alt.Axis(format="~%", tickCount=6)
+            axis = percent_axis()
             y = alt.Y("mean:Q", title="over all points", scale=scale, axis=axis)
             kinds = ["mu", "sigma"]
             colour = coloured("figure", kinds, None)

@@ -65,6 +65,8 @@ def drawing(figure: Figure, slug: str) -> Drawing:
     drawn = figure.draw()
     panels = [_panel(panel) for panel in drawn]
     frame, width = whole_frame(drawn)
+    config = frame.pop("config")
+    frame["config"] = {name: config[name] for name in ("background", "padding")}
     content = {
         "slug": slug,
         "name": ROWS,
@@ -73,6 +75,7 @@ def drawing(figure: Figure, slug: str) -> Drawing:
         "panels": panels,
         "frame": frame,
         "width": width,
+        "colours": config["range"]["category"],
     }
     portraits = figure.portraits if isinstance(figure, PicturedExamples) else ()
     pictures = tuple((portrait.words, _data_address(portrait.image)) for portrait in portraits)
@@ -82,10 +85,15 @@ def drawing(figure: Figure, slug: str) -> Drawing:
     return Drawing(slug, figure.title, figure.caption, titles, tuple(entries), pictures, content)
 
 
+def looks() -> dict[str, Any]:
+    """Return what all drawings look like in each theme; only their colours differ."""
+    return {theme.name: theme.config("kinds", 1) for theme in THEMES}
+
+
 def _panel(panel: Panel) -> dict[str, Any]:
-    plain, configs = specification(panel), {theme.name: theme.config(panel.palette, panel.colours) for theme in THEMES}
+    plain = specification(panel)
     spec = {
-        **highlighted(plain, configs[THEMES[0].name]),
+        **highlighted(plain, THEMES[0].config(panel.palette, panel.colours)),
         "width": "container",
         "height": panel.height,
         "autosize": {"type": "fit-x", "contains": "padding"},
@@ -94,7 +102,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
     return {
         "spec": spec,
         "renderer": "canvas" if panel.marks > MANY else "svg",
-        "config": configs,
+        "colours": {theme.name: theme.colours(panel.palette, panel.colours) for theme in THEMES},
         "legend": None if legend is None else asdict(legend),
     }
 

@@ -16,6 +16,9 @@
   const rowsOf = ({columns, values}) =>
     (values[0] || []).map((_, row) => Object.fromEntries(columns.map((name, place) => [name, values[place][row]])));
 
+  const looks = JSON.parse(document.getElementById("looks").textContent);
+  const looked = (look, colours) => ({...looks[look], range: {...looks[look].range, category: colours}});
+
   const embed = (figure, place, holder, look) => {
     holder.setAttribute("aria-hidden", "true");  // the panel around it says what there is to be seen
     const {content} = figure;
@@ -24,7 +27,7 @@
     spec.datasets = {...(spec.datasets || {}), [content.name]: figure.rows};
     if (holder.className === "paper") spec.width = figure.places[place].clientWidth;
     else spec.height *= figure.zoom;
-    return window.embedVega(holder, spec, {actions: false, ast: true, config: panel.config[look], renderer: panel.renderer});
+    return window.embedVega(holder, spec, {actions: false, ast: true, config: looked(look, panel.colours[look]), renderer: panel.renderer});
   };
 
   const draw = async (figure, place) => {
@@ -223,7 +226,7 @@
   // All panels in one, light, as `prunescope report --figures` writes them; the bound stands where it stands here.
   const SCALE = 2.5;
   const composed = (figure) => {
-    const {name, panels, frame, width} = figure.content;
+    const {name, panels, frame, width, colours} = figure.content;
     const params = new Map(), datasets = {[name]: figure.rows};
     const plain = (layer) => {
       delete layer.params;
@@ -237,7 +240,7 @@
       plain(spec);
       return {...spec, width};
     });
-    return {...frame, datasets, concat, params: [...params.values()]};
+    return {...frame, config: {...looked("light", colours), ...frame.config}, datasets, concat, params: [...params.values()]};
   };
 
   for (const slider of document.querySelectorAll(".slider[data-place]")) {

@@ -24,7 +24,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from prunescope.report.chapters import Chapter, Report
-from prunescope.report.page.content import Drawing, drawing, head, packed, stops
+from prunescope.report.page.content import Drawing, drawing, head, looks, packed, stops
 from prunescope.report.page.tables import family_table
 
 FIRST_ROWS = 12
@@ -41,6 +41,7 @@ def page(report: Report) -> str:
         report=report,
         chapters=[(chapter, place, _drawings(chapter, place)) for place, chapter in enumerate(report.chapters)],
         stops=stops,
+        looks=looks(),
         families=None if families is None else family_table(families),
         glance=None if families is None else drawing(families.figure, families.figure.slug),
         heads=heads,
