@@ -22,6 +22,7 @@ from prunescope.run.certificates import make_certificates
 from prunescope.run.cluster import Cluster
 from prunescope.run.cluster_file import ENDS
 from prunescope.run.events import ClusterChanged, Event, RungFinished
+from prunescope.run.ladder_runner import RunSettings
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.table import Store, conflicts
@@ -90,7 +91,8 @@ def test_workers_with_several_threads_are_refused_and_late_ones_sent_away(tmp_pa
         with pytest.raises(PrunescopeError, match="--nthreads 1"):
             run_study(dense_study(), tmp_path / "store", cluster=Cluster(threaded.scheduler_address))
         client = Cluster(threaded.scheduler_address).connect()
-        client.register_plugin(dask_worker.RunPlugin("mine", dask_worker.versions(), None, {}))  # type: ignore[arg-type]
+        settings = tmp_path, None, RunSettings("mine")
+        client.register_plugin(dask_worker.RunPlugin("mine", dask_worker.versions(), settings, {}))
         while client.scheduler_info()["workers"] or not client.get_events("mine"):
             time.sleep(0.01)
         client.close()
