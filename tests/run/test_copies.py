@@ -71,9 +71,9 @@ class Copies:
     ("replicates", "levels", "kills", "shims"),
     [
         (4, 2, 3, ("locks", "listings")),
-        pytest.param(100, 2, 30, (), marks=pytest.mark.stress),
-        pytest.param(100, 2, 30, ("locks",), marks=pytest.mark.stress),
-        pytest.param(100, 2, 30, ("listings",), marks=pytest.mark.stress),
+        pytest.param(100, 2, 30, (), marks=[pytest.mark.stress, pytest.mark.long]),
+        pytest.param(100, 2, 30, ("locks",), marks=[pytest.mark.stress, pytest.mark.long]),
+        pytest.param(100, 2, 30, ("listings",), marks=[pytest.mark.stress, pytest.mark.long]),
     ],
 )
 def test_copies_that_are_killed_and_stopped_train_each_rung_once(

@@ -202,7 +202,7 @@ class Machines:
 
 @pytest.mark.parametrize(
     ("replicates", "workers", "kills"),
-    [(4, 2, 0), pytest.param(100, 4, 20, marks=pytest.mark.stress)],
+    [(4, 2, 0), pytest.param(100, 4, 20, marks=[pytest.mark.stress, pytest.mark.long])],
 )
 def test_a_study_is_trained_although_workers_die_and_stop_and_the_scheduler_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicates: int, workers: int, kills: int
