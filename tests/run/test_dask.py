@@ -151,6 +151,7 @@ def test_a_worker_whose_time_is_over_leaves_its_task_to_another(
     whole, store = Store(tmp_path / "whole", create=True), Store(tmp_path / "store", create=True)
     run_study(dense_study(), whole, workers=1)
     client = dask.connected().connect()
+    client.wait_for_workers(2, timeout=120)  # those killed before are started again
     leaving = next(iter(dask.pids()))
     client.run(exec, f"import os; os.environ[{ENDS!r}] = '1.0'", workers=[leaving])
     report = run_study(dense_study(), store, cluster=dask.connected())
