@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +75,7 @@ def test_looks_and_reports_show_themselves(tmp_path: Path, strange: dict[str, An
     store = PLAIN.into(tmp_path / "store", study())
     result = analyze(store)
     assert result.cells[0].diagnosis.words[:20] in shown(result)
-    assert "&lt;script&gt;" in shown(report(strange, max_error=0.2, draws=0))
+    html = report(strange, max_error=0.2, draws=0)._repr_html_()
+    assert set(re.findall(r"</?([a-zA-Z]+)", html)) == {"iframe"}  # a page of its own, which nothing can leave
+    assert EVIL not in unescape(html)
+    assert "&lt;script&gt;" in unescape(html)
