@@ -155,6 +155,12 @@ def test_contents_lead_to_places_of_the_page(page_file: Path, opened: Open) -> N
     assert all(page.tab.locator(place).count() == 1 for place in places)
 
 
+# A table of as many columns as studies have.
+WIDENED = """() => {
+    for (const row of document.querySelectorAll("#table tr"))
+        for (const cell of [...row.children, ...row.children]) row.append(cell.cloneNode(true));
+}"""
+
 CUT = """() => [...document.querySelectorAll(".panel")].flatMap((panel) => {
     const outer = panel.getBoundingClientRect();
     return [...panel.querySelectorAll("svg, canvas")].filter((drawing) => drawing.getClientRects().length)
@@ -174,6 +180,7 @@ def test_on_paper_nothing_is_cut_off_and_all_is_dark_on_white(page_file: Path, o
     page.tab.emulate_media(media="print")
     page.tab.set_viewport_size({"width": 690, "height": 980})  # A4 less margins
     assert page.tab.evaluate(CUT) == []
+    page.tab.evaluate(WIDENED)
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 690
     assert page.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     shown = "[...document.querySelectorAll('.panel > div')].filter(one => one.getClientRects().length)"
@@ -234,6 +241,9 @@ def test_a_picture_taken_from_the_page_is_the_one_that_figures_are_written_as(
     taken = Path(waiting.value.path()).read_text(encoding="utf-8")
     for what in (r"<text[^>]*>([^<]+)</text>", r'aria-roledescription="(\w+) mark', r'(?:fill|stroke)="(#\w+)"'):
         assert sorted(re.findall(what, taken)) == sorted(re.findall(what, written)), what
+    for side in ("width", "height"):  # letters are as wide as in the browser's font
+        sizes = [float(re.findall(rf'<svg[^>]*? {side}="([\d.]+)"', picture)[0]) for picture in (taken, written)]
+        assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
     assert page.console == []
 
 
