@@ -124,6 +124,7 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     executor: dict[str, Any], whole: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     store, events, killed = Store(tmp_path / "store", create=True), list[Event](), list[int]()
+    before = set(children(os.getpid()))  # workers of the cluster
 
     def on_event(event: Event) -> None:
         events.append(event)
@@ -131,7 +132,7 @@ def test_workers_that_are_killed_cost_nothing_but_time(
             if "cluster" in executor:
                 killed.extend(request.getfixturevalue("dask").signal(signal.SIGKILL))
             else:
-                killed.extend(children(os.getpid()))
+                killed.extend(set(children(os.getpid())) - before)
                 for child in killed:
                     os.kill(child, signal.SIGKILL)
 
