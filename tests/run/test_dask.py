@@ -122,7 +122,7 @@ def test_a_ladder_that_always_crashes_its_worker_is_named_and_its_neighbours_fin
     assert report.elsewhere == 0
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("by", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_a_run_that_ends_early_lets_its_ladders_go(dask: Running, tmp_path: Path, by: signal.Signals) -> None:
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(dense_study(levels=60, epochs=30, pruning_fraction=0.02).to_toml())
@@ -277,7 +277,8 @@ def test_a_plan_shows_the_job_script(tmp_path: Path, kind: str) -> None:
         f'[cluster]\nkind = "{kind}"\nworkers = 8\nshare = 2\ncores = 4\nmemory = "16GB"\ngpu = true\n'
         'interface = "lo"\ntime = "4h"\noptions = ["--x=1"]\nprologue = ["module load cuda"]\n'
     )
-    lines = run("plan", study, "--cluster", path).stdout.splitlines()
+    shown = run("plan", study, "--cluster", path).stdout if kind == "slurm" else Cluster(path).job_script()
+    lines = shown.splitlines()
     assert set(SCRIPT[kind]) <= set(lines)
     assert f"export {ENDS}=$(($(date +%s) + 13800))" in lines  # ten minutes before the end
     assert "module load cuda" in lines

@@ -16,6 +16,7 @@ from prunescope.run.stopping import Stop
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.table import Store
+from prunescope.table.remote import Remote, pull, push
 from tests.run.dask_clusters import Running, running
 from tests.run.studies import children, dense_study, lesson_study, rows
 
@@ -145,3 +146,17 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     lost = sum(event.work for event in events if isinstance(event, Lost))
     done = sum(event.work for event in events if isinstance(event, RungFinished))
     assert done - lost == next(event for event in events if isinstance(event, RunStarted)).left
+
+
+def test_a_store_is_pushed_after_each_cohort(tmp_path: Path, whole: dict[str, Any]) -> None:
+    calls, there, store = list[int](), Remote(f"memory://{tmp_path.name}"), Store(tmp_path / "store", create=True)
+
+    def after_cohort() -> None:
+        calls.append(push(store, there).files)
+
+    run_study(dense_study(), store, workers=1, after_cohort=after_cohort)
+    assert len(calls) == 4
+    assert all(calls)
+    other = Store(tmp_path / "other", create=True)
+    pull(other, there)
+    assert rows(other) == whole["dense"]
