@@ -1,7 +1,7 @@
 """Before a decision: whether it stands under either form of the law, with how measured members depart from it.
 
-The posterior takes Eq. 2 for true, up to a shift and small departures of each cell. Where the form misses the shape of
-the curves, it is sure of a wrong density. So the paper's and the tilted form are fitted to what was trained, as
+The posterior takes Eq. 2 for true, up to its corners, and a shift and small departures of each cell. Where the curves
+have another shape, it is sure of a wrong density. So the paper's and the tilted form are fitted to what was trained, as
 `choose` does, and the loss of the decision is stated under both.
 """
 
