@@ -43,14 +43,10 @@ def s3() -> Iterator[None]:
     server.stop()
 
 
-@pytest.fixture(
-    params=[
-        "folder",
-        "file",
-        "memory",
-        pytest.param("s3", marks=pytest.mark.skipif(not S3, reason="no S3 server here: make test-s3")),
-    ]
-)
+S3_URL = pytest.param("s3", marks=pytest.mark.skipif(not S3, reason="no S3 server here: make test-s3"))
+
+
+@pytest.fixture(params=["folder", "file", "memory", S3_URL])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "s3":
         request.getfixturevalue("s3")
@@ -92,7 +88,8 @@ def test_what_is_pushed_is_pulled_and_only_what_is_missing_travels(tmp_path: Pat
     assert (pull(store, Remote(url)).rungs, push(store, Remote(url)).files) == (1, 0)
 
 
-def test_of_two_that_create_a_file_at_once_one_does(url: str) -> None:
+@pytest.mark.parametrize("url", ["folder", "file", S3_URL], indirect=True)
+def test_of_those_that_create_a_file_at_once_one_does(url: str) -> None:
     start, created = threading.Barrier(4), list[bool]()
 
     def create() -> None:

@@ -7,8 +7,10 @@ of its own first, and merges it, so that a stranger's rows are checked and contr
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -99,7 +101,10 @@ class Remote:
         with self._reaching():
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             try:
-                self._files.pipe_file(path, content, mode="overwrite" if short else "create")
+                if "file" in self._files.protocol and not short:
+                    _create_here(Path(path), content)  # fsspec would look first and write then
+                else:
+                    self._files.pipe_file(path, content, mode="overwrite" if short else "create")
             except FileExistsError:
                 return False
         self.sizes()[name] = len(content)
@@ -114,6 +119,19 @@ class Remote:
             raise
         except Exception as trouble:
             raise PrunescopeError(f"{self.url} cannot be reached: {said(trouble)}") from trouble
+
+
+def _create_here(path: Path, content: bytes) -> None:
+    """Create a file on a disk, whole or not at all; raise FileExistsError where there is one."""
+    draft = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def push(store: Store, remote: Remote) -> Transfer:
