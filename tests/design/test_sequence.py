@@ -10,7 +10,7 @@ from benchmarks.nextladders import LEVELS, SMALL, STEP, World, adaptive, at_rand
 
 from prunescope.choose.smallest import MemberSizes
 from prunescope.design.cornered_law import CORNERED
-from prunescope.design.posterior import THETA, compute_posterior
+from prunescope.design.posterior import THETA, Posterior, compute_posterior
 from prunescope.design.sequence import LadderPart, Ladders, plan_sequence
 from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
 from prunescope.laws.data import Points
@@ -76,6 +76,36 @@ def test_a_design_keeps_its_budget_and_takes_nothing_twice() -> None:
     ]
     assert len(rungs) == len(set(rungs))
     assert planned[-1].loss < now
+
+
+def test_what_is_left_is_all_that_was_not_trained() -> None:
+    there = Ladders(-0.2, [(20, 20, 8), (5,)], np.array([[10.0, 3.0], [1.0, 1.0]]), np.zeros(2), {0: (20, 4)})
+    assert there.left == 16 * 3 + (10 + 8 * 3) + (1 + 5)
+    assert there.climbed(LadderPart(1, 0, -1, 5, 0.0)).left == there.left - 6
+
+
+def test_in_proportion_no_part_costs_a_larger_share_of_what_is_left_than_it_saves() -> None:
+    def shares(posterior: Posterior, there: Ladders, in_proportion: bool) -> list[tuple[float, float]]:
+        """Return what each part costs and what it saves."""
+        costs = []
+        loss, planned = plan_sequence(
+            posterior, question(), there, np.inf, enough=1e-6, in_proportion=in_proportion, most=8
+        )
+        for part in planned:
+            costs.append((part.candidate.cost / there.left, 1 - part.loss / loss))
+            there, loss = there.climbed(part.candidate), part.loss
+        return costs
+
+    early = compute_posterior(CELLS, ladders([0], noise=0.03, levels=8), guessing=0.9), board(c0=(8,))
+    late = (
+        compute_posterior(CELLS, ladders([0, 1, 2, 3] * 2, noise=0.15, levels=20), guessing=0.9),
+        board(c0=(20,), c1=(20,), c2=(20,), c3=(20,)),
+    )
+    worth = shares(*early, in_proportion=True)
+    assert worth
+    assert all(cost <= saved for cost, saved in worth)
+    assert shares(*late, in_proportion=True) == []
+    assert all(cost > saved > 0 for cost, saved in shares(*late, in_proportion=False))
 
 
 def test_nothing_is_proposed_where_the_answer_is_known() -> None:

@@ -431,7 +431,9 @@ def _ended(plan: DesignPlan, choice: str, off: str) -> str:
         return "no member is expected to meet that error, and more training would hardly change this"
     if plan.decided:
         return f"{choice}: expected regret {off}, and more training would hardly change it"
-    return f"{choice}: expected regret {off}, and no training left in the study would reduce it much"
+    return (
+        f"{choice}: expected regret {off}, and no training left in the study would reduce it in proportion to its cost"
+    )
 
 
 def _share(study: Study, store: Any) -> float:

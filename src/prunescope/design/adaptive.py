@@ -26,7 +26,8 @@ def train_until_decided(
 ) -> DesignPlan:
     """Train ladders of a study until the smallest network under a bound is known.
 
-    Finished ladders in the store count, so a stopped loop resumes.
+    Finished ladders in the store count, so a stopped loop resumes. What saves a smaller share of the regret than it
+    costs of all the training that is left is not trained.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def train_until_decided(
     """
     while True:
         rows = store.table() if store.done() else None
-        plan = next_ladders(rows, max_error, study=study, enough=enough, most=ROUND, **settings)
+        plan = next_ladders(rows, max_error, study=study, enough=enough, in_proportion=True, most=ROUND, **settings)
         if on_plan is not None:
             on_plan(plan)
         if plan.decided or not plan.ladders or not train(plan.ladders):

@@ -169,6 +169,7 @@ def next_ladders(
     label_noise: float | None = None,
     confidence: float = 0.9,
     enough: float = ENOUGH,
+    in_proportion: bool = False,
     most: int = MOST_PROPOSALS,
     cells: int = MOST_CELLS,
     classes: int | None = None,
@@ -196,6 +197,8 @@ def next_ladders(
         Probability with which `sure` meets the bound.
     enough
         Stop when the expected regret falls below this: 0.05 is 5 %.
+    in_proportion
+        Propose nothing that saves a smaller share of the regret than it costs of all the training that is left.
     most
         Most proposals.
     cells
@@ -228,6 +231,7 @@ def next_ladders(
         question,
         ladders,
         budget_of(budget, inputs.costs, whole),
+        in_proportion=in_proportion,
         most=most,
         seed=seed,
         on_proposal=on_proposal,

@@ -50,6 +50,15 @@ class Ladders:
         alone = (first if after < 0 else 0.0) + further * (top - max(after, 0))
         return float(alone * (1 + self.further[cell] * (count - 1)))
 
+    @property
+    def left(self) -> float:
+        """The cost of all that may still be trained, each ladder alone."""
+        total = 0.0
+        for cell, allowed in enumerate(self.levels):
+            tops = [*self.tops.get(cell, ()), *[-1] * len(allowed)]
+            total += sum(self.price(cell, after, top) for after, top in zip(tops, allowed, strict=False) if top > after)
+        return total
+
     def climbed(self, candidate: LadderPart) -> Ladders:
         """Return the ladders after a part was trained."""
         tops = list(self.tops.get(candidate.cell, ()))
@@ -124,6 +133,7 @@ def plan_sequence(
     budget: float,
     *,
     enough: float = ENOUGH,
+    in_proportion: bool = False,
     most: int = MOST_PROPOSALS,
     seed: int = 0,
     on_proposal: Callable[[int, float], None] | None = None,
@@ -139,6 +149,8 @@ def plan_sequence(
         Most that all parts together may cost.
     enough
         Loss at which to stop; a plan ends sooner when most of the loss would be gone (`LOSS_LEFT`).
+    in_proportion
+        Skip parts that save a smaller share of the loss than they cost of all the training that is left.
     most
         Most parts.
     on_proposal
@@ -151,7 +163,8 @@ def plan_sequence(
     spent, low = 0.0, max(enough, LOSS_LEFT * now)
     while loss > (low if planned else enough) and len(planned) < most:
         options = [candidate for candidate in ladders.candidates() if spent + candidate.cost <= budget]
-        best = _best(sample, posterior, options, ladders.step, loss, chance)
+        left = ladders.left if in_proportion else np.inf
+        best = _best(sample, posterior, options, ladders.step, loss, chance, left)
         if best is None:
             break
         candidate, after = best
@@ -199,7 +212,13 @@ def _cheapest_check(ladders: Ladders, question: Question, choice: Decision, budg
 
 
 def _best(
-    sample: TruthSample, posterior: Posterior, options: Sequence[LadderPart], step: float, loss: float, chance: Numbers
+    sample: TruthSample,
+    posterior: Posterior,
+    options: Sequence[LadderPart],
+    step: float,
+    loss: float,
+    chance: Numbers,
+    left: float,
 ) -> tuple[LadderPart, float] | None:
     """Return the part that saves most expected loss for its cost, and the loss after it."""
     best, choice = 0.0, None
@@ -207,6 +226,6 @@ def _best(
         where, root = posterior.information(candidate.cell, candidate.densities(step))
         after = loss_after(sample, posterior, where, root, chance)
         worth = (loss - after) / candidate.cost
-        if worth > best and loss - after > LEAST_SAVED * loss:
+        if worth > best and loss - after > max(LEAST_SAVED, candidate.cost / left) * loss:
             best, choice = worth, (candidate, after)
     return choice
