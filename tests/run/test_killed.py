@@ -17,9 +17,12 @@ import pytest
 from prunescope.run import run_study
 from prunescope.study import Treatment
 from prunescope.table import Store
+from prunescope.table.schema import CIRCUMSTANCES, STORED_NAMES
 from tests.run.studies import children, dense_study, rows
 
 pytestmark = pytest.mark.stress
+ROUNDING = 1e-6
+LOSSES = [name.endswith("loss") or "_loss_" in name for name in STORED_NAMES if name not in CIRCUMSTANCES]
 
 
 def start(study: Path, store: Path) -> subprocess.Popen[str]:
@@ -69,7 +72,12 @@ def test_a_run_killed_at_random_moments_ends_with_the_numbers_of_one_that_was_no
     output, _ = last.communicate()
     assert last.returncode == 0, output
     assert kills
-    assert rows(Store(store)) == rows(whole)
+    # What a kill leaves over is trained in other cohorts, in which losses may be rounded otherwise (docs/lab.md).
+    killed, unbroken = rows(Store(store)), rows(whole)
+    assert killed.keys() == unbroken.keys()
+    for key, row in killed.items():
+        assert row == tuple(pytest.approx(value, abs=ROUNDING) if is_loss else value
+                            for value, is_loss in zip(unbroken[key], LOSSES, strict=True))  # fmt: skip
 
 
 @pytest.fixture
