@@ -2,24 +2,10 @@
    sees every step outside. Convolutions are compared with plain loops; shapes that are refused get no memory at all. */
 
 #include <math.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "planar.c"
-
-static uint64_t state;
-
-static long below(long most) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (long)((state >> 33) % (uint64_t)most);
-}
-
-static real *numbers(long count) {
-    real *made = malloc(count * sizeof(real));
-    for (long i = 0; i < count; i++) made[i] = (real)(below(2001) - 1000) / 500;
-    return made;
-}
+#include "chance.h"
 
 static double *zeros(long count) { return calloc(count, sizeof(double)); }
 

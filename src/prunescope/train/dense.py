@@ -158,7 +158,6 @@ class DenseEngine:
     """
 
     evaluated_at_once: int | None = None
-    resumable = False
 
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compact: bool | None = None
@@ -354,14 +353,6 @@ class DenseEngine:
                 _restore_row(offset, layer.constant_bias, still_above)
             state[weight], state[bias] = full, offset
         return state
-
-    def progress(self) -> dict[str, Tensor]:
-        """Refuse: rungs of fully connected networks take minutes, and what is left out of them has no progress."""
-        raise NotImplementedError
-
-    def restore(self, progress: Tensors, steps: int) -> None:
-        """Refuse: there is no progress to go on from."""
-        raise NotImplementedError
 
 
 def _places(units: Units, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -223,9 +223,6 @@ class Engine(Protocol):
     evaluated_at_once: int | None
     """How many examples are best evaluated at once; None: as many as there is room for."""
 
-    resumable: bool
-    """Whether another engine can go on from this one's progress."""
-
     def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples ``places`` [R, n], laid out as steps take them."""
 
@@ -237,6 +234,11 @@ class Engine(Protocol):
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers as they are now, in full."""
+
+
+@runtime_checkable
+class ResumableEngine(Engine, Protocol):
+    """An engine from whose progress another can go on. Fully connected networks train for minutes and have none."""
 
     def progress(self) -> dict[str, Tensor]:
         """Return all that later steps depend on, stacked."""
@@ -250,7 +252,6 @@ class AutogradEngine:
 
     copied_columns = 0
     evaluated_at_once: int | None = None
-    resumable = True
 
     def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
         trained = {parameter.name: parameter.trained for parameter in network.outline.parameters}

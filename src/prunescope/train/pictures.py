@@ -5,6 +5,7 @@ Pictures that the device or the memory should not hold come from `streamed_pictu
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -260,13 +261,21 @@ class AnyPictures(Protocol):
         """Return each member's own examples; see `Pictures.of`."""
 
 
-def _one_by_one(source: ExampleSource, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
-    for request in requests:
-        yield request, source.take(request.order, request.moves)
+class HeldExamples(ABC):
+    """Examples on the device: a batch is made when it is asked for."""
+
+    @abstractmethod
+    def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
+        """Return the inputs at each member's own positions."""
+
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
+        """Yield requests with their inputs."""
+        for request in requests:
+            yield request, self.take(request.order, request.moves)
 
 
 @dataclass(frozen=True)
-class ChosenExamples:
+class ChosenExamples(HeldExamples):
     """Examples of a dataset, ``places`` [R, n]."""
 
     pictures: Pictures
@@ -284,13 +293,9 @@ class ChosenExamples:
             return self.pictures.take(places)
         return self.pictures.moved(places, moves) if isinstance(moves, Moves) else self.pictures.cropped(places, moves)
 
-    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
-        """Yield requests with their inputs, each made when it is asked for."""
-        return _one_by_one(self, requests)
-
 
 @dataclass(frozen=True)
-class NarrowRows:
+class NarrowRows(HeldExamples):
     """Rows of each member's own examples and columns, ``[R, n, k]`` bytes."""
 
     bytes_: Tensor
@@ -310,13 +315,9 @@ class NarrowRows:
         taken = self.bytes_.view(-1, columns).index_select(0, (order + first).reshape(-1))
         return _scaled(taken.view(*order.shape, columns), self.scale, self.shift)
 
-    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
-        """Yield requests with their inputs, each made when it is asked for."""
-        return _one_by_one(self, requests)
-
 
 @dataclass(frozen=True)
-class InnermostRows:
+class InnermostRows(HeldExamples):
     """Some columns ``[R, k]`` of rows of features, the examples innermost and filled up to whole vectors with zeros."""
 
     rows: Tensor
@@ -330,10 +331,6 @@ class InnermostRows:
     def device(self) -> torch.device:
         """Where positions are looked up."""
         return self.places.device
-
-    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[tuple[BatchRequest, Tensor]]:
-        """Yield requests with their inputs, each made when it is asked for."""
-        return _one_by_one(self, requests)
 
     def take(self, order: Tensor, moves: Moves | Crops | None = None) -> Tensor:
         """Return the inputs ``[R, k, B]`` at each member's own positions; rows are never moved."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prunescope.data import EncodedPictures, Subsample
-from prunescope.train.engine import Engine, Tensors, held_rate, rate
+from prunescope.train.engine import Engine, ResumableEngine, Tensors, held_rate, rate
 from prunescope.train.pictures import BatchRequest, Crops, ExampleSource, Moves
 from prunescope.train.seeding import Seeding, Size
 from prunescope.train.training_context import TrainingContext
@@ -165,11 +165,12 @@ def train_rung(
     steps = -(-examples // recipe.batch)
     total, held = steps * (span.last - span.first), span.rates_at
     snapshot, first = None, 0
+    resumable = engine if keeper is not None and isinstance(engine, ResumableEngine) else None
     earlier = keeper.read() if keeper is not None else None
-    if earlier is not None and _fits(earlier, engine):
+    if earlier is not None and resumable is not None and _fits(earlier, engine):
         first = (earlier.epoch - span.first) * steps + earlier.step
         tensors = {name: torch.from_numpy(values).to(context.device) for name, values in earlier.tensors.items()}
-        engine.restore(tensors, first)
+        resumable.restore(tensors, first)
         snapshot = None if earlier.snapshot is None else dict(earlier.snapshot)
     requests = _requests(context, members, rung, span, steps, first)
     for done, (request, x) in enumerate(source.batches(requests), first + 1):
@@ -181,11 +182,11 @@ def train_rung(
             speed = held_rate(recipe, held, request.step, steps)
         engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
         tick(done, total)
-        if keeper is None or not engine.resumable:
+        if keeper is None or resumable is None:
             continue
         if keeper.due((time.perf_counter() - clock) / (done - first) * (total - done)):
             epoch, step = divmod(done, steps)
-            keeper.keep(RungProgress(span.first + epoch, step, _arrays(engine.progress()), snapshot))
+            keeper.keep(RungProgress(span.first + epoch, step, _arrays(resumable.progress()), snapshot))
     measured = examples if every_example else recipe.measured(examples)
     outcomes = _measured(context, engine, members, source, labels[:, :measured])
     waited = (context.waited() - waited) / (time.perf_counter() - clock)
@@ -196,7 +197,7 @@ def _fits(progress: RungProgress, engine: Engine) -> bool:
     """Whether an engine can go on from progress: a user's own network may have been rewritten since."""
     shapes = {f"tensor/{name}": tuple(tensor.shape) for name, tensor in engine.state().items()}
     kept = {name: values.shape for name, values in progress.tensors.items() if name.startswith("tensor/")}
-    return engine.resumable and kept == shapes
+    return kept == shapes
 
 
 def _requests(

@@ -63,7 +63,6 @@ class SparseEngine:
 
     copied_columns = 0
     evaluated_at_once: int | None = 128  # inputs of so many stay near the processor
-    resumable = False
 
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compiled: SparseKernels
@@ -129,14 +128,6 @@ class SparseEngine:
         for (weight, bias), places, layer in zip(self._names, self._places, self._layers, strict=True):
             state[weight], state[bias] = places.scatter(layer.weight, self._full[weight]), layer.bias
         return state
-
-    def progress(self) -> dict[str, Tensor]:
-        """Refuse, as `dense` does: these rungs take minutes."""
-        raise NotImplementedError
-
-    def restore(self, progress: Tensors, steps: int) -> None:
-        """Refuse: there is no progress to go on from."""
-        raise NotImplementedError
 
 
 def _leading(masks: Sequence[Flags]) -> list[Flags]:
