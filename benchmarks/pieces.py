@@ -51,12 +51,12 @@ def ratios(usual: Call, ours: Mapping[str, Call]) -> dict[str, list[float]]:
     """Return how many times as fast each call is as the usual one, in turns."""
     for call in (usual, *ours.values()):
         call()
-    found: dict[str, list[float]] = {name: [] for name in ours}
+    factors: dict[str, list[float]] = {name: [] for name in ours}
     for _ in range(ROUNDS):
         before = _seconds(usual)
         for name, call in ours.items():
-            found[name].append(before / _seconds(call))
-    return found
+            factors[name].append(before / _seconds(call))
+    return factors
 
 
 def _start(
@@ -102,8 +102,8 @@ def lenets(shape: Shape, words: str) -> Iterator[Figure]:
     sparse = context.with_sparse_below(1.0)
     if sparse.sparse_kernels is None:
         return
-    found = ratios(dense, {f"{share:g}": _made(sparse, members, share) for share in SHARES})
-    for share, values in found.items():
+    factors = ratios(dense, {f"{share:g}": _made(sparse, members, share) for share in SHARES})
+    for share, values in factors.items():
         yield f"{words}, {share} of the weights kept: dense / sparse step", "times", values
 
 

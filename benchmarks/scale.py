@@ -69,7 +69,7 @@ def made_up_study(ladders: int) -> Study:
 
 def measure_one(ladders: int) -> Iterator[Figure]:
     """Measure each step once, for a study of so many ladders."""
-    each = f"ms of the processor for each of {ladders:,} ladders"
+    unit = f"ms of the processor for each of {ladders:,} ladders"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store"
 
@@ -78,17 +78,17 @@ def measure_one(ladders: int) -> Iterator[Figure]:
             call()
             return [(time.process_time() - begun) * 1e3 / ladders]
 
-        yield "planned: ladders, identities, effort", each, timed(lambda: effort(made_up_study(ladders).ladders))
+        yield "planned: ladders, identities, effort", unit, timed(lambda: effort(made_up_study(ladders).ladders))
         study, clock = made_up_study(ladders), time.perf_counter()
-        yield "scheduled, claimed, stored", each, timed(lambda: simulated(study, path))
+        yield "scheduled, claimed, stored", unit, timed(lambda: simulated(study, path))
         yield (
             "the same by the clock",
             f"ms for each of {ladders:,} ladders",
             [(time.perf_counter() - clock) * 1e3 / ladders],
         )
-        yield "the same command when all is done", each, timed(lambda: simulated(study, path))
-        yield "status", each, timed(lambda: status(Store(path)))
-        yield "table", each, timed(lambda: Store(path).table())
+        yield "the same command when all is done", unit, timed(lambda: simulated(study, path))
+        yield "status", unit, timed(lambda: status(Store(path)))
+        yield "table", unit, timed(lambda: Store(path).table())
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         yield f"memory of that process, {ladders:,} ladders", "GB", [memory]
 

@@ -110,8 +110,8 @@ class Opened:
 
     def barriers(self) -> list[str]:
         """Return what axe finds to keep people from using the page, with the first element of each."""
-        found = Axe().run(self.tab).response["violations"]
-        return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
+        violations = Axe().run(self.tab).response["violations"]
+        return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in violations]
 
 
 Open = Callable[..., Opened]

@@ -46,14 +46,14 @@ def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Rows of studies that one process trains without a break."""
-    found = {}
+    measured = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TuningCache, "of_store", lambda self, key: CohortSettings(2, 1, 2, 1, 1e-4, starts=2))
         for study in (dense_study(), lesson_study(replicates=1)):
             store = Store(tmp_path_factory.mktemp("whole") / "store", create=True)
             assert not run_study(study, store, workers=1).failures
-            found[study.name] = rows(store)
-    return found
+            measured[study.name] = rows(store)
+    return measured
 
 
 @pytest.mark.parametrize("study", [dense_study(), lesson_study(replicates=1)], ids=lambda study: study.name)

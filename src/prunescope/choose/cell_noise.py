@@ -77,9 +77,9 @@ def between_trainings(noise: Numbers, cells: GroupData, parts: Parts) -> Numbers
     parts
         The part that each point belongs to; of those without points the noise stands.
     """
-    own = cells.shared_examples.own_noise(cells.error) ** 2
+    by_cell = cells.shared_examples.own_noise(cells.error) ** 2
     points = np.bincount(parts, minlength=len(noise))
-    chance = np.bincount(parts, own, len(noise)) / np.maximum(points, 1)
+    chance = np.bincount(parts, by_cell, len(noise)) / np.maximum(points, 1)
     return np.asarray(np.sqrt(np.maximum(noise**2 - chance, LEAST_LEFT * noise**2)))
 
 

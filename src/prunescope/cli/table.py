@@ -127,8 +127,8 @@ def _print_table(rows: Table, summary: str, limit: int, shorten: bool) -> None:
     from prunescope.table import shown
     from prunescope.table.coded import Columns
 
-    told = f"{counted(len(rows), 'row')} from {printable(rows.source)}{f': {summary}' if summary else ''}"
-    click.echo(hung(told, indent="    "))
+    heading = f"{counted(len(rows), 'row')} from {printable(rows.source)}{f': {summary}' if summary else ''}"
+    click.echo(hung(heading, indent="    "))
     if not len(rows):
         return
     columns = Columns.of(rows.columns)

@@ -132,7 +132,7 @@ def pack_dataset(
     facts = DATASETS[name]
     pictures = _LISTS[name](root, facts)
     kind, side = ("jpeg", facts.shape[1] * 8 // 7) if name == "imagenet" else ("pixels", facts.shape[1])
-    told = PictureFacts(name, kind, facts.train, facts.test, facts.shape, side, pictures.classes)  # type: ignore[arg-type]
+    content = PictureFacts(name, kind, facts.train, facts.test, facts.shape, side, pictures.classes)  # type: ignore[arg-type]
     path = Path(target).expanduser() if target is not None else data_folder(None)
     file = f"{name}{ENDING}"
     if path.suffix != ENDING:
@@ -142,7 +142,7 @@ def pack_dataset(
         raise InputError(str(path), [Fault("the file", f"must be called {file}", path.name, hint)])
     count = threads or len(os.sched_getaffinity(0))
     both = (*pictures.train, *pictures.test)
-    return pack(pictures.root, both, told, path, threads=count, on_progress=on_progress)
+    return pack(pictures.root, both, content, path, threads=count, on_progress=on_progress)
 
 
 def packed_file(name: str, folders: Iterable[Path]) -> Path | None:
@@ -154,16 +154,16 @@ def packed_file(name: str, folders: Iterable[Path]) -> Path | None:
 def read_packed(name: str, path: Path) -> Dataset:
     """Return a dataset whose pictures stay in their file until they are needed."""
     file, facts = PackedPictures(path), DATASETS[name]
-    told = file.facts
+    here = file.facts
     expected = (name, facts.train, facts.test, facts.shape, facts.classes)
-    if (told.dataset, told.train, told.test, told.shape, len(told.classes)) != expected:
-        got = f"{told.train:,} and {told.test:,} pictures of {clipped(told.dataset)} in {len(told.classes):,} classes"
+    if (here.dataset, here.train, here.test, here.shape, len(here.classes)) != expected:
+        got = f"{here.train:,} and {here.test:,} pictures of {clipped(here.dataset)} in {len(here.classes):,} classes"
         must = f"must hold {facts.train:,} and {facts.test:,} pictures of {name} in {facts.classes:,} classes"
         raise refusal(str(path), must, got)
     labels = file.records["label"].astype(np.int64)
     labels.flags.writeable = False
-    train, test = slice(0, told.train), slice(told.train, told.train + told.test)
-    if told.kind == "pixels":
+    train, test = slice(0, here.train), slice(here.train, here.train + here.test)
+    if here.kind == "pixels":
         pixels = file.pixels()
         parts = DatasetPart(pixels[train], labels[train]), DatasetPart(pixels[test], labels[test])
         return assembled(name, *parts, source=str(path), known=file.moments())

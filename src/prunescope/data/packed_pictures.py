@@ -109,14 +109,14 @@ class PackedPictures:
         must, hint = "must be a whole file of pictures", "Make it again: prunescope data NAME --from DIR."
         if size < START + _FOOTER.size or self._map[: len(MAGIC)] != MAGIC:
             raise refusal(name, must, "another kind of file", hint)
-        length, told, end = _FOOTER.unpack(self._map[size - _FOOTER.size :])
-        first = size - _FOOTER.size - length - told
-        if end != _END or told > _MOST_FACTS or first < START or length % RECORD.itemsize:
+        length, facts_length, end = _FOOTER.unpack(self._map[size - _FOOTER.size :])
+        first = size - _FOOTER.size - length - facts_length
+        if end != _END or facts_length > _MOST_FACTS or first < START or length % RECORD.itemsize:
             raise refusal(name, must, "it is cut off", hint)
         if not 0 < length // RECORD.itemsize <= MOST_EXAMPLES:
             raise refusal(name, f"must hold 1 to {MOST_EXAMPLES:,} pictures", f"{length // RECORD.itemsize:,}")
         records = np.frombuffer(self._map, RECORD, length // RECORD.itemsize, first)
-        facts = _facts_of(self._map[first + length : first + length + told])
+        facts = _facts_of(self._map[first + length : first + length + facts_length])
         if facts is None or facts.train + facts.test != len(records):
             raise refusal(name, must, "facts that do not fit its index", hint)
         ends = records["offset"] + records["size"]
@@ -156,10 +156,10 @@ class PackedPictures:
         return tuple(means.tolist()), tuple(np.sqrt(np.maximum(squares / count - means**2, 0.0)).tolist())
 
 
-def _facts_of(told: bytes) -> PictureFacts | None:
+def _facts_of(content: bytes) -> PictureFacts | None:
     """Read facts from JSON; None where they are none."""
     try:
-        entries = json.loads(told)
+        entries = json.loads(content)
         facts = PictureFacts(**entries | {key: tuple(entries[key]) for key in ("shape", "classes")})
         numbers = (facts.train, facts.test, facts.side, *facts.shape)
         sound = all(type(number) is int and number > 0 for number in numbers) and len(numbers) == 6
@@ -178,5 +178,5 @@ def content_hash(facts: PictureFacts, records: NDArray[Any]) -> str:
 
 def tail(facts: PictureFacts, records: NDArray[Any]) -> bytes:
     """Return what follows the pictures in a file: index, facts, and how long both are."""
-    index, told = records.tobytes(), facts.to_bytes()
-    return index + told + _FOOTER.pack(len(index), len(told), _END)
+    index, described = records.tobytes(), facts.to_bytes()
+    return index + described + _FOOTER.pack(len(index), len(described), _END)

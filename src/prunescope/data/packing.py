@@ -187,10 +187,10 @@ class _Packer:
 
     def _source(self, number: int) -> tuple[int, int]:
         try:
-            found = (self._root / self._pictures[number].place).stat()
+            status = (self._root / self._pictures[number].place).stat()
         except OSError:
             return 0, 0
-        return found.st_size, found.st_mtime_ns
+        return status.st_size, status.st_mtime_ns
 
     def check_disk(self, target: Path) -> None:
         """Refuse a disk that will not hold the file, by what some of the pictures take."""

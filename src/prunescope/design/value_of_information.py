@@ -133,8 +133,8 @@ class Decision:
 def new_networks(question: Question, posterior: Posterior, seed: int = 0) -> Numbers:
     """Draw the log density that newly trained networks of each member need, ``[draws, members]``."""
     random = np.random.default_rng([seed, 2])
-    own = float(question.shared_examples.own_noise(question.bound))
-    noise = np.sqrt(max(posterior.noise**2 - own**2, LEAST_LEFT * posterior.noise**2))
+    of_one = float(question.shared_examples.own_noise(question.bound))
+    noise = np.sqrt(max(posterior.noise**2 - of_one**2, LEAST_LEFT * posterior.noise**2))
     scatter = np.hypot(noise, posterior.departure)
     off = np.hypot(scatter, question.shared_examples.noise(question.bound)) * random.standard_normal((NETWORKS, 1))
     return question.densities(posterior.draws(NETWORKS, seed), off)

@@ -77,17 +77,17 @@ class DaskExecutor:
         """Connect to the scheduler, wait for a worker, and give all of them what they need of the run."""
         self._name = f"prunescope-{uuid.uuid4().hex}"
         self._client = self._connected(time.monotonic() + patience)
-        found = self._workers()
-        if not found:
+        workers = self._workers()
+        if not workers:
             on_event(ClusterChanged(f"waiting for workers of {self._cluster.source}"))
         # They come when there is work, for as long as somebody waits for it.
         wanted = self._client.submit(time.sleep, 0, pure=False, key=f"{self._name}-first")
-        while not (found := self._workers()):
+        while not (workers := self._workers()):
             if self._stop():
                 return
             time.sleep(0.1)
         wanted.release()
-        facts = self._facts(found)
+        facts = self._facts(workers)
         self._check(facts)
         shares = Counter(fact.place for fact in facts.values())
         first = next(iter(facts.values()))

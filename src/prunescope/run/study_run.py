@@ -92,6 +92,11 @@ class RunReport:
     halted: bool = False
     unwritable: str = ""
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something is left that the run was to train."""
+        return bool(self.failures or self.elsewhere or self.unwritable or self.halted)
+
 
 def run_study(
     study: Study,

@@ -111,9 +111,9 @@ class Regions(Figure):
         room = (ends_y[1] / ends_y[0]) ** 0.03
         ends_y = ends_y[0] / room, ends_y[1] * room
         x, y = x_log("density", DENSITY, ends_x), y_log("error", ERROR, ends_y)
-        told = any(point.region for point in self.points)
+        named = any(point.region for point in self.points)
         tooltip = tips(
-            ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if told else [])
+            ("density", "density", ".4g"), ("error", "error", ".4g"), *([("region", "region", None)] if named else [])
         )
         measured = source(what="measured")
         reference, notes = _named_lines(self, ends_x, x, y)
