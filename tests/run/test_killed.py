@@ -25,9 +25,10 @@ ROUNDING = 1e-6
 LOSSES = [name.endswith("loss") or "_loss_" in name for name in STORED_NAMES if name not in CIRCUMSTANCES]
 
 
-def start(study: Path, store: Path) -> subprocess.Popen[str]:
+def start(study: Path, store: Path, *where: str) -> subprocess.Popen[str]:
     """Start a run as a user does, in a process group of its own."""
-    command = [sys.executable, "-m", "prunescope", "run", str(study), "--store", str(store), "--workers", "2"]
+    where = where or ("--workers", "2")
+    command = [sys.executable, "-m", "prunescope", "run", str(study), "--store", str(store), *where]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -89,12 +90,14 @@ def from_a_terminal() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("from_a_terminal")
-@pytest.mark.parametrize("first", ["the run", "its workers"])
+@pytest.mark.parametrize("first", ["the run", "its workers", "a cluster of its own"])
 def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path, first: str) -> None:
     study = dense_study(levels=60, epochs=30, pruning_fraction=0.02)
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
-    process = start(path, store)
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text('[cluster]\nkind = "local"\nworkers = 2\n')
+    process = start(path, store, *(["--cluster", str(cluster)] if first == "a cluster of its own" else []))
     while process.poll() is None and not finished_rungs(store):
         time.sleep(0.02)
     workers = children(process.pid)
@@ -111,5 +114,7 @@ def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path, first: st
     assert process.returncode == 130
     assert "Traceback" not in output
     assert output.strip().endswith("stopped; the same command continues from here")
+    while first == "a cluster of its own" and any(map(living, workers)):  # Dask's end when they see that it is gone
+        time.sleep(0.02)
     assert not any(map(living, workers))
     assert finished_rungs(store)

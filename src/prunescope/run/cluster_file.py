@@ -155,6 +155,10 @@ def start_cluster(keys: ClusterKeys, name: str, folder: Path, security: Any) -> 
     return cluster
 
 
+# Ctrl-C in a terminal goes to every process of the run; its workers leave it to the run to end them in good order.
+_IGNORES_CTRL_C = "import signal\n\n\ndef dask_setup(worker):\n    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+
+
 def _start_local(keys: ClusterKeys, name: str, security: Any) -> Any:
     from distributed import Nanny, Scheduler, SpecCluster
 
@@ -169,6 +173,7 @@ def _start_local(keys: ClusterKeys, name: str, security: Any) -> Any:
             "dashboard": False,
             "memory_limit": None,
             "silence_logs": 50,
+            "preload": [_IGNORES_CTRL_C],
         }
         workers[number] = {"cls": Nanny, "options": options}
     scheduler = {"cls": Scheduler, "options": {**host, "dashboard": False, "dashboard_address": "127.0.0.1:0"}}
