@@ -327,6 +327,7 @@ def test_an_estimate_walks_each_shape_once_however_many_there_are(monkeypatch: p
     monkeypatch.setattr(import_module("prunescope.nets.network"), "outline", counted_outline)
     widths = tuple(round(0.501 + place / 1_000, 3) for place in range(300))
     study = dense_study(replicates=2, widths=widths)
+    network.cache_clear()  # earlier tests of this process may have walked some of them
     estimate(study.ladders, None)
     assert len(walks) == len(widths)
 
