@@ -16,7 +16,7 @@ from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import RungHandover, RungStart, full, keep_highest
-from prunescope.run import ladder_runner
+from prunescope.run import data_parallel
 from prunescope.run.ladder_state import resume
 from prunescope.study import Ladder
 from prunescope.train import (
@@ -70,7 +70,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         rungs.append(Seen(begun, mask_arrays, span, trained))
         return trained
 
-    monkeypatch.setattr(ladder_runner, "train_rung", watched)
+    monkeypatch.setattr(data_parallel, "train_rung", watched)
     return rungs
 
 

@@ -140,7 +140,7 @@ class _Process:
 class DataParallel:
     """The processes of a run that train each network together, as rank 0 sees them.
 
-    They are started with the first rung, and anew after one that did not come to its end.
+    They are started anew after a rung that did not come to its end.
 
     Parameters
     ----------
@@ -167,13 +167,24 @@ class DataParallel:
         self._joined_before = joined is not None
         self._others: list[_Process] = []
 
+    def begin(self) -> None:
+        """Start the others, unless they are there."""
+        with self._ended_early():
+            self._joined()
+
     @contextmanager
     def training(self, context: TrainingContext, work: RungWork) -> Iterator[TrainingContext]:
         """Let the others train some networks with this process; give the context to do so, too."""
-        try:
+        with self._ended_early():
             ranks = self._joined()
             ranks.from_first(pickle.dumps(work), patient=True)
             yield context.with_ranks(ranks)
+
+    @contextmanager
+    def _ended_early(self) -> Iterator[None]:
+        """End the others where something goes wrong, and say what if it was one of them."""
+        try:
+            yield
         except RankLostError as trouble:
             raise RankLostError(self._reason(trouble)) from trouble
         except BaseException:

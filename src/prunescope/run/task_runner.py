@@ -191,6 +191,7 @@ class TaskRunner:
     def train(self, task: TrainTask, on_event: EventHandler) -> None:
         """Train a cohort."""
         context = self.context(task.cohort.ladders[0], task.tuning)
+        self._begin()
         with threads(min(task.tuning.threads, self._cores)):
             how = self._stop, task.elsewhere, self._parallel
             LadderRunner(task.cohort, context, self._store, self._settings, on_event, *how).run()
@@ -200,6 +201,7 @@ class TaskRunner:
         ladder = task.ensemble.ladder
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, tuning)
+        self._begin()
         with threads(min(tuning.threads, self._cores)):
             keepers = self._keepers(task.ensemble, tuning.members)
             scores = _scores(task.ensemble, task.number, keepers, context, on_event, self._stop, self._parallel)
@@ -207,6 +209,11 @@ class TaskRunner:
             if is_scored(self._store, task.ensemble):
                 for keeper in keepers.values():
                     keeper.discard()
+
+    def _begin(self) -> None:
+        """Start the processes that train with this one: what that takes belongs to no rung."""
+        if self._parallel is not None:
+            self._parallel.begin()
 
     def _keepers(self, ensemble: Ensemble, at_once: int) -> dict[range, StoredProgress]:
         """Return what keeps the networks of an ensemble, those that are trained together by their places in it."""
