@@ -223,9 +223,9 @@ def test_what_goes_back_to_an_epoch_repeats_the_rates_from_there_on(
     rates: list[float] = []
     step = DenseEngine.step
 
-    def noted(engine: DenseEngine, x: Tensor, labels: Tensor, rate: float) -> None:
+    def noted(engine: DenseEngine, x: Tensor, labels: Tensor, rate: float, batch: int) -> None:
         rates.append(rate)
-        step(engine, x, labels, rate)
+        step(engine, x, labels, rate, batch)
 
     monkeypatch.setattr(DenseEngine, "step", noted)
     example = ladder(treatment=kind, schedule=schedule, epochs=3, rewind_epoch=1, levels=2)

@@ -105,14 +105,20 @@ def join(rank: int, size: int, meeting: Path | None, device: str, timeout: timed
     if dist.is_initialized():
         raise PrunescopeError("this process trains with others already (torch.distributed is initialised)")
     store = None if meeting is None else FileStore(str(meeting), size)
-    with _on_loopback(meeting is not None):
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timeout)
-        outcomes: Any = dist.group.WORLD
-        steps: Any = outcomes
-        if device.startswith("cuda"):
-            torch.cuda.set_device(device)
-            steps = dist.new_group(backend="nccl", timeout=timeout)
-        idle: Any = dist.new_group(backend="gloo", timeout=_IDLE_TIMEOUT)
+    try:
+        with _on_loopback(meeting is not None):
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timeout)
+            outcomes: Any = dist.group.WORLD
+            steps: Any = outcomes
+            if device.startswith("cuda"):
+                torch.cuda.set_device(device)
+                steps = dist.new_group(backend="nccl", timeout=timeout)
+            idle: Any = dist.new_group(backend="gloo", timeout=_IDLE_TIMEOUT)
+        dist.barrier(outcomes)  # nobody is waited for through the last group who has not joined it
+    except RuntimeError as trouble:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        raise RankLostError("it could not be met") from trouble
     return Ranks(rank, size, steps, outcomes, idle)
 
 
@@ -166,6 +172,7 @@ class DataParallel:
         self._ranks = joined
         self._joined_before = joined is not None
         self._others: list[_Process] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def begin(self) -> None:
         """Start the others, unless they are there."""
@@ -195,11 +202,11 @@ class DataParallel:
         if self._ranks is None and self._joined_before:
             raise RankLostError("an earlier rung ended early, and torchrun's processes ended with it")
         if self._ranks is None:
-            with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
-                meeting = Path(folder) / "meeting"
-                self._others = [self._start(rank, meeting) for rank in range(1, self.size)]
-                self._hear_all()
-                self._ranks = join(0, self.size, meeting, self._devices[0], self._timeout)
+            self._folder = tempfile.TemporaryDirectory(prefix="prunescope-")  # a GPU's group meets at its first step
+            meeting = Path(self._folder.name) / "meeting"
+            self._others = [self._start(rank, meeting) for rank in range(1, self.size)]
+            self._hear_all()
+            self._ranks = join(0, self.size, meeting, self._devices[0], self._timeout)
         return self._ranks
 
     def _hear_all(self) -> None:
@@ -235,7 +242,7 @@ class DataParallel:
         reasons = [self._reason_of(other) for other in self._others]
         named = [f"process {rank} of {self.size} {words}" for rank, words in enumerate(reasons, 1) if words]
         self.close(early=True)
-        told = named[0] if named else f"another of {self.size} processes that train together is lost: {trouble}"
+        told = named[0] if named else f"one of {self.size} processes that train each network is lost: {trouble}"
         return f"{told}; the same command goes on from what the store has"
 
     def _reason_of(self, other: _Process) -> str:
@@ -274,3 +281,6 @@ class DataParallel:
                 ranks.from_first(b"", patient=True)
             with suppress(RuntimeError):
                 dist.destroy_process_group()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None

@@ -45,9 +45,16 @@ class RankTrainer:
 
     def run(self) -> None:
         """Train rung after rung."""
-        while content := self._ranks.from_first(b"", patient=True):
+        while content := self._next():
             work: RungWork = pickle.loads(content)  # noqa: S301 - from the run's own process
             self._train(work)
+
+    def _next(self) -> bytes:
+        """Return what rank 0 says next; nothing where it has ended."""
+        try:
+            return self._ranks.from_first(b"", patient=True)
+        except RankLostError:
+            return b""
 
     def _train(self, work: RungWork) -> None:
         context = self._context_of(work)

@@ -275,8 +275,7 @@ class DenseEngine:
     def step(self, x: Tensor, labels: Tensor, rate: float, batch: int | None = None) -> None:
         """Take one gradient step on each member's mean cross-entropy over its batch."""
         here = x.shape[1]
-        memory = self._memory.get(here)
-        if memory is None:
+        if (memory := self._memory.get(here)) is None:
             memory = self._memory.setdefault(here, _Memory(self._layers, here, self._products))
         constants = self._constants()
         logits = self._forward(x, constants, memory.outputs)
@@ -288,8 +287,7 @@ class DenseEngine:
         )
         if smoothing:
             change.sub_(smoothing / change.shape[-1])
-        batch = batch or here
-        # A batch with fewer examples than processes is computed whole by each of them.
+        batch = batch or here  # one with fewer examples than processes is computed whole by each of them
         change.mul_(1 / (batch * (self._ranks.size if self._ranks is not None and here == batch else 1)))
         gradients = iter(self._backward(self._in_products(x), self._in_products(change), constants, memory))
         for room, gradient in zip(self._gradients, gradients, strict=True):

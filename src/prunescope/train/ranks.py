@@ -84,7 +84,8 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except RuntimeError as trouble:
-        raise RankLostError(str(trouble).split("\n")[0]) from trouble
+        silent = "timed out" in str(trouble).lower()
+        raise RankLostError("it was silent for too long" if silent else "its connection broke") from trouble
 
 
 def cut(examples: int, parts: int) -> list[slice]:
