@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data import Dataset, Subsample, draw_subsample, keys
-from prunescope.data.score_groups import group_numbers
+from prunescope.data.subsample import group_numbers
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.prune import RungHandover
 from prunescope.prune.checkpoints import checkpoint, inherited
