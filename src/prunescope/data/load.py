@@ -77,7 +77,7 @@ def load(name: str, folder: str | Path | None = None, *, fetch: bool = True) -> 
             or halves(name, layouts, [path for path in folders if path != cache_folder()])
         ):
             raise missing(name, layouts, folders)
-        fetch_files(name, cache_folder() / name, folders)
+        _fetch_files(name, cache_folder() / name, folders)
         files = find(name, layouts, [cache_folder()])
         if files is None:
             raise missing(name, layouts, [cache_folder()])
@@ -149,7 +149,7 @@ SOURCES = {
 }
 
 
-def fetch_files(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
+def _fetch_files(dataset: str, folder: Path, looked: Sequence[Path]) -> None:
     """Put the files of a dataset into a folder; what lies there already and is right stays.
 
     ``looked`` names the folders in which the dataset was not, for the error.

@@ -46,7 +46,7 @@ def read_npz(path: Path) -> RawDataset:
             if len(entries) > MOST_MEMBERS:
                 raise refusal(path.name, f"must hold at most {MOST_MEMBERS:,} arrays", f"{len(entries):,}")
             names = [entry.filename.removesuffix(".npy") for entry in entries]
-            wanted = arrays_named(names, faults)
+            wanted = _arrays_named(names, faults)
             members = [(entry, name) for entry, name in zip(entries, names, strict=True) if name in wanted]
             size = sum(entry.file_size for entry, _ in members)
             plain = all(entry.compress_type == zipfile.ZIP_STORED for entry, _ in members)
@@ -69,7 +69,7 @@ def read_npz(path: Path) -> RawDataset:
     return dataset_of(arrays, spelled, unused)
 
 
-def arrays_named(names: Iterable[str], faults: Faults) -> dict[str, str]:
+def _arrays_named(names: Iterable[str], faults: Faults) -> dict[str, str]:
     """Return which names stand for which arrays; add faults for what is missing, repeated or misspelt."""
     present = list(names)
     wanted: dict[str, str] = {}
@@ -182,7 +182,7 @@ def read_function(name: str) -> RawDataset:
     faults = Faults(f"dataset {name}")
     if content.keys() & _PARTS.keys():
         content = _unpacked(content, faults)
-    wanted = arrays_named(map(str, content), faults)
+    wanted = _arrays_named(map(str, content), faults)
     arrays = {}
     for given, target in wanted.items():
         with faults.file():
