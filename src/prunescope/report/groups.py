@@ -1,6 +1,6 @@
 """The door from tables: which families there are, the law of each, its members, or what stands in the way.
 
-A family whose law cannot be fitted is still a group: its measurements are shown, and why there is no law.
+Also which cells differ in one dimension alone, and so can be drawn side by side, as the papers' figures do.
 """
 
 from __future__ import annotations

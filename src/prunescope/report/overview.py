@@ -1,4 +1,4 @@
-"""Many families beside each other: those on the same data are asked for the same error."""
+"""Many families beside each other, those on the same data asked for the same error; and the bounds of any report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error by density, as one dimension of the family varies, with the law: the first paper's Figs. 1 and 2, left."""
+"""Error by density with the law, and by the invariant m*, as one dimension varies: the first paper's Figs. 1, 2, 4."""
 
 from __future__ import annotations
 

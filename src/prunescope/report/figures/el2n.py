@@ -1,4 +1,4 @@
-"""What pruning does to the training loss of examples by their EL2N: the second paper's Figs. 1b, 2 and 5."""
+"""What pruning does to training losses by EL2N: the second paper's Figs. 1b, 2 and 5, and its Appendix L."""
 
 from __future__ import annotations
 

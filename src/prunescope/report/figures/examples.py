@@ -1,4 +1,4 @@
-"""The training examples whose loss pruning changes most, one by one."""
+"""Single training examples with pictures: those whose loss pruning changes most, and labels most likely to be wrong."""
 
 from __future__ import annotations
 

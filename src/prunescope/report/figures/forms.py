@@ -1,4 +1,4 @@
-"""Forms side by side: their curves, and how far each is off. The first paper's Fig. 7."""
+"""Forms of the law side by side, and how many measurements a stable fit needs: the first paper's Figs. 7 and 6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What the page's script reads: the figures' numbers and drawings, the slider's stops, the table, as JSON."""
+"""What the page's script reads: the figures' numbers and drawings, the slider's stops, the table, as JSON.
+
+On the page, an entry of a legend or a line's name points out a member, and all others stand back. Files are drawn
+without that: nobody points at paper.
+"""
 
 from __future__ import annotations
 
