@@ -23,7 +23,7 @@ from prunescope.run.events import DatasetChanged, Event
 from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Axes, Recipe, Study, Treatment
 from prunescope.table import Store, read_table
-from prunescope.table.dataset_notes import noted_place
+from prunescope.table.notes import noted_place
 from tests.commands import fails, run
 from tests.run.studies import dense_study
 

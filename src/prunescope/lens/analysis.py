@@ -29,7 +29,7 @@ from prunescope.lens.rung_curves import Curve, RungChange, changes_by_rung, dens
 from prunescope.lens.sparsity import SparseNetworks, Sparsity
 from prunescope.notebook import table_html
 from prunescope.table import Table
-from prunescope.table.dataset_notes import noted_place
+from prunescope.table.notes import noted_place
 
 
 @dataclass(frozen=True)

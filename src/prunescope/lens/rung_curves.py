@@ -23,7 +23,7 @@ from prunescope.lens.verdicts import (
     spread,
     spread_over,
 )
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from prunescope.errors import listed
 from prunescope.record.module_state import plain_array
 from prunescope.record.refusals import refusal
 from prunescope.table import ArrayKind
-from prunescope.table.test_outcomes import packed
+from prunescope.table.arrays import packed
 
 _NEEDED = ("index", "loss", "correct")
 _NAMES = (*_NEEDED, "label", "noisy")

@@ -24,7 +24,7 @@ from prunescope.run.artifacts import examples, layers_of, left_out_arrays, outco
 from prunescope.study import Ladder
 from prunescope.study.checks import held_out
 from prunescope.table import ArrayEntry, Store
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, TrainingContext, seeding_of
 
 
