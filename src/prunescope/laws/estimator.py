@@ -26,7 +26,7 @@ from prunescope.laws.grouping import COUNTED, Sample, read_for_laws, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
 from prunescope.laws.refusals import setting_faults
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table import Table
 from prunescope.table.schema import ERROR, Outcome
 from prunescope.version import __version__

@@ -31,7 +31,7 @@ import numpy as np
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, command, nearest
 from prunescope.files import open_to_all
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table import arrays, notes
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, StoredOutcomes, check_identity
 from prunescope.table.coded import Columns, Texts, plain, sorted_rows, take
