@@ -22,14 +22,14 @@ from prunescope.laws.identifiability import (
     neighbour_correlation,
     write_warnings,
 )
-from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
+from prunescope.laws.intervals import NOT_ASKED, find_intervals
 from prunescope.laws.persistence import MOST, replicate_persistence
 from prunescope.laws.refusals import refuse_group
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
 from prunescope.laws.robust import replicate_weights, solve_huber, solve_threshold, threshold_weights, weighted
 from prunescope.laws.search import SAME_MINIMUM, Box, SearchResult, draw_starts, fix_unvaried, search_batch
 from prunescope.laws.solver import deviation, solve
-from prunescope.laws.uncertainty import ENOUGH_CELLS, linear_intervals
+from prunescope.laws.uncertainty import ENOUGH_CELLS, IntervalTask, Uncertainty, linear_intervals
 
 # Points times draws beyond which intervals are the quick ones, unless others are asked for.
 TOO_MANY = 15_000_000
