@@ -5,7 +5,7 @@
     studies/         every version of a study that was begun here, as TOML
     recorded/        ladders recorded from training loops of your own
     examples/        outcomes per training example, by ladder and rung (`arrays`)
-    test_examples/   which test examples are classified correctly, by ladder and rung (`test_outcomes`)
+    test_examples/   which test examples are classified correctly, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
     notes/           what a run measured once and uses when it continues
