@@ -18,10 +18,10 @@ import pytest
 
 from prunescope.errors import ConflictError, DamageError, InputError, PrunescopeError
 from prunescope.table import STORED, ArrayEntry, ArrayKind, Store, read_table
+from prunescope.table.arrays import StoredOutcomes, packed
 from prunescope.table.conflicts import arrays_aside
 from prunescope.table.durable import file_hash
 from prunescope.table.shards import PACK_AT, Listing, Shards
-from prunescope.table.test_outcomes import StoredOutcomes, packed
 from tests.builders import files, filled, ladder_identity, rung, small_study
 
 LADDER = ladder_identity(0)

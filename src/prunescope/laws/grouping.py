@@ -15,9 +15,8 @@ from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_
 from prunescope.laws.tested_rows import ExampleOutcomes, count_test_examples
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table, read_table
-from prunescope.table.coded import Columns
+from prunescope.table.coded import Columns, configuration_codes, group_codes, having, unpruned
 from prunescope.table.columns import REPETITIONS
-from prunescope.table.row_groups import configuration_codes, group_codes, having, unpruned
 from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, ColumnGroup, Outcome
 
 # What a joint law explains; everything else that tells configurations apart makes groups.

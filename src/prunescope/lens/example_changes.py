@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.score_groups import group_numbers, score_ranks
+from prunescope.data.subsample import group_numbers, score_ranks
 from prunescope.lens import paired_t
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource

@@ -23,10 +23,9 @@ from prunescope.lens.outcomes import Outcomes, ScoredExamples, read_outcomes, re
 from prunescope.lens.study_index import StudyIndex
 from prunescope.study.sections import DEFAULTS, GROUP, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
-from prunescope.table.coded import Columns
+from prunescope.table.coded import Columns, group_codes, having
 from prunescope.table.duckdb_engine import condition
 from prunescope.table.findings import Array
-from prunescope.table.row_groups import group_codes, having
 from prunescope.table.schema import BY_NAME, ColumnGroup
 
 _TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is ColumnGroup.TREATMENT)
