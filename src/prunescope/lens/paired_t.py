@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from prunescope.student_t import quantile, share_within
+from prunescope.distributions import quantile, share_within
 
 LEVEL = 0.95
 """Confidence of intervals; one minus it is the share of false differences that a test lets through."""
