@@ -19,7 +19,7 @@ from prunescope.laws.grouping import dense_sample, sample
 from prunescope.laws.results import Fit, Interval
 from prunescope.laws.search import search_batch
 from prunescope.laws.shared_examples import RESAMPLES, Resampled, SharedExamples
-from prunescope.laws.uncertainty import normal_quantile
+from prunescope.student_t import normal_quantile
 from prunescope.table import Store, Table, read_table
 from tests.laws.families import disturbed, truth
 from tests.laws.planted_outcomes import common_share, outcome_store, planted_outcomes

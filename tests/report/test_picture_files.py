@@ -15,7 +15,7 @@ from PIL import Image
 
 from prunescope.cli.main import cli
 from prunescope.errors import InputError
-from prunescope.latex import escaped
+from prunescope.markup import escaped
 from prunescope.report import Report, write_figures
 from prunescope.report.charts.picture_files import PrintSize, latex, rastered, whole
 from prunescope.table import csv_parts

@@ -12,7 +12,7 @@ from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.smallest import Numbers
 from prunescope.laws.data import GroupData
-from prunescope.laws.uncertainty import normal_quantile
+from prunescope.student_t import normal_quantile
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def _show_one(result: Fit) -> None:
 
 def _is_left_out(name: str, result: Fit) -> bool:
     """Whether a parameter is fixed where its term is nothing."""
-    from prunescope.laws.forms import SPARSE_TERMS
+    from prunescope.laws.search import SPARSE_TERMS
 
     terms = SPARSE_TERMS.values() if result.law == "sparse" else ()
     gone = any(name in term and _stands_at(result, term) for term in terms)

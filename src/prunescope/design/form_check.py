@@ -17,7 +17,7 @@ from prunescope.choose.unpruned import Place
 from prunescope.design.posterior import Numbers, Rows
 from prunescope.design.value_of_information import WORST, Decision, Question
 from prunescope.errors import PrunescopeError
-from prunescope.laws.forms import FORMS_OF_FAMILIES
+from prunescope.laws.estimators import FORMS_OF_FAMILIES
 from prunescope.table import read_table
 
 STARTS = 8

@@ -17,10 +17,11 @@ from prunescope.errors import Fault, InputError, clipped, listed
 from prunescope.laws.data import Numbers, Points
 from prunescope.laws.estimator import Estimator
 from prunescope.laws.fit import Options
-from prunescope.laws.forms import SPARSE, SPARSE_TERMS, to_coordinates
+from prunescope.laws.forms import SPARSE, to_coordinates
 from prunescope.laws.grouping import EXPLAINED, TREATMENT, Sample, group_rows, keep_curves, keep_usable, origin
 from prunescope.laws.predict import MemberQuery, Prediction, predict_members
 from prunescope.laws.results import Fit
+from prunescope.laws.search import SPARSE_TERMS
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns
 from prunescope.table.schema import ANY_FIGURE, CONFIGURATION, Outcome, canonical

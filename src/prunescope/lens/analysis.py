@@ -27,7 +27,7 @@ from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
 from prunescope.lens.rung_curves import Curve, RungChange, changes_by_rung, dense_spread, rung_curve, sparsest_better
 from prunescope.lens.sparsity import SparseNetworks, Sparsity
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table import Table
 from prunescope.table.notes import noted_place
 

@@ -17,7 +17,7 @@ from prunescope.data.subsample import group_numbers, score_ranks
 from prunescope.lens import paired_t
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource
-from prunescope.lens.outcomes import Outcomes, refuse_other_examples, refuse_other_scores
+from prunescope.lens.store_contents import Outcomes, refuse_other_examples, refuse_other_scores
 from prunescope.lens.verdicts import TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, judge, spread, spread_over
 
 

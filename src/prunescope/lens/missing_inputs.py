@@ -13,7 +13,7 @@ from prunescope.lens.comparisons import LeaveOut, TreatmentComparison
 from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.rung_curves import Curve, dense_spread, rung_curve, sparsest_better
 from prunescope.lens.sparsity import Sparsity
-from prunescope.lens.study_index import EL2N
+from prunescope.lens.store_contents import EL2N
 from prunescope.study.paper_figures import KEYS
 from prunescope.study.sections import GROUP
 

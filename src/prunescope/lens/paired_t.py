@@ -9,40 +9,14 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+from prunescope.student_t import quantile, share_within
+
 LEVEL = 0.95
 """Confidence of intervals; one minus it is the share of false differences that a test lets through."""
 POWER = 0.8
 """The chance to find a difference that is there, by which replicates are counted."""
 MOST_REPLICATES = 1000
 """More replicates than anybody trains are not counted."""
-
-
-def share_within(t: float, freedom: int) -> float:
-    """Return the share of Student's t within ``t`` to either side of 0, for a whole number of degrees of freedom.
-
-    The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4.
-    """
-    if math.isinf(t):
-        return 1.0
-    angle = math.atan(abs(t) / math.sqrt(freedom))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
-    for step in range(freedom // 2):
-        total += term
-        term *= cosine**2 * ((2 * step + 2) / (2 * step + 3) if odd else (2 * step + 1) / (2 * step + 2))
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
-
-
-def quantile(level: float, freedom: int) -> float:
-    """Return how many standard errors to either side hold a share ``level`` of Student's t."""
-    low, high = 0.0, 1.0
-    while share_within(high, freedom) < level:
-        high *= 2
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if share_within(middle, freedom) < level else (low, middle)
-    return high
 
 
 def p_value(mean: float, deviation: float, count: int) -> float:

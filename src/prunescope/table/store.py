@@ -5,7 +5,7 @@
     studies/         every version of a study that was begun here, as TOML
     recorded/        ladders recorded from training loops of your own
     examples/        outcomes per training example, by ladder and rung (`arrays`)
-    test_examples/   which test examples are classified correctly, by ladder and rung (`test_outcomes`)
+    test_examples/   which test examples are classified correctly, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
     notes/           what a run measured once and uses when it continues
@@ -31,7 +31,7 @@ import numpy as np
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, command, nearest
 from prunescope.files import open_to_all
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table import arrays, notes
 from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, StoredOutcomes, check_identity
 from prunescope.table.coded import Columns, Texts, plain, sorted_rows, take

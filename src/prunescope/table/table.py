@@ -18,7 +18,7 @@ import numpy as np
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
 from prunescope.files import replacing
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table.arrays import StoredOutcomes
 from prunescope.table.coded import Columns, ColumnValues
 from prunescope.table.duckdb_engine import ParquetWriter, answer, matching, mentioned

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.files import replacing
-from prunescope.latex import escaped
+from prunescope.markup import escaped
 from prunescope.report.charts.end_labels import labelled
 from prunescope.report.charts.parts import ROWS, Panel
 from prunescope.report.charts.theme import LIGHT, Theme

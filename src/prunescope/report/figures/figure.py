@@ -14,7 +14,7 @@ from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.predict import Prediction, predict_errors
-from prunescope.notebook import Summarised
+from prunescope.markup import Summarised
 from prunescope.report.charts.parts import Panel
 
 # Parameters as the papers write them.
