@@ -14,15 +14,17 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
 from prunescope.data.raw import MOST_EXAMPLES, Faults, RawDataset, RawPart, empty_array, mark, read_bytes, within
 from prunescope.errors import MissingPackageError, clipped, counted, listed
+
+if TYPE_CHECKING:
+    import duckdb
 
 FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("val", "validation")}
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -293,12 +295,16 @@ def read_parquet_folder(root: Path, files: dict[str, list[Path]]) -> RawDataset:
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
+    import duckdb  # for Parquet alone
+
     config: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     return duckdb.connect(":memory:", config=config)
 
 
 def _rows(opened: duckdb.DuckDBPyConnection, path: Path) -> Iterator[tuple[bytes, Any, str]]:
     """Yield bytes, label and place of each row of a file, after a look at how many there are and how large."""
+    import duckdb
+
     absolute = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path.absolute()))
     source = f"read_parquet('{absolute.replace(chr(39), chr(39) * 2)}', hive_partitioning = false)"
     try:

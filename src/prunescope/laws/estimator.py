@@ -22,12 +22,12 @@ from prunescope.files import replacing
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import DENSE, Form, to_parameters
-from prunescope.laws.grouping import COUNTED, Sample, read_for_laws, sample
+from prunescope.laws.grouping import COUNTED, Sample, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
 from prunescope.laws.refusals import setting_faults
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
 from prunescope.markup import table_html
-from prunescope.table import Table
+from prunescope.table import Table, read_table
 from prunescope.table.schema import ERROR, Outcome
 from prunescope.version import __version__
 
@@ -160,7 +160,7 @@ class Estimator:
     def sample(self, table: Any, y: Any = None) -> Sample:
         """Return the groups of a table by the settings of this law, for `fit` and for what goes on with them."""
         self.check_settings()
-        return self._group(read_for_laws(table, y))
+        return self._group(_read(table, y))
 
     def predict(self, table: Any, dense: Estimator | None = None) -> Numbers:
         """Return the error of each row by the law."""
@@ -199,7 +199,7 @@ class Estimator:
 
     def score(self, table: Any, y: Any = None) -> float:
         """Return minus the root mean square of the relative deviation: 0 is perfect."""
-        rows = read_for_laws(table, y)
+        rows = _read(table, y)
         if not (rows["test_error"] > 0).all():
             raise InputError(rows.source, [Fault("column 'error'", "must be above 0 for a relative deviation", "0")])
         relative = self.predict(rows) / rows["test_error"] - 1
@@ -311,6 +311,16 @@ class Estimator:
         fixed = {name: float(value) for name, value in dict(self.fix or {}).items()}
         same = ("level", "intervals", "draws", "starts", "seed", "loss")
         return Options(fixed=fixed, **{name: getattr(self, name) for name in same})
+
+
+def _read(source: Any, errors: Any = None) -> Table:
+    """Return a table with errors; scikit-learn hands those over by themselves."""
+    if errors is None:
+        return read_table(source)
+    table = read_table(source, needed=("density",))
+    return read_table(
+        {name: values for name, values in table.columns.items() if name != "test_error"} | {"error": errors}
+    )
 
 
 def _fill(dense: Estimator, members: MemberQuery) -> tuple[Numbers, Numbers]:

@@ -21,6 +21,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.distributions import normal_quantile
 from prunescope.errors import counted
 from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.example_spread import example_spread
@@ -45,7 +46,6 @@ from prunescope.laws.uncertainty import (
     refit_draws_with_plateaus,
     t_quantile,
 )
-from prunescope.student_t import normal_quantile
 
 # Standard deviations (of logarithms, or of an exponent) beyond which the profile is followed too.
 DOUBTFUL = 0.2

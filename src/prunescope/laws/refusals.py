@@ -111,19 +111,19 @@ def explain_sparse_refusal(group: GroupData, free: Sequence[str]) -> str:
     reasons, lacking = [], []
     if "sparsity" in explained:
         needed = sum(name in free for name in DENSITY_TERM)
-        sparsities = count_levels(np.log(group.density), SAME_DENSITY)
+        sparsities = _count_levels(np.log(group.density), SAME_DENSITY)
         if sparsities < max(2, needed):
             names = listed(name for name in DENSITY_TERM if name in free)
             have = "sparsity" if sparsities == 1 else "sparsities"
             reasons.append(f"{sparsities} {have} for {names}: train networks of {max(2, needed)} sparsities or more")
             lacking.append("sparsity")
-    if "size" in explained and count_levels(np.log(group.depth), SAME_SIZE) < 2:
+    if "size" in explained and _count_levels(np.log(group.depth), SAME_SIZE) < 2:
         reasons.append(f"N is {group.depth[0]:,.6g} throughout: train networks of other sizes")
         lacking.append("size")
     elif {"size", "sparsity"} <= set(explained) and not lacking and _one_dense_size(group):
         reasons.append("N varies with the sparsity alone: train networks of another dense size")
         lacking.append("sparsity")
-    if "data" in explained and count_levels(np.log(group.width), SAME_SIZE) < 2:
+    if "data" in explained and _count_levels(np.log(group.width), SAME_SIZE) < 2:
         reasons.append(f"D is {group.width[0]:,.6g} throughout: train networks on other numbers of examples")
         lacking.append("data")
     if reasons:
@@ -143,7 +143,7 @@ def _one_dense_size(group: GroupData) -> bool:
     return bool(np.abs(left).max() < SAME_SIZE)
 
 
-def count_levels(logs: Numbers, apart: float) -> int:
+def _count_levels(logs: Numbers, apart: float) -> int:
     """Return how many values there are that differ by more than `apart`."""
     return 1 + int(np.count_nonzero(np.diff(np.sort(logs)) > apart))
 

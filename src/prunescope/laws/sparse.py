@@ -37,7 +37,7 @@ SCHEDULE = (0.25, 0.5, 0.25)
 TRIED, ROUNDS = 400, 60
 
 
-def read_for_sparse(source: Any, outcome: str | None = None) -> Table:
+def _read_for_sparse(source: Any, outcome: str | None = None) -> Table:
     """Return a table whose outcome may be any figure above 0, as losses are."""
     figure = ANY_FIGURE if outcome is None else Outcome(canonical(outcome), bounded=False)
     return source if isinstance(source, Table) else read_table(source, outcome=figure)
@@ -79,7 +79,7 @@ class SparseLaw(Estimator):
         if y is not None:
             table = read_table(table, needed=("density",))
             table = {name: values for name, values in table.columns.items() if name != "test_error"} | {"error": y}
-        return self._group(read_for_sparse(table, self.outcome))
+        return self._group(_read_for_sparse(table, self.outcome))
 
     def check_settings(self) -> None:
         """Refuse settings that no table could follow, with every fault."""

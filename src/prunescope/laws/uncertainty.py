@@ -19,12 +19,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.distributions import quantile
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups
 from prunescope.laws.forms import Form
 from prunescope.laws.free_plateaus import FreePlateaus, solve_free_plateaus
 from prunescope.laws.search import AT_BOUND, Box
 from prunescope.laws.solver import Solved, deviation, solve
-from prunescope.student_t import quantile
 
 # Cells from which on whole cells are resampled, and their scatter is trusted.
 ENOUGH_CELLS = 8

@@ -14,9 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, nearest
 from prunescope.nets.network import Designed, Network
@@ -24,6 +22,9 @@ from prunescope.nets.ops import Design, Ops
 from prunescope.nets.outline import Shape
 from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.import_path import import_function
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SMALL = 64  # pixels a side, up to which a network made for larger pictures begins without halving them
 
@@ -183,6 +184,8 @@ def _of_torchvision(model: str, depth: int, width: float, classes: int, shape: S
 
 def _with_channels(module: nn.Module, channels: int) -> nn.Module:
     """Let the first convolution take pictures of so many channels; torchvision's take three."""
+    from torch import nn
+
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d):
             if name and layer.in_channels != channels:
