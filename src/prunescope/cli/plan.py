@@ -74,8 +74,6 @@ def plan(
     store = store_beside(read, store_path)
     if read.unread or read.datasets:
         read, changed = with_datasets(read, store, data, run_code=run_code)
-    else:
-        changed = []
     if run_code:
         from prunescope.cli.run import allow_code
 
@@ -159,8 +157,8 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
         "code": list(import_paths(study)),
         "figures": [vars(figure) for figure in paper_figures(study)],
     }
+    done = store.done() if store is not None else {}
     if store is not None:
-        done = store.done()
         content["store"] = {
             "path": str(store.path),
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
@@ -168,25 +166,28 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
                 [str(difference) for difference in changes] for changes in version_differences(study, store)
             ],
         }
-    from prunescope.run.estimate import described, members
+    from prunescope.run.estimate import described, estimate, members
+
+    def takes(scorers: Sequence[Ensemble], done: Mapping[str, frozenset[int]] | None = None) -> Estimate:
+        kept = study.keep, study.keep_examples
+        return estimate(study.ladders, store, scorers, *kept, done, run_code, study.keep_test_examples)
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
-    content["estimate"] = vars(_estimate(study, store, scorers, None, run_code))
+    content["estimate"] = vars(takes(scorers))
     content["members"] = [vars(member) for member in members(study.ladders, run_code)]
     if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:
-        done = store.done()
         left = effort(study.ladders, done)
         unscored = [scorer for scorer in scorers if not is_scored(store, scorer)]
-        takes = _estimate(study, store, unscored, done, run_code)
+        rest = takes(unscored, done)
         content["left"] = vars(left) | {
             "scores": len(unscored),
-            "seconds": takes.seconds if left.rungs or unscored else 0.0,
-            "memory": takes.memory if left.rungs or unscored else 0,
+            "seconds": rest.seconds if left.rungs or unscored else 0.0,
+            "memory": rest.memory if left.rungs or unscored else 0,
         }
     if ladders:
         content["ladder_list"] = [
@@ -358,20 +359,6 @@ def _own_words(dataset: OwnDataset) -> str:
         f"{dataset.name}: {dataset.train:,} to train on, {dataset.test:,} to test{validation}; "
         f"{dataset.classes} classes; {shape}, {dataset.values}; rows call it {dataset.label}"
     )
-
-
-def _estimate(
-    study: Study,
-    store: Store | None,
-    scorers: Sequence[Ensemble],
-    done: Mapping[str, frozenset[int]] | None,
-    run_code: bool,
-) -> Estimate:
-    """Return what a study takes, with what it keeps."""
-    from prunescope.run.estimate import estimate
-
-    kept = study.keep, study.keep_examples
-    return estimate(study.ladders, store, scorers, *kept, done, run_code, study.keep_test_examples)
 
 
 def _rungs(keep: Keep) -> str:

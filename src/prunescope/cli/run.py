@@ -192,7 +192,7 @@ def run(
 
                 options["after_cohort"] = open_until_done.enter_context(Pushing(path, push_url)).begin
             if until_decided is not None:
-                from prunescope.cli.until_decided import decide
+                from prunescope.cli.next import decide
 
                 report = decide(read, path, until_decided, enough, noise, as_json, stop=stop, **options)
             elif until_turned is not None:

@@ -222,7 +222,9 @@ def _best(
 ) -> tuple[LadderPart, float] | None:
     """Return the part that saves most expected loss for its cost, and the loss after it."""
     best, choice = 0.0, None
-    for candidate in options:
+    for candidate in sorted(options, key=lambda option: option.cost):
+        if loss <= best * candidate.cost:
+            break  # even what saves all of the loss is worth less at this cost, and the rest costs more
         where, root = posterior.information(candidate.cell, candidate.densities(step))
         after = loss_after(sample, posterior, where, root, chance)
         worth = (loss - after) / candidate.cost

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from prunescope.errors import counted, listed
 from prunescope.laws.data import GroupData, Numbers, PaddedGroups
 from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
-from prunescope.laws.intervals import IntervalTask
 from prunescope.laws.results import number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
 from prunescope.laws.search import SearchResult
+from prunescope.laws.uncertainty import IntervalTask
 
 # Where the law, on the average of a ladder's densest points, misses the error by more than this, it is worth saying.
 DIP, GAP = 0.02, 0.02

@@ -49,7 +49,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder, Study, ensembles
 from prunescope.study.effort import first_missing
 from prunescope.table import EXPIRY, Store
-from prunescope.table.dataset_notes import keep_dataset
+from prunescope.table.notes import keep_dataset
 from prunescope.table.status import is_scored
 from prunescope.train.ranks import RankLostError
 

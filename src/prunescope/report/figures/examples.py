@@ -1,4 +1,4 @@
-"""The training examples whose loss pruning changes most, one by one."""
+"""Single training examples with pictures: those whose loss pruning changes most, and labels most likely to be wrong."""
 
 from __future__ import annotations
 
@@ -81,11 +81,6 @@ class ExtremeExamples(PicturedExamples):
     slug: ClassVar[str] = "examples-changed-most"
     title: ClassVar[str] = "Examples that pruning changes most"
     points: tuple[ExtremePoint, ...]
-
-    @property
-    def rows(self) -> tuple[ExtremePoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw single examples."""
@@ -174,10 +169,10 @@ def _portraits(cell: CellResult, points: Sequence[ExtremePoint]) -> tuple[Portra
         f"{point.panel}: {point.index}, {point.labelled} {point.label}, {point.difference:+.3g} nats"
         for point in chosen
     ]
-    return portraits_of(cell, [point.index for point in chosen], words)
+    return _portraits_of(cell, [point.index for point in chosen], words)
 
 
-def portraits_of(cell: CellResult, index: Sequence[int], words: Sequence[str]) -> tuple[Portrait, ...]:
+def _portraits_of(cell: CellResult, index: Sequence[int], words: Sequence[str]) -> tuple[Portrait, ...]:
     """Return pictures of training examples under their words; empty where their dataset is not on this machine."""
     try:
         images = pictures(cell.dataset or "", index, place=cell.dataset_place)
@@ -186,3 +181,97 @@ def portraits_of(cell: CellResult, index: Sequence[int], words: Sequence[str]) -
     if images.bright is None:
         return ()
     return tuple(Portrait(line, image) for line, image in zip(words, images.bright, strict=True))
+
+
+# Suspects of a panel whose pictures are shown.
+PICTURED_SUSPECTS = 8
+
+
+@dataclass(frozen=True)
+class SuspectPoint:
+    """One training label that may be wrong; the first in its panel is the most suspicious."""
+
+    panel: str
+    place: int
+    index: int
+    label: int
+    labelled: str
+    suspicion: float
+    el2n: float | None
+    dense_loss: float
+    sparse_loss: float
+
+
+@dataclass(frozen=True, repr=False)
+class SuspectLabels(PicturedExamples):
+    """Labels that may be wrong."""
+
+    slug: ClassVar[str] = "labels-most-likely-wrong"
+    title: ClassVar[str] = "The training labels most likely to be wrong"
+    points: tuple[SuspectPoint, ...]
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw the loss of suspects in the sparse network, in the order of suspicion."""
+        import altair as alt
+
+        kinds = [kind for kind in (ORIGINAL, NOISY) if any(point.labelled == kind for point in self.points)]
+        panels = []
+        for name in panel_names(self.points):
+            points = [point for point in self.points if point.panel == name]
+            present = {point.labelled for point in points}
+            tooltip = tips(("index", "place in the training set", ",d"), ("label", "label", None),
+                           ("labelled", "the study", None), ("suspicion", "suspicion", ".4f"), ("el2n", "EL2N", ".3g"),
+                           ("sparse_loss", "sparse loss", ".3g"))  # fmt: skip
+            mark = (
+                source(panel=name)
+                .mark_point(size=60)
+                .encode(
+                    x=alt.X("place:Q", title="place in the list", axis=alt.Axis(tickCount=6, tickMinStep=1)),
+                    y=alt.Y("sparse_loss:Q", title="training loss in the sparse network, nats"),
+                    color=coloured("labelled", kinds, None, present=present),
+                    shape=shaped("labelled", kinds, None, present=present),
+                    tooltip=tooltip,
+                )
+            )
+            panels.append(Panel(layered(mark, title=name), "kinds", len(kinds), len(points)))
+        return tuple(panels)
+
+
+def suspect_labels(cells: Sequence[CellResult]) -> SuspectLabels | None:
+    """Return the figure of one network at its levels of label noise; None where no outcomes of examples were kept."""
+    points: list[SuspectPoint] = []
+    portraits: list[Portrait] = []
+    remarks = []
+    for cell in cells:
+        suspects = cell.suspects
+        if suspects is None or not suspects.suspects:
+            continue
+        panel = f"noise {noise_words(cell.label_noise)}, replicate {suspects.replicate}"
+        there = [
+            SuspectPoint(
+                panel,
+                place,
+                suspect.index,
+                suspect.label,
+                NOISY if suspect.noisy else ORIGINAL,
+                suspect.suspicion,
+                suspect.el2n,
+                suspect.dense_loss,
+                suspect.sparse_loss,
+            )
+            for place, suspect in enumerate(suspects.suspects, start=1)
+        ]
+        points += there
+        pictured = there[:PICTURED_SUSPECTS]
+        words = [f"{panel}: {point.index}, {point.labelled} {point.label}" for point in pictured]
+        portraits += _portraits_of(cell, [point.index for point in pictured], words)
+        shares = ", ".join(f"{item.by} {100 * item.share.mean:.0f} % of {item.count}" for item in suspects.precisions)
+        planted = f"; planted wrong labels by {shares}" if shares else ""
+        remarks.append(f"Noise {noise_words(cell.label_noise)}: replicate {suspects.replicate}{planted}.")
+    if not points:
+        return None
+    caption = (
+        "Ranked by EL2N and the loss in the optimally sparse network together. The list suggests which labels to "
+        "check; hard examples with right labels are on it, too. "
+    )
+    return SuspectLabels(caption + " ".join(remarks), tuple(points), tuple(portraits))

@@ -1,13 +1,15 @@
-"""Files of numpy's arrays by name, ``.npz``: bounded before anything is unpacked, and never with a pickle in them.
+"""A user's own dataset as arrays: from a ``.npz`` file, or from a function of theirs.
 
-Arrays that are too large for memory are mapped from the file, which must not be compressed then.
+A file is bounded before anything is unpacked, and no pickle in it is read. Arrays that are too large for memory are
+mapped from the file, which must not be compressed then. A function returns arrays by name, or datasets of torch's kind,
+which are read once.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.layouts import refusal
-from prunescope.data.raw import PARTS, Faults, RawDataset, RawPart, most_bytes
-from prunescope.errors import clipped, listed, nearest
+from prunescope.data.raw import MOST_EXAMPLES, PARTS, Faults, RawDataset, RawPart, empty_array, most_bytes
+from prunescope.errors import Fault, InputError, PrunescopeError, clipped, listed, nearest, said
+from prunescope.study.import_path import import_function
 
 MOST_MEMBERS = 1_000
 NAMES = tuple(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))
@@ -43,7 +46,7 @@ def read_npz(path: Path) -> RawDataset:
             if len(entries) > MOST_MEMBERS:
                 raise refusal(path.name, f"must hold at most {MOST_MEMBERS:,} arrays", f"{len(entries):,}")
             names = [entry.filename.removesuffix(".npy") for entry in entries]
-            wanted = arrays_named(names, faults)
+            wanted = _arrays_named(names, faults)
             members = [(entry, name) for entry, name in zip(entries, names, strict=True) if name in wanted]
             size = sum(entry.file_size for entry, _ in members)
             plain = all(entry.compress_type == zipfile.ZIP_STORED for entry, _ in members)
@@ -66,7 +69,7 @@ def read_npz(path: Path) -> RawDataset:
     return dataset_of(arrays, spelled, unused)
 
 
-def arrays_named(names: Iterable[str], faults: Faults) -> dict[str, str]:
+def _arrays_named(names: Iterable[str], faults: Faults) -> dict[str, str]:
     """Return which names stand for which arrays; add faults for what is missing, repeated or misspelt."""
     present = list(names)
     wanted: dict[str, str] = {}
@@ -159,3 +162,81 @@ def _place_in_file(path: Path, member: Any, wanted: int) -> int:
 
 def _words(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "no"
+
+
+_PARTS = {**{part: part for part in PARTS}, "val": "validation"}
+
+
+def read_function(name: str) -> RawDataset:
+    """Call a function by its import path and read what it returns."""
+    function = import_function(name)
+    try:
+        content = function()
+    except PrunescopeError:
+        raise
+    except Exception as trouble:
+        raise InputError("the study", [Fault(name, "must return a dataset when it is called", said(trouble))]) from None
+    if not isinstance(content, Mapping):
+        must = "must return a dict of train_images, train_labels, test_images and test_labels, or of train and test"
+        raise InputError("the study", [Fault(name, must, type(content).__name__)])
+    faults = Faults(f"dataset {name}")
+    if content.keys() & _PARTS.keys():
+        content = _unpacked(content, faults)
+    wanted = _arrays_named(map(str, content), faults)
+    arrays = {}
+    for given, target in wanted.items():
+        with faults.file():
+            arrays[target] = _returned_array(content[given], given)
+    faults.tell()
+    spelled = {target: given for given, target in wanted.items()}
+    return dataset_of(arrays, spelled, [str(key) for key in content if key not in wanted])
+
+
+def _returned_array(values: Any, place: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except Exception as trouble:  # whatever a user's own type raises
+        raise refusal(place, "must be an array", said(trouble)) from None
+    if array.dtype.kind == "O" and not (array.ndim == 1 and all(isinstance(item, str) for item in array)):
+        raise refusal(place, "must be an array of numbers", f"a {type(values).__name__} of objects")
+    return array
+
+
+def _unpacked(content: Mapping[Any, Any], faults: Faults) -> dict[str, Any]:
+    """Read datasets of torch's kind, which have a length and give an example and its label by index."""
+    arrays: dict[str, Any] = {str(key): value for key, value in content.items() if key not in _PARTS}
+    for key, part in _PARTS.items():
+        if key in content:
+            with faults.file():
+                arrays[f"{part}_images"], arrays[f"{part}_labels"] = _read_all(content[key], key)
+    faults.tell()
+    return arrays
+
+
+def _read_all(dataset: Any, place: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    must = "must be a Dataset as torch has them, which gives pairs of an example and its label"
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise refusal(place, must, type(dataset).__name__)
+    count = len(dataset)
+    if not 1 <= count <= MOST_EXAMPLES:
+        raise refusal(place, f"must hold 1 to {MOST_EXAMPLES:,} examples", f"{count:,}")
+    images: NDArray[Any] | None = None
+    labels = []
+    for index in range(count):
+        where = f"{place}[{index}]"
+        try:
+            example, label = dataset[index]
+            values, label = np.asarray(example), np.asarray(label)
+        except Exception as trouble:
+            raise refusal(where, must, said(trouble)) from None
+        if images is None:
+            images = empty_array((count, *values.shape), values.dtype, place)
+        if values.shape != images.shape[1:] or values.dtype != images.dtype:
+            shape, kind = list(images.shape[1:]), images.dtype
+            raise refusal(where, f"must be {kind} {shape}, as {place}[0] is", f"{values.dtype} {list(values.shape)}")
+        if label.ndim or label.dtype.kind not in "iubU":
+            raise refusal(where, "must have a whole number or a text as its label", clipped(label.tolist()))
+        images[index] = values
+        labels.append(label.item())
+    assert images is not None  # noqa: S101 - there is one example or more
+    return images, np.array(labels)

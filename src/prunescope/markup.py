@@ -1,7 +1,8 @@
-"""How results show themselves: in a notebook as HTML, where whatever a file says is escaped; elsewhere in short."""
+"""Results as markup: in a few lines for Python, as HTML tables in a notebook, as words in LaTeX."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -29,3 +30,31 @@ def table_html(
     below = "".join(f"<li>{escape(words)}</li>" for words in notes)
     shown = f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
     return f"{shown}<ul>{below}</ul>" if below else shown
+
+
+_SYMBOLS = {
+    "\N{GREEK SMALL LETTER EPSILON}\N{UPWARDS ARROW}": r"$\epsilon_\uparrow$",
+    "\u03b5\u2099\u209a": r"$\epsilon_{np}$",
+    "\N{GREEK SMALL LETTER GAMMA}": r"$\gamma$",
+    "p\N{PRIME}": r"$p'$",
+    "\N{GREEK SMALL LETTER PHI}": r"$\varphi$",
+    "\N{GREEK SMALL LETTER PSI}": r"$\psi$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+}
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_SYMBOL = re.compile("(" + "|".join(map(re.escape, _SYMBOLS)) + ")")
+
+
+def escaped(words: str) -> str:
+    """Return words as LaTeX."""
+    pieces = _SYMBOL.split(words)
+    return "".join(_SYMBOLS.get(piece) or "".join(_SPECIAL.get(letter, letter) for letter in piece) for piece in pieces)

@@ -1,4 +1,4 @@
-"""Forms side by side: their curves, and how far each is off. The first paper's Fig. 7."""
+"""Forms of the law side by side, and how many measurements a stable fit needs: the first paper's Figs. 7 and 6."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from prunescope.errors import counted
 from prunescope.laws.comparison import FormComparison, compare
 from prunescope.laws.data import GroupData, Points, describe_thinning
 from prunescope.laws.doubts import null_model
 from prunescope.laws.forms import ADAPTED_JOINT, JOINT, Form
 from prunescope.laws.results import percent
 from prunescope.laws.search import fix_unvaried, search_groups
+from prunescope.laws.sensitivity import Sensitivity, sensitivity
+from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     DENSITY,
     ERROR,
@@ -29,8 +32,7 @@ from prunescope.report.charts.parts import (
     y_log,
 )
 from prunescope.report.figures.figure import Figure, geometric
-from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import Slice, slices
+from prunescope.report.groups import ReportGroup, Slice, slices
 
 STEPS = 40
 # Curves of a panel: forms are told apart by their course, and few curves show it.
@@ -77,11 +79,6 @@ class Forms(Figure):
     names: tuple[str, str]
     points: tuple[FormPoint, ...]
     null: str = ""
-
-    @property
-    def rows(self) -> tuple[FormPoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw forms' curves, and how far each is off."""
@@ -200,3 +197,92 @@ def _caption(comparisons: list[FormComparison], several: bool) -> str:
             f"{percent(beyond.sigma)} on the last third."
         )
     return words
+
+
+STARTS = 4
+# Sigma may exceed that of all points by as much and still count as good.
+ALLOWED = 0.01
+PANELS = {1: "networks drawn at random", 2: "whole cells drawn at random"}
+
+
+@dataclass(frozen=True)
+class StabilityPoint:
+    """Fits to draws of one size: mean over the draws of mu or sigma, and one standard deviation about it."""
+
+    panel: str
+    figure: str
+    drawn: int
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, repr=False)
+class Stability(Figure):
+    """mu and sigma over all points, by how many measurements were fitted to."""
+
+    slug: ClassVar[str] = "how-many-measurements"
+    title: ClassVar[str] = "How many measurements a stable fit needs"
+    points: tuple[StabilityPoint, ...]
+
+    def draw(self) -> tuple[Panel, ...]:
+        """Draw mu and sigma by how much was drawn."""
+        import altair as alt
+
+        ends_y = min(point.low for point in self.points), max(point.high for point in self.points)
+        low, high = max(ends_y[0], -0.5), min(ends_y[1], 0.8)
+        panels = []
+        for name in dict.fromkeys(point.panel for point in self.points):
+            points = [point for point in self.points if point.panel == name]
+            x = x_log("drawn", "how many", span(point.drawn for point in points))
+            scale = alt.Scale(domain=[low, high], nice=False, clamp=True)
+            axis = percent_axis()
+            y = alt.Y("mean:Q", title="over all points", scale=scale, axis=axis)
+            kinds = ["mu", "sigma"]
+            colour = coloured("figure", kinds, None)
+            data = source(panel=name)
+            tooltip = tips(("figure", "figure", None), ("drawn", "drawn", ",d"), ("mean", "mean", ".2%"),
+                        ("low", "from", ".2%"), ("high", "to", ".2%"))  # fmt: skip
+            layers = [
+                data.mark_area(style="band", clip=True).encode(
+                    x=x, y=alt.Y("low:Q", scale=scale, axis=axis), y2="high", color=colour
+                ),
+                data.mark_line(clip=True).encode(x=x, y=y, color=colour),
+                data.mark_point().encode(x=x, y=y, color=colour, shape=shaped("figure", kinds, None), tooltip=tooltip),
+            ]
+            lines = line_ends(((point.figure, point.drawn, point.mean) for point in points), kinds)
+            panels.append(Panel(layered(*layers, title=name), "kinds", 2, len(points), height=260, ends=lines))
+        return tuple(panels)
+
+
+def stability(group: ReportGroup, repeats: int) -> Stability | None:
+    """Return the figure of a family; None without a law, or where there is too little to draw from."""
+    if group.fit is None or group.cells.cells < 4:
+        return None
+    cells = group.cells
+    result = sensitivity(JOINT, cells, fix_unvaried(JOINT, cells, None), repeats=repeats, count=STARTS)
+    points = [
+        StabilityPoint(PANELS[number], name, row.drawn, mean, mean - spread, mean + spread)
+        for number, rows in result.experiments.items()
+        for row in rows
+        for name, mean, spread in (("mu", row.mean_mu, row.std_mu), ("sigma", row.mean_sigma, row.std_sigma))
+    ]
+    if not points:
+        return None
+    return Stability(_stability_caption(result), tuple(points))
+
+
+def _stability_caption(result: Sensitivity) -> str:
+    goal = result.sigma + ALLOWED
+    words = [
+        f"The law is fitted to some measurements and judged on all; lines are means over {result.repeats} draws, "
+        "bands ± one standard deviation.",
+        *([result.drawn_from] if result.drawn_from else []),
+    ]
+    for number, what in ((1, "network"), (2, "cell")):
+        if number not in result.experiments:
+            continue
+        enough = result.enough(number, goal)
+        much = f"{counted(enough, what)} would have been" if enough is not None else f"no tried number of {what}s is"
+        words.append(f"{much[0].upper()}{much[1:]} enough to come within one point of sigma {percent(result.sigma)}.")
+    return " ".join(words)

@@ -1,18 +1,18 @@
-"""Outcomes and scores of single examples, as somebody's own loop tells them."""
+"""What somebody's own loop tells of a rung: metrics, and outcomes and scores of single examples."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from prunescope.errors import listed
-from prunescope.record.module_state import plain_array
-from prunescope.record.refusals import refusal
+from prunescope.errors import clipped, listed
+from prunescope.record.module_state import plain_array, refusal
 from prunescope.table import ArrayKind
-from prunescope.table.test_outcomes import packed
+from prunescope.table.arrays import packed
 
 _NEEDED = ("index", "loss", "correct")
 _NAMES = (*_NEEDED, "label", "noisy")
@@ -94,3 +94,19 @@ def _columns(place: str, named: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _array(values: Any) -> np.ndarray:
     return plain_array(values) if isinstance(values, Tensor) else np.asarray(values)
+
+
+def plain_metric(name: str, value: Any) -> float | None:
+    """Return a metric as a plain number; tensors and numpy's numbers are taken."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise refusal(name, "must be a number", clipped(value)) from None
+    if name == "test_error" and math.isnan(number):
+        raise refusal(name, "must be a number", "nan")
+    if name.endswith("_error") and 1 < number <= 100:
+        hint = f"Of {number:g} %, record {number / 100:g}."
+        raise refusal(name, "must be a share of examples, from 0 to 1", f"{number:g}", hint)
+    return number
