@@ -109,12 +109,12 @@ def test_a_ladder_that_always_crashes_its_worker_is_named_and_its_neighbours_fin
     mine.write_text(
         "import os\n"
         "from prunescope.run import ladder_runner\n"
-        "train = getattr(ladder_runner._train_networks, 'train', ladder_runner._train_networks)\n"  # loaded again
+        "train = getattr(ladder_runner.train_started, 'train', ladder_runner.train_started)\n"  # loaded again
         "def crashing(networks, *rest):\n"
         f"    if any(start.state.ladder.identity == {culprit!r} for start in networks): os._exit(9)\n"
         "    return train(networks, *rest)\n"
         "crashing.train = train\n"
-        "ladder_runner._train_networks = crashing\n"
+        "ladder_runner.train_started = crashing\n"
     )
     report = run_study(study, store, cluster=dask.connected(mine))
     assert [failure.ladder for failure in report.failures] == [culprit]

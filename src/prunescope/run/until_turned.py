@@ -14,7 +14,7 @@ import numpy as np
 
 from prunescope.errors import Fault, InputError
 from prunescope.prune import kept_count
-from prunescope.run.study_run import RunReport
+from prunescope.run.run_report import RunReport
 from prunescope.study import Cell, Ladder, Study
 from prunescope.study.sections import PRUNING, Axes
 from prunescope.table import Store
