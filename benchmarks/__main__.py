@@ -25,6 +25,7 @@ from benchmarks import (
     nextladders,
     pictures,
     pieces,
+    processes,
     report,
     scale,
     sparse,
@@ -58,6 +59,7 @@ BENCHMARKS = {
     "next": nextladders.measure,
     "report": report.measure,
     "suspects": suspects.measure,
+    "processes": processes.measure,
 }
 
 

@@ -19,11 +19,10 @@ import numpy as np
 from prunescope.choose.family import Grid, fit_families
 from prunescope.choose.smallest import MemberSizes, smallest_member
 from prunescope.choose.unpruned import Place
-from prunescope.design.form_check import check_forms
 from prunescope.design.posterior import Posterior, Rows, compute_posterior
 from prunescope.design.recommendation import IN_DOUBT
 from prunescope.design.sequence import ENOUGH, Ladders, network_to_measure, plan_sequence
-from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, new_networks
+from prunescope.design.value_of_information import WORST, Decision, Question, TruthSample, check_forms, new_networks
 from prunescope.errors import PrunescopeError
 
 Tops = Mapping[int, tuple[int, ...]]

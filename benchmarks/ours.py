@@ -25,7 +25,7 @@ from benchmarks.plain import Loop
 from prunescope.data import Dataset, Subsample
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
-from prunescope.run import ladder_runner, run_study
+from prunescope.run import data_parallel, run_study
 from prunescope.run.task_runner import hold_memory
 from prunescope.run.tune import choose, threads
 from prunescope.run.tuning_cache import CohortSettings
@@ -246,7 +246,7 @@ def overhead(barrier: Barrier, replicates: int, epochs: int) -> list[tuple[float
                 inside += time.perf_counter() - begun
                 return result
 
-            with patch.object(ladder_runner, "train_rung", timed):
+            with patch.object(data_parallel, "train_rung", timed):
                 report = run_study(tiny(replicates, 0, epochs), f"{folder}/{turn}", device="cpu", workers=1)
             assert report.rungs == 6 * replicates
             found.append((report.seconds, inside))
@@ -267,7 +267,7 @@ def long_study(barrier: Barrier, replicates: int, epochs: int) -> tuple[float, f
         return result
 
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_CACHE_HOME=f"{folder}/cache"):
-        with patch.object(ladder_runner, "train_rung", timed):
+        with patch.object(data_parallel, "train_rung", timed):
             report = run_study(tiny(replicates, 0, epochs), f"{folder}/store", device="cpu", workers=1)
         assert report.rungs == 6 * replicates
     return report.seconds, inside, used

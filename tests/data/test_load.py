@@ -15,10 +15,9 @@ import pytest
 
 from prunescope.data import load
 from prunescope.data.dataset import DatasetPart
-from prunescope.data.fetch import SOURCES, DatasetSource
 from prunescope.data.imagenet import PACKED
 from prunescope.data.layouts import cache_folder
-from prunescope.data.load import LAYOUTS
+from prunescope.data.load import LAYOUTS, SOURCES, DatasetSource
 from prunescope.errors import InputError, MissingPackageError, PrunescopeError
 from prunescope.study.catalogue import DATASETS
 from tests.data.formats import pictures, same, shrink, write_mnist

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from prunescope.data import load
-from prunescope.data.tiny_imagenet import ANNOTATIONS, CLASSES
+from prunescope.data.imagenet import ANNOTATIONS, CLASSES
 from prunescope.errors import Fault, InputError
 from prunescope.study.catalogue import DATASETS, DatasetFacts
 

@@ -9,8 +9,7 @@ import pytest
 
 from prunescope import next_ladders, read_table
 from prunescope.choose.smallest import MemberSizes
-from prunescope.design.form_check import FormCheck
-from prunescope.design.value_of_information import WORST, Decision, Question
+from prunescope.design.value_of_information import WORST, Decision, FormCheck, Question
 from tests.laws.families import disturbed, truth
 
 SIZES = MemberSizes(np.ones(2), np.array([0.5, 1.0]), np.array([1_000.0, 4_000.0]), np.zeros(2))

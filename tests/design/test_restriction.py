@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunescope.design.inputs import design_inputs
-from prunescope.design.recommendation import _members, _question, next_ladders
-from prunescope.design.restriction import cells_to_weigh
+from prunescope.design.inputs import cells_to_weigh, design_inputs, question_of
+from prunescope.design.recommendation import _members, next_ladders
 from prunescope.table import read_table
 from tests.choose.test_choice import MEMBERS, planted, truly
 from tests.commands import run
@@ -19,7 +18,7 @@ from tests.commands import run
 @pytest.mark.parametrize("bound", [0.13, 0.17, 0.25])
 def test_the_smallest_member_is_among_the_cells_that_are_weighed(bound: float) -> None:
     inputs = design_inputs(read_table(planted(noise=0.01)), None, None, None, None, None)
-    question = _question(inputs, _members(inputs.place, None), bound)
+    question = question_of(inputs, _members(inputs.place, None), bound)
     weighed = cells_to_weigh(inputs, question, 8, None)
     assert len(weighed) == 8
     assert weighed.tolist() == sorted(set(weighed.tolist()))
@@ -29,7 +28,7 @@ def test_the_smallest_member_is_among_the_cells_that_are_weighed(bound: float) -
 
 def test_cells_that_are_few_are_all_weighed() -> None:
     inputs = design_inputs(read_table(planted()), None, None, None, None, None)
-    question = _question(inputs, _members(inputs.place, None), 0.17)
+    question = question_of(inputs, _members(inputs.place, None), 0.17)
     assert cells_to_weigh(inputs, question, len(MEMBERS), None).tolist() == list(range(len(MEMBERS)))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prunescope.laws.data import Numbers
 from prunescope.table import ArrayEntry, ArrayKind, Store
-from prunescope.table.test_outcomes import packed
+from prunescope.table.arrays import packed
 from tests.builders import rung
 
 PRUNABLE = 1_000_000

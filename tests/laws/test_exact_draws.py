@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from prunescope.distributions import normal_quantile
 from prunescope.laws import JointLaw, SparseLaw
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.diagnostics import box_of, coordinates_of
 from prunescope.laws.forms import FORMS
 from prunescope.laws.results import Fit
-from prunescope.laws.uncertainty import normal_quantile
 from tests.laws.families import family
 from tests.laws.test_sparse import networks
 

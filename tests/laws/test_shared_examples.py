@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prunescope.distributions import normal_quantile
 from prunescope.laws import JointLaw, SingleLaw, load_law
 from prunescope.laws.data import GroupData
 from prunescope.laws.fit import Options, fit_groups
@@ -19,7 +20,6 @@ from prunescope.laws.grouping import dense_sample, sample
 from prunescope.laws.results import Fit, Interval
 from prunescope.laws.search import search_batch
 from prunescope.laws.shared_examples import RESAMPLES, Resampled, SharedExamples
-from prunescope.laws.uncertainty import normal_quantile
 from prunescope.table import Store, Table, read_table
 from tests.laws.families import disturbed, truth
 from tests.laws.planted_outcomes import common_share, outcome_store, planted_outcomes

@@ -16,11 +16,11 @@ from prunescope.laws import SparseLaw, load_law
 from prunescope.laws.comparison import compare
 from prunescope.laws.data import Numbers, Points, pad
 from prunescope.laws.forms import SPARSE, to_coordinates
+from prunescope.laws.refusals import candidate_sparse_forms
 from prunescope.laws.robust import solve_threshold
 from prunescope.laws.search import draw_starts, make_box
 from prunescope.laws.solver import solve
 from prunescope.laws.sparse import best_sparsity, training_cost
-from prunescope.laws.sparse_data import candidate_sparse_forms
 
 # Of the size that vision and language transformers have.
 PLANTED = {"a_s": 16.8, "b_s": 0.722, "c_s": 45.0, "b_n": 0.245, "a_d": 6.9e8, "b_d": 0.4, "c": 0.651}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri, stdtrit
 
-from prunescope.laws.uncertainty import normal_quantile, t_quantile
+from prunescope.distributions import normal_quantile
+from prunescope.laws.uncertainty import t_quantile
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95, 0.99])

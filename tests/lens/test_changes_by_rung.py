@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope.lens import analyze, paper_tables
-from prunescope.report.figures.changes_by_rung import rung_changes
+from prunescope.report.figures.el2n import rung_changes
 from prunescope.study import Ladder, Treatment
 from tests.lens.planted import IMP, PLAIN, Plant, plain_figures, plain_losses, study
 

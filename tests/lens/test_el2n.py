@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.data.score_groups import group_numbers
+from prunescope.data.subsample import group_numbers
 from prunescope.errors import InputError
 from prunescope.lens.example_changes import group_means, top_examples, weigh_change
 

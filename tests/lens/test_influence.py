@@ -10,7 +10,7 @@ import pytest
 from prunescope.lens.cells import CellRow, MeasuredNetwork, Measurements, Scorer, TreatmentSpec
 from prunescope.lens.influence import measure_influence
 from prunescope.lens.loading import LensSource
-from prunescope.lens.study_index import StudyIndex
+from prunescope.lens.store_contents import StudyIndex
 from prunescope.lens.verdicts import spread_over
 from prunescope.table import Store
 

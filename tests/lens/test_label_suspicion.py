@@ -9,7 +9,7 @@ from prunescope.errors import InputError
 from prunescope.lens import label_suspicion, most_suspicious, precision_at
 from prunescope.lens.example_changes import Pair
 from prunescope.lens.label_suspicion import EL2N_ALONE, JOINT, LOSS_ALONE, SPARSE_LOSS_ALONE, find_suspects
-from prunescope.lens.outcomes import Outcomes
+from prunescope.lens.store_contents import Outcomes
 
 
 def test_suspicion_is_the_mean_of_two_rank_shares() -> None:

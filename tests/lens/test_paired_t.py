@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from prunescope.lens.paired_t import holm, interval, p_value, quantile, replicates_needed, share_within
+from prunescope.distributions import quantile, share_within
+from prunescope.lens.verdicts import holm, p_value, replicates_needed, t_interval
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 9, 29, 30, 99])
@@ -22,7 +23,7 @@ def test_intervals_and_p_values_are_those_of_the_paired_test() -> None:
     test = stats.ttest_1samp(differences, 0.0)
     assert p_value(mean, deviation, 4) == pytest.approx(test.pvalue)
     expected = test.confidence_interval(0.95)
-    assert interval(mean, deviation, 4) == pytest.approx((expected.low, expected.high))
+    assert t_interval(mean, deviation, 4) == pytest.approx((expected.low, expected.high))
     assert (p_value(0.0, 0.0, 3), p_value(0.1, 0.0, 3)) == (1.0, 0.0)
 
 

@@ -20,7 +20,7 @@ from prunescope.run.artifacts import read_left_out
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Study, Treatment, ensembles, parse_study
 from prunescope.table import Store
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 from tests.commands import fails, run
 from tests.run.studies import lesson_study
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunescope.nets import Network, network
-from prunescope.nets.connectivity import Flags
+from prunescope.nets.network import Flags
 
 Unit = tuple[str, int]
 

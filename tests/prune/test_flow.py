@@ -11,7 +11,7 @@ import torch
 
 from prunescope.nets.network import Designed
 from prunescope.prune import Masks, full, keep_highest, kept_count, prune
-from prunescope.prune.probe import ROUNDS, synaptic_flow
+from prunescope.prune.scores import ROUNDS, synaptic_flow
 from tests.prune.probes import probe
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prunescope.prune import Probe
-from prunescope.prune.probe import gradient, gradient_flow
+from prunescope.prune.scores import gradient, gradient_flow
 from tests.prune.probes import probe, written_out
 
 STEP = 1e-5

@@ -123,7 +123,7 @@ def squared(weights: Mapping[str, np.ndarray], probe: Probe) -> dict[str, Any]:
 
 
 def test_a_score_of_ones_own_may_ask_for_gradients() -> None:
-    from prunescope.prune.probe import gradient
+    from prunescope.prune.scores import gradient
 
     net_probe = some_probe()
     weights = {name: values.detach().numpy() for name, values in net_probe.weights().items()}

@@ -14,7 +14,7 @@ from torch import nn
 from prunescope import InputError, export_network, load_network, read_table
 from prunescope.cli.main import cli
 from prunescope.lens import analyze
-from prunescope.table.test_outcomes import StoredOutcomes
+from prunescope.table.arrays import StoredOutcomes
 from tests.record.loops import (
     CLASSES,
     INPUTS,

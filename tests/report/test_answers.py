@@ -13,7 +13,7 @@ from prunescope.report import Chapter, report
 from prunescope.report.figures.agreement import agreement
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import is_identified
-from prunescope.report.figures.form_errors import forms, verdict
+from prunescope.report.figures.forms import forms, verdict
 from prunescope.report.figures.regions import regions
 from prunescope.report.groups import ReportGroup, report_groups
 from prunescope.table import Table, read_table

@@ -14,7 +14,7 @@ from prunescope.report import Report, report
 from prunescope.report.charts.parts import Panel, bars, beside, source
 from prunescope.report.figures.curves import curves
 from prunescope.report.figures.figure import SYMBOLS, Figure
-from prunescope.report.figures.form_errors import Forms
+from prunescope.report.figures.forms import Forms
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import Sizes
 from prunescope.report.groups import ReportGroup, report_groups

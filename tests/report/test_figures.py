@@ -15,15 +15,12 @@ from prunescope.report.charts.picture_files import whole, write_figure
 from prunescope.report.charts.theme import THEMES
 from prunescope.report.figures.agreement import JOINT, SEEDS, SINGLES, Agreement, agreement
 from prunescope.report.figures.contours import contours
-from prunescope.report.figures.curves import curves
+from prunescope.report.figures.curves import curves, invariant
 from prunescope.report.figures.diagnostics import influence_figure, profile_figure, residual_figure
-from prunescope.report.figures.form_errors import forms
-from prunescope.report.figures.invariant import invariant
+from prunescope.report.figures.forms import forms, stability
 from prunescope.report.figures.regions import regions
 from prunescope.report.figures.sizes import sizes
-from prunescope.report.figures.stability import stability
-from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups
-from prunescope.report.slices import slices
+from prunescope.report.groups import ReportGroup, decide, decide_all, report_groups, slices
 from prunescope.table import Table, read_table
 from tests.choose.test_choice import LAW, planted
 from tests.laws.families import low_plateau

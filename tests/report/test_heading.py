@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.report.heading import subtitle, title
+from prunescope.report.build import subtitle, title
 from prunescope.table import Table, read_table
 
 DENSITY = 0.8 ** np.arange(6)

@@ -13,8 +13,7 @@ from playwright.sync_api import expect
 from prunescope.report import Report
 from prunescope.report.charts.picture_files import specification, whole
 from prunescope.report.charts.theme import LIGHT
-from prunescope.report.page.content import drawing
-from prunescope.report.page.highlight import BACK, POINTED, highlighted, legend_of
+from prunescope.report.page.content import BACK, POINTED, drawing, highlighted, legend_of
 from tests.report.conftest import Open, Opened
 from tests.report.test_page import downloaded
 

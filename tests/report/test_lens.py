@@ -15,11 +15,9 @@ from prunescope.lens import CellResult, analyze
 from prunescope.lens.influence import Influence, LeftOutGroup
 from prunescope.report import Chapter, Report, report, write_page
 from prunescope.report.figures.el2n import El2nGroups, el2n_groups, treatment_groups
-from prunescope.report.figures.extremes import NOISY, SHOWN, ExtremeExamples, extreme_examples
+from prunescope.report.figures.examples import NOISY, SHOWN, ExtremeExamples, extreme_examples, suspect_labels
 from prunescope.report.figures.leave_outs import RANDOM, influence, leave_outs
-from prunescope.report.figures.losses import Losses, losses
-from prunescope.report.figures.noise import DENSE, PRUNED, Noise, noise
-from prunescope.report.figures.suspects import suspect_labels
+from prunescope.report.figures.noise import DENSE, PRUNED, Losses, Noise, losses, noise
 from prunescope.report.figures.treatments import (
     DENSE as ACROSS,
 )

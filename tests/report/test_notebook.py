@@ -10,7 +10,7 @@ import pytest
 
 from prunescope.choose import smallest_network
 from prunescope.errors import InputError
-from prunescope.notebook import MOST_LINES
+from prunescope.markup import MOST_LINES
 from prunescope.report import Report
 from prunescope.report.figures.figure import Figure
 from prunescope.report.page.rendering import page

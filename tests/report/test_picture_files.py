@@ -15,10 +15,9 @@ from PIL import Image
 
 from prunescope.cli.main import cli
 from prunescope.errors import InputError
-from prunescope.latex import escaped
+from prunescope.markup import escaped
 from prunescope.report import Report, write_figures
-from prunescope.report.charts.dense_marks import rastered
-from prunescope.report.charts.picture_files import PrintSize, latex, whole
+from prunescope.report.charts.picture_files import PrintSize, latex, rastered, whole
 from prunescope.table import csv_parts
 from tests.commands import fails
 from tests.report.conftest import curve, table
@@ -109,7 +108,7 @@ def test_many_marks_are_one_picture_in_a_pdf_that_looks_the_same(
     figure = family_report["estimated-against-actual"]
     panels, shapes = figure.draw(), whole(figure, size=PrintSize(POINTS, 8))
     assert rastered(shapes, panels) is shapes
-    monkeypatch.setattr("prunescope.report.charts.dense_marks.MANY", 10)
+    monkeypatch.setattr("prunescope.report.charts.picture_files.MANY", 10)
     pictures = rastered(shapes, panels)
     pdf = vl_convert.vegalite_to_pdf(pictures)
     assert pdf.count(b"/Subtype /Image") >= len(panels) > vl_convert.vegalite_to_pdf(shapes).count(b"/Subtype /Image")

@@ -22,6 +22,11 @@ def dense_study(
     return Study("dense", (axes,), recipe, replicates=replicates)
 
 
+def endless_study() -> Study:
+    """A study that is far from its end when its first rung is written, however busy the machine is."""
+    return dense_study(levels=200, epochs=30, pruning_fraction=0.005)
+
+
 def mixed_study(**changes: Any) -> Study:
     """Convolutions, several treatments and levels of label noise, moved pictures, a validation split."""
     axes = Axes(

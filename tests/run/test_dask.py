@@ -28,7 +28,7 @@ from prunescope.study import Study
 from prunescope.table import Store, conflicts
 from tests.commands import fails, run
 from tests.run.dask_clusters import Running, running
-from tests.run.studies import dense_study, rows
+from tests.run.studies import dense_study, endless_study, rows
 
 pytest.importorskip("distributed")
 
@@ -109,12 +109,12 @@ def test_a_ladder_that_always_crashes_its_worker_is_named_and_its_neighbours_fin
     mine.write_text(
         "import os\n"
         "from prunescope.run import ladder_runner\n"
-        "train = getattr(ladder_runner._train_networks, 'train', ladder_runner._train_networks)\n"  # loaded again
+        "train = getattr(ladder_runner.train_started, 'train', ladder_runner.train_started)\n"  # loaded again
         "def crashing(networks, *rest):\n"
         f"    if any(start.state.ladder.identity == {culprit!r} for start in networks): os._exit(9)\n"
         "    return train(networks, *rest)\n"
         "crashing.train = train\n"
-        "ladder_runner._train_networks = crashing\n"
+        "ladder_runner.train_started = crashing\n"
     )
     report = run_study(study, store, cluster=dask.connected(mine))
     assert [failure.ladder for failure in report.failures] == [culprit]
@@ -125,7 +125,7 @@ def test_a_ladder_that_always_crashes_its_worker_is_named_and_its_neighbours_fin
 @pytest.mark.parametrize("by", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_a_run_that_ends_early_lets_its_ladders_go(dask: Running, tmp_path: Path, by: signal.Signals) -> None:
     path, store = tmp_path / "study.toml", tmp_path / "store"
-    path.write_text(dense_study(levels=60, epochs=30, pruning_fraction=0.02).to_toml())
+    path.write_text(endless_study().to_toml())
     words = ["run", path, "--store", store, "--cluster", dask.address, "--certificates", dask.certificates]
     process = subprocess.Popen(
         [sys.executable, "-m", "prunescope", *map(str, words)], stderr=subprocess.PIPE, text=True, process_group=0

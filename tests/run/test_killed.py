@@ -18,7 +18,7 @@ from prunescope.run import run_study
 from prunescope.study import Treatment
 from prunescope.table import Store
 from prunescope.table.schema import CIRCUMSTANCES, STORED_NAMES
-from tests.run.studies import children, dense_study, rows
+from tests.run.studies import children, dense_study, endless_study, rows
 
 pytestmark = pytest.mark.stress
 ROUNDING = 1e-6
@@ -92,7 +92,7 @@ def from_a_terminal() -> Iterator[None]:
 @pytest.mark.usefixtures("from_a_terminal")
 @pytest.mark.parametrize("first", ["the run", "its workers", "a cluster of its own"])
 def test_ctrl_c_ends_a_run_and_its_workers_with_a_word(tmp_path: Path, first: str) -> None:
-    study = dense_study(levels=60, epochs=30, pruning_fraction=0.02)
+    study = endless_study()
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
     cluster = tmp_path / "cluster.toml"

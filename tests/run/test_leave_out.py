@@ -31,7 +31,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n, Ladder, Study, Treatment, ensembles
 from prunescope.study.checks import held_out
 from prunescope.table import Store
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 from prunescope.train.ladder import LadderRungs
 from tests.run.studies import PUPILS, lesson_study, rows
 

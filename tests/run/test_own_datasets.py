@@ -17,13 +17,13 @@ from prunescope.data import load, read_datasets
 from prunescope.errors import InputError
 from prunescope.export import export_network, load_network
 from prunescope.laws.grouping import sample
-from prunescope.lens.example_pictures import pictures
+from prunescope.lens.example_rows import pictures
 from prunescope.run import run_study
 from prunescope.run.events import DatasetChanged, Event
 from prunescope.run.ladder_state import subsample_of
 from prunescope.study import Axes, Recipe, Study, Treatment
 from prunescope.table import Store, read_table
-from prunescope.table.dataset_notes import noted_place
+from prunescope.table.notes import noted_place
 from tests.commands import fails, run
 from tests.run.studies import dense_study
 

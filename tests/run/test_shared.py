@@ -89,7 +89,7 @@ def test_no_network_is_trained_twice(whole: Store, tmp_path: Path, monkeypatch: 
             seen.update((*member.seeding.words, member.subsample.labels.tobytes()) for member in members)
         return train(context, members, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("prunescope.run.ladder_runner.train_rung", counting)
+    monkeypatch.setattr("prunescope.run.data_parallel.train_rung", counting)
     study = study_of(*TREATMENTS[:-1])
     report = run_study(study, tmp_path / "store", workers=1)
     assert set(seen.values()) == {1}

@@ -20,7 +20,7 @@ from prunescope.run.stopping import Stop
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import El2n
 from prunescope.table import Store
-from tests.run.studies import children, dense_study, lesson_study
+from tests.run.studies import children, dense_study, endless_study, lesson_study
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_scores_that_a_stop_cuts_short_are_computed_anew(tmp_path: Path) -> None
 
 
 def test_sigterm_ends_a_run_and_its_workers_in_good_order(tmp_path: Path) -> None:
-    study = dense_study(levels=60, epochs=30, pruning_fraction=0.02)
+    study = endless_study()
     path, store = tmp_path / "study.toml", tmp_path / "store"
     path.write_text(study.to_toml())
     command = [sys.executable, "-m", "prunescope", "run", str(path), "--store", str(store), "--workers", "2"]

@@ -38,7 +38,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ladder, Study, effort
 from prunescope.study.sections import Axes, Keep, Recipe, Treatment
 from prunescope.table import Store, merge
-from prunescope.table.test_outcomes import StoredOutcomes
+from prunescope.table.arrays import StoredOutcomes
 from prunescope.train.ladder import LadderRungs
 from tests.run.studies import dense_study, mixed_study, rows
 

@@ -18,9 +18,18 @@ from hypothesis import strategies as st
 
 from prunescope.errors import DamageError
 from prunescope.table import Store, Table, csv_text, json_text, read_table
-from prunescope.table.coded import Columns, ColumnValues, Texts, compact, joined, plain
+from prunescope.table.coded import (
+    Columns,
+    ColumnValues,
+    Texts,
+    compact,
+    group_codes,
+    having,
+    joined,
+    plain,
+    sorted_rows,
+)
 from prunescope.table.duckdb_engine import connection, read_columns
-from prunescope.table.row_groups import group_codes, having, sorted_rows
 from tests.builders import filled, rung
 
 WORDS = st.lists(st.sampled_from(["imp", "dense", "ä", "", None, "leave-out"]), min_size=1, max_size=40)

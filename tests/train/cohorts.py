@@ -20,6 +20,7 @@ from prunescope.prune import Masks, RungHandover, full
 from prunescope.prune.checkpoints import inherited
 from prunescope.run.artifacts import layers_of, read_weights
 from prunescope.run.cohorts import Cohort, key_of
+from prunescope.run.data_parallel import DataParallel
 from prunescope.run.events import Event
 from prunescope.run.ladder_runner import LadderRunner, RunSettings, context_for, network_of
 from prunescope.study import Ladder
@@ -88,6 +89,7 @@ def climbed(
     compact: bool | None = None,
     alone: bool = False,
     sparse_below: float = 0.0,
+    parallel: DataParallel | None = None,
 ) -> dict[str, list[Climbed]]:
     """Climb ladders as one cohort, or each alone, and return each one's rungs, by identity."""
     assert len({key_of(ladder) for ladder in ladders}) == 1
@@ -96,7 +98,7 @@ def climbed(
     context = replace(context_for(ladders[0], dataset, layout, settings, sparse_below), compact=compact)
     for cohort in [(ladder,) for ladder in ladders] if alone else [tuple(ladders)]:
         with patch("prunescope.run.ladder_runner.WRITE_INTERVAL", -1.0):  # each rung gets a file of its own
-            LadderRunner(Cohort("key", cohort), context, store, settings, ignore).run()
+            LadderRunner(Cohort("key", cohort), context, store, settings, ignore, parallel=parallel).run()
     done = store.done()
     rows = {(row["ladder"], row["rung"]): row for row in store.table().rows()} if done else {}
     by_ladder: dict[str, list[Climbed]] = {ladder.identity: [] for ladder in ladders}

@@ -16,7 +16,7 @@ from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets import network
 from prunescope.nets.cohort import Layout
 from prunescope.prune import RungHandover, RungStart, full, keep_highest
-from prunescope.run import ladder_runner
+from prunescope.run import data_parallel
 from prunescope.run.ladder_state import resume
 from prunescope.study import Ladder
 from prunescope.train import (
@@ -70,7 +70,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         rungs.append(Seen(begun, mask_arrays, span, trained))
         return trained
 
-    monkeypatch.setattr(ladder_runner, "train_rung", watched)
+    monkeypatch.setattr(data_parallel, "train_rung", watched)
     return rungs
 
 
@@ -223,9 +223,9 @@ def test_what_goes_back_to_an_epoch_repeats_the_rates_from_there_on(
     rates: list[float] = []
     step = DenseEngine.step
 
-    def noted(engine: DenseEngine, x: Tensor, labels: Tensor, rate: float) -> None:
+    def noted(engine: DenseEngine, x: Tensor, labels: Tensor, rate: float, batch: int) -> None:
         rates.append(rate)
-        step(engine, x, labels, rate)
+        step(engine, x, labels, rate, batch)
 
     monkeypatch.setattr(DenseEngine, "step", noted)
     example = ladder(treatment=kind, schedule=schedule, epochs=3, rewind_epoch=1, levels=2)

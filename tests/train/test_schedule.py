@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prunescope.train.engine import held_rate, rate
+from prunescope.train.schedule import held_rate, rate
 from tests.train.cohorts import recipe
 
 STEPS = 5

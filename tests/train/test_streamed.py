@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from prunescope.data import Dataset, EncodedPictures, draw_subsample, load, pack_dataset
-from prunescope.data.coding import Pixels, resized
-from prunescope.data.encoded_pictures import Part
+from prunescope.data.coding import Part, Pixels, resized
 from prunescope.errors import InputError
 from prunescope.study.catalogue import DATASETS
 from prunescope.train import CohortMember, ProgressKeeper, RungProgress, Seeding, Span, TrainingContext, train_rung

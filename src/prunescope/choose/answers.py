@@ -11,7 +11,7 @@ from prunescope.choose.description import Pick, Rival, beside_measured
 from prunescope.choose.frontier import ContinuousOptimum, FrontierStep, Insight
 from prunescope.choose.limits import MeasuredBest
 from prunescope.errors import apart, named, printable
-from prunescope.notebook import Summarised, table_html
+from prunescope.markup import Summarised, table_html
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 
 Parts = NDArray[np.int64]
@@ -81,6 +82,13 @@ def between_trainings(noise: Numbers, cells: GroupData, parts: Parts) -> Numbers
     points = np.bincount(parts, minlength=len(noise))
     chance = np.bincount(parts, by_cell, len(noise)) / np.maximum(points, 1)
     return np.asarray(np.sqrt(np.maximum(noise**2 - chance, LEAST_LEFT * noise**2)))
+
+
+def unpruned_noise(fit: Fit, cells: GroupData) -> Numbers:
+    """Return the standard error of each unpruned error; 0 where it was given."""
+    noise = np.full(len(cells), fit.spread[0]) if fit.seed_noise is None else noise_by_cell(cells, fit.seed_noise)
+    behind = cells.dense_repeats.astype(np.float64)
+    return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
 
 
 def _likeliest_prior(share: Numbers, freedom: Numbers) -> tuple[float, float] | None:

@@ -17,8 +17,7 @@ from prunescope.nets.outline import Outline
 from prunescope.study.catalogue import DATASETS, FAMILIES, DatasetFacts
 from prunescope.study.sections import Prunable
 from prunescope.table import Table
-from prunescope.table.coded import Columns
-from prunescope.table.row_groups import group_codes
+from prunescope.table.coded import Columns, group_codes
 
 Numbers = NDArray[np.float64]
 RULES = ("all", "all-but-output")

@@ -11,8 +11,8 @@ from prunescope.choose.counts import Member, rounded
 from prunescope.choose.family import Family
 from prunescope.choose.limits import Limits
 from prunescope.choose.smallest import Numbers
+from prunescope.distributions import normal_quantile
 from prunescope.laws.data import GroupData
-from prunescope.laws.uncertainty import normal_quantile
 
 
 @dataclass(frozen=True)

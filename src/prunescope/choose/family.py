@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.cell_noise import between_trainings, noise_by_cell
+from prunescope.choose.cell_noise import between_trainings, unpruned_noise
 from prunescope.choose.counts import COUNTS, Count, Counts, member_words
 from prunescope.choose.member_curves import Departure, MemberCurves, measured_departures
 from prunescope.choose.smallest import MemberSizes, Numbers, Scatter, Truths, form_of, law_coordinates
@@ -270,12 +270,12 @@ def _family(
         examples=examples,
         counts=tuple(counting.count(*pair) for pair in pairs),
         known=_how_known(cells, members, errors[near]),
-        unpruned=_with_given(unpruned, errors[near]),
+        unpruned=unpruned.with_given(errors[near]),
         unpruned_model=model,
         measured=measured,
         left_out=int((~near).sum()),
         cells=cells,
-        departures=tuple(departures.get(key) for key in _keys(members)),
+        departures=tuple(departures.get(key) for key in members.keys),
         has_depth="depth" in rows,
         has_width="width" in rows,
         unweighed=unweighed,
@@ -293,10 +293,10 @@ def _near(measured: MeasuredRange, depth: Numbers, width: Numbers) -> NDArray[np
 def _how_known(cells: GroupData, members: Place, errors: Numbers) -> tuple[str, ...]:
     """Return how each member is known: measured under pruning, by its unpruned error alone, or predicted."""
     pruned = set(cells.cell[cells.density < 1].tolist())
-    cell_of = dict(zip(_keys(Place(cells.depth, cells.width, cells.examples)), cells.cell.tolist(), strict=True))
+    cell_of = dict(zip(Place(cells.depth, cells.width, cells.examples).keys, cells.cell.tolist(), strict=True))
     return tuple(
         "pruned" if cell_of.get(key) in pruned else "dense" if key in cell_of or np.isfinite(error) else "predicted"
-        for key, error in zip(_keys(members), errors.tolist(), strict=True)
+        for key, error in zip(members.keys, errors.tolist(), strict=True)
     )
 
 
@@ -308,7 +308,7 @@ def _unpruned_model(
     places = Place(cells.depth[first], cells.width[first], cells.examples[first])
     expectation = fit_expectation(rows, counting, places, classes)
     near = nearest_places(places, members)
-    log_error, noise = np.log(cells.unpruned[first])[near], _noise(fit, cells)[first][near]
+    log_error, noise = np.log(cells.unpruned[first])[near], unpruned_noise(fit, cells)[first][near]
     return UnprunedModel.by(expectation, places.pick(near), log_error, noise), len(first) - len(near)
 
 
@@ -361,10 +361,6 @@ def _members(rows: Table, cells: GroupData, grid: Grid, examples: int | None) ->
     return pairs[:, 0], pairs[:, 1], np.full(len(pairs), np.nan)
 
 
-def _keys(place: Place) -> list[tuple[float, float, float]]:
-    return list(zip(place.depth.tolist(), place.width.tolist(), place.examples.tolist(), strict=True))
-
-
 def _far(span: tuple[float, float], values: Numbers) -> NDArray[np.bool_]:
     """Whether values lie too far outside the pruned range; with one value, whether they differ from it."""
     low, high = span
@@ -397,19 +393,3 @@ def _measured_range(fit: Fit, cells: GroupData) -> MeasuredRange:
         (float(depth.min()), float(depth.max())),
         (float(width.min()), float(width.max())),
     )
-
-
-def _noise(fit: Fit, cells: GroupData) -> Numbers:
-    """Return the standard error of each unpruned error; 0 where it was given."""
-    noise = np.full(len(cells), fit.spread[0]) if fit.seed_noise is None else noise_by_cell(cells, fit.seed_noise)
-    behind = cells.dense_repeats.astype(np.float64)
-    return np.where(behind > 0, noise / np.sqrt(np.maximum(behind, 1)), 0.0)
-
-
-def _with_given(unpruned: Unpruned, errors: Numbers) -> Unpruned:
-    """Treat given errors as exact."""
-    known = np.isfinite(errors)
-    if not known.any():
-        return unpruned
-    covariance = np.where(known[:, None] | known[None, :], 0.0, unpruned.covariance)
-    return Unpruned(np.where(known, np.log(np.where(known, errors, 1.0)), unpruned.mean), covariance)

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.choose.cell_noise import between_trainings, noise_by_cell
-from prunescope.choose.normal import normal_cdf
 from prunescope.choose.smallest import (
     LOWEST_LOG_DENSITY,
     MemberSizes,
@@ -29,6 +28,7 @@ from prunescope.choose.smallest import (
     needed_density,
 )
 from prunescope.choose.unpruned import LEAST_NOISE
+from prunescope.distributions import normal_cdf
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples

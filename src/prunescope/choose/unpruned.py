@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.choose.counts import Counts
-from prunescope.choose.normal import Numbers, draw_symmetric
+from prunescope.distributions import Numbers, draw_symmetric
 from prunescope.errors import InputError
 from prunescope.laws import DenseLaw, Fit
 from prunescope.laws.predict import predict_errors
@@ -66,6 +66,11 @@ class Place:
         """Logarithms, ``[networks, 3]``."""
         return np.log(np.stack([self.depth, self.width, self.examples], axis=1))
 
+    @property
+    def keys(self) -> list[tuple[float, float, float]]:
+        """Depth, width and examples of each network."""
+        return list(zip(self.depth.tolist(), self.width.tolist(), self.examples.tolist(), strict=True))
+
 
 def nearest_places(cells: Place, members: Place, most: int = MOST_WEIGHED) -> NDArray[np.int64]:
     """Return the cells nearest to any of some members, in the cells' order; all of them unless they are too many.
@@ -98,6 +103,14 @@ class Unpruned:
         # The most expensive step with thousands of members: eigenvectors would take thirty times as long.
         least = 1e-9 * max(float(np.diag(self.covariance).max(initial=0.0)), 1e-12)
         return draw_symmetric(self.mean, _root(self.covariance, least), count, seed)
+
+    def with_given(self, errors: Numbers) -> Unpruned:
+        """Return these with given errors taken as exact; NaN where none was given."""
+        known = np.isfinite(errors)
+        if not known.any():
+            return self
+        covariance = np.where(known[:, None] | known[None, :], 0.0, self.covariance)
+        return Unpruned(np.where(known, np.log(np.where(known, errors, 1.0)), self.mean), covariance)
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,17 @@ from pathlib import Path
 import click
 
 from prunescope.cli.choose import choose
-from prunescope.cli.cluster import cluster
+from prunescope.cli.cluster import cluster, submit
 from prunescope.cli.data import data
 from prunescope.cli.export import export
-from prunescope.cli.laws import fit, predict
+from prunescope.cli.laws import fit, predict, sparsity
 from prunescope.cli.lens import lens
 from prunescope.cli.next import next_
-from prunescope.cli.outcomes import outcomes
+from prunescope.cli.outcomes import outcomes, scores
 from prunescope.cli.plan import plan
-from prunescope.cli.remote import pull, push
 from prunescope.cli.report import report
-from prunescope.cli.resolve import resolve
 from prunescope.cli.run import need_torch, run
-from prunescope.cli.scores import scores
-from prunescope.cli.sparsity import sparsity
-from prunescope.cli.stores import compact, merge, status
-from prunescope.cli.submit import submit
+from prunescope.cli.stores import compact, merge, pull, push, resolve, status
 from prunescope.cli.table import table
 from prunescope.cli.trials import compare, sensitivity
 from prunescope.errors import PrunescopeError, is_out_of_memory, nearest, printable, said

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prunescope.cli.data_parallel import data_parallel_content, data_parallel_words
+from prunescope.cli.plan_store import print_store, store_beside, version_differences
 from prunescope.cli.printing import code_words, note, print_json, print_table, spelled, spelled_bytes, tell
 from prunescope.errors import PrunescopeError, counted, listed, printable
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--cluster", type=click.Path(path_type=Path), metavar="FILE.toml", help="Show the job script of this Dask cluster."
 )
+@click.option(
+    "--data-parallel", type=click.IntRange(2), metavar="N", help="Say what `run --data-parallel N` changes here."
+)
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -37,6 +42,7 @@ def plan(
     data: Path | None,
     run_code: bool,
     cluster: Path | None,
+    data_parallel: int | None,
     ladders: bool,
     save: Path | None,
     as_json: bool,
@@ -45,8 +51,8 @@ def plan(
     from prunescope.study import preset_text, presets, read_study
 
     if study is None:
-        if store_path or ladders or save or run_code or cluster:
-            raise click.UsageError("--store, --ladders, --save, --run-code and --cluster need a STUDY")
+        if store_path or ladders or save or run_code or cluster or data_parallel:
+            raise click.UsageError("all options but --data and --json need a STUDY")
         studies = {name: read_study(name) for name in presets()}
         if as_json:
             print_json(
@@ -65,16 +71,16 @@ def plan(
         text = preset_text(study) if study in presets() else Path(study).read_text(encoding="utf-8-sig")
         save.write_text(_copied(read, text, save.stem), encoding="utf-8")
         click.echo(f"wrote {save}", err=True)
-    store = _store_beside(read, store_path)
+    store = store_beside(read, store_path)
     if read.unread or read.datasets:
         read, changed = with_datasets(read, store, data, run_code=run_code)
-    else:
-        changed = []
     if run_code:
         from prunescope.cli.run import allow_code
 
         allow_code(read, study)
     content = _plan_content(read, store, ladders, run_code)
+    if data_parallel is not None and not read.unread:
+        content["data_parallel"] = data_parallel_content(read, run_code, data_parallel)
     if cluster is not None:
         from prunescope.run.cluster import Cluster
 
@@ -128,15 +134,6 @@ def _copied(study: Study, text: str, name: str) -> str:
         return wanted.to_toml()
 
 
-def _store_beside(study: Study, path: Path | None) -> Store | None:
-    from prunescope.table import Store, is_store
-
-    if path is not None:
-        return Store(path) if path.exists() else None
-    usual = Path("runs") / study.folder
-    return Store(usual) if is_store(usual) else None
-
-
 def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bool) -> dict[str, Any]:
     from prunescope.study import effort, ensembles, paper_figures
     from prunescope.study.import_path import import_paths
@@ -160,32 +157,37 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
         "code": list(import_paths(study)),
         "figures": [vars(figure) for figure in paper_figures(study)],
     }
+    done = store.done() if store is not None else {}
     if store is not None:
-        done = store.done()
         content["store"] = {
             "path": str(store.path),
             "rungs_done": sum(finished(ladder, done) for ladder in study.ladders),
-            "differences": [[str(difference) for difference in changes] for changes in _differences(study, store)],
+            "differences": [
+                [str(difference) for difference in changes] for changes in version_differences(study, store)
+            ],
         }
-    from prunescope.run.estimate import described, members
+    from prunescope.run.estimate import described, estimate, members
+
+    def takes(scorers: Sequence[Ensemble], done: Mapping[str, frozenset[int]] | None = None) -> Estimate:
+        kept = study.keep, study.keep_examples
+        return estimate(study.ladders, store, scorers, *kept, done, run_code, study.keep_test_examples)
 
     scorers = ensembles(study)
     if scorers:
         networks, examples_seen = sum(scorer.networks for scorer in scorers), sum(scorer.work for scorer in scorers)
         content["el2n"] = {"scored": len(scorers), "networks": networks, "examples": examples_seen}
-    content["estimate"] = vars(_estimate(study, store, scorers, None, run_code))
+    content["estimate"] = vars(takes(scorers))
     content["members"] = [vars(member) for member in members(study.ladders, run_code)]
     if content["estimate"]["seconds"] is not None:
         content["networks_made"] = [vars(event) for event in described(study.ladders)]
     if store is not None:
-        done = store.done()
         left = effort(study.ladders, done)
         unscored = [scorer for scorer in scorers if not is_scored(store, scorer)]
-        takes = _estimate(study, store, unscored, done, run_code)
+        rest = takes(unscored, done)
         content["left"] = vars(left) | {
             "scores": len(unscored),
-            "seconds": takes.seconds if left.rungs or unscored else 0.0,
-            "memory": takes.memory if left.rungs or unscored else 0,
+            "seconds": rest.seconds if left.rungs or unscored else 0.0,
+            "memory": rest.memory if left.rungs or unscored else 0,
         }
     if ladders:
         content["ladder_list"] = [
@@ -201,16 +203,6 @@ def _plan_content(study: Study, store: Store | None, ladders: bool, run_code: bo
             for ladder in study.ladders
         ]
     return content
-
-
-def _differences(study: Study, store: Store) -> list[tuple[object, ...]]:
-    """Compare with the versions of the study that a store holds, nearest first; none where this one is among them."""
-    from prunescope.study import differences
-
-    others = [version for version in store.studies() if version.name == study.name]
-    if any(version.identity == study.identity for version in others):
-        return []
-    return sorted((differences(version, study) for version in others), key=len)
 
 
 def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str, Any]) -> None:
@@ -288,10 +280,12 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     for number, made in enumerate(content.get("networks_made", [])):
         tell("" if number else "networks", f"{made['words']}: {made['facts']}")
     _print_estimate(content["estimate"], content.get("left"), begun=bool(store and content["store"]["rungs_done"]))
+    if "data_parallel" in content:
+        tell("in parallel", data_parallel_words(content["data_parallel"], study.recipe.batch))
     if store is None:
         tell("store", f"none yet ({path})")
     else:
-        _print_store(study, store, content)
+        print_store(study, store, content)
     if "ladder_list" in content:
         click.echo()
         print_table(_ladder_columns(content["ladder_list"]), 2)
@@ -367,20 +361,6 @@ def _own_words(dataset: OwnDataset) -> str:
     )
 
 
-def _estimate(
-    study: Study,
-    store: Store | None,
-    scorers: Sequence[Ensemble],
-    done: Mapping[str, frozenset[int]] | None,
-    run_code: bool,
-) -> Estimate:
-    """Return what a study takes, with what it keeps."""
-    from prunescope.run.estimate import estimate
-
-    kept = study.keep, study.keep_examples
-    return estimate(study.ladders, store, scorers, *kept, done, run_code, study.keep_test_examples)
-
-
 def _rungs(keep: Keep) -> str:
     return "every rung" if isinstance(keep, str) else f"rungs {listed(keep, 40)}"
 
@@ -388,26 +368,3 @@ def _rungs(keep: Keep) -> str:
 def _details(treatment: dict[str, Any]) -> str:
     words = [str(value) for key, value in treatment.items() if key not in ("kind", "name")]
     return f" ({', '.join(words)})" if words else ""
-
-
-def _print_store(study: Study, store: Store, content: dict[str, Any]) -> None:
-    state = content["store"]
-    versions = [version for version in store.studies() if version.name == study.name]
-    unscored = content["left"]["scores"]
-    ended = ": the study is finished" if not content["left"]["rungs"] and not unscored else ""
-    tell("store", f"{state['path']}: {state['rungs_done']:,} of {content['rungs']:,} rungs are done{ended}")
-    if unscored:
-        whose = counted(unscored, "replicate of a cell is", "replicates of cells are")
-        tell("", f"the training examples of {whose} not scored yet")
-    if not versions:
-        tell("", "this study was not begun there")
-    elif state["differences"]:
-        click.echo("\n  The store was begun with another version of this study. What differs, store -> now:")
-        for difference in state["differences"][0]:
-            click.echo(f"    {printable(difference)}")
-        identities = {ladder.identity for version in versions for ladder in version.ladders}
-        now = {ladder.identity for ladder in study.ladders}
-        click.echo(
-            f"  {len(now & identities):,} ladders are the same and keep their rungs, {len(now - identities):,} are "
-            f"new, {len(identities - now):,} of the store are not asked for any more (they stay)."
-        )

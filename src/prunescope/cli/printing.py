@@ -51,7 +51,7 @@ def hung(words: str, head: str = "", indent: str | None = None) -> str:
     )
 
 
-def table_width() -> int | None:
+def _table_width() -> int | None:
     """Return how many letters a table may have: what COLUMNS says, or the terminal; None where a program reads it."""
     if (asked := os.environ.get("COLUMNS", "")).isdigit() and int(asked) > 0:
         return int(asked)
@@ -71,12 +71,12 @@ def table_lines(
     columns
         Cells by the column's name, which says the unit. Numbers are written short, other values as they are.
     width
-        Letters of a line; None: as many as are needed; 0: as many as `table_width` says.
+        Letters of a line; None: as many as are needed; 0: as many as `_table_width` says.
     keys
         The first columns that name a row.
     """
     if width == 0:
-        width = table_width()
+        width = _table_width()
     cells = {printable(name): _cells(values) for name, values in columns.items()}
     # What wraps must have room for its longest word.
     natural = {name: max(map(len, (name, *words))) for name, (words, _) in cells.items()}

@@ -6,6 +6,7 @@ shows where the optimum is.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -35,6 +36,12 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with datasets [PRUNESCOPE_DATA, or the cache].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1: as torch calls it.")
 @click.option("--workers", type=click.IntRange(1), help="Processes [as many as train fastest].")
+@click.option(
+    "--data-parallel",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train each network by N processes that share its batches, on the GPUs or the cores of --device.",
+)
 @click.option(
     "--copies", type=click.IntRange(1), help="This is one of so many runs on one store: each trains what is free."
 )
@@ -98,6 +105,7 @@ def run(
     data: Path | None,
     device: str,
     workers: int | None,
+    data_parallel: int | None,
     copies: int | None,
     stop_after: float | None,
     takeover_after: float,
@@ -134,6 +142,13 @@ def run(
         raise click.UsageError("--certificates and --upload need --cluster")
     if cluster is not None and (workers or copies):
         raise click.UsageError("--cluster brings its own workers: leave --workers and --copies out")
+    if data_parallel and (cluster is not None or workers):
+        raise click.UsageError("--data-parallel brings its own processes: leave --workers and --cluster out")
+    rank = _torchrun_rank()
+    if rank is not None and (until_decided is not None or until_turned is not None):
+        raise click.UsageError(
+            "under torchrun leave --until-decided and --until-turned out; --data-parallel takes them"
+        )
     placed = None
     if cluster is not None:
         from prunescope.run.cluster import Cluster
@@ -165,18 +180,19 @@ def run(
         "takeover_after": takeover_after,
         "checkpoint_every": checkpoint_every,
         "copies": copies or 1,
+        "data_parallel": data_parallel or 1,
     }
     ends: dict[str, Any] = {}
     try:
         with stopping(stop_after) as stop, ExitStack() as open_until_done:
             if placed is not None:
                 options["cluster"] = open_until_done.enter_context(placed)
-            if push_url is not None:
+            if push_url is not None and not rank:
                 from prunescope.table.remote import Pushing
 
                 options["after_cohort"] = open_until_done.enter_context(Pushing(path, push_url)).begin
             if until_decided is not None:
-                from prunescope.cli.until_decided import decide
+                from prunescope.cli.next import decide
 
                 report = decide(read, path, until_decided, enough, noise, as_json, stop=stop, **options)
             elif until_turned is not None:
@@ -188,7 +204,7 @@ def run(
     except (KeyboardInterrupt, Terminated) as signalled:
         click.echo("stopped; the same command continues from here", err=True)
         sys.exit(TERMINATED if isinstance(signalled, Terminated) else 130)
-    if until_decided is not None and not report.is_incomplete:
+    if (until_decided is not None and not report.is_incomplete) or rank:
         return
     if as_json:
         failures = [
@@ -204,6 +220,7 @@ def run(
                 "elsewhere": report.elsewhere,
                 "halted": report.halted,
                 "unwritable": report.unwritable,
+                "lost": report.lost,
                 "seconds": report.seconds,
                 "waited": report.waited,
                 **ends,
@@ -214,13 +231,18 @@ def run(
         for end in ends.get("cells", ()):
             click.echo(printable(_end_words(end)))
     elsewhere = [] if copies or report.halted else _elsewhere(report)
-    unwritable = [report.unwritable] if report.unwritable else []
-    if lines := [*_failed(report), *elsewhere, *unwritable]:
+    ended = [words for words in (report.unwritable, report.lost) if words]
+    if lines := [*_failed(report), *([] if report.lost else elsewhere), *ended]:
         raise PrunescopeError("\n".join(lines))
     if report.halted:
         begun = "" if report.rungs or report.scored else " before a rung was begun"
         click.echo(f"stopped in good order{begun}; the same command continues from here", err=True)
         sys.exit(HALTED)
+
+
+def _torchrun_rank() -> int | None:
+    """Return the number of this process among those that torchrun has started; None where it has not."""
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
 
 
 def allow_code(study: Study, source: str) -> tuple[str, ...]:
@@ -248,7 +270,7 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
     if not report.rungs:
         if report.scored:
             return
-        if report.failures or report.unwritable or report.halted:
+        if report.failures or report.unwritable or report.lost or report.halted:
             return
         words = "everything is done already" if not report.elsewhere else "nothing was left for this run"
         click.echo(f"{words}: {path}")

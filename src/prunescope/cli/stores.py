@@ -1,21 +1,21 @@
-"""``prunescope status``, ``merge`` and ``compact``: commands on stores."""
+"""Commands on stores: ``prunescope status``, ``merge``, ``resolve``, ``compact``, ``push`` and ``pull``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from prunescope.cli.printing import note, print_json, wrapped
-from prunescope.cli.resolve import conflict_content, conflict_lines
-from prunescope.errors import command, counted, listed, printable
+from prunescope.cli.printing import note, print_json, spelled_bytes, wrapped
+from prunescope.errors import DamageError, Fault, InputError, command, counted, listed, printable
 
 if TYPE_CHECKING:
-    from prunescope.table import Status
+    from prunescope.table import Conflict, Status
+    from prunescope.table.remote import Transfer
     from prunescope.table.status import RecordedProgress, Scores
-
 
 _MOST_RECORDED = 50
 
@@ -63,7 +63,7 @@ def status(store_path: Path, check: bool, as_json: bool) -> None:
         title = f"{counted(len(disputed), 'second result')} that {'does' if len(disputed) == 1 else 'do'} not count"
         click.echo(f"\n{click.style(title, bold=True)}  {command('resolve', store_path)} picks")
         for pair in disputed[:10]:
-            click.echo("\n".join(conflict_lines(pair)))
+            click.echo("\n".join(_conflict_lines(pair)))
         if len(disputed) > 10:
             click.echo(f"  ... and {len(disputed) - 10:,} more")
     if check:
@@ -179,3 +179,122 @@ def compact(store_path: Path) -> None:
 
     packed = Store(store_path).pack()
     click.echo(f"packed {packed:,} shards into one" if packed else "nothing to pack, or another process is packing")
+
+
+@click.command()
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--keep", type=click.Choice(["first", "second"]), help="Which result is to count from now on.")
+@click.option("--ladder", metavar="ID", help="Only this ladder: its identity, or how it begins.")
+@click.option("--rung", type=click.IntRange(0), help="Only this rung.")
+@click.option("--go", is_flag=True, help="Do it; without, say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print the second results as JSON.")
+def resolve(
+    store_path: Path,
+    keep: Literal["first", "second"] | None,
+    ladder: str | None,
+    rung: int | None,
+    go: bool,
+    as_json: bool,
+) -> None:
+    """Pick between two results that a STORE has for one rung.
+
+    The first result counts, whatever is picked later: it was there when the second came. What is not picked goes to
+    conflicts/settled/. Checkpoints and outcomes on examples stay as they are; those of a second result lie under
+    conflicts/ too.
+    """
+    from prunescope.table import Store, conflicts
+    from prunescope.table import resolve as settle
+
+    store = Store(store_path)
+    every = conflicts(store)
+    pairs = [pair for pair in every if pair.ladder.startswith(ladder or "") and rung in (None, pair.rung)]
+    if every and not pairs:
+        fault = Fault("--ladder and --rung", "must name a rung with a second result", hint=f"There are {len(every)}.")
+        raise InputError(str(store_path), [fault])
+    if go and keep is None:
+        raise click.UsageError("--go needs --keep first or --keep second")
+    if as_json:
+        print_json([conflict_content(pair) for pair in pairs])
+    elif not pairs:
+        click.echo(f"no rung has a second result: {store_path}")
+    for pair in () if as_json else pairs:
+        click.echo("\n".join(_conflict_lines(pair)))
+    if keep and go:
+        for pair in pairs:
+            settle(store, pair, keep)
+        click.echo(f"kept the {keep} result of {counted(len(pairs), 'rung')}", err=as_json)
+    elif keep and pairs:
+        click.echo(f"would keep the {keep} result of {counted(len(pairs), 'rung')}; --go does it", err=True)
+    elif pairs:
+        words = command("resolve", store_path, "--keep", "first", "--go")
+        click.echo(f"next: {words}; --keep second lets the others count", err=True)
+
+
+def _conflict_lines(conflict: Conflict) -> Iterator[str]:
+    """Yield what tells two results of a rung apart."""
+    size = "in more than numbers" if math.isinf(conflict.largest) else f"by up to {100 * conflict.largest:.2g} %"
+    rounding = "; that is rounding, as between devices" if conflict.is_rounding else ""
+    yield f"  ladder {conflict.ladder}, rung {conflict.rung}: two results that differ {size}{rounding}"
+    for which, row, writer in (("first", conflict.first, ""), ("second", conflict.second, conflict.writer)):
+        shown = ", ".join(f"{name} {row[name]}" for name in list(conflict.differences)[:4])
+        made = [f"{name} {row[name]}" for name in ("device", "started") if row.get(name) is not None]
+        yield printable(f"    {which:6}  {shown}  ({', '.join([*made, *([writer] if writer else [])])})")
+
+
+def conflict_content(conflict: Conflict) -> dict[str, Any]:
+    """Return two results of a rung as plain content."""
+    return {
+        "ladder": conflict.ladder,
+        "rung": conflict.rung,
+        "differences": {name: list(values) for name, values in conflict.differences.items()},
+        "largest": None if math.isinf(conflict.largest) else conflict.largest,
+        "is_rounding": conflict.is_rounding,
+        "writer": conflict.writer,
+        "path": str(conflict.path) if conflict.path else None,
+        "first": dict(conflict.first),
+        "second": dict(conflict.second),
+    }
+
+
+@click.command()
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("url")
+def push(store_path: Path, url: str) -> None:
+    """Copy what is new in a STORE to a URL.
+
+    The URL is one that fsspec knows, such as s3://bucket/digits, gs://... or a folder. Only files that are missing
+    there travel, and nothing there is overwritten. Safe at any time, also during a run, and from several machines.
+    """
+    from prunescope.table import Store
+    from prunescope.table.remote import Remote
+    from prunescope.table.remote import push as send
+
+    _tell("pushed", send(Store(store_path), Remote(url)), url)
+
+
+@click.command()
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("url")
+def pull(store_path: Path, url: str) -> None:
+    """Fetch what is new at a URL into a STORE.
+
+    The STORE is created if it is new. Each file is checked against the hash in its name, and merged as prunescope merge
+    does.
+    """
+    from prunescope.table import Store
+    from prunescope.table.remote import Remote
+    from prunescope.table.remote import pull as fetch
+
+    done = fetch(Store(store_path, create=True), Remote(url))
+    _tell("pulled", done, url)
+    if done.rungs:
+        click.echo(f"{store_path} gained {counted(done.rungs, 'rung')}")
+    if done.damaged:
+        raise DamageError(
+            f"{counted(len(done.damaged), 'file')} at {url} are not what was written: {listed(done.damaged, 5)}"
+        )
+
+
+def _tell(verb: str, done: Transfer, url: str) -> None:
+    size = f", {spelled_bytes(done.size)}" if done.files else ""
+    click.echo(f"{verb} {counted(done.files, 'file')}{size}; {done.there:,} were there already: {printable(url)}")

@@ -109,7 +109,7 @@ def _replicates(rows: Table) -> str:
     """Say how often each network was trained: ``3 replicates``, or ``3 to 246 replicates``."""
     import numpy as np
 
-    from prunescope.table.row_groups import group_codes
+    from prunescope.table.coded import group_codes
     from prunescope.table.schema import CONFIGURATION
 
     alike = [name for name in (*CONFIGURATION, "treatment", "density") if name in rows]

@@ -56,7 +56,7 @@ def compare(source: str, kind: str | None, leave: str, folds: int, seed: int, as
     from prunescope.laws.comparison import compare as compared
     from prunescope.laws.data import describe_thinning
     from prunescope.laws.doubts import null_model
-    from prunescope.laws.sparse_data import candidate_sparse_forms
+    from prunescope.laws.refusals import candidate_sparse_forms
 
     if settings.pop("fix"):
         raise click.UsageError("compare fits every parameter: leave out --fix")
@@ -214,8 +214,8 @@ def _sizes(group: GroupData, networks: str | None, configurations: str | None) -
 def _sparse_groups(source: str, size: str | None, data: str | None, settings: dict[str, Any]) -> list[GroupData]:
     """Return the groups to which some form of the law of sparse networks can be fitted."""
     from prunescope.errors import Fault, InputError
+    from prunescope.laws.refusals import explain_sparse_refusal
     from prunescope.laws.sparse import SparseLaw
-    from prunescope.laws.sparse_data import explain_sparse_refusal
 
     if settings["filters"] or settings["classes"]:
         raise click.UsageError("--filter and --classes are not for --law sparse")

@@ -1,7 +1,7 @@
 """Datasets as arrays of bytes, and what a replicate trains on: subsample, label noise, validation. Numpy only."""
 
+from prunescope.data.coding import EncodedPictures as EncodedPictures
 from prunescope.data.dataset import Dataset as Dataset
-from prunescope.data.encoded_pictures import EncodedPictures as EncodedPictures
 from prunescope.data.imagenet import pack_dataset as pack_dataset
 from prunescope.data.load import load as load
 from prunescope.data.own import OwnData as OwnData

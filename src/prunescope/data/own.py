@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.dataset import Dataset, moments
-from prunescope.data.function import read_function
-from prunescope.data.npz import read_npz
+from prunescope.data.own_arrays import read_function, read_npz
 from prunescope.data.picture_folder import read_picture_folder
 from prunescope.data.raw import (
     PARTS,
@@ -77,7 +76,7 @@ def read_own(name: str, home: Path | None = None, folder: Path | None = None, la
         return _checked(name, read_function(name), name)
     path = _place(name, home, folder, last)
     if path.is_dir():
-        from prunescope.data.parquet_folder import parquet_files, read_parquet_folder  # which loads DuckDB
+        from prunescope.data.picture_folder import parquet_files, read_parquet_folder  # which loads DuckDB
 
         files = parquet_files(path)
         if files:

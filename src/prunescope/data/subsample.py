@@ -1,4 +1,4 @@
-"""What one replicate trains on: its subsample of the training set, its label noise, its validation examples.
+"""Which examples a replicate trains on: its subsample, label noise, validation examples; and groups of them by score.
 
 All cells and treatments of a replicate share one permutation and one set of keys for noise, so they differ in nothing
 but what the study varies.
@@ -131,3 +131,25 @@ def _faults(total: int, classes: int, examples: int, label_noise: float, held_ou
         yield Fault("label_noise", "must be in [0, 1]", str(label_noise))
     elif label_noise > 0 and classes < 2:
         yield Fault("classes", "must be 2 or more for labels to be changed", str(classes))
+
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.int64]
+
+
+def score_ranks(scores: Floats, index: Integers) -> Integers:
+    """Return the rank of each example by score, the lowest first; ties by index."""
+    places = np.empty(len(scores), np.int64)
+    places[np.lexsort((index, scores))] = np.arange(len(scores))
+    return places
+
+
+def group_numbers(scores: Floats, index: Integers, count: int) -> Integers:
+    """Return the group of each example, 0 for the lowest scores; group sizes differ by at most one.
+
+    Groups of lower scores take the remainder.
+    """
+    if not 1 <= count <= len(scores):
+        raise InputError("groups", [Fault("their number", f"must be 1 to the {len(scores):,} examples", str(count))])
+    sizes = np.full(count, len(scores) // count) + (np.arange(count) < len(scores) % count)
+    return np.repeat(np.arange(count), sizes)[score_ranks(scores, index)]

@@ -1,4 +1,9 @@
-"""The inputs of planning: the cells of a table and a study, their measurements and their costs."""
+"""The inputs of planning: the cells of a table and a study, their measurements and costs, and which are weighed.
+
+A posterior over cells takes memory with the square of their number and time with its cube. Of very many, those are
+weighed that may be the answer, and an even sample of the others, which tells the law: a member that is expected to be
+far larger than the smallest under the bound cannot be the answer.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,12 @@ import numpy as np
 
 from prunescope.choose.counts import Count, Counts, member_words
 from prunescope.choose.description import rung_step
-from prunescope.choose.unpruned import Place
+from prunescope.choose.smallest import LOWEST_LOG_DENSITY, MemberSizes, Truths, needed_density
+from prunescope.choose.unpruned import GaussianProcess, Place
+from prunescope.design.cornered_law import CORNERED
 from prunescope.design.costs import Costs, costs
-from prunescope.design.posterior import Integers, Rows
+from prunescope.design.posterior import THETA, Integers, Numbers, Rows, compute_posterior
+from prunescope.design.value_of_information import Question
 from prunescope.errors import Fault, InputError, apart, listed, named, shell_word
 from prunescope.laws.data import GroupData
 from prunescope.laws.grouping import sample
@@ -228,3 +236,56 @@ def _counting(rows: Table | None, study: Study | None) -> Counts:
     cell = study.cells[0]
     facts = next((own.facts for own in study.datasets if own.label == cell.dataset), None)
     return Counts(cell.family, cell.dataset, {}, study.recipe.prunable, facts)
+
+
+# Cells that are weighed against each other; of more, a plan takes as many.
+MOST_CELLS = 200
+
+
+def question_of(inputs: DesignInputs, members: Integers, max_error: float) -> Question:
+    """Return the question of the smallest of some members under an error bound."""
+    counts = [inputs.counts[member] for member in members.tolist()]
+    prunable, rest = (np.array([getattr(count, name) for count in counts]) for name in ("prunable", "rest"))
+    sizes = MemberSizes(inputs.place.depth[members], inputs.place.width[members], prunable, rest)
+    relative = any(count.how == "relative" for count in counts)
+    lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
+    return Question(max_error, sizes, members, lowest, inputs.shared_examples)
+
+
+def cells_to_weigh(inputs: DesignInputs, question: Question, most: int, guessing: float | None) -> Integers:
+    """Return the cells to weigh, in their order: all, unless they are too many.
+
+    Half are an even sample: measured cells first, drawn by a fixed seed. They give a first law and first unpruned
+    errors, by which the other half are the members with the fewest expected parameters under the bound.
+    """
+    count = len(inputs.counts)
+    if count <= most:
+        return np.arange(count)
+    shuffled = np.random.default_rng(0).permutation(count)
+    unmeasured = np.ones(count, bool)
+    unmeasured[inputs.rows.cell] = False
+    sampled = np.sort(shuffled[np.argsort(unmeasured[shuffled], kind="stable")][: most // 2])
+    parameters, errors = _expected(inputs, question, sampled, guessing)
+    ranked = question.cell[np.lexsort((errors, parameters))]
+    nearest = ranked[~np.isin(ranked, sampled)][: most - len(sampled)]
+    return np.sort(np.concatenate([sampled, nearest]))
+
+
+def _expected(
+    inputs: DesignInputs, question: Question, sampled: Integers, guessing: float | None
+) -> tuple[Numbers, Numbers]:
+    """Return the parameters that each member is expected to need under the bound, and its expected unpruned error."""
+    sample = inputs.pick(sampled)
+    first = compute_posterior(sample.place, sample.rows, guessing)
+    shown = np.unique(sample.rows.cell)
+    expected = first.mean[THETA : THETA + len(sampled)][shown]
+    noise = np.full(len(shown), first.noise)
+    smooth = GaussianProcess.through(sample.place.pick(shown), expected, noise)
+    unpruned = smooth.mean(inputs.place)
+    dense = inputs.rows.log_density > -1e-9
+    sums = np.bincount(inputs.rows.cell[dense], inputs.rows.log_error[dense], len(unpruned))
+    repeats = np.bincount(inputs.rows.cell[dense], minlength=len(unpruned))
+    unpruned = np.where(repeats > 0, sums / np.maximum(repeats, 1), unpruned)[question.cell]
+    truths = Truths(first.mean[None, :THETA], unpruned[None], CORNERED)
+    needed = np.maximum(needed_density(question.sizes, truths, question.bound)[0], question.lowest)
+    return question.sizes.parameters(needed), unpruned

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.choose.normal import draw_symmetric
 from prunescope.choose.unpruned import GaussianProcess, Place
 from prunescope.design.cornered_law import CORNERED
+from prunescope.distributions import draw_symmetric
 from prunescope.laws.data import Points
 
 Numbers = NDArray[np.float64]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +11,20 @@ import numpy as np
 
 from prunescope.choose.counts import Member
 from prunescope.choose.limits import bound_faults
-from prunescope.choose.smallest import LOWEST_LOG_DENSITY, MemberSizes
 from prunescope.choose.unpruned import Place
 from prunescope.design.costs import budget_of, sharing
-from prunescope.design.form_check import check_forms
-from prunescope.design.inputs import DesignInputs, at_noise, design_inputs, treatment_of
+from prunescope.design.inputs import (
+    MOST_CELLS,
+    DesignInputs,
+    at_noise,
+    cells_to_weigh,
+    design_inputs,
+    question_of,
+    treatment_of,
+)
 from prunescope.design.posterior import compute_posterior
-from prunescope.design.restriction import MOST_CELLS, cells_to_weigh
 from prunescope.design.sequence import ENOUGH, MOST_PROPOSALS, Ladders, PlannedPart, network_to_measure, plan_sequence
-from prunescope.design.value_of_information import Decision, Question, new_networks
+from prunescope.design.value_of_information import Decision, check_forms, new_networks
 from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
 from prunescope.study.sections import Axes
@@ -153,6 +157,10 @@ FORM_IN_DOUBT = (
     "fitted to what was trained, the paper's or the tilted form of the law makes another choice: not decided, as the "
     "form is in doubt; more ladders of the members near the bound settle it"
 )
+SOME_WEIGHED = (
+    "{weighed:,} of {cells:,} cells are weighed: the members expected to be smallest under the bound, and a sample of "
+    "the others; --cells N weighs more"
+)
 # Suffix of the name of a study that is part of another.
 NAME_SUFFIX = " next"
 
@@ -217,14 +225,15 @@ def next_ladders(
     guessing = outcome.guessing(inputs.classes)
     if guessing is None and not outcome.is_error and len(inputs.rows.log_error):
         guessing = float(np.exp(inputs.rows.log_error.max()))
-    there = len(inputs.counts)
-    weighed = cells_to_weigh(inputs, _question(inputs, members, max_error), cells, guessing)
-    if len(weighed) < there:
+    weighed = cells_to_weigh(inputs, question_of(inputs, members, max_error), cells, guessing)
+    notes = []
+    if len(weighed) < len(inputs.counts):
+        notes.append(SOME_WEIGHED.format(weighed=len(weighed), cells=len(inputs.counts)))
         inputs = inputs.pick(weighed)
         members = np.flatnonzero(np.isin(weighed, members))
     ladders = _ladders(inputs, study)
     posterior = compute_posterior(inputs.place, inputs.rows, guessing)
-    question = _question(inputs, members, max_error)
+    question = question_of(inputs, members, max_error)
     plan = partial(
         plan_sequence,
         posterior,
@@ -239,10 +248,10 @@ def next_ladders(
     loss, planned = plan(enough=float(np.log1p(enough)))
     networks, target = new_networks(question, posterior, seed), network_to_measure(question, posterior)
     seen = ladders.reach(int(members[target.member]), target.log_density)
-    decision, notes = Decision.by(question, posterior), list(_notes(len(weighed), there))
+    decision = Decision.by(question, posterior)
     settled = np.expm1(loss) <= enough and seen and outcome.is_error
     check = check_forms(question, inputs.place, inputs.rows, inputs.classes) if settled else None
-    losses = {} if check is None else check.losses(decision)
+    losses = check.losses(decision) if check else {}
     if losses and max(losses.values()) > np.log1p(max(enough, IN_DOUBT)):
         notes.append(FORM_IN_DOUBT)
         loss, planned = plan(enough=0.0)
@@ -282,14 +291,6 @@ def _ladders(inputs: DesignInputs, study: Study | None) -> Ladders:
     return Ladders(inputs.step, inputs.levels, inputs.costs.cost, further, inputs.tops)
 
 
-def _notes(weighed: int, cells: int) -> Iterator[str]:
-    if weighed < cells:
-        yield (
-            f"{weighed:,} of {cells:,} cells are weighed: the members expected to be smallest under the bound, and a "
-            "sample of the others; --cells N weighs more"
-        )
-
-
 def _whole_cost(ladders: Ladders) -> float:
     """Return the cost of everything that may be trained, finished or not."""
     return sum(ladders.price(cell, -1, max(tops), len(tops)) for cell, tops in enumerate(ladders.levels) if tops)
@@ -301,15 +302,6 @@ def _named(inputs: DesignInputs, members: np.ndarray, decision: Decision, networ
         return None
     name = inputs.name(int(members[decision.member]))
     return NamedNetwork(name, float(np.exp(decision.log_density)), decision.keeps(networks))
-
-
-def _question(inputs: DesignInputs, members: np.ndarray, max_error: float) -> Question:
-    counts = [inputs.counts[member] for member in members.tolist()]
-    prunable, rest = (np.array([getattr(count, name) for count in counts]) for name in ("prunable", "rest"))
-    sizes = MemberSizes(inputs.place.depth[members], inputs.place.width[members], prunable, rest)
-    relative = any(count.how == "relative" for count in counts)
-    lowest = np.full(len(counts), LOWEST_LOG_DENSITY) if relative else -np.log(np.maximum(prunable, 1.0))
-    return Question(max_error, sizes, members, lowest, inputs.shared_examples)
 
 
 def _members(place: Place, examples: int | None) -> np.ndarray:
@@ -352,7 +344,7 @@ def _as_study(
     if study is None or not planned:
         return (), None
     ladders = tuple(_planned_ladders(study, inputs, planned))
-    next_study = dataclasses.replace(
+    next_study = replace(
         study,
         name=f"{study.name[:90]}{NAME_SUFFIX}",
         axes=_axes(ladders),
@@ -375,7 +367,7 @@ def _planned_ladders(study: Study, inputs: DesignInputs, planned: Sequence[Plann
         by_replicate = tops.setdefault(step.candidate.cell, {})
         by_replicate |= dict.fromkeys(range(first, first + count), step.candidate.top)
     for number, by_replicate in tops.items():
-        cell = dataclasses.replace(
+        cell = replace(
             study.cells[0],
             depth=round(float(inputs.place.depth[number])),
             width=float(inputs.place.width[number]),

@@ -7,20 +7,31 @@ measurement is the loss that it saves on average over draws of the posterior (th
 A member that misses the bound costs more than one that is somewhat too large. So what decides is the mean of the
 posterior and how likely each member is to miss the bound unpruned: by the mean alone, a measurement that brings a small
 member near the bound would seem to do harm, and nothing would be worth measuring.
+
+Before a decision `check_forms` tells whether it stands under either form of the law. The posterior takes Eq. 2 for
+true, up to its corners, and a shift and small departures of each cell. Where the curves have another shape, it is sure
+of a wrong density. So the paper's and the tilted form are fitted to what was trained, as `choose` does, and the loss of
+the decision is stated under both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from prunescope.choose.cell_noise import LEAST_LEFT
+from prunescope.choose.family import Grid, fit_families
 from prunescope.choose.smallest import MemberSizes, smallest_member
+from prunescope.choose.unpruned import Place
 from prunescope.design.cornered_law import CORNERED
-from prunescope.design.posterior import THETA, Integers, Numbers, Posterior
+from prunescope.design.posterior import THETA, Integers, Numbers, Posterior, Rows
+from prunescope.errors import PrunescopeError
 from prunescope.laws.data import Points
+from prunescope.laws.estimators import FORMS_OF_FAMILIES
 from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
+from prunescope.table import read_table
 
 TRUTHS = 256
 # Draws for a probability to a percent or two.
@@ -214,3 +225,52 @@ def _spread(reach: Numbers) -> Numbers:
 def loss_after(sample: TruthSample, posterior: Posterior, where: Integers, root: Numbers, chance: Numbers) -> float:
     """Return the expected loss after measurements, over their possible outcomes."""
     return sample.loss_after(posterior.means_after(sample.truths, where, root, chance))
+
+
+STARTS = 8
+
+
+@dataclass(frozen=True)
+class FormCheck:
+    """What each form of the law says that members need: log densities ``[members]`` by the name of the form."""
+
+    question: Question
+    needed: Mapping[str, Numbers]
+
+    def losses(self, decision: Decision) -> dict[str, float]:
+        """Return the loss of a decision under each form, as a logarithm."""
+        return {name: self._loss(decision, needed) for name, needed in self.needed.items()}
+
+    def _loss(self, decision: Decision, needed: Numbers) -> float:
+        size = np.log(self.question.sizes.parameters(needed))
+        if decision.member < 0 or not np.isfinite(needed[decision.member]):
+            return 0.0 if decision.member < 0 and not np.isfinite(needed).any() else WORST
+        off = abs(decision.log_density - float(needed[decision.member]))
+        return float(min(WORST, size[decision.member] - size.min()) + min(WORST, off))
+
+
+def check_forms(question: Question, place: Place, rows: Rows, classes: int | None) -> FormCheck | None:
+    """Fit both forms to what was trained; None where that is too little."""
+    sizes = question.sizes
+    if not len(rows):
+        return None
+    columns = {
+        "depth": place.depth[rows.cell].astype(np.int64),
+        "width": place.width[rows.cell],
+        "examples": place.examples[rows.cell].astype(np.int64),
+        "density": np.minimum(np.exp(rows.log_density), 1.0),
+        "error": np.exp(rows.log_error),
+    }
+    examples = int(place.examples[question.cell[0]])
+    grid = Grid(examples=examples, table={"depth": sizes.depth.astype(np.int64), "width": sizes.width})
+    needed = {}
+    try:
+        table = read_table(columns)
+        for form in FORMS_OF_FAMILIES:
+            settings = {"form": form, "intervals": "none", "starts": STARTS, "classes": classes}
+            families, _, _ = fit_families(table, grid, settings, extrapolate=True)
+            densities = families[0].likeliest.needed(question.bound)[0]
+            needed[form] = np.where(densities > 0, np.inf, np.maximum(densities, question.lowest))
+    except PrunescopeError:
+        return None
+    return FormCheck(question, needed)

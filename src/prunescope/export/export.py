@@ -38,7 +38,7 @@ from prunescope.run.tune import threads
 from prunescope.study.catalogue import is_import_path
 from prunescope.study.import_path import import_function
 from prunescope.table import Store
-from prunescope.table.dataset_notes import noted_place
+from prunescope.table.notes import noted_place
 from prunescope.table.status import RecordedNote
 from prunescope.version import __version__
 

@@ -33,7 +33,12 @@ from prunescope.train.streamed_pictures import StreamedPictures, pictures_of
 EXAMPLES = 250  # in one pass
 DOUBLED = 200  # test examples on which the algebra is held against the original in double precision
 # How far apart two ways to compute one network may lie, as a share of the largest logit of an example.
-ROUNDING = {"float32": 1e-4, "bfloat16": 5e-2, "elsewhere": 1e-2}  # elsewhere: what was trained on another device
+ROUNDING = {
+    "float32": 1e-4,
+    "bfloat16": 5e-2,
+    "float16": 1e-2,
+    "elsewhere": 1e-2,
+}  # elsewhere: what was trained on another device
 EXACT = 1e-9  # in double precision
 
 
@@ -102,7 +107,7 @@ def agreement(wanted: Tensor, actual: Tensor, what: str) -> LogitAgreement:
 
 def check_error(bench: TrainingContext, tensors: Arrays, masks: Masks, row: Mapping[str, Any], what: str) -> None:
     """Measure the test error as in training, and hold it against a row."""
-    precision = bench.recipe.precision if row["device"] == "cpu" else "elsewhere"
+    precision = bench.recipe.precision if str(row["device"]).partition(" ")[0] == "cpu" else "elsewhere"
     engine, stored = bench.engine(bench.stacked([tensors]), bench.masks([masks])), row["test_error"]
     count = len(bench.dataset.test_labels)
     source = engine.examples(bench.test_pictures, torch.arange(count)[None])

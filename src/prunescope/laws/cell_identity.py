@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.table import Table
-from prunescope.table.coded import Columns
+from prunescope.table.coded import Columns, group_codes
 from prunescope.table.own_columns import REPETITIONS
-from prunescope.table.row_groups import group_codes
 from prunescope.table.schema import BY_NAME, CONFIGURATION, ColumnGroup
 
 # What a joint law explains; everything else that tells configurations apart makes groups.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prunescope.distributions import normal_quantile
 from prunescope.errors import Fault, InputError, nearest
 from prunescope.laws.data import GroupData, Integers, Numbers, pad
 from prunescope.laws.fit import Options, fit_groups
@@ -20,7 +21,7 @@ from prunescope.laws.results import Fit
 from prunescope.laws.robust import solve_threshold
 from prunescope.laws.search import Box, make_box
 from prunescope.laws.solver import Solved, solve
-from prunescope.laws.uncertainty import invert_hessian, normal_quantile, t_quantile
+from prunescope.laws.uncertainty import invert_hessian, t_quantile
 
 # How far a profile goes to either side, in linear standard deviations, and the most and least that one counts for.
 REACH, LEAST_SD, MOST_SD = 3.0, 1e-4, 1.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,17 +21,16 @@ from prunescope.errors import Fault, InputError, PrunescopeError, clipped, count
 from prunescope.files import replacing
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
-from prunescope.laws.forms import DENSE, SIGNED, Form, to_parameters
-from prunescope.laws.grouping import COUNTED, Sample, read_for_laws, sample
+from prunescope.laws.forms import DENSE, Form, to_parameters
+from prunescope.laws.grouping import COUNTED, Sample, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
+from prunescope.laws.refusals import setting_faults
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
-from prunescope.notebook import table_html
-from prunescope.table import Table
+from prunescope.markup import table_html
+from prunescope.table import Table, read_table
 from prunescope.table.schema import ERROR, Outcome
 from prunescope.version import __version__
 
-INTERVALS = ("auto", "resampled", "quick", "none")
-LOSSES = ("relative", "huber")
 # Fits that a notebook shows.
 SHOWN = 4
 # Probability within one standard deviation.
@@ -161,7 +160,7 @@ class Estimator:
     def sample(self, table: Any, y: Any = None) -> Sample:
         """Return the groups of a table by the settings of this law, for `fit` and for what goes on with them."""
         self.check_settings()
-        return self._group(read_for_laws(table, y))
+        return self._group(_read(table, y))
 
     def predict(self, table: Any, dense: Estimator | None = None) -> Numbers:
         """Return the error of each row by the law."""
@@ -200,7 +199,7 @@ class Estimator:
 
     def score(self, table: Any, y: Any = None) -> float:
         """Return minus the root mean square of the relative deviation: 0 is perfect."""
-        rows = read_for_laws(table, y)
+        rows = _read(table, y)
         if not (rows["test_error"] > 0).all():
             raise InputError(rows.source, [Fault("column 'error'", "must be above 0 for a relative deviation", "0")])
         relative = self.predict(rows) / rows["test_error"] - 1
@@ -286,7 +285,7 @@ class Estimator:
             hint = nearest(str(form), self._forms)
             fault = Fault("form", f"must be one of {listed(self._forms)}", clipped(form), hint)
             raise InputError(type(self).__name__, [fault])
-        faults = list(_setting_faults(self.get_params(), self._form.parameters, self._explains))
+        faults = list(setting_faults(self.get_params(), self._form.parameters, self._explains))
         if faults:
             raise InputError(type(self).__name__, faults)
 
@@ -312,6 +311,16 @@ class Estimator:
         fixed = {name: float(value) for name, value in dict(self.fix or {}).items()}
         same = ("level", "intervals", "draws", "starts", "seed", "loss")
         return Options(fixed=fixed, **{name: getattr(self, name) for name in same})
+
+
+def _read(source: Any, errors: Any = None) -> Table:
+    """Return a table with errors; scikit-learn hands those over by themselves."""
+    if errors is None:
+        return read_table(source)
+    table = read_table(source, needed=("density",))
+    return read_table(
+        {name: values for name, values in table.columns.items() if name != "test_error"} | {"error": errors}
+    )
 
 
 def _fill(dense: Estimator, members: MemberQuery) -> tuple[Numbers, Numbers]:
@@ -356,53 +365,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return [_plain(item) for item in value] if isinstance(value, Iterable) else value
-
-
-def _setting_faults(settings: Mapping[str, Any], names: Sequence[str], explained: Sequence[str]) -> Iterator[Fault]:
-    """Yield what is wrong with an estimator's settings, whose form has these parameters."""
-    if isinstance(settings["fix"], str) or (settings["fix"] and not hasattr(settings["fix"], "items")):
-        yield Fault("fix", "must map names to numbers", clipped(settings["fix"]), "Write fix={'eps_up': 0.9}.")
-        return
-    for name in ("by", "vary", "filters"):
-        if isinstance(settings.get(name), str):
-            hint = f"Write {name}=[{settings[name]!r}]."
-            yield Fault(name, "must be a list of names", clipped(settings[name]), hint)
-            return
-    for name, value in dict(settings["fix"] or {}).items():
-        if name not in names:
-            hint = nearest(name, names) or f"There are {listed(names)}."
-            yield Fault(f"fix {name!r}", "must be a parameter of the law", hint=hint)
-        elif not _is_number(value) or (name not in SIGNED and not value > 0):
-            must = "must be a number" if name in SIGNED else "must be a positive number"
-            yield Fault(f"fix {name!r}", must, clipped(value))
-        elif name in ("eps_up", "eps_0") and value > 1:
-            yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")
-    if set(names) <= set(settings["fix"] or {}):
-        yield Fault("fix", "must leave a parameter to be fitted")
-    for column in settings.get("vary") or ():
-        if column not in explained:
-            hint = nearest(column, explained)
-            if column in ("density", "examples") and "depth" in explained:
-                hint = "The law always explains density, and examples by way of the unpruned error."
-            yield Fault(f"vary {column!r}", f"must be {', '.join(explained[:-1])} or {explained[-1]}", hint=hint)
-    for name, low in (("draws", 20), ("starts", 1), ("seed", 0), ("classes", 2)):
-        value = settings.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low):
-            yield Fault(name, f"must be a whole number of {low} or more", clipped(value))
-    if not (_is_number(settings["level"]) and 0 < settings["level"] < 1):
-        yield Fault("level", "must be between 0 and 1", clipped(settings["level"]))
-    for name, allowed in (("intervals", INTERVALS), ("replicates", ("mean", "keep")), ("loss", LOSSES)):
-        if name in settings and settings[name] not in allowed:
-            yield Fault(
-                name,
-                f"must be one of {listed(allowed)}",
-                clipped(settings[name]),
-                nearest(str(settings[name]), allowed),
-            )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _digest(groups: Sequence[GroupData]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -12,10 +12,14 @@ from prunescope.errors import Fault, InputError
 from prunescope.laws.data import GroupData
 from prunescope.laws.estimator import Estimator
 from prunescope.laws.fit import Options
-from prunescope.laws.forms import DENSE, EXPONENTS, FORMS_OF_FAMILIES, FORMS_OF_ONE
+from prunescope.laws.forms import DENSE, EXPONENTS, JOINT, SINGLE, TILTED, TILTED_JOINT, Form
 from prunescope.laws.grouping import Sample, dense_sample
 from prunescope.table import Table
 from prunescope.table.schema import ERROR, Outcome
+
+# What users call the forms of one network and of a family.
+FORMS_OF_ONE: Mapping[str, Form] = MappingProxyType({"paper": SINGLE, "tilted": TILTED})
+FORMS_OF_FAMILIES: Mapping[str, Form] = MappingProxyType({"paper": JOINT, "tilted": TILTED_JOINT})
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import counted
 from prunescope.laws.data import GroupData, Numbers, PaddedGroups, pool_replicates
-from prunescope.laws.forms import DENSE, REGIONS, SIGNED, SPARSE, Form, to_parameters
+from prunescope.laws.forms import REGIONS, SIGNED, Form, to_parameters
 from prunescope.laws.identifiability import (
     GAP,
     RISES,
@@ -23,14 +22,14 @@ from prunescope.laws.identifiability import (
     neighbour_correlation,
     write_warnings,
 )
-from prunescope.laws.intervals import NOT_ASKED, IntervalTask, Uncertainty, find_intervals
+from prunescope.laws.intervals import NOT_ASKED, find_intervals
 from prunescope.laws.persistence import MOST, replicate_persistence
+from prunescope.laws.refusals import refuse_group
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
 from prunescope.laws.robust import replicate_weights, solve_huber, solve_threshold, threshold_weights, weighted
 from prunescope.laws.search import SAME_MINIMUM, Box, SearchResult, draw_starts, fix_unvaried, search_batch
 from prunescope.laws.solver import deviation, solve
-from prunescope.laws.sparse_data import explain_sparse_refusal
-from prunescope.laws.uncertainty import ENOUGH_CELLS, linear_intervals
+from prunescope.laws.uncertainty import ENOUGH_CELLS, IntervalTask, Uncertainty, linear_intervals
 
 # Points times draws beyond which intervals are the quick ones, unless others are asked for.
 TOO_MANY = 15_000_000
@@ -82,7 +81,7 @@ def fit_groups(
     """Fit a law to each group, or say why not."""
     fixed = [{**fix_unvaried(form, group, options.vary), **options.fixed} for group in groups]
     results: list[Fit | RefusedFit | None] = [
-        _refusal(form, group, [name for name in form.parameters if name not in values])
+        refuse_group(form, group, [name for name in form.parameters if name not in values])
         for group, values in zip(groups, fixed, strict=True)
     ]
     accepted = [number for number, refusal in enumerate(results) if refusal is None]
@@ -99,34 +98,6 @@ def fit_groups(
         if progress is not None:
             progress(done, len(accepted))
     return [result for result in results if result is not None]
-
-
-def _refusal(form: Form, group: GroupData, free: Sequence[str]) -> RefusedFit | None:
-    if form is DENSE:
-        if len(group) < len(free):
-            why = f"{counted(len(group), 'unpruned network')} for {len(free)} parameters: train more sizes or examples"
-            return RefusedFit(group.key, why)
-        return None
-    if form is SPARSE:
-        why = explain_sparse_refusal(group, free)
-        return RefusedFit(group.key, why) if why else None
-    pruned = group.density < 1
-    if not pruned.any():
-        return RefusedFit(group.key, "holds unpruned networks only: add pruned ones", trivial=True)
-    # The points of a curve are as many densities; over several cells, or with replicates kept, they repeat.
-    falling = bool((group.density[1:] < group.density[:-1]).all())
-    densities = int(pruned.sum()) if falling else len(np.unique(np.round(np.log(group.density[pruned]), 3)))
-    about_density = [name for name in free if name not in ("phi", "psi")]
-    if densities < len(about_density) or int(pruned.sum()) < len(free):
-        points = int(pruned.sum())
-        few = densities < len(about_density)
-        here = (
-            f"{densities} {'density' if densities == 1 else 'densities'} below 1" if few else f"{points} pruned points"
-        )
-        need = f"measure at least {len(about_density)} densities" if few else f"measure at least {len(free)} points"
-        spare = f", or fix parameters with --fix {about_density[0]}=..." if about_density else ""
-        return RefusedFit(group.key, f"{here} for {counted(len(free), 'parameter')}: {need}{spare}")
-    return None
 
 
 def _batches(

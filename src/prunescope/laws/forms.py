@@ -1,9 +1,9 @@
 """The functional forms: each a value with named parameters that evaluates many fits at once.
 
 A form takes its parameters as coordinates (logarithms of what must be positive, exponents of depth and width as they
-are) and returns the logarithm of the error and its exact Jacobian, for a whole batch of coordinates. The functions of
-plain arrays below evaluate the same code. Raised as the papers write them, the forms overflow as soon as a curve has no
-high plateau; in logarithms no positive finite input overflows or warns.
+are) and returns the logarithm of the error and its exact Jacobian, for a whole batch of coordinates. `formulas` has
+functions of plain arrays that evaluate the same code. Raised as the papers write them, the forms overflow as soon as a
+curve has no high plateau; in logarithms no positive finite input overflows or warns.
 
 With ``s`` for the size (the density of one network, the invariant of a family), ``y = 2 log(p / s)`` and
 ``r = log(eps_up / eps_np)``, Eq. 1 and Eq. 2 of "On the Predictability of Pruning Across Scales" read
@@ -16,7 +16,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -88,15 +87,7 @@ def to_parameters(names: Sequence[str], theta: Numbers) -> Numbers:
 
 @dataclass(frozen=True)
 class Form(ABC):
-    """A functional form over a batch of fits.
-
-    Attributes
-    ----------
-    name
-        What users call the law of this form.
-    parameters
-        Their names, in the order of the coordinates.
-    """
+    """A functional form over a batch of fits: what users call its law, and its parameters in the coordinates' order."""
 
     name: str
     parameters: tuple[str, ...]
@@ -359,15 +350,6 @@ class SparseForm(Form):
         return log_loss, jacobian
 
 
-# What the law of sparse networks explains, and the parameters that stand still where it leaves that out.
-SPARSE_TERMS: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "sparsity": MappingProxyType({"a_s": PARAMETERS["a_s"].low, "b_s": 1.0}),
-        "size": MappingProxyType({"c_s": PARAMETERS["c_s"].low, "b_n": PARAMETERS["b_n"].low}),
-        "data": MappingProxyType({"a_d": PARAMETERS["a_d"].low, "b_d": 1.0}),
-    }
-)
-
 SINGLE = PruningForm("single", ("eps_up", "gamma", "p"))
 JOINT = PruningForm("joint", ("eps_up", "gamma", "p_prime", "phi", "psi"))
 TILTED = TiltedForm("tilted", (*SINGLE.parameters, "kappa"))
@@ -380,9 +362,6 @@ SPARSE = SparseForm("sparse", ("a_s", "b_s", "c_s", "b_n", "a_d", "b_d", "c"))
 FORMS: dict[str, Form] = {
     form.name: form for form in (SINGLE, JOINT, TILTED, TILTED_JOINT, ADAPTED, ADAPTED_JOINT, DENSE, SPARSE)
 }
-# What users call the forms of one network and of a family.
-FORMS_OF_ONE: Mapping[str, Form] = MappingProxyType({"paper": SINGLE, "tilted": TILTED})
-FORMS_OF_FAMILIES: Mapping[str, Form] = MappingProxyType({"paper": JOINT, "tilted": TILTED_JOINT})
 
 
 def size_for_error(
@@ -412,11 +391,6 @@ def _sigmoid_and_softplus(x: Numbers) -> tuple[Numbers, Numbers]:
     sigmoid /= softplus
     np.log(softplus, out=softplus)
     return sigmoid, softplus
-
-
-def envelope(log_t: Numbers, log_eta: Numbers) -> Numbers:
-    """Return ``log |t / (t - j eta)|``."""
-    return np.asarray(-np.logaddexp(0.0, 2 * (log_eta - log_t)) / 2, np.float64)
 
 
 def plain_exp(x: Numbers) -> Numbers:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prunescope.laws.data import Numbers, Points
-from prunescope.laws.forms import JOINT, SINGLE, Form, envelope, plain_exp, to_coordinates
+from prunescope.laws.forms import JOINT, SINGLE, Form, plain_exp, to_coordinates
 
 
 def invariant(
@@ -77,7 +77,7 @@ def adapted_error(
     ``t(d) = b d^-beta + c``, ``e(d) = eps_up |t / (t - j eta)|``: Rosenfeld et al. (2020), adapted to density.
     """
     log_t = np.logaddexp(np.log(b) - np.asarray(beta) * np.log(density), np.log(c))
-    return plain_exp(np.log(eps_up) + envelope(log_t, np.log(eta)))
+    return plain_exp(np.log(eps_up) + _envelope(log_t, np.log(eta)))
 
 
 def dense_error(
@@ -98,7 +98,7 @@ def dense_error(
     by_examples = np.log(a) - np.asarray(alpha) * np.log(examples)
     by_size = np.log(b) - np.asarray(beta) * np.log(size)
     log_t = np.logaddexp(np.logaddexp(by_examples, by_size), np.log(c))
-    return plain_exp(np.log(eps_0) + envelope(log_t, np.log(eta)))
+    return plain_exp(np.log(eps_0) + _envelope(log_t, np.log(eta)))
 
 
 def _evaluate(form: Form, network: Sequence[ArrayLike], parameters: Sequence[ArrayLike]) -> tuple[Numbers, Numbers]:
@@ -109,3 +109,8 @@ def _evaluate(form: Form, network: Sequence[ArrayLike], parameters: Sequence[Arr
     with np.errstate(over="ignore", under="ignore"):
         log_error, jacobian = form.evaluate(theta, Points(np.zeros_like(unpruned), unpruned, density, depth, width))
     return log_error.reshape(arrays[0].shape), jacobian.reshape(-1, *arrays[0].shape)
+
+
+def _envelope(log_t: Numbers, log_eta: Numbers) -> Numbers:
+    """Return ``log |t / (t - j eta)|``."""
+    return np.asarray(-np.logaddexp(0.0, 2 * (log_eta - log_t)) / 2, np.float64)

@@ -15,9 +15,8 @@ from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
 from prunescope.laws.tested_rows import ExampleOutcomes, count_test_examples, example_shares
 from prunescope.study.catalogue import DATASETS
-from prunescope.table import Table, read_table
-from prunescope.table.coded import Columns
-from prunescope.table.row_groups import configuration_codes, group_codes, having, unpruned
+from prunescope.table import Table
+from prunescope.table.coded import Columns, configuration_codes, group_codes, having, unpruned
 from prunescope.table.schema import CONFIGURATION, ERROR, Outcome
 
 # Treatments whose networks are neither pruned nor ordinarily trained dense ones.
@@ -98,7 +97,7 @@ def sample(
         elif extra:
             notes.append(f"each {listed(extra)} is fitted by itself; --by names other columns to group by")
     else:
-        chosen = _all_known(rows, by)
+        chosen = tuple(map(rows.known, by))
     _note_repeats(rows, identity, notes)
     groups = tuple(group_rows(rows, chosen, identity, keep_replicates, classes, table))
     return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *origin(table), table.outcome)
@@ -117,7 +116,7 @@ def dense_sample(table: Table, by: Sequence[str] | None = None, *, classes: int 
     columns = Columns.of(rows.columns).changed(test_error=error, density=np.ones(len(rows)))
     networks = replace(rows, columns=columns, notes=(), unpruned_rows=None).take(dense | known)
     identity = tuple(name for name in networks if name in CONFIGURATION)
-    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else _all_known(networks, by)
+    chosen = tuple(name for name in identity if name not in EXPLAINED) if by is None else tuple(map(networks.known, by))
     identity = (*identity, *(name for name in chosen if name not in identity))
     turned = tuple(
         replace(group, depth=group.size, width=group.examples, dense_repeats=np.zeros_like(group.dense_repeats))
@@ -132,27 +131,12 @@ def origin(table: Table) -> tuple[str, int, tuple[str, ...]]:
     return table.source, len(table), size
 
 
-def read_for_laws(source: Any, errors: Any = None) -> Table:
-    """Return a table with errors; scikit-learn hands those over by themselves."""
-    if errors is None:
-        return read_table(source)
-    table = read_table(source, needed=("density",))
-    return read_table(
-        {name: values for name, values in table.columns.items() if name != "test_error"} | {"error": errors}
-    )
-
-
 def _has_families(table: Table, by: Sequence[str]) -> bool:
     """Whether some group holds members of different depth, width or examples."""
     explained = [name for name in EXPLAINED if name in table]
     groups = group_codes(table.columns, by)
     members = Columns.of(table.columns).groups(explained, groups)
     return int(members.max(initial=-1)) > int(groups.max(initial=-1))
-
-
-def _all_known(table: Table, names: Sequence[str]) -> tuple[str, ...]:
-    """Return columns as the table spells them; refuse those that are not there."""
-    return tuple(table.known(name) for name in names)
 
 
 def keep_usable(table: Table, notes: list[str]) -> Table:
@@ -165,9 +149,8 @@ def keep_usable(table: Table, notes: list[str]) -> Table:
         foreign &= ~(dense & having(table.columns, "treatment", ("extended",)))
         if foreign.any():
             kinds = listed(sorted({str(kind) for kind in table["treatment"][foreign]}))
-            notes.append(
-                f"{counted(int(foreign.sum()), 'row')} of treatment {kinds} left out: nothing was pruned there"
-            )
+            left = counted(int(foreign.sum()), "row")
+            notes.append(f"{left} of treatment {kinds} left out: nothing was pruned there")
             table = table.take(~foreign)
     faults = []
     for name, word in (("test_error", "error"), ("unpruned_error", "unpruned_error")):
@@ -219,16 +202,14 @@ def _chances(table: Table, classes: int | None, needed: bool = False) -> Numbers
     if "dataset" in table:
         texts = Columns.of(table.columns).column("dataset").texts
         facts = {**DATASETS, **table.datasets}
-        words = texts.words.tolist()
-        known = [table.outcome.guessing(facts[name].classes) if name in facts else None for name in words]
+        named = (facts.get(name) for name in texts.words.tolist())
+        known = [None if dataset is None else table.outcome.guessing(dataset.classes) for dataset in named]
         chances = np.array(known, float)[texts.codes]
     else:
         chances = np.full(len(table), np.nan)
     if needed and np.isnan(chances).any():
-        fault = Fault(
-            "the number of classes", "must be known for the error of guessing", hint="Give it with --classes N."
-        )
-        raise InputError(table.source, [fault])
+        must, hint = "must be known for the error of guessing", "Give it with --classes N."
+        raise InputError(table.source, [Fault("the number of classes", must, hint=hint)])
     return chances
 
 
@@ -304,11 +285,14 @@ def group_rows(
             return np.ones(len(first))
         return np.asarray(columns[name][order[first]], np.float64)
 
-    # A member's rows share its unpruned error, unless they were given one for each replicate.
-    unpruned, dense_repeats = average(table["unpruned_error"]), _behind(table)[order[first]]
+    # A member's rows share its unpruned error, unless they were given one for each replicate. Behind it are as many
+    # rows as it is a mean of, 0 where it was given.
+    behind = np.zeros(len(table), np.int64) if table.unpruned_rows is None else table.unpruned_rows
+    unpruned, dense_repeats = average(table["unpruned_error"]), behind[order[first]]
     depth, width = first_value("depth"), first_value("width")
     size = first_value(COUNTED) if COUNTED in columns else depth * width**2
     held_out = table.outcome.validation
+    validation = average(columns[held_out]) if held_out in columns else np.full(len(first), np.inf)
     arrays = {
         "error": average(table["test_error"]),
         "unpruned": unpruned,
@@ -319,9 +303,7 @@ def group_rows(
         "size": size,
         "repeats": repeats,
         "dense_repeats": dense_repeats,
-        "validation": np.full(len(first), np.inf)
-        if held_out not in columns
-        else _known_or_infinite(average(columns[held_out])),
+        "validation": np.where(np.isnan(validation), np.inf, validation),
     }
     numbers = np.cumsum(new_cell)[first] - 1
     chances = _chances(table, classes)[order[first]]
@@ -358,10 +340,6 @@ def _fewest(tested: Numbers) -> int | None:
     return None if np.isnan(tested).any() else int(tested.min())
 
 
-def _known_or_infinite(values: Numbers) -> Numbers:
-    return np.where(np.isnan(values), np.inf, values)
-
-
 def _varying(keys: Mapping[str, Sequence[Any]], among: NDArray[np.bool_]) -> list[str]:
     """Return the columns in which some groups differ."""
     return [
@@ -386,8 +364,3 @@ def _levels(density: Numbers) -> Integers:
         numbers[begin:end] = number
         begin, number = end, number + 1
     return numbers[place.reshape(-1)]
-
-
-def _behind(table: Table) -> Integers:
-    """Return how many rows each row's unpruned error is a mean of; 0 where it was given."""
-    return np.zeros(len(table), np.int64) if table.unpruned_rows is None else table.unpruned_rows

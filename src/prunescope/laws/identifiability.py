@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from prunescope.errors import counted, listed
 from prunescope.laws.data import GroupData, Numbers, PaddedGroups
 from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
-from prunescope.laws.intervals import IntervalTask
 from prunescope.laws.results import number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
 from prunescope.laws.search import SearchResult
+from prunescope.laws.uncertainty import IntervalTask
 
 # Where the law, on the average of a ladder's densest points, misses the error by more than this, it is worth saying.
 DIP, GAP = 0.02, 0.02
@@ -355,11 +355,7 @@ def _warn_of_pruned(evidence: Evidence) -> Iterator[str]:
             f"the high plateau cannot be told from this; prune to densities below {number(evidence.sparsest)}"
         )
     elif not evidence.saturated and ("eps_up" in evidence.free):
-        ceiling = (
-            ""
-            if evidence.chance is not None
-            else ", or bound it by what guessing gives, with --classes N or --guess VALUE"
-        )
+        ceiling = "" if evidence.chance is not None else ", or bound it by guessing, with --classes N or --guess VALUE"
         yield (
             f"the high plateau is never reached (sparsest density {number(evidence.sparsest)}, it begins near "
             f"{number(evidence.turning_density)}): eps_up is extrapolated; prune further until the error levels "

@@ -16,29 +16,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.distributions import normal_quantile
 from prunescope.errors import counted
-from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups
+from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.example_spread import example_spread
-from prunescope.laws.forms import EXPONENTS, Form
+from prunescope.laws.forms import EXPONENTS
 from prunescope.laws.free_plateaus import FreePlateaus, free_plateaus, reduced_hessian, solve_free_plateaus
 from prunescope.laws.persistence import inflation
 from prunescope.laws.robust import solve_threshold
-from prunescope.laws.search import AT_BOUND, Box
+from prunescope.laws.search import AT_BOUND
 from prunescope.laws.solver import Solved, deviation
 from prunescope.laws.uncertainty import (
     ENOUGH_CELLS,
     UNKNOWN,
-    LinearIntervals,
+    IntervalTask,
     Profile,
+    Uncertainty,
     draw_cells,
     invert_hessian,
     linear_draws,
-    normal_quantile,
     plausible_draws,
     profile_intervals,
     refit_draws,
@@ -62,66 +63,6 @@ BEYOND_CHANCE, LOCAL = 1.0, 3.0
 QUICK_DRAWS = 64
 # Bounds that mean something: an interval may end there.
 MEANINGFUL = ("eps_up", "eps_0")
-
-
-@dataclass(frozen=True)
-class Uncertainty:
-    """What is known of one fit's coordinates.
-
-    Attributes
-    ----------
-    low, high, known, by
-        Interval of each coordinate, whether it says anything, and how it was computed.
-    draws
-        Coordinates about as likely as the best, for predictions.
-    theta_by_plateaus
-        The estimate with unknown plateaus; None where it was not made.
-    shifts
-        How far, with each draw, a lone cell's plateau lies above its unpruned error, in logarithms; None is nowhere.
-    """
-
-    low: Numbers
-    high: Numbers
-    known: NDArray[np.bool_]
-    by: str
-    draws: Numbers
-    theta_by_plateaus: Numbers | None = None
-    shifts: Numbers | None = None
-
-
-@dataclass(frozen=True)
-class IntervalTask:
-    """A batch of solved fits, and what their uncertainty follows from.
-
-    Attributes
-    ----------
-    delta
-        Where Huber's loss turns, if that was given: each resample is fitted by it again.
-    noise, seed_noise
-        Relative standard deviation of one network's error, for each group; between replicates, None without any.
-    persistence
-        Correlation of replicates' deviations between neighbouring rungs, for each group.
-    """
-
-    form: Form
-    groups: Sequence[GroupData]
-    padded: PaddedGroups
-    box: Box
-    solved: Solved
-    linear: LinearIntervals
-    noise: Sequence[float]
-    seed_noise: Sequence[float | None]
-    persistence: Numbers
-    ladders: Sequence[int]
-    level: float
-    draws: int
-    seed: int
-    delta: float | None = None
-
-    @cached_property
-    def residual(self) -> Numbers:
-        """The relative deviation of the fits from their points; of padding that of a point that stands there."""
-        return deviation(self.form, self.padded.points, self.solved.theta)[0]
 
 
 def find_intervals(task: IntervalTask, manner: str) -> tuple[list[Uncertainty], list[Uncertainty]]:

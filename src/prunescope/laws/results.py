@@ -12,7 +12,7 @@ import numpy as np
 from prunescope.errors import named
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 
 Interval = tuple[float, float]
 Intervals = Mapping[str, Interval | None]

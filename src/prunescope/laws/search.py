@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from prunescope.laws.forms import (
     KAPPA_SCALE,
     PARAMETERS,
     SPARSE,
-    SPARSE_TERMS,
     Form,
     to_coordinates,
 )
@@ -39,6 +39,14 @@ MANY_POINTS, TRIED_STARTS, FOLLOWED_STARTS = 400_000, 8, 2
 NUMBERS_AT_ONCE = 1_000_000
 # Where searches of the law of sparse networks start with the exponents of density, weights and examples: by column.
 SLOPES = ((1, 0.3, 5.0), (3, 0.05, 1.0), (5, 0.05, 1.0))
+# What the law of sparse networks explains, and the parameters that stand still where it leaves that out.
+SPARSE_TERMS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "sparsity": MappingProxyType({"a_s": PARAMETERS["a_s"].low, "b_s": 1.0}),
+        "size": MappingProxyType({"c_s": PARAMETERS["c_s"].low, "b_n": PARAMETERS["b_n"].low}),
+        "data": MappingProxyType({"a_d": PARAMETERS["a_d"].low, "b_d": 1.0}),
+    }
+)
 
 
 @dataclass(frozen=True)

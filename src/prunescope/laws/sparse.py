@@ -18,10 +18,11 @@ from prunescope.laws.cell_identity import EXPLAINED, TREATMENT
 from prunescope.laws.data import Numbers, Points
 from prunescope.laws.estimator import Estimator
 from prunescope.laws.fit import Options
-from prunescope.laws.forms import SPARSE, SPARSE_TERMS, to_coordinates
+from prunescope.laws.forms import SPARSE, to_coordinates
 from prunescope.laws.grouping import Sample, group_rows, keep_curves, keep_usable, origin
 from prunescope.laws.predict import MemberQuery, Prediction, predict_members
 from prunescope.laws.results import Fit
+from prunescope.laws.search import SPARSE_TERMS
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns
 from prunescope.table.schema import ANY_FIGURE, CONFIGURATION, Outcome, canonical
@@ -37,7 +38,7 @@ SCHEDULE = (0.25, 0.5, 0.25)
 TRIED, ROUNDS = 400, 60
 
 
-def read_for_sparse(source: Any, outcome: str | None = None) -> Table:
+def _read_for_sparse(source: Any, outcome: str | None = None) -> Table:
     """Return a table whose outcome may be any figure above 0, as losses are."""
     figure = ANY_FIGURE if outcome is None else Outcome(canonical(outcome), bounded=False)
     return source if isinstance(source, Table) else read_table(source, outcome=figure)
@@ -79,7 +80,7 @@ class SparseLaw(Estimator):
         if y is not None:
             table = read_table(table, needed=("density",))
             table = {name: values for name, values in table.columns.items() if name != "test_error"} | {"error": y}
-        return self._group(read_for_sparse(table, self.outcome))
+        return self._group(_read_for_sparse(table, self.outcome))
 
     def check_settings(self) -> None:
         """Refuse settings that no table could follow, with every fault."""

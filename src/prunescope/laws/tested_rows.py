@@ -12,8 +12,7 @@ from prunescope.laws.replicate_share import replicate_shares
 from prunescope.laws.shared_examples import PackedOutcomes, Resampled, agreement, log_change, resample
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
-from prunescope.table.coded import Columns
-from prunescope.table.row_groups import configuration_codes, group_codes, unpruned
+from prunescope.table.coded import Columns, configuration_codes, group_codes, unpruned
 
 # Errors in a table and in stored outcomes that differ by more are of different networks, or of another outcome.
 SAME = 1e-9

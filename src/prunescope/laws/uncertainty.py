@@ -12,15 +12,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from statistics import NormalDist
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.distributions import quantile
 from prunescope.laws.data import GroupData, Integers, Numbers, PaddedGroups
 from prunescope.laws.forms import Form
 from prunescope.laws.free_plateaus import FreePlateaus, solve_free_plateaus
@@ -40,8 +39,6 @@ PROPOSALS, PLAUSIBLE_DRAWS, STATIONS = 1200, 100, 4
 FLOOR = 2e-3
 # Standard deviation (of a logarithm, or an exponent) beyond which no proposal goes.
 WIDEST = 1.5
-# Degrees of freedom from which on the expansion of Student's t is good to nine digits.
-MANY_FREE = 200
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,66 @@ class LinearIntervals:
     freedom: Numbers
     bound: NDArray[np.int8]
     flat: Numbers
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What is known of one fit's coordinates.
+
+    Attributes
+    ----------
+    low, high, known, by
+        Interval of each coordinate, whether it says anything, and how it was computed.
+    draws
+        Coordinates about as likely as the best, for predictions.
+    theta_by_plateaus
+        The estimate with unknown plateaus; None where it was not made.
+    shifts
+        How far, with each draw, a lone cell's plateau lies above its unpruned error, in logarithms; None is nowhere.
+    """
+
+    low: Numbers
+    high: Numbers
+    known: NDArray[np.bool_]
+    by: str
+    draws: Numbers
+    theta_by_plateaus: Numbers | None = None
+    shifts: Numbers | None = None
+
+
+@dataclass(frozen=True)
+class IntervalTask:
+    """A batch of solved fits, and what their uncertainty follows from.
+
+    Attributes
+    ----------
+    delta
+        Where Huber's loss turns, if that was given: each resample is fitted by it again.
+    noise, seed_noise
+        Relative standard deviation of one network's error, for each group; between replicates, None without any.
+    persistence
+        Correlation of replicates' deviations between neighbouring rungs, for each group.
+    """
+
+    form: Form
+    groups: Sequence[GroupData]
+    padded: PaddedGroups
+    box: Box
+    solved: Solved
+    linear: LinearIntervals
+    noise: Sequence[float]
+    seed_noise: Sequence[float | None]
+    persistence: Numbers
+    ladders: Sequence[int]
+    level: float
+    draws: int
+    seed: int
+    delta: float | None = None
+
+    @cached_property
+    def residual(self) -> Numbers:
+        """The relative deviation of the fits from their points; of padding that of a point that stands there."""
+        return deviation(self.form, self.padded.points, self.solved.theta)[0]
 
 
 def linear_intervals(form: Form, padded: PaddedGroups, solved: Solved, box: Box) -> LinearIntervals:
@@ -303,45 +360,7 @@ def _density(proposed: Numbers, centres: Numbers, root: Numbers, free: NDArray[n
 
 
 def t_quantile(level: float, freedom: Numbers | float) -> Numbers:
-    """Return how many standard deviations to each side hold a share ``level`` of Student's t, for whole freedoms.
-
-    Written out so that nobody must install a library for one function; tests hold it against SciPy's.
-    """
+    """Return how many standard deviations to each side hold a share ``level`` of Student's t."""
     values, place = np.unique(np.asarray(freedom), return_inverse=True)
-    quantiles = np.array([_t_quantile(level, max(1, round(float(value)))) for value in values])
+    quantiles = np.array([quantile(level, max(1, round(float(value)))) for value in values])
     return quantiles[place.reshape(np.shape(freedom))]
-
-
-def normal_quantile(level: float) -> float:
-    """Return the same for the normal distribution."""
-    return NormalDist().inv_cdf(0.5 + level / 2)
-
-
-@lru_cache(maxsize=4096)
-def _t_quantile(level: float, freedom: int) -> float:
-    z = normal_quantile(level)
-    if freedom >= MANY_FREE:
-        # Cornish and Fisher's expansion (Abramowitz and Stegun 26.7.5).
-        first = (z**3 + z) / 4
-        second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-        third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-        return z + first / freedom + second / freedom**2 + third / freedom**3
-    low, high = 0.0, 1.0
-    while _within(high, freedom) < level:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, freedom) < level else (low, middle)
-    return (low + high) / 2
-
-
-def _within(t: float, freedom: int) -> float:
-    """Return the probability of lying within ``t`` of 0 (Abramowitz and Stegun 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(freedom))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term, total = (cosine, cosine if freedom > 1 else 0.0) if odd else (1.0, 1.0)
-    for power in range(3 if odd else 2, freedom - 1, 2):
-        term *= cosine**2 * (power - 1) / power
-        total += term
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total

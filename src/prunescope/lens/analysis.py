@@ -13,7 +13,6 @@ from typing import Any
 from prunescope.errors import Fault, InputError, counted
 from prunescope.lens.cell_query import KEYS, CellQuery, asked_rung, sorted_cells
 from prunescope.lens.cells import Measurements
-from prunescope.lens.changes_by_rung import RungChange, changes_by_rung
 from prunescope.lens.comparisons import (
     Grouping,
     LeaveOut,
@@ -26,11 +25,11 @@ from prunescope.lens.influence import Influence, measure_influence
 from prunescope.lens.label_suspicion import SUSPECTS, LabelSuspects
 from prunescope.lens.loading import LensSource, open_source
 from prunescope.lens.missing_inputs import Missing, describe_cell, find_missing
-from prunescope.lens.rung_curves import Curve, dense_spread, rung_curve, sparsest_better
+from prunescope.lens.rung_curves import Curve, RungChange, changes_by_rung, dense_spread, rung_curve, sparsest_better
 from prunescope.lens.sparsity import SparseNetworks, Sparsity
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table import Table
-from prunescope.table.dataset_notes import noted_place
+from prunescope.table.notes import noted_place
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from prunescope.lens.cells import MeasuredNetwork, Measurements
 from prunescope.lens.label_suspicion import SUSPECTS
 from prunescope.lens.rung_curves import Curve, nearest_rung
 from prunescope.table import Table
-from prunescope.table.coded import Columns
-from prunescope.table.row_groups import having
+from prunescope.table.coded import Columns, having
 
 KEYS = tuple(column.name for column in fields(MeasuredNetwork))
 Cells = list[list[Measurements]]

@@ -13,12 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.data.score_groups import group_numbers, score_ranks
-from prunescope.lens import paired_t
+from prunescope.data.subsample import group_numbers, score_ranks
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource
-from prunescope.lens.outcomes import Outcomes, refuse_other_examples, refuse_other_scores
-from prunescope.lens.verdicts import TRAINING_LOSS, Spread, TreatmentOutcome, Verdict, judge, spread, spread_over
+from prunescope.lens.store_contents import Outcomes, refuse_other_examples, refuse_other_scores
+from prunescope.lens.verdicts import (
+    CONFIDENCE,
+    TRAINING_LOSS,
+    Spread,
+    TreatmentOutcome,
+    Verdict,
+    holm,
+    judge,
+    spread,
+    spread_over,
+)
 
 
 @dataclass(frozen=True)
@@ -304,7 +313,7 @@ def group_differences(pairs: Sequence[Pair], scorer: Scorer | None, count: int) 
     sizes = np.bincount(numbers[0], minlength=count).tolist()
     verdicts = [judge(TRAINING_LOSS, names, change.values) for change in changes]
     powers = [verdict.power for verdict in verdicts if verdict.power is not None]
-    adjusted = paired_t.holm([power.p_value for power in powers]) if powers else [None] * count
+    adjusted = holm([power.p_value for power in powers]) if powers else [None] * count
     groups = tuple(
         ExampleGroup(
             number=number,
@@ -361,7 +370,7 @@ def corrected_outcome(group: ExampleGroup) -> TreatmentOutcome:
     """Return whether a group differs by its corrected p value; `MATCHES` where it cannot be told apart."""
     if group.adjusted_p is None:
         return TreatmentOutcome.UNTOLD
-    if group.adjusted_p > 1 - paired_t.LEVEL or group.difference.mean == 0:
+    if group.adjusted_p > 1 - CONFIDENCE or group.difference.mean == 0:
         return TreatmentOutcome.MATCHES
     return TreatmentOutcome.BETTER if group.difference.mean < 0 else TreatmentOutcome.WORSE
 

@@ -129,7 +129,7 @@ class LabelSuspects:
     words: str
 
 
-def rankings(pair: Pair) -> Mapping[str, Floats]:
+def _rankings(pair: Pair) -> Mapping[str, Floats]:
     """Return the values that rank the labels of one replicate, by their names."""
     values = {
         JOINT: label_suspicion(pair.sparse.loss, pair.el2n),
@@ -172,7 +172,7 @@ def _precisions(pairs: Sequence[Pair]) -> Iterator[Precision]:
     size = min(len(pair.dense.index) for pair in pairs)
     chance = float(np.mean([pair.dense.noisy.mean() for pair in pairs]))
     names = [pair.replicate for pair in pairs]
-    values = [rankings(pair) for pair in pairs]
+    values = [_rankings(pair) for pair in pairs]
     for by in (
         name for name in (JOINT, EL2N_ALONE, LOSS_ALONE, SPARSE_LOSS_ALONE) if all(name in row for row in values)
     ):

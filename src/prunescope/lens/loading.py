@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, counted, listed, named, shell_word
 from prunescope.lens.cells import MISSING, CellRow, MeasuredNetwork, Measurements, Scorer, TreatmentSpec
-from prunescope.lens.outcomes import Outcomes, ScoredExamples, read_outcomes, read_scores
-from prunescope.lens.study_index import StudyIndex
+from prunescope.lens.store_contents import Outcomes, ScoredExamples, StudyIndex, read_outcomes, read_scores
 from prunescope.study.sections import DEFAULTS, GROUP, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
-from prunescope.table.coded import Columns
+from prunescope.table.coded import Columns, group_codes, having
 from prunescope.table.duckdb_engine import condition
 from prunescope.table.findings import Array
-from prunescope.table.row_groups import group_codes, having
 from prunescope.table.schema import BY_NAME, ColumnGroup
 
 _TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is ColumnGroup.TREATMENT)

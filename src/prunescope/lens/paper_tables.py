@@ -14,14 +14,13 @@ from pathlib import Path
 
 from prunescope.errors import Fault, InputError
 from prunescope.files import replacing
-from prunescope.latex import escaped
 from prunescope.lens.analysis import CellResult, LensResult
-from prunescope.lens.changes_by_rung import FIFTHS
 from prunescope.lens.comparisons import TrainingChange
 from prunescope.lens.example_changes import Groups
-from prunescope.lens.rung_curves import Curve, Point
+from prunescope.lens.rung_curves import FIFTHS, Curve, Point
 from prunescope.lens.sparsity import Sparsity
 from prunescope.lens.verdicts import Spread, Verdict
+from prunescope.markup import escaped
 
 Cell = str | int | float | None
 

@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import NormalDist
 
-from prunescope.lens import paired_t
+from prunescope.distributions import quantile, share_within
 
 
 class TreatmentOutcome(StrEnum):
@@ -140,11 +141,11 @@ def judge(measure: str, replicates: Sequence[str], differences: Sequence[float])
 def _power(measure: str, mean: float, deviation: float, count: int) -> Power:
     """Return what ``count`` pairs can tell."""
     rounded = 0.0 if abs(mean) <= _NOTHING else mean
-    low, high = paired_t.interval(rounded, deviation, count)
+    low, high = t_interval(rounded, deviation, count)
     outcome = TreatmentOutcome.UNTOLD
     if low > 0 or high < 0:
         outcome = TreatmentOutcome.BETTER if high < 0 else TreatmentOutcome.WORSE
-    replicates = paired_t.replicates_needed(rounded, deviation)
+    replicates = replicates_needed(rounded, deviation)
     words = f"95 % interval {amount(measure, low).rpartition(' ')[0]} to {amount(measure, high)}"
     if outcome is TreatmentOutcome.UNTOLD:
         words += f": cannot be told apart with n = {count}"
@@ -153,7 +154,7 @@ def _power(measure: str, mean: float, deviation: float, count: int) -> Power:
         )
     else:
         words += f": {outcome}"
-    return Power(low, high, paired_t.p_value(rounded, deviation, count), outcome, replicates, words)
+    return Power(low, high, p_value(rounded, deviation, count), outcome, replicates, words)
 
 
 def _outcome_of(mean: float, deviation: float | None) -> TreatmentOutcome:
@@ -193,3 +194,49 @@ def _deviation(values: Sequence[float]) -> float | None:
         return None
     mean = mean_of(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+CONFIDENCE = 0.95
+"""Confidence of intervals; one minus it is the share of false differences that a test lets through."""
+POWER = 0.8
+"""The chance to find a difference that is there, by which replicates are counted."""
+MOST_REPLICATES = 1000
+"""More replicates than anybody trains are not counted."""
+
+
+def p_value(mean: float, deviation: float, count: int) -> float:
+    """Return the chance of a mean of ``count`` pairs at least as far from zero, if there were no difference."""
+    if deviation == 0:
+        return 0.0 if mean else 1.0
+    return max(0.0, 1 - share_within(mean / deviation * math.sqrt(count), count - 1))
+
+
+def t_interval(mean: float, deviation: float, count: int, level: float = CONFIDENCE) -> tuple[float, float]:
+    """Return Student's t interval of a mean difference."""
+    reach = quantile(level, count - 1) * deviation / math.sqrt(count)
+    return mean - reach, mean + reach
+
+
+def replicates_needed(mean: float, deviation: float, level: float = CONFIDENCE, power: float = POWER) -> int | None:
+    """Return how many pairs would tell such a difference from zero; None if none is there, or beyond reason.
+
+    Guenther's approximation (1981) for a paired t test: the normal count, and half the squared quantile more.
+    """
+    if mean == 0:
+        return None
+    if deviation == 0:
+        return 2
+    normal = NormalDist()
+    two_sided, one_sided = normal.inv_cdf((1 + level) / 2), normal.inv_cdf(power)
+    pairs = ((two_sided + one_sided) * deviation / mean) ** 2 + two_sided**2 / 2
+    return max(2, math.ceil(pairs)) if pairs <= MOST_REPLICATES else None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's method: step by step, the smallest first."""
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for place, which in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[which]))
+        adjusted[which] = highest
+    return adjusted

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunescope.errors import Fault, InputError, listed, said
 from prunescope.nets.cohort import Layout
-from prunescope.nets.connectivity import Flags
+from prunescope.nets.network import Flags
 from prunescope.nets.outline import Buffer, Outline, ParameterOutline, Shape, Start
 from prunescope.study.sections import NormStart
 

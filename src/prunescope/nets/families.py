@@ -1,22 +1,30 @@
-"""The families of the papers, each written once, and networks by family name or import path.
+"""The families of the papers, each written once, and networks by family name, library or import path.
 
 Sizes are rounded to whole units, never below one. What the papers leave open is a choice of this project: LeNets deeper
 than three layers repeat the second hidden layer, and convolutions have no bias, since each leads to a normalisation
 with a shift of its own. Networks made for ImageNet begin otherwise where pictures are small (`SMALL`), as is usual.
+
+Networks of timm and torchvision are named ``timm:resnet18``, where those are installed. They start from drawn weights:
+nothing is downloaded. Classes and channels are those of the dataset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import Fault, InputError, clipped, nearest
+from prunescope.errors import Fault, InputError, MissingPackageError, clipped, nearest
 from prunescope.nets.network import Designed, Network
 from prunescope.nets.ops import Design, Ops
 from prunescope.nets.outline import Shape
 from prunescope.study.catalogue import is_import_path, is_library_name
 from prunescope.study.import_path import import_function
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SMALL = 64  # pixels a side, up to which a network made for larger pictures begins without halving them
 
@@ -137,9 +145,7 @@ DESIGNS: dict[str, Design] = {
 def factory_of(family: str) -> Callable[..., object]:
     """Return the function that makes networks of a family that is no design: a user's own, or a library's."""
     if is_library_name(family):
-        from prunescope.nets.libraries import library_factory
-
-        return library_factory(family)
+        return _library_factory(family)
     return import_function(family)
 
 
@@ -154,3 +160,44 @@ def network(family: str, depth: int, width: float, classes: int, shape: Shape) -
         return Custom(factory_of(family), family, shape, depth, width, classes)
     must = f"must be one of {', '.join(DESIGNS)}, or package.module:function"
     raise InputError("networks", [Fault("family", must, clipped(family), nearest(family, DESIGNS))])
+
+
+def _library_factory(name: str) -> Callable[..., object]:
+    """Return what makes the networks of a name, as `custom.Custom` calls it."""
+    library, _, model = name.partition(":")
+    if find_spec(library) is None:
+        raise MissingPackageError(f"networks of {name} need {library}: pip install {library}")
+    return partial(_of_timm if library == "timm" else _of_torchvision, model)
+
+
+def _of_timm(model: str, depth: int, width: float, classes: int, shape: Shape) -> object:
+    del depth, width  # the name says them
+    make = import_module("timm").create_model
+    return make(model, pretrained=False, num_classes=classes, in_chans=shape[0])
+
+
+def _of_torchvision(model: str, depth: int, width: float, classes: int, shape: Shape) -> object:
+    del depth, width
+    made = import_module("torchvision.models").get_model(model, weights=None, num_classes=classes)
+    return _with_channels(made, shape[0])
+
+
+def _with_channels(module: nn.Module, channels: int) -> nn.Module:
+    """Let the first convolution take pictures of so many channels; torchvision's take three."""
+    from torch import nn
+
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            if name and layer.in_channels != channels:
+                first = nn.Conv2d(
+                    channels,
+                    layer.out_channels,
+                    layer.kernel_size,  # type: ignore[arg-type]
+                    layer.stride,  # type: ignore[arg-type]
+                    layer.padding,  # type: ignore[arg-type]
+                    layer.dilation,  # type: ignore[arg-type]
+                    bias=layer.bias is not None,
+                )
+                module.set_submodule(name, first)
+            break
+    return module

@@ -1,7 +1,7 @@
 """The operations that designs are written in.
 
 A family is one function over these. What the operations do is up to who runs it: `outline` notes shapes and counts,
-`cohort` computes for R members at once, `connectivity` follows what can be reached through masks.
+`cohort` computes for R members at once, `network` follows what can be reached through masks.
 """
 
 from __future__ import annotations

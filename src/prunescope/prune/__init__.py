@@ -2,8 +2,7 @@
 
 from prunescope.prune.ladder_rules import LadderRules, RungHandover, RungStart
 from prunescope.prune.masks import Masks, full, keep_highest, kept_count, stacked, unpacked
-from prunescope.prune.probe import Probe
-from prunescope.prune.scores import SCORES, prune, score
+from prunescope.prune.scores import SCORES, Probe, prune, score
 
 __all__ = [
     "SCORES",

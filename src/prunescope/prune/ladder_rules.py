@@ -15,8 +15,7 @@ import numpy as np
 from prunescope.errors import DamageError, PrunescopeError
 from prunescope.nets.outline import ParameterOutline
 from prunescope.prune.masks import Masks, full, unpacked
-from prunescope.prune.probe import Probe
-from prunescope.prune.scores import Score, nobody_to_ask, prune
+from prunescope.prune.scores import Probe, Score, nobody_to_ask, prune
 from prunescope.study.sections import PRUNING, Treatment
 
 Arrays = Mapping[str, np.ndarray]

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prunescope.errors import MissingPackageError, PrunescopeError
-from prunescope.record.refusals import refusal
+from prunescope.record.module_state import refusal
 
 if TYPE_CHECKING:
     from prunescope.record.rung import Epochs, Rung

@@ -13,16 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunescope.errors import InputError, listed, nearest
+from prunescope.errors import Fault, InputError, listed, nearest
 from prunescope.nets.custom import parameter_outlines
 from prunescope.nets.outline import Outline, ParameterOutline
-from prunescope.record.refusals import refusal
+
+
+def refusal(place: str, must: str, got: str = "", hint: str = "", source: str = "the recorder") -> InputError:
+    """Return the error that tells one fault."""
+    return InputError(source, [Fault(place, must, got, hint)])
+
 
 Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool]
 """``all``, ``all-but-output``, names and patterns (``!`` excludes), or a function of a parameter's name and itself."""
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def _unwrapped(model: nn.Module) -> nn.Module:
     """Return the model inside what compiles it or trains it on several devices."""
     while True:
         inner = getattr(model, "_orig_mod", None)
@@ -51,6 +56,11 @@ class ModuleState:
     layers: tuple[ParameterOutline, ...]
     left_alone: Mapping[str, str]
     passed_over: tuple[ParameterOutline, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many weights may be pruned."""
+        return sum(layer.size for layer in self.layers)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters and the buffers that the model saves."""
@@ -122,7 +132,7 @@ def module_state(model: nn.Module, prunable: Prunable) -> ModuleState:
     if not isinstance(model, nn.Module):
         raise refusal("the model", "must be a torch.nn.Module", type(model).__name__)
     _refuse_sharded(model)
-    module = unwrapped(model)
+    module = _unwrapped(model)
     outline = Outline(parameter_outlines(module), (), 0, 1, dense=False)
     passed_over: tuple[ParameterOutline, ...] = ()
     if callable(prunable):

@@ -18,19 +18,19 @@ from prunescope.record.module_state import ModuleState
 _T = TypeVar("_T")
 
 
-def is_shared() -> bool:
+def _is_shared() -> bool:
     """Whether several processes train together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def is_first() -> bool:
     """Whether this process is the one that decides."""
-    return not is_shared() or dist.get_rank() == 0
+    return not _is_shared() or dist.get_rank() == 0
 
 
 def from_first(decide: Callable[[], _T]) -> _T:
     """Return what rank 0 decides; where it fails, all processes do."""
-    if not is_shared():
+    if not _is_shared():
         return decide()
     message: list[object] = [None, None]
     failure: BaseException | None = None
@@ -50,7 +50,7 @@ def from_first(decide: Callable[[], _T]) -> _T:
 
 def share_state(state: ModuleState) -> None:
     """Give every process the tensors of rank 0."""
-    if is_shared():
+    if _is_shared():
         with torch.no_grad():
             for _, tensor in state.tensors():
                 # As bytes, since backends do not take all types.
@@ -61,7 +61,7 @@ def share_state(state: ModuleState) -> None:
 
 def share_bytes(values: np.ndarray, device: torch.device) -> np.ndarray:
     """Return the bytes that rank 0 has."""
-    if not is_shared():
+    if not _is_shared():
         return values
     carried = torch.from_numpy(values.copy()).to(device)
     dist.broadcast(carried, src=0)

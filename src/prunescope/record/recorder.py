@@ -20,9 +20,8 @@ from prunescope.prune import LadderRules, Masks, Probe, RungHandover, checkpoint
 from prunescope.prune.scores import Score, score_of
 from prunescope.prune.scores import score as named_score
 from prunescope.record import ranks
-from prunescope.record.example_outcomes import score_arrays
-from prunescope.record.module_state import ModuleState, Prunable, module_state
-from prunescope.record.refusals import refusal
+from prunescope.record.module_state import ModuleState, Prunable, module_state, refusal
+from prunescope.record.outcomes import score_arrays
 from prunescope.record.rung import Rung
 from prunescope.study.recorded import RecordedLadder, recorded_ladder
 from prunescope.study.sections import Keep, keeps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from prunescope.errors import PrunescopeError, clipped, listed
+from prunescope.errors import PrunescopeError, listed
 from prunescope.prune import LadderRules, Masks, RungHandover, unpacked
 from prunescope.record import ranks
 from prunescope.record.callbacks import lightning_callback, transformers_callback
-from prunescope.record.example_outcomes import kept_outcomes
-from prunescope.record.module_state import ModuleState, check_optimizers, module_state
-from prunescope.record.rates import Rates
-from prunescope.record.refusals import refusal
-from prunescope.record.zeros import ZeroHold
+from prunescope.record.module_state import ModuleState, check_optimizers, module_state, refusal
+from prunescope.record.optimizers import Rates, ZeroHold
+from prunescope.record.outcomes import kept_outcomes, plain_metric
 from prunescope.table import ArrayKind
 
 if TYPE_CHECKING:
@@ -159,7 +156,7 @@ class Rung:
             state.refuse_other(self._note.get("layers"))
         ranks.from_first(lambda: self._load(state))
         ranks.share_state(state)
-        bits = self._masks.packed() if self._masks else np.zeros((_size(state) + 7) // 8, np.uint8)
+        bits = self._masks.packed() if self._masks else np.zeros((state.size + 7) // 8, np.uint8)
         self._masks = unpacked(state.layers, ranks.share_bytes(bits, state.device))
         self._state = state
         self._hold = ZeroHold(state.parameters(), self._masks.by_name(), optimizers)
@@ -173,7 +170,7 @@ class Rung:
 
     def _check(self, state: ModuleState, optimizers: Sequence[Any], rates: Rates) -> None:
         """Refuse levels, optimizers and schedulers that cannot train this ladder's rungs."""
-        ladder, size = self._ladder, _size(state)
+        ladder, size = self._ladder, state.size
         empty = [number for number in range(ladder.rungs) if ladder.keep(size, number) < 1]
         if empty:
             must = f"must be at most {empty[0] - 1}: of {size:,} weights, rung {empty[0]} would keep none"
@@ -311,7 +308,7 @@ class Rung:
             raise PrunescopeError(f"diverged: {bad[0]} is infinite or no number; a lower learning rate may help")
         arrays = kept_outcomes(given, outcome)
         row = {
-            **{name: _number(name, value) for name, value in outcome.items()},
+            **{name: plain_metric(name, value) for name, value in outcome.items()},
             "epochs": epochs,
             "seconds": seconds,
             "device": state.device.type,
@@ -382,13 +379,9 @@ class Rung:
         return self._masks
 
 
-def _size(state: ModuleState) -> int:
-    return sum(layer.size for layer in state.layers)
-
-
 def _warn_of_passed_over(state: ModuleState) -> None:
     """Warn where the usual rule leaves alone more weights than it prunes, as in recurrent networks."""
-    pruned, others = _size(state), sum(matrix.size for matrix in state.passed_over)
+    pruned, others = state.size, sum(matrix.size for matrix in state.passed_over)
     if others > pruned:
         names = [matrix.name for matrix in state.passed_over]
         warnings.warn(
@@ -396,19 +389,3 @@ def _warn_of_passed_over(state: ModuleState) -> None:
             f"attention; it leaves alone {listed(names, 4)}. Recorder(..., prunable=[...]) names layers to prune",
             stacklevel=5,
         )
-
-
-def _number(name: str, value: Any) -> float | None:
-    """Return a metric as a plain number; tensors and numpy's numbers are taken."""
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise refusal(name, "must be a number", clipped(value)) from None
-    if name == "test_error" and math.isnan(number):
-        raise refusal(name, "must be a number", "nan")
-    if name.endswith("_error") and 1 < number <= 100:
-        hint = f"Of {number:g} %, record {number / 100:g}."
-        raise refusal(name, "must be a share of examples, from 0 to 1", f"{number:g}", hint)
-    return number

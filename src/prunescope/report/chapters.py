@@ -16,7 +16,7 @@ from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick, rung_step
 from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
 from prunescope.laws.results import number
-from prunescope.notebook import Summarised, table_html
+from prunescope.markup import Summarised, table_html
 from prunescope.report.figures.figure import Figure
 from prunescope.report.groups import ReportGroup
 from prunescope.report.overview import Overview

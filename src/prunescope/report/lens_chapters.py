@@ -8,14 +8,11 @@ from typing import Any
 from prunescope.errors import InputError, PrunescopeError, command
 from prunescope.lens import CellResult, LensResult, analyze
 from prunescope.report.chapters import Chapter, FigureSection
-from prunescope.report.figures.changes_by_rung import rung_changes
-from prunescope.report.figures.el2n import el2n_groups, treatment_groups
-from prunescope.report.figures.extremes import extreme_examples
+from prunescope.report.figures.el2n import el2n_groups, rung_changes, treatment_groups
+from prunescope.report.figures.examples import extreme_examples, suspect_labels
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.leave_outs import influence, leave_outs
-from prunescope.report.figures.losses import losses
-from prunescope.report.figures.noise import noise, noise_words
-from prunescope.report.figures.suspects import suspect_labels
+from prunescope.report.figures.noise import losses, noise, noise_words
 from prunescope.report.figures.treatments import ablations, extended, narrow
 from prunescope.report.provenance import place
 from prunescope.report.statements import Statement

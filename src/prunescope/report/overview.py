@@ -1,4 +1,4 @@
-"""Many families beside each other: those on the same data are asked for the same error."""
+"""Many families beside each other, those on the same data asked for the same error; and the bounds of any report."""
 
 from __future__ import annotations
 
@@ -9,11 +9,37 @@ import numpy as np
 
 from prunescope.choose.answers import Bounded
 from prunescope.choose.description import Pick
-from prunescope.report.bounds import usual_bound
 from prunescope.report.figures.figure import is_identified
 from prunescope.report.figures.glance import Glance, glance
 from prunescope.report.groups import ReportGroup, decide_all
 from prunescope.report.provenance import ReportOptions
+
+# Bounds that are asked for, besides the one that the report is about.
+HOW_MANY = 32
+# The report is about this many times the lowest unpruned error, unless a bound is named or errors rise less than that.
+USUAL = 1.25
+# No bound beyond this share of the high plateau: every network keeps it.
+BELOW_PLATEAU = 0.95
+
+
+def usual_bound(group: ReportGroup) -> float:
+    """Return the bound that a report is about where none is named."""
+    lowest = group.cells.unpruned if np.isfinite(group.cells.unpruned).all() else group.cells.error
+    low, high = float(lowest.min()), float(group.cells.error.max())
+    return float(f"{min(USUAL * low, (low * max(low, high)) ** 0.5):.3g}")
+
+
+def bounds_for(group: ReportGroup, bound: float) -> tuple[float, ...]:
+    """Return round bounds from just above the lowest unpruned error to the highest error, `bound` among them."""
+    if group.fit is None:
+        return ()
+    low = float(group.cells.unpruned.min()) * 1.01
+    high = min(float(group.cells.error.max()), BELOW_PLATEAU * group.fit.parameters["eps_up"])
+    if not low < high:
+        return (bound,)
+    bounds = {float(f"{value:.3g}") for value in np.geomspace(low, high, HOW_MANY).tolist()}
+    return tuple(sorted(bounds | {bound}))
+
 
 # Where among the bounds that families would be asked for by themselves the common one is sought.
 QUANTILES = (0.25, 0.5, 0.75)

@@ -12,8 +12,7 @@ from prunescope.choose.limits import bound_faults, confidence_faults
 from prunescope.errors import Fault, InputError, command, counted, listed
 from prunescope.laws.cell_identity import identity_columns
 from prunescope.table import Store, Table, is_store, status
-from prunescope.table.coded import Columns
-from prunescope.table.row_groups import group_codes
+from prunescope.table.coded import Columns, group_codes
 from prunescope.table.schema import CONFIGURATION, ERROR, Outcome
 from prunescope.version import __version__
 

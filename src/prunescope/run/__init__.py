@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prunescope.run.study_run import RunReport as RunReport
+    from prunescope.run.run_report import RunReport as RunReport
     from prunescope.run.study_run import run_study as run_study
 
 __all__ = ["RunReport", "run_study"]

@@ -24,7 +24,7 @@ from prunescope.run.events import OUTCOMES, ArtifactsMissing, Unsound
 from prunescope.study import Ladder
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import ArrayEntry, ArrayKind, Store
-from prunescope.table.test_outcomes import packed
+from prunescope.table.arrays import packed
 from prunescope.train import NetworkOutcome
 
 _LEFT_OUT = "left_out"

@@ -9,7 +9,7 @@ from prunescope.data.own import changes
 from prunescope.errors import clipped, listed
 from prunescope.study import Study
 from prunescope.table import Store
-from prunescope.table.dataset_notes import noted_marks
+from prunescope.table.notes import noted_marks
 
 
 def changed_datasets(store: Store, study: Study, read: Iterable[OwnData]) -> list[str]:

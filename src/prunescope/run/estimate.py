@@ -67,10 +67,17 @@ class Estimate:
     disk_with_weights: int | None
 
 
-def member_bytes(outline: Outline, recipe: Recipe) -> int:
-    """Estimate the memory that one member takes in training: weights several times, activations both ways."""
+def member_bytes(outline: Outline, recipe: Recipe, processes: int = 1) -> int:
+    """Estimate the memory that one member takes in training: weights several times, activations both ways.
+
+    Parameters
+    ----------
+    processes
+        That share its batches; the memory is that of one of them.
+    """
     copies = 5 if recipe.optimizer == "sgd" else 6
-    return 4 * (copies * outline.total + recipe.batch * 3 * outline.activations)
+    parts = processes if outline.dense else processes * recipe.accumulate
+    return 4 * (copies * outline.total + math.ceil(recipe.batch / parts) * 3 * outline.activations)
 
 
 def cores() -> int:
@@ -92,6 +99,7 @@ def estimate(
     done: Mapping[str, frozenset[int]] | None = None,
     run_code: bool = False,
     keep_test_examples: Keep = "none",
+    processes: int = 1,
 ) -> Estimate:
     """Estimate what training ladders, and scoring examples by ensembles, will take.
 
@@ -109,6 +117,8 @@ def estimate(
         Make networks of a user's own to count them, which runs their code.
     keep_test_examples
         Rungs whose outcomes on test examples are kept.
+    processes
+        That train each network together, for the memory that they take.
     """
     done = done or {}
     if not all(_countable(family, run_code) for family in {ladder.cell.family for ladder in ladders}):
@@ -140,7 +150,7 @@ def estimate(
         spent.append(steps * step)
         threads.append(tuning.threads if tuning else 1)
         measured += spent[-1] if tuning else 0.0
-        own_bytes = member_bytes(outline, ladder.recipe)
+        own_bytes = member_bytes(outline, ladder.recipe, processes)
         together = tuning.members if tuning else max(1, min(8, members, cohort_bytes() // own_bytes))
         memory = max(memory, together * own_bytes)
     scores = sum(LEAST_FILE + SCORED * ensemble.ladder.cell.examples for ensemble in ensembles)
@@ -152,10 +162,10 @@ def estimate(
     # As a run decides it, by the ladders of the heaviest shape.
     training = spent[:shapes]
     at_once = threads[int(np.argmax(training))] if training else 1
-    alone = count == 1 or len(ladders) == 1 or at_once == count or sum(training) < SOON
+    alone = processes > 1 or count == 1 or len(ladders) == 1 or at_once == count or sum(training) < SOON
     seconds = sum(spent) / (at_once if alone else count) + (START if alone else 2 * START)
-    processes = 1 if alone else max(1, min(count, shapes))
-    total = processes * (PROCESS + memory + datasets)
+    there = processes if alone else max(1, min(count, shapes))
+    total = there * (PROCESS + memory + datasets)
     return Estimate(seconds, measured / sum(spent) if sum(spent) else 0.0, total, disk, weights)
 
 

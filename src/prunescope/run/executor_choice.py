@@ -30,7 +30,9 @@ def executor_here(
     on_event: EventHandler,
 ) -> tuple[Executor, Place]:
     """Return who does the work on this machine: this process where that is enough, else workers sharing its cores."""
-    place = settings.device, (available := cores())
+    place = settings.trained_on, (available := max(1, cores() // settings.processes))
+    if settings.processes > 1:
+        return InProcess(runner), place
     if workers == 1 or (workers is None and (available == 1 or settings.device != "cpu" or len(ladders) == 1)):
         return InProcess(runner), place
     if workers is None:

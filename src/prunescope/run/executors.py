@@ -25,6 +25,7 @@ from prunescope.run.ladder_runner import TRIES, RunSettings
 from prunescope.run.task_runner import ScoreTask, Task, TaskRunner, TrainTask, TuneTask, hold_memory
 from prunescope.run.tuning_cache import CohortSettings
 from prunescope.table import Store
+from prunescope.train.ranks import RankLostError
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class TaskFailed:
         Whether to try the task once more.
     unwritable
         Whether the store cannot be written to, so that other tasks would fail too.
+    lost
+        Whether a process is lost that trains each network together with this one, which ends the run.
     """
 
     task: Task
     words: str
     retry: bool = False
     unwritable: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def run_task(runner: TaskRunner, task: Task, on_event: EventHandler) -> TaskResu
             runner.train(task, on_event)
     except Exception as error:
         words = str(error) if isinstance(error, PrunescopeError) else said(error)
-        return TaskFailed(task, words, unwritable=isinstance(error, UnwritableError))
+        lost = isinstance(error, RankLostError)
+        return TaskFailed(task, words, unwritable=isinstance(error, UnwritableError), lost=lost)
     return TaskDone(task)
 
 
@@ -266,7 +271,7 @@ class WorkerProcesses:
 
 def serve(handle: int, parent: int) -> None:
     """Do tasks in a worker process until there is nothing more to do, the pipe closes or the run is gone."""
-    _die_with_parent()
+    die_with_parent()
     hold_memory()
     pipe = Connection(handle)
     with suppress(EOFError, ConnectionError):
@@ -283,7 +288,7 @@ def serve(handle: int, parent: int) -> None:
             pipe.send(run_task(runner, task, on_event))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to kill this process with the run's own; elsewhere it ends when it next reports something."""
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):

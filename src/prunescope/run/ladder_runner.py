@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from prunescope.data import Dataset
 from prunescope.errors import DamageError, PrunescopeError, listed
 from prunescope.nets import Network, network
 from prunescope.nets.cohort import Layout
-from prunescope.prune import RungStart
 from prunescope.prune.checkpoints import damage, rung_arrays
 from prunescope.run.artifacts import TrainingFacts, row
 from prunescope.run.cohorts import Cohort
+from prunescope.run.data_parallel import DataParallel
 from prunescope.run.events import (
     CohortFinished,
     CohortProgress,
@@ -40,12 +40,13 @@ from prunescope.run.events import (
 from prunescope.run.kept_progress import StoredProgress
 from prunescope.run.ladder_state import LadderState, resume, write
 from prunescope.run.progress_reporter import ProgressReporter
+from prunescope.run.rung_training import StartedLadder, distinct_networks, network_name, train_started
 from prunescope.study import Ladder
 from prunescope.study.effort import epochs_of, first_missing
 from prunescope.study.sections import Keep, keeps
 from prunescope.table import EXPIRY, Claim, Store
-from prunescope.train import RungStoppedError, Span, TrainedMembers, TrainingContext, train_rung
-from prunescope.train.ladder import check_begin, check_end
+from prunescope.train import RungStoppedError, Span, TrainedMembers, TrainingContext
+from prunescope.train.ladder import check_end
 
 TRIES = 2  # of ladders whose process dies: so often in company, then so often alone
 WRITE_INTERVAL = 2.0  # seconds of training after which finished rungs are written
@@ -70,6 +71,8 @@ class RunSettings:
         Seconds without a heartbeat after which other runs may take over what this one trains.
     checkpoint_every
         Seconds after which a rung under way is kept, again and again.
+    processes
+        How many train each network together.
     """
 
     study: str
@@ -81,6 +84,13 @@ class RunSettings:
     home: Path | None = None
     expiry: float = EXPIRY
     checkpoint_every: float = CHECKPOINT_EVERY
+    processes: int = 1
+
+    @property
+    def trained_on(self) -> str:
+        """What networks are trained on, as rows have it."""
+        device = self.device if self.processes == 1 else self.device.partition(":")[0]
+        return device if self.processes == 1 else f"{device} x {self.processes}"
 
 
 def network_of(ladder: Ladder, rung: int, dataset: Dataset) -> Network:
@@ -107,15 +117,6 @@ def work_left(ladder: Ladder, done: dict[str, frozenset[int]]) -> int:
     return sum(_work_of(ladder, rung) for rung in range(first_missing(ladder, done), ladder.rungs))
 
 
-@dataclass(frozen=True)
-class _Start:
-    """A ladder with the start and the epochs of its next rung."""
-
-    state: LadderState
-    start: RungStart
-    span: Span
-
-
 class LadderRunner:
     """Trains what is missing of a cohort's ladders.
 
@@ -128,6 +129,8 @@ class LadderRunner:
         Whether to begin no other rung.
     elsewhere
         Ladders that were left to other processes, whether or not these are at them now.
+    parallel
+        The processes that train each network together; None: this one does alone.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class LadderRunner:
         on_event: EventHandler,
         stop: Callable[[], bool] = lambda: False,
         elsewhere: Set[str] = frozenset(),
+        parallel: DataParallel | None = None,
     ) -> None:
         self._cohort = cohort
         self._context = context
@@ -148,6 +152,7 @@ class LadderRunner:
         self._on_event = on_event
         self._stop = stop
         self._elsewhere = elsewhere
+        self._parallel = parallel
         self._groups = cohort.groups()
         self._claim: Claim | None = None
         self._networks = 0  # trained since the last write
@@ -250,20 +255,22 @@ class LadderRunner:
         members = self._begin(group, context)
         if not members:
             return
-        networks, places = _distinct_networks(members)
+        networks, places = distinct_networks(members)
         # Where one member needs a snapshot at its rewind epoch, it is taken of all.
         span = next((member.span for member in members if member.span.snapshot is not None), members[0].span)
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         every_example = any(self._keeps_examples(member.state) for member in members)
-        keeper = self._keeper(members, [_network_name(member) for member in networks], span)
+        keeper = self._keeper(members, [network_name(member) for member in networks], span)
         try:
-            trained = _train_networks(networks, context, span, self._progress(members, span), keeper, every_example)
+            trained = train_started(
+                networks, context, span, self._progress(members, span), keeper, every_example, self._parallel
+            )
         except RungStoppedError:  # the run ends with this
             return
         self._progress_kept.append(keeper)
         seconds = time.perf_counter() - clock
         faults = check_end([member.start.masks for member in networks], trained.state, trained.outcomes)
-        study, device, epochs = self._settings.study, self._settings.device, span.last - span.first
+        study, device, epochs = self._settings.study, self._settings.trained_on, span.last - span.first
         facts = TrainingFacts(study, device, started, seconds / len(networks), epochs)
         rows, finished = [], set()
         for member, place in zip(members, places, strict=True):
@@ -283,7 +290,7 @@ class LadderRunner:
             figures = len(rows), len(finished), rung, work, density, error_rate, seconds
             self._on_event(RungFinished(self._cohort.number, self._cohort.words, *figures, trained.waited))
 
-    def _keeper(self, members: Sequence[_Start], names: Sequence[str], span: Span) -> StoredProgress:
+    def _keeper(self, members: Sequence[StartedLadder], names: Sequence[str], span: Span) -> StoredProgress:
         """Return what keeps the networks of ladders in the middle of a rung; deaths before that count no more."""
         ladders = [member.state.ladder.identity for member in members]
 
@@ -294,19 +301,21 @@ class LadderRunner:
         facts, every = f"{span} {self._settings.dtype}", self._settings.checkpoint_every
         return StoredProgress(self._store.path, names, members[0].state.rung, every, facts, got_on, self._stop)
 
-    def _begin(self, group: Sequence[LadderState], context: TrainingContext) -> list[_Start]:
+    def _begin(self, group: Sequence[LadderState], context: TrainingContext) -> list[StartedLadder]:
         """Return the start of each ladder's next rung; note those that fail at it."""
         members = []
         for state in group:
             state.use_context(context)
             try:
                 start = state.rungs.begin(state.rung, state.handover)
-                members.append(_Start(state, start, state.rungs.span(state.rung)))
+                members.append(StartedLadder(state, start, state.rungs.span(state.rung)))
             except PrunescopeError as error:
                 self._fail_state(state, str(error))
         return members
 
-    def _finish(self, member: _Start, place: int, trained: TrainedMembers, facts: TrainingFacts) -> dict[str, Any]:
+    def _finish(
+        self, member: StartedLadder, place: int, trained: TrainedMembers, facts: TrainingFacts
+    ) -> dict[str, Any]:
         """Prune after a rung, collect what is to be kept, move the ladder on, and return the row."""
         state, rung, masks, outcome = member.state, member.state.rung, member.start.masks, trained.outcomes[place]
         after = {name: tensors[place] for name, tensors in trained.state.items()}
@@ -357,7 +366,7 @@ class LadderRunner:
         self._on_event(Lost(self._cohort.number, 0, unwritten))
         self._on_event(LaddersElsewhere(1, unwritten + left, (ladder.identity,)))
 
-    def _progress(self, members: Sequence[_Start], span: Span) -> ProgressReporter:
+    def _progress(self, members: Sequence[StartedLadder], span: Span) -> ProgressReporter:
         """Return what reports the progress within a rung."""
         ladder, rung = members[0].state.ladder, members[0].state.rung
         rungs = max(member.state.ladder.rungs for member in members)
@@ -376,48 +385,3 @@ class LadderRunner:
         words = f"{cell.family} l={cell.depth} w={cell.width:g} n={cell.examples} replicate {ladder.replicate}"
         work = sum(_work_of(ladder, missing) for missing in range(rung, ladder.rungs))
         self._on_event(LadderFailed(self._cohort.number, ladder.identity, words, rung, reason, work))
-
-
-def _distinct_networks(members: Sequence[_Start]) -> tuple[list[_Start], list[int]]:
-    """Return one member for each network to train, and for each member the place of its network.
-
-    Ladders of one cell and replicate share their network at rung 0, and none above it.
-    """
-    places: dict[str, int] = {}
-    networks: list[_Start] = []
-    for member in members:
-        name = _network_name(member)
-        if name not in places:
-            places[name] = len(networks)
-            networks.append(member)
-    return networks, [places[_network_name(member)] for member in members]
-
-
-def _network_name(member: _Start) -> str:
-    return member.state.ladder.unpruned if member.state.rung == 0 else member.state.ladder.identity
-
-
-def _train_networks(
-    networks: Sequence[_Start],
-    context: TrainingContext,
-    span: Span,
-    tick: ProgressReporter,
-    keeper: StoredProgress,
-    every_example: bool,
-) -> TrainedMembers:
-    """Train a rung. If a network in shared convolution groups diverges, all are trained again in groups of their own.
-
-    Zero times infinity is not a number: in a shared group one member's infinities reach the others.
-    """
-    rung, first = networks[0].state.rung, networks[0].state.rungs
-    starts = [member.start for member in networks]
-    masks = context.masks([start.masks for start in starts])
-    tensors = context.stacked([start.tensors for start in starts])
-    tensors = {name: values * masks[name] if name in masks else values for name, values in tensors.items()}
-    check_begin(starts, tensors, [member.state.rungs.expected(rung) for member in networks])
-    members = [member.state.member for member in networks]
-    trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, keeper, every_example)
-    if context.layout.pack > 1 and not all(outcome.finite for outcome in trained.outcomes):
-        context = context.with_layout(replace(context.layout, pack=1))
-        trained = train_rung(context, members, tensors, masks, first.number(rung), span, tick, None, every_example)
-    return trained

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data import Dataset, Subsample, draw_subsample, keys
-from prunescope.data.score_groups import group_numbers
+from prunescope.data.subsample import group_numbers
 from prunescope.errors import InputError, PrunescopeError
 from prunescope.prune import RungHandover
 from prunescope.prune.checkpoints import checkpoint, inherited
@@ -24,7 +24,7 @@ from prunescope.run.artifacts import examples, layers_of, left_out_arrays, outco
 from prunescope.study import Ladder
 from prunescope.study.checks import held_out
 from prunescope.table import ArrayEntry, Store
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 from prunescope.train import CohortMember, LadderRungs, NetworkOutcome, TrainingContext, seeding_of
 
 

@@ -23,7 +23,7 @@ from prunescope.run.study_run import run_study
 from prunescope.study import Ladder, Study
 from prunescope.study.catalogue import is_import_path
 from prunescope.table import Store
-from prunescope.table.dataset_notes import noted_place
+from prunescope.table.notes import noted_place
 from prunescope.table.schema import STORED_NAMES
 
 EXACT = ("kept", "prunable", "parameters", "connected")

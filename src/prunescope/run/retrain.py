@@ -17,7 +17,7 @@ from prunescope.prune.checkpoints import inherited, started
 from prunescope.run.artifacts import layers_of
 from prunescope.study import Ladder, Study
 from prunescope.table import Store
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 from prunescope.table.schema import STORED_NAMES
 
 FROM_MASK = ("weights", "reinitialise")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from prunescope.data import OwnData, read_datasets
 from prunescope.errors import Fault, InputError, UnwritableError
 from prunescope.run.artifacts import missing_artifacts
 from prunescope.run.cohorts import Key
+from prunescope.run.data_parallel import DataParallel
 from prunescope.run.dataset_changes import changed_datasets
 from prunescope.run.estimate import cores, described
 from prunescope.run.events import (
@@ -37,65 +38,23 @@ from prunescope.run.executor_choice import executor_here, executor_on
 from prunescope.run.executors import Executor, ShapeTuned, TaskDone, TaskFailed, TaskUnfinished
 from prunescope.run.ladder_runner import CHECKPOINT_EVERY, RunSettings, work_left
 from prunescope.run.preparation import checked_datasets
+from prunescope.run.rank_process import RankTrainer
+from prunescope.run.run_report import RunReport
 from prunescope.run.sharing import Elsewhere
 from prunescope.run.stopping import Stop
 from prunescope.run.task_runner import ScoreTask, TaskRunner, TrainTask, TuneTask, device_named
 from prunescope.run.task_schedule import TaskSchedule
+from prunescope.run.torchrun import devices_of, torchrun_place
 from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Ensemble, Ladder, Study, ensembles
 from prunescope.study.effort import first_missing
 from prunescope.table import EXPIRY, Store
-from prunescope.table.dataset_notes import keep_dataset
+from prunescope.table.notes import keep_dataset
 from prunescope.table.status import is_scored
+from prunescope.train.ranks import RankLostError
 
 if TYPE_CHECKING:
     from prunescope.run.cluster import Cluster
-
-
-@dataclass
-class RunReport:
-    """The result of a run.
-
-    Attributes
-    ----------
-    rungs
-        Rows written.
-    networks
-        Networks trained for them: a rung 0 that several ladders share once.
-    scored
-        Cells and replicates whose examples were scored.
-    ladders
-        Of the study.
-    failures
-        Ladders that failed, or scores, and why.
-    elsewhere
-        Ladders, and scores, that this run left to another one and that are not finished.
-    waited
-        Share of the training time in which cohorts waited for streamed pictures; 0 where all are held.
-    stopped
-        Whether the first failure ended it.
-    halted
-        Whether it was asked to end, and did so before the study was trained.
-    unwritable
-        Why the store could not be written to, which ended the run; empty where it could.
-    """
-
-    rungs: int = 0
-    networks: int = 0
-    scored: int = 0
-    ladders: int = 0
-    failures: list[LadderFailed] = field(default_factory=list)
-    elsewhere: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    stopped: bool = False
-    halted: bool = False
-    unwritable: str = ""
-
-    @property
-    def is_incomplete(self) -> bool:
-        """Whether something is left that the run was to train."""
-        return bool(self.failures or self.elsewhere or self.unwritable or self.halted)
 
 
 def run_study(
@@ -117,6 +76,7 @@ def run_study(
     cluster: Cluster | None = None,
     after_cohort: Callable[[], None] | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
+    data_parallel: int = 1,
     on_event: EventHandler | None = None,
 ) -> RunReport:
     """Train what is missing of a study, and put it into a store.
@@ -128,7 +88,8 @@ def run_study(
     data
         Folder with datasets; without it `PRUNESCOPE_DATA` and the cache are searched.
     device
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1``: what torch calls it.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``: what torch calls it; with ``data_parallel`` one, or one for each
+        process.
     workers
         Processes; None: as many as train fastest. 1 trains in this process.
     copies
@@ -157,12 +118,20 @@ def run_study(
         Called when a cohort is done and on the disk.
     checkpoint_every
         Seconds after which a rung under way is kept, again and again, so that a kill costs no more than them.
+    data_parallel
+        Processes that train each network together, each on its share of every batch; with the numbers of one process
+        to rounding. Under torchrun as many as it has started, whatever is given here; only its rank 0 has a report.
     on_event
         Called with each event (`run.events`).
     """
     clock = time.perf_counter()
     if workers is not None and workers < 1:
         raise InputError("the run", [Fault("workers", "must be 1 or more", str(workers))])
+    place = torchrun_place()
+    devices = devices_of(device, data_parallel, place)
+    if len(devices) > 1 and (cluster is not None or workers not in (None, 1)):
+        must = "must be left out where several processes train each network"
+        raise InputError("the run", [Fault("cluster" if cluster else "workers", must)])
     data_folder = None if data is None else Path(data)
     read = dict(datasets or {})
     if ladders is None and datasets is None:
@@ -171,17 +140,22 @@ def run_study(
     expiry = takeover_after or (store.leases.expiry if isinstance(store, Store) else EXPIRY)
     settings = RunSettings(
         study.name,
-        device if cluster else device_named(device),
+        device if cluster else device_named(devices[0]),
         keep=keep,
         keep_examples="all" if keep_examples else study.keep_examples,
         keep_test_examples="all" if keep_test_examples else study.keep_test_examples,
         home=study.home,
         expiry=expiry,
         checkpoint_every=checkpoint_every,
+        processes=len(devices),
     )
     wanted = tuple(ladders) if ladders is not None else study.ladders
     in_memory = {label: own_data.dataset for label, own_data in read.items()}
     loaded = checked_datasets(wanted, data_folder, study.home, in_memory, whole=ladders is None)
+    joined = None if place is None else place.join(settings.device)
+    if joined is not None and joined.rank:
+        RankTrainer(joined, data_folder, settings, loaded).run()
+        return RunReport()
     opened = store
     if not isinstance(opened, Store) or opened.leases.expiry != expiry:
         opened = Store(opened.path if isinstance(opened, Store) else opened, create=True, expiry=expiry)
@@ -198,7 +172,8 @@ def run_study(
         if missing or unscored:
             raise
     halt = stop or Stop()
-    runner = TaskRunner(opened, data_folder, settings, cores(), loaded, halt)
+    parallel = DataParallel(devices, data_folder, settings, joined=joined) if len(devices) > 1 else None
+    runner = TaskRunner(opened, data_folder, settings, max(1, cores() // len(devices)), loaded, halt, parallel)
     handler = _followed(on_event or _ignore, after_cohort)
     left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)
@@ -230,10 +205,14 @@ def run_study(
             report.stopped = True
         except UnwritableError as error:
             report.unwritable = str(error)
+        except RankLostError as lost:
+            report.lost = str(lost)
         except _CallbackError as callback_error:
             raise callback_error.error from None
         finally:
             executor.close()
+            if parallel is not None:
+                parallel.close()
         report.elsewhere = len(elsewhere.unfinished({failure.ladder for failure in report.failures}))
         report.halted = halt() and not _is_finished(wanted, scores, opened)
     report.seconds = time.perf_counter() - clock
@@ -339,6 +318,8 @@ def _run_tasks(
             match result:
                 case TaskFailed(unwritable=True):
                     raise UnwritableError(result.words)
+                case TaskFailed(lost=True):
+                    raise RankLostError(result.words)
                 case ShapeTuned():
                     _add_cohorts(result.task.key, result.tuning, schedule, tuning_cache, report_event)
                 case TaskFailed(retry=True):

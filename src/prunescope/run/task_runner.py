@@ -22,6 +22,7 @@ from prunescope.data import Dataset, load, read_own_of
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
 from prunescope.run.cohorts import Cohort, Key, key_of
+from prunescope.run.data_parallel import DataParallel, RungWork, train_networks
 from prunescope.run.events import (
     CohortFinished,
     CohortProgress,
@@ -46,7 +47,6 @@ from prunescope.train import (
     TrainingContext,
     label_distances,
     seeding_of_scorer,
-    train_rung,
 )
 
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
@@ -134,6 +134,8 @@ class TaskRunner:
         Those that are in memory already.
     stop
         Whether to begin no other rung.
+    parallel
+        The processes that train each network together; None: this one does alone.
     """
 
     def __init__(
@@ -144,13 +146,15 @@ class TaskRunner:
         cores: int,
         datasets: Mapping[str, Dataset] | None = None,
         stop: Callable[[], bool] = lambda: False,
+        parallel: DataParallel | None = None,
     ) -> None:
         self._stop = stop
+        self._parallel = parallel
         self._store = store
         self._data_folder = data_folder
         self._settings = settings
         self._cores = cores
-        self._tuning_cache = TuningCache(store, settings.device, cores)
+        self._tuning_cache = TuningCache(store, settings.trained_on, cores)
         self._datasets = dict(datasets or {})
         self._bench: TrainingContext | None = None
 
@@ -177,7 +181,8 @@ class TaskRunner:
         if tuning is None:
             on_event(TuningStarted(task.words))
             try:
-                tuning = choose(self.context(task.ladder), task.ladders, self._cores, task.steps)
+                alone = self._parallel is None
+                tuning = choose(self.context(task.ladder), task.ladders, self._cores, task.steps, alone)
             except PrunescopeError:  # what is wrong with these ladders is reported when they are trained
                 return CohortSettings(1, 1, 1, 1, 0.0)
             self._tuning_cache.keep_on_machine(task.key, tuning)
@@ -186,21 +191,29 @@ class TaskRunner:
     def train(self, task: TrainTask, on_event: EventHandler) -> None:
         """Train a cohort."""
         context = self.context(task.cohort.ladders[0], task.tuning)
+        self._begin()
         with threads(min(task.tuning.threads, self._cores)):
-            LadderRunner(task.cohort, context, self._store, self._settings, on_event, self._stop, task.elsewhere).run()
+            how = self._stop, task.elsewhere, self._parallel
+            LadderRunner(task.cohort, context, self._store, self._settings, on_event, *how).run()
 
     def score(self, task: ScoreTask, on_event: EventHandler) -> None:
         """Score examples by an ensemble."""
         ladder = task.ensemble.ladder
         tuning = self.tune(TuneTask(key_of(ladder), ladder, task.ensemble.networks, task.ensemble.steps), on_event)
         context = self.context(ladder, tuning)
+        self._begin()
         with threads(min(tuning.threads, self._cores)):
             keepers = self._keepers(task.ensemble, tuning.members)
-            scores = _scores(task.ensemble, task.number, keepers, context, on_event, self._stop)
+            scores = _scores(task.ensemble, task.number, keepers, context, on_event, self._stop, self._parallel)
             _score_examples(task.ensemble, task.number, scores, context, self._store, on_event)
             if is_scored(self._store, task.ensemble):
                 for keeper in keepers.values():
                     keeper.discard()
+
+    def _begin(self) -> None:
+        """Start the processes that train with this one: what that takes belongs to no rung."""
+        if self._parallel is not None:
+            self._parallel.begin()
 
     def _keepers(self, ensemble: Ensemble, at_once: int) -> dict[range, StoredProgress]:
         """Return what keeps the networks of an ensemble, those that are trained together by their places in it."""
@@ -288,6 +301,7 @@ def _scores(
     context: TrainingContext,
     on_event: EventHandler,
     stop: Callable[[], bool],
+    parallel: DataParallel | None,
 ) -> Iterator[np.ndarray]:
     """Yield the distances ``[R, n]`` of some networks at a time, in their order, until all are there or a stop.
 
@@ -308,7 +322,8 @@ def _scores(
         progress = CohortProgress(number, ensemble.words, len(members), work, 0, 1, span.first, span.last, 0, 1)
         reporter = ProgressReporter(progress, on_event, context.waited)
         try:
-            trained = train_rung(context, members, start, {}, 0, span, reporter, keeper)
+            rung = RungWork(ensemble.ladder, 0, 0, context.layout, members, span)
+            trained = train_networks(parallel, context, rung, (start, {}), reporter, keeper)
         except RungStoppedError:
             return
         if not all(outcome.finite for outcome in trained.outcomes):

@@ -76,7 +76,9 @@ class _Budget:
         self._step = min(self._step or math.inf, seconds * count)
 
 
-def choose(context: TrainingContext, ladders: int, cores: int, steps: float | None = None) -> CohortSettings:
+def choose(
+    context: TrainingContext, ladders: int, cores: int, steps: float | None = None, alone: bool = True
+) -> CohortSettings:
     """Measure how up to ``ladders`` members of one shape are trained fastest with ``cores`` cores.
 
     A thread less for each cohort is a cohort more at a time, so what counts is seconds times threads.
@@ -85,17 +87,19 @@ def choose(context: TrainingContext, ladders: int, cores: int, steps: float | No
     ----------
     steps
         How many steps all of them will take, which bounds the time that is spent on measuring.
+    alone
+        Whether this process trains without others that share its batches: some ways of computing need that.
     """
     most = max(1, min(ladders, cohort_bytes() // member_bytes(context.network.outline, context.recipe)))
     sizes = sorted({size for size in SIZES if size <= most} | ({most} if most <= SIZES[-1] else set()))
-    if isinstance(context.network, Custom) and not context.network.together:
+    if isinstance(context.network, Custom) and not (context.network.together and alone):
         sizes = [1]  # its members are computed one by one, whatever their company
     budget = _Budget(steps, LEAST_SECONDS if isinstance(context.network, Designed) else 0.0)
     best: CohortSettings | None = None
     on_cpu = context.device.type == "cpu"
     for count in sorted({1, cores}) if on_cpu else (torch.get_num_threads(),):
         with threads(count):
-            best_of_count = _best_size(context, sizes, count, budget)
+            best_of_count = _best_size(context, sizes, count, budget, alone)
         if best is None or (
             best_of_count is not None
             and best_of_count.seconds * (count if on_cpu else 1) < GAIN * best.seconds * (best.threads if on_cpu else 1)
@@ -103,7 +107,8 @@ def choose(context: TrainingContext, ladders: int, cores: int, steps: float | No
             best = best_of_count
     assert best is not None  # noqa: S101 - one count at least was tried
     with threads(best.threads):
-        return replace(best, sparse_below=_sparse_below(context, min(best.members, SPARSE_MEMBERS), steps))
+        sparse_below = _sparse_below(context, min(best.members, SPARSE_MEMBERS), steps) if alone else 0.0
+        return replace(best, sparse_below=sparse_below)
 
 
 def _sparse_below(context: TrainingContext, size: int, steps: float | None) -> float:
@@ -124,12 +129,14 @@ def _sparse_below(context: TrainingContext, size: int, steps: float | None) -> f
     return min(1.0, max(0.0, low + (goal - at_low) / slope))
 
 
-def _best_size(context: TrainingContext, sizes: Iterable[int], count: int, budget: _Budget) -> CohortSettings | None:
+def _best_size(
+    context: TrainingContext, sizes: Iterable[int], count: int, budget: _Budget, alone: bool
+) -> CohortSettings | None:
     """Measure growing sizes until they have become worse twice, or take too long; None where nothing was measured."""
     tunings: list[CohortSettings] = []
     for size in sizes:
         tried: list[CohortSettings] = []
-        for layout in _layouts(size, context):
+        for layout in _layouts(size, context, alone):
             if not budget.allows(size):
                 break
             seconds = step_seconds(context.with_layout(layout), size)
@@ -150,15 +157,14 @@ def _pace(tuning: CohortSettings) -> float:
     return tuning.seconds
 
 
-def _layouts(size: int, context: TrainingContext) -> list[Layout]:
+def _layouts(size: int, context: TrainingContext, alone: bool) -> list[Layout]:
     if not context.network.pictures or isinstance(context.network, Custom):  # a user's modules have no groups
         return [Layout(size, 1)]
     layouts = [Layout(1, 1)]
     if size > 1:
         layouts += [Layout(size, 1), Layout(size, min(size, 8))]
-    compiled = (
-        kernels(context.dtype) if context.device.type == "cpu" and context.recipe.precision == "float32" else None
-    )
+    can_be = alone and context.device.type == "cpu" and context.recipe.precision == "float32"
+    compiled = kernels(context.dtype) if can_be else None
     if compiled is not None and isinstance(context.network, Designed):
         layouts += [Layout(count, planar=True) for count in sorted({1, min(size, compiled.lanes)})]
     return layouts

@@ -14,11 +14,11 @@ import numpy as np
 
 from prunescope.errors import Fault, InputError
 from prunescope.prune import kept_count
-from prunescope.run.study_run import RunReport
+from prunescope.run.run_report import RunReport
 from prunescope.study import Cell, Ladder, Study
 from prunescope.study.sections import PRUNING, Axes
 from prunescope.table import Store
-from prunescope.table.row_groups import optimal_rung
+from prunescope.table.coded import optimal_rung
 
 MOST_RUNGS = 40
 """Rungs above the dense one that are trained at most: the first paper's bound (Table 1)."""

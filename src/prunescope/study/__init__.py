@@ -3,9 +3,9 @@
 from prunescope.study.differences import Difference as Difference
 from prunescope.study.differences import differences as differences
 from prunescope.study.effort import Effort as Effort
+from prunescope.study.effort import Ensemble as Ensemble
 from prunescope.study.effort import effort as effort
-from prunescope.study.ensemble import Ensemble as Ensemble
-from prunescope.study.ensemble import ensembles as ensembles
+from prunescope.study.effort import ensembles as ensembles
 from prunescope.study.paper_figures import PlannedFigure as PlannedFigure
 from prunescope.study.paper_figures import paper_figures as paper_figures
 from prunescope.study.read import parse_study as parse_study

@@ -129,6 +129,9 @@ def _recipe_rules(recipe: Recipe, locate: Locate) -> Iterator[tuple[set[str], Fa
     if late:
         fault = Fault(at("milestones"), f"must lie before the last of {epochs} epochs", listed(late))
         yield {"milestones", "epochs"}, fault
+    if recipe.accumulate > recipe.batch:
+        must = f"must be at most the {recipe.batch} examples of a batch"
+        yield {"accumulate", "batch"}, Fault(at("accumulate"), must, str(recipe.accumulate))
     if recipe.warmup > epochs:
         fault = Fault(at("warmup"), f"must be at most the {epochs} epochs of a training", str(recipe.warmup))
         yield {"warmup", "epochs"}, fault

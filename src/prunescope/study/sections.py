@@ -187,7 +187,12 @@ class Recipe(Section):
         description="changes to training pictures: random flip, and crop after 4 pixels of padding; "
         "or a random part scaled to the whole, with a random flip or without",
     )
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of products")
+    accumulate: Whole = Field(
+        1,
+        description="parts that each batch is cut into, computed one after the other, so that less memory is needed; "
+        "gradients are those of the batch, normalisations take the statistics of a part",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="arithmetic of products")
     norm_start: NormStart = Field(
         "uniform",
         description="scales of normalisations before training: uniform in [0, 1], ones, or ones but zero for the last "
@@ -231,7 +236,7 @@ class Recipe(Section):
         return {key: value for key, value in content.items() if key not in usual or value != usual[key]}
 
 
-_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor", "norm_start", "measure_train")
+_LATER_KEYS = ("clip_norm", "label_smoothing", "end_factor", "norm_start", "measure_train", "accumulate")
 
 
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]

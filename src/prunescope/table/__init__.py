@@ -2,19 +2,19 @@
 
 from prunescope.table.arrays import ArrayEntry as ArrayEntry
 from prunescope.table.arrays import ArrayKind as ArrayKind
+from prunescope.table.coded import configuration_codes as configuration_codes
 from prunescope.table.conflicts import Conflict as Conflict
 from prunescope.table.leases import EXPIRY as EXPIRY
 from prunescope.table.leases import Claim as Claim
 from prunescope.table.merge import check_rows as check_rows
+from prunescope.table.merge import conflicts as conflicts
 from prunescope.table.merge import merge as merge
+from prunescope.table.merge import resolve as resolve
 from prunescope.table.published import Published as Published
 from prunescope.table.published import published_tables as published_tables
 from prunescope.table.published import published_text as published_text
 from prunescope.table.reading import load_table as load_table
 from prunescope.table.reading import read_table as read_table
-from prunescope.table.resolution import conflicts as conflicts
-from prunescope.table.resolution import resolve as resolve
-from prunescope.table.row_groups import configuration_codes as configuration_codes
 from prunescope.table.schema import BY_NAME as BY_NAME
 from prunescope.table.schema import COLUMNS as COLUMNS
 from prunescope.table.schema import STORED as STORED

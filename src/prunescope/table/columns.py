@@ -17,11 +17,21 @@ from numpy.typing import NDArray
 
 from prunescope.errors import clipped, listed, nearest, shell_word
 from prunescope.table.arrays import IDENTITY
-from prunescope.table.coded import Columns, Texts, compact, plain, rows_of
+from prunescope.table.coded import (
+    Columns,
+    Texts,
+    compact,
+    configuration_codes,
+    group_codes,
+    occurrence,
+    plain,
+    rows_of,
+    unpruned,
+    unpruned_error,
+)
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array, Findings
 from prunescope.table.own_columns import REPETITIONS, dividing_columns, mixture_notes
-from prunescope.table.row_groups import configuration_codes, group_codes, occurrence, unpruned, unpruned_error
 from prunescope.table.schema import (
     ALIASES,
     ANY_FIGURE,

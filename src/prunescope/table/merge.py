@@ -1,19 +1,24 @@
-"""Stores joined into one: what is there stays, what contradicts it is set aside; a merge cut short is run again."""
+"""Stores joined into one, and rungs that have two results: which they are, and how one of the two is picked.
+
+What is there stays, and what contradicts it is set aside. A merge cut short is run again.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from prunescope.errors import ConflictError, Fault, InputError, PrunescopeError
 from prunescope.table.arrays import IDENTITY, ArrayKind, conflicting, found_arrays, joined_arrays
 from prunescope.table.coded import plain
-from prunescope.table.conflicts import same_results, set_aside
+from prunescope.table.columns import conform_stored
+from prunescope.table.conflicts import Conflict, aside, same_results, set_aside
 from prunescope.table.durable import is_own, new_draft, publish, verified
+from prunescope.table.findings import Findings
 from prunescope.table.schema import STORED_NAMES
 from prunescope.table.shards import contradictions
 from prunescope.table.store import Store
@@ -147,3 +152,34 @@ def kept_files(root: Path, folders: Sequence[str] = FOLDERS) -> list[Path]:
             if KEPT_NAME.fullmatch(path.name) and is_own(path):
                 listed.append(path.relative_to(root))
     return listed
+
+
+def conflicts(store: Store) -> tuple[Conflict, ...]:
+    """Return the rungs that have a second result, set aside or beside the first, in the order of their ladders."""
+    lying, beside = aside(store.path), store.shards.contradictions()
+    if not lying and not beside:
+        return ()
+    firsts = store.rows_of({(row["ladder"], row["rung"]) for _, row, _ in lying})
+    pairs = [Conflict(rows[0], row) for rows in beside for row in rows[1:]]
+    for path, row, writer in lying:
+        first = firsts.get((row["ladder"], row["rung"]))
+        if first is not None and not same_results(first, row):
+            pairs.append(Conflict(first, row, writer, path))
+    return tuple(sorted(pairs, key=lambda conflict: (conflict.ladder, conflict.rung)))
+
+
+def resolve(store: Store, conflict: Conflict, keep: Literal["first", "second"]) -> None:
+    """Let one of two results count; the other goes to ``conflicts/settled/``."""
+    picked, other = conflict.first, conflict.second
+    if keep == "second":
+        picked, other = other, picked
+    with store.leases.claimed(["pack"]) as free:
+        if not free:
+            raise PrunescopeError(f"another process is packing {store.path}; try again when it is done")
+        set_aside(store.path, [other], conflict.writer if keep == "first" else "", settled=True)
+        if keep == "second" or conflict.path is None:
+            findings = Findings(str(conflict.path or store.path))
+            row = conform_stored({name: [picked.get(name)] for name in STORED_NAMES}, findings)
+            store.shards.replace({name: row[name] for name in STORED_NAMES})
+        if conflict.path is not None:
+            conflict.path.unlink(missing_ok=True)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import clipped, listed
-from prunescope.table.coded import Columns
+from prunescope.table.coded import Columns, configuration_codes, unpruned
 from prunescope.table.findings import Array
-from prunescope.table.row_groups import configuration_codes, unpruned
 from prunescope.table.schema import BY_NAME
 
 # Own columns that number repetitions.

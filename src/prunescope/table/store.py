@@ -5,7 +5,7 @@
     studies/         every version of a study that was begun here, as TOML
     recorded/        ladders recorded from training loops of your own
     examples/        outcomes per training example, by ladder and rung (`arrays`)
-    test_examples/   which test examples are classified correctly, by ladder and rung (`test_outcomes`)
+    test_examples/   which test examples are classified correctly, by ladder and rung (`arrays`)
     checkpoints/     weights and masks, by ladder and rung (`arrays`)
     failures/        what went wrong with which ladder
     notes/           what a run measured once and uses when it continues
@@ -31,10 +31,10 @@ import numpy as np
 
 from prunescope.errors import DamageError, Fault, InputError, PrunescopeError, clipped, command, nearest
 from prunescope.files import open_to_all
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
 from prunescope.table import arrays, notes
-from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, check_identity
-from prunescope.table.coded import Columns, Texts, plain, take
+from prunescope.table.arrays import IDENTITY, ArrayEntry, ArrayKind, StoredOutcomes, check_identity
+from prunescope.table.coded import Columns, Texts, plain, sorted_rows, take
 from prunescope.table.columns import conform_stored
 from prunescope.table.conflicts import are_aside, row_of, same_results, set_aside
 from prunescope.table.duckdb_engine import answer, mentioned
@@ -42,12 +42,10 @@ from prunescope.table.durable import is_sound, new_draft, publish_bytes
 from prunescope.table.findings import Array, Findings
 from prunescope.table.leases import EXPIRY, Claim, Leases
 from prunescope.table.owners import this_process
-from prunescope.table.row_groups import sorted_rows
 from prunescope.table.schema import CONFIGURATION, STORED, STORED_NAMES
 from prunescope.table.shards import PACK_AT, Shards
 from prunescope.table.status import Failure, Ledger, RecordedNote, status
 from prunescope.table.table import Table
-from prunescope.table.test_outcomes import StoredOutcomes
 
 if TYPE_CHECKING:
     from prunescope.study import Study
@@ -55,18 +53,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MARK = "store.json"
-_FOLDERS = (
-    "rungs",
-    "studies",
-    "recorded",
-    *ArrayKind,
-    "failures",
-    "notes",
-    "claims",
-    "conflicts",
-    "drafts",
-    "progress",
-)
+_PARTS = ("rungs", "studies", "recorded", *ArrayKind, "failures", "notes", "claims", "conflicts", "drafts", "progress")
 _LOOK_EVERY = 32
 
 
@@ -109,14 +96,14 @@ class Store:
         if create and not is_store(self.path):
             self._create()
         if not is_store(self.path):
-            version = (
+            there = (
                 "a folder without store.json" if self.path.is_dir() else "a file" if self.path.exists() else "nothing"
             )
-            raise InputError(str(path), [Fault("the store", "must be a folder that prunescope made", version)])
+            raise InputError(str(path), [Fault("the store", "must be a folder that prunescope made", there)])
         self._check_format()
 
     def _refuse_links(self) -> None:
-        for name in (*_FOLDERS, MARK):
+        for name in (*_PARTS, MARK):
             if (self.path / name).is_symlink():
                 fault = Fault(f"its part {name!r}", "must be the store's own", "a link that leads elsewhere")
                 raise InputError(str(self.path), [fault])
@@ -125,10 +112,10 @@ class Store:
         """Make the store; several processes may do so at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name not in (*_FOLDERS, MARK) for entry in self.path.iterdir()):
+            if any(entry.name not in (*_PARTS, MARK) for entry in self.path.iterdir()):
                 fault = Fault("a new store", "must be an empty or a new folder", "a folder with other files")
                 raise InputError(str(self.path), [fault])
-            for name in _FOLDERS:
+            for name in _PARTS:
                 (self.path / name).mkdir(exist_ok=True)
             draft = new_draft(self.path, f"-{MARK}", f"{json.dumps({'prunescope store': FORMAT})}\n".encode())
             open_to_all(draft)
@@ -387,17 +374,7 @@ class Store:
 
     def recorded(self, ladder: str | None = None) -> dict[str, RecordedNote]:
         """Return the notes of all ladders from training loops of your own, or of one, by their identities."""
-        done = self.done()
-        by_ladder: dict[str, RecordedNote] = {}
-        for path in notes.stored_files(self.path / "recorded", notes.NOTE_FILE):
-            identity = path.name[:32]
-            if ladder not in (None, identity) or identity not in done:
-                continue
-            note = notes.recorded_note(notes.read_note(path))
-            # There is one for each number of levels that was asked for.
-            if note and (identity not in by_ladder or by_ladder[identity].ladder.levels < note.ladder.levels):
-                by_ladder[identity] = note
-        return by_ladder
+        return notes.read_recorded(self.path, self.done(), ladder)
 
     def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
         return partial(Store, expiry=self.leases.expiry), (self.path,)

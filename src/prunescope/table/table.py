@@ -18,12 +18,12 @@ import numpy as np
 
 from prunescope.errors import Fault, InputError, MissingPackageError, clipped, listed, nearest, printable
 from prunescope.files import replacing
-from prunescope.notebook import table_html
+from prunescope.markup import table_html
+from prunescope.table.arrays import StoredOutcomes
 from prunescope.table.coded import Columns, ColumnValues
 from prunescope.table.duckdb_engine import ParquetWriter, answer, matching, mentioned
 from prunescope.table.findings import Array
 from prunescope.table.schema import BY_NAME, ERROR, Outcome, canonical
-from prunescope.table.test_outcomes import StoredOutcomes
 
 if TYPE_CHECKING:
     import pandas
@@ -198,10 +198,10 @@ def aligned(table: Table) -> list[str]:
     """Write a table as lines of text under its names, numbers to the right, no cell wider than 32 letters."""
     lines = [list(table.names), *([shown(value) for value in row.values()] for row in table.rows())]
     cut = [[printable(cell if len(cell) <= 32 else f"{cell[:31]}…") for cell in line] for line in lines]
-    return aligned_lines(cut, [values.dtype.kind in "fi" for values in table.columns.values()])
+    return _aligned_lines(cut, [values.dtype.kind in "fi" for values in table.columns.values()])
 
 
-def aligned_lines(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+def _aligned_lines(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
     """Write lines of cells as lines of text; ``right`` says which columns are flush right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [

@@ -28,6 +28,7 @@ from prunescope.nets import Network
 from prunescope.study.sections import Recipe
 from prunescope.train.engine import Tensors, clip, decayed, optimizer
 from prunescope.train.pictures import AnyPictures, ExampleSource
+from prunescope.train.ranks import Ranks
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
@@ -155,13 +156,23 @@ class DenseEngine:
         Masks by name, stacked; layers that are not pruned have none.
     compact
         Leave out what is cut off; None: where that pays.
+    ranks
+        The processes that share each batch; None: this one has all of it.
     """
 
     evaluated_at_once: int | None = None
+    parts = 1  # a whole batch fits wherever the weights do
 
     def __init__(
-        self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compact: bool | None = None
+        self,
+        network: Network,
+        recipe: Recipe,
+        tensors: Tensors,
+        masks: Tensors,
+        compact: bool | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = ranks
         names = [parameter.name for parameter in network.outline.parameters]
         self._names = [(names[i], names[i + 1]) for i in range(0, len(names), 2)]
         self._full = {name: tensors[name] for name in names}
@@ -261,12 +272,11 @@ class DenseEngine:
             value = out.relu_() if layer is not self._layers[-1] else out
         return value
 
-    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
+    def step(self, x: Tensor, labels: Tensor, rate: float, batch: int | None = None) -> None:
         """Take one gradient step on each member's mean cross-entropy over its batch."""
-        batch = x.shape[1]
-        memory = self._memory.get(batch)
-        if memory is None:
-            memory = self._memory.setdefault(batch, _Memory(self._layers, batch, self._products))
+        here = x.shape[1]
+        if (memory := self._memory.get(here)) is None:
+            memory = self._memory.setdefault(here, _Memory(self._layers, here, self._products))
         constants = self._constants()
         logits = self._forward(x, constants, memory.outputs)
         # The cross-entropy's derivative: probabilities, less the target, which is one at the label unless smoothed.
@@ -277,11 +287,14 @@ class DenseEngine:
         )
         if smoothing:
             change.sub_(smoothing / change.shape[-1])
-        change.mul_(1 / batch)
+        batch = batch or here  # one with fewer examples than processes is computed whole by each of them
+        change.mul_(1 / (batch * (self._ranks.size if self._ranks is not None and here == batch else 1)))
         gradients = iter(self._backward(self._in_products(x), self._in_products(change), constants, memory))
         for room, gradient in zip(self._gradients, gradients, strict=True):
             if gradient is not room:
                 room.copy_(gradient)
+        if self._ranks is not None:
+            self._ranks.add_up(self._gradients)
         if self._recipe.clip_norm:
             clip(self._gradients, self._masks, self._recipe.clip_norm)
         if self._rest is not None:

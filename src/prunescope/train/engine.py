@@ -18,10 +18,15 @@ from torch import Tensor
 from prunescope.nets import Network
 from prunescope.nets.cohort import Layout
 from prunescope.study.sections import Recipe
+from prunescope.train.loss_scaling import LossScaling
 from prunescope.train.pictures import AnyPictures, ExampleSource
+from prunescope.train.ranks import Ranks, cut
+from prunescope.train.whole_batch import WholeBatch
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+SCALING = "scaling"  # before the names of what is kept of the losses' scales
 
 
 class Optimizer(Protocol):
@@ -35,6 +40,9 @@ class Optimizer(Protocol):
 
     def restore(self, state: Mapping[str, Sequence[Tensor]], steps: int) -> None:
         """Go on from what ``steps`` steps have left."""
+
+    def missed(self, steps: Tensor) -> None:
+        """Take note of how many of the steps so far each member has not taken, ``[R]``."""
 
 
 class _Masked:
@@ -88,6 +96,9 @@ class SGD:
         if "velocity" in state:
             self._velocity = [values.clone() for values in state["velocity"]]
 
+    def missed(self, steps: Tensor) -> None:
+        """Do nothing: a step does not depend on how many were before."""
+
 
 class Adam:
     """Adam (Kingma and Ba 2015) with torch's defaults; weight decay is added to the gradient.
@@ -102,6 +113,7 @@ class Adam:
         self._mean = [torch.zeros_like(parameter) for parameter in parameters]
         self._square = [torch.zeros_like(parameter) for parameter in parameters]
         self._steps = 0
+        self._missed: Tensor | None = None  # steps that each member has not taken; None: none
 
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step; the gradients are used up."""
@@ -116,9 +128,16 @@ class Adam:
         torch._foreach_mul_(self._square, second)
         torch._foreach_addcmul_(self._square, change, change, 1 - second)
         below = torch._foreach_sqrt(self._square)
-        torch._foreach_div_(below, (1 - second**self._steps) ** 0.5)
-        torch._foreach_add_(below, EPSILON)
-        torch._foreach_addcdiv_(parameters, self._mean, below, -rate / (1 - first**self._steps))
+        if self._missed is None:
+            torch._foreach_div_(below, (1 - second**self._steps) ** 0.5)
+            torch._foreach_add_(below, EPSILON)
+            torch._foreach_addcdiv_(parameters, self._mean, below, -rate / (1 - first**self._steps))
+        else:
+            steps = (self._steps - self._missed).clamp(min=1).double()
+            for parameter, mean, root in zip(parameters, self._mean, below, strict=True):
+                shape = (-1, *[1] * (parameter.ndim - 1))
+                root.div_((1 - second**steps).sqrt().view(shape).to(root)).add_(EPSILON)
+                parameter.sub_((rate / (1 - first**steps)).view(shape).to(root) * mean / root)
         self._masked.zero_pruned()
 
     def state(self) -> dict[str, list[Tensor]]:
@@ -130,6 +149,10 @@ class Adam:
         self._steps = steps
         for name, values in (("mean", self._mean), ("square", self._square)):
             torch._foreach_copy_(values, list(state[name]))
+
+    def missed(self, steps: Tensor) -> None:
+        """Take note of how many of the steps so far each member has not taken, ``[R]``: means are corrected by that."""
+        self._missed = steps if bool(steps.any()) else None
 
 
 def optimizer(recipe: Recipe, parameters: Sequence[Tensor], masks: Sequence[Tensor | None]) -> Optimizer:
@@ -169,48 +192,6 @@ def clip(gradients: Sequence[Tensor], masks: Sequence[Tensor | None], most: floa
         values.mul_(scale.view(-1, *[1] * (values.ndim - 1)))
 
 
-RISE = 0.3  # share of a training in which one-cycle's rate grows where no warm-up is given, as in torch
-START, END = 1 / 25, 1 / 25e4  # shares of the highest rate that one-cycle begins and ends with, as in torch
-
-
-def rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
-    """Return the learning rate at a step of an epoch, both from 0, of ``steps`` steps an epoch.
-
-    A function of the place in the schedule alone: what goes back to an epoch repeats the rates from there on. Warm-up
-    grows by the same amount with every step and reaches the full rate at its last one. Cosine and linear fall from
-    there, step by step, towards ``end_factor`` times the full rate, which the step after the last would have.
-    """
-    place, total = epoch * steps + step, recipe.epochs * steps
-    if recipe.schedule == "one-cycle":
-        return recipe.learning_rate * _one_cycle(place, total, recipe.warmup * steps or RISE * total)
-    passed = sum(epoch >= milestone for milestone in recipe.milestones)
-    full = recipe.learning_rate * recipe.factor**passed
-    risen = recipe.warmup * steps
-    if place < risen:
-        return full * (place + 1) / risen
-    if recipe.schedule in ("cosine", "linear"):
-        share = (place - risen) / (total - risen)
-        fallen = share if recipe.schedule == "linear" else (1 - math.cos(math.pi * share)) / 2
-        return full * (1 - fallen * (1 - recipe.end_factor))
-    return full
-
-
-def _one_cycle(place: int, total: int, rise: float) -> float:
-    """Return the share of the highest rate at a step: up to the last step of the rise and down, along cosines."""
-    top, last = rise - 1, total - 1
-    if place <= top:
-        low, share = START, 1 - place / top if top else 0.0
-    else:
-        low, share = END, (place - top) / (last - top)
-    return low + (1 - low) * (1 + math.cos(math.pi * share)) / 2
-
-
-def held_rate(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
-    """Return the rate that fine-tuning keeps: that of an epoch, and where it falls within, what it begins with."""
-    falls = recipe.schedule in ("cosine", "linear", "one-cycle")
-    return rate(recipe, epoch, 0 if falls else step, steps)
-
-
 Tensors = Mapping[str, Tensor]
 
 
@@ -223,11 +204,20 @@ class Engine(Protocol):
     evaluated_at_once: int | None
     """How many examples are best evaluated at once; None: as many as there is room for."""
 
+    parts: int
+    """Into how many parts a step cuts its batch."""
+
     def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples ``places`` [R, n], laid out as steps take them."""
 
-    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
-        """Take one gradient step on each member's mean loss over its own batch ``labels`` [R, B]."""
+    def step(self, x: Tensor, labels: Tensor, rate: float, batch: int | None = None) -> None:
+        """Take one gradient step on each member's mean loss over its own batch ``labels`` [R, B].
+
+        Parameters
+        ----------
+        batch
+            How many examples the batch has where other processes have some of them.
+        """
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits ``[R, B, classes]`` as in evaluation; more where the inputs are filled up at the end."""
@@ -248,15 +238,31 @@ class ResumableEngine(Engine, Protocol):
 
 
 class AutogradEngine:
-    """Any network, by autograd."""
+    """Any network, by autograd.
+
+    Parameters
+    ----------
+    ranks
+        The processes that share each batch; None: this one has all of it.
+    """
 
     copied_columns = 0
     evaluated_at_once: int | None = None
 
-    def __init__(self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, layout: Layout) -> None:
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        tensors: Tensors,
+        masks: Tensors,
+        layout: Layout,
+        ranks: Ranks | None = None,
+    ) -> None:
         trained = {parameter.name: parameter.trained for parameter in network.outline.parameters}
+        self.parts = recipe.accumulate
         self._network = network
         self._layout = layout
+        self._ranks = ranks
         self._parameters = {name: tensors[name].clone().requires_grad_(free) for name, free in trained.items()}
         self._buffers = {buffer.name: tensors[buffer.name].clone() for buffer in network.outline.buffers}
         self._trained = {name: values for name, values in self._parameters.items() if trained[name]}
@@ -264,33 +270,72 @@ class AutogradEngine:
         self._masks = [masks.get(name) for name in self._trained]
         self._rule = optimizer(recipe, free, self._masks)
         self._most, self._smoothing = recipe.clip_norm, recipe.label_smoothing
-        self._half = recipe.precision == "bfloat16"
+        self._half = HALVES.get(recipe.precision)
+        self._scaling = LossScaling(free) if self._half is torch.float16 else None
 
     def examples(self, pictures: AnyPictures, places: Tensor) -> ExampleSource:
         """Return the members' examples."""
         return pictures.of(places)
 
     def _precision(self, x: Tensor) -> AbstractContextManager[object]:
-        return torch.autocast(x.device.type, torch.bfloat16) if self._half else nullcontext()
+        return nullcontext() if self._half is None else torch.autocast(x.device.type, self._half)
 
-    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
+    def step(self, x: Tensor, labels: Tensor, rate: float, batch: int | None = None) -> None:
         """Take one gradient step; the members' losses are summed, so their gradients stay their own."""
-        with self._precision(x):
-            logits = self._network.logits({**self._parameters, **self._buffers}, x, True, self._layout)
-        flat = logits.reshape(-1, logits.shape[-1])
-        loss = F.cross_entropy(
-            flat if flat.dtype == torch.float64 else flat.float(),
-            labels.reshape(-1),
-            reduction="sum",
-            label_smoothing=self._smoothing,
-        )
-        parameters = list(self._trained.values())
-        slopes = torch.autograd.grad(loss / labels.shape[1], parameters, allow_unused=True)
-        pairs: Iterable[tuple[Tensor, Tensor | None]] = zip(parameters, slopes, strict=True)
-        gradients = [torch.zeros_like(parameter) if gradient is None else gradient for parameter, gradient in pairs]
+        batch = batch or labels.shape[1]
+        gradients, first = list[Tensor](), 0
+        for part in cut(batch, self.parts):
+            share = part if self._ranks is None else self._ranks.share(part)
+            here = slice(first, first + share.stop - share.start)
+            first = here.stop
+            slopes = self._slopes(x[:, here], labels[:, here], part, share, batch)
+            if gradients:
+                torch._foreach_add_(gradients, slopes)
+            else:
+                gradients = slopes
+        if self._ranks is not None:
+            self._ranks.add_up(gradients)
+        if self._scaling is None:
+            self._update(gradients, rate)
+        else:
+            self._scaling.step(gradients, self._rule, lambda: self._update(gradients, rate))
+
+    def _update(self, gradients: list[Tensor], rate: float) -> None:
         if self._most:
             clip(gradients, self._masks, self._most)
         self._rule.step(gradients, rate)
+
+    def _slopes(self, x: Tensor, labels: Tensor, part: slice, share: slice, batch: int) -> list[Tensor]:
+        """Return what some examples add to the gradients of the mean losses over a batch.
+
+        Parameters
+        ----------
+        part, share
+            The examples in the batch that are computed together, and those of them that this process computes: all,
+            where there are fewer than processes.
+        """
+        copies = 1
+        whole: AbstractContextManager[object] = nullcontext()
+        if self._ranks is not None and share != part:
+            whole = WholeBatch(
+                self._ranks, part.stop - part.start, slice(share.start - part.start, share.stop - part.start)
+            )
+        elif self._ranks is not None:
+            copies = self._ranks.size
+        with whole, self._precision(x):
+            logits = self._network.logits({**self._parameters, **self._buffers}, x, True, self._layout)
+        flat = logits.reshape(-1, logits.shape[-1])
+        losses = F.cross_entropy(
+            flat if flat.dtype == torch.float64 else flat.float(),
+            labels.reshape(-1),
+            reduction="sum" if self._scaling is None else "none",
+            label_smoothing=self._smoothing,
+        )
+        loss = losses if self._scaling is None else self._scaling.scaled(losses.view_as(labels).sum(1))
+        parameters = list(self._trained.values())
+        slopes = torch.autograd.grad(loss / (batch * copies), parameters, allow_unused=True)
+        pairs: Iterable[tuple[Tensor, Tensor | None]] = zip(parameters, slopes, strict=True)
+        return [torch.zeros_like(parameter) if gradient is None else gradient for parameter, gradient in pairs]
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
@@ -306,6 +351,8 @@ class AutogradEngine:
         """Return all that later steps depend on: tensors by their names, the optimiser's by its own before them."""
         kept = {f"{kind}/{name}": tensor for kind, tensors in self._rule.state().items()
                 for name, tensor in zip(self._trained, tensors, strict=True)}  # fmt: skip
+        scaling = {} if self._scaling is None else self._scaling.state()
+        kept |= {f"{SCALING}/{name}": tensor for name, tensor in scaling.items()}
         return {f"tensor/{name}": tensor for name, tensor in self.state().items()} | kept
 
     @torch.no_grad()
@@ -314,5 +361,8 @@ class AutogradEngine:
         for name, tensor in self.state().items():
             tensor.copy_(progress[f"tensor/{name}"])
         kinds = dict.fromkeys(name.partition("/")[0] for name in progress)
-        state = {kind: [progress[f"{kind}/{name}"] for name in self._trained] for kind in kinds if kind != "tensor"}
-        self._rule.restore(state, steps)
+        rules = [kind for kind in kinds if kind not in ("tensor", SCALING)]
+        self._rule.restore({kind: [progress[f"{kind}/{name}"] for name in self._trained] for kind in rules}, steps)
+        if self._scaling is not None:
+            scaling = {name: values for name, values in progress.items() if name.startswith(f"{SCALING}/")}
+            self._scaling.restore({name.partition("/")[2]: values for name, values in scaling.items()}, self._rule)

@@ -35,8 +35,8 @@ class Moves:
     down: Tensor
     right: Tensor
 
-    def part(self, span: slice) -> Moves:
-        """Return the moves of one batch."""
+    def part(self, span: slice | Tensor) -> Moves:
+        """Return the moves of some examples, a batch of them or those at some places."""
         return Moves(self.flip[:, span], self.down[:, span], self.right[:, span])
 
     def to(self, device: torch.device) -> Moves:
@@ -60,8 +60,8 @@ class Crops:
     height: Tensor
     width: Tensor
 
-    def part(self, span: slice) -> Crops:
-        """Return the crops of one batch."""
+    def part(self, span: slice | Tensor) -> Crops:
+        """Return the crops of some examples, a batch of them or those at some places."""
         return Crops(*(values[:, span] for values in (self.flip, self.top, self.left, self.height, self.width)))
 
     def to(self, device: torch.device) -> Crops:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from prunescope.data import EncodedPictures, Subsample
-from prunescope.train.engine import Engine, ResumableEngine, Tensors, held_rate, rate
+from prunescope.train.engine import Engine, ResumableEngine, Tensors
 from prunescope.train.pictures import BatchRequest, Crops, ExampleSource, Moves
+from prunescope.train.ranks import Ranks, positions
+from prunescope.train.schedule import held_rate, rate
 from prunescope.train.seeding import Seeding, Size
 from prunescope.train.training_context import TrainingContext
 
@@ -165,14 +167,16 @@ def train_rung(
     steps = -(-examples // recipe.batch)
     total, held = steps * (span.last - span.first), span.rates_at
     snapshot, first = None, 0
-    resumable = engine if keeper is not None and isinstance(engine, ResumableEngine) else None
+    resumable = engine if isinstance(engine, ResumableEngine) else None
     earlier = keeper.read() if keeper is not None else None
+    if context.ranks is not None:
+        earlier = context.ranks.from_first(earlier)
     if earlier is not None and resumable is not None and _fits(earlier, engine):
         first = (earlier.epoch - span.first) * steps + earlier.step
         tensors = {name: torch.from_numpy(values).to(context.device) for name, values in earlier.tensors.items()}
         resumable.restore(tensors, first)
         snapshot = None if earlier.snapshot is None else dict(earlier.snapshot)
-    requests = _requests(context, members, rung, span, steps, first)
+    requests = _requests(context, members, rung, span, steps, first, engine.parts)
     for done, (request, x) in enumerate(source.batches(requests), first + 1):
         if request.epoch == span.snapshot and request.step == 0:
             snapshot = _arrays(engine.state())
@@ -180,7 +184,8 @@ def train_rung(
             speed = rate(recipe, request.epoch, request.step, steps)
         else:
             speed = held_rate(recipe, held, request.step, steps)
-        engine.step(x, labels.gather(1, request.order.to(context.device)), speed)
+        batch = min(recipe.batch, examples - request.step * recipe.batch)
+        engine.step(x, labels.gather(1, request.order.to(context.device)), speed, batch)
         tick(done, total)
         if keeper is None or resumable is None:
             continue
@@ -201,9 +206,12 @@ def _fits(progress: RungProgress, engine: Engine) -> bool:
 
 
 def _requests(
-    context: TrainingContext, members: Sequence[CohortMember], rung: int, span: Span, steps: int, first: int
+    context: TrainingContext, members: Sequence[CohortMember], rung: int, span: Span, steps: int, first: int, parts: int
 ) -> Iterator[BatchRequest]:
-    """Yield the batches of a rung in their order, from its step ``first`` on; each epoch is drawn as it begins."""
+    """Yield the batches of a rung in their order, from its step ``first`` on; each epoch is drawn as it begins.
+
+    Of batches that are cut into parts and shared with other processes, those examples that are for this one.
+    """
     device, batch = context.train_pictures.device, context.recipe.batch
     skipped, within = divmod(first, steps)
     for epoch in range(span.first + skipped, span.last):
@@ -211,8 +219,10 @@ def _requests(
         shuffled = torch.from_numpy(np.stack(orders)).to(device)
         moves = _moves(context, members, rung, epoch, orders)
         for step in range(within if epoch == span.first + skipped else 0, steps):
-            part = slice(step * batch, (step + 1) * batch)
-            yield BatchRequest(shuffled[:, part], None if moves is None else moves.part(part), epoch, step)
+            whole = shuffled[:, step * batch : (step + 1) * batch]
+            part = positions(whole.shape[1], parts, context.ranks)
+            moved = None if moves is None else moves.part(slice(step * batch, (step + 1) * batch)).part(part)
+            yield BatchRequest(whole[:, part], moved, epoch, step)
 
 
 def _in_parts(
@@ -312,28 +322,38 @@ def _losses(
     context: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each member's cross-entropy on each example, and whether it is right, ``[R, n]``."""
-    losses = np.empty(tuple(labels.shape))
-    right = np.empty(tuple(labels.shape), bool)
-    for batch, logits, answers in evaluated(context, engine, source, labels):
+    losses, right = np.zeros(tuple(labels.shape)), np.zeros(tuple(labels.shape), bool)
+    for batch, logits, answers in evaluated(context, engine, source, labels, context.ranks):
         true_logits = logits.gather(-1, answers.unsqueeze(-1)).squeeze(-1)
         loss = torch.logsumexp(logits, -1) - true_logits
         losses[:, batch] = loss.cpu().numpy()
         right[:, batch] = (logits.argmax(-1) == answers).cpu().numpy()
+    if context.ranks is not None and labels.shape[1] >= context.ranks.size:
+        losses = context.ranks.collected(torch.from_numpy(losses)).numpy()
+        right = context.ranks.collected(torch.from_numpy(right.astype(np.uint8))).numpy().astype(bool)
     return losses, right
 
 
 def evaluated(
-    context: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor
+    context: TrainingContext, engine: Engine, source: ExampleSource, labels: Tensor, ranks: Ranks | None = None
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part."""
+    """Yield each member's logits and labels ``[R, n]`` part by part, as in evaluation, with the place of the part.
+
+    Parameters
+    ----------
+    ranks
+        Processes that share the examples; None: this one has all of them.
+    """
     members, examples = labels.shape
+    mine = slice(0, examples) if ranks is None else ranks.share(slice(0, examples))
     most = EVALUATED_AT_ONCE
     if context.device.type == "cuda":
         most = int(torch.cuda.get_device_properties(context.device).total_memory) // 32
     values = math.prod(context.dataset.shape) + context.network.outline.activations
     at_once = min(max(16, most // (members * values)), engine.evaluated_at_once or examples)
     places = torch.arange(examples, device=source.device).expand(members, -1)
-    requests = (BatchRequest(places[:, first : first + at_once], step=first) for first in range(0, examples, at_once))
+    firsts = range(mine.start, mine.stop, at_once)
+    requests = (BatchRequest(places[:, first : min(first + at_once, mine.stop)], step=first) for first in firsts)
     for request, x in source.batches(requests):
         count = request.order.shape[1]
         batch = slice(request.step, request.step + count)

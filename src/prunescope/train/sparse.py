@@ -63,6 +63,7 @@ class SparseEngine:
 
     copied_columns = 0
     evaluated_at_once: int | None = 128  # inputs of so many stay near the processor
+    parts = 1
 
     def __init__(
         self, network: Network, recipe: Recipe, tensors: Tensors, masks: Tensors, compiled: SparseKernels
@@ -100,10 +101,14 @@ class SparseEngine:
         batch = self._batches.get(size)
         return self._batches.setdefault(size, self._compiled.batch(self._layers, size)) if batch is None else batch
 
-    def step(self, x: Tensor, labels: Tensor, rate: float) -> None:
-        """Take one gradient step on each member's mean cross-entropy over its batch; ``x`` is [R, k, B filled up]."""
-        batch, real = self._batch(x.shape[2]), labels.shape[1]
-        logits, change, smoothing = batch.forward(x, self._threads), batch.changes[-1], self._recipe.label_smoothing
+    def step(self, x: Tensor, labels: Tensor, rate: float, batch: int | None = None) -> None:
+        """Take one gradient step on each member's mean cross-entropy over its batch; ``x`` is [R, k, B filled up].
+
+        The batch is never shared with other processes: these take dense steps.
+        """
+        del batch
+        memory, real = self._batch(x.shape[2]), labels.shape[1]
+        logits, change, smoothing = memory.forward(x, self._threads), memory.changes[-1], self._recipe.label_smoothing
         # The cross-entropy's derivative, as in `dense`; examples that only fill a vector have none.
         torch.softmax(logits, 1, out=change)
         target = change.new_full((1, 1, 1), smoothing - 1).expand(len(labels), 1, real)
@@ -113,7 +118,7 @@ class SparseEngine:
         change.mul_(1 / real)
         if x.shape[2] > real:
             change[:, :, real:] = 0
-        batch.backward(x, self._threads)
+        memory.backward(x, self._threads)
         if self._recipe.clip_norm:
             clip(self._gradients, [None] * len(self._gradients), self._recipe.clip_norm)
         self._rule.step(self._gradients, rate)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prunescope.data import Dataset
 from prunescope.data.dataset import Images
-from prunescope.nets import Network
+from prunescope.nets import Designed, Network
 from prunescope.nets.cohort import Layout
 from prunescope.nets.sparse_kernels import SparseKernels, sparse_kernels
 from prunescope.prune import Masks, stacked
@@ -21,6 +21,7 @@ from prunescope.study.sections import Recipe
 from prunescope.train.dense import DenseEngine
 from prunescope.train.engine import AutogradEngine, Engine, Tensors
 from prunescope.train.pictures import Pictures
+from prunescope.train.ranks import Ranks
 from prunescope.train.sparse import SparseEngine
 from prunescope.train.streamed_pictures import StreamedPictures, pictures_of
 
@@ -44,6 +45,8 @@ class TrainingContext:
         Bytes of pictures that may be held on the device; larger parts of a dataset are streamed. None: as fits.
     readers
         Threads that read streamed pictures; None: as many as are good for the device.
+    ranks
+        The processes that share each batch; None: this one has all of it.
     """
 
     network: Network
@@ -56,6 +59,7 @@ class TrainingContext:
     sparse_below: float = 0.0
     most_resident: int | None = None
     readers: int | None = None
+    ranks: Ranks | None = None
 
     def _pictures(self, images: Images) -> Pictures | StreamedPictures:
         """Return pictures held on the device, or streamed where they are encoded or too large for that."""
@@ -96,6 +100,10 @@ class TrainingContext:
         """Return the same with another bound of sparse steps, the pictures shared."""
         return self._with(sparse_below=share)
 
+    def with_ranks(self, ranks: Ranks) -> TrainingContext:
+        """Return the same for processes that share each batch, the pictures shared."""
+        return self._with(ranks=ranks)
+
     def _with(self, **changes: Any) -> TrainingContext:
         other = replace(self, **changes)
         other.share_pictures(self)
@@ -108,18 +116,31 @@ class TrainingContext:
 
     def engine(self, tensors: Tensors, masks: Tensors, compact: bool | None = None) -> Engine:
         """Return what trains this network in cohorts, from stacked tensors and masks."""
-        if self.network.outline.dense:
+        if self.network.outline.dense and self.recipe.precision != "float16":
+            if self.ranks is not None:  # all of them must keep the same tensors
+                return DenseEngine(self.network, self.recipe, tensors, masks, False, self.ranks)
             compiled = self.sparse_kernels
             members = len(next(iter(tensors.values())))
             if compiled is not None and self.sparse_members(masks, members).all():
                 return SparseEngine(self.network, self.recipe, tensors, masks, compiled)
             return DenseEngine(self.network, self.recipe, tensors, masks, self.compact if compact is None else compact)
-        return AutogradEngine(self.network, self.recipe, tensors, masks, self.layout)
+        return AutogradEngine(self.network, self.recipe, tensors, masks, self._layout(), self.ranks)
+
+    def _layout(self) -> Layout:
+        """Return how a cohort is computed: as it should be, unless that would mix members up or hide batches."""
+        layout = self.layout
+        if self.recipe.precision == "float16":  # infinite values, which are usual there, would reach others of a group
+            layout = replace(layout, pack=1)
+        if self.ranks is None:
+            return layout
+        # A vmap hides from us what is normalised over a batch, and so does a kernel of our own.
+        return replace(layout, planar=False) if isinstance(self.network, Designed) else Layout()
 
     @property
     def sparse_kernels(self) -> SparseKernels | None:
         """What sparse steps are computed with; None where there are none for this network here."""
-        if not self.network.outline.dense or self.device.type != "cpu":
+        whole = self.ranks is None and self.recipe.precision != "float16"
+        if not self.network.outline.dense or self.device.type != "cpu" or not whole:
             return None
         held = self.train_pictures.resident and self.test_pictures.resident
         return sparse_kernels(self.dtype) if held else None

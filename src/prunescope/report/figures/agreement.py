@@ -27,8 +27,7 @@ from prunescope.report.charts.parts import (
     y_log,
 )
 from prunescope.report.figures.figure import Figure
-from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import cell_words
+from prunescope.report.groups import ReportGroup, cell_words
 
 # Points that are drawn; of more, as many are drawn by chance.
 MOST = 6000
@@ -76,11 +75,6 @@ class Agreement(Figure):
     title: ClassVar[str] = "Estimated against actual error"
     summaries: tuple[Summary, ...]
     points: tuple[AgreementPoint, ...]
-
-    @property
-    def rows(self) -> tuple[AgreementPoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw estimated against actual error."""

@@ -23,8 +23,7 @@ from prunescope.report.charts.parts import (
     y_log,
 )
 from prunescope.report.figures.figure import Figure, geometric
-from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import Slice, slice_grid
+from prunescope.report.groups import ReportGroup, Slice, slice_grid
 
 LEVELS = 6
 # Slices that are drawn at most.
@@ -62,11 +61,6 @@ class Contours(Figure):
     title: ClassVar[str] = "Contours of constant error"
     panels: tuple[Slice, ...]
     points: tuple[ContourPoint, ...]
-
-    @property
-    def rows(self) -> tuple[ContourPoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw contours of constant error."""

@@ -32,8 +32,7 @@ from prunescope.report.charts.parts import (
     y_linear,
 )
 from prunescope.report.figures.figure import SYMBOLS, Figure, symbolic
-from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import cell_words
+from prunescope.report.groups import ReportGroup, cell_words
 
 # Points of a family up to which profiles are drawn, and points times members up to which each is left out once.
 MOST_PROFILED, MOST_LEFT_OUT = 2_000, 50_000
@@ -65,11 +64,6 @@ class ResidualFigure(Figure):
     slug: ClassVar[str] = "residuals-of-the-law"
     title: ClassVar[str] = "Where the law is off"
     points: tuple[ResidualPoint, ...]
-
-    @property
-    def rows(self) -> tuple[ResidualPoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw mean residuals with their spread."""
@@ -157,11 +151,6 @@ class ProfileFigure(Figure):
     title: ClassVar[str] = "How well each parameter is determined"
     points: tuple[ProfileFigurePoint, ...]
 
-    @property
-    def rows(self) -> tuple[ProfileFigurePoint, ...]:
-        """The points."""
-        return self.points
-
     def draw(self) -> tuple[Panel, ...]:
         """Draw a profile for each parameter."""
         import altair as alt
@@ -231,11 +220,6 @@ class InfluenceFigure(Figure):
     slug: ClassVar[str] = "influence-of-members"
     title: ClassVar[str] = "What single members do to the law"
     points: tuple[InfluencePoint, ...]
-
-    @property
-    def rows(self) -> tuple[InfluencePoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw the shifts of the parameters, the most influential members first."""

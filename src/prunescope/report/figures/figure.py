@@ -14,7 +14,7 @@ from prunescope.errors import counted
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.predict import Prediction, predict_errors
-from prunescope.notebook import Summarised
+from prunescope.markup import Summarised
 from prunescope.report.charts.parts import Panel
 
 # Parameters as the papers write them.
@@ -36,8 +36,14 @@ def symbolic(words: str) -> str:
     return _NAMES.sub(lambda name: SYMBOLS[name[1]], words)
 
 
+class _Drawn(Summarised):
+    """What a figure draws; each figure has a field for its own kind of points, behind its other fields."""
+
+    points: Sequence[Any]
+
+
 @dataclass(frozen=True, repr=False)
-class Figure(Summarised):
+class Figure(_Drawn):
     """A figure as numbers and words.
 
     Attributes
@@ -57,7 +63,7 @@ class Figure(Summarised):
     @property
     def rows(self) -> Sequence[Any]:
         """The numbers, one frozen record each."""
-        raise NotImplementedError
+        return self.points
 
     @property
     def columns(self) -> tuple[str, ...]:

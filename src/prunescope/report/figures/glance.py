@@ -14,8 +14,7 @@ from prunescope.laws.data import GroupData
 from prunescope.laws.results import percent
 from prunescope.report.charts.parts import Panel, layered, source, span, tips, x_log, y_log
 from prunescope.report.figures.figure import Figure, geometric, law_along
-from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import cell_words
+from prunescope.report.groups import ReportGroup, cell_words
 
 # Families that are drawn, curves of each, and densities at which its law is drawn.
 MOST, CURVES, STEPS = 24, 3, 24
@@ -53,11 +52,6 @@ class Glance(Figure):
     slug: ClassVar[str] = "families-at-a-glance"
     title: ClassVar[str] = "Families at a glance"
     points: tuple[GlancePoint, ...]
-
-    @property
-    def rows(self) -> tuple[GlancePoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw a small panel for each family, all with the same axes."""

@@ -43,11 +43,6 @@ class LeaveOuts(Figure):
     title: ClassVar[str] = "Test error without some of the training examples"
     points: tuple[LeaveOutPoint, ...]
 
-    @property
-    def rows(self) -> tuple[LeaveOutPoint, ...]:
-        """The points."""
-        return self.points
-
     def draw(self) -> tuple[Panel, ...]:
         """Draw changes of test error, a line for each comparison."""
         import altair as alt
@@ -121,11 +116,6 @@ class InfluenceCheck(Figure):
     slug: ClassVar[str] = "influence-by-el2n"
     title: ClassVar[str] = "Does EL2N stand for influence?"
     points: tuple[InfluencePoint, ...]
-
-    @property
-    def rows(self) -> tuple[InfluencePoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw influence by EL2N, a colour for each replicate."""

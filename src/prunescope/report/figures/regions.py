@@ -29,8 +29,7 @@ from prunescope.report.charts.parts import (
     y_log,
 )
 from prunescope.report.figures.figure import SYMBOLS, Figure, geometric, is_identified, law_along
-from prunescope.report.groups import ReportGroup
-from prunescope.report.slices import cell_words
+from prunescope.report.groups import ReportGroup, cell_words
 
 if TYPE_CHECKING:
     import altair as alt
@@ -96,11 +95,6 @@ class Regions(Figure):
     begins: float | None
     ends: float | None
     points: tuple[RegionPoint, ...]
-
-    @property
-    def rows(self) -> tuple[RegionPoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw one curve and its regions, with what the data tell of them."""

@@ -28,7 +28,7 @@ from prunescope.report.charts.parts import (
     y_log,
 )
 from prunescope.report.figures.figure import Figure
-from prunescope.report.slices import MOST
+from prunescope.report.groups import MOST
 
 if TYPE_CHECKING:
     import altair as alt
@@ -85,11 +85,6 @@ class Sizes(Figure):
     bound: float
     unit: str
     points: tuple[SizePoint, ...]
-
-    @property
-    def rows(self) -> tuple[SizePoint, ...]:
-        """The points."""
-        return self.points
 
     def draw(self) -> tuple[Panel, ...]:
         """Draw error by parameters."""

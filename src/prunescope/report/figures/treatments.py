@@ -65,11 +65,6 @@ class Treatments(Figure):
     points: tuple[TreatmentPoint, ...]
     by: str
 
-    @property
-    def rows(self) -> tuple[TreatmentPoint, ...]:
-        """The points."""
-        return self.points
-
     def draw(self) -> tuple[Panel, ...]:
         """Draw treatments side by side."""
         import altair as alt
