@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from tests.laws.families import NOISE, disturbed, family, family_table, low_plateau, truth
+from tests.laws.families import NOISE, dipped, disturbed, family, family_table, low_plateau, truth
 from tests.laws.planted_outcomes import outcome_store, planted_outcomes
 
 from benchmarks.clock import Figure
 from prunescope.choose import smallest_network
 from prunescope.errors import PrunescopeError
-from prunescope.laws import JointLaw, SingleLaw, joint_error, size_for_error
+from prunescope.laws import JointLaw, SingleLaw, joint_error
 from prunescope.laws.results import Intervals
 
 FAMILIES, NEW = 200, 40
@@ -31,7 +31,7 @@ Member = tuple[float, float, float]
 EIGHT: Sequence[Member] = [(depth, width, 50_000) for depth in (14, 20, 26, 50) for width in (0.5, 1.0)]
 WIDE: Sequence[Member] = [(depth, width, 50_000) for depth in (14, 26) for width in (0.25, 0.5, 1.0, 2.0)]
 SHARED: Sequence[Member] = [(depth, width, n) for depth, width, _ in WIDE for n in (50_000, 25_000, 12_500)]
-DISTURBED, QUICK = 60, 20
+DISTURBED, CHOICES, QUICK = 60, 120, 20
 CONDITIONS: Sequence[tuple[str, dict[str, Any]]] = (
     ("independent noise", {}),
     ("correlated ladders (0.7)", {"persistence": 0.7}),
@@ -135,7 +135,7 @@ def chosen(seed: int, **condition: Any) -> tuple[bool, float | None] | None:
 
     None where nothing is chosen.
     """
-    planted = truth(seed)
+    planted, dip = truth(seed), condition.get("dip", 0.0)
     unpruned = {(depth, width): float(low_plateau(depth, width, n)) for depth, width, n in WIDE}
     bound = float(np.random.default_rng([seed, 9]).uniform(1.15, 1.8) * min(unpruned.values()))
     try:
@@ -144,15 +144,17 @@ def chosen(seed: int, **condition: Any) -> tuple[bool, float | None] | None:
     except (PrunescopeError, IndexError):
         return None
     choice, sure = answer.choice, answer.robust
-    law = [planted[name] for name in ("eps_up", "gamma", "p_prime")]
-    depth, width = float(choice.depth or 1), float(choice.width or 1)
-    size = float(size_for_error(bound, unpruned[depth, width], *law))
-    needed = size / (depth ** planted["phi"] * width ** planted["psi"])
-    held = choice.density_low <= min(needed, 1.0) <= choice.density_high
+
+    def errors(depth: float, width: float, density: Any) -> Any:
+        return dipped(joint_error(unpruned[depth, width], density, depth, width, **planted), density, dip)
+
+    densities = np.geomspace(1e-5, 1.0, 20_001)
+    meets = errors(float(choice.depth or 1), float(choice.width or 1), densities) <= bound
+    needed = float(densities[meets.argmax()]) if meets.any() else 1.0
+    held = choice.density_low <= needed <= choice.density_high
     if sure is None:
         return held, None
-    depth, width = float(sure.depth or 1), float(sure.width or 1)
-    error = float(joint_error(unpruned[depth, width], sure.density, depth, width, **planted))
+    error = float(errors(float(sure.depth or 1), float(sure.width or 1), sure.density))
     return held, NormalDist().cdf(float(np.log(bound / error)) / NOISE)
 
 
@@ -172,8 +174,12 @@ def conditions(families: int) -> Iterator[Figure]:
                 for name, holds in held.items():
                     kept.setdefault(name, []).append(holds)
             yield f"{kind}: {words}", "%", [100 * float(np.mean(hits)) for hits in kept.values()]
-    for words, condition in CONDITIONS[:6]:
-        answers = [answer for seed in range(families) if (answer := chosen(seed, **condition)) is not None]
+    for words, condition in CONDITIONS:
+        answers = [
+            answer
+            for seed in range(CHOICES if families == DISTURBED else families)
+            if (answer := chosen(seed, **condition)) is not None
+        ]
         kept_bounds = [100 * likely for _, likely in answers if likely is not None]
         yield f"choose: density intervals, {words}", "%", [100 * float(np.mean([hit for hit, _ in answers]))]
         yield f"choose: choices at 90 %, {words}", "%", [float(np.mean(kept_bounds))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from statistics import NormalDist, fmean, median
 from typing import Any
 
@@ -235,20 +235,21 @@ class Ending:
 
 
 def until_decided(world: World, budget: float, rounds: int = 40) -> Ending:
-    """Train what `next` proposes until it is decided by its rules, or the budget is spent."""
+    """Train as `run --until-decided` does: until it is decided, nothing is worth its cost, or the budget is spent."""
     ladders, spent = all_ladders(world), 0.0
     limit, doubt = float(np.log1p(ENOUGH)), float(np.log1p(IN_DOUBT))
     choice, stated = Decision(-1, 0.0), WORST
+    plan = partial(plan_sequence, in_proportion=True, most=6)
     for _ in range(rounds):
         belief = belief_of(world, ladders.tops)
         choice, target = Decision.by(world.question, belief), network_to_measure(world.question, belief)
-        stated, planned = plan_sequence(belief, world.question, ladders, budget - spent, enough=limit, most=6)
+        stated, planned = plan(belief, world.question, ladders, budget - spent, enough=limit)
         if stated <= limit and ladders.reach(int(world.members[target.member]), target.log_density):
             check = check_forms(world.question, world.place, rows_of(world, ladders.tops), 10)
             losses = {} if check is None else check.losses(choice)
             if max(losses.values(), default=0.0) <= doubt:
                 return Ending(True, spent / budget, world.loss(choice), stated)
-            stated, planned = plan_sequence(belief, world.question, ladders, budget - spent, enough=0.0, most=6)
+            stated, planned = plan(belief, world.question, ladders, budget - spent, enough=0.0)
         if not planned:
             break
         for step in planned:

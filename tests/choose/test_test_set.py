@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,11 +49,14 @@ def test_a_choice_goes_by_what_networks_share_of_their_errors_where_outcomes_wer
     )
     assert by_bits.choice.density == by_count.choice.density
     widths = [np.log(answer.choice.density_high / answer.choice.density_low) for answer in (by_bits, by_count)]
-    assert widths[0] < 0.8 * widths[1]
+    assert widths[0] < 0.95 * widths[1]
     assert by_bits.robust is not None
     assert by_count.robust is not None
     assert by_bits.robust.parameters < by_count.robust.parameters
-    assert (by_bits.test_examples_by, by_count.test_examples_by) == ("200 resamples of 500", "binomial, of 500")
+    assert by_bits.test_examples_by == "200 resamples of 500"
+    assert re.fullmatch(
+        "binomial, of 500, of which networks share [0-9]+% by their replicates", by_count.test_examples_by or ""
+    )
     assert "200 resamples of 500" in str(by_bits)
 
 
@@ -66,12 +70,14 @@ def test_what_chance_adds_to_single_networks_is_no_noise_between_trainings(tmp_p
     rows = by_bits.row_error / by_bits.error[by_bits.row_point] - 1
     measured = np.array([np.sqrt(np.sum(rows**2) / (len(rows) - len(by_bits)))])
     parts = np.zeros(len(by_bits), np.int64)
-    assert between_trainings(measured, by_count, parts) == pytest.approx(measured)
+    all_shared = replace(by_count, example_share=1.0)
+    assert between_trainings(measured, all_shared, parts) == pytest.approx(measured)
     assert measured[0] > 0.06
     assert between_trainings(measured, by_bits, parts)[0] == pytest.approx(0.034, abs=0.012)
+    assert between_trainings(measured, by_count, parts)[0] == pytest.approx(0.034, abs=0.02)
     shared, bound = by_bits.shared_examples, 0.12
     assert np.hypot(shared.noise(bound), shared.own_noise(bound)) == pytest.approx(
-        by_count.shared_examples.noise(bound)
+        all_shared.shared_examples.noise(bound)
     )
 
 

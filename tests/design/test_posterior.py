@@ -110,3 +110,9 @@ def test_beliefs_of_measured_cells_are_narrower_than_of_others() -> None:
     posterior: Posterior = compute_posterior(CELLS, ladders([0, 3], noise=0.03), guessing=0.9)
     spread = np.sqrt(np.diag(posterior.covariance))[THETA : THETA + 4]
     assert max(spread[[0, 3]]) < min(spread[[1, 2]])
+
+
+@pytest.mark.parametrize(("noise", "low", "high"), [(0.004, 0.002, 0.01), (0.034, 0.034, 0.041)])
+def test_without_replicates_points_near_the_law_bound_the_noise(noise: float, low: float, high: float) -> None:
+    assert low < compute_posterior(CELLS, ladders([0, 1, 2, 3], noise), guessing=0.9).noise < high
+    assert compute_posterior(CELLS, ladders([0], noise, levels=10), guessing=0.9).noise == pytest.approx(0.04)

@@ -131,6 +131,11 @@ def alike(levels: int = 10, psi: float = 0.0, noise: float = 0.03) -> dict[str, 
     return dict(zip(("width", "replicate", "density", "error"), columns, strict=True))
 
 
+def dipped(error: Any, density: Any, dip: float) -> Any:
+    """Return errors of curves that fall by a share below the law at density 0.45."""
+    return error * (1 - dip * np.exp(-(((np.log(density) + 0.8) / 0.4) ** 2) / 2))
+
+
 def disturbed(
     seed: int,
     members: Sequence[tuple[float, float, float]],
@@ -172,7 +177,7 @@ def disturbed(
         density = 0.8 ** np.arange(levels)
         shift = shifts.setdefault((depth, width), member_shift * float(random.standard_normal()))
         error = joint_error(plateau, density * np.exp(shift), depth, width, **planted)
-        true = error * (1 - dip * np.exp(-(((np.log(density) + 0.8) / 0.4) ** 2) / 2))
+        true = dipped(error, density, dip)
         for replicate in range(replicates):
             fresh = random.standard_t(3, levels) / np.sqrt(3) if heavy else random.standard_normal(levels)
             walk = fresh.copy()

@@ -109,6 +109,13 @@ def test_a_dip_below_the_unpruned_error_is_named() -> None:
     assert not any("falls" in words for words in SingleLaw().fit(columns).warnings_)
 
 
+def test_accuracies_given_as_unpruned_errors_are_named() -> None:
+    columns = curve(levels=24)
+    warnings = " ".join(SingleLaw().fit({**columns, "unpruned_error": 1 - columns["unpruned_error"]}).warnings_)
+    assert "if the unpruned errors are accuracies" in warnings
+    assert "falls" not in " ".join(SingleLaw().fit(columns).warnings_)
+
+
 def test_networks_without_a_low_plateau_are_named() -> None:
     planted = {"eps_up": 0.85, "gamma": 1.2, "p_prime": 0.15, "phi": 0.4, "psi": 1.4}
     columns, _ = family(6, parameters=planted)

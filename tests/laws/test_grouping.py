@@ -171,3 +171,13 @@ def test_errors_above_chance_are_named() -> None:
     assert any(
         "above the error of guessing (0.5)" in words and "better-than-chance" in words for words in law.warnings_
     )
+
+
+def test_a_column_that_depth_was_set_from_makes_no_groups() -> None:
+    columns: dict[str, Any] = {
+        "layers": np.repeat([6, 12], 8),
+        "density": np.tile(0.5 ** np.arange(8), 2),
+        "error": np.tile(np.linspace(0.1, 0.5, 8), 2),
+    }
+    assert len(sample(read_table(columns, set={"depth": "layers"}), joint=True).groups) == 1
+    assert len(sample(read_table(columns), joint=True).groups) == 2

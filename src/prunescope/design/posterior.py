@@ -35,6 +35,8 @@ NOISE = 0.04
 SHIFT = 0.05
 # Prior of further departures, and over how many neighbouring rungs they are correlated.
 DEPARTURE, ALIKE = 0.03, 3
+# Points beyond those that the law takes from which on their scatter bounds the noise, and of which share it must be.
+FEWEST_FREE, MUCH_NEARER = 8, 0.5
 STEPS = 60
 DAMPING = 1e-3
 
@@ -173,12 +175,26 @@ def compute_posterior(cells: Place, rows: Rows, guessing: float | None = None) -
     noise = _noise(rows)
     points, counts = rows.averaged()
     mean, hessian = _find_mode(cells, points, prior_mean, precision, noise / np.sqrt(counts))
-    departure = _departure(_evaluate(mean, cells, points)[0] - points.log_error, noise / np.sqrt(counts))
+    off = _evaluate(mean, cells, points)[0] - points.log_error
+    noise = _at_most(noise, off, counts, len(np.unique(points.cell)))
+    departure = _departure(off, noise / np.sqrt(counts))
     scatter = np.sqrt(departure**2 + noise**2 / counts)
     mean, hessian = _find_mode(cells, points, mean, precision, scatter, prior_mean)
     networks = zip(points.cell.tolist(), np.round(points.log_density, 3).tolist(), counts.tolist(), strict=True)
     measured = {(cell, level): count for cell, level, count in networks}
     return Posterior(cells, mean, np.asarray(np.linalg.inv(hessian), np.float64), noise, departure, measured)
+
+
+def _at_most(noise: float, off: Numbers, counts: Integers, cells: int) -> float:
+    """Return the noise, less where points lie much nearer to the law than it would leave them.
+
+    So it is with losses, which scatter by a tenth as much as errors do, while there are no replicates to tell.
+    """
+    freedom = len(off) - THETA - 2 * cells
+    if freedom < FEWEST_FREE:
+        return noise
+    scatter = float(np.sqrt(counts @ off**2 / freedom))
+    return scatter if 0 < scatter < noise * MUCH_NEARER else noise
 
 
 def _departure(off: Numbers, noise: Numbers) -> float:

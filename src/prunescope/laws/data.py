@@ -105,6 +105,8 @@ class GroupData:
         How many examples the errors are shares of, the same ones for all networks; None where that is not known.
     resampled
         What resamples of these make of the errors; None where outcomes of single examples were not kept.
+    example_share
+        What networks share of the binomial deviation, by how their replicates scatter; 1 is all of it.
     """
 
     key: Mapping[str, Any]
@@ -127,6 +129,7 @@ class GroupData:
     weight: Numbers | None = None
     test_examples: int | None = None
     resampled: Resampled | None = None
+    example_share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.error)
@@ -134,7 +137,7 @@ class GroupData:
     @cached_property
     def shared_examples(self) -> SharedExamples:
         """How much the errors would deviate together on other test examples."""
-        return SharedExamples.of(self.test_examples, self.resampled, np.log(self.error))
+        return SharedExamples.of(self.test_examples, self.resampled, np.log(self.error), self.example_share)
 
     @property
     def cells(self) -> int:
@@ -244,7 +247,7 @@ BY_POINT = tuple(
     item.name
     for item in fields(GroupData)
     if item.name not in ("key", "row_error", "row_point", "row_replicate", "chance", "is_error", "weight")
-    and item.name not in ("test_examples", "resampled")
+    and item.name not in ("test_examples", "resampled", "example_share")
 )
 
 

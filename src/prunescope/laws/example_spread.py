@@ -17,7 +17,8 @@ def example_spread(
     Where outcomes of single examples were kept, the errors on each resample of the examples move the coordinates by a
     step from the best, the same resample for all networks. Otherwise networks are taken to err on nested sets: their
     relative deviations then have a covariance of ``(1 - e) / (e n)``, with ``e`` the larger of two errors, which makes
-    them steps of a random walk whose time is that figure. 0 where the number of test examples is not known.
+    them steps of a random walk whose time is that figure; less where replicates show that networks share less. 0 where
+    the number of test examples is not known.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ def example_spread(
         response = np.concatenate([by_point[:, binomial], by_plateau[:, binomial]], axis=2)
         log_error = np.concatenate([values[binomial] for values in errors], axis=1)
         tested = np.array([groups[row].test_examples for row in binomial], np.float64)
-        spread[binomial] = _binomial(inverse[binomial], response, log_error, tested)
+        share = np.array([groups[row].example_share for row in binomial])
+        spread[binomial] = share[:, None] * _binomial(inverse[binomial], response, log_error, tested)
     return spread
 
 

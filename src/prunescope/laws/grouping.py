@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
+from prunescope.laws.cell_identity import EXPLAINED, identity_columns
 from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
-from prunescope.laws.tested_rows import ExampleOutcomes, count_test_examples
+from prunescope.laws.tested_rows import ExampleOutcomes, count_test_examples, example_shares
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
 from prunescope.table.coded import Columns, configuration_codes, group_codes, having, unpruned
-from prunescope.table.columns import REPETITIONS
-from prunescope.table.schema import BY_NAME, CONFIGURATION, ERROR, ColumnGroup, Outcome
+from prunescope.table.schema import CONFIGURATION, ERROR, Outcome
 
-# What a joint law explains; everything else that tells configurations apart makes groups.
-EXPLAINED = ("depth", "width", "examples")
-TREATMENT = tuple(column.name for column in BY_NAME.values() if column.group is ColumnGroup.TREATMENT)
 # Treatments whose networks are neither pruned nor ordinarily trained dense ones.
 FOREIGN = ("extended", "leave-out")
 # Treatments of unpruned networks: they tell unpruned errors, and have no curve of their own.
@@ -251,39 +248,6 @@ def keep_curves(table: Table) -> Table:
     return table.take(pruned) if pruned.any() and not pruned.all() else table
 
 
-def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the columns that tell cells apart, and which of them are a file's own.
-
-    The schema's configuration and treatment columns always do. A column of the file's own does where it splits
-    ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities.
-    """
-    identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
-    candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
-    pruned = table["density"] < 1
-    extra: list[str] = []
-    if candidates and pruned.any():
-        columns = Columns.of(table.columns).pick([*identity, *candidates, "density"]).take(pruned)
-        enough = max(3.0, _densities(columns, identity) / 2)
-        for name in candidates:
-            if _may_identify(columns[name]) and _densities(columns, [*identity, *extra, name]) >= enough:
-                extra.append(name)
-    return (*identity, *extra), tuple(extra)
-
-
-def _may_identify(values: NDArray[Any]) -> bool:
-    """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
-    distinct = len(np.unique(values)) if values.dtype.kind == "f" else len(set(values.tolist()))
-    return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
-
-
-def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> float:
-    """Return how many densities the group of a row holds, in the median over rows."""
-    codes = group_codes(columns, names)
-    density = np.unique(columns["density"], return_inverse=True)[1].reshape(-1)
-    pairs = np.unique(codes * (int(density.max()) + 1) + density) // (int(density.max()) + 1)
-    return float(np.median(np.bincount(pairs)[codes]))
-
-
 def group_rows(
     table: Table,
     by: Sequence[str],
@@ -344,6 +308,7 @@ def group_rows(
     numbers = np.cumsum(new_cell)[first] - 1
     chances = _chances(table, classes)[order[first]]
     tested = count_test_examples(table)[order]
+    shares = example_shares(table, order, np.cumsum(new_rung), cell, tested)
     outcomes, rung = ExampleOutcomes(table if whole is None else whole), np.cumsum(new_rung)
     row_error, row_replicate = table["test_error"][order], table["replicate"][order]
     begins = np.flatnonzero(np.r_[True, group[first][1:] != group[first][:-1]])
@@ -364,6 +329,7 @@ def group_rows(
             chance=None if np.isnan(chances[begin:end]).any() else float(chances[begin:end].max()),
             is_error=table.outcome.is_error,
             test_examples=_fewest(tested[rows]),
+            example_share=float(shares[rows].max()),
             resampled=outcomes.resampled(table, order[rows], point[rows] - begin, rung[rows]),
             **{name: values[begin:end] for name, values in arrays.items()},
         )

@@ -19,6 +19,8 @@ from prunescope.laws.uncertainty import IntervalTask
 
 # Where the law, on the average of a ladder's densest points, misses the error by more than this, it is worth saying.
 DIP, GAP = 0.02, 0.02
+# A fall this deep is no help of pruning, but two figures that are not of one kind.
+NO_DIP = 0.75
 # A rise of the error below this ratio tells nothing of the power law and what lies beyond it.
 RISES = 1.1
 # Neighbouring densities that are averaged, and standard errors below the unpruned error that are no accident there.
@@ -301,7 +303,12 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
         )
     if isinstance(FORMS[law], PruningForm):
         yield from _warn_of_pruned(evidence)
-        if evidence.dip > DIP and "kappa" not in evidence.parameters:
+        if evidence.dip > NO_DIP:
+            yield (
+                f"the error falls {percent(evidence.dip)} below the unpruned error, further than pruning helps: if the "
+                "unpruned errors are accuracies, add --set 'unpruned_error = 1 - unpruned_error'"
+            )
+        elif evidence.dip > DIP and "kappa" not in evidence.parameters:
             yield (
                 f"the error falls {percent(evidence.dip)} below the unpruned error before it rises: pruning helps at "
                 "first, which the form leaves out, so it lies too high there (Section 6 of the paper, Appendix H); "
@@ -348,7 +355,7 @@ def _warn_of_pruned(evidence: Evidence) -> Iterator[str]:
             f"the high plateau cannot be told from this; prune to densities below {number(evidence.sparsest)}"
         )
     elif not evidence.saturated and ("eps_up" in evidence.free):
-        ceiling = "" if evidence.chance is not None else ", or --classes N to bound it by the error of guessing"
+        ceiling = "" if evidence.chance is not None else ", or bound it by guessing, with --classes N or --guess VALUE"
         yield (
             f"the high plateau is never reached (sparsest density {number(evidence.sparsest)}, it begins near "
             f"{number(evidence.turning_density)}): eps_up is extrapolated; prune further until the error levels "
@@ -356,7 +363,7 @@ def _warn_of_pruned(evidence: Evidence) -> Iterator[str]:
         )
     for name, side in evidence.bound.items():
         if name == "eps_up" and side > 0:
-            what = "the error of guessing" if evidence.chance is not None else "1"
+            what = "the error of guessing" if evidence.chance is not None else number(evidence.parameters[name])
             yield f"eps_up is at its upper bound, {what}: the data ask for no lower plateau"
         elif name == "eps_up":
             yield "eps_up is at its lower bound, the lowest unpruned error: the data show no rise to follow"

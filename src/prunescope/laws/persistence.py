@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prunescope.laws.data import GroupData, Integers, Numbers, stack_rows
+from prunescope.laws.data import GroupData, Integers, Numbers, StackedRows, stack_rows
 
 # The correlation that is believed at the most: beyond it a ladder would be one measurement.
 MOST = 0.9
@@ -22,10 +22,13 @@ FEWEST_PAIRS = 4
 
 def replicate_persistence(groups: Sequence[GroupData]) -> Numbers:
     """Return the lag-1 correlation of each group's replicates along density; 0 where there is nothing to tell it."""
-    nothing = np.zeros(len(groups))
     if max((int(group.repeats.max(initial=1)) for group in groups), default=1) < 2:
-        return nothing
-    rows = stack_rows(groups)
+        return np.zeros(len(groups))
+    return persistence_of_rows(stack_rows(groups), len(groups))
+
+
+def persistence_of_rows(rows: StackedRows, groups: int) -> Numbers:
+    """Return the same of rows whose points count on from rung to rung."""
     repeats = rows.repeats
     log_error = np.log(rows.error)
     off = (log_error - rows.mean(log_error)) * np.sqrt(repeats / np.maximum(repeats - 1, 1))[rows.point]
@@ -37,7 +40,7 @@ def replicate_persistence(groups: Sequence[GroupData]) -> Numbers:
         beside &= label[before] == label[after]
     before, after = before[beside], after[beside]
     ladders = np.where(repeats > 1, (repeats - 1) / np.maximum(repeats, 1), 0)[rows.point[before]]
-    return _corrected(off[before], off[after], rows.group[before], ladders, len(groups))
+    return _corrected(off[before], off[after], rows.group[before], ladders, groups)
 
 
 def _corrected(before: Numbers, after: Numbers, label: Integers, share: Numbers, labels: int) -> Numbers:

@@ -1,10 +1,10 @@
 """The test examples that all networks of a group share, and how their errors would move together on others.
 
-Of ``n`` examples one network's error ``e`` would deviate on others by a share of variance ``(1 - e) / (e n)``. Without
-outcomes of single examples all of that counts as common to the networks, as if they erred on nested sets: the binomial
-part. With them the examples are resampled, the same ones for all networks, and replicates say how much of it networks
-share: those that err on the same examples all of it, those that err on examples by chance nothing. The rest is part of
-the noise between replicates already.
+Of ``n`` examples one network's error ``e`` would deviate on others by a share of variance ``(1 - e) / (e n)``: the
+binomial part. Networks that err on nested sets share all of it, those that err on examples by chance nothing, and what
+they do not share is part of the noise between replicates already. With outcomes of single examples these are resampled,
+the same ones for all networks, and replicates say how much networks share. Without them the scatter of replicates says
+it (`replicate_share`), and without replicates all of it counts as shared.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SharedExamples:
         How many there are; None where that is not known, and then nothing is said of others.
     errors, shares
         Where examples were resampled: errors in order, and what networks with such errors share of the binomial
-        deviation. Empty: all of it.
+        deviation. Without errors a single share, or none: all of it.
     """
 
     examples: int | None = None
@@ -64,25 +64,28 @@ class SharedExamples:
     shares: tuple[float, ...] = ()
 
     @staticmethod
-    def of(examples: int | None, resampled: Resampled | None, log_error: Numbers) -> SharedExamples:
-        """Return it of a group's points."""
+    def of(examples: int | None, resampled: Resampled | None, log_error: Numbers, share: float = 1.0) -> SharedExamples:
+        """Return it of a group's points; `share` is what networks share where examples were not resampled."""
         if examples is None or resampled is None:
-            return SharedExamples(examples)
+            return SharedExamples(examples, (), () if examples is None or share >= 1 else (share,))
         known = ~np.isnan(resampled.agreement)
         at = np.unique(np.quantile(log_error, np.linspace(0, 1, KNOTS)))
         if not known.any():
             return SharedExamples(examples, tuple(np.exp(at).tolist()), (1.0,) * len(at))
         apart = (at[:, None] - log_error[known]) ** 2 / (2 * ALIKE**2)
         weight = np.exp(apart.min(axis=1, keepdims=True) - apart)
-        share = np.sqrt(np.clip(weight @ resampled.agreement[known] / weight.sum(axis=1), 0.0, 1.0))
-        return SharedExamples(examples, tuple(np.exp(at).tolist()), tuple(share.tolist()))
+        shares = np.sqrt(np.clip(weight @ resampled.agreement[known] / weight.sum(axis=1), 0.0, 1.0))
+        return SharedExamples(examples, tuple(np.exp(at).tolist()), tuple(shares.tolist()))
 
     @property
     def by(self) -> str | None:
         """How other test examples were allowed for; None where their number is not known."""
         if self.examples is None:
             return None
-        return f"{RESAMPLES} resamples of {self.examples:,}" if self.errors else f"binomial, of {self.examples:,}"
+        if self.errors:
+            return f"{RESAMPLES} resamples of {self.examples:,}"
+        part = f", of which networks share {self.shares[0]:.0%} by their replicates" if self.shares else ""
+        return f"binomial, of {self.examples:,}{part}"
 
     def noise(self, error: float | Numbers) -> Numbers:
         """Return the relative standard deviation of errors that all networks share."""
@@ -91,8 +94,8 @@ class SharedExamples:
     def own_noise(self, error: float | Numbers) -> Numbers:
         """Return that of a single network's errors beyond: chance that replicates show as noise between them.
 
-        It is no difference between trainings, and gone on very many examples. 0 where outcomes were not kept, as all
-        of the deviation then counts as shared.
+        It is no difference between trainings, and gone on very many examples. 0 where all of the deviation counts as
+        shared.
         """
         return np.asarray(self._binomial(error) * np.sqrt(1 - self._share(error) ** 2))
 
@@ -103,7 +106,7 @@ class SharedExamples:
 
     def _share(self, error: float | Numbers) -> Numbers:
         if not self.errors:
-            return np.ones(np.shape(error))
+            return np.full(np.shape(error), self.shares[0] if self.shares else 1.0)
         return np.asarray(np.interp(np.log(error), np.log(self.errors), self.shares))
 
 

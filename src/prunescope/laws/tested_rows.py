@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from prunescope.laws.data import Integers, Numbers
+from prunescope.laws.data import Integers, Numbers, StackedRows
+from prunescope.laws.replicate_share import replicate_shares
 from prunescope.laws.shared_examples import PackedOutcomes, Resampled, agreement, log_change, resample
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
-from prunescope.table.coded import Columns, configuration_codes, unpruned
+from prunescope.table.coded import Columns, configuration_codes, group_codes, unpruned
 
 # Errors in a table and in stored outcomes that differ by more are of different networks, or of another outcome.
 SAME = 1e-9
@@ -31,6 +32,41 @@ def count_test_examples(table: Table) -> Numbers:
         given = np.asarray(table["test_examples"], np.float64)
         tested = np.where(np.isnan(given), tested, given)
     return tested
+
+
+def example_shares(table: Table, order: Integers, rung: Integers, cell: Integers, tested: Numbers) -> Numbers:
+    """Return for each row in order what networks tested on its examples share of what chance on these makes of errors.
+
+    All networks of a dataset tell it together; 1 where the number of test examples is not known.
+
+    Parameters
+    ----------
+    order
+        The order of rows, cell by cell and from dense to sparse.
+    rung, cell, tested
+        Of each row in order: a number for its rung of its cell, its cell, and how many test examples there are.
+    """
+    shares = np.ones(len(order))
+    known = ~np.isnan(tested)
+    if not known.any():
+        return shares
+    names = [name for name in ("dataset",) if name in table]
+    datasets = group_codes(table.columns, names)[order] if names else np.zeros(len(order), np.int64)
+    number = np.unique(tested[known], return_inverse=True)[1].reshape(-1)
+    both = datasets[known] * (int(number.max()) + 1) + number
+    test_set = np.unique(both, return_inverse=True)[1].reshape(-1)
+    point = np.cumsum(np.diff(rung[known], prepend=rung[known][0]) != 0)
+    rows = StackedRows(
+        group=test_set,
+        point=point,
+        cell=cell[known],
+        replicate=table["replicate"][order][known],
+        error=table["test_error"][order][known],
+        first_point=np.zeros(int(test_set.max()) + 1, np.int64),
+        repeats=np.bincount(point),
+    )
+    shares[known] = replicate_shares(rows, tested[known])[test_set]
+    return shares
 
 
 class ExampleOutcomes:

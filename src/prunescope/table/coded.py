@@ -320,17 +320,24 @@ def occurrence(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return first_rows
 
 
-def unpruned_error(columns: Mapping[str, Array]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def unpruned_error(
+    columns: Mapping[str, Array], apart: Sequence[str] = ()
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each row's unpruned error: as given, else the mean test error at density 1 of its configuration.
 
     And beside it how many rows that is a mean of, 0 where it was given.
 
     Whatever the treatment, as long as the network is an ordinary dense one: further rungs of a ladder that removes
     nothing were trained longer, and leave-out ladders on other examples, so neither counts.
+
+    Parameters
+    ----------
+    apart
+        Columns of the table's own each value of which has an unpruned error of its own.
     """
     measured = columns.get("unpruned_error", np.full(len(columns["test_error"]), np.nan))
     dense = unpruned(columns) & ~np.isnan(columns["test_error"])
-    codes = configuration_codes(columns)
+    codes = group_codes(columns, [*(name for name in CONFIGURATION if name in columns), *apart])
     size = int(codes.max()) + 1
     counts = np.bincount(codes[dense], minlength=size)
     sums = np.bincount(codes[dense], columns["test_error"][dense], minlength=size)

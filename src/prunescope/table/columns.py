@@ -31,6 +31,7 @@ from prunescope.table.coded import (
 )
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array, Findings
+from prunescope.table.own_columns import REPETITIONS, dividing_columns, mixture_notes
 from prunescope.table.schema import (
     ALIASES,
     ANY_FIGURE,
@@ -103,8 +104,8 @@ def conform(
     findings.raise_if_any()
     if "test_error" not in columns:  # networks that nobody measured: nothing to fill in, nothing to note
         return Table(columns, findings.source, outcome=outcome)
-    unpruned, behind = unpruned_error(columns)
-    filled = columns.changed(unpruned_error=unpruned)
+    mean, behind = unpruned_error(columns, dividing_columns(columns))
+    filled = columns.changed(unpruned_error=mean)
     if "replicate" not in columns:
         filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
     ordered = filled.pick(by_schema(list(filled)))
@@ -259,8 +260,6 @@ BESIDE_CHANCE = 0.02  # one class answered to every example is off chance by as 
 
 NEARLY = 0.8  # of letters shared: depht
 
-REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
-
 
 def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
     """Yield what a user may want to know.
@@ -293,7 +292,7 @@ def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outco
         )
     yield from _misspelled(columns)
     if outcome.bounded:
-        yield from _mixtures(columns, measured)
+        yield from mixture_notes(columns, measured)
     if outcome.is_error:
         yield from _accuracies(columns)
     elif outcome != ANY_FIGURE:
@@ -373,26 +372,3 @@ def _falls(curve: NDArray[np.float64]) -> bool:
     steadily = np.mean(np.sign(curve[upper] - curve[lower])) > STEADILY
     late = curve[0] - curve[len(curve) // 2] < fall / 2
     return bool(fall > BEYOND_NOISE * noise and steadily and late)
-
-
-def _mixtures(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
-    """Note unpruned errors that are means over networks with different values of one of the table's own columns."""
-    dense = unpruned(columns) & np.isnan(measured.get("unpruned_error", np.full(len(columns["density"]), np.nan)))
-    if not dense.any():
-        return
-    names = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
-    if not names:
-        return
-    rows = Columns.of(columns).take(dense)
-    configurations = configuration_codes(rows)
-    for name in names:
-        values = rows[name]
-        if values.dtype.kind == "f" and len(np.unique(values)) == len(values):  # as another error would be
-            continue
-        both = rows.groups((name,), configurations)
-        if both.max() > configurations.max():
-            words = listed(map(clipped, dict.fromkeys(values.tolist())), 3)
-            yield (
-                f"unpruned errors are means over networks with different {name!r} ({words}): if these are different "
-                "networks, rename the column to `family` or `dataset`, or give `unpruned_error` yourself"
-            )

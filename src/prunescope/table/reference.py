@@ -32,8 +32,10 @@ can be used to group and to filter. A name that nearly matches one below is note
 - A missing `unpruned_error` becomes the mean error at density 1 over the rows that share the configuration columns,
   whatever their treatment. Two kinds of rows are left out of that mean: rungs above 0 of `treatment` `extended`
   (trained longer), and `leave-out` (trained on fewer examples).
-- Your own columns tell rungs apart, but not unpruned networks: rows at density 1 that share the configuration columns
-  are averaged whatever your columns say, and a note says so. If `model` distinguishes networks, call it `family`.
+- Your own columns tell rungs apart. Unpruned networks that differ in one of them are averaged, as those of a column
+  `method` should be, and a note says so. If each value has unpruned rows in every configuration whose errors differ by
+  four times the scatter of replicates (without replicates by a quarter), as on another `test_set`, each keeps its own
+  mean. If `model` distinguishes networks, call it `family`.
 - A written table holds the unpruned errors that were filled in, since rows at density 1 may have been filtered away.
   When it is read again, they count as given.
 - Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the

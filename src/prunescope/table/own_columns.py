@@ -1,0 +1,102 @@
+"""Columns of a table's own, in which unpruned networks differ: whose unpruned error is whose.
+
+Unpruned errors are means over a configuration, whatever the treatment, so that one dense network serves several ways of
+pruning. A column of the user's own may name such a way, or something that changes the error itself, as another test set
+does. Where every value of it has unpruned networks of its own in every configuration, and their errors differ by far
+more than replicates do, each value keeps its own mean. Otherwise a note says that they were averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import clipped, listed
+from prunescope.table.coded import Columns, configuration_codes, unpruned
+from prunescope.table.findings import Array
+from prunescope.table.schema import BY_NAME
+
+# Own columns that number repetitions.
+REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
+# Standard deviations between replicates, or without replicates share of the error, by which unpruned errors differ far.
+FAR_APART, FAR_ALONE = 4.0, 0.25
+
+
+def dividing_columns(columns: Mapping[str, Array]) -> tuple[str, ...]:
+    """Return the own columns each value of which has unpruned errors of its own."""
+    typed = Columns.of(columns)
+    names, dense = _candidates(columns), _averaged(columns)
+    if not names or not dense.any():
+        return ()
+    codes = configuration_codes(typed)
+    error = np.asarray(columns["test_error"], np.float64)
+    dividing: list[str] = []
+    while True:
+        # What one column explains may be what hid another.
+        for name in names:
+            parts = typed.groups((name,), codes)
+            there = np.zeros(int(parts.max()) + 1, bool)
+            there[parts[dense]] = True
+            if there.all() and _far_apart(error[dense], parts[dense], codes[dense]):
+                codes = parts
+                dividing.append(name)
+                break
+        else:
+            return tuple(dividing)
+
+
+def mixture_notes(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
+    """Say where unpruned networks differ in an own column: whether each value has its own error, or all a mean."""
+    dense = _averaged(measured)
+    if not dense.any():
+        return
+    dividing = dividing_columns(measured)
+    rows = Columns.of(columns).take(dense)
+    configurations = configuration_codes(rows)
+    for name in _candidates(columns):
+        both = rows.groups((name,), configurations)
+        if both.max() == configurations.max():
+            continue
+        shown = (f"{value:g}" if isinstance(value, float) else clipped(value) for value in rows[name].tolist())
+        words = listed(dict.fromkeys(shown), 3)
+        if name in dividing:
+            yield f"unpruned errors differ by {name!r} ({words}), so each has its own"
+            continue
+        yield (
+            f"unpruned errors are means over networks with different {name!r} ({words}): if these are different "
+            "networks, rename the column to `family` or `dataset`, or give `unpruned_error` yourself"
+        )
+
+
+def _candidates(columns: Mapping[str, Array]) -> list[str]:
+    """Return the own columns that may tell networks apart."""
+    names = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
+    return [name for name in names if not _is_measurement(columns[name])]
+
+
+def _is_measurement(values: Array) -> bool:
+    """Whether no two rows have the same number, as of another error."""
+    return bool(values.dtype.kind == "f" and len(np.unique(values)) == len(values))
+
+
+def _averaged(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Return the unpruned rows that unpruned errors are means of."""
+    given = columns.get("unpruned_error", np.full(len(columns["density"]), np.nan))
+    return np.asarray(unpruned(columns) & np.isnan(given) & ~np.isnan(columns["test_error"]))
+
+
+def _far_apart(error: NDArray[np.float64], part: NDArray[np.int64], configuration: NDArray[np.int64]) -> bool:
+    """Whether the parts of configurations differ by far more than the rows of a part do."""
+    number = np.unique(part, return_inverse=True)[1].reshape(-1)
+    whole = np.unique(configuration, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(number)
+    means = np.bincount(number, error) / counts
+    of_whole = (np.bincount(whole, error) / np.bincount(whole))[whole]
+    freedom = len(error) - len(counts), len(counts) - (int(whole.max()) + 1)
+    if freedom[1] <= 0 or not of_whole.min() > 0:
+        return False
+    between = float(np.sum(((means[number] - of_whole) / of_whole) ** 2)) / freedom[1]
+    within = float(np.sum(((error - means[number]) / of_whole) ** 2)) / freedom[0] if freedom[0] > 0 else 0.0
+    return bool(between > (FAR_APART**2 * within if freedom[0] > 0 else FAR_ALONE**2))
