@@ -21,7 +21,7 @@ from prunescope.run.tuning_cache import CohortSettings, TuningCache
 from prunescope.study import Study
 from prunescope.study.sections import Axes, Recipe, Treatment
 
-TURNS, EXAMPLES = 5, 512
+TURNS, EXAMPLES = 3, 256
 NETWORKS = {
     "ResNet-20, pictures 32x32, batch 128": ("cifar-resnet", 20, 1.0),
     "at width 1/4": ("cifar-resnet", 20, 0.25),
@@ -55,7 +55,7 @@ def measure() -> Iterator[Figure]:
 
 def _study(folder: Path, family: str, depth: int, width: float) -> Study:
     axes = Axes(dataset=("pictures.npz",), family=(family,), depth=(depth,), width=(width,))
-    recipe = Recipe(epochs=2, batch=128, learning_rate=0.01, momentum=0.9, levels=0)
+    recipe = Recipe(epochs=1, batch=128, learning_rate=0.01, momentum=0.9, levels=0)
     study = Study("processes", (axes,), recipe, (Treatment(kind="dense"),), replicates=1, home=folder)
     return read_datasets(study)[0]
 

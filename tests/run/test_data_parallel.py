@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -178,9 +182,16 @@ def test_each_process_has_a_device_of_its_own_or_the_cores_are_shared(monkeypatc
     for device, processes in (("cuda", 3), ("cuda:1", 2), ("cuda:0,cuda:0", 2), ("cpu,cpu", 3), ("cpu", 0)):
         with pytest.raises(PrunescopeError):
             devices_of(device, processes, None)
-    place = torchrun_place({"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
+    environment = {
+        "TORCHELASTIC_RUN_ID": "x",
+        "RANK": "3",
+        "WORLD_SIZE": "4",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+    }
+    place = torchrun_place(environment)
     assert place is not None
-    assert place == TorchrunPlace(3, 4, 1)
+    assert place == TorchrunPlace(3, 4, 1, 2)
     assert devices_of("auto", 1, place) == ["cuda:1"] * 4
     assert devices_of("cpu", 1, place) == ["cpu"] * 4
     with pytest.raises(PrunescopeError):
@@ -206,3 +217,39 @@ def test_a_plan_says_what_several_processes_take(tmp_path: Path) -> None:
     assert one["estimate"]["memory"] < one["data_parallel"]["memory"] < two["data_parallel"]["memory"]
     assert one["data_parallel"]["gradients"] == 4 * one["members"][0]["parameters"]
     assert "in parallel" in CliRunner().invoke(cli, ["plan", str(path), "--data-parallel", "2"]).output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lost", [False, True], ids=["all stay", "one is killed"])
+def test_processes_of_torchrun_train_together_and_rank_0_alone_writes(lost: bool, tmp_path: Path) -> None:
+    path, whole = tmp_path / "study.toml", Store(tmp_path / "whole", create=True)
+    path.write_text(study(epochs=200 if lost else 3, milestones=(2,)).to_toml())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free.getsockname()[1]),
+            "WORLD_SIZE": "2",
+            "LOCAL_WORLD_SIZE": "2",
+        }
+    command = [sys.executable, "-m", "prunescope", "run", str(path), "--device", "cpu", "--store"]
+    processes = []
+    for rank in range(2):
+        environment = os.environ | place | {"TORCHELASTIC_RUN_ID": "tests", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        store = str(tmp_path / "store") if rank == 0 else "/proc/nobody/can/write/here"
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen([*command, store], env=environment, **pipes))
+    if lost:
+        while not list((tmp_path / "store" / "claims").glob("*")) and processes[0].poll() is None:
+            time.sleep(0.1)
+        processes[1].kill()
+    outputs = [process.communicate(timeout=120) for process in processes]
+    if lost:
+        assert processes[0].returncode == 1
+        assert "one of 2 processes" in outputs[0][1]
+        return
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "trained 2 networks" in outputs[0][0]
+    assert outputs[1] == ("", "")
+    assert run_study(study(), whole, workers=1).failures == []
+    hold_rows(Store(tmp_path / "store"), whole)

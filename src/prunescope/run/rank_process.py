@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from prunescope.data import Dataset
 from prunescope.errors import PrunescopeError, said
@@ -48,6 +49,7 @@ class RankTrainer:
         while content := self._next():
             work: RungWork = pickle.loads(content)  # noqa: S301 - from the run's own process
             self._train(work)
+        dist.destroy_process_group()
 
     def _next(self) -> bytes:
         """Return what rank 0 says next; nothing where it has ended."""
@@ -86,12 +88,12 @@ def serve(handle: int) -> None:
     die_with_parent()
     hold_memory()
     pipe = Connection(handle)
-    rank, size, meeting, timeout, data_folder, settings = pipe.recv()
-    pipe.send("ready")
-    try:
-        RankTrainer(join(rank, size, meeting, settings.device, timeout), data_folder, settings).run()
-    except RankLostError:
-        pass  # rank 0 ended, or says itself what happened
-    except Exception as trouble:
-        with suppress(OSError):
+    with suppress(EOFError, OSError):  # it may end at any moment
+        rank, size, meeting, timeout, data_folder, settings = pipe.recv()
+        pipe.send("ready")
+        try:
+            RankTrainer(join(rank, size, meeting, settings.device, timeout), data_folder, settings).run()
+        except RankLostError:
+            pass  # rank 0 ended, or says itself what happened
+        except Exception as trouble:
             pipe.send(str(trouble) if isinstance(trouble, PrunescopeError) else said(trouble))

@@ -173,7 +173,8 @@ def run_study(
             raise
     halt = stop or Stop()
     parallel = DataParallel(devices, data_folder, settings, joined=joined) if len(devices) > 1 else None
-    runner = TaskRunner(opened, data_folder, settings, max(1, cores() // len(devices)), loaded, halt, parallel)
+    used = max(1, cores() // (place.local_size if place else len(devices)))
+    runner = TaskRunner(opened, data_folder, settings, used, loaded, halt, parallel)
     handler = _followed(on_event or _ignore, after_cohort)
     left = sum(work_left(ladder, done) for ladder in missing) + sum(ensemble.work for ensemble in unscored)
     total = sum(work_left(ladder, {}) for ladder in wanted) + sum(ensemble.work for ensemble in scores)

@@ -16,6 +16,8 @@ from prunescope.errors import PrunescopeError
 from prunescope.run.data_parallel import STEP_TIMEOUT, join
 from prunescope.train.ranks import Ranks
 
+_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
 
 @dataclass(frozen=True)
 class TorchrunPlace:
@@ -25,13 +27,14 @@ class TorchrunPlace:
     ----------
     rank, size
         Among all.
-    local_rank
+    local_rank, local_size
         Among those of this machine.
     """
 
     rank: int
     size: int
     local_rank: int
+    local_size: int
 
     def join(self, device: str) -> Ranks:
         """Meet the others."""
@@ -42,7 +45,7 @@ def torchrun_place(environment: Mapping[str, str] = os.environ) -> TorchrunPlace
     """Return the place of this process; None where torchrun has not started it, or it alone."""
     if "TORCHELASTIC_RUN_ID" not in environment or int(environment["WORLD_SIZE"]) < 2:
         return None
-    return TorchrunPlace(*(int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    return TorchrunPlace(*(int(environment[name]) for name in _NAMES))
 
 
 def devices_of(device: str, processes: int, place: TorchrunPlace | None) -> list[str]:
