@@ -2,8 +2,8 @@
 
 Unpruned errors are means over a configuration, whatever the treatment, so that one dense network serves several ways of
 pruning. A column of the user's own may name such a way, or something that changes the error itself, as another test set
-does. Where every value of it has pruned networks, and unpruned ones of its own in every configuration, whose errors differ by
-far more than replicates do, each value keeps its own mean. Otherwise a note says that they were averaged.
+does. Where every value of it has pruned networks, and unpruned ones of its own in every configuration, whose errors
+differ by far more than replicates do, each value keeps its own mean. Otherwise a note says that they were averaged.
 """
 
 from __future__ import annotations
