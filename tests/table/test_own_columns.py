@@ -47,7 +47,7 @@ def test_values_without_unpruned_networks_take_the_mean_of_all() -> None:
     assert read_table(without)["unpruned_error"] == pytest.approx(0.1)
 
 
-def test_one_column_may_hide_what_another_divides() -> None:
+def test_two_columns_may_divide_together() -> None:
     columns = two("test_set", 1.8)
     both = {name: np.tile(np.asarray(values), 2) for name, values in columns.items()}
     both["tokens"] = np.repeat([1e9, 2e9], 6)
@@ -56,3 +56,4 @@ def test_one_column_may_hide_what_another_divides() -> None:
     dense = both["density"] == 1
     assert table["unpruned_error"][dense] == pytest.approx(both["error"][dense])
     assert any("differ by 'tokens' (1e+09, 2e+09)" in note for note in table.notes)
+    assert any("differ by 'test_set' ('a', 'b')" in note for note in table.notes)

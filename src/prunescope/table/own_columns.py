@@ -30,21 +30,26 @@ def dividing_columns(columns: Mapping[str, Array]) -> tuple[str, ...]:
     names, dense = _candidates(columns), _averaged(columns)
     if not names or not dense.any():
         return ()
-    codes = configuration_codes(typed)
-    error = np.asarray(columns["test_error"], np.float64)
-    dividing: list[str] = []
-    while True:
-        # What one column explains may be what hid another.
-        for name in names:
-            parts = typed.groups((name,), codes)
-            there = np.zeros(int(parts.max()) + 1, bool)
-            there[parts[dense]] = True
-            if there.all() and _far_apart(error[dense], parts[dense], codes[dense]):
-                codes = parts
-                dividing.append(name)
-                break
-        else:
-            return tuple(dividing)
+    configurations = configuration_codes(typed)
+    error = np.asarray(columns["test_error"], np.float64)[dense]
+
+    def parts(by: list[str]) -> NDArray[np.int64]:
+        return typed.groups(by, configurations) if by else configurations
+
+    def are_measured(by: list[str]) -> bool:
+        codes = parts(by)
+        there = np.zeros(int(codes.max()) + 1, bool)
+        there[codes[dense]] = True
+        return bool(there.all())
+
+    dividing = [name for name in names if are_measured([name])]
+    while not are_measured(dividing):
+        dividing.pop()
+    for name in tuple(dividing):
+        others = [other for other in dividing if other != name]
+        if not _far_apart(error, parts(dividing)[dense], parts(others)[dense]):
+            dividing = others
+    return tuple(dividing)
 
 
 def mixture_notes(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
