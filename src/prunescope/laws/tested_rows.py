@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from prunescope.laws.data import Integers, Numbers, StackedRows
-from prunescope.laws.replicate_share import replicate_shares
+from prunescope.laws.replicates import replicate_shares
 from prunescope.laws.shared_examples import PackedOutcomes, Resampled, agreement, log_change, resample
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
