@@ -10,7 +10,7 @@ import pytest
 
 from prunescope import DenseLaw, InputError, JointLaw, SingleLaw
 from prunescope.laws.grouping import sample
-from prunescope.laws.persistence import replicate_persistence
+from prunescope.laws.replicates import replicate_persistence
 from prunescope.laws.shared_examples import SharedExamples
 from prunescope.table import read_table
 from tests.laws.families import disturbed, family_table, truth

@@ -19,12 +19,11 @@ from prunescope.laws.identifiability import (
     describe_gap,
     error_rises,
     gather_evidence,
-    neighbour_correlation,
     write_warnings,
 )
 from prunescope.laws.intervals import NOT_ASKED, find_intervals
-from prunescope.laws.persistence import MOST, replicate_persistence
 from prunescope.laws.refusals import refuse_group
+from prunescope.laws.replicates import MOST, neighbour_correlation, replicate_persistence
 from prunescope.laws.results import Convergence, Fit, Interval, RefusedFit, Region
 from prunescope.laws.robust import replicate_weights, solve_huber, solve_threshold, threshold_weights, weighted
 from prunescope.laws.search import SAME_MINIMUM, Box, SearchResult, draw_starts, fix_unvaried, search_batch

@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
-from prunescope.laws.cell_identity import EXPLAINED, identity_columns
 from prunescope.laws.data import GroupData, Integers, Numbers
-from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
-from prunescope.laws.tested_rows import ExampleOutcomes, count_test_examples, example_shares
+from prunescope.laws.rows import (
+    EXPLAINED,
+    FILTERS,
+    ExampleOutcomes,
+    better_than_chance,
+    connected,
+    count_test_examples,
+    example_shares,
+    identity_columns,
+    not_overly_large,
+)
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
 from prunescope.table.coded import Columns, configuration_codes, group_codes, having, unpruned
@@ -83,7 +91,7 @@ def sample(
     classes
         Number of classes, for the error of guessing; None takes it from the datasets that prunescope knows.
     filters
-        Names of `filters.FILTERS` to apply.
+        Names of `FILTERS` to apply.
     """
     notes: list[str] = []
     rows = _filtered(keep_curves(keep_usable(table, notes)), filters, classes, notes)

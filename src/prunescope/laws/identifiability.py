@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import counted, listed
-from prunescope.laws.data import GroupData, Numbers, PaddedGroups
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
+from prunescope.laws.replicates import neighbour_correlation
 from prunescope.laws.results import number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
 from prunescope.laws.search import SearchResult
@@ -27,9 +28,8 @@ RISES = 1.1
 WINDOW, NOISE_OF_DIP = 3, 3.0
 # Sigma beyond which a law does not describe its data: as such, and as a multiple of what seeds explain.
 MISFIT, MISFIT_TIMES = 0.1, 3.0
-# Neighbours from which on their correlation says something; that from which on deviations run together, if sigma is
-# also so many times what seeds explain.
-ENOUGH_PAIRS, RUN, RUN_TIMES = 20, 0.5, 1.5
+# The correlation from which on deviations run together, if sigma is also so many times what seeds explain.
+RUN, RUN_TIMES = 0.5, 1.5
 # Networks that stand out that are named.
 NAMED = 2
 
@@ -177,21 +177,6 @@ def _beyond_seeds(sigma: float, seed_noise: float | None, group: GroupData) -> f
     if not seed_noise:
         return None
     return sigma / (seed_noise * math.sqrt(float(np.mean(1 / group.repeats))))
-
-
-def neighbour_correlation(padded: PaddedGroups, residual: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
-    """Return the correlation of a law's deviations at neighbouring densities of a cell, and of how many, for each fit.
-
-    0 where there are too few.
-    """
-    alike = padded.present[:, 1:] & (padded.cell[:, 1:] == padded.cell[:, :-1])
-    # An unpruned network that lends its error to the low plateau is no deviation.
-    alike &= np.abs(residual[:, :-1]) > 0
-    ahead, behind = np.where(alike, residual[:, 1:], 0.0), np.where(alike, residual[:, :-1], 0.0)
-    together, apart = (ahead * behind).sum(axis=1), np.sqrt((ahead**2).sum(axis=1) * (behind**2).sum(axis=1))
-    pairs = alike.sum(axis=1)
-    enough = (pairs >= ENOUGH_PAIRS) & (apart > 0)
-    return np.where(enough, together / np.where(apart > 0, apart, 1.0), 0.0), pairs
 
 
 def _name_worst(group: GroupData, residual: Numbers) -> str:

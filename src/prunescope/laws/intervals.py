@@ -5,7 +5,7 @@
 - Wherever resampling leaves a parameter in doubt the profile is followed as well, and the wider interval counts.
 - Very much data: the linear ones.
 
-Deviations that persist along ladders widen them where points, and not cells, count as independent (`persistence`). A
+Deviations that persist along ladders widen them where points, and not cells, count as independent (`replicates`). A
 test set that all networks share moves all errors together: that part, and what the form misses at the
 same densities of all curves, are added at the end (`_widen`).
 
@@ -27,7 +27,7 @@ from prunescope.laws.data import GroupData, Integers, Numbers
 from prunescope.laws.example_spread import example_spread
 from prunescope.laws.forms import EXPONENTS
 from prunescope.laws.free_plateaus import FreePlateaus, free_plateaus, reduced_hessian, solve_free_plateaus
-from prunescope.laws.persistence import inflation
+from prunescope.laws.replicates import inflation
 from prunescope.laws.robust import solve_threshold
 from prunescope.laws.search import AT_BOUND
 from prunescope.laws.solver import Solved, deviation

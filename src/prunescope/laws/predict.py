@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from prunescope.distributions import normal_quantile
 from prunescope.errors import Fault, InputError, counted, listed, named, nearest
-from prunescope.laws.cell_identity import EXPLAINED
 from prunescope.laws.data import Numbers, Points
 from prunescope.laws.forms import DENSE, FORMS, SPARSE, to_coordinates
 from prunescope.laws.grouping import plain_value
 from prunescope.laws.results import Fit
+from prunescope.laws.rows import EXPLAINED
 from prunescope.table import read_table
 from prunescope.table.coded import Columns
 from prunescope.table.schema import ERROR, Outcome

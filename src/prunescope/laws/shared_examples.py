@@ -4,7 +4,7 @@ Of ``n`` examples one network's error ``e`` would deviate on others by a share o
 binomial part. Networks that err on nested sets share all of it, those that err on examples by chance nothing, and what
 they do not share is part of the noise between replicates already. With outcomes of single examples these are resampled,
 the same ones for all networks, and replicates say how much networks share. Without them the scatter of replicates says
-it (`replicate_share`), and without replicates all of it counts as shared.
+it (`replicates`), and without replicates all of it counts as shared.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from prunescope.errors import Fault, InputError, clipped, listed
-from prunescope.laws.cell_identity import EXPLAINED, TREATMENT
 from prunescope.laws.data import Numbers, Points
 from prunescope.laws.estimator import Estimator
 from prunescope.laws.fit import Options
@@ -22,6 +21,7 @@ from prunescope.laws.forms import SPARSE, to_coordinates
 from prunescope.laws.grouping import Sample, group_rows, keep_curves, keep_usable, origin
 from prunescope.laws.predict import MemberQuery, Prediction, predict_members
 from prunescope.laws.results import Fit
+from prunescope.laws.rows import EXPLAINED, TREATMENT
 from prunescope.laws.search import SPARSE_TERMS
 from prunescope.table import Table, read_table
 from prunescope.table.coded import Columns

@@ -17,8 +17,8 @@ from prunescope.choose.family import Family, Grid, fit_families
 from prunescope.choose.limits import DeclinedError, Limits
 from prunescope.errors import InputError, PrunescopeError, counted, named
 from prunescope.laws import Fit, JointLaw
-from prunescope.laws.cell_identity import EXPLAINED
 from prunescope.laws.data import GroupData
+from prunescope.laws.rows import EXPLAINED
 from prunescope.table import Table
 from prunescope.table.duckdb_engine import condition
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from prunescope.choose.limits import bound_faults, confidence_faults
 from prunescope.errors import Fault, InputError, command, counted, listed
-from prunescope.laws.cell_identity import identity_columns
+from prunescope.laws.rows import identity_columns
 from prunescope.table import Store, Table, is_store, status
 from prunescope.table.coded import Columns, group_codes
 from prunescope.table.schema import CONFIGURATION, ERROR, Outcome

@@ -1,18 +1,73 @@
-"""Which test examples the rows of a table were tested on, and what resamples of them make of a group's errors."""
+"""Rows of a table as the laws see them: what tells cells apart, on which test examples they were tested, which count.
+
+Cells are told apart by the schema's columns, and by those of a file's own that split ladders. What resamples of the
+test examples make of a group's errors comes from the outcomes that a store keeps. The filters are the first paper's
+(Table 1): arrays in, masks out; applied on request only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.laws.data import Integers, Numbers, StackedRows
-from prunescope.laws.replicate_share import replicate_shares
+from prunescope.laws.replicates import replicate_shares
 from prunescope.laws.shared_examples import PackedOutcomes, Resampled, agreement, log_change, resample
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
 from prunescope.table.coded import Columns, configuration_codes, group_codes, unpruned
+from prunescope.table.own_columns import REPETITIONS
+from prunescope.table.schema import BY_NAME, CONFIGURATION, ColumnGroup
+
+# What a joint law explains; everything else that tells configurations apart makes groups.
+EXPLAINED = ("depth", "width", "examples")
+TREATMENT = tuple(column.name for column in BY_NAME.values() if column.group is ColumnGroup.TREATMENT)
+
+
+def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that tell cells apart, and which of them are a file's own.
+
+    The schema's configuration and treatment columns always do. A column of the file's own does where it splits
+    ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities.
+    """
+    identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
+    candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
+    candidates = [name for name in candidates if not _repeats_a_size(table, name)]
+    pruned = table["density"] < 1
+    extra: list[str] = []
+    if candidates and pruned.any():
+        columns = Columns.of(table.columns).pick([*identity, *candidates, "density"]).take(pruned)
+        enough = max(3.0, _densities(columns, identity) / 2)
+        for name in candidates:
+            if _may_identify(columns[name]) and _densities(columns, [*identity, *extra, name]) >= enough:
+                extra.append(name)
+    return (*identity, *extra), tuple(extra)
+
+
+def _repeats_a_size(table: Table, name: str) -> bool:
+    """Whether a column is depth, width or examples over again, as one is that these were set from."""
+    values = table[name]
+    sizes = [table[size] for size in EXPLAINED if size in table] if values.dtype.kind in "iuf" else []
+    return any(bool(np.all(values == size)) for size in sizes)
+
+
+def _may_identify(values: NDArray[Any]) -> bool:
+    """Whether a column may tell ladders apart at all: it varies, and not as measured numbers do."""
+    distinct = len(np.unique(values)) if values.dtype.kind == "f" else len(set(values.tolist()))
+    return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
+
+
+def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> float:
+    """Return how many densities the group of a row holds, in the median over rows."""
+    codes = group_codes(columns, names)
+    density = np.unique(columns["density"], return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(codes * (int(density.max()) + 1) + density) // (int(density.max()) + 1)
+    return float(np.median(np.bincount(pairs)[codes]))
+
 
 # Errors in a table and in stored outcomes that differ by more are of different networks, or of another outcome.
 SAME = 1e-9
@@ -154,3 +209,46 @@ class ExampleOutcomes:
 
 def _keys(rows: Table) -> list[tuple[str, int]]:
     return list(zip(rows["ladder"].tolist(), rows["rung"].tolist(), strict=True))
+
+
+Mask = NDArray[np.bool_]
+
+FILTERS = {
+    "connected": "networks in which surviving weights still lead from input to output",
+    "better-than-chance": "networks whose error is below that of guessing",
+    "not-overly-large": "configurations before which growing depth or width starts to raise the unpruned error",
+}
+
+
+def connected(flag: NDArray[np.bool_]) -> Mask:
+    """Keep networks in which a path of surviving weights leads from input to output."""
+    return np.asarray(flag, bool)
+
+
+def better_than_chance(error: Numbers, chance: Numbers | float) -> Mask:
+    """Keep networks whose error is below ``chance``, the error of guessing: ``1 - 1 / classes``."""
+    return np.asarray(error < chance, bool)
+
+
+def not_overly_large(depth: Numbers, width: Numbers, examples: Numbers, unpruned: Numbers) -> Mask:
+    """Keep configurations up to where growing raises the unpruned error.
+
+    Along growing depth (width and examples alike) and along growing width (depth and examples alike) a configuration
+    counts up to the first one that the next larger has more unpruned error than; what lies beyond is overly large for
+    its number of examples. One value per configuration, each configuration once.
+    """
+    mask = np.ones(len(unpruned), bool)
+    for grown, others in ((depth, (width, examples)), (width, (depth, examples))):
+        for chain in _chains(grown, others):
+            rises = np.flatnonzero(np.diff(unpruned[chain]) > 0)
+            if len(rises):
+                mask[chain[rises[0] + 1 :]] = False
+    return mask
+
+
+def _chains(grown: Numbers, others: tuple[Numbers, Numbers]) -> list[NDArray[np.int64]]:
+    """Return, for each combination of the others, positions in growing order."""
+    order = np.lexsort((grown, *others))
+    first, second = others[0][order], others[1][order]
+    cuts = np.flatnonzero((first[1:] != first[:-1]) | (second[1:] != second[:-1])) + 1
+    return list(np.split(order, cuts))
