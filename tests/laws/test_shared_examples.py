@@ -16,7 +16,7 @@ from prunescope.laws.data import GroupData
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import ADAPTED, DENSE, JOINT, SINGLE, Form
 from prunescope.laws.free_plateaus import free_plateaus, solve_free_plateaus
-from prunescope.laws.grouping import dense_sample, sample
+from prunescope.laws.grouping import Sample, dense_sample, sample
 from prunescope.laws.results import Fit, Interval
 from prunescope.laws.search import search_batch
 from prunescope.laws.shared_examples import RESAMPLES, Resampled, SharedExamples
@@ -118,9 +118,15 @@ def test_a_change_of_all_errors_moves_laws_of_plain_points_by_what_refits_do(
         assert spread == pytest.approx(abs(np.diff(np.log(values))[0]) / 2, rel=0.1)
 
 
+def all_shared(table: Any) -> Sample:
+    """Return the groups of a table as if networks shared all of the chance of test examples."""
+    groups = JointLaw().sample(table)
+    return replace(groups, groups=tuple(replace(group, example_share=1.0) for group in groups.groups))
+
+
 def test_outcomes_narrow_intervals_where_networks_err_on_different_examples(tmp_path: Path) -> None:
     store = family_store(tmp_path / "store", 0.2)
-    by_bits, by_count = (JointLaw(draws=60).fit(table).fit_ for table in (store, without_outcomes(store)))
+    by_bits, by_count = (JointLaw(draws=60).fit(rows).fit_ for rows in (store, all_shared(without_outcomes(store))))
     assert (by_bits.shared_examples.by, by_count.shared_examples.by) == (BY_BITS, BY_COUNT)
     assert by_bits.to_dict()["test_examples_by"] == BY_BITS
     for name in ("eps_up", "gamma", "p_prime"):
@@ -136,7 +142,7 @@ def test_outcomes_on_nested_sets_come_to_the_binomial_part(tmp_path: Path) -> No
 
 def test_predictions_go_by_what_networks_share_and_a_saved_law_still_does(tmp_path: Path) -> None:
     store = family_store(tmp_path / "store", 0.2)
-    law, plain = (JointLaw(draws=60).fit(table) for table in (store, without_outcomes(store)))
+    law, plain = (JointLaw(draws=60).fit(rows) for rows in (store, all_shared(without_outcomes(store))))
     network: Mapping[str, Any] = {"depth": [20], "width": [1.0], "density": [0.02], "unpruned_error": [0.09]}
     spreads = [
         np.log(prediction.high / prediction.low)[0]
@@ -154,16 +160,16 @@ def test_outcomes_count_only_where_every_row_has_its_own(tmp_path: Path) -> None
     whole = store.table()
     assert group_of(whole).resampled is not None
     assert group_of(whole.take(whole["rung"] < 9)).resampled is not None
-    assert group_of(whole.take(whole["rung"] > 0)).shared_examples.by == BY_COUNT  # unpruned networks left out
+    assert group_of(whole.take(whole["rung"] > 0)).resampled is None  # unpruned networks left out
     other = store.table()
     columns = dict(other.columns) | {"test_error": other["test_error"] * 0.9}
-    assert group_of(replace(other, columns=columns)).shared_examples.by == BY_COUNT  # errors of other networks
+    assert group_of(replace(other, columns=columns)).resampled is None  # errors of other networks
     ladder = str(whole["ladder"][0])
     next((store.path / "test_examples" / ladder).glob("0003.*")).unlink()
-    assert group_of(store).shared_examples.by == BY_COUNT
+    assert group_of(store).resampled is None
+    assert (group_of(store).shared_examples.by or "").startswith(BY_COUNT)
     (single, *others) = sample(store.table(), joint=False).groups
-    kept = {group.shared_examples.by for group in (single, *others)}
-    assert kept == {BY_BITS, BY_COUNT}
+    assert {group.resampled is None for group in (single, *others)} == {True, False}
 
 
 def test_unpruned_errors_of_several_treatments_are_resampled_together(tmp_path: Path) -> None:

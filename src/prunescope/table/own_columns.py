@@ -2,8 +2,8 @@
 
 Unpruned errors are means over a configuration, whatever the treatment, so that one dense network serves several ways of
 pruning. A column of the user's own may name such a way, or something that changes the error itself, as another test set
-does. Where every value of it has unpruned networks of its own in every configuration, and their errors differ by far
-more than replicates do, each value keeps its own mean. Otherwise a note says that they were averaged.
+does. Where every value of it has pruned networks, and unpruned ones of its own in every configuration, whose errors
+differ by far more than replicates do, each value keeps its own mean. Otherwise a note says that they were averaged.
 """
 
 from __future__ import annotations
@@ -36,14 +36,21 @@ def dividing_columns(columns: Mapping[str, Array]) -> tuple[str, ...]:
     def parts(by: list[str]) -> NDArray[np.int64]:
         return typed.groups(by, configurations) if by else configurations
 
+    # A configuration without unpruned networks has no unpruned error in any case.
+    compared = np.isin(configurations, configurations[dense])
+
     def are_measured(by: list[str]) -> bool:
         codes = parts(by)
         there = np.zeros(int(codes.max()) + 1, bool)
         there[codes[dense]] = True
-        return bool(there.all())
+        return bool(there[codes[compared]].all())
 
-    dividing = [name for name in names if are_measured([name])]
-    while not are_measured(dividing):
+    def has_curves(name: str) -> bool:
+        values = typed.groups((name,))
+        return bool(np.isin(values[dense], values[columns["density"] < 1]).all())
+
+    dividing = [name for name in names if has_curves(name) and are_measured([name])]
+    while dividing and not are_measured(dividing):
         dividing.pop()
     for name in tuple(dividing):
         others = [other for other in dividing if other != name]
