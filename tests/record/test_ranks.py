@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -17,6 +18,13 @@ from tests.record.loops import adamw, make, train_epoch
 def _join(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+
+
+def _leave() -> None:
+    """End this process once all are done, at once: threads of torch can abort an interpreter that ends beside them."""
+    dist.barrier()
+    dist.destroy_process_group()
+    os._exit(0)
 
 
 def _store(rank: int, folder: Path) -> Path:
@@ -45,7 +53,7 @@ def climb_together(rank: int, folder: Path) -> None:
                 seen.append((rung.number, rung.density, start, [p.detach().clone() for p in model.parameters()]))
                 rung.record(test_error=0.25 + rank)
     torch.save(seen, folder / f"seen{rank}")
-    dist.destroy_process_group()
+    _leave()
 
 
 def fail_together(rank: int, folder: Path) -> None:
@@ -64,7 +72,7 @@ def fail_together(rank: int, folder: Path) -> None:
     except PrunescopeError as trouble:
         words = str(trouble)
     (folder / f"words{rank}").write_text(words)
-    dist.destroy_process_group()
+    _leave()
 
 
 def test_every_rank_trains_the_same_masks_from_the_same_start_and_rank_0_writes(tmp_path: Path) -> None:

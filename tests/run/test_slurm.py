@@ -217,6 +217,7 @@ def test_workers_under_slurm_train_a_study_and_leave(tmp_path: Path, slurm: Clus
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
     logs = "\n".join(log.read_text() for log in (tmp_path / "slurm.cluster").glob("*.err"))
     assert done.returncode == 0, done.stderr + logs

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -196,7 +198,7 @@ def _job(keys: ClusterKeys, name: str, folder: Path) -> dict[str, Any]:
         "interface": keys.interface,
         "log_directory": str(folder),
         "job_name": name,
-        "python": keys.python or None,
+        "python": keys.python or quote(sys.executable),
         "queue": keys.queue or None,
         "job_extra_directives": list(keys.options),
         "job_script_prologue": list(keys.prologue),
