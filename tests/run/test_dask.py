@@ -290,6 +290,21 @@ def test_a_plan_shows_the_job_script(tmp_path: Path, kind: str) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([path, study])
 
 
+def test_spaces_in_paths_are_quoted_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python")
+    content = '[cluster]\nkind = "slurm"\nworkers = 1\nmemory = "1GB"\ninterface = "lo"\ntime = "1h"\n'
+    (tmp_path / "good.toml").write_text(content)
+    assert "\n'/opt/my python/bin/python' -m " in Cluster(tmp_path / "good.toml").job_script()
+    (tmp_path / "with space").mkdir()
+    path = tmp_path / "with space" / "slurm.toml"
+    path.write_text(content)
+    with pytest.raises(InputError) as trouble:
+        Cluster(path)
+    assert str(tmp_path / "with space") in str(trouble.value)
+    path.write_text('[cluster]\nkind = "local"\nworkers = 1\n')  # starts processes, and writes no script
+    Cluster(path)
+
+
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text(dense_study().to_toml())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prunescope.errors import Fault, InputError, MissingPackageError, PrunescopeError, clipped
 from prunescope.run.certificates import make_certificates, security_named, security_of
-from prunescope.run.cluster_file import ClusterKeys, job_script, read_cluster_file, start_cluster
+from prunescope.run.cluster_file import QUEUES, ClusterKeys, job_script, read_cluster_file, start_cluster
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -58,11 +58,20 @@ class Cluster:
             raise InputError("--upload", [Fault(str(path), "must be a file", "none") for path in missing])
         if self.source.endswith(".toml"):
             self._keys = read_cluster_file(_file(self.source))
+            self._check_folder(self._keys)
         elif not _ADDRESS.fullmatch(self.source):
             address = _address_in(_file(self.source))
             self._check_encryption(address)
         else:
             self._check_encryption(self.source)
+
+    def _check_folder(self, keys: ClusterKeys) -> None:
+        """Refuse what job scripts do not understand."""
+        paths = [self.folder, *([self._certificates.absolute()] if self._certificates else [])]
+        broken = [path for path in paths if keys.kind in QUEUES and re.search(r"\s", str(path))]
+        if broken:
+            must = "must have no space in its path, since job scripts name it"
+            raise InputError(self.source, [Fault("a folder", must, str(path)) for path in broken])
 
     def _check_encryption(self, address: str) -> None:
         encrypted = address.startswith("tls://")
