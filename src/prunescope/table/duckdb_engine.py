@@ -76,7 +76,7 @@ class ParquetWriter:
         cursor = self._opened.cursor()
         try:
             register(cursor, "columns", columns)
-            written = f"(format parquet, compression {compression})"
+            written = f"(format parquet, compression {compression}, use_tmp_file false)"  # the path is a draft itself
             cursor.execute(f"copy (select * from columns) to {literal(str(path))} {written}")
         except duckdb.Error as trouble:
             self._opened = None  # after some errors an engine answers nothing any more

@@ -283,7 +283,8 @@ class Shards:
                 try:
                     opened.execute(
                         f"copy (select {_listing_of(STORED_NAMES)} from rows {_FIRST if copied else ''} "
-                        f"order by {_listing_of(_KEY)}) to {literal(str(draft))} (format parquet, compression zstd)"
+                        f"order by {_listing_of(_KEY)}) to {literal(str(draft))} "
+                        "(format parquet, compression zstd, use_tmp_file false)"
                     )
                 except duckdb.IOException as trouble:
                     raise unwritable(self.store, trouble) from None
