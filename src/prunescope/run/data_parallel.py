@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from torch._C._distributed_c10d import FileStore
 
 from prunescope.errors import PrunescopeError
 from prunescope.nets.cohort import Layout
+from prunescope.run.child_process import ChildProcess, end_children, ending, start_child
 from prunescope.study import Ladder
 from prunescope.train import CohortMember, ProgressKeeper, Span, TrainedMembers, TrainingContext, train_rung
 from prunescope.train.ranks import RankLostError, Ranks
@@ -137,12 +137,6 @@ def _on_loopback(wanted: bool) -> Iterator[None]:
         del os.environ[name]
 
 
-@dataclass
-class _Process:
-    process: subprocess.Popen[bytes]
-    pipe: Connection
-
-
 class DataParallel:
     """The processes of a run that train each network together, as rank 0 sees them.
 
@@ -171,7 +165,7 @@ class DataParallel:
         self._data, self._settings, self._timeout = data, settings, timeout
         self._ranks = joined
         self._joined_before = joined is not None
-        self._others: list[_Process] = []
+        self._others: list[ChildProcess] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def begin(self) -> None:
@@ -217,25 +211,12 @@ class DataParallel:
         except (EOFError, OSError) as trouble:
             raise RankLostError("it did not begin") from trouble
 
-    def _start(self, rank: int, meeting: Path) -> _Process:
-        """Start another process of this machine; as `executors.WorkerProcesses` does, and for the same reasons."""
-        pipe_here, pipe_there = Pipe()
-        program = (
-            "import signal, sys; "
-            "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-            f"sys.path[:] = {sys.path!r}; "
-            f"from prunescope.run.rank_process import serve; serve({pipe_there.fileno()})"
-        )
-        process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-P", "-c", program],
-            pass_fds=[pipe_there.fileno()],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-        )
-        pipe_there.close()
+    def _start(self, rank: int, meeting: Path) -> ChildProcess:
+        """Start another process of this machine."""
+        child = start_child("prunescope.run.rank_process")
         settings = replace(self._settings, device=self._devices[rank])
-        pipe_here.send((rank, self.size, meeting, self._timeout, self._data, settings))
-        return _Process(process, pipe_here)
+        child.pipe.send((rank, self.size, meeting, self._timeout, self._data, settings))
+        return child
 
     def _reason(self, trouble: RankLostError) -> str:
         """Say what became of the other processes, and end them."""
@@ -245,7 +226,7 @@ class DataParallel:
         told = named[0] if named else f"one of {self.size} processes that train each network is lost: {trouble}"
         return f"{told}; the same command goes on from what the store has"
 
-    def _reason_of(self, other: _Process) -> str:
+    def _reason_of(self, other: ChildProcess) -> str:
         """Say how a process ended; nothing where it goes on."""
         with suppress(EOFError, OSError):
             if other.pipe.poll(_GOODBYE):
@@ -256,10 +237,8 @@ class DataParallel:
             return ""
         if code == 0:  # it has lost another itself
             return ""
-        if code < 0:
-            hint = " (the system may have run out of memory)" if code == -signal.SIGKILL else ""
-            return f"was killed by {signal.Signals(-code).name}{hint}"
-        return f"ended with exit code {code}"
+        hint = " (the system may have run out of memory)" if code == -signal.SIGKILL else ""
+        return f"{ending(code)}{hint}"
 
     def close(self, early: bool = False) -> None:
         """End the other processes that were started here; let those of torchrun end themselves.
@@ -269,11 +248,7 @@ class DataParallel:
         early
             Whether a rung did not come to its end.
         """
-        for other in self._others:
-            other.pipe.close()
-            other.process.kill()
-        for other in self._others:
-            other.process.wait()
+        end_children(self._others)
         self._others = []
         if self._ranks is not None:
             ranks, self._ranks = self._ranks, None

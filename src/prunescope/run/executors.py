@@ -6,20 +6,18 @@ SIGINT and SIGTERM, whoever sends them: the run handles both and ends them.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Protocol
 
 from prunescope.errors import PrunescopeError, UnwritableError, said
+from prunescope.run.child_process import ChildProcess, die_with_parent, end_children, ending, start_child
 from prunescope.run.events import Event, EventHandler
 from prunescope.run.ladder_runner import TRIES, RunSettings
 from prunescope.run.task_runner import ScoreTask, Task, TaskRunner, TrainTask, TuneTask, hold_memory
@@ -158,9 +156,7 @@ class InProcess:
 
 
 @dataclass
-class _Worker:
-    process: subprocess.Popen[bytes]
-    pipe: Connection
+class _Worker(ChildProcess):
     task: Task | None = None
     drained: bool = False
 
@@ -198,25 +194,9 @@ class WorkerProcesses:
             worker.pipe.send(task)
 
     def _start_worker(self) -> _Worker:
-        # Not by multiprocessing, whose workers import the main module: a script need not guard itself against that. In
-        # a session of its own, a terminal's Ctrl-C reaches the run alone; that of others is ignored before all else.
-        # With -P Python does not search the current folder before the worker has the run's own path.
-        pipe_here, pipe_there = Pipe()
-        program = (
-            "import signal, sys; "
-            "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-            f"sys.path[:] = {sys.path!r}; "
-            f"from prunescope.run.executors import serve; serve({pipe_there.fileno()}, {os.getpid()})"
-        )
-        process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-P", "-c", program],
-            pass_fds=[pipe_there.fileno()],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-        )
-        pipe_there.close()
-        pipe_here.send(self._arguments)
-        worker = _Worker(process, pipe_here)
+        child = start_child(__name__)
+        child.pipe.send(self._arguments)
+        worker = _Worker(child.process, child.pipe)
         self._processes.append(worker)
         return worker
 
@@ -247,9 +227,8 @@ class WorkerProcesses:
             return
         # Tried again, a cohort in halves, each with as many tries. By what it is about: its number changes then.
         self._deaths[task.name] += 1
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = " The system may have run out of memory." if code == -signal.SIGKILL else ""
-        yield TaskFailed(task, f"its worker process {how}.{hint}", retry=self._deaths[task.name] < TRIES)
+        yield TaskFailed(task, f"its worker process {ending(code)}.{hint}", retry=self._deaths[task.name] < TRIES)
 
     def drain(self) -> None:
         """Ask all workers to end after the rungs in training."""
@@ -261,11 +240,7 @@ class WorkerProcesses:
 
     def close(self) -> None:
         """End all workers. What they reported as written is on disk."""
-        for worker in self._processes:
-            worker.pipe.close()
-            worker.process.kill()
-        for worker in self._processes:
-            worker.process.wait()
+        end_children(self._processes)
         self._processes.clear()
 
 
@@ -286,10 +261,3 @@ def serve(handle: int, parent: int) -> None:
 
         while (task := pipe.recv()) is not None:
             pipe.send(run_task(runner, task, on_event))
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process with the run's own; elsewhere it ends when it next reports something."""
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -14,8 +14,8 @@ import torch.distributed as dist
 
 from prunescope.data import Dataset
 from prunescope.errors import PrunescopeError, said
+from prunescope.run.child_process import die_with_parent
 from prunescope.run.data_parallel import RungWork, join
-from prunescope.run.executors import die_with_parent
 from prunescope.run.ladder_runner import RunSettings, context_for, network_of
 from prunescope.run.task_runner import dataset_of, hold_memory
 from prunescope.train import TrainingContext, train_rung
@@ -83,8 +83,9 @@ def _silent(done: int, total: int) -> None:
     """Report nothing: rank 0 does."""
 
 
-def serve(handle: int) -> None:
+def serve(handle: int, parent: int) -> None:
     """Train with the process that started this one, until it ends."""
+    del parent  # whose end shows in the next sum, where Linux does not tell of it
     die_with_parent()
     hold_memory()
     pipe = Connection(handle)
