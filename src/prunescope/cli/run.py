@@ -241,8 +241,13 @@ def run(
 
 
 def _torchrun_rank() -> int | None:
-    """Return the number of this process among those that torchrun has started; None where it has not."""
-    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    """Return the number of this process among those that torchrun has started; None where it has not, or it alone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # asked first, since the room loads torch
+        return None
+    from prunescope.run.torchrun import torchrun_place
+
+    place = torchrun_place()
+    return None if place is None else place.rank
 
 
 def allow_code(study: Study, source: str) -> tuple[str, ...]:
