@@ -106,6 +106,15 @@ def test_what_a_law_goes_without_stands_apart_from_what_the_parameter_is() -> No
     assert "left out, or does not vary  how depth trades against density" in done.stdout
 
 
+def test_filters_are_named_with_commas_or_one_by_one() -> None:
+    rows = ("--law", "joint", "--classes", "10", "--intervals", "none", "--json")
+    filters = ("better-than-chance", "not-overly-large")
+    at_once = works("fit", SAMPLE, *rows, "--filter", ",".join(filters)).stdout
+    one_by_one = works("fit", SAMPLE, *rows, *(word for name in filters for word in ("--filter", name))).stdout
+    assert at_once == one_by_one
+    assert "filter not-overly-large" in at_once
+
+
 def test_fit_names_what_is_wrong() -> None:
     for arguments, words in (
         (("--law", "joint", "--fix", "gama=1"), "Did you mean 'gamma'?"),
@@ -115,6 +124,7 @@ def test_fit_names_what_is_wrong() -> None:
         (("--law", "joint", "--by", "familly"), "Did you mean 'family'?"),
         (("--law", "joint", "--filter", "better-than-chance"), "--classes N"),
         (("--law", "joint", "--filter", "large"), "Did you mean 'not-overly-large'?"),
+        (("--law", "joint", "--filter", "connected, conected"), "Did you mean 'connected'?"),
         (("--law", "joint", "--level", "90"), "90 % is 0.9."),
         (("--law", "joint", "--level", "1"), "must be between 0 and 1"),
         (("--law", "joint", "--where", "depth = 8", "--vary", "depth"), "Add networks of another depth"),

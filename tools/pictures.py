@@ -95,13 +95,13 @@ def _el2n(name: str) -> El2nGroups | None:
     """Return losses by EL2N at the optimal sparsity, from the lens table that ships beside the rows."""
     points = []
     for row in main_rows(name, "loss-by-el2n", "optimal"):
-        difference, deviation = float(row["difference"]), float(row["difference_deviation"] or 0)
+        difference, deviation = row["difference"], row["difference_deviation"] or 0.0
         points.append(
             GroupPoint(
-                f"noise {noise_words(float(row['label_noise']))}, density {float(row['density']):.3g}",
-                float(row["low"]),
-                float(row["high"]),
-                float(row["el2n"]),
+                f"noise {noise_words(row['label_noise'])}, density {row['density']:.3g}",
+                row["low"],
+                row["high"],
+                row["el2n"],
                 difference,
                 difference - deviation,
                 difference + deviation,

@@ -4,8 +4,9 @@ python -m tools.publish NAME SOURCE [...] [--study FILE ...] [--lens]
 
 With --lens, what the lens sees in single examples of the first source, a store, is written beside the table.
 
-Rows are joined; a rung that several sources have is kept once. Unpruned errors are left out, since a reader makes
-them of the rows; losses keep six digits, which is what single precision has.
+Rows are joined; a rung that several sources have is kept once. Left out are unpruned errors, since a reader makes
+them of the rows, and the loss on original labels where no label is wrong, which is the training loss. Losses keep six
+digits, which is what single precision has.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from prunescope.table import read_table, write_table
 
 FOLDER = Path(__file__).parents[1] / "src" / "prunescope" / "table" / "measurements"
 LEFT_OUT = ("unpruned_error",)
+# Left out where no label is wrong.
+OF_NOISE = ("train_loss_original", "train_loss_noisy")
 LEVEL = 19
 OF_EXAMPLES = ("loss-by-el2n", "top-fifth", "leave-outs")
 
@@ -40,12 +44,13 @@ def pack(name: str, sources: list[str]) -> Path:
     with duckdb.connect() as database:
         read = ", ".join(f"'{part}'" for part in parts)
         columns = database.sql(f"describe select * from read_parquet([{read}], union_by_name=true)").fetchall()
+        left_out = LEFT_OUT if _has_noise(parts) else (*LEFT_OUT, *OF_NOISE)
         kept = [
             f"round({column}, 6 - ceil(log10(greatest(abs({column}), 1e-12)))::int) as {column}"
             if kind == "DOUBLE" and "loss" in column
             else column
             for column, kind, *_ in columns
-            if column not in LEFT_OUT
+            if column not in left_out
         ]
         order = [column for column, *_ in columns if column in ("depth", "width", "examples", "replicate", "density")]
         rows = f"select distinct {', '.join(kept)} from read_parquet([{read}], union_by_name=true)"
@@ -58,6 +63,10 @@ def pack(name: str, sources: list[str]) -> Path:
     return draft.replace(target)
 
 
+def _has_noise(parts: list[Path]) -> bool:
+    return any(bool((read_table(part)["label_noise"] > 0).any()) for part in parts)
+
+
 def lens_tables(name: str, store: str) -> list[Path]:
     """Write what single examples show, and return the files."""
     files = []
@@ -67,9 +76,19 @@ def lens_tables(name: str, store: str) -> list[Path]:
                 tuple(float(f"{round(value, 9):.6g}") if isinstance(value, float) else value for value in row)
                 for row in table.rows
             )
-            files.append(FOLDER / f"{name}-{table.slug}.csv")
-            files[-1].write_text(to_csv(replace(table, rows=rows)), encoding="utf-8")
+            files.append(FOLDER / f"{name}-{table.slug}.parquet")
+            _as_parquet(to_csv(replace(table, rows=rows)), files[-1])
     return files
+
+
+def _as_parquet(csv: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as there, duckdb.connect() as database:
+        text = Path(there) / "table.csv"
+        text.write_text(csv, encoding="utf-8")
+        database.sql(
+            f"copy (from read_csv('{text}', header=true)) to '{target}' "
+            f"(format parquet, compression zstd, compression_level {LEVEL})"
+        )
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from prunescope.laws import Fit
 from prunescope.laws.comparison import HELD_OUT, TILT, WITHOUT_MEMBERS, FormComparison, compare
 from prunescope.laws.data import GroupData
+from prunescope.laws import FILTERS, Fit
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import JOINT, SINGLE
 from prunescope.laws.grouping import sample
@@ -34,7 +34,7 @@ BIAS = 0.01
 ENOUGH_DENSITIES = 7
 # Points of a part of a family from which on its law says something.
 LEAST_POINTS = 30
-OURS = ("lenet-mnist", "resnet-cifar10", "digits")
+OURS = ("lenet-mnist", "lenet-mnist-long", "resnet-cifar10", "digits")
 # Error in percent by level of LeNet-300-100 after two epochs: OpenLTH, mean of six networks, each +- 0.2.
 OPENLTH = {0: 3.20, 3: 3.03, 6: 3.08, 9: 3.28, 12: 3.50, 14: 3.83}
 
@@ -46,6 +46,11 @@ class Family:
     name: str
     rows: Table
     group: GroupData
+
+    @property
+    def as_the_paper_filters(self) -> GroupData:
+        """The configurations and densities that the paper's filters leave."""
+        return _filtered(self.name)
 
     @property
     def fit(self) -> Fit:
@@ -68,6 +73,11 @@ class Family:
 def _family(name: str) -> Family:
     rows = load_table(name)
     return Family(name, rows, sample(rows, joint=True).groups[0])
+
+
+@cache
+def _filtered(name: str) -> GroupData:
+    return sample(_family(name).rows, joint=True, filters=FILTERS).groups[0]
 
 
 @cache
@@ -234,6 +244,8 @@ def where_it_misses() -> Iterator[str]:
         connected = sample(family.rows, joint=True, filters=("connected", "better-than-chance")).groups[0]
         if len(connected) < len(group):
             yield _part_row(family.name, "connected, better than chance", connected)
+        if LEAST_POINTS <= len(family.as_the_paper_filters) < len(connected):
+            yield _part_row(family.name, "and before growth raises the dense error", family.as_the_paper_filters)
         small = group.pick(group.error < chance / 2)
         if LEAST_POINTS <= len(small) < len(group):
             yield _part_row(family.name, f"errors below {chance / 2:.2g}", small)

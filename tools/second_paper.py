@@ -1,23 +1,25 @@
 """The claims of the second paper beside what shipped tables say of them.
 
 A table of a lens study ships as rows, and beside it tables of `prunescope lens STORE --tables` that rows alone
-cannot give: `NAME-loss-by-el2n.csv`, `NAME-top-fifth.csv` and `NAME-leave-outs.csv`.
+cannot give: `NAME-loss-by-el2n.parquet`, `NAME-top-fifth.parquet` and `NAME-leave-outs.parquet`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
+from typing import Any
+
+import duckdb
 
 from prunescope.lens import CellResult, Verdict, analyze
 from prunescope.lens.verdicts import TreatmentOutcome
-from prunescope.table import load_table, published_tables, published_text
+from prunescope.table import load_table, published_tables
 from tools.claims import NOT_MEASURED, Claim, verdict
+from tools.publish import FOLDER
 
-LENS_TABLES = ("lenet-mnist-noise", "lenet-mnist-memorised", "resnet20-cifar10-lens")
+LENS_TABLES = ("lenet-mnist-noise", "lenet-mnist-memorised", "resnet20-cifar10-lens", "resnet20-cifar10-memorised")
 BETTER, WORSE, MATCHES = TreatmentOutcome.BETTER, TreatmentOutcome.WORSE, TreatmentOutcome.MATCHES
 # The least and the most that the paper's top fifth by EL2N changes, as multiples of the rest.
 LEAST_TIMES, MOST_TIMES = 3.5, 71.0
@@ -44,17 +46,24 @@ def shipped() -> list[str]:
     return [name for name in LENS_TABLES if name in published_tables()]
 
 
-def lens_rows(name: str, table: str) -> list[dict[str, str]]:
+@cache
+def lens_rows(name: str, table: str) -> tuple[dict[str, Any], ...]:
     """Return the rows of a lens table that ships beside a table; none where it does not."""
-    files = [file for file in published_tables()[name].lens_tables if file.endswith(f"{table}.csv")]
-    return [row for file in files for row in csv.DictReader(io.StringIO(published_text(file)))]
+    files = [file for file in published_tables()[name].lens_tables if file.endswith(f"{table}.parquet")]
+    rows: list[dict[str, Any]] = []
+    with duckdb.connect() as database:
+        for file in files:
+            found = database.execute("from read_parquet(?)", [str(FOLDER / file)])
+            columns = [column for column, *_ in found.description or ()]
+            rows += [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+    return tuple(rows)
 
 
-def main_rows(name: str, table: str, which: str) -> Iterator[dict[str, str]]:
+def main_rows(name: str, table: str, which: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of a lens table that are of the main treatment, at one of its sparsities."""
     main = {(cell.name, cell.label_noise): cell.pruning.treatment for cell in _cells(name)}
     for row in lens_rows(name, table):
-        if row["which"] == which and row["treatment"] == main.get((row["network"], float(row["label_noise"]))):
+        if row["which"] == which and row["treatment"] == main.get((row["network"], row["label_noise"])):
             yield row
 
 
@@ -141,11 +150,10 @@ def _left_out(where: str, paper: str, leave: str, column: str, met: Callable[[fl
     for name in shipped():
         levels = []
         for row in lens_rows(name, "leave-outs"):
-            noise, difference = float(row["label_noise"]), row[column]
+            noise, mean, deviation = row["label_noise"], row[column], row[f"{column}_deviation"] or 0.0
             # Wrong labels are what a sparse network is to find: without any there is nothing to find.
-            if row["leave"] != leave or not difference or (leave == "misclassified" and not noise):
+            if row["leave"] != leave or mean is None or (leave == "misclassified" and not noise):
                 continue
-            mean, deviation = float(difference), float(row[f"{column}_deviation"] or 0)
             levels.append(f"{mean:+.1f} ± {deviation:.1f} at {_noise(noise)}")
             judged.append(met(mean, deviation))
         if levels:
@@ -156,8 +164,8 @@ def _left_out(where: str, paper: str, leave: str, column: str, met: Callable[[fl
 def _top(name: str, which: str) -> Iterator[tuple[float, float]]:
     """Yield label noise and times of the top fifth under the main treatment."""
     for row in main_rows(name, "top-fifth", which):
-        if row["times"]:
-            yield float(row["label_noise"]), float(row["times"])
+        if row["times"] is not None:
+            yield row["label_noise"], row["times"]
 
 
 def _high_el2n() -> Claim:

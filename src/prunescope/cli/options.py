@@ -90,6 +90,12 @@ def options(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
     return add
 
 
+def _named(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[str, ...]:
+    """Read names, with commas between them or in an option each."""
+    del context, parameter
+    return tuple(dict.fromkeys(name for text in words for name in names_in(text) or ()))
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, numbers unrounded.")
 SPARSE = options(
     click.option("--size", metavar="NAME", help="Column of the nonzero weights N, for --law sparse [nonzero, "
@@ -113,8 +119,8 @@ CHOICE = options(
                  "that the law explains. Default: all that vary; of the sparse law all."),
     click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter: eps_up=0.9. Repeatable."),
     click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing."),
-    click.option("--filter", "filters", multiple=True, metavar="NAME",
-                 help="connected, better-than-chance or not-overly-large (Table 1). Repeatable."),
+    click.option("--filter", "filters", multiple=True, metavar="NAMES", callback=_named,
+                 help="Filters of Table 1: connected, better-than-chance, not-overly-large."),
     click.option("--replicates", type=click.Choice(["mean", "keep"]), default="mean", show_default=True,
                  help="Fit to the mean over replicates, or to every replicate."),
 )  # fmt: skip

@@ -183,8 +183,8 @@ def _filtered(table: Table, names: Sequence[str] | None, classes: int | None, no
     """Apply filters, and say what each left out."""
     for name in () if names is None else names:
         if name not in FILTERS:
-            hint = nearest(name, FILTERS) or f"There are {listed(FILTERS)}."
-            raise InputError("--filter", [Fault("the filter", f"must be one of {listed(FILTERS)}", repr(name), hint)])
+            wanted = f"must be one of {listed(FILTERS)}"
+            raise InputError("--filter", [Fault("the filter", wanted, repr(name), nearest(name, FILTERS))])
         if name == "connected":
             if "connected" not in table:
                 notes.append("filter connected: the table has no column `connected`, so nothing was left out")

@@ -53,7 +53,7 @@ def published_file(name: str) -> Traversable | None:
 
 
 def published_text(name: str) -> str:
-    """Return the text of a file beside the tables: a study, or a table of the lens."""
+    """Return the text of a file beside the tables: a study."""
     return (_folder() / name).read_text(encoding="utf-8")
 
 
