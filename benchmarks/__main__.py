@@ -13,6 +13,7 @@ import statistics
 import sys
 
 from benchmarks import (
+    again,
     agreement,
     choosing,
     coverage,
@@ -55,6 +56,7 @@ BENCHMARKS = {
     "studies": studies.measure,
     "pictures": pictures.measure,
     "modules": modules.measure,
+    "again": again.measure,
     "agreement": agreement.measure,
     "next": nextladders.measure,
     "report": report.measure,

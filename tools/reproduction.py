@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from prunescope.laws import FILTERS, Fit
 from prunescope.laws.comparison import HELD_OUT, TILT, WITHOUT_MEMBERS, FormComparison, compare
 from prunescope.laws.data import GroupData
-from prunescope.laws import FILTERS, Fit
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import JOINT, SINGLE
 from prunescope.laws.grouping import sample
@@ -77,7 +77,7 @@ def _family(name: str) -> Family:
 
 @cache
 def _filtered(name: str) -> GroupData:
-    return sample(_family(name).rows, joint=True, filters=FILTERS).groups[0]
+    return sample(_family(name).rows, joint=True, filters=tuple(FILTERS)).groups[0]
 
 
 @cache
@@ -87,7 +87,11 @@ def _joint(name: str) -> Fit:
 
 @cache
 def _compared(name: str) -> dict[str, FormComparison]:
-    return {form.form: form for form in compare(_family(name).group, joint=True)}
+    return _compared_of(_family(name).group)
+
+
+def _compared_of(group: GroupData) -> dict[str, FormComparison]:
+    return {form.form: form for form in compare(group, joint=True)}
 
 
 def _joint_of(group: GroupData) -> Fit:
@@ -284,13 +288,18 @@ def _part_row(name: str, part: str, group: GroupData) -> str:
 def forms_beside() -> Iterator[str]:
     """Yield rows on how far the forms are off for members that a fit did not see."""
     for family in _there():
-        for name in ("Eq. 2", TILT[True], "adapted from Rosenfeld et al. 2020, over the invariant"):
-            form = family.forms[name]
-            if form.cross_validated is None:
-                continue
+        yield from _form_rows(family.name, family.forms)
+        if LEAST_POINTS <= len(family.as_the_paper_filters) < len(family.group):
+            forms = _compared_of(family.as_the_paper_filters)
+            yield from _form_rows(f"{family.name}, as the paper filters", forms)
+
+
+def _form_rows(words: str, forms: dict[str, FormComparison]) -> Iterator[str]:
+    for name in ("Eq. 2", TILT[True], "adapted from Rosenfeld et al. 2020, over the invariant"):
+        form = forms[name]
+        if form.cross_validated is not None:
             off = float(np.sqrt(np.mean(np.square(form.unseen))))
-            beside = "" if form.gain is None else f"{form.gain}"
-            yield f"| {family.name} | {name} | {form.free} | {_percent(off)} | {beside} |"
+            yield f"| {words} | {name} | {form.free} | {_percent(off)} | {form.gain or ''} |"
 
 
 def beside_openlth() -> Iterator[str]:
