@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-HOLDS, LIMITS, NOT_SEEN, NOT_MEASURED = "holds", "holds with limits", "not seen", "not measured"
+VERDICTS = HOLDS, LIMITS, NOT_SEEN, NOT_MEASURED = "holds", "holds with limits", "not seen", "not measured"
+# What stands between two families in a cell of the page: a new line.
+APART = "<br>"
 
 
 class Claim(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +29,10 @@ ACROSS, COLOURS = 1000, 64
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures" / "reproduction"
 FIRST = (
     ("lenet-mnist", "error-by-density", "Figs. 1 and 2"),
-    ("lenet-mnist", "estimated-against-actual", "Figs. 2 and 5"),
     ("resnet-cifar10", "error-by-density", "Figs. 1 and 2"),
+    ("lenet-mnist", "estimated-against-actual", "Figs. 2 and 5"),
     ("resnet-cifar10", "estimated-against-actual", "Figs. 2 and 5"),
+    ("lenet-mnist", "error-by-parameters", "Fig. 8"),
     ("resnet-cifar10", "error-by-parameters", "Fig. 8"),
 )
 EL2N = El2nGroups.slug
@@ -63,17 +65,28 @@ def _file(table: str, slug: str) -> str:
 
 
 def _wanted(paper: int) -> tuple[tuple[str, str, str], ...]:
-    return FIRST if paper == 1 else tuple((name, slug, where) for name in shipped() for slug, where in SECOND)
+    return FIRST if paper == 1 else tuple((name, slug, where) for slug, where in SECOND for name in shipped())
 
 
 def shown(paper: int) -> Iterator[str]:
-    """Yield the lines of the page that show the pictures that are there."""
-    for name, slug, where in _wanted(paper):
-        if (FOLDER / _file(name, slug)).exists():
-            yield f"**{where}**, `{name}`: {slug.replace('-', ' ')}."
+    """Yield the lines of the page that show the pictures that are there: each figure's side by side."""
+    for (slug, where), wanted in groupby(_wanted(paper), key=lambda picture: picture[1:]):
+        names = [name for name, _, _ in wanted if (FOLDER / _file(name, slug)).exists()]
+        if names:
+            yield f"**{where}**: {slug.replace('-', ' ')}."
             yield ""
-            yield f"![{slug.replace('-', ' ')} of {name}](pictures/reproduction/{_file(name, slug)})"
+        for pair in _pairs(names):
+            yield f"| {' | '.join(f'`{name}`' for name in pair)} |"
+            yield f"|{'---|' * len(pair)}"
+            pictures = (
+                f"![{slug.replace('-', ' ')} of {name}](pictures/reproduction/{_file(name, slug)})" for name in pair
+            )
+            yield f"| {' | '.join(pictures)} |"
             yield ""
+
+
+def _pairs(names: list[str]) -> Iterator[list[str]]:
+    return (names[first : first + 2] for first in range(0, len(names), 2))
 
 
 def pictures(paper: int) -> Iterator[Picture]:

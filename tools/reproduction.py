@@ -23,7 +23,7 @@ from prunescope.laws.predict import predict_errors
 from prunescope.laws.search import fix_unvaried
 from prunescope.laws.sensitivity import sensitivity
 from prunescope.table import Table, load_table, published_tables, published_text
-from tools.claims import Claim, verdict
+from tools.claims import APART, VERDICTS, Claim, verdict
 from tools.pictures import shown
 from tools.second_paper import memorised, second_paper
 
@@ -114,7 +114,7 @@ def _deviation(mu: float, sigma: float) -> str:
 
 
 def _each(words: Callable[[Family], str]) -> str:
-    return "; ".join(f"{family.name}: {words(family)}" for family in _there())
+    return APART.join(f"{family.name}: {words(family)}" for family in _there())
 
 
 def one_network() -> Claim:
@@ -130,7 +130,7 @@ def one_network() -> Claim:
     met = [abs(fit.mean_deviation) < SINGLE_MU and fit.std_deviation < SINGLE_SIGMA for fit in published]
     sigma = float(np.median([fit.std_deviation for fit in published]))
     shares["renda2020 (published)"] = (sum(met), len(met), sigma)
-    words = "; ".join(
+    words = APART.join(
         f"{name}: {number} of {count} curves, median sigma {_percent(middle)}"
         for name, (number, count, middle) in shares.items()
     )
@@ -150,11 +150,16 @@ def one_family() -> Claim:
     ]
     words = _each(
         lambda family: (
-            f"mu {_percent(family.fit.mean_deviation)}, sigma {_percent(family.fit.std_deviation)} over errors from "
-            f"{family.group.error.min():.2f} to {family.group.error.max():.2f}"
+            f"{_deviation(family.fit.mean_deviation, family.fit.std_deviation)} over errors from "
+            f"{family.group.error.min():.2f} to {family.group.error.max():.2f}, {_as_filtered(family)}"
         )
     )
     return Claim("Section 4, Fig. 4", "one law for a family: mu within ± 2 %, sigma < 6 %", words, verdict(met))
+
+
+def _as_filtered(family: Family) -> str:
+    fit = _joint_of(family.as_the_paper_filters)
+    return f"{_deviation(fit.mean_deviation, fit.std_deviation)} as the paper filters"
 
 
 def seeds() -> Claim:
@@ -180,7 +185,7 @@ def invariant() -> Claim:
     return Claim(
         "Section 4, Fig. 3",
         "depth and width trade against density by powers: networks of one m* have one error",
-        "; ".join(lines),
+        APART.join(lines),
         verdict(met),
     )
 
@@ -193,10 +198,10 @@ def extrapolation() -> Claim:
         if trial is not None:
             held = _held_by_intervals(family.group)
             off = _deviation(trial.mu, trial.sigma)
-            lines.append(f"{family.name}: {off}; its 90 % intervals hold {100 * held:.0f} % of the errors")
+            lines.append(f"{family.name}: {off}, its 90 % intervals hold {100 * held:.0f} % of the errors")
             met.append(abs(trial.mu) < FAMILY_MU and trial.sigma < FAMILY_SIGMA)
     return Claim(
-        "Appendix F", "a law fitted to small members predicts the largest third", "; ".join(lines), verdict(met)
+        "Appendix F", "a law fitted to small members predicts the largest third", APART.join(lines), verdict(met)
     )
 
 
@@ -229,7 +234,7 @@ def few_measurements() -> Claim:
         enough = result.enough(2, result.sigma + 0.01)
         lines.append(f"{family.name}: {enough if enough is not None else 'more than all'} of {family.group.cells}")
         met.append(enough is not None and enough < family.group.cells)
-    words = "configurations until sigma is within a point of that of all: " + "; ".join(lines)
+    words = "configurations until sigma is within a point of that of all: " + APART.join(lines)
     return Claim("Section 5, Fig. 7", "few configurations suffice for a stable fit", words, verdict(met))
 
 
@@ -324,6 +329,11 @@ The families are small and briefly trained, as two processor cores allow: none h
 """
 
 
+def _counted(claims: list[Claim]) -> str:
+    numbers = ((sum(claim.verdict == said for claim in claims), said) for said in VERDICTS)
+    return f"Of {len(claims)} claims: " + ", ".join(f"{number} {said}" for number, said in numbers if number) + "."
+
+
 def page() -> str:
     """Return the page."""
     lines = [_HEAD, "| table | rows | holds | measured by |", "|---|---|---|---|"]
@@ -336,6 +346,7 @@ def page() -> str:
         "",
     ]
     parts = ((1, "The first paper", first_paper()), (2, "The second paper", second_paper()))
+    lines += [_counted([claim for _, _, claims in parts for claim in claims]), ""]
     for paper, title, claims in parts:
         lines += [f"## {title}", "", "| where | the paper | measured here | verdict |", "|---|---|---|---|"]
         lines += [f"| {claim.where} | {claim.paper} | {claim.ours or '–'} | **{claim.verdict}** |" for claim in claims]

@@ -16,7 +16,7 @@ import duckdb
 from prunescope.lens import CellResult, Verdict, analyze
 from prunescope.lens.verdicts import TreatmentOutcome
 from prunescope.table import load_table, published_tables
-from tools.claims import NOT_MEASURED, Claim, verdict
+from tools.claims import APART, NOT_MEASURED, Claim, verdict
 from tools.publish import FOLDER
 
 LENS_TABLES = ("lenet-mnist-noise", "lenet-mnist-memorised", "resnet20-cifar10-lens", "resnet20-cifar10-memorised")
@@ -86,7 +86,7 @@ def _claim(where: str, paper: str, judge: Callable[[CellResult], Judged | None],
         if there:
             levels = ", ".join(f"{said} at {_noise(cell.label_noise)}" for cell, (said, _) in there)
             words.append(f"{name}: {levels}{' (' + unit + ')' if unit else ''}")
-    return Claim(where, paper, "; ".join(words), verdict(met) if met else NOT_MEASURED)
+    return Claim(where, paper, APART.join(words), verdict(met) if met else NOT_MEASURED)
 
 
 def _gain_without_noise(cell: CellResult) -> Judged | None:
@@ -115,7 +115,7 @@ def _grows_with_noise() -> Claim:
     return Claim(
         "Section 4, Fig. 3",
         "the gain grows with the share of wrong labels (VGG-16: 5.2, 16.1 and 34.6 points at 15, 30 and 60 %)",
-        "; ".join(words),
+        APART.join(words),
         verdict(met) if met else NOT_MEASURED,
     )
 
@@ -158,7 +158,7 @@ def _left_out(where: str, paper: str, leave: str, column: str, met: Callable[[fl
             judged.append(met(mean, deviation))
         if levels:
             words.append(f"{name}: {', '.join(levels)} (points)")
-    return Claim(where, paper, "; ".join(words), verdict(judged) if judged else NOT_MEASURED)
+    return Claim(where, paper, APART.join(words), verdict(judged) if judged else NOT_MEASURED)
 
 
 def _top(name: str, which: str) -> Iterator[tuple[float, float]]:
@@ -179,7 +179,7 @@ def _high_el2n() -> Claim:
         "Sections 3 and 4, Figs. 1, 2, 5",
         f"the fifth of the examples with the highest EL2N changes {LEAST_TIMES:g} to {MOST_TIMES:g} times as much in "
         "training loss as the rest",
-        "; ".join(words),
+        APART.join(words),
         verdict(met) if met else NOT_MEASURED,
     )
 

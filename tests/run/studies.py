@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.study import Study
+from prunescope.run import run_study
+from prunescope.study import Study, effort
 from prunescope.study.sections import Axes, Recipe, Treatment
 from prunescope.table import Store
 from prunescope.table.schema import CIRCUMSTANCES, STORED_NAMES
@@ -124,3 +125,12 @@ def children(parent: int) -> list[int]:
         if int(own_parent) == parent and state != "Z":
             pids.append(int(entry.parent.name))
     return pids
+
+
+def trained(study: Study, path: Path, workers: int = 1) -> Store:
+    """Return the store of a study that was trained without a break."""
+    report = run_study(study, path, workers=workers)
+    assert not report.failures
+    assert report.rungs == sum(ladder.rungs for ladder in study.ladders)
+    assert report.networks == effort(study.ladders).networks
+    return Store(path)
