@@ -186,6 +186,22 @@ def test_a_law_that_does_not_describe_its_data_says_so() -> None:
     assert not any("does not describe" in words for words in JointLaw().fit(table).warnings_)
 
 
+def test_configurations_that_the_papers_filter_leaves_out_are_counted_where_a_law_misses() -> None:
+    densities = 0.8 ** np.arange(12)
+    rows: dict[str, list[float]] = {name: [] for name in ("depth", "width", "density", "error")}
+    for depth, width, unpruned, turns in ((2, 1, 0.1, 0.05), (4, 1, 0.2, 0.9), (2, 2, 0.08, 0.9), (4, 2, 0.07, 0.05)):
+        errors = unpruned * (1 + (turns / densities) ** 2)
+        errors[0] = unpruned
+        for density, error in zip(densities, np.minimum(errors, 0.9), strict=True):
+            for name, value in zip(rows, (depth, width, density, error), strict=True):
+                rows[name].append(float(value))
+    misses = [words for words in JointLaw(intervals="none").fit(rows).warnings_ if "not-overly-large" in words]
+    assert len(misses) == 1
+    assert misses[0].startswith("1 of 4 configurations lie where growing depth or width has begun to raise")
+    (alone,) = SingleLaw(intervals="none").fit({name: rows[name][:12] for name in ("density", "error")}).fits_
+    assert not any("not-overly-large" in words for words in alone.warnings)
+
+
 def test_a_dip_of_a_single_run_is_named() -> None:
     columns = {"density": 0.8 ** np.arange(10), "error": [0.2] + [0.15] * 5 + [0.17, 0.3, 0.5, 0.55]}
     assert any("before it rises" in words for words in SingleLaw().fit(columns).warnings_)

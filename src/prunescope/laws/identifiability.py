@@ -15,6 +15,7 @@ from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
 from prunescope.laws.replicates import neighbour_correlation
 from prunescope.laws.results import number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
+from prunescope.laws.rows import not_overly_large
 from prunescope.laws.search import SearchResult
 from prunescope.laws.uncertainty import IntervalTask
 
@@ -59,6 +60,8 @@ class Evidence:
         Networks far from their replicates, in words.
     worst
         The member that the law misses most in the mean over its densities, in words; empty where there is but one.
+    overly_large
+        How many configurations lie beyond the first where growing raises the unpruned error, in words; empty for none.
     """
 
     parameters: Mapping[str, float]
@@ -79,6 +82,7 @@ class Evidence:
     run: float
     standing_out: Sequence[str]
     worst: str
+    overly_large: str
     above_chance: int
     levels: Mapping[str, int]
     starts: int
@@ -142,6 +146,7 @@ def gather_evidence(
             beyond_seeds=_beyond_seeds(sigma[row], task.seed_noise[row], group),
             run=together,
             worst=_name_worst(group, residual[row, : len(group)]),
+            overly_large=_count_overly_large(group) if form.family else "",
             standing_out=[_describe_outlier(outlier, group) for outlier in outliers[row]],
             above_chance=above,
             levels={name: len(np.unique(getattr(group, name))) for name in EXPONENTS.values() if form.family},
@@ -177,6 +182,12 @@ def _beyond_seeds(sigma: float, seed_noise: float | None, group: GroupData) -> f
     if not seed_noise:
         return None
     return sigma / (seed_noise * math.sqrt(float(np.mean(1 / group.repeats))))
+
+
+def _count_overly_large(group: GroupData) -> str:
+    first = np.array([points[0] for points in group.points_of])
+    beyond = ~not_overly_large(group.depth[first], group.width[first], group.examples[first], group.unpruned[first])
+    return f"{beyond.sum()} of {group.cells} configurations" if beyond.any() else ""
 
 
 def _name_worst(group: GroupData, residual: Numbers) -> str:
@@ -274,6 +285,11 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
             f"does not describe these data{worst}; look at single groups (--by), at what varies (--vary), at the "
             "regions below"
         )
+        if evidence.overly_large:
+            yield (
+                f"{evidence.overly_large} lie where growing depth or width has begun to raise the unpruned error; the "
+                "paper leaves such out: --filter not-overly-large"
+            )
     elif evidence.run > RUN and evidence.beyond_seeds is not None and evidence.beyond_seeds > RUN_TIMES:
         yield (
             f"deviations run together along ladders (correlation {evidence.run:.2f} between neighbouring densities), "
@@ -281,9 +297,9 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
             f"curves{worst}; compare forms"
         )
     if evidence.standing_out:
-        count = len(evidence.standing_out)
+        whose = "its" if len(evidence.standing_out) == 1 else "their"
         yield (
-            f"{counted(count, 'network')} far from {'its' if count == 1 else 'their'} replicates: "
+            f"{counted(len(evidence.standing_out), 'network')} far from {whose} replicates: "
             f"{listed(evidence.standing_out, NAMED)}; check those trainings, or fit with --loss huber"
         )
     if isinstance(FORMS[law], PruningForm):
@@ -296,8 +312,7 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
         elif evidence.dip > DIP and "kappa" not in evidence.parameters:
             yield (
                 f"the error falls {percent(evidence.dip)} below the unpruned error before it rises: pruning helps at "
-                "first, which the form leaves out, so it lies too high there (Section 6 of the paper, Appendix H); "
-                "--form tilted has a plateau that falls"
+                "first, which the form leaves out (Section 6 of the paper, Appendix H); try --form tilted"
             )
     else:
         yield from _warn_of_others(evidence)
