@@ -51,7 +51,7 @@ def certificates(folder: Path, days: int) -> None:
     default="10m",
     show_default=True,
     metavar="TIME",
-    help="So long before that limit no rung is begun: as long as one may take.",
+    help="Begin no rung this long before that limit: longer than a rung takes.",
 )
 @click.option("--cores", type=click.IntRange(1), default=2, show_default=True, help="Processor cores of a copy.")
 @click.option("--memory", metavar="SIZE", help="Memory of a copy, such as 16G [the partition's].")

@@ -43,7 +43,11 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 @click.argument("source", metavar="STORE")
 @click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. Repeatable.")
 @click.option("--cell", multiple=True, callback=_pairs, metavar="NAME=VALUE,...", help="Cells: depth=3,width=0.5.")
-@click.option("--treatment", metavar="NAME", help="The main treatment, 'imp weights', or the one beside it, narrow.")
+@click.option(
+    "--treatment",
+    metavar="NAME",
+    help="The main treatment, such as 'imp weights', or one to compare with it, such as narrow.",
+)
 @click.option("--groups", type=click.IntRange(1), default=20, show_default=True, help="Groups by EL2N.")
 @click.option("--rung", type=click.IntRange(1), help="A rung to analyse besides the two sparsities of interest.")
 @click.option("--density", type=SHARE, help="The same, by the nearest density.")

@@ -45,7 +45,7 @@ def outcomes(
     """Train again for outcomes on examples that a STORE lacks.
 
     Finished networks whose outcomes were not kept are trained again, from the nearest checkpoint below. Each must come
-    out equal to its row, or to rounding where another processor or other company sums in another order. Its outcomes
+    out equal to its row, or to rounding where another processor or cohort adds up in another order. Its outcomes
     are kept then; rows never change.
 
     Exit code 0: the store has all of them now. 1: some networks came out different, or failed.

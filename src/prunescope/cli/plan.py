@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--cluster", type=click.Path(path_type=Path), metavar="FILE.toml", help="Show the job script of this Dask cluster."
 )
 @click.option(
-    "--data-parallel", type=click.IntRange(2), metavar="N", help="Say what `run --data-parallel N` changes here."
+    "--data-parallel", type=click.IntRange(2), metavar="N", help="Show what `run --data-parallel N` takes here."
 )
 @click.option("--ladders", is_flag=True, help="List every ladder with its identity.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Copy the study file here, to edit it.")

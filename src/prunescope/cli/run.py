@@ -42,9 +42,7 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     metavar="N",
     help="Train each network by N processes that share its batches, on the GPUs or the cores of --device.",
 )
-@click.option(
-    "--copies", type=click.IntRange(1), help="This is one of so many runs on one store: each trains what is free."
-)
+@click.option("--copies", type=click.IntRange(1), help="How many runs share the store: each trains what is free.")
 @click.option(
     "--stop-after", type=DURATION, metavar="TIME", help="Begin no rung after this time, such as 3h30m; exit code 75."
 )
@@ -54,7 +52,7 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     default="60s",
     show_default=True,
     metavar="TIME",
-    help="Without a sign of life for so long, at most 1h, others take over what this run trains.",
+    help="Let others take over after this time without a sign of life of this run, at most 1h.",
 )
 @click.option("--cluster", metavar="WHERE", help="Train on a Dask cluster: address, scheduler file or FILE.toml.")
 @click.option(
@@ -70,7 +68,7 @@ _FOR_THE_LENS = ("extended", "narrow", "leave-out")
     default="15m",
     show_default=True,
     metavar="TIME",
-    help="Keep a rung under way after this time, again and again: a kill costs no more.",
+    help="Save a rung under way this often: a kill costs no more than that.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first ladder that fails.")
 @click.option("--keep-weights", is_flag=True, help="Keep the surviving weights of every rung.")

@@ -198,7 +198,7 @@ def resolve(
 ) -> None:
     """Pick between two results that a STORE has for one rung.
 
-    The first result counts, whatever is picked later: it was there when the second came. What is not picked goes to
+    Until you pick, the first result counts: it was there when the second came. What is not picked goes to
     conflicts/settled/. Checkpoints and outcomes on examples stay as they are; those of a second result lie under
     conflicts/ too.
     """
