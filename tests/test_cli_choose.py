@@ -28,7 +28,7 @@ def test_choose_answers_in_words() -> None:
     assert output.returncode == 0
     assert "family made-up, dataset made-up" in output.stdout
     assert "expected         depth 20, width 0.25" in output.stdout
-    assert "at 90% sure" in output.stdout
+    assert "at 90 % sure" in output.stdout
     assert "times smaller than the smallest unpruned network" in " ".join(output.stdout.split())
 
 
@@ -83,7 +83,7 @@ def test_next_says_when_the_answer_is_known() -> None:
     output = run("next", SAMPLE, "--max-error", "0.2")
     assert output.returncode == 0
     assert "settled" in output.stdout
-    assert "(90% sure: depth" in output.stdout
+    assert "(90 % sure: depth" in output.stdout
 
 
 def test_next_names_what_keeps_the_bound_as_surely_as_asked() -> None:

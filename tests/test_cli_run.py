@@ -52,7 +52,7 @@ def test_a_study_is_trained_and_a_second_run_has_nothing_to_do(tmp_path: Path) -
     done = run("run", path, "--workers", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("trained 8 networks in ")
-    assert "dense: 4 ladders, 0% done before" in done.stderr
+    assert "dense: 4 ladders, 0 % done before" in done.stderr
     assert done.stderr.endswith("next: prunescope table runs/dense; prunescope fit runs/dense --law joint\n")
     assert len(read_table(tmp_path / "runs" / "dense")) == 8
     again = run("run", path, cwd=tmp_path)
@@ -239,15 +239,15 @@ def test_progress_adds_up(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         progress.tell(CohortFinished(1))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "dense: 4 ladders, 0% done before",
-        "0.0 s: 0%, 0 networks; 1 network was trained before without keeping its weights; those of networks trained "
+        "dense: 4 ladders, 0 % done before",
+        "0.0 s: 0 %, 0 networks; 1 network was trained before without keeping its weights; those of networks trained "
         "from now on are kept. For all, run into a new --store",
-        "0.0 s: 0%, 0 networks; how lenet trains fastest could not be measured: no room; "
+        "0.0 s: 0 %, 0 networks; how lenet trains fastest could not be measured: no room; "
         "this process trains without workers",
-        "12 s: 17%, 0 networks, about 60 s left; wide, 2 together, rung 0 of 1, epoch 0 of 2",
-        "24 s: 33%, 2 networks, about 48 s left; wide, 2 together, rung 0: density 1, error 0.25",
-        "24 s: 58%, 2 networks, 1 failed, about 30 s left; failed: narrow, rung 0: made to fail",
-        "36 s: 100%, 4 networks, 1 failed, about 0.0 s left; wide, 2 together, rung 1: density 0.8, error 0.5",
+        "12 s: 17 %, 0 networks, about 60 s left; wide, 2 together, rung 0 of 1, epoch 0 of 2",
+        "24 s: 33 %, 2 networks, about 48 s left; wide, 2 together, rung 0: density 1, error 0.25",
+        "24 s: 58 %, 2 networks, 1 failed, about 30 s left; failed: narrow, rung 0: made to fail",
+        "36 s: 100 %, 4 networks, 1 failed, about 0.0 s left; wide, 2 together, rung 1: density 0.8, error 0.5",
     ]
 
 
@@ -279,9 +279,9 @@ def test_progress_takes_back_what_did_not_get_to_the_disk(
         progress.tell(NotExclusive("runs/mine"))
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(";")[0] for line in lines[1:]] == [
-        "0.0 s: 0%, 0 networks",
-        "0.0 s: 100%, 0 networks, 1 failed",
-        "0.0 s: 100%, 0 networks, 1 failed",
+        "0.0 s: 0 %, 0 networks",
+        "0.0 s: 100 %, 0 networks, 1 failed",
+        "0.0 s: 100 %, 0 networks, 1 failed",
     ]
     assert "a note is damaged" in lines[1]
     assert "runs/mine" in lines[3]
@@ -297,7 +297,7 @@ def test_progress_tells_what_comes_back_and_what_is_set_aside(
         progress.tell(LaddersFreed(1, 800))
         progress.tell(ResultsSetAside("runs/mine", 2))
     lines = capsys.readouterr().err.splitlines()[1:]
-    assert [line.split(";")[0] for line in lines] == ["0.0 s: 0%, 0 networks"] * 2
+    assert [line.split(";")[0] for line in lines] == ["0.0 s: 0 %, 0 networks"] * 2
     assert "1 ladder" in lines[0]
     assert "2 rungs" in lines[1]
     assert "prunescope status runs/mine" in lines[1]

@@ -28,6 +28,10 @@ BANNED = (
     "what it came to",
     "as people say them",
     "who asks for it",
+    "is read by half",
+    "in any company",
+    "other company",
+    "held for true",
 )
 
 
@@ -38,7 +42,8 @@ def texts() -> list[tuple[str, str]]:
 
 def _texts() -> Iterator[tuple[str, str]]:
     """Yield where and what a user may read: documents, and every string of the source that is no docstring."""
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    pages = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+    for path in [*pages, *sorted((ROOT / "docs").glob("*.md"))]:
         yield str(path.relative_to(ROOT)), path.read_text()
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

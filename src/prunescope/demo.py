@@ -118,7 +118,8 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
         say(f"   {line}")
 
     path = folder / "lens"
-    say(f"\n6. Why pruning helps or hurts, with {NOISE[-1]:.0%} wrong labels and with none: {command('lens', path)}")
+    noise = f"{100 * NOISE[-1]:.0f} % wrong labels"
+    say(f"\n6. Why pruning helps or hurts, with {noise} and with none: {command('lens', path)}")
     _trained(_lens_study(), path, say, showing)
     results = {rewind: analyze(path, treatment=f"imp {rewind}") for rewind in REWINDS}
     for rewind, result in results.items():
@@ -188,7 +189,9 @@ def _chosen(answer: Answer) -> list[str]:
 
 def _why(rewind: str, result: LensResult) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
-    diagnoses = "; ".join(f"with {cell.label_noise:.0%} wrong labels, {cell.diagnosis.words}" for cell in result.cells)
+    diagnoses = "; ".join(
+        f"with {100 * cell.label_noise:.0f} % wrong labels, {cell.diagnosis.words}" for cell in result.cells
+    )
     return f"Rewinding {REWOUND[rewind]}: {diagnoses}."
 
 

@@ -55,7 +55,7 @@ def test_a_choice_goes_by_what_networks_share_of_their_errors_where_outcomes_wer
     assert by_bits.robust.parameters < by_count.robust.parameters
     assert by_bits.test_examples_by == "200 resamples of 500"
     assert re.fullmatch(
-        "binomial, of 500, of which networks share [0-9]+% by their replicates", by_count.test_examples_by or ""
+        "binomial, of 500, of which networks share [0-9]+ % by their replicates", by_count.test_examples_by or ""
     )
     assert "200 resamples of 500" in str(by_bits)
 

@@ -84,5 +84,8 @@ def test_what_networks_do_not_share_narrows_intervals_and_is_kept_with_a_law() -
     assert errors[0] < 0.75 * errors[1]
     assert exponents[0] < exponents[1]
     assert shared[1] == SharedExamples(500)
-    assert shared[0].by == f"binomial, of 500, of which networks share {group.example_share:.0%} by their replicates"
+    assert (
+        shared[0].by
+        == f"binomial, of 500, of which networks share {100 * group.example_share:.0f} % by their replicates"
+    )
     assert np.hypot(shared[0].noise(0.1), shared[0].own_noise(0.1)) == pytest.approx(shared[1].noise(0.1))

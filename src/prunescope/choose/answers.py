@@ -75,9 +75,9 @@ class Answer(Summarised):
                 f"{pick.density:.4g}",
                 amount(pick.parameters),
                 f"{pick.error:.4g}",
-                f"{pick.probability:.0%}",
+                f"{100 * pick.probability:.0f} %",
             )
-            for words, pick in (("expected", self.choice), (f"at {self.confidence:.0%} sure", self.robust))
+            for words, pick in (("expected", self.choice), (f"at {100 * self.confidence:.0f} % sure", self.robust))
             if pick is not None
         ]
         head = ("", "network", "density", self.unit, "error", "meets the bound in")
@@ -154,9 +154,9 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  expected         {_pick(answer, choice)}"
     if robust is None:
-        yield f"  at {answer.confidence:.0%} sure      none"
+        yield f"  at {100 * answer.confidence:.0f} % sure     none"
     else:
-        yield f"  at {answer.confidence:.0%} sure      {_pick(answer, robust)}"
+        yield f"  at {100 * answer.confidence:.0f} % sure     {_pick(answer, robust)}"
     yield ""
     rung = "" if choice.rung is None else f" (rung {choice.rung}, density {choice.rung_density:.4g})"
     yield (
@@ -245,10 +245,10 @@ def _rivals(answer: Answer) -> Iterator[str]:
     yield f"  {'member':{wide}}  unpruned   density {answer.noun:>12}  times  smallest in"
     for name, rival in zip(names, shown, strict=True):
         if rival.parameters is None or rival.density is None or rival.times is None:
-            yield f"  {name:{wide}}  {rival.unpruned_error:8.4g}   does not reach the bound{rival.best_in:14.0%}"
+            figures = f" {'does not reach the bound':27}"
         else:
             figures = f"{rival.density:8.4g} {amount(rival.parameters):>12} {rival.times:6.3g}"
-            yield f"  {name:{wide}}  {rival.unpruned_error:8.4g}  {figures} {rival.best_in:12.0%}"
+        yield f"  {name:{wide}}  {rival.unpruned_error:8.4g}  {figures} {100 * rival.best_in:10.0f} %"
     if len(answer.rivals) > SHOWN:
         yield f"  ... and {len(answer.rivals) - SHOWN} more; --json has all"
     for known, words in LEGEND.items():

@@ -215,7 +215,7 @@ def _show_many(result: Answers) -> None:
             answer.choice.name,
             f"{answer.choice.density:.4g}",
             amount(answer.choice.parameters),
-            f"{answer.choice.probability:.0%}",
+            f"{100 * answer.choice.probability:.0f} %",
             "none" if answer.robust is None else f"{answer.robust.density:.4g}",
             "none" if answer.seen is None else f"{answer.seen.density:.4g}",
         )

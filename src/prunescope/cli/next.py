@@ -153,8 +153,8 @@ def _show_plan(plan: DesignPlan) -> None:
     if plan.decided:
         click.echo(
             wrapped(
-                f"settled: {about} is {plan.pick} ({_sure_words(plan)}), to about {plan.off:.0%} (enough: "
-                f"{plan.enough:.0%}); more training would hardly change it. What the measurements say alone: "
+                f"settled: {about} is {plan.pick} ({_sure_words(plan)}), to about {100 * plan.off:.0f} % (enough: "
+                f"{100 * plan.enough:.0f} %); more training would hardly change it. What the measurements say alone: "
                 "prunescope choose"
             )
         )
@@ -199,7 +199,7 @@ def _until(proposal: Proposal, rungs: bool) -> str:
 
 def _sure_words(plan: DesignPlan) -> str:
     """Name the network that keeps the bound surely."""
-    return f"{plan.confidence:.0%} sure: {plan.sure or 'none'}"
+    return f"{100 * plan.confidence:.0f} % sure: {plan.sure or 'none'}"
 
 
 def _ladder(proposal: Proposal, numbered: bool) -> str:
@@ -213,7 +213,7 @@ def _ladder(proposal: Proposal, numbered: bool) -> str:
 
 def off_words(value: float) -> str:
     """Write how far off a choice is."""
-    return f"{value:.0%}" if value < 1 else f"a factor of {1 + value:.2g}"
+    return f"{100 * value:.0f} %" if value < 1 else f"a factor of {1 + value:.2g}"
 
 
 def decide(
@@ -285,7 +285,7 @@ def decide(
     choice = f"{plan.pick or 'none'}{f' ({_sure_words(plan)})' if plan.decided else ''}"
     ended = _ended(plan, choice, off_words(plan.off))
     click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
-    click.echo(wrapped(f"{share:.0%} of the study's training is done; {ended}") + "\n")
+    click.echo(wrapped(f"{100 * share:.0f} % of the study's training is done; {ended}") + "\n")
     if answers and plan.pick is not None:
         click.echo("the same choice by prunescope choose:\n")
     for answer in answers.answers if answers else ():

@@ -236,7 +236,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     )
     tell(
         "pruning",
-        f"{recipe.pruning_fraction:.0%} a rung, {recipe.levels} times, down to a density of "
+        f"{100 * recipe.pruning_fraction:.0f} % a rung, {recipe.levels} times, down to a density of "
         f"{(1 - recipe.pruning_fraction) ** recipe.levels:.3g}; back to epoch {recipe.rewind_epoch}; "
         f"prunable: {recipe.prunable if isinstance(recipe.prunable, str) else listed(recipe.prunable)}",
     )

@@ -279,7 +279,7 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
         click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
-        waited = f", {report.waited:.0%} of it waiting for pictures" if report.waited >= WAITED else ""
+        waited = f", {100 * report.waited:.0f} % of it waiting for pictures" if report.waited >= WAITED else ""
         click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}{waited}: {path}")
     if report.rungs and not report.unwritable:
         click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)

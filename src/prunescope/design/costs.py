@@ -135,7 +135,7 @@ def _number(words: str) -> float | None:
 def plain_cost(value: float, unit: str, whole: float) -> Any:
     """Format a cost: a time, or a share of the whole study."""
     if unit != "seconds":
-        return f"{value / whole:.2%} of the whole"
+        return f"{100 * (value / whole):.2f} % of the whole"
     for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if value >= size:
             return f"{value / size:.3g} {name}"

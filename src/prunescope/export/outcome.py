@@ -139,7 +139,7 @@ class Exported:
 
 
 def _share(fraction: float) -> str:
-    return f"{100 * fraction:.3g}%"
+    return f"{100 * fraction:.3g} %"
 
 
 def _proof(form: ExportedForm) -> str:

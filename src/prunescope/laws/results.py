@@ -202,7 +202,7 @@ class Fit:
     def _repr_html_(self) -> str:
         """Show the parameters in a notebook, and what the data cannot tell."""
         rows = ((name, number(value), self._interval(name).strip()) for name, value in self.parameters.items())
-        columns = ("parameter", "value", f"{self.level:.0%} interval")
+        columns = ("parameter", "value", f"{100 * self.level:.0f} % interval")
         return table_html(columns, rows, self._head, (self._summary, *self.warnings))
 
     @property

@@ -84,7 +84,7 @@ class SharedExamples:
             return None
         if self.errors:
             return f"{RESAMPLES} resamples of {self.examples:,}"
-        part = f", of which networks share {self.shares[0]:.0%} by their replicates" if self.shares else ""
+        part = f", of which networks share {100 * self.shares[0]:.0f} % by their replicates" if self.shares else ""
         return f"binomial, of {self.examples:,}{part}"
 
     def noise(self, error: float | Numbers) -> Numbers:

@@ -148,7 +148,8 @@ def _figures(
         yield optimal.gap.words
     if optimal.groups:
         top = optimal.groups.top
-        yield f"training loss of the top {top.fraction:.0%} by EL2N: {top.top.words}; of the rest: {top.rest.words}"
+        share = f"{100 * top.fraction:.0f} %"
+        yield f"training loss of the top {share} by EL2N: {top.top.words}; of the rest: {top.rest.words}"
         yield optimal.groups.words
         if optimal.groups.corrected_words:
             yield optimal.groups.corrected_words

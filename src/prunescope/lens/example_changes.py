@@ -390,10 +390,10 @@ def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:
     if share is None:
         words = "no training loss changes"
     elif times is None:
-        words = f"of the training losses only those of the top {TOP:.0%} by EL2N change"
+        words = f"of the training losses only those of the top {100 * TOP:.0f} % by EL2N change"
     else:
         words = (
-            f"the top {TOP:.0%} by EL2N change {times.mean:.3g} times as much as the rest "
-            f"({share.mean:.0%} of the change)"
+            f"the top {100 * TOP:.0f} % by EL2N change {times.mean:.3g} times as much as the rest "
+            f"({100 * share.mean:.0f} % of the change)"
         )
     return Top(TOP, times, share, top, rest, words)

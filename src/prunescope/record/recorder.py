@@ -42,8 +42,8 @@ class Recorder:
                     train_one_epoch(model, optimizer)
                 rung.record(test_error=test(model))
 
-    Everything that the loop does otherwise decides the ladder's numbers too. Put what you vary into `recipe`: two
-    ladders are the same where all that is told of them is.
+    What the loop does decides the ladder's numbers too, and the store cannot see it: put what you vary into `recipe`.
+    Ladders that are described alike count as one.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Recorder:
     rewind_epoch
         Where rewinding goes back to.
     levels
-        Rungs above the dense one. More can be asked for later.
+        Rungs above the dense one. You may raise it later.
     pruning_fraction
         Share of the remaining weights that is removed from rung to rung.
     densities

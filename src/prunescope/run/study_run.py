@@ -117,7 +117,7 @@ def run_study(
     after_cohort
         Called when a cohort is done and on the disk.
     checkpoint_every
-        Seconds after which a rung under way is kept, again and again, so that a kill costs no more than them.
+        Seconds between two savings of a rung under way: a kill costs no more than that.
     data_parallel
         Processes that train each network together, each on its share of every batch; with the numbers of one process
         to rounding. Under torchrun as many as it has started, whatever is given here; only its rank 0 has a report.

@@ -1,6 +1,6 @@
 """How a shape of network trains fastest here: members, threads, layout, sparse steps. Found by a short measurement.
 
-Sums may be rounded differently in other company or another layout, so what was found is remembered (`tuning_cache`).
+Sums may be rounded differently in another cohort or layout, so what was found is remembered (`tuning_cache`).
 Measuring takes a twentieth of the training that it is for, at most. Members of our own families gain much from each
 other's company where they are small, so theirs is a second if that is longer; a user's modules gain little.
 """

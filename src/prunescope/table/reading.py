@@ -78,7 +78,7 @@ def read_table(
     Raises
     ------
     InputError
-        With every fault of the source. Nothing is read by half.
+        With every fault of the source. Nothing is loaded partially.
     """
     if decimal not in (".", ","):
         raise InputError("table", [Fault("decimal", "must be a point or a comma", clipped(decimal))])
