@@ -107,6 +107,12 @@ def test_the_lens_page_says_what_the_lens_says_of_a_shipped_table() -> None:
         assert [round(100 * verdict.mean, 1), round(100 * verdict.deviation, 1)] == [float(text) for text in typed]
 
 
+def test_the_readme_says_how_many_networks_a_table_has() -> None:
+    words = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (number,) = re.findall(r"choose lenet-mnist .*# ([\d,]+) LeNets", words)
+    assert number == f"{len(load_table('lenet-mnist')):,}"
+
+
 def test_the_readme_says_how_far_the_law_is_off() -> None:
     words = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
     (percent,) = re.findall(r"one law fitted to all of them\. It is off by (\d+) %", words)
