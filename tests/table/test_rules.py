@@ -286,8 +286,10 @@ def notes(**columns: list[object]) -> str:
 
 
 def test_unpruned_errors_of_different_networks_are_not_averaged_in_silence() -> None:
-    mixed = notes(model=["a", "a", "b", "b"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.06, 0.065])
-    assert "different 'model' ('a', 'b')" in mixed
+    mixed = notes(kind=["a", "a", "b", "b"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.07, 0.075])
+    assert "different 'kind' ('a', 'b')" in mixed
+    run = notes(run_name=["a", "b", "c", "d"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.07, 0.075])
+    assert "run_name" not in run
     assert not notes(model=["a", "a"], density=[1, 0.5], error=[0.08, 0.09])
     assert not notes(method=["none", "x", "y"], density=[1, 0.5, 0.5], error=[0.08, 0.09, 0.1])
     columns = {"density": [1, 1], "error": [0.1, 0.2], "model": ["a", "b"], "unpruned_error": [0.1, 0.2]}

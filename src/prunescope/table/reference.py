@@ -35,7 +35,8 @@ can be used to group and to filter. A name that nearly matches one below is note
 - Your own columns tell rungs apart. Unpruned networks that differ in one of them are averaged, as those of a column
   `method` should be, and a note says so. If each value has unpruned rows in every configuration whose errors differ by
   four times the scatter of replicates (without replicates by a quarter), as on another `test_set`, each keeps its own
-  mean. If `model` distinguishes networks, call it `family`.
+  mean. A column `model`, `network`, `net`, `architecture`, `arch` or `backbone` always keeps networks apart: each has
+  the unpruned error of its own rows, or none, unless the unpruned network has a name of its own there (`dense`).
 - A written table holds the unpruned errors that were filled in, since rows at density 1 may have been filtered away.
   When it is read again, they count as given.
 - Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the
