@@ -139,7 +139,9 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
             "column 'error': must be a fraction in [0, 1]; found 8.7 to 12.1. It looks like percent",
         ),
         ("density,error\n100,0.1\n80,0.1\n0.5,0.9\n", "column 'density': must be a fraction in (0, 1]"),
-        ("density,error\n1,8.7%\n", "Write 0.5 for 50 %."),
+        ("density,error\n1,8.7%\n", "Write 0.5 for 50 %, or add --set 'test_error = error'."),
+        ("density,Test Error\n1,8.7 ± 0.1\n", "what stands before ±, add --set 'test_error = \"Test Error\"'."),
+        ('density,error,examples\n1,0.1,"50,000"\n', "without commas between thousands"),
         (
             "density,error\n1,\n",
             "column 'error', line 2: must have a value in every row. Fill it in, or delete the rows",
@@ -305,6 +307,7 @@ def test_what_a_table_may_not_mean_is_told() -> None:
 def test_a_column_nearly_named_as_one_that_is_not_there_is_noted() -> None:
     remarks = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
     assert "column 'depht' is kept as your own column: if it is `depth`, rename it" in remarks
+    assert not notes(level=[0, 1], State=["done", "done"], density=[1, 0.5], error=[0.1, 0.2])
     assert "depht" not in notes(depht=[8, 8], depth=[8, 8], density=[1, 0.5], error=[0.1, 0.2])
     columns: dict[str, list[object]] = {
         "retraining": ["a", "a"],

@@ -71,10 +71,13 @@ option that would do:
   is a mean over all rows. Queries within it are refused, and it reaches no file and no network.
 - `--wide 'NAME = PATTERN'` reads files that have a column for each density. `'acc = acc_{{density}}'` makes of each row
   as many rows as there are columns `acc_1.0`, `acc_0.5`, ... with a value, with the number in `density` and the value
-  in `acc`. Several patterns with one name in braces are gathered side by side.
+  in `acc`. Several patterns with one name in braces are gathered side by side. `'acc = seed{{replicate}}'` does the
+  same for a column for each replicate, `'acc = {{sparsity}}%'` for columns `0%`, `50%`, ...
 - `--decimal-comma` reads numbers such as `12,5`. Semicolons, or whatever the first line has, separate columns. A point
   between thousands (`1.234,5`) is refused: `1.234` could mean either.
-- Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. A note names the columns.
+- Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. Of `91.2 ± 0.3` these
+  options read 91.2, of `8x` 8, and `--set` reads `1.3B` as 1,300,000,000 where it needs a number. Notes name the
+  columns.
 - `--outcome test_loss` takes another column for the error: any figure above 0 of which less is better
   ([other outcomes](laws.md#other-outcomes)).
 - From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`, and
