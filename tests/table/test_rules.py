@@ -144,7 +144,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ('density,error,examples\n1,0.1,"50,000"\n', "without commas between thousands"),
         (
             "density,error\n1,\n",
-            "column 'error', line 2: must have a value in every row. Fill it in, or delete the rows",
+            "column 'error', line 2: must have a value in every row. Fill it in, delete the rows",
         ),
         ("density,error\n1,1.2\n0.5,0.1\n", "column 'error', line 2: must be in [0, 1]; found 1.2"),
         ("density,error\n1,nan\n", "must have a value in every row"),

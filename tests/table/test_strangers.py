@@ -6,10 +6,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from prunescope.cli.main import cli
 from prunescope.errors import InputError
 from prunescope.table import Table, read_table
+from tests.commands import fails, run
 
 
 def followed(path: Path) -> tuple[Table, list[str]]:
@@ -177,3 +181,60 @@ def test_headings_over_several_columns_are_told_how_to_mend(tmp_path: Path) -> N
         path.write_text(text)
         with pytest.raises(InputError, match=words):
             read_table(path)
+
+
+CRASHED = "Name,density,error,replicate\na,1,0.1,0\nb,0.5,0.2,0\nc,0.5,,1\nd,0.1,0.4,0\ne,1,,1\n"
+
+
+def test_rows_without_an_error_are_left_out_where_a_condition_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(CRASHED)
+    table = read_table(path, "error is not null")
+    assert table["Name"].tolist() == ["a", "b", "d"]
+    assert table["unpruned_error"].tolist() == pytest.approx([0.1, 0.1, 0.1])
+    assert read_table(path, ["density < 1", "error > 0"])["Name"].tolist() == ["b", "d"]
+    assert "--where 'error is not null'" in fails(2, "table", path)
+    kept = fails(2, "table", path, "--where", "density < 1")
+    assert "column 'error': must have a value in every row that conditions keep; found none in 1 row" in kept
+    shown = run("table", path, "--where", "error is not null", "--where", "density < 1")
+    assert shown.stdout.startswith("2 rows from")
+
+
+def test_every_command_leaves_such_rows_out(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    densities = [1, 0.5, 0.25, 0.1, 0.05, 0.02]
+    errors = [8, 8.2, 8.9, 12, 20, 40]
+    path.write_text(
+        "density,percent\n"
+        + "".join(f"{density},{error}\n" for density, error in zip(densities, errors, strict=True))
+        + "0.01,\n"
+    )
+    options = ["--set", "error = percent / 100", "--where", "error is not null"]
+    page = tmp_path / "page.html"
+    for arguments in (
+        ("fit", path, "--law", "single", "--intervals", "none"),
+        ("choose", path, "--max-error", 0.1),
+        ("report", path, "-o", page, "--draws", 0),
+    ):
+        refused = CliRunner().invoke(cli, [*map(str, arguments), *options[:2]])
+        assert "column 'error', line 8" in str(refused.exception), arguments
+        done = CliRunner().invoke(cli, [*map(str, arguments), *options])
+        assert done.exit_code == 0, (arguments, done.exception, done.output)
+    assert page.is_file()
+
+
+def test_a_log_in_long_form_is_read_by_an_expression_and_a_condition(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "level,name,iteration,value\n"
+        + "".join(
+            f"{level},test_accuracy,{step},{0.9 - 0.1 * level - 0.001 * (10 - step)}\n{level},test_loss,{step},2.3\n"
+            for level in range(3)
+            for step in (0, 10)
+        )
+    )
+    chosen = "case when name = 'test_accuracy' and iteration = 10 then 1 - value end"
+    table = read_table(path, "error is not null", set={"density": "0.8 ** level", "error": chosen})
+    assert table["density"].tolist() == pytest.approx([1, 0.8, 0.64])
+    assert table["error"].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert not np.isnan(table["unpruned_error"]).any()

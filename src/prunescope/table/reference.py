@@ -44,7 +44,8 @@ can be used to group and to filter. A name that nearly matches one below is note
 - A file may have 10,000,000 rows, 10,000 columns and 200,000,000 values (rows times columns), texts of 131,072 letters,
   and a Parquet file 1,000,000,000 bytes of text. A larger file is refused.
 - Leave a missing number empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags may not be missing: leave
-  the column out if they are not known.
+  the column out if they are not known. Rows without an error, as of runs that crashed, are refused unless a condition
+  leaves them out: `--where 'error is not null'`.
 - CSV has no types: a column of your own that holds only numbers is read as numbers. Parquet keeps its types.
 - Values are written to CSV as they are. A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula.
   If text in a table comes from others, import the file with these columns set to text, or write Parquet
@@ -65,6 +66,8 @@ option that would do:
     prunescope table results.csv --set replicate=seed
     prunescope fit results.csv --law single --wide 'acc = acc_{{density}}' --set 'error = 1 - acc / 100'
     prunescope table excel.csv --decimal-comma --set 'density = 1 - Sparsity' --set 'error = 1 - Accuracy'
+    prunescope table log.csv --set 'density = 0.8 ** level' --where 'error is not null' \\
+        --set "error = case when name = 'test_accuracy' and iteration = 63000 then 1 - value end"
 
 - `--set 'NAME = EXPRESSION'` makes a column, or replaces one. The expression is SQL as DuckDB has it, over the columns
   of the file and those set before: a name with spaces stands in double quotes, text in single quotes, `avg(x) over ()`

@@ -34,6 +34,8 @@ def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
         hint = "Leave the column out where nothing is known."
         if column.name in NEEDED:
             hint = "Fill it in, or delete the rows: without it they are of no use."
+        if column.name == "test_error":
+            hint = "Fill it in, delete the rows, or leave them out: --where 'error is not null'."
         rows = np.setdiff1d(np.flatnonzero(missing), wrong)
         findings.at_rows(column.name, rows, "must have a value in every row", [], hint)
     if column.kind is Kind.INTEGER:
@@ -73,8 +75,6 @@ def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.flo
     return numbers, rows
 
 
-def parsed(value: object) -> float | None:
-    """Return a number as written, NaN where nothing is written, None where it is no number."""
 def _number_hint(name: str, texts: list[str], findings: Findings) -> str:
     """Return how to have texts read as the numbers that they mean."""
     words = shell_word(f"{name} = {_as_sql(findings.spelled.get(name, name))}")
@@ -94,6 +94,8 @@ def _as_sql(name: str) -> str:
     return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
 
 
+def parsed(value: object) -> float | None:
+    """Return a number as written, NaN where nothing is written, None where it is no number."""
     if value is None or _is_na(value):
         return math.nan
     if isinstance(value, str) and value.strip().lower() in MISSING:
