@@ -6,6 +6,10 @@ from prunescope.laws.estimator import load_law as load_law
 from prunescope.laws.estimators import DenseLaw as DenseLaw
 from prunescope.laws.estimators import JointLaw as JointLaw
 from prunescope.laws.estimators import SingleLaw as SingleLaw
+from prunescope.laws.filters import FILTERS as FILTERS
+from prunescope.laws.filters import better_than_chance as better_than_chance
+from prunescope.laws.filters import connected as connected
+from prunescope.laws.filters import not_overly_large as not_overly_large
 from prunescope.laws.forms import PARAMETERS as PARAMETERS
 from prunescope.laws.forms import Parameter as Parameter
 from prunescope.laws.forms import size_for_error as size_for_error
@@ -21,9 +25,5 @@ from prunescope.laws.results import Convergence as Convergence
 from prunescope.laws.results import Fit as Fit
 from prunescope.laws.results import RefusedFit as RefusedFit
 from prunescope.laws.results import Region as Region
-from prunescope.laws.rows import FILTERS as FILTERS
-from prunescope.laws.rows import better_than_chance as better_than_chance
-from prunescope.laws.rows import connected as connected
-from prunescope.laws.rows import not_overly_large as not_overly_large
 from prunescope.laws.sparse import BestSparsity as BestSparsity
 from prunescope.laws.sparse import SparseLaw as SparseLaw

@@ -11,17 +11,8 @@ from numpy.typing import NDArray
 
 from prunescope.errors import Fault, InputError, Key, counted, listed, nearest
 from prunescope.laws.data import GroupData, Integers, Numbers
-from prunescope.laws.rows import (
-    EXPLAINED,
-    FILTERS,
-    ExampleOutcomes,
-    better_than_chance,
-    connected,
-    count_test_examples,
-    example_shares,
-    identity_columns,
-    not_overly_large,
-)
+from prunescope.laws.filters import FILTERS, better_than_chance, connected, not_overly_large
+from prunescope.laws.rows import EXPLAINED, ExampleOutcomes, count_test_examples, example_shares, identity_columns
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
 from prunescope.table.coded import Columns, configuration_codes, group_codes, having, unpruned

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from prunescope.errors import counted, listed
 from prunescope.laws.data import GroupData, Numbers
+from prunescope.laws.filters import not_overly_large
 from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
 from prunescope.laws.replicates import neighbour_correlation
 from prunescope.laws.results import MEMBER_WORDS, SIZE_WORDS, name_place, number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
-from prunescope.laws.rows import not_overly_large
 from prunescope.laws.search import SearchResult
 from prunescope.laws.uncertainty import IntervalTask
 
