@@ -77,6 +77,22 @@ def test_a_column_that_splits_ladders_into_rungs_makes_no_groups() -> None:
     assert sample(read_table(columns), joint=False).by == ()
 
 
+def test_ladders_that_reached_densities_a_little_apart_are_told_apart() -> None:
+    random = np.random.default_rng(0)
+    methods, rungs = ["magnitude", "layerwise", "random"], 0.5 ** np.arange(7)
+    columns: dict[str, Any] = {name: [] for name in ("density", "error", "method", "replicate", "asked")}
+    for place, method in enumerate(methods):
+        for replicate in range(3):
+            reached = np.append(1, rungs[1:] * (1 + 0.004 * random.standard_normal(6)))
+            for rung, density in enumerate(reached):
+                values = (density, 0.1 * density ** -(0.1 + 0.2 * place), method, replicate, rung)
+                for name, value in zip(columns, values, strict=True):
+                    columns[name].append(value)
+    grouped = sample(read_table(columns), joint=False)
+    assert grouped.by == ("method",)
+    assert {group.key["method"] for group in grouped.groups} == set(methods)
+
+
 def test_cells_share_an_unpruned_error_and_keys_keep_their_values() -> None:
     table = read_table(two(depth=(8, 20), dataset=("cifar10", "cifar10")))
     group = sample(table, joint=True).groups[0]

@@ -185,6 +185,7 @@ def test_columns_that_are_not_known_or_no_sizes_are_refused_with_those_that_are_
         SparseLaw().fit(without)
     assert raised.value.faults[0].place == "the nonzero weights N"
     assert "tokens" in raised.value.faults[0].hint
+    assert "--vary sparsity,data leaves the term out" in raised.value.faults[0].hint
     with pytest.raises(InputError) as raised:
         SparseLaw().fit({**columns, "tokens": np.where(columns["tokens"] > 1e9, 0.0, 1.0)})
     assert raised.value.faults[0].place.startswith("column 'tokens', rows")
@@ -198,6 +199,21 @@ def test_columns_that_are_not_known_or_no_sizes_are_refused_with_those_that_are_
         with pytest.raises(InputError) as raised:
             SparseLaw(**setting).fit(columns)
         assert raised.value.faults[0].place == place
+
+
+def test_sizes_may_be_written_as_counts() -> None:
+    columns = networks()
+    counts = [f"{size / 1e6}M" for size in columns["nonzero"]]
+    plain, counted = (
+        SparseLaw(intervals="none").fit({**columns, "nonzero": sizes}) for sizes in (columns["nonzero"], counts)
+    )
+    assert counted.parameters_ == pytest.approx(plain.parameters_, rel=1e-6)
+
+
+def test_what_the_law_misses_most_is_named_by_n_and_d() -> None:
+    law = SparseLaw(intervals="none").fit(networks(noise=0.2))
+    (misfit,) = [words for words in law.warnings_ if "does not describe" in words]
+    assert "most of all N " in misfit
 
 
 def test_the_best_sparsity_is_the_one_that_trying_all_finds() -> None:

@@ -57,3 +57,28 @@ def test_two_columns_may_divide_together() -> None:
     assert table["unpruned_error"][dense] == pytest.approx(both["error"][dense])
     assert any("differ by 'tokens' (1e+09, 2e+09)" in note for note in table.notes)
     assert any("differ by 'test_set' ('a', 'b')" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("name", ["Model", "network", "arch"])
+def test_networks_by_name_have_their_own_unpruned_error_however_near(name: str) -> None:
+    columns = two(name, 1.05)
+    table = read_table(columns)
+    assert table["unpruned_error"] == pytest.approx(np.repeat([0.1, 0.105], 3))
+    assert table.notes == (f"unpruned errors differ by {name!r} ('a', 'b'), so each has its own",)
+
+
+def test_a_network_that_was_not_measured_unpruned_has_none_of_anothers() -> None:
+    without = {name: np.delete(np.asarray(values), 3) for name, values in two("model", 1.05).items()}
+    unpruned = read_table(without)["unpruned_error"]
+    assert unpruned == pytest.approx([0.1, 0.1, 0.1, np.nan, np.nan], nan_ok=True)
+
+
+def test_a_column_that_names_the_unpruned_network_alone_shares_its_error() -> None:
+    columns = {"density": [1, 0.5, 0.5], "error": [0.1, 0.2, 0.3], "model": ["dense", "magnitude", "random"]}
+    assert read_table(columns)["unpruned_error"] == pytest.approx(np.full(3, 0.1))
+
+
+def test_names_that_say_the_network_over_again_are_not_noted() -> None:
+    columns = two("model", 1.05)
+    columns["size"] = np.where(np.array(columns["model"]) == "a", "7B", "13B").tolist()
+    assert read_table(columns).notes == ("unpruned errors differ by 'model' ('a', 'b'), so each has its own",)

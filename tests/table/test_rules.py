@@ -139,10 +139,12 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
             "column 'error': must be a fraction in [0, 1]; found 8.7 to 12.1. It looks like percent",
         ),
         ("density,error\n100,0.1\n80,0.1\n0.5,0.9\n", "column 'density': must be a fraction in (0, 1]"),
-        ("density,error\n1,8.7%\n", "Write 0.5 for 50 %."),
+        ("density,error\n1,8.7%\n", "Write 0.5 for 50 %, or add --set 'test_error = error'."),
+        ("density,Test Error\n1,8.7 ± 0.1\n", "what stands before ±, add --set 'test_error = \"Test Error\"'."),
+        ('density,error,examples\n1,0.1,"50,000"\n', "without commas between thousands"),
         (
             "density,error\n1,\n",
-            "column 'error', line 2: must have a value in every row. Fill it in, or delete the rows",
+            "column 'error', line 2: must have a value in every row. Fill it in, delete the rows",
         ),
         ("density,error\n1,1.2\n0.5,0.1\n", "column 'error', line 2: must be in [0, 1]; found 1.2"),
         ("density,error\n1,nan\n", "must have a value in every row"),
@@ -286,8 +288,10 @@ def notes(**columns: list[object]) -> str:
 
 
 def test_unpruned_errors_of_different_networks_are_not_averaged_in_silence() -> None:
-    mixed = notes(model=["a", "a", "b", "b"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.06, 0.065])
-    assert "different 'model' ('a', 'b')" in mixed
+    mixed = notes(kind=["a", "a", "b", "b"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.07, 0.075])
+    assert "different 'kind' ('a', 'b')" in mixed
+    run = notes(run_name=["a", "b", "c", "d"], density=[1, 0.5, 1, 0.5], error=[0.08, 0.09, 0.07, 0.075])
+    assert "run_name" not in run
     assert not notes(model=["a", "a"], density=[1, 0.5], error=[0.08, 0.09])
     assert not notes(method=["none", "x", "y"], density=[1, 0.5, 0.5], error=[0.08, 0.09, 0.1])
     columns = {"density": [1, 1], "error": [0.1, 0.2], "model": ["a", "b"], "unpruned_error": [0.1, 0.2]}
@@ -303,6 +307,7 @@ def test_what_a_table_may_not_mean_is_told() -> None:
 def test_a_column_nearly_named_as_one_that_is_not_there_is_noted() -> None:
     remarks = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
     assert "column 'depht' is kept as your own column: if it is `depth`, rename it" in remarks
+    assert not notes(level=[0, 1], State=["done", "done"], density=[1, 0.5], error=[0.1, 0.2])
     assert "depht" not in notes(depht=[8, 8], depth=[8, 8], density=[1, 0.5], error=[0.1, 0.2])
     columns: dict[str, list[object]] = {
         "retraining": ["a", "a"],

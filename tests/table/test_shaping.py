@@ -125,7 +125,6 @@ def test_a_header_with_other_delimiters_is_read_with_decimal_commas_too(tmp_path
         ("pruned,err\n0.5,0.1\n0,0.2\n", ["density = 1 - pruned", "error = err"]),
         ("compression,Accuracy (%)\n2,90\n1,91\n", ["density = 1 / compression", 'error = 1 - "Accuracy (%)" / 100']),
         ("weights remaining,val_acc\n50%,91%\n1%,90%\n", ['density = "weights remaining"', "error = 1 - val_acc"]),
-        ("density,loss\n1,22\n0.5,23\n", ["error = loss / 100"]),
     ],
 )  # fmt: skip
 def test_the_hint_is_the_very_option_that_reads_the_file(tmp_path: Path, text: str, options: list[str]) -> None:

@@ -173,13 +173,16 @@ def reading(command: Command) -> Command:
     )(wrapped)  # fmt: skip
 
 
-def shaped(source: str, reading: Mapping[str, Any]) -> Any:
-    """Return a source as it is, or the table that it is read as where options say how; of a store then rows alone."""
+def shaped(source: str, reading: Mapping[str, Any], where: Sequence[str] = ()) -> Any:
+    """Return a source as it is, or the table that it is read as where options say how; of a store then rows alone.
+
+    Conditions are yet to be applied: they say which rows may lack an error.
+    """
     if not reading["set"] and not reading["wide"] and reading["decimal"] == "." and "outcome" not in reading:
         return source
-    from prunescope.table import read_table
+    from prunescope.table.reading import rows_before
 
-    return read_table(source, **reading)
+    return rows_before(source, where, **reading)
 
 
 def without_share(kind: str | None, reading: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,13 +200,11 @@ def rows_of(source: str, where: Sequence[str], reading: Mapping[str, Any] | None
     """Read a table, print its notes, apply conditions."""
     from prunescope.table import read_table
 
-    rows = read_table(source, **(reading or {}))
+    rows = read_table(source, where, **(reading or {}))
     for words in rows.notes:
         note(words)
-    for condition in where:
-        rows = rows.where(condition)
-        if not len(rows):
-            raise click.UsageError(f"no row fulfils --where {condition!r}")
+    if not len(rows):
+        raise click.UsageError(f"no row fulfils {' and '.join(f'--where {condition!r}' for condition in where)}")
     return rows
 
 

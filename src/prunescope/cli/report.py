@@ -92,7 +92,7 @@ def report(
     condition = " and ".join(f"({term})" for term in where)
     with counting("laws and chapters") as step:
         result = made(
-            shaped(source, reading),
+            shaped(source, reading, where),
             where=condition,
             lens=lens,
             max_error=max_error,

@@ -52,11 +52,9 @@ def table(
     if out is not None and out != "-" and Path(out).exists() and Path(out).resolve() == Path(source).resolve():
         raise click.UsageError("--out names the table that is read; name another file")
     needed = ("density",) if Path(source).is_dir() else NEEDED  # all rungs of a store, also those without errors
-    rows = read_table(source, needed=needed, **reading)
+    rows = read_table(source, where, needed=needed, **reading)
     for note in rows.notes:
         click.echo(f"note: {printable(note)}", err=True)
-    for condition in where:
-        rows = rows.where(condition)
     if where and not len(rows):
         click.echo("note: no row fulfils the condition", err=True)
     summary = _summary(rows)

@@ -171,7 +171,7 @@ def sensitivity(
         return
     for result in results:
         goal = sigma if sigma is not None else result.sigma + 0.01
-        much = f"{result.points} points, {result.cells} configurations"
+        much = f"{counted(result.points, 'point')}, {counted(result.cells, 'configuration')}"
         click.echo(hung(printable(f"{named(result.group) or 'the table'}: {much}"), indent="    "))
         if result.drawn_from:
             click.echo(f"  {result.drawn_from}")

@@ -160,7 +160,7 @@ def keep_usable(table: Table, notes: list[str]) -> Table:
             faults.append(Fault(place, "must be above 0 for a fit", "0", hint))
     unknown = np.isnan(table["unpruned_error"]) if len(table) else np.zeros(0, bool)
     if len(table) and unknown.all():
-        hint = "Add the rows at density 1, or a column `unpruned_error`."
+        hint = "Add the rows at density 1, or a column `unpruned_error`: --set 'unpruned_error = 0.08', if it was 8 %."
         faults.append(Fault("column 'unpruned_error'", "must be known for a fit", "no row at density 1", hint))
     if faults or not len(table):
         raise InputError(table.source, faults or [Fault("the rows", "must hold pruned networks", "none")])
@@ -234,8 +234,9 @@ def _note_repeats(table: Table, identity: Sequence[str], notes: list[str]) -> No
     twice = len(codes) - (int(codes.max(initial=-1)) + 1)
     if twice:
         notes.append(
-            f"{counted(twice, 'row')} repeat a configuration, density and replicate and are averaged; if "
-            "they differ in something, say so in a column of text, or with --by"
+            f"{counted(twice, 'row repeats', 'rows repeat')} a configuration, density and replicate and "
+            f"{'is' if twice == 1 else 'are'} averaged; if they differ in something, say so in a column of text, or "
+            "with --by"
         )
 
 

@@ -14,7 +14,7 @@ from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.filters import not_overly_large
 from prunescope.laws.forms import DENSE, EXPONENTS, FORMS, SPARSE, PruningForm
 from prunescope.laws.replicates import neighbour_correlation
-from prunescope.laws.results import number, percent
+from prunescope.laws.results import MEMBER_WORDS, SIZE_WORDS, name_place, number, percent
 from prunescope.laws.robust import StandingOut, find_standing_out
 from prunescope.laws.search import SearchResult
 from prunescope.laws.uncertainty import IntervalTask
@@ -124,6 +124,7 @@ def gather_evidence(
         *(above_chance, search.agreed, task.solved.converged, run),
     )
     outliers = find_standing_out(task.groups)
+    words = SIZE_WORDS if form is SPARSE else MEMBER_WORDS
     lists = (task.box.free, task.linear.bound, task.linear.flat != 0, *columns)
     for row, measured in enumerate(zip(*(values.tolist() for values in lists), strict=True)):
         group = task.groups[row]
@@ -145,9 +146,9 @@ def gather_evidence(
             misfit=_misfit(sigma[row], task.seed_noise[row], group),
             beyond_seeds=_beyond_seeds(sigma[row], task.seed_noise[row], group),
             run=together,
-            worst=_name_worst(group, residual[row, : len(group)]),
+            worst=_name_worst(group, residual[row, : len(group)], words),
             overly_large=_count_overly_large(group) if form.family else "",
-            standing_out=[_describe_outlier(outlier, group) for outlier in outliers[row]],
+            standing_out=[_describe_outlier(outlier, group, words) for outlier in outliers[row]],
             above_chance=above,
             levels={name: len(np.unique(getattr(group, name))) for name in EXPONENTS.values() if form.family},
             starts=search.starts,
@@ -190,24 +191,22 @@ def _count_overly_large(group: GroupData) -> str:
     return f"{beyond.sum()} of {group.cells} configurations" if beyond.any() else ""
 
 
-def _name_worst(group: GroupData, residual: Numbers) -> str:
+def _name_worst(group: GroupData, residual: Numbers, words: Mapping[str, str]) -> str:
     """Name the member that the law misses most, in the mean over its densities."""
     if group.cells < 2:
         return ""
     means = np.bincount(group.cell, residual) / np.bincount(group.cell)
     cell = int(np.argmax(np.abs(means)))
-    return f"most of all {_place(group, group.points_of[cell][0])} (mu {percent(float(means[cell]))})"
+    return f"most of all {name_place(group, group.points_of[cell][0], words)} (mu {percent(float(means[cell]))})"
 
 
-def _place(group: GroupData, point: int) -> str:
-    """Name the member of a point by what varies."""
-    names = [name for name in ("depth", "width", "examples") if np.ptp(getattr(group, name)) > 0]
-    return ", ".join(f"{name} {getattr(group, name)[point]:,g}" for name in names)
-
-
-def _describe_outlier(outlier: StandingOut, group: GroupData) -> str:
+def _describe_outlier(outlier: StandingOut, group: GroupData, words: Mapping[str, str]) -> str:
     point = outlier.point
-    parts = (_place(group, point), f"density {number(group.density[point])}", f"replicate {outlier.replicate}")
+    parts = (
+        name_place(group, point, words),
+        f"density {number(group.density[point])}",
+        f"replicate {outlier.replicate}",
+    )
     place = ", ".join(part for part in parts if part)
     return f"{number(outlier.error)} at {place}, where the others have {number(outlier.usual)}"
 

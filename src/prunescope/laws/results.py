@@ -256,3 +256,14 @@ def _plain(intervals: Intervals) -> dict[str, list[float] | None]:
 def is_unjudged(fit: Fit, cells: GroupData) -> bool:
     """Whether a law has as many parameters as there are pruned points, and is near them in any case."""
     return int((cells.density < 1).sum()) <= len(fit.intervals)
+
+
+# What a group's columns are called: of sparse networks, N and D stand in the first two.
+MEMBER_WORDS = {"depth": "depth", "width": "width", "examples": "examples"}
+SIZE_WORDS = {"depth": "N", "width": "D"}
+
+
+def name_place(group: GroupData, point: int, words: Mapping[str, str]) -> str:
+    """Name the member of a point by what varies."""
+    names = [name for name in words if np.ptp(getattr(group, name)) > 0]
+    return ", ".join(f"{words[name]} {getattr(group, name)[point]:,g}" for name in names)

@@ -31,7 +31,8 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns that tell cells apart, and which of them are a file's own.
 
     The schema's configuration and treatment columns always do. A column of the file's own does where it splits
-    ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities.
+    ladders from each other and not ladders into their rungs: where the groups it makes still hold most densities, or
+    most levels of density where those that were reached differ a little from ladder to ladder.
     """
     identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
     candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
@@ -40,9 +41,15 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     extra: list[str] = []
     if candidates and pruned.any():
         columns = Columns.of(table.columns).pick([*identity, *candidates, "density"]).take(pruned)
-        enough = max(3.0, _densities(columns, identity) / 2)
+        values, density = np.unique(columns["density"], return_inverse=True)
+        density = density.reshape(-1)
+        level = np.append(0, np.cumsum(values[1:] > (1 + NEAR) * values[:-1]))[density]
+        counted = [(codes, max(3.0, _held(columns, identity, codes) / 2)) for codes in (density, level)]
         for name in candidates:
-            if _may_identify(columns[name]) and _densities(columns, [*identity, *extra, name]) >= enough:
+            names = [*identity, *extra, name]
+            if _may_identify(columns[name]) and any(
+                _held(columns, names, codes) >= enough for codes, enough in counted
+            ):
                 extra.append(name)
     return (*identity, *extra), tuple(extra)
 
@@ -60,10 +67,13 @@ def _may_identify(values: NDArray[Any]) -> bool:
     return distinct > 1 and (values.dtype.kind != "f" or distinct <= max(2, len(values) // 8))
 
 
-def _densities(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> float:
+# Densities that differ by a smaller share were meant to be one level.
+NEAR = 0.03
+
+
+def _held(columns: Mapping[str, NDArray[Any]], names: Sequence[str], density: NDArray[np.int64]) -> float:
     """Return how many densities the group of a row holds, in the median over rows."""
     codes = group_codes(columns, names)
-    density = np.unique(columns["density"], return_inverse=True)[1].reshape(-1)
     pairs = np.unique(codes * (int(density.max()) + 1) + density) // (int(density.max()) + 1)
     return float(np.median(np.bincount(pairs)[codes]))
 

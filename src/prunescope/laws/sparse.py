@@ -24,6 +24,7 @@ from prunescope.laws.results import Fit
 from prunescope.laws.rows import EXPLAINED, TREATMENT
 from prunescope.laws.search import SPARSE_TERMS
 from prunescope.table import Table, read_table
+from prunescope.table.cells import counts_of
 from prunescope.table.coded import Columns
 from prunescope.table.schema import ANY_FIGURE, CONFIGURATION, Outcome, canonical
 
@@ -148,8 +149,8 @@ def sparse_sample(
     measured = Columns.of(table.columns).changed(unpruned_error=np.array(table["test_error"], np.float64))
     rows = keep_curves(keep_usable(replace(table, columns=measured), notes))
     explained = tuple(SPARSE_TERMS) if vary is None else tuple(vary)
-    size_name = _find_column(rows, size, SIZES, "size", "nonzero weights N", needed="size" in explained)
-    data_name = _find_column(rows, data, DATA, "data", "examples or tokens D", needed="data" in explained)
+    size_name = _find_column(rows, size, SIZES, "size", "nonzero weights N", explained)
+    data_name = _find_column(rows, data, DATA, "data", "examples or tokens D", explained)
     nonzero, seen = (_positive(rows, name) for name in (size_name, data_name))
     notes.append(f"N is column {size_name!r}, D is column {data_name!r}" if data_name else f"N is column {size_name!r}")
     model = np.round(np.log(nonzero / rows["density"]) / SAME_MODEL) if size_name else np.zeros(len(rows))
@@ -171,16 +172,21 @@ def sparse_sample(
     return Sample("sparse", groups, chosen, tuple(notes), *origin(table)[:2], (size_name, data_name), table.outcome)
 
 
-def _find_column(rows: Table, name: str | None, usual: Sequence[str], setting: str, meaning: str, needed: bool) -> str:
+def _find_column(
+    rows: Table, name: str | None, usual: Sequence[str], setting: str, meaning: str, explained: Sequence[str]
+) -> str:
     """Return the column that holds N or D; empty where none does and the law leaves it out."""
     if name is not None:
         return rows.known(name)
     for column in usual:
         if column in rows:
             return column
-    if not needed:
+    if setting not in explained:
         return ""
-    hint = f"Name the column with --{setting}; there are {listed([str(column) for column in rows], 20)}."
+    hint = (
+        f"Name the column with --{setting}; there are {listed([str(column) for column in rows], 20)}. Without one, "
+        f"--vary {','.join(term for term in explained if term != setting)} leaves the term out."
+    )
     raise InputError(rows.source, [Fault(f"the {meaning}", "must be in a column", "none that is known", hint)])
 
 
@@ -188,8 +194,9 @@ def _positive(rows: Table, name: str) -> Numbers:
     """Return a column of sizes as numbers; refuse what has no logarithm."""
     if not name:
         return np.ones(len(rows))
+    counts = counts_of(rows[name])
     try:
-        values = np.asarray(rows[name], np.float64)
+        values = np.asarray(rows[name], np.float64) if counts is None else counts
     except (TypeError, ValueError):
         raise InputError(rows.source, [Fault(f"column {name!r}", "must hold numbers", "text")]) from None
     wrong = np.flatnonzero(~(values > 0) | ~np.isfinite(values))

@@ -29,6 +29,7 @@ from prunescope.table.coded import (
     unpruned,
     unpruned_error,
 )
+from prunescope.table.column_hints import set_hint
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array, Findings
 from prunescope.table.own_columns import REPETITIONS, dividing_columns, mixture_notes
@@ -47,7 +48,6 @@ from prunescope.table.schema import (
     Outcome,
     canonical,
 )
-from prunescope.table.shaping import set_hint
 from prunescope.table.table import Table, by_schema
 from prunescope.table.values import encodable, gaps_filled, plain_column, typed, untyped
 
@@ -259,6 +259,7 @@ STEADILY = 0.4  # of Kendall's tau
 BESIDE_CHANCE = 0.02  # one class answered to every example is off chance by as much in small or uneven test sets
 
 NEARLY = 0.8  # of letters shared: depht
+_NO_MISSPELLING = ("level", "state")  # words of their own that come near `leave` and `started`
 
 
 def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
@@ -303,7 +304,7 @@ def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:
     """Note columns whose names nearly are those of schema columns that the table lacks."""
     absent = {name.replace("_", ""): name for name in BY_NAME if name not in columns}
     for name in columns:
-        if name not in BY_NAME and name.lower() not in REPETITIONS:
+        if name not in BY_NAME and name.lower() not in (*REPETITIONS, *_NO_MISSPELLING):
             close = difflib.get_close_matches(name.lower().replace("_", ""), absent, n=1, cutoff=NEARLY)
             if close:
                 yield f"column {clipped(name)} is kept as your own column: if it is `{absent[close[0]]}`, rename it"

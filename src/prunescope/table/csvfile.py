@@ -118,7 +118,11 @@ def _columns(
         where = listed((line + above for line, _ in short), 4)
         shown = listed(dict.fromkeys(count for _, count in short), 3)
         many = "" if len(short) == 1 else "s"
-        findings.add(f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", shown)
+        longer = len(short) > 1 and all(count > len(header) for _, count in short)
+        hint = f"If the columns are named below line {1 + above}, delete the lines above their names." if longer else ""
+        findings.add(
+            f"line{many} {where}", f"must have {counted(len(header), 'value')}, as the header has", shown, hint
+        )
     return _by_name(header, columns, findings, 1 + above)
 
 
@@ -177,9 +181,10 @@ def _by_name(header: list[str], columns: list[list[str]], findings: Findings, li
         if not name.strip():
             if position == 1 and _are_row_numbers(values):
                 continue  # which pandas and R write unasked
-            findings.add(f"column {position}", f"must have a name in line {line}", "none")
+            hint = "A heading over several columns names the first alone: write a name over each." if texts else ""
+            findings.add(f"column {position}", f"must have a name in line {line}", "none", hint)
         elif name in texts:
-            findings.add(f"column {clipped(name)}", "must be there once", "twice")
+            findings.add(f"column {clipped(name)}", "must be there once", "twice", "Give each a name of its own.")
         else:
             texts[name] = values
     return texts

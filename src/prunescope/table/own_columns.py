@@ -4,11 +4,12 @@ Unpruned errors are means over a configuration, whatever the treatment, so that 
 pruning. A column of the user's own may name such a way, or something that changes the error itself, as another test set
 does. Where every value of it has pruned networks, and unpruned ones of its own in every configuration, whose errors
 differ by far more than replicates do, each value keeps its own mean. Otherwise a note says that they were averaged.
+A column that by its name says which network it is always keeps them apart, if its unpruned networks were pruned too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from prunescope.table.schema import BY_NAME
 
 # Own columns that number repetitions.
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
+# Own columns that name the network, as `family` does.
+NETWORKS = ("model", "network", "net", "architecture", "arch", "backbone")
 # Standard deviations between replicates, or without replicates share of the error, by which unpruned errors differ far.
 FAR_APART, FAR_ALONE = 4.0, 0.25
 
@@ -30,7 +33,13 @@ def dividing_columns(columns: Mapping[str, Array]) -> tuple[str, ...]:
     names, dense = _candidates(columns), _averaged(columns)
     if not names or not dense.any():
         return ()
-    configurations = configuration_codes(typed)
+
+    def has_curves(name: str) -> bool:
+        values = typed.groups((name,))
+        return bool(np.isin(values[dense], values[columns["density"] < 1]).all())
+
+    networks = _networks(typed, [name for name in names if has_curves(name)])
+    configurations = typed.groups(networks, configuration_codes(typed)) if networks else configuration_codes(typed)
     error = np.asarray(columns["test_error"], np.float64)[dense]
 
     def parts(by: list[str]) -> NDArray[np.int64]:
@@ -45,18 +54,26 @@ def dividing_columns(columns: Mapping[str, Array]) -> tuple[str, ...]:
         there[codes[dense]] = True
         return bool(there[codes[compared]].all())
 
-    def has_curves(name: str) -> bool:
-        values = typed.groups((name,))
-        return bool(np.isin(values[dense], values[columns["density"] < 1]).all())
-
-    dividing = [name for name in names if has_curves(name) and are_measured([name])]
+    dividing = [name for name in names if name not in networks and has_curves(name) and are_measured([name])]
     while dividing and not are_measured(dividing):
         dividing.pop()
     for name in tuple(dividing):
         others = [other for other in dividing if other != name]
         if not _far_apart(error, parts(dividing)[dense], parts(others)[dense]):
             dividing = others
-    return tuple(dividing)
+    return (*networks, *dividing)
+
+
+def _networks(columns: Columns, names: Sequence[str]) -> list[str]:
+    """Return the columns that say which network a row is of; not those that say it over again."""
+    networks: list[str] = []
+    codes = configuration_codes(columns)
+    for name in names:
+        if name.lower() in NETWORKS:
+            finer = columns.groups((name,), codes)
+            if finer.max() > codes.max():
+                networks, codes = [*networks, name], finer
+    return networks
 
 
 def mixture_notes(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
@@ -67,9 +84,10 @@ def mixture_notes(columns: Mapping[str, Array], measured: Mapping[str, Array]) -
     dividing = dividing_columns(measured)
     rows = Columns.of(columns).take(dense)
     configurations = configuration_codes(rows)
+    divided = rows.groups(dividing, configurations) if dividing else configurations
     for name in _candidates(columns):
-        both = rows.groups((name,), configurations)
-        if both.max() == configurations.max():
+        within = configurations if name in dividing else divided
+        if rows.groups((name,), within).max() == within.max() or (name not in dividing and _tells_rows(columns[name])):
             continue
         shown = (f"{value:g}" if isinstance(value, float) else clipped(value) for value in rows[name].tolist())
         words = listed(dict.fromkeys(shown), 3)
@@ -91,6 +109,12 @@ def _candidates(columns: Mapping[str, Array]) -> list[str]:
 def _is_measurement(values: Array) -> bool:
     """Whether no two rows have the same number, as of another error."""
     return bool(values.dtype.kind == "f" and len(np.unique(values)) == len(values))
+
+
+def _tells_rows(values: Array) -> bool:
+    """Whether a column tells rows apart and not networks, as names of runs, times and further measurements do."""
+    distinct = len(set(values.tolist()))
+    return distinct == len(values) or (values.dtype.kind == "f" and distinct > len(values) / 2)
 
 
 def _averaged(columns: Mapping[str, Array]) -> NDArray[np.bool_]:

@@ -36,11 +36,12 @@ class _How(NamedTuple):
     needed: Sequence[str]
     shaping: Shaping
     outcome: Outcome = ERROR
+    gaps: bool = False
 
 
 def read_table(
     source: Any,
-    where: str = "",
+    where: str | Sequence[str] = "",
     *,
     needed: Sequence[str] = NEEDED,
     set: Mapping[str, str] | None = None,
@@ -57,7 +58,8 @@ def read_table(
         Path of a CSV file, a Parquet file or a store, ``-`` for standard input; a `Store`; a `Table`; a pandas
         or polars DataFrame; an Arrow table; or a mapping of column names to values.
     where
-        Condition in SQL that rows must fulfil, such as ``"depth = 20"``. Unpruned errors are taken before it applies.
+        Condition in SQL that rows must fulfil, such as ``"depth = 20"``, or several. Unpruned errors are taken before
+        it applies. Errors may be missing in rows that it leaves out (``"error is not null"``).
     needed
         Columns that must be there; networks whose errors are to be predicted have none.
     set
@@ -80,16 +82,54 @@ def read_table(
     InputError
         With every fault of the source. Nothing is loaded partially.
     """
+    conditions = _conditions(where)
+    rows = rows_before(
+        source, conditions, needed=needed, set=set, wide=wide, decimal=decimal, outcome=outcome, guess=guess
+    )
+    return _kept(rows, conditions)
+
+
+def rows_before(
+    source: Any,
+    where: str | Sequence[str],
+    *,
+    needed: Sequence[str] = NEEDED,
+    set: Mapping[str, str] | None = None,
+    wide: Mapping[str, str] | None = None,
+    decimal: str = ".",
+    outcome: str | Outcome = ERROR,
+    guess: float | None = None,
+) -> Table:
+    """Return the rows of `read_table` before its conditions apply; those that they keep have errors."""
     if decimal not in (".", ","):
         raise InputError("table", [Fault("decimal", "must be a point or a comma", clipped(decimal))])
     asked = outcome if isinstance(outcome, Outcome) else Outcome(canonical(outcome), guess)
     if guess is not None and (asked.is_error or not 0 < guess < float("inf")):
         must = "must be a positive number, and belongs to an outcome other than the error"
         raise InputError("table", [Fault("guess", must, clipped(guess))])
-    table = _read(source, _How(needed, Shaping(dict(set or {}), dict(wide or {}), decimal), asked))
-    if "test_error" in needed:
-        table = _with_errors(table)
-    return table.where(where) if where.strip() else table
+    conditions = _conditions(where)
+    shaping = Shaping(dict(set or {}), dict(wide or {}), decimal)
+    table = _read(source, _How(needed, shaping, asked, gaps=bool(conditions)))
+    if "test_error" not in needed:
+        return table
+    return _with_errors(table, None if _is_stored(source) else conditions)
+
+
+def _conditions(where: str | Sequence[str]) -> list[str]:
+    return [term for term in ([where] if isinstance(where, str) else where) if term.strip()]
+
+
+def _kept(table: Table, conditions: Sequence[str]) -> Table:
+    for condition in conditions:
+        table = table.where(condition)
+    return table
+
+
+def _is_stored(source: Any) -> bool:
+    """Whether a source is no file: its errors may be missing where losses alone were recorded."""
+    from prunescope.table.store import Store, is_store
+
+    return isinstance(source, Table | Store) or (isinstance(source, str | os.PathLike) and is_store(Path(source)))
 
 
 def load_table(name: str) -> Table:
@@ -107,11 +147,17 @@ def load_table(name: str) -> Table:
         return replace(read_table(file), source=name)
 
 
-def _with_errors(table: Table) -> Table:
-    """Return the rows with errors; a store's may lack them where losses alone were recorded."""
+def _with_errors(table: Table, conditions: Sequence[str] | None) -> Table:
+    """Return the rows with errors: a store's may lack them where losses alone were recorded, a file's by conditions."""
     missing = np.isnan(table["test_error"])
     if not missing.any():
         return table
+    if conditions is not None:
+        if count := int(np.isnan(_kept(table, conditions)["test_error"]).sum()):
+            must = "must have a value in every row that conditions keep"
+            hint = "Fill it in, delete the rows, or leave them out: --where 'error is not null'."
+            raise InputError(table.source, [Fault("column 'error'", must, f"none in {counted(count, 'row')}", hint)])
+        return table.take(~missing)
     if missing.all():
         hint = "To go by the loss instead: --outcome test_loss, in Python outcome='test_loss'."
         raise InputError(table.source, [Fault("column 'test_error'", "must have values", "none", hint)])
@@ -162,9 +208,9 @@ def _read(source: Any, how: _How) -> Table:
 def _conformed(raw: Mapping[str, Any], findings: Findings, how: _How) -> Table:
     """Return the columns of a source as a table, shaped as was asked for."""
     if not how.shaping:
-        return conform(raw, findings, how.needed, how.outcome)
+        return conform(raw, findings, how.needed, how.outcome, how.gaps)
     columns, notes = how.shaping.applied(raw, findings)
-    table = conform(columns, findings, how.needed, how.outcome)
+    table = conform(columns, findings, how.needed, how.outcome, how.gaps)
     return replace(table, notes=(*notes, *table.notes))
 
 

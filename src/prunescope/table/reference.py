@@ -35,7 +35,8 @@ can be used to group and to filter. A name that nearly matches one below is note
 - Your own columns tell rungs apart. Unpruned networks that differ in one of them are averaged, as those of a column
   `method` should be, and a note says so. If each value has unpruned rows in every configuration whose errors differ by
   four times the scatter of replicates (without replicates by a quarter), as on another `test_set`, each keeps its own
-  mean. If `model` distinguishes networks, call it `family`.
+  mean. A column `model`, `network`, `net`, `architecture`, `arch` or `backbone` always keeps networks apart: each has
+  the unpruned error of its own rows, or none, unless the unpruned network has a name of its own there (`dense`).
 - A written table holds the unpruned errors that were filled in, since rows at density 1 may have been filtered away.
   When it is read again, they count as given.
 - Rows that repeat a configuration and a density need a `replicate` number. Without that column they are numbered in the
@@ -43,7 +44,8 @@ can be used to group and to filter. A name that nearly matches one below is note
 - A file may have 10,000,000 rows, 10,000 columns and 200,000,000 values (rows times columns), texts of 131,072 letters,
   and a Parquet file 1,000,000,000 bytes of text. A larger file is refused.
 - Leave a missing number empty (`NA`, `nan` and `null` mean the same). Whole numbers and flags may not be missing: leave
-  the column out if they are not known.
+  the column out if they are not known. Rows without an error, as of runs that crashed, are refused unless a condition
+  leaves them out: `--where 'error is not null'`.
 - CSV has no types: a column of your own that holds only numbers is read as numbers. Parquet keeps its types.
 - Values are written to CSV as they are. A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula.
   If text in a table comes from others, import the file with these columns set to text, or write Parquet
@@ -64,16 +66,21 @@ option that would do:
     prunescope table results.csv --set replicate=seed
     prunescope fit results.csv --law single --wide 'acc = acc_{{density}}' --set 'error = 1 - acc / 100'
     prunescope table excel.csv --decimal-comma --set 'density = 1 - Sparsity' --set 'error = 1 - Accuracy'
+    prunescope table log.csv --set 'density = 0.8 ** level' --where 'error is not null' \\
+        --set "error = case when name = 'test_accuracy' and iteration = 63000 then 1 - value end"
 
 - `--set 'NAME = EXPRESSION'` makes a column, or replaces one. The expression is SQL as DuckDB has it, over the columns
   of the file and those set before: a name with spaces stands in double quotes, text in single quotes, `avg(x) over ()`
   is a mean over all rows. Queries within it are refused, and it reaches no file and no network.
 - `--wide 'NAME = PATTERN'` reads files that have a column for each density. `'acc = acc_{{density}}'` makes of each row
   as many rows as there are columns `acc_1.0`, `acc_0.5`, ... with a value, with the number in `density` and the value
-  in `acc`. Several patterns with one name in braces are gathered side by side.
+  in `acc`. Several patterns with one name in braces are gathered side by side. `'acc = seed{{replicate}}'` does the
+  same for a column for each replicate, `'acc = {{sparsity}}%'` for columns `0%`, `50%`, ...
 - `--decimal-comma` reads numbers such as `12,5`. Semicolons, or whatever the first line has, separate columns. A point
   between thousands (`1.234,5`) is refused: `1.234` could mean either.
-- Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. A note names the columns.
+- Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. Of `91.2 ± 0.3` these
+  options read 91.2, of `8x` 8, and `--set` reads `1.3B` as 1,300,000,000 where it needs a number. Notes name the
+  columns.
 - `--outcome test_loss` takes another column for the error: any figure above 0 of which less is better
   ([other outcomes](laws.md#other-outcomes)).
 - From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`, and

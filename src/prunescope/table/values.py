@@ -7,6 +7,7 @@ flags where all its values are, and text otherwise.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ def typed(column: Column, values: Any, findings: Findings) -> Array | Texts:
         hint = "Leave the column out where nothing is known."
         if column.name in NEEDED:
             hint = "Fill it in, or delete the rows: without it they are of no use."
+        if column.name == "test_error":
+            hint = "Fill it in, delete the rows, or leave them out: --where 'error is not null'."
         rows = np.setdiff1d(np.flatnonzero(missing), wrong)
         findings.at_rows(column.name, rows, "must have a value in every row", [], hint)
     if column.kind is Kind.INTEGER:
@@ -65,11 +68,30 @@ def _numbers(name: str, values: Any, findings: Findings) -> tuple[NDArray[np.flo
         else:
             numbers[row] = number
     shown = [values[row] for row in wrong[:6]]
-    hint = "Write decimals with a point, not a comma." if any("," in str(value) for value in shown) else ""
-    hint = hint or ("Write 0.5 for 50 %." if any("%" in str(value) for value in shown) else "")
     rows = np.array(wrong, np.int64)
-    findings.at_rows(name, rows, "must be a number", shown, hint)
+    findings.at_rows(
+        name, rows, "must be a number", shown, _number_hint(name, [str(value) for value in shown], findings)
+    )
     return numbers, rows
+
+
+def _number_hint(name: str, texts: list[str], findings: Findings) -> str:
+    """Return how to have texts read as the numbers that they mean."""
+    words = shell_word(f"{name} = {_as_sql(findings.spelled.get(name, name))}")
+    if any("±" in text for text in texts):
+        return f"To read what stands before ±, add --set {words}."
+    if any(_THOUSANDS.fullmatch(text.strip()) for text in texts):
+        return "Write numbers without commas between thousands."
+    if any("," in text for text in texts):
+        return "Write decimals with a point, not a comma."
+    return f"Write 0.5 for 50 %, or add --set {words}." if any("%" in text for text in texts) else ""
+
+
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(,[0-9]{3})+")
+
+
+def _as_sql(name: str) -> str:
+    return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
 
 
 def parsed(value: object) -> float | None:
@@ -119,8 +141,7 @@ def _check_range(column: Column, numbers: NDArray[np.float64], findings: Finding
         interval = f"{finite.min():g} to {finite.max():g}"
         must = f"must be a fraction {bounds}"
         shown = findings.spelled.get(column.name, column.name)
-        quoted = shown if shown.isidentifier() else '"' + shown.replace('"', '""') + '"'
-        words = shell_word(f"{column.name} = {quoted} / 100")
+        words = shell_word(f"{column.name} = {_as_sql(shown)} / 100")
         hint = f"It looks like percent: divide the column by 100, as --set {words} does."
         findings.add(f"column {shown!r}", must, interval, hint)
         return
