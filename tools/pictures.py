@@ -31,6 +31,7 @@ FIRST = (
     ("lenet-mnist", "error-by-density", "Figs. 1 and 2"),
     ("resnet-cifar10", "error-by-density", "Figs. 1 and 2"),
     ("lenet-mnist", "estimated-against-actual", "Figs. 2 and 5"),
+    ("lenet-mnist-long", "estimated-against-actual", "Figs. 2 and 5"),
     ("resnet-cifar10", "estimated-against-actual", "Figs. 2 and 5"),
     ("lenet-mnist", "error-by-parameters", "Fig. 8"),
     ("resnet-cifar10", "error-by-parameters", "Fig. 8"),
