@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,19 +93,21 @@ def _pairs(names: list[str]) -> Iterator[list[str]]:
     return (names[first : first + 2] for first in range(0, len(names), 2))
 
 
-def pictures(paper: int) -> Iterator[Picture]:
-    """Yield the pictures of a paper's figures."""
-    made: dict[str, dict[str, Figure]] = {}
-    for name, slug, where in _wanted(paper):
+def pictures(name: str) -> Iterator[Picture]:
+    """Yield the pictures of a table."""
+    made: dict[str, Figure] | None = None
+    for table, slug, where in (*_wanted(1), *_wanted(2)):
+        if table != name:
+            continue
         if slug == EL2N:
             if (groups := _el2n(name)) is not None:
                 yield Picture(name, where, groups)
             continue
-        if name not in made:
+        if made is None:
             chapters = report(load_table(name), draws=0).chapters
-            made[name] = {figure.slug: figure for chapter in chapters for figure in chapter.figures}
-        if slug in made[name]:
-            yield Picture(name, where, made[name][slug])
+            made = {figure.slug: figure for chapter in chapters for figure in chapter.figures}
+        if slug in made:
+            yield Picture(name, where, made[slug])
 
 
 def _el2n(name: str) -> El2nGroups | None:
@@ -130,12 +135,17 @@ def _el2n(name: str) -> El2nGroups | None:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the pictures."""
+    """Write the pictures, the tables' side by side in processes of their own."""
     folder = Path(arguments[-1])
     folder.mkdir(parents=True, exist_ok=True)
-    for paper in (1, 2):
-        for picture in pictures(paper):
-            _write(picture, folder)
+    tables = dict.fromkeys(name for name, _, _ in (*_wanted(1), *_wanted(2)))
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
+        list(workers.map(partial(_draw, folder), tables))
+
+
+def _draw(folder: Path, name: str) -> None:
+    for picture in pictures(name):
+        _write(picture, folder)
 
 
 def _write(picture: Picture, folder: Path) -> None:
