@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prunescope.choose import Answer, smallest_network
-from prunescope.errors import InputError, PrunescopeError, command
+from prunescope.errors import InputError, PrunescopeError, command, whole_percent
 from prunescope.laws import JointLaw, SingleLaw
 from prunescope.lens import LensResult, analyze
 from prunescope.report import report, write_page
@@ -110,7 +110,10 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     fit = law.fits_[0]
     say("   " + ", ".join(f"{name} {value:.3g}" for name, value in law.parameters_.items()))
     alone = median(single.std_deviation for single in singles)
-    say(f"   It deviates by {100 * fit.std_deviation:.0f} % (sigma); single-cell laws by {100 * alone:.0f} % (median).")
+    say(
+        f"   It deviates by {whole_percent(fit.std_deviation)} (sigma); single-cell laws by {whole_percent(alone)} "
+        "(median)."
+    )
 
     say(f"\n5. Which network, and how much: {command('choose', path, '--max-error', BOUND)}")
     answer = smallest_network(table, BOUND).answers[0]
@@ -118,7 +121,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
         say(f"   {line}")
 
     path = folder / "lens"
-    noise = f"{100 * NOISE[-1]:.0f} % wrong labels"
+    noise = f"{whole_percent(NOISE[-1])} wrong labels"
     say(f"\n6. Why pruning helps or hurts, with {noise} and with none: {command('lens', path)}")
     _trained(_lens_study(), path, say, showing)
     results = {rewind: analyze(path, treatment=f"imp {rewind}") for rewind in REWINDS}
@@ -148,7 +151,7 @@ def walk(folder: Path, say: Callable[[str], None], showing: Showing) -> None:
     say("\nWhat matters:")
     say(
         f"- One law predicts the error of every network of the family at every density, to "
-        f"{100 * fit.std_deviation:.0f} % (sigma)."
+        f"{whole_percent(fit.std_deviation)} (sigma)."
     )
     say(f"- {_chosen(answer)[0]}")
     for rewind, result in results.items():
@@ -177,7 +180,7 @@ def _chosen(answer: Answer) -> list[str]:
     sure = answer.robust or answer.choice
     lines = [
         f"For an error of at most {answer.max_error:g}: {sure.name} pruned to density {sure.density:.3f}, "
-        f"{sure.parameters:,.0f} parameters, meets it in {100 * sure.probability:.0f} % of training runs."
+        f"{sure.parameters:,.0f} parameters, meets it in {whole_percent(sure.probability)} of training runs."
     ]
     if answer.unpruned is not None and answer.unpruned_parameters is not None:
         times = answer.unpruned_parameters / sure.parameters
@@ -190,7 +193,7 @@ def _chosen(answer: Answer) -> list[str]:
 def _why(rewind: str, result: LensResult) -> str:
     """Say what pruning does with right labels and with wrong ones, in a sentence."""
     diagnoses = "; ".join(
-        f"with {100 * cell.label_noise:.0f} % wrong labels, {cell.diagnosis.words}" for cell in result.cells
+        f"with {whole_percent(cell.label_noise)} wrong labels, {cell.diagnosis.words}" for cell in result.cells
     )
     return f"Rewinding {REWOUND[rewind]}: {diagnoses}."
 

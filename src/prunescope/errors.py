@@ -110,6 +110,11 @@ def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     return f"Did you mean {by_lowered[close[0]]!r}?" if close else ""
 
 
+def whole_percent(share: float) -> str:
+    """Write a share in percent, without decimals: ``90 %``."""
+    return f"{100 * share:.0f} %"
+
+
 def counted(count: int, word: str, several: str = "") -> str:
     """Write ``1 rung`` and ``3 rungs``; words that take no plain s name their plural."""
     return f"{count:,} {word if count == 1 else several or f'{word}s'}"

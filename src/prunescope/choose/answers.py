@@ -10,7 +10,7 @@ from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick, Rival, beside_measured
 from prunescope.choose.frontier import ContinuousOptimum, FrontierStep, Insight
 from prunescope.choose.limits import MeasuredBest
-from prunescope.errors import apart, named, printable
+from prunescope.errors import apart, named, printable, whole_percent
 from prunescope.markup import Summarised, table_html
 
 
@@ -75,9 +75,9 @@ class Answer(Summarised):
                 f"{pick.density:.4g}",
                 amount(pick.parameters),
                 f"{pick.error:.4g}",
-                f"{100 * pick.probability:.0f} %",
+                whole_percent(pick.probability),
             )
-            for words, pick in (("expected", self.choice), (f"at {100 * self.confidence:.0f} % sure", self.robust))
+            for words, pick in (("expected", self.choice), (f"at {whole_percent(self.confidence)} sure", self.robust))
             if pick is not None
         ]
         head = ("", "network", "density", self.unit, "error", "meets the bound in")
@@ -154,9 +154,9 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     yield f"smallest network with an error of at most {answer.max_error:g}:"
     yield f"  expected         {_pick(answer, choice)}"
     if robust is None:
-        yield f"  at {100 * answer.confidence:.0f} % sure     none"
+        yield f"  at {whole_percent(answer.confidence)} sure     none"
     else:
-        yield f"  at {100 * answer.confidence:.0f} % sure     {_pick(answer, robust)}"
+        yield f"  at {whole_percent(answer.confidence)} sure     {_pick(answer, robust)}"
     yield ""
     rung = "" if choice.rung is None else f" (rung {choice.rung}, density {choice.rung_density:.4g})"
     yield (
@@ -224,7 +224,7 @@ def _pick(answer: Answer, pick: Pick) -> str:
     return (
         f"{pick.name} at density {pick.density:.4g}: {amount(pick.parameters)} {unit}, error {pick.error:.4g} "
         f"({pick.low:.4g} to {pick.high:.4g}), meets the bound in "
-        f"{100 * pick.probability:.0f} % of training runs"
+        f"{whole_percent(pick.probability)} of training runs"
     )
 
 

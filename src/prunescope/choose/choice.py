@@ -40,7 +40,7 @@ from prunescope.choose.limits import (
     lowest_measured,
 )
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers, smallest_member
-from prunescope.errors import Fault, InputError, counted, listed
+from prunescope.errors import Fault, InputError, counted, listed, whole_percent
 from prunescope.laws.results import is_unjudged, percent
 from prunescope.table.schema import Outcome
 from prunescope.table.table import outcome_of
@@ -280,7 +280,7 @@ def _all_notes(decided: _Decision, bound: float, confidence: float) -> tuple[str
         share = float(np.isfinite(decided.drawn[:, smallest]).mean())
         notes.append(
             f"{family.name(smallest)} would be smaller by the likeliest law, but reaches the bound in only "
-            f"{100 * share:.0f} % of the laws that the data allow"
+            f"{whole_percent(share)} of the laws that the data allow"
         )
     notes += _counted_otherwise(decided, bound, confidence)
     if decided.surest < 0:
@@ -326,7 +326,7 @@ def _counted_otherwise(decided: _Decision, bound: float, confidence: float) -> I
         again = len(family) > TOGETHER
         sure = _sure(other, bound, confidence, decided.density, decided.floor)[1] if again else decided.sure.copy()
         sure[decided.surest] = decided.sure[decided.surest]
-        choices.append((f"the choice at {100 * confidence:.0f} % sure", decided.surest, sure))
+        choices.append((f"the choice at {whole_percent(confidence)} sure", decided.surest, sure))
     for which, member, density in choices:
         sizes = other.sizes.parameters(density)
         smallest = int(smallest_member(sizes[None])[0])

@@ -9,6 +9,7 @@ from prunescope.choose.description import beside_measured, short_unit
 from prunescope.choose.family import Family
 from prunescope.choose.limits import DeclinedError, Limits, UnreachedError, lowest_measured
 from prunescope.choose.smallest import LOWEST_LOG_DENSITY, Numbers
+from prunescope.errors import whole_percent
 
 # How far beyond the sparsest measurement an answer may lie: about two rungs.
 BEYOND = 1.5
@@ -88,7 +89,7 @@ def decline_unidentified(family: Family, bound: float, drawn: Numbers, best: int
     count = family.counts[best]
     least, most = ((ends - count.rest) / count.prunable).tolist()
     where = (
-        f"in {100 * (1 - reached):.0f} % of the draws it does not reach the bound"
+        f"in {whole_percent(1 - reached)} of the draws it does not reach the bound"
         if reached < LIKELY
         else f"it may need a density of {f'{least:.3g}' if least > 1e-6 else 'next to nothing'} or of {most:.3g}"
     )

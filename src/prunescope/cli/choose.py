@@ -24,7 +24,7 @@ from prunescope.cli.options import (
     rows_of,
 )
 from prunescope.cli.printing import note, print_json, print_table, wrapped
-from prunescope.errors import PrunescopeError, apart, command, counted, printable
+from prunescope.errors import PrunescopeError, apart, command, counted, printable, whole_percent
 
 if TYPE_CHECKING:
     from prunescope.choose import Answer, Answers
@@ -215,7 +215,7 @@ def _show_many(result: Answers) -> None:
             answer.choice.name,
             f"{answer.choice.density:.4g}",
             amount(answer.choice.parameters),
-            f"{100 * answer.choice.probability:.0f} %",
+            whole_percent(answer.choice.probability),
             "none" if answer.robust is None else f"{answer.robust.density:.4g}",
             "none" if answer.seen is None else f"{answer.seen.density:.4g}",
         )
@@ -232,7 +232,7 @@ def _show_many(result: Answers) -> None:
     click.echo(
         wrapped(
             f"{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
-            f"surely is the density at which {100 * confidence:.0f} % of networks meet it; measured is the lowest "
+            f"surely is the density at which {whole_percent(confidence)} of networks meet it; measured is the lowest "
             "density at which the mean over replicates met it"
         )
     )

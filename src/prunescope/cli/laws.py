@@ -11,7 +11,7 @@ import click
 
 from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, SPARSE, estimator, reading, rows_of, without_share
 from prunescope.cli.printing import counting, hung, note, print_json, print_table, wrapped
-from prunescope.errors import counted, named, printable
+from prunescope.errors import counted, named, printable, whole_percent
 
 if TYPE_CHECKING:
     from prunescope.laws import Estimator, Fit
@@ -208,7 +208,7 @@ def _show_one(result: Fit) -> None:
     sizes = f"{counted(result.points, 'point')}, {ladders}"
     group = named(result.group)
     click.echo(hung(printable(f"{result.law} law{f' of {group}' if group else ''}: {sizes}"), indent="    "))
-    names = ("parameter", "estimate", f"{100 * result.level:.0f} % interval", "meaning")
+    names = ("parameter", "estimate", f"{whole_percent(result.level)} interval", "meaning")
     table: dict[str, list[Any]] = {name: [] for name in names}
     for name, value in result.parameters.items():
         if name in result.fixed:

@@ -12,7 +12,7 @@ import click
 from prunescope.cli.choose import ERROR, numbers
 from prunescope.cli.options import JSON, SEED, SHARE, names_in, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json, print_table, spelled, wrapped
-from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed
+from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed, whole_percent
 
 if TYPE_CHECKING:
     from prunescope.design.recommendation import DesignPlan, Proposal
@@ -153,9 +153,9 @@ def _show_plan(plan: DesignPlan) -> None:
     if plan.decided:
         click.echo(
             wrapped(
-                f"settled: {about} is {plan.pick} ({_sure_words(plan)}), to about {100 * plan.off:.0f} % (enough: "
-                f"{100 * plan.enough:.0f} %); more training would hardly change it. What the measurements say alone: "
-                "prunescope choose"
+                f"settled: {about} is {plan.pick} ({_sure_words(plan)}), to about {whole_percent(plan.off)} (enough: "
+                f"{whole_percent(plan.enough)}); more training would hardly change it. What the measurements say "
+                "alone: prunescope choose"
             )
         )
         return
@@ -199,7 +199,7 @@ def _until(proposal: Proposal, rungs: bool) -> str:
 
 def _sure_words(plan: DesignPlan) -> str:
     """Name the network that keeps the bound surely."""
-    return f"{100 * plan.confidence:.0f} % sure: {plan.sure or 'none'}"
+    return f"{whole_percent(plan.confidence)} sure: {plan.sure or 'none'}"
 
 
 def _ladder(proposal: Proposal, numbered: bool) -> str:
@@ -213,7 +213,7 @@ def _ladder(proposal: Proposal, numbered: bool) -> str:
 
 def off_words(value: float) -> str:
     """Write how far off a choice is."""
-    return f"{100 * value:.0f} %" if value < 1 else f"a factor of {1 + value:.2g}"
+    return whole_percent(value) if value < 1 else f"a factor of {1 + value:.2g}"
 
 
 def decide(
@@ -285,7 +285,7 @@ def decide(
     choice = f"{plan.pick or 'none'}{f' ({_sure_words(plan)})' if plan.decided else ''}"
     ended = _ended(plan, choice, off_words(plan.off))
     click.echo(f"trained {counted(whole.networks, 'network')} in {spelled(whole.seconds)}: {path}")
-    click.echo(wrapped(f"{100 * share:.0f} % of the study's training is done; {ended}") + "\n")
+    click.echo(wrapped(f"{whole_percent(share)} of the study's training is done; {ended}") + "\n")
     if answers and plan.pick is not None:
         click.echo("the same choice by prunescope choose:\n")
     for answer in answers.answers if answers else ():

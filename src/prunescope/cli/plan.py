@@ -13,7 +13,7 @@ import click
 from prunescope.cli.data_parallel import data_parallel_content, data_parallel_words
 from prunescope.cli.plan_store import print_store, store_beside, version_differences
 from prunescope.cli.printing import code_words, note, print_json, print_table, spelled, spelled_bytes, tell
-from prunescope.errors import PrunescopeError, counted, listed, printable
+from prunescope.errors import PrunescopeError, counted, listed, printable, whole_percent
 
 if TYPE_CHECKING:
     from prunescope.run.estimate import Estimate
@@ -236,7 +236,7 @@ def _print_plan(study: Study, store: Store | None, path: Path, content: dict[str
     )
     tell(
         "pruning",
-        f"{100 * recipe.pruning_fraction:.0f} % a rung, {recipe.levels} times, down to a density of "
+        f"{whole_percent(recipe.pruning_fraction)} a rung, {recipe.levels} times, down to a density of "
         f"{(1 - recipe.pruning_fraction) ** recipe.levels:.3g}; back to epoch {recipe.rewind_epoch}; "
         f"prunable: {recipe.prunable if isinstance(recipe.prunable, str) else listed(recipe.prunable)}",
     )

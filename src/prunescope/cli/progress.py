@@ -11,7 +11,7 @@ from typing import Any, Self
 import click
 
 from prunescope.cli.printing import spelled
-from prunescope.errors import command, counted, printable
+from prunescope.errors import command, counted, printable, whole_percent
 from prunescope.run.events import (
     OUTCOMES,
     ArtifactsMissing,
@@ -85,7 +85,7 @@ class ProgressDisplay:
             self._whole = self._bars.add_task(_plain(self._name), total=self._total, words="starting")
         else:
             ladders = counted(event.ladders, "ladder")
-            click.echo(f"{printable(self._name)}: {ladders}, {100 * self._share():.0f} % done before", err=True)
+            click.echo(f"{printable(self._name)}: {ladders}, {whole_percent(self._share())} done before", err=True)
 
     def tell(self, event: Event) -> None:
         """Update the display with an event."""
@@ -178,7 +178,7 @@ class ProgressDisplay:
 
     def _summary(self, now: float) -> str:
         failed = f", {self._failures} failed" if self._failures else ""
-        return f"{100 * self._share():.0f} %, {counted(self._networks, 'network')}{failed}{self._time_left(now)}"
+        return f"{whole_percent(self._share())}, {counted(self._networks, 'network')}{failed}{self._time_left(now)}"
 
     def _say(self, words: str, now: float, always: bool = False, style: str = "red") -> None:
         """Print a line: what fails always, the rest now and then, and only where no bars are shown."""
@@ -200,7 +200,7 @@ class ProgressDisplay:
 
     @staticmethod
     def _place(event: CohortProgress) -> str:
-        waited = f", {100 * event.waited:.0f} % waiting for pictures" if event.waited >= WAITED else ""
+        waited = f", {whole_percent(event.waited)} waiting for pictures" if event.waited >= WAITED else ""
         return f"rung {event.rung} of {event.rungs - 1}, epoch {event.epoch} of {event.epochs}{waited}"
 
     def _show_whole(self, now: float) -> None:

@@ -19,7 +19,7 @@ import click
 from prunescope.cli.options import DURATION, SHARE
 from prunescope.cli.printing import code_words, note, print_json, spelled
 from prunescope.cli.stopping import TERMINATED, Terminated, stopping
-from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, listed, printable
+from prunescope.errors import MissingPackageError, PrunescopeError, command, counted, listed, printable, whole_percent
 
 if TYPE_CHECKING:
     from prunescope.run import RunReport
@@ -279,7 +279,7 @@ def _print(report: RunReport, path: Path, study: Study) -> None:
         click.echo(f"{words}: {path}")
     else:
         whose = f" for {counted(report.rungs, 'rung')}" if report.networks < report.rungs else ""
-        waited = f", {100 * report.waited:.0f} % of it waiting for pictures" if report.waited >= WAITED else ""
+        waited = f", {whole_percent(report.waited)} of it waiting for pictures" if report.waited >= WAITED else ""
         click.echo(f"trained {counted(report.networks, 'network')}{whose} in {spelled(report.seconds)}{waited}: {path}")
     if report.rungs and not report.unwritable:
         click.echo(f"next: {'; '.join(next_commands(study, path))}", err=True)

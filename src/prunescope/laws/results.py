@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.errors import named
+from prunescope.errors import named, whole_percent
 from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.shared_examples import UNKNOWN_EXAMPLES, SharedExamples
 from prunescope.markup import table_html
@@ -202,7 +202,7 @@ class Fit:
     def _repr_html_(self) -> str:
         """Show the parameters in a notebook, and what the data cannot tell."""
         rows = ((name, number(value), self._interval(name).strip()) for name, value in self.parameters.items())
-        columns = ("parameter", "value", f"{100 * self.level:.0f} % interval")
+        columns = ("parameter", "value", f"{whole_percent(self.level)} interval")
         return table_html(columns, rows, self._head, (self._summary, *self.warnings))
 
     @property

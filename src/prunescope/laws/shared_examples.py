@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.errors import whole_percent
+
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.int64] | NDArray[np.bool_] | slice
 
@@ -84,7 +86,7 @@ class SharedExamples:
             return None
         if self.errors:
             return f"{RESAMPLES} resamples of {self.examples:,}"
-        part = f", of which networks share {100 * self.shares[0]:.0f} % by their replicates" if self.shares else ""
+        part = f", of which networks share {whole_percent(self.shares[0])} by their replicates" if self.shares else ""
         return f"binomial, of {self.examples:,}{part}"
 
     def noise(self, error: float | Numbers) -> Numbers:

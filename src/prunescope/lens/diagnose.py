@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from prunescope.errors import whole_percent
 from prunescope.lens.comparisons import TreatmentComparison
 from prunescope.lens.sparsity import Sparsity
 from prunescope.lens.verdicts import TEST_ERROR, TreatmentOutcome, Verdict, amount
@@ -148,7 +149,7 @@ def _figures(
         yield optimal.gap.words
     if optimal.groups:
         top = optimal.groups.top
-        share = f"{100 * top.fraction:.0f} %"
+        share = whole_percent(top.fraction)
         yield f"training loss of the top {share} by EL2N: {top.top.words}; of the rest: {top.rest.words}"
         yield optimal.groups.words
         if optimal.groups.corrected_words:

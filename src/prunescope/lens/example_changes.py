@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.data.subsample import group_numbers, score_ranks
+from prunescope.errors import whole_percent
 from prunescope.lens.cells import Measurements, Scorer
 from prunescope.lens.loading import LensSource
 from prunescope.lens.store_contents import Outcomes, refuse_other_examples, refuse_other_scores
@@ -390,10 +391,10 @@ def _top(scored: Sequence[tuple[Pair, Floats]]) -> Top:
     if share is None:
         words = "no training loss changes"
     elif times is None:
-        words = f"of the training losses only those of the top {100 * TOP:.0f} % by EL2N change"
+        words = f"of the training losses only those of the top {whole_percent(TOP)} by EL2N change"
     else:
         words = (
-            f"the top {100 * TOP:.0f} % by EL2N change {times.mean:.3g} times as much as the rest "
-            f"({100 * share.mean:.0f} % of the change)"
+            f"the top {whole_percent(TOP)} by EL2N change {times.mean:.3g} times as much as the rest "
+            f"({whole_percent(share.mean)} of the change)"
         )
     return Top(TOP, times, share, top, rest, words)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import Fault, InputError
+from prunescope.errors import Fault, InputError, whole_percent
 from prunescope.lens.example_changes import Floats, Integers, Pair
 from prunescope.lens.verdicts import Spread, spread_over
 
@@ -160,9 +160,9 @@ def find_suspects(pairs: Sequence[Pair], rung: int, density: float, count: int =
     )
     precisions = tuple(_precisions(pairs))
     words = f"the {len(suspects)} training labels most likely to be wrong, replicate {first.replicate}"
-    joint = [f"{100 * item.share.mean:.0f} % of {item.count}" for item in precisions if item.by == JOINT]
+    joint = [f"{whole_percent(item.share.mean)} of {item.count}" for item in precisions if item.by == JOINT]
     if joint:
-        words += f": {' and '.join(joint)} are planted noise (chance {100 * precisions[0].chance:.0f} %)"
+        words += f": {' and '.join(joint)} are planted noise (chance {whole_percent(precisions[0].chance)})"
     return LabelSuspects(first.replicate, first.ladder, rung, density, suspects, precisions, words)
 
 

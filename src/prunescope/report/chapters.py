@@ -14,7 +14,7 @@ import numpy as np
 from prunescope.choose.answers import Bounded
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick, rung_step
-from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest
+from prunescope.errors import Fault, InputError, clipped, counted, listed, nearest, whole_percent
 from prunescope.laws.results import number
 from prunescope.markup import Summarised, table_html
 from prunescope.report.figures.figure import Figure
@@ -117,7 +117,7 @@ def _stop(choice: Bounded, confidence: float, noun: str, outcome: Outcome, rungs
         ("density", lambda pick: _density(pick, rungs)),
         (f"{noun} left", _parameters),
         ("expected error", _error),
-        ("meets the bound in", lambda pick: f"{100 * pick.probability:.0f} % of training runs"),
+        ("meets the bound in", lambda pick: f"{whole_percent(pick.probability)} of training runs"),
     ]
     facts = tuple(
         Fact(name, describe(choice.choice), describe(choice.robust) if choice.robust else "none")
@@ -137,9 +137,10 @@ def headline(choice: Bounded, confidence: float, noun: str = "parameters", outco
     size = amount(pick.parameters)
     left = f"{size} times depth x width^2" if pick.counted == "relative" else f"{size} {noun}"
     if choice.robust is None:
-        odds = f"met in {100 * pick.probability:.0f} % of training runs (no network is {100 * confidence:.0f} % sure)"
+        met = whole_percent(pick.probability)
+        odds = f"met in {met} of training runs (no network is {whole_percent(confidence)} sure)"
     else:
-        odds = f"{100 * pick.probability:.0f} % sure"
+        odds = f"{whole_percent(pick.probability)} sure"
     if (times := choice.times_smaller(pick)) is None:
         beside = "no unpruned network meets it"
     elif times > SMALLER:

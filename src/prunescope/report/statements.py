@@ -12,7 +12,7 @@ import numpy as np
 from prunescope.choose.answers import Answer, insight_words
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick
-from prunescope.errors import command, counted
+from prunescope.errors import command, counted, whole_percent
 from prunescope.laws import PARAMETERS, Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import is_unjudged, number, percent
@@ -141,7 +141,7 @@ def _fit(fit: Fit, cells: GroupData) -> str:
     whose = "a family" if several else "one network"
     words += (
         f" It {'meets' if passed else 'misses'} the first paper's threshold for {whose} (mu below 2 %, sigma below "
-        f"{100 * bar:.0f} %)."
+        f"{whole_percent(bar)})."
     )
     worst = max(
         (region for region in fit.regions if region.std is not None), key=lambda region: region.std or 0.0, default=None
@@ -177,19 +177,19 @@ def _value(fit: Fit, name: str) -> str:
     interval = fit.intervals[name]
     if interval is None:
         return f"{value}, not identified by the data"
-    return f"{value}, {100 * fit.level:.0f} % interval {number(interval[0])} to {number(interval[1])}"
+    return f"{value}, {whole_percent(fit.level)} interval {number(interval[0])} to {number(interval[1])}"
 
 
 def _choice(answer: Answer) -> str:
     choice, robust = answer.choice, answer.robust
     words = [
         f"By expected error: {_picked(answer, choice)}; it meets the bound in "
-        f"{100 * choice.probability:.0f} % of training runs."
+        f"{whole_percent(choice.probability)} of training runs."
     ]
     if robust is None:
-        words.append(f"No member meets it with {100 * answer.confidence:.0f} % confidence.")
+        words.append(f"No member meets it with {whole_percent(answer.confidence)} confidence.")
     else:
-        words.append(f"To meet it in {100 * robust.probability:.0f} %: {_picked(answer, robust)}.")
+        words.append(f"To meet it in {whole_percent(robust.probability)}: {_picked(answer, robust)}.")
     if answer.seen is not None:
         words.append(f"Smallest measured network that meets it: {answer.seen}.")
     if answer.unpruned is None:
@@ -246,6 +246,6 @@ def _next(answer: Answer, command: str) -> str:
     )
     close = [rival for rival in answer.rivals if rival.best_in > 0.05 and rival.name != choice.name]
     if close:
-        shown = ", ".join(f"{rival.name} in {100 * rival.best_in:.0f} %" for rival in close[:3])
+        shown = ", ".join(f"{rival.name} in {whole_percent(rival.best_in)}" for rival in close[:3])
         words += f"Within that range another member may be the smallest: {shown}. "
     return f"{words}To narrow the interval: {command}"

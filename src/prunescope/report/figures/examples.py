@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, whole_percent
 from prunescope.laws.results import number
 from prunescope.lens import CellResult, pictures
 from prunescope.report.charts.parts import (
@@ -265,7 +265,9 @@ def suspect_labels(cells: Sequence[CellResult]) -> SuspectLabels | None:
         pictured = there[:PICTURED_SUSPECTS]
         words = [f"{panel}: {point.index}, {point.labelled} {point.label}" for point in pictured]
         portraits += _portraits_of(cell, [point.index for point in pictured], words)
-        shares = ", ".join(f"{item.by} {100 * item.share.mean:.0f} % of {item.count}" for item in suspects.precisions)
+        shares = ", ".join(
+            f"{item.by} {whole_percent(item.share.mean)} of {item.count}" for item in suspects.precisions
+        )
         planted = f"; planted wrong labels by {shares}" if shares else ""
         remarks.append(f"Noise {noise_words(cell.label_noise)}: replicate {suspects.replicate}{planted}.")
     if not points:

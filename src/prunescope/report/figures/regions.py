@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from prunescope.errors import listed
+from prunescope.errors import listed, whole_percent
 from prunescope.laws import Fit
 from prunescope.laws.data import GroupData
 from prunescope.laws.results import number
@@ -233,7 +233,9 @@ def _interval(fit: Fit, name: str) -> str:
     """Name the interval of a parameter that has one of its own; p of one member follows from p_prime and exponents."""
     interval = None if name == "p_prime" else fit.intervals.get(name)
     return (
-        "" if interval is None else f", {100 * fit.level:.0f} % interval {number(interval[0])} to {number(interval[1])}"
+        ""
+        if interval is None
+        else f", {whole_percent(fit.level)} interval {number(interval[0])} to {number(interval[1])}"
     )
 
 

@@ -12,6 +12,7 @@ from prunescope.choose.answers import Answer, Bounded
 from prunescope.choose.counts import amount
 from prunescope.choose.description import Pick
 from prunescope.choose.family import Family
+from prunescope.errors import whole_percent
 from prunescope.report.charts.end_labels import line_ends
 from prunescope.report.charts.parts import (
     ERROR,
@@ -222,7 +223,8 @@ def _caption(answer: Answer) -> str:
         "Each line is one member, pruned further to the left; the dotted line is the smallest network at each error. "
         "Left: predicted by the law and the deviations of members from it. Right: means over replicates. Dashed: the "
         "bound; cross: the smallest network by its expected error; diamond: the smallest that meets the bound with "
-        f"{100 * answer.confidence:.0f} % confidence. Their bars: where a newly trained network errs, in as many cases."
+        f"{whole_percent(answer.confidence)} confidence. Their bars: where a newly trained network errs, in as many "
+        "cases."
     ]
     insight = answer.insight
     if insight is not None and insight.times > 1.05:
