@@ -26,6 +26,7 @@ from prunescope.errors import InputError
 from prunescope.run import run_study
 from prunescope.study import Ladder, Study, read_study
 from prunescope.table import Store, Table, load_table, published_tables, published_text
+from prunescope.table.published import refuse_unpublished
 
 Errors = dict[int, float]
 """Test error by rung."""
@@ -101,9 +102,11 @@ def _scatter(rows: Table, study: Study, ladder: Ladder) -> float:
 
 def trained_again(names: list[str], seed: int | None) -> Iterator[Again]:
     """Yield a ladder of each of these tables, of all where none is named; those without their dataset are left out."""
-    draw = random.Random(seed)
-    for name, published in published_tables().items():
-        if published.studies and (not names or name in names):
+    draw, tables = random.Random(seed), published_tables()
+    for name in names or tables:
+        if name not in tables:
+            raise refuse_unpublished(name)
+        if tables[name].studies:
             try:
                 yield train_again(name, draw)
             except InputError as trouble:
@@ -123,7 +126,14 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", metavar="TABLE")
     parser.add_argument("--draw", type=int, metavar="SEED", help="seed of the draw [another each time]")
     arguments = parser.parse_args()
-    for again in trained_again(arguments.tables, arguments.draw):
+    try:
+        _print_all(arguments.tables, arguments.draw)
+    except InputError as trouble:
+        parser.error(str(trouble))
+
+
+def _print_all(tables: list[str], seed: int | None) -> None:
+    for again in trained_again(tables, seed):
         apart = math.sqrt(sum(value * value for value in again.apart) / len(again.apart))
         sys.stdout.write(
             f"{again.words}: {100 * again.equal:.0f} % of {len(again.shipped)} rungs equal, {apart:.2f} apart in the "
