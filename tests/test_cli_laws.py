@@ -52,6 +52,18 @@ def test_the_json_of_fit_is_the_documented_contract() -> None:
     assert fit["parameters"] == dict(JointLaw().fit(SAMPLE).parameters_)
 
 
+def test_the_table_says_which_law_where_none_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "one.csv", curve(levels=11, noise=0.01))
+    quick = ("--intervals", "none", "--json")
+    for source, kind in ((SAMPLE, "joint"), (path, "single")):
+        named, unnamed = works("fit", source, "--law", kind, *quick), works("fit", source, *quick)
+        assert unnamed.stdout == named.stdout
+        assert ("law: joint, since depth or width vary" in unnamed.stderr) == (kind == "joint")
+        assert "law: joint" not in named.stderr
+    drawn = ("sensitivity", path, "--repeats", 2, "--networks", 5)
+    assert works(*drawn).stdout == works(*drawn, "--law", "single").stdout
+
+
 def test_a_single_fit_for_each_group_is_shown_as_a_table(tmp_path: Path) -> None:
     columns = curve(levels=11, noise=0.01)
     many = {name: np.concatenate([values, values]) for name, values in columns.items()}
@@ -128,7 +140,7 @@ def test_fit_names_what_is_wrong() -> None:
         (("--law", "joint", "--level", "90"), "90 % is 0.9."),
         (("--law", "joint", "--level", "1"), "must be between 0 and 1"),
         (("--law", "joint", "--where", "depth = 8", "--vary", "depth"), "Add networks of another depth"),
-        ((), "Missing option '--law'"),
+        (("--law", "triple"), "'triple' is not one of 'single', 'joint', 'dense', 'sparse'"),
     ):
         assert words in fails(2, "fit", SAMPLE, *arguments), arguments
 

@@ -2,7 +2,8 @@
 
 python -m tools.publish NAME SOURCE [...] [--study FILE ...] [--lens]
 
-With --lens, what the lens sees in single examples of the first source, a store, is written beside the table.
+With --lens, what the lens sees in single examples of the first source, a store, is written beside the table; rows
+that a file has of other cells stay, so a study can be measured in parts, each in a store of its own.
 
 Rows are joined; a rung that several sources have is kept once. Left out are unpruned errors, since a reader makes
 them of the rows, and the loss on original labels where no label is wrong, which is the training loss. Losses keep six
@@ -68,7 +69,7 @@ def _has_noise(parts: list[Path]) -> bool:
 
 
 def lens_tables(name: str, store: str) -> list[Path]:
-    """Write what single examples show, and return the files."""
+    """Write what single examples show, and return the files; what a file has of other cells stays."""
     files = []
     for table in paper_tables(analyze(store, examples=0, suspects=0)):
         if table.slug in OF_EXAMPLES:
@@ -83,12 +84,17 @@ def lens_tables(name: str, store: str) -> list[Path]:
 
 def _as_parquet(csv: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as there, duckdb.connect() as database:
-        text = Path(there) / "table.csv"
+        text, draft = Path(there) / "table.csv", target.with_suffix(".draft.parquet")
         text.write_text(csv, encoding="utf-8")
+        database.sql(f"create table new as from read_csv('{text}', header=true)")
+        if target.exists():
+            others = f"from '{target}' anti join new using (network, label_noise)"
+            database.sql(f"insert into new by name select * {others}")
         database.sql(
-            f"copy (from read_csv('{text}', header=true)) to '{target}' "
+            f"copy (from new order by network, label_noise, rowid) to '{draft}' "
             f"(format parquet, compression zstd, compression_level {LEVEL})"
         )
+        draft.replace(target)
 
 
 def main() -> None:

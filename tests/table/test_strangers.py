@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from prunescope.cli.main import cli
 from prunescope.errors import InputError
+from prunescope.laws import JointLaw
 from prunescope.table import Table, read_table
 from tests.commands import fails, run
 
@@ -221,6 +222,24 @@ def test_every_command_leaves_such_rows_out(tmp_path: Path) -> None:
         done = CliRunner().invoke(cli, [*map(str, arguments), *options])
         assert done.exit_code == 0, (arguments, done.exception, done.output)
     assert page.is_file()
+
+
+def test_times_tell_no_networks_apart(tmp_path: Path) -> None:
+    path = tmp_path / "wandb.csv"
+    when = ("2024-05-01T12:00:00Z", "2024-05-02 09:30:11.5", "2024-05-03T12:00:00+02:00")
+    path.write_text(
+        "density,error,replicate,Began,_timestamp,method\n"
+        + "".join(
+            f"{density},{error + replicate / 1000},{replicate},{when[replicate]},{17145 + replicate},way{way}\n"
+            for way in (1, 2)
+            for replicate in range(3)
+            for density, error in ((1, 0.08), (0.5, 0.081), (0.25, 0.09), (0.1, 0.15), (0.05, 0.3))
+        )
+    )
+    groups = JointLaw().sample(read_table(path)).groups
+    assert [dict(group.key) for group in groups] == [{"method": "way1"}, {"method": "way2"}]
+    assert all(group.repeats.tolist() == [3] * 5 for group in groups)
+    assert not [note for note in read_table(path).notes if "Began" in note or "_timestamp" in note]
 
 
 def test_a_log_in_long_form_is_read_by_an_expression_and_a_condition(tmp_path: Path) -> None:

@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import CHOICE, FORM, JSON, SEED, SHARE, SPARSE, estimator, reading, rows_of, without_share
+from prunescope.cli.options import (
+    CHOICE,
+    FORM,
+    JSON,
+    LAW_BY_TABLE,
+    SEED,
+    SHARE,
+    SPARSE,
+    estimator,
+    reading,
+    rows_of,
+    without_share,
+)
 from prunescope.cli.printing import counting, hung, note, print_json, print_table, wrapped
 from prunescope.errors import counted, named, printable, whole_percent
 
 if TYPE_CHECKING:
     from prunescope.laws import Estimator, Fit
     from prunescope.laws.grouping import Sample
+    from prunescope.table import Table
 
 
 @click.command()
@@ -24,9 +37,8 @@ if TYPE_CHECKING:
     "--law",
     "kind",
     type=click.Choice(["single", "joint", "dense", "sparse"]),
-    required=True,
     help="single: one law per configuration; joint: one per family; dense: unpruned networks; sparse: loss by nonzero "
-    "weights, sparsity and data.",
+    f"weights, sparsity and data. {LAW_BY_TABLE}.",
 )
 @FORM
 @click.option(
@@ -47,7 +59,9 @@ if TYPE_CHECKING:
 @click.option("--save", metavar="FILE", help="Write the fitted law as JSON, for predict.")
 @JSON
 @reading
-def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[str, Any], **settings: Any) -> None:
+def fit(
+    source: str, kind: str | None, save: str | None, as_json: bool, reading: dict[str, Any], **settings: Any
+) -> None:
     """Fit a scaling law to a TABLE.
 
     Prints parameters with confidence intervals, the deviation of the fit, and what the data do not identify. Errors are
@@ -55,8 +69,7 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
     """
     _refuse_to_replace("--save", save, source)
     rows = rows_of(source, settings.pop("where"), without_share(kind, reading))
-    law = estimator(kind, settings)
-    sample = law.sample(rows)
+    kind, law, sample = _law_of(kind, rows, settings)
     with counting("fitting") as step:
         law.fit(sample, progress=step)
     for words in law.notes_:
@@ -75,6 +88,19 @@ def fit(source: str, kind: str, save: str | None, as_json: bool, reading: dict[s
         _show_one(law.fits_[0])
     else:
         _show_many(law.fits_)
+
+
+def _law_of(kind: str | None, rows: Table, settings: dict[str, Any]) -> tuple[str, Estimator, Sample]:
+    """Return the law that was asked for, and what it is fitted to; where none was, the one that the table speaks of."""
+    law = estimator(kind or "joint", settings)
+    sample = law.sample(rows)
+    if kind is not None:
+        return kind, law, sample
+    if sample.varies_in_size:
+        note("law: joint, since depth or width vary; --law single fits each configuration by itself")
+        return "joint", law, sample
+    law = estimator("single", settings)
+    return "single", law, law.sample(rows)
 
 
 @click.command()

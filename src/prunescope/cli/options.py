@@ -103,6 +103,7 @@ SPARSE = options(
     click.option("--data", metavar="NAME", help="Column of the examples or tokens D, for --law sparse [tokens, samples "
                  "or examples]."),
 )  # fmt: skip
+LAW_BY_TABLE = "Default: joint where depth or width vary, else single"
 SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of starts and draws.")
 FORM = options(
     click.option("--form", type=click.Choice(["paper", "tilted"]), default="paper", show_default=True,

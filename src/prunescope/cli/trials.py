@@ -11,6 +11,7 @@ import click
 from prunescope.cli.options import (
     CHOICE,
     JSON,
+    LAW_BY_TABLE,
     SEED,
     SPARSE,
     estimator,
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="TABLE")
-@click.option(
-    "--law", "kind", type=click.Choice(["single", "joint", "sparse"]), help="Default: joint where depth or width vary."
-)
+@click.option("--law", "kind", type=click.Choice(["single", "joint", "sparse"]), help=f"{LAW_BY_TABLE}.")
 @SPARSE
 @CHOICE
 @click.option(
@@ -118,7 +117,7 @@ def _compared_columns(many: Sequence[FormComparison]) -> dict[str, list[Any]]:
 
 @click.command()
 @click.argument("source", metavar="TABLE")
-@click.option("--law", "kind", type=click.Choice(["single", "joint"]), default="joint", show_default=True)
+@click.option("--law", "kind", type=click.Choice(["single", "joint"]), help=f"{LAW_BY_TABLE}.")
 @CHOICE
 @click.option("--repeats", type=click.IntRange(2), default=30, show_default=True, help="Draws of each size.")
 @click.option("--networks", help="Sizes of Experiment 1, such as 20,40,80. Default: 12 sizes.")
@@ -132,7 +131,7 @@ def _compared_columns(many: Sequence[FormComparison]) -> dict[str, list[Any]]:
 @reading
 def sensitivity(
     source: str,
-    kind: str,
+    kind: str | None,
     repeats: int,
     networks: str | None,
     configurations: str | None,
@@ -153,8 +152,9 @@ def sensitivity(
     from prunescope.laws.sensitivity import sensitivity as experiments
 
     fixed, vary = fixed_in(settings.pop("fix")), names_in(settings.pop("vary"))
+    joint, groups = _groups(source, kind, settings)
+    kind = "joint" if joint else "single"
     estimator(kind, {"fix": fixed or None, **({"vary": vary} if vary else {})}).check_settings()
-    _, groups = _groups(source, kind, settings)
     law = FORMS[kind]
     results = []
     for group in groups:
@@ -233,8 +233,6 @@ def _sparse_groups(source: str, size: str | None, data: str | None, settings: di
 
 def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bool, list[GroupData]]:
     """Return whether the law is joint, and the groups that can be fitted."""
-    import numpy as np
-
     from prunescope.errors import Fault, InputError
     from prunescope.laws.grouping import Sample, sample
 
@@ -246,7 +244,7 @@ def _groups(source: str, kind: str | None, settings: dict[str, Any]) -> tuple[bo
         return sample(rows, joint, by, keep_replicates=keep, classes=settings["classes"], filters=settings["filters"])
 
     joint, groups = kind != "single", grouped(kind != "single")
-    if kind is None and all(np.ptp(group.depth) == 0 and np.ptp(group.width) == 0 for group in groups.groups):
+    if kind is None and not groups.varies_in_size:
         joint, groups = False, grouped(False)
     for words in groups.notes:
         note(words)

@@ -59,6 +59,11 @@ class Sample:
     size: tuple[str, ...]
     outcome: Outcome = ERROR
 
+    @property
+    def varies_in_size(self) -> bool:
+        """Whether some group holds networks of several depths or widths, which a joint law explains."""
+        return any(np.ptp(group.depth) > 0 or np.ptp(group.width) > 0 for group in self.groups)
+
 
 def sample(
     table: Table,

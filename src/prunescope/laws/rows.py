@@ -19,7 +19,7 @@ from prunescope.laws.shared_examples import PackedOutcomes, Resampled, agreement
 from prunescope.study.catalogue import DATASETS
 from prunescope.table import Table
 from prunescope.table.coded import Columns, configuration_codes, group_codes, unpruned
-from prunescope.table.own_columns import REPETITIONS
+from prunescope.table.own_columns import distinguishing
 from prunescope.table.schema import BY_NAME, CONFIGURATION, ColumnGroup
 
 # What a joint law explains; everything else that tells configurations apart makes groups.
@@ -35,8 +35,7 @@ def identity_columns(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     most levels of density where those that were reached differ a little from ladder to ladder.
     """
     identity = [name for name in table if name in CONFIGURATION or name in TREATMENT]
-    candidates = [name for name in table if name not in BY_NAME and name.lower() not in REPETITIONS]
-    candidates = [name for name in candidates if not _repeats_a_size(table, name)]
+    candidates = [name for name in distinguishing(table.columns) if not _repeats_a_size(table, name)]
     pruned = table["density"] < 1
     extra: list[str] = []
     if candidates and pruned.any():

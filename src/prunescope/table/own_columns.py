@@ -9,6 +9,7 @@ A column that by its name says which network it is always keeps them apart, if i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,12 @@ from prunescope.table.schema import BY_NAME
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
 # Own columns that name the network, as `family` does.
 NETWORKS = ("model", "network", "net", "architecture", "arch", "backbone")
+# Own columns that say when or for how long, as trackers of experiments write them.
+TIMES = (
+    *("timestamp", "created", "createdat", "updated", "updatedat", "started", "startedat", "starttime", "endtime"),
+    *("finishedat", "heartbeatat", "runtime", "walltime", "wallclock", "elapsed"),
+)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")
 # Standard deviations between replicates, or without replicates share of the error, by which unpruned errors differ far.
 FAR_APART, FAR_ALONE = 4.0, 0.25
 
@@ -100,10 +107,24 @@ def mixture_notes(columns: Mapping[str, Array], measured: Mapping[str, Array]) -
         )
 
 
-def _candidates(columns: Mapping[str, Array]) -> list[str]:
-    """Return the own columns that may tell networks apart."""
+def distinguishing(columns: Mapping[str, Array]) -> list[str]:
+    """Return the own columns that may tell networks apart: none that numbers repetitions or holds times."""
     names = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
-    return [name for name in names if not _is_measurement(columns[name])]
+    return [name for name in names if not _is_time(name, columns[name])]
+
+
+def _is_time(name: str, values: Array) -> bool:
+    """Whether a column says when a network was trained, or for how long."""
+    if re.sub(r"[\W_]+", "", name.lower()) in TIMES:
+        return True
+    if values.dtype.kind != "O" or not len(values):
+        return False
+    return all(text is None or _MOMENT.fullmatch(text) for text in values)
+
+
+def _candidates(columns: Mapping[str, Array]) -> list[str]:
+    """Return the own columns that may tell networks apart, as far as their values go."""
+    return [name for name in distinguishing(columns) if not _is_measurement(columns[name])]
 
 
 def _is_measurement(values: Array) -> bool:
