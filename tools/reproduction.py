@@ -12,102 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.laws.comparison import TILT, FormComparison
-from prunescope.laws.data import GroupData
-from prunescope.laws.grouping import sample
 from prunescope.table import load_table, published_tables, published_text
 from tools.claims import VERDICTS, Claim
-from tools.families import families, forms_of, joint_law, percent
+from tools.families import families, forms_of, percent
 from tools.first_paper import first_paper
 from tools.pictures import shown
 from tools.second_paper import memorised, second_paper
+from tools.where_it_misses import LEAST_POINTS, parts_of_families, what_is_missed
 
-# Points of a part of a family from which on its law says something.
-LEAST_POINTS = 30
 # Error in percent by level of LeNet-300-100 after two epochs: OpenLTH, mean of six networks, each +- 0.2.
 OPENLTH = {0: 3.20, 3: 3.03, 6: 3.08, 9: 3.28, 12: 3.50, 14: 3.83}
-
-
-def where_it_misses() -> Iterator[str]:
-    """Yield rows on what the deviations of a family come from: the joint law of parts of it."""
-    for family in families():
-        group = family.group
-        yield _part_row(family.name, "all", group)
-        chance = group.chance if group.chance is not None else 1.0
-        connected = sample(family.rows, joint=True, filters=("connected", "better-than-chance")).groups[0]
-        if len(connected) < len(group):
-            yield _part_row(family.name, "connected, better than chance", connected)
-        if LEAST_POINTS <= len(family.as_the_paper_filters) < len(connected):
-            yield _part_row(family.name, "and before growth raises the dense error", family.as_the_paper_filters)
-        small = group.pick(group.error < chance / 2)
-        if LEAST_POINTS <= len(small) < len(group):
-            yield _part_row(family.name, f"errors below {chance / 2:.2g}", small)
-        for column in ("examples", "depth", "width"):
-            values = np.unique(getattr(group, column))
-            if len(values) < 2:
-                continue
-            for words, value in (("the least", values[0]), ("the most", values[-1])):
-                part = group.pick(getattr(group, column) == value)
-                yield _part_row(family.name, f"{column} {value:,g} alone ({words})", part)
-
-
-def gains_by_member(group: GroupData) -> Iterator[str]:
-    """Yield a table of how far the lowest error of a ladder lies below its unpruned one, by depth and examples."""
-    log_fall = np.array([np.log(group.error[points] / group.unpruned[points]).min() for points in group.points_of])
-    first = np.array([points[0] for points in group.points_of])
-    sizes = np.unique(group.examples)
-    yield f"| depth | {' | '.join(f'{size:,g} examples' for size in sizes)} |"
-    yield f"|---|{'---|' * len(sizes)}"
-    for depth in np.unique(group.depth):
-        there = [log_fall[(group.depth[first] == depth) & (group.examples[first] == size)] for size in sizes]
-        falls = [f"{100 * (np.exp(values.mean()) - 1):.0f} %" if len(values) else "" for values in there]
-        yield f"| {depth:g} | {' | '.join(falls)} |"
-
-
-def _longer_training() -> Iterator[str]:
-    """Yield what four times the training changes, over the cells that were trained both ways."""
-    by_name = {family.name: family for family in families()}
-    if not {"lenet-mnist", "lenet-mnist-long"} <= set(by_name):
-        return
-    short, long = by_name["lenet-mnist"], by_name["lenet-mnist-long"]
-
-    def both_ways(group: GroupData) -> GroupData:
-        width = group.width <= long.group.width.max()
-        return group.pick(width & np.isin(group.examples, np.unique(long.group.examples)))
-
-    every = [joint_law(both_ways(family.group)).std_deviation for family in (short, long)]
-    counted = [joint_law(both_ways(family.as_the_paper_filters)).std_deviation for family in (short, long)]
-    yield ""
-    yield (
-        f"`lenet-mnist-long` trains some of these cells four times as long. Over the cells that were trained both ways "
-        f"sigma is {percent(every[1])} instead of {percent(every[0])}, and over those that the paper would count "
-        f"{percent(counted[1])} instead of {percent(counted[0])}: most of what Eq. 2 misses here are networks "
-        "that were trained too little, or are deeper than helps."
-    )
-
-
-_GAINS = """\
-How far the lowest error of a ladder lies below its unpruned one, in the mean over widths. Eq. 2 knows no such gain: it
-takes the unpruned error for the low plateau. The gain is largest where a deep network sees few examples, and so few
-gradient steps, in its 6 epochs: retraining after the first prunings mends what the first training did not do. The
-paper's own filter leaves such members out: it counts a configuration only before growing depth or width raises the
-dense error."""
-
-
-def _gains() -> Iterator[str]:
-    yield _GAINS.replace("\n", " ")
-    yield from _longer_training()
-    for family in families():
-        if family.name.startswith("lenet-mnist"):
-            yield from ("", f"`{family.name}`:", "", *gains_by_member(family.group), "")
-
-
-def _part_row(name: str, part: str, group: GroupData) -> str:
-    fit = joint_law(group)
-    explained = (group.seed_noise or 0.0) * np.sqrt(float(np.mean(1 / group.repeats)))
-    return (
-        f"| {name} | {part} | {len(group)} | {percent(fit.mean_deviation)} | {percent(fit.std_deviation)} | "
-        f"{percent(float(explained))} |"
-    )
 
 
 def forms_beside() -> Iterator[str]:
@@ -195,9 +109,9 @@ def page() -> str:
         "",
         "| table | part | points | mu | sigma | seeds |",
         "|---|---|---|---|---|---|",
-        *where_it_misses(),
+        *parts_of_families(),
         "",
-        *_gains(),
+        *what_is_missed(),
         "## Forms beside each other",
         "",
         "Root mean square of the relative deviation for configurations that a fit did not see (10 folds), and the "

@@ -6,9 +6,11 @@ import re
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from tools import reproduction
+from tools.where_it_misses import slope_between
 
 import prunescope
 from prunescope.cli.main import cli
@@ -91,6 +93,14 @@ def test_the_page_says_what_the_tables_say() -> None:
     )
     apart = [(old, new) for old, new in zip(theirs, ours, strict=True) if abs(old - new) > max(0.3, CLOSE * abs(new))]
     assert not apart
+
+
+@pytest.mark.parametrize("slope", [0.15, 0.6, 1.0])
+def test_a_slope_is_that_of_a_power_law(slope: float) -> None:
+    density = 0.8 ** np.random.default_rng(0).permutation(30)
+    risen = np.maximum(1.0, (density / 0.2) ** -slope)
+    assert slope_between(density, risen, 1.25, 1.5) == pytest.approx(slope)
+    assert slope_between(density, risen, 1.25, 1.01 * risen.max()) is None
 
 
 def test_the_lens_page_says_what_the_lens_says_of_a_shipped_table() -> None:
