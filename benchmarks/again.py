@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.clock import Figure
 from prunescope.errors import InputError
 from prunescope.run import run_study
-from prunescope.study import Ladder, Study, read_study
+from prunescope.study import Ladder, Study, parse_study
 from prunescope.table import Store, Table, load_table, published_tables, published_text
 from prunescope.table.published import refuse_unpublished
 
@@ -66,10 +65,15 @@ class Again:
 def train_again(name: str, draw: random.Random) -> Again:
     """Draw a ladder of a shipped study that prunes, and train it in an empty store."""
     rows = load_table(name)
-    study = _study(name)
     there = set(rows["ladder"].tolist())
-    pruned = [ladder for ladder in study.ladders if ladder.treatment.kind == "imp" and ladder.identity in there]
-    ladder = draw.choice(pruned)
+    study, ladder = draw.choice(
+        [
+            (study, ladder)
+            for study in _studies(name)
+            for ladder in study.ladders
+            if ladder.treatment.kind == "imp" and ladder.identity in there
+        ]
+    )
     with tempfile.TemporaryDirectory() as folder:
         report = run_study(study, folder, ladders=[ladder], workers=1)
         if report.failures:
@@ -79,11 +83,9 @@ def train_again(name: str, draw: random.Random) -> Again:
     return Again(name, ladder, _errors(of_ladder), _errors(trained), _scatter(rows, study, ladder))
 
 
-def _study(name: str) -> Study:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "study.toml"
-        path.write_text(published_text(published_tables()[name].studies[0]), encoding="utf-8")
-        return replace(read_study(path), el2n=None, keep_examples="none")
+def _studies(name: str) -> Iterator[Study]:
+    for file in published_tables()[name].studies:
+        yield replace(parse_study(published_text(file), file), el2n=None, keep_examples="none")
 
 
 def _errors(rows: Table) -> Errors:

@@ -1,16 +1,23 @@
-"""The families of shipped tables that the first paper's claims are judged on: their laws, each fitted once."""
+"""The families of shipped tables that the first paper's claims are judged on: their laws, each fitted once.
+
+Table 1 of the paper leaves out networks that are disconnected or no better than chance, and configurations from where
+growing raises the unpruned error on. Its claims are of what is left, so `counted` is what they are judged on.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+import numpy as np
+
 from prunescope.laws import FILTERS, Fit
 from prunescope.laws.comparison import FormComparison, compare
-from prunescope.laws.data import GroupData
+from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import JOINT, SINGLE
 from prunescope.laws.grouping import sample
+from prunescope.laws.predict import predict_errors
 from prunescope.table import Table, load_table, published_tables
 
 OURS = ("lenet-mnist", "lenet-mnist-long", "resnet-cifar10", "digits")
@@ -25,25 +32,31 @@ class Family:
     group: GroupData
 
     @cached_property
-    def as_the_paper_filters(self) -> GroupData:
+    def counted(self) -> GroupData:
         """The configurations and densities that the paper's filters leave."""
         return sample(self.rows, joint=True, filters=tuple(FILTERS)).groups[0]
 
     @cached_property
-    def fit(self) -> Fit:
-        """The joint law, without intervals."""
-        return joint_law(self.group)
+    def law(self) -> Fit:
+        """The joint law of what the paper counts, with intervals."""
+        return joint_law(self.counted, "auto")
 
     @cached_property
-    def singles(self) -> list[Fit]:
-        """The law of each configuration by itself."""
-        fits = fit_groups(SINGLE, self.group.by_cell(), Options(intervals="none"))
-        return [fit for fit in fits if isinstance(fit, Fit)]
+    def law_of_all(self) -> Fit:
+        """The joint law of all networks."""
+        return joint_law(self.group)
+
+    def parameters(self, group: GroupData) -> Numbers:
+        """Return how many parameters each point of a group has left, with those that are never pruned."""
+        rest = self.rows["parameters"] - self.rows["kept"]
+        never = dict(zip(zip(self.rows["depth"], self.rows["width"], strict=True), rest, strict=True))
+        kept = group.size * group.density
+        return np.asarray(kept + [never[member] for member in zip(group.depth, group.width, strict=True)])
 
     @cached_property
     def forms(self) -> dict[str, FormComparison]:
-        """The forms by their names, cross-validated."""
-        return forms_of(self.group)
+        """The forms by their names, cross-validated on what the paper counts."""
+        return forms_of(self.counted)
 
 
 @cache
@@ -53,12 +66,22 @@ def families() -> tuple[Family, ...]:
     return tuple(Family(name, rows, sample(rows, joint=True).groups[0]) for name, rows in tables)
 
 
-def joint_law(group: GroupData) -> Fit:
-    """Fit the joint law to a group, without intervals."""
-    (fit,) = fit_groups(JOINT, [group], Options(intervals="none"))
+def joint_law(group: GroupData, intervals: str = "none") -> Fit:
+    """Fit the joint law to a group."""
+    (fit,) = fit_groups(JOINT, [group], Options(intervals=intervals))
     if not isinstance(fit, Fit):
         raise TypeError(fit.why)
     return fit
+
+
+def single_laws(groups: list[GroupData]) -> list[Fit]:
+    """Fit the law of one network to each group that can be fitted."""
+    return [fit for fit in fit_groups(SINGLE, groups, Options(intervals="none")) if isinstance(fit, Fit)]
+
+
+def expected(fit: Fit, group: GroupData) -> Numbers:
+    """Return the error that a joint law expects of each point."""
+    return predict_errors(fit, group.unpruned, group.density, group.depth, group.width).error
 
 
 def forms_of(group: GroupData) -> dict[str, FormComparison]:

@@ -24,7 +24,7 @@ from prunescope.report.figures.el2n import VERDICTS, El2nGroups, GroupPoint
 from prunescope.report.figures.figure import Figure
 from prunescope.report.figures.noise import noise_words
 from prunescope.table import load_table
-from tools.second_paper import main_rows, shipped
+from tools.lens_cases import main_rows, shipped
 
 # Points of a page's text; the picture's pixels across, and its colours: small files.
 SIZE = PrintSize(640, 10)
@@ -41,10 +41,10 @@ FIRST = (
 )
 EL2N = El2nGroups.slug
 SECOND = (
-    ("error-under-label-noise", "Figs. 1a and 3"),
+    ("error-under-label-noise", "Fig. 3"),
     (EL2N, "Figs. 1b, 2 and 5"),
     ("training-loss-by-density", "Fig. 4"),
-    ("pruning-beside-extended-training", "Fig. 6"),
+    ("pruning-beside-extended-training", "Figs. 1a and 6"),
     ("pruning-beside-narrower-networks", "Fig. 7"),
     ("other-ways-of-pruning", "Appendix J"),
     ("trained-without-some-examples", "Appendices D, E and K"),

@@ -3,7 +3,7 @@
 - In sample: mu and sigma over the points that it was fitted to.
 - Cross-validated: every configuration (for Eq. 1: every replicate) is predicted by a fit that did not see it.
 - Extrapolated: fitted to the smaller members, judged on the largest third (for Eq. 1: on the sparsest third of the
-  densities), as in the first paper's Appendix F.
+  densities): the question of the first paper's Appendix F; the third is ours.
 """
 
 from __future__ import annotations

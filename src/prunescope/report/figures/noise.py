@@ -1,4 +1,4 @@
-"""Test error by density at every level of label noise, and training loss: the second paper's Figs. 1a, 3 and 4."""
+"""Test error by density at every level of label noise, and training loss: the second paper's Figs. 3 and 4."""
 
 from __future__ import annotations
 
