@@ -206,7 +206,9 @@ def _tell_declined(answers: Answers) -> None:
 def _show_many(result: Answers) -> None:
     from prunescope.choose.counts import amount
 
-    answers = sorted(result.answers, key=lambda answer: answer.choice.parameters)
+    # Shares of networks whose sizes are not known say nothing of which is smaller.
+    known = all(answer.choice.counted != "relative" for answer in result.answers)
+    answers = sorted(result.answers, key=lambda answer: answer.choice.parameters if known else 0.0)
     refused = [(refusal.group, refusal.seen) for refusal in result.declined if refusal.seen is not None]
     refused.sort(key=lambda item: item[1].parameters)
     rows = [
@@ -224,15 +226,22 @@ def _show_many(result: Answers) -> None:
     rows += [(group, network.name, "no answer", "", "", "", f"{network.density:.4g}") for group, network in refused]
     columns = {name: [group.get(name) for group, *_ in rows] for name in apart(rows[0][0])}
     keys = max(1, len(columns))
-    names = ("member", "density", answers[0].noun, "odds", "surely", "measured")
+    size = answers[0].noun if known else "depth x width^2" if " x " in answers[0].unit else "share left"
+    names = ("member", "density", size, "odds", "surely", "measured")
     columns |= {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
     print_table(columns, keys=keys)
     bound, confidence = answers[0].max_error, answers[0].confidence
+    how_many = f"{counted(len(answers), 'family', 'families')}{', smallest first' if known else ''}"
     click.echo()
     click.echo(
         wrapped(
-            f"{counted(len(answers), 'family', 'families')}, smallest first; an error of at most {bound:g} by the law; "
-            f"surely is the density at which {whole_percent(confidence)} of networks meet it; measured is the lowest "
-            "density at which the mean over replicates met it"
+            f"{how_many}; an error of at most {bound:g} by the law; surely is the density at which "
+            f"{whole_percent(confidence)} of networks meet it; measured is the lowest density at which the mean over "
+            "replicates met it"
         )
     )
+    if not known:
+        note(
+            "how large these networks are is not known, so none is called the smallest: add a column `prunable`, "
+            "weights before pruning, or `parameters`"
+        )

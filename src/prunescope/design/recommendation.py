@@ -28,7 +28,7 @@ from prunescope.design.value_of_information import Decision, check_forms, new_ne
 from prunescope.errors import Fault, InputError, listed
 from prunescope.study import Ladder, Study
 from prunescope.study.sections import Axes
-from prunescope.table import Table
+from prunescope.table import Table, read_table
 from prunescope.table.schema import Outcome
 from prunescope.table.table import outcome_of
 
@@ -166,7 +166,7 @@ NAME_SUFFIX = " next"
 
 
 def next_ladders(
-    table: Table | None,
+    table: Any,
     max_error: float,
     *,
     study: Study | None = None,
@@ -190,7 +190,7 @@ def next_ladders(
     Parameters
     ----------
     table
-        The measurements; None or empty before there are any.
+        The measurements, as `read_table` takes them; None or empty before there are any.
     study
         What may be trained, and how; without it, the members of the table.
     budget
@@ -214,6 +214,7 @@ def next_ladders(
     on_proposal
         Called with the number of each proposal and the expected loss after it.
     """
+    table = table if table is None or isinstance(table, Table) else read_table(table)
     _check_settings(max_error, outcome_of(table), confidence, enough)
     study = study and at_noise(study, table, label_noise)
     if table is not None and label_noise is not None and "label_noise" in table:
@@ -222,8 +223,7 @@ def next_ladders(
     members = _members(inputs.place, examples)
     whole = _whole_cost(_ladders(inputs, study))
     outcome = outcome_of(table)
-    guessing = outcome.guessing(inputs.classes)
-    if guessing is None and not outcome.is_error and len(inputs.rows.log_error):
+    if (guessing := outcome.guessing(inputs.classes)) is None and not outcome.is_error and len(inputs.rows.log_error):
         guessing = float(np.exp(inputs.rows.log_error.max()))
     weighed = cells_to_weigh(inputs, question_of(inputs, members, max_error), cells, guessing)
     notes = []

@@ -24,7 +24,7 @@ from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import DENSE, Form, to_parameters
 from prunescope.laws.grouping import COUNTED, Sample, sample
 from prunescope.laws.predict import MemberQuery, Prediction, name_group, predict_members, read_members
-from prunescope.laws.refusals import setting_faults
+from prunescope.laws.refusals import setting_faults, share_faults
 from prunescope.laws.results import Fit, Intervals, RefusedFit, json_text
 from prunescope.markup import table_html
 from prunescope.table import Table, read_table
@@ -137,6 +137,8 @@ class Estimator:
         if sample.kind != kind:
             raise InputError(sample.source, [Fault("the sample", f"must be one for a {kind} law", sample.kind)])
         self._check_groups(sample.groups)
+        if faults := list(share_faults(self.fix)) if sample.outcome.is_error else []:
+            raise InputError(type(self).__name__, faults)
         results = fit_groups(self._form, sample.groups, self._options(sample.outcome), progress)
         refused = tuple(result for result in results if isinstance(result, RefusedFit))
         if len(refused) == len(results):

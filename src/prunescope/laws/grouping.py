@@ -26,6 +26,8 @@ UNPRUNED = ("dense", "narrow")
 COUNTED = "prunable"
 # Densities that agree to this share are one rung, however they were rounded.
 SAME_DENSITY = 1e-3
+# How many times larger the error of one of two replicates is where one of them may have diverged.
+APART = 2.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def sample(
     else:
         chosen = tuple(map(rows.known, by))
     _note_repeats(rows, identity, notes)
+    _note_pairs(rows, identity, notes)
     groups = tuple(group_rows(rows, chosen, identity, keep_replicates, classes, table))
     return Sample("joint" if joint else "single", groups, chosen, tuple(notes), *origin(table), table.outcome)
 
@@ -242,6 +245,22 @@ def _note_repeats(table: Table, identity: Sequence[str], notes: list[str]) -> No
             f"{counted(twice, 'row repeats', 'rows repeat')} a configuration, density and replicate and "
             f"{'is' if twice == 1 else 'are'} averaged; if they differ in something, say so in a column of text, or "
             "with --by"
+        )
+
+
+def _note_pairs(table: Table, identity: Sequence[str], notes: list[str]) -> None:
+    """Say where two replicates, of which none can be called the far one, are far apart."""
+    codes = group_codes(table.columns, [*identity, "density"])
+    order = np.lexsort((table["test_error"], codes))
+    pairs = order[np.flatnonzero(np.bincount(codes)[codes[order]] == 2)].reshape(-1, 2)
+    low, high = table["test_error"][pairs].T
+    far = pairs[high > APART * low]
+    if len(far):
+        first = far[np.argmax(table["density"][far[:, 0]])]
+        which = f"at density {table['density'][first[0]]:.3g}" + (f" and {len(far) - 1:,} more" if far[1:].size else "")
+        notes.append(
+            f"{which}, two replicates differ more than twofold ({table['test_error'][first[0]]:.3g} and "
+            f"{table['test_error'][first[1]]:.3g}): if one of them diverged, leave it out with --where"
         )
 
 

@@ -23,6 +23,13 @@ SAME_SIZE = 0.02
 DENSITY_TERM = ("a_s", "b_s", "c_s")
 
 
+def share_faults(fix: Mapping[str, Any] | None) -> Iterator[Fault]:
+    """Yield what is wrong with given parameters of a law whose errors are shares."""
+    for name, value in dict(fix or {}).items():
+        if name in ("eps_up", "eps_0") and value > 1:
+            yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")
+
+
 def setting_faults(settings: Mapping[str, Any], names: Sequence[str], explained: Sequence[str]) -> Iterator[Fault]:
     """Yield what is wrong with an estimator's settings, whose form has these parameters."""
     if isinstance(settings["fix"], str) or (settings["fix"] and not hasattr(settings["fix"], "items")):
@@ -40,8 +47,6 @@ def setting_faults(settings: Mapping[str, Any], names: Sequence[str], explained:
         elif not _is_number(value) or (name not in SIGNED and not value > 0):
             must = "must be a number" if name in SIGNED else "must be a positive number"
             yield Fault(f"fix {name!r}", must, clipped(value))
-        elif name in ("eps_up", "eps_0") and value > 1:
-            yield Fault(f"fix {name!r}", "must be at most 1", clipped(value), "Write 0.9 for 90 %.")
     if set(names) <= set(settings["fix"] or {}):
         yield Fault("fix", "must leave a parameter to be fitted")
     for column in settings.get("vary") or ():

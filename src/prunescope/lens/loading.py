@@ -23,8 +23,9 @@ from prunescope.lens.store_contents import Outcomes, ScoredExamples, StudyIndex,
 from prunescope.study.sections import DEFAULTS, GROUP, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.coded import Columns, group_codes, having
-from prunescope.table.duckdb_engine import condition
+from prunescope.table.duckdb_engine import condition, quoted_where_needed
 from prunescope.table.findings import Array
+from prunescope.table.own_columns import numbers_repetitions
 from prunescope.table.schema import BY_NAME, ColumnGroup
 
 _TREATMENT = tuple(name for name, column in BY_NAME.items() if column.group is ColumnGroup.TREATMENT)
@@ -33,6 +34,7 @@ _APART = tuple(name for name in _CONFIGURATION if name not in ("width", "label_n
 _FIGURES = ("parameters", "width", "validation_error", "train_loss", "train_loss_original", "train_loss_noisy")
 
 MOST_COLUMNS = 3  # extra columns that are tried together
+KINDS_TRIED = 5  # of their values, for one that the lens could look at
 RECENT = 16  # outcomes of dense networks that are held in memory
 
 
@@ -229,7 +231,11 @@ def _duplicate_rungs(table: Table, rows: Table) -> InputError:
     place = named({name: plain for name, plain in values.items() if plain == plain and plain is not None}) or "the rows"
     hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
     columns = _distinguishing_columns(rows)
-    if columns:
+    seeds = [name for name in rows.names if name not in BY_NAME and numbers_repetitions(name, rows.columns)]
+    seed = next((name for name in seeds if _is_unique(rows, [name, *_levels_of(rows)])), None)
+    if seed is not None:
+        hint = f"{seed!r} numbers repetitions: add --set {shell_word(f'replicate = {quoted_where_needed(seed)}')}"
+    elif columns:
         kind = _one_of(table, rows, columns)
         tell = "tells" if len(columns) == 1 else "tell"
         names = listed(map(repr, columns))
@@ -242,20 +248,24 @@ def _duplicate_rungs(table: Table, rows: Table) -> InputError:
 def _distinguishing_columns(rows: Table) -> tuple[str, ...]:
     """Return the fewest extra columns that distinguish rows of one density; none if there are none."""
     several = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
-    # Columns of mostly distinct numbers are measurements.
-    kinds = [name for name in several if rows[name].dtype.kind != "f" or 2 * len(set(rows[name].tolist())) < len(rows)]
+    # Columns of mostly distinct values are measurements, or name rows.
+    kinds = [name for name in several if 2 * len(set(rows[name].tolist())) < len(rows)]
     for count in range(1, min(MOST_COLUMNS, len(kinds)) + 1):
         for columns in itertools.combinations(kinds, count):
-            if _is_unique(rows, [*columns, *(name for name in ("rung", "density") if name in rows)]):
+            if _is_unique(rows, [*columns, *_levels_of(rows)]):
                 return columns
     return ()
+
+
+def _levels_of(rows: Table) -> list[str]:
+    return [name for name in ("rung", "density") if name in rows]
 
 
 def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
     """Return a condition that selects rows with equal extra columns, and their unpruned networks."""
     names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
     kinds = Counter(zip(*(rows[name].tolist() for name in columns), strict=True))
-    for values, _ in kinds.most_common():
+    for values, _ in kinds.most_common(KINDS_TRIED):
         plain = condition(dict(zip(columns, values, strict=True)))
         pruned = table.where(f"({plain}) and density < 1")
         for where in (plain, f"({plain}) or density = 1"):

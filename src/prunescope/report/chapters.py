@@ -135,7 +135,9 @@ def headline(choice: Bounded, confidence: float, noun: str = "parameters", outco
         return f"{asked}: no network is known to meet it."
     depth = "do not prune it" if pick.density > 0.995 else f"prune to {100 * pick.density:.2g} % of its weights"
     size = amount(pick.parameters)
-    left = f"{size} times depth x width^2" if pick.counted == "relative" else f"{size} {noun}"
+    left = f"{size} {noun}, "
+    if pick.counted == "relative":
+        left = f"{size} times depth x width^2, " if pick.depth is not None or pick.width is not None else ""
     if choice.robust is None:
         met = whole_percent(pick.probability)
         odds = f"met in {met} of training runs (no network is {whole_percent(confidence)} sure)"
@@ -147,7 +149,7 @@ def headline(choice: Bounded, confidence: float, noun: str = "parameters", outco
         beside = f"{times:.2g} times fewer than the smallest unpruned network that meets it"
     else:
         beside = "no smaller than the smallest unpruned network that meets it"
-    words = f"{asked}: train {_name(pick)}, {depth}: {left}, {odds}, {beside}."
+    words = f"{asked}: train {_name(pick)}, {depth}: {left}{odds}, {beside}."
     return words.replace(" %", f"{NO_BREAK}%")
 
 

@@ -55,11 +55,15 @@ _CONVERSIONS = {word: conversion for conversion, words in _NAMES.items() for wor
 _OTHERS = frozenset(
     (*("std", "stdev", "stderr", "sd", "sem", "se", "var", "ci", "delta", "diff", "drop", "gap", "top5", "acc5"),)
 )
+# Words of columns that say how good the network was before it was pruned.
+_UNPRUNED_WORDS = ("pre", "orig", "original", "dense", "baseline", "before", "unpruned")
 # Words by which one column is rather meant than another with the same word.
 _RATHER = {
-    **dict.fromkeys(("test", "final", "post", "real", "actual", "achieved"), 1),
-    **dict.fromkeys(("pre", "train", "orig", "original", "dense", "baseline", "target", "best", "before"), -1),
+    **dict.fromkeys(("test", "final", "last", "post", "real", "actual", "achieved"), 1),
+    **dict.fromkeys(("train", "target", "best", "max", "min"), -1),
+    **dict.fromkeys(_UNPRUNED_WORDS, -1),
 }
+_DROPS, _MEASURED = frozenset(("drop", "loss", "degradation", "decrease")), frozenset(("train", "val", "test", "eval"))
 _WORDS = re.compile(r"[^\W\d_]+\d*|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -68,9 +72,34 @@ def set_hint(name: str, raw: Mapping[str, Any]) -> str:
     """Return the very option that would make a needed column of a file's, or nothing."""
     for column, conversion in _candidates(name, raw):
         scale = _scale(raw[column])
+        if name == "error" and set(_UNPRUNED_WORDS) & set(_words(column)):
+            return _drop_hint(raw, column, conversion, scale or "")
         if scale is not None:
             return _option_for(name, column, conversion, scale)
+    drops = [column for column in _drops(raw) if {"acc", "accuracy"} & set(_words(column))] if name == "error" else []
+    if len(drops) == 1:
+        fallen = quoted_where_needed(drops[0]) + (_scale(raw[drops[0]]) or "")
+        options = f"{_option('set', f'error = 0.08 + {fallen}')} {_option('set', 'unpruned_error = 0.08')}"
+        return f"{clipped(drops[0])} is how far accuracy falls: if the unpruned error was 8 %, add {options}."
     return _wide_hint(name, raw)
+
+
+def _drop_hint(raw: Mapping[str, Any], before: str, conversion: _Conversion, scale: str) -> str:
+    """Return how errors come of what was before pruning and how far it fell; nothing where that is not said."""
+    drops = _drops(raw)
+    if conversion.way != "rest" or len(drops) != 1 or scale == _MIXED:
+        return ""
+    start, drop = quoted_where_needed(before), quoted_where_needed(drops[0])
+    unpruned, error = f"unpruned_error = 1 - {start}{scale}", f"error = 1 - ({start} - {drop}){scale}"
+    return (
+        f"{clipped(before)} is from before pruning, and {clipped(drops[0])} how far it falls: add "
+        f"{_option('set', error)} {_option('set', unpruned)}."
+    )
+
+
+def _drops(raw: Mapping[str, Any]) -> list[str]:
+    """Return columns of how far something falls by pruning."""
+    return [column for column in raw if _DROPS & set(_words(column)) and not _MEASURED & set(_words(column))]
 
 
 def _candidates(name: str, raw: Mapping[str, Any]) -> list[tuple[str, _Conversion]]:

@@ -2,42 +2,38 @@
 
 What a single value must be is in `values`; here is what must hold between columns and between rows. This module
 knows the schema's rules and nothing of file formats. A valid table may still not mean what its owner thinks:
-:func:`_notes_on` says where.
+`remarks` says where.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from prunescope.errors import clipped, listed, nearest, shell_word
+from prunescope.errors import clipped, listed, nearest
 from prunescope.table.arrays import IDENTITY
 from prunescope.table.coded import (
     Columns,
     Texts,
-    compact,
-    configuration_codes,
     group_codes,
     occurrence,
     plain,
     rows_of,
-    unpruned,
     unpruned_error,
 )
 from prunescope.table.column_hints import set_hint
-from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array, Findings
-from prunescope.table.own_columns import REPETITIONS, dividing_columns, mixture_notes
+from prunescope.table.own_columns import (
+    dividing_columns,
+)
+from prunescope.table.remarks import merged_cells, remarks_on
 from prunescope.table.schema import (
     ALIASES,
     ANY_FIGURE,
     BY_NAME,
-    CONFIGURATION,
     ERROR,
     FIGURES,
     MEASURED,
@@ -109,7 +105,7 @@ def conform(
     if "replicate" not in columns:
         filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
     ordered = filled.pick(by_schema(list(filled)))
-    return Table(ordered, findings.source, tuple(_notes_on(ordered, columns, outcome)), behind, outcome=outcome)
+    return Table(ordered, findings.source, tuple(remarks_on(ordered, columns, outcome)), behind, outcome=outcome)
 
 
 def conform_stored(columns: Mapping[str, Any], findings: Findings) -> Table:
@@ -244,132 +240,7 @@ def _add_repeated(columns: Mapping[str, Array], key: Sequence[str], findings: Fi
     if (everything[rows] == everything[earlier[rows]]).all():
         which = "it" if len(rows) == 1 else "them"
         hint = f"Every value is the same: delete {which}, if one network was written twice. {hint}"
+    if words := merged_cells(columns):
+        hint = f"Column {words}."
     words = f"the same {listed(key, 6)} as in {findings.lines(np.unique(earlier[rows]))}"
     findings.add(findings.lines(rows), "must not repeat a rung that stands there already", words, hint)
-
-
-# When errors are taken for accuracies. Of simulated errors that are flat but for noise, one curve in a hundred of four
-# densities draws the note, one in some hundreds of eleven; of accuracies that fall by ten times their noise, as the
-# cube of the log density, 55 and 99 in a hundred.
-HALF = 0.5
-FAR = 0.1
-LEAST_LEVELS = 4
-BEYOND_NOISE = 4.0
-STEADILY = 0.4  # of Kendall's tau
-BESIDE_CHANCE = 0.02  # one class answered to every example is off chance by as much in small or uneven test sets
-
-NEARLY = 0.8  # of letters shared: depht
-_NO_MISSPELLING = ("level", "state")  # words of their own that come near `leave` and `started`
-
-
-def _notes_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
-    """Yield what a user may want to know.
-
-    Parameters
-    ----------
-    columns
-        The valid table.
-    measured
-        What its source had: without the columns that were filled in.
-    """
-    if "replicate" not in measured:
-        repeated = int(np.count_nonzero(columns["replicate"]))
-        if repeated:
-            yield (
-                f"no column `replicate`: {repeated:,} rows that repeat a configuration and density were taken as "
-                "further replicates, in the order of the file"
-            )
-        for name in columns:
-            if name.lower() in REPETITIONS:
-                words = shell_word(f"replicate = {quoted_where_needed(name)}")
-                yield (
-                    f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such, "
-                    f"or add --set {words}"
-                )
-    missing = int(np.count_nonzero(np.isnan(columns["unpruned_error"])))
-    if missing and outcome.bounded:
-        yield (
-            f"{missing:,} rows have no unpruned network to compare with: no row at density 1 shares their configuration"
-        )
-    yield from _misspelled(columns)
-    if outcome.bounded:
-        yield from mixture_notes(columns, measured)
-    if outcome.is_error:
-        yield from _accuracies(columns)
-    elif outcome != ANY_FIGURE:
-        yield f"the outcome is {outcome.name}: where an error is named, {outcome.name} is meant"
-
-
-def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:
-    """Note columns whose names nearly are those of schema columns that the table lacks."""
-    absent = {name.replace("_", ""): name for name in BY_NAME if name not in columns}
-    for name in columns:
-        if name not in BY_NAME and name.lower() not in (*REPETITIONS, *_NO_MISSPELLING):
-            close = difflib.get_close_matches(name.lower().replace("_", ""), absent, n=1, cutoff=NEARLY)
-            if close:
-                yield f"column {clipped(name)} is kept as your own column: if it is `{absent[close[0]]}`, rename it"
-
-
-def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
-    """Note errors that look like accuracies: unpruned networks worse than guessing, or curves that fall at their end.
-
-    Rows with label noise are left out: the error of networks that memorised wrong labels does fall when pruned.
-    """
-    rows = (unpruned(columns) | (columns["density"] < 1)) & ~np.isnan(columns["test_error"])
-    if "label_noise" in columns:
-        rows &= ~(columns["label_noise"] > 0)
-    needed = [name for name in columns if name in (*CONFIGURATION, "density", "test_error")]
-    needed_columns = Columns.of(columns).pick(needed)
-    curves = [] if not rows.any() else list(_curves(needed_columns if rows.all() else needed_columns.take(rows)))
-    falling = [curve for curve, _ in curves if curve[0] > HALF and _falls(curve)]
-    if len(falling) > sum(len(curve) > 1 for curve, _ in curves) / 2:
-        first, last = (np.mean([curve[place] for curve in falling]) for place in (0, -1))
-        yield (
-            f"errors fall as networks get sparser, from {first:.2g} to {last:.2g}: if they are accuracies, "
-            "write 1 - accuracy"
-        )
-        return
-    worse = [(curve[0], chance) for curve, chance in curves if curve[0] > chance + BESIDE_CHANCE]
-    if len(worse) > len(curves) / 2:
-        tail, chance = np.mean(worse, axis=0)
-        yield (
-            f"unpruned networks have an error of {tail:.2g}, worse than guessing ({chance:.2g}): if errors are "
-            "accuracies, write 1 - accuracy"
-        )
-
-
-def _curves(columns: Columns) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Yield each configuration's mean errors from dense to sparse; of high ones the error of guessing, or NaN."""
-    sparsest = int(columns.column("density").codes.max())
-    codes = configuration_codes(columns)
-    pairs = codes * (sparsest + 1) + (sparsest - columns.column("density").codes)
-    at = compact(pairs)
-    means = np.bincount(at, columns["test_error"]) / np.bincount(at)
-    configuration = np.empty(len(means), np.int64)
-    configuration[at] = codes
-    first = np.unique(codes, return_index=True)[1].tolist()
-    for row, curve in zip(first, np.split(means, np.flatnonzero(np.diff(configuration)) + 1), strict=True):
-        high = curve[0] > HALF and "dataset" in columns
-        yield curve, _chance(columns["dataset"][row]) if high else np.nan
-
-
-def _chance(dataset: str | None) -> float:
-    from prunescope.study.catalogue import DATASETS  # takes longer to load than most tables to read
-
-    facts = DATASETS.get(dataset or "")
-    return 1 - 1 / facts.classes if facts else np.nan
-
-
-def _falls(curve: NDArray[np.float64]) -> bool:
-    """Whether errors fall as accuracies do: far; or steadily, most of it at the sparse end, beyond what is noise.
-
-    Real errors may dip below the unpruned one at moderate densities, but the dip flattens where it is deepest.
-    """
-    fall = curve[0] - curve[-1]
-    if fall > FAR or len(curve) < LEAST_LEVELS:
-        return bool(fall > FAR)
-    noise = np.sqrt(np.sum(np.diff(curve, 2) ** 2) / (6 * (len(curve) - 3)))
-    upper, lower = np.triu_indices(len(curve), 1)
-    steadily = np.mean(np.sign(curve[upper] - curve[lower])) > STEADILY
-    late = curve[0] - curve[len(curve) // 2] < fall / 2
-    return bool(fall > BEYOND_NOISE * noise and steadily and late)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from prunescope.errors import clipped, listed
 from prunescope.table.coded import Columns, configuration_codes, unpruned
 from prunescope.table.findings import Array
-from prunescope.table.schema import BY_NAME
+from prunescope.table.schema import BY_NAME, bare
 
 # Own columns that number repetitions.
 REPETITIONS = ("seed", "run", "trial", "repeat", "repetition")
@@ -76,7 +76,7 @@ def _networks(columns: Columns, names: Sequence[str]) -> list[str]:
     networks: list[str] = []
     codes = configuration_codes(columns)
     for name in names:
-        if name.lower() in NETWORKS:
+        if bare(name).lower() in NETWORKS:
             finer = columns.groups((name,), codes)
             if finer.max() > codes.max():
                 networks, codes = [*networks, name], finer
@@ -109,13 +109,21 @@ def mixture_notes(columns: Mapping[str, Array], measured: Mapping[str, Array]) -
 
 def distinguishing(columns: Mapping[str, Array]) -> list[str]:
     """Return the own columns that may tell networks apart: none that numbers repetitions or holds times."""
-    names = [name for name in columns if name not in BY_NAME and name.lower() not in REPETITIONS]
+    names = [name for name in columns if name not in BY_NAME and not numbers_repetitions(name, columns)]
     return [name for name in names if not _is_time(name, columns[name])]
+
+
+def numbers_repetitions(name: str, columns: Mapping[str, Array]) -> bool:
+    """Whether a column numbers repetitions, by its name or as the replicates that were made of it."""
+    if bare(name).lower() in REPETITIONS:
+        return True
+    values = columns[name]
+    return bool(values.dtype.kind in "iuf" and "replicate" in columns and np.array_equal(values, columns["replicate"]))
 
 
 def _is_time(name: str, values: Array) -> bool:
     """Whether a column says when a network was trained, or for how long."""
-    if re.sub(r"[\W_]+", "", name.lower()) in TIMES:
+    if re.sub(r"[\W_]+", "", bare(name).lower()) in TIMES:
         return True
     if values.dtype.kind != "O" or not len(values):
         return False
@@ -124,7 +132,8 @@ def _is_time(name: str, values: Array) -> bool:
 
 def _candidates(columns: Mapping[str, Array]) -> list[str]:
     """Return the own columns that may tell networks apart, as far as their values go."""
-    return [name for name in distinguishing(columns) if not _is_measurement(columns[name])]
+    names = [name for name in distinguishing(columns) if not _is_measurement(columns[name])]
+    return [name for name in names if len(columns[name]) and (columns[name] != columns[name][0]).any()]
 
 
 def _is_measurement(values: Array) -> bool:

@@ -23,6 +23,7 @@ from prunescope.table.csvfile import LARGE, read_csv, read_large_csv
 from prunescope.table.duckdb_engine import connection, literal, only_row, plain_path, quoted, read_columns
 from prunescope.table.findings import MOST_LETTERS, MOST_TEXT, Array, Findings
 from prunescope.table.published import published_file, published_tables, refuse_unpublished
+from prunescope.table.remarks import unfinished_runs
 from prunescope.table.schema import BY_NAME, ERROR, NEEDED, Outcome, canonical
 from prunescope.table.shaping import Shaping
 from prunescope.table.table import Table
@@ -157,7 +158,7 @@ def _with_errors(table: Table, conditions: Sequence[str] | None) -> Table:
             must = "must have a value in every row that conditions keep"
             hint = "Fill it in, delete the rows, or leave them out: --where 'error is not null'."
             raise InputError(table.source, [Fault("column 'error'", must, f"none in {counted(count, 'row')}", hint)])
-        return table.take(~missing)
+        return replace(table.take(~missing), notes=(*table.notes, *unfinished_runs(table.columns, missing)))
     if missing.all():
         hint = "To go by the loss instead: --outcome test_loss, in Python outcome='test_loss'."
         raise InputError(table.source, [Fault("column 'test_error'", "must have values", "none", hint)])

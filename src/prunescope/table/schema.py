@@ -7,6 +7,7 @@ prunescope.table.reference``).
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -297,11 +298,19 @@ RESULTS = tuple(column.name for column in STORED if column.name not in (*CIRCUMS
 _BY_LETTERS = {name.replace("_", ""): ALIASES.get(name, name) for name in (*BY_NAME, *ALIASES)}
 
 
+# What trackers of experiments write before the names of columns: `params.depth`, `metrics/error`.
+_TRACKED = re.compile(r"(?:params|parameters|metrics|config|hparams|hyperparameters|summary)[./]", re.IGNORECASE)
+
+
+def bare(name: str) -> str:
+    """Return a column's name without what a tracker of experiments writes before it."""
+    return _TRACKED.sub("", name.strip(), count=1) if _TRACKED.match(name.strip()) else name.strip()
+
+
 def canonical(name: str) -> str:
     """Return the schema's name for a column as somebody spelled it, or the spelling without outer white space."""
-    spelled = name.strip()
-    letters = spelled.lower().replace(" ", "").replace("-", "").replace("_", "")
-    return _BY_LETTERS.get(letters, spelled)
+    letters = bare(name).lower().replace(" ", "").replace("-", "").replace("_", "")
+    return _BY_LETTERS.get(letters, name.strip())
 
 
 def is_number(name: str) -> bool:
