@@ -240,11 +240,21 @@ def test_columns_of_ones_own_that_tell_rows_apart_are_named_with_a_condition_tha
         analyze(table)
     words = str(refused.value)
     assert "'method', 'times' tell these rows apart" in words
-    condition = re.search(r'--where "(.*?)" --out FILE; prunescope lens FILE', words)
+    condition = re.search(r'--where "(.*?)"\.', words)
     assert condition is not None
     assert ("density = 1" in condition[1]) == (dense == "shared")
     (cell,) = analyze(table.where(condition[1])).cells
     assert len(cell.pruning.points) == 3
+
+
+def test_a_column_of_seeds_is_named_with_the_option_that_makes_replicates_of_it() -> None:
+    several = {name: values for name, values in rows(arch="a").items() if name != "replicate"}
+    several["seed"] = rows()["replicate"]
+    with pytest.raises(InputError, match="must have one row for each rung") as refused:
+        analyze(read_table({name: values * 2 for name, values in several.items()} | {"arch": ["a"] * 9 + ["b"] * 9}))
+    words = str(refused.value)
+    assert "'seed' numbers repetitions: add --set 'replicate = seed'." in words
+    assert "--where \"arch = 'a'\"" in words or "--where \"arch = 'b'\"" in words
 
 
 def test_narrow_rows_of_two_networks_are_left_out_and_the_rest_is_shown() -> None:

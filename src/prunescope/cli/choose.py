@@ -187,6 +187,10 @@ def _law_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return given_options
 
 
+# Families without an answer whose smallest measured network is told.
+MOST_SEEN = 10
+
+
 def _tell_declined(answers: Answers) -> None:
     from prunescope.choose.answers import group_words
 
@@ -198,6 +202,12 @@ def _tell_declined(answers: Answers) -> None:
     words = [f"{counted(len(same), 'family', 'families')}, such as {same[0]}" if same[1:] else same[0]
              for same in kinds.values()]  # fmt: skip
     if not answers.answers:
+        seen = [refusal for refusal in answers.declined if refusal.seen is not None]
+        for refusal in seen[:MOST_SEEN]:
+            whose = group_words(refusal.group)
+            words.append(
+                printable(f"Smallest measured network that meets it{f', {whose}' if whose else ''}: {refusal.seen}")
+            )
         raise PrunescopeError("\n".join(words))
     for line in words:
         note(f"no answer for {line}")

@@ -17,6 +17,7 @@ from prunescope.cli.options import (
     SEED,
     SHARE,
     SPARSE,
+    WHERE,
     estimator,
     reading,
     rows_of,
@@ -108,6 +109,7 @@ def _law_of(kind: str | None, rows: Table, settings: dict[str, Any]) -> tuple[st
 @click.argument("source", metavar="[TABLE]", required=False)
 @click.option("--at", multiple=True, metavar="NAME=VALUE,...", help="A network to predict: density=0.1,depth=26,"
               "width=1,unpruned_error=0.08. May be repeated.")  # fmt: skip
+@WHERE
 @click.option("--dense", "dense_law", metavar="LAW", help="A dense law that predicts missing unpruned errors.")
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the rows with their predictions: .csv, .parquet or .json.")
@@ -117,6 +119,7 @@ def predict(
     law: str,
     source: str | None,
     at: Sequence[str],
+    where: Sequence[str],
     dense_law: str | None,
     level: float,
     out: str | None,
@@ -134,8 +137,10 @@ def predict(
 
     if (source is None) == (not at):
         raise click.UsageError("give a TABLE of networks, or --at, and not both")
+    if where and source is None:
+        raise click.UsageError("--where is for the rows of a TABLE")
     _refuse_to_replace("--out", out, law, source, dense_law)
-    members = read_table(source, needed=("density",), **reading) if source is not None else _members(at)
+    members = read_table(source, where, needed=("density",), **reading) if source is not None else _members(at)
     fitted = load_law(law)
     dense = load_law(dense_law) if dense_law is not None else None
     result = fitted.predictions(members, level, dense)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prunescope.cli.options import JSON, SHARE, reading, shaped
+from prunescope.cli.options import JSON, SHARE, WHERE, reading, rows_of, shaped
 from prunescope.cli.printing import note, print_json, table_lines, wrapped
 from prunescope.errors import counted, listed, printable
 
@@ -42,6 +43,7 @@ def _pairs(context: click.Context, parameter: click.Parameter, words: Sequence[s
 @click.command()
 @click.argument("source", metavar="STORE")
 @click.option("--noise", type=SHARE, multiple=True, metavar="SHARE", help="A level of label noise. Repeatable.")
+@WHERE
 @click.option("--cell", multiple=True, callback=_pairs, metavar="NAME=VALUE,...", help="Cells: depth=3,width=0.5.")
 @click.option(
     "--treatment",
@@ -69,6 +71,7 @@ def lens(
     as_json: bool,
     suspects: int,
     tables: str | None,
+    where: Sequence[str],
     reading: dict[str, Any],
     **question: Any,
 ) -> None:
@@ -78,9 +81,13 @@ def lens(
     needs no single examples. With several cells it prints their diagnoses; with one cell, everything.
     """
     from prunescope.lens import analyze, write_tables
+    from prunescope.table import is_store
 
+    rows = rows_of(source, where, reading) if where else None
+    whole = rows if rows is not None and not is_store(Path(source)) else shaped(source, reading)
     listed_suspects = max(suspects, _SUSPECTS) if as_json else suspects
-    result = analyze(shaped(source, reading), most=None if every else MOST_ROWS, suspects=listed_suspects, **question)
+    most = None if every else MOST_ROWS
+    result = analyze(whole, table=rows, most=most, suspects=listed_suspects, **question)
     hint = "; --cell and --noise look at those you name, --all at every network"
     notes = tuple(f"{words}{hint if 'not looked at' in words else ''}" for words in result.notes)
     result = replace(result, notes=notes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.choose import ERROR, numbers
-from prunescope.cli.options import JSON, SEED, SHARE, names_in, reading, rows_of
+from prunescope.cli.options import JSON, SEED, SHARE, WHERE, names_in, reading, rows_of
 from prunescope.cli.printing import counting, note, print_json, print_table, spelled, wrapped
 from prunescope.errors import Fault, InputError, PrunescopeError, command, counted, listed, whole_percent
 
@@ -41,7 +41,7 @@ SHOWN = 30
 @click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="The most ladders to recommend.")
 @click.option("--cells", type=click.IntRange(10), default=200, show_default=True, help="The most cells to weigh.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a study that trains them.")
-@click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
+@WHERE
 @click.option("--by", help="Columns whose values make families. Default: all that tell ladders apart.")
 @click.option("--classes", type=click.IntRange(2), help="Number of classes: bounds eps_up by guessing.")
 @SEED

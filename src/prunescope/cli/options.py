@@ -112,8 +112,9 @@ FORM = options(
                  help="What is minimised: squared relative deviations, or Huber's of log errors, which withstands "
                  "diverged networks."),
 )  # fmt: skip
+WHERE = click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
 CHOICE = options(
-    click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable."),
+    WHERE,
     click.option("--by", help="Columns whose values make groups, such as retraining,epochs. Default: all that tell "
                  "ladders apart."),
     click.option("--vary", help="Of depth and width (joint law), or of sparsity, size and data (sparse law), those "

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from prunescope.cli.options import BOUND, COUNT, PICK_BY, SHARE, reading, shaped
+from prunescope.cli.options import BOUND, COUNT, PICK_BY, SHARE, WHERE, reading, shaped
 from prunescope.cli.printing import counting, note
 from prunescope.errors import counted
 
@@ -52,7 +52,7 @@ def _formats(context: click.Context, parameter: click.Parameter, words: str) -> 
 @COUNT
 @PICK_BY
 @click.option("--lens", metavar="STORE", help="Another store for the lens.")
-@click.option("--where", multiple=True, help="Keep rows that meet this SQL condition. Repeatable.")
+@WHERE
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Also write the figures there."
 )

@@ -229,39 +229,40 @@ def _ladders(table: Table, notes: list[str]) -> Iterator[_Rows]:
 def _duplicate_rungs(table: Table, rows: Table) -> InputError:
     values = {name: rows[name][0] for name in (*_CONFIGURATION, *_TREATMENT, "replicate") if name in rows}
     place = named({name: plain for name, plain in values.items() if plain == plain and plain is not None}) or "the rows"
-    hint = "Look at some of the rows: prunescope table ... --where ... --out FILE"
-    columns = _distinguishing_columns(rows)
-    seeds = [name for name in rows.names if name not in BY_NAME and numbers_repetitions(name, rows.columns)]
-    seed = next((name for name in seeds if _is_unique(rows, [name, *_levels_of(rows)])), None)
-    if seed is not None:
-        hint = f"{seed!r} numbers repetitions: add --set {shell_word(f'replicate = {quoted_where_needed(seed)}')}"
-    elif columns:
-        kind = _one_of(table, rows, columns)
+    own = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
+    seeds = [name for name in own if numbers_repetitions(name, rows.columns)][:1]
+    columns = _distinguishing_columns(rows, seeds)
+    hints = [f"{seed!r} numbers repetitions: add --set {_set_replicate(seed)}." for seed in seeds]
+    if columns:
+        kind = _one_of(table, rows, columns, seeds)
         tell = "tells" if len(columns) == 1 else "tell"
-        names = listed(map(repr, columns))
-        hint = f"{names} {tell} these rows apart, and the lens does not split by columns of one's own: "
-        where = f"--where {shell_word(kind)}" if kind else "--where ..."
-        hint += f"look at one kind at a time, such as prunescope table ... {where} --out FILE; prunescope lens FILE"
+        where = shell_word(kind) if kind else "..."
+        hints.append(
+            f"{listed(map(repr, columns))} {tell} these rows apart, and the lens does not split by columns of one's "
+            f"own: look at one kind at a time, such as --where {where}."
+        )
+    hint = " ".join(hints) or "Look at some of the rows: prunescope table ... --where ... --out FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
 
 
-def _distinguishing_columns(rows: Table) -> tuple[str, ...]:
-    """Return the fewest extra columns that distinguish rows of one density; none if there are none."""
+def _set_replicate(seed: str) -> str:
+    return shell_word(f"replicate = {quoted_where_needed(seed)}")
+
+
+def _distinguishing_columns(rows: Table, seeds: Sequence[str]) -> tuple[str, ...]:
+    """Return the fewest extra columns that, beside seeds, distinguish rows of one density; none if there are none."""
     several = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
     # Columns of mostly distinct values are measurements, or name rows.
-    kinds = [name for name in several if 2 * len(set(rows[name].tolist())) < len(rows)]
-    for count in range(1, min(MOST_COLUMNS, len(kinds)) + 1):
+    kinds = [name for name in several if name not in seeds and 2 * len(set(rows[name].tolist())) < len(rows)]
+    levels = [name for name in ("rung", "density") if name in rows]
+    for count in range(min(MOST_COLUMNS, len(kinds)) + 1):
         for columns in itertools.combinations(kinds, count):
-            if _is_unique(rows, [*columns, *_levels_of(rows)]):
+            if _is_unique(rows, [*columns, *seeds, *levels]):
                 return columns
     return ()
 
 
-def _levels_of(rows: Table) -> list[str]:
-    return [name for name in ("rung", "density") if name in rows]
-
-
-def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
+def _one_of(table: Table, rows: Table, columns: Sequence[str], seeds: Sequence[str]) -> str:
     """Return a condition that selects rows with equal extra columns, and their unpruned networks."""
     names = [name for name in ("ladder", *_CONFIGURATION, *_TREATMENT, "replicate", "rung", "density") if name in table]
     kinds = Counter(zip(*(rows[name].tolist() for name in columns), strict=True))
@@ -270,7 +271,7 @@ def _one_of(table: Table, rows: Table, columns: Sequence[str]) -> str:
         pruned = table.where(f"({plain}) and density < 1")
         for where in (plain, f"({plain}) or density = 1"):
             chosen = table.where(where)
-            if len(pruned) and 1 in chosen["density"] and _is_unique(chosen, names):
+            if len(pruned) and 1 in chosen["density"] and _is_unique(chosen, [*names, *seeds]):
                 return where
     return ""
 

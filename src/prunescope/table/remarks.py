@@ -71,8 +71,7 @@ def remarks_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outc
     yield from _misspelled(columns)
     if words := merged_cells(columns):
         yield words
-    if "last" not in columns:
-        yield from _logged(columns, measured)
+    yield from _logged(columns, measured)
     if outcome.bounded:
         yield from mixture_notes(columns, measured)
     if outcome.is_error:
@@ -131,10 +130,11 @@ def _logged(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iter
     for name in counts:
         if len(np.unique(columns[name])) >= LEAST_EPOCHS and np.mean(rows >= LEAST_EPOCHS) >= HALF:
             epoch = quoted_where_needed(name)
-            last = f"last = max({epoch}) over (partition by {', '.join(map(quoted_where_needed, same))})"
+            among = f"over (partition by {', '.join(map(quoted_where_needed, same))})"
+            last = f"{epoch} = case when {epoch} = max({epoch}) {among} then 0 end"
             yield (
                 f"{clipped(name)} differs within networks, as in a log of their training: for the last row of each "
-                f"add --set {shell_word(last)} --where {shell_word(f'{epoch} = last')}"
+                f"add --set {shell_word(last)} --where {shell_word(f'{epoch} = 0')}"
             )
 
 
