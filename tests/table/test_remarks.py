@@ -64,12 +64,12 @@ def test_a_log_of_training_is_cut_to_its_last_epochs(tmp_path: Path) -> None:
         for density, error in zip(DENSITIES, ERRORS, strict=True)
         for epoch in range(1, 6 + seed)
     ]
-    path = written(tmp_path / "log.csv", "seed,density,epoch,error", *lines)
+    path = written(tmp_path / "log.csv", "params.seed,params.density,step,metrics.error", *lines)
     option = options_in(read_table(path).notes, "a log of their training")
     done = followed(path, "fit", "--intervals", "none", option=option)
     assert "single law: 11 points" in done.stdout
-    assert "'epoch' differs" not in done.output
-    once = written(tmp_path / "once.csv", "seed,density,epoch,error", *lines[4::5])
+    assert "'step' differs" not in done.output
+    once = written(tmp_path / "once.csv", "seed,density,step,error", *lines[4::5])
     assert not any("a log of their training" in note for note in read_table(once).notes)
 
 

@@ -26,9 +26,7 @@ from prunescope.table.coded import (
 )
 from prunescope.table.column_hints import set_hint
 from prunescope.table.findings import Array, Findings
-from prunescope.table.own_columns import (
-    dividing_columns,
-)
+from prunescope.table.own_columns import dividing_columns
 from prunescope.table.remarks import merged_cells, remarks_on
 from prunescope.table.schema import (
     ALIASES,
@@ -105,7 +103,8 @@ def conform(
     if "replicate" not in columns:
         filled = filled.changed(replicate=occurrence(group_codes(columns, _rung_key(columns))))
     ordered = filled.pick(by_schema(list(filled)))
-    return Table(ordered, findings.source, tuple(remarks_on(ordered, columns, outcome)), behind, outcome=outcome)
+    remarks = tuple(remarks_on(ordered, columns, outcome, findings.spelled))
+    return Table(ordered, findings.source, remarks, behind, outcome=outcome)
 
 
 def conform_stored(columns: Mapping[str, Any], findings: Findings) -> Table:

@@ -14,7 +14,7 @@ from prunescope.table.coded import Columns, compact, configuration_codes, group_
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array
 from prunescope.table.own_columns import REPETITIONS, distinguishing, mixture_notes, numbers_repetitions
-from prunescope.table.schema import ANY_FIGURE, BY_NAME, CONFIGURATION, ERROR, Outcome, bare
+from prunescope.table.schema import ANY_FIGURE, BY_NAME, CONFIGURATION, Outcome, bare
 
 # When errors are taken for accuracies. Of simulated errors that are flat but for noise, one curve in a hundred of four
 # densities draws the note, one in some hundreds of eleven; of accuracies that fall by ten times their noise, as the
@@ -39,7 +39,9 @@ _SIZES = {
 _NO_MISSPELLING = ("level", "state", "epoch")  # words of their own that come near `leave` and `started`
 
 
-def remarks_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome = ERROR) -> Iterator[str]:
+def remarks_on(
+    columns: Mapping[str, Array], measured: Mapping[str, Array], outcome: Outcome, spelled: Mapping[str, str]
+) -> Iterator[str]:
     """Yield what a user may want to know.
 
     Parameters
@@ -48,6 +50,8 @@ def remarks_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outc
         The valid table.
     measured
         What its source had: without the columns that were filled in.
+    spelled
+        What its columns are called in the source.
     """
     if "replicate" not in measured:
         repeated = int(np.count_nonzero(columns["replicate"]))
@@ -71,7 +75,7 @@ def remarks_on(columns: Mapping[str, Array], measured: Mapping[str, Array], outc
     yield from _misspelled(columns)
     if words := merged_cells(columns):
         yield words
-    yield from _logged(columns, measured)
+    yield from _logged(columns, measured, spelled)
     if outcome.bounded:
         yield from mixture_notes(columns, measured)
     if outcome.is_error:
@@ -117,7 +121,7 @@ def merged_cells(columns: Mapping[str, Array]) -> str:
     return ""
 
 
-def _logged(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iterator[str]:
+def _logged(columns: Mapping[str, Array], measured: Mapping[str, Array], spelled: Mapping[str, str]) -> Iterator[str]:
     """Note where a table logs networks as they train: several epochs of each."""
     counts = [name for name in columns if bare(name).lower() in _LOGGED and columns[name].dtype.kind in "iu"]
     if not counts:
@@ -130,8 +134,8 @@ def _logged(columns: Mapping[str, Array], measured: Mapping[str, Array]) -> Iter
     for name in counts:
         if len(np.unique(columns[name])) >= LEAST_EPOCHS and np.mean(rows >= LEAST_EPOCHS) >= HALF:
             epoch = quoted_where_needed(name)
-            among = f"over (partition by {', '.join(map(quoted_where_needed, same))})"
-            last = f"{epoch} = case when {epoch} = max({epoch}) {among} then 0 end"
+            among = ", ".join(quoted_where_needed(spelled.get(other, other)) for other in same)
+            last = f"{epoch} = case when {epoch} = max({epoch}) over (partition by {among}) then 0 end"
             yield (
                 f"{clipped(name)} differs within networks, as in a log of their training: for the last row of each "
                 f"add --set {shell_word(last)} --where {shell_word(f'{epoch} = 0')}"
