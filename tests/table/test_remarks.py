@@ -142,6 +142,8 @@ def test_families_of_unknown_sizes_are_not_ranked(tmp_path: Path) -> None:
     assert "share left" in shares.stdout
     assert "how large these networks are is not known" in shares.stderr
     assert "if it is `prunable`, add --set 'prunable = n_params'" in shares.stderr
+    misfits = [line for line in shares.stderr.splitlines() if "the law is off by" in line]
+    assert all(line.startswith(("note: arch small: ", "note: arch large: ")) for line in misfits)
     counted = run(*asked, "--set", "prunable = n_params")
     assert counted.stdout.index("small") < counted.stdout.index("large")
     assert "2 families, smallest first" in counted.stdout

@@ -130,8 +130,7 @@ def choose(
         for answer in answers.answers if frontier else ():
             click.echo(f"\n{printable(group_words(answer.group))}")
             click.echo("\n".join(frontier_lines(answer)))
-        for words in dict.fromkeys(words for answer in answers.answers for words in answer.notes):
-            note(words)
+        _tell_notes(answers)
     _tell_declined(answers)
 
 
@@ -187,8 +186,24 @@ def _law_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return given_options
 
 
+def _tell_notes(answers: Answers) -> None:
+    """Print what is noted of the families, and of which it is where it is not of all."""
+    from prunescope.choose.answers import group_words
+
+    noted: dict[str, list[str]] = {}
+    for answer in answers.answers:
+        for words in answer.notes:
+            noted.setdefault(words, []).append(group_words(answer.group))
+    for words, families in noted.items():
+        more = f" and {len(families) - MOST_NAMED} more" if families[MOST_NAMED:] else ""
+        of_all = len(families) == len(answers.answers)
+        note(words if of_all else printable(f"{'; '.join(families[:MOST_NAMED])}{more}: {words}"))
+
+
 # Families without an answer whose smallest measured network is told.
 MOST_SEEN = 10
+# Families that a note names.
+MOST_NAMED = 3
 
 
 def _tell_declined(answers: Answers) -> None:

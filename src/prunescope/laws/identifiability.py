@@ -281,8 +281,8 @@ def write_warnings(law: str, evidence: Evidence) -> Iterator[str]:
     if evidence.misfit is not None:
         yield (
             f"sigma {percent(evidence.sigma)} is far beyond what seeds explain ({percent(evidence.misfit)}): the law "
-            f"does not describe these data{worst}; look at single groups (--by), at what varies (--vary), at the "
-            "regions below"
+            f"does not describe these data{worst}; look at single groups (--by), at what varies (--vary), at other "
+            "forms (prunescope compare), at the regions below"
         )
         if evidence.overly_large:
             yield (
