@@ -180,7 +180,7 @@ def page() -> str:
     ]
     for published in published_tables().values():
         for study in published.studies:
-            lines += ["", f"`{published.name}`:", "", "```toml", published_text(study).strip(), "```"]
+            lines += ["", f"`{study}`, of `{published.name}`:", "", "```toml", published_text(study).strip(), "```"]
     return "\n".join(lines) + "\n"
 
 

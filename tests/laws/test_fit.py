@@ -156,11 +156,11 @@ def test_the_dense_law_gives_its_parameters_back() -> None:
 
 
 def test_settings_are_checked_all_at_once() -> None:
-    wrong = JointLaw(fix={"gama": 1.0, "eps_up": 90}, vary=["examples"], level=1.5, starts=0, replicates="average")
+    wrong = JointLaw(fix={"gama": 1.0, "eps_up": -1}, vary=["examples"], level=1.5, starts=0, replicates="average")
     with pytest.raises(InputError) as raised:
         wrong.fit(family_table(1, members=3)[0])
     words = str(raised.value)
     assert "6 faults" in words
     assert "Did you mean 'gamma'?" in words
-    assert "Write 0.9 for 90 %" in words
+    assert "must be a positive number; found -1" in words
     assert "The law always explains density, and examples" in words

@@ -155,7 +155,7 @@ def test_a_plateau_is_given_in_the_unit_of_an_outcome(tmp_path: Path) -> None:
     )
     law = SingleLaw(fix={"eps_up": 36.0}, intervals="none").fit(read_table(path, outcome="rmse"))
     assert law.parameters_["gamma"] == pytest.approx(0.9, rel=0.05)
-    with pytest.raises(InputError, match="must be at most 1"):
+    with pytest.raises(InputError, match=r"must be at most 1; found 36\.0\. Write 0\.9 for 90 %"):
         SingleLaw(fix={"eps_up": 36.0}).fit({"density": DENSITIES, "error": ERRORS})
 
 

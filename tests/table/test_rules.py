@@ -306,7 +306,7 @@ def test_what_a_table_may_not_mean_is_told() -> None:
 
 def test_a_column_nearly_named_as_one_that_is_not_there_is_noted() -> None:
     remarks = notes(depht=[8, 14], density=[1, 0.5], error=[0.1, 0.2])
-    assert "column 'depht' is kept as your own column: if it is `depth`, rename it" in remarks
+    assert "column 'depht' is kept as your own column: if it is `depth`, add --set 'depth = depht'" in remarks
     assert not notes(level=[0, 1], State=["done", "done"], density=[1, 0.5], error=[0.1, 0.2])
     assert "depht" not in notes(depht=[8, 8], depth=[8, 8], density=[1, 0.5], error=[0.1, 0.2])
     columns: dict[str, list[object]] = {
