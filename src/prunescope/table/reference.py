@@ -81,6 +81,12 @@ option that would do:
 - Values with percent signs are fractions to `--set` and `--decimal-comma`: `12,5 %` is 0.125. Of `91.2 ± 0.3` these
   options read 91.2, of `8x` 8, and `--set` reads `1.3B` as 1,300,000,000 where it needs a number. Notes name the
   columns.
+- Trackers of experiments write `params.depth` or `metrics/error`: such columns are known without what stands before the
+  point or slash. Columns of times, and of seeds, tell no networks apart.
+- Notes name the option where a table is a log with several epochs of each network, where cells of a spreadsheet are
+  merged, and where depth or width have other names (`n_layers`); errors, where a column holds how far accuracy falls.
+- `--where 'error is not null'` leaves out runs that crashed. Where others at the same densities finished, a note counts
+  both: what is said then holds for runs that finish.
 - `--outcome test_loss` takes another column for the error: any figure above 0 of which less is better
   ([other outcomes](laws.md#other-outcomes)).
 - From Python: `read_table(path, set={{"error": "1 - acc / 100"}}, wide={{"acc": "acc_{{density}}"}}, decimal=",")`, and
