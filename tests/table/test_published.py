@@ -100,7 +100,7 @@ def test_the_page_says_what_the_tables_say() -> None:
 
 @pytest.mark.parametrize("slope", [0.15, 0.6, 1.0])
 def test_a_slope_is_that_of_a_power_law(slope: float) -> None:
-    density = 0.8 ** np.random.default_rng(0).permutation(30)
+    density = np.asarray(0.8 ** np.random.default_rng(0).permutation(30), np.float64)
     risen = np.maximum(1.0, (density / 0.2) ** -slope)
     assert slope_between(density, risen, 1.25, 1.5) == pytest.approx(slope)
     assert slope_between(density, risen, 1.25, 1.01 * risen.max()) is None
