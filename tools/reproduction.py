@@ -84,7 +84,7 @@ its own: points of test error. What the paper's Appendix J found is not in its t
 _LEARNT = """\
 Under label noise pruning can gain what a dense network has memorised. A network that guesses among ten classes has a
 training loss of 2.30 nats; wrong labels with a loss above that are not memorised at all. Changes are of the optimally
-sparse network beside the dense one: nats, and points of test error. [The lens](../lens.md) says what a diagnosis is."""
+sparse network beside the dense one: nats, and points of test error. [The lens](lens.md) says what a diagnosis is."""
 
 
 def _in_short(parts: Sequence[tuple[str, list[Claim]]]) -> Iterator[str]:
