@@ -30,7 +30,7 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 
 
 def downloaded(page: Opened, button: str) -> str:
-    with page.tab.expect_download() as waiting:
+    with page.tab.expect_download(timeout=120_000) as waiting:
         page.tab.get_by_role("button", name=button, exact=True).click()
     return Path(waiting.value.path()).read_text(encoding="utf-8")
 
@@ -224,7 +224,7 @@ def test_a_figure_hands_out_a_picture(page_file: Path, opened: Open, family_repo
     title = next(iter(family_report.chapters[0].figures)).title
     page.draw_all()
     assert downloaded(page, f"{title} as SVG").startswith("<svg")
-    with page.tab.expect_download() as waiting:
+    with page.tab.expect_download(timeout=120_000) as waiting:
         page.tab.get_by_role("button", name=f"{title} as PNG", exact=True).click()
     assert Path(waiting.value.path()).read_bytes().startswith(b"\x89PNG")
 
@@ -235,7 +235,7 @@ def test_a_picture_taken_from_the_page_is_the_one_that_figures_are_written_as(
     page = opened(page_file, dark=True)
     figure = family_report["error-by-density"]
     written = svg(figure)
-    with page.tab.expect_download() as waiting:
+    with page.tab.expect_download(timeout=120_000) as waiting:
         page.tab.get_by_role("button", name=f"{figure.title} as SVG", exact=True).click()
     assert waiting.value.suggested_filename == "error-by-density.svg"
     taken = Path(waiting.value.path()).read_text(encoding="utf-8")
