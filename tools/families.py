@@ -17,7 +17,7 @@ from prunescope.laws.data import GroupData, Numbers
 from prunescope.laws.fit import Options, fit_groups
 from prunescope.laws.forms import JOINT, SINGLE
 from prunescope.laws.grouping import sample
-from prunescope.laws.predict import predict_errors
+from prunescope.laws.predict import Prediction, predict_errors
 from prunescope.table import Table, load_table, published_tables
 
 OURS = ("lenet-mnist", "lenet-mnist-long", "resnet-cifar10", "digits")
@@ -79,9 +79,9 @@ def single_laws(groups: list[GroupData]) -> list[Fit]:
     return [fit for fit in fit_groups(SINGLE, groups, Options(intervals="none")) if isinstance(fit, Fit)]
 
 
-def expected(fit: Fit, group: GroupData) -> Numbers:
-    """Return the error that a joint law expects of each point."""
-    return predict_errors(fit, group.unpruned, group.density, group.depth, group.width).error
+def predicted(fit: Fit, group: GroupData) -> Prediction:
+    """Return what a joint law predicts of each point."""
+    return predict_errors(fit, group.unpruned, group.density, group.depth, group.width)
 
 
 def forms_of(group: GroupData) -> dict[str, FormComparison]:

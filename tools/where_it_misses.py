@@ -62,20 +62,14 @@ def _longer_training() -> Iterator[str]:
         return
     short, long = by_name["lenet-mnist"], by_name["lenet-mnist-long"]
 
-    def both_ways(group: GroupData) -> GroupData:
-        width = group.width <= long.group.width.max()
-        return group.pick(width & np.isin(group.examples, np.unique(long.group.examples)))
-
     def shared(group: GroupData, other: GroupData) -> GroupData:
         """Keep the configurations that another group has, too."""
         theirs = set(_members(other))
         return group.pick(np.array([member in theirs for member in _members(group)]))
 
-    every = [joint_law(both_ways(family.group)).std_deviation for family in (short, long)]
-    counted = [
-        joint_law(shared(family.counted, other.counted)).std_deviation
-        for family, other in ((short, long), (long, short))
-    ]
+    pairs = ((short, long), (long, short))
+    every = [joint_law(shared(family.group, other.group)).std_deviation for family, other in pairs]
+    counted = [joint_law(shared(family.counted, other.counted)).std_deviation for family, other in pairs]
     yield ""
     yield (
         "What the paper's filter leaves out is most of what Eq. 2 misses; longer training is some of the rest. "

@@ -140,6 +140,7 @@ def test_families_of_unknown_sizes_are_not_ranked(tmp_path: Path) -> None:
     shares = run(*asked)
     assert "smallest first" not in shares.stdout
     assert "share left" in shares.stdout
+    assert shares.stdout.index("small") < shares.stdout.index("large")  # as in the file
     assert "how large these networks are is not known" in shares.stderr
     assert "if it is `prunable`, add --set 'prunable = n_params'" in shares.stderr
     misfits = [line for line in shares.stderr.splitlines() if "the law is off by" in line]

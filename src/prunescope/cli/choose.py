@@ -200,8 +200,6 @@ def _tell_notes(answers: Answers) -> None:
         note(words if of_all else printable(f"{'; '.join(families[:MOST_NAMED])}{more}: {words}"))
 
 
-# Families without an answer whose smallest measured network is told.
-MOST_SEEN = 10
 # Families that a note names.
 MOST_NAMED = 3
 
@@ -217,12 +215,6 @@ def _tell_declined(answers: Answers) -> None:
     words = [f"{counted(len(same), 'family', 'families')}, such as {same[0]}" if same[1:] else same[0]
              for same in kinds.values()]  # fmt: skip
     if not answers.answers:
-        seen = [refusal for refusal in answers.declined if refusal.seen is not None]
-        for refusal in seen[:MOST_SEEN]:
-            whose = group_words(refusal.group)
-            words.append(
-                printable(f"Smallest measured network that meets it{f', {whose}' if whose else ''}: {refusal.seen}")
-            )
         raise PrunescopeError("\n".join(words))
     for line in words:
         note(f"no answer for {line}")

@@ -23,7 +23,8 @@ from prunescope.lens.store_contents import Outcomes, ScoredExamples, StudyIndex,
 from prunescope.study.sections import DEFAULTS, GROUP, PRUNING
 from prunescope.table import Store, Table, is_store, read_table
 from prunescope.table.coded import Columns, group_codes, having
-from prunescope.table.duckdb_engine import condition, quoted_where_needed
+from prunescope.table.column_hints import set_option
+from prunescope.table.duckdb_engine import condition
 from prunescope.table.findings import Array
 from prunescope.table.own_columns import numbers_repetitions
 from prunescope.table.schema import BY_NAME, ColumnGroup
@@ -232,7 +233,7 @@ def _duplicate_rungs(table: Table, rows: Table) -> InputError:
     own = [name for name in rows.names if name not in BY_NAME and len(set(rows[name].tolist())) > 1]
     seeds = [name for name in own if numbers_repetitions(name, rows.columns)][:1]
     columns = _distinguishing_columns(rows, seeds)
-    hints = [f"{seed!r} numbers repetitions: add --set {_set_replicate(seed)}." for seed in seeds]
+    hints = [f"{seed!r} numbers repetitions: add {set_option('replicate', seed)}." for seed in seeds]
     if columns:
         kind = _one_of(table, rows, columns, seeds)
         tell = "tells" if len(columns) == 1 else "tell"
@@ -243,10 +244,6 @@ def _duplicate_rungs(table: Table, rows: Table) -> InputError:
         )
     hint = " ".join(hints) or "Look at some of the rows: prunescope table ... --where ... --out FILE"
     return InputError(table.source, [Fault(place, "must have one row for each rung", counted(len(rows), "row"), hint)])
-
-
-def _set_replicate(seed: str) -> str:
-    return shell_word(f"replicate = {quoted_where_needed(seed)}")
 
 
 def _distinguishing_columns(rows: Table, seeds: Sequence[str]) -> tuple[str, ...]:

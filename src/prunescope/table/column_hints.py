@@ -144,6 +144,11 @@ def _option_for(name: str, column: str, conversion: _Conversion, scale: str) -> 
     return f"There is {clipped(column)}{kind}: {conversion.words}. Add {option}."
 
 
+def set_option(target: str, column: str) -> str:
+    """Return the option that makes a column of another."""
+    return _option("set", f"{target} = {quoted_where_needed(column)}")
+
+
 def _option(option: str, words: str) -> str:
     return f"--{option} {shell_word(words)}"
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import clipped, shell_word
 from prunescope.table.coded import Columns, compact, configuration_codes, group_codes, unpruned
+from prunescope.table.column_hints import set_option
 from prunescope.table.duckdb_engine import quoted_where_needed
 from prunescope.table.findings import Array
 from prunescope.table.own_columns import REPETITIONS, distinguishing, mixture_notes, numbers_repetitions
@@ -62,10 +63,9 @@ def remarks_on(
             )
         for name in columns:
             if bare(name).lower() in REPETITIONS and columns[name].dtype.kind in "iu":
-                words = shell_word(f"replicate = {quoted_where_needed(name)}")
                 yield (
                     f"column {name!r} looks like repetitions: rename it to `replicate` to have them taken as such, "
-                    f"or add --set {words}"
+                    f"or add {set_option('replicate', name)}"
                 )
     missing = int(np.count_nonzero(np.isnan(columns["unpruned_error"])))
     if missing and outcome.bounded:
@@ -156,8 +156,8 @@ def _misspelled(columns: Mapping[str, Array]) -> Iterator[str]:
         close = difflib.get_close_matches(letters, absent, n=1, cutoff=NEARLY)
         meant = absent[close[0]] if close else _SIZES.get(letters)
         if meant is not None and meant not in columns:
-            option = shell_word(f"{meant} = {quoted_where_needed(name)}")
-            yield f"column {clipped(name)} is kept as your own column: if it is `{meant}`, add --set {option}"
+            option = set_option(meant, name)
+            yield f"column {clipped(name)} is kept as your own column: if it is `{meant}`, add {option}"
 
 
 def _accuracies(columns: Mapping[str, Array]) -> Iterator[str]:
